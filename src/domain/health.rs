@@ -1,0 +1,808 @@
+//! How a fleet is doing, from everything its hub holds: the judgement behind `health`.
+//!
+//! Each trouble is a finding with a cause that stays the same for as long as the trouble lasts,
+//! so that a watcher can open one ticket for it and close it on recovery. Times of other hosts
+//! are compared with ours only to warn; nothing here takes anything away from anybody. Who may
+//! take over a lock or a job is `lock.rs`'s and `job.rs`'s.
+
+use super::heartbeat::{Freshness, Heartbeat};
+use super::job::{Job, JobStatus};
+use super::lock::{self, Lock};
+use super::server::Server;
+use super::status::Status;
+use super::table::Table;
+use super::time::{Timestamp, show_span};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How far ahead of ours a server's clock may be before we say so.
+pub const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// How much of its time-out a job is granted beyond it, in percent: its server ends it at the
+/// time-out and needs a moment to say so.
+pub const TIMEOUT_GRACE_PERCENT: u32 = 10;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Nothing to report.
+    Ok,
+    /// Somebody should look at it.
+    Warning,
+    /// Something stands still.
+    Critical,
+    /// There is nothing to judge by.
+    Unknown,
+}
+
+impl Level {
+    /// The exit code of `health`.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+        }
+    }
+
+    /// The order of levels: what we cannot judge is worse than a warning, but does not hide what
+    /// is known to stand still.
+    fn severity(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Unknown => 2,
+            Self::Critical => 3,
+        }
+    }
+}
+
+/// One trouble.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// Names the trouble for as long as it lasts: `heartbeat-stale:build2`.
+    pub cause: String,
+    /// The server, job or lock it is about.
+    pub subject: String,
+    /// The server it concerns, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// One sentence without a final period.
+    pub what: String,
+    /// What can be done about it; may name a command in backticks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// All troubles, the worst first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The worst of the findings.
+    pub level: Level,
+    /// How many registered servers were judged.
+    pub checked: usize,
+    /// The troubles, by level and cause.
+    pub findings: Vec<Finding>,
+}
+
+/// What is known of one server.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its newest beat, from wherever.
+    pub heartbeat: Option<&'a Heartbeat>,
+    /// Its status.
+    pub status: Option<&'a Status>,
+}
+
+/// Everything a hub holds that health is judged by.
+#[derive(Debug, Clone)]
+pub struct Fleet<'a> {
+    /// The register. Only who stands in it is expected to beat.
+    pub servers: &'a Table<Server>,
+    /// Beats and statuses, of registered servers and of others.
+    pub known: Vec<Known<'a>>,
+    /// The live jobs.
+    pub jobs: &'a Table<Job>,
+    /// The locks.
+    pub locks: &'a Table<Lock>,
+    /// The reader's time.
+    pub now: Timestamp,
+}
+
+impl Fleet<'_> {
+    /// Judges everything.
+    #[must_use]
+    pub fn judge(&self) -> Report {
+        let known: HashMap<&str, Known<'_>> = self
+            .known
+            .iter()
+            .map(|known| (known.name, *known))
+            .collect();
+        let mut findings = Vec::new();
+        for server in self.servers.rows() {
+            let unseen = Known {
+                name: &server.id,
+                heartbeat: None,
+                status: None,
+            };
+            self.judge_server(
+                known.get(server.id.as_str()).unwrap_or(&unseen),
+                &mut findings,
+            );
+        }
+        for job in self.jobs.rows() {
+            if job.status.is_held() {
+                self.judge_held_job(job, &known, &mut findings);
+            } else {
+                self.judge_waiting_job(job, &mut findings);
+            }
+        }
+        findings.extend(self.locks.rows().filter_map(|lock| self.expired(lock)));
+        let checked = self.servers.rows().len();
+        if checked == 0 {
+            findings.push(no_servers());
+        }
+        Report::new(checked, findings)
+    }
+
+    fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
+        let name = known.name;
+        match known
+            .heartbeat
+            .and_then(|beat| beat.at().map(|at| (beat, at)))
+        {
+            Some((beat, at)) => self.judge_beat(name, beat, at, findings),
+            None => findings.push(
+                Finding::of_server(Level::Warning, "heartbeat-never", name)
+                    .what(format!("server `{name}` has never sent a heartbeat"))
+                    .hint(format!(
+                        "run `git muster heartbeat` on `{name}`, best from cron"
+                    )),
+            ),
+        }
+        let build = known.status.and_then(|status| status.last_build.as_ref());
+        if let Some(build) = build.filter(|build| build.status.as_deref() == Some("failed")) {
+            let id = build
+                .id
+                .as_ref()
+                .map_or(String::new(), |id| format!(", `{id}`"));
+            let ago = build.completed_at.map_or(String::new(), |at| {
+                format!(", {} ago", show_span(self.now.since(at)))
+            });
+            findings.push(
+                Finding::of_server(Level::Warning, "build-failed", name)
+                    .what(format!("the last build of server `{name}`{id} failed{ago}"))
+                    .hint(format!("see `git muster status show {name}`")),
+            );
+        }
+    }
+
+    fn judge_beat(&self, name: &str, beat: &Heartbeat, at: Timestamp, findings: &mut Vec<Finding>) {
+        let age = format!("{} old", show_span(self.now.since(at)));
+        let interval = show_span(beat.interval());
+        let lateness = match beat.freshness(self.now) {
+            Freshness::Late => Some((Level::Warning, "heartbeat-late")),
+            Freshness::Stale => Some((Level::Critical, "heartbeat-stale")),
+            Freshness::Fresh | Freshness::Unknown => None,
+        };
+        if let Some((level, cause)) = lateness {
+            findings.push(
+                Finding::of_server(level, cause, name)
+                    .what(format!("the last heartbeat of server `{name}` is {age}, it means to beat every {interval}"))
+                    .hint(format!("see whether `{name}` runs, reaches the hub and beats")),
+            );
+        }
+        if beat.healthy == Some(false) {
+            findings.push(
+                Finding::of_server(Level::Critical, "server-unhealthy", name).what(format!(
+                    "server `{name}` says that it is not healthy, in a heartbeat that is {age}"
+                )),
+            );
+        }
+        let ahead = at.since(self.now);
+        if ahead > SKEW_MAX {
+            findings.push(
+                Finding::of_server(Level::Warning, "clock-skew", name)
+                    .what(format!(
+                        "the last heartbeat of server `{name}` is {} ahead of this clock",
+                        show_span(ahead)
+                    ))
+                    .hint("see that both machines take their time from the network"),
+            );
+        }
+    }
+
+    fn judge_held_job(
+        &self,
+        job: &Job,
+        known: &HashMap<&str, Known<'_>>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let holder = job.assigned_to.as_deref();
+        let by = holder.map_or(String::new(), |holder| format!(" by `{holder}`"));
+        // A writer that names no start leaves only the time it was added.
+        let held = job
+            .started_at
+            .or(job.created_at)
+            .map_or(Duration::ZERO, |start| self.now.since(start));
+        let timeout = job.timeout();
+        if held > timeout.saturating_add(timeout / 100 * TIMEOUT_GRACE_PERCENT) {
+            findings.push(
+                Finding::of_job(Level::Critical, "job-stuck", job)
+                    .what(format!(
+                        "job `{}` has been {}{by} for {}, its time-out is {}",
+                        job.id,
+                        job.status,
+                        show_span(held),
+                        show_span(timeout)
+                    ))
+                    .hint(format!(
+                        "call it off with `git muster job cancel {}`",
+                        job.id
+                    )),
+            );
+        }
+        let beat = holder.and_then(|holder| known.get(holder)?.heartbeat);
+        if let (Some(holder), Some(beat), Some(at)) = (holder, beat, beat.and_then(Heartbeat::at))
+            && beat.freshness(self.now) == Freshness::Stale
+        {
+            findings.push(
+                Finding::of_job(Level::Critical, "job-holder-lost", job).what(format!(
+                    "job `{}` is {} by `{holder}`, whose last heartbeat is {} old",
+                    job.id,
+                    job.status,
+                    show_span(self.now.since(at))
+                )),
+            );
+        }
+    }
+
+    fn judge_waiting_job(&self, job: &Job, findings: &mut Vec<Finding>) {
+        let has_labels =
+            |server: &Server| job.labels.iter().all(|label| server.labels.contains(label));
+        match job.status {
+            JobStatus::Dead => {
+                let why = job.reason.as_ref().map_or(String::new(), |reason| {
+                    format!(", the last ended with {reason}")
+                });
+                findings.push(
+                    Finding::of_job(Level::Warning, "job-dead", job)
+                        .what(format!(
+                            "job `{}` used up its {} attempts{why}",
+                            job.id,
+                            job.attempts_max()
+                        ))
+                        .hint(format!(
+                            "put it back with `git muster job retry {}`",
+                            job.id
+                        )),
+                );
+            }
+            JobStatus::Queued
+                if !job.labels.is_empty()
+                    && !self.servers.rows().any(|server| has_labels(server)) =>
+            {
+                findings.push(
+                    Finding::of_job(Level::Warning, "job-unclaimable", job)
+                        .what(format!(
+                            "no server has the labels that job `{}` asks for: {}",
+                            job.id,
+                            job.labels.join(", ")
+                        ))
+                        .hint(format!("see `git muster job explain {}`", job.id)),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn expired(&self, lock: &Lock) -> Option<Finding> {
+        if !lock.is_held() || lock.done_at.is_some() {
+            return None;
+        }
+        let lease = lock.lease();
+        let expires_at = lock
+            .expires_at
+            .or_else(|| lock.locked_at.map(|at| at.plus(lease)))?;
+        let over = self.now.since(expires_at);
+        let holder = lock.locked_by.as_deref()?;
+        (over > lock::margin(lease)).then(|| {
+            Finding::new(Level::Warning, "lock-expired", &lock.name, Some(holder))
+                .what(format!(
+                    "lock `{}`, held by `{holder}`, expired {} ago",
+                    lock.name,
+                    show_span(over)
+                ))
+                .hint(format!(
+                    "see `git muster lock show {}`; who needs it can acquire it",
+                    lock.name
+                ))
+        })
+    }
+}
+
+fn no_servers() -> Finding {
+    Finding::new(Level::Unknown, "no-servers", "hub", None)
+        .what("no server is registered, so there is nothing to judge".to_owned())
+        .hint("register one with `git muster join --as NAME`")
+}
+
+impl Finding {
+    fn new(level: Level, cause: &str, subject: &str, server: Option<&str>) -> Self {
+        Self {
+            level,
+            cause: format!("{cause}:{subject}"),
+            subject: subject.to_owned(),
+            server: server.map(str::to_owned),
+            what: String::new(),
+            hint: None,
+        }
+    }
+
+    fn of_server(level: Level, cause: &str, name: &str) -> Self {
+        Self::new(level, cause, name, Some(name))
+    }
+
+    fn of_job(level: Level, cause: &str, job: &Job) -> Self {
+        Self::new(level, cause, &job.id, job.assigned_to.as_deref())
+    }
+
+    fn what(self, what: String) -> Self {
+        Self { what, ..self }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+impl Report {
+    fn new(checked: usize, mut findings: Vec<Finding>) -> Self {
+        findings
+            .sort_by(|a, b| (b.level.severity(), &a.cause).cmp(&(a.level.severity(), &b.cause)));
+        // Two records with one id, which merges have left behind, are one trouble.
+        findings.dedup_by(|a, b| a.cause == b.cause);
+        let level = findings.first().map_or(Level::Ok, |worst| worst.level);
+        Self {
+            level,
+            checked,
+            findings,
+        }
+    }
+
+    /// What concerns `server`: its beat, its status, the jobs and locks it holds. That there is
+    /// such a server was asked before.
+    #[must_use]
+    pub fn only(self, server: &str) -> Self {
+        let concerns = |finding: &Finding| {
+            finding.server.as_deref() == Some(server) || finding.level == Level::Unknown
+        };
+        Self::new(
+            self.checked.min(1),
+            self.findings.into_iter().filter(concerns).collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::table::Row;
+
+    const NOW: &str = "2025-10-29T12:00:00Z";
+    const FRESH: &str = r#"{"timestamp":"2025-10-29T11:59:30Z","healthy":true}"#;
+    const STALE: &str = r#"{"timestamp":"2025-10-29T10:00:00Z","healthy":true}"#;
+
+    /// What a hub holds, as JSON, with one registered server that is well.
+    struct Hub {
+        servers: &'static str,
+        /// Name, beat, status.
+        known: Vec<(&'static str, &'static str, &'static str)>,
+        jobs: &'static str,
+        locks: &'static str,
+    }
+
+    fn hub() -> Hub {
+        Hub {
+            servers: r#"{"id":"build1","labels":["gpu","arch=amd64"]}"#,
+            known: vec![("build1", FRESH, "null")],
+            jobs: "",
+            locks: "",
+        }
+    }
+
+    fn table<T: Row>(rows: &str) -> Table<T> {
+        let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
+        let text = format!("{{\"{}\":{open}{rows}{close}}}", T::FIELD);
+        Table::read(T::PATH, text.as_bytes()).expect(rows)
+    }
+
+    impl Hub {
+        fn report(&self) -> Report {
+            let seen: Vec<(&str, Option<Heartbeat>, Option<Status>)> = self
+                .known
+                .iter()
+                .map(|(name, beat, status)| {
+                    let beat = serde_json::from_str(beat).expect(beat);
+                    (*name, beat, serde_json::from_str(status).expect(status))
+                })
+                .collect();
+            Fleet {
+                servers: &table(self.servers),
+                known: seen
+                    .iter()
+                    .map(|(name, beat, status)| Known {
+                        name,
+                        heartbeat: beat.as_ref(),
+                        status: status.as_ref(),
+                    })
+                    .collect(),
+                jobs: &table(self.jobs),
+                locks: &table(self.locks),
+                now: Timestamp::parse(NOW).expect("time"),
+            }
+            .judge()
+        }
+
+        #[track_caller]
+        fn expect(&self, level: Level, causes: &[&str]) {
+            let report = self.report();
+            let found: Vec<&str> = report
+                .findings
+                .iter()
+                .map(|finding| finding.cause.as_str())
+                .collect();
+            assert_eq!((report.level, found.as_slice()), (level, causes));
+        }
+    }
+
+    #[test]
+    fn beats() {
+        for (beat, level, cause) in [
+            (FRESH, Level::Ok, None),
+            ("null", Level::Warning, Some("heartbeat-never:build1")),
+            (
+                r#"{"server":"build1","timestamp":null,"uptime_seconds":0,"healthy":false}"#,
+                Level::Warning,
+                Some("heartbeat-never:build1"),
+            ),
+            (
+                r#"{"timestamp":"$(date)","healthy":true}"#,
+                Level::Warning,
+                Some("heartbeat-never:build1"),
+            ),
+            (
+                r#"{"timestamp":"2025-10-29T11:57:00Z"}"#,
+                Level::Warning,
+                Some("heartbeat-late:build1"),
+            ),
+            (STALE, Level::Critical, Some("heartbeat-stale:build1")),
+            (
+                r#"{"timestamp":"2025-10-29T11:57:00Z","interval_seconds":300}"#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#"{"timestamp":"2025-10-29T11:59:00Z","healthy":false}"#,
+                Level::Critical,
+                Some("server-unhealthy:build1"),
+            ),
+            (r#"{"timestamp":"2025-10-29T12:01:00Z"}"#, Level::Ok, None),
+            (
+                r#"{"timestamp":"2025-10-29T12:01:01Z"}"#,
+                Level::Warning,
+                Some("clock-skew:build1"),
+            ),
+            (
+                r#"{"timestamp":"2025-10-29T12:01:01Z","interval_seconds":9223372036854775807}"#,
+                Level::Warning,
+                Some("clock-skew:build1"),
+            ),
+        ] {
+            let hub = Hub {
+                known: vec![("build1", beat, "null")],
+                ..hub()
+            };
+            hub.expect(level, cause.as_slice());
+        }
+    }
+
+    #[test]
+    fn the_clock_skew_is_told() {
+        let hub = Hub {
+            known: vec![("build1", r#"{"timestamp":"2025-10-29T12:05:20Z"}"#, "null")],
+            ..hub()
+        };
+        assert_eq!(
+            hub.report().findings[0].what,
+            "the last heartbeat of server `build1` is 5m 20s ahead of this clock"
+        );
+    }
+
+    #[test]
+    fn only_registered_servers_are_expected_to_beat() {
+        let known = vec![
+            ("build1", FRESH, "null"),
+            (
+                "build9",
+                STALE,
+                r#"{"status":"idle","last_build":{"status":"failed"}}"#,
+            ),
+        ];
+        Hub { known, ..hub() }.expect(Level::Ok, &[]);
+        Hub {
+            servers: "",
+            ..hub()
+        }
+        .expect(Level::Unknown, &["no-servers:hub"]);
+    }
+
+    #[test]
+    fn last_builds() {
+        for (status, causes) in [
+            (
+                r#"{"status":"idle","last_build":{"id":"job_1","status":"failed"}}"#,
+                &["build-failed:build1"][..],
+            ),
+            (
+                r#"{"status":"idle","last_build":{"id":"job_1","status":"success"}}"#,
+                &[],
+            ),
+            (r#"{"status":"failed","last_build":null}"#, &[]),
+        ] {
+            let level = if causes.is_empty() {
+                Level::Ok
+            } else {
+                Level::Warning
+            };
+            Hub {
+                known: vec![("build1", FRESH, status)],
+                ..hub()
+            }
+            .expect(level, causes);
+        }
+    }
+
+    #[test]
+    fn jobs() {
+        for (job, level, cause) in [
+            (
+                r#""status":"running","assigned_to":"build1","started_at":"2025-10-29T10:55:00Z""#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"running","assigned_to":"build1","started_at":"2025-10-29T10:53:00Z""#,
+                Level::Critical,
+                Some("job-stuck:j"),
+            ),
+            (
+                r#""status":"claimed","assigned_to":"build1","timeout_seconds":60,"started_at":"2025-10-29T11:58:53Z""#,
+                Level::Critical,
+                Some("job-stuck:j"),
+            ),
+            (
+                r#""status":"running","created_at":"2025-10-24T12:00:00Z""#,
+                Level::Critical,
+                Some("job-stuck:j"),
+            ),
+            (
+                r#""status":"running","assigned_to":"build1","started_at":null"#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"completed","started_at":"2025-10-24T12:00:00Z""#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"queued","created_at":"2025-10-24T12:00:00Z""#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"queued","labels":["gpu","arch=amd64"]"#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"queued","labels":["gpu","arch=arm64"]"#,
+                Level::Warning,
+                Some("job-unclaimable:j"),
+            ),
+            (
+                r#""status":"completed","labels":["arch=arm64"]"#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#""status":"dead","reason":"lost""#,
+                Level::Warning,
+                Some("job-dead:j"),
+            ),
+            (r#""status":"failed""#, Level::Ok, None),
+            (
+                r#""status":"on_hold","started_at":"2025-10-24T12:00:00Z""#,
+                Level::Ok,
+                None,
+            ),
+        ] {
+            let jobs = format!("{{\"id\":\"j\",{job}}}").leak();
+            Hub { jobs, ..hub() }.expect(level, cause.as_slice());
+        }
+    }
+
+    #[test]
+    fn a_job_whose_holder_is_stale_is_critical_registered_or_not() {
+        let jobs = r#"{"id":"j","status":"running","assigned_to":"build9","started_at":"2025-10-29T11:59:00Z"}"#;
+        for (beat, level, causes) in [
+            (STALE, Level::Critical, &["job-holder-lost:j"][..]),
+            (FRESH, Level::Ok, &[]),
+            ("null", Level::Ok, &[]),
+        ] {
+            let known = vec![("build1", FRESH, "null"), ("build9", beat, "null")];
+            Hub {
+                jobs,
+                known,
+                ..hub()
+            }
+            .expect(level, causes);
+        }
+    }
+
+    #[test]
+    fn locks() {
+        for (lock, expired) in [
+            (
+                r#""locked_by":"build1","locked_at":"2025-10-29T11:48:00Z","expires_at":"2025-10-29T11:58:00Z""#,
+                true,
+            ),
+            (
+                r#""locked_by":"build1","locked_at":"2025-10-29T11:49:01Z","expires_at":"2025-10-29T11:59:01Z""#,
+                false,
+            ),
+            (
+                r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:54Z""#,
+                true,
+            ),
+            (
+                r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:55Z""#,
+                false,
+            ),
+            (
+                r#""locked_by":"build1","locked_at":"2025-10-29T11:00:00Z","expires_at":null"#,
+                true,
+            ),
+            (r#""locked_by":"build1","expires_at":null"#, false),
+            (
+                r#""locked_by":null,"expires_at":"2025-10-29T11:00:00Z""#,
+                false,
+            ),
+            (
+                r#""locked_by":"build1","expires_at":"2025-10-29T11:00:00Z","done_at":"2025-10-29T10:59:00Z""#,
+                false,
+            ),
+        ] {
+            let locks = format!("\"deploy\":{{{lock}}}").leak();
+            let (level, causes) = if expired {
+                (Level::Warning, &["lock-expired:deploy"][..])
+            } else {
+                (Level::Ok, &[][..])
+            };
+            Hub { locks, ..hub() }.expect(level, causes);
+        }
+    }
+
+    fn ailing() -> Hub {
+        Hub {
+            servers: r#"{"id":"build1"},{"id":"build2"},{"id":"build3"}"#,
+            known: vec![
+                (
+                    "build1",
+                    STALE,
+                    r#"{"status":"idle","last_build":{"status":"failed"}}"#,
+                ),
+                ("build2", FRESH, "null"),
+            ],
+            jobs: r#"{"id":"a","status":"running","assigned_to":"build1","started_at":"2025-10-29T09:00:00Z"},
+                {"id":"a","status":"running","assigned_to":"build1","started_at":"2025-10-29T09:00:00Z"},
+                {"id":"b","status":"dead","assigned_to":"build2"},
+                {"id":"c","status":"queued","labels":["gpu"]}"#,
+            locks: r#""deploy":{"locked_by":"build2","expires_at":"2025-10-29T11:00:00Z"}"#,
+        }
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_each_trouble_once() {
+        ailing().expect(
+            Level::Critical,
+            &[
+                "heartbeat-stale:build1",
+                "job-holder-lost:a",
+                "job-stuck:a",
+                "build-failed:build1",
+                "heartbeat-never:build3",
+                "job-dead:b",
+                "job-unclaimable:c",
+                "lock-expired:deploy",
+            ],
+        );
+        assert_eq!(ailing().report().checked, 3);
+    }
+
+    #[test]
+    fn a_report_can_be_cut_to_one_server() {
+        for (server, level, causes) in [
+            (
+                "build1",
+                Level::Critical,
+                &[
+                    "heartbeat-stale:build1",
+                    "job-holder-lost:a",
+                    "job-stuck:a",
+                    "build-failed:build1",
+                ][..],
+            ),
+            (
+                "build2",
+                Level::Warning,
+                &["job-dead:b", "lock-expired:deploy"],
+            ),
+            ("build3", Level::Warning, &["heartbeat-never:build3"]),
+        ] {
+            let report = ailing().report().only(server);
+            let found: Vec<&str> = report
+                .findings
+                .iter()
+                .map(|finding| finding.cause.as_str())
+                .collect();
+            assert_eq!(
+                (report.level, report.checked, found.as_slice()),
+                (level, 1, causes),
+                "{server}"
+            );
+        }
+        let empty = Hub {
+            servers: "",
+            ..hub()
+        }
+        .report()
+        .only("build1");
+        assert_eq!((empty.level, empty.checked), (Level::Unknown, 0));
+    }
+
+    #[test]
+    fn every_sentence_is_one_and_names_its_subject() {
+        for finding in ailing().report().findings {
+            assert!(
+                finding.what.contains(&format!("`{}`", finding.subject)),
+                "{}",
+                finding.what
+            );
+            assert!(
+                !finding.what.ends_with('.') && finding.what.starts_with(char::is_lowercase),
+                "{}",
+                finding.what
+            );
+        }
+    }
+
+    #[test]
+    fn exit_codes() {
+        let codes =
+            [Level::Ok, Level::Warning, Level::Critical, Level::Unknown].map(Level::exit_code);
+        assert_eq!(codes, [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,277 @@
+//! `<server>/heartbeat.json`: the sign of life of one server, and how it is judged.
+//!
+//! A beat lies on the server's own branch, which holds one commit that is replaced, so that
+//! liveness does not fill the history; any other commit of the server refreshes the copy on the
+//! main branch. Readers take the newest of all. Staleness is judged against the interval that
+//! the beat itself declares, never against a constant of the reader.
+
+use super::id::ServerName;
+use super::lenient;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The interval we assume of a beat that declares none: what the first scripts used.
+pub const INTERVAL_ASSUMED: Duration = Duration::from_secs(60);
+
+/// How many intervals a lease lasts. Fewer than three would let one late push look like a death.
+pub const LEASE_INTERVALS: u32 = 4;
+
+/// A beat older than this many intervals is late.
+pub const LATE_AFTER_INTERVALS: u32 = 2;
+
+/// A beat older than this many intervals plus [`STALE_ALLOWANCE`] is stale.
+pub const STALE_AFTER_INTERVALS: u32 = 3;
+
+/// What a reader grants for its own clock and for the way through the hub.
+pub const STALE_ALLOWANCE: Duration = Duration::from_secs(60);
+
+/// One beat. All fields but the seed's four may be missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Heartbeat {
+    /// Which server.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// When the beat was made, by the server's own clock.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub timestamp: Option<Timestamp>,
+    /// Seconds since the server was booted.
+    #[serde(default, deserialize_with = "lenient::count")]
+    pub uptime_seconds: Option<u64>,
+    /// What the server says of itself.
+    #[serde(default, deserialize_with = "lenient::truth")]
+    pub healthy: Option<bool>,
+    /// New with each boot and each start of `heartbeat run`: tells a restarted server from one
+    /// that went on.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// Counts the beats of one incarnation.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// How often this server means to beat.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<u64>,
+    /// Ids and tokens of the jobs the server works on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningJob>,
+    /// Load, memory and disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
+    /// Why somebody else ended this session, if so; the server learns it at its next beat.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
+    /// Spellings of older writers, read and left alone.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
+    /// See `server_id`.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub last_heartbeat: Option<Timestamp>,
+}
+
+/// A job in a beat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RunningJob {
+    /// Its id.
+    pub id: String,
+    /// The fencing token of the claim.
+    pub token: u64,
+}
+
+/// What a server tells of its load. The field names are the seed's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct System {
+    /// Percent of all cores since the beat before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_usage: Option<f64>,
+    /// GiB of memory in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_used_gb: Option<f64>,
+    /// GiB free on the disk of the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_gb: Option<f64>,
+}
+
+/// How fresh a beat is for a reader that has only one look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// Within twice the declared interval.
+    Fresh,
+    /// A beat or two are missing.
+    Late,
+    /// Presumed dead.
+    Stale,
+    /// There is no beat, or none with a time in it.
+    Unknown,
+}
+
+impl Heartbeat {
+    /// The path of `server`'s beat.
+    #[must_use]
+    pub fn path(server: &ServerName) -> String {
+        format!("{server}/heartbeat.json")
+    }
+
+    /// An empty beat of `server`, as the template holds it.
+    #[must_use]
+    pub fn blank(server: &ServerName) -> Self {
+        Self {
+            server: Some(server.to_string()),
+            timestamp: None,
+            uptime_seconds: Some(0),
+            healthy: Some(false),
+            incarnation: None,
+            sequence: None,
+            interval_seconds: None,
+            running: Vec::new(),
+            system: None,
+            revoked: None,
+            server_id: None,
+            last_heartbeat: None,
+        }
+    }
+
+    /// When the beat was made, in whichever field it stands.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.timestamp.max(self.last_heartbeat)
+    }
+
+    /// The declared interval or the assumed one.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        match self.interval_seconds {
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
+            _ => INTERVAL_ASSUMED,
+        }
+    }
+
+    /// How long this session is trusted without a new beat.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.interval().saturating_mul(LEASE_INTERVALS)
+    }
+
+    /// How fresh the beat is at `now`.
+    #[must_use]
+    pub fn freshness(&self, now: Timestamp) -> Freshness {
+        let Some(at) = self.at() else { return Freshness::Unknown };
+        let age = now.since(at);
+        let interval = self.interval();
+        if age <= interval.saturating_mul(LATE_AFTER_INTERVALS) {
+            Freshness::Fresh
+        } else if age <= interval.saturating_mul(STALE_AFTER_INTERVALS).saturating_add(STALE_ALLOWANCE) {
+            Freshness::Late
+        } else {
+            Freshness::Stale
+        }
+    }
+
+    /// Names this exact beat: an observer that sees the same name twice has seen no sign of life
+    /// in between.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!(
+            "{}#{}@{}",
+            self.incarnation.as_deref().unwrap_or("-"),
+            self.sequence.unwrap_or(0),
+            self.at().map_or(0, Timestamp::unix_millis)
+        )
+    }
+
+    /// The next beat of the session `incarnation`: fields we do not know stay.
+    pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
+        let goes_on = self.incarnation.as_deref() == Some(beat.incarnation.as_str());
+        self.server = Some(beat.server.to_string());
+        // Two writers of one server, or a clock set back, must not turn the time back.
+        self.timestamp = Some(self.timestamp.map_or(now, |before| before.max(now)).min(now.plus(STALE_ALLOWANCE)));
+        self.uptime_seconds = Some(beat.uptime_seconds);
+        self.healthy = Some(true);
+        self.sequence = Some(if goes_on { self.sequence.unwrap_or(0) + 1 } else { 1 });
+        self.incarnation = Some(beat.incarnation.clone());
+        self.interval_seconds = Some(beat.interval_seconds);
+        self.revoked = None;
+        if beat.system.is_some() {
+            self.system.clone_from(&beat.system);
+        }
+    }
+}
+
+/// What a server says with one beat; the time is added when it is applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Who beats.
+    pub server: ServerName,
+    /// The session.
+    pub incarnation: String,
+    /// Seconds since boot.
+    pub uptime_seconds: u64,
+    /// The declared interval.
+    pub interval_seconds: u64,
+    /// Load, memory, disk; `None` leaves what the last beat said.
+    pub system: Option<System>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).expect("a time")
+    }
+
+    fn beat_of(interval: Option<u64>) -> Heartbeat {
+        let mut beat = Heartbeat::blank(&ServerName::new("build1").expect("name"));
+        beat.timestamp = Some(at("2025-10-29T12:00:00Z"));
+        beat.interval_seconds = interval;
+        beat
+    }
+
+    #[test]
+    fn freshness_follows_the_declared_interval() {
+        for (interval, seconds, expected) in [
+            (None, 120, Freshness::Fresh),
+            (None, 121, Freshness::Late),
+            (None, 241, Freshness::Stale),
+            (Some(300), 600, Freshness::Fresh),
+            (Some(300), 960, Freshness::Late),
+            (Some(300), 961, Freshness::Stale),
+            (Some(u64::MAX), 961, Freshness::Fresh),
+        ] {
+            let now = at("2025-10-29T12:00:00Z").plus(Duration::from_secs(seconds));
+            assert_eq!(beat_of(interval).freshness(now), expected, "{interval:?} after {seconds} s");
+        }
+        assert_eq!(Heartbeat::blank(&ServerName::new("b").expect("name")).freshness(at("2025-10-29T12:00:00Z")), Freshness::Unknown);
+    }
+
+    #[test]
+    fn the_beats_of_older_writers_are_read() {
+        for text in [
+            r#"{"server":"build2","timestamp":"2025-10-29T12:00:00Z","status":"idle","uptime_seconds":2592000,"last_activity":"x"}"#,
+            r#"{"server_id":"code2","last_heartbeat":"2025-10-29T12:00:00.123456Z","status":"x","cpu_usage":1.5,"unread_messages":2}"#,
+            r#"{"server_id":"code2","timestamp":1761739200.5,"status":"active","message":"hi"}"#,
+        ] {
+            let beat: Heartbeat = serde_json::from_str(text).expect(text);
+            assert_eq!(beat.at().map(Timestamp::unix_seconds), Some(1_761_739_200), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_beat_counts_within_its_incarnation_and_never_goes_back() {
+        let mut heartbeat = beat_of(None);
+        let beat = Beat {
+            server: ServerName::new("build1").expect("name"),
+            incarnation: "one".into(),
+            uptime_seconds: 5,
+            interval_seconds: 30,
+            system: None,
+        };
+        heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
+        heartbeat.advance(&beat, at("2025-10-29T12:00:30Z"));
+        assert_eq!((heartbeat.sequence, heartbeat.timestamp), (Some(2), Some(at("2025-10-29T12:01:00Z"))));
+        heartbeat.advance(&Beat { incarnation: "two".into(), ..beat }, at("2025-10-29T12:02:00Z"));
+        assert_eq!(heartbeat.sequence, Some(1));
+    }
+}

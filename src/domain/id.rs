@@ -1,0 +1,210 @@
+//! Names and ids that cannot hold a bad value.
+//!
+//! A server's name becomes a folder and a branch, a job's id a part of a file name, so what may
+//! stand in them is decided once, here, and the types carry the proof. Text that comes from the
+//! hub goes through the same door as text from the command line.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// Why a name was not taken; the text is for the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} `{given}` {why}")]
+pub struct NameError {
+    /// What kind of name it was to be: `server name`, `job id`.
+    pub what: &'static str,
+    /// The text as given, cut and with control characters escaped.
+    pub given: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// The longest server name: it becomes a folder and part of a branch.
+const SERVER_NAME_LENGTH_MAX: usize = 63;
+/// The longest id or lock name.
+const ID_LENGTH_MAX: usize = 128;
+/// How much of a bad name an error repeats.
+const SHOWN_LENGTH_MAX: usize = 80;
+
+/// Folders of a hub that are not servers, and words that mean something else as a recipient.
+const RESERVED_SERVER_NAMES: &[&str] = &[
+    "all", "archive", "benches", "coordination", "docs", "features", "messages", "scripts",
+    "shared", "src", "tests",
+];
+
+fn refuse(what: &'static str, given: &str, why: &'static str) -> NameError {
+    let given = given.chars().take(SHOWN_LENGTH_MAX).collect::<String>();
+    NameError { what, given: given.escape_debug().to_string(), why }
+}
+
+/// The rule all names share: a letter or digit, then letters, digits and `extra`, never `..`.
+fn check(what: &'static str, text: &str, length_max: usize, extra: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(refuse(what, text, "is empty"));
+    }
+    if text.len() > length_max {
+        return Err(refuse(what, text, "is too long"));
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(refuse(what, text, "must begin with a letter or a digit"));
+    }
+    if !text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c)) {
+        return Err(refuse(what, text, "holds a character that is not allowed in it"));
+    }
+    if text.contains("..") || text.ends_with(['.', '/']) || text.contains("//") {
+        return Err(refuse(what, text, "may not hold `..` or `//`, nor end with a dot or a slash"));
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $length:expr, $extra:literal $(, $further:expr)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes `text` if it obeys the rule.
+            ///
+            /// # Errors
+            /// [`NameError`] says what is wrong with it.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                check($what, text, $length, $extra)?;
+                $(($further)(text)?;)?
+                Ok(Self(text.to_owned()))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(input)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a server: a folder at the top of the hub and part of a branch name.
+    ServerName, "server name", SERVER_NAME_LENGTH_MAX, "._-", |text: &str| {
+        if RESERVED_SERVER_NAMES.contains(&text.to_ascii_lowercase().as_str()) {
+            return Err(refuse("server name", text, "is reserved"));
+        }
+        if text.to_ascii_lowercase().ends_with(".lock") {
+            return Err(refuse("server name", text, "may not end with `.lock`"));
+        }
+        Ok(())
+    }
+);
+name!(
+    /// The id of a job.
+    JobId, "job id", ID_LENGTH_MAX, "._:-"
+);
+name!(
+    /// The id of a message.
+    MessageId, "message id", ID_LENGTH_MAX, "._:-"
+);
+name!(
+    /// The name of a lock, or the key of a thing done once.
+    LockName, "lock name", ID_LENGTH_MAX, "._:/@+-"
+);
+name!(
+    /// The id of one operation on the hub; stands in the trailer `Muster-Op` of its commit.
+    OpId, "op id", ID_LENGTH_MAX, "-"
+);
+
+impl ServerName {
+    /// The branch that carries this server's heartbeats unless configured otherwise.
+    #[must_use]
+    pub fn heartbeat_branch(&self) -> String {
+        format!("{HEARTBEAT_BRANCH_PREFIX}{self}")
+    }
+}
+
+/// What the names of heartbeat branches begin with.
+pub const HEARTBEAT_BRANCH_PREFIX: &str = "heartbeat-";
+
+impl OpId {
+    /// The last `length` hexadecimal digits, all random in a version 7 uuid: the part that ids
+    /// of new records borrow.
+    #[must_use]
+    pub fn suffix(&self, length: usize) -> String {
+        let digits: Vec<char> = self.0.chars().filter(|c| *c != '-').collect();
+        digits.iter().skip(digits.len().saturating_sub(length)).collect()
+    }
+}
+
+/// A branch of the hub, checked so that it can be put into a ref name and a command line.
+///
+/// # Errors
+/// [`NameError`] when git would not take it as a branch name.
+pub fn check_branch(text: &str) -> Result<(), NameError> {
+    check("branch", text, ID_LENGTH_MAX, "._/-")?;
+    if text.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock")) {
+        return Err(refuse("branch", text, "is not a branch name git takes"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_tricks_and_control_characters_are_no_names() {
+        for text in [
+            "", "../etc", "a/b", "a..b", ".hidden", "-rf", "a b", "a\nb", "\u{1b}[31m", "coordination",
+            "Shared", "all", "x.lock", "dot.", "ü", &"a".repeat(64),
+        ] {
+            assert!(ServerName::new(text).is_err(), "{text:?}");
+        }
+        for text in ["build1", "ll-ACSBuilder1", "win-Dev_2", "code2.example"] {
+            assert!(ServerName::new(text).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_of_real_hubs_are_taken() {
+        for text in ["job_1761781030", "job_1761778190_1804", "550e8400-e29b-41d4-a716-446655440000"] {
+            assert!(JobId::new(text).is_ok(), "{text}");
+        }
+        assert!(MessageId::new("msg-build2-acs-mysql-root-20251030T172709Z").is_ok());
+        assert!(LockName::new("deploy/production:eu").is_ok());
+        assert!(LockName::new("../x").is_err());
+    }
+
+    #[test]
+    fn a_bad_name_is_repeated_harmlessly() {
+        let error = ServerName::new("a\u{1b}[2J").expect_err("control character");
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
+    }
+
+    #[test]
+    fn branches() {
+        assert!(check_branch("heartbeat-build1").is_ok());
+        assert!(check_branch("backup/heartbeat-build1-20251029T120000Z").is_ok());
+        for text in ["", "a b", "a..b", "-x", "x.lock", "a//b", "a/", "a:b", "a/.b"] {
+            assert!(check_branch(text).is_err(), "{text}");
+        }
+    }
+}

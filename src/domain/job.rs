@@ -1,0 +1,681 @@
+//! `coordination/jobs.json`: one job and the legal steps of its life.
+//!
+//! queued -> claimed -> running -> completed | failed | dead, with cancelled from anywhere that
+//! is not final, back to queued when an attempt is lost, and back from a final state by `retry`.
+//! Each claim gets a fencing token one higher than any before; every later step must name it, so
+//! a holder whose term is over changes nothing. Which queued job comes next is `queue.rs`'s.
+
+use super::id::{OpId, ServerName};
+use super::lenient;
+use super::refusal::Refusal;
+use super::table::Row;
+use super::time::{Timestamp, show_span};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How often a job is tried unless it says otherwise.
+pub const ATTEMPTS_MAX_DEFAULT: u64 = 3;
+
+/// How long one attempt may take unless the job says otherwise.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// The pause before the second attempt; doubles with each further one.
+const BACKOFF_FIRST: Duration = Duration::from_secs(15);
+/// The longest pause between attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(3600);
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum JobStatus {
+    /// Waits to be claimed.
+    Queued,
+    /// A server took it.
+    Claimed,
+    /// The server began.
+    Running,
+    /// Done, with success.
+    Completed,
+    /// Done, without success.
+    Failed,
+    /// Called off.
+    Cancelled,
+    /// Out of attempts.
+    Dead,
+    /// A word of another writer: shown, never acted on.
+    Other(String),
+}
+
+impl From<String> for JobStatus {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "queued" | "pending" | "available" => Self::Queued,
+            "claimed" | "assigned" => Self::Claimed,
+            "running" | "in_progress" | "building" => Self::Running,
+            "completed" | "success" => Self::Completed,
+            "failed" => Self::Failed,
+            "cancelled" | "canceled" => Self::Cancelled,
+            "dead" => Self::Dead,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl From<JobStatus> for String {
+    fn from(status: JobStatus) -> Self {
+        status.to_string()
+    }
+}
+
+impl fmt::Display for JobStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Queued => "queued",
+            Self::Claimed => "claimed",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+            Self::Other(word) => word,
+        })
+    }
+}
+
+impl JobStatus {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Dead)
+    }
+
+    /// Whether a server holds it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Claimed | Self::Running)
+    }
+}
+
+/// How urgent: 1 is the most, 10 the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Priority(u64);
+
+/// The words for priorities.
+pub const PRIORITY_WORDS: &[(&str, u64)] = &[("critical", 1), ("high", 3), ("normal", 5), ("low", 8)];
+
+impl Priority {
+    /// The priority of a job that names none.
+    pub const NORMAL: Self = Self(5);
+
+    /// As a number from 1 to 10.
+    #[must_use]
+    pub fn level(self) -> u64 {
+        self.0
+    }
+
+    /// A number found in a hub; what lies outside 1 to 10 is drawn to the nearer end.
+    fn clamped(number: u64) -> Self {
+        Self(number.clamp(1, 10))
+    }
+}
+
+impl std::str::FromStr for Priority {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let word = text.trim().to_ascii_lowercase();
+        if let Some((_, level)) = PRIORITY_WORDS.iter().find(|(name, _)| *name == word) {
+            return Ok(Self(*level));
+        }
+        match word.parse() {
+            Ok(level @ 1..=10) => Ok(Self(level)),
+            _ => Err("give a number from 1 (most urgent) to 10, or critical, high, normal or low".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl<'de> Deserialize<'de> for Priority {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = lenient::plain_text(input)?;
+        Ok(text.parse().unwrap_or_else(|_| {
+            let whole = text.split('.').next().unwrap_or_default();
+            whole.parse().map_or(Self::NORMAL, Self::clamped)
+        }))
+    }
+}
+
+fn priority_normal() -> Priority {
+    Priority::NORMAL
+}
+
+fn status_queued() -> JobStatus {
+    JobStatus::Queued
+}
+
+/// Why an attempt ended without success. The words are those of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum FailReason {
+    /// The work itself failed: not tried again by itself.
+    ScriptFailure,
+    /// It took longer than it may.
+    Timeout,
+    /// Its server was lost.
+    Lost,
+    /// Its server stopped it in good order; the attempt does not count.
+    Interrupted,
+    /// Something it was to make is not there.
+    MissingArtifact,
+    /// The server could not do it: disk, tool, checkout.
+    WorkerSystemFailure,
+}
+
+impl FailReason {
+    /// As written in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScriptFailure => "script_failure",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Interrupted => "interrupted",
+            Self::MissingArtifact => "missing_artifact",
+            Self::WorkerSystemFailure => "worker_system_failure",
+        }
+    }
+
+    /// Whether another attempt may help.
+    #[must_use]
+    pub fn is_retried(self) -> bool {
+        !matches!(self, Self::ScriptFailure | Self::MissingArtifact)
+    }
+}
+
+/// One job. The first ten fields are the seed's; older hubs lack some of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Job {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub id: String,
+    /// `build`, `test`, `deploy` or another word.
+    #[serde(rename = "type", default, deserialize_with = "lenient::plain_text")]
+    pub kind: String,
+    /// 1 is the most urgent.
+    #[serde(default = "priority_normal")]
+    pub priority: Priority,
+    /// The branch to work on.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub branch: Option<String>,
+    /// The commit to work on.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub commit: Option<String>,
+    /// The server that holds it, or held it last.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub assigned_to: Option<String>,
+    /// Where it is in its life.
+    #[serde(default = "status_queued")]
+    pub status: JobStatus,
+    /// When it was added.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub created_at: Option<Timestamp>,
+    /// When the present or last attempt was claimed.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub started_at: Option<Timestamp>,
+    /// When it reached its final state.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub completed_at: Option<Timestamp>,
+    /// What it is about, for people.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Program and arguments. Whether it is run is the server's decision.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Ids of jobs that must be completed first.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// The same in the spelling of an older writer.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<String>,
+    /// Labels a server must have to claim it.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Adding a second job with the same key gives the first.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How long one attempt may take.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// How often it is tried.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u64>,
+    /// How often it was tried.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+    /// The fencing token of the last claim.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// The session of the server that holds it.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// Not to be claimed before.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_before: Option<Timestamp>,
+    /// Why the last attempt ended without success.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// More about it, for people.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// The exit code of its process.
+    #[serde(default, deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// How long the last attempt took.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u64>,
+    /// Names of what it made.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
+    /// Who added it.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+}
+
+/// Who claims.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Claimant {
+    /// The server.
+    pub server: ServerName,
+    /// Its session.
+    pub incarnation: String,
+}
+
+/// How an attempt ended, as its holder tells it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The exit code of the process, if there was one.
+    pub exit_code: Option<i64>,
+    /// How long it took; counted from the claim when not told.
+    pub duration_seconds: Option<u64>,
+    /// Names of what it made.
+    pub artifacts: Vec<String>,
+    /// More about it, for people.
+    pub message: Option<String>,
+}
+
+impl Job {
+    /// A new job with nothing but its id and kind.
+    #[must_use]
+    pub fn new(id: String, kind: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            priority: Priority::NORMAL,
+            branch: None,
+            commit: None,
+            assigned_to: None,
+            status: JobStatus::Queued,
+            created_at: Some(now),
+            started_at: None,
+            completed_at: None,
+            description: None,
+            command: Vec::new(),
+            needs: Vec::new(),
+            dependencies: Vec::new(),
+            labels: Vec::new(),
+            key: None,
+            timeout_seconds: None,
+            max_attempts: None,
+            attempts: None,
+            token: None,
+            incarnation: None,
+            not_before: None,
+            reason: None,
+            error_message: None,
+            exit_code: None,
+            duration_seconds: None,
+            artifacts: Vec::new(),
+            requester: None,
+        }
+    }
+
+    /// Ids of the jobs this one waits for, in either spelling.
+    pub fn all_needs(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().chain(&self.dependencies).map(String::as_str)
+    }
+
+    /// How long one attempt may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout_seconds.map_or(TIMEOUT_DEFAULT, Duration::from_secs)
+    }
+
+    /// How often it may be tried.
+    #[must_use]
+    pub fn attempts_max(&self) -> u64 {
+        self.max_attempts.unwrap_or(ATTEMPTS_MAX_DEFAULT).max(1)
+    }
+
+    /// Gives the job to `by`; whether it is the job's turn was asked before.
+    pub fn claim(&mut self, by: &Claimant, now: Timestamp) -> u64 {
+        let token = self.token.unwrap_or(0) + 1;
+        self.status = JobStatus::Claimed;
+        self.assigned_to = Some(by.server.to_string());
+        self.incarnation = Some(by.incarnation.clone());
+        self.token = Some(token);
+        self.attempts = Some(self.attempts.unwrap_or(0) + 1);
+        self.started_at = Some(now);
+        self.completed_at = None;
+        self.not_before = None;
+        self.reason = None;
+        self.error_message = None;
+        self.exit_code = None;
+        token
+    }
+
+    /// The holder begins.
+    ///
+    /// # Errors
+    /// When the term is over or the job is not claimed.
+    pub fn start(&mut self, server: &ServerName, token: u64, now: Timestamp) -> Result<(), Refusal> {
+        self.check_term(server, token, "started")?;
+        self.status = JobStatus::Running;
+        self.started_at = Some(now);
+        Ok(())
+    }
+
+    /// The holder reports success.
+    ///
+    /// # Errors
+    /// When the term is over.
+    pub fn complete(&mut self, server: &ServerName, token: u64, result: &Report, now: Timestamp) -> Result<(), Refusal> {
+        self.check_term(server, token, "completed")?;
+        self.record(result, now);
+        self.status = JobStatus::Completed;
+        self.completed_at = Some(now);
+        Ok(())
+    }
+
+    /// The holder reports failure; what follows depends on the reason and the attempts left.
+    ///
+    /// # Errors
+    /// When the term is over.
+    pub fn fail(&mut self, server: &ServerName, token: u64, reason: FailReason, result: &Report, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+        self.check_term(server, token, "failed")?;
+        self.record(result, at.0);
+        self.end_attempt(reason, at.0, at.1);
+        Ok(())
+    }
+
+    /// The holder hands the job back unharmed: the attempt does not count.
+    ///
+    /// # Errors
+    /// When the term is over.
+    pub fn release(&mut self, server: &ServerName, token: u64, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+        self.check_term(server, token, "released")?;
+        self.end_attempt(FailReason::Interrupted, at.0, at.1);
+        Ok(())
+    }
+
+    /// Somebody takes the job from a holder who is lost or late.
+    ///
+    /// # Errors
+    /// When nobody holds it, or under another token.
+    pub fn rescue(&mut self, token: u64, reason: FailReason, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+        if !self.status.is_held() || self.token.unwrap_or(0) != token {
+            return Err(self.term_over(token, "rescued"));
+        }
+        self.end_attempt(reason, at.0, at.1);
+        Ok(())
+    }
+
+    fn record(&mut self, result: &Report, now: Timestamp) {
+        self.exit_code = result.exit_code;
+        self.error_message.clone_from(&result.message);
+        self.artifacts.clone_from(&result.artifacts);
+        self.duration_seconds = result
+            .duration_seconds
+            .or_else(|| self.started_at.map(|started| now.since(started).as_secs()));
+    }
+
+    fn end_attempt(&mut self, reason: FailReason, now: Timestamp, op: &OpId) {
+        let attempts = self.attempts.unwrap_or(1);
+        self.reason = Some(reason.as_str().to_owned());
+        self.incarnation = None;
+        if reason == FailReason::Interrupted {
+            self.attempts = Some(attempts.saturating_sub(1));
+            self.back_to_queue(None);
+        } else if !reason.is_retried() {
+            self.status = JobStatus::Failed;
+            self.completed_at = Some(now);
+        } else if attempts >= self.attempts_max() {
+            self.status = JobStatus::Dead;
+            self.completed_at = Some(now);
+        } else {
+            self.back_to_queue(Some(now.plus(backoff(attempts, op))));
+        }
+    }
+
+    fn back_to_queue(&mut self, not_before: Option<Timestamp>) {
+        self.status = JobStatus::Queued;
+        self.assigned_to = None;
+        self.started_at = None;
+        self.not_before = not_before;
+    }
+
+    /// Calls the job off. A holder's later report is refused.
+    ///
+    /// # Errors
+    /// When it is final already.
+    pub fn cancel(&mut self, why: Option<String>, now: Timestamp) -> Result<(), Refusal> {
+        if self.status.is_final() {
+            return Err(Refusal::forbidden(format!("job `{}` was not cancelled: it is {} already", self.id, self.status)));
+        }
+        self.status = JobStatus::Cancelled;
+        self.reason = Some("cancelled".to_owned());
+        self.error_message = why;
+        self.completed_at = Some(now);
+        Ok(())
+    }
+
+    /// Puts a final job back into the queue with all its attempts.
+    ///
+    /// # Errors
+    /// When it is not final.
+    pub fn retry(&mut self) -> Result<(), Refusal> {
+        if !self.status.is_final() {
+            let hint = if self.status.is_held() {
+                format!("call it off first with `git muster job cancel {}`", self.id)
+            } else {
+                format!("see why it waits with `git muster job explain {}`", self.id)
+            };
+            return Err(Refusal::forbidden(format!("job `{}` was not put back: it is {}", self.id, self.status)).hint(hint));
+        }
+        self.back_to_queue(None);
+        self.completed_at = None;
+        self.attempts = Some(0);
+        self.reason = None;
+        self.error_message = None;
+        self.exit_code = None;
+        Ok(())
+    }
+
+    /// Changes how urgent it is.
+    ///
+    /// # Errors
+    /// When it is final.
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), Refusal> {
+        if self.status.is_final() {
+            return Err(Refusal::forbidden(format!("the priority of job `{}` was not changed: it is {}", self.id, self.status)));
+        }
+        self.priority = priority;
+        Ok(())
+    }
+
+    fn check_term(&self, server: &ServerName, token: u64, what: &str) -> Result<(), Refusal> {
+        if !self.status.is_held() || self.token.unwrap_or(0) != token {
+            return Err(self.term_over(token, what));
+        }
+        if self.assigned_to.as_deref() != Some(server.as_str()) {
+            return Err(Refusal::forbidden(format!(
+                "job `{}` was not {what}: it belongs to `{}`, not to `{server}`",
+                self.id,
+                self.assigned_to.as_deref().unwrap_or("nobody")
+            )));
+        }
+        Ok(())
+    }
+
+    fn term_over(&self, token: u64, what: &str) -> Refusal {
+        Refusal::lease_lost(format!(
+            "job `{}` was not {what}: the claim with token {token} is over, the job is {}{} and its last token is {}",
+            self.id,
+            self.status,
+            self.assigned_to.as_deref().filter(|_| self.status.is_held()).map_or(String::new(), |by| format!(" by `{by}`")),
+            self.token.unwrap_or(0)
+        ))
+    }
+
+    /// One line for people: `running on build2 for 3m 20s`.
+    #[must_use]
+    pub fn situation(&self, now: Timestamp) -> String {
+        let by = self.assigned_to.as_deref().unwrap_or("?");
+        let since = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| show_span(now.since(at)));
+        match &self.status {
+            JobStatus::Queued => format!("waits for {}", since(self.created_at)),
+            JobStatus::Claimed => format!("claimed by {by} {} ago", since(self.started_at)),
+            JobStatus::Running => format!("running on {by} for {}", since(self.started_at)),
+            status => match &self.reason {
+                Some(reason) => format!("{status} {} ago: {reason}", since(self.completed_at)),
+                None => format!("{status} {} ago", since(self.completed_at)),
+            },
+        }
+    }
+}
+
+/// The pause after attempt number `attempts`: 15 s, 30 s, 1 min ... 1 h, give or take a tenth that
+/// the op id decides, so that the rule stays free of randomness.
+fn backoff(attempts: u64, op: &OpId) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+    let base = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
+    let draw = u32::from_str_radix(&op.suffix(4), 16).unwrap_or(0) % 201;
+    base * (900 + draw) / 1000
+}
+
+impl Row for Job {
+    const PATH: &'static str = "coordination/jobs.json";
+    const FIELD: &'static str = "jobs";
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::RefusalKind;
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
+    }
+
+    fn op() -> OpId {
+        OpId::new("0196f0a0-0000-7000-8000-00000000ffff").expect("op id")
+    }
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).expect("name")
+    }
+
+    fn claimed() -> Job {
+        let mut job = Job::new("job_1".into(), "build".into(), now());
+        job.claim(&Claimant { server: server("build1"), incarnation: "i".into() }, now());
+        job
+    }
+
+    #[test]
+    fn only_the_holder_with_the_present_token_finishes() {
+        for (by, token, expected) in [
+            ("build1", 1, Ok(())),
+            ("build2", 1, Err(RefusalKind::Forbidden)),
+            ("build1", 0, Err(RefusalKind::LeaseLost)),
+            ("build1", 2, Err(RefusalKind::LeaseLost)),
+        ] {
+            let mut job = claimed();
+            let done = job.complete(&server(by), token, &Report::default(), now());
+            assert_eq!(done.map_err(|no| no.kind), expected, "{by} {token}");
+        }
+        let mut job = claimed();
+        job.complete(&server("build1"), 1, &Report::default(), now()).expect("first");
+        assert!(job.complete(&server("build1"), 1, &Report::default(), now()).is_err(), "once only");
+    }
+
+    #[test]
+    fn what_follows_a_failure_depends_on_reason_and_attempts() {
+        for (reason, attempts, status, left) in [
+            (FailReason::ScriptFailure, 1, JobStatus::Failed, 1),
+            (FailReason::MissingArtifact, 1, JobStatus::Failed, 1),
+            (FailReason::Lost, 1, JobStatus::Queued, 1),
+            (FailReason::Timeout, 2, JobStatus::Queued, 2),
+            (FailReason::Lost, 3, JobStatus::Dead, 3),
+            (FailReason::Interrupted, 3, JobStatus::Queued, 2),
+        ] {
+            let mut job = claimed();
+            job.attempts = Some(attempts);
+            job.fail(&server("build1"), 1, reason, &Report::default(), (now(), &op())).expect("holder");
+            assert_eq!((job.status, job.attempts), (status, Some(left)), "{reason:?} {attempts}");
+        }
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour() {
+        for (attempts, low, high) in [(1, 13, 17), (2, 27, 33), (5, 216, 264), (60, 3240, 3960)] {
+            let pause = backoff(attempts, &op()).as_secs();
+            assert!((low..=high).contains(&pause), "{attempts}: {pause}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_job_takes_no_late_report_and_can_be_put_back() {
+        let mut job = claimed();
+        job.cancel(None, now()).expect("not final");
+        assert!(job.complete(&server("build1"), 1, &Report::default(), now()).is_err());
+        assert!(job.cancel(None, now()).is_err());
+        job.retry().expect("final");
+        assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));
+        assert!(job.retry().is_err());
+    }
+
+    #[test]
+    fn priorities_are_read_as_words_and_numbers() {
+        for (json, level) in [("1", 1), ("\"critical\"", 1), ("\"High\"", 3), ("\"7\"", 7), ("0", 1), ("99", 10), ("null", 5), ("\"soon\"", 5), ("2.0", 2)] {
+            let job: Job = serde_json::from_str(&format!("{{\"id\":\"a\",\"priority\":{json}}}")).expect(json);
+            assert_eq!(job.priority.level(), level, "{json}");
+        }
+        assert!("0".parse::<Priority>().is_err());
+        assert!("soon".parse::<Priority>().is_err());
+    }
+
+    #[test]
+    fn the_jobs_of_older_writers_are_read() {
+        for text in [
+            r#"{"id":"job_1761781030","type":"package","priority":1,"description":"d","branch":"b","commit":"c","status":"completed","assigned_to":"build1","created_at":"x","started_at":null,"completed_at":"2025-10-30T01:35:38Z"}"#,
+            r#"{"id":"job_1","type":"t","priority":5,"status":"queued","assigned_to":null,"dependencies":["job_0"],"retry_count":1,"profiles":["a"]}"#,
+            r#"{"id":12,"status":"in_progress"}"#,
+        ] {
+            serde_json::from_str::<Job>(text).expect(text);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Reading and writing the JSON text of a hub's documents.
+//!
+//! Lenient on what is read (a byte order mark, any layout), strict on what is written: two
+//! spaces, a final newline. Says exactly what is wrong with a document that cannot be read, and
+//! where. Knows nothing of any particular document.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The largest document we read or write, in bytes. Far above what 10,000 jobs take, far below
+/// what would exhaust a small build server.
+pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How deep values may nest. serde_json stops at 128; we stop before it, so that what was read
+/// can always be edited.
+const NESTING_MAX: usize = 100;
+
+/// The layout version this program writes. A document that names a higher one is not rewritten.
+pub const LAYOUT_VERSION: u64 = 1;
+
+/// A document on the hub that cannot be used; nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}` on the hub cannot be used: {problem}")]
+pub struct DocumentError {
+    /// Path of the document inside the hub.
+    pub path: String,
+    /// What is wrong and where in the document, without control characters.
+    pub problem: String,
+}
+
+impl DocumentError {
+    /// This problem in the document at `path`.
+    #[must_use]
+    pub fn new(path: &str, problem: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            problem: problem.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        }
+    }
+}
+
+/// The text of a document without its byte order mark.
+///
+/// # Errors
+/// When it is too large, not UTF-8, empty, or nests too deep.
+pub fn text<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
+    if bytes.len() > DOCUMENT_BYTES_MAX {
+        let problem = format!("it has {} bytes, more than the {DOCUMENT_BYTES_MAX} allowed", bytes.len());
+        return Err(DocumentError::new(path, problem));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| DocumentError::new(path, format!("it is not UTF-8 text: {error}")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    if text.is_empty() {
+        return Err(DocumentError::new(path, "it is empty"));
+    }
+    if nesting(text) > NESTING_MAX {
+        return Err(DocumentError::new(path, format!("it nests deeper than {NESTING_MAX} levels")));
+    }
+    Ok(text)
+}
+
+/// How deep brackets nest outside strings.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+    deepest
+}
+
+/// Reads `text` as `T`; `inside` is where in the document it stands, such as `jobs[3]`.
+///
+/// # Errors
+/// Names the field, or the line and column, and says when the text holds conflict markers.
+pub fn parse<T: DeserializeOwned>(path: &str, inside: &str, text: &str) -> Result<T, DocumentError> {
+    let input = &mut serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut *input).map_err(|error| {
+        let field = error.path().to_string();
+        let place = match (inside, field.as_str()) {
+            ("", "." | "?") => String::new(),
+            (inside, "." | "?") => format!("{inside}: "),
+            ("", field) => format!("{field}: "),
+            (inside, field) => format!("{inside}.{field}: "),
+        };
+        DocumentError::new(path, format!("{}{place}{}", conflict_note(text), error.inner()))
+    })?;
+    input.end().map_err(|error| {
+        DocumentError::new(path, format!("{}{error}", conflict_note(text)))
+    })?;
+    Ok(value)
+}
+
+/// A merge that was committed with its markers is the commonest way to break a document; naming
+/// it saves the reader a search.
+fn conflict_note(text: &str) -> &'static str {
+    let marked = text.lines().any(|line| {
+        line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>") || line == "======="
+    });
+    if marked { "it holds merge conflict markers; " } else { "" }
+}
+
+/// `value` as two-space JSON whose lines after the first are indented by `indent` more spaces.
+#[must_use]
+pub fn pretty(value: &impl Serialize, indent: usize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("documents have text keys only");
+    if indent == 0 {
+        return text;
+    }
+    // A newline inside a string is written `\n`, so each real one ends a line of the layout.
+    text.replace('\n', &format!("\n{}", " ".repeat(indent)))
+}
+
+/// Carries the change from `before` to `after` into `raw`, touching nothing else: unknown fields
+/// at any depth, the order of keys and the spelling of unchanged values stay as they are.
+pub fn patch(raw: &mut Value, before: &Value, after: &Value) {
+    if before == after {
+        return;
+    }
+    match (raw, before, after) {
+        (Value::Object(raw), Value::Object(before), Value::Object(after)) => {
+            for (key, new) in after {
+                match (before.get(key), raw.get_mut(key)) {
+                    (Some(old), _) if old == new => {}
+                    (old, Some(present)) => patch(present, old.unwrap_or(&Value::Null), new),
+                    (_, None) => {
+                        raw.insert(key.clone(), new.clone());
+                    }
+                }
+            }
+            for key in before.keys().filter(|key| !after.contains_key(*key)) {
+                raw.shift_remove(key);
+            }
+        }
+        (Value::Array(raw), Value::Array(before), Value::Array(after)) if raw.len() == before.len() => {
+            raw.truncate(after.len());
+            for (index, new) in after.iter().enumerate() {
+                match (raw.get_mut(index), before.get(index)) {
+                    (Some(present), Some(old)) => patch(present, old, new),
+                    _ => raw.push(new.clone()),
+                }
+            }
+        }
+        (raw, _, after) => *raw = after.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_keeps_what_it_does_not_know() {
+        let mut raw = json!({"future": 1, "id": "a", "load": {"cpu": 0.5, "gpu": [1, {"x": 2}]}, "gone": 1});
+        let before = json!({"id": "a", "load": {"cpu": 0.5}, "gone": 1});
+        let after = json!({"id": "b", "load": {"cpu": 0.7}, "new": true});
+        patch(&mut raw, &before, &after);
+        assert_eq!(
+            raw.to_string(),
+            r#"{"future":1,"id":"b","load":{"cpu":0.7,"gpu":[1,{"x":2}]},"new":true}"#
+        );
+    }
+
+    #[test]
+    fn a_patch_keeps_unknown_fields_inside_lists() {
+        let mut raw = json!({"acks": [{"who": "a", "why": "x"}, {"who": "b"}]});
+        patch(&mut raw, &json!({"acks": [{"who": "a"}, {"who": "b"}]}), &json!({"acks": [{"who": "a"}, {"who": "c"}, {"who": "d"}]}));
+        assert_eq!(raw, json!({"acks": [{"who": "a", "why": "x"}, {"who": "c"}, {"who": "d"}]}));
+    }
+
+    #[test]
+    fn numbers_keep_their_spelling() {
+        let text = r#"{"big":123456789012345678901234567890,"exponent":1e2,"trailing":1.50}"#;
+        let value: Value = serde_json::from_str(text).expect("json");
+        assert_eq!(value.to_string(), text);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_place() {
+        let problem = |text: &str| {
+            parse::<std::collections::BTreeMap<String, u8>>("a.json", "jobs[3]", text).expect_err(text).problem
+        };
+        assert!(problem("{\"x\": \"y\"}").starts_with("jobs[3].x: invalid type"), "{}", problem("{\"x\": \"y\"}"));
+        assert!(problem("{\"x\": 1").contains("line 1"), "truncated");
+        assert!(problem("{\n<<<<<<< HEAD\n").contains("conflict markers"));
+        assert!(problem("{} x").contains("trailing"), "{}", problem("{} x"));
+        assert!(text("a.json", b"").is_err());
+        assert!(text("a.json", b"\xff").is_err());
+        assert!(text("a.json", "[".repeat(101).as_bytes()).is_err());
+        assert_eq!(text("a.json", "\u{feff}{}\n".as_bytes()), Ok("{}"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Field readers that take every variant found in real hubs.
+//!
+//! For use with `#[serde(deserialize_with = ...)]`. A value that stands for nothing we know
+//! becomes `None` or a default where that is harmless; a list or an object where a single value
+//! belongs is an error, because it means that the document is not what we think it is.
+
+use super::time::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
+
+fn unexpected<T, E: Error>(value: &Value, wanted: &str) -> Result<T, E> {
+    let found = match value {
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+        Value::String(_) => "a text",
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "true or false",
+        Value::Null => "null",
+    };
+    Err(E::custom(format!("{found} where {wanted} belongs")))
+}
+
+/// A time in any known shape; text that is no time, or null, is `None`.
+///
+/// # Errors
+/// When the field holds a list or an object.
+pub fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::String(text) => Ok(Timestamp::parse(&text)),
+        Value::Number(number) => Ok(Timestamp::parse(&number.to_string())),
+        Value::Null | Value::Bool(_) => Ok(None),
+        other => unexpected(&other, "a time"),
+    }
+}
+
+/// A text; null is `None`, the word `null` too, a number or truth value is its spelling.
+///
+/// # Errors
+/// When the field holds a list or an object.
+pub fn text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::String(text) if text == "null" => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Bool(truth) => Ok(Some(truth.to_string())),
+        Value::Null => Ok(None),
+        other => unexpected(&other, "a text"),
+    }
+}
+
+/// A text that is always there: null is the empty text.
+///
+/// # Errors
+/// When the field holds a list or an object.
+pub fn plain_text<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    Ok(text(input)?.unwrap_or_default())
+}
+
+/// True or false; also as text or number; null is `None`.
+///
+/// # Errors
+/// When the field holds anything else.
+pub fn truth<'de, D: Deserializer<'de>>(input: D) -> Result<Option<bool>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Bool(truth) => Ok(Some(truth)),
+        Value::Null => Ok(None),
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(Some(true)),
+            "false" | "no" | "0" | "" => Ok(Some(false)),
+            _ => Ok(None),
+        },
+        Value::Number(number) => Ok(number.as_f64().map(|number| number != 0.0)),
+        other => unexpected(&other, "true or false"),
+    }
+}
+
+/// A whole number of zero or more; also as text or with a fraction, which is cut; null is `None`.
+///
+/// # Errors
+/// When the field holds anything else, or a negative number.
+pub fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(input)?;
+    let text = match &value {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        other => return unexpected(other, "a number"),
+    };
+    match whole_number(&text).map(u64::try_from) {
+        Some(Ok(number)) => Ok(Some(number)),
+        _ => Err(D::Error::custom("the number must be whole and not negative")),
+    }
+}
+
+/// A whole number, negative ones too; null is `None`.
+///
+/// # Errors
+/// When the field holds anything else.
+pub fn integer<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    let value = Value::deserialize(input)?;
+    match &value {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(whole_number(&number.to_string())),
+        Value::String(text) => Ok(whole_number(text)),
+        other => unexpected(other, "a number"),
+    }
+}
+
+/// The whole part of a number's spelling; `None` when it is none or does not fit.
+fn whole_number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number);
+    }
+    let (whole, fraction) = text.split_once('.')?;
+    if fraction.bytes().all(|b| b.is_ascii_digit()) { whole.parse().ok() } else { None }
+}
+
+/// A list of texts; a single text is a list of one, commas separate, null is empty.
+///
+/// # Errors
+/// When the field or one of its items holds an object or a list.
+pub fn texts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => Ok(text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect()),
+        Value::Array(items) => items
+            .iter()
+            .filter(|item| !item.is_null())
+            .map(|item| match item {
+                Value::String(text) => Ok(text.clone()),
+                Value::Number(number) => Ok(number.to_string()),
+                Value::Bool(truth) => Ok(truth.to_string()),
+                other => unexpected(other, "a text"),
+            })
+            .collect(),
+        other => unexpected(&other, "a list of texts"),
+    }
+}
+
+/// Any value or nothing: what we carry without looking into it.
+///
+/// # Errors
+/// None beyond those of the JSON itself.
+pub fn any<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
+    Ok(match Value::deserialize(input)? {
+        Value::Null => None,
+        value => Some(value),
+    })
+}

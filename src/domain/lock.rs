@@ -1,0 +1,362 @@
+//! `coordination/locks.json`: named locks with a lease and a fencing token.
+//!
+//! The seed's three fields (`locked_by`, `locked_at`, `expires_at`) are kept for its readers and
+//! for people. What decides is a *duration*: a challenger counts from when it first saw the exact
+//! version of a record and takes over only that version, so no two clocks are ever compared. The
+//! token grows whenever the holder changes, never on renewal, and is kept when a lock is free.
+
+use super::id::ServerName;
+use super::lenient;
+use super::refusal::Refusal;
+use super::table::Row;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The lease of a lock whose writer declared none: what the first scripts used.
+pub const LEASE_ASSUMED: Duration = Duration::from_secs(600);
+
+/// The lock that the seed's protocol takes while it assigns a job.
+pub const JOB_ASSIGNMENT: &str = "job_assignment";
+
+/// How much faster or slower than true a clock may run, in percent of a lease, before two
+/// holders could overlap. NTP slews by 0.05 %.
+const CLOCK_RATE_ERROR_PERCENT: u32 = 1;
+
+/// The least margin on each side of a lease.
+const MARGIN_MIN: Duration = Duration::from_secs(5);
+
+/// A lock, held or free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Lock {
+    /// Its name: the key it stands under.
+    #[serde(skip)]
+    pub name: String,
+    /// The server that holds it; null when free.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub locked_by: Option<String>,
+    /// Since when.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub locked_at: Option<Timestamp>,
+    /// For the seed's readers and for people; never decided by.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub expires_at: Option<Timestamp>,
+    /// The fencing token: grows whenever the holder changes.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// How long the holder is trusted without a renewal.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u64>,
+    /// Counts the renewals of this term.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<u64>,
+    /// When it was last renewed, for people.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub renewed_at: Option<Timestamp>,
+    /// Who exactly: host and process, for people.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// What for, or why it was stolen.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Set for good by `once done`: the thing was done.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub done_at: Option<Timestamp>,
+}
+
+/// What a holder says of itself when it takes a lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Taker {
+    /// The server.
+    pub server: ServerName,
+    /// Host and process, for people.
+    pub holder: String,
+    /// The lease it asks for, in seconds.
+    pub lease_seconds: u64,
+    /// What for.
+    pub reason: Option<String>,
+}
+
+impl Lock {
+    /// A lock that nobody ever took.
+    #[must_use]
+    pub fn free(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            locked_by: None,
+            locked_at: None,
+            expires_at: None,
+            token: None,
+            lease_seconds: None,
+            renewal: None,
+            renewed_at: None,
+            holder: None,
+            reason: None,
+            done_at: None,
+        }
+    }
+
+    /// Whether somebody holds it, alive or not.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.locked_by.as_deref().is_some_and(|holder| !holder.is_empty())
+    }
+
+    /// The declared lease; of a record without one, what its two times say.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        match (self.lease_seconds, self.locked_at, self.expires_at) {
+            (Some(seconds), _, _) => Duration::from_secs(seconds),
+            (None, Some(from), Some(until)) if until > from => until.since(from),
+            _ => LEASE_ASSUMED,
+        }
+    }
+
+    /// How long a challenger must see one version of this record before it may take over: the
+    /// lease, an allowance for clocks that run at different speeds, and grace.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let lease = self.lease();
+        lease + lease * (2 * CLOCK_RATE_ERROR_PERCENT) / 100 + margin(lease)
+    }
+
+    /// Names this exact version of the record: it changes with every renewal and every holder.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let millis = |at: Option<Timestamp>| at.map_or(0, Timestamp::unix_millis);
+        format!(
+            "{}#{}.{}@{}-{}",
+            self.locked_by.as_deref().unwrap_or("-"),
+            self.token.unwrap_or(0),
+            self.renewal.unwrap_or(0),
+            millis(self.locked_at),
+            millis(self.expires_at)
+        )
+    }
+
+    /// Takes the lock. `expired` is the version that the taker has watched for long enough.
+    ///
+    /// # Errors
+    /// Refused while it is held in any other version.
+    pub fn take(&mut self, taker: &Taker, expired: Option<&str>, now: Timestamp) -> Result<u64, Refusal> {
+        if self.is_held() && expired != Some(self.version().as_str()) {
+            return Err(self.held(now));
+        }
+        Ok(self.hand_to(taker, now))
+    }
+
+    /// Gives the lock to `taker` whoever holds it.
+    pub fn hand_to(&mut self, taker: &Taker, now: Timestamp) -> u64 {
+        let token = self.token.unwrap_or(0) + 1;
+        self.locked_by = Some(taker.server.to_string());
+        self.locked_at = Some(now);
+        self.expires_at = Some(now.plus(Duration::from_secs(taker.lease_seconds)));
+        self.token = Some(token);
+        self.lease_seconds = Some(taker.lease_seconds);
+        self.renewal = Some(0);
+        self.renewed_at = None;
+        self.holder = Some(taker.holder.clone());
+        self.reason.clone_from(&taker.reason);
+        token
+    }
+
+    /// Renews the holder's lease; the token stays.
+    ///
+    /// # Errors
+    /// Lease lost when the term is not `server`'s and `token`'s any more.
+    pub fn renew(&mut self, server: &ServerName, token: u64, lease_seconds: Option<u64>, now: Timestamp) -> Result<(), Refusal> {
+        self.check_term(server, token, "renewed")?;
+        let lease_seconds = lease_seconds.unwrap_or_else(|| self.lease().as_secs());
+        self.lease_seconds = Some(lease_seconds);
+        self.renewal = Some(self.renewal.unwrap_or(0) + 1);
+        self.renewed_at = Some(now);
+        self.expires_at = Some(now.plus(Duration::from_secs(lease_seconds)));
+        Ok(())
+    }
+
+    /// Frees the lock; the token stays for the next term to count from.
+    ///
+    /// # Errors
+    /// Lease lost when the term is not `server`'s and `token`'s any more.
+    pub fn release(&mut self, server: &ServerName, token: u64) -> Result<(), Refusal> {
+        self.check_term(server, token, "released")?;
+        self.vacate();
+        Ok(())
+    }
+
+    /// Empties the fields of the holder.
+    pub fn vacate(&mut self) {
+        self.locked_by = None;
+        self.locked_at = None;
+        self.expires_at = None;
+        self.renewal = None;
+        self.renewed_at = None;
+        self.holder = None;
+        self.reason = None;
+    }
+
+    /// Fails unless the lock is held under `token` now, by whomever: the guard of other writes.
+    ///
+    /// # Errors
+    /// Lease lost when the term is over.
+    pub fn check_token(&self, token: u64) -> Result<(), Refusal> {
+        if self.is_held() && self.token == Some(token) {
+            return Ok(());
+        }
+        Err(Refusal::lease_lost(format!(
+            "lock `{}` is no longer held under token {token}: {}",
+            self.name,
+            self.situation()
+        )))
+    }
+
+    fn check_term(&self, server: &ServerName, token: u64, what: &str) -> Result<(), Refusal> {
+        if self.is_held() && self.token == Some(token) {
+            return if self.locked_by.as_deref() == Some(server.as_str()) {
+                Ok(())
+            } else {
+                Err(Refusal::forbidden(format!(
+                    "lock `{}` was not {what}: {}",
+                    self.name,
+                    self.situation()
+                )))
+            };
+        }
+        Err(Refusal::lease_lost(format!(
+            "lock `{}` was not {what}: token {token} is from an earlier term, {}",
+            self.name,
+            self.situation()
+        )))
+    }
+
+    /// Who holds it under which token, or that it is free; no times, for refusals.
+    #[must_use]
+    pub fn situation(&self) -> String {
+        match (&self.locked_by, self.is_held()) {
+            (Some(by), true) => format!("`{by}` holds it under token {}", self.token.unwrap_or(0)),
+            _ => format!("it is free, the last token was {}", self.token.unwrap_or(0)),
+        }
+    }
+
+    /// The refusal of a lock that is held.
+    #[must_use]
+    pub fn held(&self, now: Timestamp) -> Refusal {
+        let by = self.locked_by.as_deref().unwrap_or("somebody");
+        let since = self.locked_at.map_or(String::new(), |at| {
+            format!(" since {at} ({} ago)", super::time::show_span(now.since(at)))
+        });
+        let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
+        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}", self.name)).hint(format!(
+            "wait with `--wait 2m`, or look with `git muster lock show {}`",
+            self.name
+        ))
+    }
+}
+
+/// How much of a lease is given away on each side for safety: a tenth, at least five seconds,
+/// but never more than a third, so that very short leases keep some use.
+#[must_use]
+pub fn margin(lease: Duration) -> Duration {
+    (lease / 10).max(MARGIN_MIN).min(lease / 3)
+}
+
+/// Until when a holder may trust a lease that it asked for at `started` on its own clock.
+#[must_use]
+pub fn trust(lease: Duration) -> Duration {
+    lease.saturating_sub(margin(lease))
+}
+
+impl Row for Lock {
+    const PATH: &'static str = "coordination/locks.json";
+    const FIELD: &'static str = "locks";
+    const BY_NAME: bool = true;
+    fn id(&self) -> &str {
+        &self.name
+    }
+    fn named(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::RefusalKind;
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
+    }
+
+    fn taker(server: &str) -> Taker {
+        Taker {
+            server: ServerName::new(server).expect("name"),
+            holder: format!("{server} pid 1"),
+            lease_seconds: 60,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn the_token_grows_with_each_holder_and_only_then() {
+        let mut lock = Lock::free("deploy");
+        let build1 = taker("build1");
+        assert_eq!(lock.take(&build1, None, now()), Ok(1));
+        lock.renew(&build1.server, 1, None, now()).expect("renews");
+        assert_eq!(lock.token, Some(1));
+        lock.release(&build1.server, 1).expect("releases");
+        assert_eq!((lock.is_held(), lock.token), (false, Some(1)));
+        assert_eq!(lock.take(&build1, None, now()), Ok(2));
+    }
+
+    #[test]
+    fn a_held_lock_is_taken_only_in_the_version_that_was_watched() {
+        let mut lock = Lock::free("deploy");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        let seen = lock.version();
+        assert_eq!(lock.take(&taker("build2"), None, now()).map_err(|no| no.kind), Err(RefusalKind::Forbidden));
+        lock.renew(&taker("build1").server, 1, None, now()).expect("renews");
+        assert!(lock.take(&taker("build2"), Some(&seen), now()).is_err(), "it was renewed since");
+        let seen = lock.version();
+        assert_eq!(lock.take(&taker("build2"), Some(&seen), now()), Ok(2));
+        assert_eq!(
+            lock.renew(&taker("build1").server, 1, None, now()).map_err(|no| no.kind),
+            Err(RefusalKind::LeaseLost)
+        );
+        assert!(lock.check_token(1).is_err());
+        assert!(lock.check_token(2).is_ok());
+    }
+
+    #[test]
+    fn another_servers_lock_is_not_released_even_with_its_token() {
+        let mut lock = Lock::free("deploy");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        let refused = lock.release(&taker("build2").server, 1).map_err(|no| no.kind);
+        assert_eq!(refused, Err(RefusalKind::Forbidden));
+        assert!(lock.is_held());
+    }
+
+    #[test]
+    fn the_lease_of_a_seed_record_is_what_its_times_say() {
+        let lock: Lock = serde_json::from_str(
+            r#"{"locked_by":"build1","locked_at":"2025-10-29T12:00:00Z","expires_at":"2025-10-29T12:00:30Z"}"#,
+        )
+        .expect("reads");
+        assert_eq!(lock.lease(), Duration::from_secs(30));
+        let no_times: Lock = serde_json::from_str(r#"{"locked_by":"build1","expires_at":null}"#).expect("reads");
+        assert_eq!(no_times.lease(), LEASE_ASSUMED);
+    }
+
+    #[test]
+    fn trust_ends_before_patience_does() {
+        for seconds in [1, 10, 60, 600, 86_400] {
+            let mut lock = Lock::free("x");
+            lock.lease_seconds = Some(seconds);
+            assert!(trust(lock.lease()) < lock.lease(), "{seconds}");
+            assert!(lock.lease() < lock.patience(), "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,994 @@
+//! `coordination/messages.json`: one message, who read it and who acknowledged it.
+//!
+//! A message is for one server or for all. Read and acknowledged are kept per recipient; the
+//! seed's `read` and `ack_status` are written as what follows from them. Machines may write and
+//! may be answered, but never answer one another. What a message says is data: nothing in it is
+//! ever run. What must not be sent at all is `secret.rs`'s.
+
+use super::id::{MessageId, ServerName};
+use super::lenient;
+use super::record::Record;
+use super::refusal::Refusal;
+use super::secret;
+use super::table::{Row, Table};
+use super::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+
+/// The recipient that means every server but the sender.
+pub const EVERYBODY: &str = "all";
+
+/// The longest subject, in characters: the seed's limit, and what a line of a list shows.
+pub const SUBJECT_LENGTH_MAX: usize = 100;
+
+/// The longest body, in characters: the seed's limit. All messages share one document.
+pub const BODY_LENGTH_MAX: usize = 10_000;
+
+/// The longest idempotency key, in characters.
+pub const KEY_LENGTH_MAX: usize = 128;
+
+/// How much of an unknown recipient a refusal repeats.
+const SHOWN_LENGTH_MAX: usize = 80;
+
+/// What a message may be sent as. Other words found in a hub are shown as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageType {
+    /// Good to know.
+    #[default]
+    Info,
+    /// Something may go wrong.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// The recipient is to do something.
+    Request,
+    /// Answers a request.
+    Response,
+    /// Tells how something goes on.
+    Update,
+}
+
+impl MessageType {
+    /// As written in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// Whether the acknowledgements that were asked for are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AckStatus {
+    /// Nobody asked for any.
+    NotRequested,
+    /// At least one recipient has not acknowledged.
+    Pending,
+    /// All recipients have.
+    Completed,
+}
+
+impl AckStatus {
+    /// As written in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRequested => "not_requested",
+            Self::Pending => "pending",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// One message. The first eight fields are the seed's; older hubs lack some of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Message {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub id: String,
+    /// The server that sent it.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub from: String,
+    /// The server it is for, or `all`.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub to: String,
+    /// `info`, `warning`, `error`, `request`, `response`, `update`, or another writer's word.
+    #[serde(rename = "type", default = "kind_info", deserialize_with = "kind")]
+    pub kind: String,
+    /// What it is about, in one line.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub subject: String,
+    /// What it says. Never run, never trusted.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub body: String,
+    /// When it was sent.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub timestamp: Option<Timestamp>,
+    /// Whether all recipients have read it, for the seed's readers; see [`Message::is_read_by`].
+    #[serde(default, deserialize_with = "lenient::truth")]
+    pub read: Option<bool>,
+    /// The message it answers.
+    #[serde(
+        default,
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub reply_to: Option<String>,
+    /// The first message of its thread; missing in that one.
+    #[serde(
+        default,
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub thread: Option<String>,
+    /// A word of older writers, shown and left alone.
+    #[serde(
+        default,
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub priority: Option<String>,
+    /// Whether the recipients are asked to acknowledge.
+    #[serde(
+        default,
+        deserialize_with = "lenient::truth",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ack_required: Option<bool>,
+    /// `not_requested`, `pending` or `completed`, for older readers; see [`Message::ack_status`].
+    #[serde(
+        default,
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ack_status: Option<String>,
+    /// Who acknowledged, in order.
+    #[serde(
+        default,
+        deserialize_with = "marks",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub acknowledged_by: Vec<Mark>,
+    /// Who read, in order.
+    #[serde(
+        default,
+        deserialize_with = "marks",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub read_by: Vec<Mark>,
+    /// Sending a second message with the same key gives the first.
+    #[serde(
+        default,
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key: Option<String>,
+    /// Whether a machine sent it without a person or an agent behind it.
+    #[serde(
+        default,
+        deserialize_with = "lenient::truth",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub auto: Option<bool>,
+}
+
+/// That a server read or acknowledged a message, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Mark {
+    /// The server.
+    pub by: String,
+    /// When; older writers did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+}
+
+/// A message before it has an id and a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The sender.
+    pub from: ServerName,
+    /// A server or [`EVERYBODY`].
+    pub to: String,
+    /// As what it is sent.
+    pub kind: MessageType,
+    /// One line.
+    pub subject: String,
+    /// What it says.
+    pub body: String,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// Whether the recipients are to acknowledge.
+    pub ack: bool,
+    /// Sending twice with one key sends once.
+    pub key: Option<String>,
+    /// Whether a machine sends it without a person or an agent behind it.
+    pub auto: bool,
+}
+
+impl Draft {
+    /// Fails unless it may be sent; `known` tells whether a server of that name is there.
+    ///
+    /// # Errors
+    /// Not found for an unknown recipient, otherwise invalid; never repeats a credential.
+    pub fn check(&self, known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
+        if self.to != EVERYBODY && !known(&self.to) {
+            let to: String = self.to.chars().take(SHOWN_LENGTH_MAX).collect();
+            return Err(
+                Refusal::not_found(format!("there is no server `{}`", to.escape_debug()))
+                    .hint("see who there is with `git muster servers list`"),
+            );
+        }
+        self.check_lengths()?;
+        if self.subject.chars().any(char::is_control) {
+            return Err(
+                Refusal::invalid("the subject holds a control character").hint(
+                    "keep the subject to one line of plain text; the body may have several lines",
+                ),
+            );
+        }
+        self.check_key()?;
+        refuse_credential("subject", &self.subject)?;
+        refuse_credential("body", &self.body)
+    }
+
+    fn check_lengths(&self) -> Result<(), Refusal> {
+        if self.subject.trim().is_empty() {
+            return Err(Refusal::invalid("the subject is empty"));
+        }
+        let subject_length = self.subject.chars().count();
+        if subject_length > SUBJECT_LENGTH_MAX {
+            return Err(Refusal::invalid(format!(
+                "the subject has {subject_length} characters, more than the {SUBJECT_LENGTH_MAX} allowed"
+            ))
+            .hint("say the rest in the body"));
+        }
+        let body_length = self.body.chars().count();
+        if body_length > BODY_LENGTH_MAX {
+            return Err(Refusal::invalid(format!(
+                "the body has {body_length} characters, more than the {BODY_LENGTH_MAX} allowed"
+            ))
+            .hint("put it into a file and send the path"));
+        }
+        Ok(())
+    }
+
+    fn check_key(&self) -> Result<(), Refusal> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let length = key.chars().count();
+        if length == 0 || length > KEY_LENGTH_MAX || key.chars().any(char::is_control) {
+            return Err(Refusal::invalid(format!(
+                "the key must have 1 to {KEY_LENGTH_MAX} characters and no control character"
+            )));
+        }
+        refuse_credential("key", key)
+    }
+
+    /// Fails when both this answer and `original` come from machines: two programs that answer
+    /// each other never end.
+    ///
+    /// # Errors
+    /// Forbidden.
+    pub fn reply_allowed(&self, original: &Message) -> Result<(), Refusal> {
+        if self.auto && original.is_automatic() {
+            return Err(Refusal::forbidden(format!(
+                "message `{}` was sent by a machine, and machines do not answer machines",
+                original.id
+            ))
+            .hint("leave the answer to a person, or send a message that answers none"));
+        }
+        Ok(())
+    }
+}
+
+/// A hub keeps every commit: what was sent once cannot be taken back.
+fn refuse_credential(what: &str, text: &str) -> Result<(), Refusal> {
+    match secret::credential_in(text) {
+        None => Ok(()),
+        Some(kind) => Err(Refusal::invalid(format!(
+            "the {what} looks as if it holds {kind}, and a hub forgets nothing"
+        ))
+        .hint("say where it is kept instead; if it was used anywhere in the open, replace it")),
+    }
+}
+
+impl Message {
+    /// The message that `draft` becomes when it is sent; `original` is the one it answers.
+    #[must_use]
+    pub fn new(id: &MessageId, draft: &Draft, original: Option<&Self>, now: Timestamp) -> Self {
+        Self {
+            id: id.to_string(),
+            from: draft.from.to_string(),
+            to: draft.to.clone(),
+            kind: draft.kind.as_str().to_owned(),
+            subject: draft.subject.clone(),
+            body: draft.body.clone(),
+            timestamp: Some(now),
+            read: Some(false),
+            reply_to: draft.reply_to.as_ref().map(ToString::to_string),
+            thread: original.map(|original| original.thread_id().to_owned()),
+            priority: None,
+            ack_required: draft.ack.then_some(true),
+            ack_status: draft.ack.then(|| AckStatus::Pending.as_str().to_owned()),
+            acknowledged_by: Vec::new(),
+            read_by: Vec::new(),
+            key: draft.key.clone(),
+            auto: draft.auto.then_some(true),
+        }
+    }
+
+    /// The id of the first message of its thread: its own when it is that.
+    #[must_use]
+    pub fn thread_id(&self) -> &str {
+        self.thread.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Whether a machine sent it.
+    #[must_use]
+    pub fn is_automatic(&self) -> bool {
+        self.auto == Some(true)
+    }
+
+    fn is_for_everybody(&self) -> bool {
+        self.to.eq_ignore_ascii_case(EVERYBODY)
+    }
+
+    /// Whether `server` is a recipient; nobody receives what he sent to all.
+    #[must_use]
+    pub fn is_for(&self, server: &ServerName) -> bool {
+        self.to == server.as_str() || (self.is_for_everybody() && self.from != server.as_str())
+    }
+
+    /// Whether `server` has read it. Older writers had one flag for all recipients: it counts
+    /// for the single recipient, and for all as long as nobody has read it by name.
+    #[must_use]
+    pub fn is_read_by(&self, server: &ServerName) -> bool {
+        let by_flag = self.to == server.as_str()
+            || (self.is_for_everybody() && self.read_by.is_empty() && self.is_for(server));
+        has(&self.read_by, server) || (by_flag && self.read == Some(true))
+    }
+
+    /// Notes that `server` has read it; `servers` are all that belong to the hub. Tells whether
+    /// that was news; what is for somebody else does not become read.
+    pub fn mark_read(
+        &mut self,
+        server: &ServerName,
+        now: Timestamp,
+        servers: &[ServerName],
+    ) -> bool {
+        if !self.is_for(server) || self.is_read_by(server) {
+            return false;
+        }
+        self.read_by.push(Mark::new(server, now));
+        // Once true it stays: a server that joins later does not make it unread for the others.
+        self.read = Some(self.read == Some(true) || self.all_are_in(&self.read_by, servers));
+        true
+    }
+
+    /// Notes that `server` acknowledges it, and so has read it; `servers` are all that belong to
+    /// the hub. Tells whether that was news.
+    ///
+    /// # Errors
+    /// Forbidden when it is not for `server`.
+    pub fn acknowledge(
+        &mut self,
+        server: &ServerName,
+        now: Timestamp,
+        servers: &[ServerName],
+    ) -> Result<bool, Refusal> {
+        if !self.is_for(server) {
+            return Err(Refusal::forbidden(format!(
+                "message `{}` was not acknowledged: it is from `{}` to `{}`, not for `{server}`",
+                self.id, self.from, self.to
+            )));
+        }
+        let newly_read = self.mark_read(server, now, servers);
+        if has(&self.acknowledged_by, server) {
+            return Ok(newly_read);
+        }
+        self.acknowledged_by.push(Mark::new(server, now));
+        self.ack_status = Some(self.ack_status(servers).as_str().to_owned());
+        Ok(true)
+    }
+
+    /// Whether `server` is asked to acknowledge it and has not.
+    #[must_use]
+    pub fn needs_ack_from(&self, server: &ServerName) -> bool {
+        let done_by_flag = self.acknowledged_by.is_empty()
+            && self.ack_status.as_deref() == Some(AckStatus::Completed.as_str());
+        self.ack_required == Some(true)
+            && self.is_for(server)
+            && !has(&self.acknowledged_by, server)
+            && !done_by_flag
+    }
+
+    /// What follows from who acknowledged it; `servers` are all that belong to the hub.
+    #[must_use]
+    pub fn ack_status(&self, servers: &[ServerName]) -> AckStatus {
+        if !self.acknowledged_by.is_empty() && self.all_are_in(&self.acknowledged_by, servers) {
+            AckStatus::Completed
+        } else if self.ack_required == Some(true) {
+            AckStatus::Pending
+        } else {
+            AckStatus::NotRequested
+        }
+    }
+
+    /// Whether `marks` names every recipient.
+    fn all_are_in(&self, marks: &[Mark], servers: &[ServerName]) -> bool {
+        if self.is_for_everybody() {
+            servers
+                .iter()
+                .filter(|server| self.is_for(server))
+                .all(|server| has(marks, server))
+        } else {
+            marks.iter().any(|mark| mark.by == self.to)
+        }
+    }
+}
+
+impl Mark {
+    fn new(server: &ServerName, now: Timestamp) -> Self {
+        Self {
+            by: server.to_string(),
+            at: Some(now),
+        }
+    }
+}
+
+fn has(marks: &[Mark], server: &ServerName) -> bool {
+    marks.iter().any(|mark| mark.by == server.as_str())
+}
+
+/// The messages of the thread that the message `id` belongs to, the oldest first. Empty when no
+/// message has this id or names it.
+///
+/// Messages belong together when one names the other as its thread or as what it answers, so
+/// that replies of writers that know no threads are found as well, and replies to a message that
+/// is in the archive.
+#[must_use]
+pub fn thread_of<'a>(table: &'a Table<Message>, id: &str) -> Vec<&'a Record<Message>> {
+    let rows: Vec<&Record<Message>> = table.rows().collect();
+    let mut naming: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        for name in names_in(row) {
+            naming.entry(name).or_default().push(index);
+        }
+    }
+    let mut found = HashSet::new();
+    let mut open = vec![id];
+    while let Some(name) = open.pop() {
+        // A name is taken out when it is followed, so each is followed once.
+        for index in naming.remove(name).unwrap_or_default() {
+            if let Some(row) = rows.get(index).filter(|_| found.insert(index)) {
+                open.extend(names_in(row));
+            }
+        }
+    }
+    let mut thread: Vec<(Option<Timestamp>, usize, &Record<Message>)> = rows
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| found.contains(index))
+        .map(|(index, row)| (row.timestamp, index, row))
+        .collect();
+    thread.sort_unstable_by_key(|(at, index, _)| (*at, *index));
+    thread.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// The ids a message holds: its own, its thread's, that of what it answers.
+fn names_in(message: &Message) -> impl Iterator<Item = &str> {
+    [
+        Some(message.id.as_str()),
+        message.thread.as_deref(),
+        message.reply_to.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|name| !name.is_empty())
+}
+
+impl Row for Message {
+    const PATH: &'static str = "coordination/messages.json";
+    const FIELD: &'static str = "messages";
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn kind_info() -> String {
+    MessageType::Info.as_str().to_owned()
+}
+
+/// The type of a message; one that names none is an `info`.
+fn kind<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let word = lenient::plain_text(input)?;
+    Ok(if word.is_empty() { kind_info() } else { word })
+}
+
+/// Who read or acknowledged: a list of names, or of objects in any known spelling; a single name
+/// is a list of one. Gives exactly one mark for each item of a list, so that an edit finds each
+/// in its place and leaves it as it was written.
+fn marks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Mark>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Null | Value::Bool(_) => Ok(Vec::new()),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| mark(item).ok_or_else(|| D::Error::custom("a list where a server belongs")))
+            .collect(),
+        Value::String(text) if text.is_empty() => Ok(Vec::new()),
+        single => Ok(mark(single).into_iter().collect()),
+    }
+}
+
+fn mark(item: Value) -> Option<Mark> {
+    match item {
+        Value::Array(_) => None,
+        Value::String(by) => Some(Mark { by, at: None }),
+        Value::Object(fields) => Some(Mark {
+            by: first_text(&fields, &["by", "server", "server_id", "builder"]).unwrap_or_default(),
+            at: first_text(&fields, &["at", "timestamp", "acknowledged_at", "read_at"])
+                .and_then(|text| Timestamp::parse(&text)),
+        }),
+        Value::Null => Some(Mark {
+            by: String::new(),
+            at: None,
+        }),
+        other => Some(Mark {
+            by: other.to_string(),
+            at: None,
+        }),
+    }
+}
+
+/// The first of `keys` that holds a text or a number, as text.
+fn first_text(fields: &Map<String, Value>, keys: &[&str]) -> Option<String> {
+    keys.iter().find_map(|key| match fields.get(*key)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        mark(Value::deserialize(input)?)
+            .ok_or_else(|| D::Error::custom("a list where a server belongs"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::RefusalKind;
+
+    const NOW: &str = "2025-10-29T12:00:00Z";
+
+    fn now() -> Timestamp {
+        Timestamp::parse(NOW).expect("time")
+    }
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).expect("name")
+    }
+
+    fn fleet() -> Vec<ServerName> {
+        ["build1", "build2", "build3"].map(server).to_vec()
+    }
+
+    fn message(json: &str) -> Message {
+        serde_json::from_str(json).expect(json)
+    }
+
+    fn draft() -> Draft {
+        Draft {
+            from: server("build1"),
+            to: "build2".into(),
+            kind: MessageType::Info,
+            subject: "Hello".into(),
+            body: "one\ntwo".into(),
+            reply_to: None,
+            ack: false,
+            key: None,
+            auto: false,
+        }
+    }
+
+    fn sent(draft: &Draft, original: Option<&Message>) -> Message {
+        Message::new(
+            &MessageId::new("msg_1").expect("id"),
+            draft,
+            original,
+            now(),
+        )
+    }
+
+    fn table(messages: &str) -> Table<Message> {
+        Table::read(
+            Message::PATH,
+            format!("{{\"messages\":[{messages}]}}").as_bytes(),
+        )
+        .expect(messages)
+    }
+
+    #[test]
+    fn a_new_message_begins_like_one_of_the_seed() {
+        let mut draft = draft();
+        assert_eq!(
+            serde_json::to_string(&sent(&draft, None)).expect("json"),
+            r#"{"id":"msg_1","from":"build1","to":"build2","type":"info","subject":"Hello","body":"one\ntwo","timestamp":"2025-10-29T12:00:00Z","read":false}"#
+        );
+        draft.ack = true;
+        draft.auto = true;
+        draft.key = Some("k".into());
+        draft.reply_to = MessageId::new("msg_0").ok();
+        let original = message(r#"{"id":"msg_0"}"#);
+        let text = serde_json::to_string(&sent(&draft, Some(&original))).expect("json");
+        let further = r#""read":false,"reply_to":"msg_0","thread":"msg_0","ack_required":true,"ack_status":"pending","key":"k","auto":true}"#;
+        assert!(text.ends_with(further), "{text}");
+    }
+
+    #[test]
+    fn the_messages_of_older_writers_are_read() {
+        for (text, kind, marks) in [
+            (
+                r#"{"id":"a","from":"build1","to":"build2","type":"request","subject":"s","body":"b","timestamp":"2025-11-13 01:00","read":true}"#,
+                "request",
+                0,
+            ),
+            (
+                r#"{"id":"a","to":"all","ack_required":false,"ack_status":"not_requested","acknowledged_by":[]}"#,
+                "info",
+                0,
+            ),
+            (
+                r#"{"id":"a","type":null,"read":null,"priority":"high","tags":["x"],"acknowledged_by":null}"#,
+                "info",
+                0,
+            ),
+            (
+                r#"{"id":7,"type":"heartbeat","acknowledged_by":["build1","build2"]}"#,
+                "heartbeat",
+                2,
+            ),
+            (
+                r#"{"type":"","acknowledged_by":[{"server":"build1","timestamp":"2025-11-13T05:08:10.86Z"},null,"build2"]}"#,
+                "info",
+                3,
+            ),
+            (r#"{"acknowledged_by":"build1","read":"false"}"#, "info", 1),
+        ] {
+            let read = message(text);
+            assert_eq!(
+                (read.kind.as_str(), read.acknowledged_by.len()),
+                (kind, marks),
+                "{text}"
+            );
+        }
+        for text in [
+            r#"{"to":["build1","build2"]}"#,
+            r#"{"read_by":[["build1"]]}"#,
+        ] {
+            assert!(serde_json::from_str::<Message>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_others_noted_stays_as_they_wrote_it() {
+        let before = r#"{"tags":["x"],"id":"a","from":"build1","to":"all","acknowledged_by":["build2",{"timestamp":"2025-11-13 05:08","server":"build3","how":1}],"read":false}"#;
+        let mut table = table(before);
+        let fleet = [fleet(), vec![server("build4")]].concat();
+        table.get_mut("a").expect("there").edit(|view| {
+            view.acknowledge(&server("build4"), now(), &fleet)
+                .expect("for all")
+        });
+        let after: Value = table.get("a").expect("there").raw();
+        assert_eq!(
+            after.to_string(),
+            before.replace(r#""how":1}]"#, &format!(r#""how":1}},{{"by":"build4","at":"{NOW}"}}]"#)).replace(
+                r#""read":false}"#,
+                &format!(r#""read":false,"ack_status":"completed","read_by":[{{"by":"build4","at":"{NOW}"}}]}}"#)
+            )
+        );
+    }
+
+    /// What a case does to a draft that is good.
+    type Change = fn(&mut Draft);
+
+    fn check(change: Change) -> Result<(), Refusal> {
+        let mut draft = draft();
+        change(&mut draft);
+        draft.check(&|name| name == "build2")
+    }
+
+    fn secret() -> String {
+        ["gh", "p_", &"a1B2c3".repeat(6)].concat()
+    }
+
+    #[test]
+    fn good_drafts_may_be_sent() {
+        let changes: [(&str, Change); 5] = [
+            ("as it is", |_| {}),
+            ("to all", |it| it.to = "all".into()),
+            ("longest subject", |it| it.subject = "ü".repeat(100)),
+            ("longest body", |it| it.body = "ü".repeat(10_000)),
+            ("no body", |it| it.body.clear()),
+        ];
+        for (case, change) in changes {
+            assert_eq!(check(change), Ok(()), "{case}");
+        }
+    }
+
+    #[test]
+    fn bad_drafts_are_refused_with_the_reason() {
+        use RefusalKind::{Invalid, NotFound};
+        let changes: [(RefusalKind, &str, Change); 10] = [
+            (NotFound, "`nobody`", |it| it.to = "nobody".into()),
+            (NotFound, "`\\u{1b}[J`", |it| it.to = "\u{1b}[J".into()),
+            (Invalid, "empty", |it| it.subject = " \t".into()),
+            (Invalid, "has 101 ch", |it| it.subject = "ü".repeat(101)),
+            (Invalid, "control", |it| it.subject = "a\nb".into()),
+            (Invalid, "10001 ch", |it| it.body = "ü".repeat(10_001)),
+            (Invalid, "key must", |it| it.key = Some(String::new())),
+            (Invalid, "holds a GitHub token", |it| it.body = secret()),
+            (Invalid, "the subject looks", |it| it.subject = secret()),
+            (Invalid, "the key looks", |it| it.key = Some(secret())),
+        ];
+        for (kind, part, change) in changes {
+            let refusal = check(change).expect_err(part);
+            assert_eq!(refusal.kind, kind, "{part}");
+            assert!(refusal.why.contains(part), "{part}: {}", refusal.why);
+            let told = format!("{} {:?}", refusal.why, refusal.hint);
+            assert!(!told.contains(&secret()), "{part}: repeats the secret");
+        }
+    }
+
+    #[test]
+    fn machines_do_not_answer_machines() {
+        for (answer, original, allowed) in [
+            (true, true, false),
+            (true, false, true),
+            (false, true, true),
+            (false, false, true),
+        ] {
+            let original = Message {
+                auto: original.then_some(true),
+                ..sent(&draft(), None)
+            };
+            let answer = Draft {
+                auto: answer,
+                ..draft()
+            };
+            assert_eq!(
+                answer.reply_allowed(&original).is_ok(),
+                allowed,
+                "{answer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_stays_in_the_thread() {
+        for (original, thread) in [(r#"{"id":"b","thread":"a"}"#, "a"), (r#"{"id":"b"}"#, "b")] {
+            assert_eq!(
+                sent(&draft(), Some(&message(original))).thread.as_deref(),
+                Some(thread),
+                "{original}"
+            );
+        }
+    }
+
+    #[test]
+    fn whom_it_is_for_and_who_has_read_it() {
+        for (text, reader, is_for, is_read) in [
+            (
+                r#"{"from":"build1","to":"build2","read":false}"#,
+                "build2",
+                true,
+                false,
+            ),
+            (
+                r#"{"from":"build1","to":"build2","read":true}"#,
+                "build2",
+                true,
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"build2","read":true}"#,
+                "build3",
+                false,
+                false,
+            ),
+            (r#"{"from":"build1","to":"build2"}"#, "build2", true, false),
+            (
+                r#"{"from":"build1","to":"build2","read_by":["build2"]}"#,
+                "build2",
+                true,
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":true}"#,
+                "build2",
+                true,
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":false}"#,
+                "build2",
+                true,
+                false,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":true,"read_by":[{"by":"build2"}]}"#,
+                "build2",
+                true,
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":true,"read_by":[{"by":"build2"}]}"#,
+                "build3",
+                true,
+                false,
+            ),
+            (r#"{"from":"build1","to":"ALL"}"#, "build1", false, false),
+        ] {
+            let (message, reader) = (message(text), server(reader));
+            assert_eq!(
+                (message.is_for(&reader), message.is_read_by(&reader)),
+                (is_for, is_read),
+                "{text} {reader}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_flag_follows_from_who_has_read_it() {
+        for (to, readers, flags) in [
+            (
+                "build2",
+                vec!["build3", "build2", "build2"],
+                vec![(false, false), (true, true), (false, true)],
+            ),
+            (
+                "all",
+                vec!["build1", "build2", "build2", "build3"],
+                vec![(false, false), (true, false), (false, false), (true, true)],
+            ),
+        ] {
+            let mut message = sent(
+                &Draft {
+                    to: to.into(),
+                    ..draft()
+                },
+                None,
+            );
+            let found: Vec<(bool, bool)> = readers
+                .iter()
+                .map(|reader| {
+                    (
+                        message.mark_read(&server(reader), now(), &fleet()),
+                        message.read == Some(true),
+                    )
+                })
+                .collect();
+            assert_eq!(found, flags, "{to} {readers:?}");
+        }
+        let mut without_flag = message(r#"{"id":"a","from":"build1","to":"all"}"#);
+        without_flag.mark_read(&server("build2"), now(), &fleet());
+        assert_eq!(
+            without_flag.read,
+            Some(false),
+            "the filter `.read == false` of the seed finds it"
+        );
+    }
+
+    #[test]
+    fn acknowledgements_are_counted_by_recipient() {
+        let mut message = sent(
+            &Draft {
+                to: "all".into(),
+                ack: true,
+                ..draft()
+            },
+            None,
+        );
+        for (by, expected, status) in [
+            ("build1", Err(RefusalKind::Forbidden), "pending"),
+            ("build2", Ok(true), "pending"),
+            ("build2", Ok(false), "pending"),
+            ("build3", Ok(true), "completed"),
+        ] {
+            let found = message
+                .acknowledge(&server(by), now(), &fleet())
+                .map_err(|no| no.kind);
+            assert_eq!(
+                (found, message.ack_status.as_deref()),
+                (expected, Some(status)),
+                "{by}"
+            );
+        }
+        assert_eq!(
+            (message.read, message.acknowledged_by.len()),
+            (Some(true), 2)
+        );
+    }
+
+    #[test]
+    fn who_still_has_to_acknowledge() {
+        for (text, by, needed) in [
+            (
+                r#"{"from":"build1","to":"build2","ack_required":true}"#,
+                "build2",
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"build2","ack_required":true}"#,
+                "build3",
+                false,
+            ),
+            (r#"{"from":"build1","to":"build2"}"#, "build2", false),
+            (
+                r#"{"from":"build1","to":"build2","ack_required":"true","acknowledged_by":["build2"]}"#,
+                "build2",
+                false,
+            ),
+            (
+                r#"{"from":"build1","to":"all","ack_required":true,"acknowledged_by":["build2"],"ack_status":"completed"}"#,
+                "build3",
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"build2","ack_required":true,"ack_status":"completed"}"#,
+                "build2",
+                false,
+            ),
+        ] {
+            assert_eq!(
+                message(text).needs_ack_from(&server(by)),
+                needed,
+                "{text} {by}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_thread_is_found_from_any_of_its_messages_in_order_of_time() {
+        let table = table(
+            r#"{"id":"c","thread":"a","reply_to":"b","timestamp":"2025-10-29T12:02:00Z"},
+               {"id":"a","timestamp":"2025-10-29T12:00:00Z"},
+               {"id":"x","timestamp":"2025-10-29T12:00:30Z"},
+               {"id":"b","reply_to":"a","timestamp":"2025-10-29 12:01"},
+               {"id":"d","reply_to":"c","timestamp":"2025-10-29T12:02:00Z"},
+               {"id":"o","thread":"archived","reply_to":"archived"},
+               {"id":"loop","reply_to":"loop"},
+               {"id":"","reply_to":""},{"subject":"no id"}"#,
+        );
+        let ids = |id: &str| {
+            thread_of(&table, id)
+                .iter()
+                .map(|row| row.id.clone())
+                .collect::<Vec<_>>()
+        };
+        for (id, thread) in [
+            ("a", vec!["a", "b", "c", "d"]),
+            ("d", vec!["a", "b", "c", "d"]),
+            ("x", vec!["x"]),
+            ("o", vec!["o"]),
+            ("archived", vec!["o"]),
+            ("loop", vec!["loop"]),
+            ("nowhere", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(ids(id), thread, "{id}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The documents of a hub and the rules that govern them.
+//!
+//! Everything here is pure: no clock, no randomness, no environment, no files, no git. The same
+//! code therefore runs in the command line, in a worker, in a server and in a simulator. What a
+//! rule needs to know of the world (the time, an id, what was observed) is handed to it.
+
+pub mod time;
+pub mod id;
+pub mod refusal;
+pub mod json;
+pub mod lenient;
+pub mod record;
+pub mod table;
+pub mod heartbeat;
+pub mod status;
+pub mod server;
+pub mod job;
+pub mod queue;
+pub mod lock;
+pub mod message;
+pub mod secret;
+pub mod health;

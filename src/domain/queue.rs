@@ -1,0 +1,194 @@
+//! Which job comes next, and why another has to wait.
+//!
+//! Waiting is computed, never stored: on jobs that are not completed, on a point in time, on a
+//! server with the right labels. Most urgent first, first in first out inside a priority, and a
+//! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
+
+use super::job::{Job, JobStatus};
+use super::record::Record;
+use super::table::Table;
+use super::time::Timestamp;
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// How long a job waits for each level of urgency it gains.
+pub const AGEING_STEP: Duration = Duration::from_secs(15 * 60);
+
+/// Why a queued job cannot be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Waiting {
+    /// Another job must be completed first.
+    Needs {
+        /// Its id.
+        job: String,
+        /// Its status; `None` when there is no such job.
+        status: Option<String>,
+    },
+    /// Not before a point in time.
+    NotBefore {
+        /// The point in time.
+        at: Timestamp,
+    },
+    /// The server lacks labels.
+    Labels {
+        /// The ones it lacks.
+        missing: Vec<String>,
+    },
+    /// Nothing but the lack of a server that asks.
+    Server {
+        /// How many jobs come before it.
+        ahead: usize,
+    },
+}
+
+/// A look at the queue, with what is asked often computed once.
+pub struct Queue<'a> {
+    jobs: &'a Table<Job>,
+    status_of: HashMap<&'a str, &'a JobStatus>,
+    now: Timestamp,
+}
+
+impl<'a> Queue<'a> {
+    /// The queue at `now`.
+    #[must_use]
+    pub fn new(jobs: &'a Table<Job>, now: Timestamp) -> Self {
+        let status_of = jobs.rows().rev().map(|job| (job.id.as_str(), &job.status)).collect();
+        Self { jobs, status_of, now }
+    }
+
+    /// Ids of the jobs that a server with `labels` may claim now, the next one first.
+    #[must_use]
+    pub fn claimable(&self, labels: &[String]) -> Vec<&'a str> {
+        let have: HashSet<&str> = labels.iter().map(String::as_str).collect();
+        let mut ready: Vec<(u64, i64, usize, &Record<Job>)> = self
+            .jobs
+            .rows()
+            .enumerate()
+            .filter(|(_, job)| job.status == JobStatus::Queued && self.waits_for(job).is_none())
+            .filter(|(_, job)| missing_labels(job, &have).is_empty())
+            .map(|(index, job)| (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job))
+            .collect();
+        ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
+        ready.into_iter().map(|(_, _, _, job)| job.id.as_str()).collect()
+    }
+
+    /// The priority after ageing.
+    fn urgency(&self, job: &Job) -> u64 {
+        let waited = job.created_at.map_or(0, |created| self.now.since(created).as_secs());
+        job.priority.level().saturating_sub(waited / AGEING_STEP.as_secs()).max(1)
+    }
+
+    /// What keeps a job from any server, if anything.
+    #[must_use]
+    pub fn waits_for(&self, job: &Job) -> Option<Waiting> {
+        for need in job.all_needs() {
+            let status = self.status_of.get(need);
+            if status != Some(&&JobStatus::Completed) {
+                return Some(Waiting::Needs { job: need.to_owned(), status: status.map(ToString::to_string) });
+            }
+        }
+        match job.not_before {
+            Some(at) if at > self.now => Some(Waiting::NotBefore { at }),
+            _ => None,
+        }
+    }
+
+    /// Everything that keeps a queued job waiting; `servers` are the labels of each server.
+    #[must_use]
+    pub fn explain(&self, job: &Job, servers: &[Vec<String>]) -> Vec<Waiting> {
+        let mut reasons: Vec<Waiting> = self.waits_for(job).into_iter().collect();
+        let missing_everywhere = servers
+            .iter()
+            .map(|labels| missing_labels(job, &labels.iter().map(String::as_str).collect()))
+            .min_by_key(Vec::len)
+            .unwrap_or_else(|| job.labels.clone());
+        if !missing_everywhere.is_empty() {
+            reasons.push(Waiting::Labels { missing: missing_everywhere });
+        }
+        if reasons.is_empty() {
+            let order = self.claimable(&job.labels);
+            let ahead = order.iter().position(|id| *id == job.id).unwrap_or(0);
+            reasons.push(Waiting::Server { ahead });
+        }
+        reasons
+    }
+}
+
+fn missing_labels(job: &Job, have: &HashSet<&str>) -> Vec<String> {
+    job.labels.iter().filter(|label| !have.contains(label.as_str())).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2025-10-29T12:00:00Z";
+
+    fn table(jobs: &str) -> Table<Job> {
+        Table::read("jobs.json", format!("{{\"jobs\":[{jobs}]}}").as_bytes()).expect(jobs)
+    }
+
+    fn order(jobs: &str, labels: &[&str]) -> Vec<String> {
+        let table = table(jobs);
+        let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        let now = Timestamp::parse(NOW).expect("time");
+        Queue::new(&table, now).claimable(&labels).into_iter().map(str::to_owned).collect()
+    }
+
+    fn job(id: &str, more: &str) -> String {
+        format!("{{\"id\":\"{id}\",\"status\":\"queued\",\"created_at\":\"2025-10-29T11:59:00Z\"{more}}}")
+    }
+
+    #[test]
+    fn urgent_first_then_first_in() {
+        let jobs = [job("a", ""), job("b", ",\"priority\":1"), job("c", ""), job("d", ",\"priority\":\"low\"")].join(",");
+        assert_eq!(order(&jobs, &[]), ["b", "a", "c", "d"]);
+    }
+
+    #[test]
+    fn waiting_makes_a_job_more_urgent() {
+        let jobs = format!(
+            "{},{{\"id\":\"old\",\"priority\":8,\"status\":\"queued\",\"created_at\":\"2025-10-29T10:00:00Z\"}}",
+            job("new", ",\"priority\":1")
+        );
+        assert_eq!(order(&jobs, &[]), ["old", "new"]);
+    }
+
+    #[test]
+    fn needs_time_and_labels_hold_a_job_back() {
+        for (more, labels, claimable) in [
+            (",\"needs\":[\"done\"]", vec![], true),
+            (",\"dependencies\":\"done\"", vec![], true),
+            (",\"needs\":[\"open\"]", vec![], false),
+            (",\"needs\":[\"nowhere\"]", vec![], false),
+            (",\"not_before\":\"2025-10-29T12:00:01Z\"", vec![], false),
+            (",\"not_before\":\"2025-10-29T11:00:00Z\"", vec![], true),
+            (",\"labels\":[\"gpu\",\"arch=amd64\"]", vec!["gpu"], false),
+            (",\"labels\":[\"gpu\"]", vec!["arch=amd64", "gpu"], true),
+        ] {
+            let jobs = format!(
+                "{},{{\"id\":\"done\",\"status\":\"completed\"}},{{\"id\":\"open\",\"status\":\"failed\"}}",
+                job("a", more)
+            );
+            assert_eq!(order(&jobs, &labels).contains(&"a".to_owned()), claimable, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_explained() {
+        let jobs = table(&[job("a", ",\"needs\":[\"b\"],\"labels\":[\"gpu\"]"), job("b", ""), job("c", "")].join(","));
+        let now = Timestamp::parse(NOW).expect("time");
+        let queue = Queue::new(&jobs, now);
+        let explain = |id: &str, servers: &[Vec<String>]| queue.explain(jobs.get(id).expect(id), servers);
+        assert_eq!(
+            explain("a", &[vec!["arch=amd64".into()]]),
+            [
+                Waiting::Needs { job: "b".into(), status: Some("queued".into()) },
+                Waiting::Labels { missing: vec!["gpu".into()] }
+            ]
+        );
+        assert_eq!(explain("c", &[vec![]]), [Waiting::Server { ahead: 1 }]);
+    }
+}

@@ -1,0 +1,128 @@
+//! A typed view of a piece of JSON that keeps the piece itself.
+//!
+//! A hub is written by several programs and several versions of this one. What a view does not
+//! know must survive, at every depth and in its order, and what did not change must keep its
+//! bytes. So a [`Record`] holds the text as it was found; an edit works on the view, and only the
+//! difference is carried into the text.
+
+use super::json::{self, DocumentError};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::ops::Deref;
+
+/// What a document or a row of one looks like to the rules.
+pub trait View: Serialize + DeserializeOwned + Clone + PartialEq {}
+impl<T: Serialize + DeserializeOwned + Clone + PartialEq> View for T {}
+
+/// A view and the text it was read from. Reads like the view; changes through [`Record::edit`].
+#[derive(Debug, Clone)]
+pub struct Record<T> {
+    text: String,
+    view: T,
+    indent: usize,
+    changed: bool,
+}
+
+impl<T: View> Record<T> {
+    /// Reads the record that stands at `inside` of the document at `path`; `indent` is how far
+    /// its lines are indented there.
+    ///
+    /// # Errors
+    /// When the text is not JSON or a field has the wrong type.
+    pub fn read(path: &str, inside: &str, text: &str, indent: usize) -> Result<Self, DocumentError> {
+        let view = json::parse(path, inside, text)?;
+        Ok(Self { text: text.to_owned(), view, indent, changed: false })
+    }
+
+    /// A record that was not there before.
+    #[must_use]
+    pub fn new(view: T, indent: usize) -> Self {
+        Self { text: json::pretty(&view, indent), view, indent, changed: true }
+    }
+
+    /// Changes the view and carries the difference into the text.
+    pub fn edit<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
+        let before = self.view.clone();
+        let result = change(&mut self.view);
+        if before != self.view {
+            let mut raw = self.raw();
+            json::patch(&mut raw, &to_value(&before), &to_value(&self.view));
+            self.text = json::pretty(&raw, self.indent);
+            self.changed = true;
+        }
+        result
+    }
+
+    /// Tells the view something that is no part of the text, such as the name it stands under.
+    pub(super) fn tell(&mut self, tell: impl FnOnce(&mut T)) {
+        tell(&mut self.view);
+    }
+
+    /// Everything the record holds, known or not.
+    #[must_use]
+    pub fn raw(&self) -> Value {
+        serde_json::from_str(&self.text).expect("a record's text was parsed when it was read")
+    }
+
+    /// The text as it goes into the document.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it differs from what was read.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The record laid out for another depth, for moving it between documents.
+    #[must_use]
+    pub fn moved(&self, indent: usize) -> Self {
+        Self { text: json::pretty(&self.raw(), indent), view: self.view.clone(), indent, changed: true }
+    }
+}
+
+impl<T> Deref for Record<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.view
+    }
+}
+
+fn to_value(view: &impl Serialize) -> Value {
+    serde_json::to_value(view).expect("views have text keys only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Point {
+        x: i32,
+        #[serde(default)]
+        note: Option<String>,
+    }
+
+    #[test]
+    fn an_unchanged_record_keeps_its_bytes() {
+        let text = "{\"y\":\t1e2, \"x\": 1, \"s\":\"\\u00fc\"}";
+        let mut record = Record::<Point>::read("p.json", "", text, 0).expect("reads");
+        record.edit(|point| point.x = 1);
+        assert!(!record.is_changed());
+        assert_eq!(record.text(), text);
+    }
+
+    #[test]
+    fn an_edit_touches_only_what_it_changed() {
+        let text = r#"{"y": {"deep": [1e2]}, "x": 1, "z": null}"#;
+        let mut record = Record::<Point>::read("p.json", "", text, 0).expect("reads");
+        record.edit(|point| point.x = 2);
+        assert_eq!(
+            record.text(),
+            "{\n  \"y\": {\n    \"deep\": [\n      1e2\n    ]\n  },\n  \"x\": 2,\n  \"z\": null\n}"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! `coordination/servers.json`: who belongs to the hub.
+
+use super::lenient;
+use super::table::Row;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A registered server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Server {
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub id: String,
+    /// The machine's own name.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub host: Option<String>,
+    /// Its address, for people.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub ip: Option<String>,
+    /// Who runs it: a person or an agent.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub manager: Option<String>,
+    /// What it can do: `arch=amd64`, `gpu`.
+    #[serde(default, deserialize_with = "lenient::texts")]
+    pub labels: Vec<String>,
+    /// When it joined.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub joined_at: Option<Timestamp>,
+    /// Names the machine beyond its host name, so that a second machine cannot take the name
+    /// unnoticed; a random id that `join` made, no hardware number.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+}
+
+impl Row for Server {
+    const PATH: &'static str = "coordination/servers.json";
+    const FIELD: &'static str = "servers";
+    fn id(&self) -> &str {
+        &self.id
+    }
+}

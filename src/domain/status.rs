@@ -1,0 +1,202 @@
+//! `<server>/status.json`: what a server is doing, in the seed's shape.
+
+use super::heartbeat::System;
+use super::id::ServerName;
+use super::job::Job;
+use super::lenient;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The words a server's status may be set to. Other words found in a hub are shown as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusWord {
+    /// Ready for work.
+    Idle,
+    /// At work.
+    Building,
+    /// The last work failed.
+    Failed,
+    /// The last work succeeded.
+    Success,
+}
+
+impl StatusWord {
+    /// As written in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Building => "building",
+            Self::Failed => "failed",
+            Self::Success => "success",
+        }
+    }
+}
+
+/// One server's status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Status {
+    /// Which server.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Its address, for people.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// Who runs it: a person or an agent.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// When the status was written.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub timestamp: Option<Timestamp>,
+    /// `idle`, `building`, `failed`, `success`, or another writer's word.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub status: String,
+    /// What it works on.
+    #[serde(default)]
+    pub current_job: Option<CurrentJob>,
+    /// What it finished last.
+    #[serde(default)]
+    pub last_build: Option<LastBuild>,
+    /// Load, memory and disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
+}
+
+/// The job a server works on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct CurrentJob {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub id: Option<String>,
+    /// The branch that is built.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub branch: Option<String>,
+    /// The commit that is built.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub commit: Option<String>,
+    /// Since when.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub started_at: Option<Timestamp>,
+}
+
+/// The job a server finished last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LastBuild {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub id: Option<String>,
+    /// `success` or `failed`.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub status: Option<String>,
+    /// When.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub completed_at: Option<Timestamp>,
+    /// How long it took.
+    #[serde(default, deserialize_with = "lenient::count")]
+    pub duration_seconds: Option<u64>,
+    /// Names of what it made.
+    #[serde(default, deserialize_with = "lenient::texts")]
+    pub artifacts: Vec<String>,
+}
+
+impl Status {
+    /// The path of `server`'s status.
+    #[must_use]
+    pub fn path(server: &ServerName) -> String {
+        format!("{server}/status.json")
+    }
+
+    /// The status of a server that has not said anything yet.
+    #[must_use]
+    pub fn blank(server: &ServerName) -> Self {
+        Self {
+            server: Some(server.to_string()),
+            ip: None,
+            manager: None,
+            timestamp: None,
+            status: StatusWord::Idle.as_str().to_owned(),
+            current_job: None,
+            last_build: None,
+            system: None,
+        }
+    }
+
+    /// The server says a word, with or without a job. The start of a job that goes on stays.
+    pub fn set(&mut self, word: StatusWord, job: Option<CurrentJob>, now: Timestamp) {
+        self.status = word.as_str().to_owned();
+        self.timestamp = Some(now);
+        let same = |old: &CurrentJob| job.as_ref().is_some_and(|job| job.id == old.id);
+        if !self.current_job.as_ref().is_some_and(same) {
+            self.current_job = job;
+        }
+    }
+
+    /// The server took `job`.
+    pub fn work_on(&mut self, job: &Job, now: Timestamp) {
+        let current = CurrentJob {
+            id: Some(job.id.clone()),
+            branch: job.branch.clone(),
+            commit: job.commit.clone(),
+            started_at: Some(now),
+        };
+        self.set(StatusWord::Building, Some(current), now);
+    }
+
+    /// The server is done with `job`; `next` is another job it still works on.
+    pub fn finish(&mut self, job: &Job, success: bool, next: Option<&Job>, now: Timestamp) {
+        let word = if success { StatusWord::Success } else { StatusWord::Failed };
+        self.last_build = Some(LastBuild {
+            id: Some(job.id.clone()),
+            status: Some(word.as_str().to_owned()),
+            completed_at: Some(now),
+            duration_seconds: job.duration_seconds,
+            artifacts: job.artifacts.clone(),
+        });
+        self.leave(job, word, next, now);
+    }
+
+    /// The server no longer works on `job`, whatever became of it.
+    pub fn leave(&mut self, job: &Job, word: StatusWord, next: Option<&Job>, now: Timestamp) {
+        self.timestamp = Some(now);
+        let on_it = self.current_job.as_ref().and_then(|current| current.id.as_deref()) == Some(job.id.as_str());
+        match next {
+            Some(next) if on_it => self.work_on(next, next.started_at.unwrap_or(now)),
+            Some(_) => {}
+            None => self.set(word, None, now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statuses_of_older_writers_are_read() {
+        for text in [
+            r#"{"server_id":"code2","hostname":"h","ip":"10.1.3.4","role":"r","status":"online","timestamp":"2025-10-29 12:00","capabilities":["a"],"system":{}}"#,
+            r#"{"server":"build3","timestamp":"$(date -u +%Y-%m-%dT%H:%M:%SZ)","status":"idle","current_job":null}"#,
+            r#"{"server":"build2","timestamp":1761739200.25,"status":"idle","system":{"cpu_usage":45,"memory_used_gb":32.1}}"#,
+        ] {
+            let status: Status = serde_json::from_str(text).expect(text);
+            assert!(!status.status.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn saying_the_same_job_again_keeps_its_start() {
+        let first = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let later = Timestamp::parse("2025-10-29T13:00:00Z").expect("time");
+        let job = |at| Some(CurrentJob { id: Some("job_1".into()), branch: None, commit: None, started_at: Some(at) });
+        let mut status = Status::blank(&ServerName::new("build1").expect("name"));
+        status.set(StatusWord::Building, job(first), first);
+        status.set(StatusWord::Building, job(later), later);
+        assert_eq!(status.current_job.as_ref().and_then(|job| job.started_at), Some(first));
+        status.set(StatusWord::Idle, None, later);
+        assert_eq!(status.current_job, None);
+    }
+}

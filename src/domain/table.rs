@@ -1,0 +1,308 @@
+//! A document that holds many records: `jobs.json`, `locks.json`, `messages.json`, `servers.json`.
+//!
+//! Reads an object with the records under one key, or, as some writers leave behind, a bare list.
+//! Writes the object. Records that were not touched keep their bytes, and so does everything else
+//! that stands beside them.
+
+use super::json::{self, DocumentError, LAYOUT_VERSION};
+use super::record::{Record, View};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// A record of a table.
+pub trait Row: View {
+    /// Where the table lies in the hub.
+    const PATH: &'static str;
+    /// The key that holds the records.
+    const FIELD: &'static str;
+    /// Whether the records are an object by name (locks) and not a list.
+    const BY_NAME: bool = false;
+
+    /// The id or name of this record; the empty text when it has none.
+    fn id(&self) -> &str;
+
+    /// Tells a record the name it stands under, where [`Row::BY_NAME`].
+    fn named(&mut self, _name: &str) {}
+}
+
+/// The most records one table may hold; a hub that outgrows it needs `git muster archive`.
+pub const ROWS_MAX: usize = 100_000;
+
+/// How far the records of a list are indented; of a map the same.
+const ROW_INDENT: usize = 4;
+
+/// All records of one document, in their order.
+#[derive(Debug, Clone)]
+pub struct Table<T> {
+    path: String,
+    /// Everything at the top of the document, the records' own place marked by `None`.
+    members: Vec<(String, Option<String>)>,
+    rows: Vec<Record<T>>,
+    changed: bool,
+}
+
+impl<T: Row> Table<T> {
+    /// A table without records, for a document that does not exist yet.
+    #[must_use]
+    pub fn empty(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            members: vec![(T::FIELD.to_owned(), None)],
+            rows: Vec::new(),
+            changed: false,
+        }
+    }
+
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// Names the record and field that cannot be read.
+    pub fn read(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
+        let text = json::text(path, bytes)?;
+        let mut table = Self::empty(path);
+        if text.starts_with('[') {
+            table.read_list(text)?;
+            return Ok(table);
+        }
+        let Members(members) = json::parse(path, "", text)?;
+        table.members.clear();
+        let mut found = false;
+        for (key, raw) in members {
+            if key == T::FIELD && !found {
+                found = true;
+                table.read_rows(raw.get())?;
+                table.members.push((key, None));
+            } else {
+                if key == "version" {
+                    refuse_newer(path, raw.get())?;
+                }
+                table.members.push((key, Some(raw.get().to_owned())));
+            }
+        }
+        if !found {
+            table.members.insert(0, (T::FIELD.to_owned(), None));
+        }
+        Ok(table)
+    }
+
+    fn read_rows(&mut self, text: &str) -> Result<(), DocumentError> {
+        match (text.as_bytes().first(), T::BY_NAME) {
+            (Some(b'n'), _) => Ok(()),
+            (Some(b'['), false) => self.read_list(text),
+            (Some(b'{'), true) => self.read_map(text),
+            (_, by_name) => {
+                let wanted = if by_name { "an object" } else { "a list" };
+                Err(DocumentError::new(&self.path, format!("`{}` is not {wanted}", T::FIELD)))
+            }
+        }
+    }
+
+    fn read_list(&mut self, text: &str) -> Result<(), DocumentError> {
+        if T::BY_NAME {
+            return Err(DocumentError::new(&self.path, format!("`{}` is not an object", T::FIELD)));
+        }
+        let items: Vec<Box<RawValue>> = json::parse(&self.path, T::FIELD, text)?;
+        self.refuse_too_many(items.len())?;
+        for (index, item) in items.iter().enumerate() {
+            let inside = format!("{}[{index}]", T::FIELD);
+            self.rows.push(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?);
+        }
+        Ok(())
+    }
+
+    fn read_map(&mut self, text: &str) -> Result<(), DocumentError> {
+        let Members(items) = json::parse(&self.path, T::FIELD, text)?;
+        self.refuse_too_many(items.len())?;
+        for (name, item) in items {
+            let inside = format!("{}.{}", T::FIELD, name.escape_debug());
+            let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;
+            row.tell(|view| view.named(&name));
+            self.rows.push(row);
+        }
+        Ok(())
+    }
+
+    fn refuse_too_many(&self, rows: usize) -> Result<(), DocumentError> {
+        if rows > ROWS_MAX {
+            let problem = format!("it holds {rows} records, more than the {ROWS_MAX} allowed");
+            return Err(DocumentError::new(&self.path, problem));
+        }
+        Ok(())
+    }
+
+    /// The records in their order.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Record<T>> + ExactSizeIterator {
+        self.rows.iter()
+    }
+
+    /// The first record with this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Record<T>> {
+        self.rows.iter().find(|row| row.id() == id)
+    }
+
+    /// The first record with this id, to be edited.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Record<T>> {
+        self.rows.iter_mut().find(|row| row.id() == id)
+    }
+
+    /// All records, to be edited.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Record<T>> {
+        self.rows.iter_mut()
+    }
+
+    /// Appends a new record.
+    pub fn push(&mut self, view: T) {
+        self.rows.push(Record::new(view, ROW_INDENT));
+        self.changed = true;
+    }
+
+    /// Appends a record that comes from another table, whole.
+    pub fn push_record(&mut self, record: &Record<T>) {
+        self.rows.push(record.moved(ROW_INDENT));
+        self.changed = true;
+    }
+
+    /// Takes out the records for which `leaves` says so and returns them.
+    pub fn take(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<Record<T>> {
+        let (out, stay) = std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
+        self.rows = stay;
+        self.changed |= !Vec::is_empty(&out);
+        out
+    }
+
+    /// Whether anything differs from what was read.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed || self.rows.iter().any(Record::is_changed)
+    }
+
+    /// Where the document lies in the hub.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The document as it is written.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let rows_bytes: usize = self.rows.iter().map(|row| row.text().len() + 8).sum();
+        let mut out = String::with_capacity(rows_bytes + 256);
+        out.push('{');
+        for (index, (key, raw)) in self.members.iter().enumerate() {
+            out.push_str(if index == 0 { "\n  " } else { ",\n  " });
+            out.push_str(&json::pretty(key, 0));
+            out.push_str(": ");
+            match raw {
+                Some(raw) => out.push_str(raw),
+                None => self.write_rows(&mut out),
+            }
+        }
+        out.push_str("\n}\n");
+        out
+    }
+
+    fn write_rows(&self, out: &mut String) {
+        let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
+        out.push(open);
+        for (index, row) in self.rows.iter().enumerate() {
+            out.push_str(if index == 0 { "\n    " } else { ",\n    " });
+            if T::BY_NAME {
+                out.push_str(&json::pretty(&row.id(), 0));
+                out.push_str(": ");
+            }
+            out.push_str(row.text());
+        }
+        if !self.rows.is_empty() {
+            out.push_str("\n  ");
+        }
+        out.push(close);
+    }
+}
+
+/// A document that a newer version of this program wrote may be read and is never rewritten.
+fn refuse_newer(path: &str, raw: &str) -> Result<(), DocumentError> {
+    match raw.trim_matches('"').parse::<u64>() {
+        Ok(version) if version > LAYOUT_VERSION => Err(DocumentError::new(
+            path,
+            format!("it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The members of an object in their order, each as the text it was written as.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        input.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Serialize;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Thing {
+        id: String,
+        #[serde(default)]
+        n: u64,
+    }
+
+    impl Row for Thing {
+        const PATH: &'static str = "things.json";
+        const FIELD: &'static str = "things";
+        fn id(&self) -> &str {
+            &self.id
+        }
+    }
+
+    fn read(text: &str) -> Table<Thing> {
+        Table::read(Thing::PATH, text.as_bytes()).expect("reads")
+    }
+
+    const TWO: &str = "{\n  \"things\": [\n    {\n      \"id\": \"a\",\n      \"more\": {\"z\": 1, \"u\": \"\\u00fc\"}\n    },\n    {\n      \"id\": \"b\",\n      \"n\": 1\n    }\n  ],\n  \"metadata\": {\n    \"next\": 1e3\n  }\n}\n";
+
+    #[test]
+    fn what_was_not_touched_keeps_its_bytes() {
+        assert_eq!(read(TWO).to_text(), TWO);
+        let mut table = read(TWO);
+        table.get_mut("b").expect("there").edit(|thing| thing.n = 2);
+        assert_eq!(table.to_text(), TWO.replace("\"n\": 1", "\"n\": 2"));
+    }
+
+    #[test]
+    fn a_bare_list_a_byte_order_mark_and_a_missing_field_are_read() {
+        assert_eq!(read("\u{feff}[{\"id\":\"a\"}]").to_text(), "{\n  \"things\": [\n    {\"id\":\"a\"}\n  ]\n}\n");
+        assert_eq!(read("{}").to_text(), "{\n  \"things\": []\n}\n");
+        assert_eq!(read("{\"things\": null, \"x\": 1}").rows().len(), 0);
+    }
+
+    #[test]
+    fn wrong_types_and_newer_layouts_are_refused_with_their_place() {
+        let problem = |text: &str| Table::<Thing>::read(Thing::PATH, text.as_bytes()).expect_err(text).to_string();
+        assert!(problem("{\"things\": {}}").contains("`things` is not a list"));
+        assert!(problem("{\"things\": [{\"id\": \"a\"}, {\"id\": 4}]}").contains("things[1].id"));
+        assert!(problem("{\"version\": 2, \"things\": []}").contains("upgrade"));
+        assert!(problem("7").contains("things.json"));
+    }
+}

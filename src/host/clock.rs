@@ -1,0 +1,64 @@
+//! The clocks: the wall's, for what people read, and the boot's, for what leases are judged by.
+
+use crate::domain::time::Timestamp;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The wall clock now.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one door to the wall clock")]
+pub fn wall() -> Timestamp {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis());
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    Timestamp::from_unix_millis(millis).unwrap_or_else(|| {
+        Timestamp::from_unix_millis(0).expect("the epoch is a valid time")
+    })
+}
+
+/// Time since boot, including time asleep: a machine that was suspended must not believe that
+/// its lease stood still meanwhile, as `Instant` on Linux would have it.
+#[must_use]
+pub fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = nix::time::ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+    nix::time::clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Names the present boot; readings of [`since_boot`] compare only within one. `None` where the
+/// system does not tell, and then nothing observed may outlive the process.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Waits. Callers bound how often.
+#[expect(clippy::disallowed_methods, reason = "the one door to sleeping")]
+pub fn sleep(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// A point on the boot clock until which something may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Duration);
+
+impl Deadline {
+    /// `span` from now.
+    #[must_use]
+    pub fn after(span: Duration) -> Self {
+        Self(since_boot().saturating_add(span))
+    }
+
+    /// What is left; zero when it passed.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_sub(since_boot())
+    }
+
+    /// Whether it passed.
+    #[must_use]
+    pub fn passed(self) -> bool {
+        self.left().is_zero()
+    }
+}

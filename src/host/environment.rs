@@ -1,0 +1,77 @@
+//! Environment variables and where this user's files lie. The only reader of the environment.
+
+use std::path::PathBuf;
+
+/// The value of a variable; unset and empty are the same.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one door to the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The directory the command was called in.
+///
+/// # Errors
+/// When it does not exist any more.
+#[expect(clippy::disallowed_methods, reason = "the one door to the working directory")]
+pub fn working_directory() -> std::io::Result<PathBuf> {
+    std::env::current_dir()
+}
+
+/// The path of this program, to start it again.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+fn base(variable_name: &str, below_home: &str) -> PathBuf {
+    let named = variable(variable_name).map(PathBuf::from).filter(|path| path.is_absolute());
+    named.unwrap_or_else(|| home().join(below_home)).join("git-muster")
+}
+
+/// The user's home; the root directory when there is none, as for some cron lines.
+#[must_use]
+pub fn home() -> PathBuf {
+    variable("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// Where copies of hubs lie that can be fetched again.
+#[must_use]
+pub fn cache_dir() -> PathBuf {
+    base("XDG_CACHE_HOME", ".cache")
+}
+
+/// Where this user's configuration lies.
+#[must_use]
+pub fn config_dir() -> PathBuf {
+    base("XDG_CONFIG_HOME", ".config")
+}
+
+/// Where data lies that exists nowhere else: the embedded hub.
+#[must_use]
+pub fn data_dir() -> PathBuf {
+    base("XDG_DATA_HOME", ".local/share")
+}
+
+/// Where what we remember between runs lies: sessions, observations, unsettled operations.
+#[must_use]
+pub fn state_dir() -> PathBuf {
+    base("XDG_STATE_HOME", ".local/state")
+}
+
+/// The machine's own name.
+#[must_use]
+pub fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The id of this process.
+#[must_use]
+pub fn process_id() -> u32 {
+    std::process::id()
+}

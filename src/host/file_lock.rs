@@ -1,0 +1,60 @@
+//! A lock between the processes of one host, in the form of `flock` on a file.
+//!
+//! It spares the processes of one host from racing each other at the hub. Correctness never rests
+//! on it: who does not get it in time goes on without. It is tried with jitter and never waited on
+//! in the kernel, because blocked waiters queue up behind every newcomer. The file stays: deleting
+//! a locked file would let two processes lock two files of one name. The only file that knows fs2.
+
+use super::clock::{self, Deadline};
+use super::random;
+use fs2::FileExt as _;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
+
+/// The first pause after a failed try, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(16);
+
+/// Holds the lock until dropped; the kernel frees it when the process dies.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Tries until `deadline`. `None` when another process kept it all the time, or when the file
+    /// system knows no locks.
+    #[must_use]
+    pub fn acquire(path: &Path, deadline: Deadline) -> Option<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match file.try_lock_exclusive() {
+                Ok(()) => return Some(Self { _file: file }),
+                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => return None,
+                Err(_) if deadline.passed() => return None,
+                Err(_) => {}
+            }
+            clock::sleep(random::up_to(pause).min(deadline.left()));
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_a_bounded_wait() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("lock");
+        let soon = || Deadline::after(Duration::from_millis(20));
+        let first = FileLock::acquire(&path, soon());
+        assert!(first.is_some());
+        assert!(FileLock::acquire(&path, soon()).is_none());
+        drop(first);
+        assert!(FileLock::acquire(&path, soon()).is_some());
+    }
+}

@@ -1,0 +1,129 @@
+//! Small files of our own: read with a bound, written whole or not at all.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The largest file of our own that we read.
+const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// An error with the path it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{}`: {source}", path.display())]
+pub struct FileError {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
+    move |source| FileError { what, path: path.to_owned(), source }
+}
+
+/// The text of a file, or `None` when there is no such file.
+///
+/// # Errors
+/// When it is too large, not UTF-8 or cannot be read.
+pub fn read(path: &Path) -> Result<Option<String>, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("read", path)(error)),
+    };
+    read_bounded(file, OWN_FILE_BYTES_MAX).map(Some).map_err(at("read", path))
+}
+
+/// Everything from `input`, if it has no more than `bytes_max` bytes.
+///
+/// # Errors
+/// When it has more, or is not UTF-8.
+pub fn read_bounded(input: impl io::Read, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    input.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// Creates a directory and those above it.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(at("create", path))
+}
+
+/// Writes a file so that a reader sees the old text or the new, and a crash leaves one of them.
+///
+/// # Errors
+/// When a step fails; the old text is there then.
+pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
+    write_bytes(path, text.as_bytes())
+}
+
+/// [`write`] for what need not be text.
+///
+/// # Errors
+/// When a step fails; the old bytes are there then.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    create_dir(folder)?;
+    let name = path.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
+    let temporary = folder.join(format!(".{name}.{}.tmp", super::random::id()));
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // What is left of a failed write is only a stray file.
+        drop(fs::remove_file(&temporary));
+        at("write", path)(error)
+    })
+}
+
+/// Removes a file if it is there.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Moves a directory out of the way.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(path, to).map_err(at("set aside", path))
+}
+
+/// A file of our own as a value. One that is missing or cannot be understood is the default: what
+/// we remember is never needed for correctness.
+#[must_use]
+pub fn recall<T: DeserializeOwned + Default>(path: &Path) -> T {
+    let text = read(path).ok().flatten().unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Keeps a value for [`recall`].
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    write(path, &text)
+}
+
+/// Makes what was written to `path` survive a loss of power.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(at("sync", path))
+}

@@ -1,0 +1,13 @@
+//! This machine: each effect behind one door.
+//!
+//! Clock, environment, files, the local lock, child processes, system facts and signals. Only
+//! this layer reads the time or the environment or starts a process. It knows nothing of hubs.
+
+pub mod clock;
+pub mod environment;
+pub mod facts;
+pub mod file_lock;
+pub mod files;
+pub mod process;
+pub mod random;
+pub mod signals;

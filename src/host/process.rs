@@ -1,0 +1,198 @@
+//! Child processes: in a group of their own, with a deadline, ended together with their children.
+
+use super::clock::{self, Deadline};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How much of a child's output is kept; what is beyond is read and dropped.
+const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How often a child is looked at, at first and at most.
+const POLL_FIRST: Duration = Duration::from_micros(200);
+const POLL_MAX: Duration = Duration::from_millis(20);
+
+/// How long output is awaited after the child itself ended: a grandchild may hold the pipe.
+const OUTPUT_GRACE: Duration = Duration::from_millis(500);
+
+/// What a child left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; `None` when a signal ended it or its time ran out.
+    pub exit_code: Option<i32>,
+    /// Standard output, as far as it is text.
+    pub stdout: String,
+    /// Standard error, as far as it is text.
+    pub stderr: String,
+    /// Whether we ended it because its time ran out.
+    pub timed_out: bool,
+}
+
+/// A command for [`run`] or [`Running::start`].
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one door to starting processes")]
+pub fn command(program: &Path) -> Command {
+    Command::new(program)
+}
+
+/// Runs `command` to its end or to `deadline`, with no input, and captures what it prints.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Running::start(command)?;
+    let stdout = collect(child.child.stdout.take());
+    let stderr = collect(child.child.stderr.take());
+    let status = child.wait_until(deadline)?;
+    let timed_out = status.is_none();
+    if timed_out {
+        child.kill()?;
+    }
+    let text = |output: mpsc::Receiver<Vec<u8>>| {
+        let bytes = output.recv_timeout(OUTPUT_GRACE).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Ok(Finished {
+        exit_code: status.and_then(|status| status.code()),
+        stdout: text(stdout),
+        stderr: text(stderr),
+        timed_out,
+    })
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let mut chunk = [0_u8; 8192];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(length);
+                kept.extend_from_slice(chunk.get(..room).unwrap_or_default());
+            }
+        }
+        // Nobody listens any more when the wait for the output was given up.
+        drop(sender.send(kept));
+    });
+    receiver
+}
+
+/// A child in its own process group, which ends with it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    ended: bool,
+}
+
+impl Running {
+    /// Starts `command` in a process group of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        Ok(Self { child: command.process_group(0).spawn()?, ended: false })
+    }
+
+    /// Its status if it ended already.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.ended |= status.is_some();
+        Ok(status)
+    }
+
+    /// Waits for its end, at most until `deadline`.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn wait_until(&mut self, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+        let mut pause = POLL_FIRST;
+        loop {
+            let status = self.status()?;
+            if status.is_some() || deadline.passed() {
+                return Ok(status);
+            }
+            clock::sleep(pause.min(deadline.left()));
+            pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+
+    /// Passes a signal on to the whole group.
+    pub fn signal(&self, signal: Signal) {
+        if let Ok(id) = i32::try_from(self.child.id())
+            && !self.ended
+        {
+            // The group may have ended by itself just now.
+            drop(killpg(Pid::from_raw(id), signal));
+        }
+    }
+
+    /// Asks the group to end, and after `grace` makes it.
+    ///
+    /// # Errors
+    /// When the system does not tell what became of it.
+    pub fn stop(&mut self, grace: Duration) -> io::Result<ExitStatus> {
+        self.signal(Signal::SIGTERM);
+        match self.wait_until(Deadline::after(grace))? {
+            Some(status) => Ok(status),
+            None => self.kill(),
+        }
+    }
+
+    fn kill(&mut self) -> io::Result<ExitStatus> {
+        self.signal(Signal::SIGKILL);
+        let status = self.child.wait()?;
+        self.ended = true;
+        Ok(status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Nobody is left to be told when this fails.
+            drop(self.kill());
+        }
+    }
+}
+
+/// The exit code a shell would report: the child's own, or 128 and the signal that ended it.
+#[must_use]
+pub fn shell_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut shell = command(Path::new("/bin/sh"));
+        shell.args(["-c", script]);
+        shell
+    }
+
+    #[test]
+    fn output_and_exit_code_are_captured() {
+        let done = run(&mut shell("echo out; echo err >&2; exit 3"), Deadline::after(Duration::from_secs(10))).expect("runs");
+        assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(3), "out\n", "err\n"));
+    }
+
+    #[test]
+    fn a_child_over_its_time_is_ended_with_its_children() {
+        let started = clock::since_boot();
+        let done = run(&mut shell("sleep 60 & sleep 60"), Deadline::after(Duration::from_millis(50))).expect("runs");
+        assert!(done.timed_out && done.exit_code.is_none());
+        assert!(clock::since_boot().saturating_sub(started) < Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,190 @@
+//! What the update loop needs of a store, so that another engine can stand under it.
+//!
+//! A store keeps named branches of documents and moves several of them together or not at all.
+//! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
+//! the simulator's memory is a third.
+
+use super::error::LedgerError;
+use crate::domain::id::OpId;
+use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One state of a branch. Two equal versions hold the same documents and the same history.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(String);
+
+impl Version {
+    /// From the store's own spelling.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The store's own spelling.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough of it for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..10).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// The versions of the branches that were looked at; `None` where there is no such branch.
+pub type Tips = BTreeMap<String, Option<Version>>;
+
+/// One branch to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Which branch.
+    pub branch: String,
+    /// Where it must be for the move to happen; `None`: it must not exist.
+    pub from: Option<Version>,
+    /// Where it goes.
+    pub to: Version,
+}
+
+/// What became of a set of moves. Either all happened or none did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publication {
+    /// The hub has it.
+    Applied,
+    /// A branch was elsewhere; nothing moved.
+    Stale,
+    /// A branch was being moved by somebody else; nothing moved.
+    Busy,
+    /// The hub will not have it, now or later; nothing moved.
+    Denied(String),
+    /// The hub was not reached; nothing moved.
+    Unreachable(String),
+    /// Nobody can tell from here.
+    Unknown(String),
+}
+
+/// The documents of one branch that a commit changes; `None` removes one.
+pub type Changes = BTreeMap<String, Option<String>>;
+
+/// A commit to be built.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// The version whose documents it starts from.
+    pub base: Option<&'a Version>,
+    /// Whether it follows `base` in history or stands alone.
+    pub follows: bool,
+    /// What it changes.
+    pub changes: &'a Changes,
+    /// Its message.
+    pub message: &'a str,
+    /// Who made it.
+    pub author: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where operations were found in history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The commit that carries them.
+    pub version: Version,
+    /// Which of those asked for.
+    pub ops: Vec<OpId>,
+    /// When the commit was made, by its author's clock.
+    pub at: Option<Timestamp>,
+    /// Its first line.
+    pub subject: String,
+}
+
+/// Which branches a refresh asks the hub for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The main branch.
+    Main,
+    /// The main branch and all heartbeat branches.
+    Heartbeats,
+}
+
+/// A store of branches.
+pub trait Engine {
+    /// The hub as users name it, without credentials.
+    fn hub(&self) -> &str;
+
+    /// Whether [`Engine::tip`] always tells what the hub has now.
+    fn is_always_fresh(&self) -> bool;
+
+    /// A file for the lock between the processes of this host.
+    fn lock_path(&self) -> PathBuf;
+
+    /// The version of a branch as far as we know.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError>;
+
+    /// Names of the branches that begin with `prefix`, as far as we know.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
+
+    /// Asks the hub. Returns a warning when the history was rewritten there.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses.
+    fn refresh(&mut self, main: &str, scope: Scope, deadline: Deadline) -> Result<Option<String>, LedgerError>;
+
+    /// A document.
+    ///
+    /// # Errors
+    /// When the store is damaged or the document is too large.
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Names of what lies directly in a folder; a folder's name ends with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError>;
+
+    /// Builds a commit without publishing it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError>;
+
+    /// Moves branches, all or none.
+    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication;
+
+    /// Whether `version` is the tip of `branch` or in its history, as far as we know.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError>;
+
+    /// Looks for operations in the history of a branch, from its tip back to `since`.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError>;
+
+    /// Puts a damaged copy of the hub aside and begins a new one. `false`: there is none to
+    /// replace.
+    ///
+    /// # Errors
+    /// When that fails too.
+    fn heal(&mut self) -> Result<bool, LedgerError>;
+
+    /// What is to be done for convenience after `branch` moved: the clone around us follows.
+    /// Returns a note for the user when it could not.
+    fn settle(&mut self, branch: &str) -> Option<String>;
+}

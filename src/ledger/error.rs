@@ -1,0 +1,71 @@
+//! What can go wrong below an operation; in each case nothing was written to the hub.
+
+use crate::domain::json::DocumentError;
+use crate::host::files::FileError;
+
+/// A fault of the ledger. Refusals and lost races are outcomes, not faults.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The hub did not answer.
+    #[error("the hub `{hub}` cannot be reached: {why}")]
+    Unreachable {
+        /// Which hub, without credentials.
+        hub: String,
+        /// What was tried and how it ended.
+        why: String,
+    },
+    /// The hub answered and will not have it: access, a protected branch, a hook.
+    #[error("the hub `{hub}` refuses: {why}")]
+    Denied {
+        /// Which hub, without credentials.
+        hub: String,
+        /// The hub's own words.
+        why: String,
+    },
+    /// The branch is not there.
+    #[error("the hub `{hub}` has no branch `{branch}`{}", if *empty { ": it is empty" } else { "" })]
+    NoBranch {
+        /// Which hub.
+        hub: String,
+        /// Which branch.
+        branch: String,
+        /// Whether the hub has no branch at all.
+        empty: bool,
+    },
+    /// The branch holds something else.
+    #[error("branch `{branch}` of `{hub}` is not a hub: it has no folder `coordination`")]
+    NotAHub {
+        /// Which repository.
+        hub: String,
+        /// Which branch.
+        branch: String,
+    },
+    /// A document on the hub cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// What is configured cannot work.
+    #[error("{0}")]
+    Configuration(String),
+    /// Our own copy of the hub, or a repository on this machine, is damaged or out of reach.
+    #[error("{what}: {why}")]
+    Store {
+        /// What was tried.
+        what: String,
+        /// How it ended.
+        why: String,
+        /// Whether the copy is damaged, so that fetching it again may help.
+        damaged: bool,
+    },
+    /// A file of our own.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl LedgerError {
+    /// A failed step of libgit2.
+    pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
+        use git2::ErrorClass::{Indexer, Object, Odb, Tree, Zlib};
+        let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer);
+        Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
+    }
+}

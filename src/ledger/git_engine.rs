@@ -1,0 +1,198 @@
+//! git as the store below the ledger: two ways to reach a hub, one way to read and build.
+//!
+//! A hub that is a repository of this machine is opened itself. Any other is copied: into the
+//! clone around us, or into a bare repository in the cache, and reached through the git program.
+
+use super::cache;
+use super::classify::{FetchVerdict, classify_fetch};
+use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
+use super::error::LedgerError;
+use super::git_program::GitProgram;
+use super::objects::Objects;
+use super::publish;
+use super::worktree;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::host::clock::Deadline;
+use crate::host::random;
+use git2::Repository;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One of so many writes looks whether the repository needs tidying.
+const TIDY_ONE_IN: u32 = 256;
+
+/// How the hub is reached.
+pub(super) enum Reach {
+    /// It is the repository that is open.
+    Itself,
+    /// It is `origin` of the repository that is open.
+    Origin {
+        /// Whether that repository is ours to replace when it is damaged.
+        url: Option<String>,
+    },
+}
+
+/// A hub in git.
+pub(super) struct GitEngine {
+    name: String,
+    objects: Objects,
+    reach: Reach,
+    git: GitProgram,
+    /// The clone around us, if the command runs in one.
+    clone: Option<PathBuf>,
+}
+
+impl GitEngine {
+    pub(super) fn new(name: String, repository: Repository, reach: Reach, clone: Option<PathBuf>) -> Self {
+        Self { name, objects: Objects::new(repository), reach, git: GitProgram::default(), clone }
+    }
+
+    fn reference(&self, branch: &str) -> String {
+        match self.reach {
+            Reach::Itself => format!("refs/heads/{branch}"),
+            Reach::Origin { .. } => format!("refs/remotes/origin/{branch}"),
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        self.objects.repository().path()
+    }
+
+    fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
+        let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+        let mut arguments: Vec<String> =
+            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"].map(str::to_owned).to_vec();
+        arguments.push(spec(main));
+        if scope == Scope::Heartbeats {
+            arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
+        }
+        let done = self.git.run(self.directory(), &arguments, deadline)?;
+        if done.timed_out {
+            return Ok(FetchVerdict::Unreachable("it did not answer in time".to_owned()));
+        }
+        Ok(classify_fetch(done.exit_code, &done.stdout, &done.stderr))
+    }
+
+    /// Says so when the branch no longer holds what we saw before.
+    fn compare(&self, main: &str, before: Option<&Version>) -> Result<Option<String>, LedgerError> {
+        let (Some(before), Some(now)) = (before, self.tip(main)?) else { return Ok(None) };
+        if self.objects.is_in_history(&now, before)? {
+            return Ok(None);
+        }
+        let lost = self.objects.commits_lost(before, &now);
+        let kept = publish::keep_lost(self.objects.repository(), before)
+            .map_or(String::new(), |reference| format!("; they are kept here as `{reference}`"));
+        Ok(Some(format!(
+            "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
+        )))
+    }
+
+    /// The branch we had seen is gone from the hub: it must not seem to be there.
+    fn forget(&self, main: &str) {
+        if let Ok(mut reference) = self.objects.repository().find_reference(&self.reference(main)) {
+            drop(reference.delete());
+        }
+    }
+}
+
+impl Engine for GitEngine {
+    fn hub(&self) -> &str {
+        &self.name
+    }
+
+    fn is_always_fresh(&self) -> bool {
+        matches!(self.reach, Reach::Itself)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.directory().join("muster.flock")
+    }
+
+    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        self.objects.tip(&self.reference(branch))
+    }
+
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        let rest = self.objects.names(&self.reference(prefix))?;
+        Ok(rest.into_iter().map(|rest| format!("{prefix}{rest}")).collect())
+    }
+
+    fn refresh(&mut self, main: &str, scope: Scope, deadline: Deadline) -> Result<Option<String>, LedgerError> {
+        if self.is_always_fresh() {
+            return Ok(None);
+        }
+        let before = self.tip(main)?;
+        let hub = || self.name.clone();
+        match self.fetch(main, scope, deadline)? {
+            FetchVerdict::Fetched => self.compare(main, before.as_ref()),
+            FetchVerdict::MissingBranch => {
+                self.forget(main);
+                Ok(None)
+            }
+            FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
+            FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
+            FetchVerdict::BrokenCache(why) => {
+                Err(LedgerError::Store { what: "our copy of the hub is damaged".to_owned(), why, damaged: true })
+            }
+            // Another process of this host fetching into the same copy is the commonest cause.
+            FetchVerdict::Failed(why) if why.contains("lock") => {
+                Err(LedgerError::Unreachable { hub: hub(), why })
+            }
+            FetchVerdict::Failed(why) => {
+                Err(LedgerError::Store { what: "git fetch failed".to_owned(), why, damaged: false })
+            }
+        }
+    }
+
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.objects.read(version, path)
+    }
+
+    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
+        self.objects.list(version, folder)
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        self.objects.commit(commit)
+    }
+
+    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+        let publication = match self.reach {
+            Reach::Itself => publish::in_process(self.objects.repository(), moves),
+            Reach::Origin { .. } => publish::by_push(&self.git, &self.objects, moves, deadline),
+        };
+        if publication == Publication::Applied && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero() {
+            self.git.tidy(self.directory());
+        }
+        publication
+    }
+
+    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.objects.is_in_history(&tip, version),
+            None => Ok(false),
+        }
+    }
+
+    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.objects.find(&tip, ops, since),
+            None => Ok(None),
+        }
+    }
+
+    fn heal(&mut self) -> Result<bool, LedgerError> {
+        let Reach::Origin { url: Some(url) } = &self.reach else { return Ok(false) };
+        let repository = cache::replace(self.directory(), url)?;
+        self.objects = Objects::new(repository);
+        Ok(true)
+    }
+
+    fn settle(&mut self, branch: &str) -> Option<String> {
+        let clone = self.clone.as_deref()?;
+        super::failpoint("refresh");
+        let target = self.tip(branch).ok()??;
+        let hub = self.is_always_fresh().then(|| self.directory());
+        worktree::follow(clone, branch, target.as_str(), hub)
+    }
+}

@@ -1,0 +1,103 @@
+//! The `git` program: every network transport, so that the user's ssh configuration, agents,
+//! keys, credential helpers and proxies simply work.
+//!
+//! Never asks anything, never runs longer than its deadline, and ends together with what it
+//! started.
+
+use super::error::LedgerError;
+use crate::host::clock::Deadline;
+use crate::host::environment::variable;
+use crate::host::process::{self, Finished};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The oldest version whose outputs we know.
+const VERSION_MIN: (u32, u32) = (2, 39);
+
+/// Variables that would make git look at another repository than the one we name.
+const MISLEADING: &[&str] = &[
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
+    "GIT_NAMESPACE", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
+    "LANGUAGE",
+];
+
+/// The git program of this machine.
+#[derive(Debug, Clone)]
+pub struct GitProgram {
+    program: PathBuf,
+}
+
+impl Default for GitProgram {
+    fn default() -> Self {
+        Self { program: PathBuf::from("git") }
+    }
+}
+
+impl GitProgram {
+    /// Runs `git --git-dir=<directory> <arguments>`.
+    ///
+    /// # Errors
+    /// When git cannot be started.
+    pub fn run(&self, directory: &Path, arguments: &[String], deadline: Deadline) -> Result<Finished, LedgerError> {
+        let mut command = self.command(directory);
+        command.args(arguments);
+        process::run(&mut command, deadline).map_err(|error| {
+            LedgerError::Configuration(format!("cannot start the program `git`: {error}; install git {}.{} or newer", VERSION_MIN.0, VERSION_MIN.1))
+        })
+    }
+
+    fn command(&self, directory: &Path) -> Command {
+        let mut command = process::command(&self.program);
+        for name in MISLEADING {
+            command.env_remove(name);
+        }
+        command
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false"])
+            .arg(format!("--git-dir={}", directory.display()));
+        if variable("SSH_ASKPASS").is_none() {
+            command.env("SSH_ASKPASS", "/bin/false");
+        }
+        if variable("GIT_SSH_COMMAND").is_none() && variable("GIT_SSH").is_none() && !has_ssh_command(directory) {
+            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+        }
+        command
+    }
+
+    /// Tidies a repository in the background now and then, as `git push` to it would.
+    pub(super) fn tidy(&self, directory: &Path) {
+        let mut command = self.command(directory);
+        command.args(["-c", "gc.auto=6700", "gc", "--auto", "--quiet"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // It detaches by itself; that it could not be started is no reason to fail.
+        drop(command.spawn());
+    }
+
+    /// The version, such as `2.47.3`.
+    ///
+    /// # Errors
+    /// When git is missing or too old.
+    pub fn version(&self, deadline: Deadline) -> Result<String, LedgerError> {
+        let mut command = process::command(&self.program);
+        command.arg("version");
+        let missing = |why: String| LedgerError::Configuration(format!("cannot use the program `git`: {why}; install git {}.{} or newer", VERSION_MIN.0, VERSION_MIN.1));
+        let done = process::run(&mut command, deadline).map_err(|error| missing(error.to_string()))?;
+        let version = done.stdout.split_whitespace().nth(2).unwrap_or_default().to_owned();
+        let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0_u32));
+        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if found < VERSION_MIN {
+            return Err(missing(format!("version {version} is too old")));
+        }
+        Ok(version)
+    }
+}
+
+/// Whether the user configured how ssh is started.
+fn has_ssh_command(directory: &Path) -> bool {
+    git2::Repository::open_bare(directory)
+        .and_then(|repository| repository.config())
+        .and_then(|mut config| config.snapshot())
+        .is_ok_and(|config| config.get_str("core.sshCommand").is_ok())
+}

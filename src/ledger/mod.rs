@@ -1,0 +1,37 @@
+//! The shared git repository as a small transactional store of documents.
+//!
+//! [`Ledger::read`] gives a snapshot; [`Ledger::update`] applies operations and publishes what
+//! they did by one compare-and-swap on the hub's refs. An operation is a pure function from
+//! documents to documents or to a refusal, so a lost race is not merged: the operation runs again
+//! on the fresh documents. No index, no work tree, no merge and no rebase are involved, and hence
+//! nothing can be left half done.
+//!
+//! Only this layer opens git, and only `publish.rs` moves a shared ref. It knows nothing of jobs
+//! or locks; what an operation means is the business of the layer above.
+
+mod cache;
+mod classify;
+mod engine;
+mod error;
+mod failpoint;
+mod git_engine;
+mod git_program;
+mod objects;
+mod open;
+mod pace;
+mod publish;
+mod snapshot;
+mod transaction;
+mod update;
+mod worktree;
+
+pub use cache::store_path;
+pub use engine::{Found, Move, Tips, Version};
+pub use error::LedgerError;
+pub use failpoint::failpoint;
+pub use git_program::GitProgram;
+pub use objects::init_bare;
+pub use open::{Location, OpenOptions, clone_around, open};
+pub use snapshot::{Documents, Snapshot};
+pub use transaction::{Stop, Transaction};
+pub use update::{Ledger, Outcome, Receipt, Request, Settings};

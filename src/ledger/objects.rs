@@ -1,0 +1,210 @@
+//! Reading and building git objects. Moves no ref.
+
+use super::engine::{Commit, Found, Version};
+use super::error::LedgerError;
+use crate::domain::id::OpId;
+use crate::domain::json::DOCUMENT_BYTES_MAX;
+use crate::domain::time::Timestamp;
+use git2::build::TreeUpdateBuilder;
+use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Sort, Tree};
+use std::path::Path;
+
+/// How far back in history an operation is looked for.
+const COMMITS_SEARCHED_MAX: usize = 100_000;
+
+/// Creates an empty bare repository whose HEAD names `branch`.
+///
+/// # Errors
+/// When the folder cannot be made or holds something else.
+pub fn init_bare(path: &Path, branch: &str) -> Result<(), LedgerError> {
+    let mut options = git2::RepositoryInitOptions::new();
+    options.bare(true).mkdir(true).mkpath(true).initial_head(branch).external_template(false);
+    Repository::init_opts(path, &options)
+        .map(drop)
+        .map_err(|error| LedgerError::store(format!("cannot create a repository at `{}`", path.display()), &error))
+}
+
+/// The objects of one repository.
+pub(super) struct Objects {
+    repository: Repository,
+}
+
+fn oid(version: &Version) -> Result<Oid, LedgerError> {
+    Oid::from_str(version.as_str()).map_err(|error| LedgerError::store("not a commit id", &error))
+}
+
+fn version(oid: Oid) -> Version {
+    Version::new(oid.to_string())
+}
+
+fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
+    result.map_err(|error| LedgerError::store(what, &error))
+}
+
+impl Objects {
+    pub(super) fn new(repository: Repository) -> Self {
+        Self { repository }
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Where a ref points; `None` when there is none.
+    pub(super) fn tip(&self, reference: &str) -> Result<Option<Version>, LedgerError> {
+        match self.repository.refname_to_id(reference) {
+            Ok(oid) => Ok(Some(version(oid))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(LedgerError::store(format!("cannot read `{reference}`"), &error)),
+        }
+    }
+
+    /// The refs that begin with `prefix`, without it.
+    pub(super) fn names(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        let references = failed("cannot list the branches", self.repository.references_glob(&format!("{prefix}*")))?;
+        let mut names = Vec::new();
+        for reference in references {
+            let reference = failed("cannot read a branch", reference)?;
+            if let Ok(name) = reference.name()
+                && let Some(rest) = name.strip_prefix(prefix)
+            {
+                names.push(rest.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn tree(&self, at: &Version) -> Result<Tree<'_>, LedgerError> {
+        let commit = failed("cannot read a commit of the hub", self.repository.find_commit(oid(at)?))?;
+        failed("cannot read a folder of the hub", commit.tree())
+    }
+
+    /// The bytes of a file, if there is one.
+    pub(super) fn read(&self, at: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let entry = match self.tree(at)?.get_path(Path::new(path)) {
+            Ok(entry) => entry,
+            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+            Err(error) => return Err(LedgerError::store(format!("cannot read `{path}` of the hub"), &error)),
+        };
+        let refuse = |problem: String| Err(crate::domain::json::DocumentError::new(path, problem).into());
+        // A link is not followed: the hub is written by others.
+        if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == i32::from(FileMode::Link) {
+            return refuse("it is not a file".to_owned());
+        }
+        let odb = failed("cannot open the objects of the hub", self.repository.odb())?;
+        let (bytes, _) = failed("cannot read a file of the hub", odb.read_header(entry.id()))?;
+        if bytes > DOCUMENT_BYTES_MAX {
+            return refuse(format!("it has {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
+        }
+        let blob = failed("cannot read a file of the hub", self.repository.find_blob(entry.id()))?;
+        Ok(Some(blob.content().to_vec()))
+    }
+
+    /// Names of what lies directly in a folder; folders end with a slash.
+    pub(super) fn list(&self, at: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
+        let root = self.tree(at)?;
+        let tree = if folder.is_empty() {
+            root
+        } else {
+            match root.get_path(Path::new(folder)) {
+                Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
+                    failed("cannot read a folder of the hub", self.repository.find_tree(entry.id()))?
+                }
+                Ok(_) => return Ok(Vec::new()),
+                Err(error) if error.code() == ErrorCode::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(LedgerError::store("cannot read a folder of the hub", &error)),
+            }
+        };
+        Ok(tree
+            .iter()
+            .filter_map(|entry| {
+                let slash = if entry.kind() == Some(ObjectType::Tree) { "/" } else { "" };
+                entry.name().ok().map(|name| format!("{name}{slash}"))
+            })
+            .collect())
+    }
+
+    /// Builds blobs, trees and one commit. Nothing refers to them yet.
+    pub(super) fn commit(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        let repository = &self.repository;
+        let base = match commit.base {
+            Some(base) => self.tree(base)?,
+            None => {
+                let empty = repository.treebuilder(None).and_then(|builder| builder.write());
+                let empty = failed("cannot write a folder", empty)?;
+                failed("cannot write a folder", repository.find_tree(empty))?
+            }
+        };
+        let mut update = TreeUpdateBuilder::new();
+        for (path, change) in commit.changes {
+            match change {
+                Some(text) => {
+                    let blob = failed("cannot write a file", repository.blob(text.as_bytes()))?;
+                    update.upsert(path.as_str(), blob, FileMode::Blob);
+                }
+                None => {
+                    update.remove(path.as_str());
+                }
+            }
+        }
+        let tree = failed("cannot write a folder", update.create_updated(repository, &base))?;
+        let tree = failed("cannot write a folder", repository.find_tree(tree))?;
+        let parent = match commit.base.filter(|_| commit.follows) {
+            Some(base) => Some(failed("cannot read a commit of the hub", repository.find_commit(oid(base)?))?),
+            None => None,
+        };
+        let email = format!("{}@git-muster.invalid", commit.author);
+        let time = git2::Time::new(commit.at.unix_seconds(), 0);
+        let author = failed("cannot name the author", Signature::new(commit.author, &email, &time))?;
+        let parents: Vec<_> = parent.iter().collect();
+        let written = repository.commit(None, &author, &author, commit.message, &tree, &parents);
+        failed("cannot write a commit", written).map(version)
+    }
+
+    /// Whether `version` is `tip` or in its history.
+    pub(super) fn is_in_history(&self, tip: &Version, version: &Version) -> Result<bool, LedgerError> {
+        if tip == version {
+            return Ok(true);
+        }
+        failed("cannot read the history of the hub", self.repository.graph_descendant_of(oid(tip)?, oid(version)?))
+    }
+
+    /// How many commits of `old` are not in the history of `new`.
+    pub(super) fn commits_lost(&self, old: &Version, new: &Version) -> usize {
+        let counted = oid(old).and_then(|old| {
+            let counted = self.repository.graph_ahead_behind(old, oid(new)?);
+            failed("cannot read the history of the hub", counted)
+        });
+        counted.map_or(0, |(ahead, _)| ahead)
+    }
+
+    /// Looks for operations by their trailers, from `tip` back to `since`.
+    pub(super) fn find(&self, tip: &Version, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+        let what = "cannot read the history of the hub";
+        let mut walk = failed(what, self.repository.revwalk())?;
+        failed(what, walk.set_sorting(Sort::TOPOLOGICAL))?;
+        failed(what, walk.push(oid(tip)?))?;
+        if let Some(since) = since {
+            // An unknown point means that the history was rewritten: then all of it is searched.
+            drop(walk.hide(oid(since)?));
+        }
+        for id in walk.take(COMMITS_SEARCHED_MAX) {
+            let commit = failed(what, self.repository.find_commit(failed(what, id)?))?;
+            let message = String::from_utf8_lossy(commit.message_bytes());
+            let here: Vec<OpId> = ops
+                .iter()
+                .filter(|op| message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str())))
+                .cloned()
+                .collect();
+            if !here.is_empty() {
+                return Ok(Some(Found {
+                    version: version(commit.id()),
+                    ops: here,
+                    at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
+                    subject: message.lines().next().unwrap_or_default().to_owned(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,164 @@
+//! From "which hub" to an open ledger: decides how the hub is reached and where its objects lie.
+
+use super::cache;
+use super::error::LedgerError;
+use super::git_engine::{GitEngine, Reach};
+use super::update::{Ledger, Settings};
+use crate::host::files;
+use git2::{Config, ConfigLevel, Repository, RepositoryOpenFlags};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Server hooks that must run when a ref moves.
+const SERVER_HOOKS: &[&str] = &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
+
+/// Where a hub is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A repository on this machine.
+    Path(PathBuf),
+    /// Anywhere that git can reach.
+    Url(String),
+}
+
+impl Location {
+    /// Reads a path, a URL or ssh's `host:path`. Relative paths start at `folder`.
+    #[must_use]
+    pub fn parse(text: &str, folder: &Path) -> Self {
+        if let Some(path) = text.strip_prefix("file://") {
+            return Self::Path(PathBuf::from(path));
+        }
+        let before_slash = text.split('/').next().unwrap_or_default();
+        if text.contains("://") || (before_slash.contains(':') && !Path::new(text).exists()) {
+            return Self::Url(text.to_owned());
+        }
+        Self::Path(folder.join(text))
+    }
+
+    /// As it is written into a configuration.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Url(url) => url.clone(),
+        }
+    }
+
+    /// For people: without a password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Url(url) => match url.split_once("://").and_then(|(scheme, rest)| {
+                let (user, rest) = rest.split_once('@')?;
+                (!user.contains('/') && user.contains(':')).then(|| format!("{scheme}://{rest}"))
+            }) {
+                Some(without) => without,
+                None => url.clone(),
+            },
+        }
+    }
+}
+
+/// What [`open`] is to open.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Which hub.
+    pub location: Location,
+    /// The clone of it that the command runs in, if it does.
+    pub clone: Option<PathBuf>,
+    /// How the ledger is to work.
+    pub settings: Settings,
+}
+
+/// The clone that contains `folder`: its top and the address of its `origin`.
+#[must_use]
+pub fn clone_around(folder: &Path) -> Option<(PathBuf, Option<String>)> {
+    let repository = Repository::discover(folder).ok()?;
+    let top = repository.workdir()?.to_owned();
+    let origin = repository.find_remote("origin").ok().and_then(|origin| origin.url().ok().map(str::to_owned));
+    // A clone of a source repository is no hub: only one that holds a hub's folder counts.
+    let is_hub = top.join("coordination").is_dir();
+    is_hub.then_some((top, origin))
+}
+
+/// Opens the hub.
+///
+/// # Errors
+/// When a path holds no repository, or one that cannot be used.
+pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
+    let name = options.location.shown();
+    let engine = match &options.location {
+        Location::Path(path) => {
+            let repository = open_path(path)?;
+            match why_not_in_process(&repository) {
+                None => {
+                    make_durable(&repository);
+                    GitEngine::new(name, repository, Reach::Itself, options.clone)
+                }
+                Some(_) => copied(name, &path.display().to_string(), options.clone)?,
+            }
+        }
+        Location::Url(url) => copied(name, url, options.clone)?,
+    };
+    Ok(Ledger::new(Box::new(engine), options.settings))
+}
+
+fn open_path(path: &Path) -> Result<Repository, LedgerError> {
+    let flags = RepositoryOpenFlags::NO_SEARCH;
+    let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>()).map_err(|error| {
+        if path.exists() {
+            LedgerError::Configuration(format!("`{}` cannot be used as a hub: {}", path.display(), error.message()))
+        } else {
+            LedgerError::Unreachable { hub: path.display().to_string(), why: "there is no such folder".to_owned() }
+        }
+    })?;
+    if !repository.is_bare() {
+        return Err(LedgerError::Configuration(format!(
+            "`{}` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it",
+            path.display()
+        )));
+    }
+    Ok(repository)
+}
+
+/// Why a repository of this machine must be reached by `git push`, if so.
+fn why_not_in_process(repository: &Repository) -> Option<&'static str> {
+    let path = repository.path();
+    let mut config = repository.config().ok()?;
+    let config = config.snapshot().ok()?;
+    let hooks = config.get_path("core.hooksPath").map_or_else(|_| path.join("hooks"), |hooks| path.join(hooks));
+    if SERVER_HOOKS.iter().any(|hook| hooks.join(hook).is_file()) {
+        return Some("it has server hooks, which must run");
+    }
+    // libgit2 does not give new files the rights that a shared repository asks for.
+    if config.get_entry("core.sharedRepository").is_ok() {
+        return Some("it is shared between users");
+    }
+    let owner = std::fs::metadata(path).map(|data| data.uid()).ok()?;
+    (owner != nix::unistd::geteuid().as_raw()).then_some("it belongs to another user")
+}
+
+/// Makes libgit2 flush objects and refs of this hub to the disk before it goes on. The setting
+/// lives in a file of its own: in the hub's own configuration the git program would warn about it
+/// at every turn.
+fn make_durable(repository: &Repository) {
+    let file = repository.path().join("muster.durable");
+    if !file.exists() && files::write(&file, "[core]\n\tfsyncObjectFiles = true\n").is_err() {
+        return;
+    }
+    if let Ok(mut config) = repository.config() {
+        let _: Result<(), git2::Error> = Config::add_file(&mut config, &file, ConfigLevel::App, true);
+    }
+}
+
+/// The hub at `url`, through the clone around us or a copy in the cache.
+fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, LedgerError> {
+    if let Some(clone) = clone
+        && let Ok(repository) = Repository::open(&clone)
+    {
+        return Ok(GitEngine::new(name, repository, Reach::Origin { url: None }, Some(clone)));
+    }
+    let repository = cache::open(url)?;
+    Ok(GitEngine::new(name, repository, Reach::Origin { url: Some(url.to_owned()) }, None))
+}

@@ -1,0 +1,123 @@
+//! The only file that moves a shared ref: each move is a compare-and-swap.
+//!
+//! On a repository of this machine the refs are moved in process. libgit2's own push to a path is
+//! *not* used: it overwrites the remote ref without comparing, and lost a third of the
+//! acknowledged writes of eight writers. Everywhere else `git push` does it, with a lease.
+
+use super::classify::{PushVerdict, broken_store, classify_push};
+use super::engine::{Move, Publication};
+use super::git_program::GitProgram;
+use super::objects::Objects;
+use crate::host::clock::Deadline;
+use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
+
+const REFLOG: &str = "git-muster";
+
+fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
+    text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
+}
+
+/// Moves refs of a repository of this machine, all or none.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+pub(super) fn in_process(repository: &Repository, moves: &[Move]) -> Publication {
+    let moved = match moves {
+        [one] => oid(Some(&one.to)).and_then(|to| {
+            let reference = format!("refs/heads/{}", one.branch);
+            repository.reference_matching(&reference, to, true, oid(one.from.as_ref())?, REFLOG).map(drop)
+        }),
+        many => move_together(repository, many),
+    };
+    match moved {
+        Ok(()) => Publication::Applied,
+        Err(error) => match (error.code(), error.class()) {
+            (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
+            (ErrorCode::Locked, _) => Publication::Busy,
+            // The lock file of a ref is created and removed by others all the time.
+            (_, ErrorClass::Os) if error.message().contains(".lock") => Publication::Busy,
+            _ => Publication::Denied(error.message().to_owned()),
+        },
+    }
+}
+
+/// Locks all refs, compares all, then moves all.
+fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
+    let mut transaction = repository.transaction()?;
+    let name = |one: &Move| format!("refs/heads/{}", one.branch);
+    for one in moves {
+        transaction.lock_ref(&name(one))?;
+    }
+    for one in moves {
+        let present = match repository.refname_to_id(&name(one)) {
+            Ok(present) => present,
+            Err(error) if error.code() == ErrorCode::NotFound => Oid::ZERO_SHA1,
+            Err(error) => return Err(error),
+        };
+        if present != oid(one.from.as_ref())? {
+            return Err(Error::new(ErrorCode::Modified, ErrorClass::Reference, "a branch was moved"));
+        }
+    }
+    for one in moves {
+        transaction.set_target(&name(one), oid(Some(&one.to))?, None, REFLOG)?;
+    }
+    transaction.commit()
+}
+
+/// Moves refs of a remote by `git push` under a lease, all or none.
+pub(super) fn by_push(git: &GitProgram, objects: &Objects, moves: &[Move], deadline: Deadline) -> Publication {
+    let mut arguments = vec!["push".to_owned(), "--porcelain".to_owned(), "--no-verify".to_owned()];
+    if moves.len() > 1 {
+        arguments.push("--atomic".to_owned());
+    }
+    for one in moves {
+        let expected = one.from.as_ref().map_or("", |version| version.as_str());
+        arguments.push(format!("--force-with-lease=refs/heads/{}:{expected}", one.branch));
+    }
+    arguments.push("origin".to_owned());
+    for one in moves {
+        // No plus sign: it would overrule the lease.
+        arguments.push(format!("{}:refs/heads/{}", one.to, one.branch));
+    }
+    let done = match git.run(objects.repository().path(), &arguments, deadline) {
+        Ok(done) => done,
+        Err(error) => return Publication::Unreachable(error.to_string()),
+    };
+    let publication = match classify_push(done.exit_code, &done.stdout, &done.stderr) {
+        PushVerdict::Applied => Publication::Applied,
+        PushVerdict::Stale => Publication::Stale,
+        PushVerdict::Busy => Publication::Busy,
+        PushVerdict::Denied(why) => Publication::Denied(why),
+        PushVerdict::Unreachable(why) => Publication::Unreachable(why),
+        PushVerdict::Unknown(_) if done.timed_out => Publication::Unknown("the push did not end in time".to_owned()),
+        PushVerdict::Unknown(why) => Publication::Unknown(broken_store(&done.stderr).unwrap_or(why)),
+    };
+    if publication == Publication::Applied {
+        for one in moves {
+            track(objects.repository(), one);
+        }
+    }
+    publication
+}
+
+/// Notes what the hub has now in our copy. Failing is harmless: the next refresh tells it again.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+fn track(repository: &Repository, one: &Move) {
+    if let Ok(to) = oid(Some(&one.to)) {
+        let reference = format!("refs/remotes/origin/{}", one.branch);
+        drop(repository.reference(&reference, to, true, REFLOG));
+    }
+}
+
+/// Keeps the tip that a rewritten history lost, so that a person can find it again.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) -> Option<String> {
+    let reference = format!("refs/muster/lost/{}", lost.short());
+    repository.reference(&reference, oid(Some(lost)).ok()?, true, REFLOG).ok()?;
+    Some(reference)
+}
+
+/// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to
+/// date.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+pub(super) fn move_local_branch(repository: &Repository, reference: &str, from: Oid, to: Oid) -> Result<(), Error> {
+    repository.reference_matching(reference, to, true, from, "git-muster: the hub moved on").map(drop)
+}

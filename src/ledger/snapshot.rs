@@ -1,0 +1,150 @@
+//! Reading typed documents, from a published version or from within a transaction.
+
+use super::engine::{Engine, Tips, Version};
+use super::error::LedgerError;
+use super::transaction::Stop;
+use crate::domain::record::{Record, View};
+use crate::domain::table::{Row, Table};
+use std::cell::RefCell;
+
+/// Where documents can be read from.
+pub trait Documents {
+    /// The bytes of a document of `branch`; `None` when there is no such document.
+    ///
+    /// # Errors
+    /// When the store is damaged or the document is too large.
+    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// The branch that carries everything but heartbeats.
+    fn main(&self) -> &str;
+
+    /// Names of the branches with this prefix.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
+
+    /// The table of `T`; an absent document is an empty table.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn table<T: Row>(&self) -> Result<Table<T>, Stop>
+    where
+        Self: Sized,
+    {
+        self.table_at(T::PATH)
+    }
+
+    /// A table of `T` at another path, such as an archive.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn table_at<T: Row>(&self, path: &str) -> Result<Table<T>, Stop>
+    where
+        Self: Sized,
+    {
+        match self.bytes(self.main(), path)? {
+            Some(bytes) => Ok(Table::read(path, &bytes)?),
+            None => Ok(Table::empty(path)),
+        }
+    }
+
+    /// The document at `path` of the main branch.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn record<T: View>(&self, path: &str) -> Result<Option<Record<T>>, Stop>
+    where
+        Self: Sized,
+    {
+        self.record_on(self.main(), path)
+    }
+
+    /// The document at `path` of any branch.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn record_on<T: View>(&self, branch: &str, path: &str) -> Result<Option<Record<T>>, Stop>
+    where
+        Self: Sized,
+    {
+        let Some(bytes) = self.bytes(branch, path)? else { return Ok(None) };
+        let text = crate::domain::json::text(path, &bytes)?;
+        Ok(Some(Record::read(path, "", text, 0)?))
+    }
+}
+
+/// The documents at one point of the hub's history. Branches are looked up when first asked for
+/// and stay where they were then.
+pub struct Snapshot<'a> {
+    engine: &'a dyn Engine,
+    main: &'a str,
+    tips: RefCell<Tips>,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
+        Self { engine, main, tips: RefCell::default() }
+    }
+
+    /// The version of a branch as this snapshot sees it.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        if let Some(tip) = self.tips.borrow().get(branch) {
+            return Ok(tip.clone());
+        }
+        let tip = self.engine.tip(branch)?;
+        self.tips.borrow_mut().insert(branch.to_owned(), tip.clone());
+        Ok(tip)
+    }
+
+    /// The version of the main branch, proven to be a hub's.
+    ///
+    /// # Errors
+    /// When the branch is not there or holds something else.
+    pub fn main_tip(&self) -> Result<Version, LedgerError> {
+        let hub = || self.engine.hub().to_owned();
+        let Some(tip) = self.tip(self.main)? else {
+            let empty = self.engine.branches("")?.is_empty();
+            return Err(LedgerError::NoBranch { hub: hub(), branch: self.main.to_owned(), empty });
+        };
+        if self.engine.list(&tip, "coordination")?.is_empty() {
+            return Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() });
+        }
+        Ok(tip)
+    }
+
+    /// Names of what lies directly in a folder of the main branch; folders end with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
+        match self.tip(self.main)? {
+            Some(tip) => self.engine.list(&tip, folder),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn into_tips(self) -> Tips {
+        self.tips.into_inner()
+    }
+}
+
+impl Documents for Snapshot<'_> {
+    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.engine.read(&tip, path),
+            None => Ok(None),
+        }
+    }
+
+    fn main(&self) -> &str {
+        self.main
+    }
+
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        self.engine.branches(prefix)
+    }
+}

@@ -1,0 +1,157 @@
+//! What an operation sees and does: documents to read, documents to write, words for the history.
+
+use super::engine::Changes;
+use super::error::LedgerError;
+use super::snapshot::{Documents, Snapshot};
+use crate::domain::id::OpId;
+use crate::domain::json::DocumentError;
+use crate::domain::record::{Record, View};
+use crate::domain::refusal::Refusal;
+use crate::domain::table::{Row, Table};
+use crate::domain::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why an operation ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The answer is no.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+    /// A document it needs cannot be used, or the store failed.
+    #[error(transparent)]
+    Fault(#[from] LedgerError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<DocumentError> for Stop {
+    fn from(error: DocumentError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// What a set of operations wants changed, before it is a commit.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// Changed documents by branch.
+    pub branches: BTreeMap<String, Changes>,
+    /// Branches that hold one commit, replaced each time.
+    pub replaced: BTreeSet<String>,
+    /// What was done, a line each: `job claim: job_1 by build2`.
+    pub lines: Vec<String>,
+    /// Trailers of the commit message, in order.
+    pub trailers: Vec<(&'static str, String)>,
+}
+
+/// One operation at work on the documents of one snapshot.
+pub struct Transaction<'a> {
+    snapshot: &'a Snapshot<'a>,
+    draft: &'a mut Draft,
+    op: &'a OpId,
+    now: Timestamp,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot<'a>, draft: &'a mut Draft, op: &'a OpId, now: Timestamp) -> Self {
+        Self { snapshot, draft, op, now }
+    }
+
+    /// The id of this operation; ids of new records derive from it.
+    #[must_use]
+    pub fn op(&self) -> &OpId {
+        self.op
+    }
+
+    /// The time of this operation, the same on every attempt.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Names of what lies directly in a folder of the main branch, as it was before this
+    /// transaction; folders end with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, Stop> {
+        Ok(self.snapshot.list(folder)?)
+    }
+
+    /// Writes a table if it changed.
+    pub fn put_table<T: Row>(&mut self, table: &Table<T>) {
+        if table.is_changed() {
+            self.put_text(table.path(), table.to_text());
+        }
+    }
+
+    /// Writes a document of the main branch if it changed.
+    pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) {
+        if record.is_changed() {
+            self.put_text(path, format!("{}\n", record.text()));
+        }
+    }
+
+    /// Writes a document of a branch that holds one commit, replaced each time.
+    pub fn put_record_on<T: View>(&mut self, branch: &str, path: &str, record: &Record<T>) {
+        if branch == self.snapshot.main() {
+            self.put_record(path, record);
+        } else if record.is_changed() {
+            let changes = self.draft.branches.entry(branch.to_owned()).or_default();
+            changes.insert(path.to_owned(), Some(format!("{}\n", record.text())));
+            self.draft.replaced.insert(branch.to_owned());
+        }
+    }
+
+    /// Writes any document of the main branch.
+    pub fn put_text(&mut self, path: &str, text: String) {
+        let main = self.snapshot.main().to_owned();
+        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(text));
+    }
+
+    /// Removes a document of the main branch.
+    pub fn remove(&mut self, path: &str) {
+        let main = self.snapshot.main().to_owned();
+        self.draft.branches.entry(main).or_default().insert(path.to_owned(), None);
+    }
+
+    /// Whether anything of the main branch is to be written.
+    #[must_use]
+    pub fn changes_main(&self) -> bool {
+        self.draft.branches.contains_key(self.snapshot.main())
+    }
+
+    /// Says what is done, for people who read the history: `job claim: job_1 by build2`.
+    pub fn describe(&mut self, line: impl Into<String>) {
+        let line: String = line.into();
+        self.draft.lines.push(line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+    }
+
+    /// Adds a trailer for machines that read the history.
+    pub fn trailer(&mut self, key: &'static str, value: impl Into<String>) {
+        let entry = (key, value.into());
+        if !self.draft.trailers.contains(&entry) {
+            self.draft.trailers.push(entry);
+        }
+    }
+}
+
+impl Documents for Transaction<'_> {
+    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        match self.draft.branches.get(branch).and_then(|changes| changes.get(path)) {
+            Some(change) => Ok(change.clone().map(String::into_bytes)),
+            None => self.snapshot.bytes(branch, path),
+        }
+    }
+
+    fn main(&self) -> &str {
+        self.snapshot.main()
+    }
+
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        self.snapshot.branches(prefix)
+    }
+}

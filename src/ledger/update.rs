@@ -1,0 +1,517 @@
+//! The loop that makes a change happen once: apply, build, publish; lost the race, again.
+//!
+//! Never acknowledges before the hub has it. A push whose outcome nobody can tell is settled by
+//! looking for the operation's id in the hub's history before anything else is done.
+
+use super::engine::{Commit, Engine, Move, Publication, Scope, Tips, Version};
+use super::error::LedgerError;
+use super::failpoint::failpoint;
+use super::pace::Pace;
+use super::snapshot::Snapshot;
+use super::transaction::{Draft, Stop, Transaction};
+use crate::domain::id::OpId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
+use std::any::Any;
+use std::time::Duration;
+
+/// How often a hub that does not answer is tried within the time budget.
+const UNREACHABLE_TRIES_MAX: u32 = 4;
+
+/// The most attempts of one update, whatever the time budget.
+const ATTEMPTS_MAX: u32 = 1000;
+
+/// The longest first line of a commit message.
+const SUBJECT_LENGTH_MAX: usize = 100;
+
+/// What became of one operation.
+#[derive(Debug)]
+#[must_use = "an operation is done only when its outcome says so"]
+pub enum Outcome<A> {
+    /// The hub has it.
+    Applied(Receipt<A>),
+    /// The answer is no; nothing was written.
+    Refused(Refusal),
+    /// Others were faster until the time was up; nothing was written.
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+        /// How long it paused between the tries.
+        waited: Duration,
+    },
+    /// The hub may or may not have it.
+    Unknown {
+        /// By what it can be settled later.
+        op: OpId,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// The proof that an operation was applied.
+#[derive(Debug, Clone)]
+pub struct Receipt<A> {
+    /// What the operation answers.
+    pub answer: A,
+    /// Its id.
+    pub op: OpId,
+    /// The version that holds it; `None` when nothing had to change.
+    pub version: Option<Version>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// The answer of an operation whose type the ledger does not know.
+pub type AnyAnswer = Box<dyn Any>;
+
+/// The pure part of an operation.
+pub type Apply<'a> = dyn Fn(&mut Transaction<'_>) -> Result<AnyAnswer, Stop> + 'a;
+
+/// An operation to be applied.
+pub struct Request<'a> {
+    /// Its id, unique for ever.
+    pub op: OpId,
+    /// What it does.
+    pub apply: &'a Apply<'a>,
+}
+
+/// What the loop was told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The branch that carries everything but heartbeats.
+    pub main: String,
+    /// Who makes the commits.
+    pub author: String,
+    /// How long one update may take.
+    pub budget: Duration,
+    /// How long to wait for another process of this host.
+    pub lock_wait: Duration,
+    /// Whether to stop before publishing.
+    pub dry_run: bool,
+    /// Whether the main branch may be missing or hold no hub yet: for `init` alone.
+    pub founding: bool,
+}
+
+/// The hub as a transactional store.
+pub struct Ledger {
+    engine: Box<dyn Engine>,
+    settings: Settings,
+    notes: Vec<String>,
+}
+
+/// One attempt, built and ready, or sent with an unknown outcome.
+struct Attempt {
+    moves: Vec<Move>,
+    results: Vec<Result<AnyAnswer, Refusal>>,
+}
+
+impl Ledger {
+    pub(super) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
+        Self { engine, settings, notes: Vec::new() }
+    }
+
+    /// The hub as users name it, without credentials.
+    #[must_use]
+    pub fn hub(&self) -> &str {
+        self.engine.hub()
+    }
+
+    /// The branch that carries everything but heartbeats.
+    #[must_use]
+    pub fn main(&self) -> &str {
+        &self.settings.main
+    }
+
+    /// Whether the outcome of a write can stay unknown, because it goes over a connection.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !self.engine.is_always_fresh()
+    }
+
+    /// Whether this run stops before publishing.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.settings.dry_run
+    }
+
+    /// What the user should know and did not ask for; each is given once.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The documents as the hub has them now.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached, or is none.
+    pub fn read(&mut self, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
+        let deadline = Deadline::after(self.settings.budget);
+        if !self.engine.is_always_fresh() {
+            let _guard = self.local_lock(deadline);
+            let scope = if heartbeats { Scope::Heartbeats } else { Scope::Main };
+            self.refresh(scope, deadline)?;
+            self.settle_main();
+        }
+        let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
+        if !self.settings.founding {
+            snapshot.main_tip()?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Applies one operation.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached or refuses, or a document cannot be used.
+    pub fn update_one<A: 'static>(
+        &mut self,
+        op: OpId,
+        now: Timestamp,
+        apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    ) -> Result<Outcome<A>, LedgerError> {
+        let apply = |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
+            Ok(Box::new(apply(transaction)?))
+        };
+        let outcome = self.update(&[Request { op, apply: &apply }], now)?.pop();
+        let typed = |receipt: Receipt<AnyAnswer>| Receipt {
+            answer: *receipt.answer.downcast::<A>().expect("the answer of the operation that was asked"),
+            op: receipt.op,
+            version: receipt.version,
+            attempts: receipt.attempts,
+        };
+        Ok(match outcome.expect("one outcome for one request") {
+            Outcome::Applied(receipt) => Outcome::Applied(typed(receipt)),
+            Outcome::Refused(refusal) => Outcome::Refused(refusal),
+            Outcome::Contended { attempts, waited } => Outcome::Contended { attempts, waited },
+            Outcome::Unknown { op, why } => Outcome::Unknown { op, why },
+        })
+    }
+
+    /// Applies several operations, in order, with one push, each with its own outcome. An
+    /// operation that is refused leaves the others alone.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached or refuses, or a document cannot be used.
+    pub fn update(&mut self, requests: &[Request<'_>], now: Timestamp) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+        let deadline = Deadline::after(self.settings.budget);
+        let _guard = self.local_lock(deadline);
+        let mut run = Run {
+            pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
+            fresh: self.engine.is_always_fresh(),
+            healed: false,
+            attempts: 0,
+            unreachable: 0,
+            scope: Scope::Main,
+            sent: Vec::new(),
+            why: String::new(),
+            deadline,
+        };
+        loop {
+            match self.step(requests, now, &mut run) {
+                Ok(Some(outcomes)) => return Ok(outcomes),
+                Ok(None) => {}
+                Err(LedgerError::Store { damaged: true, what, why }) if !run.healed => {
+                    run.healed = true;
+                    if !self.engine.heal()? {
+                        return Err(LedgerError::Store { damaged: true, what, why });
+                    }
+                    self.notes.push(format!("our copy of the hub was damaged ({why}); it was set aside and fetched again"));
+                    run.fresh = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One turn of the loop; `None`: go on.
+    fn step(&mut self, requests: &[Request<'_>], now: Timestamp, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        if !run.fresh && (run.attempts > 0 || self.engine.tip(&self.settings.main)?.is_none()) {
+            if !self.refresh_within(run)? {
+                return Ok(Some(run.give_up(requests)));
+            }
+            if let Some(outcomes) = self.find_sent(requests, run)? {
+                return Ok(Some(outcomes));
+            }
+        }
+        failpoint("read");
+        let attempt = match self.attempt(requests, now, run) {
+            // A no on documents that may be old is no answer yet.
+            Ok(attempt) if !run.fresh && attempt.is_doubtful() => return self.look_again(run),
+            Err(LedgerError::Document(_) | LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if !run.fresh => {
+                return self.look_again(run);
+            }
+            attempt => attempt?,
+        };
+        if attempt.moves.is_empty() || self.settings.dry_run {
+            return Ok(Some(attempt.outcomes(requests, run.attempts)));
+        }
+        failpoint("commit");
+        run.attempts += 1;
+        // A fifth of the time is kept for finding out what became of a push that hangs.
+        let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
+        let publication = self.engine.publish(&attempt.moves, push_deadline);
+        failpoint("push");
+        match publication {
+            Publication::Applied => {
+                self.settle_main();
+                return Ok(Some(attempt.outcomes(requests, run.attempts)));
+            }
+            Publication::Denied(why) => {
+                return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
+            }
+            Publication::Stale | Publication::Busy => {}
+            Publication::Unreachable(why) => {
+                run.unreachable += 1;
+                if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed()) {
+                    return Err(LedgerError::Unreachable { hub: self.engine.hub().to_owned(), why });
+                }
+            }
+            Publication::Unknown(why) => {
+                run.why = why;
+                run.sent.push(attempt);
+            }
+        }
+        run.fresh = false;
+        if run.attempts >= ATTEMPTS_MAX || (run.deadline.passed() && run.sent.is_empty()) {
+            return Ok(Some(run.give_up(requests)));
+        }
+        run.pace.wait(run.deadline);
+        run.fresh = self.engine.is_always_fresh() && run.sent.is_empty();
+        Ok(None)
+    }
+
+    fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        self.refresh(run.scope, run.deadline)?;
+        run.fresh = true;
+        Ok(None)
+    }
+
+    /// Asks the hub again; `false` when the time ran out while an attempt is unsettled.
+    fn refresh_within(&mut self, run: &mut Run) -> Result<bool, LedgerError> {
+        loop {
+            match self.refresh(run.scope, run.deadline) {
+                Ok(()) => {
+                    run.fresh = true;
+                    return Ok(true);
+                }
+                Err(LedgerError::Unreachable { hub, why }) => {
+                    run.unreachable += 1;
+                    let over = run.deadline.passed() || run.unreachable >= UNREACHABLE_TRIES_MAX;
+                    if over && !run.sent.is_empty() {
+                        return Ok(false);
+                    }
+                    if over {
+                        return Err(LedgerError::Unreachable { hub, why });
+                    }
+                    run.pace.wait(run.deadline);
+                }
+                Err(_) if !run.sent.is_empty() => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The outcomes of an attempt with an unknown outcome that turns out to have landed. Each
+    /// commit is unique by its operation's id, so the commit itself is the proof.
+    fn find_sent(&mut self, requests: &[Request<'_>], run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        for index in 0..run.sent.len() {
+            let moves = run.sent.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
+            for one in moves {
+                if self.engine.is_published(&one.branch, &one.to)? {
+                    let landed = run.sent.swap_remove(index);
+                    self.settle_main();
+                    return Ok(Some(landed.outcomes(requests, run.attempts)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs the operations on the newest documents we know and builds the commits.
+    fn attempt(&mut self, requests: &[Request<'_>], now: Timestamp, run: &mut Run) -> Result<Attempt, LedgerError> {
+        let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
+        if !self.settings.founding {
+            snapshot.main_tip()?;
+        }
+        let mut draft = Draft::default();
+        let mut results = Vec::with_capacity(requests.len());
+        for request in requests {
+            let before = (requests.len() > 1).then(|| draft.clone());
+            let applied = (request.apply)(&mut Transaction::new(&snapshot, &mut draft, &request.op, now));
+            results.push(match applied {
+                Ok(answer) => {
+                    draft.trailers.push(("Muster-Op", request.op.to_string()));
+                    Ok(answer)
+                }
+                Err(Stop::Refused(refusal)) => {
+                    draft = before.unwrap_or_default();
+                    Err(refusal)
+                }
+                Err(Stop::Fault(error)) => return Err(error),
+            });
+        }
+        let unchanged = self.drop_unchanged(&snapshot, &mut draft)?;
+        let tips = snapshot.into_tips();
+        if tips.keys().any(|branch| *branch != self.settings.main) {
+            run.scope = Scope::Heartbeats;
+        }
+        let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
+        Ok(Attempt { moves, results })
+    }
+
+    /// Takes out of the draft what the hub has already; `true` when nothing is left.
+    fn drop_unchanged(&self, snapshot: &Snapshot<'_>, draft: &mut Draft) -> Result<bool, LedgerError> {
+        use super::snapshot::Documents as _;
+        for (branch, changes) in &mut draft.branches {
+            let mut same = Vec::new();
+            for (path, change) in changes.iter() {
+                let present = snapshot.bytes(branch, path)?;
+                if present.as_deref() == change.as_ref().map(String::as_bytes) {
+                    same.push(path.clone());
+                }
+            }
+            for path in same {
+                changes.remove(&path);
+            }
+        }
+        draft.branches.retain(|_, changes| !changes.is_empty());
+        Ok(draft.branches.is_empty())
+    }
+
+    fn build(&mut self, draft: &Draft, tips: &Tips, now: Timestamp) -> Result<Vec<Move>, LedgerError> {
+        let message = message(draft);
+        let mut moves = Vec::with_capacity(draft.branches.len());
+        for (branch, changes) in &draft.branches {
+            let from = match tips.get(branch) {
+                Some(tip) => tip.clone(),
+                None => self.engine.tip(branch)?,
+            };
+            let to = self.engine.commit(&Commit {
+                base: from.as_ref(),
+                follows: !draft.replaced.contains(branch),
+                changes,
+                message: &message,
+                author: &self.settings.author,
+                at: now,
+            })?;
+            moves.push(Move { branch: branch.clone(), from, to });
+        }
+        Ok(moves)
+    }
+
+    fn refresh(&mut self, scope: Scope, deadline: Deadline) -> Result<(), LedgerError> {
+        let main = self.settings.main.clone();
+        let mut result = self.engine.refresh(&main, scope, deadline);
+        if let Err(LedgerError::Store { damaged: true, .. }) = result
+            && self.engine.heal()?
+        {
+            self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
+            result = self.engine.refresh(&main, scope, deadline);
+        }
+        self.notes.extend(result?);
+        Ok(())
+    }
+
+    fn settle_main(&mut self) {
+        let main = self.settings.main.clone();
+        self.notes.extend(self.engine.settle(&main));
+    }
+
+    fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
+        let wait = self.settings.lock_wait.min(deadline.left());
+        FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
+    }
+
+    /// Looks for an operation anywhere in the hub's history.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached.
+    pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
+        drop(self.read(false)?);
+        let main = self.settings.main.clone();
+        self.engine.find(&main, std::slice::from_ref(op), None)
+    }
+}
+
+/// The state of one update between its attempts.
+struct Run {
+    pace: Pace,
+    fresh: bool,
+    healed: bool,
+    attempts: u32,
+    unreachable: u32,
+    /// Which branches a refresh must bring: what the operations looked at.
+    scope: Scope,
+    sent: Vec<Attempt>,
+    why: String,
+    deadline: Deadline,
+}
+
+impl Run {
+    fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {
+        requests
+            .iter()
+            .map(|request| {
+                if self.sent.is_empty() {
+                    Outcome::Contended { attempts: self.attempts, waited: self.pace.waited() }
+                } else {
+                    Outcome::Unknown { op: request.op.clone(), why: self.why.clone() }
+                }
+            })
+            .collect()
+    }
+}
+
+impl Attempt {
+    /// Whether it says no, or that there is nothing to do: true only on fresh documents.
+    fn is_doubtful(&self) -> bool {
+        self.moves.is_empty() || self.results.iter().any(Result::is_err)
+    }
+
+    fn outcomes(self, requests: &[Request<'_>], attempts: u32) -> Vec<Outcome<AnyAnswer>> {
+        let version = self.moves.first().map(|one| one.to.clone());
+        requests
+            .iter()
+            .zip(self.results)
+            .map(|(request, result)| match result {
+                Ok(answer) => Outcome::Applied(Receipt {
+                    answer,
+                    op: request.op.clone(),
+                    version: version.clone(),
+                    attempts,
+                }),
+                Err(refusal) => Outcome::Refused(refusal),
+            })
+            .collect()
+    }
+}
+
+/// The commit message: one line for people, or one each and a heading, then the trailers.
+fn message(draft: &Draft) -> String {
+    let mut message = match draft.lines.as_slice() {
+        [] => "muster".to_owned(),
+        [line] => cut(line),
+        lines => {
+            let mut text = cut(&format!("muster: {} operations", lines.len()));
+            text.push('\n');
+            for line in lines {
+                text.push('\n');
+                text.push_str(&cut(line));
+            }
+            text
+        }
+    };
+    message.push_str("\n\n");
+    for (key, value) in &draft.trailers {
+        message.push_str(&format!("{key}: {value}\n"));
+    }
+    message
+}
+
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(SUBJECT_LENGTH_MAX) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or(line)),
+        None => line.to_owned(),
+    }
+}

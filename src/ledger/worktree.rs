@@ -1,0 +1,141 @@
+//! Brings the clone around us up to date after the hub moved, so that `cat build1/status.json`
+//! tells the truth.
+//!
+//! Works like a fast-forward and never harder: a file that the user edited is never overwritten,
+//! and when the hub changed that very file the clone stays where it is, because moving its HEAD
+//! under the edit would turn the user's next commit into a revert of what others did. A refresh
+//! that was cut short is recognised by its files holding some version the hub had, and finished.
+
+use super::publish;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
+use crate::host::files;
+use git2::{Delta, ErrorCode, FetchOptions, ObjectType, Oid, Repository, RepositoryState, Tree};
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for another process that refreshes the same clone.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// How far back the versions of a file are looked at to recognise a refresh that was cut short.
+const VERSIONS_MAX: usize = 1000;
+
+/// Moves the clone at `top` to `target` if its branch is checked out and nothing stands in the
+/// way. Returns a note for the user when something does. `hub` is the repository that holds the
+/// objects when the clone does not have them yet.
+pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>) -> Option<String> {
+    let repository = Repository::open(top).ok()?;
+    let _guard = FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
+    match follow_locked(&repository, branch, target, hub) {
+        Ok(note) => note,
+        Err(error) => Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message())),
+    }
+}
+
+fn follow_locked(repository: &Repository, branch: &str, target: &str, hub: Option<&Path>) -> Result<Option<String>, git2::Error> {
+    let reference = format!("refs/heads/{branch}");
+    let checked_out = repository.find_reference("HEAD")?.symbolic_target().ok().flatten().map(str::to_owned);
+    if checked_out.as_deref() != Some(&reference) {
+        return Ok(None);
+    }
+    let top = repository.workdir().unwrap_or_else(|| repository.path()).display().to_string();
+    if repository.state() != RepositoryState::Clean {
+        return Ok(Some(format!("the clone `{top}` was not brought up to date: a merge or rebase is under way in it")));
+    }
+    let target = Oid::from_str(target)?;
+    if hub.is_some() {
+        fetch_objects(repository, branch)?;
+    }
+    let local = match repository.refname_to_id(&reference) {
+        Ok(local) => local,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if local == target {
+        return Ok(None);
+    }
+    if !repository.graph_descendant_of(target, local)? {
+        return Ok(Some(format!(
+            "the clone `{top}` was not brought up to date: its branch `{branch}` has commits that the hub does not have"
+        )));
+    }
+    advance(repository, &reference, local, target)
+}
+
+/// Brings the hub's objects into the clone. Fetching from a path is safe with libgit2; it is
+/// pushing that is not.
+fn fetch_objects(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
+    let mut origin = repository.find_remote("origin")?;
+    let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+    origin.fetch(&[spec], Some(FetchOptions::new().download_tags(git2::AutotagOption::None).update_fetchhead(false)), None)
+}
+
+fn advance(repository: &Repository, reference: &str, local: Oid, target: Oid) -> Result<Option<String>, git2::Error> {
+    let (old, new) = (repository.find_commit(local)?.tree()?, repository.find_commit(target)?.tree()?);
+    let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
+    let mut index = repository.index()?;
+    let mut changes = Vec::new();
+    for delta in difference.deltas() {
+        let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
+        let Some(path) = file.path() else { continue };
+        changes.push((path.to_owned(), delta.status() == Delta::Deleted));
+        let staged = index.get_path(path, 0).map(|entry| entry.id);
+        let present = present(repository, path)?;
+        let as_before = entry(&old, path);
+        if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged) {
+            continue;
+        }
+        let known = versions(repository, path, target)?;
+        if ![staged, present].iter().all(|id| *id == as_before || known.contains(id)) {
+            return Ok(Some(format!(
+                "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `git stash`, `git pull`, `git stash pop` brings both together",
+                path.display()
+            )));
+        }
+    }
+    for (path, deleted) in &changes {
+        write(repository, &new, path, *deleted)?;
+        if *deleted { index.remove_path(path)? } else { index.add_path(path)? }
+    }
+    index.write()?;
+    publish::move_local_branch(repository, reference, local, target)?;
+    Ok(None)
+}
+
+/// The blob at `path` of a tree.
+fn entry(tree: &Tree<'_>, path: &Path) -> Option<Oid> {
+    tree.get_path(path).ok().map(|entry| entry.id())
+}
+
+/// The blob that the file in the work tree would be.
+fn present(repository: &Repository, path: &Path) -> Result<Option<Oid>, git2::Error> {
+    let top = repository.workdir().unwrap_or_else(|| repository.path());
+    let file = top.join(path);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    Oid::hash_file(ObjectType::Blob, file).map(Some)
+}
+
+/// Every version of `path` in the newest history.
+fn versions(repository: &Repository, path: &Path, target: Oid) -> Result<HashSet<Option<Oid>>, git2::Error> {
+    let mut walk = repository.revwalk()?;
+    walk.push(target)?;
+    let mut versions = HashSet::new();
+    for id in walk.take(VERSIONS_MAX) {
+        versions.insert(entry(&repository.find_commit(id?)?.tree()?, path));
+    }
+    Ok(versions)
+}
+
+fn write(repository: &Repository, new: &Tree<'_>, path: &Path, deleted: bool) -> Result<(), git2::Error> {
+    let file = repository.workdir().unwrap_or_else(|| repository.path()).join(path);
+    let written = if deleted {
+        files::remove(&file)
+    } else {
+        let blob = repository.find_blob(new.get_path(path)?.id())?;
+        files::write_bytes(&file, blob.content())
+    };
+    written.map_err(|error| git2::Error::from_str(&error.to_string()))
+}

@@ -1,0 +1,14 @@
+//! git-muster coordinates build servers through JSON files in a shared git repository.
+//!
+//! The layers, lowest first; nothing points up:
+//!
+//! - [`domain`]: the documents and their rules, pure.
+//! - [`host`]: this machine, each effect behind one door.
+//! - [`ledger`]: the shared repository as a small transactional store.
+//! - [`ops`]: what the tool can do, one verb each, no printing.
+//! - [`cli`]: the command line, which builds everything and prints.
+
+pub mod domain;
+pub mod host;
+pub mod ledger;
+pub mod ops;

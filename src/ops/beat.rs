@@ -1,0 +1,80 @@
+//! Signs of life: on a server's own branch, or along with any commit it makes.
+
+use super::Verb;
+use super::documents::newest_beat;
+use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
+use crate::domain::job::Job;
+use crate::domain::record::Record;
+use crate::domain::table::Table;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+
+/// One beat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SendBeat {
+    /// What it says.
+    pub beat: Beat,
+    /// The branch it goes to.
+    pub branch: String,
+}
+
+/// What a server learns from its own beat.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BeatAnswer {
+    /// The beat's number within its session.
+    pub sequence: u64,
+    /// Where it lies.
+    pub branch: String,
+    /// Why somebody had ended the session before, if so.
+    pub revoked: Option<String>,
+}
+
+impl Verb for SendBeat {
+    type Answer = BeatAnswer;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
+        let path = Heartbeat::path(&self.beat.server);
+        let mut heartbeat = match transaction.record_on::<Heartbeat>(&self.branch, &path)? {
+            Some(heartbeat) => heartbeat,
+            None => match newest_beat(transaction, &self.beat.server)? {
+                Some(newest) => newest.beat.moved(0),
+                None => Record::new(Heartbeat::blank(&self.beat.server), 0),
+            },
+        };
+        let revoked = heartbeat.revoked.clone();
+        let running = running_jobs(transaction, &self.beat);
+        let now = transaction.now();
+        heartbeat.edit(|heartbeat| {
+            heartbeat.advance(&self.beat, now);
+            heartbeat.running = running;
+        });
+        transaction.put_record_on(&self.branch, &path, &heartbeat);
+        let sequence = heartbeat.sequence.unwrap_or(0);
+        transaction.describe(format!("heartbeat: {} #{sequence}", self.beat.server));
+        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked })
+    }
+}
+
+/// The jobs this server holds. A queue that cannot be read must not silence a beat.
+fn running_jobs(transaction: &Transaction<'_>, beat: &Beat) -> Vec<RunningJob> {
+    let jobs: Result<Table<Job>, Stop> = transaction.table();
+    jobs.map(|jobs| {
+        jobs.rows()
+            .filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(beat.server.as_str()))
+            .map(|job| RunningJob { id: job.id.clone(), token: job.token.unwrap_or(0) })
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+/// Refreshes the copy of the beat on the main branch, in a commit that is made anyway. Only for
+/// servers that have one there: a person who adds a job from a laptop is no server.
+pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    let path = Heartbeat::path(&beat.server);
+    if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
+        let now = transaction.now();
+        heartbeat.edit(|heartbeat| heartbeat.advance(beat, now));
+        transaction.put_record(&path, &heartbeat);
+    }
+    Ok(())
+}

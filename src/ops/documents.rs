@@ -1,0 +1,64 @@
+//! Reading what lies spread over the hub: statuses and beats of all servers.
+
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
+use crate::domain::record::Record;
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::Table;
+use crate::ledger::{Documents, Snapshot, Stop};
+use std::collections::BTreeSet;
+
+/// The newest beat of a server and the branch it lies on.
+#[derive(Debug, Clone)]
+pub struct NewestBeat {
+    /// The beat.
+    pub beat: Record<Heartbeat>,
+    /// Its branch.
+    pub branch: String,
+}
+
+/// The newest beat of `server` on any branch that may carry it.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn newest_beat(documents: &impl Documents, server: &ServerName) -> Result<Option<NewestBeat>, Stop> {
+    let mut branches = vec![documents.main().to_owned()];
+    branches.extend(documents.branches(HEARTBEAT_BRANCH_PREFIX)?);
+    let path = Heartbeat::path(server);
+    let mut newest: Option<NewestBeat> = None;
+    for branch in branches {
+        if let Some(beat) = documents.record_on::<Heartbeat>(&branch, &path)? {
+            let newer = newest.as_ref().is_none_or(|known| beat.at() >= known.beat.at());
+            if newer {
+                newest = Some(NewestBeat { beat, branch });
+            }
+        }
+    }
+    Ok(newest)
+}
+
+/// The status of `server`.
+///
+/// # Errors
+/// When the document cannot be read.
+pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<Record<Status>>, Stop> {
+    documents.record(&Status::path(server))
+}
+
+/// Every server of the hub: the registered ones and those that have a folder with a status or a
+/// heartbeat, as in hubs that have no registry.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn server_names(snapshot: &Snapshot<'_>, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
+    let mut names: BTreeSet<ServerName> = registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    for entry in snapshot.list("")? {
+        let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else { continue };
+        let files = snapshot.list(name.as_str())?;
+        if files.iter().any(|file| file == "status.json" || file == "heartbeat.json") {
+            names.insert(name);
+        }
+    }
+    Ok(names.into_iter().collect())
+}

@@ -1,0 +1,46 @@
+//! Founding a hub: the template's files, in a new or an existing branch.
+//!
+//! What is there already is never touched, so that an old hub or a repository with other things
+//! in it can become one.
+
+use super::Verb;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+
+/// The files of a hub in its first state, kept in this repository as a hub of its own.
+pub const TEMPLATE: &[(&str, &str)] = &[
+    ("coordination/jobs.json", include_str!("../../coordination/jobs.json")),
+    ("coordination/locks.json", include_str!("../../coordination/locks.json")),
+    ("coordination/messages.json", include_str!("../../coordination/messages.json")),
+    ("coordination/servers.json", include_str!("../../coordination/servers.json")),
+    ("shared/build_config.json", include_str!("../../shared/build_config.json")),
+    ("shared/health_dashboard.json", include_str!("../../shared/health_dashboard.json")),
+];
+
+/// Writes the template where files of it are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {}
+
+/// Which files were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundAnswer {
+    /// Their paths; empty when the hub was complete.
+    pub files: Vec<String>,
+}
+
+impl Verb for Found {
+    type Answer = FoundAnswer;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<FoundAnswer, Stop> {
+        let mut files = Vec::new();
+        for (path, text) in TEMPLATE {
+            let main = transaction.main().to_owned();
+            if transaction.bytes(&main, path)?.is_none() {
+                transaction.put_text(path, (*text).to_owned());
+                files.push((*path).to_owned());
+            }
+        }
+        transaction.describe(format!("init: {} files of a new hub", files.len()));
+        Ok(FoundAnswer { files })
+    }
+}

@@ -1,0 +1,192 @@
+//! Adding jobs to the queue, one or many in one commit.
+
+use super::Verb;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{Job, Priority};
+use crate::domain::refusal::Refusal;
+use crate::domain::secret::credential_in;
+use crate::domain::table::{Row as _, Table};
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+
+/// The most jobs added at once.
+pub const JOBS_AT_ONCE_MAX: usize = 10_000;
+/// The longest text of a field, in characters.
+const TEXT_LENGTH_MAX: usize = 10_000;
+/// The most arguments, needs or labels of one job.
+const LIST_LENGTH_MAX: usize = 1000;
+
+/// A job to be added. The names are those of the document; a line of `job add --from` is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewJob {
+    /// `build`, `test`, `deploy` or another word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A number from 1 to 10 or a word; normal when absent.
+    #[serde(default)]
+    pub priority: Option<Priority>,
+    /// The branch to work on.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// The commit to work on.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// Ids or keys of jobs that must be completed first.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Labels a server must have.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// What it is about.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// How long one attempt may take.
+    #[serde(default)]
+    pub timeout_seconds: Option<u64>,
+    /// How often it is tried.
+    #[serde(default)]
+    pub max_attempts: Option<u64>,
+    /// A second job with the same key is not added.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Not to be claimed before.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
+    /// Program and arguments.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+/// Adds jobs in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddJobs {
+    /// The jobs.
+    pub jobs: Vec<NewJob>,
+    /// Who adds them.
+    pub requester: ServerName,
+}
+
+/// One added job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddedJob {
+    /// Its id.
+    pub id: String,
+    /// Whether it was there already, by its key.
+    pub duplicate: bool,
+}
+
+impl Verb for AddJobs {
+    type Answer = Vec<AddedJob>;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<AddedJob>, Stop> {
+        if self.jobs.len() > JOBS_AT_ONCE_MAX {
+            let why = format!("{} jobs at once are more than the {JOBS_AT_ONCE_MAX} allowed; none was added", self.jobs.len());
+            return Err(Refusal::invalid(why).into());
+        }
+        let mut table: Table<Job> = transaction.table()?;
+        let mut added = Vec::with_capacity(self.jobs.len());
+        for (index, new) in self.jobs.iter().enumerate() {
+            check(new)?;
+            let known = new.key.as_deref().and_then(|key| by_key(&table, key));
+            if let Some(id) = known {
+                added.push(AddedJob { id, duplicate: true });
+                continue;
+            }
+            let id = new_id(transaction, index)?;
+            let job = self.job(new, id.clone(), &table, transaction.now())?;
+            table.push(job);
+            added.push(AddedJob { id, duplicate: false });
+        }
+        transaction.put_table(&table);
+        let fresh: Vec<&AddedJob> = added.iter().filter(|job| !job.duplicate).collect();
+        match (fresh.as_slice(), self.jobs.as_slice()) {
+            ([], _) => {}
+            ([one], [new, ..]) => {
+                let on = new.branch.as_deref().map_or(String::new(), |branch| format!(" on {branch}"));
+                transaction.describe(format!("job add: {} ({}{on}) by {}", one.id, new.kind, self.requester));
+            }
+            (many, _) => transaction.describe(format!("job add: {} jobs by {}", many.len(), self.requester)),
+        }
+        for job in fresh.iter().take(TRAILERS_MAX) {
+            transaction.trailer("Muster-Job", job.id.as_str());
+        }
+        Ok(added)
+    }
+}
+
+/// How many jobs of one commit are named in its trailers.
+const TRAILERS_MAX: usize = 100;
+
+fn new_id(transaction: &Transaction<'_>, index: usize) -> Result<String, Refusal> {
+    let base = format!("job_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
+    let id = if index == 0 { base } else { format!("{base}_{index}") };
+    JobId::new(&id).map(|id| id.to_string()).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn by_key(table: &Table<Job>, key: &str) -> Option<String> {
+    table.rows().find(|job| job.key.as_deref() == Some(key)).map(|job| job.id.clone())
+}
+
+impl AddJobs {
+    fn job(&self, new: &NewJob, id: String, table: &Table<Job>, now: Timestamp) -> Result<Job, Refusal> {
+        let mut job = Job::new(id, new.kind.clone(), now);
+        job.priority = new.priority.unwrap_or(Priority::NORMAL);
+        job.branch.clone_from(&new.branch);
+        job.commit.clone_from(&new.commit);
+        job.needs = new.needs.iter().map(|need| resolve(need, table)).collect::<Result<_, _>>()?;
+        job.labels.clone_from(&new.labels);
+        job.description.clone_from(&new.description);
+        job.timeout_seconds = new.timeout_seconds;
+        job.max_attempts = new.max_attempts;
+        job.key.clone_from(&new.key);
+        job.not_before = new.not_before;
+        job.command.clone_from(&new.command);
+        job.requester = Some(self.requester.to_string());
+        Ok(job)
+    }
+}
+
+/// A need names a job that is there, by id or by key; so no circle can arise.
+fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
+    if table.get(need).is_some() {
+        return Ok(need.to_owned());
+    }
+    by_key(table, need).ok_or_else(|| {
+        Refusal::not_found(format!("no job was added: the needed job `{}` is not in the queue", need.escape_debug()))
+            .hint(format!("see the ids with `git muster job list` ({})", Job::PATH))
+    })
+}
+
+fn check(new: &NewJob) -> Result<(), Refusal> {
+    let refuse = |why: String| Err(Refusal::invalid(format!("no job was added: {why}")));
+    if new.kind.is_empty() || !new.kind.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        return refuse(format!("the type `{}` is no single word", new.kind.escape_debug()));
+    }
+    let texts = [&new.branch, &new.commit, &new.description, &new.key];
+    let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels);
+    for text in all {
+        if text.chars().count() > TEXT_LENGTH_MAX {
+            return refuse(format!("a text of it has more than {TEXT_LENGTH_MAX} characters"));
+        }
+        if text.contains('\0') {
+            return refuse("a text of it holds a zero byte".to_owned());
+        }
+        if let Some(kind) = credential_in(text) {
+            return refuse(format!("it seems to hold {kind}, and everybody with access to the hub would read it"));
+        }
+    }
+    for one_line in [&new.branch, &new.commit, &new.key].into_iter().flatten().chain(&new.labels) {
+        if one_line.is_empty() || one_line.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return refuse(format!("`{}` is empty or holds a space or a control character", one_line.escape_debug()));
+        }
+    }
+    if [new.command.len(), new.needs.len(), new.labels.len()].iter().any(|length| *length > LIST_LENGTH_MAX) {
+        return refuse(format!("a list of it has more than {LIST_LENGTH_MAX} entries"));
+    }
+    if new.max_attempts == Some(0) || new.timeout_seconds == Some(0) {
+        return refuse("attempts and time must be at least 1".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Claiming: the job, the server's status and the seed's `job_assignment` lock in one commit.
+
+use super::Verb;
+use super::documents;
+use super::rescue::{Lost, rescue};
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{Claimant, Job, JobStatus};
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
+use crate::domain::queue::Queue;
+use crate::domain::record::Record;
+use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::Table;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How long a reader of the seed's protocol would have to respect our assignment, if it were
+/// ever seen held.
+const ASSIGNMENT_LEASE_SECONDS: u64 = 30;
+
+/// Claims the next jobs, or one by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimJobs {
+    /// Who claims.
+    pub claimant: Claimant,
+    /// Labels the server has besides those it is registered with.
+    pub labels: Vec<String>,
+    /// How many at most.
+    pub count: usize,
+    /// One job in particular.
+    pub job: Option<JobId>,
+    /// Whether to begin at once.
+    pub start: bool,
+    /// The version of the `job_assignment` lock that was watched until it expired.
+    pub expired_assignment: Option<String>,
+    /// Jobs whose holders were watched until they were lost.
+    pub lost: Vec<Lost>,
+}
+
+impl Verb for ClaimJobs {
+    /// The claimed jobs, whole.
+    type Answer = Vec<Value>;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Stop> {
+        let mut jobs: Table<Job> = transaction.table()?;
+        rescue(&self.lost, &mut jobs, transaction)?;
+        let ids = self.choose(&jobs, transaction)?;
+        self.note_assignment(transaction)?;
+        let server = &self.claimant.server;
+        let now = transaction.now();
+        let mut status = documents::status(transaction, server)?.unwrap_or_else(|| Record::new(Status::blank(server), 0));
+        let mut claimed = Vec::with_capacity(ids.len());
+        for id in &ids {
+            let Some(job) = jobs.get_mut(id) else { continue };
+            job.edit(|job| -> Result<(), Refusal> {
+                let token = job.claim(&self.claimant, now);
+                if self.start { job.start(server, token, now) } else { Ok(()) }
+            })?;
+            status.edit(|status| status.work_on(job, now));
+            transaction.trailer("Muster-Job", id.as_str());
+            claimed.push(job.raw());
+        }
+        transaction.put_table(&jobs);
+        transaction.put_record(&Status::path(server), &status);
+        transaction.describe(match ids.as_slice() {
+            [one] => format!("job claim: {one} by {server}"),
+            many => format!("job claim: {} jobs by {server}", many.len()),
+        });
+        Ok(claimed)
+    }
+}
+
+impl ClaimJobs {
+    fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
+        let queue = Queue::new(jobs, transaction.now());
+        let registry: Table<Server> = transaction.table()?;
+        let registered = registry.get(self.claimant.server.as_str()).map(|server| server.labels.clone());
+        let mut labels = registered.unwrap_or_default();
+        labels.extend(self.labels.iter().cloned());
+        let claimable = queue.claimable(&labels);
+        if let Some(id) = &self.job {
+            let job = jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
+            if claimable.contains(&id.as_str()) {
+                return Ok(vec![id.to_string()]);
+            }
+            return Err(Refusal::forbidden(format!("job `{id}` was not claimed: it {}", job.situation(transaction.now())))
+                .hint(format!("see why with `git muster job explain {id}`"))
+                .into());
+        }
+        if claimable.is_empty() {
+            return Err(nothing(jobs, &self.claimant.server).into());
+        }
+        Ok(claimable.into_iter().take(self.count.max(1)).map(str::to_owned).collect())
+    }
+
+    /// A server that follows the seed's protocol holds this lock while it assigns; we respect it,
+    /// and leave behind who assigned last, taken and released in this one commit.
+    fn note_assignment(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let mut locks: Table<Lock> = transaction.table()?;
+        if locks.get(JOB_ASSIGNMENT).is_none() {
+            locks.push(Lock::free(JOB_ASSIGNMENT));
+        }
+        let taker = Taker {
+            server: self.claimant.server.clone(),
+            holder: self.claimant.server.to_string(),
+            lease_seconds: ASSIGNMENT_LEASE_SECONDS,
+            reason: None,
+        };
+        let now = transaction.now();
+        if let Some(lock) = locks.get_mut(JOB_ASSIGNMENT) {
+            lock.edit(|lock| -> Result<(), Refusal> {
+                lock.take(&taker, self.expired_assignment.as_deref(), now)?;
+                lock.vacate();
+                lock.renewed_at = Some(now);
+                Ok(())
+            })?;
+        }
+        transaction.put_table(&locks);
+        Ok(())
+    }
+}
+
+fn nothing(jobs: &Table<Job>, server: &ServerName) -> Refusal {
+    let waiting = jobs.rows().filter(|job| job.status == JobStatus::Queued).count();
+    let refusal = Refusal::new(RefusalKind::Nothing, format!("there is no job for `{server}` to claim"));
+    if waiting == 0 {
+        refusal
+    } else {
+        refusal.hint(format!("{waiting} queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`"))
+    }
+}

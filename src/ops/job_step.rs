@@ -1,0 +1,190 @@
+//! The steps of a claimed job, which its holder reports, and what anybody may change.
+
+use super::Verb;
+use super::documents;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report};
+use crate::domain::refusal::Refusal;
+use crate::domain::secret::credential_in;
+use crate::domain::status::{Status, StatusWord};
+use crate::domain::table::Table;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the holder of a job reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// It begins.
+    Start,
+    /// It is done.
+    Complete {
+        /// How it went.
+        report: Report,
+    },
+    /// It failed.
+    Fail {
+        /// Why.
+        reason: FailReason,
+        /// How it went.
+        report: Report,
+    },
+    /// The holder hands it back.
+    Release,
+}
+
+impl Step {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Complete { .. } => "complete",
+            Self::Fail { .. } => "fail",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// One step of a claimed job by its holder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepJob {
+    /// The holder.
+    pub server: ServerName,
+    /// Which job.
+    pub job: JobId,
+    /// The fencing token of the claim.
+    pub token: u64,
+    /// What the holder reports.
+    #[serde(flatten)]
+    pub step: Step,
+}
+
+impl Verb for StepJob {
+    /// The job after it, whole.
+    type Answer = Value;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+        if let Step::Complete { report } | Step::Fail { report, .. } = &self.step {
+            check(report)?;
+        }
+        let mut jobs: Table<Job> = transaction.table()?;
+        let (now, op) = (transaction.now(), transaction.op().clone());
+        let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        job.edit(|job| match &self.step {
+            Step::Start => job.start(&self.server, self.token, now),
+            Step::Complete { report } => job.complete(&self.server, self.token, report, now),
+            Step::Fail { reason, report } => job.fail(&self.server, self.token, *reason, report, (now, &op)),
+            Step::Release => job.release(&self.server, self.token, (now, &op)),
+        })?;
+        self.tell_status(&jobs, transaction)?;
+        transaction.put_table(&jobs);
+        transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
+        transaction.trailer("Muster-Job", self.job.as_str());
+        Ok(jobs.get(self.job.as_str()).map(|job| job.raw()).unwrap_or_default())
+    }
+}
+
+impl StepJob {
+    fn tell_status(&self, jobs: &Table<Job>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let (Some(mut status), Some(job)) = (documents::status(transaction, &self.server)?, jobs.get(self.job.as_str())) else {
+            return Ok(());
+        };
+        let next = jobs.rows().find(|other| {
+            other.status.is_held() && other.id != job.id && other.assigned_to.as_deref() == Some(self.server.as_str())
+        });
+        let now = transaction.now();
+        status.edit(|status| match &self.step {
+            Step::Start => status.work_on(job, now),
+            Step::Complete { .. } => status.finish(job, true, next.map(|next| &**next), now),
+            Step::Fail { .. } => status.finish(job, false, next.map(|next| &**next), now),
+            Step::Release => status.leave(job, StatusWord::Idle, next.map(|next| &**next), now),
+        });
+        transaction.put_record(&Status::path(&self.server), &status);
+        Ok(())
+    }
+}
+
+/// What anybody may change about a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Call it off.
+    Cancel {
+        /// Why, for people.
+        why: Option<String>,
+    },
+    /// Put it back into the queue.
+    Retry,
+    /// Make it more or less urgent.
+    Priority {
+        /// How urgent.
+        priority: Priority,
+    },
+}
+
+/// A change to a job by anybody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeJob {
+    /// Who asks.
+    pub server: ServerName,
+    /// Which job.
+    pub job: JobId,
+    /// What to change.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+impl Verb for ChangeJob {
+    /// The job after it, whole.
+    type Answer = Value;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+        let mut jobs: Table<Job> = transaction.table()?;
+        let now = transaction.now();
+        let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        let holder = job.assigned_to.clone().filter(|_| job.status.is_held());
+        job.edit(|job| match &self.change {
+            Change::Cancel { why } => job.cancel(why.clone(), now),
+            Change::Retry => job.retry(),
+            Change::Priority { priority } => job.set_priority(*priority),
+        })?;
+        let raw = job.raw();
+        if job.status == JobStatus::Cancelled
+            && let Some(holder) = holder.and_then(|holder| ServerName::new(&holder).ok())
+            && let Some(mut status) = documents::status(transaction, &holder)?
+        {
+            let job = job.clone();
+            status.edit(|status| status.leave(&job, StatusWord::Idle, None, now));
+            transaction.put_record(&Status::path(&holder), &status);
+        }
+        transaction.put_table(&jobs);
+        let what = match &self.change {
+            Change::Cancel { .. } => "cancel".to_owned(),
+            Change::Retry => "retry".to_owned(),
+            Change::Priority { priority } => format!("priority {priority}"),
+        };
+        transaction.describe(format!("job {what}: {} by {}", self.job, self.server));
+        transaction.trailer("Muster-Job", self.job.as_str());
+        Ok(raw)
+    }
+}
+
+pub(super) fn unknown(job: &JobId) -> Refusal {
+    Refusal::not_found(format!("there is no job `{job}`"))
+        .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
+}
+
+/// The longest text of a report, in characters.
+const REPORT_LENGTH_MAX: usize = 10_000;
+
+fn check(report: &Report) -> Result<(), Refusal> {
+    for text in report.message.iter().chain(&report.artifacts) {
+        if text.chars().count() > REPORT_LENGTH_MAX {
+            return Err(Refusal::invalid(format!("nothing was reported: a text of it has more than {REPORT_LENGTH_MAX} characters")));
+        }
+        if let Some(kind) = credential_in(text) {
+            return Err(Refusal::invalid(format!("nothing was reported: the text seems to hold {kind}")));
+        }
+    }
+    Ok(())
+}

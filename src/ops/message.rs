@@ -1,0 +1,148 @@
+//! Messages between servers: sent once, read and acknowledged per recipient.
+
+use super::Verb;
+use crate::domain::id::{MessageId, ServerName};
+use crate::domain::message::{Draft, Message};
+use crate::domain::refusal::Refusal;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::ledger::{Documents as _, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+
+/// Sends a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SendMessage {
+    /// What is sent.
+    pub draft: Draft,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// Its id.
+    pub id: String,
+    /// Whether it was there already, by its key.
+    pub duplicate: bool,
+}
+
+impl Verb for SendMessage {
+    type Answer = Sent;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Sent, Stop> {
+        let servers = recipients(transaction)?;
+        self.draft.check(&|name| servers.iter().any(|server| server.as_str() == name))?;
+        let mut messages: Table<Message> = transaction.table()?;
+        if let Some(key) = &self.draft.key
+            && let Some(known) = messages.rows().find(|message| message.key.as_ref() == Some(key) && message.from == self.draft.from.as_str())
+        {
+            return Ok(Sent { id: known.id.clone(), duplicate: true });
+        }
+        let original = match &self.draft.reply_to {
+            Some(id) => Some((**messages.get(id.as_str()).ok_or_else(|| unknown(id, "sent"))?).clone()),
+            None => None,
+        };
+        if let Some(original) = &original {
+            self.draft.reply_allowed(original)?;
+        }
+        let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
+        let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
+        messages.push(Message::new(&id, &self.draft, original.as_ref(), transaction.now()));
+        transaction.put_table(&messages);
+        transaction.describe(format!("message send: {} to {}: {}", self.draft.from, self.draft.to, self.draft.subject));
+        transaction.trailer("Muster-Message", id.as_str());
+        Ok(Sent { id: id.to_string(), duplicate: false })
+    }
+}
+
+/// What a recipient says about messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// They were read.
+    Read,
+    /// They were read and are acknowledged.
+    Acknowledged,
+}
+
+/// Marks messages for one recipient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MarkMessages {
+    /// The recipient.
+    pub server: ServerName,
+    /// Which messages; none means all that are for the recipient.
+    pub ids: Vec<MessageId>,
+    /// What it says about them.
+    pub mark: Mark,
+}
+
+impl Verb for MarkMessages {
+    /// The ids of the messages that changed.
+    type Answer = Vec<String>;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+        let servers = recipients(transaction)?;
+        let now = transaction.now();
+        let mut messages: Table<Message> = transaction.table()?;
+        let mut changed = Vec::new();
+        for id in &self.ids {
+            let message = messages.get_mut(id.as_str()).ok_or_else(|| unknown(id, "marked"))?;
+            if message.edit(|message| self.apply_to(message, now, &servers))? {
+                changed.push(id.to_string());
+            }
+        }
+        if self.ids.is_empty() {
+            for message in messages.rows_mut().filter(|message| message.is_for(&self.server)) {
+                if message.edit(|message| self.apply_to(message, now, &servers))? {
+                    changed.push(message.id.clone());
+                }
+            }
+        }
+        transaction.put_table(&messages);
+        let verb = if self.mark == Mark::Read { "read" } else { "ack" };
+        let which = match changed.as_slice() {
+            [one] => one.clone(),
+            many => format!("{} messages", many.len()),
+        };
+        transaction.describe(format!("message {verb}: {which} by {}", self.server));
+        for id in changed.iter().take(TRAILERS_MAX) {
+            transaction.trailer("Muster-Message", id.as_str());
+        }
+        Ok(changed)
+    }
+}
+
+/// How many messages of one commit are named in its trailers.
+const TRAILERS_MAX: usize = 100;
+
+impl MarkMessages {
+    fn apply_to(&self, message: &mut Message, now: crate::domain::time::Timestamp, servers: &[ServerName]) -> Result<bool, Refusal> {
+        match self.mark {
+            Mark::Acknowledged => message.acknowledge(&self.server, now, servers),
+            Mark::Read if message.is_for(&self.server) => Ok(message.mark_read(&self.server, now, servers)),
+            Mark::Read => Err(Refusal::forbidden(format!(
+                "message `{}` was not marked: it is from `{}` to `{}`, not for `{}`",
+                message.id, message.from, message.to, self.server
+            ))),
+        }
+    }
+}
+
+/// Everybody a message can be for: the registered servers, and in hubs without a registry those
+/// that have a folder.
+fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
+    let registry: Table<Server> = transaction.table()?;
+    let mut names: Vec<ServerName> = registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    if names.is_empty() {
+        for entry in transaction.list("")? {
+            let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else { continue };
+            if transaction.list(name.as_str())?.iter().any(|file| file == "status.json" || file == "heartbeat.json") {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn unknown(id: &MessageId, what: &str) -> Refusal {
+    Refusal::not_found(format!("nothing was {what}: there is no message `{id}`")).hint("see the ids with `git muster message list`")
+}

@@ -1,0 +1,139 @@
+//! What the tool can do: one verb per type, pure functions from documents to documents.
+//!
+//! A verb is data, so that it can be kept while its outcome is unknown and be taken up again, and
+//! later be handed from one process to another. Nothing here prints, reads a clock or knows that
+//! git is below.
+
+pub mod archive;
+pub mod beat;
+pub mod documents;
+pub mod found;
+pub mod job_add;
+pub mod job_claim;
+pub mod job_step;
+pub mod journal;
+pub mod lock;
+pub mod message;
+pub mod rescue;
+pub mod server;
+pub mod status;
+
+use crate::domain::heartbeat::Beat;
+use crate::domain::id::{LockName, OpId};
+use crate::domain::lock::Lock;
+use crate::domain::refusal::Refusal;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something the tool can do to the documents of a hub.
+pub trait Verb {
+    /// What it answers.
+    type Answer: Serialize + 'static;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// The refusal, or a document that cannot be used.
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop>;
+}
+
+/// What goes with every write, whatever the verb.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Locks that must be held under these tokens: checked in the same transaction.
+    pub guards: Vec<(LockName, u64)>,
+    /// The writing server's sign of life, which any commit to the main branch carries for
+    /// nothing.
+    pub beat: Option<Beat>,
+}
+
+impl Envelope {
+    /// Applies `verb` under the guards, then adds the sign of life.
+    ///
+    /// # Errors
+    /// As the verb, or when a guarding lock is lost.
+    pub fn apply<V: Verb>(&self, verb: &V, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+        if !self.guards.is_empty() {
+            let locks: Table<Lock> = transaction.table()?;
+            for (name, token) in &self.guards {
+                let free = || Refusal::lease_lost(format!("lock `{name}` was never taken, so token {token} cannot hold it"));
+                locks.get(name.as_str()).ok_or_else(free)?.check_token(*token)?;
+            }
+        }
+        let answer = verb.apply(transaction)?;
+        if let Some(beat) = &self.beat {
+            transaction.trailer("Muster-Server", beat.server.as_str());
+            if transaction.changes_main() {
+                beat::refresh_main(beat, transaction)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Runs `verb` on the hub.
+    ///
+    /// # Errors
+    /// As [`Ledger::update`].
+    pub fn run<V: Verb>(&self, ledger: &mut Ledger, op: OpId, now: Timestamp, verb: &V) -> Result<Outcome<V::Answer>, LedgerError> {
+        ledger.update_one(op, now, |transaction| self.apply(verb, transaction))
+    }
+}
+
+macro_rules! operations {
+    ($($name:ident($verb:ty)),* $(,)?) => {
+        /// Every verb that writes, as data.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "verb", rename_all = "snake_case")]
+        pub enum Operation {
+            $(
+                #[doc = concat!("See [`", stringify!($verb), "`].")]
+                $name($verb),
+            )*
+        }
+
+        $(
+            impl From<$verb> for Operation {
+                fn from(verb: $verb) -> Self {
+                    Self::$name(verb)
+                }
+            }
+        )*
+
+        impl Verb for Operation {
+            type Answer = Value;
+            fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+                match self {
+                    $(Self::$name(verb) => verb.apply(transaction).map(|answer| to_value(&answer)),)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    AddJobs(job_add::AddJobs),
+    ClaimJobs(job_claim::ClaimJobs),
+    StepJob(job_step::StepJob),
+    ChangeJob(job_step::ChangeJob),
+    RescueJobs(rescue::RescueJobs),
+    AcquireLock(lock::AcquireLock),
+    RenewLock(lock::RenewLock),
+    ReleaseLock(lock::ReleaseLock),
+    StealLock(lock::StealLock),
+    MarkDone(lock::MarkDone),
+    SendMessage(message::SendMessage),
+    MarkMessages(message::MarkMessages),
+    Join(server::Join),
+    RemoveServer(server::RemoveServer),
+    SetStatus(status::SetStatus),
+    SendBeat(beat::SendBeat),
+    Archive(archive::Archive),
+    Found(found::Found),
+}
+
+fn to_value(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("answers have text keys only")
+}

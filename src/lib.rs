@@ -8,6 +8,7 @@
 //! - [`ops`]: what the tool can do, one verb each, no printing.
 //! - [`cli`]: the command line, which builds everything and prints.
 
+pub mod cli;
 pub mod domain;
 pub mod host;
 pub mod ledger;

@@ -38,6 +38,17 @@ pub enum Level {
 }
 
 impl Level {
+    /// As it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// The exit code of `health`.
     #[must_use]
     pub fn exit_code(self) -> u8 {
@@ -121,22 +132,11 @@ impl Fleet<'_> {
     /// Judges everything.
     #[must_use]
     pub fn judge(&self) -> Report {
-        let known: HashMap<&str, Known<'_>> = self
-            .known
-            .iter()
-            .map(|known| (known.name, *known))
-            .collect();
+        let known: HashMap<&str, Known<'_>> = self.known.iter().map(|known| (known.name, *known)).collect();
         let mut findings = Vec::new();
         for server in self.servers.rows() {
-            let unseen = Known {
-                name: &server.id,
-                heartbeat: None,
-                status: None,
-            };
-            self.judge_server(
-                known.get(server.id.as_str()).unwrap_or(&unseen),
-                &mut findings,
-            );
+            let unseen = Known { name: &server.id, heartbeat: None, status: None };
+            self.judge_server(known.get(server.id.as_str()).unwrap_or(&unseen), &mut findings);
         }
         for job in self.jobs.rows() {
             if job.status.is_held() {
@@ -155,28 +155,20 @@ impl Fleet<'_> {
 
     fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
         let name = known.name;
-        match known
-            .heartbeat
-            .and_then(|beat| beat.at().map(|at| (beat, at)))
-        {
+        match known.heartbeat.and_then(|beat| beat.at().map(|at| (beat, at))) {
             Some((beat, at)) => self.judge_beat(name, beat, at, findings),
             None => findings.push(
                 Finding::of_server(Level::Warning, "heartbeat-never", name)
                     .what(format!("server `{name}` has never sent a heartbeat"))
-                    .hint(format!(
-                        "run `git muster heartbeat` on `{name}`, best from cron"
-                    )),
+                    .hint(format!("run `git muster heartbeat` on `{name}`, best from cron")),
             ),
         }
         let build = known.status.and_then(|status| status.last_build.as_ref());
         if let Some(build) = build.filter(|build| build.status.as_deref() == Some("failed")) {
-            let id = build
-                .id
-                .as_ref()
-                .map_or(String::new(), |id| format!(", `{id}`"));
-            let ago = build.completed_at.map_or(String::new(), |at| {
-                format!(", {} ago", show_span(self.now.since(at)))
-            });
+            let id = build.id.as_ref().map_or(String::new(), |id| format!(", `{id}`"));
+            let ago = build
+                .completed_at
+                .map_or(String::new(), |at| format!(", {} ago", show_span(self.now.since(at))));
             findings.push(
                 Finding::of_server(Level::Warning, "build-failed", name)
                     .what(format!("the last build of server `{name}`{id} failed{ago}"))
@@ -196,7 +188,9 @@ impl Fleet<'_> {
         if let Some((level, cause)) = lateness {
             findings.push(
                 Finding::of_server(level, cause, name)
-                    .what(format!("the last heartbeat of server `{name}` is {age}, it means to beat every {interval}"))
+                    .what(format!(
+                        "the last heartbeat of server `{name}` is {age}, it means to beat every {interval}"
+                    ))
                     .hint(format!("see whether `{name}` runs, reaches the hub and beats")),
             );
         }
@@ -220,19 +214,11 @@ impl Fleet<'_> {
         }
     }
 
-    fn judge_held_job(
-        &self,
-        job: &Job,
-        known: &HashMap<&str, Known<'_>>,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn judge_held_job(&self, job: &Job, known: &HashMap<&str, Known<'_>>, findings: &mut Vec<Finding>) {
         let holder = job.assigned_to.as_deref();
         let by = holder.map_or(String::new(), |holder| format!(" by `{holder}`"));
         // A writer that names no start leaves only the time it was added.
-        let held = job
-            .started_at
-            .or(job.created_at)
-            .map_or(Duration::ZERO, |start| self.now.since(start));
+        let held = job.started_at.or(job.created_at).map_or(Duration::ZERO, |start| self.now.since(start));
         let timeout = job.timeout();
         if held > timeout.saturating_add(timeout / 100 * TIMEOUT_GRACE_PERCENT) {
             findings.push(
@@ -244,51 +230,38 @@ impl Fleet<'_> {
                         show_span(held),
                         show_span(timeout)
                     ))
-                    .hint(format!(
-                        "call it off with `git muster job cancel {}`",
-                        job.id
-                    )),
+                    .hint(format!("call it off with `git muster job cancel {}`", job.id)),
             );
         }
         let beat = holder.and_then(|holder| known.get(holder)?.heartbeat);
         if let (Some(holder), Some(beat), Some(at)) = (holder, beat, beat.and_then(Heartbeat::at))
             && beat.freshness(self.now) == Freshness::Stale
         {
-            findings.push(
-                Finding::of_job(Level::Critical, "job-holder-lost", job).what(format!(
-                    "job `{}` is {} by `{holder}`, whose last heartbeat is {} old",
-                    job.id,
-                    job.status,
-                    show_span(self.now.since(at))
-                )),
-            );
+            findings.push(Finding::of_job(Level::Critical, "job-holder-lost", job).what(format!(
+                "job `{}` is {} by `{holder}`, whose last heartbeat is {} old",
+                job.id,
+                job.status,
+                show_span(self.now.since(at))
+            )));
         }
     }
 
     fn judge_waiting_job(&self, job: &Job, findings: &mut Vec<Finding>) {
-        let has_labels =
-            |server: &Server| job.labels.iter().all(|label| server.labels.contains(label));
+        let has_labels = |server: &Server| job.labels.iter().all(|label| server.labels.contains(label));
         match job.status {
             JobStatus::Dead => {
-                let why = job.reason.as_ref().map_or(String::new(), |reason| {
-                    format!(", the last ended with {reason}")
-                });
+                let why = job
+                    .reason
+                    .as_ref()
+                    .map_or(String::new(), |reason| format!(", the last ended with {reason}"));
                 findings.push(
                     Finding::of_job(Level::Warning, "job-dead", job)
-                        .what(format!(
-                            "job `{}` used up its {} attempts{why}",
-                            job.id,
-                            job.attempts_max()
-                        ))
-                        .hint(format!(
-                            "put it back with `git muster job retry {}`",
-                            job.id
-                        )),
+                        .what(format!("job `{}` used up its {} attempts{why}", job.id, job.attempts_max()))
+                        .hint(format!("put it back with `git muster job retry {}`", job.id)),
                 );
             }
             JobStatus::Queued
-                if !job.labels.is_empty()
-                    && !self.servers.rows().any(|server| has_labels(server)) =>
+                if !job.labels.is_empty() && !self.servers.rows().any(|server| has_labels(server)) =>
             {
                 findings.push(
                     Finding::of_job(Level::Warning, "job-unclaimable", job)
@@ -309,22 +282,13 @@ impl Fleet<'_> {
             return None;
         }
         let lease = lock.lease();
-        let expires_at = lock
-            .expires_at
-            .or_else(|| lock.locked_at.map(|at| at.plus(lease)))?;
+        let expires_at = lock.expires_at.or_else(|| lock.locked_at.map(|at| at.plus(lease)))?;
         let over = self.now.since(expires_at);
         let holder = lock.locked_by.as_deref()?;
         (over > lock::margin(lease)).then(|| {
             Finding::new(Level::Warning, "lock-expired", &lock.name, Some(holder))
-                .what(format!(
-                    "lock `{}`, held by `{holder}`, expired {} ago",
-                    lock.name,
-                    show_span(over)
-                ))
-                .hint(format!(
-                    "see `git muster lock show {}`; who needs it can acquire it",
-                    lock.name
-                ))
+                .what(format!("lock `{}`, held by `{holder}`, expired {} ago", lock.name, show_span(over)))
+                .hint(format!("see `git muster lock show {}`; who needs it can acquire it", lock.name))
         })
     }
 }
@@ -360,38 +324,26 @@ impl Finding {
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
 impl Report {
     fn new(checked: usize, mut findings: Vec<Finding>) -> Self {
-        findings
-            .sort_by(|a, b| (b.level.severity(), &a.cause).cmp(&(a.level.severity(), &b.cause)));
+        findings.sort_by(|a, b| (b.level.severity(), &a.cause).cmp(&(a.level.severity(), &b.cause)));
         // Two records with one id, which merges have left behind, are one trouble.
         findings.dedup_by(|a, b| a.cause == b.cause);
         let level = findings.first().map_or(Level::Ok, |worst| worst.level);
-        Self {
-            level,
-            checked,
-            findings,
-        }
+        Self { level, checked, findings }
     }
 
     /// What concerns `server`: its beat, its status, the jobs and locks it holds. That there is
     /// such a server was asked before.
     #[must_use]
     pub fn only(self, server: &str) -> Self {
-        let concerns = |finding: &Finding| {
-            finding.server.as_deref() == Some(server) || finding.level == Level::Unknown
-        };
-        Self::new(
-            self.checked.min(1),
-            self.findings.into_iter().filter(concerns).collect(),
-        )
+        let concerns =
+            |finding: &Finding| finding.server.as_deref() == Some(server) || finding.level == Level::Unknown;
+        Self::new(self.checked.min(1), self.findings.into_iter().filter(concerns).collect())
     }
 }
 
@@ -458,11 +410,7 @@ mod tests {
         #[track_caller]
         fn expect(&self, level: Level, causes: &[&str]) {
             let report = self.report();
-            let found: Vec<&str> = report
-                .findings
-                .iter()
-                .map(|finding| finding.cause.as_str())
-                .collect();
+            let found: Vec<&str> = report.findings.iter().map(|finding| finding.cause.as_str()).collect();
             assert_eq!((report.level, found.as_slice()), (level, causes));
         }
     }
@@ -477,53 +425,31 @@ mod tests {
                 Level::Warning,
                 Some("heartbeat-never:build1"),
             ),
-            (
-                r#"{"timestamp":"$(date)","healthy":true}"#,
-                Level::Warning,
-                Some("heartbeat-never:build1"),
-            ),
-            (
-                r#"{"timestamp":"2025-10-29T11:57:00Z"}"#,
-                Level::Warning,
-                Some("heartbeat-late:build1"),
-            ),
+            (r#"{"timestamp":"$(date)","healthy":true}"#, Level::Warning, Some("heartbeat-never:build1")),
+            (r#"{"timestamp":"2025-10-29T11:57:00Z"}"#, Level::Warning, Some("heartbeat-late:build1")),
             (STALE, Level::Critical, Some("heartbeat-stale:build1")),
-            (
-                r#"{"timestamp":"2025-10-29T11:57:00Z","interval_seconds":300}"#,
-                Level::Ok,
-                None,
-            ),
+            (r#"{"timestamp":"2025-10-29T11:57:00Z","interval_seconds":300}"#, Level::Ok, None),
             (
                 r#"{"timestamp":"2025-10-29T11:59:00Z","healthy":false}"#,
                 Level::Critical,
                 Some("server-unhealthy:build1"),
             ),
             (r#"{"timestamp":"2025-10-29T12:01:00Z"}"#, Level::Ok, None),
-            (
-                r#"{"timestamp":"2025-10-29T12:01:01Z"}"#,
-                Level::Warning,
-                Some("clock-skew:build1"),
-            ),
+            (r#"{"timestamp":"2025-10-29T12:01:01Z"}"#, Level::Warning, Some("clock-skew:build1")),
             (
                 r#"{"timestamp":"2025-10-29T12:01:01Z","interval_seconds":9223372036854775807}"#,
                 Level::Warning,
                 Some("clock-skew:build1"),
             ),
         ] {
-            let hub = Hub {
-                known: vec![("build1", beat, "null")],
-                ..hub()
-            };
+            let hub = Hub { known: vec![("build1", beat, "null")], ..hub() };
             hub.expect(level, cause.as_slice());
         }
     }
 
     #[test]
     fn the_clock_skew_is_told() {
-        let hub = Hub {
-            known: vec![("build1", r#"{"timestamp":"2025-10-29T12:05:20Z"}"#, "null")],
-            ..hub()
-        };
+        let hub = Hub { known: vec![("build1", r#"{"timestamp":"2025-10-29T12:05:20Z"}"#, "null")], ..hub() };
         assert_eq!(
             hub.report().findings[0].what,
             "the last heartbeat of server `build1` is 5m 20s ahead of this clock"
@@ -534,18 +460,10 @@ mod tests {
     fn only_registered_servers_are_expected_to_beat() {
         let known = vec![
             ("build1", FRESH, "null"),
-            (
-                "build9",
-                STALE,
-                r#"{"status":"idle","last_build":{"status":"failed"}}"#,
-            ),
+            ("build9", STALE, r#"{"status":"idle","last_build":{"status":"failed"}}"#),
         ];
         Hub { known, ..hub() }.expect(Level::Ok, &[]);
-        Hub {
-            servers: "",
-            ..hub()
-        }
-        .expect(Level::Unknown, &["no-servers:hub"]);
+        Hub { servers: "", ..hub() }.expect(Level::Unknown, &["no-servers:hub"]);
     }
 
     #[test]
@@ -555,22 +473,11 @@ mod tests {
                 r#"{"status":"idle","last_build":{"id":"job_1","status":"failed"}}"#,
                 &["build-failed:build1"][..],
             ),
-            (
-                r#"{"status":"idle","last_build":{"id":"job_1","status":"success"}}"#,
-                &[],
-            ),
+            (r#"{"status":"idle","last_build":{"id":"job_1","status":"success"}}"#, &[]),
             (r#"{"status":"failed","last_build":null}"#, &[]),
         ] {
-            let level = if causes.is_empty() {
-                Level::Ok
-            } else {
-                Level::Warning
-            };
-            Hub {
-                known: vec![("build1", FRESH, status)],
-                ..hub()
-            }
-            .expect(level, causes);
+            let level = if causes.is_empty() { Level::Ok } else { Level::Warning };
+            Hub { known: vec![("build1", FRESH, status)], ..hub() }.expect(level, causes);
         }
     }
 
@@ -597,47 +504,15 @@ mod tests {
                 Level::Critical,
                 Some("job-stuck:j"),
             ),
-            (
-                r#""status":"running","assigned_to":"build1","started_at":null"#,
-                Level::Ok,
-                None,
-            ),
-            (
-                r#""status":"completed","started_at":"2025-10-24T12:00:00Z""#,
-                Level::Ok,
-                None,
-            ),
-            (
-                r#""status":"queued","created_at":"2025-10-24T12:00:00Z""#,
-                Level::Ok,
-                None,
-            ),
-            (
-                r#""status":"queued","labels":["gpu","arch=amd64"]"#,
-                Level::Ok,
-                None,
-            ),
-            (
-                r#""status":"queued","labels":["gpu","arch=arm64"]"#,
-                Level::Warning,
-                Some("job-unclaimable:j"),
-            ),
-            (
-                r#""status":"completed","labels":["arch=arm64"]"#,
-                Level::Ok,
-                None,
-            ),
-            (
-                r#""status":"dead","reason":"lost""#,
-                Level::Warning,
-                Some("job-dead:j"),
-            ),
+            (r#""status":"running","assigned_to":"build1","started_at":null"#, Level::Ok, None),
+            (r#""status":"completed","started_at":"2025-10-24T12:00:00Z""#, Level::Ok, None),
+            (r#""status":"queued","created_at":"2025-10-24T12:00:00Z""#, Level::Ok, None),
+            (r#""status":"queued","labels":["gpu","arch=amd64"]"#, Level::Ok, None),
+            (r#""status":"queued","labels":["gpu","arch=arm64"]"#, Level::Warning, Some("job-unclaimable:j")),
+            (r#""status":"completed","labels":["arch=arm64"]"#, Level::Ok, None),
+            (r#""status":"dead","reason":"lost""#, Level::Warning, Some("job-dead:j")),
             (r#""status":"failed""#, Level::Ok, None),
-            (
-                r#""status":"on_hold","started_at":"2025-10-24T12:00:00Z""#,
-                Level::Ok,
-                None,
-            ),
+            (r#""status":"on_hold","started_at":"2025-10-24T12:00:00Z""#, Level::Ok, None),
         ] {
             let jobs = format!("{{\"id\":\"j\",{job}}}").leak();
             Hub { jobs, ..hub() }.expect(level, cause.as_slice());
@@ -646,19 +521,15 @@ mod tests {
 
     #[test]
     fn a_job_whose_holder_is_stale_is_critical_registered_or_not() {
-        let jobs = r#"{"id":"j","status":"running","assigned_to":"build9","started_at":"2025-10-29T11:59:00Z"}"#;
+        let jobs =
+            r#"{"id":"j","status":"running","assigned_to":"build9","started_at":"2025-10-29T11:59:00Z"}"#;
         for (beat, level, causes) in [
             (STALE, Level::Critical, &["job-holder-lost:j"][..]),
             (FRESH, Level::Ok, &[]),
             ("null", Level::Ok, &[]),
         ] {
             let known = vec![("build1", FRESH, "null"), ("build9", beat, "null")];
-            Hub {
-                jobs,
-                known,
-                ..hub()
-            }
-            .expect(level, causes);
+            Hub { jobs, known, ..hub() }.expect(level, causes);
         }
     }
 
@@ -673,34 +544,19 @@ mod tests {
                 r#""locked_by":"build1","locked_at":"2025-10-29T11:49:01Z","expires_at":"2025-10-29T11:59:01Z""#,
                 false,
             ),
-            (
-                r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:54Z""#,
-                true,
-            ),
-            (
-                r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:55Z""#,
-                false,
-            ),
-            (
-                r#""locked_by":"build1","locked_at":"2025-10-29T11:00:00Z","expires_at":null"#,
-                true,
-            ),
+            (r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:54Z""#, true),
+            (r#""locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:59:55Z""#, false),
+            (r#""locked_by":"build1","locked_at":"2025-10-29T11:00:00Z","expires_at":null"#, true),
             (r#""locked_by":"build1","expires_at":null"#, false),
-            (
-                r#""locked_by":null,"expires_at":"2025-10-29T11:00:00Z""#,
-                false,
-            ),
+            (r#""locked_by":null,"expires_at":"2025-10-29T11:00:00Z""#, false),
             (
                 r#""locked_by":"build1","expires_at":"2025-10-29T11:00:00Z","done_at":"2025-10-29T10:59:00Z""#,
                 false,
             ),
         ] {
             let locks = format!("\"deploy\":{{{lock}}}").leak();
-            let (level, causes) = if expired {
-                (Level::Warning, &["lock-expired:deploy"][..])
-            } else {
-                (Level::Ok, &[][..])
-            };
+            let (level, causes) =
+                if expired { (Level::Warning, &["lock-expired:deploy"][..]) } else { (Level::Ok, &[][..]) };
             Hub { locks, ..hub() }.expect(level, causes);
         }
     }
@@ -709,11 +565,7 @@ mod tests {
         Hub {
             servers: r#"{"id":"build1"},{"id":"build2"},{"id":"build3"}"#,
             known: vec![
-                (
-                    "build1",
-                    STALE,
-                    r#"{"status":"idle","last_build":{"status":"failed"}}"#,
-                ),
+                ("build1", STALE, r#"{"status":"idle","last_build":{"status":"failed"}}"#),
                 ("build2", FRESH, "null"),
             ],
             jobs: r#"{"id":"a","status":"running","assigned_to":"build1","started_at":"2025-10-29T09:00:00Z"},
@@ -748,49 +600,23 @@ mod tests {
             (
                 "build1",
                 Level::Critical,
-                &[
-                    "heartbeat-stale:build1",
-                    "job-holder-lost:a",
-                    "job-stuck:a",
-                    "build-failed:build1",
-                ][..],
+                &["heartbeat-stale:build1", "job-holder-lost:a", "job-stuck:a", "build-failed:build1"][..],
             ),
-            (
-                "build2",
-                Level::Warning,
-                &["job-dead:b", "lock-expired:deploy"],
-            ),
+            ("build2", Level::Warning, &["job-dead:b", "lock-expired:deploy"]),
             ("build3", Level::Warning, &["heartbeat-never:build3"]),
         ] {
             let report = ailing().report().only(server);
-            let found: Vec<&str> = report
-                .findings
-                .iter()
-                .map(|finding| finding.cause.as_str())
-                .collect();
-            assert_eq!(
-                (report.level, report.checked, found.as_slice()),
-                (level, 1, causes),
-                "{server}"
-            );
+            let found: Vec<&str> = report.findings.iter().map(|finding| finding.cause.as_str()).collect();
+            assert_eq!((report.level, report.checked, found.as_slice()), (level, 1, causes), "{server}");
         }
-        let empty = Hub {
-            servers: "",
-            ..hub()
-        }
-        .report()
-        .only("build1");
+        let empty = Hub { servers: "", ..hub() }.report().only("build1");
         assert_eq!((empty.level, empty.checked), (Level::Unknown, 0));
     }
 
     #[test]
     fn every_sentence_is_one_and_names_its_subject() {
         for finding in ailing().report().findings {
-            assert!(
-                finding.what.contains(&format!("`{}`", finding.subject)),
-                "{}",
-                finding.what
-            );
+            assert!(finding.what.contains(&format!("`{}`", finding.subject)), "{}", finding.what);
             assert!(
                 !finding.what.ends_with('.') && finding.what.starts_with(char::is_lowercase),
                 "{}",
@@ -801,8 +627,7 @@ mod tests {
 
     #[test]
     fn exit_codes() {
-        let codes =
-            [Level::Ok, Level::Warning, Level::Critical, Level::Unknown].map(Level::exit_code);
+        let codes = [Level::Ok, Level::Warning, Level::Critical, Level::Unknown].map(Level::exit_code);
         assert_eq!(codes, [0, 1, 2, 3]);
     }
 }

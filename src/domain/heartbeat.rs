@@ -181,14 +181,10 @@ impl Heartbeat {
         )
     }
 
-    /// The next beat of the session `incarnation`: fields we do not know stay.
+    /// The next beat of a session: fields we do not know stay.
     pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
+        self.touch(beat, now);
         let goes_on = self.incarnation.as_deref() == Some(beat.incarnation.as_str());
-        self.server = Some(beat.server.to_string());
-        // Two writers of one server, or a clock set back, must not turn the time back.
-        self.timestamp = Some(self.timestamp.map_or(now, |before| before.max(now)).min(now.plus(STALE_ALLOWANCE)));
-        self.uptime_seconds = Some(beat.uptime_seconds);
-        self.healthy = Some(true);
         self.sequence = Some(if goes_on { self.sequence.unwrap_or(0) + 1 } else { 1 });
         self.incarnation = Some(beat.incarnation.clone());
         self.interval_seconds = Some(beat.interval_seconds);
@@ -196,6 +192,17 @@ impl Heartbeat {
         if beat.system.is_some() {
             self.system.clone_from(&beat.system);
         }
+    }
+
+    /// A sign of life in passing, along with another write. It opens no session: a server that
+    /// sends no heartbeats must not seem to have stopped sending them.
+    pub fn touch(&mut self, beat: &Beat, now: Timestamp) {
+        self.server = Some(beat.server.to_string());
+        // Two writers of one server, or a clock set back, must not turn the time back.
+        self.timestamp =
+            Some(self.timestamp.map_or(now, |before| before.max(now)).min(now.plus(STALE_ALLOWANCE)));
+        self.uptime_seconds = Some(beat.uptime_seconds);
+        self.healthy = Some(true);
     }
 }
 
@@ -243,7 +250,10 @@ mod tests {
             let now = at("2025-10-29T12:00:00Z").plus(Duration::from_secs(seconds));
             assert_eq!(beat_of(interval).freshness(now), expected, "{interval:?} after {seconds} s");
         }
-        assert_eq!(Heartbeat::blank(&ServerName::new("b").expect("name")).freshness(at("2025-10-29T12:00:00Z")), Freshness::Unknown);
+        assert_eq!(
+            Heartbeat::blank(&ServerName::new("b").expect("name")).freshness(at("2025-10-29T12:00:00Z")),
+            Freshness::Unknown
+        );
     }
 
     #[test]

@@ -28,8 +28,17 @@ const SHOWN_LENGTH_MAX: usize = 80;
 
 /// Folders of a hub that are not servers, and words that mean something else as a recipient.
 const RESERVED_SERVER_NAMES: &[&str] = &[
-    "all", "archive", "benches", "coordination", "docs", "features", "messages", "scripts",
-    "shared", "src", "tests",
+    "all",
+    "archive",
+    "benches",
+    "coordination",
+    "docs",
+    "features",
+    "messages",
+    "scripts",
+    "shared",
+    "src",
+    "tests",
 ];
 
 fn refuse(what: &'static str, given: &str, why: &'static str) -> NameError {
@@ -173,8 +182,22 @@ mod tests {
     #[test]
     fn path_tricks_and_control_characters_are_no_names() {
         for text in [
-            "", "../etc", "a/b", "a..b", ".hidden", "-rf", "a b", "a\nb", "\u{1b}[31m", "coordination",
-            "Shared", "all", "x.lock", "dot.", "ü", &"a".repeat(64),
+            "",
+            "../etc",
+            "a/b",
+            "a..b",
+            ".hidden",
+            "-rf",
+            "a b",
+            "a\nb",
+            "\u{1b}[31m",
+            "coordination",
+            "Shared",
+            "all",
+            "x.lock",
+            "dot.",
+            "ü",
+            &"a".repeat(64),
         ] {
             assert!(ServerName::new(text).is_err(), "{text:?}");
         }

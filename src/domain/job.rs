@@ -400,7 +400,13 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn complete(&mut self, server: &ServerName, token: u64, result: &Report, now: Timestamp) -> Result<(), Refusal> {
+    pub fn complete(
+        &mut self,
+        server: &ServerName,
+        token: u64,
+        result: &Report,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         self.check_term(server, token, "completed")?;
         self.record(result, now);
         self.status = JobStatus::Completed;
@@ -412,7 +418,14 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn fail(&mut self, server: &ServerName, token: u64, reason: FailReason, result: &Report, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+    pub fn fail(
+        &mut self,
+        server: &ServerName,
+        token: u64,
+        reason: FailReason,
+        result: &Report,
+        at: (Timestamp, &OpId),
+    ) -> Result<(), Refusal> {
         self.check_term(server, token, "failed")?;
         self.record(result, at.0);
         self.end_attempt(reason, at.0, at.1);
@@ -423,7 +436,12 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn release(&mut self, server: &ServerName, token: u64, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+    pub fn release(
+        &mut self,
+        server: &ServerName,
+        token: u64,
+        at: (Timestamp, &OpId),
+    ) -> Result<(), Refusal> {
         self.check_term(server, token, "released")?;
         self.end_attempt(FailReason::Interrupted, at.0, at.1);
         Ok(())
@@ -445,9 +463,8 @@ impl Job {
         self.exit_code = result.exit_code;
         self.error_message.clone_from(&result.message);
         self.artifacts.clone_from(&result.artifacts);
-        self.duration_seconds = result
-            .duration_seconds
-            .or_else(|| self.started_at.map(|started| now.since(started).as_secs()));
+        self.duration_seconds =
+            result.duration_seconds.or_else(|| self.started_at.map(|started| now.since(started).as_secs()));
     }
 
     fn end_attempt(&mut self, reason: FailReason, now: Timestamp, op: &OpId) {
@@ -481,7 +498,10 @@ impl Job {
     /// When it is final already.
     pub fn cancel(&mut self, why: Option<String>, now: Timestamp) -> Result<(), Refusal> {
         if self.status.is_final() {
-            return Err(Refusal::forbidden(format!("job `{}` was not cancelled: it is {} already", self.id, self.status)));
+            return Err(Refusal::forbidden(format!(
+                "job `{}` was not cancelled: it is {} already",
+                self.id, self.status
+            )));
         }
         self.status = JobStatus::Cancelled;
         self.reason = Some("cancelled".to_owned());
@@ -501,7 +521,11 @@ impl Job {
             } else {
                 format!("see why it waits with `git muster job explain {}`", self.id)
             };
-            return Err(Refusal::forbidden(format!("job `{}` was not put back: it is {}", self.id, self.status)).hint(hint));
+            return Err(Refusal::forbidden(format!(
+                "job `{}` was not put back: it is {}",
+                self.id, self.status
+            ))
+            .hint(hint));
         }
         self.back_to_queue(None);
         self.completed_at = None;
@@ -518,7 +542,10 @@ impl Job {
     /// When it is final.
     pub fn set_priority(&mut self, priority: Priority) -> Result<(), Refusal> {
         if self.status.is_final() {
-            return Err(Refusal::forbidden(format!("the priority of job `{}` was not changed: it is {}", self.id, self.status)));
+            return Err(Refusal::forbidden(format!(
+                "the priority of job `{}` was not changed: it is {}",
+                self.id, self.status
+            )));
         }
         self.priority = priority;
         Ok(())
@@ -543,7 +570,10 @@ impl Job {
             "job `{}` was not {what}: the claim with token {token} is over, the job is {}{} and its last token is {}",
             self.id,
             self.status,
-            self.assigned_to.as_deref().filter(|_| self.status.is_held()).map_or(String::new(), |by| format!(" by `{by}`")),
+            self.assigned_to
+                .as_deref()
+                .filter(|_| self.status.is_held())
+                .map_or(String::new(), |by| format!(" by `{by}`")),
             self.token.unwrap_or(0)
         ))
     }
@@ -660,8 +690,19 @@ mod tests {
 
     #[test]
     fn priorities_are_read_as_words_and_numbers() {
-        for (json, level) in [("1", 1), ("\"critical\"", 1), ("\"High\"", 3), ("\"7\"", 7), ("0", 1), ("99", 10), ("null", 5), ("\"soon\"", 5), ("2.0", 2)] {
-            let job: Job = serde_json::from_str(&format!("{{\"id\":\"a\",\"priority\":{json}}}")).expect(json);
+        for (json, level) in [
+            ("1", 1),
+            ("\"critical\"", 1),
+            ("\"High\"", 3),
+            ("\"7\"", 7),
+            ("0", 1),
+            ("99", 10),
+            ("null", 5),
+            ("\"soon\"", 5),
+            ("2.0", 2),
+        ] {
+            let job: Job =
+                serde_json::from_str(&format!("{{\"id\":\"a\",\"priority\":{json}}}")).expect(json);
             assert_eq!(job.priority.level(), level, "{json}");
         }
         assert!("0".parse::<Priority>().is_err());

@@ -104,18 +104,16 @@ pub fn parse<T: DeserializeOwned>(path: &str, inside: &str, text: &str) -> Resul
         };
         DocumentError::new(path, format!("{}{place}{}", conflict_note(text), error.inner()))
     })?;
-    input.end().map_err(|error| {
-        DocumentError::new(path, format!("{}{error}", conflict_note(text)))
-    })?;
+    input.end().map_err(|error| DocumentError::new(path, format!("{}{error}", conflict_note(text))))?;
     Ok(value)
 }
 
 /// A merge that was committed with its markers is the commonest way to break a document; naming
 /// it saves the reader a search.
 fn conflict_note(text: &str) -> &'static str {
-    let marked = text.lines().any(|line| {
-        line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>") || line == "======="
-    });
+    let marked = text
+        .lines()
+        .any(|line| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>") || line == "=======");
     if marked { "it holds merge conflict markers; " } else { "" }
 }
 
@@ -184,13 +182,17 @@ mod tests {
     #[test]
     fn a_patch_keeps_unknown_fields_inside_lists() {
         let mut raw = json!({"acks": [{"who": "a", "why": "x"}, {"who": "b"}]});
-        patch(&mut raw, &json!({"acks": [{"who": "a"}, {"who": "b"}]}), &json!({"acks": [{"who": "a"}, {"who": "c"}, {"who": "d"}]}));
+        patch(
+            &mut raw,
+            &json!({"acks": [{"who": "a"}, {"who": "b"}]}),
+            &json!({"acks": [{"who": "a"}, {"who": "c"}, {"who": "d"}]}),
+        );
         assert_eq!(raw, json!({"acks": [{"who": "a", "why": "x"}, {"who": "c"}, {"who": "d"}]}));
     }
 
     #[test]
     fn numbers_keep_their_spelling() {
-        let text = r#"{"big":123456789012345678901234567890,"exponent":1e2,"trailing":1.50}"#;
+        let text = r#"{"big":123456789012345678901234567890,"exponent":1e+2,"trailing":1.50}"#;
         let value: Value = serde_json::from_str(text).expect("json");
         assert_eq!(value.to_string(), text);
     }
@@ -198,9 +200,15 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_its_place() {
         let problem = |text: &str| {
-            parse::<std::collections::BTreeMap<String, u8>>("a.json", "jobs[3]", text).expect_err(text).problem
+            parse::<std::collections::BTreeMap<String, u8>>("a.json", "jobs[3]", text)
+                .expect_err(text)
+                .problem
         };
-        assert!(problem("{\"x\": \"y\"}").starts_with("jobs[3].x: invalid type"), "{}", problem("{\"x\": \"y\"}"));
+        assert!(
+            problem("{\"x\": \"y\"}").starts_with("jobs[3].x: invalid type"),
+            "{}",
+            problem("{\"x\": \"y\"}")
+        );
         assert!(problem("{\"x\": 1").contains("line 1"), "truncated");
         assert!(problem("{\n<<<<<<< HEAD\n").contains("conflict markers"));
         assert!(problem("{} x").contains("trailing"), "{}", problem("{} x"));

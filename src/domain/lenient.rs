@@ -5,10 +5,11 @@
 //! belongs is an error, because it means that the document is not what we think it is.
 
 use super::time::Timestamp;
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-fn unexpected<T, E: Error>(value: &Value, wanted: &str) -> Result<T, E> {
+fn unexpected<T, E: serde::de::Error>(value: &Value, wanted: &str) -> Result<T, E> {
     let found = match value {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
@@ -123,12 +124,9 @@ fn whole_number(text: &str) -> Option<i64> {
 pub fn texts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
     match Value::deserialize(input)? {
         Value::Null => Ok(Vec::new()),
-        Value::String(text) => Ok(text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect()),
+        Value::String(text) => {
+            Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        }
         Value::Array(items) => items
             .iter()
             .filter(|item| !item.is_null())

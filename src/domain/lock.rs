@@ -116,12 +116,10 @@ impl Lock {
         }
     }
 
-    /// How long a challenger must see one version of this record before it may take over: the
-    /// lease, an allowance for clocks that run at different speeds, and grace.
+    /// How long a challenger must see one version of this record before it may take over.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let lease = self.lease();
-        lease + lease * (2 * CLOCK_RATE_ERROR_PERCENT) / 100 + margin(lease)
+        patience(self.lease())
     }
 
     /// Names this exact version of the record: it changes with every renewal and every holder.
@@ -168,7 +166,13 @@ impl Lock {
     ///
     /// # Errors
     /// Lease lost when the term is not `server`'s and `token`'s any more.
-    pub fn renew(&mut self, server: &ServerName, token: u64, lease_seconds: Option<u64>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn renew(
+        &mut self,
+        server: &ServerName,
+        token: u64,
+        lease_seconds: Option<u64>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         self.check_term(server, token, "renewed")?;
         let lease_seconds = lease_seconds.unwrap_or_else(|| self.lease().as_secs());
         self.lease_seconds = Some(lease_seconds);
@@ -219,11 +223,7 @@ impl Lock {
             return if self.locked_by.as_deref() == Some(server.as_str()) {
                 Ok(())
             } else {
-                Err(Refusal::forbidden(format!(
-                    "lock `{}` was not {what}: {}",
-                    self.name,
-                    self.situation()
-                )))
+                Err(Refusal::forbidden(format!("lock `{}` was not {what}: {}", self.name, self.situation())))
             };
         }
         Err(Refusal::lease_lost(format!(
@@ -250,10 +250,8 @@ impl Lock {
             format!(" since {at} ({} ago)", super::time::show_span(now.since(at)))
         });
         let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
-        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}", self.name)).hint(format!(
-            "wait with `--wait 2m`, or look with `git muster lock show {}`",
-            self.name
-        ))
+        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}", self.name))
+            .hint(format!("wait with `--wait 2m`, or look with `git muster lock show {}`", self.name))
     }
 }
 
@@ -262,6 +260,13 @@ impl Lock {
 #[must_use]
 pub fn margin(lease: Duration) -> Duration {
     (lease / 10).max(MARGIN_MIN).min(lease / 3)
+}
+
+/// How long a challenger must see one version of a leased record before it may take over: the
+/// lease, an allowance for clocks that run at different speeds, and grace.
+#[must_use]
+pub fn patience(lease: Duration) -> Duration {
+    lease + lease * (2 * CLOCK_RATE_ERROR_PERCENT) / 100 + margin(lease)
 }
 
 /// Until when a holder may trust a lease that it asked for at `started` on its own clock.
@@ -317,7 +322,10 @@ mod tests {
         let mut lock = Lock::free("deploy");
         lock.take(&taker("build1"), None, now()).expect("free");
         let seen = lock.version();
-        assert_eq!(lock.take(&taker("build2"), None, now()).map_err(|no| no.kind), Err(RefusalKind::Forbidden));
+        assert_eq!(
+            lock.take(&taker("build2"), None, now()).map_err(|no| no.kind),
+            Err(RefusalKind::Forbidden)
+        );
         lock.renew(&taker("build1").server, 1, None, now()).expect("renews");
         assert!(lock.take(&taker("build2"), Some(&seen), now()).is_err(), "it was renewed since");
         let seen = lock.version();
@@ -346,7 +354,8 @@ mod tests {
         )
         .expect("reads");
         assert_eq!(lock.lease(), Duration::from_secs(30));
-        let no_times: Lock = serde_json::from_str(r#"{"locked_by":"build1","expires_at":null}"#).expect("reads");
+        let no_times: Lock =
+            serde_json::from_str(r#"{"locked_by":"build1","expires_at":null}"#).expect("reads");
         assert_eq!(no_times.lease(), LEASE_ASSUMED);
     }
 

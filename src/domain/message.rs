@@ -118,67 +118,31 @@ pub struct Message {
     #[serde(default, deserialize_with = "lenient::truth")]
     pub read: Option<bool>,
     /// The message it answers.
-    #[serde(
-        default,
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
     /// The first message of its thread; missing in that one.
-    #[serde(
-        default,
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
     /// A word of older writers, shown and left alone.
-    #[serde(
-        default,
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
     /// Whether the recipients are asked to acknowledge.
-    #[serde(
-        default,
-        deserialize_with = "lenient::truth",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::truth", skip_serializing_if = "Option::is_none")]
     pub ack_required: Option<bool>,
     /// `not_requested`, `pending` or `completed`, for older readers; see [`Message::ack_status`].
-    #[serde(
-        default,
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub ack_status: Option<String>,
     /// Who acknowledged, in order.
-    #[serde(
-        default,
-        deserialize_with = "marks",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "marks", skip_serializing_if = "Vec::is_empty")]
     pub acknowledged_by: Vec<Mark>,
     /// Who read, in order.
-    #[serde(
-        default,
-        deserialize_with = "marks",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "marks", skip_serializing_if = "Vec::is_empty")]
     pub read_by: Vec<Mark>,
     /// Sending a second message with the same key gives the first.
-    #[serde(
-        default,
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Whether a machine sent it without a person or an agent behind it.
-    #[serde(
-        default,
-        deserialize_with = "lenient::truth",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "lenient::truth", skip_serializing_if = "Option::is_none")]
     pub auto: Option<bool>,
 }
 
@@ -224,18 +188,13 @@ impl Draft {
     pub fn check(&self, known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
         if self.to != EVERYBODY && !known(&self.to) {
             let to: String = self.to.chars().take(SHOWN_LENGTH_MAX).collect();
-            return Err(
-                Refusal::not_found(format!("there is no server `{}`", to.escape_debug()))
-                    .hint("see who there is with `git muster servers list`"),
-            );
+            return Err(Refusal::not_found(format!("there is no server `{}`", to.escape_debug()))
+                .hint("see who there is with `git muster servers list`"));
         }
         self.check_lengths()?;
         if self.subject.chars().any(char::is_control) {
-            return Err(
-                Refusal::invalid("the subject holds a control character").hint(
-                    "keep the subject to one line of plain text; the body may have several lines",
-                ),
-            );
+            return Err(Refusal::invalid("the subject holds a control character")
+                .hint("keep the subject to one line of plain text; the body may have several lines"));
         }
         self.check_key()?;
         refuse_credential("subject", &self.subject)?;
@@ -360,12 +319,7 @@ impl Message {
 
     /// Notes that `server` has read it; `servers` are all that belong to the hub. Tells whether
     /// that was news; what is for somebody else does not become read.
-    pub fn mark_read(
-        &mut self,
-        server: &ServerName,
-        now: Timestamp,
-        servers: &[ServerName],
-    ) -> bool {
+    pub fn mark_read(&mut self, server: &ServerName, now: Timestamp, servers: &[ServerName]) -> bool {
         if !self.is_for(server) || self.is_read_by(server) {
             return false;
         }
@@ -427,10 +381,7 @@ impl Message {
     /// Whether `marks` names every recipient.
     fn all_are_in(&self, marks: &[Mark], servers: &[ServerName]) -> bool {
         if self.is_for_everybody() {
-            servers
-                .iter()
-                .filter(|server| self.is_for(server))
-                .all(|server| has(marks, server))
+            servers.iter().filter(|server| self.is_for(server)).all(|server| has(marks, server))
         } else {
             marks.iter().any(|mark| mark.by == self.to)
         }
@@ -439,10 +390,7 @@ impl Message {
 
 impl Mark {
     fn new(server: &ServerName, now: Timestamp) -> Self {
-        Self {
-            by: server.to_string(),
-            at: Some(now),
-        }
+        Self { by: server.to_string(), at: Some(now) }
     }
 }
 
@@ -487,14 +435,10 @@ pub fn thread_of<'a>(table: &'a Table<Message>, id: &str) -> Vec<&'a Record<Mess
 
 /// The ids a message holds: its own, its thread's, that of what it answers.
 fn names_in(message: &Message) -> impl Iterator<Item = &str> {
-    [
-        Some(message.id.as_str()),
-        message.thread.as_deref(),
-        message.reply_to.as_deref(),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(|name| !name.is_empty())
+    [Some(message.id.as_str()), message.thread.as_deref(), message.reply_to.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
 }
 
 impl Row for Message {
@@ -539,14 +483,8 @@ fn mark(item: Value) -> Option<Mark> {
             at: first_text(&fields, &["at", "timestamp", "acknowledged_at", "read_at"])
                 .and_then(|text| Timestamp::parse(&text)),
         }),
-        Value::Null => Some(Mark {
-            by: String::new(),
-            at: None,
-        }),
-        other => Some(Mark {
-            by: other.to_string(),
-            at: None,
-        }),
+        Value::Null => Some(Mark { by: String::new(), at: None }),
+        other => Some(Mark { by: other.to_string(), at: None }),
     }
 }
 
@@ -561,8 +499,7 @@ fn first_text(fields: &Map<String, Value>, keys: &[&str]) -> Option<String> {
 
 impl<'de> Deserialize<'de> for Mark {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        mark(Value::deserialize(input)?)
-            .ok_or_else(|| D::Error::custom("a list where a server belongs"))
+        mark(Value::deserialize(input)?).ok_or_else(|| D::Error::custom("a list where a server belongs"))
     }
 }
 
@@ -604,20 +541,11 @@ mod tests {
     }
 
     fn sent(draft: &Draft, original: Option<&Message>) -> Message {
-        Message::new(
-            &MessageId::new("msg_1").expect("id"),
-            draft,
-            original,
-            now(),
-        )
+        Message::new(&MessageId::new("msg_1").expect("id"), draft, original, now())
     }
 
     fn table(messages: &str) -> Table<Message> {
-        Table::read(
-            Message::PATH,
-            format!("{{\"messages\":[{messages}]}}").as_bytes(),
-        )
-        .expect(messages)
+        Table::read(Message::PATH, format!("{{\"messages\":[{messages}]}}").as_bytes()).expect(messages)
     }
 
     #[test]
@@ -655,11 +583,7 @@ mod tests {
                 "info",
                 0,
             ),
-            (
-                r#"{"id":7,"type":"heartbeat","acknowledged_by":["build1","build2"]}"#,
-                "heartbeat",
-                2,
-            ),
+            (r#"{"id":7,"type":"heartbeat","acknowledged_by":["build1","build2"]}"#, "heartbeat", 2),
             (
                 r#"{"type":"","acknowledged_by":[{"server":"build1","timestamp":"2025-11-13T05:08:10.86Z"},null,"build2"]}"#,
                 "info",
@@ -668,16 +592,9 @@ mod tests {
             (r#"{"acknowledged_by":"build1","read":"false"}"#, "info", 1),
         ] {
             let read = message(text);
-            assert_eq!(
-                (read.kind.as_str(), read.acknowledged_by.len()),
-                (kind, marks),
-                "{text}"
-            );
+            assert_eq!((read.kind.as_str(), read.acknowledged_by.len()), (kind, marks), "{text}");
         }
-        for text in [
-            r#"{"to":["build1","build2"]}"#,
-            r#"{"read_by":[["build1"]]}"#,
-        ] {
+        for text in [r#"{"to":["build1","build2"]}"#, r#"{"read_by":[["build1"]]}"#] {
             assert!(serde_json::from_str::<Message>(text).is_err(), "{text}");
         }
     }
@@ -687,16 +604,18 @@ mod tests {
         let before = r#"{"tags":["x"],"id":"a","from":"build1","to":"all","acknowledged_by":["build2",{"timestamp":"2025-11-13 05:08","server":"build3","how":1}],"read":false}"#;
         let mut table = table(before);
         let fleet = [fleet(), vec![server("build4")]].concat();
-        table.get_mut("a").expect("there").edit(|view| {
-            view.acknowledge(&server("build4"), now(), &fleet)
-                .expect("for all")
-        });
+        table
+            .get_mut("a")
+            .expect("there")
+            .edit(|view| view.acknowledge(&server("build4"), now(), &fleet).expect("for all"));
         let after: Value = table.get("a").expect("there").raw();
         assert_eq!(
             after.to_string(),
             before.replace(r#""how":1}]"#, &format!(r#""how":1}},{{"by":"build4","at":"{NOW}"}}]"#)).replace(
                 r#""read":false}"#,
-                &format!(r#""read":false,"ack_status":"completed","read_by":[{{"by":"build4","at":"{NOW}"}}]}}"#)
+                &format!(
+                    r#""read":false,"ack_status":"completed","read_by":[{{"by":"build4","at":"{NOW}"}}]}}"#
+                )
             )
         );
     }
@@ -754,25 +673,12 @@ mod tests {
 
     #[test]
     fn machines_do_not_answer_machines() {
-        for (answer, original, allowed) in [
-            (true, true, false),
-            (true, false, true),
-            (false, true, true),
-            (false, false, true),
-        ] {
-            let original = Message {
-                auto: original.then_some(true),
-                ..sent(&draft(), None)
-            };
-            let answer = Draft {
-                auto: answer,
-                ..draft()
-            };
-            assert_eq!(
-                answer.reply_allowed(&original).is_ok(),
-                allowed,
-                "{answer:?}"
-            );
+        for (answer, original, allowed) in
+            [(true, true, false), (true, false, true), (false, true, true), (false, false, true)]
+        {
+            let original = Message { auto: original.then_some(true), ..sent(&draft(), None) };
+            let answer = Draft { auto: answer, ..draft() };
+            assert_eq!(answer.reply_allowed(&original).is_ok(), allowed, "{answer:?}");
         }
     }
 
@@ -790,49 +696,14 @@ mod tests {
     #[test]
     fn whom_it_is_for_and_who_has_read_it() {
         for (text, reader, is_for, is_read) in [
-            (
-                r#"{"from":"build1","to":"build2","read":false}"#,
-                "build2",
-                true,
-                false,
-            ),
-            (
-                r#"{"from":"build1","to":"build2","read":true}"#,
-                "build2",
-                true,
-                true,
-            ),
-            (
-                r#"{"from":"build1","to":"build2","read":true}"#,
-                "build3",
-                false,
-                false,
-            ),
+            (r#"{"from":"build1","to":"build2","read":false}"#, "build2", true, false),
+            (r#"{"from":"build1","to":"build2","read":true}"#, "build2", true, true),
+            (r#"{"from":"build1","to":"build2","read":true}"#, "build3", false, false),
             (r#"{"from":"build1","to":"build2"}"#, "build2", true, false),
-            (
-                r#"{"from":"build1","to":"build2","read_by":["build2"]}"#,
-                "build2",
-                true,
-                true,
-            ),
-            (
-                r#"{"from":"build1","to":"all","read":true}"#,
-                "build2",
-                true,
-                true,
-            ),
-            (
-                r#"{"from":"build1","to":"all","read":false}"#,
-                "build2",
-                true,
-                false,
-            ),
-            (
-                r#"{"from":"build1","to":"all","read":true,"read_by":[{"by":"build2"}]}"#,
-                "build2",
-                true,
-                true,
-            ),
+            (r#"{"from":"build1","to":"build2","read_by":["build2"]}"#, "build2", true, true),
+            (r#"{"from":"build1","to":"all","read":true}"#, "build2", true, true),
+            (r#"{"from":"build1","to":"all","read":false}"#, "build2", true, false),
+            (r#"{"from":"build1","to":"all","read":true,"read_by":[{"by":"build2"}]}"#, "build2", true, true),
             (
                 r#"{"from":"build1","to":"all","read":true,"read_by":[{"by":"build2"}]}"#,
                 "build3",
@@ -853,88 +724,47 @@ mod tests {
     #[test]
     fn the_flag_follows_from_who_has_read_it() {
         for (to, readers, flags) in [
-            (
-                "build2",
-                vec!["build3", "build2", "build2"],
-                vec![(false, false), (true, true), (false, true)],
-            ),
+            ("build2", vec!["build3", "build2", "build2"], vec![(false, false), (true, true), (false, true)]),
             (
                 "all",
                 vec!["build1", "build2", "build2", "build3"],
                 vec![(false, false), (true, false), (false, false), (true, true)],
             ),
         ] {
-            let mut message = sent(
-                &Draft {
-                    to: to.into(),
-                    ..draft()
-                },
-                None,
-            );
+            let mut message = sent(&Draft { to: to.into(), ..draft() }, None);
             let found: Vec<(bool, bool)> = readers
                 .iter()
                 .map(|reader| {
-                    (
-                        message.mark_read(&server(reader), now(), &fleet()),
-                        message.read == Some(true),
-                    )
+                    (message.mark_read(&server(reader), now(), &fleet()), message.read == Some(true))
                 })
                 .collect();
             assert_eq!(found, flags, "{to} {readers:?}");
         }
         let mut without_flag = message(r#"{"id":"a","from":"build1","to":"all"}"#);
         without_flag.mark_read(&server("build2"), now(), &fleet());
-        assert_eq!(
-            without_flag.read,
-            Some(false),
-            "the filter `.read == false` of the seed finds it"
-        );
+        assert_eq!(without_flag.read, Some(false), "the filter `.read == false` of the seed finds it");
     }
 
     #[test]
     fn acknowledgements_are_counted_by_recipient() {
-        let mut message = sent(
-            &Draft {
-                to: "all".into(),
-                ack: true,
-                ..draft()
-            },
-            None,
-        );
+        let mut message = sent(&Draft { to: "all".into(), ack: true, ..draft() }, None);
         for (by, expected, status) in [
             ("build1", Err(RefusalKind::Forbidden), "pending"),
             ("build2", Ok(true), "pending"),
             ("build2", Ok(false), "pending"),
             ("build3", Ok(true), "completed"),
         ] {
-            let found = message
-                .acknowledge(&server(by), now(), &fleet())
-                .map_err(|no| no.kind);
-            assert_eq!(
-                (found, message.ack_status.as_deref()),
-                (expected, Some(status)),
-                "{by}"
-            );
+            let found = message.acknowledge(&server(by), now(), &fleet()).map_err(|no| no.kind);
+            assert_eq!((found, message.ack_status.as_deref()), (expected, Some(status)), "{by}");
         }
-        assert_eq!(
-            (message.read, message.acknowledged_by.len()),
-            (Some(true), 2)
-        );
+        assert_eq!((message.read, message.acknowledged_by.len()), (Some(true), 2));
     }
 
     #[test]
     fn who_still_has_to_acknowledge() {
         for (text, by, needed) in [
-            (
-                r#"{"from":"build1","to":"build2","ack_required":true}"#,
-                "build2",
-                true,
-            ),
-            (
-                r#"{"from":"build1","to":"build2","ack_required":true}"#,
-                "build3",
-                false,
-            ),
+            (r#"{"from":"build1","to":"build2","ack_required":true}"#, "build2", true),
+            (r#"{"from":"build1","to":"build2","ack_required":true}"#, "build3", false),
             (r#"{"from":"build1","to":"build2"}"#, "build2", false),
             (
                 r#"{"from":"build1","to":"build2","ack_required":"true","acknowledged_by":["build2"]}"#,
@@ -952,11 +782,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(
-                message(text).needs_ack_from(&server(by)),
-                needed,
-                "{text} {by}"
-            );
+            assert_eq!(message(text).needs_ack_from(&server(by)), needed, "{text} {by}");
         }
     }
 
@@ -972,12 +798,7 @@ mod tests {
                {"id":"loop","reply_to":"loop"},
                {"id":"","reply_to":""},{"subject":"no id"}"#,
         );
-        let ids = |id: &str| {
-            thread_of(&table, id)
-                .iter()
-                .map(|row| row.id.clone())
-                .collect::<Vec<_>>()
-        };
+        let ids = |id: &str| thread_of(&table, id).iter().map(|row| row.id.clone()).collect::<Vec<_>>();
         for (id, thread) in [
             ("a", vec!["a", "b", "c", "d"]),
             ("d", vec!["a", "b", "c", "d"]),

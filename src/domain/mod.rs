@@ -4,19 +4,19 @@
 //! code therefore runs in the command line, in a worker, in a server and in a simulator. What a
 //! rule needs to know of the world (the time, an id, what was observed) is handed to it.
 
-pub mod time;
+pub mod health;
+pub mod heartbeat;
 pub mod id;
-pub mod refusal;
+pub mod job;
 pub mod json;
 pub mod lenient;
-pub mod record;
-pub mod table;
-pub mod heartbeat;
-pub mod status;
-pub mod server;
-pub mod job;
-pub mod queue;
 pub mod lock;
 pub mod message;
+pub mod queue;
+pub mod record;
+pub mod refusal;
 pub mod secret;
-pub mod health;
+pub mod server;
+pub mod status;
+pub mod table;
+pub mod time;

@@ -68,7 +68,9 @@ impl<'a> Queue<'a> {
             .enumerate()
             .filter(|(_, job)| job.status == JobStatus::Queued && self.waits_for(job).is_none())
             .filter(|(_, job)| missing_labels(job, &have).is_empty())
-            .map(|(index, job)| (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job))
+            .map(|(index, job)| {
+                (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
+            })
             .collect();
         ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
         ready.into_iter().map(|(_, _, _, job)| job.id.as_str()).collect()
@@ -86,7 +88,10 @@ impl<'a> Queue<'a> {
         for need in job.all_needs() {
             let status = self.status_of.get(need);
             if status != Some(&&JobStatus::Completed) {
-                return Some(Waiting::Needs { job: need.to_owned(), status: status.map(ToString::to_string) });
+                return Some(Waiting::Needs {
+                    job: need.to_owned(),
+                    status: status.map(ToString::to_string),
+                });
             }
         }
         match job.not_before {
@@ -143,7 +148,9 @@ mod tests {
 
     #[test]
     fn urgent_first_then_first_in() {
-        let jobs = [job("a", ""), job("b", ",\"priority\":1"), job("c", ""), job("d", ",\"priority\":\"low\"")].join(",");
+        let jobs =
+            [job("a", ""), job("b", ",\"priority\":1"), job("c", ""), job("d", ",\"priority\":\"low\"")]
+                .join(",");
         assert_eq!(order(&jobs, &[]), ["b", "a", "c", "d"]);
     }
 
@@ -178,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_wait_is_explained() {
-        let jobs = table(&[job("a", ",\"needs\":[\"b\"],\"labels\":[\"gpu\"]"), job("b", ""), job("c", "")].join(","));
+        let jobs = table(
+            &[job("a", ",\"needs\":[\"b\"],\"labels\":[\"gpu\"]"), job("b", ""), job("c", "")].join(","),
+        );
         let now = Timestamp::parse(NOW).expect("time");
         let queue = Queue::new(&jobs, now);
         let explain = |id: &str, servers: &[Vec<String>]| queue.explain(jobs.get(id).expect(id), servers);

@@ -117,12 +117,12 @@ mod tests {
 
     #[test]
     fn an_edit_touches_only_what_it_changed() {
-        let text = r#"{"y": {"deep": [1e2]}, "x": 1, "z": null}"#;
+        let text = r#"{"y": {"deep": [1e+2]}, "x": 1, "z": null}"#;
         let mut record = Record::<Point>::read("p.json", "", text, 0).expect("reads");
         record.edit(|point| point.x = 2);
         assert_eq!(
             record.text(),
-            "{\n  \"y\": {\n    \"deep\": [\n      1e2\n    ]\n  },\n  \"x\": 2,\n  \"z\": null\n}"
+            "{\n  \"y\": {\n    \"deep\": [\n      1e+2\n    ]\n  },\n  \"x\": 2,\n  \"z\": null\n}"
         );
     }
 }

@@ -10,15 +10,8 @@
 /// The kind of the first credential found in `text`, for a sentence: `a GitHub token`.
 #[must_use]
 pub fn credential_in(text: &str) -> Option<&'static str> {
-    let finders: &[fn(&str) -> Option<&'static str>] = &[
-        private_key,
-        prefixed_key,
-        web_token,
-        url_password,
-        bearer,
-        assignment,
-        flag,
-    ];
+    let finders: &[fn(&str) -> Option<&'static str>] =
+        &[private_key, prefixed_key, web_token, url_password, bearer, assignment, flag];
     finders.iter().find_map(|find| find(text))
 }
 
@@ -37,12 +30,9 @@ fn private_key(text: &str) -> Option<&'static str> {
     let pem = text.match_indices("-----BEGIN ").any(|(start, head)| {
         let rest = bytes_from(text, start + head.len());
         let line = &rest[..rest.len().min(KEY_HEADER_LENGTH_MAX)];
-        line.windows(b"PRIVATE KEY".len())
-            .any(|part| part == b"PRIVATE KEY")
+        line.windows(b"PRIVATE KEY".len()).any(|part| part == b"PRIVATE KEY")
     });
-    let other = ["PuTTY-User-Key-File-", "AGE-SECRET-KEY-1"]
-        .iter()
-        .any(|head| text.contains(head));
+    let other = ["PuTTY-User-Key-File-", "AGE-SECRET-KEY-1"].iter().any(|head| text.contains(head));
     (pem || other).then_some("a private key")
 }
 
@@ -62,12 +52,7 @@ const fn shape(
     rest: fn(u8) -> bool,
     length: (usize, usize),
 ) -> Shape {
-    Shape {
-        prefix,
-        kind,
-        rest,
-        length,
-    }
+    Shape { prefix, kind, rest, length }
 }
 
 const SHAPES: &[Shape] = &[
@@ -97,10 +82,7 @@ const SHAPES: &[Shape] = &[
 fn prefixed_key(text: &str) -> Option<&'static str> {
     SHAPES
         .iter()
-        .find(|shape| {
-            text.match_indices(shape.prefix)
-                .any(|(at, _)| shape.fits(text, at))
-        })
+        .find(|shape| text.match_indices(shape.prefix).any(|(at, _)| shape.fits(text, at)))
         .map(|shape| shape.kind)
 }
 
@@ -110,11 +92,7 @@ impl Shape {
             return false;
         }
         let rest = bytes_from(text, at + self.prefix.len());
-        let length = rest
-            .iter()
-            .take(LOOK_MAX)
-            .take_while(|byte| (self.rest)(**byte))
-            .count();
+        let length = rest.iter().take(LOOK_MAX).take_while(|byte| (self.rest)(**byte)).count();
         let (shortest, longest) = self.length;
         length >= shortest && length <= longest && looks_drawn(&rest[..length], self.prefix)
     }
@@ -132,10 +110,7 @@ fn looks_drawn(rest: &[u8], prefix: &str) -> bool {
     let has_digit = rest.iter().any(u8::is_ascii_digit);
     match prefix {
         "sk-" => {
-            let alphanumerics = rest
-                .iter()
-                .filter(|byte| byte.is_ascii_alphanumeric())
-                .count();
+            let alphanumerics = rest.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
             let mut stretches = rest.split(|byte| !byte.is_ascii_alphanumeric());
             has_digit && alphanumerics >= 32 && stretches.any(|stretch| stretch.len() >= 16)
         }
@@ -151,9 +126,7 @@ fn web_token(text: &str) -> Option<&'static str> {
             let parts: Vec<&str> = word.split('.').collect();
             parts.windows(3).any(|three| match three {
                 [head, claims, signature] => {
-                    [head, claims]
-                        .iter()
-                        .all(|part| part.starts_with("eyJ") && part.len() >= 12)
+                    [head, claims].iter().all(|part| part.starts_with("eyJ") && part.len() >= 12)
                         && signature.len() >= 16
                 }
                 _ => false,
@@ -166,16 +139,12 @@ fn web_token(text: &str) -> Option<&'static str> {
 fn url_password(text: &str) -> Option<&'static str> {
     let ends = |c: char| c.is_whitespace() || "/?#\"'`<>|\\".contains(c);
     text.match_indices("://")
-        .filter(|(at, _)| {
-            byte_before(text, *at).is_some_and(|before| before.is_ascii_alphanumeric())
-        })
+        .filter(|(at, _)| byte_before(text, *at).is_some_and(|before| before.is_ascii_alphanumeric()))
         .any(|(at, mark)| {
             let rest = &text[at + mark.len()..];
             // `<password>` is the commonest placeholder and holds an end mark itself.
             let authority = rest.split(ends).next().unwrap_or_default();
-            let password = authority
-                .rsplit_once('@')
-                .and_then(|(user, _)| user.split_once(':'));
+            let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
             password.is_some_and(|(_, password)| !password.is_empty() && !is_placeholder(password))
         })
         .then_some("a password in a URL")
@@ -189,11 +158,7 @@ fn bearer(text: &str) -> Option<&'static str> {
         .flat_map(|head| text.match_indices(head))
         .any(|(at, head)| {
             let rest = bytes_from(text, at + head.len());
-            let length = rest
-                .iter()
-                .take(LOOK_MAX)
-                .take_while(|byte| is_token(**byte))
-                .count();
+            let length = rest.iter().take(LOOK_MAX).take_while(|byte| is_token(**byte)).count();
             length >= 20 && rest[..length].iter().any(u8::is_ascii_digit)
         })
         .then_some("a bearer token")
@@ -236,20 +201,14 @@ fn after_sign(text: &str) -> Option<&str> {
     if ["==", "::"].iter().any(|sign| text.starts_with(sign)) {
         return None;
     }
-    [":=", "=>", "=", ":"]
-        .iter()
-        .find_map(|sign| text.strip_prefix(sign))
+    [":=", "=>", "=", ":"].iter().find_map(|sign| text.strip_prefix(sign))
 }
 
 /// `--password value`.
 fn flag(text: &str) -> Option<&'static str> {
     text.match_indices("--").find_map(|(at, dashes)| {
         let rest = bytes_from(text, at + dashes.len());
-        let length = rest
-            .iter()
-            .take(NAME_LENGTH_MAX)
-            .take_while(|byte| is_word_or_dash(**byte))
-            .count();
+        let length = rest.iter().take(NAME_LENGTH_MAX).take_while(|byte| is_word_or_dash(**byte)).count();
         let (name, value) = text[at + dashes.len()..].split_at(length);
         let kind = kind_of(name)?;
         let value = value.strip_prefix(' ')?;
@@ -260,33 +219,17 @@ fn flag(text: &str) -> Option<&'static str> {
 /// The kind of credential whose name ends before the sign at `at`.
 fn name_before(text: &str, at: usize) -> Option<&'static str> {
     let before = text.as_bytes().get(..at)?;
-    let blanks = before
-        .iter()
-        .rev()
-        .take(BLANKS_MAX)
-        .take_while(|byte| b" \t".contains(byte))
-        .count();
+    let blanks = before.iter().rev().take(BLANKS_MAX).take_while(|byte| b" \t".contains(byte)).count();
     let before = &before[..at - blanks];
-    let before = before
-        .strip_suffix(b"\"")
-        .or_else(|| before.strip_suffix(b"'"))
-        .unwrap_or(before);
+    let before = before.strip_suffix(b"\"").or_else(|| before.strip_suffix(b"'")).unwrap_or(before);
     let before = before.strip_suffix(b"\\").unwrap_or(before);
-    let length = before
-        .iter()
-        .rev()
-        .take(NAME_LENGTH_MAX)
-        .take_while(|byte| is_word_or_dash(**byte))
-        .count();
+    let length = before.iter().rev().take(NAME_LENGTH_MAX).take_while(|byte| is_word_or_dash(**byte)).count();
     kind_of(std::str::from_utf8(&before[before.len() - length..]).ok()?)
 }
 
 fn kind_of(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    NAMES
-        .iter()
-        .find(|(word, _)| name.ends_with(word))
-        .map(|(_, kind)| *kind)
+    NAMES.iter().find(|(word, _)| name.ends_with(word)).map(|(_, kind)| *kind)
 }
 
 /// Whether a credential of this kind begins at the beginning of `text`. After a blank it may as
@@ -311,34 +254,21 @@ fn holds_value(kind: &str, text: &str, after_blank: bool) -> bool {
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
     let inside = text.get(1..)?;
-    let end = inside
-        .char_indices()
-        .take(LOOK_MAX)
-        .find(|(_, c)| *c == quote || *c == '\n')
-        .map(|(at, _)| at);
+    let end = inside.char_indices().take(LOOK_MAX).find(|(_, c)| *c == quote || *c == '\n').map(|(at, _)| at);
     inside.get(..end?)
 }
 
 /// `text` up to a blank, a quote or a mark that ends a value, without the end of a sentence.
 fn first_word(text: &str) -> &str {
     let ends = |c: char| c.is_whitespace() || "\"'`,;&".contains(c);
-    let end = text
-        .char_indices()
-        .take(LOOK_MAX)
-        .find(|(_, c)| ends(*c))
-        .map(|(at, _)| at);
-    let looked_at = text
-        .char_indices()
-        .nth(LOOK_MAX)
-        .map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().take(LOOK_MAX).find(|(_, c)| ends(*c)).map(|(at, _)| at);
+    let looked_at = text.char_indices().nth(LOOK_MAX).map_or(text.len(), |(at, _)| at);
     text[..end.unwrap_or(looked_at)].trim_end_matches(['.', ':', '!', '?'])
 }
 
 /// Whether `value` only stands for one: `<password>`, `***`, `xxx`, `$VARIABLE`, `{{ value }}`.
 fn is_placeholder(value: &str) -> bool {
-    let bare = value
-        .trim_matches(|c: char| "()[]\"'`".contains(c))
-        .to_ascii_lowercase();
+    let bare = value.trim_matches(|c: char| "()[]\"'`".contains(c)).to_ascii_lowercase();
     value.starts_with(['<', '{', '%'])
         || value.contains("***")
         || is_variable(value)
@@ -362,33 +292,19 @@ fn is_variable(value: &str) -> bool {
 /// Whether `value` says where a credential is kept, or is a piece of code: a path, a URL, a
 /// call, a type, a member of a configuration, a further assignment such as `deploy=12`.
 fn is_reference(value: &str) -> bool {
-    let is_path = ["/", "./", "../", "~/"]
-        .iter()
-        .any(|start| value.starts_with(start));
-    let name_length = value
-        .bytes()
-        .take_while(|byte| is_word(*byte) || *byte == b'.' || *byte == b':')
-        .count();
+    let is_path = ["/", "./", "../", "~/"].iter().any(|start| value.starts_with(start));
+    let name_length =
+        value.bytes().take_while(|byte| is_word(*byte) || *byte == b'.' || *byte == b':').count();
     let (name, rest) = value.split_at(name_length);
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_code = named
-        && rest.starts_with(['(', '[', '<'])
-        && rest.ends_with([')', ']', '>', '(', '[', '<']);
-    let is_number_named = value.split_once('=').is_some_and(|(_, number)| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    let is_member = [
-        "env.",
-        "os.",
-        "process.",
-        "secrets.",
-        "config.",
-        "settings.",
-        "self.",
-        "vars.",
-    ]
-    .iter()
-    .any(|owner| value.starts_with(owner));
+    let is_code =
+        named && rest.starts_with(['(', '[', '<']) && rest.ends_with([')', ']', '>', '(', '[', '<']);
+    let is_number_named = value
+        .split_once('=')
+        .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_member = ["env.", "os.", "process.", "secrets.", "config.", "settings.", "self.", "vars."]
+        .iter()
+        .any(|owner| value.starts_with(owner));
     is_path || value.contains("://") || is_code || is_number_named || is_member
 }
 
@@ -397,10 +313,8 @@ fn is_reference(value: &str) -> bool {
 fn looks_chosen(word: &str) -> bool {
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let has_sign = word.bytes().any(|byte| b"!@#$%^+~".contains(&byte));
-    let has_hump = word
-        .as_bytes()
-        .windows(2)
-        .any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
+    let has_hump =
+        word.as_bytes().windows(2).any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
     has_digit || has_sign || has_hump
 }
 
@@ -434,11 +348,7 @@ mod tests {
 
     /// Letters and digits as they come, so that no real-looking key stands in this file.
     fn drawn(length: usize) -> String {
-        "aB3dE5gH7jK9mN2pQ4sT6vW8"
-            .chars()
-            .cycle()
-            .take(length)
-            .collect()
+        "aB3dE5gH7jK9mN2pQ4sT6vW8".chars().cycle().take(length).collect()
     }
 
     fn upper(length: usize) -> String {
@@ -449,116 +359,52 @@ mod tests {
     fn keys_are_known_by_their_shape() {
         for (parts, kind) in [
             (vec!["AK", "IA", &upper(16)], "an AWS access key"),
-            (
-                vec!["id: AS", "IA", &upper(16), ", there"],
-                "an AWS access key",
-            ),
+            (vec!["id: AS", "IA", &upper(16), ", there"], "an AWS access key"),
             (vec!["gh", "p_", &drawn(36)], "a GitHub token"),
             (vec!["use \"gh", "s_", &drawn(36), "\""], "a GitHub token"),
-            (
-                vec!["github", "_pat_", &drawn(22), "_", &drawn(59)],
-                "a GitHub token",
-            ),
+            (vec!["github", "_pat_", &drawn(22), "_", &drawn(59)], "a GitHub token"),
             (vec!["gl", "pat-", &drawn(20)], "a GitLab token"),
-            (
-                vec!["xo", "xb-", "123456789012-", &drawn(24)],
-                "a Slack token",
-            ),
+            (vec!["xo", "xb-", "123456789012-", &drawn(24)], "a Slack token"),
             (vec!["s", "k-", &drawn(48)], "an API key"),
-            (
-                vec!["s", "k-proj-", &drawn(40), "_", &drawn(10)],
-                "an API key",
-            ),
+            (vec!["s", "k-proj-", &drawn(40), "_", &drawn(10)], "an API key"),
             (vec!["sk", "_live_", &drawn(24)], "an API key"),
             (vec!["AI", "za", &drawn(35)], "an API key"),
-            (
-                vec![
-                    "ey",
-                    "J",
-                    &drawn(30),
-                    ".ey",
-                    "J",
-                    &drawn(60),
-                    ".",
-                    &drawn(43),
-                ],
-                "a JSON web token",
-            ),
-            (
-                vec!["-----BEG", "IN OPENSSH PRIVATE ", "KEY-----\nb3Bl"],
-                "a private key",
-            ),
-            (
-                vec!["x\n-----BEG", "IN PRIVATE ", "KEY-----"],
-                "a private key",
-            ),
-            (
-                vec!["-----BEG", "IN PGP PRIVATE ", "KEY BLOCK-----"],
-                "a private key",
-            ),
-            (
-                vec!["curl -H 'Authorization: Bea", "rer ", &drawn(24), "'"],
-                "a bearer token",
-            ),
+            (vec!["ey", "J", &drawn(30), ".ey", "J", &drawn(60), ".", &drawn(43)], "a JSON web token"),
+            (vec!["-----BEG", "IN OPENSSH PRIVATE ", "KEY-----\nb3Bl"], "a private key"),
+            (vec!["x\n-----BEG", "IN PRIVATE ", "KEY-----"], "a private key"),
+            (vec!["-----BEG", "IN PGP PRIVATE ", "KEY BLOCK-----"], "a private key"),
+            (vec!["curl -H 'Authorization: Bea", "rer ", &drawn(24), "'"], "a bearer token"),
         ] {
             let text = parts.concat();
             assert_eq!(credential_in(&text), Some(kind), "{text}");
-            assert_eq!(
-                credential_in(&format!("ü {text} ü")),
-                Some(kind),
-                "within: {text}"
-            );
+            assert_eq!(credential_in(&format!("ü {text} ü")), Some(kind), "within: {text}");
         }
     }
 
     #[test]
     fn passwords_are_known_by_what_stands_before_them() {
         for (parts, kind) in [
-            (
-                vec!["https://bob:", "hunter2", "@host/x"],
-                "a password in a URL",
-            ),
-            (
-                vec!["postgres://", "u:p%40ss", "@db:5432/x"],
-                "a password in a URL",
-            ),
+            (vec!["https://bob:", "hunter2", "@host/x"], "a password in a URL"),
+            (vec!["postgres://", "u:p%40ss", "@db:5432/x"], "a password in a URL"),
             (vec!["redis://:", "hunter2", "@host"], "a password in a URL"),
             (vec!["pass", "word=", "correcthorse"], "a password"),
             (vec!["pass", "word=", "changeme"], "a password"),
             (vec!["DB_PASS", "WORD=", "correcthorse"], "a password"),
             (vec!["Pass", "word: ", "Tr0ub4dor&3x"], "a password"),
             (vec!["pass", "wd:", "correcthorse"], "a password"),
-            (
-                vec!["{\"pass", "word\": \"", "correcthorse\"}"],
-                "a password",
-            ),
+            (vec!["{\"pass", "word\": \"", "correcthorse\"}"], "a password"),
             (vec!["pass", "word = '", "correcthorse'"], "a password"),
-            (
-                vec![r#"{\"pass"#, r#"word\": \""#, r#"correcthorse\"}"#],
-                "a password",
-            ),
-            (
-                vec!["mysql --pass", "word ", "hunter2hunter2"],
-                "a password",
-            ),
-            (
-                vec!["mysql --pass", "word=", "hunter2hunter2"],
-                "a password",
-            ),
+            (vec![r#"{\"pass"#, r#"word\": \""#, r#"correcthorse\"}"#], "a password"),
+            (vec!["mysql --pass", "word ", "hunter2hunter2"], "a password"),
+            (vec!["mysql --pass", "word=", "hunter2hunter2"], "a password"),
             (vec!["Server=x;P", "wd=", "$ecret!23"], "a password"),
             (vec!["client_sec", "ret=", "0a1b2c3d4e"], "a secret"),
             (vec!["clientSec", "ret := \"", "abcdefgh\""], "a secret"),
             (vec!["X-Api-", "Key: ", &drawn(20)], "an API key"),
             (vec!["api_", "key=", &drawn(12)], "an API key"),
-            (
-                vec!["aws_secret_access_", "key = ", &drawn(40)],
-                "an access key",
-            ),
+            (vec!["aws_secret_access_", "key = ", &drawn(40)], "an access key"),
             (vec!["tok", "en=", &drawn(16)], "an access token"),
-            (
-                vec!["https://host/x?tok", "en=", &drawn(16), "&a=b"],
-                "an access token",
-            ),
+            (vec!["https://host/x?tok", "en=", &drawn(16), "&a=b"], "an access token"),
         ] {
             let text = parts.concat();
             assert_eq!(credential_in(&text), Some(kind), "{text}");
@@ -640,11 +486,7 @@ mod tests {
             "...........",
         ] {
             for head in ["password=", "secret: ", "api_key = "] {
-                assert_eq!(
-                    credential_in(&format!("{head}{value}")),
-                    None,
-                    "{head}{value}"
-                );
+                assert_eq!(credential_in(&format!("{head}{value}")), None, "{head}{value}");
             }
         }
         for text in [
@@ -655,10 +497,7 @@ mod tests {
         ] {
             assert_eq!(credential_in(text), None, "{text}");
         }
-        assert_eq!(
-            credential_in(&format!("gh{}_{}", 'p', "x".repeat(36))),
-            None
-        );
+        assert_eq!(credential_in(&format!("gh{}_{}", 'p', "x".repeat(36))), None);
     }
 
     /// Texts that make a careless search look at everything again from each place.

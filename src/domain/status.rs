@@ -162,7 +162,8 @@ impl Status {
     /// The server no longer works on `job`, whatever became of it.
     pub fn leave(&mut self, job: &Job, word: StatusWord, next: Option<&Job>, now: Timestamp) {
         self.timestamp = Some(now);
-        let on_it = self.current_job.as_ref().and_then(|current| current.id.as_deref()) == Some(job.id.as_str());
+        let on_it =
+            self.current_job.as_ref().and_then(|current| current.id.as_deref()) == Some(job.id.as_str());
         match next {
             Some(next) if on_it => self.work_on(next, next.started_at.unwrap_or(now)),
             Some(_) => {}
@@ -191,7 +192,9 @@ mod tests {
     fn saying_the_same_job_again_keeps_its_start() {
         let first = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         let later = Timestamp::parse("2025-10-29T13:00:00Z").expect("time");
-        let job = |at| Some(CurrentJob { id: Some("job_1".into()), branch: None, commit: None, started_at: Some(at) });
+        let job = |at| {
+            Some(CurrentJob { id: Some("job_1".into()), branch: None, commit: None, started_at: Some(at) })
+        };
         let mut status = Status::blank(&ServerName::new("build1").expect("name"));
         status.set(StatusWord::Building, job(first), first);
         status.set(StatusWord::Building, job(later), later);

@@ -227,7 +227,9 @@ fn refuse_newer(path: &str, raw: &str) -> Result<(), DocumentError> {
     match raw.trim_matches('"').parse::<u64>() {
         Ok(version) if version > LAYOUT_VERSION => Err(DocumentError::new(
             path,
-            format!("it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster"),
+            format!(
+                "it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster"
+            ),
         )),
         _ => Ok(()),
     }
@@ -292,14 +294,18 @@ mod tests {
 
     #[test]
     fn a_bare_list_a_byte_order_mark_and_a_missing_field_are_read() {
-        assert_eq!(read("\u{feff}[{\"id\":\"a\"}]").to_text(), "{\n  \"things\": [\n    {\"id\":\"a\"}\n  ]\n}\n");
+        assert_eq!(
+            read("\u{feff}[{\"id\":\"a\"}]").to_text(),
+            "{\n  \"things\": [\n    {\"id\":\"a\"}\n  ]\n}\n"
+        );
         assert_eq!(read("{}").to_text(), "{\n  \"things\": []\n}\n");
         assert_eq!(read("{\"things\": null, \"x\": 1}").rows().len(), 0);
     }
 
     #[test]
     fn wrong_types_and_newer_layouts_are_refused_with_their_place() {
-        let problem = |text: &str| Table::<Thing>::read(Thing::PATH, text.as_bytes()).expect_err(text).to_string();
+        let problem =
+            |text: &str| Table::<Thing>::read(Thing::PATH, text.as_bytes()).expect_err(text).to_string();
         assert!(problem("{\"things\": {}}").contains("`things` is not a list"));
         assert!(problem("{\"things\": [{\"id\": \"a\"}, {\"id\": 4}]}").contains("things[1].id"));
         assert!(problem("{\"version\": 2, \"things\": []}").contains("upgrade"));

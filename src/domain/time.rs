@@ -31,9 +31,7 @@ impl Timestamp {
     #[must_use]
     pub fn from_unix_millis(millis: i64) -> Option<Self> {
         let at = DateTime::<Utc>::from_timestamp_millis(millis)?;
-        YEARS
-            .contains(&chrono::Datelike::year(&at))
-            .then_some(Self(millis))
+        YEARS.contains(&chrono::Datelike::year(&at)).then_some(Self(millis))
     }
 
     /// Milliseconds since the epoch.
@@ -155,11 +153,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
 pub fn show_span(span: Duration) -> String {
     let seconds = span.as_secs();
     let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| {
-        if small == 0 {
-            format!("{big}{big_unit}")
-        } else {
-            format!("{big}{big_unit} {small}{small_unit}")
-        }
+        if small == 0 { format!("{big}{big_unit}") } else { format!("{big}{big_unit} {small}{small_unit}") }
     };
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -217,7 +211,9 @@ mod tests {
         for text in ["", "soon", "-5s", "200y"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
-        for (seconds, shown) in [(0, "0s"), (59, "59s"), (60, "1m"), (200, "3m 20s"), (7500, "2h 5m"), (356_400, "4d 3h")] {
+        for (seconds, shown) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (200, "3m 20s"), (7500, "2h 5m"), (356_400, "4d 3h")]
+        {
             assert_eq!(show_span(Duration::from_secs(seconds)), shown);
         }
     }

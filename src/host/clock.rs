@@ -9,9 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub fn wall() -> Timestamp {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis());
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    Timestamp::from_unix_millis(millis).unwrap_or_else(|| {
-        Timestamp::from_unix_millis(0).expect("the epoch is a valid time")
-    })
+    Timestamp::from_unix_millis(millis)
+        .unwrap_or_else(|| Timestamp::from_unix_millis(0).expect("the epoch is a valid time"))
 }
 
 /// Time since boot, including time asleep: a machine that was suspended must not believe that

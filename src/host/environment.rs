@@ -75,3 +75,9 @@ pub fn host_name() -> String {
 pub fn process_id() -> u32 {
     std::process::id()
 }
+
+/// The system's folder for what need not last.
+#[must_use]
+pub fn temporary_dir() -> PathBuf {
+    std::env::temp_dir()
+}

@@ -32,7 +32,9 @@ impl FileLock {
         loop {
             match file.try_lock_exclusive() {
                 Ok(()) => return Some(Self { _file: file }),
-                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => return None,
+                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
+                    return None;
+                }
                 Err(_) if deadline.passed() => return None,
                 Err(_) => {}
             }

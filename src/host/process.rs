@@ -132,7 +132,7 @@ impl Running {
             && !self.ended
         {
             // The group may have ended by itself just now.
-            drop(killpg(Pid::from_raw(id), signal));
+            killpg(Pid::from_raw(id), signal).ok();
         }
     }
 
@@ -184,14 +184,17 @@ mod tests {
 
     #[test]
     fn output_and_exit_code_are_captured() {
-        let done = run(&mut shell("echo out; echo err >&2; exit 3"), Deadline::after(Duration::from_secs(10))).expect("runs");
+        let done =
+            run(&mut shell("echo out; echo err >&2; exit 3"), Deadline::after(Duration::from_secs(10)))
+                .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(3), "out\n", "err\n"));
     }
 
     #[test]
     fn a_child_over_its_time_is_ended_with_its_children() {
         let started = clock::since_boot();
-        let done = run(&mut shell("sleep 60 & sleep 60"), Deadline::after(Duration::from_millis(50))).expect("runs");
+        let done =
+            run(&mut shell("sleep 60 & sleep 60"), Deadline::after(Duration::from_millis(50))).expect("runs");
         assert!(done.timed_out && done.exit_code.is_none());
         assert!(clock::since_boot().saturating_sub(started) < Duration::from_secs(10));
     }

@@ -21,7 +21,8 @@ pub fn store_path(url: &str) -> PathBuf {
         .collect();
     let skip = readable.chars().count().saturating_sub(NAME_LENGTH_MAX);
     let readable: String = readable.chars().skip(skip).collect();
-    let hash = Oid::hash_object(ObjectType::Blob, url.as_bytes()).map_or_else(|_| "0".to_owned(), |oid| oid.to_string());
+    let hash = Oid::hash_object(ObjectType::Blob, url.as_bytes())
+        .map_or_else(|_| "0".to_owned(), |oid| oid.to_string());
     let short = hash.get(..12).unwrap_or(&hash);
     environment::cache_dir().join("hubs").join(format!("{}-{short}.git", readable.trim_matches('-')))
 }

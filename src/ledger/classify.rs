@@ -190,9 +190,8 @@ const REASON_CHARS_MAX: usize = 300;
 /// The per-ref lines decide, whatever the exit code is: a server may die after it has answered.
 #[must_use]
 pub fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) -> PushVerdict {
-    let verdicts: Vec<PushVerdict> = complete_lines(stdout)
-        .filter_map(|line| judge_ref(line, stderr))
-        .collect();
+    let verdicts: Vec<PushVerdict> =
+        complete_lines(stdout).filter_map(|line| judge_ref(line, stderr)).collect();
     if verdicts.is_empty() {
         return judge_silence(exit_code, stderr);
     }
@@ -260,9 +259,7 @@ fn judge_ref(line: &str, stderr: &str) -> Option<PushVerdict> {
 
 /// Judges the summary of a `!` line: `[rejected] (reason)`, `[remote rejected] (reason)`, …
 fn judge_rejection(summary: &str, target: &str, stderr: &str) -> PushVerdict {
-    let (kind, reason) = summary
-        .split_once("] (")
-        .unwrap_or((summary, "no reason given)"));
+    let (kind, reason) = summary.split_once("] (").unwrap_or((summary, "no reason given)"));
     let reason = reason.strip_suffix(')').unwrap_or(reason);
     let lower = reason.to_lowercase();
     if ATOMIC_CONSEQUENCE.contains(&lower.as_str()) {
@@ -287,18 +284,10 @@ fn judge_remote_rejection(reason: &str, lower: &str, target: &str, stderr: &str)
             .or_else(|| find_line(stderr, &["remote unpack failed"]).map(ToOwned::to_owned))
             .unwrap_or_else(|| reason.to_owned());
         let text = explain(&detail, stderr);
-        return if cut {
-            PushVerdict::Unknown(text)
-        } else {
-            PushVerdict::Denied(text)
-        };
+        return if cut { PushVerdict::Unknown(text) } else { PushVerdict::Denied(text) };
     }
     let vague = VAGUE_REASONS.contains(&lower);
-    let words = if vague {
-        words_about(target, stderr)
-    } else {
-        lower.to_owned()
-    };
+    let words = if vague { words_about(target, stderr) } else { lower.to_owned() };
     if contains_any(&words, REFUSED_FOR_GOOD) {
         PushVerdict::Denied(explain(reason, stderr))
     } else if contains_any(&words, BUSY_REASONS) {
@@ -349,8 +338,7 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
     let own = own_words(stderr);
     let refused_request = own.contains("rpc failed") && http_refuses(&own);
     if refused_request || contains_any(&own, DEFINITE_REFUSALS) {
-        let line =
-            find_line(stderr, DEFINITE_REFUSALS).or_else(|| find_line(stderr, &["rpc failed"]));
+        let line = find_line(stderr, DEFINITE_REFUSALS).or_else(|| find_line(stderr, &["rpc failed"]));
         return PushVerdict::Denied(explain(line.unwrap_or("refused"), stderr));
     }
     if contains_any(&own, PUSH_STARTED) {
@@ -369,27 +357,17 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
 fn turned_away(stderr: &str) -> Option<String> {
     let own = own_words(stderr);
     // `repository '…' not found` has the address in the middle.
-    let not_found = || {
-        stderr
-            .lines()
-            .find(|line| line.contains("epository '") && line.contains("' not found"))
-    };
+    let not_found =
+        || stderr.lines().find(|line| line.contains("epository '") && line.contains("' not found"));
     let by_http = || find_line(stderr, &["returned error"]).filter(|_| http_refuses(&own));
-    let line = find_line(stderr, TURNED_AWAY)
-        .or_else(not_found)
-        .or_else(by_http)?;
+    let line = find_line(stderr, TURNED_AWAY).or_else(not_found).or_else(by_http)?;
     Some(explain(line, stderr))
 }
 
 /// Whether the HTTP status in `text` is a refusal: 4xx, but no time-out (408) or limit (425, 429).
 fn http_refuses(text: &str) -> bool {
-    let status = text
-        .split("returned error: ")
-        .nth(1)
-        .and_then(|rest| rest.get(..3));
-    let code = status
-        .and_then(|digits| digits.parse::<u16>().ok())
-        .unwrap_or(0);
+    let status = text.split("returned error: ").nth(1).and_then(|rest| rest.get(..3));
+    let code = status.and_then(|digits| digits.parse::<u16>().ok()).unwrap_or(0);
     (400..500).contains(&code) && ![408, 425, 429].contains(&code)
 }
 
@@ -397,40 +375,24 @@ fn http_refuses(text: &str) -> bool {
 fn words_about(target: &str, stderr: &str) -> String {
     let target = format!("'{}'", target.to_lowercase());
     let lines: Vec<String> = remote_lines(stderr).map(str::to_lowercase).collect();
-    let about: Vec<&str> = lines
-        .iter()
-        .map(String::as_str)
-        .filter(|line| line.contains(&target))
-        .collect();
-    if about.is_empty() {
-        stderr.to_lowercase()
-    } else {
-        about.join("\n")
-    }
+    let about: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.contains(&target)).collect();
+    if about.is_empty() { stderr.to_lowercase() } else { about.join("\n") }
 }
 
 /// The lines of `stderr` that the local git (or ssh) wrote, in lower case.
 fn own_words(stderr: &str) -> String {
-    let own: Vec<&str> = stderr
-        .lines()
-        .filter(|line| !line.starts_with("remote:"))
-        .collect();
+    let own: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("remote:")).collect();
     own.join("\n").to_lowercase()
 }
 
 /// What the hub sent for people, without `remote:` and the blanks git adds.
 fn remote_lines(stderr: &str) -> impl Iterator<Item = &str> {
-    stderr
-        .lines()
-        .filter_map(|line| line.strip_prefix("remote:"))
-        .map(str::trim)
+    stderr.lines().filter_map(|line| line.strip_prefix("remote:")).map(str::trim)
 }
 
 /// The first line that contains one of `phrases`.
 fn find_line<'a>(stderr: &'a str, phrases: &[&str]) -> Option<&'a str> {
-    stderr
-        .lines()
-        .find(|line| contains_any(&line.to_lowercase(), phrases))
+    stderr.lines().find(|line| contains_any(&line.to_lowercase(), phrases))
 }
 
 fn contains_any(text: &str, phrases: &[&str]) -> bool {
@@ -439,8 +401,7 @@ fn contains_any(text: &str, phrases: &[&str]) -> bool {
 
 /// Lines that git finished writing: the last one of a killed process may be cut.
 fn complete_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive('\n')
-        .filter_map(|line| line.strip_suffix('\n'))
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
 /// One line for people: `head`, then the first two lines with which the hub explains it.
@@ -458,22 +419,13 @@ fn explain(head: &str, stderr: &str) -> String {
         .map(|line| headline(&line).to_owned())
         .take(2)
         .collect();
-    if said.is_empty() {
-        one_line(head)
-    } else {
-        one_line(&format!("{head}: {}", said.join("; ")))
-    }
+    if said.is_empty() { one_line(head) } else { one_line(&format!("{head}: {}", said.join("; "))) }
 }
 
 /// The most telling line of a failed run that no table knows.
 fn last_words(code: i32, stdout: &str, stderr: &str) -> String {
     let is_error = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
-    let any_line = || {
-        stderr
-            .lines()
-            .chain(stdout.lines())
-            .find(|line| !line.trim().is_empty())
-    };
+    let any_line = || stderr.lines().chain(stdout.lines()).find(|line| !line.trim().is_empty());
     match stderr.lines().find(is_error).or_else(any_line) {
         Some(line) => explain(line, stderr),
         None => format!("git ended with exit code {code} and no message"),
@@ -484,10 +436,7 @@ fn last_words(code: i32, stdout: &str, stderr: &str) -> String {
 fn headline(line: &str) -> &str {
     let line = line.strip_prefix("remote:").unwrap_or(line).trim();
     let start = ["fatal: ", "error: ", "ERROR: ", "- "];
-    let line = start
-        .iter()
-        .find_map(|prefix| line.strip_prefix(prefix))
-        .unwrap_or(line);
+    let line = start.iter().find_map(|prefix| line.strip_prefix(prefix)).unwrap_or(line);
     line.trim_end_matches(['.', ':', ' '])
 }
 
@@ -498,10 +447,7 @@ fn one_line(text: &str) -> String {
     if line.chars().count() <= REASON_CHARS_MAX {
         return line;
     }
-    line.chars()
-        .take(REASON_CHARS_MAX - 1)
-        .chain(['…'])
-        .collect()
+    line.chars().take(REASON_CHARS_MAX - 1).chain(['…']).collect()
 }
 
 /// Drops terminal escape sequences, control characters and the marks that reorder text.
@@ -516,15 +462,9 @@ fn without_escapes(text: &str) -> String {
             }
             '\u{1b}' if chars.next_if_eq(&']').is_some() => {
                 // OSC (window titles, links): text up to BEL or ESC.
-                chars
-                    .by_ref()
-                    .find(|char| matches!(char, '\u{7}' | '\u{1b}'));
+                chars.by_ref().find(|char| matches!(char, '\u{7}' | '\u{1b}'));
             }
-            '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{feff}' => {}
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {}
             _ if char.is_control() => clean.push(' '),
             _ => clean.push(char),
         }
@@ -568,64 +508,34 @@ mod tests {
     }
 
     fn recordings(kind: &str) -> Vec<Recording> {
-        let directory =
-            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings")).join(kind);
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings")).join(kind);
         let mut found: Vec<Recording> = std::fs::read_dir(&directory)
             .expect("the recordings are in the repository")
             .map(|entry| parse(&entry.expect("a readable directory").path()))
             .collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        assert!(
-            found.len() > 20,
-            "only {} recordings in {}",
-            found.len(),
-            directory.display()
-        );
+        assert!(found.len() > 20, "only {} recordings in {}", found.len(), directory.display());
         found
     }
 
     fn parse(path: &Path) -> Recording {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).expect("a recording is UTF-8");
-        let (head, rest) = text
-            .split_once("--- stdout\n")
-            .unwrap_or_else(|| panic!("{name}: no stdout"));
-        let (stdout, stderr) = rest
-            .split_once("--- stderr\n")
-            .unwrap_or_else(|| panic!("{name}: no stderr"));
-        let field = |key: &str| {
-            head.lines()
-                .find_map(|line| line.strip_prefix(key))
-                .map(str::trim)
-        };
-        let known = [
-            "# case: ",
-            "# expect: ",
-            "# source: ",
-            "# reason: ",
-            "# note: ",
-            "exit: ",
-        ];
+        let (head, rest) = text.split_once("--- stdout\n").unwrap_or_else(|| panic!("{name}: no stdout"));
+        let (stdout, stderr) = rest.split_once("--- stderr\n").unwrap_or_else(|| panic!("{name}: no stderr"));
+        let field = |key: &str| head.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        let known = ["# case: ", "# expect: ", "# source: ", "# reason: ", "# note: ", "exit: "];
         for line in head.lines() {
-            assert!(
-                known.iter().any(|key| line.starts_with(key)),
-                "{name}: unknown line {line:?}"
-            );
+            assert!(known.iter().any(|key| line.starts_with(key)), "{name}: unknown line {line:?}");
         }
         for key in ["# case: ", "# source: "] {
             assert!(field(key).is_some(), "{name}: no line {key:?}");
         }
         let exit = field("exit: ").unwrap_or_else(|| panic!("{name}: no exit code"));
         Recording {
-            expect: field("# expect: ")
-                .unwrap_or_else(|| panic!("{name}: no expectation"))
-                .to_owned(),
+            expect: field("# expect: ").unwrap_or_else(|| panic!("{name}: no expectation")).to_owned(),
             reason: field("# reason: ").map(str::to_owned),
-            exit_code: if exit == "killed" {
-                None
-            } else {
-                Some(exit.parse().expect("an exit code"))
-            },
+            exit_code: if exit == "killed" { None } else { Some(exit.parse().expect("an exit code")) },
             stdout: stdout.to_owned(),
             stderr: stderr.to_owned(),
             name,
@@ -636,12 +546,8 @@ mod tests {
     /// reason.
     fn mismatch(recording: &Recording, verdict: &str) -> Option<String> {
         let variant = verdict.split('(').next().unwrap_or_default();
-        let reason_fits = recording
-            .reason
-            .as_ref()
-            .is_none_or(|words| verdict.contains(words.as_str()));
-        let is_clean =
-            !verdict.contains("\\u{") && verdict.chars().count() <= REASON_CHARS_MAX + 40;
+        let reason_fits = recording.reason.as_ref().is_none_or(|words| verdict.contains(words.as_str()));
+        let is_clean = !verdict.contains("\\u{") && verdict.chars().count() <= REASON_CHARS_MAX + 40;
         (variant != recording.expect || !reason_fits || !is_clean).then(|| {
             format!(
                 "{}\n  expected {} {:?}\n  found    {verdict}",
@@ -654,12 +560,7 @@ mod tests {
     fn every_recorded_push_is_judged_right() {
         let wrong: Vec<String> = recordings("push")
             .iter()
-            .filter_map(|r| {
-                mismatch(
-                    r,
-                    &format!("{:?}", classify_push(r.exit_code, &r.stdout, &r.stderr)),
-                )
-            })
+            .filter_map(|r| mismatch(r, &format!("{:?}", classify_push(r.exit_code, &r.stdout, &r.stderr))))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
@@ -668,12 +569,7 @@ mod tests {
     fn every_recorded_fetch_is_judged_right() {
         let wrong: Vec<String> = recordings("fetch")
             .iter()
-            .filter_map(|r| {
-                mismatch(
-                    r,
-                    &format!("{:?}", classify_fetch(r.exit_code, &r.stdout, &r.stderr)),
-                )
-            })
+            .filter_map(|r| mismatch(r, &format!("{:?}", classify_fetch(r.exit_code, &r.stdout, &r.stderr))))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
@@ -683,11 +579,7 @@ mod tests {
         for r in recordings("push") {
             let verdict = classify_push(None, &r.stdout, &r.stderr);
             let has_lines = r.stdout.lines().any(|line| line.contains('\t'));
-            assert!(
-                has_lines || matches!(verdict, PushVerdict::Unknown(_)),
-                "{}: {verdict:?}",
-                r.name
-            );
+            assert!(has_lines || matches!(verdict, PushVerdict::Unknown(_)), "{}: {verdict:?}", r.name);
         }
     }
 
@@ -704,32 +596,20 @@ mod tests {
     #[test]
     fn without_its_output_no_push_is_final() {
         for code in [None, Some(0), Some(1), Some(128), Some(255)] {
-            assert!(
-                matches!(classify_push(code, "", ""), PushVerdict::Unknown(_)),
-                "{code:?}"
-            );
-            assert!(
-                matches!(classify_push(code, "Done\n", ""), PushVerdict::Unknown(_)),
-                "{code:?}"
-            );
+            assert!(matches!(classify_push(code, "", ""), PushVerdict::Unknown(_)), "{code:?}");
+            assert!(matches!(classify_push(code, "Done\n", ""), PushVerdict::Unknown(_)), "{code:?}");
         }
     }
 
     #[test]
     fn a_reason_is_one_clean_bounded_line() {
-        let stderr = format!(
-            "remote: \u{1b}[31m{}\u{202e}\u{9b}\u{7}\r\n",
-            "é".repeat(400)
-        );
+        let stderr = format!("remote: \u{1b}[31m{}\u{202e}\u{9b}\u{7}\r\n", "é".repeat(400));
         let stdout = "!\ta:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n";
         let PushVerdict::Denied(reason) = classify_push(Some(1), stdout, &stderr) else {
             panic!("a hook's refusal is final");
         };
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
-        assert!(
-            reason.ends_with('…') && !reason.contains(char::is_control),
-            "{reason}"
-        );
+        assert!(reason.ends_with('…') && !reason.contains(char::is_control), "{reason}");
     }
 
     #[test]
@@ -739,14 +619,8 @@ mod tests {
                 "unable to access 'https://bob:s3cret@example.com/hub.git/': no",
                 "unable to access 'https://***@example.com/hub.git/': no",
             ),
-            (
-                "at https://ghp_token@example.com",
-                "at https://***@example.com",
-            ),
-            (
-                "at ssh://git@example.com/hub.git",
-                "at ssh://git@example.com/hub.git",
-            ),
+            ("at https://ghp_token@example.com", "at https://***@example.com"),
+            ("at ssh://git@example.com/hub.git", "at ssh://git@example.com/hub.git"),
             ("at https://example.com/a@b", "at https://example.com/a@b"),
         ] {
             assert_eq!(one_line(text), clean);

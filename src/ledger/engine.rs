@@ -142,7 +142,12 @@ pub trait Engine {
     ///
     /// # Errors
     /// When it cannot be reached or refuses.
-    fn refresh(&mut self, main: &str, scope: Scope, deadline: Deadline) -> Result<Option<String>, LedgerError>;
+    fn refresh(
+        &mut self,
+        main: &str,
+        scope: Scope,
+        deadline: Deadline,
+    ) -> Result<Option<String>, LedgerError>;
 
     /// A document.
     ///
@@ -175,7 +180,14 @@ pub trait Engine {
     ///
     /// # Errors
     /// When the store is damaged.
-    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError>;
+    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>)
+    -> Result<Option<Found>, LedgerError>;
+
+    /// How many commits lead to `version`.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn count(&self, version: &Version) -> Result<usize, LedgerError>;
 
     /// Puts a damaged copy of the hub aside and begins a new one. `false`: there is none to
     /// replace.

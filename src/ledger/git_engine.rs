@@ -61,7 +61,9 @@ impl GitEngine {
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
         let mut arguments: Vec<String> =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"].map(str::to_owned).to_vec();
+            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
+                .map(str::to_owned)
+                .to_vec();
         arguments.push(spec(main));
         if scope == Scope::Heartbeats {
             arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
@@ -117,7 +119,12 @@ impl Engine for GitEngine {
         Ok(rest.into_iter().map(|rest| format!("{prefix}{rest}")).collect())
     }
 
-    fn refresh(&mut self, main: &str, scope: Scope, deadline: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(
+        &mut self,
+        main: &str,
+        scope: Scope,
+        deadline: Deadline,
+    ) -> Result<Option<String>, LedgerError> {
         if self.is_always_fresh() {
             return Ok(None);
         }
@@ -131,9 +138,11 @@ impl Engine for GitEngine {
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
-            FetchVerdict::BrokenCache(why) => {
-                Err(LedgerError::Store { what: "our copy of the hub is damaged".to_owned(), why, damaged: true })
-            }
+            FetchVerdict::BrokenCache(why) => Err(LedgerError::Store {
+                what: "our copy of the hub is damaged".to_owned(),
+                why,
+                damaged: true,
+            }),
             // Another process of this host fetching into the same copy is the commonest cause.
             FetchVerdict::Failed(why) if why.contains("lock") => {
                 Err(LedgerError::Unreachable { hub: hub(), why })
@@ -161,7 +170,9 @@ impl Engine for GitEngine {
             Reach::Itself => publish::in_process(self.objects.repository(), moves),
             Reach::Origin { .. } => publish::by_push(&self.git, &self.objects, moves, deadline),
         };
-        if publication == Publication::Applied && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero() {
+        if publication == Publication::Applied
+            && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()
+        {
             self.git.tidy(self.directory());
         }
         publication
@@ -174,11 +185,20 @@ impl Engine for GitEngine {
         }
     }
 
-    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+    fn find(
+        &self,
+        branch: &str,
+        ops: &[OpId],
+        since: Option<&Version>,
+    ) -> Result<Option<Found>, LedgerError> {
         match self.tip(branch)? {
             Some(tip) => self.objects.find(&tip, ops, since),
             None => Ok(None),
         }
+    }
+
+    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
+        self.objects.count(version)
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {

@@ -16,8 +16,15 @@ const VERSION_MIN: (u32, u32) = (2, 39);
 
 /// Variables that would make git look at another repository than the one we name.
 const MISLEADING: &[&str] = &[
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
-    "GIT_NAMESPACE", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
     "LANGUAGE",
 ];
 
@@ -38,11 +45,19 @@ impl GitProgram {
     ///
     /// # Errors
     /// When git cannot be started.
-    pub fn run(&self, directory: &Path, arguments: &[String], deadline: Deadline) -> Result<Finished, LedgerError> {
+    pub fn run(
+        &self,
+        directory: &Path,
+        arguments: &[String],
+        deadline: Deadline,
+    ) -> Result<Finished, LedgerError> {
         let mut command = self.command(directory);
         command.args(arguments);
         process::run(&mut command, deadline).map_err(|error| {
-            LedgerError::Configuration(format!("cannot start the program `git`: {error}; install git {}.{} or newer", VERSION_MIN.0, VERSION_MIN.1))
+            LedgerError::Configuration(format!(
+                "cannot start the program `git`: {error}; install git {}.{} or newer",
+                VERSION_MIN.0, VERSION_MIN.1
+            ))
         })
     }
 
@@ -60,7 +75,10 @@ impl GitProgram {
         if variable("SSH_ASKPASS").is_none() {
             command.env("SSH_ASKPASS", "/bin/false");
         }
-        if variable("GIT_SSH_COMMAND").is_none() && variable("GIT_SSH").is_none() && !has_ssh_command(directory) {
+        if variable("GIT_SSH_COMMAND").is_none()
+            && variable("GIT_SSH").is_none()
+            && !has_ssh_command(directory)
+        {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
         command
@@ -82,7 +100,12 @@ impl GitProgram {
     pub fn version(&self, deadline: Deadline) -> Result<String, LedgerError> {
         let mut command = process::command(&self.program);
         command.arg("version");
-        let missing = |why: String| LedgerError::Configuration(format!("cannot use the program `git`: {why}; install git {}.{} or newer", VERSION_MIN.0, VERSION_MIN.1));
+        let missing = |why: String| {
+            LedgerError::Configuration(format!(
+                "cannot use the program `git`: {why}; install git {}.{} or newer",
+                VERSION_MIN.0, VERSION_MIN.1
+            ))
+        };
         let done = process::run(&mut command, deadline).map_err(|error| missing(error.to_string()))?;
         let version = done.stdout.split_whitespace().nth(2).unwrap_or_default().to_owned();
         let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0_u32));

@@ -19,9 +19,9 @@ const COMMITS_SEARCHED_MAX: usize = 100_000;
 pub fn init_bare(path: &Path, branch: &str) -> Result<(), LedgerError> {
     let mut options = git2::RepositoryInitOptions::new();
     options.bare(true).mkdir(true).mkpath(true).initial_head(branch).external_template(false);
-    Repository::init_opts(path, &options)
-        .map(drop)
-        .map_err(|error| LedgerError::store(format!("cannot create a repository at `{}`", path.display()), &error))
+    Repository::init_opts(path, &options).map(drop).map_err(|error| {
+        LedgerError::store(format!("cannot create a repository at `{}`", path.display()), &error)
+    })
 }
 
 /// The objects of one repository.
@@ -61,7 +61,8 @@ impl Objects {
 
     /// The refs that begin with `prefix`, without it.
     pub(super) fn names(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        let references = failed("cannot list the branches", self.repository.references_glob(&format!("{prefix}*")))?;
+        let references =
+            failed("cannot list the branches", self.repository.references_glob(&format!("{prefix}*")))?;
         let mut names = Vec::new();
         for reference in references {
             let reference = failed("cannot read a branch", reference)?;
@@ -150,7 +151,9 @@ impl Objects {
         let tree = failed("cannot write a folder", update.create_updated(repository, &base))?;
         let tree = failed("cannot write a folder", repository.find_tree(tree))?;
         let parent = match commit.base.filter(|_| commit.follows) {
-            Some(base) => Some(failed("cannot read a commit of the hub", repository.find_commit(oid(base)?))?),
+            Some(base) => {
+                Some(failed("cannot read a commit of the hub", repository.find_commit(oid(base)?))?)
+            }
             None => None,
         };
         let email = format!("{}@git-muster.invalid", commit.author);
@@ -166,7 +169,10 @@ impl Objects {
         if tip == version {
             return Ok(true);
         }
-        failed("cannot read the history of the hub", self.repository.graph_descendant_of(oid(tip)?, oid(version)?))
+        failed(
+            "cannot read the history of the hub",
+            self.repository.graph_descendant_of(oid(tip)?, oid(version)?),
+        )
     }
 
     /// How many commits of `old` are not in the history of `new`.
@@ -178,8 +184,21 @@ impl Objects {
         counted.map_or(0, |(ahead, _)| ahead)
     }
 
+    /// How many commits lead to `at`, itself included.
+    pub(super) fn count(&self, at: &Version) -> Result<usize, LedgerError> {
+        let what = "cannot read the history of the hub";
+        let mut walk = failed(what, self.repository.revwalk())?;
+        failed(what, walk.push(oid(at)?))?;
+        Ok(walk.take(COMMITS_SEARCHED_MAX).count())
+    }
+
     /// Looks for operations by their trailers, from `tip` back to `since`.
-    pub(super) fn find(&self, tip: &Version, ops: &[OpId], since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+    pub(super) fn find(
+        &self,
+        tip: &Version,
+        ops: &[OpId],
+        since: Option<&Version>,
+    ) -> Result<Option<Found>, LedgerError> {
         let what = "cannot read the history of the hub";
         let mut walk = failed(what, self.repository.revwalk())?;
         failed(what, walk.set_sorting(Sort::TOPOLOGICAL))?;
@@ -193,7 +212,9 @@ impl Objects {
             let message = String::from_utf8_lossy(commit.message_bytes());
             let here: Vec<OpId> = ops
                 .iter()
-                .filter(|op| message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str())))
+                .filter(|op| {
+                    message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str()))
+                })
                 .cloned()
                 .collect();
             if !here.is_empty() {

@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Server hooks that must run when a ref moves.
-const SERVER_HOOKS: &[&str] = &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
+const SERVER_HOOKS: &[&str] =
+    &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
 
 /// Where a hub is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +77,8 @@ pub struct OpenOptions {
 pub fn clone_around(folder: &Path) -> Option<(PathBuf, Option<String>)> {
     let repository = Repository::discover(folder).ok()?;
     let top = repository.workdir()?.to_owned();
-    let origin = repository.find_remote("origin").ok().and_then(|origin| origin.url().ok().map(str::to_owned));
+    let origin =
+        repository.find_remote("origin").ok().and_then(|origin| origin.url().ok().map(str::to_owned));
     // A clone of a source repository is no hub: only one that holds a hub's folder counts.
     let is_hub = top.join("coordination").is_dir();
     is_hub.then_some((top, origin))
@@ -108,9 +110,16 @@ fn open_path(path: &Path) -> Result<Repository, LedgerError> {
     let flags = RepositoryOpenFlags::NO_SEARCH;
     let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>()).map_err(|error| {
         if path.exists() {
-            LedgerError::Configuration(format!("`{}` cannot be used as a hub: {}", path.display(), error.message()))
+            LedgerError::Configuration(format!(
+                "`{}` cannot be used as a hub: {}",
+                path.display(),
+                error.message()
+            ))
         } else {
-            LedgerError::Unreachable { hub: path.display().to_string(), why: "there is no such folder".to_owned() }
+            LedgerError::Unreachable {
+                hub: path.display().to_string(),
+                why: "there is no such folder".to_owned(),
+            }
         }
     })?;
     if !repository.is_bare() {
@@ -127,7 +136,8 @@ fn why_not_in_process(repository: &Repository) -> Option<&'static str> {
     let path = repository.path();
     let mut config = repository.config().ok()?;
     let config = config.snapshot().ok()?;
-    let hooks = config.get_path("core.hooksPath").map_or_else(|_| path.join("hooks"), |hooks| path.join(hooks));
+    let hooks =
+        config.get_path("core.hooksPath").map_or_else(|_| path.join("hooks"), |hooks| path.join(hooks));
     if SERVER_HOOKS.iter().any(|hook| hooks.join(hook).is_file()) {
         return Some("it has server hooks, which must run");
     }
@@ -161,4 +171,36 @@ fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, 
     }
     let repository = cache::open(url)?;
     Ok(GitEngine::new(name, repository, Reach::Origin { url: Some(url.to_owned()) }, None))
+}
+
+/// The branch checked out in the clone at `top`.
+#[must_use]
+pub fn checked_out_branch(top: &Path) -> Option<String> {
+    let repository = Repository::open(top).ok()?;
+    let head = repository.find_reference("HEAD").ok()?;
+    let target = head.symbolic_target().ok().flatten()?;
+    target.strip_prefix("refs/heads/").map(str::to_owned)
+}
+
+/// A value of git's configuration as the clone at `top` sees it.
+#[must_use]
+pub fn configured(top: &Path, key: &str) -> Option<String> {
+    let config = Repository::open(top).ok()?.config().ok()?.snapshot().ok()?;
+    config.get_str(key).ok().map(str::to_owned)
+}
+
+/// Sets a value in the configuration of the clone at `top`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn configure(top: &Path, key: &str, value: &str) -> Result<(), LedgerError> {
+    let failed = |error: git2::Error| {
+        LedgerError::store(format!("cannot set `{key}` in the clone `{}`", top.display()), &error)
+    };
+    let repository = Repository::open(top).map_err(failed)?;
+    repository
+        .config()
+        .and_then(|config| config.open_level(ConfigLevel::Local))
+        .and_then(|mut config| config.set_str(key, value))
+        .map_err(failed)
 }

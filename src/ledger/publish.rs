@@ -63,7 +63,12 @@ fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
 }
 
 /// Moves refs of a remote by `git push` under a lease, all or none.
-pub(super) fn by_push(git: &GitProgram, objects: &Objects, moves: &[Move], deadline: Deadline) -> Publication {
+pub(super) fn by_push(
+    git: &GitProgram,
+    objects: &Objects,
+    moves: &[Move],
+    deadline: Deadline,
+) -> Publication {
     let mut arguments = vec!["push".to_owned(), "--porcelain".to_owned(), "--no-verify".to_owned()];
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());
@@ -87,7 +92,9 @@ pub(super) fn by_push(git: &GitProgram, objects: &Objects, moves: &[Move], deadl
         PushVerdict::Busy => Publication::Busy,
         PushVerdict::Denied(why) => Publication::Denied(why),
         PushVerdict::Unreachable(why) => Publication::Unreachable(why),
-        PushVerdict::Unknown(_) if done.timed_out => Publication::Unknown("the push did not end in time".to_owned()),
+        PushVerdict::Unknown(_) if done.timed_out => {
+            Publication::Unknown("the push did not end in time".to_owned())
+        }
         PushVerdict::Unknown(why) => Publication::Unknown(broken_store(&done.stderr).unwrap_or(why)),
     };
     if publication == Publication::Applied {
@@ -118,6 +125,11 @@ pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) 
 /// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to
 /// date.
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
-pub(super) fn move_local_branch(repository: &Repository, reference: &str, from: Oid, to: Oid) -> Result<(), Error> {
+pub(super) fn move_local_branch(
+    repository: &Repository,
+    reference: &str,
+    from: Oid,
+    to: Oid,
+) -> Result<(), Error> {
     repository.reference_matching(reference, to, true, from, "git-muster: the hub moved on").map(drop)
 }

@@ -56,7 +56,12 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot<'a>, draft: &'a mut Draft, op: &'a OpId, now: Timestamp) -> Self {
+    pub(super) fn new(
+        snapshot: &'a Snapshot<'a>,
+        draft: &'a mut Draft,
+        op: &'a OpId,
+        now: Timestamp,
+    ) -> Self {
         Self { snapshot, draft, op, now }
     }
 

@@ -26,6 +26,18 @@ const ATTEMPTS_MAX: u32 = 1000;
 /// The longest first line of a commit message.
 const SUBJECT_LENGTH_MAX: usize = 100;
 
+/// How often a squash is tried against a server that goes on beating.
+const SQUASH_TRIES_MAX: u32 = 8;
+
+/// What a squash found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Squashed {
+    /// How many commits the branch held.
+    pub commits: usize,
+    /// Where they are kept.
+    pub backup: Option<String>,
+}
+
 /// What became of one operation.
 #[derive(Debug)]
 #[must_use = "an operation is done only when its outcome says so"]
@@ -193,7 +205,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the hub cannot be reached or refuses, or a document cannot be used.
-    pub fn update(&mut self, requests: &[Request<'_>], now: Timestamp) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+    pub fn update(
+        &mut self,
+        requests: &[Request<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         let _guard = self.local_lock(deadline);
         let mut run = Run {
@@ -216,7 +232,9 @@ impl Ledger {
                     if !self.engine.heal()? {
                         return Err(LedgerError::Store { damaged: true, what, why });
                     }
-                    self.notes.push(format!("our copy of the hub was damaged ({why}); it was set aside and fetched again"));
+                    self.notes.push(format!(
+                        "our copy of the hub was damaged ({why}); it was set aside and fetched again"
+                    ));
                     run.fresh = false;
                 }
                 Err(error) => return Err(error),
@@ -225,7 +243,12 @@ impl Ledger {
     }
 
     /// One turn of the loop; `None`: go on.
-    fn step(&mut self, requests: &[Request<'_>], now: Timestamp, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    fn step(
+        &mut self,
+        requests: &[Request<'_>],
+        now: Timestamp,
+        run: &mut Run,
+    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
         if !run.fresh && (run.attempts > 0 || self.engine.tip(&self.settings.main)?.is_none()) {
             if !self.refresh_within(run)? {
                 return Ok(Some(run.give_up(requests)));
@@ -238,7 +261,9 @@ impl Ledger {
         let attempt = match self.attempt(requests, now, run) {
             // A no on documents that may be old is no answer yet.
             Ok(attempt) if !run.fresh && attempt.is_doubtful() => return self.look_again(run),
-            Err(LedgerError::Document(_) | LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if !run.fresh => {
+            Err(LedgerError::Document(_) | LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. })
+                if !run.fresh =>
+            {
                 return self.look_again(run);
             }
             attempt => attempt?,
@@ -263,7 +288,8 @@ impl Ledger {
             Publication::Stale | Publication::Busy => {}
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
-                if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed()) {
+                if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
+                {
                     return Err(LedgerError::Unreachable { hub: self.engine.hub().to_owned(), why });
                 }
             }
@@ -314,7 +340,11 @@ impl Ledger {
 
     /// The outcomes of an attempt with an unknown outcome that turns out to have landed. Each
     /// commit is unique by its operation's id, so the commit itself is the proof.
-    fn find_sent(&mut self, requests: &[Request<'_>], run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    fn find_sent(
+        &mut self,
+        requests: &[Request<'_>],
+        run: &mut Run,
+    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
         for index in 0..run.sent.len() {
             let moves = run.sent.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
             for one in moves {
@@ -329,7 +359,12 @@ impl Ledger {
     }
 
     /// Runs the operations on the newest documents we know and builds the commits.
-    fn attempt(&mut self, requests: &[Request<'_>], now: Timestamp, run: &mut Run) -> Result<Attempt, LedgerError> {
+    fn attempt(
+        &mut self,
+        requests: &[Request<'_>],
+        now: Timestamp,
+        run: &mut Run,
+    ) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
         if !self.settings.founding {
             snapshot.main_tip()?;
@@ -421,6 +456,55 @@ impl Ledger {
     fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
+    }
+
+    /// Reduces the history of a branch to one commit with the same documents, and keeps what was
+    /// there under the name `backup` if one is given.
+    ///
+    /// # Errors
+    /// When there is no such branch, it moved each time, or the hub refuses.
+    pub fn squash(
+        &mut self,
+        branch: &str,
+        backup: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Squashed, LedgerError> {
+        let deadline = Deadline::after(self.settings.budget);
+        for _ in 0..SQUASH_TRIES_MAX {
+            self.refresh(Scope::Heartbeats, deadline)?;
+            let Some(tip) = self.engine.tip(branch)? else {
+                let hub = self.engine.hub().to_owned();
+                return Err(LedgerError::NoBranch { hub, branch: branch.to_owned(), empty: false });
+            };
+            let squashed = Squashed { commits: self.engine.count(&tip)?, backup: backup.map(str::to_owned) };
+            if squashed.commits <= 1 || self.settings.dry_run {
+                return Ok(squashed);
+            }
+            let message = format!("heartbeat squash: {branch}, {} commits", squashed.commits);
+            let to = self.engine.commit(&Commit {
+                base: Some(&tip),
+                follows: false,
+                changes: &super::engine::Changes::new(),
+                message: &message,
+                author: &self.settings.author,
+                at: now,
+            })?;
+            let mut moves = vec![Move { branch: branch.to_owned(), from: Some(tip.clone()), to }];
+            moves.extend(backup.map(|backup| Move { branch: backup.to_owned(), from: None, to: tip }));
+            let hub = self.engine.hub().to_owned();
+            match self.engine.publish(&moves, deadline) {
+                Publication::Applied => return Ok(squashed),
+                Publication::Stale | Publication::Busy => {}
+                Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
+                Publication::Unreachable(why) | Publication::Unknown(why) => {
+                    return Err(LedgerError::Unreachable { hub, why });
+                }
+            }
+        }
+        let why = format!(
+            "`{branch}` moved {SQUASH_TRIES_MAX} times while it was to be squashed; it was left as it is"
+        );
+        Err(LedgerError::Configuration(why))
     }
 
     /// Looks for an operation anywhere in the hub's history.

@@ -26,14 +26,22 @@ const VERSIONS_MAX: usize = 1000;
 /// objects when the clone does not have them yet.
 pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>) -> Option<String> {
     let repository = Repository::open(top).ok()?;
-    let _guard = FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
+    let _guard =
+        FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
     match follow_locked(&repository, branch, target, hub) {
         Ok(note) => note,
-        Err(error) => Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message())),
+        Err(error) => {
+            Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message()))
+        }
     }
 }
 
-fn follow_locked(repository: &Repository, branch: &str, target: &str, hub: Option<&Path>) -> Result<Option<String>, git2::Error> {
+fn follow_locked(
+    repository: &Repository,
+    branch: &str,
+    target: &str,
+    hub: Option<&Path>,
+) -> Result<Option<String>, git2::Error> {
     let reference = format!("refs/heads/{branch}");
     let checked_out = repository.find_reference("HEAD")?.symbolic_target().ok().flatten().map(str::to_owned);
     if checked_out.as_deref() != Some(&reference) {
@@ -41,7 +49,9 @@ fn follow_locked(repository: &Repository, branch: &str, target: &str, hub: Optio
     }
     let top = repository.workdir().unwrap_or_else(|| repository.path()).display().to_string();
     if repository.state() != RepositoryState::Clean {
-        return Ok(Some(format!("the clone `{top}` was not brought up to date: a merge or rebase is under way in it")));
+        return Ok(Some(format!(
+            "the clone `{top}` was not brought up to date: a merge or rebase is under way in it"
+        )));
     }
     let target = Oid::from_str(target)?;
     if hub.is_some() {
@@ -68,10 +78,19 @@ fn follow_locked(repository: &Repository, branch: &str, target: &str, hub: Optio
 fn fetch_objects(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
     let mut origin = repository.find_remote("origin")?;
     let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-    origin.fetch(&[spec], Some(FetchOptions::new().download_tags(git2::AutotagOption::None).update_fetchhead(false)), None)
+    origin.fetch(
+        &[spec],
+        Some(FetchOptions::new().download_tags(git2::AutotagOption::None).update_fetchhead(false)),
+        None,
+    )
 }
 
-fn advance(repository: &Repository, reference: &str, local: Oid, target: Oid) -> Result<Option<String>, git2::Error> {
+fn advance(
+    repository: &Repository,
+    reference: &str,
+    local: Oid,
+    target: Oid,
+) -> Result<Option<String>, git2::Error> {
     let (old, new) = (repository.find_commit(local)?.tree()?, repository.find_commit(target)?.tree()?);
     let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
     let mut index = repository.index()?;
@@ -83,7 +102,8 @@ fn advance(repository: &Repository, reference: &str, local: Oid, target: Oid) ->
         let staged = index.get_path(path, 0).map(|entry| entry.id);
         let present = present(repository, path)?;
         let as_before = entry(&old, path);
-        if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged) {
+        if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged)
+        {
             continue;
         }
         let known = versions(repository, path, target)?;

@@ -51,16 +51,18 @@ impl Verb for Archive {
         let waits_for_ack = |message: &Message| {
             message.ack_required == Some(true) && message.ack_status.as_deref() != Some("completed")
         };
-        let read = messages.take(|message| {
-            message.read == Some(true) && !waits_for_ack(message) && old(message.timestamp)
-        });
+        let read = messages
+            .take(|message| message.read == Some(true) && !waits_for_ack(message) && old(message.timestamp));
 
         let archived = Archived { jobs: done.len(), messages: read.len() };
         store("jobs", &done, |job| job.completed_at.or(job.created_at), transaction)?;
         store("messages", &read, |message| message.timestamp, transaction)?;
         transaction.put_table(&jobs);
         transaction.put_table(&messages);
-        transaction.describe(format!("archive: {} jobs, {} messages by {}", archived.jobs, archived.messages, self.server));
+        transaction.describe(format!(
+            "archive: {} jobs, {} messages by {}",
+            archived.jobs, archived.messages, self.server
+        ));
         Ok(archived)
     }
 }
@@ -78,7 +80,8 @@ fn store<T: Row>(
         months.entry(at(record).unwrap_or(now).month()).or_default().push(record);
     }
     for (month, records) in months {
-        let mut archive: Table<T> = transaction.table_at(&format!("coordination/archive/{name}-{month}.json"))?;
+        let mut archive: Table<T> =
+            transaction.table_at(&format!("coordination/archive/{name}-{month}.json"))?;
         for record in records {
             archive.push_record(record);
         }

@@ -37,7 +37,7 @@ impl Verb for SendBeat {
         let mut heartbeat = match transaction.record_on::<Heartbeat>(&self.branch, &path)? {
             Some(heartbeat) => heartbeat,
             None => match newest_beat(transaction, &self.beat.server)? {
-                Some(newest) => newest.beat.moved(0),
+                Some(newest) => newest.beat,
                 None => Record::new(Heartbeat::blank(&self.beat.server), 0),
             },
         };
@@ -73,7 +73,7 @@ pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Re
     let path = Heartbeat::path(&beat.server);
     if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
         let now = transaction.now();
-        heartbeat.edit(|heartbeat| heartbeat.advance(beat, now));
+        heartbeat.edit(|heartbeat| heartbeat.touch(beat, now));
         transaction.put_record(&path, &heartbeat);
     }
     Ok(())

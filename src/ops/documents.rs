@@ -9,33 +9,44 @@ use crate::domain::table::Table;
 use crate::ledger::{Documents, Snapshot, Stop};
 use std::collections::BTreeSet;
 
-/// The newest beat of a server and the branch it lies on.
+/// A beat and the branch it lies on.
 #[derive(Debug, Clone)]
-pub struct NewestBeat {
+pub struct PlacedBeat {
     /// The beat.
     pub beat: Record<Heartbeat>,
     /// Its branch.
     pub branch: String,
 }
 
+/// The beats of `server` on all branches that may carry them, the main branch first.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<PlacedBeat>, Stop> {
+    let mut branches = vec![documents.main().to_owned()];
+    branches.extend(documents.branches(HEARTBEAT_BRANCH_PREFIX)?);
+    let path = Heartbeat::path(server);
+    let mut beats = Vec::new();
+    for branch in branches {
+        if let Some(beat) = documents.record_on::<Heartbeat>(&branch, &path)? {
+            beats.push(PlacedBeat { beat, branch });
+        }
+    }
+    Ok(beats)
+}
+
 /// The newest beat of `server` on any branch that may carry it.
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn newest_beat(documents: &impl Documents, server: &ServerName) -> Result<Option<NewestBeat>, Stop> {
-    let mut branches = vec![documents.main().to_owned()];
-    branches.extend(documents.branches(HEARTBEAT_BRANCH_PREFIX)?);
-    let path = Heartbeat::path(server);
-    let mut newest: Option<NewestBeat> = None;
-    for branch in branches {
-        if let Some(beat) = documents.record_on::<Heartbeat>(&branch, &path)? {
-            let newer = newest.as_ref().is_none_or(|known| beat.at() >= known.beat.at());
-            if newer {
-                newest = Some(NewestBeat { beat, branch });
-            }
-        }
-    }
-    Ok(newest)
+pub fn newest_beat(documents: &impl Documents, server: &ServerName) -> Result<Option<PlacedBeat>, Stop> {
+    Ok(beats(documents, server)?.into_iter().max_by_key(|placed| placed.beat.at()))
+}
+
+/// Names everything that `beats` say: it changes with every sign of life on any branch.
+#[must_use]
+pub fn life(beats: &[PlacedBeat]) -> String {
+    beats.iter().map(|placed| placed.beat.version()).collect::<Vec<_>>().join(" ")
 }
 
 /// The status of `server`.
@@ -52,9 +63,12 @@ pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<
 /// # Errors
 /// When a document cannot be read.
 pub fn server_names(snapshot: &Snapshot<'_>, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
-    let mut names: BTreeSet<ServerName> = registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    let mut names: BTreeSet<ServerName> =
+        registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
     for entry in snapshot.list("")? {
-        let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else { continue };
+        let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
+            continue;
+        };
         let files = snapshot.list(name.as_str())?;
         if files.iter().any(|file| file == "status.json" || file == "heartbeat.json") {
             names.insert(name);

@@ -82,7 +82,10 @@ impl Verb for AddJobs {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<AddedJob>, Stop> {
         if self.jobs.len() > JOBS_AT_ONCE_MAX {
-            let why = format!("{} jobs at once are more than the {JOBS_AT_ONCE_MAX} allowed; none was added", self.jobs.len());
+            let why = format!(
+                "{} jobs at once are more than the {JOBS_AT_ONCE_MAX} allowed; none was added",
+                self.jobs.len()
+            );
             return Err(Refusal::invalid(why).into());
         }
         let mut table: Table<Job> = transaction.table()?;
@@ -154,8 +157,11 @@ fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
         return Ok(need.to_owned());
     }
     by_key(table, need).ok_or_else(|| {
-        Refusal::not_found(format!("no job was added: the needed job `{}` is not in the queue", need.escape_debug()))
-            .hint(format!("see the ids with `git muster job list` ({})", Job::PATH))
+        Refusal::not_found(format!(
+            "no job was added: the needed job `{}` is not in the queue",
+            need.escape_debug()
+        ))
+        .hint(format!("see the ids with `git muster job list` ({})", Job::PATH))
     })
 }
 
@@ -174,12 +180,17 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
             return refuse("a text of it holds a zero byte".to_owned());
         }
         if let Some(kind) = credential_in(text) {
-            return refuse(format!("it seems to hold {kind}, and everybody with access to the hub would read it"));
+            return refuse(format!(
+                "it seems to hold {kind}, and everybody with access to the hub would read it"
+            ));
         }
     }
     for one_line in [&new.branch, &new.commit, &new.key].into_iter().flatten().chain(&new.labels) {
         if one_line.is_empty() || one_line.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return refuse(format!("`{}` is empty or holds a space or a control character", one_line.escape_debug()));
+            return refuse(format!(
+                "`{}` is empty or holds a space or a control character",
+                one_line.escape_debug()
+            ));
         }
     }
     if [new.command.len(), new.needs.len(), new.labels.len()].iter().any(|length| *length > LIST_LENGTH_MAX) {

@@ -50,7 +50,8 @@ impl Verb for ClaimJobs {
         self.note_assignment(transaction)?;
         let server = &self.claimant.server;
         let now = transaction.now();
-        let mut status = documents::status(transaction, server)?.unwrap_or_else(|| Record::new(Status::blank(server), 0));
+        let mut status =
+            documents::status(transaction, server)?.unwrap_or_else(|| Record::new(Status::blank(server), 0));
         let mut claimed = Vec::with_capacity(ids.len());
         for id in &ids {
             let Some(job) = jobs.get_mut(id) else { continue };
@@ -81,13 +82,17 @@ impl ClaimJobs {
         labels.extend(self.labels.iter().cloned());
         let claimable = queue.claimable(&labels);
         if let Some(id) = &self.job {
-            let job = jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
+            let job =
+                jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
             if claimable.contains(&id.as_str()) {
                 return Ok(vec![id.to_string()]);
             }
-            return Err(Refusal::forbidden(format!("job `{id}` was not claimed: it {}", job.situation(transaction.now())))
-                .hint(format!("see why with `git muster job explain {id}`"))
-                .into());
+            return Err(Refusal::forbidden(format!(
+                "job `{id}` was not claimed: it {}",
+                job.situation(transaction.now())
+            ))
+            .hint(format!("see why with `git muster job explain {id}`"))
+            .into());
         }
         if claimable.is_empty() {
             return Err(nothing(jobs, &self.claimant.server).into());

@@ -86,11 +86,15 @@ impl Verb for StepJob {
 
 impl StepJob {
     fn tell_status(&self, jobs: &Table<Job>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
-        let (Some(mut status), Some(job)) = (documents::status(transaction, &self.server)?, jobs.get(self.job.as_str())) else {
+        let (Some(mut status), Some(job)) =
+            (documents::status(transaction, &self.server)?, jobs.get(self.job.as_str()))
+        else {
             return Ok(());
         };
         let next = jobs.rows().find(|other| {
-            other.status.is_held() && other.id != job.id && other.assigned_to.as_deref() == Some(self.server.as_str())
+            other.status.is_held()
+                && other.id != job.id
+                && other.assigned_to.as_deref() == Some(self.server.as_str())
         });
         let now = transaction.now();
         status.edit(|status| match &self.step {
@@ -180,7 +184,9 @@ const REPORT_LENGTH_MAX: usize = 10_000;
 fn check(report: &Report) -> Result<(), Refusal> {
     for text in report.message.iter().chain(&report.artifacts) {
         if text.chars().count() > REPORT_LENGTH_MAX {
-            return Err(Refusal::invalid(format!("nothing was reported: a text of it has more than {REPORT_LENGTH_MAX} characters")));
+            return Err(Refusal::invalid(format!(
+                "nothing was reported: a text of it has more than {REPORT_LENGTH_MAX} characters"
+            )));
         }
         if let Some(kind) = credential_in(text) {
             return Err(Refusal::invalid(format!("nothing was reported: the text seems to hold {kind}")));

@@ -46,7 +46,12 @@ impl Verb for AcquireLock {
             lock.take(&self.taker, self.expired.as_deref(), now)
         })?;
         let took = if self.expired.is_some() { "take over" } else { "acquire" };
-        finish(transaction, &locks, &self.name, format!("lock {took}: {} by {}, token {token}", self.name, self.taker.server));
+        finish(
+            transaction,
+            &locks,
+            &self.name,
+            format!("lock {took}: {} by {}, token {token}", self.name, self.taker.server),
+        );
         Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
@@ -123,7 +128,12 @@ impl Verb for StealLock {
             Ok((from, lock.hand_to(&self.taker, now)))
         })?;
         let why = self.taker.reason.as_deref().unwrap_or_default();
-        finish(transaction, &locks, &self.name, format!("lock steal: {} by {} from {from}: {why}", self.name, self.taker.server));
+        finish(
+            transaction,
+            &locks,
+            &self.name,
+            format!("lock steal: {} by {} from {from}: {why}", self.name, self.taker.server),
+        );
         Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
@@ -175,14 +185,22 @@ fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock
     Ok(locks)
 }
 
-fn edit<R>(locks: &mut Table<Lock>, name: &LockName, change: impl FnOnce(&mut Lock) -> Result<R, Refusal>) -> Result<R, Stop> {
-    let lock = locks.get_mut(name.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no lock `{name}`")))?;
+fn edit<R>(
+    locks: &mut Table<Lock>,
+    name: &LockName,
+    change: impl FnOnce(&mut Lock) -> Result<R, Refusal>,
+) -> Result<R, Stop> {
+    let lock = locks
+        .get_mut(name.as_str())
+        .ok_or_else(|| Refusal::not_found(format!("there is no lock `{name}`")))?;
     Ok(lock.edit(change)?)
 }
 
 fn refuse_done(lock: &Lock) -> Result<(), Refusal> {
     match lock.done_at {
-        Some(at) => Err(Refusal::new(RefusalKind::Nothing, format!("`{}` was done already, at {at}", lock.name))),
+        Some(at) => {
+            Err(Refusal::new(RefusalKind::Nothing, format!("`{}` was done already, at {at}", lock.name)))
+        }
         None => Ok(()),
     }
 }
@@ -190,10 +208,14 @@ fn refuse_done(lock: &Lock) -> Result<(), Refusal> {
 fn check(taker: &Taker) -> Result<(), Refusal> {
     let Some(reason) = &taker.reason else { return Ok(()) };
     if reason.chars().count() > REASON_LENGTH_MAX {
-        return Err(Refusal::invalid(format!("the reason has more than {REASON_LENGTH_MAX} characters; the lock was not taken")));
+        return Err(Refusal::invalid(format!(
+            "the reason has more than {REASON_LENGTH_MAX} characters; the lock was not taken"
+        )));
     }
     match credential_in(reason) {
-        Some(kind) => Err(Refusal::invalid(format!("the reason seems to hold {kind}; the lock was not taken"))),
+        Some(kind) => {
+            Err(Refusal::invalid(format!("the reason seems to hold {kind}; the lock was not taken")))
+        }
         None => Ok(()),
     }
 }

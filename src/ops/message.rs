@@ -33,7 +33,9 @@ impl Verb for SendMessage {
         self.draft.check(&|name| servers.iter().any(|server| server.as_str() == name))?;
         let mut messages: Table<Message> = transaction.table()?;
         if let Some(key) = &self.draft.key
-            && let Some(known) = messages.rows().find(|message| message.key.as_ref() == Some(key) && message.from == self.draft.from.as_str())
+            && let Some(known) = messages
+                .rows()
+                .find(|message| message.key.as_ref() == Some(key) && message.from == self.draft.from.as_str())
         {
             return Ok(Sent { id: known.id.clone(), duplicate: true });
         }
@@ -48,7 +50,10 @@ impl Verb for SendMessage {
         let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
         messages.push(Message::new(&id, &self.draft, original.as_ref(), transaction.now()));
         transaction.put_table(&messages);
-        transaction.describe(format!("message send: {} to {}: {}", self.draft.from, self.draft.to, self.draft.subject));
+        transaction.describe(format!(
+            "message send: {} to {}: {}",
+            self.draft.from, self.draft.to, self.draft.subject
+        ));
         transaction.trailer("Muster-Message", id.as_str());
         Ok(Sent { id: id.to_string(), duplicate: false })
     }
@@ -115,7 +120,12 @@ impl Verb for MarkMessages {
 const TRAILERS_MAX: usize = 100;
 
 impl MarkMessages {
-    fn apply_to(&self, message: &mut Message, now: crate::domain::time::Timestamp, servers: &[ServerName]) -> Result<bool, Refusal> {
+    fn apply_to(
+        &self,
+        message: &mut Message,
+        now: crate::domain::time::Timestamp,
+        servers: &[ServerName],
+    ) -> Result<bool, Refusal> {
         match self.mark {
             Mark::Acknowledged => message.acknowledge(&self.server, now, servers),
             Mark::Read if message.is_for(&self.server) => Ok(message.mark_read(&self.server, now, servers)),
@@ -131,11 +141,18 @@ impl MarkMessages {
 /// that have a folder.
 fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
     let registry: Table<Server> = transaction.table()?;
-    let mut names: Vec<ServerName> = registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    let mut names: Vec<ServerName> =
+        registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
     if names.is_empty() {
         for entry in transaction.list("")? {
-            let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else { continue };
-            if transaction.list(name.as_str())?.iter().any(|file| file == "status.json" || file == "heartbeat.json") {
+            let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
+                continue;
+            };
+            if transaction
+                .list(name.as_str())?
+                .iter()
+                .any(|file| file == "status.json" || file == "heartbeat.json")
+            {
                 names.push(name);
             }
         }
@@ -144,5 +161,6 @@ fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
 }
 
 fn unknown(id: &MessageId, what: &str) -> Refusal {
-    Refusal::not_found(format!("nothing was {what}: there is no message `{id}`")).hint("see the ids with `git muster message list`")
+    Refusal::not_found(format!("nothing was {what}: there is no message `{id}`"))
+        .hint("see the ids with `git muster message list`")
 }

@@ -14,8 +14,10 @@ pub mod job_step;
 pub mod journal;
 pub mod lock;
 pub mod message;
+pub mod observations;
 pub mod rescue;
 pub mod server;
+pub mod session;
 pub mod status;
 
 use crate::domain::heartbeat::Beat;
@@ -59,7 +61,11 @@ impl Envelope {
         if !self.guards.is_empty() {
             let locks: Table<Lock> = transaction.table()?;
             for (name, token) in &self.guards {
-                let free = || Refusal::lease_lost(format!("lock `{name}` was never taken, so token {token} cannot hold it"));
+                let free = || {
+                    Refusal::lease_lost(format!(
+                        "lock `{name}` was never taken, so token {token} cannot hold it"
+                    ))
+                };
                 locks.get(name.as_str()).ok_or_else(free)?.check_token(*token)?;
             }
         }
@@ -77,7 +83,13 @@ impl Envelope {
     ///
     /// # Errors
     /// As [`Ledger::update`].
-    pub fn run<V: Verb>(&self, ledger: &mut Ledger, op: OpId, now: Timestamp, verb: &V) -> Result<Outcome<V::Answer>, LedgerError> {
+    pub fn run<V: Verb>(
+        &self,
+        ledger: &mut Ledger,
+        op: OpId,
+        now: Timestamp,
+        verb: &V,
+    ) -> Result<Outcome<V::Answer>, LedgerError> {
         ledger.update_one(op, now, |transaction| self.apply(verb, transaction))
     }
 }

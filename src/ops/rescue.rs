@@ -7,15 +7,17 @@
 //! cannot both succeed.
 
 use super::Verb;
-use super::documents::newest_beat;
+use super::documents::{beats, life};
+use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job};
+use crate::domain::lock::patience;
 use crate::domain::refusal::Refusal;
-use crate::domain::heartbeat::Heartbeat;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A claim that was watched until it was over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +48,10 @@ impl Verb for RescueJobs {
         let mut jobs: Table<Job> = transaction.table()?;
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         if rescued.is_empty() {
-            return Err(Refusal::forbidden("no job was taken back: the holders showed signs of life or finished").into());
+            return Err(Refusal::forbidden(
+                "no job was taken back: the holders showed signs of life or finished",
+            )
+            .into());
         }
         transaction.put_table(&jobs);
         Ok(rescued)
@@ -54,11 +59,17 @@ impl Verb for RescueJobs {
 }
 
 /// Takes back those of `lost` that are still as they were watched; the others are left alone.
-pub(super) fn rescue(lost: &[Lost], jobs: &mut Table<Job>, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+pub(super) fn rescue(
+    lost: &[Lost],
+    jobs: &mut Table<Job>,
+    transaction: &mut Transaction<'_>,
+) -> Result<Vec<String>, Stop> {
     let mut rescued = Vec::new();
     for one in lost {
         let Some(job) = jobs.get_mut(one.job.as_str()) else { continue };
-        let Some(holder) = job.assigned_to.as_deref().and_then(|holder| ServerName::new(holder).ok()) else { continue };
+        let Some(holder) = job.assigned_to.as_deref().and_then(|holder| ServerName::new(holder).ok()) else {
+            continue;
+        };
         let at = (transaction.now(), transaction.op().clone());
         let reason = if one.beat.is_some() { FailReason::Lost } else { FailReason::Timeout };
         if let Some(watched) = &one.beat
@@ -81,17 +92,74 @@ pub(super) fn rescue(lost: &[Lost], jobs: &mut Table<Job>, transaction: &mut Tra
     Ok(rescued)
 }
 
-/// Ends the session of `holder` if its newest beat is the one that was watched.
+/// Ends the session of `holder` if its signs of life are those that were watched.
 fn end_session(holder: &ServerName, watched: &str, transaction: &mut Transaction<'_>) -> Result<bool, Stop> {
-    let Some(mut newest) = newest_beat(transaction, holder)? else { return Ok(watched.is_empty()) };
-    if newest.beat.revoked.is_some() {
+    let placed = beats(transaction, holder)?;
+    if placed.iter().any(|placed| placed.beat.revoked.as_deref() == Some(watched)) {
         // Ended in this very transaction, for another job of the same holder.
-        return Ok(newest.beat.revoked.as_deref() == Some(watched));
+        return Ok(true);
     }
-    if newest.beat.version() != watched {
+    if life(&placed) != watched {
         return Ok(false);
     }
-    newest.beat.edit(|beat| beat.revoked = Some(watched.to_owned()));
-    transaction.put_record_on(&newest.branch, &Heartbeat::path(holder), &newest.beat);
+    for mut placed in placed.into_iter().filter(|placed| placed.beat.incarnation.is_some()) {
+        placed.beat.edit(|beat| beat.revoked = Some(watched.to_owned()));
+        transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat);
+    }
     Ok(true)
+}
+
+/// A claim of another server, as an observer watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The job.
+    pub job: JobId,
+    /// The token of the claim.
+    pub token: u64,
+    /// The server that holds it.
+    pub holder: ServerName,
+    /// How long the claim may be seen before its own time is over.
+    pub time_patience: Duration,
+    /// The holder's session, if it ever gave a sign of life.
+    pub session: Option<WatchedSession>,
+}
+
+/// The session of a holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedSession {
+    /// Its newest beat.
+    pub beat: String,
+    /// How long that beat may be seen before the session is lost.
+    pub patience: Duration,
+}
+
+/// All claims of other servers, and of `me` as far as their own time goes.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec<Watched>, Stop> {
+    let jobs: Table<Job> = documents.table()?;
+    let mut watched = Vec::new();
+    for job in jobs.rows().filter(|job| job.status.is_held()) {
+        let (Ok(id), Some(Ok(holder))) =
+            (JobId::new(&job.id), job.assigned_to.as_deref().map(ServerName::new))
+        else {
+            continue;
+        };
+        let placed = if holder == *me { Vec::new() } else { beats(documents, &holder)? };
+        // Only a session that claimed the job speaks for it: a claim of an older writer, or of a
+        // server that sends no heartbeats, ends by its own time.
+        let session = placed
+            .iter()
+            .find(|placed| placed.beat.incarnation.is_some() && placed.beat.incarnation == job.incarnation)
+            .map(|own| WatchedSession { beat: life(&placed), patience: patience(own.beat.lease()) });
+        watched.push(Watched {
+            job: id,
+            token: job.token.unwrap_or(0),
+            holder,
+            time_patience: patience(job.timeout()),
+            session,
+        });
+    }
+    Ok(watched)
 }

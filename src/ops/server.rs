@@ -72,7 +72,10 @@ impl Join {
         let texts = self.manager.iter().chain(&self.ip).chain(&self.labels).chain([&self.host]);
         for text in texts {
             if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
-                return Err(Refusal::invalid(format!("not joined: `{}` is empty, too long or holds a control character", text.escape_debug())));
+                return Err(Refusal::invalid(format!(
+                    "not joined: `{}` is empty, too long or holds a control character",
+                    text.escape_debug()
+                )));
             }
             if let Some(kind) = credential_in(text) {
                 return Err(Refusal::invalid(format!("not joined: a text seems to hold {kind}")));
@@ -141,10 +144,16 @@ impl Verb for RemoveServer {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
         let mut registry: Table<Server> = transaction.table()?;
         let jobs: Table<crate::domain::job::Job> = transaction.table()?;
-        if let Some(job) = jobs.rows().find(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(self.name.as_str())) {
-            return Err(Refusal::forbidden(format!("server `{}` was not removed: it holds job `{}`", self.name, job.id))
-                .hint(format!("call the job off with `git muster job cancel {}`", job.id))
-                .into());
+        if let Some(job) = jobs
+            .rows()
+            .find(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(self.name.as_str()))
+        {
+            return Err(Refusal::forbidden(format!(
+                "server `{}` was not removed: it holds job `{}`",
+                self.name, job.id
+            ))
+            .hint(format!("call the job off with `git muster job cancel {}`", job.id))
+            .into());
         }
         let removed = registry.take(|server| server.id == self.name.as_str());
         let Some(first) = removed.first() else {

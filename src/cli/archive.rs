@@ -1,0 +1,34 @@
+//! `git muster archive`: what is finished moves out of the live documents.
+
+use super::context::Context;
+use super::error::CliError;
+use super::input;
+use crate::ops::archive::Archive;
+use clap::Args;
+use std::time::Duration;
+
+/// Arguments of `archive`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster archive                     # finished and read more than 30 days ago
+  git muster archive --older-than 7d --dry-run
+
+Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from
+the live documents. Jobs that an unfinished job needs stay.")]
+pub struct ArchiveArgs {
+    /// What is younger stays
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "30d")]
+    pub older_than: Duration,
+}
+
+/// Archives.
+///
+/// # Errors
+/// When the hub cannot be used.
+pub fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
+    let verb = Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs() };
+    let archived = context.write(&verb)?.answer;
+    context.output.object("archived", &archived, || {
+        format!("{} jobs and {} messages went to the archive", archived.jobs, archived.messages)
+    })
+}

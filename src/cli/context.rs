@@ -1,0 +1,198 @@
+//! What every command needs, built once: settings, ledger, output.
+
+use super::GlobalArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+use super::settings::Settings;
+use crate::domain::id::{LockName, OpId, ServerName};
+use crate::domain::time::Timestamp;
+use crate::host::{clock, random};
+use crate::ledger::{self, Ledger, OpenOptions, Outcome, Receipt, Snapshot};
+use crate::ops::journal::{self, Entry};
+use crate::ops::session::Session;
+use crate::ops::{Envelope, Operation, Verb};
+
+/// A command at work.
+pub struct Context {
+    /// What was decided before it began.
+    pub settings: Settings,
+    /// Where its words go.
+    pub output: Output,
+    dry_run: bool,
+    guards: Vec<(LockName, u64)>,
+    ledger: Option<Ledger>,
+}
+
+impl Context {
+    /// From the command line and everything else that has a say.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn new(args: &GlobalArgs) -> Result<Self, CliError> {
+        Ok(Self {
+            settings: Settings::gather(args)?,
+            output: Output { json: args.json, quiet: args.quiet },
+            dry_run: args.dry_run,
+            guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
+            ledger: None,
+        })
+    }
+
+    /// Who am I.
+    ///
+    /// # Errors
+    /// When nothing says it.
+    pub fn me(&self) -> Result<ServerName, CliError> {
+        self.settings.server().cloned()
+    }
+
+    /// The wall clock now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        clock::wall()
+    }
+
+    /// Whether nothing is to be published.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Opens the hub; the second time it is open already.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
+        if self.ledger.is_none() {
+            self.ledger = Some(self.open(false)?);
+        }
+        Ok(self.ledger.as_mut().expect("it was opened just now"))
+    }
+
+    /// Opens the hub with or without asking that it is one.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self, founding: bool) -> Result<Ledger, CliError> {
+        let author = self.settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
+        Ok(ledger::open(OpenOptions {
+            location: self.settings.hub()?.clone(),
+            clone: self.settings.clone.clone(),
+            settings: ledger::Settings {
+                main: self.settings.branch.value.clone(),
+                author: author.to_owned(),
+                budget: self.settings.timeout.value,
+                lock_wait: self.settings.lock_wait.value,
+                dry_run: self.dry_run,
+                founding,
+            },
+        })?)
+    }
+
+    /// Reads the hub as it is now.
+    ///
+    /// # Errors
+    /// As `read`, or when the hub cannot be reached.
+    pub fn read<R>(
+        &mut self,
+        heartbeats: bool,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
+    ) -> Result<R, CliError> {
+        let ledger = self.ledger()?;
+        let result = read(&ledger.read(heartbeats)?);
+        self.pass_on_notes();
+        result
+    }
+
+    /// What goes with a write by `server`.
+    #[must_use]
+    pub fn envelope(&self, server: &ServerName) -> Envelope {
+        let session = Session::present(server);
+        Envelope { guards: self.guards.clone(), beat: Some(session.beat(server, None)) }
+    }
+
+    /// Applies `verb` in this server's name.
+    ///
+    /// # Errors
+    /// When it is refused, contended, unknown or the hub cannot be reached.
+    pub fn write<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+    ) -> Result<Receipt<V::Answer>, CliError> {
+        let envelope = self.envelope(&self.me()?);
+        self.write_with(verb, envelope)
+    }
+
+    /// Applies `verb` with another envelope.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    pub fn write_with<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+        envelope: Envelope,
+    ) -> Result<Receipt<V::Answer>, CliError> {
+        let op = OpId::new(&random::id())?;
+        let now = clock::wall();
+        let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
+        let ledger = self.ledger()?;
+        let entry = ledger.is_remote().then(|| Entry {
+            op: op.clone(),
+            hub,
+            branch,
+            at: now,
+            envelope: envelope.clone(),
+            operation: verb.clone().into(),
+        });
+        if let Some(entry) = &entry {
+            journal::open(entry)?;
+        }
+        let outcome = envelope.run(ledger, op.clone(), now, verb);
+        self.pass_on_notes();
+        if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
+            journal::close(&op);
+        }
+        self.settle(outcome?)
+    }
+
+    /// From an outcome to a receipt or an error.
+    ///
+    /// # Errors
+    /// When it is anything but applied.
+    pub fn settle<A>(&self, outcome: Outcome<A>) -> Result<Receipt<A>, CliError> {
+        match outcome {
+            Outcome::Applied(receipt) => {
+                if self.dry_run {
+                    self.output.say("dry run: nothing was written");
+                }
+                Ok(receipt)
+            }
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            Outcome::Contended { attempts, waited } => Err(CliError::new(
+                Exit::Contended,
+                format!(
+                    "others were faster {attempts} times, after pauses of {} ms in all; nothing was written",
+                    waited.as_millis()
+                ),
+            )
+            .hint("try again, or give it more time with `--hub-timeout 2m`")),
+            Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
+        }
+    }
+
+    /// Passes on what the ledger wants the user to know.
+    pub fn pass_on_notes(&mut self) {
+        let notes = self.ledger.as_mut().map(Ledger::take_notes).unwrap_or_default();
+        for note in notes {
+            self.output.warn(&note);
+        }
+    }
+}
+
+fn parse_guard(text: &str) -> Result<(LockName, u64), CliError> {
+    let wrong =
+        || CliError::new(Exit::Usage, format!("`--if-lock {}` is not NAME=TOKEN", text.escape_debug()));
+    let (name, token) = text.rsplit_once('=').ok_or_else(wrong)?;
+    Ok((LockName::new(name)?, token.parse().map_err(|_| wrong())?))
+}

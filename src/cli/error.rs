@@ -1,0 +1,106 @@
+//! From what went wrong to what the user reads: headline, hints, exit code. The one place that
+//! decides them.
+
+use super::exit::Exit;
+use crate::domain::id::{NameError, OpId};
+use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::host::files::FileError;
+use crate::ledger::{LedgerError, Stop};
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub struct CliError {
+    /// How the command ends.
+    pub exit: Exit,
+    /// What happened and what was not done; one sentence without a final period.
+    pub message: String,
+    /// What to do next; may hold commands in backticks.
+    pub hints: Vec<String>,
+    /// The operation it is about, when its outcome is unknown.
+    pub op: Option<OpId>,
+}
+
+impl CliError {
+    /// An error that ends with this code.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hints: Vec::new(), op: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// An operation that may or may not have happened.
+    #[must_use]
+    pub fn unknown(op: OpId, why: &str) -> Self {
+        let mut error = Self::new(Exit::Unknown, format!("the hub may or may not have it: {why} (op {op})"))
+            .hint(format!("settle it with `git muster op status {op}`, then, if it did not happen, `git muster op resume {op}`"));
+        error.op = Some(op);
+        error
+    }
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let exit = match refusal.kind {
+            RefusalKind::NotFound | RefusalKind::Nothing => Exit::No,
+            RefusalKind::Forbidden => Exit::Refused,
+            RefusalKind::LeaseLost => Exit::LeaseLost,
+            RefusalKind::Invalid => Exit::Usage,
+        };
+        Self { exit, message: refusal.why, hints: refusal.hint.into_iter().collect(), op: None }
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(error: LedgerError) -> Self {
+        let message = error.to_string();
+        match &error {
+            LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, format!("{message}; nothing was written"))
+                .hint("try again later; `git muster config list --show-origin` tells where the hub's address comes from"),
+            LedgerError::Denied { .. } => Self::new(Exit::Refused, format!("{message}; nothing was written"))
+                .hint("this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--branch`"),
+            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, format!("{message}; nothing was written"))
+                .hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`"),
+            LedgerError::Document(document) => Self::new(Exit::Failed, format!("{message}; nothing was written"))
+                .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
+            LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
+            LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
+        }
+    }
+}
+
+impl From<Stop> for CliError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => refusal.into(),
+            Stop::Fault(error) => error.into(),
+        }
+    }
+}
+
+impl From<FileError> for CliError {
+    fn from(error: FileError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<NameError> for CliError {
+    fn from(error: NameError) -> Self {
+        Self::new(Exit::Usage, error.to_string())
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            // The reader went away: it has what it wanted.
+            return Self::new(Exit::Done, "");
+        }
+        Self::new(Exit::Failed, error.to_string())
+    }
+}

@@ -1,0 +1,53 @@
+//! The exit codes: a small public promise.
+
+/// How a command ends. Questions are answered by the code, so that scripts need no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed for a reason that is the user's or the machine's.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// No: not found, nothing to claim, done already.
+    No = 3,
+    /// Refused: held by another, a failed precondition, a policy of the hub.
+    Refused = 4,
+    /// The caller's lease is lost.
+    LeaseLost = 5,
+    /// The hub cannot be reached.
+    Unreachable = 7,
+    /// The hub may or may not have it; `op status` settles it.
+    Unknown = 9,
+    /// A bug in this program.
+    Bug = 70,
+    /// Others were faster until the time was up: try again.
+    Contended = 75,
+    /// What is configured cannot work.
+    Configuration = 78,
+}
+
+impl Exit {
+    /// All of them with what they mean, for the manual.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Done, "done"),
+        (Self::Failed, "failed"),
+        (Self::Usage, "usage"),
+        (Self::No, "no: not found, nothing to claim, done already"),
+        (Self::Refused, "refused: held by another, a failed precondition, a policy of the hub"),
+        (Self::LeaseLost, "lease lost: the token is from an earlier term"),
+        (Self::Unreachable, "hub unreachable; nothing was written"),
+        (Self::Unknown, "outcome unknown; the op id is printed, `git muster op status ID` settles it"),
+        (Self::Bug, "a bug in git-muster"),
+        (Self::Contended, "contended: others were faster until the time was up; try again"),
+        (Self::Configuration, "configuration"),
+    ];
+
+    /// The code.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "the numbers are the enum's own")]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}

@@ -1,0 +1,149 @@
+//! Documents that come out of the program itself: completions, manual page, command reference,
+//! schemas. They cannot drift from it, because they are made from what it runs on.
+
+use super::Cli;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::job::Job;
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::Row;
+use clap::{Args, Command, CommandFactory as _};
+use clap_complete::Shell;
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster completions bash > /etc/bash_completion.d/git-muster")]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: Shell,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Which document
+    #[arg(value_enum)]
+    pub what: Generated,
+}
+
+/// The generated documents.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Generated {
+    /// docs/CLI.md
+    CommandReference,
+    /// All files of docs/schemas, as one JSON object by name
+    Schemas,
+}
+
+/// Prints a completion script.
+///
+/// # Errors
+/// None but a closed stdout.
+pub fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "git-muster", &mut script);
+    Ok(io::stdout().lock().write_all(&script)?)
+}
+
+/// Prints the manual page.
+///
+/// # Errors
+/// None but a closed stdout.
+pub fn man() -> Result<(), CliError> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    Ok(io::stdout().lock().write_all(&page)?)
+}
+
+/// Prints a generated document.
+///
+/// # Errors
+/// None but a closed stdout.
+pub fn generate(args: &GenerateArgs) -> Result<(), CliError> {
+    let text = match args.what {
+        Generated::CommandReference => command_reference(),
+        Generated::Schemas => serde_json::to_string_pretty(&schemas())
+            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?,
+    };
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// The command reference: the help of every command.
+#[must_use]
+pub fn command_reference() -> String {
+    let mut out = String::from(
+        "# Command reference\n\nMade by `git muster generate command-reference`; a test keeps it equal to the program.\n",
+    );
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    describe(&root, &mut out);
+    out.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
+    for (exit, meaning) in Exit::ALL {
+        out.push_str(&format!("| {} | {meaning} |\n", exit.code()));
+    }
+    out.push_str("\n`health` answers 0 ok, 1 warning, 2 critical, 3 unknown; `lock run`, `fence check` and `job wait` give the exit code of the command or job.\n");
+    out
+}
+
+fn describe(command: &Command, out: &mut String) {
+    if command.is_hide_set() {
+        return;
+    }
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let help = command.clone().term_width(100).render_long_help().to_string();
+    // What every command takes is told once, at the root.
+    let own = if name == "git muster" { help.as_str() } else { without_global(&help) };
+    out.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", own.trim_end()));
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        describe(sub, out);
+    }
+}
+
+fn without_global(help: &str) -> &str {
+    help
+}
+
+/// The JSON Schemas of all documents, by file name.
+#[must_use]
+pub fn schemas() -> BTreeMap<&'static str, Value> {
+    BTreeMap::from([
+        (
+            "heartbeat.schema.json",
+            document::<Heartbeat>("<server>/heartbeat.json: the sign of life of one server"),
+        ),
+        ("status.schema.json", document::<Status>("<server>/status.json: what one server is doing")),
+        ("jobs.schema.json", table::<Job>("the queue of work")),
+        ("locks.schema.json", table::<Lock>("named locks with a lease and a fencing token")),
+        ("messages.schema.json", table::<Message>("messages between servers")),
+        ("servers.schema.json", table::<Server>("who belongs to the hub")),
+    ])
+}
+
+fn document<T: JsonSchema>(title: &str) -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
+    if let Value::Object(members) = &mut schema {
+        members.insert("title".to_owned(), title.into());
+    }
+    schema
+}
+
+fn table<T: Row + JsonSchema>(title: &str) -> Value {
+    let mut schema = document::<T>(&format!("{}: {title}", T::PATH));
+    let Value::Object(row) = &mut schema else { return schema };
+    let definitions = row.shift_remove("$defs");
+    let (meta, title) = (row.shift_remove("$schema"), row.shift_remove("title"));
+    let rows = if T::BY_NAME {
+        json!({"type": "object", "additionalProperties": row})
+    } else {
+        json!({"type": "array", "items": row})
+    };
+    json!({"$schema": meta, "title": title, "type": "object", "required": [T::FIELD], "properties": {T::FIELD: rows}, "$defs": definitions.unwrap_or_else(|| json!({}))})
+}

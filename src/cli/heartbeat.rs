@@ -1,0 +1,222 @@
+//! `git muster heartbeat`: signs of life.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use crate::domain::heartbeat::INTERVAL_ASSUMED;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
+use crate::host::clock::{self, Deadline};
+use crate::host::environment::variable;
+use crate::host::signals::Stop;
+use crate::ops::Envelope;
+use crate::ops::beat::SendBeat;
+use crate::ops::session::Session;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::time::Duration;
+
+/// How soon `heartbeat run` notices that it is asked to end.
+const STOP_LATENCY: Duration = Duration::from_millis(100);
+
+/// Arguments of `heartbeat`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  * * * * *  git muster heartbeat -q                  # a line for cron
+  git muster heartbeat run --interval 60              # until SIGTERM
+  HEARTBEAT_PUSH_EVERY=5 git muster heartbeat         # push every fifth beat only
+
+A beat goes to the server's own branch, heartbeat-<server>, which holds one commit that is
+replaced: no history grows and nobody is contended. HEARTBEAT_BRANCH names another branch (1 or
+auto: heartbeat-<server>); --on-main puts the beat into the history of the main branch."
+)]
+pub struct HeartbeatArgs {
+    /// One of the further verbs; without it, one beat.
+    #[command(subcommand)]
+    pub command: Option<HeartbeatCommand>,
+    /// How one beat is made.
+    #[command(flatten)]
+    pub beat: BeatArgs,
+}
+
+/// How a beat is made.
+#[derive(Debug, Clone, Args)]
+pub struct BeatArgs {
+    /// How often this server means to beat; readers judge it by that
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub interval: Option<Duration>,
+    /// Put the beat into the main branch, as the first scripts did
+    #[arg(long)]
+    pub on_main: bool,
+}
+
+/// The further verbs of `heartbeat`.
+#[derive(Debug, Subcommand)]
+pub enum HeartbeatCommand {
+    /// Beat until SIGTERM
+    #[command(after_help = "Example:\n  git muster heartbeat run --interval 60")]
+    Run(BeatArgs),
+    /// Reduce the history of a heartbeat branch to one commit
+    #[command(after_help = "Examples:
+  git muster heartbeat squash --server build2 --backup
+  git muster heartbeat squash --branch heartbeat-build2 --dry-run")]
+    Squash {
+        /// The branch; the one of `--server` or of this server when not given
+        #[arg(long, value_name = "BRANCH")]
+        branch: Option<String>,
+        /// Keep what was there as backup/<branch>-<time>
+        #[arg(long)]
+        backup: bool,
+    },
+}
+
+/// One beat, or a further verb.
+///
+/// # Errors
+/// When the beat did not reach the hub.
+pub fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), CliError> {
+    match &args.command {
+        None => once(&args.beat, context),
+        Some(HeartbeatCommand::Run(beat)) => until_stopped(beat, context),
+        Some(HeartbeatCommand::Squash { branch, backup }) => {
+            let branch = match branch {
+                Some(branch) => branch.clone(),
+                None => context.me()?.heartbeat_branch(),
+            };
+            squash(&branch, *backup, context)
+        }
+    }
+}
+
+/// The branch the beats of `server` go to.
+fn branch(args: &BeatArgs, server: &ServerName, context: &Context) -> Result<String, CliError> {
+    let main = context.settings.branch.value.clone();
+    if args.on_main {
+        return Ok(main);
+    }
+    let branch = match variable("HEARTBEAT_BRANCH").as_deref() {
+        None | Some("1" | "auto") => server.heartbeat_branch(),
+        Some(named) => named.to_owned(),
+    };
+    check_branch(&branch)
+        .map_err(|error| CliError::new(Exit::Configuration, format!("{error} (from HEARTBEAT_BRANCH)")))?;
+    // Readers look on these branches only; and replacing any other would destroy what is on it.
+    if branch != main && !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+        return Err(CliError::new(
+            Exit::Configuration,
+            format!(
+                "HEARTBEAT_BRANCH names `{branch}`, which does not begin with `{HEARTBEAT_BRANCH_PREFIX}`; no beat was sent"
+            ),
+        ));
+    }
+    Ok(branch)
+}
+
+fn push_every() -> Result<u64, CliError> {
+    let Some(text) = variable("HEARTBEAT_PUSH_EVERY") else { return Ok(1) };
+    text.parse().ok().filter(|every| *every > 0).ok_or_else(|| {
+        CliError::new(
+            Exit::Configuration,
+            format!("HEARTBEAT_PUSH_EVERY is `{}`, which is no number above zero", text.escape_debug()),
+        )
+    })
+}
+
+fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
+    let me = context.me()?;
+    let mut session = Session::present(&me);
+    if let Some(interval) = args.interval {
+        session.interval_seconds = interval.as_secs();
+    }
+    let every = push_every()?;
+    session.beats_kept += 1;
+    if session.beats_kept < every {
+        session.keep(&me);
+        let kept = session.beats_kept;
+        return context.output.object(
+            "heartbeat",
+            &json!({"server": me, "pushed": false, "kept": kept, "push_every": every}),
+            || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
+        );
+    }
+    send(args, &me, &mut session, context)
+}
+
+/// Sends one beat now.
+fn send(
+    args: &BeatArgs,
+    me: &ServerName,
+    session: &mut Session,
+    context: &mut Context,
+) -> Result<(), CliError> {
+    let branch = branch(args, me, context)?;
+    let system = session.facts();
+    let verb = SendBeat { beat: session.beat(me, Some(system)), branch };
+    let envelope = Envelope { beat: None, ..context.envelope(me) };
+    let answer = context.write_with(&verb, envelope)?.answer;
+    if !context.is_dry_run() {
+        session.beats_kept = 0;
+    }
+    if let Some(why) = &answer.revoked {
+        // Others took over what this session held; it must not go on as if nothing had happened.
+        *session = Session::restart(me);
+        context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
+    }
+    session.keep(me);
+    let (sequence, branch) = (answer.sequence, answer.branch.clone());
+    context.output.object("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
+        format!("beat {sequence} of `{me}` is on branch `{branch}`")
+    })
+}
+
+fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
+    let stop = Stop::listen()?;
+    let me = context.me()?;
+    let mut session = Session::restart(&me);
+    session.interval_seconds = args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1);
+    let interval = Duration::from_secs(session.interval_seconds);
+    while !stop.requested() {
+        let next = Deadline::after(interval);
+        if let Err(error) = send(args, &me, &mut session, context) {
+            match error.exit {
+                // The hub or the way to it has a bad moment: the next beat may get through.
+                Exit::Unreachable | Exit::Unknown | Exit::Contended => context.output.error(&error),
+                _ => return Err(error),
+            }
+        }
+        while !next.passed() && !stop.requested() {
+            clock::sleep(STOP_LATENCY.min(next.left()));
+        }
+    }
+    context.output.say(&format!("`{me}` was asked to end and beats no longer"));
+    Ok(())
+}
+
+fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliError> {
+    check_branch(branch)?;
+    if branch == context.settings.branch.value || !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+        let why = format!(
+            "`{branch}` is no heartbeat branch (`{HEARTBEAT_BRANCH_PREFIX}...`); its history was not touched"
+        );
+        return Err(CliError::new(Exit::Usage, why));
+    }
+    let now = context.now();
+    let ledger = context.ledger()?;
+    let squashed = ledger.squash(
+        branch,
+        backup.then(|| format!("backup/{branch}-{}", now.compact())).as_deref(),
+        now,
+    )?;
+    context.pass_on_notes();
+    let dry_run = context.is_dry_run();
+    context.output.object("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
+        let would = if dry_run { "would be" } else { "is" };
+        let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; what was there is `{backup}`"));
+        match squashed.commits {
+            1 => format!("`{branch}` holds one commit already"),
+            commits => format!("`{branch}` {would} one commit instead of {commits}{kept}"),
+        }
+    })
+}

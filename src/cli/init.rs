@@ -1,0 +1,65 @@
+//! `git muster init`: make a hub.
+
+use super::GlobalArgs;
+use super::context::Context;
+use super::error::CliError;
+use super::settings::{Setting, embedded_hub_path};
+use crate::domain::id::OpId;
+use crate::host::{clock, environment, random};
+use crate::ledger::{Location, init_bare};
+use crate::ops::Envelope;
+use crate::ops::found::Found;
+use clap::Args;
+use serde_json::json;
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster init                                     # a hub of this user on this machine
+  git muster init /srv/hub.git                        # a bare repository, made if it is not there
+  git muster init ssh://git@hub.example/srv/hub.git   # an empty repository elsewhere
+
+What is in the branch already is never touched: an old hub becomes a complete one.")]
+pub struct InitArgs {
+    /// Where: a path, made if it is not there, or the URL of a repository that is
+    #[arg(value_name = "PATH|URL")]
+    pub target: Option<String>,
+}
+
+/// Makes a hub.
+///
+/// # Errors
+/// When it cannot be made there.
+pub fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
+    let folder = environment::working_directory()?;
+    let target = args.target.as_ref().or(global.hub.as_ref());
+    let location =
+        target.map_or_else(|| Location::Path(embedded_hub_path()), |text| Location::parse(text, &folder));
+    let branch = context.settings.branch.value.clone();
+    if let Location::Path(path) = &location
+        && !path.exists()
+        && !context.is_dry_run()
+    {
+        init_bare(path, &branch)?;
+    }
+    context.settings.hub = Some(Setting { value: location.clone(), origin: "init".to_owned() });
+    context.settings.clone = None;
+    let mut ledger = context.open(true)?;
+    let outcome =
+        Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {})?;
+    let files = context.settle(outcome)?.answer.files;
+    let hub = location.shown();
+    context.output.object("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
+        if files.is_empty() {
+            format!("`{hub}` is a hub already; nothing was changed")
+        } else {
+            format!("`{hub}` is a hub now, branch `{branch}`")
+        }
+    })?;
+    if target.is_some() {
+        context.output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
+    } else {
+        context.output.say("next: `git muster join --as NAME` gives this machine a name");
+    }
+    Ok(())
+}

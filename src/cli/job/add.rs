@@ -1,0 +1,125 @@
+//! `git muster job add`.
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
+use crate::domain::job::Priority;
+use crate::host::files;
+use crate::ops::job_add::{AddJobs, AddedJob, NewJob};
+use clap::Args;
+use std::fs::File;
+use std::time::Duration;
+
+/// The largest file of jobs, in bytes.
+const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Arguments of `job add`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job add --type build --branch main --commit 4f2c1d9 -- make deb
+  git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
+  git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
+
+Whether a command is run is the decision of the server that claims the job.")]
+pub struct AddArgs {
+    /// What kind of work: build, test, deploy or another word
+    #[arg(long = "type", value_name = "TYPE", default_value = "build")]
+    pub kind: String,
+    /// The branch to work on
+    #[arg(long)]
+    pub branch: Option<String>,
+    /// The commit to work on
+    #[arg(long)]
+    pub commit: Option<String>,
+    /// 1 (most urgent) to 10, or critical, high, normal, low
+    #[arg(long, value_name = "LEVEL")]
+    pub priority: Option<Priority>,
+    /// A job, by id or key, that must be completed first (can be repeated)
+    #[arg(long, value_name = "ID")]
+    pub needs: Vec<String>,
+    /// A label the server must have (can be repeated)
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// What it is about
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// How long one attempt may take [default: 1h]
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub timeout: Option<Duration>,
+    /// How often it is tried [default: 3]
+    #[arg(long, value_name = "N")]
+    pub max_attempts: Option<u64>,
+    /// Add it only if no job with this key is in the queue
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Add the jobs of this file, one JSON object a line; - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["branch", "commit", "priority", "needs", "labels", "description", "timeout", "max_attempts", "key", "command"])]
+    pub from: Option<String>,
+    /// Program and arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Adds.
+///
+/// # Errors
+/// When a job is not acceptable: then none is added.
+pub fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError> {
+    let requester = context.me()?;
+    let jobs = match &args.from {
+        Some(file) => read_lines(file)?,
+        None => vec![one(args)],
+    };
+    let added = context.write(&AddJobs { jobs, requester })?.answer;
+    for duplicate in added.iter().filter(|job| job.duplicate) {
+        context.output.say(&format!("job `{}` with this key was in the queue already", duplicate.id));
+    }
+    let ids = || added.iter().map(|job| format!("{}\n", job.id)).collect::<String>();
+    match (args.from.is_some(), added.as_slice()) {
+        (false, [job]) => context.output.object("job_added", job, ids),
+        _ => context.output.list::<AddedJob>("job_added", &added, ids),
+    }
+}
+
+fn one(args: &AddArgs) -> NewJob {
+    NewJob {
+        kind: args.kind.clone(),
+        priority: args.priority,
+        branch: args.branch.clone(),
+        commit: args.commit.clone(),
+        needs: args.needs.clone(),
+        labels: args.labels.clone(),
+        description: args.description.clone(),
+        timeout_seconds: args.timeout.map(|limit| limit.as_secs()),
+        max_attempts: args.max_attempts,
+        key: args.key.clone(),
+        not_before: None,
+        command: args.command.clone(),
+    }
+}
+
+fn read_lines(file: &str) -> Result<Vec<NewJob>, CliError> {
+    let text = if file == "-" {
+        input::text("-", JOBS_BYTES_MAX)?
+    } else {
+        let read = File::open(file).and_then(|open| files::read_bounded(open, JOBS_BYTES_MAX));
+        read.map_err(|error| {
+            CliError::new(
+                Exit::Failed,
+                format!("cannot read `{}`: {error}; no job was added", file.escape_debug()),
+            )
+        })?
+    };
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                CliError::new(
+                    Exit::Usage,
+                    format!("`{}` line {}: {error}; no job was added", file.escape_debug(), index + 1),
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! `git muster job claim` and `job wait`.
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
+use crate::cli::output::clean;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{Claimant, Job, JobStatus};
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
+use crate::domain::table::Table;
+use crate::host::clock::{self, Deadline};
+use crate::host::random;
+use crate::ledger::Documents as _;
+use crate::ops::job_claim::ClaimJobs;
+use crate::ops::observations::Observations;
+use crate::ops::rescue::{Lost, Watched, watched_claims};
+use crate::ops::session::Session;
+use clap::Args;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long a waiter pauses at most between two looks at the queue.
+const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(500);
+/// The same over a network: forges ask for few requests.
+const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
+
+/// Arguments of `job claim`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job claim --json
+  git muster job claim --label gpu --wait 50s
+  if claim=$(git muster job claim --shell); then
+    eval \"$claim\"; git muster job complete \"$MUSTER_JOB_ID\"
+  fi
+
+The job, this server's status and the job_assignment lock change in one commit. Every later step
+needs the token that is printed. Exit code 3: there is nothing to claim.")]
+pub struct ClaimArgs {
+    /// One job in particular
+    #[arg(value_name = "ID")]
+    pub job: Option<JobId>,
+    /// A label this server has besides those it joined with (can be repeated)
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// How long to wait for a job
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub wait: Option<Duration>,
+    /// How many jobs at most
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub count: u16,
+    /// Begin at once: the job is running, not only claimed
+    #[arg(long)]
+    pub start: bool,
+    /// Print lines for a shell to eval: MUSTER_JOB_ID, MUSTER_JOB_TOKEN, MUSTER_JOB_TYPE, ...
+    #[arg(long, conflicts_with_all = ["json", "count"])]
+    pub shell: bool,
+}
+
+/// Arguments of `job wait`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster job wait job_1761778190_1804 --wait 2h")]
+pub struct WaitArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// How long at most
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "1h")]
+    pub wait: Duration,
+}
+
+/// Claims.
+///
+/// # Errors
+/// When there is nothing to claim, or the hub cannot be used.
+pub fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
+    let me = context.me()?;
+    let mut verb = ClaimJobs {
+        claimant: Claimant { server: me.clone(), incarnation: Session::present(&me).incarnation },
+        labels: args.labels.clone(),
+        count: args.count.into(),
+        job: args.job.clone(),
+        start: args.start,
+        expired_assignment: None,
+        lost: Vec::new(),
+    };
+    let until = Deadline::after(args.wait.unwrap_or_default());
+    let mut observed = Observations::recall();
+    let mut told = false;
+    let claimed = loop {
+        let error = match context.write(&verb) {
+            Ok(receipt) => break receipt.answer,
+            Err(error) if matches!(error.exit, Exit::No | Exit::Refused) => error,
+            Err(error) if error.exit == Exit::Contended && !until.passed() => error,
+            Err(error) => return Err(error),
+        };
+        // Nothing to claim, or somebody is assigning: see whether a holder is lost.
+        let (expired, lost) = watch(&me, &mut observed, context)?;
+        if (expired.is_some() && expired != verb.expired_assignment)
+            || (!lost.is_empty() && lost != verb.lost)
+        {
+            (verb.expired_assignment, verb.lost) = (expired, lost);
+            continue;
+        }
+        if until.passed() {
+            return Err(error);
+        }
+        if !told {
+            context.output.say(&format!("waiting: {}", error.message));
+            told = true;
+        }
+        pause(until, context)?;
+    };
+    print(&claimed, args, context)
+}
+
+fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
+    let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
+    clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+    Ok(())
+}
+
+/// Looks at who holds what; names what this host has watched unchanged for long enough.
+fn watch(
+    me: &ServerName,
+    observed: &mut Observations,
+    context: &mut Context,
+) -> Result<(Option<String>, Vec<Lost>), CliError> {
+    let hub = context.settings.hub()?.as_text();
+    let (assignment, claims): (Option<Lock>, Vec<Watched>) = context.read(true, |snapshot| {
+        let locks: Table<Lock> = snapshot.table()?;
+        let assignment = locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone());
+        Ok((assignment, watched_claims(snapshot, me)?))
+    })?;
+    let expired = assignment.filter(|lock| {
+        observed.see(&format!("{hub} lock {JOB_ASSIGNMENT}"), &lock.version()) >= lock.patience()
+    });
+    let mut lost = Vec::new();
+    for claim in &claims {
+        let job = &claim.job;
+        let in_time =
+            observed.see(&format!("{hub} job {job}"), &claim.token.to_string()) < claim.time_patience;
+        let alive = match &claim.session {
+            Some(session) => {
+                observed.see(&format!("{hub} beat {}", claim.holder), &session.beat) < session.patience
+            }
+            None => true,
+        };
+        if !in_time || !alive {
+            let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
+            lost.push(Lost { job: job.clone(), token: claim.token, beat });
+        }
+    }
+    observed.keep();
+    Ok((expired.map(|lock| lock.version()), lost))
+}
+
+fn print(claimed: &[Value], args: &ClaimArgs, context: &Context) -> Result<(), CliError> {
+    if args.shell {
+        let lines = claimed.iter().map(shell_lines).collect::<String>();
+        return context.output.object("job", &Value::Null, || lines);
+    }
+    let human = || {
+        let text =
+            |job: &Value, key: &str| job.get(key).and_then(Value::as_str).map(clean).unwrap_or_default();
+        let line = |job: &Value| {
+            let token = job.get("token").map(Value::to_string).unwrap_or_default();
+            format!("{} token {token} {} {}\n", text(job, "id"), text(job, "type"), text(job, "description"))
+        };
+        claimed.iter().map(|job| line(job).trim_end().to_owned() + "\n").collect()
+    };
+    match (args.count, claimed) {
+        (1, [job]) => context.output.object("job", job, human),
+        _ => context.output.list("job", claimed, human),
+    }
+}
+
+/// Lines that a shell can eval. Everything is quoted: the queue is written by others.
+fn shell_lines(job: &Value) -> String {
+    const FIELDS: &[&str] = &["id", "token", "type", "branch", "commit", "description"];
+    FIELDS
+        .iter()
+        .map(|field| {
+            let text = match job.get(*field) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Number(number)) => number.to_string(),
+                _ => String::new(),
+            };
+            let quoted = clean(&text).replace('\'', r"'\''");
+            format!("export MUSTER_JOB_{}='{quoted}'\n", field.to_ascii_uppercase())
+        })
+        .collect()
+}
+
+/// Waits for the end of a job.
+///
+/// # Errors
+/// When there is no such job, or it is not finished in time.
+pub fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
+    let until = Deadline::after(args.wait);
+    loop {
+        let job = context.read(false, |snapshot| {
+            let jobs: Table<Job> = snapshot.table()?;
+            Ok(jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone())))
+        })?;
+        let Some((raw, job)) = job else { return Err(super::show::unknown(&args.job)) };
+        if job.status.is_final() {
+            let now = context.now();
+            context.output.object("job", &raw, || format!("{} {}", job.id, job.situation(now)))?;
+            return Ok(match (&job.status, job.exit_code) {
+                (JobStatus::Completed, _) => 0,
+                (_, Some(code)) => u8::try_from(code).ok().filter(|code| *code != 0).unwrap_or(1),
+                (_, None) => 1,
+            });
+        }
+        if until.passed() {
+            return Err(CliError::new(
+                Exit::Contended,
+                format!("job `{}` is not finished yet: {}", args.job, job.situation(context.now())),
+            )
+            .hint(format!("wait on with `git muster job wait {}`", args.job)));
+        }
+        pause(until, context)?;
+    }
+}

@@ -1,0 +1,64 @@
+//! `git muster job`: the queue of work.
+
+mod add;
+mod claim;
+mod show;
+mod step;
+
+use super::context::Context;
+use super::error::CliError;
+use clap::Subcommand;
+
+/// The verbs of `job`.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Add a job, or many from a file in one commit
+    Add(add::AddArgs),
+    /// List jobs, those that are not finished first of all
+    List(show::ListArgs),
+    /// Show one job
+    Show(show::OneArgs),
+    /// Say why a job waits
+    Explain(show::OneArgs),
+    /// Claim the next job and print it with its token
+    Claim(claim::ClaimArgs),
+    /// Say that the work on a claimed job begins
+    Start(step::TermArgs),
+    /// Report success
+    Complete(step::CompleteArgs),
+    /// Report failure
+    Fail(step::FailArgs),
+    /// Hand a claimed job back; the attempt does not count
+    Release(step::TermArgs),
+    /// Call a job off
+    Cancel(step::CancelArgs),
+    /// Put a finished job back into the queue
+    Retry(step::IdArgs),
+    /// Change how urgent a job is
+    Priority(step::PriorityArgs),
+    /// Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
+    Wait(claim::WaitArgs),
+}
+
+/// A verb of `job`.
+///
+/// # Errors
+/// When it is refused or the hub cannot be used.
+pub fn run(command: &JobCommand, context: &mut Context) -> Result<u8, CliError> {
+    match command {
+        JobCommand::Add(args) => add::run(args, context)?,
+        JobCommand::List(args) => show::list(args, context)?,
+        JobCommand::Show(args) => show::show(args, context)?,
+        JobCommand::Explain(args) => show::explain(args, context)?,
+        JobCommand::Claim(args) => claim::run(args, context)?,
+        JobCommand::Start(args) => step::start(args, context)?,
+        JobCommand::Complete(args) => step::complete(args, context)?,
+        JobCommand::Fail(args) => step::fail(args, context)?,
+        JobCommand::Release(args) => step::release(args, context)?,
+        JobCommand::Cancel(args) => step::cancel(args, context)?,
+        JobCommand::Retry(args) => step::retry(args, context)?,
+        JobCommand::Priority(args) => step::priority(args, context)?,
+        JobCommand::Wait(args) => return claim::wait(args, context),
+    }
+    Ok(0)
+}

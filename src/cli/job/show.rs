@@ -1,0 +1,166 @@
+//! `git muster job list`, `show` and `explain`.
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input::or_dash;
+use crate::cli::table::{facts, table};
+use crate::domain::id::JobId;
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::queue::{Queue, Waiting};
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::show_span;
+use crate::ledger::Documents as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Arguments of `job list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job list --status queued
+  git muster job list --json | jq -r '.[] | select(.assigned_to == \"build1\") | .id'")]
+pub struct ListArgs {
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only jobs of this server
+    #[arg(long, value_name = "SERVER")]
+    pub assigned_to: Option<String>,
+}
+
+/// A job by its id.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job show job_1761778190_1804
+  git muster job explain job_1761778190_1804")]
+pub struct OneArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+}
+
+/// Lists.
+///
+/// # Errors
+/// When the hub cannot be read.
+pub fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let status = args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()));
+    let jobs: Vec<(Value, Job)> = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        let wanted = jobs.rows().filter(|job| {
+            status.as_ref().is_none_or(|status| job.status == *status)
+                && args.assigned_to.as_ref().is_none_or(|server| job.assigned_to.as_ref() == Some(server))
+        });
+        Ok(wanted.map(|job| (job.raw(), (**job).clone())).collect())
+    })?;
+    let values: Vec<&Value> = jobs.iter().map(|(raw, _)| raw).collect();
+    let output = context.output;
+    output.list("job", &values, || {
+        let mut jobs: Vec<&Job> = jobs.iter().map(|(_, job)| job).collect();
+        jobs.sort_by_key(|job| job.status.is_final());
+        let rows: Vec<Vec<String>> = jobs
+            .iter()
+            .map(|job| {
+                vec![
+                    job.id.clone(),
+                    job.status.to_string(),
+                    job.priority.to_string(),
+                    or_dash(Some(&job.kind)),
+                    or_dash(job.branch.as_deref()),
+                    or_dash(job.assigned_to.as_deref()),
+                    job.situation(now),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            output.say("there is no such job");
+            return String::new();
+        }
+        table(&["JOB", "STATUS", "PRIORITY", "TYPE", "BRANCH", "SERVER", "SITUATION"], &rows)
+    })
+}
+
+pub(super) fn unknown(job: &JobId) -> CliError {
+    CliError::new(Exit::No, format!("there is no job `{job}`"))
+        .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
+}
+
+/// Shows one.
+///
+/// # Errors
+/// When there is no such job.
+pub fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone())))
+    })?;
+    let (raw, job) = found.ok_or_else(|| unknown(&args.job))?;
+    context.output.object("job", &raw, || {
+        let joined = |list: &[String], by: &str| Some(list.join(by)).filter(|text| !text.is_empty());
+        let needs: Vec<String> = job.all_needs().map(str::to_owned).collect();
+        facts(&[
+            ("job", Some(job.id.clone())),
+            ("status", Some(job.status.to_string())),
+            ("situation", Some(job.situation(now))),
+            ("type", Some(job.kind.clone())),
+            ("description", job.description.clone()),
+            ("priority", Some(job.priority.to_string())),
+            ("branch", job.branch.clone()),
+            ("commit", job.commit.clone()),
+            ("command", joined(&job.command, " ")),
+            ("needs", joined(&needs, ", ")),
+            ("labels", joined(&job.labels, ", ")),
+            ("server", job.assigned_to.clone()),
+            ("token", job.token.map(|token| token.to_string())),
+            ("attempts", job.attempts.map(|attempts| format!("{attempts} of {}", job.attempts_max()))),
+            ("exit code", job.exit_code.map(|code| code.to_string())),
+            ("message", job.error_message.clone()),
+            ("artifacts", joined(&job.artifacts, ", ")),
+            ("added by", job.requester.clone()),
+        ])
+    })
+}
+
+/// Says why a job waits.
+///
+/// # Errors
+/// When there is no such job.
+pub fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        let servers: Table<Server> = snapshot.table()?;
+        let labels: Vec<Vec<String>> = servers.rows().map(|server| server.labels.clone()).collect();
+        let Some(job) = jobs.get(args.job.as_str()) else { return Ok(None) };
+        let waiting = if job.status == JobStatus::Queued {
+            Queue::new(&jobs, now).explain(job, &labels)
+        } else {
+            Vec::new()
+        };
+        Ok(Some(((**job).clone(), waiting)))
+    })?;
+    let (job, waiting) = found.ok_or_else(|| unknown(&args.job))?;
+    let value =
+        json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
+    context.output.object("job_explanation", &value, || {
+        if waiting.is_empty() {
+            return format!("{} is {}: {}", job.id, job.status, job.situation(now));
+        }
+        let reasons = waiting.iter().map(|one| format!("{} waits: {}\n", job.id, reason(one, now)));
+        reasons.map(|line| crate::cli::output::clean_lines(&line)).collect()
+    })
+}
+
+fn reason(waiting: &Waiting, now: crate::domain::time::Timestamp) -> String {
+    match waiting {
+        Waiting::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
+        Waiting::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
+        Waiting::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
+        Waiting::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
+        Waiting::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
+        Waiting::Server { ahead } => format!("{ahead} jobs are before it"),
+    }
+}

@@ -1,0 +1,191 @@
+//! The steps of a claimed job, and what anybody may change about a job.
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::domain::id::JobId;
+use crate::domain::job::{FailReason, Priority, Report};
+use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
+use clap::Args;
+use serde_json::Value;
+
+/// A claim that the caller holds.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
+pub struct TermArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// The token that `claim` printed
+    #[arg(long, env = "MUSTER_JOB_TOKEN")]
+    pub token: u64,
+}
+
+/// How an attempt went.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The exit code of the process
+    #[arg(long, value_name = "CODE", allow_negative_numbers = true)]
+    pub exit_code: Option<i64>,
+    /// How long it took, in seconds [default: since the claim]
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<u64>,
+    /// The name of something it made (can be repeated)
+    #[arg(long = "artifact", value_name = "NAME")]
+    pub artifacts: Vec<String>,
+    /// More about it, for people
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+}
+
+impl ReportArgs {
+    fn report(&self) -> Report {
+        Report {
+            exit_code: self.exit_code,
+            duration_seconds: self.duration,
+            artifacts: self.artifacts.clone(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// Arguments of `job complete`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  git muster job complete job_1761778190_1804 --token 1 --artifact app_1.0_amd64.deb"
+)]
+pub struct CompleteArgs {
+    /// Which claim
+    #[command(flatten)]
+    pub term: TermArgs,
+    /// How it went
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// Arguments of `job fail`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job fail job_1761778190_1804 --token 1 --exit-code 2 --message 'tests failed'
+  git muster job fail job_1761778190_1804 --token 1 --reason worker_system_failure
+
+script_failure and missing_artifact end the job; after any other reason it is tried again, until
+its attempts are used up.")]
+pub struct FailArgs {
+    /// Which claim
+    #[command(flatten)]
+    pub term: TermArgs,
+    /// Why
+    #[arg(long, default_value = "script_failure")]
+    pub reason: FailReason,
+    /// How it went
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// A job by its id.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster job retry job_1761778190_1804")]
+pub struct IdArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+}
+
+/// Arguments of `job cancel`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster job cancel job_1761778190_1804 --reason 'superseded'")]
+pub struct CancelArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// Why, for people
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `job priority`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  git muster job priority job_1761778190_1804 critical")]
+pub struct PriorityArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// 1 (most urgent) to 10, or critical, high, normal, low
+    #[arg(value_name = "LEVEL")]
+    pub priority: Priority,
+}
+
+fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliError> {
+    let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token, step };
+    let job = context.write(&verb)?.answer;
+    print(&job, context)
+}
+
+fn change(job: &JobId, change: Change, context: &mut Context) -> Result<(), CliError> {
+    let verb = ChangeJob { server: context.me()?, job: job.clone(), change };
+    let job = context.write(&verb)?.answer;
+    print(&job, context)
+}
+
+fn print(job: &Value, context: &Context) -> Result<(), CliError> {
+    context.output.object("job", job, || {
+        let text = |key: &str| job.get(key).and_then(Value::as_str).unwrap_or_default();
+        crate::cli::output::clean(&format!("{} is {}", text("id"), text("status")))
+    })
+}
+
+/// Begins.
+///
+/// # Errors
+/// When the claim is over.
+pub fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+    step(args, Step::Start, context)
+}
+
+/// Reports success.
+///
+/// # Errors
+/// When the claim is over.
+pub fn complete(args: &CompleteArgs, context: &mut Context) -> Result<(), CliError> {
+    step(&args.term, Step::Complete { report: args.report.report() }, context)
+}
+
+/// Reports failure.
+///
+/// # Errors
+/// When the claim is over.
+pub fn fail(args: &FailArgs, context: &mut Context) -> Result<(), CliError> {
+    step(&args.term, Step::Fail { reason: args.reason, report: args.report.report() }, context)
+}
+
+/// Hands the job back.
+///
+/// # Errors
+/// When the claim is over.
+pub fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+    step(args, Step::Release, context)
+}
+
+/// Calls a job off.
+///
+/// # Errors
+/// When it is finished.
+pub fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> {
+    change(&args.job, Change::Cancel { why: args.reason.clone() }, context)
+}
+
+/// Puts a finished job back.
+///
+/// # Errors
+/// When it is not finished.
+pub fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
+    change(&args.job, Change::Retry, context)
+}
+
+/// Changes how urgent a job is.
+///
+/// # Errors
+/// When it is finished.
+pub fn priority(args: &PriorityArgs, context: &mut Context) -> Result<(), CliError> {
+    change(&args.job, Change::Priority { priority: args.priority }, context)
+}

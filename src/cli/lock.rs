@@ -1,0 +1,384 @@
+//! `git muster lock`: named locks with a lease and a fencing token.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input::{self, ago, or_dash};
+use super::table::{facts, table};
+use crate::domain::id::LockName;
+use crate::domain::lock::{Lock, Taker, trust};
+use crate::domain::table::Table;
+use crate::domain::time::show_span;
+use crate::host::clock::{self, Deadline};
+use crate::host::process::{self, Running};
+use crate::host::signals::Stop;
+use crate::host::{environment, random};
+use crate::ledger::Documents as _;
+use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
+use crate::ops::observations::Observations;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a waiter pauses at most between two looks at a lock.
+const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(200);
+/// The same over a network: forges ask for few requests.
+const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
+/// How often `lock run` looks at its child and its lease.
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
+/// How long a child has to end when its lease is lost, before it is made to.
+const STOP_GRACE_MAX: Duration = Duration::from_secs(5);
+/// The shortest lease: below it no network renews in time.
+const TTL_MIN: Duration = Duration::from_secs(2);
+/// A lease is renewed when this fraction of it has passed.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// How a lock is taken.
+#[derive(Debug, Args)]
+pub struct TakeArgs {
+    /// The lock
+    pub name: LockName,
+    /// How long the lease lasts without a renewal
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+    pub ttl: Duration,
+    /// How long to wait for it if another holds it
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub wait: Option<Duration>,
+    /// What for, for people
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// A term that the caller holds.
+#[derive(Debug, Args)]
+pub struct TermArgs {
+    /// The lock
+    pub name: LockName,
+    /// The token that `acquire` printed
+    #[arg(long, env = "MUSTER_LOCK_TOKEN")]
+    pub token: u64,
+}
+
+/// The verbs of `lock`.
+#[derive(Debug, Subcommand)]
+pub enum LockCommand {
+    /// Take a lock and print its token
+    #[command(after_help = "Examples:
+  token=$(git muster lock acquire deploy --ttl 10m --wait 2m) || exit
+  git muster --if-lock deploy=$token status set building   # refused once the lock is lost
+  git muster lock release deploy --token $token
+
+A lock that is not renewed can be taken over by another server when that server has watched it
+unchanged for the whole lease and some grace, by its own clock.")]
+    Acquire(TakeArgs),
+    /// Renew the lease of a lock
+    #[command(after_help = "Example:\n  git muster lock renew deploy --token $token --ttl 10m")]
+    Renew {
+        /// Which term
+        #[command(flatten)]
+        term: TermArgs,
+        /// Another lease than before
+        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        ttl: Option<Duration>,
+    },
+    /// Free a lock
+    #[command(after_help = "Example:\n  git muster lock release deploy --token $token")]
+    Release(TermArgs),
+    /// Show one lock
+    #[command(after_help = "Example:\n  git muster lock show deploy --json | jq .token")]
+    Show {
+        /// The lock
+        name: LockName,
+    },
+    /// List all locks
+    #[command(after_help = "Example:\n  git muster lock list")]
+    List,
+    /// Take a lock from its holder, who learns it at the next renewal
+    #[command(after_help = "Example:\n  git muster lock steal deploy --reason 'build2 was reinstalled'")]
+    Steal {
+        /// The lock
+        name: LockName,
+        /// Why: it stands in the history
+        #[arg(long)]
+        reason: String,
+        /// How long the lease lasts without a renewal
+        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+        ttl: Duration,
+    },
+    /// Run a command while holding a lock; exits with the command's code
+    #[command(after_help = "Examples:
+  git muster lock run deploy --ttl 1m --wait 10m -- ./deploy.sh production
+  git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
+
+The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN
+in its environment. When the lease is lost the command is stopped and the exit code is 5.")]
+    Run {
+        /// How it is taken
+        #[command(flatten)]
+        take: TakeArgs,
+        /// The command
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+/// A verb of `lock`.
+///
+/// # Errors
+/// When the lock is held by another, the lease is lost or the hub cannot be used.
+pub fn run(command: &LockCommand, context: &mut Context) -> Result<u8, CliError> {
+    match command {
+        LockCommand::Acquire(take) => {
+            let (term, _) = acquire(take, context)?;
+            print_term(&term, context, || term.token.to_string())?;
+        }
+        LockCommand::Renew { term, ttl } => {
+            let verb = RenewLock {
+                name: term.name.clone(),
+                server: context.me()?,
+                token: term.token,
+                lease_seconds: ttl.map(|ttl| ttl.as_secs()),
+            };
+            let renewed = context.write(&verb)?.answer;
+            print_term(&renewed, context, || {
+                format!(
+                    "lock `{}` is yours for {}",
+                    term.name,
+                    show_span(Duration::from_secs(renewed.lease_seconds))
+                )
+            })?;
+        }
+        LockCommand::Release(term) => {
+            let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token };
+            let released = context.write(&verb)?.answer;
+            print_term(&released, context, || format!("lock `{}` is free", term.name))?;
+        }
+        LockCommand::Show { name } => show(name, context)?,
+        LockCommand::List => list(context)?,
+        LockCommand::Steal { name, reason, ttl } => {
+            let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
+            let term = context.write(&verb)?.answer;
+            print_term(&term, context, || term.token.to_string())?;
+        }
+        LockCommand::Run { take, command } => return run_holding(take, command, context),
+    }
+    Ok(Exit::Done.code())
+}
+
+fn print_term(term: &Term, context: &Context, human: impl FnOnce() -> String) -> Result<(), CliError> {
+    context.output.object("lock_term", term, human)
+}
+
+fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Taker, CliError> {
+    if ttl < TTL_MIN {
+        return Err(CliError::new(
+            Exit::Usage,
+            format!(
+                "a lease of {} is too short to be renewed; give at least {}",
+                show_span(ttl),
+                show_span(TTL_MIN)
+            ),
+        ));
+    }
+    Ok(Taker {
+        server: context.me()?,
+        holder: format!("{} pid {}", environment::host_name(), environment::process_id()),
+        lease_seconds: ttl.as_secs(),
+        reason,
+    })
+}
+
+/// Takes the lock, waiting if asked to. Returns the term and until when it may be trusted.
+pub(super) fn acquire(args: &TakeArgs, context: &mut Context) -> Result<(Term, Deadline), CliError> {
+    let mut verb = AcquireLock {
+        name: args.name.clone(),
+        taker: taker(args.ttl, args.reason.clone(), context)?,
+        expired: None,
+    };
+    let until = Deadline::after(args.wait.unwrap_or_default());
+    let mut observed = Observations::recall();
+    let mut told = false;
+    loop {
+        // Trust begins with the attempt, not with its acknowledgement.
+        let trusted = Deadline::after(trust(args.ttl));
+        let error = match context.write(&verb) {
+            Ok(receipt) => return Ok((receipt.answer, trusted)),
+            Err(error) if error.exit == Exit::Refused => error,
+            Err(error) if error.exit == Exit::Contended && !until.passed() => error,
+            Err(error) => return Err(error),
+        };
+        let watched = watch(&args.name, &mut observed, context)?;
+        if watched.is_some() && watched != verb.expired {
+            verb.expired = watched;
+            continue;
+        }
+        if until.passed() {
+            return Err(error);
+        }
+        if !told {
+            context.output.say(&format!("waiting up to {}: {}", show_span(until.left()), error.message));
+            told = true;
+        }
+        let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
+        clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+    }
+}
+
+/// Looks at the lock; its version if this host has watched it unchanged for long enough.
+fn watch(
+    name: &LockName,
+    observed: &mut Observations,
+    context: &mut Context,
+) -> Result<Option<String>, CliError> {
+    let hub = context.settings.hub()?.as_text();
+    let lock = context.read(false, |snapshot| {
+        let locks: Table<Lock> = snapshot.table()?;
+        Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
+    })?;
+    let Some(lock) = lock.filter(Lock::is_held) else { return Ok(None) };
+    let seen = observed.see(&format!("{hub} lock {name}"), &lock.version());
+    observed.keep();
+    Ok((seen >= lock.patience()).then(|| lock.version()))
+}
+
+fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> Result<u8, CliError> {
+    let stop = Stop::listen()?;
+    let (term, mut trusted) = acquire(args, context)?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
+    let mut child = process::command(Path::new(program));
+    child
+        .args(arguments)
+        .env("MUSTER_LOCK_NAME", &term.name)
+        .env("MUSTER_LOCK_TOKEN", term.token.to_string());
+    let release = ReleaseLock { name: args.name.clone(), server: context.me()?, token: term.token };
+    let mut child = match Running::start(&mut child) {
+        Ok(child) => child,
+        Err(error) => {
+            context.write(&release)?;
+            return Err(CliError::new(
+                Exit::Failed,
+                format!("cannot run `{}`: {error}; the lock was released", program.display()),
+            ));
+        }
+    };
+    let renew =
+        RenewLock { name: args.name.clone(), server: context.me()?, token: term.token, lease_seconds: None };
+    let grace = (args.ttl / 4).min(STOP_GRACE_MAX);
+    let mut renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
+    let status = loop {
+        if let Some(status) = child.wait_until(Deadline::after(WATCH_PAUSE))? {
+            break status;
+        }
+        if stop.requested() {
+            break child.stop(grace)?;
+        }
+        if renewal.passed() {
+            renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
+            let asked = Deadline::after(trust(args.ttl));
+            match context.write(&renew) {
+                Ok(_) => trusted = asked,
+                Err(error) if error.exit == Exit::LeaseLost || error.exit == Exit::Refused => {
+                    child.stop(grace)?;
+                    return Err(CliError {
+                        exit: Exit::LeaseLost,
+                        message: format!("{}; the command was stopped", error.message),
+                        ..error
+                    });
+                }
+                // Anything else extends nothing: the lease runs on to its end.
+                Err(error) => {
+                    context.output.error(&error);
+                    renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE / 4);
+                }
+            }
+        }
+        if trusted.left() <= grace {
+            child.stop(grace)?;
+            return Err(CliError::new(
+                Exit::LeaseLost,
+                format!(
+                    "the lease of lock `{}` could not be renewed in time; the command was stopped",
+                    term.name
+                ),
+            ));
+        }
+    };
+    if let Err(error) = context.write(&release) {
+        context.output.error(&error);
+    }
+    Ok(process::shell_code(status))
+}
+
+fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(false, |snapshot| {
+        let locks: Table<Lock> = snapshot.table()?;
+        Ok(locks.get(name.as_str()).map(|lock| (lock.raw(), (**lock).clone())))
+    })?;
+    let Some((raw, lock)) = found else {
+        return Err(CliError::new(Exit::No, format!("there is no lock `{name}`"))
+            .hint("see the names with `git muster lock list`"));
+    };
+    context.output.object("lock", &named(&lock, &raw), || {
+        facts(&[
+            ("lock", Some(lock.name.clone())),
+            ("state", Some(state(&lock).to_owned())),
+            ("held by", lock.locked_by.clone()),
+            ("holder", lock.holder.clone()),
+            ("since", lock.locked_at.map(|at| ago(Some(at), now))),
+            ("renewed", lock.renewed_at.map(|at| ago(Some(at), now))),
+            ("lease", lock.is_held().then(|| show_span(lock.lease()))),
+            ("token", lock.token.map(|token| token.to_string())),
+            ("reason", lock.reason.clone()),
+        ])
+    })
+}
+
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let locks: Vec<(Value, Lock)> = context.read(false, |snapshot| {
+        let locks: Table<Lock> = snapshot.table()?;
+        Ok(locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect())
+    })?;
+    let values: Vec<&Value> = locks.iter().map(|(value, _)| value).collect();
+    context.output.list("lock", &values, || {
+        let rows: Vec<Vec<String>> = locks
+            .iter()
+            .map(|(_, lock)| {
+                vec![
+                    lock.name.clone(),
+                    state(lock).to_owned(),
+                    or_dash(lock.locked_by.as_deref()),
+                    lock.token.map_or_else(|| "-".to_owned(), |token| token.to_string()),
+                    ago(lock.locked_at, now),
+                    or_dash(lock.reason.as_deref()),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            String::new()
+        } else {
+            table(&["LOCK", "STATE", "HELD BY", "TOKEN", "SINCE", "REASON"], &rows)
+        }
+    })
+}
+
+fn state(lock: &Lock) -> &'static str {
+    match (lock.done_at, lock.is_held()) {
+        (Some(_), _) => "done",
+        (None, true) => "held",
+        (None, false) => "free",
+    }
+}
+
+/// The record with its name in it, which in the document is the key.
+fn named(lock: &Lock, raw: &Value) -> Value {
+    let mut value = json!({"name": lock.name, "state": state(lock)});
+    if let (Value::Object(members), Value::Object(raw)) = (&mut value, raw) {
+        members.extend(raw.clone());
+    }
+    value
+}

@@ -1,0 +1,259 @@
+//! `git muster message`: messages between servers.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input::{self, ago};
+use super::output::{clean, clean_lines};
+use super::table::table;
+use crate::domain::id::{MessageId, ServerName};
+use crate::domain::message::{BODY_LENGTH_MAX, Draft, Message, MessageType, thread_of};
+use crate::domain::record::Record;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::Documents as _;
+use crate::ops::message::{Mark, MarkMessages, SendMessage};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// No character of UTF-8 has more bytes than this.
+const CHARACTER_BYTES_MAX: u64 = 4;
+
+/// Arguments of `message send`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster message send --to build2 --type request --subject 'please retry job_1' --ack
+  make test 2>&1 | tail -n 20 | git muster message send --to all --type error --subject 'tests fail' --body -
+  git muster message send --to build1 --reply-to msg_1761751875_2531 --subject done --body @report.txt")]
+pub struct SendArgs {
+    /// A server, or all
+    #[arg(long, value_name = "NAME|all")]
+    pub to: String,
+    /// What kind of message
+    #[arg(long = "type", value_name = "TYPE", default_value = "info")]
+    pub kind: MessageType,
+    /// What it is about: one line of at most 100 characters
+    #[arg(long)]
+    pub subject: String,
+    /// What it says, at most 10,000 characters; - for stdin, @FILE for a file
+    #[arg(long, value_name = "TEXT|-|@FILE", default_value = "", hide_default_value = true)]
+    pub body: String,
+    /// The message it answers
+    #[arg(long, value_name = "ID")]
+    pub reply_to: Option<MessageId>,
+    /// Ask the recipients to acknowledge it
+    #[arg(long)]
+    pub ack: bool,
+    /// Send it only if no message of this server has this key
+    #[arg(long)]
+    pub key: Option<String>,
+    /// A machine sends it by itself; machines do not answer machines
+    #[arg(long)]
+    pub auto: bool,
+}
+
+/// Arguments of `message list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster message list --unread
+  git muster message list --to all --from build2 --json")]
+pub struct ListArgs {
+    /// Only what this server has not read
+    #[arg(long)]
+    pub unread: bool,
+    /// Only from this server
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// Only to this server, or all
+    #[arg(long, value_name = "NAME|all")]
+    pub to: Option<String>,
+}
+
+/// The verbs of `message`.
+#[derive(Debug, Subcommand)]
+pub enum MessageCommand {
+    /// Send a message
+    Send(SendArgs),
+    /// List messages
+    List(ListArgs),
+    /// Print messages and mark them read by this server; without ids, all unread ones
+    #[command(
+        after_help = "Examples:\n  git muster message read\n  git muster message read msg_1761751875_2531"
+    )]
+    Read {
+        /// Which
+        #[arg(value_name = "ID")]
+        ids: Vec<MessageId>,
+    },
+    /// Acknowledge a message in this server's name
+    #[command(after_help = "Example:\n  git muster message ack msg_1761751875_2531")]
+    Ack {
+        /// Which
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<MessageId>,
+    },
+    /// Show a message with everything that was said before and after it
+    #[command(after_help = "Example:\n  git muster message thread msg_1761751875_2531")]
+    Thread {
+        /// Any message of the thread
+        #[arg(value_name = "ID")]
+        id: MessageId,
+    },
+}
+
+/// A verb of `message`.
+///
+/// # Errors
+/// When the message is refused or the hub cannot be used.
+pub fn run(command: &MessageCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        MessageCommand::Send(args) => send(args, context),
+        MessageCommand::List(args) => list(args, context),
+        MessageCommand::Read { ids } => read(ids, context),
+        MessageCommand::Ack { ids } => {
+            let verb = MarkMessages { server: context.me()?, ids: ids.clone(), mark: Mark::Acknowledged };
+            let changed = context.write(&verb)?.answer;
+            context.output.object("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
+                ids.iter().map(|id| format!("{id} is acknowledged\n")).collect()
+            })
+        }
+        MessageCommand::Thread { id } => thread(id, context),
+    }
+}
+
+fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
+    let limit = u64::try_from(BODY_LENGTH_MAX).unwrap_or(u64::MAX).saturating_mul(CHARACTER_BYTES_MAX);
+    let draft = Draft {
+        from: context.me()?,
+        to: args.to.clone(),
+        kind: args.kind,
+        subject: args.subject.clone(),
+        body: input::text(&args.body, limit)?,
+        reply_to: args.reply_to.clone(),
+        ack: args.ack,
+        key: args.key.clone(),
+        auto: args.auto,
+    };
+    let sent = context.write(&SendMessage { draft })?.answer;
+    if sent.duplicate {
+        context.output.say("a message with this key was sent already");
+    }
+    context.output.object("message_sent", &sent, || sent.id.clone())
+}
+
+type Found = (Value, Message);
+
+fn found(message: &Record<Message>) -> Found {
+    (message.raw(), (**message).clone())
+}
+
+fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
+    let me = if args.unread {
+        Some(context.me()?)
+    } else {
+        context.settings.server.as_ref().map(|me| me.value.clone())
+    };
+    let now = context.now();
+    let messages: Vec<Found> = context.read(false, |snapshot| {
+        let messages: Table<Message> = snapshot.table()?;
+        let wanted = messages.rows().filter(|message| {
+            args.from.as_ref().is_none_or(|from| message.from == *from)
+                && args.to.as_ref().is_none_or(|to| message.to == *to)
+                && (!args.unread
+                    || me.as_ref().is_some_and(|me| message.is_for(me) && !message.is_read_by(me)))
+        });
+        Ok(wanted.map(found).collect())
+    })?;
+    let values: Vec<&Value> = messages.iter().map(|(raw, _)| raw).collect();
+    let output = context.output;
+    output.list("message", &values, || {
+        if messages.is_empty() {
+            output.say("there is no such message");
+            return String::new();
+        }
+        let rows: Vec<Vec<String>> =
+            messages.iter().map(|(_, message)| row(message, me.as_ref(), now)).collect();
+        table(&["MESSAGE", "FROM", "TO", "TYPE", "SENT", "STATE", "SUBJECT"], &rows)
+    })
+}
+
+fn row(message: &Message, me: Option<&ServerName>, now: Timestamp) -> Vec<String> {
+    let state = match me {
+        Some(me) if message.needs_ack_from(me) => "wants ack",
+        Some(me) if message.is_for(me) && !message.is_read_by(me) => "unread",
+        _ => "-",
+    };
+    vec![
+        message.id.clone(),
+        message.from.clone(),
+        message.to.clone(),
+        message.kind.clone(),
+        ago(message.timestamp, now),
+        state.to_owned(),
+        message.subject.clone(),
+    ]
+}
+
+fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
+    let me = context.me()?;
+    let now = context.now();
+    let messages: Vec<Found> = context.read(false, |snapshot| {
+        let messages: Table<Message> = snapshot.table()?;
+        if ids.is_empty() {
+            return Ok(messages
+                .rows()
+                .filter(|message| message.is_for(&me) && !message.is_read_by(&me))
+                .map(found)
+                .collect());
+        }
+        ids.iter().map(|id| messages.get(id.as_str()).map(found).ok_or_else(|| unknown(id))).collect()
+    })?;
+    let mine = messages.iter().filter(|(_, message)| message.is_for(&me));
+    let read: Vec<MessageId> = mine.filter_map(|(_, message)| MessageId::new(&message.id).ok()).collect();
+    if !read.is_empty() {
+        context.write(&MarkMessages { server: me, ids: read, mark: Mark::Read })?;
+    }
+    show(&messages, now, context)
+}
+
+fn thread(id: &MessageId, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let messages: Vec<Found> = context.read(false, |snapshot| {
+        let messages: Table<Message> = snapshot.table()?;
+        Ok(thread_of(&messages, id.as_str()).into_iter().map(found).collect())
+    })?;
+    if messages.is_empty() {
+        return Err(unknown(id));
+    }
+    show(&messages, now, context)
+}
+
+fn show(messages: &[Found], now: Timestamp, context: &Context) -> Result<(), CliError> {
+    let values: Vec<&Value> = messages.iter().map(|(raw, _)| raw).collect();
+    let output = context.output;
+    output.list("message", &values, || {
+        if messages.is_empty() {
+            output.say("there is nothing unread");
+        }
+        messages.iter().map(|(_, message)| whole(message, now)).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn whole(message: &Message, now: Timestamp) -> String {
+    let head = format!(
+        "{}  {} -> {}  {}  {}",
+        message.id,
+        message.from,
+        message.to,
+        message.kind,
+        ago(message.timestamp, now)
+    );
+    let body = clean_lines(&message.body);
+    let indented: String = body.lines().map(|line| format!("    {line}\n")).collect();
+    format!("{}\n  {}\n{indented}", clean(&head), clean(&message.subject))
+}
+
+fn unknown(id: &MessageId) -> CliError {
+    CliError::new(Exit::No, format!("there is no message `{id}`"))
+        .hint("see the ids with `git muster message list`")
+}

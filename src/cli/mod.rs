@@ -1,0 +1,211 @@
+//! The command line: builds everything, calls one operation, prints.
+//!
+//! One file per noun: its arguments, what each verb does, how it is shown. Nothing below this
+//! layer prints or knows a command.
+
+mod archive;
+mod config;
+mod context;
+mod demo;
+mod error;
+mod exit;
+mod fence;
+mod generate;
+mod health;
+mod heartbeat;
+mod init;
+mod input;
+mod job;
+mod lock;
+mod message;
+mod once;
+mod op;
+mod output;
+mod servers;
+mod settings;
+mod status;
+mod table;
+
+pub use exit::Exit;
+pub use generate::{command_reference, schemas};
+
+use clap::{Args, Parser, Subcommand};
+use context::Context;
+use error::CliError;
+use output::Output;
+
+/// Coordinates build servers through JSON files in a shared git repository
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-muster",
+    bin_name = "git muster",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "One machine, nothing else needed:
+  git muster init
+  git muster --server build1 job add --type test -- make test
+  git muster --server build1 job claim
+
+Several machines: any bare repository that all can push to is a hub:
+  git muster init ssh://git@hub.example/srv/hub.git
+  git muster join ssh://git@hub.example/srv/hub.git --as build1
+  git muster heartbeat
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 no, 4 refused, 5 lease lost, 7 hub unreachable,
+  9 outcome unknown, 70 bug, 75 contended, 78 configuration."
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`, the embedded hub]
+    #[arg(long, global = true, value_name = "PATH|URL")]
+    pub hub: Option<String>,
+    /// The hub's branch, before the noun [also: MUSTER_BRANCH; default: main]
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<String>,
+    /// The same, anywhere: after `job add`, `--branch` is the branch to build
+    #[arg(long, global = true, value_name = "BRANCH")]
+    pub hub_branch: Option<String>,
+    /// Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, `join`]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub server: Option<String>,
+    /// Print answers as JSON, an empty list as []
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing beside the answer
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Do everything but the push
+    #[arg(short = 'n', long, global = true)]
+    pub dry_run: bool,
+    /// How long one write may take, before the noun [also: MUSTER_TIMEOUT; default: 30s]
+    #[arg(long, value_name = "SPAN")]
+    pub timeout: Option<String>,
+    /// The same, anywhere: after `job add`, `--timeout` is the job's own
+    #[arg(long, global = true, value_name = "SPAN")]
+    pub hub_timeout: Option<String>,
+    /// Write only while this lock is held under this token (can be repeated)
+    #[arg(long, global = true, value_name = "NAME=TOKEN")]
+    pub if_lock: Vec<String>,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a hub: an embedded one, a bare repository at a path, or a branch at a URL
+    Init(init::InitArgs),
+    /// Register this machine as a server of a hub
+    Join(servers::JoinArgs),
+    /// Who belongs to the hub
+    #[command(subcommand, visible_alias = "server")]
+    Servers(servers::ServersCommand),
+    /// Signs of life
+    Heartbeat(heartbeat::HeartbeatArgs),
+    /// What servers are doing
+    #[command(subcommand)]
+    Status(status::StatusCommand),
+    /// The queue of work
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Named locks with a lease and a fencing token
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
+    /// Things that one server does once for all
+    #[command(subcommand)]
+    Once(once::OnceCommand),
+    /// Guards for effects outside the hub
+    #[command(subcommand)]
+    Fence(fence::FenceCommand),
+    /// Messages between servers
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+    /// Judge the fleet: exit code 0 ok, 1 warning, 2 critical, 3 unknown
+    Health(health::HealthArgs),
+    /// Operations whose outcome stayed unknown
+    #[command(subcommand)]
+    Op(op::OpCommand),
+    /// Move finished jobs and read messages out of the live documents
+    Archive(archive::ArchiveArgs),
+    /// What is configured and where it comes from
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show it all: a hub, three servers at work at the same time, the history they leave
+    Demo(demo::DemoArgs),
+    /// Print the completion script of a shell
+    Completions(generate::CompletionsArgs),
+    /// Print the manual page
+    Man,
+    /// Print generated documents of the project
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
+}
+
+/// Runs the command line of this process and returns its exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            error.exit.code()
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> u8 {
+    let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    // Printing help to a closed pipe is nobody's loss.
+    drop(error.print());
+    code.code()
+}
+
+fn run(cli: &Cli) -> Result<u8, CliError> {
+    match &cli.command {
+        Command::Completions(args) => return done(generate::completions(args)),
+        Command::Man => return done(generate::man()),
+        Command::Generate(args) => return done(generate::generate(args)),
+        Command::Demo(args) => return done(demo::run(args, &cli.global)),
+        _ => {}
+    }
+    let mut context = Context::new(&cli.global)?;
+    let context = &mut context;
+    match &cli.command {
+        Command::Init(args) => done(init::run(args, &cli.global, context)),
+        Command::Join(args) => done(servers::join(args, &cli.global, context)),
+        Command::Servers(command) => done(servers::run(command, context)),
+        Command::Heartbeat(args) => done(heartbeat::run(args, context)),
+        Command::Status(command) => done(status::run(command, context)),
+        Command::Job(command) => job::run(command, context),
+        Command::Lock(command) => lock::run(command, context),
+        Command::Once(command) => done(once::run(command, context)),
+        Command::Fence(command) => fence::run(command, context),
+        Command::Message(command) => done(message::run(command, context)),
+        Command::Health(args) => health::run(args, context),
+        Command::Op(command) => done(op::run(command, context)),
+        Command::Archive(args) => done(archive::run(args, context)),
+        Command::Config(command) => done(config::run(command, context)),
+        Command::Demo(_) | Command::Completions(_) | Command::Man | Command::Generate(_) => {
+            Ok(Exit::Done.code())
+        }
+    }
+}
+
+fn done(result: Result<(), CliError>) -> Result<u8, CliError> {
+    result.map(|()| Exit::Done.code())
+}

@@ -1,0 +1,79 @@
+//! `git muster once`: things that one server does once for all.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::lock::{TakeArgs, acquire};
+use crate::domain::id::LockName;
+use crate::ops::lock::MarkDone;
+use clap::Subcommand;
+use serde_json::json;
+use std::time::Duration;
+
+/// The verbs of `once`.
+#[derive(Debug, Subcommand)]
+pub enum OnceCommand {
+    /// Ask whether to do it: prints `do` and a token to one server, `done` to all others after
+    #[command(after_help = "Example:
+  answer=$(git muster once do migrate-2026-11 --wait 10m)
+  case $answer in
+    do*) ./migrate && git muster once done migrate-2026-11 --token ${answer#do } ;;
+    done) echo 'another server did it' ;;
+  esac
+
+When the server that was told `do` says nothing for the whole lease, another is told `do`.")]
+    Do {
+        /// What the thing is called
+        key: LockName,
+        /// How long the doing may take
+        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+        ttl: Duration,
+        /// How long to wait while another does it
+        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        wait: Option<Duration>,
+    },
+    /// Say that it is done
+    #[command(after_help = "Example:\n  git muster once done migrate-2026-11 --token 1")]
+    Done {
+        /// What the thing is called
+        key: LockName,
+        /// The token that `once do` printed
+        #[arg(long, env = "MUSTER_LOCK_TOKEN")]
+        token: u64,
+    },
+}
+
+/// A verb of `once`.
+///
+/// # Errors
+/// When another is doing it, or the hub cannot be used.
+pub fn run(command: &OnceCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        OnceCommand::Do { key, ttl, wait } => {
+            let take =
+                TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
+            match acquire(&take, context) {
+                Ok((term, _)) => context.output.object(
+                    "once",
+                    &json!({"key": key, "answer": "do", "token": term.token}),
+                    || format!("do {}", term.token),
+                ),
+                // The lock of a thing that is done says no, and no is the answer.
+                Err(error) if error.exit == Exit::No => {
+                    context
+                        .output
+                        .object("once", &json!({"key": key, "answer": "done"}), || "done".to_owned())
+                }
+                Err(error) => Err(error),
+            }
+        }
+        OnceCommand::Done { key, token } => {
+            let verb = MarkDone { key: key.clone(), server: context.me()?, token: *token };
+            context.write(&verb)?;
+            context
+                .output
+                .object("once", &json!({"key": key, "answer": "done"}), || format!("`{key}` is done"))
+        }
+    }
+}

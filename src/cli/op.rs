@@ -1,0 +1,126 @@
+//! `git muster op`: operations whose outcome stayed unknown.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::Setting;
+use crate::domain::id::OpId;
+use crate::host::environment;
+use crate::ledger::Location;
+use crate::ops::journal::{self, Entry};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+/// The verbs of `op`.
+#[derive(Debug, Subcommand)]
+pub enum OpCommand {
+    /// Look into the hub's history whether an operation happened: exit code 0 yes, 3 no
+    #[command(after_help = "Example:\n  git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
+    Status {
+        /// The op id that was printed
+        id: OpId,
+    },
+    /// Make an operation happen that did not; does nothing when it did
+    #[command(after_help = "Example:\n  git muster op resume 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
+    Resume {
+        /// The op id that was printed
+        id: OpId,
+    },
+    /// List the operations of this user that were begun and never settled
+    #[command(after_help = "Example:\n  git muster op list")]
+    List,
+}
+
+/// A verb of `op`.
+///
+/// # Errors
+/// When the operation is not known, or the hub cannot be reached.
+pub fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        OpCommand::Status { id } => status(id, context),
+        OpCommand::Resume { id } => resume(id, context),
+        OpCommand::List => {
+            let entries: Vec<Entry> = journal::unsettled().iter().filter_map(journal::find).collect();
+            let values: Vec<Value> = entries.iter().map(|entry| json!({"op": entry.op, "hub": shown(&entry.hub), "branch": entry.branch, "at": entry.at, "operation": entry.operation})).collect();
+            let output = context.output;
+            output.list("op", &values, || {
+                if entries.is_empty() {
+                    output.say("nothing is unsettled");
+                }
+                entries.iter().map(|entry| format!("{}  {}  {}\n", entry.op, entry.at, verb(entry))).collect()
+            })
+        }
+    }
+}
+
+fn shown(hub: &str) -> String {
+    Location::parse(hub, &environment::home()).shown()
+}
+
+fn verb(entry: &Entry) -> String {
+    let value = serde_json::to_value(&entry.operation).unwrap_or_default();
+    value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned()
+}
+
+/// An unsettled operation knows its hub; the command line may still name another.
+fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
+    if let Some(entry) = entry {
+        let location = Location::parse(&entry.hub, &environment::home());
+        if context.settings.hub.as_ref().map(|hub| &hub.value) != Some(&location) {
+            context.settings.clone = None;
+        }
+        context.settings.hub =
+            Some(Setting { value: location, origin: "the unsettled operation".to_owned() });
+        context.settings.branch =
+            Setting { value: entry.branch.clone(), origin: "the unsettled operation".to_owned() };
+    }
+}
+
+fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
+    let entry = journal::find(id);
+    go_to_hub(entry.as_ref(), context);
+    let found = context.ledger()?.find(id)?;
+    context.pass_on_notes();
+    let Some(found) = found else {
+        let error =
+            CliError::new(Exit::No, format!("operation {id} is not in the hub's history: it did not happen"));
+        return Err(match entry {
+            Some(_) => error.hint(format!("make it happen with `git muster op resume {id}`")),
+            None => error,
+        });
+    };
+    journal::close(id);
+    let value = json!({"op": id, "happened": true, "commit": found.version.as_str(), "at": found.at, "subject": found.subject});
+    context.output.object("op", &value, || {
+        super::output::clean(&format!("it happened: commit {} \"{}\"", found.version.short(), found.subject))
+    })
+}
+
+fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
+    let Some(entry) = journal::find(id) else {
+        return Err(CliError::new(
+            Exit::No,
+            format!("operation {id} is not among the unsettled ones of this user"),
+        )
+        .hint("see them with `git muster op list`"));
+    };
+    go_to_hub(Some(&entry), context);
+    if context.ledger()?.find(id)?.is_some() {
+        journal::close(id);
+        return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
+            "it had happened already; nothing was done".to_owned()
+        });
+    }
+    let ledger = context.ledger()?;
+    let outcome = entry.envelope.run(ledger, entry.op.clone(), entry.at, &entry.operation);
+    context.pass_on_notes();
+    if !matches!(outcome, Ok(crate::ledger::Outcome::Unknown { .. })) {
+        journal::close(id);
+    }
+    let answer = context.settle(outcome?)?.answer;
+    context.output.object(
+        "op",
+        &json!({"op": id, "happened": true, "resumed": true, "answer": answer}),
+        || format!("it happened now: {answer}"),
+    )
+}

@@ -1,0 +1,172 @@
+//! What is printed: answers to stdout, everything else to stderr, never a control character.
+
+use super::error::CliError;
+use super::exit::Exit;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::io::{self, Write as _};
+
+/// The version of the shapes that `--json` prints.
+const SCHEMA: u64 = 1;
+
+/// Where a command's words go.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Answers are JSON.
+    pub json: bool,
+    /// No words beside the answer.
+    pub quiet: bool,
+}
+
+/// `text` without anything that a terminal would obey: control characters and those that turn the
+/// direction of writing are shown as escapes; a tab and a line break become a space.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '\n' | '\t' => out.push(' '),
+            c if is_obeyed(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// [`clean`] that keeps line breaks and tabs, for bodies of several lines.
+#[must_use]
+pub fn clean_lines(text: &str) -> String {
+    text.split('\n')
+        .map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Characters that change what a terminal shows elsewhere.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+impl Output {
+    /// Prints one object.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn object(
+        self,
+        kind: &str,
+        value: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.json { self.print_json(&tagged(kind, value)) } else { print(&human()) }
+    }
+
+    /// Prints a list; an empty one is `[]`.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn list<T: Serialize>(
+        self,
+        kind: &str,
+        values: &[T],
+        human: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.json {
+            let list: Vec<Value> = values.iter().map(|value| tagged(kind, value)).collect();
+            self.print_json(&Value::Array(list))
+        } else {
+            print(&human())
+        }
+    }
+
+    fn print_json(self, value: &Value) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        // serde_json escapes what is below a space; the rest may stand inside strings only.
+        let safe = text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+            if c != '\n' && is_obeyed(c) {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                out.push(c);
+            }
+            out
+        });
+        print(&safe)
+    }
+
+    /// Says what is going on, on stderr.
+    pub fn say(self, words: &str) {
+        if !self.quiet {
+            complain(&clean(words));
+        }
+    }
+
+    /// Warns, on stderr, even when quiet.
+    pub fn warn(self, words: &str) {
+        complain(&format!("warning: {}", clean(words)));
+    }
+
+    /// Prints an error with its hints.
+    pub fn error(self, error: &CliError) {
+        if error.message.is_empty() {
+            return;
+        }
+        if self.json {
+            let value = json!({
+                "schema": SCHEMA, "kind": "error", "exit_code": error.exit.code(),
+                "error": clean(&error.message), "hints": error.hints.iter().map(|hint| clean(hint)).collect::<Vec<_>>(),
+                "op": error.op.as_ref().map(ToString::to_string),
+            });
+            complain(&value.to_string());
+            return;
+        }
+        complain(&format!("error: {}", clean(&error.message)));
+        for hint in &error.hints {
+            complain(&format!("hint: {}", clean(hint)));
+        }
+    }
+}
+
+/// The object with the version of its shape and its kind in front.
+fn tagged(kind: &str, value: &impl Serialize) -> Value {
+    let mut object = Map::new();
+    object.insert("schema".to_owned(), SCHEMA.into());
+    object.insert("kind".to_owned(), kind.into());
+    match serde_json::to_value(value) {
+        Ok(Value::Object(members)) => {
+            object.extend(members.into_iter().filter(|(key, _)| key != "schema" && key != "kind"))
+        }
+        Ok(other) => drop(object.insert("value".to_owned(), other)),
+        Err(_) => {}
+    }
+    Value::Object(object)
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn complain(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_terminal_obeys_gets_through() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc\td\u{9b}\u{202e}"), "a\\u{1b}[2Jb c d\\u{9b}\\u{202e}");
+        assert_eq!(clean_lines("a\r\n\tb\u{7}"), "a\\u{d}\n\tb\\u{7}");
+        assert_eq!(clean("Grüße, 日本"), "Grüße, 日本");
+    }
+}

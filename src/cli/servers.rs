@@ -1,0 +1,224 @@
+//! `git muster join` and `git muster servers`: who belongs to the hub.
+
+use super::GlobalArgs;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input::{ago, or_dash};
+use super::output::Output;
+use super::settings::{Setting, UserConfig, embedded_hub_path};
+use super::table::{facts, table};
+use crate::domain::id::ServerName;
+use crate::domain::record::Record;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::host::{environment, files, random};
+use crate::ledger::{self, Documents as _, Location};
+use crate::ops::documents::newest_beat;
+use crate::ops::server::{Join, RemoveServer};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// Arguments of `join`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster join ssh://git@hub.example/srv/hub.git --as build1 --manager Codex --label arch=amd64
+  git muster join --as build2            # in a clone of the hub, or with the embedded hub
+
+Registers the server in coordination/servers.json and remembers hub and name: in the clone's
+configuration when run inside one, else for this user.")]
+pub struct JoinArgs {
+    /// The hub, if it is not the clone around or the embedded one
+    #[arg(value_name = "PATH|URL")]
+    pub target: Option<String>,
+    /// The name of this server
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: ServerName,
+    /// Who runs it: a person or an agent
+    #[arg(long)]
+    pub manager: Option<String>,
+    /// Its address, for people
+    #[arg(long)]
+    pub ip: Option<String>,
+    /// What it can do, such as arch=amd64 (can be repeated)
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// Take the name even if another machine uses it
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// The verbs of `servers`.
+#[derive(Debug, Subcommand)]
+pub enum ServersCommand {
+    /// List the registered servers
+    #[command(after_help = "Example:\n  git muster servers list --json | jq -r '.[].id'")]
+    List,
+    /// Show one server
+    #[command(after_help = "Example:\n  git muster servers show build1")]
+    Show {
+        /// Its name
+        name: ServerName,
+    },
+    /// Take a server out of the registry; its folder stays
+    #[command(after_help = "Example:\n  git muster servers remove build4")]
+    Remove {
+        /// Its name
+        name: ServerName,
+    },
+}
+
+/// Registers this machine.
+///
+/// # Errors
+/// When the name is taken by another machine, or the hub cannot be written.
+pub fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
+    let folder = environment::working_directory()?;
+    if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
+        let location = Location::parse(target, &folder);
+        if context.settings.hub.as_ref().map(|hub| &hub.value) != Some(&location) {
+            context.settings.clone = None;
+        }
+        context.settings.hub = Some(Setting { value: location, origin: "join".to_owned() });
+    }
+    context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
+    let verb = Join {
+        name: args.name.clone(),
+        host: environment::host_name(),
+        machine: machine()?,
+        ip: args.ip.clone(),
+        manager: args.manager.clone(),
+        labels: args.labels.clone(),
+        replace: args.replace,
+    };
+    let receipt = context.write(&verb)?;
+    if !context.is_dry_run() {
+        remember(args, context)?;
+    }
+    let hub = context.settings.hub()?.shown();
+    context
+        .output
+        .object("server", &receipt.answer, || format!("this machine is server `{}` of `{hub}`", args.name))?;
+    context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
+    Ok(())
+}
+
+/// Remembers hub and name where later commands look for them.
+fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
+    if let Some(clone) = &context.settings.clone {
+        return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
+    }
+    let hub = context.settings.hub()?;
+    let embedded = *hub == Location::Path(embedded_hub_path());
+    let branch = &context.settings.branch;
+    UserConfig {
+        hub: (!embedded).then(|| hub.as_text()),
+        branch: (branch.origin != "default").then(|| branch.value.clone()),
+        server: Some(args.name.to_string()),
+    }
+    .write()
+}
+
+/// An id of this user on this machine, made once.
+fn machine() -> Result<String, CliError> {
+    let path = environment::data_dir().join("machine");
+    if let Some(id) = files::read(&path)? {
+        return Ok(id.trim().to_owned());
+    }
+    let id = random::id();
+    files::write(&path, &format!("{id}\n"))?;
+    Ok(id)
+}
+
+/// A verb of `servers`.
+///
+/// # Errors
+/// When there is no such server, or the hub cannot be used.
+pub fn run(command: &ServersCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        ServersCommand::List => list(context),
+        ServersCommand::Show { name } => show(name, context),
+        ServersCommand::Remove { name } => {
+            let verb = RemoveServer { name: name.clone(), by: context.me()? };
+            let removed = context.write(&verb)?.answer;
+            context.output.object("server", &removed, || format!("server `{name}` is no longer registered"))
+        }
+    }
+}
+
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let (output, server_beats) = (
+        context.output,
+        context.read(true, |snapshot| {
+            let registry: Table<Server> = snapshot.table()?;
+            let mut rows = Vec::new();
+            for server in registry.rows() {
+                rows.push((server.raw(), beat_at(snapshot, server)?, (**server).clone()));
+            }
+            Ok(rows)
+        })?,
+    );
+    let values: Vec<Value> = server_beats.iter().map(|(raw, at, _)| with_beat(raw, *at)).collect();
+    output.list("server", &values, || {
+        if server_beats.is_empty() {
+            output.say("no server is registered; register this one with `git muster join --as NAME`");
+            return String::new();
+        }
+        let rows: Vec<Vec<String>> = server_beats
+            .iter()
+            .map(|(_, at, server)| {
+                vec![
+                    server.id.clone(),
+                    or_dash(server.host.as_deref()),
+                    or_dash(server.manager.as_deref()),
+                    or_dash(Some(&server.labels.join(","))),
+                    ago(*at, now),
+                ]
+            })
+            .collect();
+        table(&["SERVER", "HOST", "MANAGER", "LABELS", "HEARTBEAT"], &rows)
+    })
+}
+
+fn beat_at(
+    snapshot: &crate::ledger::Snapshot<'_>,
+    server: &Record<Server>,
+) -> Result<Option<Timestamp>, CliError> {
+    let Ok(name) = ServerName::new(&server.id) else { return Ok(None) };
+    Ok(newest_beat(snapshot, &name)?.and_then(|newest| newest.beat.at()))
+}
+
+fn with_beat(raw: &Value, at: Option<Timestamp>) -> Value {
+    let mut value = raw.clone();
+    if let Value::Object(members) = &mut value {
+        members.insert("last_heartbeat".to_owned(), json!(at));
+    }
+    value
+}
+
+fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(true, |snapshot| {
+        let registry: Table<Server> = snapshot.table()?;
+        let Some(server) = registry.get(name.as_str()) else { return Ok(None) };
+        Ok(Some((server.raw(), (**server).clone(), beat_at(snapshot, server)?)))
+    })?;
+    let Some((raw, server, at)) = found else {
+        return Err(CliError::new(Exit::No, format!("there is no server `{name}`"))
+            .hint("see the names with `git muster servers list`"));
+    };
+    let output: Output = context.output;
+    output.object("server", &with_beat(&raw, at), || {
+        facts(&[
+            ("server", Some(server.id)),
+            ("host", server.host),
+            ("ip", server.ip),
+            ("manager", server.manager),
+            ("labels", Some(server.labels.join(", ")).filter(|labels| !labels.is_empty())),
+            ("joined", server.joined_at.map(|at| at.to_string())),
+            ("heartbeat", Some(ago(at, now))),
+        ])
+    })
+}

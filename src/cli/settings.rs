@@ -1,0 +1,266 @@
+//! Which hub, which branch, who am I: flags before environment before configuration files, each
+//! value with the place it came from.
+
+use super::GlobalArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::domain::id::{ServerName, check_branch};
+use crate::domain::time::parse_span;
+use crate::host::{environment, files};
+use crate::ledger::{Location, clone_around};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The branch when nothing names another.
+const BRANCH_DEFAULT: &str = "main";
+
+/// How long one write may take when nothing says otherwise.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long to wait for another process of this host when nothing says otherwise: the first
+/// scripts' `LOCK_WAIT`.
+const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from: `--hub`, `MUSTER_HUB`, a file, `default`.
+    pub origin: String,
+}
+
+fn from<T>(value: T, origin: impl Into<String>) -> Setting<T> {
+    Setting { value, origin: origin.into() }
+}
+
+/// What `join` wrote for this user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<String>,
+    /// Its branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// This server's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+/// The user's configuration file.
+#[must_use]
+pub fn user_config_path() -> PathBuf {
+    environment::config_dir().join("config.json")
+}
+
+/// Where the embedded hub lies.
+#[must_use]
+pub fn embedded_hub_path() -> PathBuf {
+    environment::data_dir().join("hub.git")
+}
+
+impl UserConfig {
+    /// Reads it; absent is empty.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds an unknown key.
+    pub fn read() -> Result<Self, CliError> {
+        let path = user_config_path();
+        match files::read(&path)? {
+            None => Ok(Self::default()),
+            Some(text) => serde_json::from_str(&text).map_err(|error| {
+                CliError::new(
+                    Exit::Configuration,
+                    format!("the configuration `{}` cannot be used: {error}", path.display()),
+                )
+                .hint("the keys are `hub`, `branch` and `server`; `git muster join` writes it anew")
+            }),
+        }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        Ok(files::write(&user_config_path(), &format!("{text}\n"))?)
+    }
+}
+
+/// Everything that decides how a command works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The hub, if there is one.
+    pub hub: Option<Setting<Location>>,
+    /// Its branch.
+    pub branch: Setting<String>,
+    /// The clone of the hub that the command runs in, if it does.
+    pub clone: Option<PathBuf>,
+    /// Who am I, if that is known.
+    pub server: Option<Setting<ServerName>>,
+    /// How long one write may take.
+    pub timeout: Setting<Duration>,
+    /// How long to wait for another process of this host.
+    pub lock_wait: Setting<Duration>,
+}
+
+impl Settings {
+    /// Gathers them.
+    ///
+    /// # Errors
+    /// When a value cannot be used; names where it came from.
+    pub fn gather(args: &GlobalArgs) -> Result<Self, CliError> {
+        let user = UserConfig::read()?;
+        let folder = environment::working_directory()?;
+        let around = clone_around(&folder);
+        let (hub, clone) = find_hub(args, &user, &folder, around.as_ref());
+        Ok(Self {
+            branch: find_branch(args, &user, clone.as_deref())?,
+            server: find_server(args, &user, &folder, clone.as_deref())?,
+            timeout: span(
+                args.hub_timeout.as_deref().or(args.timeout.as_deref()),
+                "--timeout",
+                "MUSTER_TIMEOUT",
+                TIMEOUT_DEFAULT,
+            )?,
+            lock_wait: span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT)?,
+            hub,
+            clone,
+        })
+    }
+
+    /// The hub, or why there is none.
+    ///
+    /// # Errors
+    /// When nothing names one.
+    pub fn hub(&self) -> Result<&Location, CliError> {
+        self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
+            CliError::new(Exit::Configuration, "no hub is named")
+                .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`")
+        })
+    }
+
+    /// Who am I, or why that is not known.
+    ///
+    /// # Errors
+    /// When nothing says it: there is no default, because a guess would write in another's name.
+    pub fn server(&self) -> Result<&ServerName, CliError> {
+        self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
+            CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
+                .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`")
+        })
+    }
+}
+
+type FoundHub = (Option<Setting<Location>>, Option<PathBuf>);
+
+fn find_hub(
+    args: &GlobalArgs,
+    user: &UserConfig,
+    folder: &Path,
+    around: Option<&(PathBuf, Option<String>)>,
+) -> FoundHub {
+    let named = match (&args.hub, environment::variable("MUSTER_HUB")) {
+        (Some(hub), _) => Some(from(Location::parse(hub, folder), "--hub")),
+        (None, Some(hub)) => Some(from(Location::parse(&hub, folder), "MUSTER_HUB")),
+        (None, None) => None,
+    };
+    if let Some((top, Some(origin))) = around {
+        let origin = Location::parse(origin, top);
+        match &named {
+            None => {
+                return (
+                    Some(from(origin, format!("origin of the clone `{}`", top.display()))),
+                    Some(top.clone()),
+                );
+            }
+            // The hub was named, and the command runs in a clone of it all the same.
+            Some(hub) if hub.value == origin => return (named, Some(top.clone())),
+            Some(_) => {}
+        }
+    }
+    let configured = || {
+        let hub = user.hub.as_deref()?;
+        Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
+    };
+    let embedded = || {
+        let path = embedded_hub_path();
+        path.is_dir().then(|| from(Location::Path(path), "the embedded hub"))
+    };
+    (named.or_else(configured).or_else(embedded), None)
+}
+
+fn find_branch(
+    args: &GlobalArgs,
+    user: &UserConfig,
+    clone: Option<&Path>,
+) -> Result<Setting<String>, CliError> {
+    let branch = if let Some(branch) = args.hub_branch.as_ref().or(args.branch.as_ref()) {
+        from(branch.clone(), "--branch")
+    } else if let Some(branch) = environment::variable("MUSTER_BRANCH") {
+        from(branch, "MUSTER_BRANCH")
+    } else if let Some(branch) = clone.and_then(crate::ledger::checked_out_branch) {
+        from(branch, "the branch checked out in the clone")
+    } else if let Some(branch) = &user.branch {
+        from(branch.clone(), user_config_path().display().to_string())
+    } else {
+        from(BRANCH_DEFAULT.to_owned(), "default")
+    };
+    check_branch(&branch.value)
+        .map_err(|error| CliError::new(Exit::Configuration, format!("{error} (from {})", branch.origin)))?;
+    Ok(branch)
+}
+
+fn find_server(
+    args: &GlobalArgs,
+    user: &UserConfig,
+    folder: &Path,
+    clone: Option<&Path>,
+) -> Result<Option<Setting<ServerName>>, CliError> {
+    let file = |path: PathBuf| -> Result<Option<Setting<String>>, CliError> {
+        let text = files::read(&path)?.map(|text| text.trim().to_owned());
+        Ok(text.filter(|text| !text.is_empty()).map(|text| from(text, path.display().to_string())))
+    };
+    let mut found = args.server.clone().map(|name| from(name, "--server"));
+    for variable in ["MUSTER_SERVER", "SERVER_ID"] {
+        found = found.or_else(|| environment::variable(variable).map(|name| from(name, variable)));
+    }
+    if found.is_none() {
+        found = file(clone.unwrap_or(folder).join(".build_server_id"))?;
+    }
+    if found.is_none() {
+        found = file(PathBuf::from("/etc/build_server_id"))?;
+    }
+    let found = found
+        .or_else(|| {
+            Some(from(crate::ledger::configured(clone?, "muster.server")?, "git config muster.server"))
+        })
+        .or_else(|| Some(from(user.server.clone()?, user_config_path().display().to_string())));
+    let Some(found) = found else { return Ok(None) };
+    match ServerName::new(&found.value) {
+        Ok(name) => Ok(Some(from(name, found.origin))),
+        Err(error) => Err(CliError::new(Exit::Configuration, format!("{error} (from {})", found.origin))),
+    }
+}
+
+fn span(
+    flag: Option<&str>,
+    flag_name: &str,
+    variable: &str,
+    default: Duration,
+) -> Result<Setting<Duration>, CliError> {
+    let setting = match (flag, environment::variable(variable)) {
+        (Some(text), _) => from(text.to_owned(), flag_name),
+        (None, Some(text)) => from(text, variable),
+        (None, None) => return Ok(from(default, "default")),
+    };
+    match parse_span(&setting.value) {
+        Ok(value) => Ok(from(value, setting.origin)),
+        Err(why) => Err(CliError::new(Exit::Usage, format!("{}: {why}", setting.origin))),
+    }
+}

@@ -1,0 +1,155 @@
+//! `git muster status`: what servers are doing.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input::{ago, or_dash};
+use super::table::{facts, table};
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::status::{Status, StatusWord};
+use crate::ledger::Documents as _;
+use crate::ops::documents;
+use crate::ops::session::Session;
+use crate::ops::status::SetStatus;
+use clap::Subcommand;
+use serde_json::Value;
+
+/// The verbs of `status`.
+#[derive(Debug, Subcommand)]
+pub enum StatusCommand {
+    /// Say what this server is doing
+    #[command(after_help = "Examples:
+  git muster status set building --job job_1761778190_1804
+  git muster status set idle")]
+    Set {
+        /// What it is doing
+        status: StatusWord,
+        /// The job it works on
+        #[arg(long, value_name = "ID")]
+        job: Option<JobId>,
+    },
+    /// Show the status of one server, of this one, or of all
+    #[command(after_help = "Examples:
+  git muster status show build2
+  git muster status show --all --json")]
+    Show {
+        /// Which server; this one when not given
+        #[arg(value_name = "SERVER", conflicts_with = "all")]
+        name: Option<ServerName>,
+        /// All servers
+        #[arg(long)]
+        all: bool,
+    },
+    /// List the status of all servers
+    #[command(after_help = "Example:\n  git muster status list")]
+    List,
+}
+
+/// A verb of `status`.
+///
+/// # Errors
+/// When the server is unknown or the hub cannot be used.
+pub fn run(command: &StatusCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        StatusCommand::Set { status, job } => set(*status, job.as_ref(), context),
+        StatusCommand::Show { all: true, .. } | StatusCommand::List => list(context),
+        StatusCommand::Show { name, .. } => {
+            let name = name.clone().map_or_else(|| context.me(), Ok)?;
+            show(&name, context)
+        }
+    }
+}
+
+fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
+    let me = context.me()?;
+    let mut session = Session::present(&me);
+    let system = Some(session.facts());
+    session.keep(&me);
+    let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system };
+    let status = context.write(&verb)?.answer;
+    context.output.object("status", &status, || format!("{me} is {}", word.as_str()))
+}
+
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found: Vec<(ServerName, Value, Status)> = context.read(false, |snapshot| {
+        let registry = snapshot.table()?;
+        let mut found = Vec::new();
+        for name in documents::server_names(snapshot, &registry)? {
+            if let Some(status) = documents::status(snapshot, &name)? {
+                found.push((name, status.raw(), (*status).clone()));
+            }
+        }
+        Ok(found)
+    })?;
+    let values: Vec<&Value> = found.iter().map(|(_, raw, _)| raw).collect();
+    context.output.list("status", &values, || {
+        let rows: Vec<Vec<String>> = found
+            .iter()
+            .map(|(name, _, status)| {
+                let job = status.current_job.as_ref().and_then(|job| job.id.as_deref());
+                let last = status.last_build.as_ref().map(|last| {
+                    format!("{} {}", or_dash(last.status.as_deref()), ago(last.completed_at, now))
+                });
+                vec![
+                    name.to_string(),
+                    status.status.clone(),
+                    or_dash(job),
+                    or_dash(last.as_deref()),
+                    ago(status.timestamp, now),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            String::new()
+        } else {
+            table(&["SERVER", "STATUS", "JOB", "LAST BUILD", "UPDATED"], &rows)
+        }
+    })
+}
+
+fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(false, |snapshot| Ok(documents::status(snapshot, name)?))?;
+    let Some(status) = found else {
+        return Err(CliError::new(Exit::No, format!("server `{name}` has no status"))
+            .hint("see the servers with `git muster status list`"));
+    };
+    context.output.object("status", &status.raw(), || {
+        let job = status.current_job.as_ref();
+        let last = status.last_build.as_ref();
+        facts(&[
+            ("server", Some(name.to_string())),
+            ("status", Some(status.status.clone())),
+            ("updated", Some(ago(status.timestamp, now))),
+            ("manager", status.manager.clone()),
+            ("ip", status.ip.clone()),
+            ("job", job.and_then(|job| job.id.clone())),
+            ("branch", job.and_then(|job| job.branch.clone())),
+            ("commit", job.and_then(|job| job.commit.clone())),
+            (
+                "last build",
+                last.map(|last| {
+                    format!(
+                        "{} {} {}",
+                        or_dash(last.id.as_deref()),
+                        or_dash(last.status.as_deref()),
+                        ago(last.completed_at, now)
+                    )
+                }),
+            ),
+            ("load", status.system.as_ref().and_then(|system| Some(format!("{} %", system.cpu_usage?)))),
+            (
+                "memory",
+                status
+                    .system
+                    .as_ref()
+                    .and_then(|system| Some(format!("{} GiB used", system.memory_used_gb?))),
+            ),
+            (
+                "disk",
+                status.system.as_ref().and_then(|system| Some(format!("{} GiB free", system.disk_free_gb?))),
+            ),
+        ])
+    })
+}

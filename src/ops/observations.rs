@@ -1,0 +1,78 @@
+//! What this host has watched, and since when: the only clock that decides whether a lease of
+//! another host is over.
+//!
+//! Kept between runs with the boot id, so that a cron line that looks once a minute gathers its
+//! patience over many runs. After a reboot, or when the file cannot be understood, watching starts
+//! again: too late is safe, too early is not.
+
+use crate::host::{clock, environment, files};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The most things watched at once; the oldest are forgotten.
+const ENTRIES_MAX: usize = 4096;
+
+/// What was watched.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Observations {
+    boot: Option<String>,
+    entries: BTreeMap<String, Seen>,
+    #[serde(skip)]
+    changed: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Seen {
+    version: String,
+    since_boot_millis: u64,
+}
+
+fn path() -> PathBuf {
+    environment::state_dir().join("observations.json")
+}
+
+impl Observations {
+    /// What is remembered of this boot.
+    #[must_use]
+    pub fn recall() -> Self {
+        let kept: Self = files::recall(&path());
+        let boot = clock::boot_id();
+        if boot.is_some() && kept.boot == boot { kept } else { Self { boot, ..Self::default() } }
+    }
+
+    /// Says that `what` was seen in `version` just now, and returns for how long it has been
+    /// seen in exactly that version. Call it after the hub was asked.
+    pub fn see(&mut self, what: &str, version: &str) -> Duration {
+        let now = u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX);
+        match self.entries.get(what) {
+            Some(seen) if seen.version == version => {
+                Duration::from_millis(now.saturating_sub(seen.since_boot_millis))
+            }
+            _ => {
+                self.entries
+                    .insert(what.to_owned(), Seen { version: version.to_owned(), since_boot_millis: now });
+                self.changed = true;
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Keeps it for the next run. What cannot be kept only makes the next run wait longer.
+    pub fn keep(&mut self) {
+        if !self.changed {
+            return;
+        }
+        while self.entries.len() > ENTRIES_MAX {
+            let oldest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, seen)| seen.since_boot_millis)
+                .map(|(what, _)| what.clone());
+            self.entries.remove(&oldest.unwrap_or_default());
+        }
+        drop(files::remember(&path(), self));
+        self.changed = false;
+    }
+}

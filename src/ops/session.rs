@@ -1,0 +1,79 @@
+//! What this host remembers of itself between runs: the session its beats belong to.
+
+use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
+use crate::domain::id::ServerName;
+use crate::host::{clock, environment, facts, files, random};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The session of one server on this host. A new one begins with each boot and each start of
+/// `heartbeat run`; cron lines and scripts in between go on with the present one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    boot: Option<String>,
+    /// Its name in beats and claims.
+    pub incarnation: String,
+    /// How often the server means to beat.
+    pub interval_seconds: u64,
+    /// Beats made since the last that was pushed.
+    pub beats_kept: u64,
+    sample: facts::Sample,
+}
+
+fn path(server: &ServerName) -> PathBuf {
+    environment::state_dir().join("sessions").join(format!("{server}.json"))
+}
+
+impl Session {
+    /// The session that is going on, or a new one.
+    #[must_use]
+    pub fn present(server: &ServerName) -> Self {
+        let kept: Self = files::recall(&path(server));
+        let boot = clock::boot_id();
+        if kept.incarnation.is_empty() || kept.boot != boot {
+            let session = Self {
+                boot,
+                incarnation: random::id(),
+                interval_seconds: INTERVAL_ASSUMED.as_secs(),
+                beats_kept: 0,
+                sample: facts::Sample::default(),
+            };
+            session.keep(server);
+            return session;
+        }
+        kept
+    }
+
+    /// A session of its own, for a start of `heartbeat run`.
+    #[must_use]
+    pub fn restart(server: &ServerName) -> Self {
+        let session = Self { incarnation: random::id(), ..Self::present(server) };
+        session.keep(server);
+        session
+    }
+
+    /// Keeps it for the next run. What cannot be kept only means a new session then.
+    pub fn keep(&self, server: &ServerName) {
+        drop(files::remember(&path(server), self));
+    }
+
+    /// Load, memory and disk now; the sample is kept with the session.
+    pub fn facts(&mut self) -> System {
+        let folder = environment::working_directory().unwrap_or_else(|_| Path::new("/").to_owned());
+        let (system, sample) = facts::system(&self.sample, &folder);
+        self.sample = sample;
+        system
+    }
+
+    /// What the server says with its next beat.
+    #[must_use]
+    pub fn beat(&self, server: &ServerName, system: Option<System>) -> Beat {
+        Beat {
+            server: server.clone(),
+            incarnation: self.incarnation.clone(),
+            uptime_seconds: facts::uptime_seconds(),
+            interval_seconds: self.interval_seconds.max(1),
+            system,
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub struct ArchiveArgs {
 ///
 /// # Errors
 /// When the hub cannot be used.
-pub fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
     let verb = Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs() };
     let archived = context.write(&verb)?.answer;
     context.output.object("archived", &archived, || {

@@ -27,7 +27,7 @@ pub enum ConfigCommand {
 ///
 /// # Errors
 /// When stdout is closed.
-pub fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), CliError> {
     let ConfigCommand::List { show_origin } = command;
     let settings = &context.settings;
     let from_environment = |name: &str, default: &str| match environment::variable(name) {

@@ -14,7 +14,7 @@ use crate::ops::session::Session;
 use crate::ops::{Envelope, Operation, Verb};
 
 /// A command at work.
-pub struct Context {
+pub(super) struct Context {
     /// What was decided before it began.
     pub settings: Settings,
     /// Where its words go.
@@ -29,7 +29,7 @@ impl Context {
     ///
     /// # Errors
     /// When a setting cannot be used.
-    pub fn new(args: &GlobalArgs) -> Result<Self, CliError> {
+    pub(super) fn new(args: &GlobalArgs) -> Result<Self, CliError> {
         Ok(Self {
             settings: Settings::gather(args)?,
             output: Output { json: args.json, quiet: args.quiet },
@@ -43,19 +43,19 @@ impl Context {
     ///
     /// # Errors
     /// When nothing says it.
-    pub fn me(&self) -> Result<ServerName, CliError> {
+    pub(super) fn me(&self) -> Result<ServerName, CliError> {
         self.settings.server().cloned()
     }
 
     /// The wall clock now.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         clock::wall()
     }
 
     /// Whether nothing is to be published.
     #[must_use]
-    pub fn is_dry_run(&self) -> bool {
+    pub(super) fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
@@ -63,7 +63,7 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
+    pub(super) fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
         if self.ledger.is_none() {
             self.ledger = Some(self.open(false)?);
         }
@@ -74,7 +74,7 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(&self, founding: bool) -> Result<Ledger, CliError> {
+    pub(super) fn open(&self, founding: bool) -> Result<Ledger, CliError> {
         let author = self.settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
         Ok(ledger::open(OpenOptions {
             location: self.settings.hub()?.clone(),
@@ -94,7 +94,7 @@ impl Context {
     ///
     /// # Errors
     /// As `read`, or when the hub cannot be reached.
-    pub fn read<R>(
+    pub(super) fn read<R>(
         &mut self,
         heartbeats: bool,
         read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
@@ -107,7 +107,7 @@ impl Context {
 
     /// What goes with a write by `server`.
     #[must_use]
-    pub fn envelope(&self, server: &ServerName) -> Envelope {
+    pub(super) fn envelope(&self, server: &ServerName) -> Envelope {
         let session = Session::present(server);
         Envelope { guards: self.guards.clone(), beat: Some(session.beat(server, None)) }
     }
@@ -116,22 +116,22 @@ impl Context {
     ///
     /// # Errors
     /// When it is refused, contended, unknown or the hub cannot be reached.
-    pub fn write<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write<V: Verb + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
     ) -> Result<Receipt<V::Answer>, CliError> {
         let envelope = self.envelope(&self.me()?);
-        self.write_with(verb, envelope)
+        self.write_with(verb, &envelope)
     }
 
     /// Applies `verb` with another envelope.
     ///
     /// # Errors
     /// As [`Context::write`].
-    pub fn write_with<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
-        envelope: Envelope,
+        envelope: &Envelope,
     ) -> Result<Receipt<V::Answer>, CliError> {
         let op = OpId::new(&random::id())?;
         let now = clock::wall();
@@ -160,7 +160,7 @@ impl Context {
     ///
     /// # Errors
     /// When it is anything but applied.
-    pub fn settle<A>(&self, outcome: Outcome<A>) -> Result<Receipt<A>, CliError> {
+    pub(super) fn settle<A>(&self, outcome: Outcome<A>) -> Result<Receipt<A>, CliError> {
         match outcome {
             Outcome::Applied(receipt) => {
                 if self.dry_run {
@@ -182,7 +182,7 @@ impl Context {
     }
 
     /// Passes on what the ledger wants the user to know.
-    pub fn pass_on_notes(&mut self) {
+    pub(super) fn pass_on_notes(&mut self) {
         let notes = self.ledger.as_mut().map(Ledger::take_notes).unwrap_or_default();
         for note in notes {
             self.output.warn(&note);

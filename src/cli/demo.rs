@@ -45,7 +45,7 @@ struct Demo {
 ///
 /// # Errors
 /// When the folder is not empty or a step fails.
-pub fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<(), CliError> {
+pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<(), CliError> {
     let name = format!("git-muster-demo-{}-{}", clock::wall().compact(), environment::process_id());
     let folder = args.folder.clone().unwrap_or_else(|| environment::temporary_dir().join(name));
     let folder = environment::working_directory()?.join(folder);

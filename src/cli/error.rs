@@ -9,7 +9,7 @@ use crate::ledger::{LedgerError, Stop};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     /// How the command ends.
     pub exit: Exit,
     /// What happened and what was not done; one sentence without a final period.
@@ -23,20 +23,20 @@ pub struct CliError {
 impl CliError {
     /// An error that ends with this code.
     #[must_use]
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hints: Vec::new(), op: None }
     }
 
     /// The same with advice.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// An operation that may or may not have happened.
     #[must_use]
-    pub fn unknown(op: OpId, why: &str) -> Self {
+    pub(super) fn unknown(op: OpId, why: &str) -> Self {
         let mut error = Self::new(Exit::Unknown, format!("the hub may or may not have it: {why} (op {op})"))
             .hint(format!("settle it with `git muster op status {op}`, then, if it did not happen, `git muster op resume {op}`"));
         error.op = Some(op);

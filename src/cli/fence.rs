@@ -60,7 +60,7 @@ struct Fence {
 ///
 /// # Errors
 /// When the token is from an earlier term, or the file cannot be used.
-pub fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
+pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
     let lock_path = PathBuf::from(format!("{}.flock", state.display()));
     let Some(_guard) = FileLock::acquire(&lock_path, Deadline::after(LOCK_WAIT)) else {

@@ -47,7 +47,7 @@ pub enum Generated {
 ///
 /// # Errors
 /// None but a closed stdout.
-pub fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
+pub(super) fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "git-muster", &mut script);
     Ok(io::stdout().lock().write_all(&script)?)
@@ -57,7 +57,7 @@ pub fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
 ///
 /// # Errors
 /// None but a closed stdout.
-pub fn man() -> Result<(), CliError> {
+pub(super) fn man() -> Result<(), CliError> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
     Ok(io::stdout().lock().write_all(&page)?)
@@ -67,7 +67,7 @@ pub fn man() -> Result<(), CliError> {
 ///
 /// # Errors
 /// None but a closed stdout.
-pub fn generate(args: &GenerateArgs) -> Result<(), CliError> {
+pub(super) fn generate(args: &GenerateArgs) -> Result<(), CliError> {
     let text = match args.what {
         Generated::CommandReference => command_reference(),
         Generated::Schemas => serde_json::to_string_pretty(&schemas())

@@ -28,7 +28,7 @@ pub struct HealthArgs {}
 ///
 /// # Errors
 /// When the hub cannot be read: then nothing is known, and the exit code is that of the error.
-pub fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliError> {
+pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliError> {
     let now = context.now();
     let only = context
         .settings

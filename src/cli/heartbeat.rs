@@ -76,7 +76,7 @@ pub enum HeartbeatCommand {
 ///
 /// # Errors
 /// When the beat did not reach the hub.
-pub fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), CliError> {
     match &args.command {
         None => once(&args.beat, context),
         Some(HeartbeatCommand::Run(beat)) => until_stopped(beat, context),
@@ -155,7 +155,7 @@ fn send(
     let system = session.facts();
     let verb = SendBeat { beat: session.beat(me, Some(system)), branch };
     let envelope = Envelope { beat: None, ..context.envelope(me) };
-    let answer = context.write_with(&verb, envelope)?.answer;
+    let answer = context.write_with(&verb, &envelope)?.answer;
     if !context.is_dry_run() {
         session.beats_kept = 0;
     }

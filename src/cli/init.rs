@@ -30,7 +30,7 @@ pub struct InitArgs {
 ///
 /// # Errors
 /// When it cannot be made there.
-pub fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
     let folder = environment::working_directory()?;
     let target = args.target.as_ref().or(global.hub.as_ref());
     let location =

@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When there is more, or it cannot be read.
-pub fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
+pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
     let read = |what: &str, result: io::Result<String>| {
         result.map_err(|error| {
             CliError::new(Exit::Failed, format!("{what} was not taken: {error}; nothing was written"))
@@ -32,18 +32,18 @@ pub fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
 ///
 /// # Errors
 /// A sentence for the user.
-pub fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     parse_span(text)
 }
 
 /// `3m 20s ago`, or a dash when the time is unknown.
 #[must_use]
-pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     at.map_or_else(|| "-".to_owned(), |at| format!("{} ago", show_span(now.since(at))))
 }
 
 /// The value or a dash.
 #[must_use]
-pub fn or_dash(value: Option<&str>) -> String {
+pub(super) fn or_dash(value: Option<&str>) -> String {
     value.filter(|value| !value.is_empty()).unwrap_or("-").to_owned()
 }

@@ -128,7 +128,7 @@ in its environment. When the lease is lost the command is stopped and the exit c
 ///
 /// # Errors
 /// When the lock is held by another, the lease is lost or the hub cannot be used.
-pub fn run(command: &LockCommand, context: &mut Context) -> Result<u8, CliError> {
+pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, CliError> {
     match command {
         LockCommand::Acquire(take) => {
             let (term, _) = acquire(take, context)?;

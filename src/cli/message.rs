@@ -105,7 +105,7 @@ pub enum MessageCommand {
 ///
 /// # Errors
 /// When the message is refused or the hub cannot be used.
-pub fn run(command: &MessageCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         MessageCommand::Send(args) => send(args, context),
         MessageCommand::List(args) => list(args, context),

@@ -48,7 +48,7 @@ When the server that was told `do` says nothing for the whole lease, another is 
 ///
 /// # Errors
 /// When another is doing it, or the hub cannot be used.
-pub fn run(command: &OnceCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         OnceCommand::Do { key, ttl, wait } => {
             let take =

@@ -35,7 +35,7 @@ pub enum OpCommand {
 ///
 /// # Errors
 /// When the operation is not known, or the hub cannot be reached.
-pub fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         OpCommand::Status { id } => status(id, context),
         OpCommand::Resume { id } => resume(id, context),

@@ -11,7 +11,7 @@ const SCHEMA: u64 = 1;
 
 /// Where a command's words go.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(super) struct Output {
     /// Answers are JSON.
     pub json: bool,
     /// No words beside the answer.
@@ -21,7 +21,7 @@ pub struct Output {
 /// `text` without anything that a terminal would obey: control characters and those that turn the
 /// direction of writing are shown as escapes; a tab and a line break become a space.
 #[must_use]
-pub fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
             '\n' | '\t' => out.push(' '),
@@ -34,7 +34,7 @@ pub fn clean(text: &str) -> String {
 
 /// [`clean`] that keeps line breaks and tabs, for bodies of several lines.
 #[must_use]
-pub fn clean_lines(text: &str) -> String {
+pub(super) fn clean_lines(text: &str) -> String {
     text.split('\n')
         .map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t"))
         .collect::<Vec<_>>()
@@ -52,7 +52,7 @@ impl Output {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn object(
+    pub(super) fn object(
         self,
         kind: &str,
         value: &impl Serialize,
@@ -65,7 +65,7 @@ impl Output {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn list<T: Serialize>(
+    pub(super) fn list<T: Serialize>(
         self,
         kind: &str,
         values: &[T],
@@ -95,19 +95,19 @@ impl Output {
     }
 
     /// Says what is going on, on stderr.
-    pub fn say(self, words: &str) {
+    pub(super) fn say(self, words: &str) {
         if !self.quiet {
             complain(&clean(words));
         }
     }
 
     /// Warns, on stderr, even when quiet.
-    pub fn warn(self, words: &str) {
+    pub(super) fn warn(self, words: &str) {
         complain(&format!("warning: {}", clean(words)));
     }
 
     /// Prints an error with its hints.
-    pub fn error(self, error: &CliError) {
+    pub(super) fn error(self, error: &CliError) {
         if error.message.is_empty() {
             return;
         }
@@ -134,7 +134,7 @@ fn tagged(kind: &str, value: &impl Serialize) -> Value {
     object.insert("kind".to_owned(), kind.into());
     match serde_json::to_value(value) {
         Ok(Value::Object(members)) => {
-            object.extend(members.into_iter().filter(|(key, _)| key != "schema" && key != "kind"))
+            object.extend(members.into_iter().filter(|(key, _)| key != "schema" && key != "kind"));
         }
         Ok(other) => drop(object.insert("value".to_owned(), other)),
         Err(_) => {}

@@ -73,7 +73,7 @@ pub enum ServersCommand {
 ///
 /// # Errors
 /// When the name is taken by another machine, or the hub cannot be written.
-pub fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
     let folder = environment::working_directory()?;
     if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
         let location = Location::parse(target, &folder);
@@ -135,7 +135,7 @@ fn machine() -> Result<String, CliError> {
 ///
 /// # Errors
 /// When there is no such server, or the hub cannot be used.
-pub fn run(command: &ServersCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &ServersCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         ServersCommand::List => list(context),
         ServersCommand::Show { name } => show(name, context),

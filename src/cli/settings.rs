@@ -24,7 +24,7 @@ const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Setting<T> {
+pub(super) struct Setting<T> {
     /// The value.
     pub value: T,
     /// Where it came from: `--hub`, `MUSTER_HUB`, a file, `default`.
@@ -38,7 +38,7 @@ fn from<T>(value: T, origin: impl Into<String>) -> Setting<T> {
 /// What `join` wrote for this user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserConfig {
+pub(super) struct UserConfig {
     /// The hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<String>,
@@ -52,13 +52,13 @@ pub struct UserConfig {
 
 /// The user's configuration file.
 #[must_use]
-pub fn user_config_path() -> PathBuf {
+pub(super) fn user_config_path() -> PathBuf {
     environment::config_dir().join("config.json")
 }
 
 /// Where the embedded hub lies.
 #[must_use]
-pub fn embedded_hub_path() -> PathBuf {
+pub(super) fn embedded_hub_path() -> PathBuf {
     environment::data_dir().join("hub.git")
 }
 
@@ -67,7 +67,7 @@ impl UserConfig {
     ///
     /// # Errors
     /// When it cannot be read or holds an unknown key.
-    pub fn read() -> Result<Self, CliError> {
+    pub(super) fn read() -> Result<Self, CliError> {
         let path = user_config_path();
         match files::read(&path)? {
             None => Ok(Self::default()),
@@ -85,7 +85,7 @@ impl UserConfig {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self) -> Result<(), CliError> {
+    pub(super) fn write(&self) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
         Ok(files::write(&user_config_path(), &format!("{text}\n"))?)
@@ -94,7 +94,7 @@ impl UserConfig {
 
 /// Everything that decides how a command works.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(super) struct Settings {
     /// The hub, if there is one.
     pub hub: Option<Setting<Location>>,
     /// Its branch.
@@ -114,7 +114,7 @@ impl Settings {
     ///
     /// # Errors
     /// When a value cannot be used; names where it came from.
-    pub fn gather(args: &GlobalArgs) -> Result<Self, CliError> {
+    pub(super) fn gather(args: &GlobalArgs) -> Result<Self, CliError> {
         let user = UserConfig::read()?;
         let folder = environment::working_directory()?;
         let around = clone_around(&folder);
@@ -138,7 +138,7 @@ impl Settings {
     ///
     /// # Errors
     /// When nothing names one.
-    pub fn hub(&self) -> Result<&Location, CliError> {
+    pub(super) fn hub(&self) -> Result<&Location, CliError> {
         self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
             CliError::new(Exit::Configuration, "no hub is named")
                 .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`")
@@ -149,7 +149,7 @@ impl Settings {
     ///
     /// # Errors
     /// When nothing says it: there is no default, because a guess would write in another's name.
-    pub fn server(&self) -> Result<&ServerName, CliError> {
+    pub(super) fn server(&self) -> Result<&ServerName, CliError> {
         self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
             CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
                 .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`")

@@ -49,7 +49,7 @@ pub enum StatusCommand {
 ///
 /// # Errors
 /// When the server is unknown or the hub cannot be used.
-pub fn run(command: &StatusCommand, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(command: &StatusCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         StatusCommand::Set { status, job } => set(*status, job.as_ref(), context),
         StatusCommand::Show { all: true, .. } | StatusCommand::List => list(context),

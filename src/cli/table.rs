@@ -7,7 +7,7 @@ const COLUMN_WIDTH_MAX: usize = 48;
 
 /// Lines up `rows` under `head`. The last column is never cut.
 #[must_use]
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let last = head.len().saturating_sub(1);
     let cells: Vec<Vec<String>> = std::iter::once(head.iter().map(ToString::to_string).collect())
         .chain(rows.iter().map(|row| {
@@ -41,7 +41,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// `name: value` lines with the values lined up; lines without a value are left out.
 #[must_use]
-pub fn facts(lines: &[(&str, Option<String>)]) -> String {
+pub(super) fn facts(lines: &[(&str, Option<String>)]) -> String {
     let width =
         lines.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.len() + 1).max().unwrap_or(0);
     lines

@@ -302,6 +302,15 @@ pub struct Claimant {
     pub incarnation: String,
 }
 
+/// A claim, as its holder names it with every later step.
+#[derive(Debug, Clone, Copy)]
+pub struct Term<'a> {
+    /// The holder.
+    pub server: &'a ServerName,
+    /// The fencing token.
+    pub token: u64,
+}
+
 /// How an attempt ended, as its holder tells it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -389,8 +398,8 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over or the job is not claimed.
-    pub fn start(&mut self, server: &ServerName, token: u64, now: Timestamp) -> Result<(), Refusal> {
-        self.check_term(server, token, "started")?;
+    pub fn start(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
+        self.check_term(term, "started")?;
         self.status = JobStatus::Running;
         self.started_at = Some(now);
         Ok(())
@@ -400,14 +409,8 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn complete(
-        &mut self,
-        server: &ServerName,
-        token: u64,
-        result: &Report,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        self.check_term(server, token, "completed")?;
+    pub fn complete(&mut self, term: Term<'_>, result: &Report, now: Timestamp) -> Result<(), Refusal> {
+        self.check_term(term, "completed")?;
         self.record(result, now);
         self.status = JobStatus::Completed;
         self.completed_at = Some(now);
@@ -420,13 +423,12 @@ impl Job {
     /// When the term is over.
     pub fn fail(
         &mut self,
-        server: &ServerName,
-        token: u64,
+        term: Term<'_>,
         reason: FailReason,
         result: &Report,
         at: (Timestamp, &OpId),
     ) -> Result<(), Refusal> {
-        self.check_term(server, token, "failed")?;
+        self.check_term(term, "failed")?;
         self.record(result, at.0);
         self.end_attempt(reason, at.0, at.1);
         Ok(())
@@ -436,13 +438,8 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn release(
-        &mut self,
-        server: &ServerName,
-        token: u64,
-        at: (Timestamp, &OpId),
-    ) -> Result<(), Refusal> {
-        self.check_term(server, token, "released")?;
+    pub fn release(&mut self, term: Term<'_>, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+        self.check_term(term, "released")?;
         self.end_attempt(FailReason::Interrupted, at.0, at.1);
         Ok(())
     }
@@ -551,15 +548,16 @@ impl Job {
         Ok(())
     }
 
-    fn check_term(&self, server: &ServerName, token: u64, what: &str) -> Result<(), Refusal> {
-        if !self.status.is_held() || self.token.unwrap_or(0) != token {
-            return Err(self.term_over(token, what));
+    fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
+        if !self.status.is_held() || self.token.unwrap_or(0) != term.token {
+            return Err(self.term_over(term.token, what));
         }
-        if self.assigned_to.as_deref() != Some(server.as_str()) {
+        if self.assigned_to.as_deref() != Some(term.server.as_str()) {
             return Err(Refusal::forbidden(format!(
-                "job `{}` was not {what}: it belongs to `{}`, not to `{server}`",
+                "job `{}` was not {what}: it belongs to `{}`, not to `{}`",
                 self.id,
-                self.assigned_to.as_deref().unwrap_or("nobody")
+                self.assigned_to.as_deref().unwrap_or("nobody"),
+                term.server
             )));
         }
         Ok(())
@@ -644,12 +642,15 @@ mod tests {
             ("build1", 2, Err(RefusalKind::LeaseLost)),
         ] {
             let mut job = claimed();
-            let done = job.complete(&server(by), token, &Report::default(), now());
+            let done = job.complete(Term { server: &server(by), token }, &Report::default(), now());
             assert_eq!(done.map_err(|no| no.kind), expected, "{by} {token}");
         }
         let mut job = claimed();
-        job.complete(&server("build1"), 1, &Report::default(), now()).expect("first");
-        assert!(job.complete(&server("build1"), 1, &Report::default(), now()).is_err(), "once only");
+        job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).expect("first");
+        assert!(
+            job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err(),
+            "once only"
+        );
     }
 
     #[test]
@@ -664,7 +665,13 @@ mod tests {
         ] {
             let mut job = claimed();
             job.attempts = Some(attempts);
-            job.fail(&server("build1"), 1, reason, &Report::default(), (now(), &op())).expect("holder");
+            job.fail(
+                Term { server: &server("build1"), token: 1 },
+                reason,
+                &Report::default(),
+                (now(), &op()),
+            )
+            .expect("holder");
             assert_eq!((job.status, job.attempts), (status, Some(left)), "{reason:?} {attempts}");
         }
     }
@@ -681,7 +688,9 @@ mod tests {
     fn a_cancelled_job_takes_no_late_report_and_can_be_put_back() {
         let mut job = claimed();
         job.cancel(None, now()).expect("not final");
-        assert!(job.complete(&server("build1"), 1, &Report::default(), now()).is_err());
+        assert!(
+            job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err()
+        );
         assert!(job.cancel(None, now()).is_err());
         job.retry().expect("final");
         assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));

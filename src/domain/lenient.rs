@@ -6,7 +6,7 @@
 
 use super::time::Timestamp;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 
 fn unexpected<T, E: serde::de::Error>(value: &Value, wanted: &str) -> Result<T, E> {

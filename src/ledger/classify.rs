@@ -13,7 +13,7 @@
 
 /// What one `git push --porcelain` run tells about our updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PushVerdict {
+pub(super) enum PushVerdict {
     /// The hub said of every ref that it moved to our commit.
     Applied,
     /// Nothing moved: somebody else was faster. Fetch, apply the operation again, push again.
@@ -30,7 +30,7 @@ pub enum PushVerdict {
 
 /// What one `git fetch` run tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchVerdict {
+pub(super) enum FetchVerdict {
     /// The branches are here.
     Fetched,
     /// A branch asked for is not in the hub, or the hub is empty.
@@ -189,7 +189,7 @@ const REASON_CHARS_MAX: usize = 300;
 ///
 /// The per-ref lines decide, whatever the exit code is: a server may die after it has answered.
 #[must_use]
-pub fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) -> PushVerdict {
+pub(super) fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) -> PushVerdict {
     let verdicts: Vec<PushVerdict> =
         complete_lines(stdout).filter_map(|line| judge_ref(line, stderr)).collect();
     if verdicts.is_empty() {
@@ -203,7 +203,7 @@ pub fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Push
 
 /// Judges one run of `git fetch` with explicit branches; `exit_code` is `None` when git was killed.
 #[must_use]
-pub fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str) -> FetchVerdict {
+pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str) -> FetchVerdict {
     if exit_code == Some(0) {
         return FetchVerdict::Fetched;
     }
@@ -233,7 +233,7 @@ pub fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str) -> Fet
 /// Ask it after a push that ended in [`PushVerdict::Unknown`]: no pack can be made from a damaged
 /// object of our cache, and the fetch that follows need not touch that object.
 #[must_use]
-pub fn broken_store(stderr: &str) -> Option<String> {
+pub(super) fn broken_store(stderr: &str) -> Option<String> {
     // What the hub reports about itself comes with `remote:`, and over ssh a second time without it.
     let of_the_hub: Vec<&str> = remote_lines(stderr).collect();
     stderr

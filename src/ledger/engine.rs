@@ -58,7 +58,7 @@ pub struct Move {
 
 /// What became of a set of moves. Either all happened or none did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Publication {
+pub(super) enum Publication {
     /// The hub has it.
     Applied,
     /// A branch was elsewhere; nothing moved.
@@ -74,11 +74,11 @@ pub enum Publication {
 }
 
 /// The documents of one branch that a commit changes; `None` removes one.
-pub type Changes = BTreeMap<String, Option<String>>;
+pub(super) type Changes = BTreeMap<String, Option<String>>;
 
 /// A commit to be built.
 #[derive(Debug)]
-pub struct Commit<'a> {
+pub(super) struct Commit<'a> {
     /// The version whose documents it starts from.
     pub base: Option<&'a Version>,
     /// Whether it follows `base` in history or stands alone.
@@ -108,7 +108,7 @@ pub struct Found {
 
 /// Which branches a refresh asks the hub for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(super) enum Scope {
     /// The main branch.
     Main,
     /// The main branch and all heartbeat branches.
@@ -116,7 +116,7 @@ pub enum Scope {
 }
 
 /// A store of branches.
-pub trait Engine {
+pub(super) trait Engine {
     /// The hub as users name it, without credentials.
     fn hub(&self) -> &str;
 

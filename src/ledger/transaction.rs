@@ -36,7 +36,7 @@ impl From<DocumentError> for Stop {
 
 /// What a set of operations wants changed, before it is a commit.
 #[derive(Debug, Clone, Default)]
-pub struct Draft {
+pub(super) struct Draft {
     /// Changed documents by branch.
     pub branches: BTreeMap<String, Changes>,
     /// Branches that hold one commit, replaced each time.

@@ -76,10 +76,10 @@ pub struct Receipt<A> {
 }
 
 /// The answer of an operation whose type the ledger does not know.
-pub type AnyAnswer = Box<dyn Any>;
+pub(super) type AnyAnswer = Box<dyn Any>;
 
 /// The pure part of an operation.
-pub type Apply<'a> = dyn Fn(&mut Transaction<'_>) -> Result<AnyAnswer, Stop> + 'a;
+pub(super) type Apply<'a> = dyn Fn(&mut Transaction<'_>) -> Result<AnyAnswer, Stop> + 'a;
 
 /// An operation to be applied.
 pub struct Request<'a> {

@@ -4,7 +4,7 @@ use super::Verb;
 use super::documents;
 use super::rescue::{Lost, rescue};
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Claimant, Job, JobStatus};
+use crate::domain::job::{Claimant, Job, JobStatus, Term};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
 use crate::domain::queue::Queue;
 use crate::domain::record::Record;
@@ -57,7 +57,7 @@ impl Verb for ClaimJobs {
             let Some(job) = jobs.get_mut(id) else { continue };
             job.edit(|job| -> Result<(), Refusal> {
                 let token = job.claim(&self.claimant, now);
-                if self.start { job.start(server, token, now) } else { Ok(()) }
+                if self.start { job.start(Term { server, token }, now) } else { Ok(()) }
             })?;
             status.edit(|status| status.work_on(job, now));
             transaction.trailer("Muster-Job", id.as_str());

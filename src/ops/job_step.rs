@@ -3,7 +3,7 @@
 use super::Verb;
 use super::documents;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report};
+use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
@@ -69,12 +69,13 @@ impl Verb for StepJob {
         }
         let mut jobs: Table<Job> = transaction.table()?;
         let (now, op) = (transaction.now(), transaction.op().clone());
+        let term = Term { server: &self.server, token: self.token };
         let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
         job.edit(|job| match &self.step {
-            Step::Start => job.start(&self.server, self.token, now),
-            Step::Complete { report } => job.complete(&self.server, self.token, report, now),
-            Step::Fail { reason, report } => job.fail(&self.server, self.token, *reason, report, (now, &op)),
-            Step::Release => job.release(&self.server, self.token, (now, &op)),
+            Step::Start => job.start(term, now),
+            Step::Complete { report } => job.complete(term, report, now),
+            Step::Fail { reason, report } => job.fail(term, *reason, report, (now, &op)),
+            Step::Release => job.release(term, (now, &op)),
         })?;
         self.tell_status(&jobs, transaction)?;
         transaction.put_table(&jobs);

@@ -65,7 +65,7 @@ pub struct AddArgs {
 ///
 /// # Errors
 /// When a job is not acceptable: then none is added.
-pub fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError> {
     let requester = context.me()?;
     let jobs = match &args.from {
         Some(file) => read_lines(file)?,

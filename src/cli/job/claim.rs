@@ -73,7 +73,7 @@ pub struct WaitArgs {
 ///
 /// # Errors
 /// When there is nothing to claim, or the hub cannot be used.
-pub fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
     let mut verb = ClaimJobs {
         claimant: Claimant { server: me.clone(), incarnation: Session::present(&me).incarnation },
@@ -196,7 +196,7 @@ fn shell_lines(job: &Value) -> String {
 ///
 /// # Errors
 /// When there is no such job, or it is not finished in time.
-pub fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
+pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
     let until = Deadline::after(args.wait);
     loop {
         let job = context.read(false, |snapshot| {

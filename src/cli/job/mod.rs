@@ -44,7 +44,7 @@ pub enum JobCommand {
 ///
 /// # Errors
 /// When it is refused or the hub cannot be used.
-pub fn run(command: &JobCommand, context: &mut Context) -> Result<u8, CliError> {
+pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, CliError> {
     match command {
         JobCommand::Add(args) => add::run(args, context)?,
         JobCommand::List(args) => show::list(args, context)?,

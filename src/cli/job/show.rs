@@ -44,7 +44,7 @@ pub struct OneArgs {
 ///
 /// # Errors
 /// When the hub cannot be read.
-pub fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let status = args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()));
     let jobs: Vec<(Value, Job)> = context.read(false, |snapshot| {
@@ -91,7 +91,7 @@ pub(super) fn unknown(job: &JobId) -> CliError {
 ///
 /// # Errors
 /// When there is no such job.
-pub fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let found = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
@@ -128,7 +128,7 @@ pub fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When there is no such job.
-pub fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let found = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;

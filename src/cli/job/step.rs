@@ -138,7 +138,7 @@ fn print(job: &Value, context: &Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the claim is over.
-pub fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     step(args, Step::Start, context)
 }
 
@@ -146,7 +146,7 @@ pub fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the claim is over.
-pub fn complete(args: &CompleteArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn complete(args: &CompleteArgs, context: &mut Context) -> Result<(), CliError> {
     step(&args.term, Step::Complete { report: args.report.report() }, context)
 }
 
@@ -154,7 +154,7 @@ pub fn complete(args: &CompleteArgs, context: &mut Context) -> Result<(), CliErr
 ///
 /// # Errors
 /// When the claim is over.
-pub fn fail(args: &FailArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn fail(args: &FailArgs, context: &mut Context) -> Result<(), CliError> {
     step(&args.term, Step::Fail { reason: args.reason, report: args.report.report() }, context)
 }
 
@@ -162,7 +162,7 @@ pub fn fail(args: &FailArgs, context: &mut Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the claim is over.
-pub fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     step(args, Step::Release, context)
 }
 
@@ -170,7 +170,7 @@ pub fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When it is finished.
-pub fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> {
     change(&args.job, Change::Cancel { why: args.reason.clone() }, context)
 }
 
@@ -178,7 +178,7 @@ pub fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> 
 ///
 /// # Errors
 /// When it is not finished.
-pub fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
     change(&args.job, Change::Retry, context)
 }
 
@@ -186,6 +186,6 @@ pub fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When it is finished.
-pub fn priority(args: &PriorityArgs, context: &mut Context) -> Result<(), CliError> {
+pub(super) fn priority(args: &PriorityArgs, context: &mut Context) -> Result<(), CliError> {
     change(&args.job, Change::Priority { priority: args.priority }, context)
 }

@@ -1,0 +1,134 @@
+//! The rules of the house that no compiler holds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers from the lowest to the highest; a layer may use those before it.
+const LAYERS: [&str; 5] = ["domain", "host", "ledger", "ops", "cli"];
+
+/// Which lower layers a layer may not use all the same.
+const NOT_EVEN: [(&str, &str); 1] = [("domain", "host")];
+
+/// The longest file, tests not counted.
+const LINES_MAX: usize = 620;
+
+/// The doors: each of these words stands in these files only.
+const DOORS: [(&str, &[&str]); 8] = [
+    ("use git2", &["src/ledger"]),
+    ("fs2::", &["src/host/file_lock.rs"]),
+    ("chrono::", &["src/domain/time.rs"]),
+    ("sysinfo::", &["src/host/facts.rs"]),
+    ("uuid::", &["src/host/random.rs"]),
+    ("SystemTime", &["src/host/clock.rs"]),
+    ("Instant", &[]),
+    ("anyhow::", &["src/cli"]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every source file: its path from the root, and its text without its tests.
+fn sources() -> Vec<(String, String)> {
+    let named = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
+    let text = |path: &PathBuf| {
+        let whole = fs::read_to_string(path).unwrap();
+        whole.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+    };
+    files(&root().join("src"), "rs").iter().map(|path| (named(path), text(path))).collect()
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn no_layer_uses_one_above_it() {
+    for (path, text) in sources() {
+        let Some(layer) = LAYERS.iter().position(|layer| path.starts_with(&format!("src/{layer}/"))) else { continue };
+        let above = LAYERS.iter().skip(layer + 1);
+        let forbidden = above.chain(NOT_EVEN.iter().filter(|(low, _)| *low == LAYERS[layer]).map(|(_, high)| high));
+        for other in forbidden {
+            let used = code_lines(&text).find(|line| line.contains(&format!("crate::{other}")));
+            assert_eq!(used, None, "{path}: {} must not use {other}", LAYERS[layer]);
+        }
+    }
+}
+
+#[test]
+fn each_effect_has_one_door() {
+    for (path, text) in sources() {
+        for (word, doors) in DOORS {
+            let open = doors.iter().any(|door| path.starts_with(door));
+            let used = code_lines(&text).find(|line| line.contains(word));
+            assert!(open || used.is_none(), "{path} uses `{word}`, whose door is {doors:?}: {used:?}");
+        }
+    }
+}
+
+#[test]
+fn each_file_says_what_it_is_for_and_is_not_too_long() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{path} has no module doc");
+        assert!(text.lines().count() <= LINES_MAX, "{path} has {} lines", text.lines().count());
+        for promise in ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"] {
+            assert!(!text.contains(promise), "{path} holds `{promise}`");
+        }
+    }
+}
+
+#[test]
+fn each_test_file_is_declared() {
+    let main = fs::read_to_string(root().join("tests/suite/main.rs")).unwrap();
+    for path in files(&root().join("tests/suite"), "rs") {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if path.parent().unwrap().ends_with("suite") && name != "main" {
+            assert!(main.contains(&format!("mod {name};")), "{name} is in the folder and not declared");
+        }
+    }
+}
+
+/// Compares a generated text with its committed copy; `MUSTER_BLESS=1 cargo test` writes it anew.
+fn assert_committed(path: &str, generated: &str) {
+    let file = root().join(path);
+    if std::env::var_os("MUSTER_BLESS").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, generated).unwrap();
+    }
+    let committed = fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == generated, "{path} is not what the program generates: run MUSTER_BLESS=1 cargo test");
+}
+
+#[test]
+fn the_command_reference_is_the_programs_own() {
+    assert_committed("docs/CLI.md", &git_muster::cli::command_reference());
+}
+
+#[test]
+fn the_schemas_are_the_types_own() {
+    for (name, schema) in git_muster::cli::schemas() {
+        let text = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+        assert_committed(&format!("docs/schemas/{name}"), &text);
+    }
+}
+
+#[test]
+fn the_template_is_this_repositorys_own_hub() {
+    for (path, text) in git_muster::ops::found::TEMPLATE {
+        assert_eq!(fs::read_to_string(root().join(path)).unwrap(), *text, "{path}");
+    }
+}

@@ -136,8 +136,8 @@ impl Context {
         let op = OpId::new(&random::id())?;
         let now = clock::wall();
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
-        let ledger = self.ledger()?;
-        let entry = ledger.is_remote().then(|| Entry {
+        let is_remote = self.ledger()?.is_remote();
+        let entry = is_remote.then(|| Entry {
             op: op.clone(),
             hub,
             branch,
@@ -145,10 +145,10 @@ impl Context {
             envelope: envelope.clone(),
             operation: verb.clone().into(),
         });
-        if let Some(entry) = &entry {
-            journal::open(entry)?;
+        if let Some(Err(error)) = entry.as_ref().map(journal::open) {
+            self.output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         }
-        let outcome = envelope.run(ledger, op.clone(), now, verb);
+        let outcome = envelope.run(self.ledger()?, op.clone(), now, verb);
         self.pass_on_notes();
         if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
             journal::close(&op);

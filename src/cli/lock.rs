@@ -254,7 +254,7 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
         .env("MUSTER_LOCK_NAME", &term.name)
         .env("MUSTER_LOCK_TOKEN", term.token.to_string());
     let release = ReleaseLock { name: args.name.clone(), server: context.me()?, token: term.token };
-    let mut child = match Running::start(&mut child) {
+    let mut child = match Running::start_attached(&mut child) {
         Ok(child) => child,
         Err(error) => {
             context.write(&release)?;

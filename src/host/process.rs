@@ -1,9 +1,9 @@
 //! Child processes: in a group of their own, with a deadline, ended together with their children.
 
 use super::clock::{self, Deadline};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -89,6 +89,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> 
 pub struct Running {
     child: Child,
     ended: bool,
+    own_group: bool,
 }
 
 impl Running {
@@ -97,7 +98,19 @@ impl Running {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> io::Result<Self> {
-        Ok(Self { child: command.process_group(0).spawn()?, ended: false })
+        Ok(Self { child: command.process_group(0).spawn()?, ended: false, own_group: true })
+    }
+
+    /// Starts `command` for a person: at a terminal it stays in our group, because a group in the
+    /// background may not read from it; the keys that interrupt reach us both then.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_attached(command: &mut Command) -> io::Result<Self> {
+        if !io::stdin().is_terminal() {
+            return Self::start(command);
+        }
+        Ok(Self { child: command.spawn()?, ended: false, own_group: false })
     }
 
     /// Its status if it ended already.
@@ -126,13 +139,14 @@ impl Running {
         }
     }
 
-    /// Passes a signal on to the whole group.
+    /// Passes a signal on to the child and its group.
     pub fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id())
             && !self.ended
         {
             // The group may have ended by itself just now.
-            killpg(Pid::from_raw(id), signal).ok();
+            if self.own_group { killpg(Pid::from_raw(id), signal) } else { kill(Pid::from_raw(id), signal) }
+                .ok();
         }
     }
 

@@ -16,6 +16,8 @@ mod error;
 mod failpoint;
 mod git_engine;
 mod git_program;
+#[cfg(test)]
+mod memory;
 mod objects;
 mod open;
 mod pace;

@@ -116,6 +116,8 @@ pub struct Ledger {
 /// One attempt, built and ready, or sent with an unknown outcome.
 struct Attempt {
     moves: Vec<Move>,
+    /// Whether a move leaves the history of its branch.
+    replaces: bool,
     results: Vec<Result<AnyAnswer, Refusal>>,
 }
 
@@ -163,8 +165,8 @@ impl Ledger {
             let _guard = self.local_lock(deadline);
             let scope = if heartbeats { Scope::Heartbeats } else { Scope::Main };
             self.refresh(scope, deadline)?;
-            self.settle_main();
         }
+        self.settle_main();
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
         if !self.settings.founding {
             snapshot.main_tip()?;
@@ -219,6 +221,7 @@ impl Ledger {
             attempts: 0,
             unreachable: 0,
             scope: Scope::Main,
+            append: false,
             sent: Vec::new(),
             why: String::new(),
             deadline,
@@ -260,7 +263,9 @@ impl Ledger {
         failpoint("read");
         let attempt = match self.attempt(requests, now, run) {
             // A no on documents that may be old is no answer yet.
-            Ok(attempt) if !run.fresh && attempt.is_doubtful() => return self.look_again(run),
+            Ok(attempt) if !run.fresh && (attempt.is_doubtful() || self.settings.dry_run) => {
+                return self.look_again(run);
+            }
             Err(LedgerError::Document(_) | LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. })
                 if !run.fresh =>
             {
@@ -282,6 +287,8 @@ impl Ledger {
                 self.settle_main();
                 return Ok(Some(attempt.outcomes(requests, run.attempts)));
             }
+            // A hub that lets no history be replaced still takes what follows on it.
+            Publication::Denied(_) if attempt.replaces && !run.append => run.append = true,
             Publication::Denied(why) => {
                 return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
             }
@@ -391,8 +398,12 @@ impl Ledger {
         if tips.keys().any(|branch| *branch != self.settings.main) {
             run.scope = Scope::Heartbeats;
         }
+        if run.append {
+            draft.replaced.clear();
+        }
         let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
-        Ok(Attempt { moves, results })
+        let replaces = moves.iter().any(|one| one.from.is_some() && draft.replaced.contains(&one.branch));
+        Ok(Attempt { moves, replaces, results })
     }
 
     /// Takes out of the draft what the hub has already; `true` when nothing is left.
@@ -527,6 +538,8 @@ struct Run {
     unreachable: u32,
     /// Which branches a refresh must bring: what the operations looked at.
     scope: Scope,
+    /// Whether branches that are replaced must be appended to instead.
+    append: bool,
     sent: Vec<Attempt>,
     why: String,
     deadline: Deadline,

@@ -54,9 +54,6 @@ fn follow_locked(
         )));
     }
     let target = Oid::from_str(target)?;
-    if hub.is_some() {
-        fetch_objects(repository, branch)?;
-    }
     let local = match repository.refname_to_id(&reference) {
         Ok(local) => local,
         Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
@@ -64,6 +61,9 @@ fn follow_locked(
     };
     if local == target {
         return Ok(None);
+    }
+    if hub.is_some() {
+        fetch_objects(repository, branch)?;
     }
     if !repository.graph_descendant_of(target, local)? {
         return Ok(Some(format!(

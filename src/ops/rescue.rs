@@ -7,7 +7,7 @@
 //! cannot both succeed.
 
 use super::Verb;
-use super::documents::{beats, life};
+use super::documents::{PlacedBeat, beats, life};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job};
@@ -17,6 +17,7 @@ use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::Table;
 use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A claim that was watched until it was over.
@@ -139,6 +140,7 @@ pub struct WatchedSession {
 /// When a document cannot be read.
 pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec<Watched>, Stop> {
     let jobs: Table<Job> = documents.table()?;
+    let mut beats_of: HashMap<ServerName, Vec<PlacedBeat>> = HashMap::new();
     let mut watched = Vec::new();
     for job in jobs.rows().filter(|job| job.status.is_held()) {
         let (Ok(id), Some(Ok(holder))) =
@@ -146,13 +148,16 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         else {
             continue;
         };
-        let placed = if holder == *me { Vec::new() } else { beats(documents, &holder)? };
+        if holder != *me && !beats_of.contains_key(&holder) {
+            beats_of.insert(holder.clone(), beats(documents, &holder)?);
+        }
+        let placed = beats_of.get(&holder).map(Vec::as_slice).unwrap_or_default();
         // Only a session that claimed the job speaks for it: a claim of an older writer, or of a
         // server that sends no heartbeats, ends by its own time.
         let session = placed
             .iter()
             .find(|placed| placed.beat.incarnation.is_some() && placed.beat.incarnation == job.incarnation)
-            .map(|own| WatchedSession { beat: life(&placed), patience: patience(own.beat.lease()) });
+            .map(|own| WatchedSession { beat: life(placed), patience: patience(own.beat.lease()) });
         watched.push(Watched {
             job: id,
             token: job.token.unwrap_or(0),

@@ -59,9 +59,12 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn no_layer_uses_one_above_it() {
     for (path, text) in sources() {
-        let Some(layer) = LAYERS.iter().position(|layer| path.starts_with(&format!("src/{layer}/"))) else { continue };
+        let Some(layer) = LAYERS.iter().position(|layer| path.starts_with(&format!("src/{layer}/"))) else {
+            continue;
+        };
         let above = LAYERS.iter().skip(layer + 1);
-        let forbidden = above.chain(NOT_EVEN.iter().filter(|(low, _)| *low == LAYERS[layer]).map(|(_, high)| high));
+        let forbidden =
+            above.chain(NOT_EVEN.iter().filter(|(low, _)| *low == LAYERS[layer]).map(|(_, high)| high));
         for other in forbidden {
             let used = code_lines(&text).find(|line| line.contains(&format!("crate::{other}")));
             assert_eq!(used, None, "{path}: {} must not use {other}", LAYERS[layer]);
@@ -110,7 +113,10 @@ fn assert_committed(path: &str, generated: &str) {
         fs::write(&file, generated).unwrap();
     }
     let committed = fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == generated, "{path} is not what the program generates: run MUSTER_BLESS=1 cargo test");
+    assert!(
+        committed == generated,
+        "{path} is not what the program generates: run MUSTER_BLESS=1 cargo test"
+    );
 }
 
 #[test]

@@ -28,12 +28,8 @@ const DIRECTORIES: [(&str, &str); 7] = [
 ];
 
 /// What is the same on every host.
-const ENVIRONMENT: [(&str, &str); 4] = [
-    ("LC_ALL", "C"),
-    ("TZ", "UTC"),
-    ("COLUMNS", "100"),
-    ("NO_COLOR", "1"),
-];
+const ENVIRONMENT: [(&str, &str); 4] =
+    [("LC_ALL", "C"), ("TZ", "UTC"), ("COLUMNS", "100"), ("NO_COLOR", "1")];
 
 /// A hub and the directory in which its hosts live.
 #[derive(Debug)]
@@ -55,15 +51,8 @@ impl Fleet {
     /// A fleet around an empty hub that is reached over `transport`.
     #[track_caller]
     pub(crate) fn over(transport: Transport) -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("muster-fleet-")
-            .tempdir()
-            .expect("a temporary directory");
-        Self {
-            hub: Arc::new(Hub::start(transport)),
-            root: Arc::new(root),
-            programs: None,
-        }
+        let root = tempfile::Builder::new().prefix("muster-fleet-").tempdir().expect("a temporary directory");
+        Self { hub: Arc::new(Hub::start(transport)), root: Arc::new(root), programs: None }
     }
 
     /// Makes the hosts that are added from now on find this git first.
@@ -94,10 +83,7 @@ impl Fleet {
     #[track_caller]
     pub(crate) fn host_in_clone(&self, name: &str) -> Host {
         let host = self.add(name, "clone");
-        let (user, mail) = (
-            format!("user.name={name}"),
-            format!("user.email={name}@example.invalid"),
-        );
+        let (user, mail) = (format!("user.name={name}"), format!("user.email={name}@example.invalid"));
         let url = self.hub.url();
         let target = host.directory.display().to_string();
         host.program("git")

@@ -36,11 +36,7 @@ pub(crate) fn probe(site: &Site, port: u16) -> Answer {
     };
     let refused = answer.get(4..8) == Some(b"ERR ".as_slice());
     let is_git = answer.iter().take(4).all(u8::is_ascii_hexdigit);
-    if is_git && !refused {
-        Answer::Ours
-    } else {
-        Answer::Foreign
-    }
+    if is_git && !refused { Answer::Ours } else { Answer::Foreign }
 }
 
 pub(crate) fn url(site: &Site, port: u16) -> String {
@@ -49,10 +45,7 @@ pub(crate) fn url(site: &Site, port: u16) -> String {
 
 /// The directory that holds every hub's directory, so that the address names the hub.
 fn base_path(site: &Site) -> &Path {
-    let hub = site
-        .repository
-        .parent()
-        .expect("a repository lies somewhere");
+    let hub = site.repository.parent().expect("a repository lies somewhere");
     hub.parent().expect("a hub lies in a temporary directory")
 }
 

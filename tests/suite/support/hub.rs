@@ -34,13 +34,7 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// Every transport, the local ones first.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Path,
-        Self::FileUrl,
-        Self::Ssh,
-        Self::Http,
-        Self::Daemon,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Path, Self::FileUrl, Self::Ssh, Self::Http, Self::Daemon];
 
     fn server(self) -> Option<Kind> {
         match self {
@@ -67,15 +61,9 @@ impl Hub {
     /// Makes an empty hub and starts its server.
     #[track_caller]
     pub(crate) fn start(transport: Transport) -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("muster-hub-")
-            .tempdir()
-            .expect("a temporary directory");
+        let root = tempfile::Builder::new().prefix("muster-hub-").tempdir().expect("a temporary directory");
         let repository = root.path().join("hub.git");
-        git(
-            root.path(),
-            ["init", "--quiet", "--bare", "-b", MAIN, "hub.git"],
-        );
+        git(root.path(), ["init", "--quiet", "--bare", "-b", MAIN, "hub.git"]);
         let server = transport.server().map(|kind| {
             let directory = root.path().join("server");
             fs::create_dir(&directory).expect("the directory is ours");
@@ -84,19 +72,10 @@ impl Hub {
             if kind == Kind::Nginx {
                 git(&repository, ["config", "http.receivepack", "true"]);
             }
-            let site = Site {
-                directory,
-                repository: repository.clone(),
-                token,
-            };
+            let site = Site { directory, repository: repository.clone(), token };
             Mutex::new(Server::start(kind, site))
         });
-        Self {
-            server,
-            transport,
-            repository,
-            root,
-        }
+        Self { server, transport, repository, root }
     }
 
     /// The address that a client is given.
@@ -144,10 +123,7 @@ impl Hub {
     #[must_use]
     pub(crate) fn tip(&self, branch: &str) -> Option<String> {
         let name = format!("refs/heads/{branch}");
-        let output = try_git(
-            &self.repository,
-            ["rev-parse", "--verify", "--quiet", &name],
-        );
+        let output = try_git(&self.repository, ["rev-parse", "--verify", "--quiet", &name]);
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(id)
     }
@@ -164,12 +140,7 @@ impl Hub {
 
     /// Puts files on `branch` with one commit, as some other program would; returns the commit.
     #[track_caller]
-    pub(crate) fn put<B: AsRef<[u8]>>(
-        &self,
-        branch: &str,
-        files: &[(&str, B)],
-        subject: &str,
-    ) -> String {
+    pub(crate) fn put<B: AsRef<[u8]>>(&self, branch: &str, files: &[(&str, B)], subject: &str) -> String {
         let work = tempfile::tempdir_in(self.root.path()).expect("the directory is ours");
         let on_index = |args: &[&str]| {
             let mut command = git_command(&self.repository, args);
@@ -197,9 +168,7 @@ impl Hub {
         let commit = on_index(&commit);
         let branch = format!("refs/heads/{branch}");
         // An empty old value means: the branch must not exist.
-        let expected = parent
-            .as_deref()
-            .unwrap_or("0000000000000000000000000000000000000000");
+        let expected = parent.as_deref().unwrap_or("0000000000000000000000000000000000000000");
         self.git(["update-ref", &branch, &commit, expected]);
         commit
     }

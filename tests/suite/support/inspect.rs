@@ -70,11 +70,7 @@ pub(crate) fn document(hub: &Hub, branch: &str, path: &str) -> serde_json::Value
 #[track_caller]
 #[must_use]
 pub(crate) fn branches(hub: &Hub) -> Vec<String> {
-    let text = hub.git([
-        "for-each-ref",
-        "--format=%(refname:lstrip=2)",
-        "refs/heads/",
-    ]);
+    let text = hub.git(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/"]);
     text.lines().map(str::to_owned).collect()
 }
 
@@ -85,10 +81,7 @@ pub(crate) fn log(hub: &Hub, branch: &str) -> Vec<Commit> {
     let format = "--format=%H%x1f%s%x1f%b%x1f%(trailers:only,unfold)%x1e";
     let text = hub.git(["log", format, &format!("refs/heads/{branch}")]);
     let records = text.split(RECORD).map(str::trim_start);
-    records
-        .filter(|record| !record.is_empty())
-        .map(commit)
-        .collect()
+    records.filter(|record| !record.is_empty()).map(commit).collect()
 }
 
 fn commit(record: &str) -> Commit {
@@ -172,10 +165,7 @@ fn collect_lock_files(directory: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect_lock_files(&path, found);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "lock")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
             found.push(path);
         }
     }

@@ -45,10 +45,7 @@ impl Leashed {
     #[track_caller]
     pub(crate) fn spawn(program: &OsStr, stdin: &Path, set_up: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", LEASH_SCRIPT, "leash"])
-            .arg(stdin)
-            .arg(program);
+        command.args(["-c", LEASH_SCRIPT, "leash"]).arg(stdin).arg(program);
         set_up(&mut command);
         command.stdin(Stdio::piped());
         Self::start(command)
@@ -56,11 +53,7 @@ impl Leashed {
 
     /// Starts `program` without the shell beside it: faster, for commands that are waited for at once.
     #[track_caller]
-    pub(crate) fn spawn_brief(
-        program: &OsStr,
-        stdin: &Path,
-        set_up: impl FnOnce(&mut Command),
-    ) -> Self {
+    pub(crate) fn spawn_brief(program: &OsStr, stdin: &Path, set_up: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(program);
         set_up(&mut command);
         command.stdin(File::open(stdin).expect("the file for standard input opens"));
@@ -81,13 +74,7 @@ impl Leashed {
             // Nobody listening any more means that nobody asks for the status.
             sender.send(status).ok();
         });
-        Self {
-            pid,
-            leash,
-            exit,
-            status: None,
-            waiter: Some(waiter),
-        }
+        Self { pid, leash, exit, status: None, waiter: Some(waiter) }
     }
 
     /// The process id, which is the process group's too.

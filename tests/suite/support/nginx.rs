@@ -69,28 +69,21 @@ pub(crate) fn probe(site: &Site, port: u16) -> Answer {
 }
 
 pub(crate) fn url(site: &Site, port: u16) -> String {
-    let name = site
-        .repository
-        .file_name()
-        .expect("a repository has a name");
+    let name = site.repository.file_name().expect("a repository has a name");
     format!("http://127.0.0.1:{port}/{}", name.display())
 }
 
 fn configuration_text(site: &Site, port: u16) -> String {
     let directory = site.directory.display();
-    let root = site
-        .repository
-        .parent()
-        .expect("a repository lies somewhere");
+    let root = site.repository.parent().expect("a repository lies somewhere");
     let root_directory = root.display();
     let token = &site.token;
     let exec_path = exec_path();
     // Started by root, the workers would become a user that cannot reach the socket.
     let starts_as_root = fs::metadata(root).expect("it exists").uid() == 0;
     let user = if starts_as_root { "user root;" } else { "" };
-    let hermetic: String = HERMETIC_GIT
-        .map(|(name, value)| format!("fastcgi_param {name} {value};\n      "))
-        .concat();
+    let hermetic: String =
+        HERMETIC_GIT.map(|(name, value)| format!("fastcgi_param {name} {value};\n      ")).concat();
     let scratch: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {directory}/{name};\n  "))
         .concat();

@@ -10,15 +10,7 @@ use std::env;
 type Rule = fn(&str) -> Option<(usize, &'static str)>;
 
 /// Tried in this order; a timestamp begins like a number and a uuid like a commit id.
-const RULES: [Rule; 7] = [
-    timestamp,
-    uuid,
-    record_id,
-    port,
-    duration,
-    commit_id,
-    compact_timestamp,
-];
+const RULES: [Rule; 7] = [timestamp, uuid, record_id, port, duration, commit_id, compact_timestamp];
 
 /// Units of time in which something is measured.
 const UNITS: [&str; 9] = ["ns", "µs", "us", "ms", "s", "m", "min", "h", "d"];
@@ -32,10 +24,7 @@ pub(crate) fn normalise(text: &str) -> String {
     let mut before = None;
     while let Some(next) = rest.chars().next() {
         let starts_word = !before.is_some_and(is_word);
-        let found = RULES
-            .iter()
-            .filter(|_| starts_word)
-            .find_map(|rule| rule(rest));
+        let found = RULES.iter().filter(|_| starts_word).find_map(|rule| rule(rest));
         let length = if let Some((length, placeholder)) = found {
             result.push_str(placeholder);
             length
@@ -76,11 +65,7 @@ fn span(text: &str, kind: impl Fn(char) -> bool) -> usize {
 }
 
 /// The length of a match if a word ends there.
-fn ending_word(
-    text: &str,
-    length: usize,
-    placeholder: &'static str,
-) -> Option<(usize, &'static str)> {
+fn ending_word(text: &str, length: usize, placeholder: &'static str) -> Option<(usize, &'static str)> {
     let ends = !text[length..].chars().next().is_some_and(is_word);
     (length > 0 && ends).then_some((length, placeholder))
 }
@@ -103,9 +88,7 @@ fn timestamp(text: &str) -> Option<(usize, &'static str)> {
         length += 1 + span(fraction, |c| c.is_ascii_digit());
     }
     let zone = &text[length..];
-    let offset = shape(zone, "+00:00")
-        .or(shape(zone, "-00:00"))
-        .or(shape(zone, "Z"));
+    let offset = shape(zone, "+00:00").or(shape(zone, "-00:00")).or(shape(zone, "Z"));
     ending_word(text, length + offset.unwrap_or(0), "[TIME]")
 }
 
@@ -128,8 +111,8 @@ fn record_id(text: &str) -> Option<(usize, &'static str)> {
     let id = &text[prefix.len()..];
     let length = span(id, |c| c.is_ascii_alphanumeric() || c == '-');
     let id = &id[..length];
-    let by_machine = id.contains(|c: char| c.is_ascii_digit())
-        || id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let by_machine =
+        id.contains(|c: char| c.is_ascii_digit()) || id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if length < 6 || !by_machine {
         return None;
     }
@@ -138,12 +121,10 @@ fn record_id(text: &str) -> Option<(usize, &'static str)> {
 
 /// The port of a server on loopback, as addresses name it and as curl and ssh do.
 fn port(text: &str) -> Option<(usize, &'static str)> {
-    let (before, placeholder) = [
-        ("127.0.0.1:", "127.0.0.1:[PORT]"),
-        ("127.0.0.1 port ", "127.0.0.1 port [PORT]"),
-    ]
-    .into_iter()
-    .find(|(before, _)| text.starts_with(before))?;
+    let (before, placeholder) =
+        [("127.0.0.1:", "127.0.0.1:[PORT]"), ("127.0.0.1 port ", "127.0.0.1 port [PORT]")]
+            .into_iter()
+            .find(|(before, _)| text.starts_with(before))?;
     let digits = span(&text[before.len()..], |c| c.is_ascii_digit());
     ending_word(text, before.len() + digits, placeholder).filter(|_| digits > 0)
 }
@@ -176,32 +157,14 @@ mod tests {
         let cases = [
             ("at 2026-11-21T01:02:03.456Z, or", "at [TIME], or"),
             ("2025-10-29 12:00:00+02:00", "[TIME]"),
-            (
-                "build1/logs/20251029T120000Z-j.log",
-                "build1/logs/[TIME]-j.log",
-            ),
+            ("build1/logs/20251029T120000Z-j.log", "build1/logs/[TIME]-j.log"),
             ("op 0191d0c2-7c1e-7b1a-8f00-0123456789ab.", "op [UUID]."),
             ("job_0191d0c2-7c1e-7b1a-8f00-0123456789ab", "[JOB]"),
-            (
-                "`msg_01jd3x5kq7` job_assignment job_id job_1",
-                "`[MESSAGE]` job_assignment job_id job_1",
-            ),
-            (
-                "[main 0a1b2c3] 1234567 face",
-                "[main [COMMIT]] [COMMIT] face",
-            ),
-            (
-                "took 1.2 s, 350 ms, 90s, 3 servers",
-                "took [DURATION], [DURATION], [DURATION], 3 servers",
-            ),
-            (
-                "http://127.0.0.1:40123/hub.git",
-                "http://127.0.0.1:[PORT]/hub.git",
-            ),
-            (
-                "to 127.0.0.1 port 40123 after 0 ms",
-                "to 127.0.0.1 port [PORT] after [DURATION]",
-            ),
+            ("`msg_01jd3x5kq7` job_assignment job_id job_1", "`[MESSAGE]` job_assignment job_id job_1"),
+            ("[main 0a1b2c3] 1234567 face", "[main [COMMIT]] [COMMIT] face"),
+            ("took 1.2 s, 350 ms, 90s, 3 servers", "took [DURATION], [DURATION], [DURATION], 3 servers"),
+            ("http://127.0.0.1:40123/hub.git", "http://127.0.0.1:[PORT]/hub.git"),
+            ("to 127.0.0.1 port 40123 after 0 ms", "to 127.0.0.1 port [PORT] after [DURATION]"),
             ("version 1.2 saved, 5 jobs", "version 1.2 saved, 5 jobs"),
             ("Straße 12 µs", "Straße [DURATION]"),
         ];

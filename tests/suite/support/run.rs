@@ -74,8 +74,7 @@ impl HostCommand {
     /// Sets an environment variable.
     pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());
-        self.added
-            .push(format!("{}={}", name.display(), value.display()));
+        self.added.push(format!("{}={}", name.display(), value.display()));
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -148,11 +147,7 @@ impl HostCommand {
             Waiting::AtOnce => Leashed::spawn_brief(&self.program, &stdin, set_up),
             Waiting::Later => Leashed::spawn(&self.program, &stdin, set_up),
         };
-        Running {
-            process,
-            output,
-            command: self,
-        }
+        Running { process, output, command: self }
     }
 }
 
@@ -167,16 +162,9 @@ enum Waiting {
 
 impl fmt::Display for HostCommand {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let program = Path::new(&self.program)
-            .file_name()
-            .unwrap_or(&self.program);
+        let program = Path::new(&self.program).file_name().unwrap_or(&self.program);
         let added = self.added.iter().map(|word| format!("{word} "));
-        write!(
-            formatter,
-            "{}{}",
-            added.collect::<String>(),
-            program.display()
-        )?;
+        write!(formatter, "{}{}", added.collect::<String>(), program.display())?;
         for arg in &self.args {
             write!(formatter, " {}", shown(&arg.to_string_lossy()))?;
         }
@@ -187,11 +175,7 @@ impl fmt::Display for HostCommand {
 /// A word as one would type it.
 fn shown(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("{word:?}")
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("{word:?}") }
 }
 
 /// A command that runs beside the test; killed with its process group on drop.
@@ -384,10 +368,8 @@ fn listing(directory: &Path) -> String {
     let Ok(entries) = fs::read_dir(directory) else {
         return "(not readable)".to_owned();
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.file_name().display().to_string())
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().display().to_string()).collect();
     names.sort();
     names.truncate(LISTED_ENTRIES_MAX);
     format!("[{}]", names.join(" "))

@@ -29,21 +29,13 @@ pub(crate) fn gits() -> Vec<Git> {
     env::split_paths(&path)
         .chain(USUAL_DIRECTORIES.map(PathBuf::from))
         .map(|directory| directory.join("git"))
-        .filter(|program| {
-            program
-                .canonicalize()
-                .is_ok_and(|resolved| seen.insert(resolved))
-        })
+        .filter(|program| program.canonicalize().is_ok_and(|resolved| seen.insert(resolved)))
         .filter_map(|program| version(&program).map(|version| Git { program, version }))
         .collect()
 }
 
 fn version(program: &PathBuf) -> Option<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let words = text.trim().strip_prefix("git version ")?;
     words.split(' ').next().map(str::to_owned)

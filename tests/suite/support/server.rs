@@ -70,12 +70,7 @@ impl Server {
     /// Starts a server on a free port and waits until it answers.
     #[track_caller]
     pub(crate) fn start(kind: Kind, site: Site) -> Self {
-        let mut server = Self {
-            kind,
-            site,
-            port: 0,
-            children: Vec::new(),
-        };
+        let mut server = Self { kind, site, port: 0, children: Vec::new() };
         for _ in 0..START_ATTEMPTS {
             server.port = free_port();
             if server.launch() {
@@ -93,12 +88,7 @@ impl Server {
     /// Starts the server again on the port it had.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
-        assert!(
-            self.launch(),
-            "{:?} does not start again\n{}",
-            self.kind,
-            self.logs()
-        );
+        assert!(self.launch(), "{:?} does not start again\n{}", self.kind, self.logs());
     }
 
     /// The address of the hub through this server.

@@ -39,11 +39,7 @@ pub(crate) fn launch(site: &Site, port: u16) -> Vec<Leashed> {
     }
     let log = open_log(&site.directory, "sshd.log");
     let server = Leashed::spawn(sshd.as_os_str(), Path::new("/dev/null"), |command| {
-        command
-            .args(["-D", "-e", "-f"])
-            .arg(&configuration)
-            .stdout(Stdio::null())
-            .stderr(log);
+        command.args(["-D", "-e", "-f"]).arg(&configuration).stdout(Stdio::null()).stderr(log);
     });
     vec![server]
 }
@@ -52,13 +48,7 @@ pub(crate) fn launch(site: &Site, port: u16) -> Vec<Leashed> {
 pub(crate) fn probe(site: &Site, port: u16) -> Answer {
     match ask(port, b"", |greeting| greeting.ends_with(b"\n")) {
         None => Answer::NotYet,
-        Some(greeting)
-            if String::from_utf8_lossy(&greeting)
-                .trim()
-                .ends_with(&site.token) =>
-        {
-            Answer::Ours
-        }
+        Some(greeting) if String::from_utf8_lossy(&greeting).trim().ends_with(&site.token) => Answer::Ours,
         Some(_) => Answer::Foreign,
     }
 }
@@ -129,10 +119,7 @@ fn key_pair() -> &'static KeyPair {
             .expect("ssh-keygen starts");
         assert!(output.status.success(), "ssh-keygen: {output:?}");
         let read = |path| fs::read_to_string(path).expect("ssh-keygen wrote it");
-        KeyPair {
-            private: read(key.clone()),
-            public: read(key.with_extension("pub")),
-        }
+        KeyPair { private: read(key.clone()), public: read(key.with_extension("pub")) }
     })
 }
 

@@ -13,10 +13,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 #[track_caller]
 pub(crate) fn eventually(bound: Duration, mut condition: impl FnMut() -> bool) {
     let answer = wait_for(bound, || condition().then_some(()));
-    assert!(
-        answer.is_some(),
-        "what was waited for did not happen within {bound:?}"
-    );
+    assert!(answer.is_some(), "what was waited for did not happen within {bound:?}");
 }
 
 /// Waits until `look` returns something, at most for `bound`; `None` when the bound has passed.

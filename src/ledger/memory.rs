@@ -1,0 +1,412 @@
+//! A store in memory whose hub misbehaves on script, and the update loop on it.
+//!
+//! The rules are those of the real ones: what is known may be old, a move compares, an answer may
+//! get lost on the way back.
+
+use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
+use super::error::LedgerError;
+use super::snapshot::Documents as _;
+use super::transaction::{Stop, Transaction};
+use super::update::{Ledger, Outcome, Request, Settings};
+use crate::domain::id::OpId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use crate::host::random;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What happens to the next publication.
+#[derive(Debug, Clone)]
+enum Fault {
+    /// Somebody else is faster.
+    Lose,
+    /// A ref is locked.
+    Busy,
+    /// A rule of the hub.
+    Deny,
+    /// The hub is not reached.
+    Cut,
+    /// It is applied and the answer is lost.
+    LoseAnswer,
+    /// It is not applied and nobody knows.
+    Vanish,
+    /// It is applied, but only after the next look at the hub.
+    Delay,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    parent: Option<Version>,
+    files: BTreeMap<String, String>,
+    message: String,
+}
+
+#[derive(Default)]
+struct Hub {
+    commits: BTreeMap<Version, Stored>,
+    refs: BTreeMap<String, Version>,
+    faults: VecDeque<Fault>,
+    delayed: Vec<Move>,
+    publications: u32,
+    refreshes: u32,
+}
+
+#[derive(Clone, Default)]
+struct Memory {
+    hub: Rc<RefCell<Hub>>,
+    known: BTreeMap<String, Version>,
+}
+
+impl Memory {
+    fn store(&self, parent: Option<Version>, files: BTreeMap<String, String>, message: &str) -> Version {
+        let version = Version::new(random::id());
+        self.hub
+            .borrow_mut()
+            .commits
+            .insert(version.clone(), Stored { parent, files, message: message.to_owned() });
+        version
+    }
+
+    /// Another writer counts one up in a document of its own.
+    fn somebody_else_writes(&self) {
+        let tip = self.hub.borrow().refs["main"].clone();
+        let mut files = self.hub.borrow().commits[&tip].files.clone();
+        files.insert("other".to_owned(), random::id());
+        let version = self.store(Some(tip), files, "other");
+        self.hub.borrow_mut().refs.insert("main".to_owned(), version);
+    }
+
+    fn history(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
+        let hub = self.hub.borrow();
+        std::iter::successors(tip, |version| hub.commits[version].parent.clone())
+            .map(|version| (version.clone(), hub.commits[&version].clone()))
+            .collect()
+    }
+
+    fn swap(hub: &mut Hub, moves: &[Move]) -> Publication {
+        if moves.iter().any(|one| hub.refs.get(&one.branch) != one.from.as_ref()) {
+            return Publication::Stale;
+        }
+        for one in moves {
+            hub.refs.insert(one.branch.clone(), one.to.clone());
+        }
+        Publication::Applied
+    }
+}
+
+impl Engine for Memory {
+    fn hub(&self) -> &'static str {
+        "memory"
+    }
+    fn is_always_fresh(&self) -> bool {
+        false
+    }
+    fn lock_path(&self) -> PathBuf {
+        PathBuf::from("/dev/null/none")
+    }
+    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        Ok(self.known.get(branch).cloned())
+    }
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        Ok(self.known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    }
+    fn refresh(
+        &mut self,
+        _main: &str,
+        _scope: Scope,
+        _deadline: Deadline,
+    ) -> Result<Option<String>, LedgerError> {
+        let mut hub = self.hub.borrow_mut();
+        hub.refreshes += 1;
+        self.known = hub.refs.clone();
+        for late in std::mem::take(&mut hub.delayed) {
+            Self::swap(&mut hub, &[late]);
+        }
+        Ok(None)
+    }
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.hub.borrow().commits[version].files.get(path).map(|text| text.clone().into_bytes()))
+    }
+    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
+        let prefix = format!("{folder}/");
+        let hub = self.hub.borrow();
+        Ok(hub.commits[version].files.keys().filter(|path| path.starts_with(&prefix)).cloned().collect())
+    }
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        let mut files =
+            commit.base.map(|base| self.hub.borrow().commits[base].files.clone()).unwrap_or_default();
+        for (path, change) in commit.changes {
+            match change {
+                Some(text) => drop(files.insert(path.clone(), text.clone())),
+                None => drop(files.remove(path)),
+            }
+        }
+        let parent = commit.base.filter(|_| commit.follows).cloned();
+        Ok(self.store(parent, files, commit.message))
+    }
+    fn publish(&mut self, moves: &[Move], _deadline: Deadline) -> Publication {
+        let fault = {
+            let mut hub = self.hub.borrow_mut();
+            hub.publications += 1;
+            hub.faults.pop_front()
+        };
+        if matches!(fault, Some(Fault::Lose)) {
+            self.somebody_else_writes();
+        }
+        let mut hub = self.hub.borrow_mut();
+        let publication = match fault {
+            Some(Fault::Busy) => return Publication::Busy,
+            Some(Fault::Deny) => return Publication::Denied("protected".to_owned()),
+            Some(Fault::Cut) => return Publication::Unreachable("cut".to_owned()),
+            Some(Fault::Vanish) => return Publication::Unknown("vanished".to_owned()),
+            Some(Fault::Delay) => {
+                hub.delayed.extend(moves.iter().cloned());
+                return Publication::Unknown("delayed".to_owned());
+            }
+            Some(Fault::LoseAnswer) => {
+                Self::swap(&mut hub, moves);
+                return Publication::Unknown("the answer is lost".to_owned());
+            }
+            Some(Fault::Lose) | None => Self::swap(&mut hub, moves),
+        };
+        if publication == Publication::Applied {
+            self.known = hub.refs.clone();
+        }
+        publication
+    }
+    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
+        Ok(self.history(self.known.get(branch).cloned()).iter().any(|(seen, _)| seen == version))
+    }
+    fn find(
+        &self,
+        branch: &str,
+        ops: &[OpId],
+        _since: Option<&Version>,
+    ) -> Result<Option<Found>, LedgerError> {
+        let carries = |stored: &Stored| ops.iter().any(|op| stored.message.contains(op.as_str()));
+        let history = self.history(self.known.get(branch).cloned());
+        Ok(history.into_iter().find(|(_, stored)| carries(stored)).map(|(version, stored)| Found {
+            version,
+            ops: ops.to_vec(),
+            at: None,
+            subject: stored.message,
+        }))
+    }
+    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
+        Ok(self.history(Some(version.clone())).len())
+    }
+    fn heal(&mut self) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+    fn settle(&mut self, _branch: &str) -> Option<String> {
+        None
+    }
+}
+
+const COUNTER: &str = "coordination/counter";
+
+fn memory(faults: &[Fault]) -> Memory {
+    let memory = Memory::default();
+    let files = BTreeMap::from([(COUNTER.to_owned(), "0".to_owned())]);
+    let version = memory.store(None, files, "first");
+    memory.hub.borrow_mut().refs.insert("main".to_owned(), version);
+    memory.hub.borrow_mut().faults.extend(faults.iter().cloned());
+    memory
+}
+
+fn ledger(memory: &Memory, budget: Duration) -> Ledger {
+    let settings = Settings {
+        main: "main".to_owned(),
+        author: "test".to_owned(),
+        budget,
+        lock_wait: Duration::ZERO,
+        dry_run: false,
+        founding: false,
+    };
+    Ledger::new(Box::new(memory.clone()), settings)
+}
+
+fn now() -> Timestamp {
+    Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
+}
+
+fn counter(transaction: &Transaction<'_>) -> Result<u32, Stop> {
+    let bytes = transaction.bytes("main", COUNTER)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).parse().unwrap_or(0))
+}
+
+/// Counts one up and answers the new number.
+fn count(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
+    let next = counter(transaction)? + 1;
+    transaction.put_text(COUNTER, next.to_string());
+    transaction.describe("count");
+    Ok(next)
+}
+
+fn stored(memory: &Memory) -> String {
+    let hub = memory.hub.borrow();
+    hub.commits[&hub.refs["main"]].files[COUNTER].clone()
+}
+
+fn op() -> OpId {
+    OpId::new(&random::id()).expect("an id")
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(150);
+
+#[test]
+fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
+    use Fault::{Busy, Cut, Delay, Lose, LoseAnswer, Vanish};
+    for faults in [
+        &[][..],
+        &[Lose],
+        &[Lose, Lose, Busy],
+        &[LoseAnswer],
+        &[Lose, LoseAnswer],
+        &[Vanish],
+        &[Vanish, Vanish, Lose],
+        &[Delay],
+        &[Delay, Delay],
+        &[Vanish, LoseAnswer],
+        &[Cut, Cut, Lose],
+        &[Delay, Cut, LoseAnswer],
+    ] {
+        let memory = memory(faults);
+        let outcome = ledger(&memory, LONG).update_one(op(), now(), count).expect("no fault");
+        let Outcome::Applied(receipt) = outcome else { panic!("{faults:?}: {outcome:?}") };
+        assert_eq!((receipt.answer, stored(&memory).as_str()), (1, "1"), "{faults:?}");
+        let tip = memory.hub.borrow().refs.get("main").cloned();
+        let carrying =
+            memory.history(tip).iter().filter(|(_, one)| one.message.contains(receipt.op.as_str())).count();
+        assert_eq!(carrying, 1, "{faults:?}");
+    }
+}
+
+#[test]
+fn a_rule_of_the_hub_is_final_and_never_tried_again() {
+    let memory = memory(&[Fault::Deny]);
+    let denied = ledger(&memory, LONG).update_one(op(), now(), count);
+    assert!(matches!(denied, Err(LedgerError::Denied { .. })), "{denied:?}");
+    assert_eq!((memory.hub.borrow().publications, stored(&memory).as_str()), (1, "0"));
+}
+
+#[test]
+fn a_hub_out_of_reach_is_tried_a_few_times_only() {
+    let memory = memory(&vec![Fault::Cut; 100]);
+    let cut = ledger(&memory, LONG).update_one(op(), now(), count);
+    assert!(matches!(cut, Err(LedgerError::Unreachable { .. })), "{cut:?}");
+    assert!(memory.hub.borrow().publications < 10);
+}
+
+#[test]
+fn losing_until_the_time_is_up_is_contention_and_writes_nothing() {
+    let memory = memory(&vec![Fault::Lose; 1000]);
+    let outcome = ledger(&memory, SHORT).update_one(op(), now(), count).expect("no fault");
+    assert!(matches!(outcome, Outcome::Contended { attempts: 1.., .. }), "{outcome:?}");
+    assert_eq!(stored(&memory), "0");
+}
+
+#[test]
+fn what_nobody_can_tell_until_the_time_is_up_stays_unknown() {
+    let memory = memory(&vec![Fault::Vanish; 1000]);
+    let outcome = ledger(&memory, SHORT).update_one(op(), now(), count).expect("no fault");
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_no_on_old_documents_is_asked_again_on_fresh_ones() {
+    let memory = memory(&[]);
+    let mut ledger = ledger(&memory, LONG);
+    let only_if_two = |transaction: &mut Transaction<'_>| {
+        if counter(transaction)? < 2 {
+            return Err(Refusal::forbidden("not yet").into());
+        }
+        count(transaction)
+    };
+    assert!(matches!(ledger.update_one(op(), now(), count), Ok(Outcome::Applied(_))));
+    // Behind this ledger's back the counter goes on; what it knows still says one.
+    let mut other = self::ledger(&memory, LONG);
+    assert!(matches!(other.update_one(op(), now(), count), Ok(Outcome::Applied(_))));
+    let outcome = ledger.update_one(op(), now(), only_if_two).expect("no fault");
+    assert!(matches!(outcome, Outcome::Applied(ref receipt) if receipt.answer == 3), "{outcome:?}");
+}
+
+#[test]
+fn a_known_tip_is_written_upon_without_asking_first() {
+    let memory = memory(&[]);
+    let mut ledger = ledger(&memory, LONG);
+    for _ in 0..5 {
+        assert!(matches!(ledger.update_one(op(), now(), count), Ok(Outcome::Applied(_))));
+    }
+    let hub = memory.hub.borrow();
+    assert_eq!((hub.refreshes, hub.publications), (1, 5));
+}
+
+#[test]
+fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
+    let memory = memory(&[Fault::Lose]);
+    let count =
+        |transaction: &mut Transaction<'_>| Ok(Box::new(count(transaction)?) as super::update::AnyAnswer);
+    let spoil = |transaction: &mut Transaction<'_>| {
+        transaction.put_text(COUNTER, "spoiled".to_owned());
+        Err(Refusal::forbidden("no").into())
+    };
+    let requests = [
+        Request { op: op(), apply: &count },
+        Request { op: op(), apply: &spoil },
+        Request { op: op(), apply: &count },
+    ];
+    let outcomes = ledger(&memory, LONG).update(&requests, now()).expect("no fault");
+    let answers: Vec<Option<u32>> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Applied(receipt) => receipt.answer.downcast_ref().copied(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers, [Some(1), None, Some(2)]);
+    assert!(matches!(outcomes[1], Outcome::Refused(_)));
+    assert_eq!((stored(&memory).as_str(), memory.hub.borrow().publications), ("2", 2));
+}
+
+#[test]
+fn two_branches_move_together_or_not_at_all() {
+    let memory = memory(&[Fault::Lose]);
+    let both = |transaction: &mut Transaction<'_>| {
+        let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
+        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record);
+        count(transaction)
+    };
+    let outcome = ledger(&memory, LONG).update_one(op(), now(), both).expect("no fault");
+    assert!(matches!(outcome, Outcome::Applied(_)));
+    assert!(memory.hub.borrow().refs.contains_key("heartbeat-x"));
+}
+
+#[test]
+fn an_unchanged_document_makes_no_commit() {
+    let memory = memory(&[]);
+    let same = |transaction: &mut Transaction<'_>| {
+        transaction.put_text(COUNTER, "0".to_owned());
+        Ok(())
+    };
+    let outcome = ledger(&memory, LONG).update_one(op(), now(), same).expect("no fault");
+    assert!(matches!(outcome, Outcome::Applied(ref receipt) if receipt.version.is_none()));
+    assert_eq!(memory.hub.borrow().publications, 0);
+}
+
+#[test]
+fn a_branch_that_is_no_hub_is_refused() {
+    let memory = Memory::default();
+    let version = memory.store(None, BTreeMap::from([("README".to_owned(), String::new())]), "source");
+    memory.hub.borrow_mut().refs.insert("main".to_owned(), version);
+    let refused = ledger(&memory, LONG).update_one(op(), now(), count);
+    assert!(matches!(refused, Err(LedgerError::NotAHub { .. })), "{refused:?}");
+    memory.hub.borrow_mut().refs.clear();
+    let refused = ledger(&memory, LONG).update_one(op(), now(), count);
+    assert!(matches!(refused, Err(LedgerError::NoBranch { empty: true, .. })), "{refused:?}");
+}

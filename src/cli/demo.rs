@@ -1,11 +1,10 @@
 //! `git muster demo`: the whole thing at work, with real processes in clones of their own.
 
 use super::GlobalArgs;
-use super::error::CliError;
-use super::exit::Exit;
 use crate::host::clock::{self, Deadline};
 use crate::host::environment;
 use crate::host::process::{self, Finished, Running};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,23 +44,17 @@ struct Demo {
 ///
 /// # Errors
 /// When the folder is not empty or a step fails.
-pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<(), CliError> {
+pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     let name = format!("git-muster-demo-{}-{}", clock::wall().compact(), environment::process_id());
     let folder = args.folder.clone().unwrap_or_else(|| environment::temporary_dir().join(name));
     let folder = environment::working_directory()?.join(folder);
     if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(CliError::new(
-            Exit::Usage,
-            format!("`{}` is not empty; nothing was done", folder.display()),
-        ));
+        bail!("`{}` is not empty; nothing was done", folder.display());
     }
     crate::host::files::create_dir(&folder)?;
     let demo = Demo { program: environment::own_program()?, folder, deadline: Deadline::after(TIME_MAX) };
     if global.dry_run {
-        return Err(CliError::new(
-            Exit::Usage,
-            "a demonstration has no dry run; it touches only its own folder",
-        ));
+        bail!("a demonstration has no dry run; it touches only its own folder");
     }
     demo.found()?;
     demo.queue()?;
@@ -71,7 +64,7 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<(), CliError> 
 }
 
 impl Demo {
-    fn say(&self, text: &str) -> Result<(), CliError> {
+    fn say(&self, text: &str) -> Result<()> {
         Ok(writeln!(std::io::stdout().lock(), "{text}")?)
     }
 
@@ -105,18 +98,18 @@ impl Demo {
         command
     }
 
-    fn checked(&self, command: &mut Command, what: &str) -> Result<Finished, CliError> {
-        let done = process::run(command, self.deadline)?;
+    fn checked(&self, command: &mut Command, what: &str) -> Result<Finished> {
+        let done = process::run(command, self.deadline).with_context(|| format!("cannot start `{what}`"))?;
         if done.exit_code == Some(0) {
             return Ok(done);
         }
         let why =
             if done.timed_out { "it did not end in time".to_owned() } else { done.stderr.trim().to_owned() };
-        Err(CliError::new(Exit::Failed, format!("the demonstration failed at `{what}`: {why}")))
+        bail!("the demonstration failed at `{what}`: {why}")
     }
 
     /// Runs git-muster as `server` in its clone, and shows the command and what it printed.
-    fn muster(&self, server: &str, arguments: &[&str]) -> Result<String, CliError> {
+    fn muster(&self, server: &str, arguments: &[&str]) -> Result<String> {
         let shown = arguments
             .iter()
             .map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() });
@@ -128,7 +121,7 @@ impl Demo {
         Ok(done.stdout)
     }
 
-    fn found(&self) -> Result<(), CliError> {
+    fn found(&self) -> Result<()> {
         self.say("== a hub, and three servers in clones of their own ==")?;
         let hub = self.folder.join("hub.git");
         let mut init = self.isolated(&self.program, &self.folder);
@@ -147,7 +140,7 @@ impl Demo {
         Ok(())
     }
 
-    fn queue(&self) -> Result<(), CliError> {
+    fn queue(&self) -> Result<()> {
         self.say("\n== jobs: nine builds and one that needs the first ==")?;
         let first = self.muster(
             "build1",
@@ -167,7 +160,7 @@ impl Demo {
         Ok(())
     }
 
-    fn work(&self) -> Result<(), CliError> {
+    fn work(&self) -> Result<()> {
         self.say("\n== the three claim and work at the same time, as separate processes ==")?;
         let mut workers = Vec::new();
         for server in SERVERS {
@@ -177,21 +170,20 @@ impl Demo {
                 .env("MUSTER", &self.program)
                 .env("MUSTER_SERVER", server)
                 .stdin(Stdio::null());
-            workers.push((server, Running::start(&mut command)?));
+            let worker = Running::start(&mut command)
+                .with_context(|| format!("cannot start the worker of `{server}`"))?;
+            workers.push((server, worker));
         }
         for (server, mut worker) in workers {
             let status = worker.wait_until(self.deadline)?;
             if !status.is_some_and(|status| status.success()) {
-                return Err(CliError::new(
-                    Exit::Failed,
-                    format!("the demonstration failed: the worker of `{server}` did not end well"),
-                ));
+                bail!("the demonstration failed: the worker of `{server}` did not end well");
             }
         }
         Ok(())
     }
 
-    fn lock_and_talk(&self) -> Result<(), CliError> {
+    fn lock_and_talk(&self) -> Result<()> {
         self.say("\n== a lock around a command, and messages ==")?;
         self.muster(
             "build1",
@@ -240,7 +232,7 @@ impl Demo {
         Ok(())
     }
 
-    fn show(&self) -> Result<(), CliError> {
+    fn show(&self) -> Result<()> {
         self.say("\n== what the hub says ==")?;
         for arguments in
             [&["job", "list"][..], &["status", "list"], &["lock", "list"], &["message", "list"], &["health"]]

@@ -104,3 +104,9 @@ impl From<std::io::Error> for CliError {
         Self::new(Exit::Failed, error.to_string())
     }
 }
+
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, format!("{error:#}"))
+    }
+}

@@ -180,7 +180,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Completions(args) => return done(generate::completions(args)),
         Command::Man => return done(generate::man()),
         Command::Generate(args) => return done(generate::generate(args)),
-        Command::Demo(args) => return done(demo::run(args, &cli.global)),
+        Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
         _ => {}
     }
     let mut context = Context::new(&cli.global)?;

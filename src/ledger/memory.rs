@@ -7,7 +7,7 @@ use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::snapshot::Documents as _;
 use super::transaction::{Stop, Transaction};
-use super::update::{Ledger, Outcome, Request, Settings};
+use super::update::{AnyAnswer, Ledger, Outcome, Request, Settings};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -351,7 +351,7 @@ fn a_known_tip_is_written_upon_without_asking_first() {
 fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
     let memory = memory(&[Fault::Lose]);
     let count =
-        |transaction: &mut Transaction<'_>| Ok(Box::new(count(transaction)?) as super::update::AnyAnswer);
+        |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> { Ok(Box::new(count(transaction)?)) };
     let spoil = |transaction: &mut Transaction<'_>| {
         transaction.put_text(COUNTER, "spoiled".to_owned());
         Err(Refusal::forbidden("no").into())

@@ -105,6 +105,17 @@ impl Context {
         result
     }
 
+    /// Reads the hub as the last write of this command found it.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(crate) fn recall<R>(
+        &mut self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
+    ) -> Result<R, CliError> {
+        read(&self.ledger()?.known())
+    }
+
     /// What goes with a write by `server`.
     #[must_use]
     pub(super) fn envelope(&self, server: &ServerName) -> Envelope {

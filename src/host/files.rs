@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The largest file of our own that we read.
@@ -65,19 +66,26 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the old text is there then.
 pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    write_bytes(path, text.as_bytes())
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    create_dir(folder)?;
+    replace(path, text.as_bytes(), false, folder)
 }
 
-/// [`write`] for what need not be text.
+/// Replaces the file at `path` by `bytes`, going through a file in `folder`, which must lie on the
+/// same disk: what a killed process leaves behind lies there and not beside `path`.
 ///
 /// # Errors
 /// When a step fails; the old bytes are there then.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    create_dir(folder)?;
-    let name = path.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
-    let temporary = folder.join(format!(".{name}.{}.tmp", super::random::id()));
-    let written = File::create(&temporary)
+pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Result<(), FileError> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
+    create_dir(parent)?;
+    let temporary = folder.join(format!(".muster.{}.tmp", super::random::id()));
+    let mode = if executable { 0o777 } else { 0o666 };
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {

@@ -32,8 +32,8 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move]) -> Publication
         Err(error) => match (error.code(), error.class()) {
             (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
             (ErrorCode::Locked, _) => Publication::Busy,
-            // The lock file of a ref is created and removed by others all the time.
-            (_, ErrorClass::Os) if error.message().contains(".lock") => Publication::Busy,
+            // Folders of refs are created and removed by others all the time.
+            (_, ErrorClass::Os) if error.message().contains("No such file") => Publication::Busy,
             _ => Publication::Denied(error.message().to_owned()),
         },
     }

@@ -174,6 +174,12 @@ impl Ledger {
         Ok(snapshot)
     }
 
+    /// The documents as far as we know them, without asking the hub.
+    #[must_use]
+    pub fn known(&self) -> Snapshot<'_> {
+        Snapshot::new(self.engine.as_ref(), &self.settings.main)
+    }
+
     /// Applies one operation.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use super::publish;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
 use crate::host::files;
-use git2::{Delta, ErrorCode, FetchOptions, ObjectType, Oid, Repository, RepositoryState, Tree};
+use git2::build::CheckoutBuilder;
+use git2::{Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Oid, Repository, RepositoryState, Tree};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -151,11 +152,19 @@ fn versions(repository: &Repository, path: &Path, target: Oid) -> Result<HashSet
 
 fn write(repository: &Repository, new: &Tree<'_>, path: &Path, deleted: bool) -> Result<(), git2::Error> {
     let file = repository.workdir().unwrap_or_else(|| repository.path()).join(path);
-    let written = if deleted {
-        files::remove(&file)
-    } else {
-        let blob = repository.find_blob(new.get_path(path)?.id())?;
-        files::write_bytes(&file, blob.content())
-    };
-    written.map_err(|error| git2::Error::from_str(&error.to_string()))
+    let failed = |error: files::FileError| git2::Error::from_str(&error.to_string());
+    if deleted {
+        return files::remove(&file).map_err(failed);
+    }
+    let entry = new.get_path(path)?;
+    let mode = entry.filemode();
+    if mode == i32::from(FileMode::Blob) || mode == i32::from(FileMode::BlobExecutable) {
+        let blob = repository.find_blob(entry.id())?;
+        let executable = mode == i32::from(FileMode::BlobExecutable);
+        return files::replace(&file, blob.content(), executable, repository.path()).map_err(failed);
+    }
+    // Links and the like are no documents of ours: git itself knows what to do with them.
+    let mut checkout = CheckoutBuilder::new();
+    checkout.force().disable_pathspec_match(true).update_index(false).path(path);
+    repository.checkout_tree(new.as_object(), Some(&mut checkout))
 }

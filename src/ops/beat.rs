@@ -1,7 +1,7 @@
 //! Signs of life: on a server's own branch, or along with any commit it makes.
 
 use super::Verb;
-use super::documents::newest_beat;
+use super::documents::{newest_beat, require_member};
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
 use crate::domain::job::Job;
 use crate::domain::record::Record;
@@ -33,6 +33,7 @@ impl Verb for SendBeat {
     type Answer = BeatAnswer;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
+        require_member(transaction, &self.beat.server)?;
         let path = Heartbeat::path(&self.beat.server);
         let mut heartbeat = match transaction.record_on::<Heartbeat>(&self.branch, &path)? {
             Some(heartbeat) => heartbeat,

@@ -3,10 +3,11 @@
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::record::Record;
+use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Snapshot, Stop};
+use crate::ledger::{Documents, Snapshot, Stop, Transaction};
 use std::collections::BTreeSet;
 
 /// A beat and the branch it lies on.
@@ -69,10 +70,32 @@ pub fn server_names(snapshot: &Snapshot<'_>, registry: &Table<Server>) -> Result
         let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
             continue;
         };
-        let files = snapshot.list(name.as_str())?;
-        if files.iter().any(|file| file == "status.json" || file == "heartbeat.json") {
+        if has_folder(&snapshot.list(name.as_str())?) {
             names.insert(name);
         }
     }
     Ok(names.into_iter().collect())
+}
+
+/// Whether these are the files of a server's folder.
+pub(super) fn has_folder(files: &[String]) -> bool {
+    files.iter().any(|file| file == "status.json" || file == "heartbeat.json")
+}
+
+/// Fails unless `server` belongs to the hub: registered, or with a folder as in hubs that have no
+/// registry. A name that was mistyped must not come alive by its first heartbeat.
+///
+/// # Errors
+/// The refusal, or a document that cannot be read.
+pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Result<(), Stop> {
+    if has_folder(&transaction.list(server.as_str())?) {
+        return Ok(());
+    }
+    let registry: Table<Server> = transaction.table()?;
+    if registry.get(server.as_str()).is_some() {
+        return Ok(());
+    }
+    Err(Refusal::forbidden(format!("server `{server}` does not belong to this hub; nothing was written"))
+        .hint(format!("register it with `git muster join --as {server}`, or see the names with `git muster servers list`"))
+        .into())
 }

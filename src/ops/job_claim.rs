@@ -44,6 +44,7 @@ impl Verb for ClaimJobs {
     type Answer = Vec<Value>;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Stop> {
+        documents::require_member(transaction, &self.claimant.server)?;
         let mut jobs: Table<Job> = transaction.table()?;
         rescue(&self.lost, &mut jobs, transaction)?;
         let ids = self.choose(&jobs, transaction)?;

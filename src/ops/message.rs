@@ -1,6 +1,7 @@
 //! Messages between servers: sent once, read and acknowledged per recipient.
 
 use super::Verb;
+use super::documents::has_folder;
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{Draft, Message};
 use crate::domain::refusal::Refusal;

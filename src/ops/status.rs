@@ -31,6 +31,7 @@ impl Verb for SetStatus {
     type Answer = Value;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+        documents::require_member(transaction, &self.server)?;
         let now = transaction.now();
         let mut status = match documents::status(transaction, &self.server)? {
             Some(status) => status,

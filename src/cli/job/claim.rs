@@ -126,6 +126,15 @@ fn watch(
     observed: &mut Observations,
     context: &mut Context,
 ) -> Result<(Option<String>, Vec<Lost>), CliError> {
+    // Nothing is held by others: there is nobody to watch, and no need to ask the hub again.
+    let held = context.recall(|snapshot| {
+        let (jobs, locks): (Table<Job>, Table<Lock>) = (snapshot.table()?, snapshot.table()?);
+        Ok(jobs.rows().any(|job| job.status.is_held())
+            || locks.get(JOB_ASSIGNMENT).is_some_and(|lock| lock.is_held()))
+    })?;
+    if !held {
+        return Ok((None, Vec::new()));
+    }
     let hub = context.settings.hub()?.as_text();
     let (assignment, claims): (Option<Lock>, Vec<Watched>) = context.read(true, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;

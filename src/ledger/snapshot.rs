@@ -24,6 +24,13 @@ pub trait Documents {
     /// When the store is damaged.
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
 
+    /// Names of what lies directly in a folder of the main branch, as it was published; folders
+    /// end with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError>;
+
     /// The table of `T`; an absent document is an empty table.
     ///
     /// # Errors
@@ -116,17 +123,6 @@ impl<'a> Snapshot<'a> {
         Ok(tip)
     }
 
-    /// Names of what lies directly in a folder of the main branch; folders end with a slash.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    pub fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
-        match self.tip(self.main)? {
-            Some(tip) => self.engine.list(&tip, folder),
-            None => Ok(Vec::new()),
-        }
-    }
-
     pub(super) fn into_tips(self) -> Tips {
         self.tips.into_inner()
     }
@@ -146,5 +142,12 @@ impl Documents for Snapshot<'_> {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         self.engine.branches(prefix)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
+        match self.tip(self.main)? {
+            Some(tip) => self.engine.list(&tip, folder),
+            None => Ok(Vec::new()),
+        }
     }
 }

@@ -77,15 +77,6 @@ impl<'a> Transaction<'a> {
         self.now
     }
 
-    /// Names of what lies directly in a folder of the main branch, as it was before this
-    /// transaction; folders end with a slash.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    pub fn list(&self, folder: &str) -> Result<Vec<String>, Stop> {
-        Ok(self.snapshot.list(folder)?)
-    }
-
     /// Writes a table if it changed.
     pub fn put_table<T: Row>(&mut self, table: &Table<T>) {
         if table.is_changed() {
@@ -158,5 +149,9 @@ impl Documents for Transaction<'_> {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         self.snapshot.branches(prefix)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
+        self.snapshot.list(folder)
     }
 }

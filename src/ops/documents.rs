@@ -7,7 +7,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Snapshot, Stop, Transaction};
+use crate::ledger::{Documents, Stop, Transaction};
 use std::collections::BTreeSet;
 
 /// A beat and the branch it lies on.
@@ -63,14 +63,14 @@ pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn server_names(snapshot: &Snapshot<'_>, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
+pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
     let mut names: BTreeSet<ServerName> =
         registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
-    for entry in snapshot.list("")? {
+    for entry in documents.list("")? {
         let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
             continue;
         };
-        if has_folder(&snapshot.list(name.as_str())?) {
+        if has_folder(&documents.list(name.as_str())?) {
             names.insert(name);
         }
     }
@@ -78,7 +78,7 @@ pub fn server_names(snapshot: &Snapshot<'_>, registry: &Table<Server>) -> Result
 }
 
 /// Whether these are the files of a server's folder.
-pub(super) fn has_folder(files: &[String]) -> bool {
+fn has_folder(files: &[String]) -> bool {
     files.iter().any(|file| file == "status.json" || file == "heartbeat.json")
 }
 

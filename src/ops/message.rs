@@ -1,7 +1,7 @@
 //! Messages between servers: sent once, read and acknowledged per recipient.
 
 use super::Verb;
-use super::documents::has_folder;
+use super::documents::server_names;
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{Draft, Message};
 use crate::domain::refusal::Refusal;
@@ -142,23 +142,10 @@ impl MarkMessages {
 /// that have a folder.
 fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
     let registry: Table<Server> = transaction.table()?;
-    let mut names: Vec<ServerName> =
-        registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
-    if names.is_empty() {
-        for entry in transaction.list("")? {
-            let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
-                continue;
-            };
-            if transaction
-                .list(name.as_str())?
-                .iter()
-                .any(|file| file == "status.json" || file == "heartbeat.json")
-            {
-                names.push(name);
-            }
-        }
+    if registry.rows().len() == 0 {
+        return server_names(transaction, &registry);
     }
-    Ok(names)
+    Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
 }
 
 fn unknown(id: &MessageId, what: &str) -> Refusal {

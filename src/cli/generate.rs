@@ -4,6 +4,7 @@
 use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
+use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;

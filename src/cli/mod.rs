@@ -44,8 +44,9 @@ use output::Output;
     max_term_width = 100,
     after_help = "One machine, nothing else needed:
   git muster init
-  git muster --server build1 job add --type test -- make test
-  git muster --server build1 job claim
+  git muster join --as build1
+  git muster job add --type test -- make test
+  git muster job claim
 
 Several machines: any bare repository that all can push to is a hub:
   git muster init ssh://git@hub.example/srv/hub.git

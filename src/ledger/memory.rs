@@ -296,6 +296,15 @@ fn a_rule_of_the_hub_is_final_and_never_tried_again() {
 }
 
 #[test]
+fn after_an_unknown_outcome_no_fault_claims_that_nothing_was_written() {
+    for second in [Fault::Deny, Fault::Cut] {
+        let faults = [vec![Fault::Vanish], vec![second.clone(); 100]].concat();
+        let outcome = ledger(&memory(&faults), SHORT).update_one(op(), now(), count).expect("no fault");
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{second:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_hub_out_of_reach_is_tried_a_few_times_only() {
     let memory = memory(&vec![Fault::Cut; 100]);
     let cut = ledger(&memory, LONG).update_one(op(), now(), count);

@@ -246,6 +246,11 @@ impl Ledger {
                     ));
                     run.fresh = false;
                 }
+                // What was sent may still land: no error may claim that nothing was written.
+                Err(error) if !run.sent.is_empty() => {
+                    run.why = format!("{}; then: {error}", run.why);
+                    return Ok(run.give_up(requests));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -270,6 +270,9 @@ impl Ledger {
             if let Some(outcomes) = self.find_sent(requests, run)? {
                 return Ok(Some(outcomes));
             }
+            if run.attempts > 0 && run.deadline.passed() {
+                return Ok(Some(run.give_up(requests)));
+            }
         }
         failpoint("read");
         let attempt = match self.attempt(requests, now, run) {

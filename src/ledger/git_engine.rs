@@ -194,6 +194,9 @@ impl Engine for GitEngine {
             && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()
         {
             self.git.tidy(self.directory());
+            if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone) {
+                self.git.tidy(&clone.join(".git"));
+            }
         }
         publication
     }

@@ -100,7 +100,9 @@ pub(super) fn by_push(
     };
     if publication == Publication::Applied {
         for one in moves {
-            track(objects.repository(), one);
+            if let Ok(to) = oid(Some(&one.to)) {
+                note_tip(objects.repository(), &one.branch, to);
+            }
         }
     }
     let damaged =
@@ -110,11 +112,9 @@ pub(super) fn by_push(
 
 /// Notes what the hub has now in our copy. Failing is harmless: the next refresh tells it again.
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
-fn track(repository: &Repository, one: &Move) {
-    if let Ok(to) = oid(Some(&one.to)) {
-        let reference = format!("refs/remotes/origin/{}", one.branch);
-        drop(repository.reference(&reference, to, true, REFLOG));
-    }
+pub(super) fn note_tip(repository: &Repository, branch: &str, tip: Oid) {
+    let reference = format!("refs/remotes/origin/{branch}");
+    drop(repository.reference(&reference, tip, true, REFLOG));
 }
 
 /// Keeps the tip that a rewritten history lost, so that a person can find it again.

@@ -11,7 +11,10 @@ use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
 use crate::host::files;
 use git2::build::CheckoutBuilder;
-use git2::{Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Oid, Repository, RepositoryState, Tree};
+use git2::{
+    Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Odb, OdbLookupFlags, Oid, Repository, RepositoryState,
+    Tree,
+};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +24,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How far back the versions of a file are looked at to recognise a refresh that was cut short.
 const VERSIONS_MAX: usize = 1000;
+
+/// The most commits that are copied object by object.
+const COMMITS_COPIED_MAX: usize = 64;
 
 /// Moves the clone at `top` to `target` if its branch is checked out and nothing stands in the
 /// way. Returns a note for the user when something does. `hub` is the repository that holds the
@@ -63,8 +69,8 @@ fn follow_locked(
     if local == target {
         return Ok(None);
     }
-    if hub.is_some() {
-        fetch_objects(repository, branch)?;
+    if let Some(hub) = hub {
+        bring_objects(repository, hub, branch, local, target)?;
     }
     if !repository.graph_descendant_of(target, local)? {
         return Ok(Some(format!(
@@ -74,9 +80,22 @@ fn follow_locked(
     advance(repository, &reference, local, target)
 }
 
-/// Brings the hub's objects into the clone. Fetching from a path is safe with libgit2; it is
-/// pushing that is not.
-fn fetch_objects(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
+/// Brings the hub's objects into the clone.
+///
+/// A few commits are copied object by object: a fetch leaves a pack behind each time, and a clone
+/// with a hundred of them is eight times slower.
+fn bring_objects(
+    repository: &Repository,
+    hub: &Path,
+    branch: &str,
+    local: Oid,
+    target: Oid,
+) -> Result<(), git2::Error> {
+    if copy_objects(repository, hub, local, target)? {
+        publish::note_tip(repository, branch, target);
+        return Ok(());
+    }
+    // Fetching from a path is safe with libgit2; it is pushing that is not.
     let mut origin = repository.find_remote("origin")?;
     let spec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
     origin.fetch(
@@ -84,6 +103,50 @@ fn fetch_objects(repository: &Repository, branch: &str) -> Result<(), git2::Erro
         Some(FetchOptions::new().download_tags(git2::AutotagOption::None).update_fetchhead(false)),
         None,
     )
+}
+
+/// Copies what leads from `local` to `target`; `false` when that is not a few commits.
+fn copy_objects(repository: &Repository, hub: &Path, local: Oid, target: Oid) -> Result<bool, git2::Error> {
+    let hub = Repository::open_bare(hub)?;
+    let mut walk = hub.revwalk()?;
+    walk.push(target)?;
+    if walk.hide(local).is_err() {
+        return Ok(false);
+    }
+    let commits: Vec<Oid> = walk.take(COMMITS_COPIED_MAX + 1).collect::<Result<_, _>>()?;
+    if commits.len() > COMMITS_COPIED_MAX {
+        return Ok(false);
+    }
+    let (from, to) = (hub.odb()?, repository.odb()?);
+    // The oldest first, and what a commit needs before it: cut short, no object lacks its parts.
+    for id in commits.iter().rev() {
+        copy_tree(&hub, (&from, &to), hub.find_commit(*id)?.tree_id())?;
+        copy_object(&from, &to, *id)?;
+    }
+    Ok(true)
+}
+
+fn copy_tree(hub: &Repository, (from, to): (&Odb<'_>, &Odb<'_>), id: Oid) -> Result<(), git2::Error> {
+    if to.exists_ext(id, OdbLookupFlags::NO_REFRESH) {
+        return Ok(());
+    }
+    for entry in &hub.find_tree(id)? {
+        match entry.kind() {
+            Some(ObjectType::Tree) => copy_tree(hub, (from, to), entry.id())?,
+            Some(ObjectType::Blob) => copy_object(from, to, entry.id())?,
+            // The commit of a submodule lies elsewhere.
+            _ => {}
+        }
+    }
+    copy_object(from, to, id)
+}
+
+fn copy_object(from: &Odb<'_>, to: &Odb<'_>, id: Oid) -> Result<(), git2::Error> {
+    if !to.exists_ext(id, OdbLookupFlags::NO_REFRESH) {
+        let object = from.read(id)?;
+        to.write(object.kind(), object.data())?;
+    }
+    Ok(())
 }
 
 fn advance(

@@ -13,3 +13,5 @@ mod support;
 mod tidy;
 // One hub, one command after the other.
 mod smoke;
+// Many clones write at the same time, over every transport.
+mod storm;

@@ -13,3 +13,5 @@ mod support;
 mod tidy;
 // One hub, one command after the other.
 mod smoke;
+// Every verb as a user meets it: answer, words beside it, exit code.
+mod commands;

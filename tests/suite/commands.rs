@@ -3,13 +3,17 @@
 //! with a `$` is a command, and what follows it is all that it said.
 
 mod beats;
+mod claims;
+mod health;
 mod hub;
 mod jobs;
 mod locks;
 mod messages;
 mod rest;
+mod sending;
 mod settings;
 mod steps;
+mod usage;
 
 use crate::support::{Fleet, Host};
 

@@ -1,4 +1,4 @@
-//! `job add`, `list`, `show`, `explain` and `claim`.
+//! `job add`, `list`, `show` and `explain`.
 
 use super::{added, two_servers};
 use crate::support::{MAIN, Transcript, inspect};
@@ -32,15 +32,15 @@ fn a_job_is_added_listed_and_shown() {
     said.run(&ada, "job show ../../etc/passwd");
     assert_snapshot!(said, @r#"
     ada$ git muster job add --dry-run
-    job_1795230123_a42ff65c
+    [JOB]
     ------- stderr -------
     dry run: nothing was written
     [exit status: 0]
     ada$ git muster job add
-    job_1795230123_a9419465
+    [JOB]
     [exit status: 0]
     ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly -- make -C src check
-    job_1795230123_a9ae3a87
+    [JOB]
     [exit status: 0]
     ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly --json -- true
     {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true}
@@ -240,36 +240,36 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     assert_snapshot!(said, @r#"
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: unknown field `colour`, expected one of `type`, `priority`, `branch`, `commit`, `needs`, `labels`, `description`, `timeout_seconds`, `max_attempts`, `key`, `not_before`, `command` at line 1 column 26; no job was added
+    error: `jobs.jsonl` line 4: unknown field `colour`, expected one of `type`, `priority`, `branch`, `commit`, `needs`, `labels`, `description`, `timeout_seconds`, `max_attempts`, `key`, `not_before`, `command`, column 26; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: EOF while parsing an object at line 1 column 16; no job was added
+    error: `jobs.jsonl` line 4: EOF while parsing an object, column 16; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: missing field `type` at line 1 column 15; no job was added
+    error: `jobs.jsonl` line 4: missing field `type`, column 15; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: invalid length 0, expected struct NewJob with 12 elements at line 1 column 2; no job was added
+    error: `jobs.jsonl` line 4: it is not a JSON object; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: no job was added: the type `a b` is no single word
+    error: no job was added: the type `a b` is no single word (job 3 of 3)
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: `soon` is not a point in time at line 1 column 39; no job was added
+    error: `jobs.jsonl` line 4: `soon` is not a point in time, column 39; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl --json
-    [{"schema":1,"kind":"job_added","id":"job_1795230123_3ba42937","duplicate":false},{"schema":1,
-      "kind":"job_added","id":"job_1795230123_3ba42937_1","duplicate":false}]
+    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false},{"schema":1,"kind":"job_added",
+      "id":"[JOB]","duplicate":false}]
     [exit status: 0]
     ada$ git muster job add --from -
-    job_1795230123_3ba42937
+    [JOB]
     ------- stderr -------
-    job `job_1795230123_3ba42937` with this key was in the queue already
+    job `[JOB]` with this key was in the queue already
     [exit status: 0]
     ada$ git muster job add --from - --json
     []
@@ -337,119 +337,4 @@ fn a_job_tells_why_it_waits() {
     hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
     [exit status: 3]
     "#);
-}
-
-#[test]
-fn the_most_urgent_job_is_claimed_first() {
-    let (fleet, ada, bob) = two_servers();
-    let mut said = Transcript::new();
-    said.run(&ada, "job claim");
-    said.run(&ada, "job claim --json");
-    let jobs = [
-        ("<low>", added(&ada, &["--priority", "low"])),
-        ("<gpu>", added(&ada, &["--priority", "1", "--label", "gpu"])),
-        ("<high>", added(&ada, &["--priority", "high", "--type", "test", "--description", "it's urgent"])),
-        ("<normal>", added(&ada, &["--branch", "main", "--commit", "4f2c1d9"])),
-        ("<last>", added(&ada, &["--priority", "9"])),
-    ];
-    for (name, job) in &jobs {
-        said.name(job, name);
-    }
-    let tip = fleet.hub().tip(MAIN);
-    said.run(&ada, "job claim --dry-run");
-    assert_eq!(fleet.hub().tip(MAIN), tip);
-    said.run(&ada, "job claim --shell");
-    said.run(&bob, "job claim --start");
-    said.run(&ada, &format!("job claim {}", jobs[1].1));
-    said.run(&ada, "job claim --count 2 --json");
-    said.run(&ada, "job claim job_404");
-    said.run(&ada, "status list");
-    said.run(&bob, "job claim --label quantum --json");
-    said.run(&bob, "job claim");
-    said.run(&ada, "job list");
-    let log = inspect::log(fleet.hub(), MAIN);
-    assert!(log[0].subject.starts_with("job claim: job_"), "{}", log[0].subject);
-    assert_snapshot!(said, @r#"
-    ada$ git muster job claim
-    ------- stderr -------
-    error: there is no job for `ada` to claim
-    [exit status: 3]
-    ada$ git muster job claim --json
-    ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"there is no job for `ada` to claim","hints":[],"op":null}
-    [exit status: 3]
-    ada$ git muster job claim --dry-run
-    <high> token 1 test it's urgent
-    ------- stderr -------
-    dry run: nothing was written
-    [exit status: 0]
-    ada$ git muster job claim --shell
-    export MUSTER_JOB_ID='<high>'
-    export MUSTER_JOB_TOKEN='1'
-    export MUSTER_JOB_TYPE='test'
-    export MUSTER_JOB_BRANCH=''
-    export MUSTER_JOB_COMMIT=''
-    export MUSTER_JOB_DESCRIPTION='it'\''s urgent'
-    [exit status: 0]
-    bob$ git muster job claim --start
-    <gpu> token 1 build
-    [exit status: 0]
-    ada$ git muster job claim <gpu>
-    ------- stderr -------
-    error: job `<gpu>` was not claimed: it running on bob for [DURATION]
-    hint: see why with `git muster job explain <gpu>`
-    [exit status: 4]
-    ada$ git muster job claim --count 2 --json
-    [{"schema":1,"kind":"job","id":"<normal>","type":"build","priority":5,"branch":"main",
-      "commit":"[COMMIT]","assigned_to":"ada","status":"claimed","created_at":"[TIME]",
-      "started_at":"[TIME]","completed_at":null,"requester":"ada","attempts":1,"token":1,
-      "incarnation":"[UUID]"},{"schema":1,"kind":"job","id":"<low>","type":"build","priority":8,
-      "branch":null,"commit":null,"assigned_to":"ada","status":"claimed","created_at":"[TIME]",
-      "started_at":"[TIME]","completed_at":null,"requester":"ada","attempts":1,"token":1,
-      "incarnation":"[UUID]"}]
-    [exit status: 0]
-    ada$ git muster job claim job_404
-    ------- stderr -------
-    error: there is no job `job_404`
-    [exit status: 3]
-    ada$ git muster status list
-    SERVER  STATUS  JOB  LAST BUILD  UPDATED
-    ada  building  <low>  -  [DURATION] ago
-    bob  building  <gpu>  -  [DURATION] ago
-    [exit status: 0]
-    bob$ git muster job claim --label quantum --json
-    {"schema":1,"kind":"job","id":"<last>","type":"build","priority":9,"branch":null,"commit":null,
-      "assigned_to":"bob","status":"claimed","created_at":"[TIME]","started_at":"[TIME]",
-      "completed_at":null,"requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]"}
-    [exit status: 0]
-    bob$ git muster job claim
-    ------- stderr -------
-    error: there is no job for `bob` to claim
-    [exit status: 3]
-    ada$ git muster job list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
-    <low>  claimed  8  build  -  ada  claimed by ada [DURATION] ago
-    <gpu>  running  1  build  -  bob  running on bob for [DURATION]
-    <high>  claimed  3  test  -  ada  claimed by ada [DURATION] ago
-    <normal>  claimed  5  build  main  ada  claimed by ada [DURATION] ago
-    <last>  claimed  9  build  -  bob  claimed by bob [DURATION] ago
-    [exit status: 0]
-    "#);
-}
-
-#[test]
-fn what_a_shell_evaluates_is_only_text() {
-    let (fleet, ada, _bob) = two_servers();
-    let hostile = "'; touch hacked; echo '$(touch hacked)`touch hacked`\\\n\u{1b}[2J";
-    let job = serde_json::json!({"jobs": [{"id": "job_1", "status": "queued", "type": hostile,
-        "branch": hostile, "commit": hostile, "description": hostile}]});
-    fleet.hub().put(MAIN, &[("coordination/jobs.json", job.to_string())], "a hostile job");
-    let script = format!(
-        "claim=$({} job claim --shell) || exit; eval \"$claim\"; printf '%s|' \"$MUSTER_JOB_ID\" \"$MUSTER_JOB_TOKEN\" \"$MUSTER_JOB_DESCRIPTION\"",
-        env!("CARGO_BIN_EXE_git-muster")
-    );
-    let run = ada.program("sh").args(["-c", &script]).run().success();
-    let expected = "job_1|1|'; touch hacked; echo '$(touch hacked)`touch hacked`\\ \\u{1b}[2J|";
-    assert_eq!(run.stdout(), expected);
-    assert!(!ada.directory().join("hacked").exists());
 }

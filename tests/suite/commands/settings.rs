@@ -184,8 +184,8 @@ fn the_rest_is_listed_with_its_origin() {
     [exit status: 0]
     ada$ git muster config list
     ------- stderr -------
-    error: LOCK_WAIT: give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
-    [exit status: 2]
+    error: give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION] (from LOCK_WAIT)
+    [exit status: 78]
     "#);
 }
 

@@ -79,7 +79,8 @@ impl Transcript {
             text = text.replace(id, name);
         }
         let text = normalise(&text);
-        let text = without_host(&text);
+        // An age is told in one unit or in two.
+        let text = without_host(&text).replace("[DURATION] [DURATION]", "[DURATION]");
         text.lines().filter(|line| !is_measured(line)).map(|line| squeezed(&measures(line)) + "\n").collect()
     }
 }

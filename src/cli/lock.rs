@@ -248,6 +248,11 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
     let (term, mut trusted) = acquire(args, context)?;
     let (program, arguments) =
         command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
+    if context.is_dry_run() {
+        // Nobody holds the lock now, so nothing may be done under it.
+        context.output.say(&format!("dry run: `{}` was not run", program.display()));
+        return Ok(Exit::Done.code());
+    }
     let mut child = process::command(Path::new(program));
     child
         .args(arguments)
@@ -344,7 +349,8 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         Ok(locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect())
     })?;
     let values: Vec<&Value> = locks.iter().map(|(value, _)| value).collect();
-    context.output.list("lock", &values, || {
+    let output = context.output;
+    output.list("lock", &values, || {
         let rows: Vec<Vec<String>> = locks
             .iter()
             .map(|(_, lock)| {
@@ -359,6 +365,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             })
             .collect();
         if rows.is_empty() {
+            output.say("there is no lock");
             String::new()
         } else {
             table(&["LOCK", "STATE", "HELD BY", "TOKEN", "SINCE", "REASON"], &rows)

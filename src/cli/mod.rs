@@ -33,6 +33,7 @@ use clap::{Args, Parser, Subcommand};
 use context::Context;
 use error::CliError;
 use output::Output;
+use std::io::{self, Write as _};
 
 /// Coordinates build servers through JSON files in a shared git repository
 #[derive(Debug, Parser)]
@@ -171,8 +172,11 @@ pub fn main() -> u8 {
 
 fn usage(error: &clap::Error) -> u8 {
     let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-    // Printing help to a closed pipe is nobody's loss.
-    drop(error.print());
+    let text = error.render().to_string();
+    let safe = output::clean_lines(&text);
+    // An error repeats what was given, and a script may have taken that from a hub. Printing help
+    // to a closed pipe is nobody's loss.
+    drop(if safe == text { error.print() } else { writeln!(io::stderr().lock(), "{}", safe.trim_end()) });
     code.code()
 }
 

@@ -91,7 +91,10 @@ impl Verb for AddJobs {
         let mut table: Table<Job> = transaction.table()?;
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
-            check(new)?;
+            check(new).map_err(|refusal| match self.jobs.len() {
+                1 => refusal,
+                jobs => Refusal { why: format!("{} (job {} of {jobs})", refusal.why, index + 1), ..refusal },
+            })?;
             let known = new.key.as_deref().and_then(|key| by_key(&table, key));
             if let Some(id) = known {
                 added.push(AddedJob { id, duplicate: true });

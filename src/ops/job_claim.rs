@@ -89,7 +89,7 @@ impl ClaimJobs {
                 return Ok(vec![id.to_string()]);
             }
             return Err(Refusal::forbidden(format!(
-                "job `{id}` was not claimed: it {}",
+                "job `{id}` was not claimed: {}",
                 job.situation(transaction.now())
             ))
             .hint(format!("see why with `git muster job explain {id}`"))

@@ -15,3 +15,5 @@ mod tidy;
 mod smoke;
 // Many clones write at the same time, over every transport.
 mod storm;
+// Every verb as a user meets it: answer, words beside it, exit code.
+mod commands;

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::clean_lines;
-use super::table::table;
+use super::table::whole_table;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::time::show_span;
 use crate::host::environment;
@@ -99,9 +99,9 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
             })
             .collect();
         if show_origin {
-            table(&["SETTING", "VALUE", "ORIGIN"], &lines)
+            whole_table(&["SETTING", "VALUE", "ORIGIN"], &lines)
         } else {
-            table(&["SETTING", "VALUE"], &lines)
+            whole_table(&["SETTING", "VALUE"], &lines)
         }
     })
 }

@@ -136,7 +136,7 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     if session.beats_kept < every {
         session.keep(&me);
         let kept = session.beats_kept;
-        return context.output.object(
+        return context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "kept": kept, "push_every": every}),
             || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
@@ -167,7 +167,7 @@ fn send(
     }
     session.keep(me);
     let (sequence, branch) = (answer.sequence, answer.branch.clone());
-    context.output.object("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
+    context.output.confirm("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
         format!("beat {sequence} of `{me}` is on branch `{branch}`")
     })
 }
@@ -215,7 +215,7 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
     })?;
     context.pass_on_notes();
     let dry_run = context.is_dry_run();
-    context.output.object("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
+    context.output.confirm("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
         let would = if dry_run { "would be" } else { "is" };
         let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; what was there {would} `{backup}`"));
         match squashed.commits {

@@ -132,7 +132,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     match command {
         LockCommand::Acquire(take) => {
             let (term, _) = acquire(take, context)?;
-            print_term(&term, context, || term.token.to_string())?;
+            context.output.object("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Renew { term, ttl } => {
             let verb = RenewLock {
@@ -142,7 +142,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
                 lease_seconds: ttl.map(|ttl| ttl.as_secs()),
             };
             let renewed = context.write(&verb)?.answer;
-            print_term(&renewed, context, || {
+            context.output.confirm("lock_term", &renewed, || {
                 format!(
                     "lock `{}` is yours for {}",
                     term.name,
@@ -153,22 +153,18 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::Release(term) => {
             let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token };
             let released = context.write(&verb)?.answer;
-            print_term(&released, context, || format!("lock `{}` is free", term.name))?;
+            context.output.confirm("lock_term", &released, || format!("lock `{}` is free", term.name))?;
         }
         LockCommand::Show { name } => show(name, context)?,
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl } => {
             let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
             let term = context.write(&verb)?.answer;
-            print_term(&term, context, || term.token.to_string())?;
+            context.output.object("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Run { take, command } => return run_holding(take, command, context),
     }
     Ok(Exit::Done.code())
-}
-
-fn print_term(term: &Term, context: &Context, human: impl FnOnce() -> String) -> Result<(), CliError> {
-    context.output.object("lock_term", term, human)
 }
 
 fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Taker, CliError> {

@@ -29,6 +29,7 @@ mod table;
 pub use exit::Exit;
 pub use generate::{command_reference, schemas};
 
+use crate::domain::health::Level;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
 use error::CliError;
@@ -153,6 +154,9 @@ pub enum Command {
     Generate(generate::GenerateArgs),
 }
 
+/// What `health` answers when it cannot judge.
+const UNKNOWN_HEALTH: u8 = Level::Unknown.exit_code();
+
 /// Runs the command line of this process and returns its exit code.
 #[must_use]
 pub fn main() -> u8 {
@@ -165,7 +169,8 @@ pub fn main() -> u8 {
         Ok(code) => code,
         Err(error) => {
             output.error(&error);
-            error.exit.code()
+            // To a monitor, a fleet that cannot be judged is unknown, whatever the reason.
+            if matches!(cli.command, Command::Health(_)) { UNKNOWN_HEALTH } else { error.exit.code() }
         }
     }
 }

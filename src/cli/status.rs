@@ -67,7 +67,7 @@ fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(
     session.keep(&me);
     let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system };
     let status = context.write(&verb)?.answer;
-    context.output.object("status", &status, || format!("{me} is {}", word.as_str()))
+    context.output.confirm("status", &status, || format!("{me} is {}", word.as_str()))
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {

@@ -388,7 +388,7 @@ fn two_branches_move_together_or_not_at_all() {
     let memory = memory(&[Fault::Lose]);
     let both = |transaction: &mut Transaction<'_>| {
         let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
-        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record);
+        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
         count(transaction)
     };
     let outcome = ledger(&memory, LONG).update_one(op(), now(), both).expect("no fault");

@@ -105,7 +105,7 @@ impl Verb for AddJobs {
             table.push(job);
             added.push(AddedJob { id, duplicate: false });
         }
-        transaction.put_table(&table);
+        transaction.put_table(&table)?;
         let fresh: Vec<&AddedJob> = added.iter().filter(|job| !job.duplicate).collect();
         match (fresh.as_slice(), self.jobs.as_slice()) {
             ([], _) => {}

@@ -64,8 +64,8 @@ impl Verb for ClaimJobs {
             transaction.trailer("Muster-Job", id.as_str());
             claimed.push(job.raw());
         }
-        transaction.put_table(&jobs);
-        transaction.put_record(&Status::path(server), &status);
+        transaction.put_table(&jobs)?;
+        transaction.put_record(&Status::path(server), &status)?;
         transaction.describe(match ids.as_slice() {
             [one] => format!("job claim: {one} by {server}"),
             many => format!("job claim: {} jobs by {server}", many.len()),
@@ -123,7 +123,7 @@ impl ClaimJobs {
                 Ok(())
             })?;
         }
-        transaction.put_table(&locks);
+        transaction.put_table(&locks)?;
         Ok(())
     }
 }

@@ -156,7 +156,6 @@ fn a_name_belongs_to_one_machine() {
     next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
     [exit status: 0]
     ada$ git muster join --as ada -q
-    this machine is server `ada` of `[HUB]/hub.git`
     [exit status: 0]
     eve$ git muster join --as ada
     ------- stderr -------

@@ -157,7 +157,7 @@ fn the_rest_is_listed_with_its_origin() {
     branch  main  default
     server  ada  MUSTER_SERVER
     clone  -  the folder the command runs in
-    copy  [FLEET]/ada/cache/git-muster/h…  XDG_CACHE_HOME
+    copy  [FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git  XDG_CACHE_HOME
     timeout  [DURATION]  MUSTER_TIMEOUT
     lock_wait  [DURATION]  LOCK_WAIT
     heartbeat_branch  heartbeat-x  HEARTBEAT_BRANCH

@@ -15,3 +15,5 @@ mod tidy;
 mod smoke;
 // Many clones write at the same time, over every transport.
 mod storm;
+// Many want one thing, and holders die.
+mod race;

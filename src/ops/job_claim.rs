@@ -40,14 +40,22 @@ pub struct ClaimJobs {
 }
 
 impl Verb for ClaimJobs {
-    /// The claimed jobs, whole.
+    /// The claimed jobs, whole; empty when lost ones went back to the queue and none can be
+    /// claimed yet.
     type Answer = Vec<Value>;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Stop> {
         documents::require_member(transaction, &self.claimant.server)?;
         let mut jobs: Table<Job> = transaction.table()?;
-        rescue(&self.lost, &mut jobs, transaction)?;
-        let ids = self.choose(&jobs, transaction)?;
+        let rescued = rescue(&self.lost, &mut jobs, transaction)?;
+        let ids = match self.choose(&jobs, transaction) {
+            // A rescued job pauses before it is tried again: taking it back must not wait for that.
+            Err(Stop::Refused(_)) if !rescued.is_empty() => {
+                transaction.put_table(&jobs);
+                return Ok(Vec::new());
+            }
+            chosen => chosen?,
+        };
         self.note_assignment(transaction)?;
         let server = &self.claimant.server;
         let now = transaction.now();

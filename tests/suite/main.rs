@@ -17,3 +17,5 @@ mod smoke;
 mod storm;
 // Every verb as a user meets it: answer, words beside it, exit code.
 mod commands;
+// Many want one thing, and holders die.
+mod race;

@@ -89,6 +89,11 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let mut told = false;
     let claimed = loop {
         let error = match context.write(&verb) {
+            // Lost jobs went back to the queue, and none can be claimed yet.
+            Ok(receipt) if receipt.answer.is_empty() && !context.is_dry_run() => {
+                verb.lost.clear();
+                continue;
+            }
             Ok(receipt) => break receipt.answer,
             Err(error) if matches!(error.exit, Exit::No | Exit::Refused) => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,

@@ -51,7 +51,7 @@ impl Verb for ClaimJobs {
         let ids = match self.choose(&jobs, transaction) {
             // A rescued job pauses before it is tried again: taking it back must not wait for that.
             Err(Stop::Refused(_)) if !rescued.is_empty() => {
-                transaction.put_table(&jobs);
+                transaction.put_table(&jobs)?;
                 return Ok(Vec::new());
             }
             chosen => chosen?,

@@ -24,13 +24,38 @@ const SERVERS: &str = "coordination/servers.json";
 const TABLES: [(&str, &str); 4] =
     [(JOBS, "jobs"), (LOCKS, "locks"), (MESSAGES, "messages"), (SERVERS, "servers")];
 
-const TAKEN: &[&str] = &["locked_by", "locked_at", "expires_at", "token", "lease_seconds", "renewal", "holder", "reason"];
-const FREED: &[&str] = &["locked_by", "locked_at", "expires_at", "renewal", "renewed_at", "holder", "reason", "done_at"];
-const REPORTED: &[&str] = &["status", "completed_at", "exit_code", "duration_seconds", "artifacts", "error_message", "reason"];
-const REQUEUED: &[&str] = &["status", "assigned_to", "started_at", "completed_at", "attempts", "not_before", "reason", "error_message", "exit_code", "duration_seconds", "artifacts"];
+const TAKEN: &[&str] =
+    &["locked_by", "locked_at", "expires_at", "token", "lease_seconds", "renewal", "holder", "reason"];
+const FREED: &[&str] =
+    &["locked_by", "locked_at", "expires_at", "renewal", "renewed_at", "holder", "reason", "done_at"];
+const REPORTED: &[&str] =
+    &["status", "completed_at", "exit_code", "duration_seconds", "artifacts", "error_message", "reason"];
+const REQUEUED: &[&str] = &[
+    "status",
+    "assigned_to",
+    "started_at",
+    "completed_at",
+    "attempts",
+    "not_before",
+    "reason",
+    "error_message",
+    "exit_code",
+    "duration_seconds",
+    "artifacts",
+];
 const CLAIMED: &[&str] = &["status", "assigned_to", "started_at", "attempts", "token", "incarnation"];
 const WORKING: &[&str] = &["status", "timestamp", "current_job", "last_build"];
-const BEAT: &[&str] = &["server", "timestamp", "uptime_seconds", "healthy", "sequence", "incarnation", "interval_seconds", "running", "system"];
+const BEAT: &[&str] = &[
+    "server",
+    "timestamp",
+    "uptime_seconds",
+    "healthy",
+    "sequence",
+    "incarnation",
+    "interval_seconds",
+    "running",
+    "system",
+];
 
 /// A document, a record of it (empty: the document is one record) and the fields that may change.
 type Change = (&'static str, &'static str, &'static [&'static str]);
@@ -50,38 +75,47 @@ const fn case(line: &'static str, changes: &'static [Change]) -> Case {
 }
 
 const CASES: &[Case] = &[
-    case("--server build1 job claim", &[
-        (JOBS, "job_1761781030", CLAIMED),
-        (LOCKS, "job_assignment", &["token", "lease_seconds", "renewed_at"]),
-        ("build1/status.json", "", WORKING),
-    ]),
-    case("--server build1 job start job_1761778190_1804 --token 3", &[
-        (JOBS, "job_1761778190_1804", &["status", "started_at"]),
-        ("build1/status.json", "", WORKING),
-    ]),
-    case("--server build1 job complete job_1761778190_1804 --token 3 --exit-code 0 --artifact b.deb", &[
-        (JOBS, "job_1761778190_1804", REPORTED),
-        ("build1/status.json", "", WORKING),
-    ]),
-    case("--server build2 job fail job_1761778190_1806 --token 7 --reason timeout --message late", &[
-        (JOBS, "job_1761778190_1806", REQUEUED),
-        ("build2/status.json", "", WORKING),
-    ]),
-    case("--server build2 job release job_1761778190_1806 --token 7", &[
-        (JOBS, "job_1761778190_1806", REQUEUED),
-        ("build2/status.json", "", WORKING),
-    ]),
-    case("--server build3 job cancel job_1761778190_1806 --reason no", &[
-        (JOBS, "job_1761778190_1806", REPORTED),
-        ("build2/status.json", "", WORKING),
-    ]),
+    case(
+        "--server build1 job claim",
+        &[
+            (JOBS, "job_1761781030", CLAIMED),
+            (LOCKS, "job_assignment", &["token", "lease_seconds", "renewed_at"]),
+            ("build1/status.json", "", WORKING),
+        ],
+    ),
+    case(
+        "--server build1 job start job_1761778190_1804 --token 3",
+        &[(JOBS, "job_1761778190_1804", &["status", "started_at"]), ("build1/status.json", "", WORKING)],
+    ),
+    case(
+        "--server build1 job complete job_1761778190_1804 --token 3 --exit-code 0 --artifact b.deb",
+        &[(JOBS, "job_1761778190_1804", REPORTED), ("build1/status.json", "", WORKING)],
+    ),
+    case(
+        "--server build2 job fail job_1761778190_1806 --token 7 --reason timeout --message late",
+        &[(JOBS, "job_1761778190_1806", REQUEUED), ("build2/status.json", "", WORKING)],
+    ),
+    case(
+        "--server build2 job release job_1761778190_1806 --token 7",
+        &[(JOBS, "job_1761778190_1806", REQUEUED), ("build2/status.json", "", WORKING)],
+    ),
+    case(
+        "--server build3 job cancel job_1761778190_1806 --reason no",
+        &[(JOBS, "job_1761778190_1806", REPORTED), ("build2/status.json", "", WORKING)],
+    ),
     case("--server build3 job retry job_1761778190_1807", &[(JOBS, "job_1761778190_1807", REQUEUED)]),
-    case("--server build3 job priority job_1761778190_1805 critical", &[(JOBS, "job_1761778190_1805", &["priority"])]),
+    case(
+        "--server build3 job priority job_1761778190_1805 critical",
+        &[(JOBS, "job_1761778190_1805", &["priority"])],
+    ),
     Case { adds: &[JOBS], ..case("--server build3 job add --needs job_1761781030 -- true", &[]) },
     Case { adds: &[LOCKS], ..case("--server build3 lock acquire nightly", &[]) },
     case("--server build3 lock acquire config_update", &[(LOCKS, "config_update", TAKEN)]),
     case("--server build3 lock acquire message_queue --reason x", &[(LOCKS, "message_queue", TAKEN)]),
-    case("--server build2 lock renew deploy --token 4 --ttl 5m", &[(LOCKS, "deploy", &["expires_at", "lease_seconds", "renewal", "renewed_at"])]),
+    case(
+        "--server build2 lock renew deploy --token 4 --ttl 5m",
+        &[(LOCKS, "deploy", &["expires_at", "lease_seconds", "renewal", "renewed_at"])],
+    ),
     case("--server build2 lock release deploy --token 4", &[(LOCKS, "deploy", FREED)]),
     case("--server build3 lock steal deploy --reason test", &[(LOCKS, "deploy", TAKEN)]),
     case("--server build2 once done deploy --token 4", &[(LOCKS, "deploy", FREED)]),
@@ -90,19 +124,33 @@ const CASES: &[Case] = &[
         adds: &[MESSAGES],
         ..case("--server build2 message send --to build1 --subject x --reply-to msg_1761751875_2531", &[])
     },
-    case("--server build2 message read msg_1761751875_2531", &[(MESSAGES, "msg_1761751875_2531", &["read", "read_by"])]),
-    case("--server build2 message ack msg_20251113_0100_1234", &[
-        (MESSAGES, "msg_20251113_0100_1234", &["read", "read_by", "acknowledged_by", "ack_status"]),
-    ]),
-    case("--server build1 message read", &[
-        (MESSAGES, "msg_1763010491_7571", &["read", "read_by"]),
-        (MESSAGES, "msg_vnf_progress_20251104_001", &["read", "read_by"]),
-    ]),
-    case("--server build2 status set idle", &[("build2/status.json", "", &["status", "timestamp", "system", "ip"])]),
-    case("--server build1 status set building --job job_1761778190_1804", &[
-        ("build1/status.json", "", &["status", "timestamp", "system"]),
-    ]),
-    case("--server build1 status set failed", &[("build1/status.json", "", &["status", "timestamp", "system", "current_job"])]),
+    case(
+        "--server build2 message read msg_1761751875_2531",
+        &[(MESSAGES, "msg_1761751875_2531", &["read", "read_by"])],
+    ),
+    case(
+        "--server build2 message ack msg_20251113_0100_1234",
+        &[(MESSAGES, "msg_20251113_0100_1234", &["read", "read_by", "acknowledged_by", "ack_status"])],
+    ),
+    case(
+        "--server build1 message read",
+        &[
+            (MESSAGES, "msg_1763010491_7571", &["read", "read_by"]),
+            (MESSAGES, "msg_vnf_progress_20251104_001", &["read", "read_by"]),
+        ],
+    ),
+    case(
+        "--server build2 status set idle",
+        &[("build2/status.json", "", &["status", "timestamp", "system", "ip"])],
+    ),
+    case(
+        "--server build1 status set building --job job_1761778190_1804",
+        &[("build1/status.json", "", &["status", "timestamp", "system"])],
+    ),
+    case(
+        "--server build1 status set failed",
+        &[("build1/status.json", "", &["status", "timestamp", "system", "current_job"])],
+    ),
     case("--server build2 heartbeat", &[]),
     case("--server build2 heartbeat --on-main", &[("build2/heartbeat.json", "", BEAT)]),
     case("--server code2 heartbeat --on-main", &[("code2/heartbeat.json", "", BEAT)]),
@@ -137,7 +185,12 @@ fn what_a_command_was_not_to_change_keeps_its_bytes() {
         }
         let after = documents(fleet.hub());
         for (path, text) in &before {
-            check(case, path, text, after.get(path).unwrap_or_else(|| panic!("{}: {path} is gone", case.line)));
+            check(
+                case,
+                path,
+                text,
+                after.get(path).unwrap_or_else(|| panic!("{}: {path} is gone", case.line)),
+            );
         }
         for path in after.keys().filter(|path| !before.contains_key(*path)) {
             assert!(case.adds.contains(&path.as_str()), "{}: {path} was made", case.line);
@@ -225,7 +278,8 @@ fn documents(hub: &Hub) -> BTreeMap<String, String> {
 
 fn check(case: &Case, path: &str, before: &str, after: &str) {
     let may: Vec<&Change> = case.changes.iter().filter(|(document, ..)| *document == path).collect();
-    let removes: Vec<&str> = case.removes.iter().filter(|(document, _)| *document == path).map(|(_, id)| *id).collect();
+    let removes: Vec<&str> =
+        case.removes.iter().filter(|(document, _)| *document == path).map(|(_, id)| *id).collect();
     let adds = case.adds.contains(&path);
     let line = case.line;
     if may.is_empty() && removes.is_empty() && !adds {
@@ -242,7 +296,9 @@ fn check(case: &Case, path: &str, before: &str, after: &str) {
         return check_record(line, path, (before, after), may[0].2);
     }
     let ((beside, old), (beside_after, new)) = (records(path, before), records(path, after));
-    let text = |members: &[(String, Box<RawValue>)]| members.iter().map(|(key, raw)| format!("{key}: {raw}")).collect::<Vec<_>>();
+    let text = |members: &[(String, Box<RawValue>)]| {
+        members.iter().map(|(key, raw)| format!("{key}: {raw}")).collect::<Vec<_>>()
+    };
     assert_eq!(text(&beside), text(&beside_after), "{line}: beside the records of {path}");
     let stays: Vec<_> = old.iter().filter(|(id, _)| !removes.contains(&id.as_str())).collect();
     assert_eq!(old.len() - stays.len(), removes.len(), "{line}: {path}");
@@ -250,7 +306,9 @@ fn check(case: &Case, path: &str, before: &str, after: &str) {
     for ((id, old), (id_after, new)) in stays.iter().zip(&new) {
         assert_eq!(id, id_after, "{line}: the order of {path}");
         match may.iter().find(|(_, record, _)| record == id) {
-            Some((_, _, fields)) => check_record(line, &format!("{path} {id}"), (old.get(), new.get()), fields),
+            Some((_, _, fields)) => {
+                check_record(line, &format!("{path} {id}"), (old.get(), new.get()), fields)
+            }
             None => assert_eq!(old.get(), new.get(), "{line}: {path} {id}"),
         }
     }
@@ -307,7 +365,8 @@ fn records(path: &str, text: &str) -> (Vec<Raw>, Vec<Raw>) {
     if rows.starts_with('{') {
         return (beside, members(rows));
     }
-    let id = |row: &RawValue| serde_json::from_str::<Value>(row.get()).unwrap()["id"].as_str().unwrap().to_owned();
+    let id =
+        |row: &RawValue| serde_json::from_str::<Value>(row.get()).unwrap()["id"].as_str().unwrap().to_owned();
     (beside, list(rows).into_iter().map(|row| (id(&row), row)).collect())
 }
 

@@ -17,3 +17,5 @@ mod smoke;
 mod storm;
 // Many want one thing, and holders die.
 mod race;
+// Hooks, cut connections, hubs that are away.
+mod push_faults;

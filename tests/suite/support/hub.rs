@@ -36,6 +36,18 @@ impl Transport {
     /// Every transport, the local ones first.
     pub(crate) const ALL: [Self; 5] = [Self::Path, Self::FileUrl, Self::Ssh, Self::Http, Self::Daemon];
 
+    /// Runs a test that mostly waits over several transports at the same time.
+    #[track_caller]
+    pub(crate) fn each(transports: &[Self], test: impl Fn(Self) + Sync) {
+        std::thread::scope(|scope| {
+            let tests: Vec<_> =
+                transports.iter().map(|transport| scope.spawn(|| test(*transport))).collect();
+            for (test, transport) in tests.into_iter().zip(transports) {
+                assert!(test.join().is_ok(), "over {transport:?}");
+            }
+        });
+    }
+
     fn server(self) -> Option<Kind> {
         match self {
             Self::Path | Self::FileUrl => None,

@@ -1,7 +1,20 @@
 //! The program: parse, run, exit code.
 
+use git_muster::cli;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(git_muster::cli::main())
+    std::panic::set_hook(Box::new(|panic| report(&panic.to_string())));
+    ExitCode::from(cli::main())
+}
+
+/// A bug of ours ends with its own exit code, and says what to send us.
+#[expect(clippy::exit, reason = "a panic must not end in a signal, which scripts cannot tell apart")]
+fn report(panic: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    // Nobody is left to tell when stderr is closed.
+    drop(writeln!(std::io::stderr(), "error: this is a bug in git-muster {version}: {panic}"));
+    drop(writeln!(std::io::stderr(), "hint: please report it with the command that you ran"));
+    std::process::exit(cli::Exit::Bug.code().into());
 }

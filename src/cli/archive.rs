@@ -28,7 +28,7 @@ pub struct ArchiveArgs {
 pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
     let verb = Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs() };
     let archived = context.write(&verb)?.answer;
-    context.output.object("archived", &archived, || {
+    context.output.confirm("archived", &archived, || {
         format!("{} jobs and {} messages went to the archive", archived.jobs, archived.messages)
     })
 }

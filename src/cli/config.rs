@@ -2,10 +2,13 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::table::table;
+use super::exit::Exit;
+use super::output::clean_lines;
+use super::table::whole_table;
+use crate::domain::build_config::BuildConfig;
 use crate::domain::time::show_span;
 use crate::host::environment;
-use crate::ledger::store_path;
+use crate::ledger::{Documents as _, store_path};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -21,14 +24,32 @@ pub enum ConfigCommand {
         #[arg(long)]
         show_origin: bool,
     },
+    /// Show what all servers build with: the hub's shared/build_config.json
+    #[command(after_help = "Example:\n  git muster config build --json | jq -r '.artifacts.required[]'")]
+    Build,
 }
 
 /// A verb of `config`.
 ///
 /// # Errors
-/// When stdout is closed.
+/// When the hub cannot be read, or stdout is closed.
 pub(super) fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), CliError> {
-    let ConfigCommand::List { show_origin } = command;
+    match command {
+        ConfigCommand::List { show_origin } => list(*show_origin, context),
+        ConfigCommand::Build => build(context),
+    }
+}
+
+fn build(context: &mut Context) -> Result<(), CliError> {
+    let config = context.read(false, |snapshot| Ok(snapshot.record::<BuildConfig>(BuildConfig::PATH)?))?;
+    let Some(config) = config else {
+        return Err(CliError::new(Exit::No, format!("the hub has no `{}`", BuildConfig::PATH))
+            .hint("`git muster init` adds what is missing and touches nothing else"));
+    };
+    context.output.object("build_config", &config.raw(), || clean_lines(config.text()))
+}
+
+fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
     let settings = &context.settings;
     let from_environment = |name: &str, default: &str| match environment::variable(name) {
         Some(value) => (Some(value), name.to_owned()),
@@ -70,17 +91,17 @@ pub(super) fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), 
             .iter()
             .map(|(name, value, origin)| {
                 let value = value.clone().unwrap_or_else(|| "-".to_owned());
-                if *show_origin {
+                if show_origin {
                     vec![(*name).to_owned(), value, origin.clone()]
                 } else {
                     vec![(*name).to_owned(), value]
                 }
             })
             .collect();
-        if *show_origin {
-            table(&["SETTING", "VALUE", "ORIGIN"], &lines)
+        if show_origin {
+            whole_table(&["SETTING", "VALUE", "ORIGIN"], &lines)
         } else {
-            table(&["SETTING", "VALUE"], &lines)
+            whole_table(&["SETTING", "VALUE"], &lines)
         }
     })
 }

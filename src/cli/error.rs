@@ -62,16 +62,40 @@ impl From<LedgerError> for CliError {
         match &error {
             LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, format!("{message}; nothing was written"))
                 .hint("try again later; `git muster config list --show-origin` tells where the hub's address comes from"),
-            LedgerError::Denied { .. } => Self::new(Exit::Refused, format!("{message}; nothing was written"))
-                .hint("this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--branch`"),
+            LedgerError::Denied { why, .. } => {
+                Self::new(Exit::Refused, format!("{message}; nothing was written")).hint(advice(why))
+            }
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, format!("{message}; nothing was written"))
                 .hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`"),
+            LedgerError::Document(document) if document.is_newer => {
+                Self::new(Exit::Failed, format!("{message}; nothing was written"))
+                    .hint("another server runs a newer git-muster; install the same one here")
+            }
             LedgerError::Document(document) => Self::new(Exit::Failed, format!("{message}; nothing was written"))
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
             LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }
     }
+}
+
+/// What to do about a hub that refuses, by what its words are about.
+fn advice(why: &str) -> &'static str {
+    const ADVICE: &[(&[&str], &str)] = &[
+        (
+            &["not found", "does not exist", "not appear to be a git repository", "no such"],
+            "check the address: `git muster config list --show-origin` tells where it comes from",
+        ),
+        (
+            &["permission denied", "authentication", "publickey", "403", "401", "host key", "certificate"],
+            "let git itself reach the hub first: `git ls-remote` with its address asks what this account may do",
+        ),
+    ];
+    let why = why.to_lowercase();
+    ADVICE.iter().find(|(words, _)| words.iter().any(|word| why.contains(word))).map_or(
+        "this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--branch`",
+        |(_, advice)| advice,
+    )
 }
 
 impl From<Stop> for CliError {

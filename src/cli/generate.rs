@@ -4,6 +4,7 @@
 use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
+use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
@@ -99,22 +100,33 @@ fn describe(command: &Command, out: &mut String) {
     }
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
     let help = command.clone().term_width(100).render_long_help().to_string();
-    // What every command takes is told once, at the root.
-    let own = if name == "git muster" { help.as_str() } else { without_global(&help) };
-    out.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", own.trim_end()));
+    out.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", without_global(&help).trim_end()));
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         describe(sub, out);
     }
 }
 
-fn without_global(help: &str) -> &str {
-    help
+/// What every command takes is told once, at the root.
+fn without_global(help: &str) -> String {
+    let (Some(start), Some(usage)) = (help.find("Global options:"), help.find("Usage: git muster ")) else {
+        return help.to_owned();
+    };
+    if help[usage..].starts_with("Usage: git muster [OPTIONS] <COMMAND>") {
+        return help.to_owned();
+    }
+    let rest = &help[start..];
+    let end = rest.find("\n\nExample").map_or(rest.len(), |end| end + 2);
+    format!("{}{}", &help[..start], &rest[end..])
 }
 
 /// The JSON Schemas of all documents, by file name.
 #[must_use]
 pub fn schemas() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
+        (
+            "build_config.schema.json",
+            document::<BuildConfig>("shared/build_config.json: what all servers build with"),
+        ),
         (
             "heartbeat.schema.json",
             document::<Heartbeat>("<server>/heartbeat.json: the sign of life of one server"),

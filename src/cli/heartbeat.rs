@@ -9,6 +9,7 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::host::clock::{self, Deadline};
 use crate::host::environment::variable;
 use crate::host::signals::Stop;
+use crate::ledger::LedgerError;
 use crate::ops::Envelope;
 use crate::ops::beat::SendBeat;
 use crate::ops::session::Session;
@@ -135,7 +136,7 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     if session.beats_kept < every {
         session.keep(&me);
         let kept = session.beats_kept;
-        return context.output.object(
+        return context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "kept": kept, "push_every": every}),
             || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
@@ -166,7 +167,7 @@ fn send(
     }
     session.keep(me);
     let (sequence, branch) = (answer.sequence, answer.branch.clone());
-    context.output.object("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
+    context.output.confirm("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
         format!("beat {sequence} of `{me}` is on branch `{branch}`")
     })
 }
@@ -204,16 +205,19 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
     }
     let now = context.now();
     let ledger = context.ledger()?;
-    let squashed = ledger.squash(
-        branch,
-        backup.then(|| format!("backup/{branch}-{}", now.compact())).as_deref(),
-        now,
-    )?;
+    let backup = backup.then(|| format!("backup/{branch}-{}", now.compact()));
+    let squashed = ledger.squash(branch, backup.as_deref(), now).map_err(|error| match error {
+        LedgerError::NoBranch { branch: missing, .. } if missing == branch => {
+            CliError::new(Exit::No, format!("there is no branch `{branch}` on the hub"))
+                .hint("see who has sent heartbeats with `git muster servers list`")
+        }
+        error => error.into(),
+    })?;
     context.pass_on_notes();
     let dry_run = context.is_dry_run();
-    context.output.object("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
+    context.output.confirm("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
         let would = if dry_run { "would be" } else { "is" };
-        let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; what was there is `{backup}`"));
+        let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; what was there {would} `{backup}`"));
         match squashed.commits {
             1 => format!("`{branch}` holds one commit already"),
             commits => format!("`{branch}` {would} one commit instead of {commits}{kept}"),

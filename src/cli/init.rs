@@ -49,7 +49,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {})?;
     let files = context.settle(outcome)?.answer.files;
     let hub = location.shown();
-    context.output.object("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
+    context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
         if files.is_empty() {
             format!("`{hub}` is a hub already; nothing was changed")
         } else {

@@ -132,7 +132,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     match command {
         LockCommand::Acquire(take) => {
             let (term, _) = acquire(take, context)?;
-            print_term(&term, context, || term.token.to_string())?;
+            context.output.object("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Renew { term, ttl } => {
             let verb = RenewLock {
@@ -142,7 +142,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
                 lease_seconds: ttl.map(|ttl| ttl.as_secs()),
             };
             let renewed = context.write(&verb)?.answer;
-            print_term(&renewed, context, || {
+            context.output.confirm("lock_term", &renewed, || {
                 format!(
                     "lock `{}` is yours for {}",
                     term.name,
@@ -153,22 +153,18 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::Release(term) => {
             let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token };
             let released = context.write(&verb)?.answer;
-            print_term(&released, context, || format!("lock `{}` is free", term.name))?;
+            context.output.confirm("lock_term", &released, || format!("lock `{}` is free", term.name))?;
         }
         LockCommand::Show { name } => show(name, context)?,
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl } => {
             let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
             let term = context.write(&verb)?.answer;
-            print_term(&term, context, || term.token.to_string())?;
+            context.output.object("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Run { take, command } => return run_holding(take, command, context),
     }
     Ok(Exit::Done.code())
-}
-
-fn print_term(term: &Term, context: &Context, human: impl FnOnce() -> String) -> Result<(), CliError> {
-    context.output.object("lock_term", term, human)
 }
 
 fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Taker, CliError> {
@@ -248,6 +244,11 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
     let (term, mut trusted) = acquire(args, context)?;
     let (program, arguments) =
         command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
+    if context.is_dry_run() {
+        // Nobody holds the lock now, so nothing may be done under it.
+        context.output.say(&format!("dry run: `{}` was not run", program.display()));
+        return Ok(Exit::Done.code());
+    }
     let mut child = process::command(Path::new(program));
     child
         .args(arguments)
@@ -344,7 +345,8 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         Ok(locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect())
     })?;
     let values: Vec<&Value> = locks.iter().map(|(value, _)| value).collect();
-    context.output.list("lock", &values, || {
+    let output = context.output;
+    output.list("lock", &values, || {
         let rows: Vec<Vec<String>> = locks
             .iter()
             .map(|(_, lock)| {
@@ -359,6 +361,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             })
             .collect();
         if rows.is_empty() {
+            output.say("there is no lock");
             String::new()
         } else {
             table(&["LOCK", "STATE", "HELD BY", "TOKEN", "SINCE", "REASON"], &rows)

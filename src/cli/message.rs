@@ -113,7 +113,7 @@ pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(),
         MessageCommand::Ack { ids } => {
             let verb = MarkMessages { server: context.me()?, ids: ids.clone(), mark: Mark::Acknowledged };
             let changed = context.write(&verb)?.answer;
-            context.output.object("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
+            context.output.confirm("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
                 ids.iter().map(|id| format!("{id} is acknowledged\n")).collect()
             })
         }

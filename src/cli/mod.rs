@@ -29,10 +29,12 @@ mod table;
 pub use exit::Exit;
 pub use generate::{command_reference, schemas};
 
+use crate::domain::health::Level;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
 use error::CliError;
 use output::Output;
+use std::io::{self, Write as _};
 
 /// Coordinates build servers through JSON files in a shared git repository
 #[derive(Debug, Parser)]
@@ -44,8 +46,9 @@ use output::Output;
     max_term_width = 100,
     after_help = "One machine, nothing else needed:
   git muster init
-  git muster --server build1 job add --type test -- make test
-  git muster --server build1 job claim
+  git muster join --as build1
+  git muster job add --type test -- make test
+  git muster job claim
 
 Several machines: any bare repository that all can push to is a hub:
   git muster init ssh://git@hub.example/srv/hub.git
@@ -151,6 +154,9 @@ pub enum Command {
     Generate(generate::GenerateArgs),
 }
 
+/// What `health` answers when it cannot judge.
+const UNKNOWN_HEALTH: u8 = Level::Unknown.exit_code();
+
 /// Runs the command line of this process and returns its exit code.
 #[must_use]
 pub fn main() -> u8 {
@@ -163,15 +169,19 @@ pub fn main() -> u8 {
         Ok(code) => code,
         Err(error) => {
             output.error(&error);
-            error.exit.code()
+            // To a monitor, a fleet that cannot be judged is unknown, whatever the reason.
+            if matches!(cli.command, Command::Health(_)) { UNKNOWN_HEALTH } else { error.exit.code() }
         }
     }
 }
 
 fn usage(error: &clap::Error) -> u8 {
     let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-    // Printing help to a closed pipe is nobody's loss.
-    drop(error.print());
+    let text = error.render().to_string();
+    let safe = output::clean_lines(&text);
+    // An error repeats what was given, and a script may have taken that from a hub. Printing help
+    // to a closed pipe is nobody's loss.
+    drop(if safe == text { error.print() } else { writeln!(io::stderr().lock(), "{}", safe.trim_end()) });
     code.code()
 }
 

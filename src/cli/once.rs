@@ -73,7 +73,7 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
             context.write(&verb)?;
             context
                 .output
-                .object("once", &json!({"key": key, "answer": "done"}), || format!("`{key}` is done"))
+                .confirm("once", &json!({"key": key, "answer": "done"}), || format!("`{key}` is done"))
         }
     }
 }

@@ -7,6 +7,7 @@ use super::settings::Setting;
 use crate::domain::id::OpId;
 use crate::host::environment;
 use crate::ledger::Location;
+use crate::ops::Operation;
 use crate::ops::journal::{self, Entry};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -82,6 +83,16 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let found = context.ledger()?.find(id)?;
     context.pass_on_notes();
     let Some(found) = found else {
+        if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
+            journal::close(id);
+            return Err(CliError::new(
+                Exit::No,
+                format!(
+                    "operation {id} is not in the hub: the beat was not sent, or a later beat replaced it"
+                ),
+            )
+            .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
+        }
         let error =
             CliError::new(Exit::No, format!("operation {id} is not in the hub's history: it did not happen"));
         return Err(match entry {

@@ -44,7 +44,7 @@ pub(super) fn clean_lines(text: &str) -> String {
 /// Characters that change what a terminal shows elsewhere.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 impl Output {
@@ -59,6 +59,19 @@ impl Output {
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         if self.json { self.print_json(&tagged(kind, value)) } else { print(&human()) }
+    }
+
+    /// Prints what was done: an object for machines, for people a sentence that `--quiet` silences.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub(super) fn confirm(
+        self,
+        kind: &str,
+        value: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.quiet && !self.json { Ok(()) } else { self.object(kind, value, human) }
     }
 
     /// Prints a list; an empty one is `[]`.
@@ -108,7 +121,8 @@ impl Output {
 
     /// Prints an error with its hints.
     pub(super) fn error(self, error: &CliError) {
-        if error.message.is_empty() {
+        // A question that was answered no needs no words: the exit code is the answer.
+        if error.message.is_empty() || (self.quiet && error.exit == Exit::No) {
             return;
         }
         if self.json {

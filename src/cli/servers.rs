@@ -97,9 +97,9 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         remember(args, context)?;
     }
     let hub = context.settings.hub()?.shown();
-    context
-        .output
-        .object("server", &receipt.answer, || format!("this machine is server `{}` of `{hub}`", args.name))?;
+    context.output.confirm("server", &receipt.answer, || {
+        format!("this machine is server `{}` of `{hub}`", args.name)
+    })?;
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
 }
@@ -110,6 +110,16 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
         return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
     }
     let hub = context.settings.hub()?;
+    let before = UserConfig::read()?;
+    if let Some(name) = before.server.filter(|name| *name != args.name.as_str()) {
+        let of = before.hub.map_or(String::new(), |hub| {
+            format!(" of `{}`", Location::parse(&hub, &environment::home()).shown())
+        });
+        context.output.say(&format!(
+            "this user was server `{name}`{of} before; commands that name no server now act as `{}`",
+            args.name
+        ));
+    }
     let embedded = *hub == Location::Path(embedded_hub_path());
     let branch = &context.settings.branch;
     UserConfig {
@@ -142,7 +152,7 @@ pub(super) fn run(command: &ServersCommand, context: &mut Context) -> Result<(),
         ServersCommand::Remove { name } => {
             let verb = RemoveServer { name: name.clone(), by: context.me()? };
             let removed = context.write(&verb)?.answer;
-            context.output.object("server", &removed, || format!("server `{name}` is no longer registered"))
+            context.output.confirm("server", &removed, || format!("server `{name}` is no longer registered"))
         }
     }
 }

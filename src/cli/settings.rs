@@ -211,8 +211,7 @@ fn find_branch(
     } else {
         from(BRANCH_DEFAULT.to_owned(), "default")
     };
-    check_branch(&branch.value)
-        .map_err(|error| CliError::new(Exit::Configuration, format!("{error} (from {})", branch.origin)))?;
+    check_branch(&branch.value).map_err(|error| unusable(&branch.origin, &error.to_string()))?;
     Ok(branch)
 }
 
@@ -244,7 +243,7 @@ fn find_server(
     let Some(found) = found else { return Ok(None) };
     match ServerName::new(&found.value) {
         Ok(name) => Ok(Some(from(name, found.origin))),
-        Err(error) => Err(CliError::new(Exit::Configuration, format!("{error} (from {})", found.origin))),
+        Err(error) => Err(unusable(&found.origin, &error.to_string())),
     }
 }
 
@@ -261,6 +260,13 @@ fn span(
     };
     match parse_span(&setting.value) {
         Ok(value) => Ok(from(value, setting.origin)),
-        Err(why) => Err(CliError::new(Exit::Usage, format!("{}: {why}", setting.origin))),
+        Err(why) => Err(unusable(&setting.origin, &why)),
     }
+}
+
+/// The error of a value that cannot be used: a wrong flag is a wrong command line, anything else
+/// is configured wrongly.
+fn unusable(origin: &str, why: &str) -> CliError {
+    let exit = if origin.starts_with("--") { Exit::Usage } else { Exit::Configuration };
+    CliError::new(exit, format!("{why} (from {origin})"))
 }

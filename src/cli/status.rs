@@ -67,7 +67,7 @@ fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(
     session.keep(&me);
     let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system };
     let status = context.write(&verb)?.answer;
-    context.output.object("status", &status, || format!("{me} is {}", word.as_str()))
+    context.output.confirm("status", &status, || format!("{me} is {}", word.as_str()))
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {
@@ -83,7 +83,8 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         Ok(found)
     })?;
     let values: Vec<&Value> = found.iter().map(|(_, raw, _)| raw).collect();
-    context.output.list("status", &values, || {
+    let output = context.output;
+    output.list("status", &values, || {
         let rows: Vec<Vec<String>> = found
             .iter()
             .map(|(name, _, status)| {
@@ -101,6 +102,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             })
             .collect();
         if rows.is_empty() {
+            output.say("no server has a status");
             String::new()
         } else {
             table(&["SERVER", "STATUS", "JOB", "LAST BUILD", "UPDATED"], &rows)

@@ -8,12 +8,22 @@ const COLUMN_WIDTH_MAX: usize = 48;
 /// Lines up `rows` under `head`. The last column is never cut.
 #[must_use]
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    lay_out(head, rows, COLUMN_WIDTH_MAX)
+}
+
+/// A table whose cells are whole, because people copy them.
+#[must_use]
+pub(super) fn whole_table(head: &[&str], rows: &[Vec<String>]) -> String {
+    lay_out(head, rows, usize::MAX)
+}
+
+fn lay_out(head: &[&str], rows: &[Vec<String>], width_max: usize) -> String {
     let last = head.len().saturating_sub(1);
     let cells: Vec<Vec<String>> = std::iter::once(head.iter().map(ToString::to_string).collect())
         .chain(rows.iter().map(|row| {
             row.iter()
                 .enumerate()
-                .map(|(column, cell)| if column == last { clean(cell) } else { cut(&clean(cell)) })
+                .map(|(column, cell)| if column == last { clean(cell) } else { cut(&clean(cell), width_max) })
                 .collect()
         }))
         .collect();
@@ -52,11 +62,11 @@ pub(super) fn facts(lines: &[(&str, Option<String>)]) -> String {
         .collect()
 }
 
-fn cut(cell: &str) -> String {
-    if cell.chars().count() <= COLUMN_WIDTH_MAX {
+fn cut(cell: &str, width_max: usize) -> String {
+    if cell.chars().count() <= width_max {
         return cell.to_owned();
     }
-    let mut short: String = cell.chars().take(COLUMN_WIDTH_MAX - 1).collect();
+    let mut short: String = cell.chars().take(width_max - 1).collect();
     short.push('…');
     short
 }

@@ -51,7 +51,7 @@ impl Level {
 
     /// The exit code of `health`.
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub const fn exit_code(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Warning => 1,

@@ -526,6 +526,7 @@ impl Job {
         }
         self.back_to_queue(None);
         self.completed_at = None;
+        self.incarnation = None;
         self.attempts = Some(0);
         self.reason = None;
         self.error_message = None;

@@ -16,7 +16,8 @@ pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// can always be edited.
 const NESTING_MAX: usize = 100;
 
-/// The layout version this program writes. A document that names a higher one is not rewritten.
+/// The layout version this program writes. A document that names a higher one may be
+/// read and is not rewritten.
 pub const LAYOUT_VERSION: u64 = 1;
 
 /// A document on the hub that cannot be used; nothing was written.
@@ -27,6 +28,8 @@ pub struct DocumentError {
     pub path: String,
     /// What is wrong and where in the document, without control characters.
     pub problem: String,
+    /// Whether the document is well and this program too old for it.
+    pub is_newer: bool,
 }
 
 impl DocumentError {
@@ -36,7 +39,19 @@ impl DocumentError {
         Self {
             path: path.to_owned(),
             problem: problem.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+            is_newer: false,
         }
+    }
+}
+
+impl DocumentError {
+    /// A document of a layout that is newer than ours was to be rewritten.
+    #[must_use]
+    pub fn newer_layout(path: &str, version: u64) -> Self {
+        let problem = format!(
+            "it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster to write it"
+        );
+        Self { is_newer: true, ..Self::new(path, problem) }
     }
 }
 

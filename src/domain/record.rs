@@ -70,6 +70,18 @@ impl<T: View> Record<T> {
         &self.text
     }
 
+    /// The text as a whole document.
+    ///
+    /// # Errors
+    /// When a newer version of this program wrote it: that may be read and is never rewritten.
+    pub fn write(&self, path: &str) -> Result<String, DocumentError> {
+        let version = self.raw().get("version").and_then(Value::as_u64);
+        match version.filter(|version| *version > json::LAYOUT_VERSION) {
+            Some(version) => Err(DocumentError::newer_layout(path, version)),
+            None => Ok(format!("{}\n", self.text)),
+        }
+    }
+
     /// Whether it differs from what was read.
     #[must_use]
     pub fn is_changed(&self) -> bool {

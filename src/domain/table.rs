@@ -41,6 +41,8 @@ pub struct Table<T> {
     members: Vec<(String, Option<String>)>,
     rows: Vec<Record<T>>,
     changed: bool,
+    /// The layout version, if it is one that this program does not know.
+    newer: Option<u64>,
 }
 
 impl<T: Row> Table<T> {
@@ -52,6 +54,7 @@ impl<T: Row> Table<T> {
             members: vec![(T::FIELD.to_owned(), None)],
             rows: Vec::new(),
             changed: false,
+            newer: None,
         }
     }
 
@@ -76,7 +79,7 @@ impl<T: Row> Table<T> {
                 table.members.push((key, None));
             } else {
                 if key == "version" {
-                    refuse_newer(path, raw.get())?;
+                    table.newer = newer_layout(raw.get());
                 }
                 table.members.push((key, Some(raw.get().to_owned())));
             }
@@ -186,8 +189,17 @@ impl<T: Row> Table<T> {
     }
 
     /// The document as it is written.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    ///
+    /// # Errors
+    /// When a newer version of this program wrote it: that may be read and is never rewritten.
+    pub fn write(&self) -> Result<String, DocumentError> {
+        match self.newer {
+            Some(version) => Err(DocumentError::newer_layout(&self.path, version)),
+            None => Ok(self.to_text()),
+        }
+    }
+
+    fn to_text(&self) -> String {
         let rows_bytes: usize = self.rows.iter().map(|row| row.text().len() + 8).sum();
         let mut out = String::with_capacity(rows_bytes + 256);
         out.push('{');
@@ -222,17 +234,9 @@ impl<T: Row> Table<T> {
     }
 }
 
-/// A document that a newer version of this program wrote may be read and is never rewritten.
-fn refuse_newer(path: &str, raw: &str) -> Result<(), DocumentError> {
-    match raw.trim_matches('"').parse::<u64>() {
-        Ok(version) if version > LAYOUT_VERSION => Err(DocumentError::new(
-            path,
-            format!(
-                "it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster"
-            ),
-        )),
-        _ => Ok(()),
-    }
+/// The layout version in `raw`, if it is above ours.
+fn newer_layout(raw: &str) -> Option<u64> {
+    raw.trim_matches('"').parse().ok().filter(|version| *version > LAYOUT_VERSION)
 }
 
 /// The members of an object in their order, each as the text it was written as.
@@ -303,12 +307,19 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_and_newer_layouts_are_refused_with_their_place() {
+    fn a_newer_layout_is_read_and_not_written() {
+        let table = read("{\"version\": 2, \"things\": [{\"id\": \"a\"}]}");
+        assert_eq!(table.rows().len(), 1);
+        assert!(table.write().is_err_and(|error| error.to_string().contains("upgrade")));
+        assert!(read("{\"version\": 1}").write().is_ok());
+    }
+
+    #[test]
+    fn wrong_types_are_refused_with_their_place() {
         let problem =
             |text: &str| Table::<Thing>::read(Thing::PATH, text.as_bytes()).expect_err(text).to_string();
         assert!(problem("{\"things\": {}}").contains("`things` is not a list"));
         assert!(problem("{\"things\": [{\"id\": \"a\"}, {\"id\": 4}]}").contains("things[1].id"));
-        assert!(problem("{\"version\": 2, \"things\": []}").contains("upgrade"));
         assert!(problem("7").contains("things.json"));
     }
 }

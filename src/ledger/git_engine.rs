@@ -40,11 +40,20 @@ pub(super) struct GitEngine {
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
+    /// Why the last push made our copy look damaged: the next refresh begins a new one.
+    suspect: Option<String>,
 }
 
 impl GitEngine {
     pub(super) fn new(name: String, repository: Repository, reach: Reach, clone: Option<PathBuf>) -> Self {
-        Self { name, objects: Objects::new(repository), reach, git: GitProgram::default(), clone }
+        Self {
+            name,
+            objects: Objects::new(repository),
+            reach,
+            git: GitProgram::default(),
+            clone,
+            suspect: None,
+        }
     }
 
     fn reference(&self, branch: &str) -> String {
@@ -128,6 +137,13 @@ impl Engine for GitEngine {
         if self.is_always_fresh() {
             return Ok(None);
         }
+        if let Some(why) = self.suspect.take() {
+            return Err(LedgerError::Store {
+                what: "our copy of the hub is damaged".to_owned(),
+                why,
+                damaged: true,
+            });
+        }
         let before = self.tip(main)?;
         let hub = || self.name.clone();
         match self.fetch(main, scope, deadline)? {
@@ -168,7 +184,11 @@ impl Engine for GitEngine {
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let publication = match self.reach {
             Reach::Itself => publish::in_process(self.objects.repository(), moves),
-            Reach::Origin { .. } => publish::by_push(&self.git, &self.objects, moves, deadline),
+            Reach::Origin { .. } => {
+                let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
+                self.suspect = damaged;
+                publication
+            }
         };
         if publication == Publication::Applied
             && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()

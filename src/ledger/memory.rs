@@ -296,6 +296,15 @@ fn a_rule_of_the_hub_is_final_and_never_tried_again() {
 }
 
 #[test]
+fn after_an_unknown_outcome_no_fault_claims_that_nothing_was_written() {
+    for second in [Fault::Deny, Fault::Cut] {
+        let faults = [vec![Fault::Vanish], vec![second.clone(); 100]].concat();
+        let outcome = ledger(&memory(&faults), SHORT).update_one(op(), now(), count).expect("no fault");
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{second:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_hub_out_of_reach_is_tried_a_few_times_only() {
     let memory = memory(&vec![Fault::Cut; 100]);
     let cut = ledger(&memory, LONG).update_one(op(), now(), count);
@@ -379,7 +388,7 @@ fn two_branches_move_together_or_not_at_all() {
     let memory = memory(&[Fault::Lose]);
     let both = |transaction: &mut Transaction<'_>| {
         let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
-        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record);
+        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
         count(transaction)
     };
     let outcome = ledger(&memory, LONG).update_one(op(), now(), both).expect("no fault");

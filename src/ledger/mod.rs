@@ -23,6 +23,7 @@ mod open;
 mod pace;
 mod publish;
 mod snapshot;
+mod squash;
 mod transaction;
 mod update;
 mod worktree;

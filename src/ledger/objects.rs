@@ -169,6 +169,11 @@ impl Objects {
         if tip == version {
             return Ok(true);
         }
+        // The history of a tip is here whole, so what is not here is not in it.
+        if matches!(self.repository.find_commit(oid(version)?), Err(error) if error.code() == ErrorCode::NotFound)
+        {
+            return Ok(false);
+        }
         failed(
             "cannot read the history of the hub",
             self.repository.graph_descendant_of(oid(tip)?, oid(version)?),

@@ -62,13 +62,14 @@ fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
     transaction.commit()
 }
 
-/// Moves refs of a remote by `git push` under a lease, all or none.
+/// Moves refs of a remote by `git push` under a lease, all or none. Also says why our copy of the
+/// hub seems damaged, if so.
 pub(super) fn by_push(
     git: &GitProgram,
     objects: &Objects,
     moves: &[Move],
     deadline: Deadline,
-) -> Publication {
+) -> (Publication, Option<String>) {
     let mut arguments = vec!["push".to_owned(), "--porcelain".to_owned(), "--no-verify".to_owned()];
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());
@@ -84,7 +85,7 @@ pub(super) fn by_push(
     }
     let done = match git.run(objects.repository().path(), &arguments, deadline) {
         Ok(done) => done,
-        Err(error) => return Publication::Unreachable(error.to_string()),
+        Err(error) => return (Publication::Unreachable(error.to_string()), None),
     };
     let publication = match classify_push(done.exit_code, &done.stdout, &done.stderr) {
         PushVerdict::Applied => Publication::Applied,
@@ -95,7 +96,7 @@ pub(super) fn by_push(
         PushVerdict::Unknown(_) if done.timed_out => {
             Publication::Unknown("the push did not end in time".to_owned())
         }
-        PushVerdict::Unknown(why) => Publication::Unknown(broken_store(&done.stderr).unwrap_or(why)),
+        PushVerdict::Unknown(why) => Publication::Unknown(why),
     };
     if publication == Publication::Applied {
         for one in moves {
@@ -104,7 +105,9 @@ pub(super) fn by_push(
             }
         }
     }
-    publication
+    let damaged =
+        matches!(publication, Publication::Unknown(_)).then(|| broken_store(&done.stderr)).flatten();
+    (publication, damaged)
 }
 
 /// Notes what the hub has now in our copy. Failing is harmless: the next refresh tells it again.

@@ -47,6 +47,40 @@ pub(super) struct Draft {
     pub trailers: Vec<(&'static str, String)>,
 }
 
+/// The longest first line of a commit message.
+const SUBJECT_LENGTH_MAX: usize = 100;
+
+impl Draft {
+    /// The commit message: one line for people, or one each and a heading, then the trailers.
+    pub(super) fn message(&self) -> String {
+        let mut message = match self.lines.as_slice() {
+            [] => "muster".to_owned(),
+            [line] => cut(line),
+            lines => {
+                let mut text = cut(&format!("muster: {} operations", lines.len()));
+                text.push('\n');
+                for line in lines {
+                    text.push('\n');
+                    text.push_str(&cut(line));
+                }
+                text
+            }
+        };
+        message.push_str("\n\n");
+        for (key, value) in &self.trailers {
+            message.push_str(&format!("{key}: {value}\n"));
+        }
+        message
+    }
+}
+
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(SUBJECT_LENGTH_MAX) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or(line)),
+        None => line.to_owned(),
+    }
+}
+
 /// One operation at work on the documents of one snapshot.
 pub struct Transaction<'a> {
     snapshot: &'a Snapshot<'a>,
@@ -78,28 +112,46 @@ impl<'a> Transaction<'a> {
     }
 
     /// Writes a table if it changed.
-    pub fn put_table<T: Row>(&mut self, table: &Table<T>) {
+    ///
+    /// # Errors
+    /// When a newer version of this program wrote the document.
+    pub fn put_table<T: Row>(&mut self, table: &Table<T>) -> Result<(), Stop> {
         if table.is_changed() {
-            self.put_text(table.path(), table.to_text());
+            self.put_text(table.path(), table.write()?);
         }
+        Ok(())
     }
 
     /// Writes a document of the main branch if it changed.
-    pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) {
+    ///
+    /// # Errors
+    /// When a newer version of this program wrote the document.
+    pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) -> Result<(), Stop> {
         if record.is_changed() {
-            self.put_text(path, format!("{}\n", record.text()));
+            self.put_text(path, record.write(path)?);
         }
+        Ok(())
     }
 
     /// Writes a document of a branch that holds one commit, replaced each time.
-    pub fn put_record_on<T: View>(&mut self, branch: &str, path: &str, record: &Record<T>) {
+    ///
+    /// # Errors
+    /// When a newer version of this program wrote the document.
+    pub fn put_record_on<T: View>(
+        &mut self,
+        branch: &str,
+        path: &str,
+        record: &Record<T>,
+    ) -> Result<(), Stop> {
         if branch == self.snapshot.main() {
-            self.put_record(path, record);
-        } else if record.is_changed() {
-            let changes = self.draft.branches.entry(branch.to_owned()).or_default();
-            changes.insert(path.to_owned(), Some(format!("{}\n", record.text())));
+            return self.put_record(path, record);
+        }
+        if record.is_changed() {
+            let text = record.write(path)?;
+            self.draft.branches.entry(branch.to_owned()).or_default().insert(path.to_owned(), Some(text));
             self.draft.replaced.insert(branch.to_owned());
         }
+        Ok(())
     }
 
     /// Writes any document of the main branch.

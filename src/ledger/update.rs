@@ -9,7 +9,7 @@ use super::failpoint::failpoint;
 use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
-use crate::domain::id::OpId;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -22,21 +22,6 @@ const UNREACHABLE_TRIES_MAX: u32 = 4;
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
-
-/// The longest first line of a commit message.
-const SUBJECT_LENGTH_MAX: usize = 100;
-
-/// How often a squash is tried against a server that goes on beating.
-const SQUASH_TRIES_MAX: u32 = 8;
-
-/// What a squash found and did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Squashed {
-    /// How many commits the branch held.
-    pub commits: usize,
-    /// Where they are kept.
-    pub backup: Option<String>,
-}
 
 /// What became of one operation.
 #[derive(Debug)]
@@ -108,8 +93,8 @@ pub struct Settings {
 
 /// The hub as a transactional store.
 pub struct Ledger {
-    engine: Box<dyn Engine>,
-    settings: Settings,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) settings: Settings,
     notes: Vec<String>,
 }
 
@@ -246,6 +231,11 @@ impl Ledger {
                     ));
                     run.fresh = false;
                 }
+                // What was sent may still land: no error may claim that nothing was written.
+                Err(error) if !run.sent.is_empty() => {
+                    run.why = format!("{}; then: {error}", run.why);
+                    return Ok(run.give_up(requests));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -264,6 +254,9 @@ impl Ledger {
             }
             if let Some(outcomes) = self.find_sent(requests, run)? {
                 return Ok(Some(outcomes));
+            }
+            if run.attempts > 0 && run.deadline.passed() {
+                return Ok(Some(run.give_up(requests)));
             }
         }
         failpoint("read");
@@ -432,7 +425,7 @@ impl Ledger {
     }
 
     fn build(&mut self, draft: &Draft, tips: &Tips, now: Timestamp) -> Result<Vec<Move>, LedgerError> {
-        let message = message(draft);
+        let message = draft.message();
         let mut moves = Vec::with_capacity(draft.branches.len());
         for (branch, changes) in &draft.branches {
             let from = match tips.get(branch) {
@@ -452,7 +445,7 @@ impl Ledger {
         Ok(moves)
     }
 
-    fn refresh(&mut self, scope: Scope, deadline: Deadline) -> Result<(), LedgerError> {
+    pub(super) fn refresh(&mut self, scope: Scope, deadline: Deadline) -> Result<(), LedgerError> {
         let main = self.settings.main.clone();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result
@@ -475,63 +468,20 @@ impl Ledger {
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
     }
 
-    /// Reduces the history of a branch to one commit with the same documents, and keeps what was
-    /// there under the name `backup` if one is given.
-    ///
-    /// # Errors
-    /// When there is no such branch, it moved each time, or the hub refuses.
-    pub fn squash(
-        &mut self,
-        branch: &str,
-        backup: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Squashed, LedgerError> {
-        let deadline = Deadline::after(self.settings.budget);
-        for _ in 0..SQUASH_TRIES_MAX {
-            self.refresh(Scope::Heartbeats, deadline)?;
-            let Some(tip) = self.engine.tip(branch)? else {
-                let hub = self.engine.hub().to_owned();
-                return Err(LedgerError::NoBranch { hub, branch: branch.to_owned(), empty: false });
-            };
-            let squashed = Squashed { commits: self.engine.count(&tip)?, backup: backup.map(str::to_owned) };
-            if squashed.commits <= 1 || self.settings.dry_run {
-                return Ok(squashed);
-            }
-            let message = format!("heartbeat squash: {branch}, {} commits", squashed.commits);
-            let to = self.engine.commit(&Commit {
-                base: Some(&tip),
-                follows: false,
-                changes: &super::engine::Changes::new(),
-                message: &message,
-                author: &self.settings.author,
-                at: now,
-            })?;
-            let mut moves = vec![Move { branch: branch.to_owned(), from: Some(tip.clone()), to }];
-            moves.extend(backup.map(|backup| Move { branch: backup.to_owned(), from: None, to: tip }));
-            let hub = self.engine.hub().to_owned();
-            match self.engine.publish(&moves, deadline) {
-                Publication::Applied => return Ok(squashed),
-                Publication::Stale | Publication::Busy => {}
-                Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
-                Publication::Unreachable(why) | Publication::Unknown(why) => {
-                    return Err(LedgerError::Unreachable { hub, why });
-                }
-            }
-        }
-        let why = format!(
-            "`{branch}` moved {SQUASH_TRIES_MAX} times while it was to be squashed; it was left as it is"
-        );
-        Err(LedgerError::Configuration(why))
-    }
-
-    /// Looks for an operation anywhere in the hub's history.
+    /// Looks for an operation anywhere in the hub's history, the heartbeat branches included.
     ///
     /// # Errors
     /// When the hub cannot be reached.
     pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
-        drop(self.read(false)?);
-        let main = self.settings.main.clone();
-        self.engine.find(&main, std::slice::from_ref(op), None)
+        drop(self.read(true)?);
+        let mut branches = vec![self.settings.main.clone()];
+        branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);
+        for branch in branches {
+            if let Some(found) = self.engine.find(&branch, std::slice::from_ref(op), None)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -587,34 +537,5 @@ impl Attempt {
                 Err(refusal) => Outcome::Refused(refusal),
             })
             .collect()
-    }
-}
-
-/// The commit message: one line for people, or one each and a heading, then the trailers.
-fn message(draft: &Draft) -> String {
-    let mut message = match draft.lines.as_slice() {
-        [] => "muster".to_owned(),
-        [line] => cut(line),
-        lines => {
-            let mut text = cut(&format!("muster: {} operations", lines.len()));
-            text.push('\n');
-            for line in lines {
-                text.push('\n');
-                text.push_str(&cut(line));
-            }
-            text
-        }
-    };
-    message.push_str("\n\n");
-    for (key, value) in &draft.trailers {
-        message.push_str(&format!("{key}: {value}\n"));
-    }
-    message
-}
-
-fn cut(line: &str) -> String {
-    match line.char_indices().nth(SUBJECT_LENGTH_MAX) {
-        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or(line)),
-        None => line.to_owned(),
     }
 }

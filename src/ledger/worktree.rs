@@ -12,8 +12,8 @@ use crate::host::file_lock::FileLock;
 use crate::host::files;
 use git2::build::CheckoutBuilder;
 use git2::{
-    Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Odb, OdbLookupFlags, Oid, Repository, RepositoryState,
-    Tree,
+    Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Odb, OdbLookupFlags, Oid, Repository,
+    RepositoryState, Tree,
 };
 use std::collections::HashSet;
 use std::path::Path;

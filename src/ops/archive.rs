@@ -57,8 +57,8 @@ impl Verb for Archive {
         let archived = Archived { jobs: done.len(), messages: read.len() };
         store("jobs", &done, |job| job.completed_at.or(job.created_at), transaction)?;
         store("messages", &read, |message| message.timestamp, transaction)?;
-        transaction.put_table(&jobs);
-        transaction.put_table(&messages);
+        transaction.put_table(&jobs)?;
+        transaction.put_table(&messages)?;
         transaction.describe(format!(
             "archive: {} jobs, {} messages by {}",
             archived.jobs, archived.messages, self.server
@@ -85,7 +85,7 @@ fn store<T: Row>(
         for record in records {
             archive.push_record(record);
         }
-        transaction.put_table(&archive);
+        transaction.put_table(&archive)?;
     }
     Ok(())
 }

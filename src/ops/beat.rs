@@ -49,7 +49,7 @@ impl Verb for SendBeat {
             heartbeat.advance(&self.beat, now);
             heartbeat.running = running;
         });
-        transaction.put_record_on(&self.branch, &path, &heartbeat);
+        transaction.put_record_on(&self.branch, &path, &heartbeat)?;
         let sequence = heartbeat.sequence.unwrap_or(0);
         transaction.describe(format!("heartbeat: {} #{sequence}", self.beat.server));
         Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked })
@@ -75,7 +75,7 @@ pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Re
     if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
         let now = transaction.now();
         heartbeat.edit(|heartbeat| heartbeat.touch(beat, now));
-        transaction.put_record(&path, &heartbeat);
+        transaction.put_record(&path, &heartbeat)?;
     }
     Ok(())
 }

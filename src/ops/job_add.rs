@@ -91,7 +91,10 @@ impl Verb for AddJobs {
         let mut table: Table<Job> = transaction.table()?;
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
-            check(new)?;
+            check(new).map_err(|refusal| match self.jobs.len() {
+                1 => refusal,
+                jobs => Refusal { why: format!("{} (job {} of {jobs})", refusal.why, index + 1), ..refusal },
+            })?;
             let known = new.key.as_deref().and_then(|key| by_key(&table, key));
             if let Some(id) = known {
                 added.push(AddedJob { id, duplicate: true });
@@ -102,7 +105,7 @@ impl Verb for AddJobs {
             table.push(job);
             added.push(AddedJob { id, duplicate: false });
         }
-        transaction.put_table(&table);
+        transaction.put_table(&table)?;
         let fresh: Vec<&AddedJob> = added.iter().filter(|job| !job.duplicate).collect();
         match (fresh.as_slice(), self.jobs.as_slice()) {
             ([], _) => {}

@@ -51,7 +51,7 @@ impl Verb for ClaimJobs {
         let ids = match self.choose(&jobs, transaction) {
             // A rescued job pauses before it is tried again: taking it back must not wait for that.
             Err(Stop::Refused(_)) if !rescued.is_empty() => {
-                transaction.put_table(&jobs);
+                transaction.put_table(&jobs)?;
                 return Ok(Vec::new());
             }
             chosen => chosen?,
@@ -72,8 +72,8 @@ impl Verb for ClaimJobs {
             transaction.trailer("Muster-Job", id.as_str());
             claimed.push(job.raw());
         }
-        transaction.put_table(&jobs);
-        transaction.put_record(&Status::path(server), &status);
+        transaction.put_table(&jobs)?;
+        transaction.put_record(&Status::path(server), &status)?;
         transaction.describe(match ids.as_slice() {
             [one] => format!("job claim: {one} by {server}"),
             many => format!("job claim: {} jobs by {server}", many.len()),
@@ -97,7 +97,7 @@ impl ClaimJobs {
                 return Ok(vec![id.to_string()]);
             }
             return Err(Refusal::forbidden(format!(
-                "job `{id}` was not claimed: it {}",
+                "job `{id}` was not claimed: {}",
                 job.situation(transaction.now())
             ))
             .hint(format!("see why with `git muster job explain {id}`"))
@@ -131,7 +131,7 @@ impl ClaimJobs {
                 Ok(())
             })?;
         }
-        transaction.put_table(&locks);
+        transaction.put_table(&locks)?;
         Ok(())
     }
 }

@@ -78,7 +78,7 @@ impl Verb for StepJob {
             Step::Release => job.release(term, (now, &op)),
         })?;
         self.tell_status(&jobs, transaction)?;
-        transaction.put_table(&jobs);
+        transaction.put_table(&jobs)?;
         transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
         transaction.trailer("Muster-Job", self.job.as_str());
         Ok(jobs.get(self.job.as_str()).map(|job| job.raw()).unwrap_or_default())
@@ -104,7 +104,7 @@ impl StepJob {
             Step::Fail { .. } => status.finish(job, false, next.map(|next| &**next), now),
             Step::Release => status.leave(job, StatusWord::Idle, next.map(|next| &**next), now),
         });
-        transaction.put_record(&Status::path(&self.server), &status);
+        transaction.put_record(&Status::path(&self.server), &status)?;
         Ok(())
     }
 }
@@ -160,9 +160,9 @@ impl Verb for ChangeJob {
         {
             let job = job.clone();
             status.edit(|status| status.leave(&job, StatusWord::Idle, None, now));
-            transaction.put_record(&Status::path(&holder), &status);
+            transaction.put_record(&Status::path(&holder), &status)?;
         }
-        transaction.put_table(&jobs);
+        transaction.put_table(&jobs)?;
         let what = match &self.change {
             Change::Cancel { .. } => "cancel".to_owned(),
             Change::Retry => "retry".to_owned(),

@@ -51,7 +51,7 @@ impl Verb for AcquireLock {
             &locks,
             &self.name,
             format!("lock {took}: {} by {}, token {token}", self.name, self.taker.server),
-        );
+        )?;
         Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
@@ -79,7 +79,7 @@ impl Verb for RenewLock {
             lock.renew(&self.server, self.token, self.lease_seconds, now)?;
             Ok(lock.lease())
         })?;
-        finish(transaction, &locks, &self.name, format!("lock renew: {} by {}", self.name, self.server));
+        finish(transaction, &locks, &self.name, format!("lock renew: {} by {}", self.name, self.server))?;
         Ok(Term { name: self.name.to_string(), token: self.token, lease_seconds: lease.as_secs() })
     }
 }
@@ -101,7 +101,7 @@ impl Verb for ReleaseLock {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
         let mut locks = existing(&self.name, transaction)?;
         edit(&mut locks, &self.name, |lock| lock.release(&self.server, self.token))?;
-        finish(transaction, &locks, &self.name, format!("lock release: {} by {}", self.name, self.server));
+        finish(transaction, &locks, &self.name, format!("lock release: {} by {}", self.name, self.server))?;
         Ok(Term { name: self.name.to_string(), token: self.token, lease_seconds: 0 })
     }
 }
@@ -133,7 +133,7 @@ impl Verb for StealLock {
             &locks,
             &self.name,
             format!("lock steal: {} by {} from {from}: {why}", self.name, self.taker.server),
-        );
+        )?;
         Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
@@ -162,7 +162,7 @@ impl Verb for MarkDone {
             lock.reason = Some(format!("done once by {}", self.server));
             Ok(())
         })?;
-        finish(transaction, &locks, &self.key, format!("once done: {} by {}", self.key, self.server));
+        finish(transaction, &locks, &self.key, format!("once done: {} by {}", self.key, self.server))?;
         Ok(Term { name: self.key.to_string(), token: self.token, lease_seconds: 0 })
     }
 }
@@ -220,8 +220,14 @@ fn check(taker: &Taker) -> Result<(), Refusal> {
     }
 }
 
-fn finish(transaction: &mut Transaction<'_>, locks: &Table<Lock>, name: &LockName, line: String) {
-    transaction.put_table(locks);
+fn finish(
+    transaction: &mut Transaction<'_>,
+    locks: &Table<Lock>,
+    name: &LockName,
+    line: String,
+) -> Result<(), Stop> {
+    transaction.put_table(locks)?;
     transaction.describe(line);
     transaction.trailer("Muster-Lock", name.as_str());
+    Ok(())
 }

@@ -50,7 +50,7 @@ impl Verb for SendMessage {
         let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
         let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
         messages.push(Message::new(&id, &self.draft, original.as_ref(), transaction.now()));
-        transaction.put_table(&messages);
+        transaction.put_table(&messages)?;
         transaction.describe(format!(
             "message send: {} to {}: {}",
             self.draft.from, self.draft.to, self.draft.subject
@@ -103,7 +103,7 @@ impl Verb for MarkMessages {
                 }
             }
         }
-        transaction.put_table(&messages);
+        transaction.put_table(&messages)?;
         let verb = if self.mark == Mark::Read { "read" } else { "ack" };
         let which = match changed.as_slice() {
             [one] => one.clone(),

@@ -54,7 +54,7 @@ impl Verb for RescueJobs {
             )
             .into());
         }
-        transaction.put_table(&jobs);
+        transaction.put_table(&jobs)?;
         Ok(rescued)
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn rescue(
         if let Some(mut status) = super::documents::status(transaction, &holder)? {
             let job = job.clone();
             status.edit(|status| status.leave(&job, StatusWord::Idle, None, at.0));
-            transaction.put_record(&Status::path(&holder), &status);
+            transaction.put_record(&Status::path(&holder), &status)?;
         }
         transaction.describe(format!("job rescue: {} from {holder} ({})", one.job, reason.as_str()));
         transaction.trailer("Muster-Job", one.job.as_str());
@@ -105,7 +105,7 @@ fn end_session(holder: &ServerName, watched: &str, transaction: &mut Transaction
     }
     for mut placed in placed.into_iter().filter(|placed| placed.beat.incarnation.is_some()) {
         placed.beat.edit(|beat| beat.revoked = Some(watched.to_owned()));
-        transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat);
+        transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat)?;
     }
     Ok(true)
 }

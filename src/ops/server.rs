@@ -59,7 +59,7 @@ impl Verb for Join {
                 registry.push(server);
             }
         }
-        transaction.put_table(&registry);
+        transaction.put_table(&registry)?;
         self.found_folder(transaction)?;
         transaction.describe(format!("server join: {} on {}", self.name, self.host));
         transaction.trailer("Muster-Server", self.name.as_str());
@@ -118,11 +118,11 @@ impl Join {
             status.ip.clone_from(&self.ip);
             status.manager.clone_from(&self.manager);
             status.timestamp = Some(transaction.now());
-            transaction.put_record(&path, &Record::new(status, 0));
+            transaction.put_record(&path, &Record::new(status, 0))?;
         }
         let path = Heartbeat::path(&self.name);
         if transaction.record::<Heartbeat>(&path)?.is_none() {
-            transaction.put_record(&path, &Record::new(Heartbeat::blank(&self.name), 0));
+            transaction.put_record(&path, &Record::new(Heartbeat::blank(&self.name), 0))?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Verb for RemoveServer {
                 .hint("see the names with `git muster servers list`")
                 .into());
         };
-        transaction.put_table(&registry);
+        transaction.put_table(&registry)?;
         transaction.describe(format!("server remove: {} by {}", self.name, self.by));
         Ok(first.raw())
     }

@@ -50,7 +50,7 @@ impl Verb for SetStatus {
                 status.manager = status.manager.take().or_else(|| server.manager.clone());
             }
         });
-        transaction.put_record(&Status::path(&self.server), &status);
+        transaction.put_record(&Status::path(&self.server), &status)?;
         let on = self.job.as_ref().map_or(String::new(), |job| format!(" on {job}"));
         transaction.describe(format!("status set: {} {}{on}", self.server, self.word.as_str()));
         Ok(status.raw())

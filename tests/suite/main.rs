@@ -15,7 +15,11 @@ mod tidy;
 mod smoke;
 // Many clones write at the same time, over every transport.
 mod storm;
+// Every verb as a user meets it: answer, words beside it, exit code.
+mod commands;
 // Many want one thing, and holders die.
 mod race;
 // Hooks, cut connections, hubs that are away.
 mod push_faults;
+// Documents of old hubs: what was not to change keeps its bytes.
+mod golden;

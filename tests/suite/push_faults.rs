@@ -171,11 +171,7 @@ fn unreachable(transport: Transport) {
     let tip = fleet.hub().tip(MAIN);
     fleet.hub().go_down();
     for host in &hosts {
-        for args in [
-            &["job", "add", "--type", "test"][..],
-            &["lock", "acquire", "gate"],
-            &["job", "list"],
-        ] {
+        for args in [&["job", "add", "--type", "test"][..], &["lock", "acquire", "gate"], &["job", "list"]] {
             let run = in_time(host, args).code(7);
             assert_eq!(run.stdout(), "");
             assert!(run.stderr().contains("cannot be reached"), "{run}");
@@ -250,7 +246,9 @@ fn hanging(transport: Transport) {
     fs::write(gate("open"), "").unwrap();
     ada.run(["op", "resume", &op]).success();
     // Nothing is at work in the hub any more.
-    eventually(BOUND, || !fleet.hub().path().join("objects").read_dir().unwrap().flatten().any(is_quarantine));
+    eventually(BOUND, || {
+        !fleet.hub().path().join("objects").read_dir().unwrap().flatten().any(is_quarantine)
+    });
     assert_eq!((commits(&fleet), rows(&fleet, "jobs")), (before + 1, 1), "{transport:?}: one effect");
     assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN)[&op], 1);
     ada.run(["op", "status", &op]).success();

@@ -273,7 +273,8 @@ fn rescue(transport: Transport) {
 
     let rescued = format!("job rescue: {id} from ada (lost)");
     let log = inspect::log(fleet.hub(), MAIN);
-    let step: Vec<_> = log.iter().filter(|commit| commit.body.contains(&rescued) || commit.subject == rescued).collect();
+    let step: Vec<_> =
+        log.iter().filter(|commit| commit.body.contains(&rescued) || commit.subject == rescued).collect();
     assert_eq!(step.len(), 1, "{log:?}");
     // The session was ended in the same step: one operation, both branches.
     let end = &inspect::log(fleet.hub(), "heartbeat-ada")[0];

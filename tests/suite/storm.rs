@@ -170,11 +170,8 @@ fn assert_exactly_once(hub: &Hub, before: &str, account: &Account) {
     let jobs = document("coordination/jobs.json");
     let jobs = jobs["jobs"].as_array().unwrap();
     assert_eq!(sorted(jobs.iter().map(|job| text(job, "id"))), sorted(account.jobs.clone()));
-    let claims: BTreeMap<&str, (u64, &str)> = account
-        .claims
-        .iter()
-        .map(|(job, token, server)| (job.as_str(), (*token, server.as_str())))
-        .collect();
+    let claims: BTreeMap<&str, (u64, &str)> =
+        account.claims.iter().map(|(job, token, server)| (job.as_str(), (*token, server.as_str()))).collect();
     assert_eq!(claims.len(), account.claims.len(), "each job was claimed once");
     for job in jobs {
         let claim = claims.get(text(job, "id").as_str()).copied();
@@ -241,8 +238,11 @@ fn report(what: &str, account: &Account) {
         let rate = ops as f64 / seconds;
         let written = account.subjects.len();
         // Beside the harness, which keeps what a passing test prints.
-        writeln!(std::io::stderr(), "\n{what}: {ops} commands, {written} commits, {seconds:.1} s, {rate:.1}/s")
-            .unwrap();
+        writeln!(
+            std::io::stderr(),
+            "\n{what}: {ops} commands, {written} commits, {seconds:.1} s, {rate:.1}/s"
+        )
+        .unwrap();
     }
 }
 

@@ -114,12 +114,21 @@ fn read_lines(file: &str) -> Result<Vec<NewJob>, CliError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| {
+            parse(line).map_err(|why| {
                 CliError::new(
                     Exit::Usage,
-                    format!("`{}` line {}: {error}; no job was added", file.escape_debug(), index + 1),
+                    format!("`{}` line {}: {why}; no job was added", file.escape_debug(), index + 1),
                 )
             })
         })
         .collect()
+}
+
+/// One line of a file of jobs, or what is wrong with it.
+fn parse(line: &str) -> Result<NewJob, String> {
+    if !line.trim_start().starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
+    // The line is told already, and it is not the first one.
+    serde_json::from_str(line).map_err(|error| error.to_string().replace(" at line 1 column ", ", column "))
 }

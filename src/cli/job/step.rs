@@ -128,7 +128,7 @@ fn change(job: &JobId, change: Change, context: &mut Context) -> Result<(), CliE
 }
 
 fn print(job: &Value, context: &Context) -> Result<(), CliError> {
-    context.output.object("job", job, || {
+    context.output.confirm("job", job, || {
         let text = |key: &str| job.get(key).and_then(Value::as_str).unwrap_or_default();
         crate::cli::output::clean(&format!("{} is {}", text("id"), text("status")))
     })

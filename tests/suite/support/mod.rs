@@ -7,6 +7,7 @@
 //!   [`Run`]; `host.command([...])` takes an environment, input or a bound first, and can be left running.
 //! - [`inspect`] reads hubs and clones with plain git.
 //! - [`eventually`] waits with a bound; nothing else in the suite sleeps.
+//! - [`Transcript`] records commands with their answers, to snapshot them.
 //! - [`gits`] finds the versions of git on this machine, for [`Fleet::with_git`].
 //! - [`normalise`](normalise()) replaces what differs from run to run.
 //!
@@ -26,6 +27,7 @@ mod run;
 mod second_git;
 mod server;
 mod sshd;
+mod transcript;
 mod wait;
 
 pub(crate) use fleet::{Fleet, Host};
@@ -34,4 +36,5 @@ pub(crate) use normalise::normalise;
 pub(crate) use plain_git::{git, try_git};
 pub(crate) use run::{HostCommand, RUN_BOUND, Run, Running};
 pub(crate) use second_git::{Git, gits};
+pub(crate) use transcript::Transcript;
 pub(crate) use wait::{eventually, wait_for};

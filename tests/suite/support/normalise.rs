@@ -109,7 +109,7 @@ fn record_id(text: &str) -> Option<(usize, &'static str)> {
         .into_iter()
         .find(|(prefix, _)| text.starts_with(prefix))?;
     let id = &text[prefix.len()..];
-    let length = span(id, |c| c.is_ascii_alphanumeric() || c == '-');
+    let length = span(id, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let id = &id[..length];
     let by_machine =
         id.contains(|c: char| c.is_ascii_digit()) || id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -160,6 +160,7 @@ mod tests {
             ("build1/logs/20251029T120000Z-j.log", "build1/logs/[TIME]-j.log"),
             ("op 0191d0c2-7c1e-7b1a-8f00-0123456789ab.", "op [UUID]."),
             ("job_0191d0c2-7c1e-7b1a-8f00-0123456789ab", "[JOB]"),
+            ("job_1761778190_0a1b2c3d job_1761778190_0a1b2c3d_12", "[JOB] [JOB]"),
             ("`msg_01jd3x5kq7` job_assignment job_id job_1", "`[MESSAGE]` job_assignment job_id job_1"),
             ("[main 0a1b2c3] 1234567 face", "[main [COMMIT]] [COMMIT] face"),
             ("took 1.2 s, 350 ms, 90s, 3 servers", "took [DURATION], [DURATION], [DURATION], 3 servers"),

@@ -176,18 +176,32 @@ pub(crate) fn ask(port: u16, question: &[u8], enough: impl Fn(&[u8]) -> bool) ->
 #[track_caller]
 #[must_use]
 pub(crate) fn find_program(name: &str) -> PathBuf {
+    look_for_program(name).unwrap_or_else(|| {
+        panic!(
+            "`{name}` is not installed: run `.ci/run` or: \
+             `apt-get install openssh-server nginx-light fcgiwrap`"
+        )
+    })
+}
+
+/// Whether the programs of a kind of server are installed.
+#[must_use]
+pub(crate) fn is_installed(kind: Kind) -> bool {
+    let programs: &[&str] = match kind {
+        Kind::Sshd => &["sshd", "ssh", "ssh-keygen"],
+        Kind::Nginx => &["nginx", "fcgiwrap"],
+        Kind::GitDaemon => &["git"],
+    };
+    programs.iter().all(|name| look_for_program(name).is_some())
+}
+
+fn look_for_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)
         .chain(system)
         .map(|directory| directory.join(name))
         .find(|program| program.is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "`{name}` is not installed: run `.ci/run` or: \
-                 `apt-get install openssh-server nginx-light fcgiwrap`"
-            )
-        })
 }
 
 /// Opens a log for a server's output, in `directory`.

@@ -1,0 +1,35 @@
+//! Every verb in its good case and its main refusals, as a user meets it: the answer, the words
+//! beside it and the exit code, for people and as JSON. The snapshots are transcripts; each line
+//! with a `$` is a command, and what follows it is all that it said.
+
+mod beats;
+mod claims;
+mod health;
+mod hub;
+mod jobs;
+mod locks;
+mod messages;
+mod rest;
+mod sending;
+mod settings;
+mod steps;
+mod usage;
+
+use crate::support::{Fleet, Host};
+
+/// A hub with two servers: `ada` and `bob`, whose label is `gpu`.
+pub(super) fn two_servers() -> (Fleet, Host, Host) {
+    let fleet = Fleet::new();
+    let (ada, bob) = (fleet.host("ada"), fleet.host("bob"));
+    ada.run(["init", &fleet.hub().url()]).success();
+    ada.run(["join", "--as", "ada"]).success();
+    bob.run(["join", "--as", "bob", "--label", "gpu"]).success();
+    (fleet, ada, bob)
+}
+
+/// Adds a job and returns its id.
+#[track_caller]
+pub(super) fn added(host: &Host, args: &[&str]) -> String {
+    let run = host.run(["job", "add"].iter().chain(args)).success();
+    run.stdout().trim().to_owned()
+}

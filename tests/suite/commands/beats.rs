@@ -1,0 +1,254 @@
+//! `heartbeat` and `status`.
+
+use super::two_servers;
+use crate::support::{MAIN, Transcript, inspect};
+use insta::assert_snapshot;
+
+#[test]
+fn a_beat_goes_to_a_branch_of_its_own() {
+    let (fleet, ada, _bob) = two_servers();
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    said.run(&ada, "heartbeat --dry-run");
+    assert_eq!(inspect::branches(fleet.hub()), [MAIN]);
+    said.run(&ada, "heartbeat");
+    said.run(&ada, "heartbeat --interval 30s --json");
+    assert_eq!(fleet.hub().tip(MAIN), tip, "a beat does not touch the main branch");
+    assert_eq!(inspect::log(fleet.hub(), "heartbeat-ada").len(), 1, "the one commit is replaced");
+    said.run(&ada, "heartbeat --on-main");
+    assert_ne!(fleet.hub().tip(MAIN), tip);
+    for (branch, why) in
+        [("auto", "its own"), ("1", "its own"), ("heartbeat-x", "named"), ("main", "history")]
+    {
+        said.run_with(&ada, "heartbeat", |command| command.env("HEARTBEAT_BRANCH", branch));
+        assert!(inspect::content(fleet.hub(), MAIN, "ada/heartbeat.json").is_some(), "{why}");
+    }
+    for branch in ["release", "a..b", "-x"] {
+        said.run_with(&ada, "heartbeat", |command| command.env("HEARTBEAT_BRANCH", branch));
+    }
+    assert_snapshot!(said, @r#"
+    ada$ git muster heartbeat --dry-run
+    beat 1 of `ada` is on branch `heartbeat-ada`
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 1 of `ada` is on branch `heartbeat-ada`
+    [exit status: 0]
+    ada$ git muster heartbeat --interval [DURATION] --json
+    {"schema":1,"kind":"heartbeat","server":"ada","pushed":true,"sequence":2,"branch":"heartbeat-ada",
+      "revoked":null}
+    [exit status: 0]
+    ada$ git muster heartbeat --on-main
+    beat 1 of `ada` is on branch `main`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 3 of `ada` is on branch `heartbeat-ada`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 4 of `ada` is on branch `heartbeat-ada`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 5 of `ada` is on branch `heartbeat-x`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 2 of `ada` is on branch `main`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: HEARTBEAT_BRANCH names `release`, which does not begin with `heartbeat-`; no beat was sent
+    [exit status: 78]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: branch `a..b` may not hold `..` or `//`, nor end with a dot or a slash (from HEARTBEAT_BRANCH)
+    [exit status: 78]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: branch `-x` must begin with a letter or a digit (from HEARTBEAT_BRANCH)
+    [exit status: 78]
+    "#);
+}
+
+#[test]
+fn beats_can_be_saved_up() {
+    let (fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    for _ in 0..3 {
+        said.run_with(&ada, "heartbeat", |command| command.env("HEARTBEAT_PUSH_EVERY", "3"));
+    }
+    said.run_with(&ada, "heartbeat --json", |command| command.env("HEARTBEAT_PUSH_EVERY", "3"));
+    for bad in ["0", "-1", "often"] {
+        said.run_with(&ada, "heartbeat", |command| command.env("HEARTBEAT_PUSH_EVERY", bad));
+    }
+    assert_eq!(inspect::log(fleet.hub(), "heartbeat-ada").len(), 1);
+    assert_snapshot!(said, @r#"
+    ada$ git muster heartbeat
+    beat 1 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=3
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 2 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=3
+    [exit status: 0]
+    ada$ git muster heartbeat
+    beat 1 of `ada` is on branch `heartbeat-ada`
+    [exit status: 0]
+    ada$ git muster heartbeat --json
+    {"schema":1,"kind":"heartbeat","server":"ada","pushed":false,"kept":1,"push_every":3}
+    [exit status: 0]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: HEARTBEAT_PUSH_EVERY is `0`, which is no number above zero
+    [exit status: 78]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: HEARTBEAT_PUSH_EVERY is `-1`, which is no number above zero
+    [exit status: 78]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: HEARTBEAT_PUSH_EVERY is `often`, which is no number above zero
+    [exit status: 78]
+    "#);
+}
+
+#[test]
+fn beats_go_on_until_the_end_is_asked_for() {
+    let (fleet, ada, _bob) = two_servers();
+    let mut running = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+    running.wait_for_stdout("beat 2 of");
+    running.signal("TERM");
+    let run = running.wait().success();
+    assert!(run.stderr().contains("`ada` was asked to end and beats no longer"), "{run}");
+    let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert_eq!((&beat["interval_seconds"], &beat["healthy"]), (&1.into(), &true.into()));
+    assert!(beat["sequence"].as_u64().unwrap() >= 2, "{beat}");
+}
+
+#[test]
+fn the_history_of_a_heartbeat_branch_can_be_squashed() {
+    let (fleet, ada, bob) = two_servers();
+    ada.run(["heartbeat"]).success();
+    for number in 1..=3 {
+        let text = format!("{{\"server\": \"ada\", \"timestamp\": \"2025-10-29T12:00:0{number}Z\"}}\n");
+        fleet.hub().put("heartbeat-ada", &[("ada/heartbeat.json", text)], "Heartbeat: ada");
+    }
+    let before = fleet.hub().tip("heartbeat-ada");
+    let mut said = Transcript::new();
+    said.run(&bob, "heartbeat squash --server ada --backup --dry-run");
+    assert_eq!(fleet.hub().tip("heartbeat-ada"), before);
+    said.run(&bob, "heartbeat squash --server ada --backup");
+    let backup = inspect::branches(fleet.hub()).into_iter().find(|name| name.starts_with("backup/")).unwrap();
+    assert_eq!(fleet.hub().tip(&backup), before, "the backup holds what was there");
+    assert_eq!(inspect::log(fleet.hub(), "heartbeat-ada").len(), 1);
+    let left = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert_eq!(left["timestamp"], "2025-10-29T12:00:03Z");
+    said.run(&bob, "heartbeat squash --branch heartbeat-ada");
+    said.run(&bob, "heartbeat squash --branch heartbeat-ada --json");
+    said.run(&bob, "heartbeat squash --branch main");
+    said.run(&bob, "heartbeat squash --branch release");
+    said.run(&bob, "heartbeat squash");
+    assert_snapshot!(said, @r#"
+    bob$ git muster heartbeat squash --server ada --backup --dry-run
+    `heartbeat-ada` would be one commit instead of 4; what was there would be `backup/heartbeat-ada-[TIME]`
+    [exit status: 0]
+    bob$ git muster heartbeat squash --server ada --backup
+    `heartbeat-ada` is one commit instead of 4; what was there is `backup/heartbeat-ada-[TIME]`
+    [exit status: 0]
+    bob$ git muster heartbeat squash --branch heartbeat-ada
+    `heartbeat-ada` holds one commit already
+    [exit status: 0]
+    bob$ git muster heartbeat squash --branch heartbeat-ada --json
+    {"schema":1,"kind":"squash","branch":"heartbeat-ada","commits":1,"backup":null,"dry_run":false}
+    [exit status: 0]
+    bob$ git muster heartbeat squash --branch main
+    ------- stderr -------
+    error: `main` is no heartbeat branch (`heartbeat-...`); its history was not touched
+    [exit status: 2]
+    bob$ git muster heartbeat squash --branch release
+    ------- stderr -------
+    error: `release` is no heartbeat branch (`heartbeat-...`); its history was not touched
+    [exit status: 2]
+    bob$ git muster heartbeat squash
+    ------- stderr -------
+    error: there is no branch `heartbeat-bob` on the hub
+    hint: see who has sent heartbeats with `git muster servers list`
+    [exit status: 3]
+    "#);
+}
+
+#[test]
+fn a_server_says_what_it_is_doing() {
+    let (_fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = super::added(&ada, &["--branch", "main", "--commit", "4f2c1d9"]);
+    said.name(&job, "<job>");
+    said.run(&ada, "status set idle");
+    said.run(&ada, &format!("status set building --job {job}"));
+    said.run(&ada, "status show");
+    said.run(&ada, "status show --json");
+    said.run(&ada, "status set failed --json");
+    said.run(&ada, "status set success --job elsewhere_1");
+    said.run(&ada, "status show bob");
+    said.run(&ada, "status show carol");
+    said.run(&ada, "status list");
+    said.run(&ada, "status show --all --json");
+    said.run(&ada, "status show bob --all");
+    assert_snapshot!(said, @r#"
+    ada$ git muster status set idle
+    ada is idle
+    [exit status: 0]
+    ada$ git muster status set building --job <job>
+    ada is building
+    [exit status: 0]
+    ada$ git muster status show
+    server:  ada
+    status:  building
+    updated: [DURATION] ago
+    job:  <job>
+    branch:  main
+    commit:  [COMMIT]
+    memory:  [NUMBER] GiB used
+    disk:  [NUMBER] GiB free
+    [exit status: 0]
+    ada$ git muster status show --json
+    {"schema":1,"kind":"status","server":"ada","timestamp":"[TIME]","status":"building",
+      "current_job":{"id":"<job>","branch":"main","commit":"[COMMIT]","started_at":"[TIME]"},
+      "last_build":null,"system":{"memory_used_gb":[NUMBER],"disk_free_gb":[NUMBER]}}
+    [exit status: 0]
+    ada$ git muster status set failed --json
+    {"schema":1,"kind":"status","server":"ada","timestamp":"[TIME]","status":"failed",
+      "current_job":null,"last_build":null,"system":{"memory_used_gb":[NUMBER],"disk_free_gb":[NUMBER]}}
+    [exit status: 0]
+    ada$ git muster status set success --job elsewhere_1
+    ada is success
+    [exit status: 0]
+    ada$ git muster status show bob
+    server:  bob
+    status:  idle
+    updated: [DURATION] ago
+    [exit status: 0]
+    ada$ git muster status show carol
+    ------- stderr -------
+    error: server `carol` has no status
+    hint: see the servers with `git muster status list`
+    [exit status: 3]
+    ada$ git muster status list
+    SERVER  STATUS  JOB  LAST BUILD  UPDATED
+    ada  success  elsewhere_1  -  [DURATION] ago
+    bob  idle  -  -  [DURATION] ago
+    [exit status: 0]
+    ada$ git muster status show --all --json
+    [{"schema":1,"kind":"status","server":"ada","timestamp":"[TIME]","status":"success",
+      "current_job":{"id":"elsewhere_1","branch":null,"commit":null,"started_at":"[TIME]"},
+      "last_build":null,"system":{"memory_used_gb":[NUMBER],"disk_free_gb":[NUMBER]}},{"schema":1,
+      "kind":"status","server":"bob","timestamp":"[TIME]","status":"idle","current_job":null,
+      "last_build":null}]
+    [exit status: 0]
+    ada$ git muster status show bob --all
+    ------- stderr -------
+    error: the argument '[SERVER]' cannot be used with '--all'
+
+    Usage: git muster status show <SERVER>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    "#);
+}

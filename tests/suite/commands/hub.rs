@@ -1,0 +1,301 @@
+//! `init`, `join`, `servers`, and what the program prints about itself.
+
+use super::two_servers;
+use crate::support::{Fleet, Transcript, inspect};
+use insta::assert_snapshot;
+
+#[test]
+fn init_makes_a_hub_and_leaves_one_alone() {
+    let fleet = Fleet::new();
+    let admin = fleet.host("admin");
+    let url = fleet.hub().url();
+    let mut said = Transcript::new();
+    said.run(&admin, "servers list");
+    said.run(&admin, &format!("init {url} --dry-run"));
+    assert_eq!(fleet.hub().tip("main"), None, "a dry run writes nothing");
+    said.run(&admin, &format!("init {url}"));
+    let tip = fleet.hub().tip("main");
+    said.run(&admin, &format!("init {url}"));
+    said.run(&admin, &format!("init {url} --json -q"));
+    assert_eq!(fleet.hub().tip("main"), tip, "a hub that is complete gets no commit");
+    said.run(&admin, &format!("--branch fleet init {url}"));
+    assert_eq!(inspect::branches(fleet.hub()), ["fleet", "main"]);
+    assert_snapshot!(said, @r#"
+    admin$ git muster servers list
+    ------- stderr -------
+    error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
+    hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    [exit status: 78]
+    admin$ git muster init [HUB]/hub.git --dry-run
+    `[HUB]/hub.git` is a hub now, branch `main`
+    ------- stderr -------
+    dry run: nothing was written
+    next: `git muster join [HUB]/hub.git --as NAME` on each server
+    [exit status: 0]
+    admin$ git muster init [HUB]/hub.git
+    `[HUB]/hub.git` is a hub now, branch `main`
+    ------- stderr -------
+    next: `git muster join [HUB]/hub.git --as NAME` on each server
+    [exit status: 0]
+    admin$ git muster init [HUB]/hub.git
+    `[HUB]/hub.git` is a hub already; nothing was changed
+    ------- stderr -------
+    next: `git muster join [HUB]/hub.git --as NAME` on each server
+    [exit status: 0]
+    admin$ git muster init [HUB]/hub.git --json -q
+    {"schema":1,"kind":"init","hub":"[HUB]/hub.git","branch":"main","files":[]}
+    [exit status: 0]
+    admin$ git muster --branch fleet init [HUB]/hub.git
+    `[HUB]/hub.git` is a hub now, branch `fleet`
+    ------- stderr -------
+    next: `git muster join [HUB]/hub.git --as NAME` on each server
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn init_makes_the_repository_where_there_is_none() {
+    let fleet = Fleet::new();
+    let mut admin = fleet.host("admin");
+    admin.unset("MUSTER_HUB");
+    let new = admin.directory().join("new.git").display().to_string();
+    let mut said = Transcript::new();
+    said.run(&admin, "job list");
+    said.run(&admin, &format!("init {new}"));
+    said.run(&admin, &format!("--hub {new} servers list --json"));
+    said.run(&admin, "init");
+    said.run(&admin, "servers list --json");
+    let with_work_tree = admin.place("HOME").join("clone");
+    admin.git(["init", "--quiet", &with_work_tree.display().to_string()]).success();
+    said.run(&admin, &format!("init {}", with_work_tree.display()));
+    said.run(&admin, "init /proc/hub.git");
+    said.run(&admin, "--hub nowhere.git servers list");
+    assert_snapshot!(said, @r"
+    admin$ git muster job list
+    ------- stderr -------
+    error: no hub is named
+    hint: one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`
+    [exit status: 78]
+    admin$ git muster init [FLEET]/admin/work/new.git
+    `[FLEET]/admin/work/new.git` is a hub now, branch `main`
+    ------- stderr -------
+    next: `git muster join [FLEET]/admin/work/new.git --as NAME` on each server
+    [exit status: 0]
+    admin$ git muster --hub [FLEET]/admin/work/new.git servers list --json
+    []
+    [exit status: 0]
+    admin$ git muster init
+    `[FLEET]/admin/data/git-muster/hub.git` is a hub now, branch `main`
+    ------- stderr -------
+    next: `git muster join --as NAME` gives this machine a name
+    [exit status: 0]
+    admin$ git muster servers list --json
+    []
+    [exit status: 0]
+    admin$ git muster init [FLEET]/admin/home/clone
+    ------- stderr -------
+    error: `[FLEET]/admin/home/clone` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it
+    [exit status: 78]
+    admin$ git muster init /proc/hub.git
+    ------- stderr -------
+    error: cannot create a repository at `/proc/hub.git`: failed to make directory '/proc/hub.git': No such file or directory
+    [exit status: 1]
+    admin$ git muster --hub nowhere.git servers list
+    ------- stderr -------
+    error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder; nothing was written
+    hint: try again later; `git muster config list --show-origin` tells where the hub's address comes from
+    [exit status: 7]
+    ");
+}
+
+#[test]
+fn a_name_belongs_to_one_machine() {
+    let fleet = Fleet::new();
+    let (ada, eve) = (fleet.host("ada"), fleet.host("eve"));
+    let mut said = Transcript::new();
+    said.run(&ada, "join --as ada");
+    ada.run(["init", &fleet.hub().url()]).success();
+    said.run(&ada, "servers list");
+    said.run(&ada, "servers list --json");
+    said.run(&ada, "join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu --dry-run");
+    said.run(&ada, "join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu");
+    let tip = fleet.hub().tip("main");
+    said.run(&ada, "join --as ada -q");
+    assert_eq!(fleet.hub().tip("main"), tip, "joining twice is joining once");
+    said.run(&eve, "join --as ada");
+    assert_eq!(fleet.hub().tip("main"), tip);
+    said.run(&eve, "join --as ada --replace --json -q");
+    said.run(&ada, "join --as ada");
+    for refused in ["all", "../eve", "'e ve'", "coordination", "-rf", "''"] {
+        said.run(&eve, &format!("join --as={refused}"));
+    }
+    said.run(&eve, "join --as eve --manager password=hunter2hunter2");
+    said.run(&eve, "join --as eve --label ''");
+    assert_snapshot!(said, @r#"
+    ada$ git muster join --as ada
+    ------- stderr -------
+    error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
+    hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    no server is registered; register this one with `git muster join --as NAME`
+    [exit status: 0]
+    ada$ git muster servers list --json
+    []
+    [exit status: 0]
+    ada$ git muster join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu --dry-run
+    this machine is server `ada` of `[HUB]/hub.git`
+    ------- stderr -------
+    dry run: nothing was written
+    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    [exit status: 0]
+    ada$ git muster join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu
+    this machine is server `ada` of `[HUB]/hub.git`
+    ------- stderr -------
+    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    [exit status: 0]
+    ada$ git muster join --as ada -q
+    [exit status: 0]
+    eve$ git muster join --as ada
+    ------- stderr -------
+    error: not joined: the name `ada` is used by `[HOST]`
+    hint: choose another name with `--as`, or add `--replace` if this machine takes its place
+    [exit status: 4]
+    eve$ git muster join --as ada --replace --json -q
+    {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":"10.1.3.175","manager":"Codex",
+      "labels":["arch=amd64","gpu"],"joined_at":"[TIME]","machine":"[UUID]"}
+    [exit status: 0]
+    ada$ git muster join --as ada
+    ------- stderr -------
+    error: not joined: the name `ada` is used by `[HOST]`
+    hint: choose another name with `--as`, or add `--replace` if this machine takes its place
+    [exit status: 4]
+    eve$ git muster join --as=all
+    ------- stderr -------
+    error: invalid value 'all' for '--as <NAME>': server name `all` is reserved
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as=../eve
+    ------- stderr -------
+    error: invalid value '../eve' for '--as <NAME>': server name `../eve` must begin with a letter or a digit
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as='e ve'
+    ------- stderr -------
+    error: invalid value 'e ve' for '--as <NAME>': server name `e ve` holds a character that is not allowed in it
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as=coordination
+    ------- stderr -------
+    error: invalid value 'coordination' for '--as <NAME>': server name `coordination` is reserved
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as=-rf
+    ------- stderr -------
+    error: invalid value '-rf' for '--as <NAME>': server name `-rf` must begin with a letter or a digit
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as=''
+    ------- stderr -------
+    error: invalid value '' for '--as <NAME>': server name `` is empty
+
+    For more information, try '--help'.
+    [exit status: 2]
+    eve$ git muster join --as eve --manager password=hunter2hunter2
+    ------- stderr -------
+    error: not joined: a text seems to hold a password
+    [exit status: 2]
+    eve$ git muster join --as eve --label ''
+    ------- stderr -------
+    error: not joined: `` is empty, too long or holds a control character
+    [exit status: 2]
+    "#);
+}
+
+#[test]
+fn servers_are_listed_shown_and_removed() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    bob.run(["heartbeat"]).success();
+    said.run(&ada, "servers list");
+    said.run(&ada, "servers list --json");
+    said.run(&ada, "servers show bob");
+    said.run(&ada, "server show bob --json");
+    said.run(&ada, "servers show carol");
+    said.run(&ada, "servers show carol --json");
+    said.run(&ada, "servers remove carol");
+    let job = super::added(&ada, &[]);
+    said.name(&job, "<job>");
+    bob.run(["job", "claim"]).success();
+    said.run(&ada, "servers remove bob");
+    bob.run(["job", "release", &job, "--token", "1"]).success();
+    said.run(&ada, "servers remove bob --dry-run");
+    said.run(&ada, "servers remove bob");
+    said.run(&ada, "servers list");
+    said.run(&ada, "servers remove ada --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster servers list
+    SERVER  HOST  MANAGER  LABELS  HEARTBEAT
+    ada  [HOST]  -  -  [DURATION] ago
+    bob  [HOST]  -  gpu  [DURATION] ago
+    [exit status: 0]
+    ada$ git muster servers list --json
+    [{"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":null,"manager":null,"labels":[],
+      "joined_at":"[TIME]","machine":"[UUID]","last_heartbeat":"[TIME]"},{"schema":1,"kind":"server",
+      "id":"bob","host":"[HOST]","ip":null,"manager":null,"labels":["gpu"],"joined_at":"[TIME]",
+      "machine":"[UUID]","last_heartbeat":"[TIME]"}]
+    [exit status: 0]
+    ada$ git muster servers show bob
+    server:  bob
+    host:  [HOST]
+    labels:  gpu
+    joined:  [TIME]
+    heartbeat: [DURATION] ago
+    [exit status: 0]
+    ada$ git muster server show bob --json
+    {"schema":1,"kind":"server","id":"bob","host":"[HOST]","ip":null,"manager":null,"labels":["gpu"],
+      "joined_at":"[TIME]","machine":"[UUID]","last_heartbeat":"[TIME]"}
+    [exit status: 0]
+    ada$ git muster servers show carol
+    ------- stderr -------
+    error: there is no server `carol`
+    hint: see the names with `git muster servers list`
+    [exit status: 3]
+    ada$ git muster servers show carol --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":3,"error":"there is no server `carol`","hints":["see the names with `git muster servers list`"],"op":null}
+    [exit status: 3]
+    ada$ git muster servers remove carol
+    ------- stderr -------
+    error: there is no server `carol`
+    hint: see the names with `git muster servers list`
+    [exit status: 3]
+    ada$ git muster servers remove bob
+    ------- stderr -------
+    error: server `bob` was not removed: it holds job `<job>`
+    hint: call the job off with `git muster job cancel <job>`
+    [exit status: 4]
+    ada$ git muster servers remove bob --dry-run
+    server `bob` is no longer registered
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster servers remove bob
+    server `bob` is no longer registered
+    [exit status: 0]
+    ada$ git muster servers list
+    SERVER  HOST  MANAGER  LABELS  HEARTBEAT
+    ada  [HOST]  -  -  [DURATION] ago
+    [exit status: 0]
+    ada$ git muster servers remove ada --json
+    {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":null,"manager":null,"labels":[],
+      "joined_at":"[TIME]","machine":"[UUID]"}
+    [exit status: 0]
+    "#);
+}

@@ -1,0 +1,342 @@
+//! `job add`, `list`, `show` and `explain`.
+
+use super::{added, two_servers};
+use crate::support::{MAIN, Transcript, inspect};
+use insta::assert_snapshot;
+use std::fs;
+
+#[test]
+fn a_job_is_added_listed_and_shown() {
+    let (fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let tip = fleet.hub().tip(MAIN);
+    said.run(&ada, "job add --dry-run");
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    let plain = said.ask(&ada, "job add").success();
+    said.name(plain.stdout(), "<plain>");
+    let line = format!(
+        "job add --type test --branch release/4.21 --commit 4f2c1d9 --priority high --needs {} --label gpu \
+         --label arch=amd64 --description 'all of it' --timeout 90m --max-attempts 5 --key nightly -- make -C src check",
+        plain.stdout().trim()
+    );
+    let whole = said.ask(&ada, &line).success();
+    said.name(whole.stdout(), "<whole>");
+    said.run(&ada, &format!("{} --json -- true", line.split(" -- ").next().unwrap()));
+    said.run(&ada, "job list");
+    said.run(&ada, &format!("job show {}", whole.stdout().trim()));
+    said.run(&ada, &format!("job show {} --json", whole.stdout().trim()));
+    said.run(&ada, "job list --status queued --json");
+    said.run(&ada, "job list --assigned-to bob");
+    said.run(&ada, "job list --status completed --json");
+    said.run(&ada, "job show job_404");
+    said.run(&ada, "job show ../../etc/passwd");
+    assert_snapshot!(said, @r#"
+    ada$ git muster job add --dry-run
+    [JOB]
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster job add
+    [JOB]
+    [exit status: 0]
+    ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly -- make -C src check
+    [JOB]
+    [exit status: 0]
+    ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly --json -- true
+    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true}
+    ------- stderr -------
+    job `<whole>` with this key was in the queue already
+    [exit status: 0]
+    ada$ git muster job list
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    <plain>  queued  5  build  -  -  waits for [DURATION]
+    <whole>  queued  3  test  release/4.21  -  waits for [DURATION]
+    [exit status: 0]
+    ada$ git muster job show <whole>
+    job:  <whole>
+    status:  queued
+    situation:  waits for [DURATION]
+    type:  test
+    description: all of it
+    priority:  3
+    branch:  release/4.21
+    commit:  [COMMIT]
+    command:  make -C src check
+    needs:  <plain>
+    labels:  gpu, arch=amd64
+    added by:  ada
+    [exit status: 0]
+    ada$ git muster job show <whole> --json
+    {"schema":1,"kind":"job","id":"<whole>","type":"test","priority":3,"branch":"release/4.21",
+      "commit":"[COMMIT]","assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,
+      "completed_at":null,"description":"all of it","command":["make","-C","src","check"],
+      "needs":["<plain>"],"labels":["gpu","arch=amd64"],"key":"nightly","timeout_seconds":5400,
+      "max_attempts":5,"requester":"ada"}
+    [exit status: 0]
+    ada$ git muster job list --status queued --json
+    [{"schema":1,"kind":"job","id":"<plain>","type":"build","priority":5,"branch":null,"commit":null,
+      "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
+      "requester":"ada"},{"schema":1,"kind":"job","id":"<whole>","type":"test","priority":3,
+      "branch":"release/4.21","commit":"[COMMIT]","assigned_to":null,"status":"queued",
+      "created_at":"[TIME]","started_at":null,"completed_at":null,"description":"all of it",
+      "command":["make","-C","src","check"],"needs":["<plain>"],"labels":["gpu","arch=amd64"],
+      "key":"nightly","timeout_seconds":5400,"max_attempts":5,"requester":"ada"}]
+    [exit status: 0]
+    ada$ git muster job list --assigned-to bob
+    ------- stderr -------
+    there is no such job
+    [exit status: 0]
+    ada$ git muster job list --status completed --json
+    []
+    [exit status: 0]
+    ada$ git muster job show job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ada$ git muster job show ../../etc/passwd
+    ------- stderr -------
+    error: invalid value '../../etc/passwd' for '<ID>': job id `../../etc/passwd` must begin with a letter or a digit
+
+    For more information, try '--help'.
+    [exit status: 2]
+    "#);
+}
+
+#[test]
+fn a_job_that_is_not_acceptable_is_not_added() {
+    let (fleet, ada, _bob) = two_servers();
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    for line in [
+        "--type 'rm -rf'",
+        "--type ''",
+        "--priority 0",
+        "--priority 11",
+        "--priority urgent",
+        "--needs job_404",
+        "--label 'two words'",
+        "--branch ''",
+        "--timeout soon",
+        "--timeout 0",
+        "--max-attempts 0",
+        "--key ''",
+        "--description password=hunter2hunter2",
+        "-- deploy --token ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "--from jobs.jsonl --branch main",
+        "--from nowhere.jsonl",
+    ] {
+        said.run(&ada, &format!("job add {line}"));
+    }
+    let long = "x".repeat(10_001);
+    let run = ada.run(["job", "add", "--description", &long]).code(2);
+    assert!(run.stderr().contains("more than 10000 characters"), "{run}");
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    assert_snapshot!(said, @r"
+    ada$ git muster job add --type 'rm -rf'
+    ------- stderr -------
+    error: no job was added: the type `rm -rf` is no single word
+    [exit status: 2]
+    ada$ git muster job add --type ''
+    ------- stderr -------
+    error: no job was added: the type `` is no single word
+    [exit status: 2]
+    ada$ git muster job add --priority 0
+    ------- stderr -------
+    error: invalid value '0' for '--priority <LEVEL>': give a number from 1 (most urgent) to 10, or critical, high, normal or low
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --priority 11
+    ------- stderr -------
+    error: invalid value '11' for '--priority <LEVEL>': give a number from 1 (most urgent) to 10, or critical, high, normal or low
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --priority urgent
+    ------- stderr -------
+    error: invalid value 'urgent' for '--priority <LEVEL>': give a number from 1 (most urgent) to 10, or critical, high, normal or low
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --needs job_404
+    ------- stderr -------
+    error: no job was added: the needed job `job_404` is not in the queue
+    hint: see the ids with `git muster job list` (coordination/jobs.json)
+    [exit status: 3]
+    ada$ git muster job add --label 'two words'
+    ------- stderr -------
+    error: no job was added: `two words` is empty or holds a space or a control character
+    [exit status: 2]
+    ada$ git muster job add --branch ''
+    ------- stderr -------
+    error: no job was added: `` is empty or holds a space or a control character
+    [exit status: 2]
+    ada$ git muster job add --timeout soon
+    ------- stderr -------
+    error: invalid value 'soon' for '--timeout <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --timeout 0
+    ------- stderr -------
+    error: no job was added: attempts and time must be at least 1
+    [exit status: 2]
+    ada$ git muster job add --max-attempts 0
+    ------- stderr -------
+    error: no job was added: attempts and time must be at least 1
+    [exit status: 2]
+    ada$ git muster job add --key ''
+    ------- stderr -------
+    error: no job was added: `` is empty or holds a space or a control character
+    [exit status: 2]
+    ada$ git muster job add --description password=hunter2hunter2
+    ------- stderr -------
+    error: no job was added: it seems to hold a password, and everybody with access to the hub would read it
+    [exit status: 2]
+    ada$ git muster job add -- deploy --token ghp_0123456789abcdefghijABCDEFGHIJ012345
+    ------- stderr -------
+    error: no job was added: it seems to hold a GitHub token, and everybody with access to the hub would read it
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl --branch main
+    ------- stderr -------
+    error: the argument '--from <FILE>' cannot be used with '--branch <BRANCH>'
+
+    Usage: git muster job add --from <FILE> [-- <COMMAND>...]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --from nowhere.jsonl
+    ------- stderr -------
+    error: cannot read `nowhere.jsonl`: No such file or directory (os error 2); no job was added
+    [exit status: 1]
+    ");
+}
+
+#[test]
+fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
+    let (fleet, ada, _bob) = two_servers();
+    let jobs = ada.directory().join("jobs.jsonl");
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    let good = "{\"type\": \"build\", \"key\": \"one\"}\n\n{\"type\": \"test\", \"needs\": [\"one\"], \"priority\": \"low\"}\n";
+    for bad in [
+        "{\"type\": \"build\", \"colour\": \"red\"}",
+        "{\"type\": \"build\"",
+        "{\"priority\": 1}",
+        "[]",
+        "{\"type\": \"a b\"}",
+        "{\"type\": \"build\", \"not_before\": \"soon\"}",
+    ] {
+        fs::write(&jobs, format!("{good}{bad}\n")).unwrap();
+        said.run(&ada, "job add --from jobs.jsonl");
+    }
+    assert_eq!(fleet.hub().tip(MAIN), tip, "one bad line, no job");
+    fs::write(&jobs, good).unwrap();
+    said.run(&ada, "job add --from jobs.jsonl --json");
+    assert_eq!(inspect::log(fleet.hub(), MAIN)[1].id, tip.unwrap(), "two jobs, one commit");
+    said.run_with(&ada, "job add --from -", |command| {
+        command.stdin("{\"type\": \"build\", \"key\": \"one\"}\n")
+    });
+    said.run_with(&ada, "job add --from - --json", |command| command.stdin(""));
+    assert_snapshot!(said, @r#"
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: `jobs.jsonl` line 4: unknown field `colour`, expected one of `type`, `priority`, `branch`, `commit`, `needs`, `labels`, `description`, `timeout_seconds`, `max_attempts`, `key`, `not_before`, `command`, column 26; no job was added
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: `jobs.jsonl` line 4: EOF while parsing an object, column 16; no job was added
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: `jobs.jsonl` line 4: missing field `type`, column 15; no job was added
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: `jobs.jsonl` line 4: it is not a JSON object; no job was added
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: no job was added: the type `a b` is no single word (job 3 of 3)
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl
+    ------- stderr -------
+    error: `jobs.jsonl` line 4: `soon` is not a point in time, column 39; no job was added
+    [exit status: 2]
+    ada$ git muster job add --from jobs.jsonl --json
+    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false},{"schema":1,"kind":"job_added",
+      "id":"[JOB]","duplicate":false}]
+    [exit status: 0]
+    ada$ git muster job add --from -
+    [JOB]
+    ------- stderr -------
+    job `[JOB]` with this key was in the queue already
+    [exit status: 0]
+    ada$ git muster job add --from - --json
+    []
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_job_tells_why_it_waits() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let first = added(&ada, &["--key", "first", "--priority", "1"]);
+    said.name(&first, "<first>");
+    let second = added(&ada, &["--needs", "first"]);
+    said.name(&second, "<second>");
+    let third = added(&ada, &["--label", "quantum"]);
+    said.name(&third, "<third>");
+    let fourth = added(&ada, &[]);
+    said.name(&fourth, "<fourth>");
+    let later = "{\"type\": \"build\", \"not_before\": \"2999-01-01T00:00:00Z\"}\n";
+    let fifth = ada.command(["job", "add", "--from", "-"]).stdin(later).run().success();
+    said.name(fifth.stdout(), "<fifth>");
+    for job in [&first, &second, &third, &fourth] {
+        said.run(&ada, &format!("job explain {job}"));
+    }
+    let fifth = ada.run(["job", "explain", fifth.stdout().trim(), "--json"]).success();
+    assert_eq!(fifth.json()["waits_for"][0]["reason"], "not_before", "{fifth}");
+    said.run(&ada, &format!("job explain {second} --json"));
+    bob.run(["job", "claim", &first, "--start"]).success();
+    said.run(&ada, &format!("job explain {first}"));
+    bob.run(["job", "fail", &first, "--token", "1"]).success();
+    said.run(&ada, &format!("job explain {second}"));
+    said.run(&ada, &format!("job explain {first}"));
+    said.run(&ada, "job explain job_404");
+    assert_snapshot!(said, @r#"
+    ada$ git muster job explain <first>
+    <first> waits: it is next; no server has asked for a job since
+    [exit status: 0]
+    ada$ git muster job explain <second>
+    <second> waits: it needs `<first>`, which is queued
+    [exit status: 0]
+    ada$ git muster job explain <third>
+    <third> waits: no server has the labels quantum
+    [exit status: 0]
+    ada$ git muster job explain <fourth>
+    <fourth> waits: 1 jobs are before it
+    [exit status: 0]
+    ada$ git muster job explain <second> --json
+    {"schema":1,"kind":"job_explanation","id":"<second>","status":"queued",
+      "situation":"waits for [DURATION]","waits_for":[{"reason":"needs","job":"<first>",
+      "status":"queued"}]}
+    [exit status: 0]
+    ada$ git muster job explain <first>
+    <first> is running: running on bob for [DURATION]
+    [exit status: 0]
+    ada$ git muster job explain <second>
+    <second> waits: it needs `<first>`, which is failed
+    [exit status: 0]
+    ada$ git muster job explain <first>
+    <first> is failed: failed [DURATION] ago: script_failure
+    [exit status: 0]
+    ada$ git muster job explain job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    "#);
+}

@@ -1,0 +1,391 @@
+//! `lock`, and `--if-lock` on other writes.
+
+use super::two_servers;
+use crate::support::{MAIN, Transcript, eventually, inspect};
+use insta::assert_snapshot;
+use std::time::Duration;
+
+#[test]
+fn a_lock_is_held_by_one() {
+    let (fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let tip = fleet.hub().tip(MAIN);
+    said.run(&ada, "lock acquire deploy --dry-run");
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    said.run(&ada, "lock acquire deploy --ttl 10m --reason 'release 4.21'");
+    said.run(&bob, "lock acquire deploy");
+    said.run(&ada, "lock acquire deploy --json");
+    said.run(&ada, "lock show deploy");
+    said.run(&ada, "lock show deploy --json");
+    said.run(&bob, "lock renew deploy --token 1");
+    said.run(&ada, "lock renew deploy --token 2");
+    said.run(&ada, "lock renew deploy --token 1");
+    said.run(&ada, "lock renew deploy --token 1 --ttl 1h --json");
+    said.run(&bob, "lock release deploy --token 1");
+    said.run(&ada, "lock release deploy");
+    said.run_with(&ada, "lock release deploy", |command| command.env("MUSTER_LOCK_TOKEN", "1"));
+    said.run(&ada, "lock release deploy --token 1");
+    said.run(&ada, "lock renew deploy --token 1");
+    said.run(&bob, "lock acquire deploy --json");
+    said.run(&ada, "lock list");
+    said.run(&ada, "lock list --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster lock acquire deploy --dry-run
+    1
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster lock acquire deploy --ttl [DURATION] --reason 'release 4.21'
+    1
+    [exit status: 0]
+    bob$ git muster lock acquire deploy
+    ------- stderr -------
+    error: lock `deploy` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)
+    hint: wait with `--wait [DURATION]`, or look with `git muster lock show deploy`
+    [exit status: 4]
+    ada$ git muster lock acquire deploy --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":4,"error":"lock `deploy` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)","hints":["wait with `--wait [DURATION]`, or look with `git muster lock show deploy`"],"op":null}
+    [exit status: 4]
+    ada$ git muster lock show deploy
+    lock:  deploy
+    state:  held
+    held by: ada
+    holder:  [HOST] pid [PID]
+    since:  [DURATION] ago
+    lease:  [DURATION]
+    token:  1
+    reason:  release 4.21
+    [exit status: 0]
+    ada$ git muster lock show deploy --json
+    {"schema":1,"kind":"lock","name":"deploy","state":"held","locked_by":"ada","locked_at":"[TIME]",
+      "expires_at":"[TIME]","token":1,"lease_seconds":600,"renewal":0,"holder":"[HOST] pid [PID]",
+      "reason":"release 4.21"}
+    [exit status: 0]
+    bob$ git muster lock renew deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not renewed: `ada` holds it under token 1
+    [exit status: 4]
+    ada$ git muster lock renew deploy --token 2
+    ------- stderr -------
+    error: lock `deploy` was not renewed: token 2 is from an earlier term, `ada` holds it under token 1
+    [exit status: 5]
+    ada$ git muster lock renew deploy --token 1
+    lock `deploy` is yours for [DURATION]
+    [exit status: 0]
+    ada$ git muster lock renew deploy --token 1 --ttl [DURATION] --json
+    {"schema":1,"kind":"lock_term","name":"deploy","token":1,"lease_seconds":3600}
+    [exit status: 0]
+    bob$ git muster lock release deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not released: `ada` holds it under token 1
+    [exit status: 4]
+    ada$ git muster lock release deploy
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      --token <TOKEN>
+
+    Usage: git muster lock release --token <TOKEN> <NAME>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster lock release deploy
+    lock `deploy` is free
+    [exit status: 0]
+    ada$ git muster lock release deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not released: token 1 is from an earlier term, it is free, the last token was 1
+    [exit status: 5]
+    ada$ git muster lock renew deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not renewed: token 1 is from an earlier term, it is free, the last token was 1
+    [exit status: 5]
+    bob$ git muster lock acquire deploy --json
+    {"schema":1,"kind":"lock_term","name":"deploy","token":2,"lease_seconds":600}
+    [exit status: 0]
+    ada$ git muster lock list
+    LOCK  STATE  HELD BY  TOKEN  SINCE  REASON
+    job_assignment  free  -  -  -  -
+    config_update  free  -  -  -  -
+    deploy  held  bob  2  [DURATION] ago  -
+    [exit status: 0]
+    ada$ git muster lock list --json
+    [{"schema":1,"kind":"lock","name":"job_assignment","state":"free","locked_by":null,"locked_at":null,
+      "expires_at":null},{"schema":1,"kind":"lock","name":"config_update","state":"free",
+      "locked_by":null,"locked_at":null,"expires_at":null},{"schema":1,"kind":"lock","name":"deploy",
+      "state":"held","locked_by":"bob","locked_at":"[TIME]","expires_at":"[TIME]","token":2,
+      "lease_seconds":600,"renewal":0,"holder":"[HOST] pid [PID]"}]
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn what_is_no_lock_is_refused() {
+    let (fleet, ada, _bob) = two_servers();
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    for line in [
+        "show nothing",
+        "renew nothing --token 1",
+        "release nothing --token 1",
+        "steal nothing --reason x",
+        "steal deploy",
+        "acquire ../x",
+        "acquire deploy --ttl 1s",
+        "acquire deploy --ttl never",
+        "acquire deploy --reason token=0123456789abcdef",
+        "run deploy",
+    ] {
+        said.run(&ada, &format!("lock {line}"));
+    }
+    let long = "x".repeat(501);
+    ada.run(["lock", "acquire", "deploy", "--reason", &long]).code(2);
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    assert_snapshot!(said, @r"
+    ada$ git muster lock show nothing
+    ------- stderr -------
+    error: there is no lock `nothing`
+    hint: see the names with `git muster lock list`
+    [exit status: 3]
+    ada$ git muster lock renew nothing --token 1
+    ------- stderr -------
+    error: there is no lock `nothing`
+    hint: see the names with `git muster lock list`
+    [exit status: 3]
+    ada$ git muster lock release nothing --token 1
+    ------- stderr -------
+    error: there is no lock `nothing`
+    hint: see the names with `git muster lock list`
+    [exit status: 3]
+    ada$ git muster lock steal nothing --reason x
+    ------- stderr -------
+    error: there is no lock `nothing`
+    hint: see the names with `git muster lock list`
+    [exit status: 3]
+    ada$ git muster lock steal deploy
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      --reason <REASON>
+
+    Usage: git muster lock steal --reason <REASON> <NAME>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster lock acquire ../x
+    ------- stderr -------
+    error: invalid value '../x' for '<NAME>': lock name `../x` must begin with a letter or a digit
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster lock acquire deploy --ttl [DURATION]
+    ------- stderr -------
+    error: a lease of [DURATION] is too short to be renewed; give at least [DURATION]
+    [exit status: 2]
+    ada$ git muster lock acquire deploy --ttl never
+    ------- stderr -------
+    error: invalid value 'never' for '--ttl <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster lock acquire deploy --reason token=[COMMIT]
+    ------- stderr -------
+    error: the reason seems to hold an access token; the lock was not taken
+    [exit status: 2]
+    ada$ git muster lock run deploy
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      <COMMAND>...
+
+    Usage: git muster lock run <NAME> -- <COMMAND>...
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ");
+}
+
+#[test]
+fn a_stolen_lock_is_lost_to_its_holder() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    said.run(&ada, "lock acquire deploy");
+    said.run(&bob, "lock steal deploy --reason 'ada was reinstalled' --ttl 2m");
+    said.run(&ada, "lock renew deploy --token 1");
+    said.run(&ada, "lock release deploy --token 1");
+    said.run(&ada, "lock show deploy");
+    said.run(&ada, "lock steal deploy --reason 'back again' --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster lock acquire deploy
+    1
+    [exit status: 0]
+    bob$ git muster lock steal deploy --reason 'ada was reinstalled' --ttl [DURATION]
+    2
+    [exit status: 0]
+    ada$ git muster lock renew deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not renewed: token 1 is from an earlier term, `bob` holds it under token 2
+    [exit status: 5]
+    ada$ git muster lock release deploy --token 1
+    ------- stderr -------
+    error: lock `deploy` was not released: token 1 is from an earlier term, `bob` holds it under token 2
+    [exit status: 5]
+    ada$ git muster lock show deploy
+    lock:  deploy
+    state:  held
+    held by: bob
+    holder:  [HOST] pid [PID]
+    since:  [DURATION] ago
+    lease:  [DURATION]
+    token:  2
+    reason:  ada was reinstalled
+    [exit status: 0]
+    ada$ git muster lock steal deploy --reason 'back again' --json
+    {"schema":1,"kind":"lock_term","name":"deploy","token":3,"lease_seconds":600}
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_waiter_gets_the_lock_when_it_is_released_or_its_lease_ends() {
+    let (fleet, ada, bob) = two_servers();
+    ada.run(["lock", "acquire", "deploy", "--ttl", "2s"]).success();
+    let taken = bob.run(["lock", "acquire", "deploy", "--wait", "30s"]).success();
+    assert_eq!(taken.stdout(), "2\n", "a lease that nobody renews ends");
+    assert!(taken.stderr().contains("s: lock `deploy` is held by `ada`"), "{taken}");
+    assert!(inspect::log(fleet.hub(), MAIN)[0].subject.starts_with("lock take over: deploy by bob"));
+    ada.run(["lock", "renew", "deploy", "--token", "1"]).code(5);
+    let waiting = ada.command(["lock", "acquire", "deploy", "--wait", "30s"]).spawn();
+    eventually(Duration::from_secs(10), || waiting.stderr().contains("waiting"));
+    bob.run(["lock", "release", "deploy", "--token", "2"]).success();
+    assert_eq!(waiting.wait().success().stdout(), "3\n");
+    let refused = bob.run(["lock", "acquire", "deploy", "--wait", "1s"]).code(4);
+    assert!(refused.stderr().contains("held by `ada`"), "{refused}");
+}
+
+#[test]
+fn a_command_runs_while_the_lock_is_held() {
+    let (fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    said.run(
+        &ada,
+        "lock run deploy --reason test -- sh -c 'echo $MUSTER_LOCK_NAME $MUSTER_LOCK_TOKEN; exit 17'",
+    );
+    said.run(&bob, "lock show deploy");
+    said.run(&ada, "lock run deploy -- sh -c 'kill -TERM $$'");
+    said.run(&ada, "lock run deploy -- /no/such/program");
+    said.run(&ada, "lock run deploy --dry-run -- echo this runs");
+    bob.run(["lock", "acquire", "deploy"]).success();
+    said.run(&ada, "lock run deploy -- echo this does not");
+    let subjects: Vec<String> =
+        inspect::log(fleet.hub(), MAIN).into_iter().map(|commit| commit.subject).collect();
+    assert_eq!(subjects[1], "lock release: deploy by ada");
+    assert_snapshot!(said, @r"
+    ada$ git muster lock run deploy --reason test -- sh -c 'echo $MUSTER_LOCK_NAME $MUSTER_LOCK_TOKEN; exit 17'
+    deploy 1
+    [exit status: 17]
+    bob$ git muster lock show deploy
+    lock:  deploy
+    state: free
+    token: 1
+    [exit status: 0]
+    ada$ git muster lock run deploy -- sh -c 'kill -TERM $$'
+    [exit status: 143]
+    ada$ git muster lock run deploy -- /no/such/program
+    ------- stderr -------
+    error: cannot run `/no/such/program`: No such file or directory (os error 2); the lock was released
+    [exit status: 1]
+    ada$ git muster lock run deploy --dry-run -- echo this runs
+    ------- stderr -------
+    dry run: nothing was written
+    dry run: `echo` was not run
+    [exit status: 0]
+    ada$ git muster lock run deploy -- echo this does not
+    ------- stderr -------
+    error: lock `deploy` is held by `bob` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)
+    hint: wait with `--wait [DURATION]`, or look with `git muster lock show deploy`
+    [exit status: 4]
+    ");
+}
+
+#[test]
+fn a_command_whose_lease_is_lost_is_stopped() {
+    let (_fleet, ada, bob) = two_servers();
+    let script = "trap 'echo stopped; exit 0' TERM; echo begun; tail -f /dev/null & wait";
+    let mut running = ada.command(["lock", "run", "deploy", "--ttl", "2s", "--", "sh", "-c", script]).spawn();
+    running.wait_for_stdout("begun");
+    bob.run(["lock", "steal", "deploy", "--reason", "test"]).success();
+    let run = running.wait().code(5);
+    assert_eq!(run.stdout(), "begun\nstopped\n");
+    assert!(run.stderr().contains("the command was stopped"), "{run}");
+}
+
+#[test]
+fn a_lease_is_renewed_for_as_long_as_the_command_runs() {
+    let (fleet, ada, bob) = two_servers();
+    let script = "read -r _ < fifo";
+    ada.program("mkfifo").args(["fifo"]).run().success();
+    let running = ada.command(["lock", "run", "deploy", "--ttl", "2s", "--", "sh", "-c", script]).spawn();
+    let renewals = || {
+        let locks = inspect::document(fleet.hub(), MAIN, "coordination/locks.json");
+        locks["locks"]["deploy"]["renewal"].as_u64().unwrap_or(0)
+    };
+    eventually(Duration::from_secs(20), || renewals() >= 4);
+    bob.run(["lock", "acquire", "deploy"]).code(4);
+    ada.program("sh").args(["-c", "echo > fifo"]).run().success();
+    running.wait().success();
+}
+
+#[test]
+fn asking_lock_run_to_end_ends_the_command_and_frees_the_lock() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut running = ada
+        .command(["lock", "run", "deploy", "--", "sh", "-c", "echo begun; exec tail -f /dev/null"])
+        .spawn();
+    running.wait_for_stdout("begun");
+    running.signal("TERM");
+    running.wait().code(143);
+    bob.run(["lock", "acquire", "deploy"]).success();
+}
+
+/// Every kind of write, under a right token, a wrong one and one of a lock that never was.
+#[test]
+fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
+    let (fleet, ada, bob) = two_servers();
+    let job = super::added(&ada, &[]);
+    let message = ada.run(["message", "send", "--to", "bob", "--subject", "hi"]).success();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let writes: [&[&str]; 8] = [
+        &["status", "set", "building"],
+        &["job", "add"],
+        &["job", "priority", &job, "1"],
+        &["message", "send", "--to", "all", "--subject", "done"],
+        &["message", "ack", message.stdout().trim()],
+        &["job", "claim"],
+        &["servers", "remove", "carol"],
+        &["archive", "--older-than", "0s"],
+    ];
+    for write in writes {
+        let tip = fleet.hub().tip(MAIN);
+        for guard in ["deploy=2", "deploy=0", "never=1"] {
+            let run = bob.run(["--if-lock", guard].iter().chain(write)).code(5);
+            assert!(run.stderr().contains("lock `"), "{run}");
+        }
+        assert_eq!(fleet.hub().tip(MAIN), tip, "{write:?}");
+        if !write.contains(&"carol") {
+            bob.run(["--if-lock", "deploy=1"].iter().chain(write)).success();
+        }
+    }
+    ada.run(["lock", "release", "deploy", "--token", "1"]).success();
+    let mut said = Transcript::new();
+    said.run(&ada, "--if-lock deploy=1 status set idle");
+    said.run(&ada, "--if-lock never=1 status set idle --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster --if-lock deploy=1 status set idle
+    ------- stderr -------
+    error: lock `deploy` is no longer held under token 1: it is free, the last token was 1
+    [exit status: 5]
+    ada$ git muster --if-lock never=1 status set idle --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":5,"error":"lock `never` was never taken, so token 1 cannot hold it","hints":[],"op":null}
+    [exit status: 5]
+    "#);
+}

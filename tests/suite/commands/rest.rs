@@ -1,0 +1,291 @@
+//! `once`, `fence`, `op`, `archive`, and that a dry run writes nothing whatever the verb.
+
+use super::{added, two_servers};
+use crate::support::{MAIN, Transcript, inspect};
+use insta::assert_snapshot;
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_thing_done_once_is_done_by_one() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    said.run(&ada, "once do migrate");
+    said.run(&bob, "once do migrate");
+    said.run(&bob, "once done migrate --token 1");
+    said.run(&ada, "once done migrate --token 2");
+    said.run(&ada, "once done migrate --token 1");
+    said.run(&ada, "once done migrate --token 1");
+    said.run(&bob, "once do migrate");
+    said.run(&bob, "once do migrate --json");
+    said.run(&bob, "once done never --token 1");
+    said.run(&bob, "lock acquire migrate");
+    said.run(&bob, "lock show migrate");
+    said.run(&bob, "once do other --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster once do migrate
+    do 1
+    [exit status: 0]
+    bob$ git muster once do migrate
+    ------- stderr -------
+    error: lock `migrate` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)
+    hint: wait with `--wait [DURATION]`, or look with `git muster lock show migrate`
+    [exit status: 4]
+    bob$ git muster once done migrate --token 1
+    ------- stderr -------
+    error: lock `migrate` was not released: `ada` holds it under token 1
+    [exit status: 4]
+    ada$ git muster once done migrate --token 2
+    ------- stderr -------
+    error: lock `migrate` was not released: token 2 is from an earlier term, `ada` holds it under token 1
+    [exit status: 5]
+    ada$ git muster once done migrate --token 1
+    `migrate` is done
+    [exit status: 0]
+    ada$ git muster once done migrate --token 1
+    ------- stderr -------
+    error: `migrate` was done already, at [TIME]
+    [exit status: 3]
+    bob$ git muster once do migrate
+    done
+    [exit status: 0]
+    bob$ git muster once do migrate --json
+    {"schema":1,"kind":"once","key":"migrate","answer":"done"}
+    [exit status: 0]
+    bob$ git muster once done never --token 1
+    ------- stderr -------
+    error: there is no lock `never`
+    hint: see the names with `git muster lock list`
+    [exit status: 3]
+    bob$ git muster lock acquire migrate
+    ------- stderr -------
+    error: `migrate` was done already, at [TIME]
+    [exit status: 3]
+    bob$ git muster lock show migrate
+    lock:  migrate
+    state:  done
+    token:  1
+    reason: done once by ada
+    [exit status: 0]
+    bob$ git muster once do other --json
+    {"schema":1,"kind":"once","key":"other","answer":"do","token":1}
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_fence_lets_no_earlier_term_pass() {
+    let (_fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let check = "fence check --state fence.json --name deploy --token";
+    said.run(&ada, &format!("{check} 7 -- sh -c 'echo effect; exit 4'"));
+    said.run(&ada, &format!("{check} 7 --json"));
+    said.run(&ada, &format!("{check} 6 -- echo effect"));
+    said.run(&ada, &format!("{check} 8"));
+    said.run(&ada, &format!("{check} 7 --json -- echo effect"));
+    said.run(&ada, "fence check --state fence.json --name other --token 1 -- echo effect");
+    let from_lock_run =
+        format!("{} fence check --state fence.json && echo effect", env!("CARGO_BIN_EXE_git-muster"));
+    let run = ada.run(["lock", "run", "third", "--", "sh", "-c", &from_lock_run]).success();
+    assert!(run.stdout().ends_with("effect\n"), "{run}");
+    said.run(&ada, &format!("{check} 9 -- /no/such/program"));
+    fs::write(ada.directory().join("fence.json"), "{").unwrap();
+    said.run(&ada, &format!("{check} 10 -- echo effect"));
+    said.run(&ada, &format!("{check} x"));
+    assert_snapshot!(said, @r#"
+    ada$ git muster fence check --state fence.json --name deploy --token 7 -- sh -c 'echo effect; exit 4'
+    effect
+    [exit status: 4]
+    ada$ git muster fence check --state fence.json --name deploy --token 7 --json
+    {"schema":1,"kind":"fence","name":"deploy","token":7,"passed":true}
+    [exit status: 0]
+    ada$ git muster fence check --state fence.json --name deploy --token 6 -- echo effect
+    ------- stderr -------
+    error: token 6 of lock `deploy` is from an earlier term: token 7 was seen here; nothing was run
+    [exit status: 5]
+    ada$ git muster fence check --state fence.json --name deploy --token 8
+    token 8 of lock `deploy` passes
+    [exit status: 0]
+    ada$ git muster fence check --state fence.json --name deploy --token 7 --json -- echo effect
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":5,"error":"token 7 of lock `deploy` is from an earlier term: token 8 was seen here; nothing was run","hints":[],"op":null}
+    [exit status: 5]
+    ada$ git muster fence check --state fence.json --name other --token 1 -- echo effect
+    effect
+    [exit status: 0]
+    ada$ git muster fence check --state fence.json --name deploy --token 9 -- /no/such/program
+    ------- stderr -------
+    error: cannot run `/no/such/program`: No such file or directory (os error 2)
+    [exit status: 1]
+    ada$ git muster fence check --state fence.json --name deploy --token 10 -- echo effect
+    ------- stderr -------
+    error: `fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
+    [exit status: 1]
+    ada$ git muster fence check --state fence.json --name deploy --token x
+    ------- stderr -------
+    error: invalid value 'x' for '--token <TOKEN>': invalid digit found in string
+
+    For more information, try '--help'.
+    [exit status: 2]
+    "#);
+}
+
+#[test]
+fn an_operation_nobody_knows_did_not_happen() {
+    let (fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let unknown = "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f";
+    said.run(&ada, &format!("op status {unknown}"));
+    said.run(&ada, &format!("op status {unknown} --json"));
+    said.run(&ada, &format!("op resume {unknown}"));
+    said.run(&ada, "op status ../x");
+    said.run(&ada, "op list");
+    let known = inspect::log(fleet.hub(), MAIN)[0].trailer("Muster-Op").next().unwrap().to_owned();
+    said.run(&ada, &format!("op status {known}"));
+    said.run(&ada, &format!("op status {known} --json"));
+    assert_snapshot!(said, @r#"
+    ada$ git muster op status [UUID]
+    ------- stderr -------
+    error: operation [UUID] is not in the hub's history: it did not happen
+    [exit status: 3]
+    ada$ git muster op status [UUID] --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history: it did not happen","hints":[],"op":null}
+    [exit status: 3]
+    ada$ git muster op resume [UUID]
+    ------- stderr -------
+    error: operation [UUID] is not among the unsettled ones of this user
+    hint: see them with `git muster op list`
+    [exit status: 3]
+    ada$ git muster op status ../x
+    ------- stderr -------
+    error: invalid value '../x' for '<ID>': op id `../x` must begin with a letter or a digit
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster op list
+    ------- stderr -------
+    nothing is unsettled
+    [exit status: 0]
+    ada$ git muster op status [UUID]
+    it happened: commit [COMMIT] "server join: bob on [HOST]"
+    [exit status: 0]
+    ada$ git muster op status [UUID] --json
+    {"schema":1,"kind":"op","op":"[UUID]","happened":true,"commit":"[COMMIT]","at":"[TIME]",
+      "subject":"server join: bob on [HOST]"}
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn what_is_finished_moves_to_the_archive_whole() {
+    let (fleet, ada, bob) = two_servers();
+    let (done, needed) = (added(&ada, &[]), added(&ada, &[]));
+    let waits = added(&ada, &["--needs", &needed]);
+    bob.run(["job", "claim", "--count", "2"]).success();
+    for job in [&done, &needed] {
+        bob.run(["job", "complete", job, "--token", "1"]).success();
+    }
+    let old = json!({"jobs": [
+        {"id": "job_old", "status": "completed", "future": {"deep": [1, {"er": null}]}, "completed_at": "2025-10-30T01:35:38Z", "type": "build"},
+        {"status": "failed", "id": "job_older", "created_at": 1_761_751_875}]});
+    let live = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let mut both = live.clone();
+    both["jobs"].as_array_mut().unwrap().extend(old["jobs"].as_array().unwrap().clone());
+    let text = serde_json::to_string_pretty(&both).unwrap() + "\n";
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", text)], "old jobs");
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    said.run(&ada, "archive --older-than 7d --dry-run");
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    said.run(&ada, "archive --older-than 7d");
+    let archive = inspect::document(fleet.hub(), MAIN, "coordination/archive/jobs-2025-10.json");
+    assert_eq!(archive["jobs"].to_string(), old["jobs"].to_string(), "whole, in the order of its keys");
+    assert_eq!(inspect::document(fleet.hub(), MAIN, "coordination/jobs.json"), live);
+    let tip = fleet.hub().tip(MAIN);
+    said.run(&ada, "archive --older-than 7d");
+    assert_eq!(fleet.hub().tip(MAIN), tip, "nothing to move, no commit");
+    let message = ada.run(["message", "send", "--to", "bob", "--subject", "read"]).success();
+    ada.run(["message", "send", "--to", "bob", "--subject", "unread"]).success();
+    bob.run(["message", "read", message.stdout().trim()]).success();
+    said.run(&ada, "archive --older-than 0s --json");
+    let left = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let ids: Vec<_> = left["jobs"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
+    assert_eq!(ids, [needed, waits], "what an unfinished job needs stays");
+    let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
+    assert_eq!(messages["messages"].as_array().unwrap().len(), 1);
+    said.run(&ada, "archive --older-than sometime");
+    assert_snapshot!(said, @r#"
+    ada$ git muster archive --older-than [DURATION] --dry-run
+    2 jobs and 0 messages went to the archive
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster archive --older-than [DURATION]
+    2 jobs and 0 messages went to the archive
+    [exit status: 0]
+    ada$ git muster archive --older-than [DURATION]
+    0 jobs and 0 messages went to the archive
+    [exit status: 0]
+    ada$ git muster archive --older-than [DURATION] --json
+    {"schema":1,"kind":"archived","jobs":1,"messages":1}
+    [exit status: 0]
+    ada$ git muster archive --older-than sometime
+    ------- stderr -------
+    error: invalid value 'sometime' for '--older-than <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    "#);
+}
+
+/// The same path as a real run, without the push: answers as if, and no ref of the hub moves.
+#[test]
+fn a_dry_run_writes_nothing_whatever_the_verb() {
+    let (fleet, ada, bob) = two_servers();
+    let held = added(&ada, &[]);
+    bob.run(["job", "claim"]).success();
+    let queued = added(&ada, &[]);
+    let finished = added(&ada, &[]);
+    ada.run(["job", "cancel", &finished]).success();
+    let message = ada.run(["message", "send", "--to", "bob", "--subject", "hi"]).success();
+    let message = message.stdout().trim();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    let refs = || fleet.hub().git(["for-each-ref"]);
+    let before = refs();
+    let url = fleet.hub().url();
+    let writes: [&[&str]; 25] = [
+        &["--branch", "other", "init", &url],
+        &["join", "--as", "carol"],
+        &["servers", "remove", "ada"],
+        &["heartbeat"],
+        &["heartbeat", "--on-main"],
+        &["status", "set", "idle"],
+        &["job", "add"],
+        &["job", "claim"],
+        &["job", "claim", &queued, "--start"],
+        &["job", "start", &held, "--token", "1"],
+        &["job", "complete", &held, "--token", "1"],
+        &["job", "fail", &held, "--token", "1"],
+        &["job", "release", &held, "--token", "1"],
+        &["job", "cancel", &held],
+        &["job", "retry", &finished],
+        &["job", "priority", &queued, "1"],
+        &["lock", "acquire", "other"],
+        &["lock", "renew", "deploy", "--token", "1"],
+        &["lock", "release", "deploy", "--token", "1"],
+        &["lock", "steal", "deploy", "--reason", "x"],
+        &["once", "do", "thing"],
+        &["once", "done", "deploy", "--token", "1"],
+        &["message", "send", "--to", "all", "--subject", "x"],
+        &["message", "read", message],
+        &["message", "ack", message],
+    ];
+    for write in writes {
+        let run = bob.run(write.iter().chain(&["--dry-run"])).success();
+        assert!(run.stderr().contains("dry run: nothing was written"), "{write:?}\n{run}");
+        assert_eq!(refs(), before, "{write:?}");
+    }
+    let of_bob = bob.run(["config", "list", "--json"]).success().json();
+    assert_eq!(of_bob[2]["value"], "bob", "a dry join is not remembered");
+}

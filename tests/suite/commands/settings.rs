@@ -1,0 +1,277 @@
+//! Where hub, branch, server and the rest come from: every source, in its order of precedence.
+
+use crate::support::{Fleet, Host, MAIN, Transcript};
+use insta::assert_snapshot;
+use std::fs;
+
+/// What `config list` says of one setting: its value and where it comes from.
+#[track_caller]
+fn setting(host: &Host, args: &[&str], name: &str) -> (String, String) {
+    let run = host.run(args.iter().chain(&["config", "list", "--json"])).success();
+    let settings = run.json();
+    let found = settings.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+    let text = |key: &str| found[key].as_str().unwrap_or("-").to_owned();
+    (text("value"), text("origin"))
+}
+
+/// Takes the sources away one by one, the strongest first; each time the next one has to speak.
+#[test]
+fn the_hub_comes_from_the_strongest_source() {
+    let fleet = Fleet::new();
+    let hub = fleet.hub().url();
+    fleet.host("admin").run(["init", &hub]).success();
+    let mut ada = fleet.host_in_clone("ada");
+    ada.set("MUSTER_HUB", "/from/variable.git");
+    let clone = format!("origin of the clone `{}/`", ada.directory().display());
+    let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
+    let home = ada.place("HOME");
+    ada.command(["init"]).current_dir(&home).run().success();
+    ada.command(["join", &hub, "--as", "ada"]).current_dir(&home).env_remove("MUSTER_HUB").run().success();
+    assert_eq!(
+        setting(&ada, &["--hub", "/from/flag.git"], "hub"),
+        ("/from/flag.git".to_owned(), "--hub".to_owned())
+    );
+    assert_eq!(setting(&ada, &[], "hub"), ("/from/variable.git".to_owned(), "MUSTER_HUB".to_owned()));
+    ada.unset("MUSTER_HUB");
+    assert_eq!(setting(&ada, &[], "hub"), (hub.clone(), clone));
+    let outside = |args: &[&str]| {
+        let args = args.iter().chain(&["config", "list", "--json"]);
+        let list = ada.command(args).current_dir(&home).run().success().json();
+        (list[0]["value"].as_str().map(str::to_owned), list[0]["origin"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(outside(&[]), (Some(hub), config.display().to_string()));
+    fs::remove_file(&config).unwrap();
+    let embedded = ada.place("XDG_DATA_HOME").join("git-muster/hub.git").display().to_string();
+    assert_eq!(outside(&[]), (Some(embedded.clone()), "the embedded hub".to_owned()));
+    fs::remove_dir_all(embedded).unwrap();
+    assert_eq!(outside(&[]), (None, "nothing sets it".to_owned()));
+}
+
+#[test]
+fn the_branch_comes_from_the_strongest_source() {
+    let fleet = Fleet::new();
+    let hub = fleet.hub().url();
+    for branch in [MAIN, "joined", "checked-out"] {
+        fleet.host(&format!("admin-{branch}")).run(["--branch", branch, "init", &hub]).success();
+    }
+    let mut ada = fleet.host_in_clone("ada");
+    ada.git(["checkout", "--quiet", "checked-out"]).success();
+    let home = ada.place("HOME");
+    let join = ["--branch", "joined", "join", &hub, "--as", "ada"];
+    ada.command(join).current_dir(&home).run().success();
+    ada.set("MUSTER_BRANCH", "variable");
+    let both = ["--branch", "flag", "--hub-branch", "stronger-flag"];
+    let said = |args: &[&str]| setting(&ada, args, "branch");
+    let is = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(said(&both), is("stronger-flag", "--branch"));
+    assert_eq!(said(&["--branch", "flag"]), is("flag", "--branch"));
+    assert_eq!(said(&[]), is("variable", "MUSTER_BRANCH"));
+    ada.unset("MUSTER_BRANCH");
+    assert_eq!(setting(&ada, &[], "branch"), is("checked-out", "the branch checked out in the clone"));
+    let outside = ada.command(["config", "list", "--json"]).current_dir(&home).run().success().json();
+    assert_eq!(outside[1]["value"], "joined");
+    assert!(outside[1]["origin"].as_str().unwrap().ends_with("git-muster/config.json"), "{outside}");
+    let other = fleet.host("other");
+    assert_eq!(setting(&other, &[], "branch"), is("main", "default"));
+}
+
+#[test]
+fn the_server_comes_from_the_strongest_source() {
+    let fleet = Fleet::new();
+    let hub = fleet.hub().url();
+    fleet.host("admin").run(["init", &hub]).success();
+    let mut ada = fleet.host_in_clone("ada");
+    let home = ada.place("HOME");
+    ada.command(["join", &hub, "--as", "joined"]).current_dir(&home).run().success();
+    ada.git(["config", "muster.server", "configured"]).success();
+    fs::write(ada.directory().join(".build_server_id"), "in-file\n").unwrap();
+    ada.set("MUSTER_SERVER", "variable");
+    ada.set("SERVER_ID", "seed-variable");
+    let file = format!("{}/.build_server_id", ada.directory().display());
+    let sources: [(&str, &str, &dyn Fn(&mut Host)); 4] = [
+        ("variable", "MUSTER_SERVER", &|ada| ada.unset("MUSTER_SERVER")),
+        ("seed-variable", "SERVER_ID", &|ada| ada.unset("SERVER_ID")),
+        ("in-file", &file, &|ada| fs::remove_file(ada.directory().join(".build_server_id")).unwrap()),
+        ("configured", "git config muster.server", &|ada| {
+            ada.git(["config", "--unset", "muster.server"]).success();
+        }),
+    ];
+    assert_eq!(setting(&ada, &["--server", "flag"], "server"), ("flag".to_owned(), "--server".to_owned()));
+    for (value, origin, take_away) in sources {
+        assert_eq!(setting(&ada, &[], "server"), (value.to_owned(), origin.to_owned()));
+        take_away(&mut ada);
+    }
+    let (value, origin) = setting(&ada, &[], "server");
+    assert_eq!(value, "joined");
+    assert!(origin.ends_with("git-muster/config.json"), "{origin}");
+}
+
+#[test]
+fn the_rest_is_listed_with_its_origin() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    let mut said = Transcript::new();
+    said.run(&ada, "config list");
+    said.run(&ada, "config list --show-origin");
+    for (name, value) in [
+        ("MUSTER_TIMEOUT", "2m"),
+        ("LOCK_WAIT", "5"),
+        ("HEARTBEAT_BRANCH", "heartbeat-x"),
+        ("HEARTBEAT_PUSH_EVERY", "7"),
+        ("MUSTER_HUB", "https://user:hunter2@hub.example/hub.git"),
+    ] {
+        ada.set(name, value);
+    }
+    said.run(&ada, "config list --show-origin");
+    said.run(&ada, "--hub-timeout 3s config list --json");
+    ada.set("LOCK_WAIT", "soon");
+    said.run(&ada, "config list");
+    assert_snapshot!(said, @r#"
+    ada$ git muster config list
+    SETTING  VALUE
+    hub  [HUB]/hub.git
+    branch  main
+    server  ada
+    clone  -
+    copy  -
+    timeout  [DURATION]
+    lock_wait  [DURATION]
+    heartbeat_branch  auto
+    heartbeat_push_every  1
+    [exit status: 0]
+    ada$ git muster config list --show-origin
+    SETTING  VALUE  ORIGIN
+    hub  [HUB]/hub.git  MUSTER_HUB
+    branch  main  default
+    server  ada  MUSTER_SERVER
+    clone  -  the folder the command runs in
+    copy  -  XDG_CACHE_HOME
+    timeout  [DURATION]  default
+    lock_wait  [DURATION]  default
+    heartbeat_branch  auto  default
+    heartbeat_push_every  1  default
+    [exit status: 0]
+    ada$ git muster config list --show-origin
+    SETTING  VALUE  ORIGIN
+    hub  https://hub.example/hub.git  MUSTER_HUB
+    branch  main  default
+    server  ada  MUSTER_SERVER
+    clone  -  the folder the command runs in
+    copy  [FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git  XDG_CACHE_HOME
+    timeout  [DURATION]  MUSTER_TIMEOUT
+    lock_wait  [DURATION]  LOCK_WAIT
+    heartbeat_branch  heartbeat-x  HEARTBEAT_BRANCH
+    heartbeat_push_every  7  HEARTBEAT_PUSH_EVERY
+    [exit status: 0]
+    ada$ git muster --hub-timeout [DURATION] config list --json
+    [{"schema":1,"kind":"setting","name":"hub","value":"https://hub.example/hub.git",
+      "origin":"MUSTER_HUB"},{"schema":1,"kind":"setting","name":"branch","value":"main",
+      "origin":"default"},{"schema":1,"kind":"setting","name":"server","value":"ada",
+      "origin":"MUSTER_SERVER"},{"schema":1,"kind":"setting","name":"clone","value":null,
+      "origin":"the folder the command runs in"},{"schema":1,"kind":"setting","name":"copy",
+      "value":"[FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git",
+      "origin":"XDG_CACHE_HOME"},{"schema":1,"kind":"setting","name":"timeout","value":"[DURATION]",
+      "origin":"--timeout"},{"schema":1,"kind":"setting","name":"lock_wait","value":"[DURATION]",
+      "origin":"LOCK_WAIT"},{"schema":1,"kind":"setting","name":"heartbeat_branch",
+      "value":"heartbeat-x","origin":"HEARTBEAT_BRANCH"},{"schema":1,"kind":"setting",
+      "name":"heartbeat_push_every","value":"7","origin":"HEARTBEAT_PUSH_EVERY"}]
+    [exit status: 0]
+    ada$ git muster config list
+    ------- stderr -------
+    error: give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION] (from LOCK_WAIT)
+    [exit status: 78]
+    "#);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_named() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    ada.run(["init", &fleet.hub().url()]).success();
+    let tip = fleet.hub().tip(MAIN);
+    let mut said = Transcript::new();
+    ada.unset("MUSTER_SERVER");
+    for line in [
+        "job add",
+        "heartbeat",
+        "status set idle",
+        "message read",
+        "lock acquire deploy",
+        "archive",
+        "job claim --json",
+    ] {
+        said.run(&ada, line);
+    }
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    ada.set("SERVER_ID", "../x");
+    said.run(&ada, "servers list");
+    ada.unset("SERVER_ID");
+    fs::write(ada.directory().join(".build_server_id"), "a b\n").unwrap();
+    said.run(&ada, "servers list");
+    fs::remove_file(ada.directory().join(".build_server_id")).unwrap();
+    let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    for text in ["{\"hub\": \"x\", \"hubs\": 1}", "{", ""] {
+        fs::write(&config, text).unwrap();
+        said.run(&ada, "servers list");
+    }
+    assert_snapshot!(said, @r#"
+    ada$ git muster job add
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster status set idle
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster message read
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster lock acquire deploy
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster archive
+    ------- stderr -------
+    error: nothing says which server this is; nothing was written
+    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    [exit status: 78]
+    ada$ git muster job claim --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":78,"error":"nothing says which server this is; nothing was written","hints":["give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null}
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    error: server name `../x` must begin with a letter or a digit (from SERVER_ID)
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    error: server name `a b` holds a character that is not allowed in it (from [FLEET]/ada/work/.build_server_id)
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: unknown field `hubs`, expected one of `hub`, `branch`, `server` at line 1 column 19
+    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing an object at line 1 column 1
+    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    [exit status: 78]
+    ada$ git muster servers list
+    ------- stderr -------
+    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing a value at line 1 column 0
+    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    [exit status: 78]
+    "#);
+}

@@ -1,0 +1,372 @@
+//! The steps of a claimed job, what anybody may change about it, and waiting for it.
+
+use super::{added, two_servers};
+use crate::support::{Host, MAIN, Transcript};
+use insta::assert_snapshot;
+
+/// A job that bob holds under token 1.
+#[track_caller]
+fn claimed(ada: &Host, bob: &Host) -> String {
+    let job = added(ada, &[]);
+    bob.run(["job", "claim", &job]).success();
+    job
+}
+
+#[test]
+fn a_job_is_started_and_completed_by_its_holder() {
+    let (fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    let tip = fleet.hub().tip(MAIN);
+    said.run(&ada, &format!("job start {job} --token 1"));
+    said.run(&bob, &format!("job start {job} --token 2"));
+    said.run(&bob, &format!("job start {job}"));
+    said.run(&bob, &format!("job start {job} --token 1 --dry-run"));
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    said.run_with(&bob, &format!("job start {job}"), |command| command.env("MUSTER_JOB_TOKEN", "1"));
+    said.run(&ada, &format!("job complete {job} --token 1"));
+    let done = format!(
+        "job complete {job} --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb"
+    );
+    said.run(&bob, &format!("{done} --message password=hunter2hunter2"));
+    said.run(&bob, &format!("{done} --json"));
+    said.run(&bob, &done);
+    said.run(&bob, "job complete job_404 --token 1");
+    said.run(&ada, "status show bob");
+    assert_snapshot!(said, @r#"
+    ada$ git muster job start <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not started: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job start <job> --token 2
+    ------- stderr -------
+    error: job `<job>` was not started: the claim with token 2 is over, the job is claimed by `bob` and its last token is 1
+    [exit status: 5]
+    bob$ git muster job start <job>
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      --token <TOKEN>
+
+    Usage: git muster job start --token <TOKEN> <ID>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    bob$ git muster job start <job> --token 1 --dry-run
+    <job> is running
+    ------- stderr -------
+    dry run: nothing was written
+    [exit status: 0]
+    bob$ git muster job start <job>
+    <job> is running
+    [exit status: 0]
+    ada$ git muster job complete <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not completed: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb --message password=hunter2hunter2
+    ------- stderr -------
+    error: nothing was reported: the text seems to hold a password
+    [exit status: 2]
+    bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb --json
+    {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
+      "assigned_to":"bob","status":"completed","created_at":"[TIME]","started_at":"[TIME]",
+      "completed_at":"[TIME]","requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]",
+      "exit_code":0,"duration_seconds":1234,"artifacts":["a.deb","b.deb"]}
+    [exit status: 0]
+    bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb
+    ------- stderr -------
+    error: job `<job>` was not completed: the claim with token 1 is over, the job is completed and its last token is 1
+    [exit status: 5]
+    bob$ git muster job complete job_404 --token 1
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ada$ git muster status show bob
+    server:  bob
+    status:  success
+    updated:  [DURATION] ago
+    last build: <job> success [DURATION] ago
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn what_follows_a_failure_depends_on_its_reason() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let reasons =
+        ["script_failure", "timeout", "lost", "interrupted", "missing_artifact", "worker_system_failure"];
+    for reason in reasons {
+        let job = claimed(&ada, &bob);
+        said.name(&job, &format!("<{reason}>"));
+        said.run(
+            &bob,
+            &format!("job fail {job} --token 1 --reason {reason} --exit-code 2 --message 'no disk'"),
+        );
+        let left = ada.run(["job", "show", &job, "--json"]).success().json();
+        assert_eq!(left["reason"], reason);
+        assert_eq!(left["attempts"], u64::from(reason != "interrupted"), "{reason}");
+        assert_eq!(
+            left["not_before"].is_null(),
+            reason != "timeout" && reason != "lost" && reason != "worker_system_failure"
+        );
+    }
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    said.run(&bob, &format!("job fail {job} --token 1 --reason tired"));
+    said.run(&ada, &format!("job fail {job} --token 1"));
+    said.run(&bob, &format!("job fail {job} --token 7"));
+    said.run(&bob, &format!("job fail {job} --token 1 --json"));
+    let once = added(&ada, &["--max-attempts", "1"]);
+    said.name(&once, "<once>");
+    bob.run(["job", "claim", &once]).success();
+    said.run(&bob, &format!("job fail {once} --token 1 --reason timeout"));
+    said.run(&ada, &format!("job show {once}"));
+    assert_snapshot!(said, @r#"
+    bob$ git muster job fail <script_failure> --token 1 --reason script_failure --exit-code 2 --message 'no disk'
+    <script_failure> is failed
+    [exit status: 0]
+    bob$ git muster job fail <timeout> --token 1 --reason timeout --exit-code 2 --message 'no disk'
+    <timeout> is queued
+    [exit status: 0]
+    bob$ git muster job fail <lost> --token 1 --reason lost --exit-code 2 --message 'no disk'
+    <lost> is queued
+    [exit status: 0]
+    bob$ git muster job fail <interrupted> --token 1 --reason interrupted --exit-code 2 --message 'no disk'
+    <interrupted> is queued
+    [exit status: 0]
+    bob$ git muster job fail <missing_artifact> --token 1 --reason missing_artifact --exit-code 2 --message 'no disk'
+    <missing_artifact> is failed
+    [exit status: 0]
+    bob$ git muster job fail <worker_system_failure> --token 1 --reason worker_system_failure --exit-code 2 --message 'no disk'
+    <worker_system_failure> is queued
+    [exit status: 0]
+    bob$ git muster job fail <job> --token 1 --reason tired
+    ------- stderr -------
+    error: invalid value 'tired' for '--reason <REASON>'
+      [possible values: script_failure, timeout, lost, interrupted, missing_artifact, worker_system_failure]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job fail <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not failed: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job fail <job> --token 7
+    ------- stderr -------
+    error: job `<job>` was not failed: the claim with token 7 is over, the job is claimed by `bob` and its last token is 1
+    [exit status: 5]
+    bob$ git muster job fail <job> --token 1 --json
+    {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
+      "assigned_to":"bob","status":"failed","created_at":"[TIME]","started_at":"[TIME]",
+      "completed_at":"[TIME]","requester":"ada","attempts":1,"token":1,"reason":"script_failure",
+      "duration_seconds":0}
+    [exit status: 0]
+    bob$ git muster job fail <once> --token 1 --reason timeout
+    <once> is dead
+    [exit status: 0]
+    ada$ git muster job show <once>
+    job:  <once>
+    status:  dead
+    situation: dead [DURATION] ago: timeout
+    type:  build
+    priority:  5
+    server:  bob
+    token:  1
+    attempts:  1 of 1
+    added by:  ada
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    said.run(&ada, &format!("job release {job} --token 1"));
+    said.run(&bob, &format!("job release {job} --token 1"));
+    said.run(&bob, &format!("job release {job} --token 1"));
+    said.run(&ada, "job claim");
+    said.run(&bob, &format!("job complete {job} --token 1"));
+    said.run(&ada, &format!("job release {job} --token 2 --json"));
+    assert_snapshot!(said, @r#"
+    ada$ git muster job release <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not released: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job release <job> --token 1
+    <job> is queued
+    [exit status: 0]
+    bob$ git muster job release <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not released: the claim with token 1 is over, the job is queued and its last token is 1
+    [exit status: 5]
+    ada$ git muster job claim
+    <job> token 2 build
+    [exit status: 0]
+    bob$ git muster job complete <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not completed: the claim with token 1 is over, the job is claimed by `ada` and its last token is 2
+    [exit status: 5]
+    ada$ git muster job release <job> --token 2 --json
+    {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
+      "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
+      "requester":"ada","attempts":0,"token":2,"reason":"interrupted"}
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn anybody_can_cancel_retry_and_reorder() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    said.run(&ada, &format!("job retry {job}"));
+    said.run(&ada, &format!("job priority {job} critical"));
+    said.run(&ada, &format!("job priority {job} 11"));
+    said.run(&ada, &format!("job cancel {job} --reason superseded"));
+    said.run(&ada, "status show bob");
+    said.run(&ada, &format!("job cancel {job}"));
+    said.run(&ada, &format!("job priority {job} low"));
+    said.run(&bob, &format!("job complete {job} --token 1"));
+    said.run(&ada, &format!("job show {job}"));
+    said.run(&ada, &format!("job retry {job} --json"));
+    said.run(&ada, &format!("job retry {job}"));
+    for verb in ["cancel", "retry", "priority"] {
+        let level = if verb == "priority" { " low" } else { "" };
+        said.run(&ada, &format!("job {verb} job_404{level}"));
+    }
+    assert_snapshot!(said, @r#"
+    ada$ git muster job retry <job>
+    ------- stderr -------
+    error: job `<job>` was not put back: it is claimed
+    hint: call it off first with `git muster job cancel <job>`
+    [exit status: 4]
+    ada$ git muster job priority <job> critical
+    <job> is claimed
+    [exit status: 0]
+    ada$ git muster job priority <job> 11
+    ------- stderr -------
+    error: invalid value '11' for '<LEVEL>': give a number from 1 (most urgent) to 10, or critical, high, normal or low
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job cancel <job> --reason superseded
+    <job> is cancelled
+    [exit status: 0]
+    ada$ git muster status show bob
+    server:  bob
+    status:  idle
+    updated: [DURATION] ago
+    [exit status: 0]
+    ada$ git muster job cancel <job>
+    ------- stderr -------
+    error: job `<job>` was not cancelled: it is cancelled already
+    [exit status: 4]
+    ada$ git muster job priority <job> low
+    ------- stderr -------
+    error: the priority of job `<job>` was not changed: it is cancelled
+    [exit status: 4]
+    bob$ git muster job complete <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not completed: the claim with token 1 is over, the job is cancelled and its last token is 1
+    [exit status: 5]
+    ada$ git muster job show <job>
+    job:  <job>
+    status:  cancelled
+    situation: cancelled [DURATION] ago: cancelled
+    type:  build
+    priority:  1
+    server:  bob
+    token:  1
+    attempts:  1 of 3
+    message:  superseded
+    added by:  ada
+    [exit status: 0]
+    ada$ git muster job retry <job> --json
+    {"schema":1,"kind":"job","id":"<job>","type":"build","priority":1,"branch":null,"commit":null,
+      "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
+      "requester":"ada","attempts":0,"token":1}
+    [exit status: 0]
+    ada$ git muster job retry <job>
+    ------- stderr -------
+    error: job `<job>` was not put back: it is queued
+    hint: see why it waits with `git muster job explain <job>`
+    [exit status: 4]
+    ada$ git muster job cancel job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ada$ git muster job retry job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ada$ git muster job priority job_404 low
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    "#);
+}
+
+#[test]
+fn waiting_for_a_job_gives_its_exit_code() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let finish: [(&str, &[&str], i32); 5] = [
+        ("<good>", &["complete"], 0),
+        ("<bad>", &["fail", "--exit-code", "17"], 17),
+        ("<odd>", &["fail", "--exit-code", "-1"], 1),
+        ("<mute>", &["fail"], 1),
+        ("<zero>", &["fail", "--exit-code", "0"], 1),
+    ];
+    for (name, step, code) in finish {
+        let job = claimed(&ada, &bob);
+        said.name(&job, name);
+        bob.run(["job", step[0], &job, "--token", "1"].iter().chain(&step[1..])).success();
+        let run = said.ask(&ada, &format!("job wait {job}"));
+        assert_eq!(run.exit_code(), Some(code), "{run}");
+    }
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    said.run(&ada, &format!("job wait {job} --wait 0"));
+    said.run(&ada, "job wait job_404");
+    let mut waiting = ada.command(["job", "wait", &job, "--json"]).spawn();
+    bob.run(["job", "complete", &job, "--token", "1"]).success();
+    waiting.wait_for_stdout("completed");
+    assert_eq!(waiting.wait().success().json()["id"], job.as_str());
+    assert_snapshot!(said, @r"
+    ada$ git muster job wait <good>
+    <good> completed [DURATION] ago
+    [exit status: 0]
+    ada$ git muster job wait <bad>
+    <bad> failed [DURATION] ago: script_failure
+    [exit status: 17]
+    ada$ git muster job wait <odd>
+    <odd> failed [DURATION] ago: script_failure
+    [exit status: 1]
+    ada$ git muster job wait <mute>
+    <mute> failed [DURATION] ago: script_failure
+    [exit status: 1]
+    ada$ git muster job wait <zero>
+    <zero> failed [DURATION] ago: script_failure
+    [exit status: 1]
+    ada$ git muster job wait <job> --wait 0
+    ------- stderr -------
+    error: job `<job>` is not finished yet: claimed by bob [DURATION] ago
+    hint: wait on with `git muster job wait <job>`
+    [exit status: 75]
+    ada$ git muster job wait job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ");
+}

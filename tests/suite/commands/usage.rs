@@ -1,0 +1,145 @@
+//! What the program says about itself, and about words that make no sense.
+
+use super::two_servers;
+use crate::support::{Fleet, Transcript};
+use insta::assert_snapshot;
+
+#[test]
+fn words_that_make_no_sense_are_a_usage_error() {
+    let (_fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    for line in [
+        "--version",
+        "jobs",
+        "job",
+        "job ad",
+        "status set sleeping",
+        "--if-lock deploy servers list",
+        "--if-lock deploy=x servers list",
+        "--timeout soon servers list",
+        "--branch a..b servers list",
+        "--branch nowhere servers list",
+        "completions klingon",
+    ] {
+        said.run(&ada, line);
+    }
+    assert_snapshot!(said, @r#"
+    ada$ git muster --version
+    git-muster 0.1.0
+    [exit status: 0]
+    ada$ git muster jobs
+    ------- stderr -------
+    error: unrecognized subcommand 'jobs'
+
+      tip: a similar subcommand exists: 'job'
+
+    Usage: git muster [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job
+    ------- stderr -------
+    The queue of work
+
+    Usage: git muster job [OPTIONS] <COMMAND>
+
+    Commands:
+      add  Add a job, or many from a file in one commit
+      list  List jobs, those that are not finished first of all
+      show  Show one job
+      explain  Say why a job waits
+      claim  Claim the next job and print it with its token
+      start  Say that the work on a claimed job begins
+      complete  Report success
+      fail  Report failure
+      release  Hand a claimed job back; the attempt does not count
+      cancel  Call a job off
+      retry  Put a finished job back into the queue
+      priority  Change how urgent a job is
+      wait  Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
+      help  Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help  Print help
+      -V, --version  Print version
+
+    Global options:
+          --hub <PATH|URL>  The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`,
+                                  the embedded hub]
+          --hub-branch <BRANCH>  The same, anywhere: after `job add`, `--branch` is the branch to build
+          --server <NAME>  Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id,
+                                  /etc/build_server_id, `join`]
+          --json  Print answers as JSON, an empty list as []
+      -q, --quiet  Say nothing beside the answer
+      -n, --dry-run  Do everything but the push
+          --hub-timeout <SPAN>  The same, anywhere: after `job add`, `--timeout` is the job's own
+          --if-lock <NAME=TOKEN>  Write only while this lock is held under this token (can be repeated)
+    [exit status: 2]
+    ada$ git muster job ad
+    ------- stderr -------
+    error: unrecognized subcommand 'ad'
+
+      tip: a similar subcommand exists: 'add'
+
+    Usage: git muster job [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster status set sleeping
+    ------- stderr -------
+    error: invalid value 'sleeping' for '<STATUS>'
+      [possible values: idle, building, failed, success]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster --if-lock deploy servers list
+    ------- stderr -------
+    error: `--if-lock deploy` is not NAME=TOKEN
+    [exit status: 2]
+    ada$ git muster --if-lock deploy=x servers list
+    ------- stderr -------
+    error: `--if-lock deploy=x` is not NAME=TOKEN
+    [exit status: 2]
+    ada$ git muster --timeout soon servers list
+    ------- stderr -------
+    error: give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION] (from --timeout)
+    [exit status: 2]
+    ada$ git muster --branch a..b servers list
+    ------- stderr -------
+    error: branch `a..b` may not hold `..` or `//`, nor end with a dot or a slash (from --branch)
+    [exit status: 2]
+    ada$ git muster --branch nowhere servers list
+    ------- stderr -------
+    error: the hub `[HUB]/hub.git` has no branch `nowhere`; nothing was written
+    hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    [exit status: 78]
+    ada$ git muster completions klingon
+    ------- stderr -------
+    error: invalid value 'klingon' for '<SHELL>'
+      [possible values: bash, elvish, fish, powershell, zsh]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    "#);
+}
+
+#[test]
+fn completions_and_manual_come_out_of_the_program() {
+    let fleet = Fleet::new();
+    let host = fleet.host("nobody");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(host.run(["completions", shell]).success().stdout().contains("git-muster"), "{shell}");
+    }
+    let script = host.run(["completions", "bash"]).success().stdout().to_owned();
+    let check = ". /dev/stdin && complete -p git-muster";
+    let completed = host.program("bash").args(["-c", check]).stdin(script).run().success();
+    assert!(completed.stdout().contains("complete "), "{completed}");
+    let page = host.run(["man"]).success();
+    assert!(page.stdout().contains(".TH git-muster 1"), "{page}");
+    for noun in ["heartbeat", "job", "lock", "message"] {
+        assert!(page.stdout().contains(noun), "the manual page does not name {noun}");
+    }
+    for document in ["command-reference", "schemas"] {
+        assert!(!host.run(["generate", document]).success().stdout().is_empty());
+    }
+}

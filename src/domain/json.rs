@@ -4,8 +4,7 @@
 //! spaces, a final newline. Says exactly what is wrong with a document that cannot be read, and
 //! where. Knows nothing of any particular document.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The largest document we read or write, in bytes. Far above what 10,000 jobs take, far below
@@ -107,7 +106,16 @@ fn nesting(text: &str) -> usize {
 ///
 /// # Errors
 /// Names the field, or the line and column, and says when the text holds conflict markers.
-pub fn parse<T: DeserializeOwned>(path: &str, inside: &str, text: &str) -> Result<T, DocumentError> {
+pub fn parse<'a, T: Deserialize<'a>>(path: &str, inside: &str, text: &'a str) -> Result<T, DocumentError> {
+    // To keep track of the place costs as much as to read: only what fails is read again for it.
+    serde_json::from_str(text).or_else(|_| parse_with_place(path, inside, text))
+}
+
+fn parse_with_place<'a, T: Deserialize<'a>>(
+    path: &str,
+    inside: &str,
+    text: &'a str,
+) -> Result<T, DocumentError> {
     let input = &mut serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut *input).map_err(|error| {
         let field = error.path().to_string();

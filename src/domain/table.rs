@@ -106,7 +106,7 @@ impl<T: Row> Table<T> {
         if T::BY_NAME {
             return Err(DocumentError::new(&self.path, format!("`{}` is not an object", T::FIELD)));
         }
-        let items: Vec<Box<RawValue>> = json::parse(&self.path, T::FIELD, text)?;
+        let items: Vec<&RawValue> = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
         for (index, item) in items.iter().enumerate() {
             let inside = format!("{}[{index}]", T::FIELD);
@@ -240,17 +240,17 @@ fn newer_layout(raw: &str) -> Option<u64> {
 }
 
 /// The members of an object in their order, each as the text it was written as.
-struct Members(Vec<(String, Box<RawValue>)>);
+struct Members<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
+            type Value = Members<'de>;
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);

@@ -131,10 +131,22 @@ pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     write(path, &text)
 }
 
-/// Makes what was written to `path` survive a loss of power.
+/// Makes what was written to the file or folder `path` survive a loss of power.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn sync(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(at("sync", path))
+}
+
+/// [`sync`] for a file that others may have removed; `false`: there is none.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync_if_there(path: &Path) -> Result<bool, FileError> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at("sync", path)(error)),
+    }
 }

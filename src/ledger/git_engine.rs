@@ -178,7 +178,12 @@ impl Engine for GitEngine {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        self.objects.commit(commit)
+        let version = self.objects.commit(commit)?;
+        // A clone is only a copy; the hub must never name what is not on the disk.
+        if self.is_always_fresh() {
+            self.objects.flush(&version, commit.changes)?;
+        }
+        Ok(version)
     }
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {

@@ -1,16 +1,21 @@
 //! Reading and building git objects. Moves no ref.
 
-use super::engine::{Commit, Found, Version};
+use super::engine::{Changes, Commit, Found, Version};
 use super::error::LedgerError;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
+use crate::host::files;
 use git2::build::TreeUpdateBuilder;
 use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Sort, Tree};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// How far back in history an operation is looked for.
 const COMMITS_SEARCHED_MAX: usize = 100_000;
+
+/// How much of an object's name is the name of its folder.
+const FAN_OUT_LENGTH: usize = 2;
 
 /// Creates an empty bare repository whose HEAD names `branch`.
 ///
@@ -162,6 +167,37 @@ impl Objects {
         let parents: Vec<_> = parent.iter().collect();
         let written = repository.commit(None, &author, &author, commit.message, &tree, &parents);
         failed("cannot write a commit", written).map(version)
+    }
+
+    /// Makes what [`Objects::commit`] built survive a loss of power.
+    ///
+    /// All files are written before the first is flushed: the first flush then carries nearly
+    /// everything to the disk and the others find little to do, where libgit2's own flush of each
+    /// object as it is written waits for the disk each time.
+    pub(super) fn flush(&self, at: &Version, changes: &Changes) -> Result<(), LedgerError> {
+        let root = self.tree(at)?;
+        let mut ids = BTreeSet::from([oid(at)?, root.id()]);
+        // Every blob that was written and the folders above it; one that was removed has none.
+        for path in changes.keys().flat_map(|path| Path::new(path).ancestors()) {
+            ids.extend(root.get_path(path).map(|entry| entry.id()));
+        }
+        let objects = self.repository.commondir().join("objects");
+        let mut folders = BTreeSet::from([objects.clone()]);
+        let what = |error: files::FileError| LedgerError::Store {
+            what: "cannot flush what was written to the hub".to_owned(),
+            why: error.to_string(),
+            damaged: false,
+        };
+        for id in ids {
+            let name = id.to_string();
+            let (folder, file) = name.split_at(FAN_OUT_LENGTH);
+            let folder = objects.join(folder);
+            // One that is not there was packed meanwhile, or long before, and packs are flushed.
+            if files::sync_if_there(&folder.join(file)).map_err(what)? {
+                folders.insert(folder);
+            }
+        }
+        folders.iter().try_for_each(|folder| files::sync(folder)).map_err(what)
     }
 
     /// Whether `version` is `tip` or in its history.

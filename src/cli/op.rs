@@ -116,19 +116,23 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         .hint("see them with `git muster op list`"));
     };
     go_to_hub(Some(&entry), context);
-    if context.ledger()?.find(id)?.is_some() {
-        journal::close(id);
-        return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
-            "it had happened already; nothing was done".to_owned()
-        });
-    }
     let ledger = context.ledger()?;
-    let outcome = entry.envelope.run(ledger, entry.op.clone(), entry.at, &entry.operation);
+    // Asked on every attempt: what was sent then may still be on its way and land before us.
+    let outcome = ledger.update_one(entry.op.clone(), entry.at, |transaction| {
+        if transaction.has_happened()? {
+            return Ok(None);
+        }
+        entry.envelope.apply(&entry.operation, transaction).map(Some)
+    });
     context.pass_on_notes();
     if !matches!(outcome, Ok(crate::ledger::Outcome::Unknown { .. })) {
         journal::close(id);
     }
-    let answer = context.settle(outcome?)?.answer;
+    let Some(answer) = context.settle(outcome?)?.answer else {
+        return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
+            "it had happened already; nothing was done".to_owned()
+        });
+    };
     context.output.object(
         "op",
         &json!({"op": id, "happened": true, "resumed": true, "answer": answer}),

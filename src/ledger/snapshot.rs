@@ -3,6 +3,7 @@
 use super::engine::{Engine, Tips, Version};
 use super::error::LedgerError;
 use super::transaction::Stop;
+use crate::domain::id::OpId;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::cell::RefCell;
@@ -121,6 +122,11 @@ impl<'a> Snapshot<'a> {
             return Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() });
         }
         Ok(tip)
+    }
+
+    /// Whether an operation is in the history of the main branch.
+    pub(super) fn holds(&self, op: &OpId) -> Result<bool, LedgerError> {
+        Ok(self.engine.find(self.main, std::slice::from_ref(op), None)?.is_some())
     }
 
     pub(super) fn into_tips(self) -> Tips {

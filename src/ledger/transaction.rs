@@ -111,6 +111,15 @@ impl<'a> Transaction<'a> {
         self.now
     }
 
+    /// Whether this very operation is in the history of the main branch already, sent by an earlier
+    /// process that did not learn what became of it. Looks at the whole history.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn has_happened(&self) -> Result<bool, Stop> {
+        Ok(self.snapshot.holds(self.op)?)
+    }
+
     /// Writes a table if it changed.
     ///
     /// # Errors

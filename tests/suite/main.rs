@@ -19,5 +19,7 @@ mod storm;
 mod commands;
 // Many want one thing, and holders die.
 mod race;
+// Hooks, cut connections, hubs that are away.
+mod push_faults;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;

@@ -293,11 +293,5 @@ fn rescue(transport: Transport) {
 
 #[test]
 fn a_job_of_a_lost_server_is_rescued_and_its_late_report_refused() {
-    // Mostly waiting: at the same time.
-    thread::scope(|scope| {
-        let both = [Transport::Path, Transport::Ssh].map(|transport| scope.spawn(move || rescue(transport)));
-        for one in both {
-            one.join().unwrap();
-        }
-    });
+    Transport::each(&[Transport::Path, Transport::Ssh], rescue);
 }

@@ -36,6 +36,17 @@ impl Transport {
     /// Every transport, the local ones first.
     pub(crate) const ALL: [Self; 5] = [Self::Path, Self::FileUrl, Self::Ssh, Self::Http, Self::Daemon];
 
+    /// Runs a test that mostly waits over several transports at the same time.
+    #[track_caller]
+    pub(crate) fn each(transports: &[Self], test: impl Fn(Self) + Sync) {
+        std::thread::scope(|scope| {
+            let tests: Vec<_> = transports.iter().map(|transport| scope.spawn(|| test(*transport))).collect();
+            for (test, transport) in tests.into_iter().zip(transports) {
+                assert!(test.join().is_ok(), "over {transport:?}");
+            }
+        });
+    }
+
     /// This transport, or on a machine without its server the `file://` one, so that `cargo test`
     /// works with nothing but Rust and git. CI has all servers and insists on them.
     fn here(self) -> Self {

@@ -21,3 +21,5 @@ mod commands;
 mod race;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// What cannot be used is refused, named and harms nobody.
+mod bad_input;

@@ -23,3 +23,5 @@ mod race;
 mod push_faults;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// What cannot be used is refused, named and harms nobody.
+mod bad_input;

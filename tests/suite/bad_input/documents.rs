@@ -32,7 +32,10 @@ fn broken() -> Vec<(Vec<u8>, &'static str)> {
         (b"".to_vec(), "it is empty"),
         (b" \n\t\n".to_vec(), "it is empty"),
         (b"\xef\xbb\xbf".to_vec(), "it is empty"),
-        (b"{\"timestamp\": \"\xff\xfe\"}".to_vec(), "it is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 15"),
+        (
+            b"{\"timestamp\": \"\xff\xfe\"}".to_vec(),
+            "it is not UTF-8 text: invalid utf-8 sequence of 1 bytes from index 15",
+        ),
         (b"null".to_vec(), "invalid type: null"),
         (b"17\n".to_vec(), "invalid type: "),
         (b"{} {}".to_vec(), "trailing characters at line 1 column 4"),
@@ -49,22 +52,46 @@ const MISSHAPEN: &[(&str, &str, &str)] = &[
     (JOBS, "{\"jobs\": [{\"id\": \"a\"}, 1]}", "jobs[1]: invalid type"),
     (JOBS, "[{\"id\": \"a\"}, []]", "jobs[1]: invalid type: sequence, expected an object"),
     (JOBS, "{\"jobs\": [{\"id\": {}}]}", "jobs[0].id: an object where a text belongs"),
-    (JOBS, "{\"jobs\": [{\"id\": \"a\", \"command\": [[1]]}]}", "jobs[0].command: a list where a text belongs"),
+    (
+        JOBS,
+        "{\"jobs\": [{\"id\": \"a\", \"command\": [[1]]}]}",
+        "jobs[0].command: a list where a text belongs",
+    ),
     (JOBS, "{\"jobs\": [{\"id\": \"a\", \"token\": -1}]}", "jobs[0].token: the number must be whole"),
-    (JOBS, "{\"jobs\": [{\"id\": \"a\", \"created_at\": []}]}", "jobs[0].created_at: a list where a time belongs"),
+    (
+        JOBS,
+        "{\"jobs\": [{\"id\": \"a\", \"created_at\": []}]}",
+        "jobs[0].created_at: a list where a time belongs",
+    ),
     (JOBS, "{\"jobs\": [{\"id\": \"a\", \"status\": 1}]}", "jobs[0].status: "),
-    (JOBS, "{\"version\": 2, \"jobs\": []}", "layout version 2 and this git-muster knows 1; upgrade git-muster"),
+    (
+        JOBS,
+        "{\"version\": 2, \"jobs\": []}",
+        "layout version 2 and this git-muster knows 1; upgrade git-muster",
+    ),
     (LOCKS, "{\"locks\": []}", "`locks` is not an object"),
     (LOCKS, "[]", "`locks` is not an object"),
     (LOCKS, "{\"locks\": {\"deploy\": 1}}", "locks.deploy: invalid type"),
-    (LOCKS, "{\"locks\": {\"deploy\": {\"locked_by\": [\"a\"]}}}", "locks.deploy.locked_by: a list where a text belongs"),
+    (
+        LOCKS,
+        "{\"locks\": {\"deploy\": {\"locked_by\": [\"a\"]}}}",
+        "locks.deploy.locked_by: a list where a text belongs",
+    ),
     (LOCKS, "{\"locks\": {}, \"version\": \"2\"}", "layout version 2"),
-    (MESSAGES, "{\"messages\": [{\"body\": {\"a\": 1}}]}", "messages[0].body: an object where a text belongs"),
+    (
+        MESSAGES,
+        "{\"messages\": [{\"body\": {\"a\": 1}}]}",
+        "messages[0].body: an object where a text belongs",
+    ),
     (MESSAGES, "{\"messages\": [{\"read\": {}}]}", "messages[0].read: an object where true or false belongs"),
     (MESSAGES, "{\"messages\": [{\"read_by\": [[]]}]}", "messages[0].read_by: a list where a server belongs"),
     (MESSAGES, "{\"messages\": [null]}", "messages[0]: invalid type: null"),
     (MESSAGES, "{\"version\": 2, \"messages\": []}", "layout version 2"),
-    (SERVERS, "{\"servers\": [{\"labels\": {}}]}", "servers[0].labels: an object where a list of texts belongs"),
+    (
+        SERVERS,
+        "{\"servers\": [{\"labels\": {}}]}",
+        "servers[0].labels: an object where a list of texts belongs",
+    ),
     (SERVERS, "{\"servers\": [true]}", "servers[0]: invalid type"),
     (STATUS, "[]", "invalid type: sequence, expected an object"),
     (STATUS, "{\"current_job\": []}", "current_job: invalid type: sequence, expected an object"),
@@ -84,7 +111,8 @@ fn a_broken_document_is_named_with_the_place_in_it() {
     let hub = fleet.hub();
     let start = hub.tip(MAIN).unwrap();
     let misshapen = MISSHAPEN.iter().map(|(path, text, why)| (*path, text.as_bytes().to_vec(), *why));
-    let cases = broken().into_iter().flat_map(|(bytes, why)| DOCUMENTS.map(|(path, ..)| (path, bytes.clone(), why)));
+    let cases =
+        broken().into_iter().flat_map(|(bytes, why)| DOCUMENTS.map(|(path, ..)| (path, bytes.clone(), why)));
     for (path, bytes, why) in cases.chain(misshapen) {
         hub.git(["update-ref", "refs/heads/main", &start]);
         let tip = Some(hub.put(MAIN, &[(path, &bytes)], "broken"));

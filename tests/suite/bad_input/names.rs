@@ -6,7 +6,20 @@ use std::fs;
 
 /// No name of anything.
 const TRICKS: [&str; 14] = [
-    "../x", "..", ".", "/etc/passwd", "-rf", "--all", "a/../b", "a b", "a\nb", "a\u{1b}[2J", "~root", "$(id)", ".git", "a\\b",
+    "../x",
+    "..",
+    ".",
+    "/etc/passwd",
+    "-rf",
+    "--all",
+    "a/../b",
+    "a b",
+    "a\nb",
+    "a\u{1b}[2J",
+    "~root",
+    "$(id)",
+    ".git",
+    "a\\b",
 ];
 
 /// Names that only a server may not have: they are folders of a hub, or mean everybody.
@@ -15,7 +28,10 @@ const RESERVED: [&str; 8] = ["coordination", "shared", "archive", "all", "ALL", 
 #[track_caller]
 fn assert_refused(host: &Host, hub: &Hub, refs: &str, args: &[&str], codes: &[i32]) {
     let run = host.run(args);
-    assert!(run.exit_code().is_some_and(|code| codes.contains(&code)), "{args:?}: {codes:?} was expected\n{run}");
+    assert!(
+        run.exit_code().is_some_and(|code| codes.contains(&code)),
+        "{args:?}: {codes:?} was expected\n{run}"
+    );
     assert!(!run.stderr().contains('\u{1b}'), "{args:?}\n{run}");
     assert_eq!(hub.git(["for-each-ref"]), refs, "{args:?}");
 }
@@ -130,7 +146,11 @@ fn tricks_are_no_addresses() {
     ada.unset("MUSTER_HUB");
     for address in [program.as_str(), &option, &host, "-oProxyCommand=x:y", "fd::17", ""] {
         let hub = format!("--hub={address}");
-        for args in [&[hub.as_str(), "job", "list"][..], &[&hub, "job", "add"], &["join", "--as", "ada", "--", address]] {
+        for args in [
+            &[hub.as_str(), "job", "list"][..],
+            &[&hub, "job", "add"],
+            &["join", "--as", "ada", "--", address],
+        ] {
             let run = ada.command(["--timeout", "2s"].iter().chain(args)).run();
             assert!(matches!(run.exit_code(), Some(1 | 2 | 4 | 7 | 78)), "{args:?}\n{run}");
             assert!(!hacked.exists(), "{args:?}\n{run}");

@@ -34,12 +34,24 @@ fn with(mut record: Value, more: Value) -> Value {
     record
 }
 
-const JOB: &[&str] = &["type", "branch", "commit", "description", "key", "reason", "error_message", "requester", "incarnation"];
-const MESSAGE: &[&str] = &["from", "type", "subject", "body", "reply_to", "thread", "priority", "ack_status", "key"];
+const JOB: &[&str] = &[
+    "type",
+    "branch",
+    "commit",
+    "description",
+    "key",
+    "reason",
+    "error_message",
+    "requester",
+    "incarnation",
+];
+const MESSAGE: &[&str] =
+    &["from", "type", "subject", "body", "reply_to", "thread", "priority", "ack_status", "key"];
 const SERVER: &[&str] = &["host", "ip", "manager", "machine"];
 
 fn documents() -> Vec<(&'static str, String)> {
-    let lists = json!({"command": [HOSTILE], "labels": [HOSTILE], "artifacts": [HOSTILE], "needs": [HOSTILE]});
+    let lists =
+        json!({"command": [HOSTILE], "labels": [HOSTILE], "artifacts": [HOSTILE], "needs": [HOSTILE]});
     let jobs = json!({"jobs": [
         record("job_free", JOB),
         with(record("job_waits", JOB), lists.clone()),
@@ -169,12 +181,19 @@ fn nothing_a_terminal_obeys_comes_out_of_a_record() {
 fn nothing_a_terminal_obeys_comes_out_of_a_history_a_branch_or_a_document_that_is_broken() {
     let (fleet, ada, _bob) = two_servers();
     let op = "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f";
-    let start = fleet.hub().put(MAIN, &[("x", "")], &format!("{}\n\nMuster-Op: {op}", HOSTILE.replace('\0', "").replace('\n', "")));
+    let start = fleet.hub().put(
+        MAIN,
+        &[("x", "")],
+        &format!("{}\n\nMuster-Op: {op}", HOSTILE.replace('\0', "").replace('\n', "")),
+    );
     ada.run(["op", "status", op]).success();
     let branch = "heartbeat-\u{202e}\u{9b}2Jx";
     let beat = json!({"server": "ada", "timestamp": "2999-01-01T00:00:00Z", "revoked": HOSTILE, "incarnation": HOSTILE});
     fleet.hub().put(branch, &[("ada/heartbeat.json", beat.to_string())], "hostile");
-    assert_all_harmless(&ada, &[&format!("op status {op}"), "servers list", "health", "heartbeat", "servers show ada"]);
+    assert_all_harmless(
+        &ada,
+        &[&format!("op status {op}"), "servers list", "health", "heartbeat", "servers show ada"],
+    );
     let escaped = |text: &str| serde_json::to_string(text).unwrap();
     let broken = [
         ("coordination/jobs.json", format!("{{\"jobs\": [{{{}: 1, \"id\": []}}]}}", escaped(HOSTILE))),

@@ -82,10 +82,20 @@ fn a_path_out_of_the_work_tree_reaches_no_clone() {
         let clone = fleet.host_in_clone("clone");
         let head = clone.git(["rev-parse", "HEAD"]).success();
         let planted = clone.directory().join(folder).join("planted");
-        let blob = fs::File::create(hub.path().join("blob")).map(|_| hub.git(["hash-object", "-w", "blob"])).unwrap();
+        let blob = fs::File::create(hub.path().join("blob"))
+            .map(|_| hub.git(["hash-object", "-w", "blob"]))
+            .unwrap();
         let entry = |mode: &str, name: &str, id: &str| {
-            let id = id.trim().as_bytes().chunks(2).map(|hex| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap());
-            [mode.as_bytes(), b" ", name.as_bytes(), b"\0"].concat().into_iter().chain(id).collect::<Vec<u8>>()
+            let id = id
+                .trim()
+                .as_bytes()
+                .chunks(2)
+                .map(|hex| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap());
+            [mode.as_bytes(), b" ", name.as_bytes(), b"\0"]
+                .concat()
+                .into_iter()
+                .chain(id)
+                .collect::<Vec<u8>>()
         };
         let tree = |bytes: Vec<u8>| {
             fs::write(hub.path().join("tree"), bytes).unwrap();

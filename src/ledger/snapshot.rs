@@ -6,6 +6,7 @@ use super::transaction::Stop;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// Where documents can be read from.
 pub trait Documents {
@@ -80,11 +81,14 @@ pub struct Snapshot<'a> {
     engine: &'a dyn Engine,
     main: &'a str,
     tips: RefCell<Tips>,
+    /// What was read, by branch and path: one operation asks for some documents several times,
+    /// and a version never changes.
+    read: RefCell<HashMap<(String, String), Option<Vec<u8>>>>,
 }
 
 impl<'a> Snapshot<'a> {
     pub(super) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
-        Self { engine, main, tips: RefCell::default() }
+        Self { engine, main, tips: RefCell::default(), read: RefCell::default() }
     }
 
     /// The version of a branch as this snapshot sees it.
@@ -134,10 +138,16 @@ impl<'a> Snapshot<'a> {
 
 impl Documents for Snapshot<'_> {
     fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        match self.tip(branch)? {
-            Some(tip) => self.engine.read(&tip, path),
-            None => Ok(None),
+        let place = (branch.to_owned(), path.to_owned());
+        if let Some(bytes) = self.read.borrow().get(&place) {
+            return Ok(bytes.clone());
         }
+        let bytes = match self.tip(branch)? {
+            Some(tip) => self.engine.read(&tip, path)?,
+            None => None,
+        };
+        self.read.borrow_mut().insert(place, bytes.clone());
+        Ok(bytes)
     }
 
     fn main(&self) -> &str {

@@ -73,12 +73,21 @@ pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the old bytes are there then.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace(path, bytes, File::sync_data)
+}
+
+/// Writes a new file and puts it in the place of the old; `finish` is what comes in between.
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(folder)?;
     let name = path.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
     let temporary = folder.join(format!(".{name}.{}.tmp", super::random::id()));
     let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| finish(&file)))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {
         // What is left of a failed write is only a stray file.
@@ -121,6 +130,15 @@ pub fn recall<T: DeserializeOwned + Default>(path: &Path) -> T {
 pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
     write(path, &text)
+}
+
+/// [`remember`] for what means nothing after the next boot, and need not be flushed to outlive it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    replace(path, text.as_bytes(), |_| Ok(()))
 }
 
 /// Makes what was written to the file or folder `path` survive a loss of power.

@@ -108,6 +108,7 @@ impl<T: Row> Table<T> {
         }
         let items: Vec<&RawValue> = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
+        self.rows.reserve_exact(items.len() + 1);
         for (index, item) in items.iter().enumerate() {
             let inside = format!("{}[{index}]", T::FIELD);
             self.rows.push(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?);
@@ -118,6 +119,7 @@ impl<T: Row> Table<T> {
     fn read_map(&mut self, text: &str) -> Result<(), DocumentError> {
         let Members(items) = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
+        self.rows.reserve_exact(items.len() + 1);
         for (name, item) in items {
             let inside = format!("{}.{}", T::FIELD, name.escape_debug());
             let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;

@@ -24,8 +24,8 @@ case "$1 $2" in
     'issue create')
         [ "$3 $5 $7 $8" = '--title --label --body-file -' ]
         [ -e "label-$6" ] || { echo "could not add label: '$6' not found" >&2; exit 1; }
-        change --arg title "$4" --arg label "$6" --rawfile body /dev/stdin \
-            '. + [{number: (length + 1), title: $title, labels: [$label], body: $body, state: "OPEN"}]' ;;
+        change --arg title "$4" --arg mark "$6" --rawfile body /dev/stdin \
+            '. + [{number: (length + 1), title: $title, labels: [$mark], body: $body, state: "OPEN"}]' ;;
     'issue close')
         [ "$4" = '--comment' ]
         change --argjson number "$3" --arg comment "$5" \
@@ -60,7 +60,10 @@ impl Monitor {
 
     fn report(&self, findings: &Value) -> Run {
         let level = if findings.as_array().unwrap().is_empty() { "ok" } else { "critical" };
-        self.run(&json!({"schema": 1, "kind": "health", "level": level, "checked": 2, "findings": findings}).to_string())
+        self.run(
+            &json!({"schema": 1, "kind": "health", "level": level, "checked": 2, "findings": findings})
+                .to_string(),
+        )
     }
 
     fn issues(&self) -> Vec<Value> {
@@ -85,7 +88,8 @@ fn finding(cause: &str, what: &str) -> Value {
 fn each_cause_has_one_issue_for_as_long_as_it_lasts() {
     let fleet = Fleet::new();
     let monitor = Monitor::new(&fleet);
-    let (stale, stuck) = (finding("heartbeat-stale:bob", "no beat for 5m"), finding("job-stuck:job_1", "stuck"));
+    let (stale, stuck) =
+        (finding("heartbeat-stale:bob", "no beat for 5m"), finding("job-stuck:job_1", "stuck"));
     monitor.report(&json!([])).success();
     assert_eq!(monitor.calls(), "issue list\n", "no trouble, no issue");
     monitor.report(&json!([stale])).success();
@@ -123,7 +127,11 @@ fn what_others_did_by_hand_is_respected() {
     ]);
     fs::write(monitor.state.join("issues"), issues.to_string()).unwrap();
     monitor.report(&json!([finding("job-stuck:job_1", "stuck")])).success();
-    assert_eq!(monitor.states(), ["OPEN", "OPEN", "OPEN", "OPEN", "CLOSED", "OPEN"], "the oldest of two stays");
+    assert_eq!(
+        monitor.states(),
+        ["OPEN", "OPEN", "OPEN", "OPEN", "CLOSED", "OPEN"],
+        "the oldest of two stays"
+    );
     monitor.report(&json!([])).success();
     assert_eq!(monitor.states(), ["OPEN", "OPEN", "OPEN", "CLOSED", "CLOSED", "OPEN"]);
 }
@@ -190,7 +198,6 @@ fn text_of_the_hub_is_never_run_and_ends_no_comment() {
         .iter()
         .enumerate()
         .map(|(index, text)| {
-            // Two causes may be equal in all that is kept of them.
             let cause = format!("job-dead:{index}:{text}");
             json!({"level": text, "cause": cause, "subject": text, "server": text, "what": text, "hint": text})
         })
@@ -208,9 +215,17 @@ fn text_of_the_hub_is_never_run_and_ends_no_comment() {
         let mut lines = body.lines();
         let marker = lines.next().unwrap();
         assert!(marker.starts_with("<!-- muster-cause: ") && marker.matches("-->").count() == 1, "{marker}");
-        let ours = ["", "`git muster health` reports:", "What can be done:", "This issue is closed by itself when the cause is gone."];
+        let ours = [
+            "",
+            "`git muster health` reports:",
+            "What can be done:",
+            "This issue is closed by itself when the cause is gone.",
+        ];
         for line in lines {
-            assert!(ours.contains(&line) || line.starts_with("    "), "text of the hub stands indented: {line}");
+            assert!(
+                ours.contains(&line) || line.starts_with("    "),
+                "text of the hub stands indented: {line}"
+            );
         }
     }
     monitor.report(&json!([])).success();

@@ -23,5 +23,11 @@ mod race;
 mod push_faults;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// The scripts and jq lines of before, beside our commands.
+mod seed_compatibility;
 // What cannot be used is refused, named and harms nobody.
 mod bad_input;
+// The documents: every command they show runs.
+mod documentation;
+// One issue for each cause of trouble.
+mod health_issues;

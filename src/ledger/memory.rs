@@ -388,11 +388,10 @@ fn what_nobody_could_read_again_is_not_written() {
     use crate::domain::json::DOCUMENT_BYTES_MAX;
     let memory = memory(&[]);
     let grow = |bytes: usize| {
-        let grow = move |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
+        move |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
             transaction.put_text("coordination/large", "x".repeat(bytes));
             Ok(Box::new(()))
-        };
-        grow
+        }
     };
     let (large, small) = (grow(DOCUMENT_BYTES_MAX + 1), grow(DOCUMENT_BYTES_MAX));
     let requests = [Request { op: op(), apply: &large }, Request { op: op(), apply: &small }];

@@ -3,7 +3,7 @@
 //! A hub that is a repository of this machine is opened itself. Any other is copied: into the
 //! clone around us, or into a bare repository in the cache, and reached through the git program.
 
-use super::cache;
+use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
@@ -27,8 +27,8 @@ pub(super) enum Reach {
     Itself,
     /// It is `origin` of the repository that is open.
     Origin {
-        /// Whether that repository is ours to replace when it is damaged.
-        url: Option<String>,
+        /// That repository, if it is ours to replace when it is damaged.
+        copy: Option<HubCopy>,
     },
 }
 
@@ -230,9 +230,8 @@ impl Engine for GitEngine {
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {
-        let Reach::Origin { url: Some(url) } = &self.reach else { return Ok(false) };
-        let repository = cache::replace(self.directory(), url)?;
-        self.objects = Objects::new(repository);
+        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
+        self.objects = Objects::new(copy.replace()?);
         Ok(true)
     }
 

@@ -75,15 +75,17 @@ pub trait Documents {
     }
 }
 
+/// What was read, by branch and path: one operation asks for some documents several times, and a
+/// version never changes.
+type Kept = HashMap<(String, String), Option<Vec<u8>>>;
+
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
 pub struct Snapshot<'a> {
     engine: &'a dyn Engine,
     main: &'a str,
     tips: RefCell<Tips>,
-    /// What was read, by branch and path: one operation asks for some documents several times,
-    /// and a version never changes.
-    read: RefCell<HashMap<(String, String), Option<Vec<u8>>>>,
+    read: RefCell<Kept>,
 }
 
 impl<'a> Snapshot<'a> {

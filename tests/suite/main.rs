@@ -23,3 +23,5 @@ mod race;
 mod push_faults;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// Commands that are killed, at any step and at any moment.
+mod kill_points;

@@ -58,7 +58,7 @@ impl Output {
         value: &impl Serialize,
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        if self.json { self.print_json(&tagged(kind, value)) } else { print(&human()) }
+        if self.json { self.print_json(&tagged(kind, value)) } else { print_lines(&human()) }
     }
 
     /// Prints what was done: an object for machines, for people a sentence that `--quiet` silences.
@@ -88,7 +88,7 @@ impl Output {
             let list: Vec<Value> = values.iter().map(|value| tagged(kind, value)).collect();
             self.print_json(&Value::Array(list))
         } else {
-            print(&human())
+            print_lines(&human())
         }
     }
 
@@ -154,6 +154,12 @@ fn tagged(kind: &str, value: &impl Serialize) -> Value {
         Err(_) => {}
     }
     Value::Object(object)
+}
+
+/// Prints what people read. Whoever put it together may have forgotten that the hub is written by
+/// others; here nothing is forgotten.
+fn print_lines(text: &str) -> Result<(), CliError> {
+    print(&clean_lines(text))
 }
 
 fn print(text: &str) -> Result<(), CliError> {

@@ -13,7 +13,7 @@ pub struct BuildConfig {
     #[serde(default, deserialize_with = "lenient::any", skip_serializing_if = "Option::is_none")]
     pub notify: Option<Value>,
     /// What becomes of what was built.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactRules>,
 }
 

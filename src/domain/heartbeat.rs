@@ -53,10 +53,10 @@ pub struct Heartbeat {
     #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<u64>,
     /// Ids and tokens of the jobs the server works on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::objects", skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningJob>,
     /// Load, memory and disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
     /// Why somebody else ended this session, if so; the server learns it at its next beat.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]

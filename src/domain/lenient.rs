@@ -5,9 +5,12 @@
 //! belongs is an error, because it means that the document is not what we think it is.
 
 use super::time::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize as _, Deserializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::fmt;
+use std::marker::PhantomData;
 
 fn unexpected<T, E: serde::de::Error>(value: &Value, wanted: &str) -> Result<T, E> {
     let found = match value {
@@ -139,6 +142,43 @@ pub fn texts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Erro
             .collect(),
         other => unexpected(&other, "a list of texts"),
     }
+}
+
+/// What has to be written as an object. Serde would take a list as well, with the fields in their
+/// order, and a list here means that the document is not what we think it is.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        input.deserialize_struct("", &[], Members(PhantomData))
+    }
+}
+
+/// An object; null is `None`.
+///
+/// # Errors
+/// When the field holds anything else.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(input)?.map(|Object(value)| value))
+}
+
+/// A list of objects; null is empty.
+///
+/// # Errors
+/// When the field holds anything else.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Vec<T>, D::Error> {
+    let items = Option::<Vec<Object<T>>>::deserialize(input)?;
+    Ok(items.unwrap_or_default().into_iter().map(|Object(value)| value).collect())
 }
 
 /// Any value or nothing: what we carry without looking into it.

@@ -6,6 +6,7 @@
 //! difference is carried into the text.
 
 use super::json::{self, DocumentError};
+use super::lenient::Object;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::ops::Deref;
@@ -30,7 +31,7 @@ impl<T: View> Record<T> {
     /// # Errors
     /// When the text is not JSON or a field has the wrong type.
     pub fn read(path: &str, inside: &str, text: &str, indent: usize) -> Result<Self, DocumentError> {
-        let view = json::parse(path, inside, text)?;
+        let Object(view) = json::parse(path, inside, text)?;
         Ok(Self { text: text.to_owned(), view, indent, changed: false })
     }
 

@@ -54,13 +54,13 @@ pub struct Status {
     #[serde(default, deserialize_with = "lenient::plain_text")]
     pub status: String,
     /// What it works on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     pub current_job: Option<CurrentJob>,
     /// What it finished last.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     pub last_build: Option<LastBuild>,
     /// Load, memory and disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
 }
 

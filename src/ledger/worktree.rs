@@ -16,6 +16,7 @@ use git2::{
     RepositoryState, Tree,
 };
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -162,6 +163,12 @@ fn advance(
     for delta in difference.deltas() {
         let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
         let Some(path) = file.path() else { continue };
+        if !stays_inside(path) {
+            return Ok(Some(format!(
+                "the clone was not brought up to date: the hub holds `{}`, which no clone may take; somebody means harm, see `git log` for who it was",
+                path.display()
+            )));
+        }
         changes.push((path.to_owned(), delta.status() == Delta::Deleted));
         let staged = index.get_path(path, 0).map(|entry| entry.id);
         let present = present(repository, path)?;
@@ -185,6 +192,16 @@ fn advance(
     index.write()?;
     publish::move_local_branch(repository, reference, local, target)?;
     Ok(None)
+}
+
+/// Whether a path of the hub is one that git would check out: nothing outside the work tree and
+/// nothing inside `.git`, where a file may be a program that git runs.
+fn stays_inside(path: &Path) -> bool {
+    let is_git = |name: &[u8]| [&b".git"[..], b"git~1"].iter().any(|git| name.eq_ignore_ascii_case(git));
+    path.as_os_str()
+        .as_bytes()
+        .split(|byte| *byte == b'/')
+        .all(|name| !matches!(name, b"" | b"." | b"..") && !is_git(name))
 }
 
 /// The blob at `path` of a tree.

@@ -6,7 +6,7 @@ use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
 use crate::domain::job::Job;
 use crate::domain::record::Record;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 
 /// One beat.
@@ -72,7 +72,12 @@ fn running_jobs(transaction: &Transaction<'_>, beat: &Beat) -> Vec<RunningJob> {
 /// servers that have one there: a person who adds a job from a laptop is no server.
 pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
     let path = Heartbeat::path(&beat.server);
-    if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
+    let heartbeat = match transaction.record::<Heartbeat>(&path) {
+        // A copy of a beat is no part of what was asked: broken, it must not stand in the way.
+        Err(Stop::Fault(LedgerError::Document(_))) => return Ok(()),
+        heartbeat => heartbeat?,
+    };
+    if let Some(mut heartbeat) = heartbeat {
         let now = transaction.now();
         heartbeat.edit(|heartbeat| heartbeat.touch(beat, now));
         transaction.put_record(&path, &heartbeat)?;

@@ -25,3 +25,5 @@ mod push_faults;
 mod golden;
 // Commands that are killed, at any step and at any moment.
 mod kill_points;
+// What cannot be used is refused, named and harms nobody.
+mod bad_input;

@@ -97,6 +97,89 @@ fn killed_at_any_step_over_ssh() {
     killed_at(Transport::Ssh, true);
 }
 
+/// Runs a command that is killed before its push, then takes it up again by its op id.
+#[cfg(debug_assertions)]
+fn resumed(fleet: &Fleet, host: &Host, args: &[&str]) {
+    host.command(args).env("MUSTER_FAILPOINT", "commit").run().killed_by(9);
+    let ops = host.run(["op", "list", "--json"]).success().json();
+    let [op] = &ops.as_array().unwrap()[..] else { panic!("{args:?} left {ops}") };
+    let op = op["op"].as_str().unwrap();
+    host.run(["op", "status", op]).code(3);
+    host.run(["op", "resume", op]).success();
+    host.run(["op", "status", op]).success();
+    assert_eq!(host.run(["op", "list"]).success().stdout(), "");
+    assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1), "{args:?}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn every_verb_that_was_killed_can_be_resumed() {
+    let fleet = founded(Transport::Path);
+    // With a hook the hub is pushed to, and an outcome can stay unknown.
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    let ada = fleet.host("ada");
+    resumed(&fleet, &ada, &["join", "--as", "ada", "--label", "gpu"]);
+    let resumed = |args: &[&str]| resumed(&fleet, &ada, args);
+    resumed(&[
+        "job",
+        "add",
+        "--type",
+        "test",
+        "--priority",
+        "high",
+        "--timeout",
+        "5m",
+        "--max-attempts",
+        "2",
+    ]);
+    resumed(&["job", "claim"]);
+    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let job = jobs["jobs"][0]["id"].as_str().unwrap();
+    resumed(&["job", "start", job, "--token", "1"]);
+    resumed(&["job", "fail", job, "--token", "1", "--exit-code", "2"]);
+    resumed(&["job", "retry", job]);
+    resumed(&["job", "priority", job, "low"]);
+    resumed(&["job", "cancel", job, "--reason", "superseded"]);
+    resumed(&["lock", "acquire", "gate", "--ttl", "1m"]);
+    resumed(&["lock", "renew", "gate", "--token", "1"]);
+    resumed(&["lock", "steal", "gate", "--reason", "a test"]);
+    resumed(&["lock", "release", "gate", "--token", "2"]);
+    resumed(&["message", "send", "--to", "all", "--subject", "hello", "--ack"]);
+    resumed(&["status", "set", "building"]);
+    resumed(&["servers", "remove", "ada"]);
+}
+
+/// A killed process may leave the lock file of a ref, in the hub or in a copy of it, and of an index.
+#[test]
+fn lock_files_of_the_dead_are_removed() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = founded(transport);
+        let (ada, bob) = (member(&fleet, "ada", false), member(&fleet, "bob", true));
+        bob.run(["status", "set", "idle"]).success();
+        let in_clone = bob.directory().join(".git");
+        let mut locks =
+            vec![in_clone.join("refs/heads/main.lock"), in_clone.join("refs/remotes/origin/main.lock")];
+        if transport == Transport::Path {
+            locks.push(fleet.hub().path().join("refs/heads/main.lock"));
+        } else {
+            let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
+            let copy = fs::read_dir(copies).unwrap().next().unwrap().unwrap().path();
+            locks.push(copy.join("refs/remotes/origin/main.lock"));
+        }
+        for lock in &locks {
+            fs::write(lock, "").unwrap();
+        }
+        fs::copy(in_clone.join("muster.index-mark"), in_clone.join("index.lock")).unwrap();
+        for host in [&ada, &bob] {
+            host.run(["job", "list"]).success();
+            host.run(["status", "set", "building"]).success();
+        }
+        assert_clone_tells_the_truth(&fleet, &bob);
+        inspect::assert_hub_is_sound(fleet.hub());
+        assert_eq!(locks.iter().filter(|lock| lock.exists()).count(), 0);
+    });
+}
+
 /// Kills commands at moments spread over `kills` parts of what one takes, and asks for a job after each.
 fn killed_at_any_moment(transport: Transport, kills: u32) {
     let fleet = founded(transport);

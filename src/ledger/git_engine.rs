@@ -3,6 +3,7 @@
 //! A hub that is a repository of this machine is opened itself. Any other is copied: into the
 //! clone around us, or into a bare repository in the cache, and reached through the git program.
 
+use super::abandoned;
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
@@ -146,7 +147,13 @@ impl Engine for GitEngine {
         }
         let before = self.tip(main)?;
         let hub = || self.name.clone();
-        match self.fetch(main, scope, deadline)? {
+        let mut verdict = self.fetch(main, scope, deadline)?;
+        if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
+            let locks = abandoned::locks_in(self.objects.repository(), "refs/remotes/origin");
+            abandoned::outwait(&locks, deadline);
+            verdict = self.fetch(main, scope, deadline)?;
+        }
+        match verdict {
             FetchVerdict::Fetched => self.compare(main, before.as_ref()),
             FetchVerdict::MissingBranch => {
                 self.forget(main);
@@ -188,7 +195,7 @@ impl Engine for GitEngine {
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let publication = match self.reach {
-            Reach::Itself => publish::in_process(self.objects.repository(), moves),
+            Reach::Itself => publish::in_process(self.objects.repository(), moves, deadline),
             Reach::Origin { .. } => {
                 let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
                 self.suspect = damaged;

@@ -9,8 +9,10 @@
 //! Only this layer opens git, and only `publish.rs` moves a shared ref. It knows nothing of jobs
 //! or locks; what an operation means is the business of the layer above.
 
+mod abandoned;
 mod cache;
 mod classify;
+mod clone_index;
 mod engine;
 mod error;
 mod failpoint;

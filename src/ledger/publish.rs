@@ -4,14 +4,19 @@
 //! *not* used: it overwrites the remote ref without comparing, and lost a third of the
 //! acknowledged writes of eight writers. Everywhere else `git push` does it, with a lease.
 
+use super::abandoned;
 use super::classify::{PushVerdict, broken_store, classify_push};
 use super::engine::{Move, Publication};
 use super::git_program::GitProgram;
 use super::objects::Objects;
 use crate::host::clock::Deadline;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
+use std::time::Duration;
 
 const REFLOG: &str = "git-muster";
+
+/// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
     text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
@@ -19,7 +24,7 @@ fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
 
 /// Moves refs of a repository of this machine, all or none.
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
-pub(super) fn in_process(repository: &Repository, moves: &[Move]) -> Publication {
+pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
     let moved = match moves {
         [one] => oid(Some(&one.to)).and_then(|to| {
             let reference = format!("refs/heads/{}", one.branch);
@@ -31,7 +36,11 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move]) -> Publication
         Ok(()) => Publication::Applied,
         Err(error) => match (error.code(), error.class()) {
             (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
-            (ErrorCode::Locked, _) => Publication::Busy,
+            (ErrorCode::Locked, _) => {
+                let lock = |one: &Move| abandoned::lock_of(repository, &format!("refs/heads/{}", one.branch));
+                abandoned::outwait(&moves.iter().map(lock).collect::<Vec<_>>(), deadline);
+                Publication::Busy
+            }
             // Folders of refs are created and removed by others all the time.
             (_, ErrorClass::Os) if error.message().contains("No such file") => Publication::Busy,
             _ => Publication::Denied(error.message().to_owned()),
@@ -114,7 +123,13 @@ pub(super) fn by_push(
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn note_tip(repository: &Repository, branch: &str, tip: Oid) {
     let reference = format!("refs/remotes/origin/{branch}");
-    drop(repository.reference(&reference, tip, true, REFLOG));
+    if let Err(error) = repository.reference(&reference, tip, true, REFLOG)
+        && error.code() == ErrorCode::Locked
+    {
+        let lock = abandoned::lock_of(repository, &reference);
+        abandoned::outwait(&[lock], Deadline::after(LOCK_PATIENCE));
+        drop(repository.reference(&reference, tip, true, REFLOG));
+    }
 }
 
 /// Keeps the tip that a rewritten history lost, so that a person can find it again.

@@ -6,6 +6,8 @@
 //! under the edit would turn the user's next commit into a revert of what others did. A refresh
 //! that was cut short is recognised by its files holding some version the hub had, and finished.
 
+use super::abandoned;
+use super::clone_index::LockedIndex;
 use super::publish;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
@@ -23,6 +25,9 @@ use std::time::Duration;
 /// How long to wait for another process that refreshes the same clone.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
+/// How long to wait for the lock of a ref in the clone: long enough to know an abandoned one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How far back the versions of a file are looked at to recognise a refresh that was cut short.
 const VERSIONS_MAX: usize = 1000;
 
@@ -36,7 +41,14 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     let repository = Repository::open(top).ok()?;
     let _guard =
         FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
-    match follow_locked(&repository, branch, target, hub) {
+    let mut followed = follow_locked(&repository, branch, target, hub);
+    if followed.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked) {
+        let mut locks = abandoned::locks_in(&repository, "refs/remotes/origin");
+        locks.push(abandoned::lock_of(&repository, &format!("refs/heads/{branch}")));
+        abandoned::outwait(&locks, Deadline::after(LOCK_PATIENCE));
+        followed = follow_locked(&repository, branch, target, hub);
+    }
+    match followed {
         Ok(note) => note,
         Err(error) => {
             Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message()))
@@ -158,7 +170,7 @@ fn advance(
 ) -> Result<Option<String>, git2::Error> {
     let (old, new) = (repository.find_commit(local)?.tree()?, repository.find_commit(target)?.tree()?);
     let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
-    let mut index = repository.index()?;
+    let mut index = LockedIndex::take(repository)?;
     let mut changes = Vec::new();
     for delta in difference.deltas() {
         let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
@@ -170,7 +182,7 @@ fn advance(
             )));
         }
         changes.push((path.to_owned(), delta.status() == Delta::Deleted));
-        let staged = index.get_path(path, 0).map(|entry| entry.id);
+        let staged = index.entries.get_path(path, 0).map(|entry| entry.id);
         let present = present(repository, path)?;
         let as_before = entry(&old, path);
         if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged)
@@ -187,7 +199,7 @@ fn advance(
     }
     for (path, deleted) in &changes {
         write(repository, &new, path, *deleted)?;
-        if *deleted { index.remove_path(path)? } else { index.add_path(path)? }
+        if *deleted { index.entries.remove_path(path)? } else { index.entries.add_path(path)? }
     }
     index.write()?;
     publish::move_local_branch(repository, reference, local, target)?;

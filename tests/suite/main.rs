@@ -25,6 +25,8 @@ mod push_faults;
 mod golden;
 // The scripts and jq lines of before, beside our commands.
 mod seed_compatibility;
+// Commands that are killed, at any step and at any moment.
+mod kill_points;
 // What cannot be used is refused, named and harms nobody.
 mod bad_input;
 // The documents: every command they show runs.

@@ -1,0 +1,95 @@
+//! Lock files of refs that a killed process left behind.
+//!
+//! git and libgit2 lock a ref for a few milliseconds by a file beside it. A process that is killed
+//! in between leaves the file, and from then on nobody could move the ref. A lock that stays the
+//! same file for much longer than any move takes belongs to nobody, and is removed. Work trees are
+//! none of this: the lock of an index may be held as long as a person edits a commit message.
+
+use crate::host::clock::{self, Deadline};
+use crate::host::random;
+use git2::Repository;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a lock must have been seen as the same file.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3);
+
+/// How long to pause at most between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// The lock file of a ref.
+pub(super) fn lock_of(repository: &Repository, reference: &str) -> PathBuf {
+    repository.commondir().join(format!("{reference}.lock"))
+}
+
+/// The lock files that lie directly in a folder of refs, and that of the packed refs.
+pub(super) fn locks_in(repository: &Repository, folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository.commondir().join(folder)).into_iter().flatten().flatten();
+    let mut locks: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
+        .collect();
+    locks.push(lock_of(repository, "packed-refs"));
+    locks
+}
+
+/// Waits until each of `locks` is gone or another file than now. One that is neither for long
+/// enough is removed. Gives up at `deadline`.
+pub(super) fn outwait(locks: &[PathBuf], deadline: Deadline) {
+    let abandoned = Deadline::after(ABANDONED_AFTER);
+    let mut seen: Vec<_> = locks.iter().filter_map(|lock| Some((lock, identity(lock)?))).collect();
+    loop {
+        seen.retain(|(lock, before)| identity(lock).as_ref() == Some(before));
+        if seen.is_empty() || deadline.passed() {
+            return;
+        }
+        if abandoned.passed() {
+            for (lock, _) in seen {
+                // Failing leaves things as they were: the next attempt says what is wrong.
+                drop(std::fs::remove_file(lock));
+            }
+            return;
+        }
+        clock::sleep(random::up_to(LOOK_PAUSE));
+    }
+}
+
+/// What tells a file from another that took its name later.
+fn identity(path: &Path) -> Option<(u64, i64, i64)> {
+    let known = |data: Metadata| (data.ino(), data.ctime(), data.ctime_nsec());
+    std::fs::symlink_metadata(path).ok().map(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_changes_hands_is_left_alone_and_one_that_does_not_is_removed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (dead, alive) = (folder.path().join("dead.lock"), folder.path().join("alive.lock"));
+        std::fs::write(&dead, "").expect("write");
+        let long = || Deadline::after(Duration::from_secs(60));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (alive, done) = (&alive, &done);
+            scope.spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    std::fs::write(alive, "x").expect("write");
+                }
+            });
+            while !alive.exists() {}
+            let start = clock::since_boot();
+            outwait(std::slice::from_ref(alive), long());
+            assert!(clock::since_boot().saturating_sub(start) < ABANDONED_AFTER);
+            outwait(std::slice::from_ref(&dead), Deadline::after(Duration::from_millis(20)));
+            assert!(dead.exists());
+            outwait(std::slice::from_ref(&dead), long());
+            assert!(!dead.exists());
+            assert!(alive.exists());
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+    }
+}

@@ -1,0 +1,236 @@
+//! Commands that are killed: at every step of the loop, and at any moment.
+//!
+//! Whatever was cut short, the next command works without repair, nothing happened twice, what was
+//! acknowledged is there, and the clone around the command tells the truth again.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+
+/// Kills at any moment: by path a command takes milliseconds, over ssh a good part of a second.
+const KILLS_BY_PATH: u32 = 60;
+const KILLS_OVER_SSH: u32 = 20;
+
+fn founded(transport: Transport) -> Fleet {
+    let fleet = Fleet::over(transport);
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    fleet
+}
+
+/// A member of the hub, in a clone of it or without one.
+fn member(fleet: &Fleet, name: &str, in_clone: bool) -> Host {
+    let host = if in_clone { fleet.host_in_clone(name) } else { fleet.host(name) };
+    host.run(["join", &fleet.hub().url(), "--as", name]).success();
+    host
+}
+
+fn commits_with(fleet: &Fleet, subject: &str) -> usize {
+    inspect::log(fleet.hub(), MAIN).iter().filter(|commit| commit.subject == subject).count()
+}
+
+/// What the clone shows is what the hub has.
+#[track_caller]
+fn assert_clone_tells_the_truth(fleet: &Fleet, host: &Host) {
+    inspect::assert_clone_is_clean(host.directory());
+    let path = format!("{}/status.json", host.name());
+    let shown = fs::read(host.directory().join(&path)).unwrap();
+    assert_eq!(Some(shown), inspect::content(fleet.hub(), MAIN, &path), "{path}");
+    let head = host.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    assert_eq!(Some(head), fleet.hub().tip(MAIN));
+}
+
+/// What a kill at a fail point must leave behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    None,
+    Once,
+}
+
+#[cfg(debug_assertions)]
+fn killed_at(transport: Transport, in_clone: bool) {
+    let fleet = founded(transport);
+    let points =
+        [("read", Effect::None), ("commit", Effect::None), ("push", Effect::Once), ("refresh", Effect::Once)];
+    for (point, effect) in points {
+        if point == "refresh" && !in_clone {
+            continue;
+        }
+        let host = member(&fleet, &format!("at-{point}"), in_clone);
+        let subject = format!("status set: {} building", host.name());
+        let set = |word: &str| host.command(["status", "set", word]);
+        set("building").env("MUSTER_FAILPOINT", point).run().killed_by(9);
+        let expected = usize::from(effect == Effect::Once);
+        assert_eq!(commits_with(&fleet, &subject), expected, "{transport:?} {point}");
+        if let Some(op) =
+            host.run(["op", "list"]).success().stdout().split(' ').next().filter(|op| !op.is_empty())
+        {
+            host.run(["op", "status", op]).code(if effect == Effect::Once { 0 } else { 3 });
+        } else {
+            assert_eq!(transport, Transport::Path, "{point}: only a path leaves nothing unsettled");
+        }
+        host.run(["message", "send", "--to", "all", "--subject", "next"]).success();
+        assert_eq!(commits_with(&fleet, &subject), expected, "{transport:?} {point}");
+        if in_clone {
+            // The join made no status: a killed command that had no effect leaves none to show.
+            if effect == Effect::None {
+                set("idle").run().success();
+            }
+            assert_clone_tells_the_truth(&fleet, &host);
+        }
+        inspect::assert_hub_is_sound(fleet.hub());
+    }
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn killed_at_any_step_by_path() {
+    killed_at(Transport::Path, false);
+    killed_at(Transport::Path, true);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn killed_at_any_step_over_ssh() {
+    killed_at(Transport::Ssh, false);
+    killed_at(Transport::Ssh, true);
+}
+
+/// Runs a command that is killed before its push, then takes it up again by its op id.
+#[cfg(debug_assertions)]
+fn resumed(fleet: &Fleet, host: &Host, args: &[&str]) {
+    host.command(args).env("MUSTER_FAILPOINT", "commit").run().killed_by(9);
+    let ops = host.run(["op", "list", "--json"]).success().json();
+    let [op] = &ops.as_array().unwrap()[..] else { panic!("{args:?} left {ops}") };
+    let op = op["op"].as_str().unwrap();
+    host.run(["op", "status", op]).code(3);
+    host.run(["op", "resume", op]).success();
+    host.run(["op", "status", op]).success();
+    assert_eq!(host.run(["op", "list"]).success().stdout(), "");
+    assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1), "{args:?}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn every_verb_that_was_killed_can_be_resumed() {
+    let fleet = founded(Transport::Path);
+    // With a hook the hub is pushed to, and an outcome can stay unknown.
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    let ada = fleet.host("ada");
+    resumed(&fleet, &ada, &["join", "--as", "ada", "--label", "gpu"]);
+    let resumed = |args: &[&str]| resumed(&fleet, &ada, args);
+    resumed(&[
+        "job",
+        "add",
+        "--type",
+        "test",
+        "--priority",
+        "high",
+        "--timeout",
+        "5m",
+        "--max-attempts",
+        "2",
+    ]);
+    resumed(&["job", "claim"]);
+    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let job = jobs["jobs"][0]["id"].as_str().unwrap();
+    resumed(&["job", "start", job, "--token", "1"]);
+    resumed(&["job", "fail", job, "--token", "1", "--exit-code", "2"]);
+    resumed(&["job", "retry", job]);
+    resumed(&["job", "priority", job, "low"]);
+    resumed(&["job", "cancel", job, "--reason", "superseded"]);
+    resumed(&["lock", "acquire", "gate", "--ttl", "1m"]);
+    resumed(&["lock", "renew", "gate", "--token", "1"]);
+    resumed(&["lock", "steal", "gate", "--reason", "a test"]);
+    resumed(&["lock", "release", "gate", "--token", "2"]);
+    resumed(&["message", "send", "--to", "all", "--subject", "hello", "--ack"]);
+    resumed(&["status", "set", "building"]);
+    resumed(&["servers", "remove", "ada"]);
+}
+
+/// A killed process may leave the lock file of a ref, in the hub or in a copy of it, and of an index.
+#[test]
+fn lock_files_of_the_dead_are_removed() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = founded(transport);
+        let (ada, bob) = (member(&fleet, "ada", false), member(&fleet, "bob", true));
+        bob.run(["status", "set", "idle"]).success();
+        let in_clone = bob.directory().join(".git");
+        let mut locks =
+            vec![in_clone.join("refs/heads/main.lock"), in_clone.join("refs/remotes/origin/main.lock")];
+        if transport == Transport::Path {
+            locks.push(fleet.hub().path().join("refs/heads/main.lock"));
+        } else {
+            let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
+            let copy = fs::read_dir(copies).unwrap().next().unwrap().unwrap().path();
+            locks.push(copy.join("refs/remotes/origin/main.lock"));
+        }
+        for lock in &locks {
+            fs::write(lock, "").unwrap();
+        }
+        fs::copy(in_clone.join("muster.index-mark"), in_clone.join("index.lock")).unwrap();
+        for host in [&ada, &bob] {
+            host.run(["job", "list"]).success();
+            host.run(["status", "set", "building"]).success();
+        }
+        assert_clone_tells_the_truth(&fleet, &bob);
+        inspect::assert_hub_is_sound(fleet.hub());
+        assert_eq!(locks.iter().filter(|lock| lock.exists()).count(), 0);
+    });
+}
+
+/// Kills commands at moments spread over `kills` parts of what one takes, and asks for a job after each.
+fn killed_at_any_moment(transport: Transport, kills: u32) {
+    let fleet = founded(transport);
+    let hosts = [member(&fleet, "ada", false), member(&fleet, "bob", true)];
+    let mut acknowledged = BTreeSet::new();
+    let mut add = |host: &Host| {
+        let run = host.run(["job", "add", "--type", "test"]).success();
+        assert!(acknowledged.insert(run.stdout().trim().to_owned()), "{run}");
+    };
+    let (mut cut, mut done) = (0, 0);
+    for host in &hosts {
+        let start = Instant::now();
+        host.command(["status", "set", "idle"]).spawn().wait().success();
+        let whole = start.elapsed();
+        for kill in 0..kills / 2 {
+            let word = if kill % 2 == 0 { "building" } else { "idle" };
+            let mut command = host.command(["status", "set", word]).spawn();
+            let start = Instant::now();
+            // Not a sleep: milliseconds count, and the moment is what is tested.
+            while start.elapsed() < whole * kill / (kills / 2) {
+                std::hint::spin_loop();
+            }
+            command.signal("KILL");
+            if command.wait().exit_code() == Some(0) {
+                done += 1
+            } else {
+                cut += 1
+            }
+            add(host);
+        }
+    }
+    assert!(cut >= kills / 4, "{cut} were cut short, {done} were done: the test proved little");
+    let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let jobs = document["jobs"].as_array().unwrap();
+    let jobs: Vec<String> = jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(jobs.len(), acknowledged.len());
+    assert_eq!(jobs.into_iter().collect::<BTreeSet<_>>(), acknowledged);
+    let ops = inspect::ops_in_history(fleet.hub(), MAIN);
+    assert!(ops.values().all(|count| *count == 1), "{ops:?}");
+    inspect::assert_hub_is_sound(fleet.hub());
+    let clone = &hosts[1];
+    clone.run(["status", "set", "idle"]).success();
+    assert_clone_tells_the_truth(&fleet, clone);
+}
+
+#[test]
+fn killed_at_any_moment_by_path() {
+    killed_at_any_moment(Transport::Path, KILLS_BY_PATH);
+}
+
+#[test]
+fn killed_at_any_moment_over_ssh() {
+    killed_at_any_moment(Transport::Ssh, KILLS_OVER_SSH);
+}

@@ -97,10 +97,13 @@ impl Context {
     pub(super) fn read<R>(
         &mut self,
         heartbeats: bool,
-        read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
         let ledger = self.ledger()?;
-        let result = read(&ledger.read(heartbeats)?);
+        let mut result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
+        if ledger.is_suspect() {
+            result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
+        }
         self.pass_on_notes();
         result
     }

@@ -64,8 +64,10 @@ pub enum LedgerError {
 impl LedgerError {
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
-        use git2::ErrorClass::{Indexer, Object, Odb, Tree, Zlib};
-        let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer);
+        use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};
+        // A loss of power leaves refs of zero bytes; a lock that is held is no damage.
+        let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer | Reference)
+            && error.code() != git2::ErrorCode::Locked;
         Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
     }
 }

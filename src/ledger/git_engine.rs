@@ -16,11 +16,25 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::host::clock::Deadline;
 use crate::host::random;
 use git2::Repository;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One of so many writes looks whether the repository needs tidying.
 const TIDY_ONE_IN: u32 = 256;
+
+/// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
+/// only we remember would be written upon for ever, and the hub would refuse for ever.
+const FETCH: &[&str] = &[
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--prune",
+    "--no-recurse-submodules",
+    "--no-write-fetch-head",
+    "--refmap=",
+    "origin",
+];
 
 /// How the hub is reached.
 pub(super) enum Reach {
@@ -41,8 +55,8 @@ pub(super) struct GitEngine {
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
-    /// Why the last push made our copy look damaged: the next refresh begins a new one.
-    suspect: Option<String>,
+    /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
+    suspect: RefCell<Option<String>>,
 }
 
 impl GitEngine {
@@ -53,7 +67,7 @@ impl GitEngine {
             reach,
             git: GitProgram::default(),
             clone,
-            suspect: None,
+            suspect: RefCell::default(),
         }
     }
 
@@ -70,10 +84,7 @@ impl GitEngine {
 
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        let mut arguments: Vec<String> =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut arguments: Vec<String> = FETCH.iter().map(ToString::to_string).collect();
         arguments.push(spec(main));
         if scope == Scope::Heartbeats {
             arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
@@ -97,6 +108,14 @@ impl GitEngine {
         Ok(Some(format!(
             "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
         )))
+    }
+
+    /// Notes what a look at our copy says of it.
+    fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if let Err(LedgerError::Store { damaged: true, why, .. }) = &result {
+            *self.suspect.borrow_mut() = Some(why.clone());
+        }
+        result
     }
 
     /// The branch we had seen is gone from the hub: it must not seem to be there.
@@ -138,7 +157,7 @@ impl Engine for GitEngine {
         if self.is_always_fresh() {
             return Ok(None);
         }
-        if let Some(why) = self.suspect.take() {
+        if let Some(why) = self.suspect.get_mut().take() {
             return Err(LedgerError::Store {
                 what: "our copy of the hub is damaged".to_owned(),
                 why,
@@ -177,11 +196,11 @@ impl Engine for GitEngine {
     }
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.objects.read(version, path)
+        self.suspecting(self.objects.read(version, path))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.objects.list(version, folder)
+        self.suspecting(self.objects.list(version, folder))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
@@ -198,7 +217,7 @@ impl Engine for GitEngine {
             Reach::Itself => publish::in_process(self.objects.repository(), moves, deadline),
             Reach::Origin { .. } => {
                 let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
-                self.suspect = damaged;
+                *self.suspect.get_mut() = damaged;
                 publication
             }
         };
@@ -236,9 +255,14 @@ impl Engine for GitEngine {
         self.objects.count(version)
     }
 
+    fn is_suspect(&self) -> bool {
+        matches!(self.reach, Reach::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
+    }
+
     fn heal(&mut self) -> Result<bool, LedgerError> {
         let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
         self.objects = Objects::new(copy.replace()?);
+        *self.suspect.get_mut() = None;
         Ok(true)
     }
 

@@ -18,6 +18,11 @@ const REFLOG: &str = "git-muster";
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
+/// A push of exactly what we name, whatever the user's configuration would add: private tags,
+/// submodules instead of our commit, a signature that the hub does not take.
+const PUSH: &[&str] =
+    &["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
+
 fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
     text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
 }
@@ -98,7 +103,7 @@ pub(super) fn by_push(
     moves: &[Move],
     deadline: Deadline,
 ) -> (Publication, Option<String>) {
-    let mut arguments = vec!["push".to_owned(), "--porcelain".to_owned(), "--no-verify".to_owned()];
+    let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());
     }

@@ -159,6 +159,13 @@ impl Ledger {
         Ok(snapshot)
     }
 
+    /// Whether a look at our copy of the hub found it damaged: the next [`Ledger::read`] begins a
+    /// new one.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.engine.is_suspect()
+    }
+
     /// The documents as far as we know them, without asking the hub.
     #[must_use]
     pub fn known(&self) -> Snapshot<'_> {

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
 use crate::domain::id::LockName;
-use crate::domain::lock::{Lock, Taker, trust};
+use crate::domain::lock::{Lock, Taker, margin, trust};
 use crate::domain::table::Table;
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
@@ -113,7 +113,8 @@ unchanged for the whole lease and some grace, by its own clock.")]
   git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
 
 The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN
-in its environment. When the lease is lost the command is stopped and the exit code is 5.")]
+in its environment. When the lease is lost the command is stopped and the exit code is 5. Only git-muster itself must not
+be killed by KILL: the command would go on without the lock.")]
     Run {
         /// How it is taken
         #[command(flatten)]
@@ -267,7 +268,8 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
     };
     let renew =
         RenewLock { name: args.name.clone(), server: context.me()?, token: term.token, lease_seconds: None };
-    let grace = (args.ttl / 4).min(STOP_GRACE_MAX);
+    // What is given away of the lease for safety is the time the child has to end in.
+    let grace = margin(args.ttl).min(STOP_GRACE_MAX);
     let mut renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
     let status = loop {
         if let Some(status) = child.wait_until(Deadline::after(WATCH_PAUSE))? {
@@ -279,6 +281,9 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
         if renewal.passed() {
             renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
             let asked = Deadline::after(trust(args.ttl));
+            // A hub that hangs must not keep us from stopping the command in time.
+            let budget = context.settings.timeout.value.min(trusted.left());
+            context.ledger()?.limit(budget);
             match context.write(&renew) {
                 Ok(_) => trusted = asked,
                 Err(error) if error.exit == Exit::LeaseLost || error.exit == Exit::Refused => {
@@ -296,8 +301,11 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
                 }
             }
         }
-        if trusted.left() <= grace {
+        if trusted.passed() {
             child.stop(grace)?;
+            // If the hub is back, the others need not wait for the end of the lease.
+            context.ledger()?.limit(grace);
+            drop(context.write(&release));
             return Err(CliError::new(
                 Exit::LeaseLost,
                 format!(
@@ -307,10 +315,17 @@ fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> 
             ));
         }
     };
+    let usual = context.settings.timeout.value;
+    context.ledger()?.limit(usual);
+    let code = process::shell_code(status);
     if let Err(error) = context.write(&release) {
         context.output.error(&error);
+        context.output.warn(&format!(
+            "the command ended with {code}, but lock `{}` was not released: others can take it when they have seen it unchanged for its lease",
+            term.name
+        ));
     }
-    Ok(process::shell_code(status))
+    Ok(code)
 }
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {

@@ -129,6 +129,11 @@ impl Ledger {
         !self.engine.is_always_fresh()
     }
 
+    /// Gives the writes from now on less time, or the usual again.
+    pub fn limit(&mut self, budget: Duration) {
+        self.settings.budget = budget;
+    }
+
     /// Whether this run stops before publishing.
     #[must_use]
     pub fn is_dry_run(&self) -> bool {

@@ -75,7 +75,7 @@ impl Output {
     ) -> Result<(), CliError> {
         match (self.json, self.quiet) {
             (false, true) => Ok(()),
-            (false, false) if self.dry_run => print(&format!("dry run, not done: {}", human())),
+            (false, false) if self.dry_run => print_lines(&format!("dry run, not done: {}", human())),
             _ => self.object(kind, value, human),
         }
     }

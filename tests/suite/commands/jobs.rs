@@ -34,7 +34,7 @@ fn a_job_is_added_listed_and_shown() {
     ada$ git muster job add --dry-run
     [JOB]
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster job add
     [JOB]

@@ -53,9 +53,9 @@ fn a_job_is_started_and_completed_by_its_holder() {
     For more information, try '--help'.
     [exit status: 2]
     bob$ git muster job start <job> --token 1 --dry-run
-    <job> is running
+    dry run, not done: <job> is running
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     bob$ git muster job start <job>
     <job> is running

@@ -92,3 +92,45 @@ fn the_users_own_settings_of_git_do_not_change_what_is_pushed() {
     assert_eq!(fleet.hub().git(["tag"]).trim(), "");
     assert_eq!(fleet.hub().git(["log", "--format=%s", "--grep=job add", MAIN]).lines().count(), 4);
 }
+
+/// A clone with a file of the hub, and the hub one version ahead of it.
+fn clone_and_hub_ahead(fleet: &Fleet) -> Host {
+    fleet.hub().put(MAIN, &[("docs/a.txt", "first")], "one");
+    fleet.hub().put(MAIN, &[("docs/a.txt", "second")], "two");
+    let clone = fleet.host_in_clone("ada");
+    clone.run(["join", "--as", "ada"]).success();
+    fleet.hub().put(MAIN, &[("docs/a.txt", "third")], "three");
+    clone
+}
+
+#[test]
+fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let clone = clone_and_hub_ahead(&fleet);
+    let file = clone.directory().join("docs/a.txt");
+    fs::write(&file, "first").unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+    fs::remove_file(&file).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert!(!file.exists());
+}
+
+#[test]
+fn nothing_is_written_through_a_link_in_the_work_tree() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let clone = clone_and_hub_ahead(&fleet);
+    let (docs, elsewhere) = (clone.directory().join("docs"), clone.directory().with_file_name("elsewhere"));
+    fs::rename(&docs, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &docs).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert_eq!(fs::read_to_string(elsewhere.join("a.txt")).unwrap(), "second");
+    // A single file that is a link is the user's as well, even with the content of ours behind it.
+    fs::remove_file(&docs).unwrap();
+    fs::create_dir(&docs).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert!(docs.join("a.txt").is_symlink());
+}

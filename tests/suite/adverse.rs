@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Fleet, Host, MAIN};
 
@@ -133,4 +134,86 @@ fn nothing_is_written_through_a_link_in_the_work_tree() {
     std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
     assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
     assert!(docs.join("a.txt").is_symlink());
+}
+
+/// The hub takes no push any more while the file that is returned is there: each hangs.
+fn hanging_hub(fleet: &Fleet) -> PathBuf {
+    let mark = fleet.hub().path().with_file_name("hang");
+    let script = format!("#!/bin/sh\n[ -e '{}' ] && exec sleep 60\nexit 0\n", mark.display());
+    fleet.hub().install_hook("pre-receive", &script);
+    mark
+}
+
+#[test]
+fn a_command_ends_with_its_lease_although_the_renewal_hangs() {
+    const LEASE: Duration = Duration::from_secs(6);
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let hang = hanging_hub(&fleet);
+    let beats = ada.directory().join("beats");
+    let script = "while :; do echo >>beats; sleep 0.05; done";
+    let started = SystemTime::now();
+    let running = ada.command(["lock", "run", "deploy", "--ttl", "6s", "--", "sh", "-c", script]).spawn();
+    while !beats.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fs::File::create(hang).unwrap();
+    running.wait().code(5);
+    let ran = fs::metadata(&beats).unwrap().modified().unwrap().duration_since(started).unwrap();
+    assert!(ran < LEASE, "{ran:?}");
+    let written = fs::metadata(&beats).unwrap().len();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(fs::metadata(&beats).unwrap().len(), written, "the command still runs");
+}
+
+#[test]
+fn who_waits_for_a_lock_ends_when_asked_to_and_runs_nothing() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    bob.run(["lock", "acquire", "deploy"]).success();
+    let mut waiting = ada.command(["lock", "run", "deploy", "--wait", "1m", "--", "touch", "ran"]).spawn();
+    let started = Instant::now();
+    while !waiting.stderr().contains("waiting") {
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", waiting.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    waiting.signal("TERM");
+    waiting.wait().code(1);
+    assert!(!ada.directory().join("ran").exists());
+}
+
+#[test]
+fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let running = ada
+        .command([
+            "lock",
+            "run",
+            "deploy",
+            "--ttl",
+            "10m",
+            "--",
+            "sh",
+            "-c",
+            "touch on; while [ -e on ]; do sleep 0.05; done",
+        ])
+        .spawn();
+    let mark = ada.directory().join("on");
+    while !mark.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bob.run(["lock", "steal", "deploy", "--reason", "test"]).success();
+    fs::remove_file(mark).unwrap();
+    running.wait().code(5);
+}
+
+#[test]
+fn nobody_waits_for_a_rule_of_the_hub_to_change() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\necho 'this branch is protected'\nexit 1\n");
+    let started = Instant::now();
+    ada.run(["lock", "acquire", "deploy", "--wait", "5m"]).code(4);
+    assert!(started.elapsed() < Duration::from_secs(30));
 }

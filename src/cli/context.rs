@@ -53,6 +53,14 @@ impl Context {
         clock::wall()
     }
 
+    /// The hub and its branch: what is watched in one is nothing seen in another.
+    ///
+    /// # Errors
+    /// When nothing names a hub.
+    pub(super) fn place(&self) -> Result<String, CliError> {
+        Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
+    }
+
     /// Whether nothing is to be published.
     #[must_use]
     pub(super) fn is_dry_run(&self) -> bool {

@@ -13,6 +13,7 @@ mod fence;
 mod generate;
 mod health;
 mod heartbeat;
+mod hold;
 mod init;
 mod input;
 mod job;

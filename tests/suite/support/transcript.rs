@@ -14,7 +14,7 @@ use super::run::{HostCommand, Run};
 const LINE_LENGTH_MAX: usize = 100;
 
 /// Fields of JSON whose values are measured.
-const MEASURED: [&str; 3] = ["memory_used_gb", "disk_free_gb", "uptime_seconds"];
+const MEASURED: [&str; 4] = ["memory_used_gb", "disk_free_gb", "uptime_seconds", "duration_seconds"];
 
 /// A record of commands; shown, it is what to snapshot.
 #[derive(Debug, Default)]

@@ -129,7 +129,6 @@ fn without_host(text: &str) -> String {
         rest = after;
     }
     out.push_str(rest);
-    let mut out = out;
     let mut from = 0;
     while let Some(at) = out[from..].find(" pid ").map(|at| from + at + " pid ".len()) {
         let digits = out[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(out.len() - at);

@@ -13,6 +13,7 @@ use super::objects::Objects;
 use super::publish;
 use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::random;
 use git2::Repository;
@@ -254,6 +255,13 @@ impl Engine for GitEngine {
         match self.tip(branch)? {
             Some(tip) => self.objects.find(&tip, ops, since),
             None => Ok(None),
+        }
+    }
+
+    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.objects.is_crowded(&tip, author, now),
+            None => Ok(false),
         }
     }
 

@@ -216,11 +216,17 @@ impl Objects {
     }
 
     /// Whether `tip` is by `author`, just made, and others wrote shortly before.
-    pub(super) fn is_crowded(&self, tip: &Version, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
+    pub(super) fn is_crowded(
+        &self,
+        tip: &Version,
+        author: &str,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
         let what = "cannot read the history of the hub";
         let mut commit = failed(what, self.repository.find_commit(oid(tip)?))?;
         let newest = commit.time().seconds();
-        if commit.author().name_bytes() != author.as_bytes() || now.unix_seconds() - newest > JUST_NOW_SECONDS {
+        if commit.author().name_bytes() != author.as_bytes() || now.unix_seconds() - newest > JUST_NOW_SECONDS
+        {
             return Ok(false);
         }
         for _ in 0..CROWD_COMMITS_MAX {

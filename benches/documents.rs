@@ -41,7 +41,7 @@ fn main() {
         let claim = |table: &mut Table<Job>| {
             let id = choose(table).expect("a job that waits for nothing");
             let job = table.get_mut(&id).expect("it was just chosen");
-            job.edit(|job| job.claim(&claimant, now));
+            job.edit(|job| job.claim(&claimant, now)).expect("a queued job");
             table.write().expect("our own layout")
         };
         drop(black_box(claim(&mut changed)));

@@ -185,7 +185,7 @@ impl Heartbeat {
     pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
         self.touch(beat, now);
         let goes_on = self.incarnation.as_deref() == Some(beat.incarnation.as_str());
-        self.sequence = Some(if goes_on { self.sequence.unwrap_or(0) + 1 } else { 1 });
+        self.sequence = Some(if goes_on { self.sequence.unwrap_or(0).saturating_add(1) } else { 1 });
         self.incarnation = Some(beat.incarnation.clone());
         self.interval_seconds = Some(beat.interval_seconds);
         self.revoked = None;

@@ -7,6 +7,7 @@
 
 use super::id::{OpId, ServerName};
 use super::lenient;
+use super::lock::next_token;
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::{Timestamp, show_span};
@@ -378,20 +379,23 @@ impl Job {
     }
 
     /// Gives the job to `by`; whether it is the job's turn was asked before.
-    pub fn claim(&mut self, by: &Claimant, now: Timestamp) -> u64 {
-        let token = self.token.unwrap_or(0) + 1;
+    ///
+    /// # Errors
+    /// When its tokens are used up, which only a record that somebody made up can be.
+    pub fn claim(&mut self, by: &Claimant, now: Timestamp) -> Result<u64, Refusal> {
+        let token = next_token(self.token, &self.id)?;
         self.status = JobStatus::Claimed;
         self.assigned_to = Some(by.server.to_string());
         self.incarnation = Some(by.incarnation.clone());
         self.token = Some(token);
-        self.attempts = Some(self.attempts.unwrap_or(0) + 1);
+        self.attempts = Some(self.attempts.unwrap_or(0).saturating_add(1));
         self.started_at = Some(now);
         self.completed_at = None;
         self.not_before = None;
         self.reason = None;
         self.error_message = None;
         self.exit_code = None;
-        token
+        Ok(token)
     }
 
     /// The holder begins.
@@ -630,7 +634,7 @@ mod tests {
 
     fn claimed() -> Job {
         let mut job = Job::new("job_1".into(), "build".into(), now());
-        job.claim(&Claimant { server: server("build1"), incarnation: "i".into() }, now());
+        job.claim(&Claimant { server: server("build1"), incarnation: "i".into() }, now()).expect("a token");
         job
     }
 

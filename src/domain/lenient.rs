@@ -104,16 +104,17 @@ pub fn integer<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Er
     let value = Value::deserialize(input)?;
     match &value {
         Value::Null => Ok(None),
-        Value::Number(number) => Ok(whole_number(&number.to_string())),
-        Value::String(text) => Ok(whole_number(text)),
+        Value::Number(number) => Ok(whole_number(&number.to_string()).and_then(|n| i64::try_from(n).ok())),
+        Value::String(text) => Ok(whole_number(text).and_then(|n| i64::try_from(n).ok())),
         other => unexpected(other, "a number"),
     }
 }
 
-/// The whole part of a number's spelling; `None` when it is none or does not fit.
-fn whole_number(text: &str) -> Option<i64> {
+/// The whole part of a number's spelling; `None` when it is none or does not fit. Wider than any
+/// field, so that every number we can write can be read again.
+fn whole_number(text: &str) -> Option<i128> {
     let text = text.trim();
-    if let Ok(number) = text.parse::<i64>() {
+    if let Ok(number) = text.parse::<i128>() {
         return Some(number);
     }
     let (whole, fraction) = text.split_once('.')?;
@@ -190,4 +191,29 @@ pub fn any<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Erro
         Value::Null => None,
         value => Some(value),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Counted(#[serde(deserialize_with = "count")] Option<u64>);
+
+    #[test]
+    fn every_count_that_can_be_written_can_be_read() {
+        for (text, expected) in [
+            ("18446744073709551615", Some(u64::MAX)),
+            ("9223372036854775808", Some(9_223_372_036_854_775_808)),
+            ("\"7\"", Some(7)),
+            ("7.9", Some(7)),
+            ("null", None),
+        ] {
+            assert_eq!(serde_json::from_str::<Counted>(text).expect(text), Counted(expected), "{text}");
+        }
+        for text in ["-1", "18446744073709551616", "\"many\"", "[]"] {
+            assert!(serde_json::from_str::<Counted>(text).is_err(), "{text}");
+        }
+    }
 }

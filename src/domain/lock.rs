@@ -144,12 +144,15 @@ impl Lock {
         if self.is_held() && expired != Some(self.version().as_str()) {
             return Err(self.held(now));
         }
-        Ok(self.hand_to(taker, now))
+        self.hand_to(taker, now)
     }
 
     /// Gives the lock to `taker` whoever holds it.
-    pub fn hand_to(&mut self, taker: &Taker, now: Timestamp) -> u64 {
-        let token = self.token.unwrap_or(0) + 1;
+    ///
+    /// # Errors
+    /// When its tokens are used up, which only a record that somebody made up can be.
+    pub fn hand_to(&mut self, taker: &Taker, now: Timestamp) -> Result<u64, Refusal> {
+        let token = next_token(self.token, &self.name)?;
         self.locked_by = Some(taker.server.to_string());
         self.locked_at = Some(now);
         self.expires_at = Some(now.plus(Duration::from_secs(taker.lease_seconds)));
@@ -159,7 +162,7 @@ impl Lock {
         self.renewed_at = None;
         self.holder = Some(taker.holder.clone());
         self.reason.clone_from(&taker.reason);
-        token
+        Ok(token)
     }
 
     /// Renews the holder's lease; the token stays.
@@ -176,7 +179,7 @@ impl Lock {
         self.check_term(server, token, "renewed")?;
         let lease_seconds = lease_seconds.unwrap_or_else(|| self.lease().as_secs());
         self.lease_seconds = Some(lease_seconds);
-        self.renewal = Some(self.renewal.unwrap_or(0) + 1);
+        self.renewal = Some(self.renewal.unwrap_or(0).saturating_add(1));
         self.renewed_at = Some(now);
         self.expires_at = Some(now.plus(Duration::from_secs(lease_seconds)));
         Ok(())
@@ -255,6 +258,19 @@ impl Lock {
     }
 }
 
+/// The token of the next term of `what`: higher than any before.
+///
+/// # Errors
+/// When there is none. A token that stood still or began again would let two holders pass the
+/// same fence.
+pub fn next_token(token: Option<u64>, what: &str) -> Result<u64, Refusal> {
+    token.unwrap_or(0).checked_add(1).ok_or_else(|| {
+        Refusal::forbidden(format!(
+            "`{what}` cannot change hands: its token is the highest there is, which somebody must have made up"
+        ))
+    })
+}
+
 /// How much of a lease is given away on each side for safety: a tenth, at least five seconds,
 /// but never more than a third, so that very short leases keep some use.
 #[must_use]
@@ -266,7 +282,9 @@ pub fn margin(lease: Duration) -> Duration {
 /// lease, an allowance for clocks that run at different speeds, and grace.
 #[must_use]
 pub fn patience(lease: Duration) -> Duration {
-    lease + lease * (2 * CLOCK_RATE_ERROR_PERCENT) / 100 + margin(lease)
+    // Divided first and saturating: the lease was written by somebody else.
+    let allowance = (lease / 100).saturating_mul(2 * CLOCK_RATE_ERROR_PERCENT);
+    lease.saturating_add(allowance).saturating_add(margin(lease))
 }
 
 /// Until when a holder may trust a lease that it asked for at `started` on its own clock.
@@ -357,6 +375,19 @@ mod tests {
         let no_times: Lock =
             serde_json::from_str(r#"{"locked_by":"build1","expires_at":null}"#).expect("reads");
         assert_eq!(no_times.lease(), LEASE_ASSUMED);
+    }
+
+    #[test]
+    fn made_up_numbers_neither_panic_nor_begin_the_tokens_again() {
+        let mut lock = Lock::free("x");
+        (lock.token, lock.lease_seconds) = (Some(u64::MAX), Some(u64::MAX));
+        assert!(lock.take(&taker("build1"), None, now()).is_err());
+        assert!(lock.hand_to(&taker("build1"), now()).is_err());
+        assert_eq!((lock.token, lock.is_held()), (Some(u64::MAX), false));
+        assert_eq!(patience(Duration::MAX), Duration::MAX);
+        (lock.locked_by, lock.renewal) = (Some("build1".to_owned()), Some(u64::MAX));
+        lock.renew(&taker("build1").server, u64::MAX, None, now()).expect("renews");
+        assert!(lock.patience() >= lock.lease());
     }
 
     #[test]

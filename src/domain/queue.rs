@@ -4,6 +4,7 @@
 //! server with the right labels. Most urgent first, first in first out inside a priority, and a
 //! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
 
+use super::id::JobId;
 use super::job::{Job, JobStatus};
 use super::record::Record;
 use super::table::Table;
@@ -46,7 +47,8 @@ pub enum Waiting {
 /// A look at the queue, with what is asked often computed once.
 pub struct Queue<'a> {
     jobs: &'a Table<Job>,
-    status_of: HashMap<&'a str, &'a JobStatus>,
+    /// The first job of each id and where it stands: the one that every later step means.
+    first_of: HashMap<&'a str, (usize, &'a JobStatus)>,
     now: Timestamp,
 }
 
@@ -54,11 +56,16 @@ impl<'a> Queue<'a> {
     /// The queue at `now`.
     #[must_use]
     pub fn new(jobs: &'a Table<Job>, now: Timestamp) -> Self {
-        let status_of = jobs.rows().rev().map(|job| (job.id.as_str(), &job.status)).collect();
-        Self { jobs, status_of, now }
+        let rows = jobs.rows().enumerate().rev();
+        let first_of = rows.map(|(index, job)| (job.id.as_str(), (index, &job.status))).collect();
+        Self { jobs, first_of, now }
     }
 
     /// Ids of the jobs that a server with `labels` may claim now, the next one first.
+    ///
+    /// A second record with the id of another, which merges have left behind, is not among them:
+    /// its id would claim the first, which may be running elsewhere. Nor is one whose id nobody
+    /// could name in a later step.
     #[must_use]
     pub fn claimable(&self, labels: &[String]) -> Vec<&'a str> {
         let have: HashSet<&str> = labels.iter().map(String::as_str).collect();
@@ -67,6 +74,7 @@ impl<'a> Queue<'a> {
             .rows()
             .enumerate()
             .filter(|(_, job)| job.status == JobStatus::Queued && self.waits_for(job).is_none())
+            .filter(|(index, job)| self.is_first(*index, &job.id) && JobId::new(&job.id).is_ok())
             .filter(|(_, job)| missing_labels(job, &have).is_empty())
             .map(|(index, job)| {
                 (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
@@ -74,6 +82,10 @@ impl<'a> Queue<'a> {
             .collect();
         ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
         ready.into_iter().map(|(_, _, _, job)| job.id.as_str()).collect()
+    }
+
+    fn is_first(&self, index: usize, id: &str) -> bool {
+        self.first_of.get(id).is_some_and(|(first, _)| *first == index)
     }
 
     /// The priority after ageing.
@@ -86,8 +98,8 @@ impl<'a> Queue<'a> {
     #[must_use]
     pub fn waits_for(&self, job: &Job) -> Option<Waiting> {
         for need in job.all_needs() {
-            let status = self.status_of.get(need);
-            if status != Some(&&JobStatus::Completed) {
+            let status = self.first_of.get(need).map(|(_, status)| *status);
+            if status != Some(&JobStatus::Completed) {
                 return Some(Waiting::Needs {
                     job: need.to_owned(),
                     status: status.map(ToString::to_string),
@@ -152,6 +164,16 @@ mod tests {
             [job("a", ""), job("b", ",\"priority\":1"), job("c", ""), job("d", ",\"priority\":\"low\"")]
                 .join(",");
         assert_eq!(order(&jobs, &[]), ["b", "a", "c", "d"]);
+    }
+
+    #[test]
+    fn a_second_record_with_the_id_of_another_is_never_claimed() {
+        for first in ["claimed", "running", "completed"] {
+            let twice = format!("{{\"id\":\"a\",\"status\":\"{first}\"}},{}", job("a", ""));
+            assert_eq!(order(&twice, &[]), [] as [&str; 0], "{first}");
+        }
+        assert_eq!(order(&[job("a", ""), job("a", "")].join(","), &[]), ["a"]);
+        assert_eq!(order(&[job("", ""), job("x\\ny", ""), job("../b", "")].join(","), &[]), [] as [&str; 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::record::{Record, View};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::fmt;
 
 /// A record of a table.
@@ -73,8 +74,8 @@ impl<T: Row> Table<T> {
         table.members.clear();
         let mut found = false;
         for (key, raw) in members {
-            if key == T::FIELD && !found {
-                found = true;
+            if key == T::FIELD {
+                refuse_twice(path, &key, std::mem::replace(&mut found, true))?;
                 table.read_rows(raw.get())?;
                 table.members.push((key, None));
             } else {
@@ -108,6 +109,7 @@ impl<T: Row> Table<T> {
         }
         let items: Vec<&RawValue> = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
+        self.rows.reserve_exact(items.len() + 1);
         for (index, item) in items.iter().enumerate() {
             let inside = format!("{}[{index}]", T::FIELD);
             self.rows.push(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?);
@@ -118,7 +120,10 @@ impl<T: Row> Table<T> {
     fn read_map(&mut self, text: &str) -> Result<(), DocumentError> {
         let Members(items) = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
+        self.rows.reserve_exact(items.len() + 1);
+        let mut names = HashSet::new();
         for (name, item) in items {
+            refuse_twice(&self.path, &name, !names.insert(name.clone()))?;
             let inside = format!("{}.{}", T::FIELD, name.escape_debug());
             let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;
             row.tell(|view| view.named(&name));
@@ -234,6 +239,15 @@ impl<T: Row> Table<T> {
     }
 }
 
+/// Of two members with one name some readers take the first and some, such as `jq`, the last: one
+/// would see a lock free that the other sees held.
+fn refuse_twice(path: &str, name: &str, is_second: bool) -> Result<(), DocumentError> {
+    if is_second {
+        return Err(DocumentError::new(path, format!("it holds `{}` twice", name.escape_debug())));
+    }
+    Ok(())
+}
+
 /// The layout version in `raw`, if it is above ours.
 fn newer_layout(raw: &str) -> Option<u64> {
     raw.trim_matches('"').parse().ok().filter(|version| *version > LAYOUT_VERSION)
@@ -312,6 +326,16 @@ mod tests {
         assert_eq!(table.rows().len(), 1);
         assert!(table.write().is_err_and(|error| error.to_string().contains("upgrade")));
         assert!(read("{\"version\": 1}").write().is_ok());
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused() {
+        use crate::domain::lock::Lock;
+        let twice = r#"{"locks": {"x": {"locked_by": null}, "x": {"locked_by": "build2"}}}"#;
+        let error = Table::<Lock>::read(Lock::PATH, twice.as_bytes()).expect_err("twice");
+        assert!(error.to_string().contains("holds `x` twice"), "{error}");
+        let lists = br#"{"things": [], "things": [{"id": "a"}]}"#;
+        assert!(Table::<Thing>::read(Thing::PATH, lists).is_err());
     }
 
     #[test]

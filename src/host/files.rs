@@ -66,9 +66,7 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the old text is there then.
 pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    create_dir(folder)?;
-    replace(path, text.as_bytes(), false, folder)
+    put(path, text.as_bytes(), &Manner::BESIDE)
 }
 
 /// Replaces the file at `path` by `bytes`, going through a file in `folder`, which must lie on the
@@ -77,16 +75,35 @@ pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the old bytes are there then.
 pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Result<(), FileError> {
+    put(path, bytes, &Manner { folder: Some(folder), executable, flushed: true })
+}
+
+/// How a file is put into its place.
+struct Manner<'a> {
+    /// Where the new file is written before it takes the place of the old; `None`: beside it.
+    folder: Option<&'a Path>,
+    executable: bool,
+    /// Whether it is on the disk before it takes the place.
+    flushed: bool,
+}
+
+impl Manner<'_> {
+    const BESIDE: Self = Self { folder: None, executable: false, flushed: true };
+}
+
+fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(parent)?;
-    let temporary = folder.join(format!(".muster.{}.tmp", super::random::id()));
-    let mode = if executable { 0o777 } else { 0o666 };
+    let temporary = manner.folder.unwrap_or(parent).join(format!(".muster.{}.tmp", super::random::id()));
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode)
+        .mode(if manner.executable { 0o777 } else { 0o666 })
         .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            if manner.flushed { file.sync_data() } else { Ok(()) }
+        })
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {
         // What is left of a failed write is only a stray file.
@@ -129,6 +146,15 @@ pub fn recall<T: DeserializeOwned + Default>(path: &Path) -> T {
 pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
     write(path, &text)
+}
+
+/// [`remember`] for what means nothing after the next boot, and need not be flushed to outlive it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    put(path, text.as_bytes(), &Manner { flushed: false, ..Manner::BESIDE })
 }
 
 /// Makes what was written to the file or folder `path` survive a loss of power.

@@ -50,21 +50,38 @@ pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
     let mut child = Running::start(command)?;
     let stdout = collect(child.child.stdout.take());
     let stderr = collect(child.child.stderr.take());
-    let status = child.wait_until(deadline)?;
+    let mut printed = None;
+    // The output of a child ends just before it does, so that waiting for the one notices the
+    // other at once. A grandchild may keep the output open: then only the looks notice the end.
+    let status = child.wait_with(deadline, |pause| {
+        if printed.is_some() {
+            clock::sleep(pause);
+            return Woken::ByTime;
+        }
+        printed = stdout.recv_timeout(pause).ok();
+        if printed.is_some() { Woken::Early } else { Woken::ByTime }
+    })?;
     let timed_out = status.is_none();
     if timed_out {
         child.kill()?;
     }
-    let text = |output: mpsc::Receiver<Vec<u8>>| {
-        let bytes = output.recv_timeout(OUTPUT_GRACE).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
+    let rest = |output: mpsc::Receiver<Vec<u8>>| output.recv_timeout(OUTPUT_GRACE).unwrap_or_default();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Finished {
         exit_code: status.and_then(|status| status.code()),
-        stdout: text(stdout),
-        stderr: text(stderr),
+        stdout: text(printed.unwrap_or_else(|| rest(stdout))),
+        stderr: text(rest(stderr)),
         timed_out,
     })
+}
+
+/// Why a pause between two looks at a child is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// It took its time.
+    ByTime,
+    /// Something says that the child is about to end.
+    Early,
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
@@ -128,14 +145,27 @@ impl Running {
     /// # Errors
     /// When the system does not tell.
     pub fn wait_until(&mut self, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+        self.wait_with(deadline, |pause| {
+            clock::sleep(pause);
+            Woken::ByTime
+        })
+    }
+
+    fn wait_with(
+        &mut self,
+        deadline: Deadline,
+        mut wait: impl FnMut(Duration) -> Woken,
+    ) -> io::Result<Option<ExitStatus>> {
         let mut pause = POLL_FIRST;
         loop {
             let status = self.status()?;
             if status.is_some() || deadline.passed() {
                 return Ok(status);
             }
-            clock::sleep(pause.min(deadline.left()));
-            pause = (pause * 2).min(POLL_MAX);
+            pause = match wait(pause.min(deadline.left())) {
+                Woken::ByTime => (pause * 2).min(POLL_MAX),
+                Woken::Early => POLL_FIRST,
+            };
         }
     }
 

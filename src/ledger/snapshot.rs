@@ -7,6 +7,7 @@ use crate::domain::id::OpId;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// Where documents can be read from.
 pub trait Documents {
@@ -82,17 +83,23 @@ pub trait Documents {
     }
 }
 
+/// The bytes of documents by branch and path; `None` where there is no such document.
+type ReadBefore = HashMap<(String, String), Option<Vec<u8>>>;
+
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
 pub struct Snapshot<'a> {
     engine: &'a dyn Engine,
     main: &'a str,
     tips: RefCell<Tips>,
+    /// What was read, by branch and path: one operation asks for some documents several times,
+    /// and a version never changes.
+    read: RefCell<ReadBefore>,
 }
 
 impl<'a> Snapshot<'a> {
     pub(super) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
-        Self { engine, main, tips: RefCell::default() }
+        Self { engine, main, tips: RefCell::default(), read: RefCell::default() }
     }
 
     /// The version of a branch as this snapshot sees it.
@@ -136,10 +143,16 @@ impl<'a> Snapshot<'a> {
 
 impl Documents for Snapshot<'_> {
     fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        match self.tip(branch)? {
-            Some(tip) => self.engine.read(&tip, path),
-            None => Ok(None),
+        let place = (branch.to_owned(), path.to_owned());
+        if let Some(bytes) = self.read.borrow().get(&place) {
+            return Ok(bytes.clone());
         }
+        let bytes = match self.tip(branch)? {
+            Some(tip) => self.engine.read(&tip, path)?,
+            None => None,
+        };
+        self.read.borrow_mut().insert(place, bytes.clone());
+        Ok(bytes)
     }
 
     fn main(&self) -> &str {

@@ -65,7 +65,7 @@ impl Verb for ClaimJobs {
         for id in &ids {
             let Some(job) = jobs.get_mut(id) else { continue };
             job.edit(|job| -> Result<(), Refusal> {
-                let token = job.claim(&self.claimant, now);
+                let token = job.claim(&self.claimant, now)?;
                 if self.start { job.start(Term { server, token }, now) } else { Ok(()) }
             })?;
             status.edit(|status| status.work_on(job, now));

@@ -125,7 +125,7 @@ impl Verb for StealLock {
         let (from, token) = edit(&mut locks, &self.name, |lock| {
             refuse_done(lock)?;
             let from = lock.locked_by.clone().unwrap_or_else(|| "nobody".to_owned());
-            Ok((from, lock.hand_to(&self.taker, now)))
+            Ok((from, lock.hand_to(&self.taker, now)?))
         })?;
         let why = self.taker.reason.as_deref().unwrap_or_default();
         finish(

@@ -72,7 +72,7 @@ impl Observations {
                 .map(|(what, _)| what.clone());
             self.entries.remove(&oldest.unwrap_or_default());
         }
-        drop(files::remember(&path(), self));
+        drop(files::remember_until_boot(&path(), self));
         self.changed = false;
     }
 }

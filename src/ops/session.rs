@@ -54,7 +54,7 @@ impl Session {
 
     /// Keeps it for the next run. What cannot be kept only means a new session then.
     pub fn keep(&self, server: &ServerName) {
-        drop(files::remember(&path(server), self));
+        drop(files::remember_until_boot(&path(server), self));
     }
 
     /// Load, memory and disk now; the sample is kept with the session.

@@ -24,41 +24,17 @@ const SERVERS: &str = "coordination/servers.json";
 const TABLES: [(&str, &str); 4] =
     [(JOBS, "jobs"), (LOCKS, "locks"), (MESSAGES, "messages"), (SERVERS, "servers")];
 
-const TAKEN: &[&str] =
-    &["locked_by", "locked_at", "expires_at", "token", "lease_seconds", "renewal", "holder", "reason"];
-const FREED: &[&str] =
-    &["locked_by", "locked_at", "expires_at", "renewal", "renewed_at", "holder", "reason", "done_at"];
-const REPORTED: &[&str] =
-    &["status", "completed_at", "exit_code", "duration_seconds", "artifacts", "error_message", "reason"];
-const REQUEUED: &[&str] = &[
-    "status",
-    "assigned_to",
-    "started_at",
-    "completed_at",
-    "attempts",
-    "not_before",
-    "reason",
-    "error_message",
-    "exit_code",
-    "duration_seconds",
-    "artifacts",
-];
-const CLAIMED: &[&str] = &["status", "assigned_to", "started_at", "attempts", "token", "incarnation"];
-const WORKING: &[&str] = &["status", "timestamp", "current_job", "last_build"];
-const BEAT: &[&str] = &[
-    "server",
-    "timestamp",
-    "uptime_seconds",
-    "healthy",
-    "sequence",
-    "incarnation",
-    "interval_seconds",
-    "running",
-    "system",
-];
+const TAKEN: &str = "locked_by locked_at expires_at token lease_seconds renewal holder reason";
+const FREED: &str = "locked_by locked_at expires_at renewal renewed_at holder reason done_at";
+const REPORTED: &str = "status completed_at exit_code duration_seconds artifacts error_message reason";
+const REQUEUED: &str = "status assigned_to started_at completed_at attempts not_before reason error_message exit_code duration_seconds artifacts";
+const CLAIMED: &str = "status assigned_to started_at attempts token incarnation";
+const WORKING: &str = "status timestamp current_job last_build";
+const BEAT: &str =
+    "server timestamp uptime_seconds healthy sequence incarnation interval_seconds running system";
 
 /// A document, a record of it (empty: the document is one record) and the fields that may change.
-type Change = (&'static str, &'static str, &'static [&'static str]);
+type Change = (&'static str, &'static str, &'static str);
 
 /// One command and all that it may do.
 struct Case {
@@ -79,13 +55,13 @@ const CASES: &[Case] = &[
         "--server build1 job claim",
         &[
             (JOBS, "job_1761781030", CLAIMED),
-            (LOCKS, "job_assignment", &["token", "lease_seconds", "renewed_at"]),
+            (LOCKS, "job_assignment", "token lease_seconds renewed_at"),
             ("build1/status.json", "", WORKING),
         ],
     ),
     case(
         "--server build1 job start job_1761778190_1804 --token 3",
-        &[(JOBS, "job_1761778190_1804", &["status", "started_at"]), ("build1/status.json", "", WORKING)],
+        &[(JOBS, "job_1761778190_1804", "status started_at"), ("build1/status.json", "", WORKING)],
     ),
     case(
         "--server build1 job complete job_1761778190_1804 --token 3 --exit-code 0 --artifact b.deb",
@@ -106,7 +82,7 @@ const CASES: &[Case] = &[
     case("--server build3 job retry job_1761778190_1807", &[(JOBS, "job_1761778190_1807", REQUEUED)]),
     case(
         "--server build3 job priority job_1761778190_1805 critical",
-        &[(JOBS, "job_1761778190_1805", &["priority"])],
+        &[(JOBS, "job_1761778190_1805", "priority")],
     ),
     Case { adds: &[JOBS], ..case("--server build3 job add --needs job_1761781030 -- true", &[]) },
     Case { adds: &[LOCKS], ..case("--server build3 lock acquire nightly", &[]) },
@@ -114,7 +90,7 @@ const CASES: &[Case] = &[
     case("--server build3 lock acquire message_queue --reason x", &[(LOCKS, "message_queue", TAKEN)]),
     case(
         "--server build2 lock renew deploy --token 4 --ttl 5m",
-        &[(LOCKS, "deploy", &["expires_at", "lease_seconds", "renewal", "renewed_at"])],
+        &[(LOCKS, "deploy", "expires_at lease_seconds renewal renewed_at")],
     ),
     case("--server build2 lock release deploy --token 4", &[(LOCKS, "deploy", FREED)]),
     case("--server build3 lock steal deploy --reason test", &[(LOCKS, "deploy", TAKEN)]),
@@ -126,39 +102,36 @@ const CASES: &[Case] = &[
     },
     case(
         "--server build2 message read msg_1761751875_2531",
-        &[(MESSAGES, "msg_1761751875_2531", &["read", "read_by"])],
+        &[(MESSAGES, "msg_1761751875_2531", "read read_by")],
     ),
     case(
         "--server build2 message ack msg_20251113_0100_1234",
-        &[(MESSAGES, "msg_20251113_0100_1234", &["read", "read_by", "acknowledged_by", "ack_status"])],
+        &[(MESSAGES, "msg_20251113_0100_1234", "read read_by acknowledged_by ack_status")],
     ),
     case(
         "--server build1 message read",
         &[
-            (MESSAGES, "msg_1763010491_7571", &["read", "read_by"]),
-            (MESSAGES, "msg_vnf_progress_20251104_001", &["read", "read_by"]),
+            (MESSAGES, "msg_1763010491_7571", "read read_by"),
+            (MESSAGES, "msg_vnf_progress_20251104_001", "read read_by"),
         ],
     ),
-    case(
-        "--server build2 status set idle",
-        &[("build2/status.json", "", &["status", "timestamp", "system", "ip"])],
-    ),
+    case("--server build2 status set idle", &[("build2/status.json", "", "status timestamp system ip")]),
     case(
         "--server build1 status set building --job job_1761778190_1804",
-        &[("build1/status.json", "", &["status", "timestamp", "system"])],
+        &[("build1/status.json", "", "status timestamp system")],
     ),
     case(
         "--server build1 status set failed",
-        &[("build1/status.json", "", &["status", "timestamp", "system", "current_job"])],
+        &[("build1/status.json", "", "status timestamp system current_job")],
     ),
     case("--server build2 heartbeat", &[]),
     case("--server build2 heartbeat --on-main", &[("build2/heartbeat.json", "", BEAT)]),
     case("--server code2 heartbeat --on-main", &[("code2/heartbeat.json", "", BEAT)]),
     Case {
         adds: &["build3/heartbeat.json"],
-        ..case("join --as build3 --label gpu", &[(SERVERS, "build3", &["host", "machine", "labels"])])
+        ..case("join --as build3 --label gpu", &[(SERVERS, "build3", "host machine labels")])
     },
-    case("join --as build2 --manager Copilot", &[(SERVERS, "build2", &["host", "machine", "manager"])]),
+    case("join --as build2 --manager Copilot", &[(SERVERS, "build2", "host machine manager")]),
     Case { removes: &[(SERVERS, "code2")], ..case("--server build1 servers remove code2", &[]) },
     Case {
         adds: &["coordination/archive/jobs-2025-11.json"],
@@ -315,7 +288,7 @@ fn check(case: &Case, path: &str, before: &str, after: &str) {
 }
 
 /// Compares a record that may change in `fields` alone, and there only in what is known.
-fn check_record(line: &str, place: &str, (before, after): (&str, &str), fields: &[&str]) {
+fn check_record(line: &str, place: &str, (before, after): (&str, &str), fields: &str) {
     let value = |text: &str| serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')).unwrap();
     let (old, new) = (value(before), value(after));
     assert_ne!(old, new, "{line}: {place} was to change");
@@ -324,7 +297,7 @@ fn check_record(line: &str, place: &str, (before, after): (&str, &str), fields: 
         of.keys().filter(|key| other.contains_key(*key)).cloned().collect::<Vec<_>>()
     };
     assert_eq!(common(old, new), common(new, old), "{line}: the order of keys of {place}");
-    for key in old.keys().chain(new.keys()).filter(|key| !fields.contains(&key.as_str())) {
+    for key in old.keys().chain(new.keys()).filter(|key| !fields.split(' ').any(|field| field == *key)) {
         assert_eq!(old.get(key), new.get(key), "{line}: `{key}` of {place}");
     }
     let (mut unknown, mut left) = (Vec::new(), Vec::new());

@@ -25,5 +25,11 @@ mod push_faults;
 mod golden;
 // Commands that are killed, at any step and at any moment.
 mod kill_points;
+// The scripts and jq lines of before, beside our commands.
+mod seed_compatibility;
 // What cannot be used is refused, named and harms nobody.
 mod bad_input;
+// The documents: every command they show runs.
+mod documentation;
+// One issue for each cause of trouble.
+mod health_issues;

@@ -1,0 +1,188 @@
+//! What the documents show is what happens.
+//!
+//! Every `sh` block of README.md and of docs/ runs, those of one file in their order in one shell, in
+//! a home of its own and an empty folder, with `git muster` on `PATH` and `$HUB` set to a fresh
+//! repository. Every example of the command line's own help is one that it takes.
+
+use crate::support::{Fleet, Host, Transport};
+use clap::{Command, CommandFactory as _, Parser as _};
+use git_muster::cli::Cli;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long all blocks of one file may take.
+const FILE_BOUND: Duration = Duration::from_secs(120);
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README.md and everything written below docs/.
+fn documents() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The `sh` blocks of a document, each on the lines where it stands, and nothing on the others: so
+/// that the shell's line numbers are the document's.
+fn script(document: &str) -> Option<String> {
+    let (mut script, mut inside, mut any) = (String::new(), None, false);
+    for line in document.lines() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (inside, fence) {
+            (None, Some(kind)) => inside = Some(kind.trim() == "sh"),
+            (Some(_), Some(_)) => inside = None,
+            (Some(true), None) => {
+                any = true;
+                script.push_str(line);
+            }
+            _ => {}
+        }
+        script.push('\n');
+    }
+    assert_eq!(inside, None, "a fence is not closed");
+    any.then_some(script)
+}
+
+/// A host on which nothing is set up, with `git muster` and `$HUB`.
+fn newcomer(fleet: &Fleet) -> Host {
+    let mut host = fleet.host("newcomer");
+    let bin = host.place("HOME").join("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink(env!("CARGO_BIN_EXE_git-muster"), bin.join("git-muster")).unwrap();
+    host.set("PATH", format!("{}:{}", bin.display(), host.place("PATH").display()));
+    host.unset("MUSTER_SERVER");
+    host.unset("MUSTER_HUB");
+    host.set("HUB", fleet.hub().url());
+    host
+}
+
+#[test]
+fn every_command_that_the_documents_show_runs() {
+    let mut ran = 0;
+    for document in documents() {
+        let Some(blocks) = script(&fs::read_to_string(&document).unwrap()) else { continue };
+        ran += 1;
+        let name = document.strip_prefix(root()).unwrap().display().to_string();
+        let fleet = Fleet::over(Transport::Ssh);
+        let host = newcomer(&fleet);
+        // The first line stands before line 1 of the document, so it goes into line 1 with it.
+        let trap = format!("set -eEu; trap 'echo \"{name}:$LINENO ended with $?\" >&2' ERR;");
+        let file = host.place("TMPDIR").join("blocks");
+        fs::write(&file, format!("{trap} {blocks}")).unwrap();
+        let parsed = host.program("sh").args(["-n".as_ref(), file.as_os_str()]).run();
+        assert_eq!(parsed.exit_code(), Some(0), "{name} holds what is no shell script\n{parsed}");
+        let run = host.program("bash").args([&file]).bound(FILE_BOUND).run();
+        if run.exit_code() != Some(0) {
+            run.fail(&format!("a command that {name} shows does not work"));
+        }
+    }
+    assert!(ran > 0, "README.md shows commands");
+}
+
+#[test]
+fn the_links_of_the_documents_lead_somewhere() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            let elsewhere = path.is_empty() || path.contains("://") || path.contains(' ');
+            let there = document.parent().unwrap_or(Path::new("/")).join(path);
+            assert!(elsewhere || there.exists(), "{}: {target} leads nowhere", document.display());
+        }
+    }
+}
+
+#[test]
+fn every_example_of_the_help_is_one_that_the_program_takes() {
+    let mut command = Cli::command();
+    command.build();
+    let mut parsed = 0;
+    let mut commands: Vec<&Command> = vec![&command];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands());
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let name = command.get_bin_name().unwrap_or("git muster");
+        let is_leaf = command.get_subcommands().next().is_none() && !command.is_hide_set();
+        let own = !["man", "help"].contains(&command.get_name());
+        assert!(
+            !is_leaf || !own || examples(&help).next().is_some() || name.contains(" help "),
+            "`{name}` shows no example"
+        );
+        for words in examples(&help) {
+            let line = words.join(" ");
+            let parse = |more: &[&str]| {
+                Cli::try_parse_from(
+                    std::iter::once("git-muster")
+                        .chain(words.iter().map(String::as_str))
+                        .chain(more.iter().copied()),
+                )
+            };
+            // A token may come from the environment, where `eval` has put it.
+            let result = parse(&[]).or_else(|error| parse(&["--token", "1"]).map_err(|_| error));
+            assert!(
+                result.is_ok(),
+                "the help of `{name}` shows `git muster {line}`: {}",
+                result.unwrap_err()
+            );
+            parsed += 1;
+        }
+    }
+    assert!(parsed > 50, "only {parsed} examples were found");
+}
+
+/// The words of each `git muster` command in a text of shell lines.
+fn examples(text: &str) -> impl Iterator<Item = Vec<String>> {
+    text.lines()
+        .flat_map(|line| line.split("git muster ").skip(1))
+        .map(|rest| words(&without_variables(rest)))
+}
+
+/// Puts a `1` in place of every `$name`, `${...}` and `$(...)`.
+fn without_variables(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        out.push('1');
+        let end = match after.chars().next() {
+            Some('{') => after.find('}').map(|at| at + 1),
+            Some('(') => after.find(')').map(|at| at + 1),
+            _ => after.find(|c: char| !c.is_alphanumeric() && c != '_'),
+        };
+        rest = &after[end.unwrap_or(after.len())..];
+    }
+    out + rest
+}
+
+/// The words of a command up to what ends it in a shell.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(mark), c) if c == mark => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '|' | ';' | '&' | '>' | '<' | ')') => break,
+            (None, '#') if word.is_none() => break,
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}

@@ -97,10 +97,14 @@ impl Context {
     pub(super) fn read<R>(
         &mut self,
         heartbeats: bool,
-        read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
         let ledger = self.ledger()?;
-        let result = read(&ledger.read(heartbeats)?);
+        let mut once = || read(&ledger.read(heartbeats)?);
+        let mut result = once();
+        if result.as_ref().is_err_and(|error| error.damaged) && ledger.heal()? {
+            result = read(&ledger.read(heartbeats)?);
+        }
         self.pass_on_notes();
         result
     }

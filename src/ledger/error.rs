@@ -64,8 +64,12 @@ pub enum LedgerError {
 impl LedgerError {
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
-        use git2::ErrorClass::{Indexer, Object, Odb, Tree, Zlib};
-        let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer);
+        use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};
+        let damaged = match error.class() {
+            Odb | Zlib | Object | Tree | Indexer => true,
+            Reference => error.message().contains("corrupted"),
+            _ => false,
+        };
         Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
     }
 }

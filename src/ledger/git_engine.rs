@@ -64,14 +64,27 @@ impl GitEngine {
         }
     }
 
+    /// Says of which repository it is true that it is damaged.
+    fn named<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        result.map_err(|error| match error {
+            LedgerError::Store { what, why, damaged: true } => LedgerError::Store {
+                what: format!("{what}: the repository `{}` is damaged", self.directory().display()),
+                why,
+                damaged: true,
+            },
+            other => other,
+        })
+    }
+
     fn directory(&self) -> &Path {
         self.objects.repository().path()
     }
 
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+        // A heartbeat branch that somebody deleted must not seem to be there.
         let mut arguments: Vec<String> =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
+            ["fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
                 .map(str::to_owned)
                 .to_vec();
         arguments.push(spec(main));
@@ -121,7 +134,7 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        self.objects.tip(&self.reference(branch))
+        self.named(self.objects.tip(&self.reference(branch)))
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
@@ -139,11 +152,11 @@ impl Engine for GitEngine {
             return Ok(None);
         }
         if let Some(why) = self.suspect.take() {
-            return Err(LedgerError::Store {
-                what: "our copy of the hub is damaged".to_owned(),
+            return self.named(Err(LedgerError::Store {
+                what: "cannot push".to_owned(),
                 why,
                 damaged: true,
-            });
+            }));
         }
         let before = self.tip(main)?;
         let hub = || self.name.clone();
@@ -161,11 +174,9 @@ impl Engine for GitEngine {
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
-            FetchVerdict::BrokenCache(why) => Err(LedgerError::Store {
-                what: "our copy of the hub is damaged".to_owned(),
-                why,
-                damaged: true,
-            }),
+            FetchVerdict::BrokenCache(why) => {
+                self.named(Err(LedgerError::Store { what: "cannot fetch".to_owned(), why, damaged: true }))
+            }
             // Another process of this host fetching into the same copy is the commonest cause.
             FetchVerdict::Failed(why) if why.contains("lock") => {
                 Err(LedgerError::Unreachable { hub: hub(), why })
@@ -177,15 +188,15 @@ impl Engine for GitEngine {
     }
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.objects.read(version, path)
+        self.named(self.objects.read(version, path))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.objects.list(version, folder)
+        self.named(self.objects.list(version, folder))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let version = self.objects.commit(commit)?;
+        let version = self.named(self.objects.commit(commit))?;
         // A clone is only a copy; the hub must never name what is not on the disk.
         if self.is_always_fresh() {
             self.objects.flush(&version, commit.changes)?;
@@ -215,7 +226,7 @@ impl Engine for GitEngine {
 
     fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.objects.is_in_history(&tip, version),
+            Some(tip) => self.named(self.objects.is_in_history(&tip, version)),
             None => Ok(false),
         }
     }
@@ -227,13 +238,13 @@ impl Engine for GitEngine {
         since: Option<&Version>,
     ) -> Result<Option<Found>, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.objects.find(&tip, ops, since),
+            Some(tip) => self.named(self.objects.find(&tip, ops, since)),
             None => Ok(None),
         }
     }
 
     fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        self.objects.count(version)
+        self.named(self.objects.count(version))
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {

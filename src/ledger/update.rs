@@ -330,7 +330,9 @@ impl Ledger {
                 Err(LedgerError::Unreachable { hub, why }) => {
                     run.unreachable += 1;
                     let over = run.deadline.passed() || run.unreachable >= UNREACHABLE_TRIES_MAX;
-                    if over && !run.sent.is_empty() {
+                    // The hub answered until now: it is our time that ran out.
+                    let out_of_time = run.attempts > 0 && run.unreachable == 1;
+                    if over && (out_of_time || !run.sent.is_empty()) {
                         return Ok(false);
                     }
                     if over {
@@ -449,13 +451,25 @@ impl Ledger {
         let main = self.settings.main.clone();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result
-            && self.engine.heal()?
+            && self.heal()?
         {
-            self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
             result = self.engine.refresh(&main, scope, deadline);
         }
         self.notes.extend(result?);
         Ok(())
+    }
+
+    /// Begins our copy of the hub anew when a document of it could not be read because it is damaged.
+    /// `false`: it is not ours to replace.
+    ///
+    /// # Errors
+    /// When it cannot be replaced.
+    pub fn heal(&mut self) -> Result<bool, LedgerError> {
+        let healed = self.engine.heal()?;
+        if healed {
+            self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
+        }
+        Ok(healed)
     }
 
     fn settle_main(&mut self) {
@@ -473,6 +487,13 @@ impl Ledger {
     /// # Errors
     /// When the hub cannot be reached.
     pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
+        match self.find_once(op) {
+            Err(LedgerError::Store { damaged: true, .. }) if self.heal()? => self.find_once(op),
+            found => found,
+        }
+    }
+
+    fn find_once(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
         drop(self.read(true)?);
         let mut branches = vec![self.settings.main.clone()];
         branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);

@@ -33,3 +33,7 @@ mod bad_input;
 mod documentation;
 // One issue for each cause of trouble.
 mod health_issues;
+// Empty, rewritten and foreign remotes; both versions of git.
+mod remotes;
+// Damaged copies of a hub.
+mod healing;

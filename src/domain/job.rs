@@ -453,11 +453,17 @@ impl Job {
     /// # Errors
     /// When nobody holds it, or under another token.
     pub fn rescue(&mut self, token: u64, reason: FailReason, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
-        if !self.status.is_held() || self.token.unwrap_or(0) != token {
+        if !self.is_held_under(token) {
             return Err(self.term_over(token, "rescued"));
         }
         self.end_attempt(reason, at.0, at.1);
         Ok(())
+    }
+
+    /// Whether somebody holds it by the claim with this token.
+    #[must_use]
+    pub fn is_held_under(&self, token: u64) -> bool {
+        self.status.is_held() && self.token.unwrap_or(0) == token
     }
 
     fn record(&mut self, result: &Report, now: Timestamp) {
@@ -554,7 +560,7 @@ impl Job {
     }
 
     fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
-        if !self.status.is_held() || self.token.unwrap_or(0) != term.token {
+        if !self.is_held_under(term.token) {
             return Err(self.term_over(term.token, what));
         }
         if self.assigned_to.as_deref() != Some(term.server.as_str()) {

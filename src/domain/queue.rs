@@ -170,10 +170,10 @@ mod tests {
     fn a_second_record_with_the_id_of_another_is_never_claimed() {
         for first in ["claimed", "running", "completed"] {
             let twice = format!("{{\"id\":\"a\",\"status\":\"{first}\"}},{}", job("a", ""));
-            assert_eq!(order(&twice, &[]), [] as [&str; 0], "{first}");
+            assert!(order(&twice, &[]).is_empty(), "{first}");
         }
         assert_eq!(order(&[job("a", ""), job("a", "")].join(","), &[]), ["a"]);
-        assert_eq!(order(&[job("", ""), job("x\\ny", ""), job("../b", "")].join(","), &[]), [] as [&str; 0]);
+        assert!(order(&[job("", ""), job("x\\ny", ""), job("../b", "")].join(","), &[]).is_empty());
     }
 
     #[test]

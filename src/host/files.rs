@@ -2,13 +2,18 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// The largest file of our own that we read.
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How many files are flushed at the same time.
+const SYNCS_TOGETHER_MAX: usize = 32;
 
 /// An error with the path it is about.
 #[derive(Debug, thiserror::Error)]
@@ -157,22 +162,34 @@ pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), Fi
     put(path, text.as_bytes(), &Manner { flushed: false, ..Manner::BESIDE })
 }
 
-/// Makes what was written to the file or folder `path` survive a loss of power.
+/// Makes several files and folders survive a loss of power; one that is not there is left out.
+///
+/// All at the same time, so that the disk is waited for about once and not once for each.
 ///
 /// # Errors
-/// When the disk refuses.
-pub fn sync(path: &Path) -> Result<(), FileError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(at("sync", path))
+/// When the disk refuses one of them.
+pub fn sync_together(paths: &BTreeSet<PathBuf>) -> Result<(), FileError> {
+    let all: Vec<&PathBuf> = paths.iter().collect();
+    all.chunks(SYNCS_TOGETHER_MAX).try_for_each(|some| {
+        thread::scope(|scope| {
+            let start = |path| thread::Builder::new().spawn_scoped(scope, move || sync_if_there(path));
+            let syncs: Vec<_> = some.iter().map(|path| (path, start(path))).collect();
+            // Each is awaited, whatever became of the others; without a thread it is done here.
+            let done: Vec<_> = syncs
+                .into_iter()
+                .map(|(path, sync)| match sync {
+                    Ok(sync) => sync.join().expect("it does not panic"),
+                    Err(_) => sync_if_there(path),
+                })
+                .collect();
+            done.into_iter().collect()
+        })
+    })
 }
 
-/// [`sync`] for a file that others may have removed; `false`: there is none.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn sync_if_there(path: &Path) -> Result<bool, FileError> {
+fn sync_if_there(path: &Path) -> Result<(), FileError> {
     match File::open(path).and_then(|file| file.sync_all()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(at("sync", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("sync", path)(error)),
+        _ => Ok(()),
     }
 }

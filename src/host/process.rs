@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const POLL_MAX: Duration = Duration::from_millis(20);
 
 /// How long output is awaited after the child itself ended: a grandchild may hold the pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(500);
+
+/// How long a child that is over its time has to leave in good order.
+const CLEAN_UP_GRACE: Duration = Duration::from_millis(500);
 
 /// What a child left behind.
 #[derive(Debug)]
@@ -58,21 +61,41 @@ pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
             clock::sleep(pause);
             return Woken::ByTime;
         }
-        printed = stdout.recv_timeout(pause).ok();
+        printed = stdout.wait(pause);
         if printed.is_some() { Woken::Early } else { Woken::ByTime }
     })?;
     let timed_out = status.is_none();
     if timed_out {
-        child.kill()?;
+        // Asked first: git takes its lock files away when it is, and nobody else ever would.
+        child.stop(CLEAN_UP_GRACE)?;
     }
-    let rest = |output: mpsc::Receiver<Vec<u8>>| output.recv_timeout(OUTPUT_GRACE).unwrap_or_default();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Finished {
         exit_code: status.and_then(|status| status.code()),
-        stdout: text(printed.unwrap_or_else(|| rest(stdout))),
-        stderr: text(rest(stderr)),
+        stdout: stdout.text(),
+        stderr: stderr.text(),
         timed_out,
     })
+}
+
+/// What a child prints, while it does.
+struct Output {
+    kept: Arc<Mutex<Vec<u8>>>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Output {
+    /// Waits for its end; `None` when it did not come.
+    fn wait(&self, span: Duration) -> Option<()> {
+        self.end.recv_timeout(span).ok()
+    }
+
+    /// All of it, or what came so far when a grandchild keeps it open.
+    fn text(&self) -> String {
+        // The end may have been noticed before, or not come in time: what is there counts.
+        self.wait(OUTPUT_GRACE);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).into_owned()
+    }
 }
 
 /// Why a pause between two looks at a child is over.
@@ -84,21 +107,23 @@ enum Woken {
     Early,
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Output {
+    let (sender, end) = mpsc::channel();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&kept);
     thread::spawn(move || {
-        let mut kept = Vec::new();
         if let Some(mut pipe) = pipe {
             let mut chunk = [0_u8; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(length);
                 kept.extend_from_slice(chunk.get(..room).unwrap_or_default());
             }
         }
         // Nobody listens any more when the wait for the output was given up.
-        drop(sender.send(kept));
+        sender.send(()).ok();
     });
-    receiver
+    Output { kept, end }
 }
 
 /// A child in its own process group, which ends with it.
@@ -232,6 +257,21 @@ mod tests {
             run(&mut shell("echo out; echo err >&2; exit 3"), Deadline::after(Duration::from_secs(10)))
                 .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(3), "out\n", "err\n"));
+    }
+
+    #[test]
+    fn what_was_printed_counts_although_a_grandchild_keeps_the_output_open() {
+        let done =
+            run(&mut shell("echo out; echo err >&2; sleep 30 &"), Deadline::after(Duration::from_secs(10)))
+                .expect("runs");
+        assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "out\n", "err\n"));
+    }
+
+    #[test]
+    fn a_child_over_its_time_may_clean_up() {
+        let script = "trap 'echo cleaned; exit' TERM; while :; do sleep 0.01; done";
+        let done = run(&mut shell(script), Deadline::after(Duration::from_millis(200))).expect("runs");
+        assert_eq!((done.timed_out, done.exit_code, done.stdout.as_str()), (true, None, "cleaned\n"));
     }
 
     #[test]

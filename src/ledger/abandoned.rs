@@ -13,8 +13,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a lock must have been seen as the same file.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3);
+/// How long a lock must have been seen as the same file. A move takes milliseconds; whoever is
+/// suspended for longer than this finds out by reading back what it moved.
+const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 
 /// How long to pause at most between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
@@ -70,14 +71,14 @@ mod tests {
     fn a_lock_that_changes_hands_is_left_alone_and_one_that_does_not_is_removed() {
         let folder = tempfile::tempdir().expect("folder");
         let (dead, alive) = (folder.path().join("dead.lock"), folder.path().join("alive.lock"));
-        std::fs::write(&dead, "").expect("write");
+        std::fs::File::create(&dead).expect("create");
         let long = || Deadline::after(Duration::from_secs(60));
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let (alive, done) = (&alive, &done);
             scope.spawn(move || {
                 while !done.load(std::sync::atomic::Ordering::SeqCst) {
-                    std::fs::write(alive, "x").expect("write");
+                    std::fs::File::create(alive).expect("create");
                 }
             });
             while !alive.exists() {}

@@ -106,9 +106,11 @@ const UNKNOWN_REASONS: &[&str] = &[
 const PACK_CUT_SHORT: &[&str] = &["eof before pack header", "early eof", "pack-objects died"];
 
 /// Final words that stay definite although the connection broke afterwards: a
-/// `reference-transaction` hook said no; the server wanted a password for the push itself.
+/// `reference-transaction` hook said no; the server wanted a password for the push itself; it lacks
+/// what the push asks of it, and git leaves before it sends anything.
 #[rustfmt::skip]
 const DEFINITE_REFUSALS: &[&str] = &[
+    "the receiving end does not support",
     "ref updates aborted by hook", "could not read username", "could not read password",
     "authentication failed",
 ];

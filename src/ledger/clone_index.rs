@@ -32,11 +32,11 @@ impl LockedIndex {
     pub(super) fn take(repository: &Repository) -> Result<Self, git2::Error> {
         let folder = repository.path();
         let (mark, lock) = (folder.join("muster.index-mark"), folder.join("index.lock"));
-        if files::read(&mark).map_err(unusual)?.as_deref() != Some(MARK) {
-            files::write(&mark, MARK).map_err(unusual)?;
+        if files::read(&mark).map_err(|error| unusual(&error))?.as_deref() != Some(MARK) {
+            files::write(&mark, MARK).map_err(|error| unusual(&error))?;
         }
         if files::read(&lock).is_ok_and(|text| text.as_deref() == Some(MARK)) {
-            files::remove(&lock).map_err(unusual)?;
+            files::remove(&lock).map_err(|error| unusual(&error))?;
         }
         // A link is there at once and with its content.
         fs::hard_link(&mark, &lock).map_err(|error| match error.kind() {
@@ -56,7 +56,7 @@ impl LockedIndex {
     fn read(&mut self, repository: &Repository) -> Result<(), git2::Error> {
         // What a killed process of ours was building.
         for left in [self.copy.clone(), self.copy.with_extension("index.lock")] {
-            files::remove(&left).map_err(unusual)?;
+            files::remove(&left).map_err(|error| unusual(&error))?;
         }
         let copied = fs::copy(&self.path, &self.copy).and_then(|_| {
             // The time of the index tells which of its entries cannot be trusted by theirs.
@@ -92,6 +92,6 @@ impl Drop for LockedIndex {
     }
 }
 
-fn unusual(error: FileError) -> git2::Error {
+fn unusual(error: &FileError) -> git2::Error {
     git2::Error::from_str(&error.to_string())
 }

@@ -189,6 +189,11 @@ pub(super) trait Engine {
     /// When the store is damaged.
     fn count(&self, version: &Version) -> Result<usize, LedgerError>;
 
+    /// Whether a look at our copy of the hub found it damaged, so that it is worth asking again.
+    fn is_suspect(&self) -> bool {
+        false
+    }
+
     /// Puts a damaged copy of the hub aside and begins a new one. `false`: there is none to
     /// replace.
     ///

@@ -4,7 +4,7 @@
 //! clone around us, or into a bare repository in the cache, and reached through the git program.
 
 use super::abandoned;
-use super::cache;
+use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
@@ -16,11 +16,25 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::host::clock::Deadline;
 use crate::host::random;
 use git2::Repository;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One of so many writes looks whether the repository needs tidying.
 const TIDY_ONE_IN: u32 = 256;
+
+/// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
+/// only we remember would be written upon for ever, and the hub would refuse for ever.
+const FETCH: &[&str] = &[
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--prune",
+    "--no-recurse-submodules",
+    "--no-write-fetch-head",
+    "--refmap=",
+    "origin",
+];
 
 /// How the hub is reached.
 pub(super) enum Reach {
@@ -28,8 +42,8 @@ pub(super) enum Reach {
     Itself,
     /// It is `origin` of the repository that is open.
     Origin {
-        /// Whether that repository is ours to replace when it is damaged.
-        url: Option<String>,
+        /// That repository, if it is ours to replace when it is damaged.
+        copy: Option<HubCopy>,
     },
 }
 
@@ -41,8 +55,8 @@ pub(super) struct GitEngine {
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
-    /// Why the last push made our copy look damaged: the next refresh begins a new one.
-    suspect: Option<String>,
+    /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
+    suspect: RefCell<Option<String>>,
 }
 
 impl GitEngine {
@@ -53,7 +67,7 @@ impl GitEngine {
             reach,
             git: GitProgram::default(),
             clone,
-            suspect: None,
+            suspect: RefCell::default(),
         }
     }
 
@@ -82,11 +96,15 @@ impl GitEngine {
 
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+<<<<<<< HEAD
         // A heartbeat branch that somebody deleted must not seem to be there.
         let mut arguments: Vec<String> =
             ["fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
                 .map(str::to_owned)
                 .to_vec();
+=======
+        let mut arguments: Vec<String> = FETCH.iter().map(ToString::to_string).collect();
+>>>>>>> main
         arguments.push(spec(main));
         if scope == Scope::Heartbeats {
             arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
@@ -110,6 +128,14 @@ impl GitEngine {
         Ok(Some(format!(
             "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
         )))
+    }
+
+    /// Notes what a look at our copy says of it.
+    fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if let Err(LedgerError::Store { damaged: true, why, .. }) = &result {
+            *self.suspect.borrow_mut() = Some(why.clone());
+        }
+        result
     }
 
     /// The branch we had seen is gone from the hub: it must not seem to be there.
@@ -151,9 +177,15 @@ impl Engine for GitEngine {
         if self.is_always_fresh() {
             return Ok(None);
         }
+<<<<<<< HEAD
         if let Some(why) = self.suspect.take() {
             return self.named(Err(LedgerError::Store {
                 what: "cannot push".to_owned(),
+=======
+        if let Some(why) = self.suspect.get_mut().take() {
+            return Err(LedgerError::Store {
+                what: "our copy of the hub is damaged".to_owned(),
+>>>>>>> main
                 why,
                 damaged: true,
             }));
@@ -188,11 +220,19 @@ impl Engine for GitEngine {
     }
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+<<<<<<< HEAD
         self.named(self.objects.read(version, path))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
         self.named(self.objects.list(version, folder))
+=======
+        self.suspecting(self.objects.read(version, path))
+    }
+
+    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
+        self.suspecting(self.objects.list(version, folder))
+>>>>>>> main
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
@@ -209,7 +249,7 @@ impl Engine for GitEngine {
             Reach::Itself => publish::in_process(self.objects.repository(), moves, deadline),
             Reach::Origin { .. } => {
                 let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
-                self.suspect = damaged;
+                *self.suspect.get_mut() = damaged;
                 publication
             }
         };
@@ -247,10 +287,14 @@ impl Engine for GitEngine {
         self.named(self.objects.count(version))
     }
 
+    fn is_suspect(&self) -> bool {
+        matches!(self.reach, Reach::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
+    }
+
     fn heal(&mut self) -> Result<bool, LedgerError> {
-        let Reach::Origin { url: Some(url) } = &self.reach else { return Ok(false) };
-        let repository = cache::replace(self.directory(), url)?;
-        self.objects = Objects::new(repository);
+        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
+        self.objects = Objects::new(copy.replace()?);
+        *self.suspect.get_mut() = None;
         Ok(true)
     }
 

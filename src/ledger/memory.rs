@@ -384,6 +384,34 @@ fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
 }
 
 #[test]
+fn what_nobody_could_read_again_is_not_written() {
+    use crate::domain::json::DOCUMENT_BYTES_MAX;
+    let memory = memory(&[]);
+    let grow = |bytes: usize| {
+        move |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
+            transaction.put_text("coordination/large", "x".repeat(bytes));
+            Ok(Box::new(()))
+        }
+    };
+    let (large, small) = (grow(DOCUMENT_BYTES_MAX + 1), grow(DOCUMENT_BYTES_MAX));
+    let requests = [Request { op: op(), apply: &large }, Request { op: op(), apply: &small }];
+    let outcomes = ledger(&memory, LONG).update(&requests, now()).expect("no fault");
+    assert!(matches!(outcomes.as_slice(), [Outcome::Refused(_), Outcome::Applied(_)]), "{outcomes:?}");
+}
+
+#[test]
+fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
+    let memory = memory(&[]);
+    let forge = |transaction: &mut Transaction<'_>| {
+        transaction.trailer("Muster-Job", "job_1\nMuster-Op: forged");
+        count(transaction)
+    };
+    assert!(matches!(ledger(&memory, LONG).update_one(op(), now(), forge), Ok(Outcome::Applied(_))));
+    let (_, newest) = memory.history(memory.hub.borrow().refs.get("main").cloned()).remove(0);
+    assert!(newest.message.contains("\nMuster-Job: job_1 Muster-Op: forged\n"), "{}", newest.message);
+}
+
+#[test]
 fn two_branches_move_together_or_not_at_all() {
     let memory = memory(&[Fault::Lose]);
     let both = |transaction: &mut Transaction<'_>| {

@@ -169,35 +169,28 @@ impl Objects {
         failed("cannot write a commit", written).map(version)
     }
 
-    /// Makes what [`Objects::commit`] built survive a loss of power.
+    /// Makes what [`Objects::commit`] built survive a loss of power: every object, and the folders
+    /// that name them.
     ///
-    /// All files are written before the first is flushed: the first flush then carries nearly
-    /// everything to the disk and the others find little to do, where libgit2's own flush of each
-    /// object as it is written waits for the disk each time.
+    /// libgit2 would flush each object as it is written and wait for the disk each time; so
+    /// [`super::open`] has it leave that to us, and we do it once for all of them.
     pub(super) fn flush(&self, at: &Version, changes: &Changes) -> Result<(), LedgerError> {
         let root = self.tree(at)?;
         let mut ids = BTreeSet::from([oid(at)?, root.id()]);
-        // Every blob that was written and the folders above it; one that was removed has none.
+        // Every file that was written and the folders above it; one that was removed has none.
         for path in changes.keys().flat_map(|path| Path::new(path).ancestors()) {
             ids.extend(root.get_path(path).map(|entry| entry.id()));
         }
         let objects = self.repository.commondir().join("objects");
-        let mut folders = BTreeSet::from([objects.clone()]);
-        let what = |error: files::FileError| LedgerError::Store {
-            what: "cannot flush what was written to the hub".to_owned(),
-            why: error.to_string(),
-            damaged: false,
-        };
+        let mut paths = BTreeSet::from([objects.clone()]);
         for id in ids {
             let name = id.to_string();
             let (folder, file) = name.split_at(FAN_OUT_LENGTH);
             let folder = objects.join(folder);
-            // One that is not there was packed meanwhile, or long before, and packs are flushed.
-            if files::sync_if_there(&folder.join(file)).map_err(what)? {
-                folders.insert(folder);
-            }
+            // One that is not there was packed before, and packs are flushed when they are made.
+            paths.extend([folder.join(file), folder]);
         }
-        folders.iter().try_for_each(|folder| files::sync(folder)).map_err(what)
+        Ok(files::sync_together(&paths)?)
     }
 
     /// Whether `version` is `tip` or in its history.

@@ -1,6 +1,6 @@
 //! From "which hub" to an open ledger: decides how the hub is reached and where its objects lie.
 
-use super::cache;
+use super::cache::HubCopy;
 use super::error::LedgerError;
 use super::git_engine::{GitEngine, Reach};
 use super::update::{Ledger, Settings};
@@ -173,10 +173,10 @@ fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, 
     if let Some(clone) = clone
         && let Ok(repository) = Repository::open(&clone)
     {
-        return Ok(GitEngine::new(name, repository, Reach::Origin { url: None }, Some(clone)));
+        return Ok(GitEngine::new(name, repository, Reach::Origin { copy: None }, Some(clone)));
     }
-    let repository = cache::open(url)?;
-    Ok(GitEngine::new(name, repository, Reach::Origin { url: Some(url.to_owned()) }, None))
+    let (repository, copy) = HubCopy::open(url)?;
+    Ok(GitEngine::new(name, repository, Reach::Origin { copy: Some(copy) }, None))
 }
 
 /// The branch checked out in the clone at `top`.

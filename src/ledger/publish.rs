@@ -16,7 +16,12 @@ use std::time::Duration;
 const REFLOG: &str = "git-muster";
 
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(7);
+
+/// A push of exactly what we name, whatever the user's configuration would add: private tags,
+/// submodules instead of our commit, a signature that the hub does not take.
+const PUSH: &[&str] =
+    &["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
 
 fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
     text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
@@ -33,7 +38,10 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Dead
         many => move_together(repository, many),
     };
     match moved {
-        Ok(()) => Publication::Applied,
+        // Read back: who was suspended with a lock in hand may find on waking that it was taken
+        // for abandoned, and that what it put in place was another's.
+        Ok(()) if moves.iter().all(|one| is_in_place(repository, one)) => Publication::Applied,
+        Ok(()) => Publication::Unknown("a branch is not where it was moved to".to_owned()),
         Err(error) => match (error.code(), error.class()) {
             (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
             (ErrorCode::Locked, _) => {
@@ -41,11 +49,27 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Dead
                 abandoned::outwait(&moves.iter().map(lock).collect::<Vec<_>>(), deadline);
                 Publication::Busy
             }
-            // Folders of refs are created and removed by others all the time.
-            (_, ErrorClass::Os) if error.message().contains("No such file") => Publication::Busy,
+            // Folders of refs are created and removed by others all the time; and a lock that was
+            // taken for abandoned may have been put in place by whom it belonged to.
+            (_, ErrorClass::Os) if error.message().contains("No such file") => {
+                Publication::Unknown(error.message().to_owned())
+            }
             _ => Publication::Denied(error.message().to_owned()),
         },
     }
+}
+
+/// Whether a branch is where it was moved to, or already beyond.
+fn is_in_place(repository: &Repository, one: &Move) -> bool {
+    let at = || -> Result<bool, Error> {
+        let (now, to) =
+            (repository.refname_to_id(&format!("refs/heads/{}", one.branch))?, oid(Some(&one.to))?);
+        // A branch that is replaced may have been replaced again by the server it belongs to.
+        Ok(now == to
+            || repository.graph_descendant_of(now, to)?
+            || repository.find_commit(now)?.parent_count() == 0)
+    };
+    at().unwrap_or(false)
 }
 
 /// Locks all refs, compares all, then moves all.
@@ -79,7 +103,7 @@ pub(super) fn by_push(
     moves: &[Move],
     deadline: Deadline,
 ) -> (Publication, Option<String>) {
-    let mut arguments = vec!["push".to_owned(), "--porcelain".to_owned(), "--no-verify".to_owned()];
+    let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());
     }

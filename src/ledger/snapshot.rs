@@ -83,8 +83,9 @@ pub trait Documents {
     }
 }
 
-/// The bytes of documents by branch and path; `None` where there is no such document.
-type ReadBefore = HashMap<(String, String), Option<Vec<u8>>>;
+/// What was read, by branch and path: one operation asks for some documents several times, and a
+/// version never changes.
+type Kept = HashMap<(String, String), Option<Vec<u8>>>;
 
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
@@ -92,9 +93,7 @@ pub struct Snapshot<'a> {
     engine: &'a dyn Engine,
     main: &'a str,
     tips: RefCell<Tips>,
-    /// What was read, by branch and path: one operation asks for some documents several times,
-    /// and a version never changes.
-    read: RefCell<ReadBefore>,
+    read: RefCell<Kept>,
 }
 
 impl<'a> Snapshot<'a> {

@@ -4,10 +4,10 @@ use super::engine::Changes;
 use super::error::LedgerError;
 use super::snapshot::{Documents, Snapshot};
 use crate::domain::id::OpId;
-use crate::domain::json::DocumentError;
+use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::Refusal;
-use crate::domain::table::{Row, Table};
+use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +47,21 @@ pub(super) struct Draft {
     pub trailers: Vec<(&'static str, String)>,
 }
 
+impl Draft {
+    /// Refuses what nobody could read again.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let texts = self.branches.values().flatten();
+        let mut sizes = texts.filter_map(|(path, text)| Some((path, text.as_ref()?.len())));
+        let Some((path, bytes)) = sizes.find(|(_, bytes)| *bytes > DOCUMENT_BYTES_MAX) else {
+            return Ok(());
+        };
+        let why = format!(
+            "nothing was written: `{path}` would have {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} that are read"
+        );
+        Err(Refusal::forbidden(why).hint("make room with `git muster archive`"))
+    }
+}
+
 /// The longest first line of a commit message.
 const SUBJECT_LENGTH_MAX: usize = 100;
 
@@ -72,6 +87,10 @@ impl Draft {
         }
         message
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn cut(line: &str) -> String {
@@ -126,6 +145,14 @@ impl<'a> Transaction<'a> {
     /// When a newer version of this program wrote the document.
     pub fn put_table<T: Row>(&mut self, table: &Table<T>) -> Result<(), Stop> {
         if table.is_changed() {
+            if table.rows().len() > ROWS_MAX {
+                let rows = table.rows().len();
+                let why = format!(
+                    "nothing was written: `{}` would hold {rows} records, more than the {ROWS_MAX} that are read",
+                    table.path()
+                );
+                return Err(Refusal::forbidden(why).hint("make room with `git muster archive`").into());
+            }
             self.put_text(table.path(), table.write()?);
         }
         Ok(())
@@ -183,13 +210,13 @@ impl<'a> Transaction<'a> {
 
     /// Says what is done, for people who read the history: `job claim: job_1 by build2`.
     pub fn describe(&mut self, line: impl Into<String>) {
-        let line: String = line.into();
-        self.draft.lines.push(line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+        self.draft.lines.push(one_line(&line.into()));
     }
 
-    /// Adds a trailer for machines that read the history.
+    /// Adds a trailer for machines that read the history. Ids found in a hub may hold line breaks,
+    /// and a line of its own would pass for another trailer.
     pub fn trailer(&mut self, key: &'static str, value: impl Into<String>) {
-        let entry = (key, value.into());
+        let entry = (key, one_line(&value.into()));
         if !self.draft.trailers.contains(&entry) {
             self.draft.trailers.push(entry);
         }

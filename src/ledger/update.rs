@@ -159,6 +159,13 @@ impl Ledger {
         Ok(snapshot)
     }
 
+    /// Whether a look at our copy of the hub found it damaged: the next [`Ledger::read`] begins a
+    /// new one.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.engine.is_suspect()
+    }
+
     /// The documents as far as we know them, without asking the hub.
     #[must_use]
     pub fn known(&self) -> Snapshot<'_> {
@@ -223,20 +230,19 @@ impl Ledger {
                 Ok(None) => {}
                 Err(LedgerError::Store { damaged: true, what, why }) if !run.healed => {
                     run.healed = true;
-                    if !self.engine.heal()? {
-                        return Err(LedgerError::Store { damaged: true, what, why });
+                    match self.engine.heal() {
+                        Ok(true) => {}
+                        Ok(false) => {
+                            return run.fail(LedgerError::Store { damaged: true, what, why }, requests);
+                        }
+                        Err(error) => return run.fail(error, requests),
                     }
                     self.notes.push(format!(
                         "our copy of the hub was damaged ({why}); it was set aside and fetched again"
                     ));
                     run.fresh = false;
                 }
-                // What was sent may still land: no error may claim that nothing was written.
-                Err(error) if !run.sent.is_empty() => {
-                    run.why = format!("{}; then: {error}", run.why);
-                    return Ok(run.give_up(requests));
-                }
-                Err(error) => return Err(error),
+                Err(error) => return run.fail(error, requests),
             }
         }
     }
@@ -382,6 +388,7 @@ impl Ledger {
         for request in requests {
             let before = (requests.len() > 1).then(|| draft.clone());
             let applied = (request.apply)(&mut Transaction::new(&snapshot, &mut draft, &request.op, now));
+            let applied = applied.and_then(|answer| Ok(draft.check().map(|()| answer)?));
             results.push(match applied {
                 Ok(answer) => {
                     draft.trailers.push(("Muster-Op", request.op.to_string()));
@@ -523,6 +530,20 @@ struct Run {
 }
 
 impl Run {
+    /// Ends with a fault, unless something was sent: that may still land, and then no error may
+    /// claim that nothing was written.
+    fn fail(
+        &mut self,
+        error: LedgerError,
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+        if self.sent.is_empty() {
+            return Err(error);
+        }
+        self.why = format!("{}; then: {error}", self.why);
+        Ok(self.give_up(requests))
+    }
+
     fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {
         requests
             .iter()

@@ -26,7 +26,7 @@ use std::time::Duration;
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// How long to wait for the lock of a ref in the clone: long enough to know an abandoned one.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
 /// How far back the versions of a file are looked at to recognise a refresh that was cut short.
 const VERSIONS_MAX: usize = 1000;

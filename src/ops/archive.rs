@@ -9,7 +9,7 @@ use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 /// Archives finished jobs and read messages.
@@ -39,14 +39,8 @@ impl Verb for Archive {
         let old = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) >= age);
 
         let mut jobs: Table<Job> = transaction.table()?;
-        let needed: HashSet<String> = jobs
-            .rows()
-            .filter(|job| !job.status.is_final())
-            .flat_map(|job| job.all_needs().map(str::to_owned).collect::<Vec<_>>())
-            .collect();
-        let done = jobs.take(|job| {
-            job.status.is_final() && !needed.contains(&job.id) && old(job.completed_at.or(job.created_at))
-        });
+        let needed = needed(&jobs, &|job| is_over(job) && old(over_at(job)));
+        let done = jobs.take(|job| is_over(job) && !needed.contains(&job.id) && old(over_at(job)));
         let mut messages: Table<Message> = transaction.table()?;
         let waits_for_ack = |message: &Message| {
             message.ack_required == Some(true) && message.ack_status.as_deref() != Some("completed")
@@ -55,7 +49,7 @@ impl Verb for Archive {
             .take(|message| message.read == Some(true) && !waits_for_ack(message) && old(message.timestamp));
 
         let archived = Archived { jobs: done.len(), messages: read.len() };
-        store("jobs", &done, |job| job.completed_at.or(job.created_at), transaction)?;
+        store("jobs", &done, over_at, transaction)?;
         store("messages", &read, |message| message.timestamp, transaction)?;
         transaction.put_table(&jobs)?;
         transaction.put_table(&messages)?;
@@ -65,6 +59,33 @@ impl Verb for Archive {
         ));
         Ok(archived)
     }
+}
+
+fn is_over(job: &Job) -> bool {
+    job.status.is_final()
+}
+
+fn over_at(job: &Job) -> Option<Timestamp> {
+    job.completed_at.or(job.created_at)
+}
+
+/// Ids of the jobs that one which stays needs, and what those need in turn: a finished job that
+/// stays may be put back into the queue, and would wait for ever for one that is gone.
+fn needed(jobs: &Table<Job>, leaves: &dyn Fn(&Job) -> bool) -> HashSet<String> {
+    let needs_of = |job: &Job| job.all_needs().map(str::to_owned).collect::<Vec<_>>();
+    let mut open: Vec<String> =
+        jobs.rows().filter(|job| !leaves(job)).flat_map(|job| needs_of(job)).collect();
+    let mut needs: HashMap<&str, Vec<String>> = HashMap::new();
+    for job in jobs.rows() {
+        needs.entry(&job.id).or_default().extend(needs_of(job));
+    }
+    let mut needed = HashSet::new();
+    while let Some(id) = open.pop() {
+        // What a job needs is followed once.
+        open.extend(needs.remove(id.as_str()).unwrap_or_default());
+        needed.insert(id);
+    }
+    needed
 }
 
 /// Appends records to the archives of their months.
@@ -88,4 +109,23 @@ fn store<T: Row>(
         transaction.put_table(&archive)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_that_stays_needs_stays_too() {
+        let rows = r#"{"jobs": [
+            {"id": "base", "status": "completed"},
+            {"id": "middle", "status": "completed", "needs": ["base"]},
+            {"id": "young", "status": "failed", "needs": ["middle"]},
+            {"id": "alone", "status": "completed", "needs": ["alone"]}
+        ]}"#;
+        let jobs = Table::<Job>::read(Job::PATH, rows.as_bytes()).expect("reads");
+        let mut kept: Vec<String> = needed(&jobs, &|job| job.id != "young").into_iter().collect();
+        kept.sort();
+        assert_eq!(kept, ["base", "middle"]);
+    }
 }

@@ -68,6 +68,10 @@ pub(super) fn rescue(
     let mut rescued = Vec::new();
     for one in lost {
         let Some(job) = jobs.get_mut(one.job.as_str()) else { continue };
+        // Asked first: a session is not ended for a claim that is over already.
+        if !job.is_held_under(one.token) {
+            continue;
+        }
         let Some(holder) = job.assigned_to.as_deref().and_then(|holder| ServerName::new(holder).ok()) else {
             continue;
         };

@@ -163,7 +163,8 @@ fn lock_files_of_the_dead_are_removed() {
             locks.push(fleet.hub().path().join("refs/heads/main.lock"));
         } else {
             let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
-            let copy = fs::read_dir(copies).unwrap().next().unwrap().unwrap().path();
+            let mut copies = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path());
+            let copy = copies.find(|path| path.join("refs").is_dir()).unwrap();
             locks.push(copy.join("refs/remotes/origin/main.lock"));
         }
         for lock in &locks {

@@ -27,6 +27,12 @@ mod golden;
 mod kill_points;
 // The scripts and jq lines of before, beside our commands.
 mod seed_compatibility;
+// The scripts and jq lines of before, beside our commands.
+mod seed_compatibility;
+// Commands that are killed, at any step and at any moment.
+mod kill_points;
+// A broken copy, a user's own git configuration, a hub that changed.
+mod adverse;
 // What cannot be used is refused, named and harms nobody.
 mod bad_input;
 // The documents: every command they show runs.

@@ -64,11 +64,6 @@ const MISSHAPEN: &[(&str, &str, &str)] = &[
         "jobs[0].created_at: a list where a time belongs",
     ),
     (JOBS, "{\"jobs\": [{\"id\": \"a\", \"status\": 1}]}", "jobs[0].status: "),
-    (
-        JOBS,
-        "{\"version\": 2, \"jobs\": []}",
-        "layout version 2 and this git-muster knows 1; upgrade git-muster",
-    ),
     (LOCKS, "{\"locks\": []}", "`locks` is not an object"),
     (LOCKS, "[]", "`locks` is not an object"),
     (LOCKS, "{\"locks\": {\"deploy\": 1}}", "locks.deploy: invalid type"),
@@ -77,7 +72,6 @@ const MISSHAPEN: &[(&str, &str, &str)] = &[
         "{\"locks\": {\"deploy\": {\"locked_by\": [\"a\"]}}}",
         "locks.deploy.locked_by: a list where a text belongs",
     ),
-    (LOCKS, "{\"locks\": {}, \"version\": \"2\"}", "layout version 2"),
     (
         MESSAGES,
         "{\"messages\": [{\"body\": {\"a\": 1}}]}",
@@ -86,7 +80,6 @@ const MISSHAPEN: &[(&str, &str, &str)] = &[
     (MESSAGES, "{\"messages\": [{\"read\": {}}]}", "messages[0].read: an object where true or false belongs"),
     (MESSAGES, "{\"messages\": [{\"read_by\": [[]]}]}", "messages[0].read_by: a list where a server belongs"),
     (MESSAGES, "{\"messages\": [null]}", "messages[0]: invalid type: null"),
-    (MESSAGES, "{\"version\": 2, \"messages\": []}", "layout version 2"),
     (
         SERVERS,
         "{\"servers\": [{\"labels\": {}}]}",
@@ -104,6 +97,28 @@ const MISSHAPEN: &[(&str, &str, &str)] = &[
     (HEARTBEAT, "{\"timestamp\": {}}", "timestamp: an object where a time belongs"),
     (HEARTBEAT, "{\"running\": [1]}", "running[0]: invalid type"),
 ];
+
+#[test]
+fn a_document_of_a_newer_layout_is_read_and_not_rewritten() {
+    let (fleet, ada, _bob) = two_servers();
+    let hub = fleet.hub();
+    let start = hub.tip(MAIN).unwrap();
+    for (path, text) in [
+        (JOBS, "{\"version\": 2, \"jobs\": []}"),
+        (LOCKS, "{\"locks\": {}, \"version\": \"2\"}"),
+        (MESSAGES, "{\"version\": 2, \"messages\": []}"),
+        (STATUS, "{\"version\": 2, \"status\": \"idle\"}"),
+    ] {
+        hub.git(["update-ref", "refs/heads/main", &start]);
+        let tip = Some(hub.put(MAIN, &[(path, text.as_bytes())], "newer"));
+        let (_, read, write) = DOCUMENTS.into_iter().find(|(document, ..)| *document == path).unwrap();
+        ada.run(read.split(' ')).success();
+        let run = ada.run(write.split(' ')).code(1);
+        assert!(run.stderr().contains("layout version 2"), "{run}");
+        assert!(run.stderr().contains("newer git-muster"), "{run}");
+        assert_eq!(hub.tip(MAIN), tip, "{run}");
+    }
+}
 
 #[test]
 fn a_broken_document_is_named_with_the_place_in_it() {

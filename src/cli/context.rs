@@ -100,16 +100,9 @@ impl Context {
         read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
         let ledger = self.ledger()?;
-<<<<<<< HEAD
-        let mut once = || read(&ledger.read(heartbeats)?);
-        let mut result = once();
-        if result.as_ref().is_err_and(|error| error.damaged) && ledger.heal()? {
-            result = read(&ledger.read(heartbeats)?);
-=======
         let mut result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
         if ledger.is_suspect() {
             result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
->>>>>>> main
         }
         self.pass_on_notes();
         result

@@ -18,15 +18,13 @@ pub(super) struct CliError {
     pub hints: Vec<String>,
     /// The operation it is about, when its outcome is unknown.
     pub op: Option<OpId>,
-    /// Whether a repository is damaged: if it is our copy of the hub, it can be fetched again.
-    pub damaged: bool,
 }
 
 impl CliError {
     /// An error that ends with this code.
     #[must_use]
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hints: Vec::new(), op: None, damaged: false }
+        Self { exit, message: message.into(), hints: Vec::new(), op: None }
     }
 
     /// The same with advice.
@@ -54,13 +52,7 @@ impl From<Refusal> for CliError {
             RefusalKind::LeaseLost => Exit::LeaseLost,
             RefusalKind::Invalid => Exit::Usage,
         };
-        Self {
-            exit,
-            message: refusal.why,
-            hints: refusal.hint.into_iter().collect(),
-            op: None,
-            damaged: false,
-        }
+        Self { exit, message: refusal.why, hints: refusal.hint.into_iter().collect(), op: None }
     }
 }
 
@@ -82,12 +74,9 @@ impl From<LedgerError> for CliError {
             LedgerError::Document(document) => Self::new(Exit::Failed, format!("{message}; nothing was written"))
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
             LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
-            LedgerError::Store { damaged: true, .. } => {
-                let error = Self::new(Exit::Failed, message).hint(
-                    "`git fsck` there tells what is damaged; a clone can be made anew, the hub has all that was acknowledged",
-                );
-                Self { damaged: true, ..error }
-            }
+            LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
+                "`git fsck` there tells what is damaged; a clone can be made anew, the hub has all that was acknowledged",
+            ),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }
     }

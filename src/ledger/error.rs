@@ -65,17 +65,9 @@ impl LedgerError {
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};
-<<<<<<< HEAD
-        let damaged = match error.class() {
-            Odb | Zlib | Object | Tree | Indexer => true,
-            Reference => error.message().contains("corrupted"),
-            _ => false,
-        };
-=======
         // A loss of power leaves refs of zero bytes; a lock that is held is no damage.
         let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer | Reference)
             && error.code() != git2::ErrorCode::Locked;
->>>>>>> main
         Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
     }
 }

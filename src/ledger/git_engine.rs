@@ -78,33 +78,13 @@ impl GitEngine {
         }
     }
 
-    /// Says of which repository it is true that it is damaged.
-    fn named<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        result.map_err(|error| match error {
-            LedgerError::Store { what, why, damaged: true } => LedgerError::Store {
-                what: format!("{what}: the repository `{}` is damaged", self.directory().display()),
-                why,
-                damaged: true,
-            },
-            other => other,
-        })
-    }
-
     fn directory(&self) -> &Path {
         self.objects.repository().path()
     }
 
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-<<<<<<< HEAD
-        // A heartbeat branch that somebody deleted must not seem to be there.
-        let mut arguments: Vec<String> =
-            ["fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--refmap=", "origin"]
-                .map(str::to_owned)
-                .to_vec();
-=======
         let mut arguments: Vec<String> = FETCH.iter().map(ToString::to_string).collect();
->>>>>>> main
         arguments.push(spec(main));
         if scope == Scope::Heartbeats {
             arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
@@ -130,12 +110,16 @@ impl GitEngine {
         )))
     }
 
-    /// Notes what a look at our copy says of it.
+    /// Notes what a look at our repository says of it, and names it when it is damaged.
     fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        if let Err(LedgerError::Store { damaged: true, why, .. }) = &result {
-            *self.suspect.borrow_mut() = Some(why.clone());
-        }
-        result
+        result.map_err(|error| match error {
+            LedgerError::Store { damaged: true, what, why } => {
+                *self.suspect.borrow_mut() = Some(why.clone());
+                let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
+                LedgerError::Store { what, why, damaged: true }
+            }
+            other => other,
+        })
     }
 
     /// The branch we had seen is gone from the hub: it must not seem to be there.
@@ -160,7 +144,7 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        self.named(self.objects.tip(&self.reference(branch)))
+        self.suspecting(self.objects.tip(&self.reference(branch)))
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
@@ -177,18 +161,12 @@ impl Engine for GitEngine {
         if self.is_always_fresh() {
             return Ok(None);
         }
-<<<<<<< HEAD
-        if let Some(why) = self.suspect.take() {
-            return self.named(Err(LedgerError::Store {
-                what: "cannot push".to_owned(),
-=======
         if let Some(why) = self.suspect.get_mut().take() {
             return Err(LedgerError::Store {
                 what: "our copy of the hub is damaged".to_owned(),
->>>>>>> main
                 why,
                 damaged: true,
-            }));
+            });
         }
         let before = self.tip(main)?;
         let hub = || self.name.clone();
@@ -206,9 +184,11 @@ impl Engine for GitEngine {
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
-            FetchVerdict::BrokenCache(why) => {
-                self.named(Err(LedgerError::Store { what: "cannot fetch".to_owned(), why, damaged: true }))
-            }
+            FetchVerdict::BrokenCache(why) => self.suspecting(Err(LedgerError::Store {
+                what: "cannot fetch".to_owned(),
+                why,
+                damaged: true,
+            })),
             // Another process of this host fetching into the same copy is the commonest cause.
             FetchVerdict::Failed(why) if why.contains("lock") => {
                 Err(LedgerError::Unreachable { hub: hub(), why })
@@ -220,23 +200,15 @@ impl Engine for GitEngine {
     }
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-<<<<<<< HEAD
-        self.named(self.objects.read(version, path))
-    }
-
-    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.named(self.objects.list(version, folder))
-=======
         self.suspecting(self.objects.read(version, path))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
         self.suspecting(self.objects.list(version, folder))
->>>>>>> main
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let version = self.named(self.objects.commit(commit))?;
+        let version = self.suspecting(self.objects.commit(commit))?;
         // A clone is only a copy; the hub must never name what is not on the disk.
         if self.is_always_fresh() {
             self.objects.flush(&version, commit.changes)?;
@@ -266,7 +238,7 @@ impl Engine for GitEngine {
 
     fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.named(self.objects.is_in_history(&tip, version)),
+            Some(tip) => self.suspecting(self.objects.is_in_history(&tip, version)),
             None => Ok(false),
         }
     }
@@ -278,13 +250,13 @@ impl Engine for GitEngine {
         since: Option<&Version>,
     ) -> Result<Option<Found>, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.named(self.objects.find(&tip, ops, since)),
+            Some(tip) => self.suspecting(self.objects.find(&tip, ops, since)),
             None => Ok(None),
         }
     }
 
     fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        self.named(self.objects.count(version))
+        self.suspecting(self.objects.count(version))
     }
 
     fn is_suspect(&self) -> bool {

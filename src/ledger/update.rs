@@ -458,25 +458,13 @@ impl Ledger {
         let main = self.settings.main.clone();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result
-            && self.heal()?
+            && self.engine.heal()?
         {
+            self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
             result = self.engine.refresh(&main, scope, deadline);
         }
         self.notes.extend(result?);
         Ok(())
-    }
-
-    /// Begins our copy of the hub anew when a document of it could not be read because it is damaged.
-    /// `false`: it is not ours to replace.
-    ///
-    /// # Errors
-    /// When it cannot be replaced.
-    pub fn heal(&mut self) -> Result<bool, LedgerError> {
-        let healed = self.engine.heal()?;
-        if healed {
-            self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
-        }
-        Ok(healed)
     }
 
     fn settle_main(&mut self) {
@@ -494,10 +482,8 @@ impl Ledger {
     /// # Errors
     /// When the hub cannot be reached.
     pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
-        match self.find_once(op) {
-            Err(LedgerError::Store { damaged: true, .. }) if self.heal()? => self.find_once(op),
-            found => found,
-        }
+        let found = self.find_once(op);
+        if self.is_suspect() { self.find_once(op) } else { found }
     }
 
     fn find_once(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {

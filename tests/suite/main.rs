@@ -27,10 +27,6 @@ mod golden;
 mod kill_points;
 // The scripts and jq lines of before, beside our commands.
 mod seed_compatibility;
-// The scripts and jq lines of before, beside our commands.
-mod seed_compatibility;
-// Commands that are killed, at any step and at any moment.
-mod kill_points;
 // A broken copy, a user's own git configuration, a hub that changed.
 mod adverse;
 // What cannot be used is refused, named and harms nobody.
@@ -43,3 +39,7 @@ mod health_issues;
 mod remotes;
 // Damaged copies of a hub.
 mod healing;
+// The clone around a command follows the hub.
+mod clone_refresh;
+// Heartbeat branches.
+mod heartbeat_branches;

@@ -124,11 +124,10 @@ fn a_history_that_was_rewritten_is_told_and_kept() {
 
 /// The repository in which a host keeps its copy of the hub: the clone, or the one in the cache.
 fn copy_of_the_hub(host: &Host) -> std::path::PathBuf {
-    let hubs = host.place("XDG_CACHE_HOME").join("git-muster/hubs");
-    match std::fs::read_dir(hubs) {
-        Ok(mut copies) => copies.next().unwrap().unwrap().path(),
-        Err(_) => host.directory().to_owned(),
-    }
+    let hubs = std::fs::read_dir(host.place("XDG_CACHE_HOME").join("git-muster/hubs"));
+    let mut copies = hubs.into_iter().flatten().map(|copy| copy.unwrap().path());
+    let copy = copies.find(|copy| copy.extension().is_some_and(|extension| extension == "git"));
+    copy.unwrap_or_else(|| host.directory().to_owned())
 }
 
 #[test]

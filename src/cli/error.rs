@@ -78,6 +78,9 @@ impl From<LedgerError> for CliError {
             LedgerError::Document(document) => Self::new(Exit::Failed, format!("{message}; nothing was written"))
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
             LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
+            LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
+                "`git fsck` there tells what is damaged; a clone can be made anew, the hub has all that was acknowledged",
+            ),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }
     }

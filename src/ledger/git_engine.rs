@@ -111,12 +111,16 @@ impl GitEngine {
         )))
     }
 
-    /// Notes what a look at our copy says of it.
+    /// Notes what a look at our repository says of it, and names it when it is damaged.
     fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        if let Err(LedgerError::Store { damaged: true, why, .. }) = &result {
-            *self.suspect.borrow_mut() = Some(why.clone());
-        }
-        result
+        result.map_err(|error| match error {
+            LedgerError::Store { damaged: true, what, why } => {
+                *self.suspect.borrow_mut() = Some(why.clone());
+                let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
+                LedgerError::Store { what, why, damaged: true }
+            }
+            other => other,
+        })
     }
 
     /// The branch we had seen is gone from the hub: it must not seem to be there.
@@ -187,11 +191,11 @@ impl Engine for GitEngine {
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
-            FetchVerdict::BrokenCache(why) => Err(LedgerError::Store {
-                what: "our copy of the hub is damaged".to_owned(),
+            FetchVerdict::BrokenCache(why) => self.suspecting(Err(LedgerError::Store {
+                what: "cannot fetch".to_owned(),
                 why,
                 damaged: true,
-            }),
+            })),
             // Another process of this host fetching into the same copy is the commonest cause.
             FetchVerdict::Failed(why) if why.contains("lock") => {
                 Err(LedgerError::Unreachable { hub: hub(), why })
@@ -211,7 +215,7 @@ impl Engine for GitEngine {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let version = self.objects.commit(commit)?;
+        let version = self.suspecting(self.objects.commit(commit))?;
         // A clone is only a copy; the hub must never name what is not on the disk.
         if self.is_always_fresh() {
             self.objects.flush(&version, commit.changes)?;
@@ -241,7 +245,7 @@ impl Engine for GitEngine {
 
     fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.objects.is_in_history(&tip, version),
+            Some(tip) => self.suspecting(self.objects.is_in_history(&tip, version)),
             None => Ok(false),
         }
     }
@@ -253,7 +257,7 @@ impl Engine for GitEngine {
         since: Option<&Version>,
     ) -> Result<Option<Found>, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.objects.find(&tip, ops, since),
+            Some(tip) => self.suspecting(self.objects.find(&tip, ops, since)),
             None => Ok(None),
         }
     }
@@ -266,7 +270,7 @@ impl Engine for GitEngine {
     }
 
     fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        self.objects.count(version)
+        self.suspecting(self.objects.count(version))
     }
 
     fn is_suspect(&self) -> bool {

@@ -121,7 +121,8 @@ impl<'a> Snapshot<'a> {
     pub fn main_tip(&self) -> Result<Version, LedgerError> {
         let hub = || self.engine.hub().to_owned();
         let Some(tip) = self.tip(self.main)? else {
-            let empty = self.engine.branches("")?.is_empty();
+            // A copy knows of those branches only that were asked for.
+            let empty = self.engine.is_always_fresh() && self.engine.branches("")?.is_empty();
             return Err(LedgerError::NoBranch { hub: hub(), branch: self.main.to_owned(), empty });
         };
         if self.engine.list(&tip, "coordination")?.is_empty() {

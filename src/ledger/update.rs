@@ -351,7 +351,9 @@ impl Ledger {
                 Err(LedgerError::Unreachable { hub, why }) => {
                     run.unreachable += 1;
                     let over = run.deadline.passed() || run.unreachable >= UNREACHABLE_TRIES_MAX;
-                    if over && !run.sent.is_empty() {
+                    // The hub answered until now: it is our time that ran out.
+                    let out_of_time = run.attempts > 0 && run.unreachable == 1;
+                    if over && (out_of_time || !run.sent.is_empty()) {
                         return Ok(false);
                     }
                     if over {
@@ -495,6 +497,11 @@ impl Ledger {
     /// # Errors
     /// When the hub cannot be reached.
     pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
+        let found = self.find_once(op);
+        if self.is_suspect() { self.find_once(op) } else { found }
+    }
+
+    fn find_once(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
         drop(self.read(true)?);
         let mut branches = vec![self.settings.main.clone()];
         branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);

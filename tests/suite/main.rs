@@ -23,10 +23,10 @@ mod race;
 mod push_faults;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
-// The scripts and jq lines of before, beside our commands.
-mod seed_compatibility;
 // Commands that are killed, at any step and at any moment.
 mod kill_points;
+// The scripts and jq lines of before, beside our commands.
+mod seed_compatibility;
 // A broken copy, a user's own git configuration, a hub that changed.
 mod adverse;
 // What cannot be used is refused, named and harms nobody.
@@ -35,3 +35,11 @@ mod bad_input;
 mod documentation;
 // One issue for each cause of trouble.
 mod health_issues;
+// Empty, rewritten and foreign remotes; both versions of git.
+mod remotes;
+// Damaged copies of a hub.
+mod healing;
+// The clone around a command follows the hub.
+mod clone_refresh;
+// Heartbeat branches.
+mod heartbeat_branches;

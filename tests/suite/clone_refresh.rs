@@ -1,0 +1,218 @@
+//! The clone around a command follows the hub, as far as its user left it alone.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Fleet, Host, MAIN, Run, Transport, inspect};
+
+/// Two ways: the clone of a hub on this machine, and one whose objects come through git.
+const WAYS: [Transport; 2] = [Transport::Path, Transport::Ssh];
+
+struct Scene {
+    fleet: Fleet,
+    /// Works in a clone; what happens to it is looked at.
+    bob: Host,
+    /// Changes the hub behind its back.
+    ada: Host,
+}
+
+impl Scene {
+    fn new(transport: Transport) -> Self {
+        let fleet = Fleet::over(transport);
+        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let (bob, ada) = (fleet.host_in_clone("bob"), fleet.host("ada"));
+        for host in [&bob, &ada] {
+            host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();
+            host.run(["status", "set", "idle"]).success();
+        }
+        let scene = Self { fleet, bob, ada };
+        scene.write("sync").success();
+        inspect::assert_clone_is_clean(scene.bob.directory());
+        scene
+    }
+
+    /// The other host changes `ada/status.json` and nothing else.
+    fn others_go_on(&self) {
+        self.ada.run(["status", "set", "building"]).success();
+    }
+
+    /// A write by bob, which changes `coordination/messages.json` and nothing else.
+    fn write(&self, subject: &str) -> Run {
+        self.bob.run(["message", "send", "--to", "all", "--subject", subject])
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        self.bob.directory().join(path)
+    }
+
+    fn shown(&self, path: &str) -> String {
+        fs::read_to_string(self.file(path)).unwrap()
+    }
+
+    fn on_hub(&self, path: &str) -> String {
+        String::from_utf8(inspect::content(self.fleet.hub(), MAIN, path).unwrap()).unwrap()
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        self.bob.git(args).success().stdout().trim().to_owned()
+    }
+
+    fn is_on_the_tip(&self) -> bool {
+        Some(self.git(&["rev-parse", "main"])) == self.fleet.hub().tip(MAIN)
+    }
+}
+
+/// How often a run warns.
+fn warnings(run: &Run) -> usize {
+    run.stderr().lines().filter(|line| line.starts_with("warning: ")).count()
+}
+
+#[test]
+fn what_nobody_edited_is_brought_up_to_date() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        scene.others_go_on();
+        // A file that is new on the hub, one that changed, one that is gone.
+        scene.fleet.hub().put(MAIN, &[("build9/status.json", "{}\n")], "a new server");
+        let run = scene.write("one").success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        for path in ["ada/status.json", "build9/status.json", "coordination/messages.json"] {
+            assert_eq!(scene.shown(path), scene.on_hub(path), "{path}");
+        }
+        assert!(scene.is_on_the_tip());
+        scene.others_go_on();
+        scene.bob.run(["message", "list"]).success();
+        assert!(scene.is_on_the_tip(), "reading brings it up to date too");
+        inspect::assert_clone_is_clean(scene.bob.directory());
+    });
+}
+
+#[test]
+fn what_the_user_edited_and_the_hub_did_not_is_kept() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        let edited = "coordination/servers.json";
+        fs::write(scene.file(edited), "mine").unwrap();
+        fs::write(scene.file("notes.txt"), "not yet added").unwrap();
+        fs::write(scene.file("staged.txt"), "added").unwrap();
+        scene.git(&["add", "staged.txt"]);
+        scene.others_go_on();
+        let run = scene.write("one").success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        assert!(scene.is_on_the_tip());
+        assert_eq!(scene.shown("ada/status.json"), scene.on_hub("ada/status.json"));
+        assert_eq!(scene.shown(edited), "mine");
+        let status = scene.git(&["status", "--porcelain"]);
+        assert_eq!(status, format!("M {edited}\nA  staged.txt\n?? notes.txt"), "nothing else differs");
+    });
+}
+
+#[test]
+fn what_the_user_and_the_hub_edited_holds_the_clone_where_it_is() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        let (before, edited) = (scene.git(&["rev-parse", "HEAD"]), "ada/status.json");
+        let untouched = scene.shown("coordination/messages.json");
+        fs::write(scene.file(edited), "mine").unwrap();
+        scene.others_go_on();
+        for subject in ["one", "two"] {
+            let run = scene.write(subject).success();
+            assert_eq!(warnings(&run), 1, "{run}");
+            assert!(run.stderr().contains(edited), "{run}");
+        }
+        assert_eq!(scene.shown(edited), "mine");
+        assert_eq!(scene.shown("coordination/messages.json"), untouched);
+        assert_eq!(scene.git(&["rev-parse", "HEAD"]), before);
+        assert_eq!(scene.git(&["status", "--porcelain"]), format!("M {edited}"));
+        // The user gives in; the next command brings everything.
+        scene.git(&["checkout", "--quiet", "--", edited]);
+        let run = scene.write("three").success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        assert!(scene.is_on_the_tip());
+        inspect::assert_clone_is_clean(scene.bob.directory());
+    });
+}
+
+#[test]
+fn a_new_file_of_the_hub_does_not_replace_one_of_the_user() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        fs::create_dir(scene.file("build9")).unwrap();
+        fs::write(scene.file("build9/status.json"), "mine").unwrap();
+        scene.fleet.hub().put(MAIN, &[("build9/status.json", "{}\n")], "a new server");
+        let run = scene.write("one").success();
+        assert_eq!(warnings(&run), 1, "{run}");
+        assert_eq!(scene.shown("build9/status.json"), "mine");
+    });
+}
+
+#[test]
+fn commits_of_the_user_are_not_moved() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        scene.git(&["commit", "--quiet", "--allow-empty", "-m", "mine"]);
+        let before = scene.git(&["rev-parse", "HEAD"]);
+        let run = scene.write("one").success();
+        assert_eq!(warnings(&run), 1, "{run}");
+        assert!(run.stderr().contains("commits that the hub does not have"), "{run}");
+        assert_eq!(scene.git(&["rev-parse", "HEAD"]), before);
+        inspect::assert_clone_is_clean(scene.bob.directory());
+        // The user brings both together, with what the command fetched.
+        scene.git(&["fetch", "--quiet"]);
+        scene.git(&["rebase", "--quiet", "origin/main"]);
+        scene.git(&["push", "--quiet", "origin", "main"]);
+        let run = scene.write("two").success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        assert!(scene.is_on_the_tip());
+    });
+}
+
+#[test]
+fn another_branch_or_none_is_left_alone() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        for place in [&["checkout", "--quiet", "-b", "topic"][..], &["checkout", "--quiet", "--detach"]] {
+            scene.git(place);
+            let (head, main) = (scene.git(&["rev-parse", "HEAD"]), scene.git(&["rev-parse", "main"]));
+            let name = scene.git(&["rev-parse", "--abbrev-ref", "HEAD"]);
+            scene.others_go_on();
+            let send = ["--branch", "main", "message", "send", "--to", "all", "--subject", "x"];
+            let run = scene.bob.run(send).success();
+            assert_eq!(warnings(&run), 0, "{run}");
+            assert_eq!(scene.git(&["rev-parse", "HEAD"]), head);
+            assert_eq!(scene.git(&["rev-parse", "main"]), main);
+            assert_eq!(scene.git(&["rev-parse", "--abbrev-ref", "HEAD"]), name);
+            assert_eq!(scene.git(&["status", "--porcelain"]), "");
+        }
+        // Nothing says which branch is meant: the hub's is `main`, and the work tree stays.
+        scene.bob.run(["message", "list"]).success();
+        assert_eq!(inspect::branches(scene.fleet.hub()), [MAIN]);
+    });
+}
+
+#[test]
+fn a_git_at_work_in_the_clone_is_not_disturbed() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        let lock = scene.file(".git/index.lock");
+        fs::write(&lock, "the index that a commit is building").unwrap();
+        scene.others_go_on();
+        let run = scene.write("one").success();
+        assert_eq!(warnings(&run), 1, "{run}");
+        assert!(run.stderr().contains("index.lock"), "{run}");
+        assert_eq!(fs::read_to_string(&lock).unwrap(), "the index that a commit is building");
+        assert_eq!(scene.git(&["--no-optional-locks", "status", "--porcelain"]), "", "nothing is half done");
+        fs::remove_file(lock).unwrap();
+        let run = scene.write("two").success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        assert!(scene.is_on_the_tip());
+        inspect::assert_clone_is_clean(scene.bob.directory());
+
+        // A rebase that waits for its user.
+        fs::create_dir(scene.file(".git/rebase-merge")).unwrap();
+        let head = scene.git(&["rev-parse", "HEAD"]);
+        let run = scene.write("three").success();
+        assert_eq!(warnings(&run), 1, "{run}");
+        assert_eq!(scene.git(&["rev-parse", "HEAD"]), head);
+    });
+}

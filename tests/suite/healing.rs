@@ -1,0 +1,139 @@
+//! Damaged copies of a hub: the one in the cache is ours and heals itself, a clone is the user's and is not touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
+
+fn founded(transport: Transport) -> Fleet {
+    let fleet = Fleet::over(transport);
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    // With a hook a hub on this machine is copied like any other.
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    fleet
+}
+
+fn joined(fleet: &Fleet, host: Host) -> Host {
+    host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();
+    host
+}
+
+fn cached(host: &Host) -> PathBuf {
+    let hubs = host.place("XDG_CACHE_HOME").join("git-muster/hubs");
+    let mut copies: Vec<PathBuf> = fs::read_dir(hubs).unwrap().map(|copy| copy.unwrap().path()).collect();
+    copies.retain(|copy| copy.extension().is_some_and(|extension| extension == "git"));
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    copies.remove(0)
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Files of git's store are read-only; the damage is that they are not.
+fn damage(file: &Path, content: &[u8]) {
+    fs::remove_file(file).unwrap();
+    fs::write(file, content).unwrap();
+}
+
+fn loose_object(repository: &Path, revision: &str) -> PathBuf {
+    let id = git(repository, ["rev-parse", revision]).trim().to_owned();
+    repository.join("objects").join(&id[..2]).join(&id[2..])
+}
+
+/// What befalls a copy of the hub.
+const DAMAGES: [(&str, fn(&Path)); 8] = [
+    ("an empty object of the tip", |copy| {
+        unpack(copy);
+        damage(&loose_object(copy, "refs/remotes/origin/main:coordination/jobs.json"), b"");
+    }),
+    ("a garbled tree", |copy| {
+        unpack(copy);
+        damage(&loose_object(copy, "refs/remotes/origin/main^{tree}"), b"garbage");
+    }),
+    ("a missing commit", |copy| {
+        unpack(copy);
+        fs::remove_file(loose_object(copy, "refs/remotes/origin/main")).unwrap();
+    }),
+    ("a truncated pack", |copy| {
+        git(copy, ["repack", "-q", "-a", "-d"]);
+        for pack in files(&copy.join("objects/pack")) {
+            if pack.extension().is_some_and(|extension| extension == "pack") {
+                let bytes = fs::read(&pack).unwrap();
+                damage(&pack, &bytes[..bytes.len() / 2]);
+            }
+        }
+    }),
+    ("a garbled HEAD", |copy| damage(&copy.join("HEAD"), b"\0\0\0")),
+    ("a garbled ref", |copy| {
+        damage(&copy.join("refs/remotes/origin/main"), b"not an id\n");
+    }),
+    ("no objects", |copy| fs::remove_dir_all(copy.join("objects")).unwrap()),
+    ("no copy", |copy| fs::remove_dir_all(copy).unwrap()),
+];
+
+/// Takes the objects of a repository out of their packs.
+fn unpack(repository: &Path) {
+    for pack in files(&repository.join("objects/pack")) {
+        let away = repository.join(pack.file_name().unwrap());
+        fs::rename(&pack, &away).unwrap();
+        if away.extension().is_some_and(|extension| extension == "pack") {
+            let script = format!("git unpack-objects -q <'{}'", away.display());
+            git(repository, ["-c", &format!("alias.unpack=!{script}"), "unpack"]);
+        }
+        fs::remove_file(away).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_cache_heals_itself() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = founded(transport);
+        let ada = joined(&fleet, fleet.host("ada"));
+        for (number, (what, damage)) in DAMAGES.iter().enumerate() {
+            for args in [
+                &["job", "list"][..],
+                &["message", "send", "--to", "all", "--subject", "after the damage"],
+                &["job", "claim"],
+            ] {
+                damage(&cached(&ada));
+                let code = if args == ["job", "claim"] { 3 } else { 0 };
+                let run = ada.run(args);
+                if run.exit_code() != Some(code) {
+                    run.fail(&format!("{transport:?}, {what}"));
+                }
+            }
+            let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
+            assert_eq!(messages["messages"].as_array().unwrap().len(), number + 1, "{transport:?}, {what}");
+            git(&cached(&ada), ["fsck", "--no-dangling"]);
+        }
+        assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+        inspect::assert_hub_is_sound(fleet.hub());
+    });
+}
+
+#[test]
+fn a_damaged_clone_is_reported_and_not_touched() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = founded(transport);
+        let bob = joined(&fleet, fleet.host_in_clone("bob"));
+        let tip = fleet.hub().tip(MAIN);
+        let store = bob.directory().join(".git");
+        unpack(&store);
+        let object = loose_object(&store, "refs/remotes/origin/main:coordination/jobs.json");
+        damage(&object, b"");
+        let before = files(&store.join("objects")).len();
+        let run = bob.run(["job", "add", "--type", "test"]).code(1);
+        assert!(run.stderr().contains("clone") || run.stderr().contains("damaged"), "{run}");
+        assert_eq!(fs::read(&object).unwrap(), b"", "the object is as it was");
+        assert!(files(&store.join("objects")).len() >= before, "nothing was deleted");
+        assert_eq!(fleet.hub().tip(MAIN), tip);
+        // What the hub has can be fetched into the object's place, as a user would.
+        fs::remove_file(object).unwrap();
+        bob.git(["fetch", "--quiet", "--refetch", "origin"]).success();
+        bob.run(["job", "add", "--type", "test"]).success();
+        inspect::assert_clone_is_clean(bob.directory());
+    });
+}

@@ -145,7 +145,7 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        let tip = self.objects.tip(&self.reference(branch))?;
+        let tip = self.suspecting(self.objects.tip(&self.reference(branch)))?;
         // A folder that was moved away looks empty to whom had it open.
         if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
             let why = "its folder is no longer there".to_owned();

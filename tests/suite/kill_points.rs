@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::{Fleet, Host, MAIN, Transport, inspect};
 
@@ -205,9 +205,9 @@ fn killed_at_any_moment(transport: Transport, kills: u32) {
             }
             command.signal("KILL");
             if command.wait().exit_code() == Some(0) {
-                done += 1
+                done += 1;
             } else {
-                cut += 1
+                cut += 1;
             }
             add(host);
         }

@@ -16,9 +16,6 @@ use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, inspect};
 const BUDGET: &str = "3s";
 const IN_TIME: Duration = Duration::from_secs(7);
 
-/// How long something that is promised may take on a busy machine.
-const BOUND: Duration = Duration::from_secs(60);
-
 /// Where hooks run, for hubs that have them.
 const HOOKED: [Transport; 3] = [Transport::Path, Transport::Ssh, Transport::Http];
 

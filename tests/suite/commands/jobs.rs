@@ -250,7 +250,7 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: missing field `type`, column 15; no job was added
+    error: `jobs.jsonl` line 4: give a number from 1 (most urgent) to 10, or critical, high, normal or low, column 22; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------

@@ -354,9 +354,6 @@ fn waiting_for_a_job_gives_its_exit_code() {
     ada$ git muster job wait <mute>
     <mute> failed [DURATION] ago: script_failure
     [exit status: 1]
-    ada$ git muster job wait <zero>
-    <zero> failed [DURATION] ago: script_failure
-    [exit status: 1]
     ada$ git muster job wait <job> --wait 0
     ------- stderr -------
     error: job `<job>` is not finished yet: claimed by bob [DURATION] ago

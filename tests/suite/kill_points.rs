@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::{Fleet, Host, MAIN, Transport, inspect};
 
@@ -93,8 +93,11 @@ fn killed_at_any_step_by_path() {
 #[cfg(debug_assertions)]
 #[test]
 fn killed_at_any_step_over_ssh() {
-    killed_at(Transport::Ssh, false);
-    killed_at(Transport::Ssh, true);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| killed_at(Transport::Ssh, false));
+        killed_at(Transport::Ssh, true);
+        other.join().unwrap();
+    });
 }
 
 /// Runs a command that is killed before its push, then takes it up again by its op id.
@@ -205,9 +208,9 @@ fn killed_at_any_moment(transport: Transport, kills: u32) {
             }
             command.signal("KILL");
             if command.wait().exit_code() == Some(0) {
-                done += 1
+                done += 1;
             } else {
-                cut += 1
+                cut += 1;
             }
             add(host);
         }

@@ -60,11 +60,17 @@ fn commits(fleet: &Fleet) -> usize {
     inspect::log(fleet.hub(), MAIN).len()
 }
 
+/// Hooks that end their parent when the branch has moved: before the answer is sent, and after.
+const KILLERS: [(&str, &str); 2] = [
+    ("reference-transaction", "#!/bin/sh\n[ \"$1\" = committed ] && kill -9 $PPID\nexit 0\n"),
+    ("post-receive", "#!/bin/sh\nkill -9 $PPID\n"),
+];
+
 fn applied_and_reported_failed(transport: Transport) {
     let fleet = founded(transport);
     let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
-    fleet.hub().install_hook("post-receive", "#!/bin/sh\nkill -9 $PPID\n");
-    for host in &hosts {
+    for (host, (hook, script)) in hosts.iter().zip(KILLERS) {
+        fleet.hub().install_hook(hook, script);
         for args in [
             vec!["job", "add", "--type", "test"],
             vec!["message", "send", "--to", "all", "--subject", "hello"],

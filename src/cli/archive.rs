@@ -17,8 +17,16 @@ Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit th
 the live documents. Jobs that an unfinished job needs stay.")]
 pub struct ArchiveArgs {
     /// What is younger stays
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "30d")]
+    #[arg(long, value_name = "SPAN", value_parser = with_unit, default_value = "30d")]
     pub older_than: Duration,
+}
+
+/// An age without a unit is more likely a slip than a number of seconds.
+fn with_unit(text: &str) -> Result<Duration, String> {
+    if text.trim().parse::<u64>().is_ok() {
+        return Err("say the unit, such as 30d".to_owned());
+    }
+    input::span(text)
 }
 
 /// Archives.

@@ -32,7 +32,7 @@ impl Context {
     pub(super) fn new(args: &GlobalArgs) -> Result<Self, CliError> {
         Ok(Self {
             settings: Settings::gather(args)?,
-            output: Output { json: args.json, quiet: args.quiet },
+            output: Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run },
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
             ledger: None,
@@ -51,6 +51,14 @@ impl Context {
     #[must_use]
     pub(super) fn now(&self) -> Timestamp {
         clock::wall()
+    }
+
+    /// The hub and its branch: what is watched in one is nothing seen in another.
+    ///
+    /// # Errors
+    /// When nothing names a hub.
+    pub(super) fn place(&self) -> Result<String, CliError> {
+        Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
     }
 
     /// Whether nothing is to be published.
@@ -178,7 +186,7 @@ impl Context {
         match outcome {
             Outcome::Applied(receipt) => {
                 if self.dry_run {
-                    self.output.say("dry run: nothing was written");
+                    self.output.warn("dry run: nothing was written");
                 }
                 Ok(receipt)
             }

@@ -18,13 +18,15 @@ pub(super) struct CliError {
     pub hints: Vec<String>,
     /// The operation it is about, when its outcome is unknown.
     pub op: Option<OpId>,
+    /// Whether the hub refuses by a rule of its own, whatever its documents say.
+    pub by_hub: bool,
 }
 
 impl CliError {
     /// An error that ends with this code.
     #[must_use]
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hints: Vec::new(), op: None }
+        Self { exit, message: message.into(), hints: Vec::new(), op: None, by_hub: false }
     }
 
     /// The same with advice.
@@ -52,7 +54,8 @@ impl From<Refusal> for CliError {
             RefusalKind::LeaseLost => Exit::LeaseLost,
             RefusalKind::Invalid => Exit::Usage,
         };
-        Self { exit, message: refusal.why, hints: refusal.hint.into_iter().collect(), op: None }
+        let hints = refusal.hint.into_iter().collect();
+        Self { hints, ..Self::new(exit, refusal.why) }
     }
 }
 
@@ -63,7 +66,8 @@ impl From<LedgerError> for CliError {
             LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, format!("{message}; nothing was written"))
                 .hint("try again later; `git muster config list --show-origin` tells where the hub's address comes from"),
             LedgerError::Denied { why, .. } => {
-                Self::new(Exit::Refused, format!("{message}; nothing was written")).hint(advice(why))
+                let refused = Self::new(Exit::Refused, format!("{message}; nothing was written"));
+                Self { by_hub: true, ..refused.hint(advice(why)) }
             }
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, format!("{message}; nothing was written"))
                 .hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`"),

@@ -62,6 +62,10 @@ struct Fence {
 /// When the token is from an earlier term, or the file cannot be used.
 pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
+    if let Some(folder) = state.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
+        return Err(CliError::new(Exit::Failed, why));
+    }
     let lock_path = PathBuf::from(format!("{}.flock", state.display()));
     let Some(_guard) = FileLock::acquire(&lock_path, Deadline::after(LOCK_WAIT)) else {
         return Err(CliError::new(

@@ -125,8 +125,18 @@ fn push_every() -> Result<u64, CliError> {
     })
 }
 
+fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
+    match args.interval {
+        Some(interval) if interval.as_secs() == 0 => {
+            Err(CliError::new(Exit::Usage, "an interval must be at least 1s; no beat was sent"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
+    check_interval(args)?;
     let mut session = Session::present(&me);
     if let Some(interval) = args.interval {
         session.interval_seconds = interval.as_secs();
@@ -167,12 +177,13 @@ fn send(
     }
     session.keep(me);
     let (sequence, branch) = (answer.sequence, answer.branch.clone());
-    context.output.confirm("heartbeat", &json!({"server": me, "pushed": true, "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
+    context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
         format!("beat {sequence} of `{me}` is on branch `{branch}`")
     })
 }
 
 fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
+    check_interval(args)?;
     let stop = Stop::listen()?;
     let me = context.me()?;
     let mut session = Session::restart(&me);

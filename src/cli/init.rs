@@ -38,6 +38,15 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let branch = context.settings.branch.value.clone();
     if let Location::Path(path) = &location
         && !path.exists()
+        && context.is_dry_run()
+    {
+        let value = json!({"hub": location.shown(), "branch": branch, "files": []});
+        return context
+            .output
+            .confirm("init", &value, || format!("`{}` would be made a hub", location.shown()));
+    }
+    if let Location::Path(path) = &location
+        && !path.exists()
         && !context.is_dry_run()
     {
         init_bare(path, &branch)?;

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::hold;
 use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
 use crate::domain::id::LockName;
@@ -10,7 +11,6 @@ use crate::domain::lock::{Lock, Taker, trust};
 use crate::domain::table::Table;
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
-use crate::host::process::{self, Running};
 use crate::host::signals::Stop;
 use crate::host::{environment, random};
 use crate::ledger::Documents as _;
@@ -19,21 +19,16 @@ use crate::ops::observations::Observations;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 /// How long a waiter pauses at most between two looks at a lock.
 const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(200);
 /// The same over a network: forges ask for few requests.
 const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
-/// How often `lock run` looks at its child and its lease.
-const WATCH_PAUSE: Duration = Duration::from_millis(50);
-/// How long a child has to end when its lease is lost, before it is made to.
-const STOP_GRACE_MAX: Duration = Duration::from_secs(5);
+/// How soon a waiter notices that it is asked to end.
+const STOP_LATENCY: Duration = Duration::from_millis(100);
 /// The shortest lease: below it no network renews in time.
 const TTL_MIN: Duration = Duration::from_secs(2);
-/// A lease is renewed when this fraction of it has passed.
-const RENEWALS_PER_LEASE: u32 = 3;
 
 /// How a lock is taken.
 #[derive(Debug, Args)]
@@ -113,7 +108,8 @@ unchanged for the whole lease and some grace, by its own clock.")]
   git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
 
 The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN
-in its environment. When the lease is lost the command is stopped and the exit code is 5.")]
+in its environment. When the lease is lost the command is stopped and the exit code is 5. Only git-muster itself must not
+be killed by KILL: the command would go on without the lock.")]
     Run {
         /// How it is taken
         #[command(flatten)]
@@ -131,7 +127,7 @@ in its environment. When the lease is lost the command is stopped and the exit c
 pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, CliError> {
     match command {
         LockCommand::Acquire(take) => {
-            let (term, _) = acquire(take, context)?;
+            let (term, _) = acquire(take, context, None)?;
             context.output.object("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Renew { term, ttl } => {
@@ -162,7 +158,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
             let term = context.write(&verb)?.answer;
             context.output.object("lock_term", &term, || term.token.to_string())?;
         }
-        LockCommand::Run { take, command } => return run_holding(take, command, context),
+        LockCommand::Run { take, command } => return hold::run(take, command, context),
     }
     Ok(Exit::Done.code())
 }
@@ -186,8 +182,13 @@ fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Tak
     })
 }
 
-/// Takes the lock, waiting if asked to. Returns the term and until when it may be trusted.
-pub(super) fn acquire(args: &TakeArgs, context: &mut Context) -> Result<(Term, Deadline), CliError> {
+/// Takes the lock, waiting if asked to and until `stop`. Returns the term and until when it may be
+/// trusted.
+pub(super) fn acquire(
+    args: &TakeArgs,
+    context: &mut Context,
+    stop: Option<&Stop>,
+) -> Result<(Term, Deadline), CliError> {
     let mut verb = AcquireLock {
         name: args.name.clone(),
         taker: taker(args.ttl, args.reason.clone(), context)?,
@@ -201,7 +202,8 @@ pub(super) fn acquire(args: &TakeArgs, context: &mut Context) -> Result<(Term, D
         let trusted = Deadline::after(trust(args.ttl));
         let error = match context.write(&verb) {
             Ok(receipt) => return Ok((receipt.answer, trusted)),
-            Err(error) if error.exit == Exit::Refused => error,
+            // A rule of the hub does not change by waiting.
+            Err(error) if error.exit == Exit::Refused && !error.by_hub => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,
             Err(error) => return Err(error),
         };
@@ -218,7 +220,14 @@ pub(super) fn acquire(args: &TakeArgs, context: &mut Context) -> Result<(Term, D
             told = true;
         }
         let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-        clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+        let next = Deadline::after((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+        while !next.passed() {
+            if stop.is_some_and(Stop::requested) {
+                let why = format!("asked to end while waiting; lock `{}` was not taken", args.name);
+                return Err(CliError::new(Exit::Failed, why));
+            }
+            clock::sleep(STOP_LATENCY.min(next.left()));
+        }
     }
 }
 
@@ -228,7 +237,7 @@ fn watch(
     observed: &mut Observations,
     context: &mut Context,
 ) -> Result<Option<String>, CliError> {
-    let hub = context.settings.hub()?.as_text();
+    let hub = context.place()?;
     let lock = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
@@ -237,80 +246,6 @@ fn watch(
     let seen = observed.see(&format!("{hub} lock {name}"), &lock.version());
     observed.keep();
     Ok((seen >= lock.patience()).then(|| lock.version()))
-}
-
-fn run_holding(args: &TakeArgs, command: &[OsString], context: &mut Context) -> Result<u8, CliError> {
-    let stop = Stop::listen()?;
-    let (term, mut trusted) = acquire(args, context)?;
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
-    if context.is_dry_run() {
-        // Nobody holds the lock now, so nothing may be done under it.
-        context.output.say(&format!("dry run: `{}` was not run", program.display()));
-        return Ok(Exit::Done.code());
-    }
-    let mut child = process::command(Path::new(program));
-    child
-        .args(arguments)
-        .env("MUSTER_LOCK_NAME", &term.name)
-        .env("MUSTER_LOCK_TOKEN", term.token.to_string());
-    let release = ReleaseLock { name: args.name.clone(), server: context.me()?, token: term.token };
-    let mut child = match Running::start_attached(&mut child) {
-        Ok(child) => child,
-        Err(error) => {
-            context.write(&release)?;
-            return Err(CliError::new(
-                Exit::Failed,
-                format!("cannot run `{}`: {error}; the lock was released", program.display()),
-            ));
-        }
-    };
-    let renew =
-        RenewLock { name: args.name.clone(), server: context.me()?, token: term.token, lease_seconds: None };
-    let grace = (args.ttl / 4).min(STOP_GRACE_MAX);
-    let mut renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
-    let status = loop {
-        if let Some(status) = child.wait_until(Deadline::after(WATCH_PAUSE))? {
-            break status;
-        }
-        if stop.requested() {
-            break child.stop(grace)?;
-        }
-        if renewal.passed() {
-            renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE);
-            let asked = Deadline::after(trust(args.ttl));
-            match context.write(&renew) {
-                Ok(_) => trusted = asked,
-                Err(error) if error.exit == Exit::LeaseLost || error.exit == Exit::Refused => {
-                    child.stop(grace)?;
-                    return Err(CliError {
-                        exit: Exit::LeaseLost,
-                        message: format!("{}; the command was stopped", error.message),
-                        ..error
-                    });
-                }
-                // Anything else extends nothing: the lease runs on to its end.
-                Err(error) => {
-                    context.output.error(&error);
-                    renewal = Deadline::after(args.ttl / RENEWALS_PER_LEASE / 4);
-                }
-            }
-        }
-        if trusted.left() <= grace {
-            child.stop(grace)?;
-            return Err(CliError::new(
-                Exit::LeaseLost,
-                format!(
-                    "the lease of lock `{}` could not be renewed in time; the command was stopped",
-                    term.name
-                ),
-            ));
-        }
-    };
-    if let Err(error) = context.write(&release) {
-        context.output.error(&error);
-    }
-    Ok(process::shell_code(status))
 }
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {

@@ -13,6 +13,7 @@ mod fence;
 mod generate;
 mod health;
 mod heartbeat;
+mod hold;
 mod init;
 mod input;
 mod job;
@@ -164,7 +165,7 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {

@@ -53,7 +53,7 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
         OnceCommand::Do { key, ttl, wait } => {
             let take =
                 TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
-            match acquire(&take, context) {
+            match acquire(&take, context, None) {
                 Ok((term, _)) => context.output.object(
                     "once",
                     &json!({"key": key, "answer": "do", "token": term.token}),

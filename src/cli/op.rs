@@ -109,6 +109,13 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
 
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let Some(entry) = journal::find(id) else {
+        if context.ledger()?.find(id)?.is_some() {
+            return context.output.confirm(
+                "op",
+                &json!({"op": id, "happened": true, "resumed": false}),
+                || "it had happened already; nothing was done".to_owned(),
+            );
+        }
         return Err(CliError::new(
             Exit::No,
             format!("operation {id} is not among the unsettled ones of this user"),

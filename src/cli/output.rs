@@ -16,6 +16,8 @@ pub(super) struct Output {
     pub json: bool,
     /// No words beside the answer.
     pub quiet: bool,
+    /// Nothing is written, and every answer says so.
+    pub dry_run: bool,
 }
 
 /// `text` without anything that a terminal would obey: control characters and those that turn the
@@ -58,7 +60,7 @@ impl Output {
         value: &impl Serialize,
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        if self.json { self.print_json(&tagged(kind, value)) } else { print_lines(&human()) }
+        if self.json { self.print_json(&self.tagged(kind, value)) } else { print_lines(&human()) }
     }
 
     /// Prints what was done: an object for machines, for people a sentence that `--quiet` silences.
@@ -71,7 +73,11 @@ impl Output {
         value: &impl Serialize,
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        if self.quiet && !self.json { Ok(()) } else { self.object(kind, value, human) }
+        match (self.json, self.quiet) {
+            (false, true) => Ok(()),
+            (false, false) if self.dry_run => print_lines(&format!("dry run, not done: {}", human())),
+            _ => self.object(kind, value, human),
+        }
     }
 
     /// Prints a list; an empty one is `[]`.
@@ -85,7 +91,7 @@ impl Output {
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         if self.json {
-            let list: Vec<Value> = values.iter().map(|value| tagged(kind, value)).collect();
+            let list: Vec<Value> = values.iter().map(|value| self.tagged(kind, value)).collect();
             self.print_json(&Value::Array(list))
         } else {
             print_lines(&human())
@@ -105,6 +111,24 @@ impl Output {
             out
         });
         print(&safe)
+    }
+
+    /// The object with the version of its shape and its kind in front.
+    fn tagged(self, kind: &str, value: &impl Serialize) -> Value {
+        let mut object = Map::new();
+        object.insert("schema".to_owned(), SCHEMA.into());
+        object.insert("kind".to_owned(), kind.into());
+        if self.dry_run {
+            object.insert("dry_run".to_owned(), true.into());
+        }
+        match serde_json::to_value(value) {
+            Ok(Value::Object(members)) => {
+                object.extend(members.into_iter().filter(|(key, _)| key != "schema" && key != "kind"));
+            }
+            Ok(other) => drop(object.insert("value".to_owned(), other)),
+            Err(_) => {}
+        }
+        Value::Object(object)
     }
 
     /// Says what is going on, on stderr.
@@ -139,21 +163,6 @@ impl Output {
             complain(&format!("hint: {}", clean(hint)));
         }
     }
-}
-
-/// The object with the version of its shape and its kind in front.
-fn tagged(kind: &str, value: &impl Serialize) -> Value {
-    let mut object = Map::new();
-    object.insert("schema".to_owned(), SCHEMA.into());
-    object.insert("kind".to_owned(), kind.into());
-    match serde_json::to_value(value) {
-        Ok(Value::Object(members)) => {
-            object.extend(members.into_iter().filter(|(key, _)| key != "schema" && key != "kind"));
-        }
-        Ok(other) => drop(object.insert("value".to_owned(), other)),
-        Err(_) => {}
-    }
-    Value::Object(object)
 }
 
 /// Prints what people read. Whoever put it together may have forgotten that the hub is written by

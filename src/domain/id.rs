@@ -139,7 +139,10 @@ name!(
 );
 name!(
     /// The id of one operation on the hub; stands in the trailer `Muster-Op` of its commit.
-    OpId, "op id", ID_LENGTH_MAX, "-"
+    OpId, "op id", ID_LENGTH_MAX, "-", |text: &str| {
+        let is_uuid = text.len() == 36 && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+        if is_uuid { Ok(()) } else { Err(refuse("op id", text, "is none: it has 36 digits and dashes")) }
+    }
 );
 
 impl ServerName {

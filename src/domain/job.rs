@@ -505,10 +505,8 @@ impl Job {
     /// When it is final already.
     pub fn cancel(&mut self, why: Option<String>, now: Timestamp) -> Result<(), Refusal> {
         if self.status.is_final() {
-            return Err(Refusal::forbidden(format!(
-                "job `{}` was not cancelled: it is {} already",
-                self.id, self.status
-            )));
+            let why = format!("job `{}` was not cancelled: it is {} already", self.id, self.status);
+            return Err(Refusal::forbidden(why));
         }
         self.status = JobStatus::Cancelled;
         self.reason = Some("cancelled".to_owned());
@@ -528,11 +526,8 @@ impl Job {
             } else {
                 format!("see why it waits with `git muster job explain {}`", self.id)
             };
-            return Err(Refusal::forbidden(format!(
-                "job `{}` was not put back: it is {}",
-                self.id, self.status
-            ))
-            .hint(hint));
+            let why = format!("job `{}` was not put back: it is {}", self.id, self.status);
+            return Err(Refusal::forbidden(why).hint(hint));
         }
         self.back_to_queue(None);
         self.completed_at = None;
@@ -550,10 +545,8 @@ impl Job {
     /// When it is final.
     pub fn set_priority(&mut self, priority: Priority) -> Result<(), Refusal> {
         if self.status.is_final() {
-            return Err(Refusal::forbidden(format!(
-                "the priority of job `{}` was not changed: it is {}",
-                self.id, self.status
-            )));
+            let why = format!("the priority of job `{}` was not changed: it is {}", self.id, self.status);
+            return Err(Refusal::forbidden(why));
         }
         self.priority = priority;
         Ok(())

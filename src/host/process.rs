@@ -211,10 +211,19 @@ impl Running {
     /// When the system does not tell what became of it.
     pub fn stop(&mut self, grace: Duration) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGTERM);
-        match self.wait_until(Deadline::after(grace))? {
-            Some(status) => Ok(status),
-            None => self.kill(),
+        let deadline = Deadline::after(grace);
+        let Some(status) = self.wait_until(deadline)? else { return self.kill() };
+        // What it left behind was asked as well, and has the same time.
+        if let Ok(id) = i32::try_from(self.child.id())
+            && self.own_group
+        {
+            let group = Pid::from_raw(id);
+            while killpg(group, None).is_ok() && !deadline.passed() {
+                clock::sleep(POLL_MAX.min(deadline.left()));
+            }
+            killpg(group, Signal::SIGKILL).ok();
         }
+        Ok(status)
     }
 
     fn kill(&mut self) -> io::Result<ExitStatus> {
@@ -265,6 +274,21 @@ mod tests {
             run(&mut shell("echo out; echo err >&2; sleep 30 &"), Deadline::after(Duration::from_secs(10)))
                 .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "out\n", "err\n"));
+    }
+
+    #[test]
+    fn what_a_stopped_child_leaves_behind_is_ended_too() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (ready, mark) = (folder.path().join("ready"), folder.path().join("mark"));
+        let deaf =
+            format!("(trap '' TERM; touch {}; sleep 1; touch {}) & wait", ready.display(), mark.display());
+        let mut child = Running::start(&mut shell(&deaf)).expect("starts");
+        while !ready.exists() {
+            clock::sleep(POLL_FIRST);
+        }
+        child.stop(Duration::from_millis(100)).expect("stops");
+        clock::sleep(Duration::from_millis(1200));
+        assert!(!mark.exists());
     }
 
     #[test]

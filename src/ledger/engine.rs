@@ -183,6 +183,13 @@ pub(super) trait Engine {
     fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>)
     -> Result<Option<Found>, LedgerError>;
 
+    /// Whether `author` wrote the newest of a branch a moment before `now` and others wrote shortly
+    /// before that, as far as we know.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError>;
+
     /// How many commits lead to `version`.
     ///
     /// # Errors

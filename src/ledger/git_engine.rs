@@ -13,6 +13,7 @@ use super::objects::Objects;
 use super::publish;
 use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::random;
 use git2::Repository;
@@ -144,7 +145,13 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        self.suspecting(self.objects.tip(&self.reference(branch)))
+        let tip = self.suspecting(self.objects.tip(&self.reference(branch)))?;
+        // A folder that was moved away looks empty to whom had it open.
+        if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
+            let why = "its folder is no longer there".to_owned();
+            return Err(LedgerError::Unreachable { hub: self.name.clone(), why });
+        }
+        Ok(tip)
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
@@ -252,6 +259,13 @@ impl Engine for GitEngine {
         match self.tip(branch)? {
             Some(tip) => self.suspecting(self.objects.find(&tip, ops, since)),
             None => Ok(None),
+        }
+    }
+
+    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.objects.is_crowded(&tip, author, now),
+            None => Ok(false),
         }
     }
 

@@ -196,6 +196,9 @@ impl Engine for Memory {
             subject: stored.message,
         }))
     }
+    fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
     fn count(&self, version: &Version) -> Result<usize, LedgerError> {
         Ok(self.history(Some(version.clone())).len())
     }

@@ -14,6 +14,12 @@ use std::path::Path;
 /// How far back in history an operation is looked for.
 const COMMITS_SEARCHED_MAX: usize = 100_000;
 
+/// Two writes of one host so close together come from one script; and how close, and within how
+/// many commits, the writes of others are to count as a crowd.
+const JUST_NOW_SECONDS: i64 = 5;
+const CROWD_SECONDS: i64 = 30;
+const CROWD_COMMITS_MAX: usize = 32;
+
 /// How much of an object's name is the name of its folder.
 const FAN_OUT_LENGTH: usize = 2;
 
@@ -207,6 +213,33 @@ impl Objects {
             "cannot read the history of the hub",
             self.repository.graph_descendant_of(oid(tip)?, oid(version)?),
         )
+    }
+
+    /// Whether `tip` is by `author`, just made, and others wrote shortly before.
+    pub(super) fn is_crowded(
+        &self,
+        tip: &Version,
+        author: &str,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let what = "cannot read the history of the hub";
+        let mut commit = failed(what, self.repository.find_commit(oid(tip)?))?;
+        let newest = commit.time().seconds();
+        if commit.author().name_bytes() != author.as_bytes() || now.unix_seconds() - newest > JUST_NOW_SECONDS
+        {
+            return Ok(false);
+        }
+        for _ in 0..CROWD_COMMITS_MAX {
+            let Ok(parent) = commit.parent(0) else { return Ok(false) };
+            if newest - parent.time().seconds() > CROWD_SECONDS {
+                return Ok(false);
+            }
+            if parent.author().name_bytes() != author.as_bytes() {
+                return Ok(true);
+            }
+            commit = parent;
+        }
+        Ok(false)
     }
 
     /// How many commits of `old` are not in the history of `new`.

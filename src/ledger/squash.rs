@@ -55,11 +55,10 @@ impl Ledger {
             let hub = self.engine.hub().to_owned();
             match self.engine.publish(&moves, deadline) {
                 Publication::Applied => return Ok(squashed),
-                Publication::Stale | Publication::Busy => {}
+                // Whether it landed or not, the next look tells: a squash is done only once.
+                Publication::Stale | Publication::Busy | Publication::Unknown(_) => {}
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
-                Publication::Unreachable(why) | Publication::Unknown(why) => {
-                    return Err(LedgerError::Unreachable { hub, why });
-                }
+                Publication::Unreachable(why) => return Err(LedgerError::Unreachable { hub, why }),
             }
         }
         let why = format!(

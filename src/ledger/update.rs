@@ -129,6 +129,11 @@ impl Ledger {
         !self.engine.is_always_fresh()
     }
 
+    /// Gives the writes from now on less time, or the usual again.
+    pub fn limit(&mut self, budget: Duration) {
+        self.settings.budget = budget;
+    }
+
     /// Whether this run stops before publishing.
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
@@ -254,7 +259,7 @@ impl Ledger {
         now: Timestamp,
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
-        if !run.fresh && (run.attempts > 0 || self.engine.tip(&self.settings.main)?.is_none()) {
+        if !run.fresh && (run.attempts > 0 || self.must_ask_first(now)?) {
             if !self.refresh_within(run)? {
                 return Ok(Some(run.give_up(requests)));
             }
@@ -317,6 +322,16 @@ impl Ledger {
         run.pace.wait(run.deadline);
         run.fresh = self.engine.is_always_fresh() && run.sent.is_empty();
         Ok(None)
+    }
+
+    /// Whether the first attempt must know what the hub has now, instead of trying its luck.
+    ///
+    /// Among many writers the one that just succeeded is the only one that knows the newest tip.
+    /// Were it to push the next operation at once, it would win every race against those who have
+    /// to ask first, for as long as it goes on; so it asks as they do.
+    fn must_ask_first(&self, now: Timestamp) -> Result<bool, LedgerError> {
+        let main = &self.settings.main;
+        Ok(self.engine.tip(main)?.is_none() || self.engine.is_crowded(main, &self.settings.author, now)?)
     }
 
     fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {

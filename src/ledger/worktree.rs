@@ -189,7 +189,7 @@ fn advance(
         {
             continue;
         }
-        let known = versions(repository, path, target)?;
+        let known = versions(repository, path, local, target)?;
         if ![staged, present].iter().all(|id| *id == as_before || known.contains(id)) {
             return Ok(Some(format!(
                 "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `git stash`, `git pull`, `git stash pop` brings both together",
@@ -221,20 +221,41 @@ fn entry(tree: &Tree<'_>, path: &Path) -> Option<Oid> {
     tree.get_path(path).ok().map(|entry| entry.id())
 }
 
-/// The blob that the file in the work tree would be.
+/// The blob that what lies in the work tree would be. Something that is no file, or a file behind a
+/// link, is no blob of the hub's: links are the user's, and lead anywhere.
 fn present(repository: &Repository, path: &Path) -> Result<Option<Oid>, git2::Error> {
     let top = repository.workdir().unwrap_or_else(|| repository.path());
-    let file = top.join(path);
-    if !file.is_file() {
-        return Ok(None);
+    if leads_through_link(top, path) {
+        return Ok(Some(Oid::ZERO_SHA1));
     }
-    Oid::hash_file(ObjectType::Blob, file).map(Some)
+    let file = top.join(path);
+    match std::fs::symlink_metadata(&file).map(|data| data.file_type()) {
+        Ok(kind) if kind.is_file() => Oid::hash_file(ObjectType::Blob, file).map(Some),
+        Ok(kind) if kind.is_symlink() => {
+            let leads_to = std::fs::read_link(&file).unwrap_or_default();
+            Oid::hash_object(ObjectType::Blob, leads_to.as_os_str().as_bytes()).map(Some)
+        }
+        Ok(_) => Ok(Some(Oid::ZERO_SHA1)),
+        Err(_) => Ok(None),
+    }
 }
 
-/// Every version of `path` in the newest history.
-fn versions(repository: &Repository, path: &Path, target: Oid) -> Result<HashSet<Option<Oid>>, git2::Error> {
+/// Whether a folder on the way to `path` is a link.
+fn leads_through_link(top: &Path, path: &Path) -> bool {
+    path.ancestors().skip(1).any(|folder| top.join(folder).is_symlink() && folder != Path::new(""))
+}
+
+/// Every version of `path` that a refresh on the way from `local` may have left: newer ones only,
+/// since going back to an older one is an edit like any other.
+fn versions(
+    repository: &Repository,
+    path: &Path,
+    local: Oid,
+    target: Oid,
+) -> Result<HashSet<Option<Oid>>, git2::Error> {
     let mut walk = repository.revwalk()?;
     walk.push(target)?;
+    walk.hide(local)?;
     let mut versions = HashSet::new();
     for id in walk.take(VERSIONS_MAX) {
         versions.insert(entry(&repository.find_commit(id?)?.tree()?, path));
@@ -243,7 +264,12 @@ fn versions(repository: &Repository, path: &Path, target: Oid) -> Result<HashSet
 }
 
 fn write(repository: &Repository, new: &Tree<'_>, path: &Path, deleted: bool) -> Result<(), git2::Error> {
-    let file = repository.workdir().unwrap_or_else(|| repository.path()).join(path);
+    let top = repository.workdir().unwrap_or_else(|| repository.path());
+    // Asked again: the change before this one may have been the link.
+    if leads_through_link(top, path) {
+        return Err(git2::Error::from_str(&format!("`{}` lies behind a link", path.display())));
+    }
+    let file = top.join(path);
     let failed = |error: files::FileError| git2::Error::from_str(&error.to_string());
     if deleted {
         return files::remove(&file).map_err(failed);

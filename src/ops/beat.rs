@@ -71,13 +71,17 @@ fn running_jobs(transaction: &Transaction<'_>, beat: &Beat) -> Vec<RunningJob> {
 /// Refreshes the copy of the beat on the main branch, in a commit that is made anyway. Only for
 /// servers that have one there: a person who adds a job from a laptop is no server.
 pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    match refresh(beat, transaction) {
+        // A copy of a beat is no part of what was asked: broken or of a newer layout, it must not
+        // stand in the way.
+        Err(Stop::Fault(LedgerError::Document(_))) => Ok(()),
+        refreshed => refreshed,
+    }
+}
+
+fn refresh(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
     let path = Heartbeat::path(&beat.server);
-    let heartbeat = match transaction.record::<Heartbeat>(&path) {
-        // A copy of a beat is no part of what was asked: broken, it must not stand in the way.
-        Err(Stop::Fault(LedgerError::Document(_))) => return Ok(()),
-        heartbeat => heartbeat?,
-    };
-    if let Some(mut heartbeat) = heartbeat {
+    if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
         let now = transaction.now();
         heartbeat.edit(|heartbeat| heartbeat.touch(beat, now));
         transaction.put_record(&path, &heartbeat)?;

@@ -22,10 +22,10 @@ const LIST_LENGTH_MAX: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     /// `build`, `test`, `deploy` or another word.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default = "kind_build")]
     pub kind: String,
     /// A number from 1 to 10 or a word; normal when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "priority")]
     pub priority: Option<Priority>,
     /// The branch to work on.
     #[serde(default)]
@@ -57,6 +57,18 @@ pub struct NewJob {
     /// Program and arguments.
     #[serde(default)]
     pub command: Vec<String>,
+}
+
+/// The kind of a job that names none.
+#[must_use]
+pub fn kind_build() -> String {
+    "build".to_owned()
+}
+
+/// What a person asks for is taken at its word or refused; only a hub is read leniently.
+fn priority<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Priority>, D::Error> {
+    let text = crate::domain::lenient::text(input)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
 /// Adds jobs in their order.

@@ -67,6 +67,7 @@ impl Verb for StepJob {
         if let Step::Complete { report } | Step::Fail { report, .. } = &self.step {
             check(report)?;
         }
+        self.check_exit_code()?;
         let mut jobs: Table<Job> = transaction.table()?;
         let (now, op) = (transaction.now(), transaction.op().clone());
         let term = Term { server: &self.server, token: self.token };
@@ -86,6 +87,20 @@ impl Verb for StepJob {
 }
 
 impl StepJob {
+    /// Success with an exit code that says failure, or the other way round, is a slip.
+    fn check_exit_code(&self) -> Result<(), Refusal> {
+        let refuse = |why: &str| Err(Refusal::invalid(format!("job `{}` was not reported: {why}", self.job)));
+        match &self.step {
+            Step::Complete { report } if report.exit_code.is_some_and(|code| code != 0) => {
+                refuse("its exit code is not 0; report it with `job fail`")
+            }
+            Step::Fail { report, .. } if report.exit_code == Some(0) => {
+                refuse("its exit code is 0; report it with `job complete`")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn tell_status(&self, jobs: &Table<Job>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         let (Some(mut status), Some(job)) =
             (documents::status(transaction, &self.server)?, jobs.get(self.job.as_str()))

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Fleet, Host, MAIN};
 
@@ -91,4 +92,128 @@ fn the_users_own_settings_of_git_do_not_change_what_is_pushed() {
     }
     assert_eq!(fleet.hub().git(["tag"]).trim(), "");
     assert_eq!(fleet.hub().git(["log", "--format=%s", "--grep=job add", MAIN]).lines().count(), 4);
+}
+
+/// A clone with a file of the hub, and the hub one version ahead of it.
+fn clone_and_hub_ahead(fleet: &Fleet) -> Host {
+    fleet.hub().put(MAIN, &[("docs/a.txt", "first")], "one");
+    fleet.hub().put(MAIN, &[("docs/a.txt", "second")], "two");
+    let clone = fleet.host_in_clone("ada");
+    clone.run(["join", "--as", "ada"]).success();
+    fleet.hub().put(MAIN, &[("docs/a.txt", "third")], "three");
+    clone
+}
+
+#[test]
+fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let clone = clone_and_hub_ahead(&fleet);
+    let file = clone.directory().join("docs/a.txt");
+    fs::write(&file, "first").unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+    fs::remove_file(&file).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert!(!file.exists());
+}
+
+#[test]
+fn nothing_is_written_through_a_link_in_the_work_tree() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let clone = clone_and_hub_ahead(&fleet);
+    let (docs, elsewhere) = (clone.directory().join("docs"), clone.directory().with_file_name("elsewhere"));
+    fs::rename(&docs, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &docs).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert_eq!(fs::read_to_string(elsewhere.join("a.txt")).unwrap(), "second");
+    // A single file that is a link is the user's as well, even with the content of ours behind it.
+    fs::remove_file(&docs).unwrap();
+    fs::create_dir(&docs).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
+    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert!(docs.join("a.txt").is_symlink());
+}
+
+/// The hub takes no push any more while the file that is returned is there: each hangs.
+fn hanging_hub(fleet: &Fleet) -> PathBuf {
+    let mark = fleet.hub().path().with_file_name("hang");
+    let script = format!("#!/bin/sh\n[ -e '{}' ] && exec sleep 60\nexit 0\n", mark.display());
+    fleet.hub().install_hook("pre-receive", &script);
+    mark
+}
+
+#[test]
+fn a_command_ends_with_its_lease_although_the_renewal_hangs() {
+    const LEASE: Duration = Duration::from_secs(6);
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let hang = hanging_hub(&fleet);
+    let beats = ada.directory().join("beats");
+    let script = "while :; do echo >>beats; sleep 0.05; done";
+    let started = SystemTime::now();
+    let running = ada.command(["lock", "run", "deploy", "--ttl", "6s", "--", "sh", "-c", script]).spawn();
+    while !beats.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fs::File::create(hang).unwrap();
+    running.wait().code(5);
+    let ran = fs::metadata(&beats).unwrap().modified().unwrap().duration_since(started).unwrap();
+    assert!(ran < LEASE, "{ran:?}");
+    let written = fs::metadata(&beats).unwrap().len();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(fs::metadata(&beats).unwrap().len(), written, "the command still runs");
+}
+
+#[test]
+fn who_waits_for_a_lock_ends_when_asked_to_and_runs_nothing() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    bob.run(["lock", "acquire", "deploy"]).success();
+    let mut waiting = ada.command(["lock", "run", "deploy", "--wait", "1m", "--", "touch", "ran"]).spawn();
+    let started = Instant::now();
+    while !waiting.stderr().contains("waiting") {
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", waiting.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    waiting.signal("TERM");
+    waiting.wait().code(1);
+    assert!(!ada.directory().join("ran").exists());
+}
+
+#[test]
+fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let running = ada
+        .command([
+            "lock",
+            "run",
+            "deploy",
+            "--ttl",
+            "10m",
+            "--",
+            "sh",
+            "-c",
+            "touch on; while [ -e on ]; do sleep 0.05; done",
+        ])
+        .spawn();
+    let mark = ada.directory().join("on");
+    while !mark.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bob.run(["lock", "steal", "deploy", "--reason", "test"]).success();
+    fs::remove_file(mark).unwrap();
+    running.wait().code(5);
+}
+
+#[test]
+fn nobody_waits_for_a_rule_of_the_hub_to_change() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\necho 'this branch is protected'\nexit 1\n");
+    let started = Instant::now();
+    ada.run(["lock", "acquire", "deploy", "--wait", "5m"]).code(4);
+    assert!(started.elapsed() < Duration::from_secs(30));
 }

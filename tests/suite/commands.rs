@@ -2,6 +2,8 @@
 //! beside it and the exit code, for people and as JSON. The snapshots are transcripts; each line
 //! with a `$` is a command, and what follows it is all that it said.
 
+#![expect(clippy::too_many_lines, reason = "most lines of these tests are what the program said")]
+
 mod beats;
 mod claims;
 mod health;

@@ -280,7 +280,7 @@ fn check(case: &Case, path: &str, before: &str, after: &str) {
         assert_eq!(id, id_after, "{line}: the order of {path}");
         match may.iter().find(|(_, record, _)| record == id) {
             Some((_, _, fields)) => {
-                check_record(line, &format!("{path} {id}"), (old.get(), new.get()), fields)
+                check_record(line, &format!("{path} {id}"), (old.get(), new.get()), fields);
             }
             None => assert_eq!(old.get(), new.get(), "{line}: {path} {id}"),
         }

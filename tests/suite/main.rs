@@ -4,7 +4,11 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test may stop at once, and starts processes itself"
+    clippy::print_stderr,
+    clippy::type_complexity,
+    clippy::explicit_write,
+    clippy::needless_pass_by_value,
+    reason = "a test may stop at once, starts processes itself, reports figures and has tables of cases"
 )]
 
 mod support;

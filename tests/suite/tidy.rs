@@ -10,7 +10,7 @@ const LAYERS: [&str; 5] = ["domain", "host", "ledger", "ops", "cli"];
 const NOT_EVEN: [(&str, &str); 1] = [("domain", "host")];
 
 /// The longest file, tests not counted.
-const LINES_MAX: usize = 620;
+const LINES_MAX: usize = 640;
 
 /// The doors: each of these words stands in these files only.
 const DOORS: [(&str, &[&str]); 8] = [

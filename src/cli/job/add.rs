@@ -6,7 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::domain::job::Priority;
 use crate::host::files;
-use crate::ops::job_add::{AddJobs, AddedJob, NewJob};
+use crate::ops::job_add::{AddJobs, AddedJob, NewJob, kind_build};
 use clap::Args;
 use std::fs::File;
 use std::time::Duration;
@@ -23,9 +23,9 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 Whether a command is run is the decision of the server that claims the job.")]
 pub struct AddArgs {
-    /// What kind of work: build, test, deploy or another word
-    #[arg(long = "type", value_name = "TYPE", default_value = "build")]
-    pub kind: String,
+    /// What kind of work: build, test, deploy or another word [default: build]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
     /// The branch to work on
     #[arg(long)]
     pub branch: Option<String>,
@@ -54,7 +54,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub key: Option<String>,
     /// Add the jobs of this file, one JSON object a line; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["branch", "commit", "priority", "needs", "labels", "description", "timeout", "max_attempts", "key", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "labels", "description", "timeout", "max_attempts", "key", "command"])]
     pub from: Option<String>,
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -84,7 +84,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
 
 fn one(args: &AddArgs) -> NewJob {
     NewJob {
-        kind: args.kind.clone(),
+        kind: args.kind.clone().unwrap_or_else(kind_build),
         priority: args.priority,
         branch: args.branch.clone(),
         commit: args.commit.clone(),

@@ -95,7 +95,8 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
                 continue;
             }
             Ok(receipt) => break receipt.answer,
-            Err(error) if matches!(error.exit, Exit::No | Exit::Refused) => error,
+            // A rule of the hub does not change by waiting.
+            Err(error) if matches!(error.exit, Exit::No | Exit::Refused) && !error.by_hub => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,
             Err(error) => return Err(error),
         };
@@ -140,7 +141,7 @@ fn watch(
     if !held {
         return Ok((None, Vec::new()));
     }
-    let hub = context.settings.hub()?.as_text();
+    let hub = context.place()?;
     let (assignment, claims): (Option<Lock>, Vec<Watched>) = context.read(true, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         let assignment = locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone());

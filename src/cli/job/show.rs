@@ -45,6 +45,12 @@ pub struct OneArgs {
 /// # Errors
 /// When the hub cannot be read.
 pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
+    if let Some(JobStatus::Other(word)) =
+        args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()))
+    {
+        return Err(CliError::new(Exit::Usage, format!("`{}` is no state of a job", word.escape_debug()))
+            .hint("the states are queued, claimed, running, completed, failed, cancelled and dead"));
+    }
     let now = context.now();
     let status = args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()));
     let jobs: Vec<(Value, Job)> = context.read(false, |snapshot| {

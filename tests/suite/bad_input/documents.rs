@@ -144,6 +144,27 @@ fn a_broken_document_is_named_with_the_place_in_it() {
     }
 }
 
+/// A newer program's document is read for what we know of it and not rewritten.
+#[test]
+fn a_document_of_a_newer_layout_is_read_and_left_alone() {
+    let (fleet, ada, _bob) = two_servers();
+    for (path, read, write) in DOCUMENTS {
+        let text = String::from_utf8(inspect::content(fleet.hub(), MAIN, path).unwrap()).unwrap();
+        let newer = text.replacen('{', "{\"version\": 2,", 1);
+        let before = fleet.hub().tip(MAIN).unwrap();
+        let tip = Some(fleet.hub().put(MAIN, &[(path, &newer)], "newer"));
+        ada.run(read.split(' ')).success();
+        let run = ada.run(write.split(' ')).code(1);
+        let why = "it has layout version 2 and this git-muster knows 1";
+        assert!(run.stderr().contains(&format!("`{path}` on the hub cannot be used: {why}")), "{run}");
+        assert_eq!(fleet.hub().tip(MAIN), tip, "{write}");
+        if path == HEARTBEAT {
+            ada.run(["job", "add"]).success();
+        }
+        fleet.hub().git(["update-ref", "refs/heads/main", &before]);
+    }
+}
+
 #[test]
 fn documents_that_a_command_does_not_need_do_not_matter() {
     let (fleet, ada, _bob) = two_servers();

@@ -184,7 +184,7 @@ fn nothing_a_terminal_obeys_comes_out_of_a_history_a_branch_or_a_document_that_i
     let start = fleet.hub().put(
         MAIN,
         &[("x", "")],
-        &format!("{}\n\nMuster-Op: {op}", HOSTILE.replace('\0', "").replace('\n', "")),
+        &format!("{}\n\nMuster-Op: {op}", HOSTILE.replace(['\0', '\n'], "")),
     );
     ada.run(["op", "status", op]).success();
     let branch = "heartbeat-\u{202e}\u{9b}2Jx";

@@ -28,9 +28,9 @@ fn a_beat_goes_to_a_branch_of_its_own() {
     }
     assert_snapshot!(said, @r#"
     ada$ git muster heartbeat --dry-run
-    beat 1 of `ada` is on branch `heartbeat-ada`
+    dry run, not done: beat 1 of `ada` is on branch `heartbeat-ada`
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster heartbeat
     beat 1 of `ada` is on branch `heartbeat-ada`
@@ -147,7 +147,7 @@ fn the_history_of_a_heartbeat_branch_can_be_squashed() {
     said.run(&bob, "heartbeat squash");
     assert_snapshot!(said, @r#"
     bob$ git muster heartbeat squash --server ada --backup --dry-run
-    `heartbeat-ada` would be one commit instead of 4; what was there would be `backup/heartbeat-ada-[TIME]`
+    dry run, not done: `heartbeat-ada` would be one commit instead of 4; what was there would be `backup/heartbeat-ada-[TIME]`
     [exit status: 0]
     bob$ git muster heartbeat squash --server ada --backup
     `heartbeat-ada` is one commit instead of 4; what was there is `backup/heartbeat-ada-[TIME]`

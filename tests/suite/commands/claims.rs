@@ -46,7 +46,7 @@ fn the_most_urgent_job_is_claimed_first() {
     ada$ git muster job claim --dry-run
     <high> token 1 test it's urgent
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster job claim --shell
     export MUSTER_JOB_ID='<high>'

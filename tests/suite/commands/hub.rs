@@ -27,9 +27,9 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
     [exit status: 78]
     admin$ git muster init [HUB]/hub.git --dry-run
-    `[HUB]/hub.git` is a hub now, branch `main`
+    dry run, not done: `[HUB]/hub.git` is a hub now, branch `main`
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     next: `git muster join [HUB]/hub.git --as NAME` on each server
     [exit status: 0]
     admin$ git muster init [HUB]/hub.git
@@ -145,9 +145,9 @@ fn a_name_belongs_to_one_machine() {
     []
     [exit status: 0]
     ada$ git muster join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu --dry-run
-    this machine is server `ada` of `[HUB]/hub.git`
+    dry run, not done: this machine is server `ada` of `[HUB]/hub.git`
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
     [exit status: 0]
     ada$ git muster join --as ada --manager Codex --ip 10.1.3.175 --label arch=amd64 --label gpu
@@ -282,9 +282,9 @@ fn servers_are_listed_shown_and_removed() {
     hint: call the job off with `git muster job cancel <job>`
     [exit status: 4]
     ada$ git muster servers remove bob --dry-run
-    server `bob` is no longer registered
+    dry run, not done: server `bob` is no longer registered
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster servers remove bob
     server `bob` is no longer registered

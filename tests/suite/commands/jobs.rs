@@ -34,7 +34,7 @@ fn a_job_is_added_listed_and_shown() {
     ada$ git muster job add --dry-run
     [JOB]
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster job add
     [JOB]
@@ -223,7 +223,7 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     for bad in [
         "{\"type\": \"build\", \"colour\": \"red\"}",
         "{\"type\": \"build\"",
-        "{\"priority\": 1}",
+        "{\"priority\": \"urgent\"}",
         "[]",
         "{\"type\": \"a b\"}",
         "{\"type\": \"build\", \"not_before\": \"soon\"}",

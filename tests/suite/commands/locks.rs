@@ -33,7 +33,7 @@ fn a_lock_is_held_by_one() {
     ada$ git muster lock acquire deploy --dry-run
     1
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster lock acquire deploy --ttl [DURATION] --reason 'release 4.21'
     1
@@ -295,7 +295,7 @@ fn a_command_runs_while_the_lock_is_held() {
     [exit status: 1]
     ada$ git muster lock run deploy --dry-run -- echo this runs
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     dry run: `echo` was not run
     [exit status: 0]
     ada$ git muster lock run deploy -- echo this does not

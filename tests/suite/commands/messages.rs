@@ -39,7 +39,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     ada$ git muster message send --to bob --subject hello --dry-run
     [MESSAGE]
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster message send --to bob --type request --subject 'please retry' --body 'it failed' --ack
     [MESSAGE]

@@ -217,9 +217,9 @@ fn what_is_finished_moves_to_the_archive_whole() {
     said.run(&ada, "archive --older-than sometime");
     assert_snapshot!(said, @r#"
     ada$ git muster archive --older-than [DURATION] --dry-run
-    2 jobs and 0 messages went to the archive
+    dry run, not done: 2 jobs and 0 messages went to the archive
     ------- stderr -------
-    dry run: nothing was written
+    warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster archive --older-than [DURATION]
     2 jobs and 0 messages went to the archive

@@ -15,6 +15,8 @@
 //! is written; every wait has a bound; every process ends with the test that started it, also when the
 //! whole run is killed; a failure shows the command, its directory, both streams and the exit status.
 
+#![expect(dead_code, reason = "a kit: some pieces wait for the test that needs them")]
+
 mod fleet;
 mod git_daemon;
 mod hub;
@@ -32,9 +34,8 @@ mod wait;
 
 pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
-pub(crate) use normalise::normalise;
-pub(crate) use plain_git::{git, try_git};
-pub(crate) use run::{HostCommand, RUN_BOUND, Run, Running};
-pub(crate) use second_git::{Git, gits};
+pub(crate) use plain_git::git;
+pub(crate) use run::{RUN_BOUND, Run};
+pub(crate) use second_git::gits;
 pub(crate) use transcript::Transcript;
 pub(crate) use wait::{eventually, wait_for};

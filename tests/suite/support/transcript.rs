@@ -14,7 +14,7 @@ use super::run::{HostCommand, Run};
 const LINE_LENGTH_MAX: usize = 100;
 
 /// Fields of JSON whose values are measured.
-const MEASURED: [&str; 3] = ["memory_used_gb", "disk_free_gb", "uptime_seconds"];
+const MEASURED: [&str; 4] = ["memory_used_gb", "disk_free_gb", "uptime_seconds", "duration_seconds"];
 
 /// A record of commands; shown, it is what to snapshot.
 #[derive(Debug, Default)]
@@ -129,7 +129,6 @@ fn without_host(text: &str) -> String {
         rest = after;
     }
     out.push_str(rest);
-    let mut out = out;
     let mut from = 0;
     while let Some(at) = out[from..].find(" pid ").map(|at| from + at + " pid ".len()) {
         let digits = out[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(out.len() - at);

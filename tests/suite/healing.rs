@@ -43,8 +43,11 @@ fn loose_object(repository: &Path, revision: &str) -> PathBuf {
     repository.join("objects").join(&id[..2]).join(&id[2..])
 }
 
+/// Does something to a copy of the hub.
+type Damage = fn(&Path);
+
 /// What befalls a copy of the hub.
-const DAMAGES: [(&str, fn(&Path)); 8] = [
+const DAMAGES: [(&str, Damage); 8] = [
     ("an empty object of the tip", |copy| {
         unpack(copy);
         damage(&loose_object(copy, "refs/remotes/origin/main:coordination/jobs.json"), b"");

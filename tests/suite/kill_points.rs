@@ -93,8 +93,11 @@ fn killed_at_any_step_by_path() {
 #[cfg(debug_assertions)]
 #[test]
 fn killed_at_any_step_over_ssh() {
-    killed_at(Transport::Ssh, false);
-    killed_at(Transport::Ssh, true);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| killed_at(Transport::Ssh, false));
+        killed_at(Transport::Ssh, true);
+        other.join().unwrap();
+    });
 }
 
 /// Runs a command that is killed before its push, then takes it up again by its op id.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,11 +60,17 @@ fn commits(fleet: &Fleet) -> usize {
     inspect::log(fleet.hub(), MAIN).len()
 }
 
+/// Hooks that end their parent when the branch has moved: before the answer is sent, and after.
+const KILLERS: [(&str, &str); 2] = [
+    ("reference-transaction", "#!/bin/sh\n[ \"$1\" = committed ] && kill -9 $PPID\nexit 0\n"),
+    ("post-receive", "#!/bin/sh\nkill -9 $PPID\n"),
+];
+
 fn applied_and_reported_failed(transport: Transport) {
     let fleet = founded(transport);
     let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
-    fleet.hub().install_hook("post-receive", "#!/bin/sh\nkill -9 $PPID\n");
-    for host in &hosts {
+    for (host, (hook, script)) in hosts.iter().zip(KILLERS) {
+        fleet.hub().install_hook(hook, script);
         for args in [
             vec!["job", "add", "--type", "test"],
             vec!["message", "send", "--to", "all", "--subject", "hello"],
@@ -196,13 +203,18 @@ fn a_hub_that_never_answers_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let fleet = Fleet::new();
-    for scheme in ["git", "http"] {
+    let give_up = |scheme: &str| {
         let mut host = fleet.host(scheme);
         host.set("MUSTER_HUB", format!("{scheme}://127.0.0.1:{port}/hub.git"));
         in_time(&host, &["job", "add", "--type", "test"]).code(7);
         in_time(&host, &["job", "list"]).code(7);
         assert_no_process_of(&host);
-    }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| give_up("http"));
+        give_up("git");
+        other.join().unwrap();
+    });
 }
 
 /// A hook that says where it is, then waits until it may go on.

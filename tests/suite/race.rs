@@ -148,17 +148,17 @@ fn same_change_twice(transport: Transport, rounds: usize) {
 
 #[test]
 fn the_same_change_in_the_same_second_by_path() {
-    same_change_twice(Transport::Path, 12);
+    same_change_twice(Transport::Path, 8);
 }
 
 #[test]
 fn the_same_change_in_the_same_second_over_ssh() {
-    same_change_twice(Transport::Ssh, 3);
+    same_change_twice(Transport::Ssh, 2);
 }
 
 #[test]
 fn a_lock_has_one_holder_at_a_time_and_each_term_a_higher_token() {
-    const TERMS: usize = 4;
+    const TERMS: usize = 3;
     let fleet = founded(Transport::Path);
     let hosts = contenders(&fleet);
     let holders = AtomicUsize::new(0);

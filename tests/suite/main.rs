@@ -6,7 +6,6 @@
     clippy::disallowed_methods,
     clippy::print_stderr,
     clippy::type_complexity,
-    clippy::explicit_write,
     clippy::needless_pass_by_value,
     reason = "a test may stop at once, starts processes itself, reports figures and has tables of cases"
 )]

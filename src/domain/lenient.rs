@@ -96,6 +96,20 @@ pub fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Erro
     }
 }
 
+/// A figure for people, such as a load; also as text with a percent sign. What is none is `None`.
+/// Goes through [`Value`], which unlike `f64` can be read inside a tagged operation as well.
+///
+/// # Errors
+/// When the field holds a list or an object.
+pub fn figure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Number(number) => Ok(number.as_f64()),
+        Value::String(text) => Ok(text.trim().trim_end_matches('%').trim().parse().ok()),
+        Value::Null | Value::Bool(_) => Ok(None),
+        other => unexpected(&other, "a number"),
+    }
+}
+
 /// A whole number, negative ones too; null is `None`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{Fleet, Host, MAIN};
+use crate::support::{Fleet, Host, MAIN, wait_for};
 
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
@@ -216,4 +216,31 @@ fn nobody_waits_for_a_rule_of_the_hub_to_change() {
     let started = Instant::now();
     ada.run(["lock", "acquire", "deploy", "--wait", "5m"]).code(4);
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn an_unsettled_operation_is_taken_up_by_one_process_and_kept_until_it_is_settled() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let hang = hanging_hub(&fleet);
+    fs::File::create(&hang).unwrap();
+    let mut writing = ada.command(["job", "add"]).spawn();
+    let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
+    let begun = || {
+        let mut names = fs::read_dir(&ops).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        names.find_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()))
+    };
+    let id = wait_for(Duration::from_secs(30), begun).unwrap();
+    ada.run(["op", "resume", &id]).code(75);
+    writing.signal("KILL");
+    writing.wait().killed_by(9);
+    fs::remove_file(hang).unwrap();
+    fleet.hub().go_down();
+    ada.run(["--timeout", "5s", "op", "resume", &id]).code(7);
+    fleet.hub().come_back();
+    ada.run(["--dry-run", "op", "resume", &id]).success();
+    ada.run(["op", "resume", &id]).success();
+    ada.run(["op", "resume", &id]).success();
+    let jobs = ada.run(["--json", "job", "list"]).success().json();
+    assert_eq!(jobs.as_array().unwrap().len(), 1);
 }

@@ -88,7 +88,7 @@ impl UserConfig {
     pub(super) fn write(&self) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-        Ok(files::write(&user_config_path(), &format!("{text}\n"))?)
+        Ok(files::write_private(&user_config_path(), &format!("{text}\n"))?)
     }
 }
 

@@ -2,6 +2,7 @@
 //! changed behind everybody's back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -134,6 +135,27 @@ fn nothing_is_written_through_a_link_in_the_work_tree() {
     std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
     assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
     assert!(docs.join("a.txt").is_symlink());
+}
+
+#[test]
+fn what_may_hold_a_password_is_read_by_nobody_else() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    ada.run(["heartbeat"]).success();
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
+    ada.run(["--timeout", "3s", "job", "add"]).code(9);
+    let mut open = vec![ada.place("XDG_STATE_HOME"), ada.place("XDG_CONFIG_HOME")];
+    let mut files = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} has the rights {mode:o}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 3, "only {files} files");
 }
 
 /// The hub takes no push any more while the file that is returned is there: each hangs.

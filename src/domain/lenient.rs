@@ -6,7 +6,7 @@
 
 use super::time::Timestamp;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::fmt;
@@ -96,15 +96,18 @@ pub fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Erro
     }
 }
 
-/// A figure for people, such as a load; also as text with a percent sign. What is none is `None`.
+/// A figure for people, such as a load; also as text with a percent sign; null is `None`.
 /// Goes through [`Value`], which unlike `f64` can be read inside a tagged operation as well.
 ///
 /// # Errors
-/// When the field holds a list or an object.
+/// When the field holds anything else.
 pub fn figure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
     match Value::deserialize(input)? {
         Value::Number(number) => Ok(number.as_f64()),
-        Value::String(text) => Ok(text.trim().trim_end_matches('%').trim().parse().ok()),
+        Value::String(text) => match text.trim().trim_end_matches('%').trim().parse() {
+            Ok(figure) => Ok(Some(figure)),
+            Err(_) => Err(D::Error::invalid_type(Unexpected::Str(&text), &"a number")),
+        },
         Value::Null | Value::Bool(_) => Ok(None),
         other => unexpected(&other, "a number"),
     }

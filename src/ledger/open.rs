@@ -191,6 +191,13 @@ pub fn checked_out_branch(top: &Path) -> Option<String> {
     target.strip_prefix("refs/heads/").map(str::to_owned)
 }
 
+/// Whether the clone at `top` holds `path` as a file of its history, so that others wrote it.
+#[must_use]
+pub fn is_tracked(top: &Path, path: &Path) -> bool {
+    let index = Repository::open(top).and_then(|repository| repository.index());
+    index.is_ok_and(|index| index.get_path(path, 0).is_some())
+}
+
 /// A value of git's configuration as the clone at `top` sees it.
 #[must_use]
 pub fn configured(top: &Path, key: &str) -> Option<String> {

@@ -120,6 +120,23 @@ fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
 }
 
 #[test]
+fn a_name_that_comes_with_the_hub_makes_nobody_that_server() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let mut clone = fleet.host_in_clone("ada");
+    clone.unset("MUSTER_SERVER");
+    clone.run(["join", "--as", "ada"]).success();
+    fleet.hub().put(MAIN, &[(".build_server_id", "mallory\n")], "everybody is me");
+    clone.run(["job", "add"]).success();
+    assert!(clone.directory().join(".build_server_id").exists());
+    let jobs = clone.run(["--json", "job", "list"]).success().json();
+    assert_eq!(jobs[0]["requester"], "ada");
+    let id = jobs[0]["id"].as_str().unwrap().to_owned();
+    clone.run(["job", "claim", &id]).success();
+    assert!(clone.run(["job", "list"]).success().stdout().contains("claimed by ada"));
+}
+
+#[test]
 fn nothing_is_written_through_a_link_in_the_work_tree() {
     let fleet = Fleet::new();
     fleet.host("admin").run(["init", &fleet.hub().url()]).success();

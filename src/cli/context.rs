@@ -167,7 +167,9 @@ impl Context {
             envelope: envelope.clone(),
             operation: verb.clone().into(),
         });
-        if let Some(Err(error)) = entry.as_ref().map(journal::open) {
+        // Kept until the outcome is known: nobody may take the operation up meanwhile.
+        let kept = entry.as_ref().map(journal::open);
+        if let Some(Err(error)) = &kept {
             self.output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         }
         let outcome = envelope.run(self.ledger()?, op.clone(), now, verb);
@@ -175,6 +177,7 @@ impl Context {
         if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
             journal::close(&op);
         }
+        drop(kept);
         self.settle(outcome?)
     }
 

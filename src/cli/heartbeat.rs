@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::input;
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
+use crate::domain::time::SPAN_MAX;
 use crate::host::clock::{self, Deadline};
 use crate::host::environment::variable;
 use crate::host::signals::Stop;
@@ -152,19 +153,22 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
             || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
         );
     }
-    send(args, &me, &mut session, context)
+    send(args, (&me, every), &mut session, context)
 }
 
-/// Sends one beat now.
+/// Sends one beat now, as one of `every`.
 fn send(
     args: &BeatArgs,
-    me: &ServerName,
+    (me, every): (&ServerName, u64),
     session: &mut Session,
     context: &mut Context,
 ) -> Result<(), CliError> {
     let branch = branch(args, me, context)?;
     let system = session.facts();
-    let verb = SendBeat { beat: session.beat(me, Some(system)), branch };
+    let mut beat = session.beat(me, Some(system));
+    // What others see is the pushes: they would take a server that pushes seldom for dead.
+    beat.interval_seconds = beat.interval_seconds.saturating_mul(every).min(SPAN_MAX.as_secs());
+    let verb = SendBeat { beat, branch };
     let envelope = Envelope { beat: None, ..context.envelope(me) };
     let answer = context.write_with(&verb, &envelope)?.answer;
     if !context.is_dry_run() {
@@ -189,14 +193,20 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let mut session = Session::restart(&me);
     session.interval_seconds = args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1);
     let interval = Duration::from_secs(session.interval_seconds);
+    let mut has_beaten = false;
     while !stop.requested() {
         let next = Deadline::after(interval);
-        if let Err(error) = send(args, &me, &mut session, context) {
-            match error.exit {
-                // The hub or the way to it has a bad moment: the next beat may get through.
-                Exit::Unreachable | Exit::Unknown | Exit::Contended => context.output.error(&error),
-                _ => return Err(error),
+        match send(args, (&me, 1), &mut session, context) {
+            Ok(()) => has_beaten = true,
+            // The hub or the way to it has a bad moment: the next beat may get through. What was
+            // right once will be right again, and who stops beating is taken for dead.
+            Err(error)
+                if has_beaten
+                    || matches!(error.exit, Exit::Unreachable | Exit::Unknown | Exit::Contended) =>
+            {
+                context.output.error(&error);
             }
+            Err(error) => return Err(error),
         }
         while !next.passed() && !stop.requested() {
             clock::sleep(STOP_LATENCY.min(next.left()));

@@ -6,9 +6,9 @@ use super::exit::Exit;
 use super::settings::Setting;
 use crate::domain::id::OpId;
 use crate::host::environment;
-use crate::ledger::Location;
+use crate::ledger::{Location, Outcome};
 use crate::ops::Operation;
-use crate::ops::journal::{self, Entry};
+use crate::ops::journal::{self, Entry, Taken};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -107,20 +107,28 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     })
 }
 
+/// Nothing is kept of the operation: it may have happened all the same.
+fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
+    if context.ledger()?.find(id)?.is_some() {
+        return context.output.confirm("op", &json!({"op": id, "happened": true, "resumed": false}), || {
+            "it had happened already; nothing was done".to_owned()
+        });
+    }
+    let why = format!("operation {id} is not among the unsettled ones of this user");
+    Err(CliError::new(Exit::No, why).hint("see them with `git muster op list`"))
+}
+
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
-    let Some(entry) = journal::find(id) else {
-        if context.ledger()?.find(id)?.is_some() {
-            return context.output.confirm(
-                "op",
-                &json!({"op": id, "happened": true, "resumed": false}),
-                || "it had happened already; nothing was done".to_owned(),
-            );
+    let (entry, _kept) = match journal::take(id) {
+        Taken::Ours(entry, kept) => (entry, kept),
+        Taken::UnderWay => {
+            return Err(CliError::new(
+                Exit::Contended,
+                format!("another process is still at operation {id}; nothing was done"),
+            )
+            .hint(format!("ask later with `git muster op status {id}`")));
         }
-        return Err(CliError::new(
-            Exit::No,
-            format!("operation {id} is not among the unsettled ones of this user"),
-        )
-        .hint("see them with `git muster op list`"));
+        Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
     let ledger = context.ledger()?;
@@ -132,7 +140,8 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         entry.envelope.apply(&entry.operation, transaction).map(Some)
     });
     context.pass_on_notes();
-    if !matches!(outcome, Ok(crate::ledger::Outcome::Unknown { .. })) {
+    // Whatever else came of it, such as a hub that is away, it can be taken up again.
+    if matches!(outcome, Ok(Outcome::Applied(_) | Outcome::Refused(_))) && !context.is_dry_run() {
         journal::close(id);
     }
     let Some(answer) = context.settle(outcome?)?.answer else {

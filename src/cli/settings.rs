@@ -7,7 +7,7 @@ use super::exit::Exit;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
 use crate::host::{environment, files};
-use crate::ledger::{Location, clone_around};
+use crate::ledger::{Location, clone_around, is_tracked};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +21,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long to wait for another process of this host when nothing says otherwise: the first
 /// scripts' `LOCK_WAIT`.
 const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The first scripts' file with the name of the server, in its clone.
+const ID_FILE: &str = ".build_server_id";
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -88,7 +91,7 @@ impl UserConfig {
     pub(super) fn write(&self) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-        Ok(files::write(&user_config_path(), &format!("{text}\n"))?)
+        Ok(files::write_private(&user_config_path(), &format!("{text}\n"))?)
     }
 }
 
@@ -229,8 +232,10 @@ fn find_server(
     for variable in ["MUSTER_SERVER", "SERVER_ID"] {
         found = found.or_else(|| environment::variable(variable).map(|name| from(name, variable)));
     }
-    if found.is_none() {
-        found = file(clone.unwrap_or(folder).join(".build_server_id"))?;
+    // One that came with the hub would make all clones the same server, whoever wrote it.
+    let is_the_hubs = clone.is_some_and(|top| is_tracked(top, Path::new(ID_FILE)));
+    if found.is_none() && !is_the_hubs {
+        found = file(clone.unwrap_or(folder).join(ID_FILE))?;
     }
     if found.is_none() {
         found = file(PathBuf::from("/etc/build_server_id"))?;

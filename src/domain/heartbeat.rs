@@ -83,13 +83,13 @@ pub struct RunningJob {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct System {
     /// Percent of all cores since the beat before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::figure", skip_serializing_if = "Option::is_none")]
     pub cpu_usage: Option<f64>,
     /// GiB of memory in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::figure", skip_serializing_if = "Option::is_none")]
     pub memory_used_gb: Option<f64>,
     /// GiB free on the disk of the working directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::figure", skip_serializing_if = "Option::is_none")]
     pub disk_free_gb: Option<f64>,
 }
 

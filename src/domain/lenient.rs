@@ -6,7 +6,7 @@
 
 use super::time::Timestamp;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::fmt;
@@ -93,6 +93,23 @@ pub fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Erro
     match whole_number(&text).map(u64::try_from) {
         Some(Ok(number)) => Ok(Some(number)),
         _ => Err(D::Error::custom("the number must be whole and not negative")),
+    }
+}
+
+/// A figure for people, such as a load; also as text with a percent sign; null is `None`.
+/// Goes through [`Value`], which unlike `f64` can be read inside a tagged operation as well.
+///
+/// # Errors
+/// When the field holds anything else.
+pub fn figure<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    match Value::deserialize(input)? {
+        Value::Number(number) => Ok(number.as_f64()),
+        Value::String(text) => match text.trim().trim_end_matches('%').trim().parse() {
+            Ok(figure) => Ok(Some(figure)),
+            Err(_) => Err(D::Error::invalid_type(Unexpected::Str(&text), &"a number")),
+        },
+        Value::Null | Value::Bool(_) => Ok(None),
+        other => unexpected(&other, "a number"),
     }
 }
 

@@ -80,20 +80,36 @@ pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the old bytes are there then.
 pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Result<(), FileError> {
-    put(path, bytes, &Manner { folder: Some(folder), executable, flushed: true })
+    let mode = if executable { MODE_EXECUTABLE } else { MODE };
+    put(path, bytes, &Manner { folder: Some(folder), mode, flushed: true })
 }
+
+/// [`write`] for what only this user may read, such as an address with a password in it.
+///
+/// # Errors
+/// When a step fails; the old text is there then.
+pub fn write_private(path: &Path, text: &str) -> Result<(), FileError> {
+    put(path, text.as_bytes(), &Manner { mode: MODE_PRIVATE, ..Manner::BESIDE })
+}
+
+/// The rights of a new file, of one that may be run, and of one that is only ours; what the user
+/// takes away from all files is taken away as well.
+const MODE: u32 = 0o666;
+const MODE_EXECUTABLE: u32 = 0o777;
+const MODE_PRIVATE: u32 = 0o600;
 
 /// How a file is put into its place.
 struct Manner<'a> {
     /// Where the new file is written before it takes the place of the old; `None`: beside it.
     folder: Option<&'a Path>,
-    executable: bool,
+    /// Its rights.
+    mode: u32,
     /// Whether it is on the disk before it takes the place.
     flushed: bool,
 }
 
 impl Manner<'_> {
-    const BESIDE: Self = Self { folder: None, executable: false, flushed: true };
+    const BESIDE: Self = Self { folder: None, mode: MODE, flushed: true };
 }
 
 fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> {
@@ -103,7 +119,7 @@ fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> 
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(if manner.executable { 0o777 } else { 0o666 })
+        .mode(manner.mode)
         .open(&temporary)
         .and_then(|mut file| {
             file.write_all(bytes)?;
@@ -150,7 +166,7 @@ pub fn recall<T: DeserializeOwned + Default>(path: &Path) -> T {
 /// When it cannot be written.
 pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
-    write(path, &text)
+    write_private(path, &text)
 }
 
 /// [`remember`] for what means nothing after the next boot, and need not be flushed to outlive it.
@@ -159,7 +175,7 @@ pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
 /// When it cannot be written.
 pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
-    put(path, text.as_bytes(), &Manner { flushed: false, ..Manner::BESIDE })
+    put(path, text.as_bytes(), &Manner { flushed: false, mode: MODE_PRIVATE, ..Manner::BESIDE })
 }
 
 /// Makes several files and folders survive a loss of power; one that is not there is left out.

@@ -36,7 +36,9 @@ pub use error::LedgerError;
 pub use failpoint::failpoint;
 pub use git_program::GitProgram;
 pub use objects::init_bare;
-pub use open::{Location, OpenOptions, checked_out_branch, clone_around, configure, configured, open};
+pub use open::{
+    Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
+};
 pub use snapshot::{Documents, Snapshot};
 pub use transaction::{Stop, Transaction};
 pub use update::{Ledger, Outcome, Receipt, Request, Settings};

@@ -45,18 +45,21 @@ impl Location {
         }
     }
 
-    /// For people: without a password.
+    /// For people: without a password. Of a web address without the user as well, because forges
+    /// take a token there.
     #[must_use]
     pub fn shown(&self) -> String {
-        match self {
-            Self::Path(path) => path.display().to_string(),
-            Self::Url(url) => match url.split_once("://").and_then(|(scheme, rest)| {
-                let (user, rest) = rest.split_once('@')?;
-                (!user.contains('/') && user.contains(':')).then(|| format!("{scheme}://{rest}"))
-            }) {
-                Some(without) => without,
-                None => url.clone(),
-            },
+        let url = match self {
+            Self::Path(path) => return path.display().to_string(),
+            Self::Url(url) => url,
+        };
+        let Some((scheme, rest)) = url.split_once("://") else { return url.clone() };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let Some((user, host)) = authority.rsplit_once('@') else { return url.clone() };
+        let path = rest.get(authority.len()..).unwrap_or_default();
+        match user.split_once(':').map_or(user, |(name, _)| name) {
+            name if !name.is_empty() && scheme.ends_with("ssh") => format!("{scheme}://{name}@{host}{path}"),
+            _ => format!("{scheme}://{host}{path}"),
         }
     }
 }
@@ -188,6 +191,13 @@ pub fn checked_out_branch(top: &Path) -> Option<String> {
     target.strip_prefix("refs/heads/").map(str::to_owned)
 }
 
+/// Whether the clone at `top` holds `path` as a file of its history, so that others wrote it.
+#[must_use]
+pub fn is_tracked(top: &Path, path: &Path) -> bool {
+    let index = Repository::open(top).and_then(|repository| repository.index());
+    index.is_ok_and(|index| index.get_path(path, 0).is_some())
+}
+
 /// A value of git's configuration as the clone at `top` sees it.
 #[must_use]
 pub fn configured(top: &Path, key: &str) -> Option<String> {
@@ -209,4 +219,23 @@ pub fn configure(top: &Path, key: &str, value: &str) -> Result<(), LedgerError> 
         .and_then(|config| config.open_level(ConfigLevel::Local))
         .and_then(|mut config| config.set_str(key, value))
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_of_an_address_is_shown() {
+        for (url, shown) in [
+            ("https://ghp_0123456789@hub.example/x.git", "https://hub.example/x.git"),
+            ("https://user:p@ss@hub.example:8443/x.git", "https://hub.example:8443/x.git"),
+            ("https://hub.example/~user@home/x.git", "https://hub.example/~user@home/x.git"),
+            ("ssh://git@hub.example/srv/hub.git", "ssh://git@hub.example/srv/hub.git"),
+            ("ssh://git:secret@hub.example/srv/hub.git", "ssh://git@hub.example/srv/hub.git"),
+            ("git@hub.example:hub.git", "git@hub.example:hub.git"),
+        ] {
+            assert_eq!(Location::Url(url.to_owned()).shown(), shown);
+        }
+    }
 }

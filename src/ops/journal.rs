@@ -6,9 +6,12 @@
 use super::{Envelope, Operation};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
 use crate::host::{environment, files};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An operation that was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,12 +34,45 @@ fn path(op: &OpId) -> PathBuf {
     environment::state_dir().join("ops").join(format!("{op}.json"))
 }
 
-/// Keeps an entry.
+/// Keeps an entry. As long as what is returned lives, nobody else can take it up.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn open(entry: &Entry) -> Result<(), files::FileError> {
-    files::remember(&path(&entry.op), entry)
+pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
+    let path = path(&entry.op);
+    files::remember(&path, entry)?;
+    Ok(FileLock::acquire(&path, Deadline::after(Duration::ZERO)))
+}
+
+/// An entry that is to be taken up.
+#[derive(Debug)]
+pub enum Taken {
+    /// There is none.
+    Missing,
+    /// The process that began it, or another that took it up, is still at it.
+    UnderWay,
+    /// It is ours for as long as the lock lives.
+    Ours(Box<Entry>, FileLock),
+}
+
+/// Takes up an unsettled operation, unless somebody is at it: the operation would be sent twice,
+/// by two processes of which neither knows what the other sends.
+#[must_use]
+pub fn take(op: &OpId) -> Taken {
+    if find(op).is_none() {
+        return Taken::Missing;
+    }
+    let Some(lock) = FileLock::acquire(&path(op), Deadline::after(Duration::ZERO)) else {
+        return Taken::UnderWay;
+    };
+    match find(op) {
+        Some(entry) => Taken::Ours(Box::new(entry), lock),
+        None => {
+            // Settled just now; what is left is the empty file that the lock made.
+            close(op);
+            Taken::Missing
+        }
+    }
 }
 
 /// Forgets an entry: the outcome is known.
@@ -65,4 +101,26 @@ pub fn unsettled() -> Vec<OpId> {
         .collect();
     ids.sort();
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::heartbeat::System;
+    use crate::domain::id::ServerName;
+    use crate::domain::status::StatusWord;
+    use crate::ops::status::SetStatus;
+
+    #[test]
+    fn what_was_kept_of_an_operation_can_be_read_again() {
+        let figures = System { cpu_usage: Some(12.5), memory_used_gb: Some(3.0), disk_free_gb: None };
+        let operation = Operation::from(SetStatus {
+            server: ServerName::new("build1").expect("name"),
+            word: StatusWord::Idle,
+            job: None,
+            system: Some(figures),
+        });
+        let text = serde_json::to_string(&operation).expect("writes");
+        assert_eq!(serde_json::from_str::<Operation>(&text).expect(&text), operation);
+    }
 }

@@ -2,10 +2,11 @@
 //! changed behind everybody's back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{Fleet, Host, MAIN};
+use crate::support::{Fleet, Host, MAIN, inspect, wait_for};
 
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
@@ -119,6 +120,23 @@ fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
 }
 
 #[test]
+fn a_name_that_comes_with_the_hub_makes_nobody_that_server() {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let mut clone = fleet.host_in_clone("ada");
+    clone.unset("MUSTER_SERVER");
+    clone.run(["join", "--as", "ada"]).success();
+    fleet.hub().put(MAIN, &[(".build_server_id", "mallory\n")], "everybody is me");
+    clone.run(["job", "add"]).success();
+    assert!(clone.directory().join(".build_server_id").exists());
+    let jobs = clone.run(["--json", "job", "list"]).success().json();
+    assert_eq!(jobs[0]["requester"], "ada");
+    let id = jobs[0]["id"].as_str().unwrap().to_owned();
+    clone.run(["job", "claim", &id]).success();
+    assert!(clone.run(["job", "list"]).success().stdout().contains("claimed by ada"));
+}
+
+#[test]
 fn nothing_is_written_through_a_link_in_the_work_tree() {
     let fleet = Fleet::new();
     fleet.host("admin").run(["init", &fleet.hub().url()]).success();
@@ -134,6 +152,55 @@ fn nothing_is_written_through_a_link_in_the_work_tree() {
     std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
     assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
     assert!(docs.join("a.txt").is_symlink());
+}
+
+#[test]
+fn what_may_hold_a_password_is_read_by_nobody_else() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    ada.run(["heartbeat"]).success();
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
+    ada.run(["--timeout", "3s", "job", "add"]).code(9);
+    let mut open = vec![ada.place("XDG_STATE_HOME"), ada.place("XDG_CONFIG_HOME")];
+    let mut files = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} has the rights {mode:o}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files >= 3, "only {files} files");
+}
+
+#[test]
+fn a_server_that_pushes_every_fifth_beat_declares_five_intervals() {
+    let fleet = founded();
+    let mut ada = joined(&fleet, "ada");
+    ada.set("HEARTBEAT_PUSH_EVERY", "5");
+    for _ in 0..5 {
+        ada.run(["heartbeat", "--interval", "1m"]).success();
+    }
+    let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert_eq!(beat["interval_seconds"], 300);
+}
+
+#[test]
+fn who_has_beaten_goes_on_beating_whatever_happens_to_the_hub() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let mut beating = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+    beating.wait_for_stdout("beat 1");
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 1\n");
+    let told = || beating.stderr().contains("refuses").then_some(());
+    wait_for(Duration::from_secs(30), told).unwrap();
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 0\n");
+    let before = fleet.hub().tip("heartbeat-ada");
+    wait_for(Duration::from_secs(30), || (fleet.hub().tip("heartbeat-ada") != before).then_some(())).unwrap();
+    beating.signal("TERM");
+    beating.wait().success();
 }
 
 /// The hub takes no push any more while the file that is returned is there: each hangs.
@@ -216,4 +283,31 @@ fn nobody_waits_for_a_rule_of_the_hub_to_change() {
     let started = Instant::now();
     ada.run(["lock", "acquire", "deploy", "--wait", "5m"]).code(4);
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn an_unsettled_operation_is_taken_up_by_one_process_and_kept_until_it_is_settled() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let hang = hanging_hub(&fleet);
+    fs::File::create(&hang).unwrap();
+    let mut writing = ada.command(["job", "add"]).spawn();
+    let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
+    let begun = || {
+        let mut names = fs::read_dir(&ops).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        names.find_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()))
+    };
+    let id = wait_for(Duration::from_secs(30), begun).unwrap();
+    ada.run(["op", "resume", &id]).code(75);
+    writing.signal("KILL");
+    writing.wait().killed_by(9);
+    fs::remove_file(hang).unwrap();
+    fleet.hub().go_down();
+    ada.run(["--timeout", "5s", "op", "resume", &id]).code(7);
+    fleet.hub().come_back();
+    ada.run(["--dry-run", "op", "resume", &id]).success();
+    ada.run(["op", "resume", &id]).success();
+    ada.run(["op", "resume", &id]).success();
+    let jobs = ada.run(["--json", "job", "list"]).success().json();
+    assert_eq!(jobs.as_array().unwrap().len(), 1);
 }

@@ -66,6 +66,23 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(at("create", path))
 }
 
+/// Creates a directory that was not there and that only this user may enter.
+///
+/// # Errors
+/// When it is there already or cannot be made.
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(at("create", path))
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// When it is not empty or cannot be removed.
+pub fn remove_dir(path: &Path) -> Result<(), FileError> {
+    fs::remove_dir(path).map_err(at("remove", path))
+}
+
 /// Writes a file so that a reader sees the old text or the new, and a crash leaves one of them.
 ///
 /// # Errors

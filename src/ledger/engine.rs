@@ -183,12 +183,17 @@ pub(super) trait Engine {
     fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>)
     -> Result<Option<Found>, LedgerError>;
 
+    /// Says that many attempts may follow each other closely.
+    fn stay_connected(&mut self) {}
+
     /// Whether `author` wrote the newest of a branch a moment before `now` and others wrote shortly
     /// before that, as far as we know.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError>;
+    fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
 
     /// How many commits lead to `version`.
     ///

@@ -262,6 +262,13 @@ impl Engine for GitEngine {
         }
     }
 
+    fn stay_connected(&mut self) {
+        if matches!(self.reach, Reach::Origin { .. }) {
+            let directory = self.directory().to_owned();
+            self.git.stay_connected(&directory);
+        }
+    }
+
     fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
         match self.tip(branch)? {
             Some(tip) => self.objects.is_crowded(&tip, author, now),

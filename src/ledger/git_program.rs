@@ -5,6 +5,7 @@
 //! started.
 
 use super::error::LedgerError;
+use super::ssh_line::SshLine;
 use crate::host::clock::Deadline;
 use crate::host::environment::variable;
 use crate::host::process::{self, Finished};
@@ -13,6 +14,9 @@ use std::process::{Command, Stdio};
 
 /// The oldest version whose outputs we know.
 const VERSION_MIN: (u32, u32) = (2, 39);
+
+/// How ssh is started when the user does not say it.
+const SSH_COMMAND: &str = "ssh -o BatchMode=yes";
 
 /// Variables that would make git look at another repository than the one we name.
 const MISLEADING: &[&str] = &[
@@ -34,14 +38,15 @@ const MISLEADING: &[&str] = &[
 ];
 
 /// The git program of this machine.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct GitProgram {
     program: PathBuf,
+    line: Option<SshLine>,
 }
 
 impl Default for GitProgram {
     fn default() -> Self {
-        Self { program: PathBuf::from("git") }
+        Self { program: PathBuf::from("git"), line: None }
     }
 }
 
@@ -80,13 +85,20 @@ impl GitProgram {
         if variable("SSH_ASKPASS").is_none() {
             command.env("SSH_ASKPASS", "/bin/false");
         }
-        if variable("GIT_SSH_COMMAND").is_none()
-            && variable("GIT_SSH").is_none()
-            && !has_ssh_command(directory)
-        {
-            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+        if let Some(line) = &self.line {
+            command.env("GIT_SSH_COMMAND", line.command());
+        } else if variable("GIT_SSH").is_none() && named_ssh_command(directory).is_none() {
+            command.env("GIT_SSH_COMMAND", SSH_COMMAND);
         }
         command
+    }
+
+    /// Lets the runs that follow share one ssh connection, where the hub is reached by ssh.
+    pub(super) fn stay_connected(&mut self, directory: &Path) {
+        if self.line.is_none() {
+            let command = named_ssh_command(directory).unwrap_or_else(|| SSH_COMMAND.to_owned());
+            self.line = SshLine::prepare(&command);
+        }
     }
 
     /// Tidies a repository in the background now and then, as `git push` to it would.
@@ -122,10 +134,11 @@ impl GitProgram {
     }
 }
 
-/// Whether the user configured how ssh is started.
-fn has_ssh_command(directory: &Path) -> bool {
-    git2::Repository::open_bare(directory)
-        .and_then(|repository| repository.config())
-        .and_then(|mut config| config.snapshot())
-        .is_ok_and(|config| config.get_str("core.sshCommand").is_ok())
+/// How the user wants ssh to be started, if that is said.
+fn named_ssh_command(directory: &Path) -> Option<String> {
+    let configured = || {
+        let config = git2::Repository::open_bare(directory).ok()?.config().ok()?.snapshot().ok()?;
+        config.get_str("core.sshCommand").ok().map(str::to_owned)
+    };
+    variable("GIT_SSH_COMMAND").or_else(configured)
 }

@@ -26,6 +26,7 @@ mod pace;
 mod publish;
 mod snapshot;
 mod squash;
+mod ssh_line;
 mod transaction;
 mod update;
 mod worktree;

@@ -25,7 +25,7 @@ impl Pace {
     /// For a hub over the network: a lost race costs a connection.
     #[must_use]
     pub(super) fn network() -> Self {
-        Self::new(Duration::from_millis(50), Duration::from_millis(1600))
+        Self::new(Duration::from_millis(50), Duration::from_millis(200))
     }
 
     fn new(first: Duration, most: Duration) -> Self {

@@ -260,6 +260,7 @@ impl Ledger {
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
         if !run.fresh && (run.attempts > 0 || self.must_ask_first(now)?) {
+            self.engine.stay_connected();
             if !self.refresh_within(run)? {
                 return Ok(Some(run.give_up(requests)));
             }

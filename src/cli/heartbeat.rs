@@ -13,7 +13,7 @@ use crate::host::signals::Stop;
 use crate::ledger::LedgerError;
 use crate::ops::Envelope;
 use crate::ops::beat::SendBeat;
-use crate::ops::session::Session;
+use crate::ops::session::{Session, system_facts};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::Duration;
@@ -56,6 +56,7 @@ pub struct BeatArgs {
 
 /// The further verbs of `heartbeat`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum HeartbeatCommand {
     /// Beat until SIGTERM
     #[command(after_help = "Example:\n  git muster heartbeat run --interval 60")]
@@ -164,8 +165,7 @@ fn send(
     context: &mut Context,
 ) -> Result<(), CliError> {
     let branch = branch(args, me, context)?;
-    let system = session.facts();
-    let mut beat = session.beat(me, Some(system));
+    let mut beat = session.beat(me, Some(system_facts(me)));
     // What others see is the pushes: they would take a server that pushes seldom for dead.
     beat.interval_seconds = beat.interval_seconds.saturating_mul(every).min(SPAN_MAX.as_secs());
     let verb = SendBeat { beat, branch };

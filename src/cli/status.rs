@@ -9,13 +9,14 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::status::{Status, StatusWord};
 use crate::ledger::Documents as _;
 use crate::ops::documents;
-use crate::ops::session::Session;
+use crate::ops::session::system_facts;
 use crate::ops::status::SetStatus;
 use clap::Subcommand;
 use serde_json::Value;
 
 /// The verbs of `status`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum StatusCommand {
     /// Say what this server is doing
     #[command(after_help = "Examples:
@@ -62,10 +63,7 @@ pub(super) fn run(command: &StatusCommand, context: &mut Context) -> Result<(), 
 
 fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
-    let mut session = Session::present(&me);
-    let system = Some(session.facts());
-    session.keep(&me);
-    let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system };
+    let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system: Some(system_facts(&me)) };
     let status = context.write(&verb)?.answer;
     context.output.confirm("status", &status, || format!("{me} is {}", word.as_str()))
 }

@@ -1,19 +1,26 @@
 //! Small files of our own: read with a bound, written whole or not at all.
 
+use super::clock::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 /// The largest file of our own that we read.
 const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// The length of a note, and the longest.
+const NOTE_LENGTH: usize = 100;
+
 /// How many files are flushed at the same time.
 const SYNCS_TOGETHER_MAX: usize = 32;
+
+/// A disk that flushes a file in this time has nothing else to do.
+const SYNC_QUICK_MAX: Duration = Duration::from_millis(1);
 
 /// An error with the path it is about.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +108,7 @@ pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Re
     put(path, bytes, &Manner { folder: Some(folder), mode, flushed: true })
 }
 
-/// [`write`] for what only this user may read, such as an address with a password in it.
+/// [`write()`] for what only this user may read, such as an address with a password in it.
 ///
 /// # Errors
 /// When a step fails; the old text is there then.
@@ -195,28 +202,58 @@ pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), Fi
     put(path, text.as_bytes(), &Manner { flushed: false, mode: MODE_PRIVATE, ..Manner::BESIDE })
 }
 
-/// Makes several files and folders survive a loss of power; one that is not there is left out.
+/// [`remember`] for a short note that may be wrong: written over the old one, which is quick and
+/// frees nothing on the disk, but a reader at the same time may see some of each.
 ///
-/// All at the same time, so that the disk is waited for about once and not once for each.
+/// # Errors
+/// When it cannot be written.
+pub fn note(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    create_dir(path.parent().unwrap_or_else(|| Path::new(".")))?;
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(MODE_PRIVATE)
+        .open(path)
+        // As long each time, so that nothing of a longer one is left.
+        .and_then(|mut file| file.write_all(format!("{text:<NOTE_LENGTH$}\n").as_bytes()))
+        .map_err(at("write", path))
+}
+
+/// Makes several files survive a loss of power; one that is not there is left out.
+///
+/// One after the other while the disk is quick, because a thread costs more than such a flush. Once
+/// it made us wait, the rest at the same time, so that a busy disk is waited for about twice.
 ///
 /// # Errors
 /// When the disk refuses one of them.
-pub fn sync_together(paths: &BTreeSet<PathBuf>) -> Result<(), FileError> {
-    let all: Vec<&PathBuf> = paths.iter().collect();
-    all.chunks(SYNCS_TOGETHER_MAX).try_for_each(|some| {
-        thread::scope(|scope| {
-            let start = |path| thread::Builder::new().spawn_scoped(scope, move || sync_if_there(path));
-            let syncs: Vec<_> = some.iter().map(|path| (path, start(path))).collect();
-            // Each is awaited, whatever became of the others; without a thread it is done here.
-            let done: Vec<_> = syncs
-                .into_iter()
-                .map(|(path, sync)| match sync {
-                    Ok(sync) => sync.join().expect("it does not panic"),
-                    Err(_) => sync_if_there(path),
-                })
-                .collect();
-            done.into_iter().collect()
-        })
+pub fn sync_all(paths: &[PathBuf]) -> Result<(), FileError> {
+    let mut paths = paths.iter();
+    for path in paths.by_ref() {
+        let quick = Deadline::after(SYNC_QUICK_MAX);
+        sync_if_there(path)?;
+        if quick.passed() {
+            break;
+        }
+    }
+    let rest: Vec<&PathBuf> = paths.collect();
+    rest.chunks(SYNCS_TOGETHER_MAX).try_for_each(sync_together)
+}
+
+fn sync_together(paths: &[&PathBuf]) -> Result<(), FileError> {
+    thread::scope(|scope| {
+        let start = |path| thread::Builder::new().spawn_scoped(scope, move || sync_if_there(path));
+        let syncs: Vec<_> = paths.iter().map(|path| (path, start(path))).collect();
+        // Each is awaited, whatever became of the others; without a thread it is done here.
+        let done: Vec<_> = syncs
+            .into_iter()
+            .map(|(path, sync)| match sync {
+                Ok(sync) => sync.join().expect("it does not panic"),
+                Err(_) => sync_if_there(path),
+            })
+            .collect();
+        done.into_iter().collect()
     })
 }
 

@@ -17,18 +17,32 @@ pub struct Session {
     pub interval_seconds: u64,
     /// Beats made since the last that was pushed.
     pub beats_kept: u64,
-    sample: facts::Sample,
 }
 
-fn path(server: &ServerName) -> PathBuf {
-    environment::state_dir().join("sessions").join(format!("{server}.json"))
+fn path(server: &ServerName, what: &str) -> PathBuf {
+    environment::state_dir().join("sessions").join(format!("{server}.{what}"))
+}
+
+fn session_path(server: &ServerName) -> PathBuf {
+    path(server, "json")
+}
+
+/// Load, memory and disk now. What the next call needs for the load is noted.
+#[must_use]
+pub fn system_facts(server: &ServerName) -> System {
+    let folder = environment::working_directory().unwrap_or_else(|_| Path::new("/").to_owned());
+    let note = path(server, "sample");
+    let (system, sample) = facts::system(&files::recall(&note), &folder);
+    // Without it the next beat has no load.
+    drop(files::note(&note, &sample));
+    system
 }
 
 impl Session {
     /// The session that is going on, or a new one.
     #[must_use]
     pub fn present(server: &ServerName) -> Self {
-        let kept: Self = files::recall(&path(server));
+        let kept: Self = files::recall(&session_path(server));
         let boot = clock::boot_id();
         if kept.incarnation.is_empty() || kept.boot != boot {
             let session = Self {
@@ -36,7 +50,6 @@ impl Session {
                 incarnation: random::id(),
                 interval_seconds: INTERVAL_ASSUMED.as_secs(),
                 beats_kept: 0,
-                sample: facts::Sample::default(),
             };
             session.keep(server);
             return session;
@@ -54,15 +67,10 @@ impl Session {
 
     /// Keeps it for the next run. What cannot be kept only means a new session then.
     pub fn keep(&self, server: &ServerName) {
-        drop(files::remember_until_boot(&path(server), self));
-    }
-
-    /// Load, memory and disk now; the sample is kept with the session.
-    pub fn facts(&mut self) -> System {
-        let folder = environment::working_directory().unwrap_or_else(|_| Path::new("/").to_owned());
-        let (system, sample) = facts::system(&self.sample, &folder);
-        self.sample = sample;
-        system
+        let path = session_path(server);
+        if files::recall::<Self>(&path) != *self {
+            drop(files::remember_until_boot(&path, self));
+        }
     }
 
     /// What the server says with its next beat.

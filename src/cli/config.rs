@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 /// The verbs of `config`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum ConfigCommand {
     /// List every setting with its value
     #[command(

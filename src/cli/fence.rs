@@ -25,6 +25,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The verbs of `fence`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum FenceCommand {
     /// Let a command run only if no higher token of the lock was seen here
     #[command(after_help = "Examples:

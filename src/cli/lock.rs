@@ -58,6 +58,7 @@ pub struct TermArgs {
 
 /// The verbs of `lock`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum LockCommand {
     /// Take a lock and print its token
     #[command(after_help = "Examples:

@@ -71,6 +71,7 @@ pub struct ListArgs {
 
 /// The verbs of `message`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum MessageCommand {
     /// Send a message
     Send(SendArgs),

@@ -106,6 +106,7 @@ pub struct GlobalArgs {
 
 /// The nouns.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Make a hub: an embedded one, a bare repository at a path, or a branch at a URL
     Init(init::InitArgs),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// The verbs of `once`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum OnceCommand {
     /// Ask whether to do it: prints `do` and a token to one server, `done` to all others after
     #[command(after_help = "Example:

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 /// The verbs of `op`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum OpCommand {
     /// Look into the hub's history whether an operation happened: exit code 0 yes, 3 no
     #[command(after_help = "Example:\n  git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]

@@ -51,6 +51,7 @@ pub struct JoinArgs {
 
 /// The verbs of `servers`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum ServersCommand {
     /// List the registered servers
     #[command(after_help = "Example:\n  git muster servers list --json | jq -r '.[].id'")]

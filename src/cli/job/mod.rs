@@ -11,6 +11,7 @@ use clap::Subcommand;
 
 /// The verbs of `job`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum JobCommand {
     /// Add a job, or many from a file in one commit
     Add(add::AddArgs),

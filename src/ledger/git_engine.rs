@@ -263,9 +263,15 @@ impl Engine for GitEngine {
     }
 
     fn stay_connected(&mut self) {
-        if matches!(self.reach, Reach::Origin { .. }) {
-            let directory = self.directory().to_owned();
-            self.git.stay_connected(&directory);
+        if !matches!(self.reach, Reach::Origin { .. }) {
+            return;
+        }
+        let repository = self.objects.repository();
+        // As git sees it: its configuration may put another address in the place of the one given.
+        let url = repository.find_remote("origin").and_then(|origin| origin.url().map(str::to_owned));
+        if let Ok(url) = url {
+            let directory = repository.path().to_owned();
+            self.git.stay_connected(&directory, &url);
         }
     }
 

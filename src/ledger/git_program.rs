@@ -93,11 +93,11 @@ impl GitProgram {
         command
     }
 
-    /// Lets the runs that follow share one ssh connection, where the hub is reached by ssh.
-    pub(super) fn stay_connected(&mut self, directory: &Path) {
+    /// Lets the runs that follow share one connection to `url`, where that is reached by ssh.
+    pub(super) fn stay_connected(&mut self, directory: &Path, url: &str) {
         if self.line.is_none() {
             let command = named_ssh_command(directory).unwrap_or_else(|| SSH_COMMAND.to_owned());
-            self.line = SshLine::prepare(&command);
+            self.line = SshLine::prepare(&command, url);
         }
     }
 

@@ -7,7 +7,8 @@
 //! writers from starving one.
 //!
 //! It is OpenSSH's own sharing of connections, with a socket in a folder that only we can enter.
-//! Where ssh is something else, or it does not work, each run of git connects by itself as before.
+//! Where ssh is something else, where the user's own configuration shares connections already, or
+//! where it does not work, each run of git connects by itself as before.
 
 use crate::host::clock::Deadline;
 use crate::host::environment::{self, variable};
@@ -18,8 +19,8 @@ use std::time::Duration;
 /// How long the connection outlives its last use when we are killed and cannot end it.
 const OUTLIVES_SECONDS: u32 = 10;
 
-/// How long ending it may take.
-const END_WAIT: Duration = Duration::from_secs(2);
+/// How long ending it may take, and asking how ssh is configured.
+const SSH_WAIT: Duration = Duration::from_secs(2);
 
 /// The longest path of a socket, with what ssh adds to it while it makes one.
 const SOCKET_PATH_LENGTH_MAX: usize = 80;
@@ -32,14 +33,17 @@ pub(super) struct SshLine {
 }
 
 impl SshLine {
-    /// Prepares one for `command`, which is how git would start ssh. `None` where that is not
-    /// OpenSSH, as far as its name tells, or there is no place for the socket.
+    /// Prepares one to the hub at `url` for `command`, which is how git would start ssh. `None`
+    /// where the hub is not reached by ssh, that is not OpenSSH as far as its name tells, it shares
+    /// connections by itself, or there is no place for the socket.
     #[must_use]
-    pub(super) fn prepare(command: &str) -> Option<Self> {
+    pub(super) fn prepare(command: &str, url: &str) -> Option<Self> {
+        let (port, host) = destination(url)?;
         let program = Path::new(command.split_whitespace().next()?);
         if program.file_name()? != "ssh"
             || variable("GIT_SSH").is_some()
             || variable("GIT_SSH_VARIANT").is_some()
+            || shares_already(command, port, host)
         {
             return None;
         }
@@ -61,6 +65,39 @@ impl SshLine {
     }
 }
 
+/// The port, if it is named, and `user@host` of an address that is reached by ssh.
+fn destination(url: &str) -> Option<(Option<&str>, &str)> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // As in `git@hub.example:hub.git`; a colon after a slash belongs to a path.
+        let (host, _) = url.split_once(':')?;
+        return (!host.contains('/')).then_some((None, host));
+    };
+    if !matches!(scheme, "ssh" | "git+ssh" | "ssh+git") {
+        return None;
+    }
+    let authority = rest.split('/').next()?;
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => Some((Some(port), host)),
+        _ => Some((None, authority)),
+    }
+}
+
+/// Whether the user's configuration of ssh says where connections to the hub are shared. Those
+/// outlive us and are better than ours.
+fn shares_already(command: &str, port: Option<&str>, host: &str) -> bool {
+    let mut ask = process::command(Path::new("sh"));
+    // As git starts it: the command is for a shell, what follows is not.
+    ask.args(["-c", &format!("{command} \"$@\""), command, "-G"]);
+    if let Some(port) = port {
+        ask.args(["-p", port]);
+    }
+    ask.args(["--", &host.replace(['[', ']'], "")]);
+    process::run(&mut ask, Deadline::after(SSH_WAIT)).is_ok_and(|told| {
+        let mut paths = told.stdout.lines().filter_map(|line| line.strip_prefix("controlpath "));
+        paths.any(|path| path != "none")
+    })
+}
+
 impl Drop for SshLine {
     fn drop(&mut self) {
         let socket = self.folder.join("s");
@@ -68,7 +105,7 @@ impl Drop for SshLine {
             let mut end = process::command(Path::new("ssh"));
             end.args(["-F", "/dev/null", "-O", "exit", "-S"]).arg(&socket).arg("hub");
             // One that cannot be ended ends by itself.
-            drop(process::run(&mut end, Deadline::after(END_WAIT)));
+            drop(process::run(&mut end, Deadline::after(SSH_WAIT)));
             // It removes its socket itself, perhaps a moment later than we want the folder gone.
             drop(files::remove(&socket));
         }
@@ -81,17 +118,42 @@ impl Drop for SshLine {
 mod tests {
     use super::*;
 
+    const HUB: &str = "ssh://git@hub.example:2222/srv/hub.git";
+
     #[test]
     fn only_openssh_is_asked_to_share() {
         for command in ["", "plink -batch", "/usr/bin/tortoiseplink", "env ssh", "'ssh'"] {
-            assert!(SshLine::prepare(command).is_none(), "{command}");
+            assert!(SshLine::prepare(command, HUB).is_none(), "{command}");
         }
     }
 
     #[test]
+    fn where_ssh_goes_is_what_git_would_tell_it() {
+        for (url, expected) in [
+            (HUB, Some((Some("2222"), "git@hub.example"))),
+            ("git+ssh://hub.example/hub.git", Some((None, "hub.example"))),
+            ("ssh://[::1]:2222/hub.git", Some((Some("2222"), "[::1]"))),
+            ("ssh://[::1]/hub.git", Some((None, "[::1]"))),
+            ("git@hub.example:hub.git", Some((None, "git@hub.example"))),
+            ("https://hub.example/hub.git", None),
+            ("git://hub.example/hub.git", None),
+            ("/srv/hub:1.git", None),
+        ] {
+            assert_eq!(destination(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_user_shares_is_left_to_the_user() {
+        let shared = "ssh -F /dev/null -o ControlPath=/run/mine/%C";
+        assert!(SshLine::prepare(shared, HUB).is_none());
+        assert!(SshLine::prepare("ssh -F /dev/null", HUB).is_some());
+    }
+
+    #[test]
     fn the_users_command_is_kept_and_the_folder_goes_with_the_line() {
-        let line = SshLine::prepare("/usr/bin/ssh -F 'my config'").expect("a place for the socket");
-        assert!(line.command().starts_with("/usr/bin/ssh -F 'my config' -o ControlMaster=auto"));
+        let line = SshLine::prepare("/usr/bin/ssh -F /dev/null", HUB).expect("a place for the socket");
+        assert!(line.command().starts_with("/usr/bin/ssh -F /dev/null -o ControlMaster=auto"));
         let folder = line.folder.clone();
         assert!(folder.is_dir());
         drop(line);

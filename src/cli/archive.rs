@@ -7,7 +7,6 @@ use crate::ops::archive::Archive;
 use clap::Args;
 use std::time::Duration;
 
-/// Arguments of `archive`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster archive                     # finished and read more than 30 days ago

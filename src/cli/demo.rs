@@ -24,7 +24,6 @@ while claim=$("$MUSTER" job claim --shell --start 2>/dev/null); do
 done
 "#;
 
-/// Arguments of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster demo /tmp/muster-demo")]
 pub struct DemoArgs {

@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
-/// Arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster completions bash > /etc/bash_completion.d/git-muster")]
 pub struct CompletionsArgs {
@@ -27,7 +26,6 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// Which document

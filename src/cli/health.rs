@@ -13,7 +13,6 @@ use crate::ledger::Documents as _;
 use crate::ops::documents;
 use clap::Args;
 
-/// Arguments of `health`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster health || echo 'look at the fleet'

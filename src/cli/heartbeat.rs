@@ -21,7 +21,6 @@ use std::time::Duration;
 /// How soon `heartbeat run` notices that it is asked to end.
 const STOP_LATENCY: Duration = Duration::from_millis(100);
 
-/// Arguments of `heartbeat`.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -43,7 +42,7 @@ pub struct HeartbeatArgs {
     pub beat: BeatArgs,
 }
 
-/// How a beat is made.
+// How a beat is made.
 #[derive(Debug, Clone, Args)]
 pub struct BeatArgs {
     /// How often this server means to beat; readers judge it by that
@@ -54,7 +53,6 @@ pub struct BeatArgs {
     pub on_main: bool,
 }
 
-/// The further verbs of `heartbeat`.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum HeartbeatCommand {

@@ -12,7 +12,6 @@ use crate::ops::found::Found;
 use clap::Args;
 use serde_json::json;
 
-/// Arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster init                                     # a hub of this user on this machine

@@ -30,7 +30,7 @@ const STOP_LATENCY: Duration = Duration::from_millis(100);
 /// The shortest lease: below it no network renews in time.
 const TTL_MIN: Duration = Duration::from_secs(2);
 
-/// How a lock is taken.
+// How a lock is taken.
 #[derive(Debug, Args)]
 pub struct TakeArgs {
     /// The lock
@@ -46,7 +46,7 @@ pub struct TakeArgs {
     pub reason: Option<String>,
 }
 
-/// A term that the caller holds.
+// A term that the caller holds.
 #[derive(Debug, Args)]
 pub struct TermArgs {
     /// The lock

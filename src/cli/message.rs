@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 /// No character of UTF-8 has more bytes than this.
 const CHARACTER_BYTES_MAX: u64 = 4;
 
-/// Arguments of `message send`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster message send --to build2 --type request --subject 'please retry job_1' --ack
@@ -52,7 +51,6 @@ pub struct SendArgs {
     pub auto: bool,
 }
 
-/// Arguments of `message list`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster message list --unread

@@ -2,6 +2,9 @@
 //!
 //! One file per noun: its arguments, what each verb does, how it is shown. Nothing below this
 //! layer prints or knows a command.
+//!
+//! Only the noun that was named is built (`defer`). A doc comment on its arguments would then take
+//! the place of the one on its variant in the help, so arguments have a plain comment or none.
 
 mod archive;
 mod config;

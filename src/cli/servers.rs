@@ -20,7 +20,6 @@ use crate::ops::server::{Join, RemoveServer};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-/// Arguments of `join`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster join ssh://git@hub.example/srv/hub.git --as build1 --manager Codex --label arch=amd64

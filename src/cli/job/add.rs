@@ -14,7 +14,6 @@ use std::time::Duration;
 /// The largest file of jobs, in bytes.
 const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Arguments of `job add`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job add --type build --branch main --commit 4f2c1d9 -- make deb

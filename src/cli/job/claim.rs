@@ -25,7 +25,6 @@ const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(500);
 /// The same over a network: forges ask for few requests.
 const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
 
-/// Arguments of `job claim`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job claim --json
@@ -57,7 +56,6 @@ pub struct ClaimArgs {
     pub shell: bool,
 }
 
-/// Arguments of `job wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job wait job_1761778190_1804 --wait 2h")]
 pub struct WaitArgs {

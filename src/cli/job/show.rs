@@ -15,7 +15,6 @@ use crate::ledger::Documents as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-/// Arguments of `job list`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job list --status queued
@@ -29,7 +28,7 @@ pub struct ListArgs {
     pub assigned_to: Option<String>,
 }
 
-/// A job by its id.
+// A job by its id.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job show job_1761778190_1804

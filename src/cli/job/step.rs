@@ -8,7 +8,7 @@ use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
 use serde_json::Value;
 
-/// A claim that the caller holds.
+// A claim that the caller holds.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
 pub struct TermArgs {
@@ -20,7 +20,7 @@ pub struct TermArgs {
     pub token: u64,
 }
 
-/// How an attempt went.
+// How an attempt went.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// The exit code of the process
@@ -48,7 +48,6 @@ impl ReportArgs {
     }
 }
 
-/// Arguments of `job complete`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  git muster job complete job_1761778190_1804 --token 1 --artifact app_1.0_amd64.deb"
@@ -62,7 +61,6 @@ pub struct CompleteArgs {
     pub report: ReportArgs,
 }
 
-/// Arguments of `job fail`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job fail job_1761778190_1804 --token 1 --exit-code 2 --message 'tests failed'
@@ -82,7 +80,7 @@ pub struct FailArgs {
     pub report: ReportArgs,
 }
 
-/// A job by its id.
+// A job by its id.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job retry job_1761778190_1804")]
 pub struct IdArgs {
@@ -91,7 +89,6 @@ pub struct IdArgs {
     pub job: JobId,
 }
 
-/// Arguments of `job cancel`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job cancel job_1761778190_1804 --reason 'superseded'")]
 pub struct CancelArgs {
@@ -103,7 +100,6 @@ pub struct CancelArgs {
     pub reason: Option<String>,
 }
 
-/// Arguments of `job priority`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job priority job_1761778190_1804 critical")]
 pub struct PriorityArgs {

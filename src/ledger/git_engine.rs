@@ -18,6 +18,7 @@ use crate::host::clock::Deadline;
 use crate::host::random;
 use git2::Repository;
 use std::cell::RefCell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ pub(super) struct GitEngine {
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
+    /// The files of the refs that we moved last, as they were. Freeing a file can take a disk
+    /// longer than writing it, and nobody should have to wait for that behind our lock.
+    replaced: Vec<File>,
     /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
     suspect: RefCell<Option<String>>,
 }
@@ -68,6 +72,7 @@ impl GitEngine {
             reach,
             git: GitProgram::default(),
             clone,
+            replaced: Vec::new(),
             suspect: RefCell::default(),
         }
     }
@@ -225,7 +230,10 @@ impl Engine for GitEngine {
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let publication = match self.reach {
-            Reach::Itself => publish::in_process(self.objects.repository(), moves, deadline),
+            Reach::Itself => {
+                self.replaced = publish::ref_files(self.objects.repository(), moves);
+                publish::in_process(self.objects.repository(), moves, deadline)
+            }
             Reach::Origin { .. } => {
                 let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
                 *self.suspect.get_mut() = damaged;

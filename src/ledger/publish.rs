@@ -11,6 +11,7 @@ use super::git_program::GitProgram;
 use super::objects::Objects;
 use crate::host::clock::Deadline;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
+use std::fs::File;
 use std::time::Duration;
 
 const REFLOG: &str = "git-muster";
@@ -57,6 +58,12 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Dead
             _ => Publication::Denied(error.message().to_owned()),
         },
     }
+}
+
+/// The files that hold the refs which `moves` are about to replace.
+pub(super) fn ref_files(repository: &Repository, moves: &[Move]) -> Vec<File> {
+    let path = |one: &Move| repository.commondir().join("refs/heads").join(&one.branch);
+    moves.iter().filter_map(|one| File::open(path(one)).ok()).collect()
 }
 
 /// Whether a branch is where it was moved to, or already beyond.

@@ -151,8 +151,15 @@ pub fn pretty(value: &impl Serialize, indent: usize) -> String {
     text.replace('\n', &format!("\n{}", " ".repeat(indent)))
 }
 
+/// Whether what describes one thing now describes another: what is unknown of the one says nothing
+/// about the other.
+fn is_another(before: &Value, after: &Value) -> bool {
+    matches!((before.get("id"), after.get("id")), (Some(before), Some(after)) if before != after)
+}
+
 /// Carries the change from `before` to `after` into `raw`, touching nothing else: unknown fields
-/// at any depth, the order of keys and the spelling of unchanged values stay as they are.
+/// at any depth, the order of keys and the spelling of unchanged values stay as they are. Only an
+/// object inside that gets another `id` is replaced as a whole.
 pub fn patch(raw: &mut Value, before: &Value, after: &Value) {
     if before == after {
         return;
@@ -162,6 +169,7 @@ pub fn patch(raw: &mut Value, before: &Value, after: &Value) {
             for (key, new) in after {
                 match (before.get(key), raw.get_mut(key)) {
                     (Some(old), _) if old == new => {}
+                    (Some(old), Some(present)) if is_another(old, new) => *present = new.clone(),
                     (old, Some(present)) => patch(present, old.unwrap_or(&Value::Null), new),
                     (_, None) => {
                         raw.insert(key.clone(), new.clone());
@@ -189,6 +197,23 @@ pub fn patch(raw: &mut Value, before: &Value, after: &Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_unknown_of_one_job_is_not_told_of_the_next() {
+        for (before, after, expected) in [
+            (json!({"id": "a"}), json!({"id": "b"}), json!({"job": {"id": "b"}})),
+            (
+                json!({"id": "a", "x": 1}),
+                json!({"id": "a", "x": 2}),
+                json!({"job": {"id": "a", "x": 2, "log": "l"}}),
+            ),
+        ] {
+            let mut raw = json!({"job": before.clone()});
+            raw["job"]["log"] = json!("l");
+            patch(&mut raw, &json!({"job": before}), &json!({"job": after}));
+            assert_eq!(raw, expected);
+        }
+    }
 
     #[test]
     fn a_patch_keeps_what_it_does_not_know() {

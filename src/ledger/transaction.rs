@@ -71,10 +71,10 @@ impl Draft {
         let mut message = match self.lines.as_slice() {
             [] => "muster".to_owned(),
             [line] => cut(line),
-            lines => {
-                let mut text = cut(&format!("muster: {} operations", lines.len()));
+            [first, others @ ..] => {
+                let mut text = format!("{}, and {} more", cut(first), others.len());
                 text.push('\n');
-                for line in lines {
+                for line in &self.lines {
                     text.push('\n');
                     text.push_str(&cut(line));
                 }

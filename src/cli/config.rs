@@ -61,6 +61,11 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
         crate::ledger::Location::Url(url) => Some(store_path(url).display().to_string()),
         crate::ledger::Location::Path(_) => None,
     });
+    let copy_origin = match (&copy, environment::variable("XDG_CACHE_HOME")) {
+        (None, _) => "not needed here",
+        (Some(_), Some(_)) => "XDG_CACHE_HOME",
+        (Some(_), None) => "default",
+    };
     let unset = || "nothing sets it".to_owned();
     let (beat_branch, beat_branch_origin) = from_environment("HEARTBEAT_BRANCH", "auto");
     let (push_every, push_every_origin) = from_environment("HEARTBEAT_PUSH_EVERY", "1");
@@ -75,9 +80,14 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
         (
             "clone",
             settings.clone.as_ref().map(|clone| clone.display().to_string()),
-            "the folder the command runs in".to_owned(),
+            if settings.clone.is_some() {
+                "the folder the command runs in"
+            } else {
+                "not in a clone of the hub"
+            }
+            .to_owned(),
         ),
-        ("copy", copy, "XDG_CACHE_HOME".to_owned()),
+        ("copy", copy, copy_origin.to_owned()),
         ("timeout", Some(show_span(settings.timeout.value)), settings.timeout.origin.clone()),
         ("lock_wait", Some(show_span(settings.lock_wait.value)), settings.lock_wait.origin.clone()),
         ("heartbeat_branch", beat_branch, beat_branch_origin),

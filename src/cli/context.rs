@@ -3,8 +3,8 @@
 use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Output;
-use super::settings::Settings;
+use super::output::{Output, counted};
+use super::settings::{CHECKED_OUT, Settings};
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::time::Timestamp;
 use crate::host::{clock, random};
@@ -113,7 +113,17 @@ impl Context {
             result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
         }
         self.pass_on_notes();
-        result
+        result.map_err(|error| self.with_advice(error))
+    }
+
+    /// Tells where a branch comes from that holds no hub, when nobody named it.
+    fn with_advice(&self, error: CliError) -> CliError {
+        let branch = &self.settings.branch;
+        if error.exit != Exit::Configuration || branch.origin != CHECKED_OUT {
+            return error;
+        }
+        let branch = &branch.value;
+        error.hint(format!("`{branch}` is {CHECKED_OUT}; the hub's own is asked with `--branch main`"))
     }
 
     /// Reads the hub as the last write of this command found it.
@@ -158,7 +168,7 @@ impl Context {
         let op = OpId::new(&random::id())?;
         let now = clock::wall();
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
-        let is_remote = self.ledger()?.is_remote();
+        let is_remote = self.ledger().map_err(CliError::nothing_written)?.is_remote();
         let entry = is_remote.then(|| Entry {
             op: op.clone(),
             hub,
@@ -178,7 +188,8 @@ impl Context {
             journal::close(&op);
         }
         drop(kept);
-        self.settle(outcome?)
+        let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
+        self.settle(outcome)
     }
 
     /// From an outcome to a receipt or an error.
@@ -197,7 +208,8 @@ impl Context {
             Outcome::Contended { attempts, waited } => Err(CliError::new(
                 Exit::Contended,
                 format!(
-                    "others were faster {attempts} times, after pauses of {} ms in all; nothing was written",
+                    "others were faster {}, after pauses of {} ms in all; nothing was written",
+                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
                     waited.as_millis()
                 ),
             )

@@ -4,8 +4,13 @@
 use super::exit::Exit;
 use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::time::show_span;
 use crate::host::files::FileError;
 use crate::ledger::{LedgerError, Stop};
+use std::time::Duration;
+
+/// What a write that failed says of itself.
+const NOTHING_WRITTEN: &str = "nothing was written";
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -36,6 +41,39 @@ impl CliError {
         self
     }
 
+    /// A command line that makes no sense, in the words of the parser: what is wrong comes first,
+    /// tips and the usage after it.
+    #[must_use]
+    pub(super) fn usage(text: &str) -> Self {
+        let mut paragraphs = text
+            .trim()
+            .split("\n\n")
+            .map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+        let wrong = paragraphs.next().unwrap_or_default();
+        let message = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
+        Self { hints: paragraphs.collect(), ..Self::new(Exit::Usage, message) }
+    }
+
+    /// The same after the caller waited for something else.
+    #[must_use]
+    pub(super) fn after_waiting(mut self, wait: Option<Duration>) -> Self {
+        if let Some(wait) = wait {
+            self.message.push_str(&format!("; waited {}", show_span(wait)));
+        }
+        self
+    }
+
+    /// The same of a write, so that nobody has to guess.
+    #[must_use]
+    pub(super) fn nothing_written(mut self) -> Self {
+        const CERTAIN: &[Exit] = &[Exit::Failed, Exit::Refused, Exit::Unreachable, Exit::Configuration];
+        if CERTAIN.contains(&self.exit) && !self.message.contains(NOTHING_WRITTEN) {
+            self.message.push_str("; ");
+            self.message.push_str(NOTHING_WRITTEN);
+        }
+        self
+    }
+
     /// An operation that may or may not have happened.
     #[must_use]
     pub(super) fn unknown(op: OpId, why: &str) -> Self {
@@ -63,19 +101,19 @@ impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
         match &error {
-            LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, format!("{message}; nothing was written"))
+            LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
                 .hint("try again later; `git muster config list --show-origin` tells where the hub's address comes from"),
             LedgerError::Denied { why, .. } => {
-                let refused = Self::new(Exit::Refused, format!("{message}; nothing was written"));
+                let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
             }
-            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, format!("{message}; nothing was written"))
+            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, message)
                 .hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`"),
             LedgerError::Document(document) if document.is_newer => {
-                Self::new(Exit::Failed, format!("{message}; nothing was written"))
+                Self::new(Exit::Failed, message)
                     .hint("another server runs a newer git-muster; install the same one here")
             }
-            LedgerError::Document(document) => Self::new(Exit::Failed, format!("{message}; nothing was written"))
+            LedgerError::Document(document) => Self::new(Exit::Failed, message)
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
             LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
             LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(

@@ -110,8 +110,12 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         })?;
         return Ok(Exit::Done.code());
     };
-    let status = process::command(Path::new(program)).args(arguments).status().map_err(|error| {
-        CliError::new(Exit::Failed, format!("cannot run `{}`: {error}", program.display()))
-    })?;
-    Ok(process::shell_code(status))
+    match process::command(Path::new(program)).args(arguments).status() {
+        Ok(status) => Ok(process::shell_code(status)),
+        Err(error) => {
+            let why = format!("cannot run `{}`: {error}", program.display());
+            context.output.error(&CliError::new(Exit::Failed, why));
+            Ok(process::shell_code_of_start(&error))
+        }
+    }
 }

@@ -12,18 +12,30 @@ use crate::domain::message::Message;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Row;
+use crate::host::files;
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster completions bash > /etc/bash_completion.d/git-muster")]
 pub struct CompletionsArgs {
     /// Which shell
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster man | man -l -
+  git muster man --to /usr/local/share/man/man1   # then: man git-muster-job-claim")]
+pub struct ManArgs {
+    /// Write a page for every command into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -52,14 +64,22 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
     Ok(io::stdout().lock().write_all(&script)?)
 }
 
-/// Prints the manual page.
+/// Prints the manual page, or writes all.
 ///
 /// # Errors
-/// None but a closed stdout.
-pub(super) fn man() -> Result<(), CliError> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    Ok(io::stdout().lock().write_all(&page)?)
+/// When the folder cannot be written, or stdout is closed.
+pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
+    let mut command = Cli::command().bin_name("git-muster").disable_help_subcommand(true);
+    command.build();
+    let Some(folder) = &args.to else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        return Ok(io::stdout().lock().write_all(&page)?);
+    };
+    files::create_dir(folder)?;
+    clap_mangen::generate_to(command, folder).map_err(|error| {
+        CliError::new(Exit::Failed, format!("not all pages were written to `{}`: {error}", folder.display()))
+    })
 }
 
 /// Prints a generated document.

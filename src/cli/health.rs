@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::output::counted;
 use super::table::table;
 use crate::domain::health::{Fleet, Known};
 use crate::domain::job::Job;
@@ -62,11 +63,14 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         }
     })?;
     context.output.object("health", &report, || {
+        let findings = match report.findings.len() {
+            0 => "nothing to report".to_owned(),
+            number => counted(number, "finding"),
+        };
         let head = format!(
-            "{}: {} servers looked at, {} findings\n",
+            "{}: {} looked at, {findings}\n",
             report.level.as_str(),
-            report.checked,
-            report.findings.len()
+            counted(report.checked, "server")
         );
         if report.findings.is_empty() {
             return head;

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
+use super::servers::joined_elsewhere;
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::domain::time::SPAN_MAX;
@@ -178,6 +179,9 @@ fn send(
         context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
     }
     session.keep(me);
+    if let Some(host) = joined_elsewhere(me, context)? {
+        context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place"));
+    }
     let (sequence, branch) = (answer.sequence, answer.branch.clone());
     context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
         format!("beat {sequence} of `{me}` is on branch `{branch}`")

@@ -60,7 +60,8 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         Err(error) => {
             context.write(&release)?;
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
-            return Err(CliError::new(Exit::Failed, why));
+            context.output.error(&CliError::new(Exit::Failed, why));
+            return Ok(process::shell_code_of_start(&error));
         }
     };
     let status = loop {

@@ -10,6 +10,7 @@ use crate::ledger::{Location, init_bare};
 use crate::ops::Envelope;
 use crate::ops::found::Found;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ use serde_json::json;
 What is in the branch already is never touched: an old hub becomes a complete one.")]
 pub struct InitArgs {
     /// Where: a path, made if it is not there, or the URL of a repository that is
-    #[arg(value_name = "PATH|URL")]
+    #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
 }
 
@@ -31,9 +32,11 @@ pub struct InitArgs {
 /// When it cannot be made there.
 pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
     let folder = environment::working_directory()?;
-    let target = args.target.as_ref().or(global.hub.as_ref());
-    let location =
-        target.map_or_else(|| Location::Path(embedded_hub_path()), |text| Location::parse(text, &folder));
+    let named = args.target.clone().or_else(|| global.hub.clone());
+    let target = named.or_else(|| environment::variable("MUSTER_HUB"));
+    let location = target
+        .as_ref()
+        .map_or_else(|| Location::Path(embedded_hub_path()), |text| Location::parse(text, &folder));
     let branch = context.settings.branch.value.clone();
     if let Location::Path(path) = &location
         && !path.exists()
@@ -53,8 +56,8 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     context.settings.hub = Some(Setting { value: location.clone(), origin: "init".to_owned() });
     context.settings.clone = None;
     let mut ledger = context.open(true)?;
-    let outcome =
-        Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {})?;
+    let outcome = Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {});
+    let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let files = context.settle(outcome)?.answer.files;
     let hub = location.shown();
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {

@@ -15,13 +15,13 @@ use std::time::Duration;
 pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
     let read = |what: &str, result: io::Result<String>| {
         result.map_err(|error| {
-            CliError::new(Exit::Failed, format!("{what} was not taken: {error}; nothing was written"))
+            CliError::new(Exit::Failed, format!("{what} cannot be read: {error}; nothing was written"))
         })
     };
     match given.strip_prefix('@') {
         _ if given == "-" => read("standard input", files::read_bounded(io::stdin().lock(), bytes_max)),
         Some(path) => {
-            let what = format!("`{}`", path.escape_debug());
+            let what = format!("the file `{}`", path.escape_debug());
             read(&what, File::open(path).and_then(|file| files::read_bounded(file, bytes_max)))
         }
         None => Ok(given.to_owned()),

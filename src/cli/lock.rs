@@ -214,7 +214,7 @@ pub(super) fn acquire(
             continue;
         }
         if until.passed() {
-            return Err(error);
+            return Err(error.after_waiting(args.wait));
         }
         if !told {
             context.output.say(&format!("waiting up to {}: {}", show_span(until.left()), error.message));

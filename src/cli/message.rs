@@ -7,7 +7,7 @@ use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{BODY_LENGTH_MAX, Draft, Message, MessageType, thread_of};
+use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType, thread_of};
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -180,6 +180,7 @@ fn row(message: &Message, me: Option<&ServerName>, now: Timestamp) -> Vec<String
     let state = match me {
         Some(me) if message.needs_ack_from(me) => "wants ack",
         Some(me) if message.is_for(me) && !message.is_read_by(me) => "unread",
+        Some(me) if message.from == me.as_str() => answered(message),
         _ => "-",
     };
     vec![
@@ -191,6 +192,19 @@ fn row(message: &Message, me: Option<&ServerName>, now: Timestamp) -> Vec<String
         state.to_owned(),
         message.subject.clone(),
     ]
+}
+
+/// How far a message got, for its sender.
+fn answered(message: &Message) -> &'static str {
+    match (message.ack_required, message.acknowledged_by.len(), message.read_by.len()) {
+        _ if message.ack_status.as_deref() == Some(AckStatus::Completed.as_str()) => "acknowledged",
+        (Some(true), 0, 0) => "no ack yet",
+        (Some(true), 0, _) => "read, no ack",
+        (Some(true), _, _) => "some acks",
+        _ if message.read == Some(true) => "read",
+        (_, _, 0) => "not read",
+        _ => "read by some",
+    }
 }
 
 fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
@@ -249,7 +263,16 @@ fn whole(message: &Message, now: Timestamp) -> String {
     );
     let body = clean_lines(&message.body);
     let indented: String = body.lines().map(|line| format!("    {line}\n")).collect();
-    format!("{}\n  {}\n{indented}", clean(&head), clean(&message.subject))
+    let marks = [("read by", &message.read_by), ("acknowledged by", &message.acknowledged_by)];
+    let marks: String = marks
+        .into_iter()
+        .filter(|(_, by)| !by.is_empty())
+        .map(|(what, by)| {
+            let names: Vec<String> = by.iter().map(|mark| clean(&mark.by)).collect();
+            format!("  {what} {}\n", names.join(", "))
+        })
+        .collect();
+    format!("{}\n  {}\n{indented}{marks}", clean(&head), clean(&message.subject))
 }
 
 fn unknown(id: &MessageId) -> CliError {

@@ -34,6 +34,8 @@ pub use exit::Exit;
 pub use generate::{command_reference, schemas};
 
 use crate::domain::health::Level;
+use crate::host::environment;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
 use error::CliError;
@@ -76,16 +78,16 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`, the embedded hub]
-    #[arg(long, global = true, value_name = "PATH|URL")]
+    #[arg(long, global = true, value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub hub: Option<String>,
     /// The hub's branch, before the noun [also: MUSTER_BRANCH; default: main]
-    #[arg(long, value_name = "BRANCH")]
+    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub branch: Option<String>,
     /// The same, anywhere: after `job add`, `--branch` is the branch to build
-    #[arg(long, global = true, value_name = "BRANCH")]
+    #[arg(long, global = true, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub hub_branch: Option<String>,
     /// Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, `join`]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub server: Option<String>,
     /// Print answers as JSON, an empty list as []
     #[arg(long, global = true)]
@@ -152,8 +154,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Print the completion script of a shell
     Completions(generate::CompletionsArgs),
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write those of all commands
+    Man(generate::ManArgs),
     /// Print generated documents of the project
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -183,6 +185,11 @@ pub fn main() -> u8 {
 fn usage(error: &clap::Error) -> u8 {
     let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
     let text = error.render().to_string();
+    if error.use_stderr() && environment::arguments().any(|argument| argument == "--json") {
+        let output = Output { json: true, quiet: false, dry_run: false };
+        output.error(&CliError::usage(&text));
+        return code.code();
+    }
     let safe = output::clean_lines(&text);
     // An error repeats what was given, and a script may have taken that from a hub. Printing help
     // to a closed pipe is nobody's loss.
@@ -193,7 +200,7 @@ fn usage(error: &clap::Error) -> u8 {
 fn run(cli: &Cli) -> Result<u8, CliError> {
     match &cli.command {
         Command::Completions(args) => return done(generate::completions(args)),
-        Command::Man => return done(generate::man()),
+        Command::Man(args) => return done(generate::man(args)),
         Command::Generate(args) => return done(generate::generate(args)),
         Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
         _ => {}
@@ -215,7 +222,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Op(command) => done(op::run(command, context)),
         Command::Archive(args) => done(archive::run(args, context)),
         Command::Config(command) => done(config::run(command, context)),
-        Command::Demo(_) | Command::Completions(_) | Command::Man | Command::Generate(_) => {
+        Command::Demo(_) | Command::Completions(_) | Command::Man(_) | Command::Generate(_) => {
             Ok(Exit::Done.code())
         }
     }

@@ -3,7 +3,9 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::input::ago;
 use super::settings::Setting;
+use super::table::whole_table;
 use crate::domain::id::OpId;
 use crate::host::environment;
 use crate::ledger::{Location, Outcome};
@@ -28,6 +30,15 @@ pub enum OpCommand {
         /// The op id that was printed
         id: OpId,
     },
+    /// Forget an operation of this user without settling it: nothing is written to the hub
+    #[command(after_help = "Example:\n  git muster op drop 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
+
+For one that must not happen any more, such as a message that is out of date. What the hub has
+already it keeps: ask first with `op status`.")]
+    Drop {
+        /// The op id that was printed
+        id: OpId,
+    },
     /// List the operations of this user that were begun and never settled
     #[command(after_help = "Example:\n  git muster op list")]
     List,
@@ -41,18 +52,32 @@ pub(super) fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliE
     match command {
         OpCommand::Status { id } => status(id, context),
         OpCommand::Resume { id } => resume(id, context),
-        OpCommand::List => {
-            let entries: Vec<Entry> = journal::unsettled().iter().filter_map(journal::find).collect();
-            let values: Vec<Value> = entries.iter().map(|entry| json!({"op": entry.op, "hub": shown(&entry.hub), "branch": entry.branch, "at": entry.at, "operation": entry.operation})).collect();
-            let output = context.output;
-            output.list("op", &values, || {
-                if entries.is_empty() {
-                    output.say("nothing is unsettled");
-                }
-                entries.iter().map(|entry| format!("{}  {}  {}\n", entry.op, entry.at, verb(entry))).collect()
-            })
-        }
+        OpCommand::Drop { id } => forget(id, context),
+        OpCommand::List => list(context),
     }
+}
+
+fn list(context: &Context) -> Result<(), CliError> {
+    let entries: Vec<Entry> = journal::unsettled().iter().filter_map(journal::find).collect();
+    let values: Vec<Value> = entries.iter().map(|entry| json!({"op": entry.op, "hub": shown(&entry.hub), "branch": entry.branch, "at": entry.at, "operation": entry.operation})).collect();
+    let (output, now) = (context.output, context.now());
+    output.list("op", &values, || {
+        if entries.is_empty() {
+            output.say("nothing is unsettled");
+            return String::new();
+        }
+        let row = |entry: &Entry| {
+            vec![
+                entry.op.to_string(),
+                ago(Some(entry.at), now),
+                verb(entry),
+                shown(&entry.hub),
+                entry.branch.clone(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+        whole_table(&["OP", "BEGUN", "WHAT", "HUB", "BRANCH"], &rows)
+    })
 }
 
 fn shown(hub: &str) -> String {
@@ -97,7 +122,9 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         let error =
             CliError::new(Exit::No, format!("operation {id} is not in the hub's history: it did not happen"));
         return Err(match entry {
-            Some(_) => error.hint(format!("make it happen with `git muster op resume {id}`")),
+            Some(_) => error.hint(format!(
+                "make it happen with `git muster op resume {id}`, or forget it with `git muster op drop {id}`"
+            )),
             None => error,
         });
     };
@@ -115,20 +142,40 @@ fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
             "it had happened already; nothing was done".to_owned()
         });
     }
+    Err(not_unsettled(id))
+}
+
+/// The operation is taken up like one that is resumed, so that it is not dropped while a process
+/// is still at it.
+fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
+    match journal::take(id) {
+        Taken::Ours(entry, _kept) => {
+            if !context.is_dry_run() {
+                journal::close(id);
+            }
+            context.output.confirm("op", &json!({"op": id, "dropped": true}), || {
+                format!("operation {id} ({}) is forgotten here", verb(&entry))
+            })
+        }
+        Taken::UnderWay => Err(under_way(id)),
+        Taken::Missing => Err(not_unsettled(id)),
+    }
+}
+
+fn under_way(id: &OpId) -> CliError {
+    let why = format!("another process is still at operation {id}; nothing was done");
+    CliError::new(Exit::Contended, why).hint(format!("ask later with `git muster op status {id}`"))
+}
+
+fn not_unsettled(id: &OpId) -> CliError {
     let why = format!("operation {id} is not among the unsettled ones of this user");
-    Err(CliError::new(Exit::No, why).hint("see them with `git muster op list`"))
+    CliError::new(Exit::No, why).hint("see them with `git muster op list`")
 }
 
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let (entry, _kept) = match journal::take(id) {
         Taken::Ours(entry, kept) => (entry, kept),
-        Taken::UnderWay => {
-            return Err(CliError::new(
-                Exit::Contended,
-                format!("another process is still at operation {id}; nothing was done"),
-            )
-            .hint(format!("ask later with `git muster op status {id}`")));
-        }
+        Taken::UnderWay => return Err(under_way(id)),
         Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
@@ -145,7 +192,8 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     if matches!(outcome, Ok(Outcome::Applied(_) | Outcome::Refused(_))) && !context.is_dry_run() {
         journal::close(id);
     }
-    let Some(answer) = context.settle(outcome?)?.answer else {
+    let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
+    let Some(answer) = context.settle(outcome)?.answer else {
         return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
             "it had happened already; nothing was done".to_owned()
         });

@@ -17,8 +17,10 @@ use crate::host::{environment, files, random};
 use crate::ledger::{self, Documents as _, Location};
 use crate::ops::documents::newest_beat;
 use crate::ops::server::{Join, RemoveServer};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -29,7 +31,7 @@ Registers the server in coordination/servers.json and remembers hub and name: in
 configuration when run inside one, else for this user.")]
 pub struct JoinArgs {
     /// The hub, if it is not the clone around or the embedded one
-    #[arg(value_name = "PATH|URL")]
+    #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
     /// The name of this server
     #[arg(long = "as", value_name = "NAME")]
@@ -132,13 +134,39 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
 
 /// An id of this user on this machine, made once.
 fn machine() -> Result<String, CliError> {
-    let path = environment::data_dir().join("machine");
-    if let Some(id) = files::read(&path)? {
-        return Ok(id.trim().to_owned());
+    if let Some(id) = known_machine()? {
+        return Ok(id);
     }
     let id = random::id();
-    files::write(&path, &format!("{id}\n"))?;
+    files::write(&machine_path(), &format!("{id}\n"))?;
     Ok(id)
+}
+
+fn machine_path() -> PathBuf {
+    environment::data_dir().join("machine")
+}
+
+fn known_machine() -> Result<Option<String>, CliError> {
+    Ok(files::read(&machine_path())?.map(|id| id.trim().to_owned()))
+}
+
+/// The host that joined as `me`, if that was another machine: two under one name would take each
+/// other's jobs and locks for their own.
+///
+/// # Errors
+/// When the register cannot be read.
+pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
+    let here = (known_machine()?, environment::host_name());
+    context.recall(|snapshot| {
+        let registry: Table<Server> = snapshot.table()?;
+        let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
+        let is_here = match (&server.machine, &here.0) {
+            (Some(machine), Some(this)) => machine == this,
+            (Some(_), None) => server.host.as_ref() == Some(&here.1),
+            (None, _) => true,
+        };
+        Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
+    })
 }
 
 /// A verb of `servers`.

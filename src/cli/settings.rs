@@ -22,6 +22,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// scripts' `LOCK_WAIT`.
 const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Where a branch comes from when nothing names one inside a clone.
+pub(super) const CHECKED_OUT: &str = "the branch checked out in the clone";
+
 /// The first scripts' file with the name of the server, in its clone.
 const ID_FILE: &str = ".build_server_id";
 
@@ -208,7 +211,7 @@ fn find_branch(
     } else if let Some(branch) = environment::variable("MUSTER_BRANCH") {
         from(branch, "MUSTER_BRANCH")
     } else if let Some(branch) = clone.and_then(crate::ledger::checked_out_branch) {
-        from(branch, "the branch checked out in the clone")
+        from(branch, CHECKED_OUT)
     } else if let Some(branch) = &user.branch {
         from(branch.clone(), user_config_path().display().to_string())
     } else {

@@ -8,6 +8,7 @@
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
 use super::lock::{self, Lock};
+use super::queue::{Queue, Waiting};
 use super::server::Server;
 use super::status::Status;
 use super::table::Table;
@@ -138,11 +139,12 @@ impl Fleet<'_> {
             let unseen = Known { name: &server.id, heartbeat: None, status: None };
             self.judge_server(known.get(server.id.as_str()).unwrap_or(&unseen), &mut findings);
         }
+        let queue = Queue::new(self.jobs, self.now);
         for job in self.jobs.rows() {
             if job.status.is_held() {
                 self.judge_held_job(job, &known, &mut findings);
             } else {
-                self.judge_waiting_job(job, &mut findings);
+                self.judge_waiting_job(job, &queue, &mut findings);
             }
         }
         findings.extend(self.locks.rows().filter_map(|lock| self.expired(lock)));
@@ -246,7 +248,7 @@ impl Fleet<'_> {
         }
     }
 
-    fn judge_waiting_job(&self, job: &Job, findings: &mut Vec<Finding>) {
+    fn judge_waiting_job(&self, job: &Job, queue: &Queue<'_>, findings: &mut Vec<Finding>) {
         let has_labels = |server: &Server| job.labels.iter().all(|label| server.labels.contains(label));
         match job.status {
             JobStatus::Dead => {
@@ -258,6 +260,13 @@ impl Fleet<'_> {
                     Finding::of_job(Level::Warning, "job-dead", job)
                         .what(format!("job `{}` used up its {} attempts{why}", job.id, job.attempts_max()))
                         .hint(format!("put it back with `git muster job retry {}`", job.id)),
+                );
+            }
+            JobStatus::Queued if let Some(waiting) = queue.unmet_needs(job).find(Waiting::is_in_vain) => {
+                findings.push(
+                    Finding::of_job(Level::Warning, "job-blocked", job)
+                        .what(format!("job `{}` waits in vain: {}", job.id, waiting.describe(self.now)))
+                        .hint(format!("call it off with `git muster job cancel {}`, or put back what it needs with `git muster job retry ID`", job.id)),
                 );
             }
             JobStatus::Queued
@@ -509,6 +518,19 @@ mod tests {
             (r#""status":"queued","created_at":"2025-10-24T12:00:00Z""#, Level::Ok, None),
             (r#""status":"queued","labels":["gpu","arch=amd64"]"#, Level::Ok, None),
             (r#""status":"queued","labels":["gpu","arch=arm64"]"#, Level::Warning, Some("job-unclaimable:j")),
+            (r#""status":"queued","needs":["k"]"#, Level::Warning, Some("job-blocked:j")),
+            (
+                r#""status":"queued","needs":["j"],"dependencies":["k"]"#,
+                Level::Warning,
+                Some("job-blocked:j"),
+            ),
+            (r#""status":"queued","needs":["j"]"#, Level::Ok, None),
+            (
+                r#""status":"queued"},{"id":"k","status":"queued","needs":["f"]},{"id":"f","status":"failed""#,
+                Level::Warning,
+                Some("job-blocked:k"),
+            ),
+            (r#""status":"queued","needs":["c"]},{"id":"c","status":"completed""#, Level::Ok, None),
             (r#""status":"completed","labels":["arch=arm64"]"#, Level::Ok, None),
             (r#""status":"dead","reason":"lost""#, Level::Warning, Some("job-dead:j")),
             (r#""status":"failed""#, Level::Ok, None),

@@ -7,7 +7,7 @@
 
 use super::id::{OpId, ServerName};
 use super::lenient;
-use super::lock::next_token;
+use super::lock::{next_token, term_over};
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::{Timestamp, show_span};
@@ -392,9 +392,7 @@ impl Job {
         self.started_at = Some(now);
         self.completed_at = None;
         self.not_before = None;
-        self.reason = None;
-        self.error_message = None;
-        self.exit_code = None;
+        self.forget_attempt();
         Ok(token)
     }
 
@@ -533,10 +531,17 @@ impl Job {
         self.completed_at = None;
         self.incarnation = None;
         self.attempts = Some(0);
+        self.forget_attempt();
+        Ok(())
+    }
+
+    /// What the last attempt left says nothing about the next.
+    fn forget_attempt(&mut self) {
         self.reason = None;
         self.error_message = None;
         self.exit_code = None;
-        Ok(())
+        self.duration_seconds = None;
+        self.artifacts.clear();
     }
 
     /// Changes how urgent it is.
@@ -569,8 +574,9 @@ impl Job {
 
     fn term_over(&self, token: u64, what: &str) -> Refusal {
         Refusal::lease_lost(format!(
-            "job `{}` was not {what}: the claim with token {token} is over, the job is {}{} and its last token is {}",
+            "job `{}` was not {what}: {}, the job is {}{} and its last token is {}",
             self.id,
+            term_over(token, self.token),
             self.status,
             self.assigned_to
                 .as_deref()
@@ -586,7 +592,16 @@ impl Job {
         let by = self.assigned_to.as_deref().unwrap_or("?");
         let since = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| show_span(now.since(at)));
         match &self.status {
-            JobStatus::Queued => format!("waits for {}", since(self.created_at)),
+            JobStatus::Queued => match self.not_before.filter(|at| *at > now) {
+                Some(at) => {
+                    format!(
+                        "queued {} ago, next attempt in {}",
+                        since(self.created_at),
+                        show_span(at.since(now))
+                    )
+                }
+                None => format!("queued {} ago", since(self.created_at)),
+            },
             JobStatus::Claimed => format!("claimed by {by} {} ago", since(self.started_at)),
             JobStatus::Running => format!("running on {by} for {}", since(self.started_at)),
             status => match &self.reason {

@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::table::Row;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// The lease of a lock whose writer declared none: what the first scripts used.
@@ -215,8 +216,9 @@ impl Lock {
             return Ok(());
         }
         Err(Refusal::lease_lost(format!(
-            "lock `{}` is no longer held under token {token}: {}",
+            "lock `{}` is not held under token {token}: {}, {}",
             self.name,
+            term_over(token, self.token),
             self.situation()
         )))
     }
@@ -230,8 +232,9 @@ impl Lock {
             };
         }
         Err(Refusal::lease_lost(format!(
-            "lock `{}` was not {what}: token {token} is from an earlier term, {}",
+            "lock `{}` was not {what}: {}, {}",
             self.name,
+            term_over(token, self.token),
             self.situation()
         )))
     }
@@ -241,7 +244,10 @@ impl Lock {
     pub fn situation(&self) -> String {
         match (&self.locked_by, self.is_held()) {
             (Some(by), true) => format!("`{by}` holds it under token {}", self.token.unwrap_or(0)),
-            _ => format!("it is free, the last token was {}", self.token.unwrap_or(0)),
+            _ => match self.token {
+                Some(token) => format!("it is free, the last token was {token}"),
+                None => "nobody ever held it".to_owned(),
+            },
         }
     }
 
@@ -269,6 +275,16 @@ pub fn next_token(token: Option<u64>, what: &str) -> Result<u64, Refusal> {
             "`{what}` cannot change hands: its token is the highest there is, which somebody must have made up"
         ))
     })
+}
+
+/// Why a term with `token` is not the present one, when the last token that was given is `last`.
+#[must_use]
+pub fn term_over(token: u64, last: Option<u64>) -> String {
+    match token.cmp(&last.unwrap_or(0)) {
+        Ordering::Less => format!("token {token} is from an earlier term"),
+        Ordering::Equal => format!("the term of token {token} is over"),
+        Ordering::Greater => format!("token {token} was never given"),
+    }
 }
 
 /// How much of a lease is given away on each side for safety: a tenth, at least five seconds,

@@ -188,12 +188,15 @@ impl Draft {
     pub fn check(&self, known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
         if self.to != EVERYBODY && !known(&self.to) {
             let to: String = self.to.chars().take(SHOWN_LENGTH_MAX).collect();
-            return Err(Refusal::not_found(format!("there is no server `{}`", to.escape_debug()))
-                .hint("see who there is with `git muster servers list`"));
+            return Err(Refusal::not_found(format!(
+                "nothing was sent: there is no server `{}`",
+                to.escape_debug()
+            ))
+            .hint("see who there is with `git muster servers list`"));
         }
         self.check_lengths()?;
         if self.subject.chars().any(char::is_control) {
-            return Err(Refusal::invalid("the subject holds a control character")
+            return Err(Refusal::invalid("nothing was sent: the subject holds a control character")
                 .hint("keep the subject to one line of plain text; the body may have several lines"));
         }
         self.check_key()?;
@@ -203,19 +206,19 @@ impl Draft {
 
     fn check_lengths(&self) -> Result<(), Refusal> {
         if self.subject.trim().is_empty() {
-            return Err(Refusal::invalid("the subject is empty"));
+            return Err(Refusal::invalid("nothing was sent: the subject is empty"));
         }
         let subject_length = self.subject.chars().count();
         if subject_length > SUBJECT_LENGTH_MAX {
             return Err(Refusal::invalid(format!(
-                "the subject has {subject_length} characters, more than the {SUBJECT_LENGTH_MAX} allowed"
+                "nothing was sent: the subject has {subject_length} characters, more than the {SUBJECT_LENGTH_MAX} allowed"
             ))
             .hint("say the rest in the body"));
         }
         let body_length = self.body.chars().count();
         if body_length > BODY_LENGTH_MAX {
             return Err(Refusal::invalid(format!(
-                "the body has {body_length} characters, more than the {BODY_LENGTH_MAX} allowed"
+                "nothing was sent: the body has {body_length} characters, more than the {BODY_LENGTH_MAX} allowed"
             ))
             .hint("put it into a file and send the path"));
         }
@@ -227,7 +230,7 @@ impl Draft {
         let length = key.chars().count();
         if length == 0 || length > KEY_LENGTH_MAX || key.chars().any(char::is_control) {
             return Err(Refusal::invalid(format!(
-                "the key must have 1 to {KEY_LENGTH_MAX} characters and no control character"
+                "nothing was sent: the key must have 1 to {KEY_LENGTH_MAX} characters and no control character"
             )));
         }
         refuse_credential("key", key)
@@ -241,7 +244,7 @@ impl Draft {
     pub fn reply_allowed(&self, original: &Message) -> Result<(), Refusal> {
         if self.auto && original.is_automatic() {
             return Err(Refusal::forbidden(format!(
-                "message `{}` was sent by a machine, and machines do not answer machines",
+                "nothing was sent: message `{}` is from a machine, and machines do not answer machines",
                 original.id
             ))
             .hint("leave the answer to a person, or send a message that answers none"));
@@ -255,7 +258,7 @@ fn refuse_credential(what: &str, text: &str) -> Result<(), Refusal> {
     match secret::credential_in(text) {
         None => Ok(()),
         Some(kind) => Err(Refusal::invalid(format!(
-            "the {what} looks as if it holds {kind}, and a hub forgets nothing"
+            "nothing was sent: the {what} looks as if it holds {kind}, and a hub forgets nothing"
         ))
         .hint("say where it is kept instead; if it was used anywhere in the open, replace it")),
     }

@@ -8,7 +8,7 @@ use super::id::JobId;
 use super::job::{Job, JobStatus};
 use super::record::Record;
 use super::table::Table;
-use super::time::Timestamp;
+use super::time::{Timestamp, show_span};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -42,6 +42,32 @@ pub enum Waiting {
         /// How many jobs come before it.
         ahead: usize,
     },
+}
+
+impl Waiting {
+    /// One sentence for people, without a final period.
+    #[must_use]
+    pub fn describe(&self, now: Timestamp) -> String {
+        match self {
+            Self::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
+            Self::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
+            Self::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
+            Self::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
+            Self::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
+            Self::Server { ahead: 1 } => "one job is before it".to_owned(),
+            Self::Server { ahead } => format!("{ahead} jobs are before it"),
+        }
+    }
+
+    /// Whether it waits for a job that will not be completed unless somebody does something.
+    #[must_use]
+    pub fn is_in_vain(&self) -> bool {
+        match self {
+            Self::Needs { status: Some(status), .. } => JobStatus::from(status.clone()).is_final(),
+            Self::Needs { status: None, .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// A look at the queue, with what is asked often computed once.
@@ -97,25 +123,27 @@ impl<'a> Queue<'a> {
     /// What keeps a job from any server, if anything.
     #[must_use]
     pub fn waits_for(&self, job: &Job) -> Option<Waiting> {
-        for need in job.all_needs() {
+        self.unmet_needs(job).next().or_else(|| self.pause(job))
+    }
+
+    /// The jobs that must be completed before it.
+    pub fn unmet_needs(&self, job: &Job) -> impl Iterator<Item = Waiting> {
+        job.all_needs().filter_map(|need| {
             let status = self.first_of.get(need).map(|(_, status)| *status);
-            if status != Some(&JobStatus::Completed) {
-                return Some(Waiting::Needs {
-                    job: need.to_owned(),
-                    status: status.map(ToString::to_string),
-                });
-            }
-        }
-        match job.not_before {
-            Some(at) if at > self.now => Some(Waiting::NotBefore { at }),
-            _ => None,
-        }
+            let waiting = || Waiting::Needs { job: need.to_owned(), status: status.map(ToString::to_string) };
+            (status != Some(&JobStatus::Completed)).then(waiting)
+        })
+    }
+
+    fn pause(&self, job: &Job) -> Option<Waiting> {
+        let at = job.not_before.filter(|at| *at > self.now)?;
+        Some(Waiting::NotBefore { at })
     }
 
     /// Everything that keeps a queued job waiting; `servers` are the labels of each server.
     #[must_use]
     pub fn explain(&self, job: &Job, servers: &[Vec<String>]) -> Vec<Waiting> {
-        let mut reasons: Vec<Waiting> = self.waits_for(job).into_iter().collect();
+        let mut reasons: Vec<Waiting> = self.unmet_needs(job).chain(self.pause(job)).collect();
         let missing_everywhere = servers
             .iter()
             .map(|labels| missing_labels(job, &labels.iter().map(String::as_str).collect()))

@@ -9,6 +9,11 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What follows the name of the program on the command line, as far as it is text.
+pub fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok())
+}
+
 /// The directory the command was called in.
 ///
 /// # Errors

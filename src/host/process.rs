@@ -250,6 +250,12 @@ pub fn shell_code(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 
+/// The exit code a shell would report for a program that could not be started.
+#[must_use]
+pub fn shell_code_of_start(error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

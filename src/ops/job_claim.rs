@@ -6,7 +6,7 @@ use super::rescue::{Lost, rescue};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus, Term};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
-use crate::domain::queue::Queue;
+use crate::domain::queue::{Queue, Waiting};
 use crate::domain::record::Record;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::server::Server;
@@ -96,12 +96,24 @@ impl ClaimJobs {
             if claimable.contains(&id.as_str()) {
                 return Ok(vec![id.to_string()]);
             }
-            return Err(Refusal::forbidden(format!(
-                "job `{id}` was not claimed: {}",
-                job.situation(transaction.now())
-            ))
-            .hint(format!("see why with `git muster job explain {id}`"))
-            .into());
+            let now = transaction.now();
+            let why = if job.status == JobStatus::Queued {
+                let reasons = queue.explain(job, &[labels]);
+                reasons.first().map_or_else(
+                    || job.situation(now),
+                    |reason| match reason {
+                        Waiting::Labels { missing } => {
+                            format!("`{}` lacks the labels {}", self.claimant.server, missing.join(", "))
+                        }
+                        reason => reason.describe(now),
+                    },
+                )
+            } else {
+                job.situation(now)
+            };
+            return Err(Refusal::forbidden(format!("job `{id}` was not claimed: {why}"))
+                .hint(format!("more with `git muster job explain {id}`"))
+                .into());
         }
         if claimable.is_empty() {
             return Err(nothing(jobs, &self.claimant.server).into());

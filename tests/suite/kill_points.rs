@@ -63,9 +63,8 @@ fn killed_at(transport: Transport, in_clone: bool) {
         set("building").env("MUSTER_FAILPOINT", point).run().killed_by(9);
         let expected = usize::from(effect == Effect::Once);
         assert_eq!(commits_with(&fleet, &subject), expected, "{transport:?} {point}");
-        if let Some(op) =
-            host.run(["op", "list"]).success().stdout().split(' ').next().filter(|op| !op.is_empty())
-        {
+        let unsettled = host.run(["op", "list", "--json"]).success().json();
+        if let Some(op) = unsettled[0]["op"].as_str() {
             host.run(["op", "status", op]).code(if effect == Effect::Once { 0 } else { 3 });
         } else {
             assert_eq!(transport, Transport::Path, "{point}: only a path leaves nothing unsettled");

@@ -107,7 +107,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             continue;
         }
         if until.passed() {
-            return Err(error);
+            return Err(error.after_waiting(args.wait));
         }
         if !told {
             context.output.say(&format!("waiting: {}", error.message));
@@ -229,9 +229,10 @@ pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliErro
         if until.passed() {
             return Err(CliError::new(
                 Exit::Contended,
-                format!("job `{}` is not finished yet: {}", args.job, job.situation(context.now())),
+                format!("job `{}` is not finished: {}", args.job, job.situation(context.now())),
             )
-            .hint(format!("wait on with `git muster job wait {}`", args.job)));
+            .after_waiting(Some(args.wait))
+            .hint(format!("wait longer with `git muster job wait {} --wait 2h`", args.job)));
         }
         pause(until, context)?;
     }

@@ -18,18 +18,22 @@ pub enum JobCommand {
     /// List jobs, those that are not finished first of all
     List(show::ListArgs),
     /// Show one job
+    #[command(after_help = "Example:\n  git muster job show job_1761778190_1804")]
     Show(show::OneArgs),
     /// Say why a job waits
+    #[command(after_help = "Example:\n  git muster job explain job_1761778190_1804")]
     Explain(show::OneArgs),
     /// Claim the next job and print it with its token
     Claim(claim::ClaimArgs),
     /// Say that the work on a claimed job begins
+    #[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
     Start(step::TermArgs),
     /// Report success
     Complete(step::CompleteArgs),
     /// Report failure
     Fail(step::FailArgs),
     /// Hand a claimed job back; the attempt does not count
+    #[command(after_help = "Example:\n  git muster job release job_1761778190_1804 --token 1")]
     Release(step::TermArgs),
     /// Call a job off
     Cancel(step::CancelArgs),

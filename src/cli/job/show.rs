@@ -10,7 +10,6 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::domain::time::show_span;
 use crate::ledger::Documents as _;
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,9 +29,6 @@ pub struct ListArgs {
 
 // A job by its id.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  git muster job show job_1761778190_1804
-  git muster job explain job_1761778190_1804")]
 pub struct OneArgs {
     /// The job
     #[arg(value_name = "ID")]
@@ -154,18 +150,18 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
         if waiting.is_empty() {
             return format!("{} is {}: {}", job.id, job.status, job.situation(now));
         }
-        let reasons = waiting.iter().map(|one| format!("{} waits: {}\n", job.id, reason(one, now)));
+        let reasons =
+            waiting.iter().map(|one| format!("{} waits: {}{}\n", job.id, one.describe(now), advice(one)));
         reasons.map(|line| crate::cli::output::clean_lines(&line)).collect()
     })
 }
 
-fn reason(waiting: &Waiting, now: crate::domain::time::Timestamp) -> String {
+/// What ends a wait that nobody else will end.
+fn advice(waiting: &Waiting) -> String {
     match waiting {
-        Waiting::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
-        Waiting::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
-        Waiting::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
-        Waiting::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
-        Waiting::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
-        Waiting::Server { ahead } => format!("{ahead} jobs are before it"),
+        Waiting::Needs { job, status: Some(_) } if waiting.is_in_vain() => {
+            format!("; put that back with `git muster job retry {job}`")
+        }
+        _ => String::new(),
     }
 }

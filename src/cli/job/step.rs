@@ -10,7 +10,6 @@ use serde_json::Value;
 
 // A claim that the caller holds.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
 pub struct TermArgs {
     /// The job
     #[arg(value_name = "ID")]
@@ -114,19 +113,19 @@ pub struct PriorityArgs {
 fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliError> {
     let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token, step };
     let job = context.write(&verb)?.answer;
-    print(&job, context)
+    print(&job, "", context)
 }
 
-fn change(job: &JobId, change: Change, context: &mut Context) -> Result<(), CliError> {
+fn change(job: &JobId, change: Change, more: &str, context: &mut Context) -> Result<(), CliError> {
     let verb = ChangeJob { server: context.me()?, job: job.clone(), change };
     let job = context.write(&verb)?.answer;
-    print(&job, context)
+    print(&job, more, context)
 }
 
-fn print(job: &Value, context: &Context) -> Result<(), CliError> {
+fn print(job: &Value, more: &str, context: &Context) -> Result<(), CliError> {
     context.output.confirm("job", job, || {
         let text = |key: &str| job.get(key).and_then(Value::as_str).unwrap_or_default();
-        crate::cli::output::clean(&format!("{} is {}", text("id"), text("status")))
+        crate::cli::output::clean(&format!("{} is {}{more}", text("id"), text("status")))
     })
 }
 
@@ -167,7 +166,7 @@ pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliE
 /// # Errors
 /// When it is finished.
 pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> {
-    change(&args.job, Change::Cancel { why: args.reason.clone() }, context)
+    change(&args.job, Change::Cancel { why: args.reason.clone() }, "", context)
 }
 
 /// Puts a finished job back.
@@ -175,7 +174,7 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), Cli
 /// # Errors
 /// When it is not finished.
 pub(super) fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
-    change(&args.job, Change::Retry, context)
+    change(&args.job, Change::Retry, "", context)
 }
 
 /// Changes how urgent a job is.
@@ -183,5 +182,6 @@ pub(super) fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError
 /// # Errors
 /// When it is finished.
 pub(super) fn priority(args: &PriorityArgs, context: &mut Context) -> Result<(), CliError> {
-    change(&args.job, Change::Priority { priority: args.priority }, context)
+    let more = format!(", its priority {}", args.priority);
+    change(&args.job, Change::Priority { priority: args.priority }, &more, context)
 }

@@ -62,7 +62,7 @@ fn the_most_urgent_job_is_claimed_first() {
     ada$ git muster job claim <gpu>
     ------- stderr -------
     error: job `<gpu>` was not claimed: running on bob for [DURATION]
-    hint: see why with `git muster job explain <gpu>`
+    hint: more with `git muster job explain <gpu>`
     [exit status: 4]
     ada$ git muster job claim --count 2 --json
     [{"schema":1,"kind":"job","id":"<normal>","type":"build","priority":5,"branch":"main",

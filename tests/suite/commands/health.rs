@@ -20,7 +20,7 @@ fn an_empty_hub_lists_nothing() {
     said.run(&ada, "message read");
     said.run(&ada, "message read --json");
     said.run(&ada, "health");
-    assert_snapshot!(said, @r"
+    assert_snapshot!(said, @"
     ada$ git muster servers list
     ------- stderr -------
     no server is registered; register this one with `git muster join --as NAME`
@@ -71,7 +71,7 @@ fn an_empty_hub_lists_nothing() {
     []
     [exit status: 0]
     ada$ git muster health
-    unknown: 0 servers looked at, 1 findings
+    unknown: 0 servers looked at, 1 finding
     LEVEL  SUBJECT  WHAT
     unknown  hub  no server is registered, so there is nothing to judge (register one with `git muster join --as NAME`)
     [exit status: 3]
@@ -111,16 +111,16 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
     said.run(&ada, "health --server carol");
     assert_snapshot!(said, @r#"
     ada$ git muster health
-    ok: 2 servers looked at, 0 findings
+    ok: 2 servers looked at, nothing to report
     [exit status: 0]
     ada$ git muster health
-    ok: 2 servers looked at, 0 findings
+    ok: 2 servers looked at, nothing to report
     [exit status: 0]
     ada$ git muster health --json
     {"schema":1,"kind":"health","level":"ok","checked":2,"findings":[]}
     [exit status: 0]
     ada$ git muster health
-    warning: 2 servers looked at, 1 findings
+    warning: 2 servers looked at, 1 finding
     LEVEL  SUBJECT  WHAT
     warning  <job>  no server has the labels that job `<job>` asks for: quantum (see `git muster job explain <job>`)
     [exit status: 1]
@@ -140,7 +140,7 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
       "hint":"see `git muster lock show deploy`; who needs it can acquire it"}]}
     [exit status: 2]
     ada$ git muster health --server ada
-    ok: 1 servers looked at, 0 findings
+    ok: 1 server looked at, nothing to report
     [exit status: 0]
     ada$ git muster health --server bob --json
     {"schema":1,"kind":"health","level":"critical","checked":1,"findings":[{"level":"critical",

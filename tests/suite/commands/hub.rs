@@ -23,7 +23,7 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     assert_snapshot!(said, @r#"
     admin$ git muster servers list
     ------- stderr -------
-    error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
+    error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
     [exit status: 78]
     admin$ git muster init [HUB]/hub.git --dry-run
@@ -70,7 +70,7 @@ fn init_makes_the_repository_where_there_is_none() {
     said.run(&admin, &format!("init {}", with_work_tree.display()));
     said.run(&admin, "init /proc/hub.git");
     said.run(&admin, "--hub nowhere.git servers list");
-    assert_snapshot!(said, @r"
+    assert_snapshot!(said, @"
     admin$ git muster job list
     ------- stderr -------
     error: no hub is named
@@ -102,7 +102,7 @@ fn init_makes_the_repository_where_there_is_none() {
     [exit status: 1]
     admin$ git muster --hub nowhere.git servers list
     ------- stderr -------
-    error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder; nothing was written
+    error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder
     hint: try again later; `git muster config list --show-origin` tells where the hub's address comes from
     [exit status: 7]
     ");
@@ -126,6 +126,8 @@ fn a_name_belongs_to_one_machine() {
     assert_eq!(fleet.hub().tip("main"), tip);
     said.run(&eve, "join --as ada --replace --json -q");
     said.run(&ada, "join --as ada");
+    said.run(&ada, "heartbeat");
+    said.run(&eve, "heartbeat");
     for refused in ["all", "../eve", "'e ve'", "coordination", "-rf", "''"] {
         said.run(&eve, &format!("join --as={refused}"));
     }
@@ -170,6 +172,16 @@ fn a_name_belongs_to_one_machine() {
     ------- stderr -------
     error: not joined: the name `ada` is used by `[HOST]`
     hint: choose another name with `--as`, or add `--replace` if this machine takes its place
+    [exit status: 4]
+    ada$ git muster heartbeat
+    beat 1 of `ada` is on branch `heartbeat-ada`
+    ------- stderr -------
+    warning: `ada` is registered by `[HOST]`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place
+    [exit status: 0]
+    eve$ git muster heartbeat
+    ------- stderr -------
+    error: server `eve` does not belong to this hub; nothing was written
+    hint: register it with `git muster join --as eve`, or see the names with `git muster servers list`
     [exit status: 4]
     eve$ git muster join --as=all
     ------- stderr -------

@@ -49,13 +49,13 @@ fn a_job_is_added_listed_and_shown() {
     [exit status: 0]
     ada$ git muster job list
     JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
-    <plain>  queued  5  build  -  -  waits for [DURATION]
-    <whole>  queued  3  test  release/4.21  -  waits for [DURATION]
+    <plain>  queued  5  build  -  -  queued [DURATION] ago
+    <whole>  queued  3  test  release/4.21  -  queued [DURATION] ago
     [exit status: 0]
     ada$ git muster job show <whole>
     job:  <whole>
     status:  queued
-    situation:  waits for [DURATION]
+    situation:  queued [DURATION] ago
     type:  test
     description: all of it
     priority:  3
@@ -317,18 +317,18 @@ fn a_job_tells_why_it_waits() {
     <third> waits: no server has the labels quantum
     [exit status: 0]
     ada$ git muster job explain <fourth>
-    <fourth> waits: 1 jobs are before it
+    <fourth> waits: one job is before it
     [exit status: 0]
     ada$ git muster job explain <second> --json
     {"schema":1,"kind":"job_explanation","id":"<second>","status":"queued",
-      "situation":"waits for [DURATION]","waits_for":[{"reason":"needs","job":"<first>",
+      "situation":"queued [DURATION] ago","waits_for":[{"reason":"needs","job":"<first>",
       "status":"queued"}]}
     [exit status: 0]
     ada$ git muster job explain <first>
     <first> is running: running on bob for [DURATION]
     [exit status: 0]
     ada$ git muster job explain <second>
-    <second> waits: it needs `<first>`, which is failed
+    <second> waits: it needs `<first>`, which is failed; put that back with `git muster job retry <first>`
     [exit status: 0]
     ada$ git muster job explain <first>
     <first> is failed: failed [DURATION] ago: script_failure

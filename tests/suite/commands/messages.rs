@@ -28,6 +28,8 @@ fn a_message_is_sent_read_and_acknowledged() {
     assert_eq!(fleet.hub().tip(MAIN), tip, "what was read is not read again");
     said.run(&bob, &format!("message ack {id}"));
     said.run(&bob, &format!("message ack {id} --json"));
+    said.run(&ada, "message list");
+    said.run(&ada, &format!("message thread {id}"));
     said.run(&bob, "message list --json");
     said.run(&bob, "message list --from carol");
     said.run(&bob, "message list --to all --json");
@@ -84,6 +86,17 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     bob$ git muster message ack <request> --json
     {"schema":1,"kind":"messages_acknowledged","ids":["<request>"],"changed":[]}
+    [exit status: 0]
+    ada$ git muster message list
+    MESSAGE  FROM  TO  TYPE  SENT  STATE  SUBJECT
+    <request>  ada  bob  request  [DURATION] ago  acknowledged  please retry
+    [exit status: 0]
+    ada$ git muster message thread <request>
+    <request>  ada -> bob  request  [DURATION] ago
+      please retry
+        it failed
+      read by bob
+      acknowledged by bob
     [exit status: 0]
     bob$ git muster message list --json
     [{"schema":1,"kind":"message","id":"<request>","from":"ada","to":"bob","type":"request",
@@ -198,7 +211,7 @@ fn a_thread_holds_what_was_said_before_and_after() {
     [exit status: 0]
     ada$ git muster message send --to bob --subject thanks --reply-to <answer> --auto
     ------- stderr -------
-    error: message `<answer>` was sent by a machine, and machines do not answer machines
+    error: nothing was sent: message `<answer>` is from a machine, and machines do not answer machines
     hint: leave the answer to a person, or send a message that answers none
     [exit status: 4]
     ada$ git muster message send --to bob --subject thanks --reply-to <answer>

@@ -37,7 +37,7 @@ fn a_thing_done_once_is_done_by_one() {
     [exit status: 4]
     ada$ git muster once done migrate --token 2
     ------- stderr -------
-    error: lock `migrate` was not released: token 2 is from an earlier term, `ada` holds it under token 1
+    error: lock `migrate` was not released: token 2 was never given, `ada` holds it under token 1
     [exit status: 5]
     ada$ git muster once done migrate --token 1
     `migrate` is done
@@ -116,7 +116,7 @@ fn a_fence_lets_no_earlier_term_pass() {
     ada$ git muster fence check --state fence.json --name deploy --token 9 -- /no/such/program
     ------- stderr -------
     error: cannot run `/no/such/program`: No such file or directory (os error 2)
-    [exit status: 1]
+    [exit status: 127]
     ada$ git muster fence check --state fence.json --name deploy --token 10 -- echo effect
     ------- stderr -------
     error: `fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
@@ -138,6 +138,7 @@ fn an_operation_nobody_knows_did_not_happen() {
     said.run(&ada, &format!("op status {unknown}"));
     said.run(&ada, &format!("op status {unknown} --json"));
     said.run(&ada, &format!("op resume {unknown}"));
+    said.run(&ada, &format!("op drop {unknown}"));
     said.run(&ada, "op status ../x");
     said.run(&ada, "op list");
     let known = inspect::log(fleet.hub(), MAIN)[0].trailer("Muster-Op").next().unwrap().to_owned();
@@ -153,6 +154,11 @@ fn an_operation_nobody_knows_did_not_happen() {
     {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history: it did not happen","hints":[],"op":null}
     [exit status: 3]
     ada$ git muster op resume [UUID]
+    ------- stderr -------
+    error: operation [UUID] is not among the unsettled ones of this user
+    hint: see them with `git muster op list`
+    [exit status: 3]
+    ada$ git muster op drop [UUID]
     ------- stderr -------
     error: operation [UUID] is not among the unsettled ones of this user
     hint: see them with `git muster op list`

@@ -19,7 +19,7 @@ fn a_body_comes_from_an_argument_a_file_or_the_input() {
     said.run(&ada, "message send --to bob --subject x --body @nowhere.txt");
     said.run(&ada, "message send --to bob --subject x --body @latin1.txt");
     said.run(&bob, "message read");
-    assert_snapshot!(said, @r"
+    assert_snapshot!(said, @"
     ada$ git muster message send --to bob --subject file --body @report.txt -q
     [MESSAGE]
     [exit status: 0]
@@ -31,11 +31,11 @@ fn a_body_comes_from_an_argument_a_file_or_the_input() {
     [exit status: 0]
     ada$ git muster message send --to bob --subject x --body @nowhere.txt
     ------- stderr -------
-    error: `nowhere.txt` was not taken: No such file or directory (os error 2); nothing was written
+    error: the file `nowhere.txt` cannot be read: No such file or directory (os error 2); nothing was written
     [exit status: 1]
     ada$ git muster message send --to bob --subject x --body @latin1.txt
     ------- stderr -------
-    error: `latin1.txt` was not taken: it is not UTF-8 text; nothing was written
+    error: the file `latin1.txt` cannot be read: it is not UTF-8 text; nothing was written
     [exit status: 1]
     bob$ git muster message read
     [MESSAGE]  ada -> bob  info  [DURATION] ago
@@ -85,20 +85,20 @@ fn what_must_not_be_sent_is_refused() {
     }
     assert_eq!(fleet.hub().tip(MAIN), tip);
     send(&"ü".repeat(100), &"ü".repeat(10_000)).success();
-    assert_snapshot!(said, @r"
+    assert_snapshot!(said, @"
     ada$ git muster message send --to carol --subject hi
     ------- stderr -------
-    error: there is no server `carol`
+    error: nothing was sent: there is no server `carol`
     hint: see who there is with `git muster servers list`
     [exit status: 3]
     ada$ git muster message send --to ../bob --subject hi
     ------- stderr -------
-    error: there is no server `../bob`
+    error: nothing was sent: there is no server `../bob`
     hint: see who there is with `git muster servers list`
     [exit status: 3]
     ada$ git muster message send --to bob --subject ''
     ------- stderr -------
-    error: the subject is empty
+    error: nothing was sent: the subject is empty
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --type shout
     ------- stderr -------
@@ -109,16 +109,16 @@ fn what_must_not_be_sent_is_refused() {
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --key ''
     ------- stderr -------
-    error: the key must have 1 to 128 characters and no control character
+    error: nothing was sent: the key must have 1 to 128 characters and no control character
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --body password=hunter2hunter2
     ------- stderr -------
-    error: the body looks as if it holds a password, and a hub forgets nothing
+    error: nothing was sent: the body looks as if it holds a password, and a hub forgets nothing
     hint: say where it is kept instead; if it was used anywhere in the open, replace it
     [exit status: 2]
     ada$ git muster message send --to bob --subject 'token: ghp_0123456789abcdefghijABCDEFGHIJ012345'
     ------- stderr -------
-    error: the subject looks as if it holds a GitHub token, and a hub forgets nothing
+    error: nothing was sent: the subject looks as if it holds a GitHub token, and a hub forgets nothing
     hint: say where it is kept instead; if it was used anywhere in the open, replace it
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --reply-to '../x'

@@ -25,7 +25,7 @@ fn the_hub_comes_from_the_strongest_source() {
     let clone = format!("origin of the clone `{}/`", ada.directory().display());
     let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
     let home = ada.place("HOME");
-    ada.command(["init"]).current_dir(&home).run().success();
+    ada.command(["init"]).current_dir(&home).env_remove("MUSTER_HUB").run().success();
     ada.command(["join", &hub, "--as", "ada"]).current_dir(&home).env_remove("MUSTER_HUB").run().success();
     assert_eq!(
         setting(&ada, &["--hub", "/from/flag.git"], "hub"),
@@ -144,8 +144,8 @@ fn the_rest_is_listed_with_its_origin() {
     hub  [HUB]/hub.git  MUSTER_HUB
     branch  main  default
     server  ada  MUSTER_SERVER
-    clone  -  the folder the command runs in
-    copy  -  XDG_CACHE_HOME
+    clone  -  not in a clone of the hub
+    copy  -  not needed here
     timeout  [DURATION]  default
     lock_wait  [DURATION]  default
     heartbeat_branch  auto  default
@@ -156,7 +156,7 @@ fn the_rest_is_listed_with_its_origin() {
     hub  https://hub.example/hub.git  MUSTER_HUB
     branch  main  default
     server  ada  MUSTER_SERVER
-    clone  -  the folder the command runs in
+    clone  -  not in a clone of the hub
     copy  [FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git  XDG_CACHE_HOME
     timeout  [DURATION]  MUSTER_TIMEOUT
     lock_wait  [DURATION]  LOCK_WAIT
@@ -168,7 +168,7 @@ fn the_rest_is_listed_with_its_origin() {
       "origin":"MUSTER_HUB"},{"schema":1,"kind":"setting","name":"branch","value":"main",
       "origin":"default"},{"schema":1,"kind":"setting","name":"server","value":"ada",
       "origin":"MUSTER_SERVER"},{"schema":1,"kind":"setting","name":"clone","value":null,
-      "origin":"the folder the command runs in"},{"schema":1,"kind":"setting","name":"copy",
+      "origin":"not in a clone of the hub"},{"schema":1,"kind":"setting","name":"copy",
       "value":"[FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git",
       "origin":"XDG_CACHE_HOME"},{"schema":1,"kind":"setting","name":"timeout","value":"[DURATION]",
       "origin":"--timeout"},{"schema":1,"kind":"setting","name":"lock_wait","value":"[DURATION]",

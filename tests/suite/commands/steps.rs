@@ -41,7 +41,7 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 4]
     bob$ git muster job start <job> --token 2
     ------- stderr -------
-    error: job `<job>` was not started: the claim with token 2 is over, the job is claimed by `bob` and its last token is 1
+    error: job `<job>` was not started: token 2 was never given, the job is claimed by `bob` and its last token is 1
     [exit status: 5]
     bob$ git muster job start <job>
     ------- stderr -------
@@ -76,7 +76,7 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 0]
     bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb
     ------- stderr -------
-    error: job `<job>` was not completed: the claim with token 1 is over, the job is completed and its last token is 1
+    error: job `<job>` was not completed: the term of token 1 is over, the job is completed and its last token is 1
     [exit status: 5]
     bob$ git muster job complete job_404 --token 1
     ------- stderr -------
@@ -156,7 +156,7 @@ fn what_follows_a_failure_depends_on_its_reason() {
     [exit status: 4]
     bob$ git muster job fail <job> --token 7
     ------- stderr -------
-    error: job `<job>` was not failed: the claim with token 7 is over, the job is claimed by `bob` and its last token is 1
+    error: job `<job>` was not failed: token 7 was never given, the job is claimed by `bob` and its last token is 1
     [exit status: 5]
     bob$ git muster job fail <job> --token 1 --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
@@ -203,14 +203,14 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
     [exit status: 0]
     bob$ git muster job release <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not released: the claim with token 1 is over, the job is queued and its last token is 1
+    error: job `<job>` was not released: the term of token 1 is over, the job is queued and its last token is 1
     [exit status: 5]
     ada$ git muster job claim
     <job> token 2 build
     [exit status: 0]
     bob$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: the claim with token 1 is over, the job is claimed by `ada` and its last token is 2
+    error: job `<job>` was not completed: token 1 is from an earlier term, the job is claimed by `ada` and its last token is 2
     [exit status: 5]
     ada$ git muster job release <job> --token 2 --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
@@ -248,7 +248,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     hint: call it off first with `git muster job cancel <job>`
     [exit status: 4]
     ada$ git muster job priority <job> critical
-    <job> is claimed
+    <job> is claimed, its priority 1
     [exit status: 0]
     ada$ git muster job priority <job> 11
     ------- stderr -------
@@ -274,7 +274,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     [exit status: 4]
     bob$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: the claim with token 1 is over, the job is cancelled and its last token is 1
+    error: job `<job>` was not completed: the term of token 1 is over, the job is cancelled and its last token is 1
     [exit status: 5]
     ada$ git muster job show <job>
     job:  <job>
@@ -341,7 +341,7 @@ fn waiting_for_a_job_gives_its_exit_code() {
     bob.run(["job", "complete", &job, "--token", "1"]).success();
     waiting.wait_for_stdout("completed");
     assert_eq!(waiting.wait().success().json()["id"], job.as_str());
-    assert_snapshot!(said, @r"
+    assert_snapshot!(said, @"
     ada$ git muster job wait <good>
     <good> completed [DURATION] ago
     [exit status: 0]
@@ -356,8 +356,8 @@ fn waiting_for_a_job_gives_its_exit_code() {
     [exit status: 1]
     ada$ git muster job wait <job> --wait 0
     ------- stderr -------
-    error: job `<job>` is not finished yet: claimed by bob [DURATION] ago
-    hint: wait on with `git muster job wait <job>`
+    error: job `<job>` is not finished: claimed by bob [DURATION] ago; waited [DURATION]
+    hint: wait longer with `git muster job wait <job> --wait [DURATION]`
     [exit status: 75]
     ada$ git muster job wait job_404
     ------- stderr -------

@@ -3,6 +3,7 @@
 use super::two_servers;
 use crate::support::{Fleet, Transcript};
 use insta::assert_snapshot;
+use std::fs;
 
 #[test]
 fn words_that_make_no_sense_are_a_usage_error() {
@@ -20,6 +21,8 @@ fn words_that_make_no_sense_are_a_usage_error() {
         "--branch a..b servers list",
         "--branch nowhere servers list",
         "completions klingon",
+        "jobs --json",
+        "--hub '' job list",
     ] {
         said.run(&ada, line);
     }
@@ -110,13 +113,23 @@ fn words_that_make_no_sense_are_a_usage_error() {
     [exit status: 2]
     ada$ git muster --branch nowhere servers list
     ------- stderr -------
-    error: the hub `[HUB]/hub.git` has no branch `nowhere`; nothing was written
+    error: the hub `[HUB]/hub.git` has no branch `nowhere`
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
     [exit status: 78]
     ada$ git muster completions klingon
     ------- stderr -------
     error: invalid value 'klingon' for '<SHELL>'
       [possible values: bash, elvish, fish, powershell, zsh]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster jobs --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":2,"error":"unrecognized subcommand 'jobs'","hints":["tip: a similar subcommand exists: 'job'","Usage: git muster [OPTIONS] <COMMAND>","For more information, try '--help'."],"op":null}
+    [exit status: 2]
+    ada$ git muster --hub '' job list
+    ------- stderr -------
+    error: a value is required for '--hub <PATH|URL>' but none was supplied
 
     For more information, try '--help'.
     [exit status: 2]
@@ -139,6 +152,10 @@ fn completions_and_manual_come_out_of_the_program() {
     for noun in ["heartbeat", "job", "lock", "message"] {
         assert!(page.stdout().contains(noun), "the manual page does not name {noun}");
     }
+    let folder = host.directory().join("man1");
+    host.run(["man", "--to", &folder.display().to_string()]).success();
+    let page = fs::read_to_string(folder.join("git-muster-job-claim.1")).unwrap();
+    assert!(page.contains("MUSTER_JOB_ID") && page.contains("\\-\\-if\\-lock"), "{page}");
     for document in ["command-reference", "schemas"] {
         assert!(!host.run(["generate", document]).success().stdout().is_empty());
     }

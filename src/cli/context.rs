@@ -116,14 +116,21 @@ impl Context {
         result.map_err(|error| self.with_advice(error))
     }
 
-    /// Tells where a branch comes from that holds no hub, when nobody named it.
-    fn with_advice(&self, error: CliError) -> CliError {
-        let branch = &self.settings.branch;
-        if error.exit != Exit::Configuration || branch.origin != CHECKED_OUT {
-            return error;
+    /// Tells where the address comes from that does not lead to a hub, and the branch that holds
+    /// none, when nobody named them just now.
+    fn with_advice(&self, mut error: CliError) -> CliError {
+        let (branch, hub) = (&self.settings.branch, &self.settings.hub);
+        if error.exit == Exit::Configuration && branch.origin == CHECKED_OUT {
+            // To make a hub of a branch that somebody works on is the last thing to advise.
+            error.hints =
+                vec![format!("`{}` is {CHECKED_OUT}; ask the hub's own with `--branch main`", branch.value)];
         }
-        let branch = &branch.value;
-        error.hint(format!("`{branch}` is {CHECKED_OUT}; the hub's own is asked with `--branch main`"))
+        let is_about_hub = matches!(error.exit, Exit::Configuration | Exit::Unreachable) || error.by_hub;
+        match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
+            Some(hub) => error
+                .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),
+            None => error,
+        }
     }
 
     /// Reads the hub as the last write of this command found it.

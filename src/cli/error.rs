@@ -102,7 +102,7 @@ impl From<LedgerError> for CliError {
         let message = error.to_string();
         match &error {
             LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
-                .hint("try again later; `git muster config list --show-origin` tells where the hub's address comes from"),
+                .hint("try again later"),
             LedgerError::Denied { why, .. } => {
                 let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
@@ -129,7 +129,7 @@ fn advice(why: &str) -> &'static str {
     const ADVICE: &[(&[&str], &str)] = &[
         (
             &["not found", "does not exist", "not appear to be a git repository", "no such"],
-            "check the address: `git muster config list --show-origin` tells where it comes from",
+            "check the address",
         ),
         (
             &["permission denied", "authentication", "publickey", "403", "401", "host key", "certificate"],

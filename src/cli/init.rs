@@ -3,7 +3,7 @@
 use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
-use super::settings::{Setting, embedded_hub_path};
+use super::settings::embedded_hub_path;
 use crate::domain::id::OpId;
 use crate::host::{clock, environment, random};
 use crate::ledger::{Location, init_bare};
@@ -37,6 +37,9 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let location = target
         .as_ref()
         .map_or_else(|| Location::Path(embedded_hub_path()), |text| Location::parse(text, &folder));
+    let around = context.settings.clone.is_some().then(|| context.settings.hub.clone()).flatten();
+    context.settings.go_to(location.clone(), "init");
+    context.settings.clone = None;
     let branch = context.settings.branch.value.clone();
     if let Location::Path(path) = &location
         && !path.exists()
@@ -53,8 +56,6 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     {
         init_bare(path, &branch)?;
     }
-    context.settings.hub = Some(Setting { value: location.clone(), origin: "init".to_owned() });
-    context.settings.clone = None;
     let mut ledger = context.open(true)?;
     let outcome = Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {});
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
@@ -67,6 +68,13 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
             format!("`{hub}` is a hub now, branch `{branch}`")
         }
     })?;
+    if let Some(other) = around.filter(|other| other.value != location) {
+        context.output.warn(&format!(
+            "commands in this folder use another hub, `{}`, {}; name this one with `--hub` or go elsewhere",
+            other.value.shown(),
+            other.origin
+        ));
+    }
     if target.is_some() {
         context.output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
     } else {

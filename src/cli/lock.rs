@@ -9,7 +9,7 @@ use super::table::{facts, table};
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker, trust};
 use crate::domain::table::Table;
-use crate::domain::time::show_span;
+use crate::domain::time::{Timestamp, show_span};
 use crate::host::clock::{self, Deadline};
 use crate::host::signals::Stop;
 use crate::host::{environment, random};
@@ -129,7 +129,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     match command {
         LockCommand::Acquire(take) => {
             let (term, _) = acquire(take, context, None)?;
-            context.output.object("lock_term", &term, || term.token.to_string())?;
+            context.output.answer("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Renew { term, ttl } => {
             let verb = RenewLock {
@@ -157,7 +157,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::Steal { name, reason, ttl } => {
             let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
             let term = context.write(&verb)?.answer;
-            context.output.object("lock_term", &term, || term.token.to_string())?;
+            context.output.answer("lock_term", &term, || term.token.to_string())?;
         }
         LockCommand::Run { take, command } => return hold::run(take, command, context),
     }
@@ -217,7 +217,11 @@ pub(super) fn acquire(
             return Err(error.after_waiting(args.wait));
         }
         if !told {
-            context.output.say(&format!("waiting up to {}: {}", show_span(until.left()), error.message));
+            context.output.say(&format!(
+                "waiting up to {}: {}",
+                show_span(args.wait.unwrap_or_default()),
+                error.message
+            ));
             told = true;
         }
         let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
@@ -262,7 +266,7 @@ fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
     context.output.object("lock", &named(&lock, &raw), || {
         facts(&[
             ("lock", Some(lock.name.clone())),
-            ("state", Some(state(&lock).to_owned())),
+            ("state", Some(shown_state(&lock, now))),
             ("held by", lock.locked_by.clone()),
             ("holder", lock.holder.clone()),
             ("since", lock.locked_at.map(|at| ago(Some(at), now))),
@@ -288,7 +292,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             .map(|(_, lock)| {
                 vec![
                     lock.name.clone(),
-                    state(lock).to_owned(),
+                    shown_state(lock, now),
                     or_dash(lock.locked_by.as_deref()),
                     lock.token.map_or_else(|| "-".to_owned(), |token| token.to_string()),
                     ago(lock.locked_at, now),
@@ -310,6 +314,14 @@ fn state(lock: &Lock) -> &'static str {
         (Some(_), _) => "done",
         (None, true) => "held",
         (None, false) => "free",
+    }
+}
+
+/// The state for people, who want to know that nobody renews it.
+fn shown_state(lock: &Lock, now: Timestamp) -> String {
+    match lock.overdue(now) {
+        Some(over) => format!("held, overdue {}", show_span(over)),
+        None => state(lock).to_owned(),
     }
 }
 

@@ -137,7 +137,7 @@ fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
     if sent.duplicate {
         context.output.say("a message with this key was sent already");
     }
-    context.output.object("message_sent", &sent, || sent.id.clone())
+    context.output.answer("message_sent", &sent, || sent.id.clone())
 }
 
 type Found = (Value, Message);

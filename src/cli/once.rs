@@ -23,7 +23,8 @@ pub enum OnceCommand {
     done) echo 'another server did it' ;;
   esac
 
-When the server that was told `do` says nothing for the whole lease, another is told `do`.")]
+When the server that was told `do` says nothing for the whole lease, another is told `do`.
+What is called so is a lock, done for good: use no name of another lock, and a new one to do it again.")]
     Do {
         /// What the thing is called
         key: LockName,
@@ -55,7 +56,7 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
             let take =
                 TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
             match acquire(&take, context, None) {
-                Ok((term, _)) => context.output.object(
+                Ok((term, _)) => context.output.answer(
                     "once",
                     &json!({"key": key, "answer": "do", "token": term.token}),
                     || format!("do {}", term.token),

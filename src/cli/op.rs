@@ -92,14 +92,9 @@ fn verb(entry: &Entry) -> String {
 /// An unsettled operation knows its hub; the command line may still name another.
 fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
     if let Some(entry) = entry {
-        let location = Location::parse(&entry.hub, &environment::home());
-        if context.settings.hub.as_ref().map(|hub| &hub.value) != Some(&location) {
-            context.settings.clone = None;
-        }
-        context.settings.hub =
-            Some(Setting { value: location, origin: "the unsettled operation".to_owned() });
-        context.settings.branch =
-            Setting { value: entry.branch.clone(), origin: "the unsettled operation".to_owned() };
+        let origin = "the unsettled operation";
+        context.settings.go_to(Location::parse(&entry.hub, &environment::home()), origin);
+        context.settings.branch = Setting { value: entry.branch.clone(), origin: origin.to_owned() };
     }
 }
 
@@ -185,6 +180,9 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         if transaction.has_happened()? {
             return Ok(None);
         }
+        if let Operation::SetStatus(status) = &entry.operation {
+            status.refuse_if_outdated(transaction)?;
+        }
         entry.envelope.apply(&entry.operation, transaction).map(Some)
     });
     context.pass_on_notes();
@@ -201,6 +199,6 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     context.output.object(
         "op",
         &json!({"op": id, "happened": true, "resumed": true, "answer": answer}),
-        || format!("it happened now: {answer}"),
+        || format!("it happened now: {}", verb(&entry)),
     )
 }

@@ -81,9 +81,25 @@ impl Output {
     ) -> Result<(), CliError> {
         match (self.json, self.quiet) {
             (false, true) => Ok(()),
-            (false, false) if self.dry_run => print_lines(&format!("dry run, not done: {}", human())),
-            _ => self.object(kind, value, human),
+            _ => self.answer(kind, value, human),
         }
+    }
+
+    /// Prints what a write answered, such as an id or a token; after a dry run nothing that a
+    /// script could take for one.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub(super) fn answer(
+        self,
+        kind: &str,
+        value: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.dry_run && !self.json {
+            return print_lines(&format!("dry run, not done: {}", human()));
+        }
+        self.object(kind, value, human)
     }
 
     /// Prints a list; an empty one is `[]`.

@@ -78,11 +78,7 @@ pub enum ServersCommand {
 pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
     let folder = environment::working_directory()?;
     if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
-        let location = Location::parse(target, &folder);
-        if context.settings.hub.as_ref().map(|hub| &hub.value) != Some(&location) {
-            context.settings.clone = None;
-        }
-        context.settings.hub = Some(Setting { value: location, origin: "join".to_owned() });
+        context.settings.go_to(Location::parse(target, &folder), "the command line");
     }
     context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
     let verb = Join {

@@ -151,6 +151,17 @@ impl Settings {
         })
     }
 
+    /// Goes to another hub than the one that was found. A clone of the other says nothing about it.
+    pub(super) fn go_to(&mut self, hub: Location, origin: &str) {
+        if self.hub.as_ref().map(|hub| &hub.value) != Some(&hub) {
+            self.clone = None;
+            if self.branch.origin == CHECKED_OUT {
+                self.branch = from(BRANCH_DEFAULT.to_owned(), "default");
+            }
+        }
+        self.hub = Some(from(hub, origin));
+    }
+
     /// Who am I, or why that is not known.
     ///
     /// # Errors

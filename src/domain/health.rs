@@ -7,7 +7,7 @@
 
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::queue::{Queue, Waiting};
 use super::server::Server;
 use super::status::Status;
@@ -287,18 +287,13 @@ impl Fleet<'_> {
     }
 
     fn expired(&self, lock: &Lock) -> Option<Finding> {
-        if !lock.is_held() || lock.done_at.is_some() {
-            return None;
-        }
-        let lease = lock.lease();
-        let expires_at = lock.expires_at.or_else(|| lock.locked_at.map(|at| at.plus(lease)))?;
-        let over = self.now.since(expires_at);
-        let holder = lock.locked_by.as_deref()?;
-        (over > lock::margin(lease)).then(|| {
+        let (over, holder) = (lock.overdue(self.now)?, lock.locked_by.as_deref()?);
+        let what = format!("lock `{}`, held by `{holder}`, expired {} ago", lock.name, show_span(over));
+        Some(
             Finding::new(Level::Warning, "lock-expired", &lock.name, Some(holder))
-                .what(format!("lock `{}`, held by `{holder}`, expired {} ago", lock.name, show_span(over)))
-                .hint(format!("see `git muster lock show {}`; who needs it can acquire it", lock.name))
-        })
+                .what(what)
+                .hint(format!("see `git muster lock show {}`; who needs it can acquire it", lock.name)),
+        )
     }
 }
 

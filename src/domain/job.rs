@@ -605,8 +605,10 @@ impl Job {
             JobStatus::Claimed => format!("claimed by {by} {} ago", since(self.started_at)),
             JobStatus::Running => format!("running on {by} for {}", since(self.started_at)),
             status => match &self.reason {
-                Some(reason) => format!("{status} {} ago: {reason}", since(self.completed_at)),
-                None => format!("{status} {} ago", since(self.completed_at)),
+                Some(reason) if *reason != status.to_string() => {
+                    format!("{status} {} ago: {reason}", since(self.completed_at))
+                }
+                _ => format!("{status} {} ago", since(self.completed_at)),
             },
         }
     }

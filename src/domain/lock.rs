@@ -123,6 +123,18 @@ impl Lock {
         patience(self.lease())
     }
 
+    /// For how long nobody has renewed it after its lease, by the reader's clock and beyond the
+    /// margin: for people, never decided by.
+    #[must_use]
+    pub fn overdue(&self, now: Timestamp) -> Option<Duration> {
+        if !self.is_held() || self.done_at.is_some() {
+            return None;
+        }
+        let lease = self.lease();
+        let expires_at = self.expires_at.or_else(|| self.locked_at.map(|at| at.plus(lease)))?;
+        Some(now.since(expires_at)).filter(|over| *over > margin(lease))
+    }
+
     /// Names this exact version of the record: it changes with every renewal and every holder.
     #[must_use]
     pub fn version(&self) -> String {

@@ -13,6 +13,14 @@ use std::path::{Path, PathBuf};
 const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
 
+/// The documents by which a work tree is taken for that of a hub: any of them.
+const DOCUMENTS: &[&str] = &[
+    "coordination/jobs.json",
+    "coordination/locks.json",
+    "coordination/messages.json",
+    "coordination/servers.json",
+];
+
 /// Where a hub is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -82,8 +90,8 @@ pub fn clone_around(folder: &Path) -> Option<(PathBuf, Option<String>)> {
     let top = repository.workdir()?.to_owned();
     let origin =
         repository.find_remote("origin").ok().and_then(|origin| origin.url().ok().map(str::to_owned));
-    // A clone of a source repository is no hub: only one that holds a hub's folder counts.
-    let is_hub = top.join("coordination").is_dir();
+    // A clone of a source repository is no hub: only one that holds a hub's documents counts.
+    let is_hub = DOCUMENTS.iter().any(|document| top.join(document).is_file());
     is_hub.then_some((top, origin))
 }
 

@@ -82,17 +82,18 @@ fn has_folder(files: &[String]) -> bool {
     files.iter().any(|file| file == "status.json" || file == "heartbeat.json")
 }
 
-/// Fails unless `server` belongs to the hub: registered, or with a folder as in hubs that have no
-/// registry. A name that was mistyped must not come alive by its first heartbeat.
+/// Fails unless `server` belongs to the hub: registered, or, where nobody is, with a folder. A name that was mistyped must not come alive by its first heartbeat.
 ///
 /// # Errors
 /// The refusal, or a document that cannot be read.
 pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Result<(), Stop> {
-    if has_folder(&transaction.list(server.as_str())?) {
-        return Ok(());
-    }
     let registry: Table<Server> = transaction.table()?;
-    if registry.get(server.as_str()).is_some() {
+    let is_member = if registry.rows().len() == 0 {
+        has_folder(&transaction.list(server.as_str())?)
+    } else {
+        registry.get(server.as_str()).is_some()
+    };
+    if is_member {
         return Ok(());
     }
     Err(Refusal::forbidden(format!("server `{server}` does not belong to this hub; nothing was written"))

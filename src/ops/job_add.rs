@@ -2,7 +2,7 @@
 
 use super::Verb;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Job, Priority};
+use crate::domain::job::{Job, JobStatus, Priority};
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::table::{Row as _, Table};
@@ -87,6 +87,8 @@ pub struct AddedJob {
     pub id: String,
     /// Whether it was there already, by its key.
     pub duplicate: bool,
+    /// Where it is in its life.
+    pub status: JobStatus,
 }
 
 impl Verb for AddJobs {
@@ -108,14 +110,14 @@ impl Verb for AddJobs {
                 jobs => Refusal { why: format!("{} (job {} of {jobs})", refusal.why, index + 1), ..refusal },
             })?;
             let known = new.key.as_deref().and_then(|key| by_key(&table, key));
-            if let Some(id) = known {
-                added.push(AddedJob { id, duplicate: true });
+            if let Some((id, status)) = known {
+                added.push(AddedJob { id, duplicate: true, status });
                 continue;
             }
             let id = new_id(transaction, index)?;
             let job = self.job(new, id.clone(), &table, transaction.now())?;
             table.push(job);
-            added.push(AddedJob { id, duplicate: false });
+            added.push(AddedJob { id, duplicate: false, status: JobStatus::Queued });
         }
         transaction.put_table(&table)?;
         let fresh: Vec<&AddedJob> = added.iter().filter(|job| !job.duplicate).collect();
@@ -143,8 +145,9 @@ fn new_id(transaction: &Transaction<'_>, index: usize) -> Result<String, Refusal
     JobId::new(&id).map(|id| id.to_string()).map_err(|error| Refusal::invalid(error.to_string()))
 }
 
-fn by_key(table: &Table<Job>, key: &str) -> Option<String> {
-    table.rows().find(|job| job.key.as_deref() == Some(key)).map(|job| job.id.clone())
+fn by_key(table: &Table<Job>, key: &str) -> Option<(String, JobStatus)> {
+    let known = table.rows().find(|job| job.key.as_deref() == Some(key))?;
+    Some((known.id.clone(), known.status.clone()))
 }
 
 impl AddJobs {
@@ -171,7 +174,7 @@ fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
     if table.get(need).is_some() {
         return Ok(need.to_owned());
     }
-    by_key(table, need).ok_or_else(|| {
+    by_key(table, need).map(|(id, _)| id).ok_or_else(|| {
         Refusal::not_found(format!(
             "no job was added: the needed job `{}` is not in the queue",
             need.escape_debug()

@@ -6,6 +6,7 @@ use crate::domain::heartbeat::System;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::record::Record;
+use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::{CurrentJob, Status, StatusWord};
 use crate::domain::table::Table;
@@ -58,6 +59,25 @@ impl Verb for SetStatus {
 }
 
 impl SetStatus {
+    /// Fails when the server said something else after this was asked for: what is taken up late
+    /// must not bring an old status back.
+    ///
+    /// # Errors
+    /// The refusal, or a document that cannot be read.
+    pub fn refuse_if_outdated(&self, transaction: &Transaction<'_>) -> Result<(), Stop> {
+        let status = documents::status(transaction, &self.server)?;
+        match status.and_then(|status| status.timestamp).filter(|said| *said > transaction.now()) {
+            Some(said) => Err(Refusal::forbidden(format!(
+                "the status of `{}` was not set to {}: it was set again since, at {said}",
+                self.server,
+                self.word.as_str()
+            ))
+            .hint("forget the operation with `git muster op drop ID`")
+            .into()),
+            None => Ok(()),
+        }
+    }
+
     /// What the queue knows of the job; a job that is not in it is taken at its word.
     fn current_job(&self, id: &JobId, transaction: &Transaction<'_>) -> Result<CurrentJob, Stop> {
         let jobs: Table<Job> = transaction.table()?;

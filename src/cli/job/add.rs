@@ -20,6 +20,10 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
+A line of the file has type, branch, commit, priority, needs, labels, description,
+timeout_seconds, max_attempts, key, not_before and command, all optional:
+  {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
+
 Whether a command is run is the decision of the server that claims the job.")]
 pub struct AddArgs {
     /// What kind of work: build, test, deploy or another word [default: build]
@@ -49,7 +53,7 @@ pub struct AddArgs {
     /// How often it is tried [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<u64>,
-    /// Add it only if no job with this key is in the queue
+    /// Add it only if no job with this key is there, finished or not, until it is archived
     #[arg(long)]
     pub key: Option<String>,
     /// Add the jobs of this file, one JSON object a line; - for stdin
@@ -70,13 +74,25 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         Some(file) => read_lines(file)?,
         None => vec![one(args)],
     };
+    if jobs.is_empty() {
+        context.output.say("there is no job in the file; nothing was added");
+    }
     let added = context.write(&AddJobs { jobs, requester })?.answer;
     for duplicate in added.iter().filter(|job| job.duplicate) {
-        context.output.say(&format!("job `{}` with this key was in the queue already", duplicate.id));
+        context.output.say(&format!(
+            "job `{0}` with this key is there already and {1}; no second one was added{2}",
+            duplicate.id,
+            duplicate.status,
+            if duplicate.status.is_final() {
+                format!("; run it again with `git muster job retry {}`", duplicate.id)
+            } else {
+                String::new()
+            }
+        ));
     }
     let ids = || added.iter().map(|job| format!("{}\n", job.id)).collect::<String>();
     match (args.from.is_some(), added.as_slice()) {
-        (false, [job]) => context.output.object("job_added", job, ids),
+        (false, [job]) => context.output.answer("job_added", job, ids),
         _ => context.output.list::<AddedJob>("job_added", &added, ids),
     }
 }

@@ -34,7 +34,9 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
   fi
 
 The job, this server's status and the job_assignment lock change in one commit. Every later step
-needs the token that is printed. Exit code 3: there is nothing to claim.")]
+needs the token that is printed. Its command, labels and time-out are in --json only: the queue is
+written by others, and a shell should not come upon them by accident.
+Exit code 3: there is nothing to claim.")]
 pub struct ClaimArgs {
     /// One job in particular
     #[arg(value_name = "ID")]
@@ -73,6 +75,10 @@ pub struct WaitArgs {
 /// When there is nothing to claim, or the hub cannot be used.
 pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
+    if args.shell && context.is_dry_run() {
+        let why = "a dry run claims nothing, so there is nothing for a shell to eval";
+        return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));
+    }
     let mut verb = ClaimJobs {
         claimant: Claimant { server: me.clone(), incarnation: Session::present(&me).incarnation },
         labels: args.labels.clone(),
@@ -183,7 +189,7 @@ fn print(claimed: &[Value], args: &ClaimArgs, context: &Context) -> Result<(), C
         claimed.iter().map(|job| line(job).trim_end().to_owned() + "\n").collect()
     };
     match (args.count, claimed) {
-        (1, [job]) => context.output.object("job", job, human),
+        (1, [job]) => context.output.answer("job", job, human),
         _ => context.output.list("job", claimed, human),
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
+use crate::domain::time::show_span;
 use crate::ledger::Documents as _;
 use clap::Args;
 use serde_json::{Value, json};
@@ -111,9 +112,11 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("priority", Some(job.priority.to_string())),
             ("branch", job.branch.clone()),
             ("commit", job.commit.clone()),
-            ("command", joined(&job.command, " ")),
+            ("command", job_command(&job)),
             ("needs", joined(&needs, ", ")),
             ("labels", joined(&job.labels, ", ")),
+            ("key", job.key.clone()),
+            ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
             ("server", job.assigned_to.clone()),
             ("token", job.token.map(|token| token.to_string())),
             ("attempts", job.attempts.map(|attempts| format!("{attempts} of {}", job.attempts_max()))),
@@ -154,6 +157,15 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
             waiting.iter().map(|one| format!("{} waits: {}{}\n", job.id, one.describe(now), advice(one)));
         reasons.map(|line| crate::cli::output::clean_lines(&line)).collect()
     })
+}
+
+/// The command with each argument told apart, as JSON where a space would not do.
+fn job_command(job: &Job) -> Option<String> {
+    let plain = |argument: &String| !argument.is_empty() && !argument.contains([' ', '"', '\\', '\t', '\n']);
+    let shown =
+        |argument: &String| if plain(argument) { argument.clone() } else { json!(argument).to_string() };
+    let arguments: Vec<String> = job.command.iter().map(shown).collect();
+    (!arguments.is_empty()).then(|| arguments.join(" "))
 }
 
 /// What ends a wait that nobody else will end.

@@ -212,7 +212,15 @@ impl Context {
                 Ok(receipt)
             }
             Outcome::Refused(refusal) => Err(refusal.into()),
-            Outcome::Contended { attempts, waited } => Err(CliError::new(
+            Outcome::Contended { attempts, locked: true, .. } => Err(CliError::new(
+                Exit::Contended,
+                format!(
+                    "a branch of the hub was locked, the last of {}; nothing was written",
+                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
+                ),
+            )
+            .hint("a process that was killed there may have left a lock file such as `refs/heads/main.lock`: at a hub on this disk it is removed after 5 s, so give it more time with `--hub-timeout 30s`; elsewhere somebody has to remove it")),
+            Outcome::Contended { attempts, waited, .. } => Err(CliError::new(
                 Exit::Contended,
                 format!(
                     "others were faster {}, after pauses of {} ms in all; nothing was written",

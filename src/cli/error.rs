@@ -41,6 +41,13 @@ impl CliError {
         self
     }
 
+    /// The write was made, and only its answer got lost.
+    #[must_use]
+    pub(super) fn done_all_the_same(self, answer: &str) -> Self {
+        let message = format!("{}; what was asked is done all the same: {}", self.message, answer.trim());
+        Self { message, ..self }
+    }
+
     /// A command line that makes no sense, in the words of the parser: what is wrong comes first,
     /// tips and the usage after it.
     #[must_use]
@@ -78,7 +85,7 @@ impl CliError {
     #[must_use]
     pub(super) fn unknown(op: OpId, why: &str) -> Self {
         let mut error = Self::new(Exit::Unknown, format!("the hub may or may not have it: {why} (op {op})"))
-            .hint(format!("settle it with `git muster op status {op}`, then, if it did not happen, `git muster op resume {op}`"));
+            .hint(format!("look with `git muster op status {op}`; `git muster op resume {op}` makes it happen once, `git muster op drop {op}` forgets it"));
         error.op = Some(op);
         error
     }
@@ -117,7 +124,7 @@ impl From<LedgerError> for CliError {
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
             LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
             LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
-                "`git fsck` there tells what is damaged; a clone can be made anew, the hub has all that was acknowledged",
+                "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone",
             ),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }

@@ -67,6 +67,8 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
         return Err(CliError::new(Exit::Failed, why));
     }
+    // Through a link or not, it is one state: what is written replaces the file and not the link.
+    let state = &std::fs::canonicalize(state).unwrap_or_else(|_| state.clone());
     let lock_path = PathBuf::from(format!("{}.flock", state.display()));
     let Some(_guard) = FileLock::acquire(&lock_path, Deadline::after(LOCK_WAIT)) else {
         return Err(CliError::new(

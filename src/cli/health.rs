@@ -44,14 +44,16 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         for name in documents::server_names(snapshot, &servers)? {
             let heartbeat = documents::newest_beat(snapshot, &name)?.map(|newest| (*newest.beat).clone());
             let status = documents::status(snapshot, &name)?.map(|status| (*status).clone());
-            read.push((name, heartbeat, status));
+            let broken = documents::broken_beats(snapshot, &name)?.pop();
+            read.push((name, heartbeat, status, broken));
         }
         let known = read
             .iter()
-            .map(|(name, heartbeat, status)| Known {
+            .map(|(name, heartbeat, status, broken)| Known {
                 name: name.as_str(),
                 heartbeat: heartbeat.as_ref(),
                 status: status.as_ref(),
+                broken: broken.as_deref(),
             })
             .collect();
         let report = Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, now }.judge();

@@ -175,9 +175,11 @@ pub fn main() -> u8 {
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            output.error(&error);
             // To a monitor, a fleet that cannot be judged is unknown, whatever the reason.
-            if matches!(cli.command, Command::Health(_)) { UNKNOWN_HEALTH } else { error.exit.code() }
+            let code =
+                if matches!(cli.command, Command::Health(_)) { UNKNOWN_HEALTH } else { error.exit.code() };
+            output.error_with(&error, code);
+            code
         }
     }
 }

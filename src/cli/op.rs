@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum OpCommand {
-    /// Look into the hub's history whether an operation happened: exit code 0 yes, 3 no
+    /// Look into the hub's history whether an operation happened: exit code 0 yes, 3 not so far
     #[command(after_help = "Example:\n  git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
     Status {
         /// The op id that was printed
@@ -33,8 +33,8 @@ pub enum OpCommand {
     /// Forget an operation of this user without settling it: nothing is written to the hub
     #[command(after_help = "Example:\n  git muster op drop 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
 
-For one that must not happen any more, such as a message that is out of date. What the hub has
-already it keeps: ask first with `op status`.")]
+For one that need not happen any more, such as a message that is out of date. What the hub has
+already it keeps, and a push that is still on its way may arrive: ask with `op status`.")]
     Drop {
         /// The op id that was printed
         id: OpId,
@@ -114,13 +114,12 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
             )
             .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
         }
-        let error =
-            CliError::new(Exit::No, format!("operation {id} is not in the hub's history: it did not happen"));
+        let why = format!("operation {id} is not in the hub's history");
         return Err(match entry {
-            Some(_) => error.hint(format!(
-                "make it happen with `git muster op resume {id}`, or forget it with `git muster op drop {id}`"
+            Some(_) => CliError::new(Exit::No, format!("{why}; a push that was cut off may still arrive")).hint(format!(
+                "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
             )),
-            None => error,
+            None => CliError::new(Exit::No, format!("{why}: it did not happen")),
         });
     };
     journal::close(id);

@@ -52,7 +52,11 @@ fn is_obeyed(c: char) -> bool {
 /// `1 job`, `2 jobs`.
 #[must_use]
 pub(super) fn counted(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    match (number, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        _ => format!("{number} {what}s"),
+    }
 }
 
 impl Output {
@@ -96,10 +100,15 @@ impl Output {
         value: &impl Serialize,
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
+        let words = human();
         if self.dry_run && !self.json {
-            return print_lines(&format!("dry run, not done: {}", human()));
+            return print_lines(&format!("dry run, not done: {words}"));
         }
-        self.object(kind, value, human)
+        self.object(kind, value, || words.clone()).map_err(|error| match error.exit {
+            // Done is done, and the token of a lock may be in the answer.
+            Exit::Failed if !self.dry_run => error.done_all_the_same(&words),
+            _ => error,
+        })
     }
 
     /// Prints a list; an empty one is `[]`.
@@ -167,13 +176,18 @@ impl Output {
 
     /// Prints an error with its hints.
     pub(super) fn error(self, error: &CliError) {
+        self.error_with(error, error.exit.code());
+    }
+
+    /// Prints an error of a command that ends with `code` all the same.
+    pub(super) fn error_with(self, error: &CliError, code: u8) {
         // A question that was answered no needs no words: the exit code is the answer.
         if error.message.is_empty() || (self.quiet && error.exit == Exit::No) {
             return;
         }
         if self.json {
             let value = json!({
-                "schema": SCHEMA, "kind": "error", "exit_code": error.exit.code(),
+                "schema": SCHEMA, "kind": "error", "exit_code": code,
                 "error": clean(&error.message), "hints": error.hints.iter().map(|hint| clean(hint)).collect::<Vec<_>>(),
                 "op": error.op.as_ref().map(ToString::to_string),
             });
@@ -197,12 +211,18 @@ fn print(text: &str) -> Result<(), CliError> {
     if text.is_empty() {
         return Ok(());
     }
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    Ok(out.flush()?)
+    let written = || -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    };
+    written().map_err(|error| match CliError::from(error) {
+        gone @ CliError { exit: Exit::Done, .. } => gone,
+        error => CliError { message: format!("the answer cannot be written: {}", error.message), ..error },
+    })
 }
 
 fn complain(text: &str) {

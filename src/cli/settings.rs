@@ -130,7 +130,7 @@ impl Settings {
             server: find_server(args, &user, &folder, clone.as_deref())?,
             timeout: span(
                 args.hub_timeout.as_deref().or(args.timeout.as_deref()),
-                "--timeout",
+                if args.hub_timeout.is_some() { "--hub-timeout" } else { "--timeout" },
                 "MUSTER_TIMEOUT",
                 TIMEOUT_DEFAULT,
             )?,

@@ -112,6 +112,8 @@ pub struct Known<'a> {
     pub heartbeat: Option<&'a Heartbeat>,
     /// Its status.
     pub status: Option<&'a Status>,
+    /// What is wrong with a beat of it that cannot be read.
+    pub broken: Option<&'a str>,
 }
 
 /// Everything a hub holds that health is judged by.
@@ -136,7 +138,7 @@ impl Fleet<'_> {
         let known: HashMap<&str, Known<'_>> = self.known.iter().map(|known| (known.name, *known)).collect();
         let mut findings = Vec::new();
         for server in self.servers.rows() {
-            let unseen = Known { name: &server.id, heartbeat: None, status: None };
+            let unseen = Known { name: &server.id, heartbeat: None, status: None, broken: None };
             self.judge_server(known.get(server.id.as_str()).unwrap_or(&unseen), &mut findings);
         }
         let queue = Queue::new(self.jobs, self.now);
@@ -157,6 +159,13 @@ impl Fleet<'_> {
 
     fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
         let name = known.name;
+        if let Some(why) = known.broken {
+            findings.push(
+                Finding::of_server(Level::Critical, "heartbeat-broken", name)
+                    .what(format!("a heartbeat of server `{name}` cannot be read: {why}"))
+                    .hint(format!("the next `git muster heartbeat` on `{name}` replaces it")),
+            );
+        }
         match known.heartbeat.and_then(|beat| beat.at().map(|at| (beat, at))) {
             Some((beat, at)) => self.judge_beat(name, beat, at, findings),
             None => findings.push(
@@ -402,6 +411,7 @@ mod tests {
                         name,
                         heartbeat: beat.as_ref(),
                         status: status.as_ref(),
+                        broken: None,
                     })
                     .collect(),
                 jobs: &table(self.jobs),

@@ -26,6 +26,9 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(15);
 /// The longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
+/// The longest pause that any draw can give.
+pub const PAUSE_MAX: Duration = Duration::from_secs(3600 * 11 / 10);
+
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "String", into = "String")]

@@ -17,7 +17,7 @@ const NESTING_MAX: usize = 100;
 
 /// The layout version this program writes. A document that names a higher one may be
 /// read and is not rewritten.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u32 = 1;
 
 /// A document on the hub that cannot be used; nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,12 +46,21 @@ impl DocumentError {
 impl DocumentError {
     /// A document of a layout that is newer than ours was to be rewritten.
     #[must_use]
-    pub fn newer_layout(path: &str, version: u64) -> Self {
+    pub fn newer_layout(path: &str, version: &str) -> Self {
         let problem = format!(
             "it has layout version {version} and this git-muster knows {LAYOUT_VERSION}; upgrade git-muster to write it"
         );
         Self { is_newer: true, ..Self::new(path, problem) }
     }
+}
+
+/// The layout version in `raw`, the JSON text of a `version`, if it is above ours. However it is
+/// spelled: `2`, `"2"`, `2.0` or with more digits than a number can hold.
+#[must_use]
+pub fn newer_layout(raw: &str) -> Option<String> {
+    let text = raw.trim_matches('"');
+    let version: f64 = text.parse().ok()?;
+    (version > f64::from(LAYOUT_VERSION)).then(|| text.to_owned())
 }
 
 /// The text of a document without its byte order mark.

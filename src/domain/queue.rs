@@ -5,7 +5,7 @@
 //! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
 
 use super::id::JobId;
-use super::job::{Job, JobStatus};
+use super::job::{Job, JobStatus, PAUSE_MAX};
 use super::record::Record;
 use super::table::Table;
 use super::time::{Timestamp, show_span};
@@ -137,7 +137,9 @@ impl<'a> Queue<'a> {
 
     fn pause(&self, job: &Job) -> Option<Waiting> {
         let at = job.not_before.filter(|at| *at > self.now)?;
-        Some(Waiting::NotBefore { at })
+        // After a first attempt it is a pause between attempts, told by another's clock.
+        let is_wrong = job.attempts.unwrap_or(0) > 0 && at.since(self.now) > PAUSE_MAX;
+        (!is_wrong).then_some(Waiting::NotBefore { at })
     }
 
     /// Everything that keeps a queued job waiting; `servers` are the labels of each server.
@@ -222,6 +224,9 @@ mod tests {
             (",\"needs\":[\"nowhere\"]", vec![], false),
             (",\"not_before\":\"2025-10-29T12:00:01Z\"", vec![], false),
             (",\"not_before\":\"2025-10-29T11:00:00Z\"", vec![], true),
+            (",\"not_before\":\"2025-11-08T12:00:00Z\"", vec![], false),
+            (",\"not_before\":\"2025-10-29T13:00:00Z\",\"attempts\":1", vec![], false),
+            (",\"not_before\":\"2025-11-08T12:00:00Z\",\"attempts\":1", vec![], true),
             (",\"labels\":[\"gpu\",\"arch=amd64\"]", vec!["gpu"], false),
             (",\"labels\":[\"gpu\"]", vec!["arch=amd64", "gpu"], true),
         ] {

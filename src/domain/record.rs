@@ -81,9 +81,9 @@ impl<T: View> Record<T> {
     /// # Errors
     /// When a newer version of this program wrote it: that may be read and is never rewritten.
     pub fn write(&self, path: &str) -> Result<String, DocumentError> {
-        let version = self.raw().get("version").and_then(Value::as_u64);
-        match version.filter(|version| *version > json::LAYOUT_VERSION) {
-            Some(version) => Err(DocumentError::newer_layout(path, version)),
+        let raw = self.raw();
+        match raw.get("version").and_then(|version| json::newer_layout(&version.to_string())) {
+            Some(version) => Err(DocumentError::newer_layout(path, &version)),
             None => Ok(format!("{}\n", self.text)),
         }
     }

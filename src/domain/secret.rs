@@ -71,6 +71,7 @@ const SHAPES: &[Shape] = &[
     shape("xoxp-", "a Slack token", is_word_or_dash, (10, LOOK_MAX)),
     shape("xoxr-", "a Slack token", is_word_or_dash, (10, LOOK_MAX)),
     shape("xoxs-", "a Slack token", is_word_or_dash, (10, LOOK_MAX)),
+    shape("hf_", "a Hugging Face token", is_alphanumeric, (30, LOOK_MAX)),
     shape("sk-", "an API key", is_word_or_dash, (32, LOOK_MAX)),
     shape("sk_live_", "an API key", is_alphanumeric, (16, LOOK_MAX)),
     shape("rk_live_", "an API key", is_alphanumeric, (16, LOOK_MAX)),

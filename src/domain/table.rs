@@ -4,7 +4,7 @@
 //! Writes the object. Records that were not touched keep their bytes, and so does everything else
 //! that stands beside them.
 
-use super::json::{self, DocumentError, LAYOUT_VERSION};
+use super::json::{self, DocumentError};
 use super::record::{Record, View};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -43,7 +43,7 @@ pub struct Table<T> {
     rows: Vec<Record<T>>,
     changed: bool,
     /// The layout version, if it is one that this program does not know.
-    newer: Option<u64>,
+    newer: Option<String>,
 }
 
 impl<T: Row> Table<T> {
@@ -80,7 +80,7 @@ impl<T: Row> Table<T> {
                 table.members.push((key, None));
             } else {
                 if key == "version" {
-                    table.newer = newer_layout(raw.get());
+                    table.newer = json::newer_layout(raw.get());
                 }
                 table.members.push((key, Some(raw.get().to_owned())));
             }
@@ -198,7 +198,7 @@ impl<T: Row> Table<T> {
     /// # Errors
     /// When a newer version of this program wrote it: that may be read and is never rewritten.
     pub fn write(&self) -> Result<String, DocumentError> {
-        match self.newer {
+        match &self.newer {
             Some(version) => Err(DocumentError::newer_layout(&self.path, version)),
             None => Ok(self.to_text()),
         }
@@ -246,11 +246,6 @@ fn refuse_twice(path: &str, name: &str, is_second: bool) -> Result<(), DocumentE
         return Err(DocumentError::new(path, format!("it holds `{}` twice", name.escape_debug())));
     }
     Ok(())
-}
-
-/// The layout version in `raw`, if it is above ours.
-fn newer_layout(raw: &str) -> Option<u64> {
-    raw.trim_matches('"').parse().ok().filter(|version| *version > LAYOUT_VERSION)
 }
 
 /// The members of an object in their order, each as the text it was written as.
@@ -325,7 +320,12 @@ mod tests {
         let table = read("{\"version\": 2, \"things\": [{\"id\": \"a\"}]}");
         assert_eq!(table.rows().len(), 1);
         assert!(table.write().is_err_and(|error| error.to_string().contains("upgrade")));
-        assert!(read("{\"version\": 1}").write().is_ok());
+        for newer in ["2.0", "1e99", "\"2\"", "99999999999999999999999"] {
+            assert!(read(&format!("{{\"version\": {newer}}}")).write().is_err(), "{newer}");
+        }
+        for ours in ["1", "1.0", "\"1\"", "null", "\"beta\""] {
+            assert!(read(&format!("{{\"version\": {ours}}}")).write().is_ok(), "{ours}");
+        }
     }
 
     #[test]

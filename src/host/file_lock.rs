@@ -8,7 +8,9 @@
 use super::clock::{self, Deadline};
 use super::random;
 use fs2::FileExt as _;
+use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,7 +30,10 @@ impl FileLock {
     /// system knows no locks.
     #[must_use]
     pub fn acquire(path: &Path, deadline: Deadline) -> Option<Self> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
+        let mut options = OpenOptions::new();
+        // A pipe in its place must not make us wait for its other end.
+        options.create(true).truncate(false).write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = options.open(path).ok()?;
         let mut pause = PAUSE_FIRST;
         loop {
             match file.try_lock_exclusive() {

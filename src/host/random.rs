@@ -1,11 +1,15 @@
 //! Randomness: ids and jitter.
 
+use super::clock;
 use std::time::Duration;
 
 /// A new id that sorts by time (uuid version 7).
 #[must_use]
 pub fn id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    // Not the library's own look at the clock: it panics when that is set before 1970.
+    let now = u64::try_from(clock::wall().unix_millis()).unwrap_or(0);
+    let nanoseconds = u32::try_from(now % 1000).unwrap_or(0) * 1_000_000;
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, nanoseconds)).to_string()
 }
 
 /// A span drawn evenly from zero to `most`.

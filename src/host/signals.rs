@@ -1,9 +1,10 @@
 //! Being asked to end.
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Becomes true when the process is asked to end by SIGTERM or SIGINT. A second signal ends the
+/// Becomes true when the process is asked to end, by a signal that can be caught. A second signal ends the
 /// process at once.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<AtomicBool>);
@@ -15,7 +16,7 @@ impl Stop {
     /// When the system refuses the handlers.
     pub fn listen() -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
             // Registered first, so that the second signal finds the flag of the first.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
             signal_hook::flag::register(signal, Arc::clone(&stop))?;

@@ -26,7 +26,9 @@ pub fn store_path(url: &str) -> PathBuf {
         .rsplit('@')
         .next()
         .unwrap_or(url)
+        // A query may hold a token.
         .chars()
+        .take_while(|c| *c != '?')
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
     let skip = readable.chars().count().saturating_sub(NAME_LENGTH_MAX);

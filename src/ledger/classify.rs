@@ -474,13 +474,19 @@ fn without_escapes(text: &str) -> String {
     clean
 }
 
-/// Replaces `user:password@` and `token@` in web addresses, which not every message of git leaves
-/// out.
+/// Replaces `user:password@`, `token@` and what follows a question mark in web addresses, which
+/// not every message of git leaves out.
 fn without_passwords(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let is_ssh = clean.ends_with("ssh");
+        let end = part.find([' ', '\'', '"']).unwrap_or(part.len());
+        let query = part.find('?').filter(|query| *query < end);
+        let hidden = query.map(|query| {
+            format!("{}?***{}", part.get(..query).unwrap_or_default(), part.get(end..).unwrap_or_default())
+        });
+        let part = hidden.as_deref().unwrap_or(part);
         let host_end = part.find(['/', ' ', '\'', '"']).unwrap_or(part.len());
         clean.push_str("://");
         match part.get(..host_end).and_then(|host| host.rfind('@')) {

@@ -69,6 +69,8 @@ pub(super) enum Publication {
     Denied(String),
     /// The hub was not reached; nothing moved.
     Unreachable(String),
+    /// This machine could not do it: nothing was applied.
+    Failed(String),
     /// Nobody can tell from here.
     Unknown(String),
 }

@@ -35,7 +35,9 @@ impl Location {
     #[must_use]
     pub fn parse(text: &str, folder: &Path) -> Self {
         if let Some(path) = text.strip_prefix("file://") {
-            return Self::Path(PathBuf::from(path));
+            let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+            // What names another host is for git to refuse.
+            return if path.starts_with('/') { Self::Path(path.into()) } else { Self::Url(text.to_owned()) };
         }
         let before_slash = text.split('/').next().unwrap_or_default();
         if text.contains("://") || (before_slash.contains(':') && !Path::new(text).exists()) {
@@ -63,8 +65,9 @@ impl Location {
         };
         let Some((scheme, rest)) = url.split_once("://") else { return url.clone() };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let Some((user, host)) = authority.rsplit_once('@') else { return url.clone() };
+        let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
         let path = rest.get(authority.len()..).unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
         match user.split_once(':').map_or(user, |(name, _)| name) {
             name if !name.is_empty() && scheme.ends_with("ssh") => format!("{scheme}://{name}@{host}{path}"),
             _ => format!("{scheme}://{host}{path}"),
@@ -234,6 +237,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_url_names_a_path_of_this_machine() {
+        let here = Path::new("/here");
+        for (text, location) in [
+            ("file:///srv/hub.git", Location::Path("/srv/hub.git".into())),
+            ("file://localhost/srv/hub.git", Location::Path("/srv/hub.git".into())),
+            ("file://other/srv/hub.git", Location::Url("file://other/srv/hub.git".to_owned())),
+            ("hub.git", Location::Path("/here/hub.git".into())),
+        ] {
+            assert_eq!(Location::parse(text, here), location, "{text}");
+        }
+    }
+
+    #[test]
     fn no_credential_of_an_address_is_shown() {
         for (url, shown) in [
             ("https://ghp_0123456789@hub.example/x.git", "https://hub.example/x.git"),
@@ -242,6 +258,7 @@ mod tests {
             ("ssh://git@hub.example/srv/hub.git", "ssh://git@hub.example/srv/hub.git"),
             ("ssh://git:secret@hub.example/srv/hub.git", "ssh://git@hub.example/srv/hub.git"),
             ("git@hub.example:hub.git", "git@hub.example:hub.git"),
+            ("https://hub.example/x.git?access_token=secret", "https://hub.example/x.git"),
         ] {
             assert_eq!(Location::Url(url.to_owned()).shown(), shown);
         }

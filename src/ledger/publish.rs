@@ -55,6 +55,14 @@ pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Dead
             (_, ErrorClass::Os) if error.message().contains("No such file") => {
                 Publication::Unknown(error.message().to_owned())
             }
+            // A disk that is full is no rule of the hub. It may have failed after the move.
+            (_, ErrorClass::Os) if moves.iter().all(|one| is_in_place(repository, one)) => {
+                Publication::Applied
+            }
+            (_, ErrorClass::Os) if !moves.iter().any(|one| is_in_place(repository, one)) => {
+                Publication::Failed(error.message().to_owned())
+            }
+            (_, ErrorClass::Os) => Publication::Unknown(error.message().to_owned()),
             _ => Publication::Denied(error.message().to_owned()),
         },
     }

@@ -58,6 +58,10 @@ impl Ledger {
                 // Whether it landed or not, the next look tells: a squash is done only once.
                 Publication::Stale | Publication::Busy | Publication::Unknown(_) => {}
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
+                Publication::Failed(why) => {
+                    let what = format!("cannot move a branch of `{hub}`");
+                    return Err(LedgerError::Store { what, why, damaged: false });
+                }
                 Publication::Unreachable(why) => return Err(LedgerError::Unreachable { hub, why }),
             }
         }

@@ -20,6 +20,10 @@ use std::time::Duration;
 /// How often a hub that does not answer is tried within the time budget.
 const UNREACHABLE_TRIES_MAX: u32 = 4;
 
+/// With less time left no further push is begun: one that is cut leaves its outcome unknown, and
+/// nothing was wrong but that others were faster.
+const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
+
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
 
@@ -37,6 +41,8 @@ pub enum Outcome<A> {
         attempts: u32,
         /// How long it paused between the tries.
         waited: Duration,
+        /// Whether the last try found a branch locked, which a killed process may have left so.
+        locked: bool,
     },
     /// The hub may or may not have it.
     Unknown {
@@ -200,7 +206,9 @@ impl Ledger {
         Ok(match outcome.expect("one outcome for one request") {
             Outcome::Applied(receipt) => Outcome::Applied(typed(receipt)),
             Outcome::Refused(refusal) => Outcome::Refused(refusal),
-            Outcome::Contended { attempts, waited } => Outcome::Contended { attempts, waited },
+            Outcome::Contended { attempts, waited, locked } => {
+                Outcome::Contended { attempts, waited, locked }
+            }
             Outcome::Unknown { op, why } => Outcome::Unknown { op, why },
         })
     }
@@ -222,6 +230,7 @@ impl Ledger {
             fresh: self.engine.is_always_fresh(),
             healed: false,
             attempts: 0,
+            locked: false,
             unreachable: 0,
             scope: Scope::Main,
             append: false,
@@ -288,11 +297,16 @@ impl Ledger {
             return Ok(Some(attempt.outcomes(requests, run.attempts)));
         }
         failpoint("commit");
+        let is_late = run.deadline.left() < PUSH_TIME_MIN && !self.engine.is_always_fresh();
+        if run.attempts > 0 && is_late {
+            return Ok(Some(run.give_up(requests)));
+        }
         run.attempts += 1;
         // A fifth of the time is kept for finding out what became of a push that hangs.
         let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
         let publication = self.engine.publish(&attempt.moves, push_deadline);
         failpoint("push");
+        run.locked = publication == Publication::Busy;
         match publication {
             Publication::Applied => {
                 self.settle_main();
@@ -302,6 +316,10 @@ impl Ledger {
             Publication::Denied(_) if attempt.replaces && !run.append => run.append = true,
             Publication::Denied(why) => {
                 return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
+            }
+            Publication::Failed(why) => {
+                let what = format!("cannot move a branch of `{}`", self.engine.hub());
+                return Err(LedgerError::Store { what, why, damaged: false });
             }
             Publication::Stale | Publication::Busy => {}
             Publication::Unreachable(why) => {
@@ -521,6 +539,8 @@ struct Run {
     fresh: bool,
     healed: bool,
     attempts: u32,
+    /// Whether the last attempt found a branch locked.
+    locked: bool,
     unreachable: u32,
     /// Which branches a refresh must bring: what the operations looked at.
     scope: Scope,
@@ -551,7 +571,11 @@ impl Run {
             .iter()
             .map(|request| {
                 if self.sent.is_empty() {
-                    Outcome::Contended { attempts: self.attempts, waited: self.pace.waited() }
+                    Outcome::Contended {
+                        attempts: self.attempts,
+                        waited: self.pace.waited(),
+                        locked: self.locked,
+                    }
                 } else {
                     Outcome::Unknown { op: request.op.clone(), why: self.why.clone() }
                 }

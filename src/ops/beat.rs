@@ -35,7 +35,7 @@ impl Verb for SendBeat {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
         require_member(transaction, &self.beat.server)?;
         let path = Heartbeat::path(&self.beat.server);
-        let mut heartbeat = match transaction.record_on::<Heartbeat>(&self.branch, &path)? {
+        let mut heartbeat = match self.last_on_branch(transaction, &path)? {
             Some(heartbeat) => heartbeat,
             None => match newest_beat(transaction, &self.beat.server)? {
                 Some(newest) => newest.beat,
@@ -53,6 +53,25 @@ impl Verb for SendBeat {
         let sequence = heartbeat.sequence.unwrap_or(0);
         transaction.describe(format!("heartbeat: {} #{sequence}", self.beat.server));
         Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked })
+    }
+}
+
+impl SendBeat {
+    /// The last beat on the branch. Garbage on a heartbeat branch must not silence a server for
+    /// ever: its beat replaces whatever is there.
+    fn last_on_branch(
+        &self,
+        transaction: &Transaction<'_>,
+        path: &str,
+    ) -> Result<Option<Record<Heartbeat>>, Stop> {
+        match transaction.record_on::<Heartbeat>(&self.branch, path) {
+            Err(Stop::Fault(LedgerError::Document(error)))
+                if self.branch != transaction.main() && !error.is_newer =>
+            {
+                Ok(None)
+            }
+            last => Ok(last?),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop, Transaction};
+use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use std::collections::BTreeSet;
 
 /// A beat and the branch it lies on.
@@ -19,21 +19,44 @@ pub struct PlacedBeat {
     pub branch: String,
 }
 
-/// The beats of `server` on all branches that may carry them, the main branch first.
+/// The beats of `server` on all branches that may carry them, the main branch first. One on a
+/// heartbeat branch that cannot be read is none: the next beat replaces it.
 ///
 /// # Errors
-/// When a document cannot be read.
+/// When a document on the main branch cannot be read.
 pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<PlacedBeat>, Stop> {
     let mut branches = vec![documents.main().to_owned()];
     branches.extend(documents.branches(HEARTBEAT_BRANCH_PREFIX)?);
     let path = Heartbeat::path(server);
     let mut beats = Vec::new();
     for branch in branches {
-        if let Some(beat) = documents.record_on::<Heartbeat>(&branch, &path)? {
-            beats.push(PlacedBeat { beat, branch });
+        match documents.record_on::<Heartbeat>(&branch, &path) {
+            Ok(Some(beat)) => beats.push(PlacedBeat { beat, branch }),
+            Ok(None) => {}
+            Err(Stop::Fault(LedgerError::Document(_))) if branch != documents.main() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(beats)
+}
+
+/// What is wrong with the beats of `server` that cannot be read, on heartbeat branches.
+///
+/// # Errors
+/// When a branch cannot be read.
+pub fn broken_beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+    let path = Heartbeat::path(server);
+    let mut broken = Vec::new();
+    for branch in documents.branches(HEARTBEAT_BRANCH_PREFIX)? {
+        match documents.record_on::<Heartbeat>(&branch, &path) {
+            Err(Stop::Fault(LedgerError::Document(error))) => {
+                broken.push(format!("{error} (branch `{branch}`)"));
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+    }
+    Ok(broken)
 }
 
 /// The newest beat of `server` on any branch that may carry it.

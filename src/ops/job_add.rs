@@ -188,6 +188,11 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
     if new.kind.is_empty() || !new.kind.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
         return refuse(format!("the type `{}` is no single word", new.kind.escape_debug()));
     }
+    if let Some(kind) = credential_in(&new.kind) {
+        return refuse(format!(
+            "its type seems to hold {kind}, and everybody with access to the hub would read it"
+        ));
+    }
     let texts = [&new.branch, &new.commit, &new.description, &new.key];
     let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels);
     for text in all {

@@ -40,6 +40,16 @@ impl Verb for Join {
         self.check()?;
         let mut registry: Table<Server> = transaction.table()?;
         let now = transaction.now();
+        let alike = |server: &&Record<Server>| {
+            server.id.eq_ignore_ascii_case(self.name.as_str()) && server.id != self.name.as_str()
+        };
+        if let Some(other) = registry.rows().find(alike) {
+            return Err(Refusal::forbidden(format!(
+                "not joined: `{}` differs from server `{}` only in upper and lower case, and some disks cannot tell their folders apart",
+                self.name, other.id
+            ))
+            .into());
+        }
         match registry.get_mut(self.name.as_str()) {
             Some(known) => {
                 self.check_same_machine(known)?;

@@ -24,6 +24,8 @@ mod commands;
 mod race;
 // Hooks, cut connections, hubs that are away.
 mod push_faults;
+// What went wrong once, found by fresh eyes and attackers.
+mod lessons;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
 // Commands that are killed, at any step and at any moment.

@@ -44,7 +44,7 @@ fn the_most_urgent_job_is_claimed_first() {
     {"schema":1,"kind":"error","exit_code":3,"error":"there is no job for `ada` to claim","hints":[],"op":null}
     [exit status: 3]
     ada$ git muster job claim --dry-run
-    <high> token 1 test it's urgent
+    dry run, not done: <high> token 1 test it's urgent
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]

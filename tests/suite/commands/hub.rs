@@ -25,6 +25,7 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     admin$ git muster init [HUB]/hub.git --dry-run
     dry run, not done: `[HUB]/hub.git` is a hub now, branch `main`
@@ -103,7 +104,7 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster --hub nowhere.git servers list
     ------- stderr -------
     error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder
-    hint: try again later; `git muster config list --show-origin` tells where the hub's address comes from
+    hint: try again later
     [exit status: 7]
     ");
 }
@@ -138,6 +139,7 @@ fn a_name_belongs_to_one_machine() {
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------

@@ -32,7 +32,7 @@ fn a_job_is_added_listed_and_shown() {
     said.run(&ada, "job show ../../etc/passwd");
     assert_snapshot!(said, @r#"
     ada$ git muster job add --dry-run
-    [JOB]
+    dry run, not done: [JOB]
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]
@@ -43,9 +43,9 @@ fn a_job_is_added_listed_and_shown() {
     [JOB]
     [exit status: 0]
     ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly --json -- true
-    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true}
+    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true,"status":"queued"}
     ------- stderr -------
-    job `<whole>` with this key was in the queue already
+    job `<whole>` with this key is there already and queued; no second one was added
     [exit status: 0]
     ada$ git muster job list
     JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
@@ -64,6 +64,8 @@ fn a_job_is_added_listed_and_shown() {
     command:  make -C src check
     needs:  <plain>
     labels:  gpu, arch=amd64
+    key:  nightly
+    time-out:  [DURATION]
     added by:  ada
     [exit status: 0]
     ada$ git muster job show <whole> --json
@@ -265,16 +267,18 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     error: `jobs.jsonl` line 4: `soon` is not a point in time, column 39; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl --json
-    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false},{"schema":1,"kind":"job_added",
-      "id":"[JOB]","duplicate":false}]
+    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued"},{"schema":1,
+      "kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued"}]
     [exit status: 0]
     ada$ git muster job add --from -
     [JOB]
     ------- stderr -------
-    job `[JOB]` with this key was in the queue already
+    job `[JOB]` with this key is there already and queued; no second one was added
     [exit status: 0]
     ada$ git muster job add --from - --json
     []
+    ------- stderr -------
+    there is no job in the file; nothing was added
     [exit status: 0]
     "#);
 }

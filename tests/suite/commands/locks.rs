@@ -31,7 +31,7 @@ fn a_lock_is_held_by_one() {
     said.run(&ada, "lock list --json");
     assert_snapshot!(said, @r#"
     ada$ git muster lock acquire deploy --dry-run
-    1
+    dry run, not done: 1
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]

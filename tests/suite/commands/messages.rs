@@ -39,7 +39,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     said.run(&bob, "message ack");
     assert_snapshot!(said, @r#"
     ada$ git muster message send --to bob --subject hello --dry-run
-    [MESSAGE]
+    dry run, not done: [MESSAGE]
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]

@@ -119,7 +119,7 @@ fn a_fence_lets_no_earlier_term_pass() {
     [exit status: 127]
     ada$ git muster fence check --state fence.json --name deploy --token 10 -- echo effect
     ------- stderr -------
-    error: `fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
+    error: `[FLEET]/ada/work/fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
     [exit status: 1]
     ada$ git muster fence check --state fence.json --name deploy --token x
     ------- stderr -------

@@ -171,7 +171,7 @@ fn the_rest_is_listed_with_its_origin() {
       "origin":"not in a clone of the hub"},{"schema":1,"kind":"setting","name":"copy",
       "value":"[FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git",
       "origin":"XDG_CACHE_HOME"},{"schema":1,"kind":"setting","name":"timeout","value":"[DURATION]",
-      "origin":"--timeout"},{"schema":1,"kind":"setting","name":"lock_wait","value":"[DURATION]",
+      "origin":"--hub-timeout"},{"schema":1,"kind":"setting","name":"lock_wait","value":"[DURATION]",
       "origin":"LOCK_WAIT"},{"schema":1,"kind":"setting","name":"heartbeat_branch",
       "value":"heartbeat-x","origin":"HEARTBEAT_BRANCH"},{"schema":1,"kind":"setting",
       "name":"heartbeat_push_every","value":"7","origin":"HEARTBEAT_PUSH_EVERY"}]

@@ -279,7 +279,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     ada$ git muster job show <job>
     job:  <job>
     status:  cancelled
-    situation: cancelled [DURATION] ago: cancelled
+    situation: cancelled [DURATION] ago
     type:  build
     priority:  1
     server:  bob

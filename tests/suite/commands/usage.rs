@@ -115,6 +115,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `nowhere`
     hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     ada$ git muster completions klingon
     ------- stderr -------

@@ -38,7 +38,7 @@ impl Exit {
         (Self::Refused, "refused: held by another, a failed precondition, a policy of the hub"),
         (Self::LeaseLost, "lease lost: the token is from an earlier term"),
         (Self::Unreachable, "hub unreachable; nothing was written"),
-        (Self::Unknown, "outcome unknown; the op id is printed, `git muster op status ID` settles it"),
+        (Self::Unknown, "outcome unknown; the op id is printed, `git muster op resume ID` settles it"),
         (Self::Bug, "a bug in git-muster"),
         (Self::Contended, "contended: others were faster until the time was up; try again"),
         (Self::Configuration, "configuration"),

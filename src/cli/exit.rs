@@ -18,7 +18,7 @@ pub enum Exit {
     LeaseLost = 5,
     /// The hub cannot be reached.
     Unreachable = 7,
-    /// The hub may or may not have it; `op status` settles it.
+    /// The hub may or may not have it; `op resume` settles it.
     Unknown = 9,
     /// A bug in this program.
     Bug = 70,

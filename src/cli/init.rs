@@ -21,7 +21,8 @@ use serde_json::json;
 
 What is in the branch already is never touched: an old hub becomes a complete one.")]
 pub struct InitArgs {
-    /// Where: a path, made if it is not there, or the URL of a repository that is
+    /// A path, made if it is not there, or the URL of a repository that is [also: --hub, MUSTER_HUB;
+    /// default: the embedded hub]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
 }

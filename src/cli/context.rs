@@ -5,12 +5,12 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, counted};
 use super::settings::{CHECKED_OUT, Settings};
-use crate::domain::id::{LockName, OpId, ServerName};
+use crate::domain::id::{LockName, ServerName};
 use crate::domain::time::Timestamp;
-use crate::host::{clock, random};
+use crate::host::clock;
 use crate::ledger::{self, Ledger, OpenOptions, Outcome, Receipt, Snapshot};
-use crate::ops::journal::{self, Entry};
 use crate::ops::session::Session;
+use crate::ops::submit::{Place, submit};
 use crate::ops::{Envelope, Operation, Verb};
 
 /// A command at work.
@@ -172,29 +172,13 @@ impl Context {
         verb: &V,
         envelope: &Envelope,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        let op = OpId::new(&random::id())?;
-        let now = clock::wall();
-        let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
-        let is_remote = self.ledger().map_err(CliError::nothing_written)?.is_remote();
-        let entry = is_remote.then(|| Entry {
-            op: op.clone(),
-            hub,
-            branch,
-            at: now,
-            envelope: envelope.clone(),
-            operation: verb.clone().into(),
+        let place = Place { hub: self.settings.hub()?.as_text(), branch: self.settings.branch.value.clone() };
+        let output = self.output;
+        let ledger = self.ledger().map_err(CliError::nothing_written)?;
+        let outcome = submit(ledger, &place, envelope, verb, |error| {
+            output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
-        // Kept until the outcome is known: nobody may take the operation up meanwhile.
-        let kept = entry.as_ref().map(journal::open);
-        if let Some(Err(error)) = &kept {
-            self.output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
-        }
-        let outcome = envelope.run(self.ledger()?, op.clone(), now, verb);
         self.pass_on_notes();
-        if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
-            journal::close(&op);
-        }
-        drop(kept);
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
         self.settle(outcome)
     }

@@ -16,6 +16,7 @@ use crate::host::{environment, random};
 use crate::ledger::Documents as _;
 use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::ops::observations::Observations;
+use crate::ops::watch::expired_lock;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -242,15 +243,15 @@ fn watch(
     observed: &mut Observations,
     context: &mut Context,
 ) -> Result<Option<String>, CliError> {
-    let hub = context.place()?;
+    let place = context.place()?;
     let lock = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
     })?;
     let Some(lock) = lock.filter(Lock::is_held) else { return Ok(None) };
-    let seen = observed.see(&format!("{hub} lock {name}"), &lock.version());
+    let expired = expired_lock(observed, &place, &lock);
     observed.keep();
-    Ok((seen >= lock.patience()).then(|| lock.version()))
+    Ok(expired)
 }
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {

@@ -8,9 +8,10 @@ use super::settings::Setting;
 use super::table::whole_table;
 use crate::domain::id::OpId;
 use crate::host::environment;
-use crate::ledger::{Location, Outcome};
+use crate::ledger::Location;
 use crate::ops::Operation;
 use crate::ops::journal::{self, Entry, Taken};
+use crate::ops::submit;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -173,22 +174,8 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
-    let ledger = context.ledger()?;
-    // Asked on every attempt: what was sent then may still be on its way and land before us.
-    let outcome = ledger.update_one(entry.op.clone(), entry.at, |transaction| {
-        if transaction.has_happened()? {
-            return Ok(None);
-        }
-        if let Operation::SetStatus(status) = &entry.operation {
-            status.refuse_if_outdated(transaction)?;
-        }
-        entry.envelope.apply(&entry.operation, transaction).map(Some)
-    });
+    let outcome = submit::resume(context.ledger()?, &entry);
     context.pass_on_notes();
-    // Whatever else came of it, such as a hub that is away, it can be taken up again.
-    if matches!(outcome, Ok(Outcome::Applied(_) | Outcome::Refused(_))) && !context.is_dry_run() {
-        journal::close(id);
-    }
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let Some(answer) = context.settle(outcome)?.answer else {
         return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {

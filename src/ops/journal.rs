@@ -92,15 +92,8 @@ pub fn find(op: &OpId) -> Option<Entry> {
 /// The ids of all unsettled operations, oldest first.
 #[must_use]
 pub fn unsettled() -> Vec<OpId> {
-    let folder = environment::state_dir().join("ops");
-    let mut ids: Vec<OpId> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| OpId::new(entry.file_name().to_str()?.strip_suffix(".json")?).ok())
-        .collect();
-    ids.sort();
-    ids
+    let names = files::list(&environment::state_dir().join("ops"));
+    names.iter().filter_map(|name| OpId::new(name.strip_suffix(".json")?).ok()).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod rescue;
 pub mod server;
 pub mod session;
 pub mod status;
+pub mod submit;
+pub mod watch;
 
 use crate::domain::heartbeat::Beat;
 use crate::domain::id::{LockName, OpId};

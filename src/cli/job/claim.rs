@@ -16,6 +16,7 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
 use crate::ops::session::Session;
+use crate::ops::watch::{expired_lock, lost_claims};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -145,33 +146,16 @@ fn watch(
     if !held {
         return Ok((None, Vec::new()));
     }
-    let hub = context.place()?;
+    let place = context.place()?;
     let (assignment, claims): (Option<Lock>, Vec<Watched>) = context.read(true, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         let assignment = locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone());
         Ok((assignment, watched_claims(snapshot, me)?))
     })?;
-    let expired = assignment.filter(|lock| {
-        observed.see(&format!("{hub} lock {JOB_ASSIGNMENT}"), &lock.version()) >= lock.patience()
-    });
-    let mut lost = Vec::new();
-    for claim in &claims {
-        let job = &claim.job;
-        let in_time =
-            observed.see(&format!("{hub} job {job}"), &claim.token.to_string()) < claim.time_patience;
-        let alive = match &claim.session {
-            Some(session) => {
-                observed.see(&format!("{hub} beat {}", claim.holder), &session.beat) < session.patience
-            }
-            None => true,
-        };
-        if !in_time || !alive {
-            let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
-            lost.push(Lost { job: job.clone(), token: claim.token, beat });
-        }
-    }
+    let expired = assignment.and_then(|lock| expired_lock(observed, &place, &lock));
+    let lost = lost_claims(observed, &place, &claims);
     observed.keep();
-    Ok((expired.map(|lock| lock.version()), lost))
+    Ok((expired, lost))
 }
 
 fn print(claimed: &[Value], args: &ClaimArgs, context: &Context) -> Result<(), CliError> {

@@ -1,0 +1,37 @@
+//! Who watches whom: what a host that wants something looks at, and what it has seen unchanged for
+//! long enough to take it over.
+//!
+//! The rule itself is in `domain/lock.rs`: only the own boot clock counts, from when the own eyes
+//! saw that exact version. Here it is asked of the documents, after the hub was.
+
+use super::observations::Observations;
+use super::rescue::{Lost, Watched};
+use crate::domain::lock::Lock;
+
+/// The version of `lock` if it was seen unchanged for its patience; `place` names hub and branch.
+pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
+    let seen = observed.see(&format!("{place} lock {}", lock.name), &lock.version());
+    (seen >= lock.patience()).then(|| lock.version())
+}
+
+/// Those of `claims` that are over: their own time ran out, or their holder showed no sign of life
+/// for its patience.
+pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
+    let mut lost = Vec::new();
+    for claim in claims {
+        let job = &claim.job;
+        let in_time =
+            observed.see(&format!("{place} job {job}"), &claim.token.to_string()) < claim.time_patience;
+        let alive = match &claim.session {
+            Some(session) => {
+                observed.see(&format!("{place} beat {}", claim.holder), &session.beat) < session.patience
+            }
+            None => true,
+        };
+        if !in_time || !alive {
+            let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
+            lost.push(Lost { job: job.clone(), token: claim.token, beat });
+        }
+    }
+    lost
+}

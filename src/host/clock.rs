@@ -1,5 +1,6 @@
 //! The clocks: the wall's, for what people read, and the boot's, for what leases are judged by.
 
+use super::simulated;
 use crate::domain::time::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one door to the wall clock")]
 pub fn wall() -> Timestamp {
+    if let Some(machine) = simulated::present() {
+        return machine.wall();
+    }
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis());
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
     Timestamp::from_unix_millis(millis)
@@ -17,6 +21,9 @@ pub fn wall() -> Timestamp {
 /// its lease stood still meanwhile, as `Instant` on Linux would have it.
 #[must_use]
 pub fn since_boot() -> Duration {
+    if let Some(machine) = simulated::present() {
+        return machine.since_boot();
+    }
     #[cfg(target_os = "linux")]
     let clock = nix::time::ClockId::CLOCK_BOOTTIME;
     #[cfg(not(target_os = "linux"))]
@@ -28,6 +35,9 @@ pub fn since_boot() -> Duration {
 /// system does not tell, and then nothing observed may outlive the process.
 #[must_use]
 pub fn boot_id() -> Option<String> {
+    if let Some(machine) = simulated::present() {
+        return Some(machine.boot_id());
+    }
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
@@ -35,7 +45,10 @@ pub fn boot_id() -> Option<String> {
 /// Waits. Callers bound how often.
 #[expect(clippy::disallowed_methods, reason = "the one door to sleeping")]
 pub fn sleep(span: Duration) {
-    std::thread::sleep(span);
+    match simulated::present() {
+        Some(machine) => machine.sleep(span),
+        None => std::thread::sleep(span),
+    }
 }
 
 /// A point on the boot clock until which something may go on.

@@ -6,12 +6,13 @@
 //! a locked file would let two processes lock two files of one name. The only file that knows fs2.
 
 use super::clock::{self, Deadline};
-use super::random;
+use super::{random, simulated};
 use fs2::FileExt as _;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The first pause after a failed try, and the longest. With 16 instead of 4 the lock was free more
@@ -21,8 +22,33 @@ const PAUSE_MAX: Duration = Duration::from_millis(4);
 
 /// Holds the lock until dropped; the kernel frees it when the process dies.
 #[derive(Debug)]
-pub struct FileLock {
-    _file: File,
+pub struct FileLock(Place);
+
+/// What is locked.
+#[derive(Debug)]
+enum Place {
+    Real(File),
+    Simulated(PathBuf),
+}
+
+impl Place {
+    fn open(path: &Path) -> io::Result<Self> {
+        if simulated::present().is_some() {
+            return Ok(Self::Simulated(path.to_owned()));
+        }
+        let mut options = OpenOptions::new();
+        // A pipe in its place must not make us wait for its other end.
+        options.create(true).truncate(false).write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        options.open(path).map(Self::Real)
+    }
+
+    fn try_lock(&self) -> io::Result<()> {
+        match (self, simulated::present()) {
+            (Self::Real(file), _) => file.try_lock_exclusive(),
+            (Self::Simulated(path), Some(machine)) if machine.lock(path) => Ok(()),
+            (Self::Simulated(_), _) => Err(fs2::lock_contended_error()),
+        }
+    }
 }
 
 impl FileLock {
@@ -30,14 +56,11 @@ impl FileLock {
     /// system knows no locks.
     #[must_use]
     pub fn acquire(path: &Path, deadline: Deadline) -> Option<Self> {
-        let mut options = OpenOptions::new();
-        // A pipe in its place must not make us wait for its other end.
-        options.create(true).truncate(false).write(true).custom_flags(OFlag::O_NONBLOCK.bits());
-        let file = options.open(path).ok()?;
+        let place = Place::open(path).ok()?;
         let mut pause = PAUSE_FIRST;
         loop {
-            match file.try_lock_exclusive() {
-                Ok(()) => return Some(Self { _file: file }),
+            match place.try_lock() {
+                Ok(()) => return Some(Self(place)),
                 Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
                     return None;
                 }
@@ -46,6 +69,15 @@ impl FileLock {
             }
             clock::sleep(random::up_to(pause).min(deadline.left()));
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A real one is free when its file is closed.
+        if let (Place::Simulated(path), Some(machine)) = (&self.0, simulated::present()) {
+            machine.unlock(path);
         }
     }
 }

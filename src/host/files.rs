@@ -1,6 +1,7 @@
 //! Small files of our own: read with a bound, written whole or not at all.
 
 use super::clock::Deadline;
+use super::simulated;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, OpenOptions};
@@ -41,6 +42,9 @@ fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileE
 /// # Errors
 /// When it is too large, not UTF-8 or cannot be read.
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
+    if let Some(machine) = simulated::present() {
+        return Ok(machine.read(path).and_then(|bytes| String::from_utf8(bytes).ok()));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -137,6 +141,9 @@ impl Manner<'_> {
 }
 
 fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> {
+    if let Some(machine) = simulated::present() {
+        return machine.write(path, bytes.to_owned(), manner.flushed).map_err(at("write", path));
+    }
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(parent)?;
     let temporary = manner.folder.unwrap_or(parent).join(format!(".muster.{}.tmp", super::random::id()));
@@ -162,10 +169,26 @@ fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> 
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn remove(path: &Path) -> Result<(), FileError> {
+    if let Some(machine) = simulated::present() {
+        machine.remove(path);
+        return Ok(());
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// The names of what lies in a folder, in order; none when there is no such folder.
+#[must_use]
+pub fn list(folder: &Path) -> Vec<String> {
+    if let Some(machine) = simulated::present() {
+        return machine.list(folder);
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Moves a directory out of the way.

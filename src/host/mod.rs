@@ -11,3 +11,4 @@ pub mod files;
 pub mod process;
 pub mod random;
 pub mod signals;
+pub mod simulated;

@@ -1,23 +1,28 @@
 //! Randomness: ids and jitter.
 
-use super::clock;
+use super::{clock, simulated};
 use std::time::Duration;
+
+/// 128 random bits but for the six that make a version 4 uuid of them.
+fn bits() -> u128 {
+    simulated::present().map_or_else(|| uuid::Uuid::new_v4().as_u128(), |machine| machine.draw())
+}
 
 /// A new id that sorts by time (uuid version 7).
 #[must_use]
 pub fn id() -> String {
     // Not the library's own look at the clock: it panics when that is set before 1970.
     let now = u64::try_from(clock::wall().unix_millis()).unwrap_or(0);
-    let nanoseconds = u32::try_from(now % 1000).unwrap_or(0) * 1_000_000;
-    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, nanoseconds)).to_string()
+    // The fixed bits of the two versions lie in the same places.
+    let [_, _, _, _, _, _, random @ ..] = bits().to_be_bytes();
+    uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid().to_string()
 }
 
 /// A span drawn evenly from zero to `most`.
 #[must_use]
 pub fn up_to(most: Duration) -> Duration {
-    let (_, low) = uuid::Uuid::new_v4().as_u64_pair();
-    // The lower 32 bits of a version 4 uuid are all random.
-    let thousandths = u32::try_from(low & 0xffff_ffff).unwrap_or(0) % 1001;
+    // The lower 32 bits are all random.
+    let thousandths = u32::try_from(bits() & 0xffff_ffff).unwrap_or(0) % 1001;
     most * thousandths / 1000
 }
 

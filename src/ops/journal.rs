@@ -34,14 +34,28 @@ fn path(op: &OpId) -> PathBuf {
     environment::state_dir().join("ops").join(format!("{op}.json"))
 }
 
+/// Who holds this is at the operation. A file of its own, because the entry is put into its place
+/// whole, and a lock belongs to a file and not to its name.
+fn lock(op: &OpId) -> Option<FileLock> {
+    FileLock::acquire(&lock_path(op), Deadline::after(Duration::ZERO))
+}
+
+fn lock_path(op: &OpId) -> PathBuf {
+    path(op).with_extension("flock")
+}
+
 /// Keeps an entry. As long as what is returned lives, nobody else can take it up.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
     let path = path(&entry.op);
+    // Made here, so that no other user can open it and keep it locked.
+    files::remember_until_boot(&lock_path(&entry.op), &())?;
+    // First the lock: an entry that nobody holds is one that anybody may take up.
+    let lock = lock(&entry.op);
     files::remember(&path, entry)?;
-    Ok(FileLock::acquire(&path, Deadline::after(Duration::ZERO)))
+    Ok(lock)
 }
 
 /// An entry that is to be taken up.
@@ -62,13 +76,11 @@ pub fn take(op: &OpId) -> Taken {
     if find(op).is_none() {
         return Taken::Missing;
     }
-    let Some(lock) = FileLock::acquire(&path(op), Deadline::after(Duration::ZERO)) else {
-        return Taken::UnderWay;
-    };
+    let Some(lock) = lock(op) else { return Taken::UnderWay };
     match find(op) {
         Some(entry) => Taken::Ours(Box::new(entry), lock),
         None => {
-            // Settled just now; what is left is the empty file that the lock made.
+            // Settled just now; what is left is the file of the lock.
             close(op);
             Taken::Missing
         }
@@ -79,6 +91,7 @@ pub fn take(op: &OpId) -> Taken {
 pub fn close(op: &OpId) {
     // An entry that stays behind costs only a look at the history later.
     drop(files::remove(&path(op)));
+    drop(files::remove(&lock_path(op)));
 }
 
 /// The entry of an operation, if it is unsettled here.

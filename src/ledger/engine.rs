@@ -58,7 +58,7 @@ pub struct Move {
 
 /// What became of a set of moves. Either all happened or none did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Publication {
+pub(crate) enum Publication {
     /// The hub has it.
     Applied,
     /// A branch was elsewhere; nothing moved.
@@ -76,11 +76,11 @@ pub(super) enum Publication {
 }
 
 /// The documents of one branch that a commit changes; `None` removes one.
-pub(super) type Changes = BTreeMap<String, Option<String>>;
+pub(crate) type Changes = BTreeMap<String, Option<String>>;
 
 /// A commit to be built.
 #[derive(Debug)]
-pub(super) struct Commit<'a> {
+pub(crate) struct Commit<'a> {
     /// The version whose documents it starts from.
     pub base: Option<&'a Version>,
     /// Whether it follows `base` in history or stands alone.
@@ -110,7 +110,7 @@ pub struct Found {
 
 /// Which branches a refresh asks the hub for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// The main branch.
     Main,
     /// The main branch and all heartbeat branches.
@@ -118,7 +118,7 @@ pub(super) enum Scope {
 }
 
 /// A store of branches.
-pub(super) trait Engine {
+pub(crate) trait Engine {
     /// The hub as users name it, without credentials.
     fn hub(&self) -> &str;
 

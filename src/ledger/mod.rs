@@ -32,6 +32,7 @@ mod update;
 mod worktree;
 
 pub use cache::store_path;
+pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
 pub use failpoint::failpoint;

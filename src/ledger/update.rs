@@ -113,7 +113,7 @@ struct Attempt {
 }
 
 impl Ledger {
-    pub(super) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
+    pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
         Self { engine, settings, notes: Vec::new() }
     }
 

@@ -120,12 +120,12 @@ impl Context {
     /// none, when nobody named them just now.
     fn with_advice(&self, mut error: CliError) -> CliError {
         let (branch, hub) = (&self.settings.branch, &self.settings.hub);
-        if error.exit == Exit::Configuration && branch.origin == CHECKED_OUT {
+        if error.no_hub_there && branch.origin == CHECKED_OUT {
             // To make a hub of a branch that somebody works on is the last thing to advise.
             error.hints =
                 vec![format!("`{}` is {CHECKED_OUT}; ask the hub's own with `--branch main`", branch.value)];
         }
-        let is_about_hub = matches!(error.exit, Exit::Configuration | Exit::Unreachable) || error.by_hub;
+        let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
         match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
             Some(hub) => error
                 .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),

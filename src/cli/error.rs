@@ -25,13 +25,22 @@ pub(super) struct CliError {
     pub op: Option<OpId>,
     /// Whether the hub refuses by a rule of its own, whatever its documents say.
     pub by_hub: bool,
+    /// Whether there is no hub in the branch that was looked at.
+    pub no_hub_there: bool,
 }
 
 impl CliError {
     /// An error that ends with this code.
     #[must_use]
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hints: Vec::new(), op: None, by_hub: false }
+        Self {
+            exit,
+            message: message.into(),
+            hints: Vec::new(),
+            op: None,
+            by_hub: false,
+            no_hub_there: false,
+        }
     }
 
     /// The same with advice.
@@ -114,8 +123,10 @@ impl From<LedgerError> for CliError {
                 let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
             }
-            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => Self::new(Exit::Configuration, message)
-                .hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`"),
+            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
+                let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
+                missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`")
+            }
             LedgerError::Document(document) if document.is_newer => {
                 Self::new(Exit::Failed, message)
                     .hint("another server runs a newer git-muster; install the same one here")

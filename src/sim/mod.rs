@@ -5,7 +5,7 @@
 //! files, locks and random numbers of each host (`machine`) and the store under the ledger
 //! (`store`). Processes are threads of which one runs at a time; whoever waits, for the network,
 //! the disk or a moment, hands over to the scheduler, which chooses who is next by virtual time.
-//! So a run of hours takes milliseconds, and the same seed gives the same log.
+//! So a run of hours takes a second, and the same seed gives the same log.
 
 mod check;
 mod machine;

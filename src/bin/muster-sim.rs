@@ -2,13 +2,19 @@
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
-use git_muster::sim;
+use git_muster::sim::{self, Limits};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use clap::Parser;
+
+/// How many violations of one seed are shown.
+const SHOWN_MAX: usize = 5;
+
+/// Whether a seed was made small already.
+static SHRUNK: AtomicBool = AtomicBool::new(false);
 
 /// Runs simulations of a fleet: many hosts, one hub, everything that can go wrong
 #[derive(Debug, Parser)]
@@ -22,10 +28,34 @@ struct Arguments {
     /// Print what happened
     #[arg(long)]
     log: bool,
+    /// Kinds of trouble to leave out
+    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
+    without: Vec<String>,
+    /// The most hosts
+    #[arg(long)]
+    hosts: Option<usize>,
+    /// The most processes of one host
+    #[arg(long)]
+    processes: Option<usize>,
+    /// How long things go wrong at most
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    storm: Option<std::time::Duration>,
+}
+
+impl Arguments {
+    fn limits(&self) -> Limits {
+        Limits {
+            without: self.without.clone(),
+            hosts: self.hosts,
+            processes: self.processes,
+            storm: self.storm,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let limits = arguments.limits();
     let next = AtomicU64::new(0);
     let total = Mutex::new(sim::Report::default());
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -38,8 +68,8 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = arguments.seed + index;
-                    let report = sim::run(seed);
-                    show(seed, &report, arguments.log);
+                    let report = sim::run(seed, &limits, arguments.log);
+                    show(seed, &limits, &report);
                     let mut total = total.lock().expect("no report panics");
                     total.add(&report);
                 }
@@ -61,15 +91,20 @@ fn main() -> ExitCode {
     if total.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn show(seed: u64, report: &sim::Report, log: bool) {
-    if log {
-        for line in &report.log {
-            println!("{line}");
-        }
+fn show(seed: u64, limits: &Limits, report: &sim::Report) {
+    for line in &report.log {
+        println!("{line}");
     }
-    for violation in &report.violations {
-        println!(
-            "seed {seed}: {violation} (again: cargo run --release --bin muster-sim -- --seeds 1 --seed {seed} --log)"
-        );
+    if report.violations.is_empty() {
+        return;
+    }
+    for violation in report.violations.iter().take(SHOWN_MAX) {
+        println!("seed {seed}: {violation}");
+    }
+    let again = format!("cargo run --release --bin muster-sim -- --seeds 1 --seed {seed}");
+    println!("seed {seed} again: {again}{} --log", limits.flags());
+    // The first is made small; the others probably broke in the same way.
+    if !SHRUNK.swap(true, Ordering::Relaxed) {
+        println!("seed {seed}, smaller: {again}{} --log", sim::shrink(seed, limits).flags());
     }
 }

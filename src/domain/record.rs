@@ -12,8 +12,8 @@ use serde_json::Value;
 use std::ops::Deref;
 
 /// What a document or a row of one looks like to the rules.
-pub trait View: Serialize + DeserializeOwned + Clone + PartialEq {}
-impl<T: Serialize + DeserializeOwned + Clone + PartialEq> View for T {}
+pub trait View: Serialize + DeserializeOwned + Clone + PartialEq + 'static {}
+impl<T: Serialize + DeserializeOwned + Clone + PartialEq + 'static> View for T {}
 
 /// A view and the text it was read from. Reads like the view; changes through [`Record::edit`].
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// A record of a table.
 pub trait Row: View {
@@ -40,7 +41,8 @@ pub struct Table<T> {
     path: String,
     /// Everything at the top of the document, the records' own place marked by `None`.
     members: Vec<(String, Option<String>)>,
-    rows: Vec<Record<T>>,
+    /// Shared with other readings of the same document until they are edited.
+    rows: Vec<Arc<Record<T>>>,
     changed: bool,
     /// The layout version, if it is one that this program does not know.
     newer: Option<String>,
@@ -64,10 +66,20 @@ impl<T: Row> Table<T> {
     /// # Errors
     /// Names the record and field that cannot be read.
     pub fn read(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
+        Self::read_after(path, bytes, None)
+    }
+
+    /// Reads the document, knowing what it was `before`: records whose text did not change are not
+    /// read again.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_after(path: &str, bytes: &[u8], before: Option<&Self>) -> Result<Self, DocumentError> {
+        let known = before.map_or(&[][..], |before| &before.rows);
         let text = json::text(path, bytes)?;
         let mut table = Self::empty(path);
         if text.starts_with('[') {
-            table.read_list(text)?;
+            table.read_list(text, known)?;
             return Ok(table);
         }
         let Members(members) = json::parse(path, "", text)?;
@@ -76,7 +88,7 @@ impl<T: Row> Table<T> {
         for (key, raw) in members {
             if key == T::FIELD {
                 refuse_twice(path, &key, std::mem::replace(&mut found, true))?;
-                table.read_rows(raw.get())?;
+                table.read_rows(raw.get(), known)?;
                 table.members.push((key, None));
             } else {
                 if key == "version" {
@@ -91,11 +103,11 @@ impl<T: Row> Table<T> {
         Ok(table)
     }
 
-    fn read_rows(&mut self, text: &str) -> Result<(), DocumentError> {
+    fn read_rows(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
         match (text.as_bytes().first(), T::BY_NAME) {
             (Some(b'n'), _) => Ok(()),
-            (Some(b'['), false) => self.read_list(text),
-            (Some(b'{'), true) => self.read_map(text),
+            (Some(b'['), false) => self.read_list(text, known),
+            (Some(b'{'), true) => self.read_map(text, known),
             (_, by_name) => {
                 let wanted = if by_name { "an object" } else { "a list" };
                 Err(DocumentError::new(&self.path, format!("`{}` is not {wanted}", T::FIELD)))
@@ -103,7 +115,7 @@ impl<T: Row> Table<T> {
         }
     }
 
-    fn read_list(&mut self, text: &str) -> Result<(), DocumentError> {
+    fn read_list(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
         if T::BY_NAME {
             return Err(DocumentError::new(&self.path, format!("`{}` is not an object", T::FIELD)));
         }
@@ -111,23 +123,33 @@ impl<T: Row> Table<T> {
         self.refuse_too_many(items.len())?;
         self.rows.reserve_exact(items.len() + 1);
         for (index, item) in items.iter().enumerate() {
-            let inside = format!("{}[{index}]", T::FIELD);
-            self.rows.push(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?);
+            let row = match same(known, index, item.get()) {
+                Some(row) => row,
+                None => {
+                    let inside = format!("{}[{index}]", T::FIELD);
+                    Arc::new(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?)
+                }
+            };
+            self.rows.push(row);
         }
         Ok(())
     }
 
-    fn read_map(&mut self, text: &str) -> Result<(), DocumentError> {
+    fn read_map(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
         let Members(items) = json::parse(&self.path, T::FIELD, text)?;
         self.refuse_too_many(items.len())?;
         self.rows.reserve_exact(items.len() + 1);
         let mut names = HashSet::new();
-        for (name, item) in items {
+        for (index, (name, item)) in items.into_iter().enumerate() {
             refuse_twice(&self.path, &name, !names.insert(name.clone()))?;
+            if let Some(row) = same(known, index, item.get()).filter(|row| row.id() == name) {
+                self.rows.push(row);
+                continue;
+            }
             let inside = format!("{}.{}", T::FIELD, name.escape_debug());
             let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;
             row.tell(|view| view.named(&name));
-            self.rows.push(row);
+            self.rows.push(Arc::new(row));
         }
         Ok(())
     }
@@ -142,49 +164,50 @@ impl<T: Row> Table<T> {
 
     /// The records in their order.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Record<T>> + ExactSizeIterator {
-        self.rows.iter()
+        self.rows.iter().map(|row| &**row)
     }
 
     /// The first record with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Record<T>> {
-        self.rows.iter().find(|row| row.id() == id)
+        self.rows().find(|row| row.id() == id)
     }
 
     /// The first record with this id, to be edited.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Record<T>> {
-        self.rows.iter_mut().find(|row| row.id() == id)
+        self.rows.iter_mut().find(|row| row.id() == id).map(Arc::make_mut)
     }
 
     /// All records, to be edited.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Record<T>> {
-        self.rows.iter_mut()
+        self.rows.iter_mut().map(Arc::make_mut)
     }
 
     /// Appends a new record.
     pub fn push(&mut self, view: T) {
-        self.rows.push(Record::new(view, ROW_INDENT));
+        self.rows.push(Arc::new(Record::new(view, ROW_INDENT)));
         self.changed = true;
     }
 
     /// Appends a record that comes from another table, whole.
     pub fn push_record(&mut self, record: &Record<T>) {
-        self.rows.push(record.moved(ROW_INDENT));
+        self.rows.push(Arc::new(record.moved(ROW_INDENT)));
         self.changed = true;
     }
 
     /// Takes out the records for which `leaves` says so and returns them.
     pub fn take(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<Record<T>> {
-        let (out, stay) = std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
+        let (out, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
         self.rows = stay;
         self.changed |= !Vec::is_empty(&out);
-        out
+        out.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// Whether anything differs from what was read.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        self.changed || self.rows.iter().any(Record::is_changed)
+        self.changed || self.rows().any(Record::is_changed)
     }
 
     /// Where the document lies in the hub.
@@ -237,6 +260,12 @@ impl<T: Row> Table<T> {
         }
         out.push(close);
     }
+}
+
+/// The record that stood at `index` if it has this text now.
+fn same<T: View>(known: &[Arc<Record<T>>], index: usize, text: &str) -> Option<Arc<Record<T>>> {
+    // What was put in new has the layout of its place, and its text was never read.
+    known.get(index).filter(|row| row.text() == text && !row.is_changed()).cloned()
 }
 
 /// Of two members with one name some readers take the first and some, such as `jq`, the last: one

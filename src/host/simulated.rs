@@ -50,6 +50,13 @@ pub(super) fn present() -> Option<Rc<dyn Machine>> {
     PRESENT.with(|present| present.borrow().clone())
 }
 
+/// A step is done. A simulated process lets others run here, and may be killed; a real one goes on.
+pub fn step() {
+    if let Some(machine) = present() {
+        machine.sleep(Duration::ZERO);
+    }
+}
+
 /// Puts this thread onto `machine`, or back onto the real one.
 pub fn enter(machine: Option<Rc<dyn Machine>>) {
     PRESENT.with(|present| *present.borrow_mut() = machine);

@@ -4,6 +4,7 @@
 //! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
 //! the simulator's memory is a third.
 
+use super::document::Document;
 use super::error::LedgerError;
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
@@ -11,6 +12,7 @@ use crate::host::clock::Deadline;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// One state of a branch. Two equal versions hold the same documents and the same history.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,7 +157,7 @@ pub(crate) trait Engine {
     ///
     /// # Errors
     /// When the store is damaged or the document is too large.
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
 
     /// Names of what lies directly in a folder; a folder's name ends with a slash.
     ///
@@ -172,11 +174,11 @@ pub(crate) trait Engine {
     /// Moves branches, all or none.
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication;
 
-    /// Whether `version` is the tip of `branch` or in its history, as far as we know.
+    /// Whether `version` is `tip` or in its history.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError>;
+    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError>;
 
     /// Looks for operations in the history of a branch, from its tip back to `since`.
     ///

@@ -3,6 +3,7 @@
 /// Ends the process by SIGKILL when `MUSTER_FAILPOINT` names this point. Exists in debug builds
 /// only, so that nothing in a user's environment can do it.
 pub fn failpoint(name: &str) {
+    crate::host::simulated::step();
     #[cfg(debug_assertions)]
     {
         use nix::sys::signal::{Signal, kill};

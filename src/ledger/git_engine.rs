@@ -6,6 +6,7 @@
 use super::abandoned;
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
+use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
@@ -20,6 +21,7 @@ use git2::Repository;
 use std::cell::RefCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// One of so many writes looks whether the repository needs tidying.
@@ -211,8 +213,9 @@ impl Engine for GitEngine {
         }
     }
 
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.suspecting(self.objects.read(version, path))
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        let bytes = self.suspecting(self.objects.read(version, path))?;
+        Ok(bytes.map(|bytes| Rc::new(Document::new(bytes))))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
@@ -251,11 +254,8 @@ impl Engine for GitEngine {
         publication
     }
 
-    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
-        match self.tip(branch)? {
-            Some(tip) => self.suspecting(self.objects.is_in_history(&tip, version)),
-            None => Ok(false),
-        }
+    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
+        self.suspecting(self.objects.is_in_history(tip, version))
     }
 
     fn find(

@@ -3,11 +3,13 @@
 //! The rules are those of the real ones: what is known may be old, a move compares, an answer may
 //! get lost on the way back.
 
+use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
+use super::outcome::Outcome;
 use super::snapshot::Documents as _;
 use super::transaction::{Stop, Transaction};
-use super::update::{AnyAnswer, Ledger, Outcome, Request, Settings};
+use super::update::{AnyAnswer, Ledger, Request, Settings};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -36,6 +38,9 @@ enum Fault {
     Vanish,
     /// It is applied, but only after the next look at the hub.
     Delay,
+    /// It is applied and the answer is lost; the next look finds an old state, and right after what
+    /// was sent was looked for, another process of this host brings our copy up to date.
+    LoseAnswerAndLookTooEarly,
 }
 
 #[derive(Debug, Clone)]
@@ -53,12 +58,13 @@ struct Hub {
     delayed: Vec<Move>,
     publications: u32,
     refreshes: u32,
+    looks_too_early: bool,
 }
 
 #[derive(Clone, Default)]
 struct Memory {
     hub: Rc<RefCell<Hub>>,
-    known: BTreeMap<String, Version>,
+    known: RefCell<BTreeMap<String, Version>>,
 }
 
 impl Memory {
@@ -109,10 +115,10 @@ impl Engine for Memory {
         PathBuf::from("/dev/null/none")
     }
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        Ok(self.known.get(branch).cloned())
+        Ok(self.known.borrow().get(branch).cloned())
     }
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(self.known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        Ok(self.known.borrow().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
     fn refresh(
         &mut self,
@@ -122,14 +128,19 @@ impl Engine for Memory {
     ) -> Result<Option<String>, LedgerError> {
         let mut hub = self.hub.borrow_mut();
         hub.refreshes += 1;
-        self.known = hub.refs.clone();
+        if hub.looks_too_early {
+            return Ok(None);
+        }
+        *self.known.borrow_mut() = hub.refs.clone();
         for late in std::mem::take(&mut hub.delayed) {
             Self::swap(&mut hub, &[late]);
         }
         Ok(None)
     }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(self.hub.borrow().commits[version].files.get(path).map(|text| text.clone().into_bytes()))
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        let hub = self.hub.borrow();
+        let text = hub.commits[version].files.get(path);
+        Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
     }
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
         let prefix = format!("{folder}/");
@@ -167,19 +178,25 @@ impl Engine for Memory {
                 hub.delayed.extend(moves.iter().cloned());
                 return Publication::Unknown("delayed".to_owned());
             }
-            Some(Fault::LoseAnswer) => {
+            Some(fault @ (Fault::LoseAnswer | Fault::LoseAnswerAndLookTooEarly)) => {
+                hub.looks_too_early = matches!(fault, Fault::LoseAnswerAndLookTooEarly);
                 Self::swap(&mut hub, moves);
                 return Publication::Unknown("the answer is lost".to_owned());
             }
             Some(Fault::Lose) | None => Self::swap(&mut hub, moves),
         };
         if publication == Publication::Applied {
-            self.known = hub.refs.clone();
+            *self.known.borrow_mut() = hub.refs.clone();
         }
         publication
     }
-    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
-        Ok(self.history(self.known.get(branch).cloned()).iter().any(|(seen, _)| seen == version))
+    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
+        let leads = self.history(Some(tip.clone())).iter().any(|(seen, _)| seen == version);
+        let mut hub = self.hub.borrow_mut();
+        if std::mem::take(&mut hub.looks_too_early) {
+            *self.known.borrow_mut() = hub.refs.clone();
+        }
+        Ok(leads)
     }
     fn find(
         &self,
@@ -188,7 +205,7 @@ impl Engine for Memory {
         _since: Option<&Version>,
     ) -> Result<Option<Found>, LedgerError> {
         let carries = |stored: &Stored| ops.iter().any(|op| stored.message.contains(op.as_str()));
-        let history = self.history(self.known.get(branch).cloned());
+        let history = self.history(self.known.borrow().get(branch).cloned());
         Ok(history.into_iter().find(|(_, stored)| carries(stored)).map(|(version, stored)| Found {
             version,
             ops: ops.to_vec(),
@@ -238,8 +255,9 @@ fn now() -> Timestamp {
 }
 
 fn counter(transaction: &Transaction<'_>) -> Result<u32, Stop> {
-    let bytes = transaction.bytes("main", COUNTER)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).parse().unwrap_or(0))
+    let document = transaction.document("main", COUNTER)?.unwrap_or_default();
+    let bytes = document.bytes();
+    Ok(String::from_utf8_lossy(bytes).parse().unwrap_or(0))
 }
 
 /// Counts one up and answers the new number.
@@ -264,7 +282,7 @@ const SHORT: Duration = Duration::from_millis(150);
 
 #[test]
 fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
-    use Fault::{Busy, Cut, Delay, Lose, LoseAnswer, Vanish};
+    use Fault::{Busy, Cut, Delay, Lose, LoseAnswer, LoseAnswerAndLookTooEarly, Vanish};
     for faults in [
         &[][..],
         &[Lose],
@@ -278,6 +296,7 @@ fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
         &[Vanish, LoseAnswer],
         &[Cut, Cut, Lose],
         &[Delay, Cut, LoseAnswer],
+        &[LoseAnswerAndLookTooEarly],
     ] {
         let memory = memory(faults);
         let outcome = ledger(&memory, LONG).update_one(op(), now(), count).expect("no fault");
@@ -423,8 +442,9 @@ fn two_branches_move_together_or_not_at_all() {
         count(transaction)
     };
     let outcome = ledger(&memory, LONG).update_one(op(), now(), both).expect("no fault");
-    assert!(matches!(outcome, Outcome::Applied(_)));
+    let Outcome::Applied(receipt) = outcome else { panic!("{outcome:?}") };
     assert!(memory.hub.borrow().refs.contains_key("heartbeat-x"));
+    assert_eq!(receipt.version.as_ref(), memory.hub.borrow().refs.get("main"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod abandoned;
 mod cache;
 mod classify;
 mod clone_index;
+mod document;
 mod engine;
 mod error;
 mod failpoint;
@@ -22,6 +23,7 @@ mod git_program;
 mod memory;
 mod objects;
 mod open;
+mod outcome;
 mod pace;
 mod publish;
 mod snapshot;
@@ -32,6 +34,7 @@ mod update;
 mod worktree;
 
 pub use cache::store_path;
+pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
@@ -41,6 +44,7 @@ pub use objects::init_bare;
 pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
 };
+pub use outcome::{Outcome, Receipt};
 pub use snapshot::{Documents, Snapshot};
 pub use transaction::{Stop, Transaction};
-pub use update::{Ledger, Outcome, Receipt, Request, Settings};
+pub use update::{Ledger, Request, Settings};

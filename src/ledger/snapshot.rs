@@ -1,5 +1,6 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
+use super::document::Document;
 use super::engine::{Engine, Tips, Version};
 use super::error::LedgerError;
 use super::transaction::Stop;
@@ -8,14 +9,15 @@ use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Where documents can be read from.
 pub trait Documents {
-    /// The bytes of a document of `branch`; `None` when there is no such document.
+    /// A document of `branch`; `None` when there is no such document.
     ///
     /// # Errors
     /// When the store is damaged or the document is too large.
-    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
 
     /// The branch that carries everything but heartbeats.
     fn main(&self) -> &str;
@@ -52,8 +54,8 @@ pub trait Documents {
     where
         Self: Sized,
     {
-        match self.bytes(self.main(), path)? {
-            Some(bytes) => Ok(Table::read(path, &bytes)?),
+        match self.document(self.main(), path)? {
+            Some(document) => Ok(Table::clone(&*document.table(path)?)),
             None => Ok(Table::empty(path)),
         }
     }
@@ -77,15 +79,14 @@ pub trait Documents {
     where
         Self: Sized,
     {
-        let Some(bytes) = self.bytes(branch, path)? else { return Ok(None) };
-        let text = crate::domain::json::text(path, &bytes)?;
-        Ok(Some(Record::read(path, "", text, 0)?))
+        let Some(document) = self.document(branch, path)? else { return Ok(None) };
+        Ok(Some(Record::clone(&*document.record(path)?)))
     }
 }
 
 /// What was read, by branch and path: one operation asks for some documents several times, and a
 /// version never changes.
-type Kept = HashMap<(String, String), Option<Vec<u8>>>;
+type Kept = HashMap<(String, String), Option<Rc<Document>>>;
 
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
@@ -98,7 +99,12 @@ pub struct Snapshot<'a> {
 
 impl<'a> Snapshot<'a> {
     pub(super) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
-        Self { engine, main, tips: RefCell::default(), read: RefCell::default() }
+        Self::at(engine, main, Tips::new())
+    }
+
+    /// The documents of branches that are where `tips` says.
+    pub(super) fn at(engine: &'a dyn Engine, main: &'a str, tips: Tips) -> Self {
+        Self { engine, main, tips: RefCell::new(tips), read: RefCell::default() }
     }
 
     /// The version of a branch as this snapshot sees it.
@@ -142,17 +148,17 @@ impl<'a> Snapshot<'a> {
 }
 
 impl Documents for Snapshot<'_> {
-    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         let place = (branch.to_owned(), path.to_owned());
-        if let Some(bytes) = self.read.borrow().get(&place) {
-            return Ok(bytes.clone());
+        if let Some(document) = self.read.borrow().get(&place) {
+            return Ok(document.clone());
         }
-        let bytes = match self.tip(branch)? {
+        let document = match self.tip(branch)? {
             Some(tip) => self.engine.read(&tip, path)?,
             None => None,
         };
-        self.read.borrow_mut().insert(place, bytes.clone());
-        Ok(bytes)
+        self.read.borrow_mut().insert(place, document.clone());
+        Ok(document)
     }
 
     fn main(&self) -> &str {

@@ -1,5 +1,6 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
+use super::document::Document;
 use super::engine::Changes;
 use super::error::LedgerError;
 use super::snapshot::{Documents, Snapshot};
@@ -10,6 +11,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Why an operation ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -224,10 +226,10 @@ impl<'a> Transaction<'a> {
 }
 
 impl Documents for Transaction<'_> {
-    fn bytes(&self, branch: &str, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         match self.draft.branches.get(branch).and_then(|changes| changes.get(path)) {
-            Some(change) => Ok(change.clone().map(String::into_bytes)),
-            None => self.snapshot.bytes(branch, path),
+            Some(change) => Ok(change.as_ref().map(|text| Rc::new(Document::new(text.clone().into_bytes())))),
+            None => self.snapshot.document(branch, path),
         }
     }
 

@@ -3,9 +3,10 @@
 //! Never acknowledges before the hub has it. A push whose outcome nobody can tell is settled by
 //! looking for the operation's id in the hub's history before anything else is done.
 
-use super::engine::{Commit, Engine, Move, Publication, Scope, Tips, Version};
+use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
 use super::failpoint::failpoint;
+use super::outcome::{Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
@@ -26,45 +27,6 @@ const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
-
-/// What became of one operation.
-#[derive(Debug)]
-#[must_use = "an operation is done only when its outcome says so"]
-pub enum Outcome<A> {
-    /// The hub has it.
-    Applied(Receipt<A>),
-    /// The answer is no; nothing was written.
-    Refused(Refusal),
-    /// Others were faster until the time was up; nothing was written.
-    Contended {
-        /// How often it was tried.
-        attempts: u32,
-        /// How long it paused between the tries.
-        waited: Duration,
-        /// Whether the last try found a branch locked, which a killed process may have left so.
-        locked: bool,
-    },
-    /// The hub may or may not have it.
-    Unknown {
-        /// By what it can be settled later.
-        op: OpId,
-        /// What happened.
-        why: String,
-    },
-}
-
-/// The proof that an operation was applied.
-#[derive(Debug, Clone)]
-pub struct Receipt<A> {
-    /// What the operation answers.
-    pub answer: A,
-    /// Its id.
-    pub op: OpId,
-    /// The version that holds it; `None` when nothing had to change.
-    pub version: Option<Version>,
-    /// How often it was tried.
-    pub attempts: u32,
-}
 
 /// The answer of an operation whose type the ledger does not know.
 pub(super) type AnyAnswer = Box<dyn Any>;
@@ -229,12 +191,14 @@ impl Ledger {
             pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
             fresh: self.engine.is_always_fresh(),
             healed: false,
+            doubted: false,
             attempts: 0,
             locked: false,
             unreachable: 0,
             scope: Scope::Main,
             append: false,
             sent: Vec::new(),
+            tips: Tips::new(),
             why: String::new(),
             deadline,
         };
@@ -291,6 +255,13 @@ impl Ledger {
             {
                 return self.look_again(run);
             }
+            // Another process of this host may have begun our copy anew since we looked.
+            Err(LedgerError::NoBranch { .. })
+                if !self.engine.is_always_fresh() && !std::mem::replace(&mut run.doubted, true) =>
+            {
+                run.fresh = false;
+                return Ok(None);
+            }
             attempt => attempt?,
         };
         if attempt.moves.is_empty() || self.settings.dry_run {
@@ -301,6 +272,16 @@ impl Ledger {
         if run.attempts > 0 && is_late {
             return Ok(Some(run.give_up(requests)));
         }
+        self.publish(attempt, requests, run)
+    }
+
+    /// Sends an attempt and draws the consequences of what came of it.
+    fn publish(
+        &mut self,
+        attempt: Attempt,
+        requests: &[Request<'_>],
+        run: &mut Run,
+    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
         run.attempts += 1;
         // A fifth of the time is kept for finding out what became of a push that hangs.
         let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
@@ -388,15 +369,24 @@ impl Ledger {
 
     /// The outcomes of an attempt with an unknown outcome that turns out to have landed. Each
     /// commit is unique by its operation's id, so the commit itself is the proof.
+    ///
+    /// The next attempt follows on the very tips that were searched here: our copy may be moved on
+    /// by other processes of this host, and what landed in between would be applied once more.
     fn find_sent(
         &mut self,
         requests: &[Request<'_>],
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        run.tips.clear();
         for index in 0..run.sent.len() {
             let moves = run.sent.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
             for one in moves {
-                if self.engine.is_published(&one.branch, &one.to)? {
+                let tip = match run.tips.get(&one.branch) {
+                    Some(tip) => tip.clone(),
+                    None => self.engine.tip(&one.branch)?,
+                };
+                run.tips.insert(one.branch.clone(), tip.clone());
+                if tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))? {
                     let landed = run.sent.swap_remove(index);
                     self.settle_main();
                     return Ok(Some(landed.outcomes(requests, run.attempts)));
@@ -413,7 +403,7 @@ impl Ledger {
         now: Timestamp,
         run: &mut Run,
     ) -> Result<Attempt, LedgerError> {
-        let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
+        let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
         if !self.settings.founding {
             snapshot.main_tip()?;
         }
@@ -454,8 +444,9 @@ impl Ledger {
         for (branch, changes) in &mut draft.branches {
             let mut same = Vec::new();
             for (path, change) in changes.iter() {
-                let present = snapshot.bytes(branch, path)?;
-                if present.as_deref() == change.as_ref().map(String::as_bytes) {
+                let present = snapshot.document(branch, path)?;
+                let present = present.as_ref().map(|document| document.bytes());
+                if present == change.as_ref().map(String::as_bytes) {
                     same.push(path.clone());
                 }
             }
@@ -485,6 +476,8 @@ impl Ledger {
             })?;
             moves.push(Move { branch: branch.clone(), from, to });
         }
+        // The first is the one that the receipt names.
+        moves.sort_by_key(|one| one.branch != self.settings.main);
         Ok(moves)
     }
 
@@ -538,6 +531,8 @@ struct Run {
     pace: Pace,
     fresh: bool,
     healed: bool,
+    /// Whether it was asked again although our copy was fresh and had no main branch.
+    doubted: bool,
     attempts: u32,
     /// Whether the last attempt found a branch locked.
     locked: bool,
@@ -547,6 +542,8 @@ struct Run {
     /// Whether branches that are replaced must be appended to instead.
     append: bool,
     sent: Vec<Attempt>,
+    /// Where the branches were in which what was sent was looked for.
+    tips: Tips,
     why: String,
     deadline: Deadline,
 }

@@ -35,7 +35,7 @@ impl Verb for Found {
         let mut files = Vec::new();
         for (path, text) in TEMPLATE {
             let main = transaction.main().to_owned();
-            if transaction.bytes(&main, path)?.is_none() {
+            if transaction.document(&main, path)?.is_none() {
                 transaction.put_text(path, (*text).to_owned());
                 files.push((*path).to_owned());
             }

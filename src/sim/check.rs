@@ -1,23 +1,37 @@
-//! What must hold: after every commit on the main branch, and at the end.
+//! What must hold after every commit on the main branch, while it happens.
 //!
 //! The checker knows true time and everything that every process was told. It uses the real types
-//! to read documents and none of the real rules to judge them.
+//! to read documents and none of the real rules to judge them. What can be said only at the end is
+//! in [`super::history`].
 
-use super::world::{Files, MAIN, World};
+use super::world::{Built, Files};
 use crate::domain::id::OpId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
+use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
 use crate::ledger::Version;
-use std::collections::BTreeMap;
+use crate::ops::Operation;
+use crate::ops::job_step::Step;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::rc::Rc;
 use std::time::Duration;
+
+/// What people and other programs put into records begins with this and must survive.
+pub(super) const FOREIGN: &str = "x_";
+
+/// After how many of its intervals a session may be lost.
+const SESSION_INTERVALS: u32 = 4;
 
 /// The trust of a holder in a lock, in true time.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     pub lock: String,
     pub token: u64,
+    /// Which process trusts.
+    pub process: usize,
     pub from: Duration,
     pub until: Duration,
 }
@@ -27,66 +41,137 @@ pub(super) struct Window {
 pub(super) struct Acknowledged {
     pub op: OpId,
     pub version: Version,
+    /// What it answered; nothing when another process had sent it.
+    pub answer: Option<Value>,
     pub invoked: Duration,
     pub returned: Duration,
 }
 
 /// What was seen, and what was wrong with it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Checker {
     pub violations: Vec<String>,
     pub acknowledged: Vec<Acknowledged>,
+    /// Operations that were told a no.
+    pub refused: BTreeSet<OpId>,
     pub windows: Vec<Window>,
     pub commits: u64,
     pub takeovers: u64,
     pub rescues: u64,
+    /// When each server's last beat arrived, and how often they come.
+    pub beats: BTreeMap<String, Duration>,
+    pub beats_every: Duration,
+    /// Versions that an administrator took out of the history.
+    pub dropped: HashSet<Version>,
+    /// Up to which token trust in a lock means nothing: it was stolen, which its holder learns too
+    /// late, or the hub was rolled back and gives the same tokens again.
+    void: BTreeMap<String, u64>,
+    /// Tables that somebody broke by hand and nobody mended yet, as they were before.
+    broken: BTreeMap<&'static str, Rc<Files>>,
+    now: Duration,
+    /// Whether what is judged now was done by hand.
+    by_hand: bool,
+    /// What did it, if it was one of ours.
+    operation: Option<Operation>,
 }
 
 impl Checker {
-    fn blame(&mut self, words: String) {
-        self.violations.push(words);
+    pub(super) fn blame(&mut self, words: String) {
+        // The same again says nothing new.
+        if self.violations.last() != Some(&words) {
+            self.violations.push(words);
+        }
     }
 
     /// The main branch went from `old` to `new`.
-    pub(super) fn moved(&mut self, old: &Files, new: &Files) {
+    pub(super) fn moved(&mut self, now: Duration, old: &Rc<Files>, new: &Rc<Files>, built: Option<&Built>) {
         self.commits += 1;
-        let changed = |path: &str| old.get(path) != new.get(path);
-        if changed(Job::PATH) {
-            self.compare::<Job>(old, new, Self::job);
+        self.now = now;
+        self.by_hand = built.is_none();
+        self.operation = built.map(|built| built.operation.clone());
+        if let Some(built) = built {
+            self.guards(old, built);
         }
-        if changed(Lock::PATH) {
-            self.compare::<Lock>(old, new, Self::lock);
-        }
-        if changed(Message::PATH) {
-            self.compare::<Message>(old, new, Self::message);
-        }
+        self.compare::<Job>(old, new, Self::job);
+        self.compare::<Lock>(old, new, Self::lock);
+        self.compare::<Message>(old, new, Self::message);
     }
 
     /// Compares the records of two versions of a table; none may vanish or stand twice.
-    fn compare<T: Row>(&mut self, old: &Files, new: &Files, judge: fn(&mut Self, Option<&T>, &T)) {
-        let read =
-            |files: &Files| Table::<T>::read(T::PATH, files.get(T::PATH).map_or(b"", |text| text.as_bytes()));
-        let new = match read(new) {
+    fn compare<T: Row>(
+        &mut self,
+        old: &Rc<Files>,
+        new: &Rc<Files>,
+        judge: fn(&mut Self, Option<&Record<T>>, &Record<T>),
+    ) {
+        let same = match (old.get(T::PATH), new.get(T::PATH)) {
+            (Some(old), Some(new)) => Rc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if same {
+            return;
+        }
+        let after = match read::<T>(new) {
             Ok(table) => table,
+            Err(_) if self.by_hand => {
+                self.broken.entry(T::PATH).or_insert_with(|| Rc::clone(old));
+                return;
+            }
             Err(error) => return self.blame(format!("I13: {error}")),
         };
-        let Ok(old) = read(old) else { return };
-        let mut ids: Vec<&str> = new.rows().map(|row| row.id()).collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        // What was mended is compared with what was before it was broken.
+        let old = self.broken.remove(T::PATH).unwrap_or_else(|| Rc::clone(old));
+        let Ok(before) = read::<T>(&old) else { return };
+        let mut ids: HashSet<&str> = HashSet::new();
+        if after.rows().any(|row| !ids.insert(row.id())) {
             self.blame(format!("I5: an id stands twice in {}", T::PATH));
         }
-        for row in old.rows() {
-            if new.get(row.id()).is_none() {
+        for row in before.rows().filter(|row| !ids.contains(row.id())) {
+            if !archived::<T>(&old, new, row.id()) {
                 self.blame(format!("I7: {} vanished from {}", row.id(), T::PATH));
             }
         }
-        for row in new.rows() {
-            judge(self, old.get(row.id()).map(|record| &**record), row);
+        for row in after.rows() {
+            let before = before.get(row.id());
+            if before.is_some_and(|before| before.text() == row.text()) {
+                continue;
+            }
+            if !self.by_hand {
+                self.foreign(before, row);
+                judge(self, before, row);
+            }
         }
     }
 
-    fn job(&mut self, old: Option<&Job>, new: &Job) {
+    /// What others put into a record is still there.
+    fn foreign<T: Row>(&mut self, before: Option<&Record<T>>, after: &Record<T>) {
+        let Some(before) = before.filter(|before| before.text().contains(FOREIGN)) else { return };
+        let (before, now) = (before.raw(), after.raw());
+        for (key, value) in
+            before.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with(FOREIGN))
+        {
+            if now.get(key) != Some(value) {
+                self.blame(format!("I13: `{key}` of {} was lost", after.id()));
+            }
+        }
+    }
+
+    /// A write under a lock is one of its holder.
+    fn guards(&mut self, old: &Files, built: &Built) {
+        for (name, token) in &built.envelope.guards {
+            let held = read::<Lock>(old).is_ok_and(|locks| {
+                locks.get(name.as_str()).is_some_and(|lock| lock.is_held() && lock.token == Some(*token))
+            });
+            if !held {
+                self.blame(format!(
+                    "I3: {} wrote under token {token} of lock {name}, which was over",
+                    built.op
+                ));
+            }
+        }
+    }
+
+    fn job(&mut self, old: Option<&Record<Job>>, new: &Record<Job>) {
         use JobStatus::{Cancelled, Claimed, Completed, Dead, Failed, Queued, Running};
         let Some(old) = old else {
             if new.status != Queued || new.token.is_some() {
@@ -123,16 +208,84 @@ impl Checker {
         {
             self.blame(format!("I1: job {} changed hands under one token", new.id));
         }
-        let was_rescued =
-            matches!(new.reason.as_deref(), Some("lost" | "timeout")) && old.reason != new.reason;
-        self.rescues += u64::from(old.status.is_held() && was_rescued);
+        if new.status.is_held() && new.attempts.unwrap_or(0) > new.attempts_max() {
+            self.blame(format!("I9: job {} is tried for the {}th time", new.id, new.attempts.unwrap_or(0)));
+        }
+        if matches!(old.status, Claimed | Running) && !new.status.is_held() {
+            self.ended(old, new);
+        }
+        if reclaimed {
+            self.taken_back(old, new);
+        }
+        if claimed || reclaimed {
+            self.claimed(old, new);
+        }
     }
 
-    fn lock(&mut self, old: Option<&Lock>, new: &Lock) {
+    /// A claim ended: by its holder under its token, by a rescue in time, or called off.
+    fn ended(&mut self, old: &Job, new: &Job) {
+        match self.operation.clone() {
+            Some(Operation::StepJob(step)) => {
+                if old.assigned_to.as_deref() != Some(step.server.as_str()) || old.token != Some(step.token) {
+                    self.blame(format!("I1: job {} was ended by one who did not hold it", new.id));
+                }
+                if !ends_as(&step.step).contains(&new.status) {
+                    self.blame(format!("I7: a step made job {} {}", new.id, new.status));
+                }
+            }
+            Some(Operation::ClaimJobs(_) | Operation::RescueJobs(_)) => self.taken_back(old, new),
+            Some(Operation::ChangeJob(_)) if new.status == JobStatus::Cancelled => {}
+            _ => self.blame(format!("I7: job {} was ended by something else", new.id)),
+        }
+    }
+
+    /// A job was taken from its holder: not before its session or its time could be over.
+    fn taken_back(&mut self, old: &Job, new: &Job) {
+        self.rescues += 1;
+        let holder = old.assigned_to.clone().unwrap_or_default();
+        let since = self.beats.get(&holder).map(|beat| self.now.saturating_sub(*beat));
+        let lost = match &self.operation {
+            Some(Operation::ClaimJobs(claim)) => claim.lost.clone(),
+            Some(Operation::RescueJobs(rescue)) => rescue.lost.clone(),
+            _ => Vec::new(),
+        };
+        let Some(lost) = lost.into_iter().find(|lost| lost.job.as_str() == old.id) else {
+            return self.blame(format!("I8: job {} was taken back though nobody watched it", new.id));
+        };
+        if Some(lost.token) != old.token.or(Some(0)) {
+            self.blame(format!("I8: job {} was taken back from another claim", new.id));
+        }
+        if lost.beat.is_some() && since.is_some_and(|since| since < self.beats_every * SESSION_INTERVALS) {
+            self.blame(format!(
+                "I8: job {} was taken back {since:?} after the last beat of {holder}",
+                new.id
+            ));
+        }
+    }
+
+    /// Whoever claims may, and it was the job's turn.
+    fn claimed(&mut self, old: &Record<Job>, new: &Record<Job>) {
+        let Some(Operation::ClaimJobs(claim)) = &self.operation else {
+            return self.blame(format!("I7: job {} was claimed by something else", new.id));
+        };
+        let server = claim.claimant.server.to_string();
+        if new.assigned_to.as_ref() != Some(&server) {
+            self.blame(format!("I1: {server} claimed job {} for {:?}", new.id, new.assigned_to));
+        }
+        let label = super::label_of(&server);
+        if old.labels.iter().any(|wanted| *wanted != label) {
+            self.blame(format!("I2: {server} claimed job {}, which wants {:?}", new.id, old.labels));
+        }
+    }
+
+    fn lock(&mut self, old: Option<&Record<Lock>>, new: &Record<Lock>) {
         let before = old.and_then(|lock| lock.token).unwrap_or(0);
         let after = new.token.unwrap_or(0);
         let held_by = |lock: &Lock| lock.locked_by.clone().filter(|by| !by.is_empty());
-        let (old_holder, new_holder) = (old.and_then(held_by), held_by(new));
+        let (old_holder, new_holder) = (old.and_then(|lock| held_by(lock)), held_by(new));
+        if matches!(self.operation, Some(Operation::StealLock(_))) {
+            self.distrust(&new.name, before);
+        }
         if after < before {
             self.blame(format!("I1: the token of lock {} went from {before} to {after}", new.name));
         }
@@ -142,9 +295,27 @@ impl Checker {
         if after > before + 1 {
             self.blame(format!("I1: the token of lock {} skipped from {before} to {after}", new.name));
         }
+        if new_holder.is_none() && after != before && new.name != crate::domain::lock::JOB_ASSIGNMENT {
+            self.blame(format!("I1: lock {} is free under a new token", new.name));
+        }
+        if let Some(done) = old.and_then(|old| old.done_at)
+            && (new.done_at != Some(done) || new_holder.is_some())
+        {
+            self.blame(format!("I1: {} was done once and is undone", new.name));
+        }
+        if old_holder.is_some() && new_holder.is_none() {
+            let term = match &self.operation {
+                Some(Operation::ReleaseLock(release)) => Some((release.server.as_str(), release.token)),
+                Some(Operation::MarkDone(done)) => Some((done.server.as_str(), done.token)),
+                _ => None,
+            };
+            if term != Some((old_holder.as_deref().unwrap_or_default(), before)) {
+                self.blame(format!("I1: lock {} was freed by one who did not hold it", new.name));
+            }
+        }
     }
 
-    fn message(&mut self, old: Option<&Message>, new: &Message) {
+    fn message(&mut self, old: Option<&Record<Message>>, new: &Record<Message>) {
         let Some(old) = old else { return };
         if new.read_by.len() < old.read_by.len() || new.acknowledged_by.len() < old.acknowledged_by.len() {
             self.blame(format!("I6: message {} was unread again", new.id));
@@ -152,13 +323,24 @@ impl Checker {
         if (&old.from, &old.to, &old.body) != (&new.from, &new.to, &new.body) {
             self.blame(format!("I6: message {} was rewritten", new.id));
         }
+        if let Some(Operation::MarkMessages(mark)) = &self.operation {
+            let by = |message: &Message| {
+                message.read_by.iter().filter(|one| one.by != mark.server.as_str()).count()
+            };
+            if by(new) != by(old) {
+                self.blame(format!("I6: {} marked message {} for another", mark.server, new.id));
+            }
+        }
     }
 
     /// A process trusts that it holds a lock; two must never do so at the same time.
     pub(super) fn trusted(&mut self, window: Window) {
+        if self.void.get(&window.lock).is_some_and(|token| window.token <= *token) {
+            return;
+        }
         let overlap = self.windows.iter().find(|other| {
             other.lock == window.lock
-                && other.token != window.token
+                && (other.token != window.token || other.process != window.process)
                 && other.from < window.until
                 && window.from < other.until
         });
@@ -166,148 +348,231 @@ impl Checker {
             let words = format!("I4: two trust lock {} at once: {other:?} and {window:?}", window.lock);
             self.blame(words);
         }
-        match self.windows.iter_mut().find(|other| other.lock == window.lock && other.token == window.token) {
+        let same = |other: &&mut Window| {
+            (&other.lock, other.token, other.process) == (&window.lock, window.token, window.process)
+        };
+        match self.windows.iter_mut().find(same) {
             Some(present) => present.until = window.until,
             None => self.windows.push(window),
         }
     }
 
-    /// A process gives up its trust.
-    pub(super) fn let_go(&mut self, lock: &str, token: u64, now: Duration) {
-        for window in self.windows.iter_mut().filter(|window| window.lock == lock && window.token == token) {
+    /// A process gives up its trust, or is gone and trusts nothing.
+    pub(super) fn let_go(&mut self, process: usize, lock: Option<(&str, u64)>, now: Duration) {
+        let gone = |window: &&mut Window| {
+            window.process == process
+                && lock.is_none_or(|(name, token)| window.lock == name && window.token == token)
+        };
+        for window in self.windows.iter_mut().filter(gone) {
             window.until = window.until.min(now);
         }
     }
-}
 
-/// What can only be said at the end: every acknowledged operation is in the history once, and in
-/// the order of true time.
-pub(super) fn history(world: &mut World) {
-    let tip = world.refs.get(MAIN).cloned();
-    let mut present: BTreeMap<String, (u64, Version)> = BTreeMap::new();
-    let mut twice = Vec::new();
-    for (version, stored) in world.history(tip.as_ref()) {
-        for op in stored.message.lines().filter_map(|line| line.strip_prefix("Muster-Op: ")) {
-            if present.insert(op.to_owned(), (stored.depth, version.clone())).is_some() {
-                twice.push(format!("I5: operation {op} is in the history twice"));
+    /// An administrator took `dropped` out of the history: nothing can be asked of what they held.
+    /// `files` is what it held last.
+    pub(super) fn rolled_back(&mut self, dropped: &[Version], files: &Files) {
+        self.dropped.extend(dropped.iter().cloned());
+        if let Ok(locks) = read::<Lock>(files) {
+            for lock in locks.rows() {
+                self.distrust(&lock.name, lock.token.unwrap_or(0));
             }
         }
+        self.broken.clear();
     }
-    let mut order: Vec<(Duration, Duration, u64)> = Vec::new();
-    let mut missing = Vec::new();
-    for one in &world.checker.acknowledged {
-        match present.get(one.op.as_str()) {
-            Some((depth, _)) => order.push((one.invoked, one.returned, *depth)),
-            None => missing.push(format!(
-                "I5: operation {} was acknowledged and is not in the history ({})",
-                one.op, one.version
-            )),
-        }
+
+    fn distrust(&mut self, lock: &str, token: u64) {
+        let void = self.void.entry(lock.to_owned()).or_default();
+        *void = token.max(*void);
+        self.windows.retain(|window| window.lock != lock);
     }
-    // In the order of their returns, the deepest commit that had been acknowledged before.
-    let mut returned: Vec<(Duration, u64)> =
-        order.iter().map(|(_, returned, depth)| (*returned, *depth)).collect();
-    returned.sort_unstable();
-    let mut deepest = 0;
-    let floors: Vec<(Duration, u64)> = returned
-        .into_iter()
-        .map(|(at, depth)| {
-            deepest = depth.max(deepest);
-            (at, deepest)
-        })
-        .collect();
-    for (invoked, _, depth) in &order {
-        let before = floors.partition_point(|(at, _)| at < invoked);
-        if let Some((_, floor)) = before.checked_sub(1).and_then(|index| floors.get(index))
-            && depth < floor
-        {
-            missing.push(format!(
-                "I5: an operation landed at {depth}, below {floor} that was acknowledged before it began"
-            ));
-        }
-    }
-    world.checker.violations.extend(twice);
-    world.checker.violations.extend(missing);
 }
 
-/// What must be so after a long calm: nothing is held by the dead, nothing is unsettled.
-pub(super) fn quiet(world: &mut World) {
-    let files =
-        world.refs.get(MAIN).and_then(|tip| world.commits.get(tip)).map(|stored| stored.files.clone());
-    let text = files.and_then(|files| files.get(Job::PATH).cloned()).unwrap_or_default();
-    let Ok(jobs) = Table::<Job>::read(Job::PATH, text.as_bytes()) else { return };
-    let open = jobs.rows().filter(|job| !job.status.is_final()).count();
-    if open > 0 {
-        world.checker.violations.push(format!("I17: {open} jobs are not finished after the calm"));
+/// What a holder's step may make of a job.
+fn ends_as(step: &Step) -> &'static [JobStatus] {
+    match step {
+        Step::Start => &[],
+        Step::Complete { .. } => &[JobStatus::Completed],
+        Step::Fail { .. } => &[JobStatus::Queued, JobStatus::Failed, JobStatus::Dead],
+        Step::Release => &[JobStatus::Queued],
     }
-    let mut unsettled = Vec::new();
-    for host in &world.hosts {
-        unsettled.extend(
-            host.files
-                .keys()
-                .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("ops")))
-                .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-                // What somebody is at just now is in good hands.
-                .filter(|path| !host.locks.contains(&path.with_extension("flock")))
-                .map(|path| format!("I17: {} keeps {} unsettled", host.name, path.display())),
-        );
+}
+
+/// The table of `T`, read once for each document.
+pub(super) fn read<T: Row>(files: &Files) -> Result<Rc<Table<T>>, String> {
+    match files.get(T::PATH) {
+        Some(document) => document.table(T::PATH).map_err(|error| error.to_string()),
+        None => Ok(Rc::new(Table::empty(T::PATH))),
     }
-    world.checker.violations.extend(unsettled);
+}
+
+/// Whether a record that is gone went to an archive in the same step.
+fn archived<T: Row>(old: &Files, new: &Files, id: &str) -> bool {
+    let prefix = format!("coordination/archive/{}-", T::FIELD);
+    let holds = |files: &Files, path: &str| {
+        files
+            .get(path)
+            .is_some_and(|archive| archive.table::<T>(path).is_ok_and(|table| table.get(id).is_some()))
+    };
+    new.keys().any(|path| path.starts_with(&prefix) && holds(new, path) && !holds(old, path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use crate::domain::id::{JobId, LockName, ServerName};
+    use crate::domain::job::{Claimant, FailReason, Report};
+    use crate::domain::lock::Taker;
+    use crate::domain::time::Timestamp;
+    use crate::ledger::Document;
+    use crate::ops::Envelope;
+    use crate::ops::job_add::AddJobs;
+    use crate::ops::job_claim::ClaimJobs;
+    use crate::ops::job_step::{Change, ChangeJob, StepJob};
+    use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock};
+    use crate::ops::message::{Mark, MarkMessages};
+    use crate::ops::rescue::Lost;
 
-    fn files(path: &str, text: &str) -> Files {
-        Files::from([(path.to_owned(), Arc::from(text))])
+    const NOW: Duration = Duration::from_secs(1000);
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).expect(name)
     }
 
-    #[track_caller]
-    fn blamed(path: &str, old: &str, new: &str, expected: &str) {
-        let mut checker = Checker::default();
-        checker.moved(&files(path, old), &files(path, new));
-        let found = checker.violations.first().map_or("", |words| words.get(..2).unwrap_or_default());
-        assert_eq!(found, expected, "{old} -> {new}: {:?}", checker.violations);
+    fn lock_name(name: &str) -> LockName {
+        LockName::new(name).expect(name)
+    }
+
+    fn files(path: &str, text: &str) -> Rc<Files> {
+        Rc::new(Files::from([(path.into(), Rc::new(Document::new(text.as_bytes().to_vec())))]))
+    }
+
+    /// What is noticed first when `operation`, or a hand, makes `new` of `old`.
+    fn noticed(path: &str, old: &str, new: &str, operation: Option<Operation>) -> String {
+        let mut checker = Checker { beats_every: Duration::from_secs(60), ..Checker::default() };
+        checker.beats.insert("even".to_owned(), NOW - Duration::from_secs(100));
+        let built = operation.map(|operation| Built {
+            op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
+            at: Timestamp::from_unix_millis(0).expect("time"),
+            envelope: Envelope { guards: vec![(lock_name("guard"), 3)], beat: None },
+            operation,
+            known: Rc::default(),
+        });
+        let built = built.map(|built| match path {
+            Lock::PATH if old.contains("guard") => built,
+            _ => Built { envelope: Envelope::default(), ..built },
+        });
+        checker.moved(NOW, &files(path, old), &files(path, new), built.as_ref());
+        checker.violations.first().map_or("", |words| words.get(..3).unwrap_or_default()).to_owned()
+    }
+
+    fn claim(by: &str, lost: &[(u64, Option<&str>)]) -> Option<Operation> {
+        let job = || JobId::new("j").expect("id");
+        let lost = lost.iter().map(|(token, beat)| Lost {
+            job: job(),
+            token: *token,
+            beat: beat.map(str::to_owned),
+        });
+        Some(Operation::ClaimJobs(ClaimJobs {
+            claimant: Claimant { server: server(by), incarnation: "i".to_owned() },
+            labels: Vec::new(),
+            count: 1,
+            job: None,
+            start: false,
+            expired_assignment: None,
+            lost: lost.collect(),
+        }))
+    }
+
+    fn step(by: &str, token: u64, step: Step) -> Option<Operation> {
+        let job = JobId::new("j").expect("id");
+        Some(Operation::StepJob(StepJob { server: server(by), job, token, step }))
+    }
+
+    fn add() -> Option<Operation> {
+        Some(Operation::AddJobs(AddJobs { jobs: Vec::new(), requester: server("even") }))
     }
 
     #[test]
     fn what_must_not_happen_to_a_job_is_noticed() {
-        let queued = r#"{"id":"j","status":"queued"}"#;
+        let queued = r#"{"id":"j","status":"queued"}"#.to_owned();
         let held = |by: &str, token: u64| {
-            format!(r#"{{"id":"j","status":"claimed","assigned_to":"{by}","token":{token}}}"#)
+            format!(r#"{{"id":"j","status":"claimed","assigned_to":"{by}","token":{token},"attempts":1}}"#)
         };
-        let ended = |status: &str| format!(r#"{{"id":"j","status":"{status}"}}"#);
+        let ended = |status: &str| format!(r#"{{"id":"j","status":"{status}","token":1}}"#);
+        let wants_odd = r#"{"id":"j","status":"queued","labels":["odd"]}"#.to_owned();
+        let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
+        let tried = |job: &str| job.replace(r#""attempts":1"#, r#""attempts":4"#);
+        let complete = || Step::Complete { report: Report::default() };
+        let fail = || Step::Fail { reason: FailReason::ScriptFailure, report: Report::default() };
+        let cancel = Change::Cancel { why: None };
+        let change = ChangeJob { server: server("odd1"), job: JobId::new("j").expect("id"), change: cancel };
         let table = |row: &str| format!(r#"{{"jobs":[{row}]}}"#);
-        for (old, new, expected) in [
-            (queued.to_owned(), held("a", 1), ""),
-            (held("a", 1), held("b", 2), ""),
-            (held("a", 1), held("b", 1), "I1"),
-            (held("a", 2), held("b", 1), "I1"),
-            (queued.to_owned(), held("a", 2), "I1"),
-            (queued.to_owned(), ended("completed"), "I7"),
-            (ended("completed"), ended("failed"), "I7"),
-            (queued.to_owned(), String::new(), "I7"),
-            (queued.to_owned(), format!("{queued},{queued}"), "I5"),
-        ] {
-            blamed(Job::PATH, &table(&old), &table(&new), expected);
+        let cases = [
+            (queued.clone(), held("even", 1), claim("even", &[]), ""),
+            (held("odd1", 1), held("even", 2), claim("even", &[(1, None)]), ""),
+            (held("even", 1), ended("completed"), step("even", 1, complete()), ""),
+            (held("even", 1), ended("failed"), step("even", 1, fail()), ""),
+            (held("even", 1), ended("cancelled"), Some(Operation::ChangeJob(change)), ""),
+            (held("even", 1), held("odd1", 1), claim("odd1", &[]), "I1:"),
+            (held("even", 2), held("odd1", 1), claim("odd1", &[]), "I1:"),
+            (queued.clone(), held("even", 2), claim("even", &[]), "I1:"),
+            (queued.clone(), held("odd1", 1), claim("even", &[]), "I1:"),
+            (held("even", 1), ended("completed"), step("odd1", 1, complete()), "I1:"),
+            (held("even", 1), ended("completed"), step("even", 2, complete()), "I1:"),
+            (wants_odd, held("even", 1), claim("even", &[]), "I2:"),
+            (queued.clone(), format!("{queued},{queued}"), add(), "I5:"),
+            (queued.clone(), ended("completed").replace(",\"token\":1", ""), add(), "I7:"),
+            (ended("completed"), ended("failed"), add(), "I7:"),
+            (queued.clone(), String::new(), add(), "I7:"),
+            (held("even", 1), ended("completed"), step("even", 1, fail()), "I7:"),
+            (held("even", 1), ended("failed"), add(), "I7:"),
+            (queued.clone(), held("even", 1), add(), "I7:"),
+            (held("odd1", 1), held("even", 2), claim("even", &[]), "I8:"),
+            (held("odd1", 1), held("even", 2), claim("even", &[(7, None)]), "I8:"),
+            (held("even", 1), held("odd1", 2), claim("odd1", &[(1, Some("beat"))]), "I8:"),
+            (queued.clone(), tried(&held("even", 1)), claim("even", &[]), "I9:"),
+            (foreign(&queued), held("even", 1), claim("even", &[]), "I13"),
+            (queued.clone(), "<<<<<<< ours".to_owned(), add(), "I13"),
+            // A hand may do what it likes, but not make anything vanish.
+            (queued.clone(), held("even", 9), None, ""),
+            (queued.clone(), "<<<<<<< ours".to_owned(), None, ""),
+            (queued, String::new(), None, "I7:"),
+        ];
+        for (number, (old, new, operation, expected)) in cases.into_iter().enumerate() {
+            let found = noticed(Job::PATH, &table(&old), &table(&new), operation);
+            assert_eq!(found, expected, "case {number}: {old} -> {new}");
         }
-        blamed(Job::PATH, &table(queued), "<<<<<<< ours", "I1");
     }
 
     #[test]
     fn what_must_not_happen_to_a_lock_is_noticed() {
         let lock =
-            |by: &str, token: u64| format!(r#"{{"locks":{{"x":{{"locked_by":{by},"token":{token}}}}}}}"#);
-        for (old, new, expected) in [
-            (lock("null", 1), lock("\"a\"", 2), ""),
-            (lock("\"a\"", 2), lock("null", 2), ""),
-            (lock("\"a\"", 2), lock("\"b\"", 2), "I3"),
-            (lock("\"a\"", 2), lock("\"b\"", 1), "I1"),
-            (lock("null", 2), lock("\"b\"", 4), "I1"),
-        ] {
-            blamed(Lock::PATH, &old, &new, expected);
+            |by: &str, token: u64| format!(r#"{{"locks":{{"x":{{"locked_by":"{by}","token":{token}}}}}}}"#);
+        let taker = Taker { server: server("b"), holder: String::new(), lease_seconds: 60, reason: None };
+        let take = Some(Operation::AcquireLock(AcquireLock { name: lock_name("x"), taker, expired: None }));
+        let release = |by: &str, token| {
+            Some(Operation::ReleaseLock(ReleaseLock { name: lock_name("x"), server: server(by), token }))
+        };
+        let done = Operation::MarkDone(MarkDone { key: lock_name("x"), server: server("a"), token: 2 });
+        let was_done = r#"{"locks":{"x":{"locked_by":null,"token":2,"done_at":"2025-10-29T12:00:00Z"}}}"#;
+        for (number, (old, new, operation, expected)) in [
+            (lock("", 1), lock("a", 2), take.clone(), ""),
+            (lock("a", 2), lock("b", 3), take.clone(), ""),
+            (lock("a", 2), lock("", 2), release("a", 2), ""),
+            (lock("a", 2), was_done.to_owned(), Some(done), ""),
+            (lock("a", 2), lock("b", 2), take.clone(), "I3:"),
+            (lock("a", 2), lock("b", 1), take.clone(), "I1:"),
+            (lock("", 2), lock("b", 4), take.clone(), "I1:"),
+            (lock("a", 2), lock("", 0), release("a", 2), "I1:"),
+            (lock("a", 2), lock("", 2), release("b", 2), "I1:"),
+            (lock("a", 2), lock("", 2), release("a", 1), "I1:"),
+            (was_done.to_owned(), lock("b", 3), take.clone(), "I1:"),
+            (lock("", 2).replace("x", "guard"), lock("", 2).replace("x", "other"), take, "I3:"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(noticed(Lock::PATH, &old, &new, operation), expected, "case {number}: {old} -> {new}");
         }
     }
 
@@ -316,11 +581,23 @@ mod tests {
         let message = |body: &str, more: &str| {
             format!(r#"{{"messages":[{{"id":"m","from":"a","to":"b","body":"{body}"{more}}}]}}"#)
         };
+        let mark = |by: &str| {
+            Some(Operation::MarkMessages(MarkMessages {
+                server: server(by),
+                ids: Vec::new(),
+                mark: Mark::Read,
+            }))
+        };
         let read = message("x", r#","read_by":["b"]"#);
-        blamed(Message::PATH, &read, &message("x", ""), "I6");
-        blamed(Message::PATH, &message("x", ""), &message("y", ""), "I6");
-        blamed(Message::PATH, &message("x", ""), r#"{"messages":[]}"#, "I7");
-        blamed(Message::PATH, &message("x", ""), &read, "");
+        for (old, new, operation, expected) in [
+            (message("x", ""), read.clone(), mark("b"), ""),
+            (message("x", ""), read.clone(), mark("c"), "I6:"),
+            (read, message("x", ""), mark("b"), "I6:"),
+            (message("x", ""), message("y", ""), mark("b"), "I6:"),
+            (message("x", ""), r#"{"messages":[]}"#.to_owned(), mark("b"), "I7:"),
+        ] {
+            assert_eq!(noticed(Message::PATH, &old, &new, operation), expected, "{old} -> {new}");
+        }
     }
 
     #[test]
@@ -328,6 +605,7 @@ mod tests {
         let window = |token, from, until| Window {
             lock: "x".to_owned(),
             token,
+            process: usize::try_from(token).expect("small"),
             from: Duration::from_secs(from),
             until: Duration::from_secs(until),
         };
@@ -337,8 +615,13 @@ mod tests {
         assert_eq!(checker.violations.len(), 0);
         checker.trusted(window(3, 19, 30));
         assert_eq!(checker.violations.len(), 1);
-        checker.let_go("x", 3, Duration::from_secs(25));
+        checker.let_go(3, Some(("x", 3)), Duration::from_secs(25));
         checker.trusted(window(4, 25, 30));
         assert_eq!(checker.violations.len(), 1);
+        checker.let_go(4, None, Duration::from_secs(26));
+        checker.trusted(Window { process: 9, ..window(4, 26, 30) });
+        assert_eq!(checker.violations.len(), 1);
+        checker.trusted(Window { process: 8, ..window(4, 27, 30) });
+        assert_eq!(checker.violations.len(), 2);
     }
 }

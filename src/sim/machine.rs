@@ -1,13 +1,14 @@
 //! The machine that a simulated process runs on: the doors of `host` lead here.
 
+use super::faults::Fault;
 use super::world::{Host, World};
 use crate::domain::time::Timestamp;
 use crate::host::simulated::Machine;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// When the world begins: 2025-10-29T12:00:00Z.
@@ -15,13 +16,6 @@ const BEGIN_MILLIS: i64 = 1_761_739_200_000;
 
 /// The least that anything takes.
 const STEP_MIN: Duration = Duration::from_micros(1);
-
-/// What the scheduler tells a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Run,
-    Die,
-}
 
 /// What a process tells the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +29,31 @@ pub(super) enum Said {
 /// The payload of the panic by which a process is killed.
 pub(super) struct Killed;
 
-/// The world, as its processes share it. Only one of them runs at a time.
+thread_local! {
+    /// The world of the simulation that this thread runs.
+    static PRESENT: RefCell<Option<Shared>> = const { RefCell::new(None) };
+}
+
+/// The world, as its processes share it.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<World>>);
+pub(super) struct Shared(Rc<RefCell<World>>);
 
 impl Shared {
-    pub(super) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
+    /// The world of a simulation that begins on this thread.
+    pub(super) fn begin(world: World) -> Self {
+        let shared = Self(Rc::new(RefCell::new(world)));
+        PRESENT.with(|present| *present.borrow_mut() = Some(shared.clone()));
+        shared
     }
 
-    pub(super) fn get(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The world of this thread's simulation.
+    pub(super) fn present() -> Self {
+        PRESENT.with(|present| present.borrow().clone()).expect("processes run in a simulation")
+    }
+
+    /// Not to be kept while others run.
+    pub(super) fn get(&self) -> RefMut<'_, World> {
+        self.0.borrow_mut()
     }
 }
 
@@ -53,24 +61,19 @@ impl Shared {
 pub(super) struct Process {
     pub world: Shared,
     pub host: usize,
-    pub number: usize,
-    pub told: Receiver<Told>,
-    pub say: Sender<(usize, Said)>,
 }
 
 impl Process {
-    fn with<R>(&self, act: impl FnOnce(&mut Host, &mut super::random::Random) -> R) -> R {
-        let mut world = self.world.get();
-        let World { hosts, random, .. } = &mut *world;
-        act(hosts.get_mut(self.host).expect("a process runs on a host that is"), random)
+    fn with<R>(&self, act: impl FnOnce(&mut Host) -> R) -> R {
+        act(self.world.get().hosts.get_mut(self.host).expect("a process runs on a host that is"))
     }
 
     /// Lets others run until true time has gone on by `span`.
     fn pause(&self, span: Duration) {
         // Nothing takes no time: who waits for the last nanosecond of a span would wait for ever.
         let until = self.world.get().now + span.max(STEP_MIN);
-        drop(self.say.send((self.number, Said::Until(until))));
-        if self.told.recv() != Ok(Told::Run) {
+        super::give_up_turn(Said::Until(until));
+        if self.world.get().dies {
             resume_unwind(Box::new(Killed));
         }
     }
@@ -78,45 +81,49 @@ impl Process {
 
 impl Machine for Process {
     fn wall(&self) -> Timestamp {
-        let now = self.world.get().now;
-        let millis = self.with(|host, _| {
+        let (now, step) = {
+            let world = self.world.get();
+            (world.now, i64::try_from(world.tuning.clock_step.as_millis()).unwrap_or(1))
+        };
+        let millis = self.with(|host| {
             i64::try_from(host.shown(now).as_millis()).unwrap_or(0) + host.wall_offset + BEGIN_MILLIS
         });
-        Timestamp::from_unix_millis(millis).expect("a time of our century")
+        Timestamp::from_unix_millis(millis - millis % step).expect("a time of our century")
     }
 
     fn since_boot(&self) -> Duration {
         let now = self.world.get().now;
-        self.with(|host, _| host.shown(now.saturating_sub(host.booted)))
+        self.with(|host| host.shown(now.saturating_sub(host.booted)))
     }
 
     fn boot_id(&self) -> String {
-        self.with(|host, _| format!("boot{}", host.boots))
+        self.with(|host| format!("boot{}", host.boots))
     }
 
     fn sleep(&self, span: Duration) {
-        let span = self.with(|host, _| host.true_span(span));
+        let span = self.with(|host| host.true_span(span));
         self.pause(span);
     }
 
     fn draw(&self) -> u128 {
-        self.with(|_, random| (u128::from(random.bits()) << 64) | u128::from(random.bits()))
+        let random = &mut self.world.get().random;
+        (u128::from(random.bits()) << 64) | u128::from(random.bits())
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        self.with(|host, _| host.files.get(path).cloned())
+        self.with(|host| host.files.get(path).cloned())
     }
 
     fn write(&self, path: &Path, bytes: Vec<u8>, flushed: bool) -> io::Result<()> {
-        if self.world.get().strikes(|faults| faults.disk_full) {
+        if self.world.get().strikes(Fault::DiskFull) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.with(|host, _| {
-            host.files.insert(path.to_owned(), bytes);
+        self.with(|host| {
+            let before = host.files.insert(path.to_owned(), bytes);
             if flushed {
                 host.unflushed.remove(path);
             } else {
-                host.unflushed.insert(path.to_owned());
+                host.unflushed.entry(path.to_owned()).or_insert(before);
             }
         });
         // Somebody may be killed right after a file was written.
@@ -125,19 +132,24 @@ impl Machine for Process {
     }
 
     fn remove(&self, path: &Path) {
-        self.with(|host, _| host.files.remove(path));
+        self.with(|host| {
+            // It may be there again after a loss of power.
+            if let Some(before) = host.files.remove(path) {
+                host.unflushed.entry(path.to_owned()).or_insert(Some(before));
+            }
+        });
     }
 
     fn list(&self, folder: &Path) -> Vec<String> {
         let name = |path: &Path| Some(path.strip_prefix(folder).ok()?.to_str()?.to_owned());
-        self.with(|host, _| host.files.keys().filter_map(|path| name(path)).collect())
+        self.with(|host| host.files.keys().filter_map(|path| name(path)).collect())
     }
 
     fn lock(&self, path: &Path) -> bool {
-        self.with(|host, _| host.locks.insert(path.to_owned()))
+        self.with(|host| host.locks.insert(path.to_owned()))
     }
 
     fn unlock(&self, path: &Path) {
-        self.with(|host, _| host.locks.remove(path));
+        self.with(|host| host.locks.remove(path));
     }
 }

@@ -1,12 +1,15 @@
-//! The store below a simulated ledger: a hub behind a network on which things get lost.
+//! The store below a simulated ledger: a hub behind a network on which things get lost, or on a
+//! disk that all hosts share.
 
+use super::faults::Fault;
 use super::machine::Shared;
-use super::world::{Delayed, Files, MAIN, Stored};
+use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::ledger::{Commit, Engine, Found, LedgerError, Move, Publication, Scope, Version};
+use crate::ledger::{Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Version};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// How long a message is on its way at most, in milliseconds.
 const LATENCY_MILLIS_MAX: u64 = 300;
@@ -14,10 +17,17 @@ const LATENCY_MILLIS_MAX: u64 = 300;
 /// How late a push may arrive that everybody took for lost.
 const DELAY_MILLIS_MAX: u64 = 600_000;
 
-/// The hub as one host reaches it.
+/// How many of a thousand requests a hub refuses that limits them.
+const LIMITED_PER_MILLE: u64 = 800;
+
+/// What every error says that is no fault of the program's.
+pub(super) const INJECTED: &str = "simulated:";
+
+/// The hub as one process reaches it.
 pub(super) struct Store {
     pub world: Shared,
     pub host: usize,
+    pub process: usize,
 }
 
 impl Store {
@@ -27,16 +37,42 @@ impl Store {
         clock::sleep(span);
     }
 
-    fn known(&self, branch: &str) -> Option<Version> {
-        self.world.get().hosts.get(self.host)?.known.get(branch).cloned()
+    fn is_path(&self) -> bool {
+        self.world.get().tuning.is_path
     }
 
-    fn learn(&self) {
-        let mut world = self.world.get();
-        let refs = world.refs.clone();
-        if let Some(host) = world.hosts.get_mut(self.host) {
-            host.known = refs;
+    /// Where this host knows the branches to be; on a shared disk, where they are.
+    fn known(&self) -> Rc<Refs> {
+        let world = self.world.get();
+        if world.tuning.is_path {
+            return Rc::clone(&world.refs);
         }
+        world.hosts.get(self.host).map(|host| Rc::clone(&host.known)).unwrap_or_default()
+    }
+
+    fn is_damaged(&self) -> Result<(), LedgerError> {
+        let world = self.world.get();
+        if world.hosts.get(self.host).is_some_and(|host| host.is_damaged) {
+            let why = format!("{INJECTED} an object is not what its name says");
+            return Err(LedgerError::Store { what: "cannot read".to_owned(), why, damaged: true });
+        }
+        Ok(())
+    }
+
+    /// Why the hub does not answer, if it does not.
+    fn silence(&self) -> Option<String> {
+        let mut world = self.world.get();
+        let cut_off = world.hosts.get(self.host).is_some_and(|host| host.cut_off_until > world.now);
+        let why = if world.strikes(Fault::Unreachable) {
+            "no route"
+        } else if cut_off || world.trouble.outage > world.now {
+            "it does not answer"
+        } else if world.trouble.rate_limited > world.now && world.random.chance(LIMITED_PER_MILLE) {
+            "429 too many requests"
+        } else {
+            return None;
+        };
+        Some(format!("{INJECTED} {why}"))
     }
 
     fn files<R>(&self, version: &Version, look: impl FnOnce(&Files) -> R) -> R {
@@ -45,6 +81,39 @@ impl Store {
             None => look(&Files::new()),
         }
     }
+
+    /// What happens to a push on its way.
+    fn deliver(&self, moves: &[Move]) -> Publication {
+        let mut world = self.world.get();
+        if world.strikes(Fault::Busy) {
+            return Publication::Busy;
+        }
+        if world.trouble.read_only > world.now {
+            return Publication::Denied(format!("{INJECTED} the hub is read-only"));
+        }
+        if world.tuning.is_path {
+            return world.swap(moves);
+        }
+        let lost = || Publication::Unknown("the connection was cut".to_owned());
+        if world.strikes(Fault::Vanished) {
+            return lost();
+        }
+        if world.strikes(Fault::Delayed) {
+            postpone(&mut world, moves);
+            return lost();
+        }
+        let swapped = world.swap(moves);
+        if world.strikes(Fault::Duplicated) {
+            postpone(&mut world, moves);
+        }
+        if world.strikes(Fault::AnswerLost) { lost() } else { swapped }
+    }
+}
+
+/// The push arrives later, perhaps a second time.
+fn postpone(world: &mut World, moves: &[Move]) {
+    let due = world.now + world.random.millis(1, DELAY_MILLIS_MAX);
+    world.delayed.push(Delayed { due, moves: moves.to_vec() });
 }
 
 impl Engine for Store {
@@ -53,7 +122,7 @@ impl Engine for Store {
     }
 
     fn is_always_fresh(&self) -> bool {
-        false
+        self.is_path()
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -61,101 +130,89 @@ impl Engine for Store {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        Ok(self.known(branch))
+        Ok(self.known().get(branch).cloned())
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        let world = self.world.get();
-        let known = world.hosts.get(self.host).map(|host| host.known.keys()).into_iter().flatten();
-        Ok(known.filter(|name| name.starts_with(prefix)).cloned().collect())
+        Ok(self.known().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     fn refresh(&mut self, _: &str, _: Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+        if self.is_path() {
+            return Ok(None);
+        }
         self.travel();
-        if self.world.get().strikes(|faults| faults.unreachable) {
-            let why = "it does not answer".to_owned();
+        if let Some(why) = self.silence() {
             return Err(LedgerError::Unreachable { hub: self.hub().to_owned(), why });
         }
-        // A copy that has nothing yet is no old one.
-        let is_stale = self.known(MAIN).is_some() && self.world.get().strikes(|faults| faults.stale_fetch);
-        if !is_stale {
-            self.learn();
+        self.is_damaged()?;
+        {
+            let mut world = self.world.get();
+            // A copy that has nothing yet is no old one.
+            let has_copy = world.hosts.get(self.host).is_some_and(|host| host.known.contains_key(MAIN));
+            if !has_copy || !world.strikes(Fault::StaleFetch) {
+                let refs = Rc::clone(&world.refs);
+                world.on(self.host, |host| host.known = refs);
+            }
         }
         self.travel();
         Ok(None)
     }
 
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(self.files(version, |files| files.get(path).map(|text| text.as_bytes().to_vec())))
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.is_damaged()?;
+        Ok(self.files(version, |files| files.get(path).cloned()))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let inside = |rest: &str| match rest.split_once('/') {
-            Some((folder, _)) => format!("{folder}/"),
-            None => rest.to_owned(),
-        };
-        let mut names: Vec<String> = self.files(version, |files| {
-            files.keys().filter_map(|path| path.strip_prefix(&prefix)).map(inside).collect()
-        });
-        names.dedup();
-        Ok(names)
+        Ok(self.files(version, |files| names_in(files, folder)))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let mut files = commit.base.map(|base| self.files(base, Clone::clone)).unwrap_or_default();
-        for (path, change) in commit.changes {
-            match change {
-                Some(text) => drop(files.insert(path.clone(), text.as_str().into())),
-                None => drop(files.remove(path)),
-            }
+        let known = self.known();
+        let mut world = self.world.get();
+        if world.strikes(Fault::DiskFull) {
+            let why = format!("{INJECTED} no space left");
+            return Err(LedgerError::Store { what: "cannot write".to_owned(), why, damaged: false });
         }
+        let files = world.files(commit.base);
+        let files = changed(&files, commit);
         let parent = commit.base.filter(|_| commit.follows).cloned();
-        Ok(self.world.get().store(parent, files, commit.message.to_owned()))
+        let submitted = world.submitting.get(&self.process).map(Rc::clone);
+        let built = submitted.map(|submitted| {
+            let (envelope, operation) = Rc::unwrap_or_clone(submitted);
+            let op = op_of(commit.message).expect("a commit of ours names its operation");
+            world.built.insert(self.process, op.clone());
+            Rc::new(Built { op, at: commit.at, envelope, operation, known })
+        });
+        Ok(world.store(parent, Rc::new(files), commit.message.into(), built))
     }
 
     fn publish(&mut self, moves: &[Move], _: Deadline) -> Publication {
         self.travel();
-        let lost = || Publication::Unknown("the connection was cut".to_owned());
-        let publication = {
-            let mut world = self.world.get();
-            if world.strikes(|faults| faults.unreachable) {
-                Publication::Unreachable("it does not answer".to_owned())
-            } else if world.strikes(|faults| faults.busy) {
-                Publication::Busy
-            } else if world.strikes(|faults| faults.vanished) {
-                lost()
-            } else if world.strikes(|faults| faults.delayed) {
-                let due = world.now + world.random.millis(1, DELAY_MILLIS_MAX);
-                world.delayed.push(Delayed { due, moves: moves.to_vec() });
-                lost()
-            } else {
-                let swapped = world.swap(moves);
-                if world.strikes(|faults| faults.answer_lost) { lost() } else { swapped }
-            }
+        let publication = match self.silence() {
+            Some(why) => Publication::Unreachable(why),
+            None => self.deliver(moves),
         };
         self.travel();
         if publication == Publication::Applied {
-            let mut world = self.world.get();
-            if let Some(host) = world.hosts.get_mut(self.host) {
-                for one in moves {
-                    host.known.insert(one.branch.clone(), one.to.clone());
-                }
-            }
+            self.world.get().on(self.host, |host| {
+                let known = Rc::make_mut(&mut host.known);
+                known.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
+            });
         }
         publication
     }
 
-    fn is_published(&self, branch: &str, version: &Version) -> Result<bool, LedgerError> {
-        let tip = self.known(branch);
-        Ok(self.world.get().history(tip.as_ref()).any(|(seen, _)| seen == version))
+    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
+        Ok(self.world.get().history(Some(tip)).any(|(seen, _)| seen == version))
     }
 
     fn find(&self, branch: &str, ops: &[OpId], _: Option<&Version>) -> Result<Option<Found>, LedgerError> {
-        let tip = self.known(branch);
-        let carries = |stored: &Stored| ops.iter().any(|op| stored.message.contains(op.as_str()));
+        let known = self.known();
+        let carries = |stored: &Stored| op_of(&stored.message).is_some_and(|op| ops.contains(&op));
         let world = self.world.get();
-        let found = world.history(tip.as_ref()).find(|(_, stored)| carries(stored));
+        let found = world.history(known.get(branch)).find(|(_, stored)| carries(stored));
         Ok(found.map(|(version, stored)| Found {
             version: version.clone(),
             ops: ops.to_vec(),
@@ -169,10 +226,48 @@ impl Engine for Store {
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {
-        Ok(false)
+        self.world.get().on(self.host, |host| {
+            host.is_damaged = false;
+            host.known = Rc::default();
+        });
+        Ok(!self.is_path())
     }
 
     fn settle(&mut self, _: &str) -> Option<String> {
         None
     }
+}
+
+/// Names of what lies directly in a folder.
+pub(super) fn names_in(files: &Files, folder: &str) -> Vec<String> {
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let inside = |rest: &str| match rest.split_once('/') {
+        Some((folder, _)) => format!("{folder}/"),
+        None => rest.to_owned(),
+    };
+    let mut names: Vec<String> =
+        files.keys().filter_map(|path| path.strip_prefix(&prefix)).map(inside).collect();
+    names.dedup();
+    names
+}
+
+/// The documents after a commit.
+pub(super) fn changed(before: &Files, commit: &Commit<'_>) -> Files {
+    let mut files = before.clone();
+    for (path, change) in commit.changes {
+        match change {
+            Some(text) => {
+                let before = files.get(path.as_str()).cloned();
+                let document = Document::after(before, text.clone().into_bytes());
+                files.insert(path.as_str().into(), Rc::new(document));
+            }
+            None => drop(files.remove(path.as_str())),
+        }
+    }
+    files
+}
+
+/// The operation that a commit says it carries.
+pub(super) fn op_of(message: &str) -> Option<OpId> {
+    OpId::new(message.lines().find_map(|line| line.strip_prefix("Muster-Op: "))?).ok()
 }

@@ -1,45 +1,56 @@
-//! What a simulated process does all day: the operations of the command line, without its words.
+//! What a process of a server does all day: the operations of the command line, without its words.
 
 use super::check::{Acknowledged, Window};
+use super::faults::Fault;
 use super::machine::Shared;
-use super::store::Store;
+use super::random::Random;
+use super::store::{INJECTED, Store};
+use super::tuning::Chore;
 use super::world::MAIN;
-use crate::domain::id::{JobId, LockName, ServerName};
-use crate::domain::job::{Claimant, FailReason, Job, Report};
+use crate::domain::id::{JobId, LockName, MessageId, ServerName};
+use crate::domain::job::{Claimant, FailReason, Job, JobStatus, Priority, Report};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker, trust};
 use crate::domain::message::{Draft, Message, MessageType};
+use crate::domain::queue::{Queue, Waiting};
+use crate::domain::status::StatusWord;
 use crate::domain::table::Table;
 use crate::host::clock;
-use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings, Stop};
+use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings};
+use crate::ops::archive::Archive;
 use crate::ops::beat::SendBeat;
 use crate::ops::job_add::{AddJobs, NewJob};
 use crate::ops::job_claim::ClaimJobs;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use crate::ops::journal::{self, Taken};
-use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock};
+use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
 use crate::ops::message::{Mark, MarkMessages, SendMessage};
 use crate::ops::observations::Observations;
-use crate::ops::rescue::{Lost, watched_claims};
+use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
+use crate::ops::status::SetStatus;
 use crate::ops::submit::{Place, resume, submit};
 use crate::ops::watch::{expired_lock, lost_claims};
 use crate::ops::{Envelope, Operation, Verb};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The locks that everybody wants.
 const LOCKS: &[&str] = &["deploy", "sign"];
 
-/// The lease they are taken for.
-const LEASE: Duration = Duration::from_secs(60);
-
-/// How long one attempt at a job may take.
-const JOB_TIMEOUT: Duration = Duration::from_secs(600);
+/// What is done once.
+const ONCE: &[&str] = &["once/setup", "once/release"];
 
 /// How long one command may take.
 const BUDGET: Duration = Duration::from_secs(30);
 
 /// How long a process waits for another of its host. Short: it looks every few milliseconds.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// The most unfinished jobs that anybody adds to.
+const OPEN_JOBS_MAX: usize = 12;
+
+/// What is older goes to the archive, in seconds.
+const ARCHIVE_SECONDS: u64 = 60;
 
 /// A lock that this process holds.
 struct Term {
@@ -49,47 +60,78 @@ struct Term {
 
 /// A process that runs one command after another.
 pub(super) struct Worker {
-    pub world: Shared,
-    pub host: usize,
-    pub server: ServerName,
-    /// The first process of each host sends its heartbeats.
-    pub beats: bool,
+    world: Shared,
+    host: usize,
+    process: usize,
+    server: ServerName,
+    beats: bool,
+    random: Random,
     claims: Vec<(JobId, u64)>,
     terms: Vec<Term>,
 }
 
 impl Worker {
-    pub(super) fn new(world: Shared, host: usize, server: ServerName, beats: bool) -> Self {
-        Self { world, host, server, beats, claims: Vec::new(), terms: Vec::new() }
+    /// `at`: its host and its number.
+    pub(super) fn new(world: Shared, at: (usize, usize), server: ServerName, beats: bool, seed: u64) -> Self {
+        let (host, process) = at;
+        let random = Random::new(seed);
+        Self { world, host, process, server, beats, random, claims: Vec::new(), terms: Vec::new() }
     }
 
     /// Works until it is killed.
     pub(super) fn run(&mut self) {
+        let (think, interval) = {
+            let world = self.world.get();
+            (world.tuning.think_millis_max, world.tuning.interval)
+        };
         loop {
-            let (think, choice, is_calm) = {
-                let mut world = self.world.get();
-                let think = if self.beats {
-                    world.random.millis(20_000, 70_000)
-                } else {
-                    world.random.millis(100, 40_000)
-                };
-                (think, world.random.up_to(99), world.is_calm)
-            };
-            clock::sleep(think);
             if self.beats {
-                self.beat();
+                // A little before it is late, and sometimes after.
+                clock::sleep(interval * 3 / 4 + self.random.millis(0, 500));
+                self.beat(interval);
+            } else {
+                clock::sleep(self.random.millis(100, think));
             }
             self.settle();
-            match (choice, is_calm) {
-                (0..=24, false) => self.add(),
-                (25..=29, false) => self.cancel(),
-                (30..=39, false) => self.send(),
-                (40..=49, false) => self.read(),
-                (50..=64, _) => self.locks(choice),
-                // In the calm everybody works off what is left.
-                (65..=79, _) | (0..=29, true) => self.claim(),
-                _ => self.finish(),
+            let is_calm = self.world.get().is_calm;
+            if is_calm {
+                self.finish_off();
+            } else {
+                let chore = self.world.get().tuning.chore(&mut self.random);
+                self.act(chore);
             }
+        }
+    }
+
+    fn act(&mut self, chore: Chore) {
+        match chore {
+            Chore::Add => self.add(),
+            Chore::Change => self.change(),
+            Chore::Claim => self.claim(),
+            Chore::Finish => self.finish(),
+            Chore::Send => self.send(),
+            Chore::Read => self.read(),
+            Chore::Lock => self.lock(),
+            Chore::Guarded => self.write_guarded(),
+            Chore::Steal => self.steal(),
+            Chore::Once => self.once(),
+            Chore::Status => self.set_status(),
+            Chore::Archive => self.archive(),
+        }
+    }
+
+    /// In the calm everybody works off what is left, and frees what the dead held.
+    fn finish_off(&mut self) {
+        if !self.terms.is_empty() {
+            self.release(0);
+        } else if !self.claims.is_empty() {
+            self.finish();
+        } else if self.random.chance(500) {
+            self.claim();
+        } else if self.random.chance(500) {
+            self.free_a_lock();
+        } else {
+            self.call_off_in_vain();
         }
     }
 
@@ -102,61 +144,104 @@ impl Worker {
             dry_run: false,
             founding: false,
         };
-        Ledger::new(Box::new(Store { world: self.world.clone(), host: self.host }), settings)
-    }
-
-    fn place(&self) -> Place {
-        Place { hub: "sim".to_owned(), branch: MAIN.to_owned() }
+        let store = Store { world: self.world.clone(), host: self.host, process: self.process };
+        Ledger::new(Box::new(store), settings)
     }
 
     /// Submits an operation and tells the checker what came of it.
     fn write<V: Verb + Clone + Into<Operation>>(&self, verb: &V) -> Option<Receipt<V::Answer>> {
-        let invoked = self.world.get().now;
-        let session = Session::present(&self.server);
-        let envelope = Envelope { guards: Vec::new(), beat: Some(session.beat(&self.server, None)) };
-        let outcome = submit(&mut self.ledger(), &self.place(), &envelope, verb, |_| {});
-        self.told(outcome, invoked)
+        self.write_under(Vec::new(), verb)
     }
 
-    fn told<A>(&self, outcome: Result<Outcome<A>, LedgerError>, invoked: Duration) -> Option<Receipt<A>> {
+    /// The same under locks.
+    fn write_under<V: Verb + Clone + Into<Operation>>(
+        &self,
+        guards: Vec<(LockName, u64)>,
+        verb: &V,
+    ) -> Option<Receipt<V::Answer>> {
+        let invoked = self.world.get().now;
+        let session = Session::present(&self.server);
+        let envelope = Envelope { guards, beat: Some(session.beat(&self.server, None)) };
+        self.begin(&envelope, verb.clone().into());
+        let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
+        let outcome = submit(&mut self.ledger(), &place, &envelope, verb, |_| {});
+        let told = |answer: &V::Answer| serde_json::to_value(answer).ok();
+        self.told(outcome, invoked, told)
+    }
+
+    /// From now on, what this process commits is this.
+    fn begin(&self, envelope: &Envelope, operation: Operation) {
+        let mut world = self.world.get();
+        world.built.remove(&self.process);
+        world.submitting.insert(self.process, Rc::new((envelope.clone(), operation)));
+    }
+
+    fn told<A>(
+        &self,
+        outcome: Result<Outcome<A>, LedgerError>,
+        invoked: Duration,
+        answer: impl FnOnce(&A) -> Option<serde_json::Value>,
+    ) -> Option<Receipt<A>> {
         let mut world = self.world.get();
         let server = &self.server;
+        let sent = world.built.remove(&self.process);
         match outcome {
             Ok(Outcome::Applied(receipt)) => {
                 world.note(|| format!("{server} applied {}", receipt.op));
                 if let Some(version) = receipt.version.clone() {
-                    let returned = world.now;
-                    let op = receipt.op.clone();
-                    world.checker.acknowledged.push(Acknowledged { op, version, invoked, returned });
+                    let (op, returned) = (receipt.op.clone(), world.now);
+                    // It may have been told a no before a loss of power brought it back.
+                    world.checker.refused.remove(&op);
+                    let answer = answer(&receipt.answer);
+                    world.checker.acknowledged.push(Acknowledged { op, version, answer, invoked, returned });
                 }
                 return Some(receipt);
             }
+            Ok(Outcome::Unknown { op, why }) => {
+                world.note(|| format!("{server} unknown {op}: {why}"));
+                return None;
+            }
             Ok(Outcome::Refused(refusal)) => world.note(|| format!("{server} refused: {}", refusal.why)),
             Ok(Outcome::Contended { .. }) => world.note(|| format!("{server} contended")),
-            Ok(Outcome::Unknown { op, why }) => world.note(|| format!("{server} unknown {op}: {why}")),
-            Err(LedgerError::Unreachable { .. }) => world.note(|| format!("{server} unreachable")),
             Err(error) => {
                 world.note(|| format!("{server} fault: {error}"));
-                world
-                    .checker
-                    .violations
-                    .push(format!("I16: {server} met a fault that nothing caused: {error}"));
+                let text = error.to_string();
+                let is_caused = match error {
+                    LedgerError::Document(_) => text.contains("conflict markers"),
+                    // The copy was taken away twice while it was in use.
+                    LedgerError::NoBranch { .. } => {
+                        world.rates.of(Fault::CopyLost) + world.rates.of(Fault::CopyDamaged) > 0
+                    }
+                    _ => text.contains(INJECTED),
+                };
+                if !is_caused {
+                    world.checker.blame(format!("I16: {server} met a fault that nothing caused: {text}"));
+                }
             }
         }
+        // Everything but an unknown outcome means that nothing was written.
+        world.checker.refused.extend(sent);
         None
     }
 
-    fn beat(&self) {
+    fn beat(&self, interval: Duration) {
         let mut session = Session::present(&self.server);
+        if session.interval_seconds != interval.as_secs() {
+            session.interval_seconds = interval.as_secs();
+            session.keep(&self.server);
+        }
         let verb =
             SendBeat { beat: session.beat(&self.server, None), branch: self.server.heartbeat_branch() };
         let envelope = Envelope::default();
+        self.begin(&envelope, verb.clone().into());
+        let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
         // A beat replaces the one before, so it is not looked for in the history.
-        let outcome = submit(&mut self.ledger(), &self.place(), &envelope, &verb, |_| {});
+        let outcome = submit(&mut self.ledger(), &place, &envelope, &verb, |_| {});
         if let Ok(Outcome::Applied(receipt)) = outcome
             && receipt.answer.revoked.is_some()
         {
-            session = Session::restart(&self.server);
+            let mut session = Session::restart(&self.server);
+            session.interval_seconds = interval.as_secs();
             session.keep(&self.server);
         }
     }
@@ -165,81 +250,140 @@ impl Worker {
     fn settle(&self) {
         for op in journal::unsettled() {
             if let Taken::Ours(entry, _kept) = journal::take(&op) {
-                let invoked = self.world.get().now;
+                // It was begun some time ago, and may have landed then.
+                let invoked = Duration::ZERO;
                 let is_beat = matches!(entry.operation, Operation::SendBeat(_));
+                self.begin(&entry.envelope, entry.operation.clone());
                 let outcome = resume(&mut self.ledger(), &entry);
+                // Only a no says that it did not happen: an earlier attempt may be on its way. And only
+                // where a fetch always shows what landed before.
+                let is_stale = self.world.get().rates.of(Fault::StaleFetch) > 0;
+                if is_stale || !matches!(outcome, Ok(Outcome::Refused(_))) {
+                    self.world.get().built.remove(&self.process);
+                }
                 if !is_beat {
-                    drop(self.told(outcome, invoked));
+                    drop(self.told(outcome, invoked, Clone::clone));
                 }
             }
         }
     }
 
-    fn add(&self) {
-        let (key, needs) = {
-            let mut world = self.world.get();
-            let key = world.random.chance(300).then(|| format!("key{}", world.random.up_to(20)));
-            (key, Vec::new())
-        };
-        let job = NewJob {
+    /// The documents, as fresh as the hub's.
+    fn look<R>(
+        &self,
+        heartbeats: bool,
+        look: impl FnOnce(&crate::ledger::Snapshot<'_>) -> Option<R>,
+    ) -> Option<R> {
+        look(&self.ledger().read(heartbeats).ok()?)
+    }
+
+    fn add(&mut self) {
+        let jobs = self.look(false, |hub| hub.table::<Job>().ok());
+        let known: Vec<String> = jobs.iter().flat_map(Table::rows).map(|job| job.id.clone()).collect();
+        if jobs.iter().flat_map(Table::rows).filter(|job| !job.status.is_final()).count() > OPEN_JOBS_MAX {
+            return self.claim();
+        }
+        let count = if self.random.chance(200) { 3 } else { 1 };
+        let jobs = (0..count).map(|_| self.new_job(&known)).collect();
+        drop(self.write(&AddJobs { jobs, requester: self.server.clone() }));
+    }
+
+    fn new_job(&mut self, known: &[String]) -> NewJob {
+        let timeout = self.world.get().tuning.job_timeout;
+        let random = &mut self.random;
+        let need = if random.chance(150) { random.pick(known).cloned() } else { None };
+        let label = super::LABELS.get(usize::from(random.chance(500))).copied().unwrap_or_default();
+        NewJob {
             kind: "test".to_owned(),
-            priority: None,
+            priority: if random.chance(300) { "high".parse::<Priority>().ok() } else { None },
             branch: None,
             commit: None,
-            needs,
-            labels: Vec::new(),
+            needs: need.into_iter().collect(),
+            labels: if random.chance(150) { vec![label.to_owned()] } else { Vec::new() },
             description: None,
-            timeout_seconds: Some(JOB_TIMEOUT.as_secs()),
-            max_attempts: None,
-            key,
+            timeout_seconds: Some(timeout.as_secs()),
+            max_attempts: if random.chance(200) { Some(1) } else { None },
+            key: random.chance(200).then(|| format!("key{}", random.up_to(5))),
             not_before: None,
             command: Vec::new(),
+        }
+    }
+
+    /// Calls a job off, puts one back, or makes one more urgent.
+    fn change(&mut self) {
+        let ids: Option<Vec<String>> =
+            self.look(false, |hub| Some(hub.table::<Job>().ok()?.rows().map(|job| job.id.clone()).collect()));
+        let Some(job) = self.random.pick(&ids.unwrap_or_default()).and_then(|id| JobId::new(id).ok()) else {
+            return;
         };
-        drop(self.write(&AddJobs { jobs: vec![job], requester: self.server.clone() }));
-    }
-
-    fn any_job(&self) -> Option<JobId> {
-        let mut ledger = self.ledger();
-        let snapshot = ledger.read(false).ok()?;
-        let jobs: Table<Job> = snapshot.table().ok()?;
-        let ids: Vec<String> = jobs.rows().map(|job| job.id.clone()).collect();
-        let id = self.world.get().random.pick(&ids).cloned()?;
-        JobId::new(&id).ok()
-    }
-
-    fn cancel(&self) {
-        let Some(job) = self.any_job() else { return };
-        let change =
-            if self.world.get().random.chance(500) { Change::Cancel { why: None } } else { Change::Retry };
+        let change = match self.random.up_to(2) {
+            0 => Change::Cancel { why: None },
+            1 => Change::Retry,
+            _ => Change::Priority { priority: Priority::NORMAL },
+        };
         drop(self.write(&ChangeJob { server: self.server.clone(), job, change }));
     }
 
-    fn send(&self) {
+    /// Calls off a job that can never be claimed.
+    fn call_off_in_vain(&self) {
+        let server = self.server.clone();
+        let hopeless = self.look(false, |hub| {
+            let jobs = hub.table::<Job>().ok()?;
+            let names: Vec<String> = self.world.get().alive();
+            let labels: Vec<Vec<String>> = names.iter().map(|name| vec![super::label_of(name)]).collect();
+            let queue = Queue::new(&jobs, clock::wall());
+            let in_vain = |job: &&crate::domain::record::Record<Job>| {
+                job.status == JobStatus::Queued
+                    && queue
+                        .explain(job, &labels)
+                        .iter()
+                        .any(|why| why.is_in_vain() || matches!(why, Waiting::Labels { .. }))
+            };
+            JobId::new(&jobs.rows().find(in_vain)?.id).ok()
+        });
+        if let Some(job) = hopeless {
+            drop(self.write(&ChangeJob { server, job, change: Change::Cancel { why: None } }));
+        }
+    }
+
+    fn send(&mut self) {
+        let to = match self.world.get().alive().as_slice() {
+            [first, ..] if self.random.chance(500) && *first != self.server.as_str() => first.clone(),
+            _ => "all".to_owned(),
+        };
+        let earlier: Option<Vec<String>> = self.look(false, |hub| {
+            Some(
+                hub.table::<Message>()
+                    .ok()?
+                    .rows()
+                    .filter(|one| one.is_for(&self.server))
+                    .map(|one| one.id.clone())
+                    .collect(),
+            )
+        });
+        let reply_to = self.random.pick(&earlier.unwrap_or_default()).and_then(|id| MessageId::new(id).ok());
         let draft = Draft {
             from: self.server.clone(),
-            to: "all".to_owned(),
+            to,
             kind: MessageType::Info,
             subject: "hello".to_owned(),
             body: String::new(),
-            reply_to: None,
-            ack: false,
-            key: None,
+            reply_to: reply_to.filter(|_| self.random.chance(200)),
+            ack: self.random.chance(300),
+            key: self.random.chance(300).then(|| format!("key{}", self.random.up_to(5))),
             auto: false,
         };
         drop(self.write(&SendMessage { draft }));
     }
 
-    fn read(&self) {
-        let mut ledger = self.ledger();
-        let unread = |snapshot: &crate::ledger::Snapshot<'_>| -> Result<bool, Stop> {
-            let messages: Table<Message> = snapshot.table()?;
-            Ok(messages
-                .rows()
-                .any(|message| message.is_for(&self.server) && !message.is_read_by(&self.server)))
-        };
-        if ledger.read(false).is_ok_and(|snapshot| unread(&snapshot).unwrap_or(false)) {
-            let verb = MarkMessages { server: self.server.clone(), ids: Vec::new(), mark: Mark::Read };
-            drop(self.write(&verb));
+    fn read(&mut self) {
+        let unread = self.look(false, |hub| {
+            let messages = hub.table::<Message>().ok()?;
+            Some(messages.rows().any(|one| one.is_for(&self.server) && !one.is_read_by(&self.server)))
+        });
+        if unread == Some(true) {
+            let mark = if self.random.chance(300) { Mark::Acknowledged } else { Mark::Read };
+            drop(self.write(&MarkMessages { server: self.server.clone(), ids: Vec::new(), mark }));
         }
     }
 
@@ -251,9 +395,9 @@ impl Worker {
                 incarnation: Session::present(&self.server).incarnation,
             },
             labels: Vec::new(),
-            count: 1,
+            count: if self.random.chance(200) { 2 } else { 1 },
             job: None,
-            start: false,
+            start: self.random.chance(300),
             expired_assignment: None,
             lost: Vec::new(),
         };
@@ -268,6 +412,10 @@ impl Worker {
             }
             let (expired, lost) = self.watch();
             if expired.is_none() && lost.is_empty() {
+                return;
+            }
+            if expired.is_none() && self.random.chance(300) {
+                drop(self.write(&RescueJobs { server: self.server.clone(), lost }));
                 return;
             }
             (verb.expired_assignment, verb.lost) = (expired, lost);
@@ -290,7 +438,7 @@ impl Worker {
 
     /// Takes a claimed job one step on.
     fn finish(&mut self) {
-        let draw = self.world.get().random.up_to(99);
+        let draw = self.random.up_to(99);
         let Some((job, token)) = self.claims.pop() else { return };
         let (server, report) = (self.server.clone(), Report::default());
         let is_calm = self.world.get().is_calm;
@@ -301,39 +449,40 @@ impl Worker {
                 Step::Start
             }
             30..=39 => Step::Release,
-            40..=54 => Step::Fail { reason: FailReason::WorkerSystemFailure, report },
+            40..=49 => Step::Fail { reason: FailReason::WorkerSystemFailure, report },
+            50..=54 => Step::Fail { reason: FailReason::ScriptFailure, report },
             _ => Step::Complete { report },
         };
-        drop(self.write(&StepJob { server, job, token, step }));
-    }
-
-    fn locks(&mut self, choice: u64) {
-        let name = self.world.get().random.pick(LOCKS).copied().unwrap_or("deploy");
-        let Ok(name) = LockName::new(name) else { return };
-        match self.terms.iter().position(|term| term.name == name) {
-            None => self.acquire(name),
-            Some(index) if choice.is_multiple_of(2) => self.renew(index),
-            Some(index) => {
-                let term = self.terms.remove(index);
-                let now = self.world.get().now;
-                self.world.get().checker.let_go(term.name.as_str(), term.token, now);
-                drop(self.write(&ReleaseLock {
-                    name: term.name,
-                    server: self.server.clone(),
-                    token: term.token,
-                }));
-            }
+        let verb = StepJob { server, job, token, step };
+        drop(self.write(&verb));
+        // Somebody reports twice, or late.
+        if self.random.chance(50) {
+            drop(self.write(&verb));
         }
     }
 
-    fn acquire(&mut self, name: LockName) {
-        let taker = Taker {
+    fn lock(&mut self) {
+        let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
+        match self.terms.iter().position(|term| term.name.as_str() == name) {
+            None => self.acquire(name),
+            Some(index) if self.random.chance(700) => self.renew(index),
+            Some(index) => self.release(index),
+        }
+    }
+
+    fn taker(&self) -> Taker {
+        Taker {
             server: self.server.clone(),
             holder: self.server.to_string(),
-            lease_seconds: LEASE.as_secs(),
+            lease_seconds: self.world.get().tuning.lease.as_secs(),
             reason: None,
-        };
-        let mut verb = AcquireLock { name, taker, expired: None };
+        }
+    }
+
+    /// Takes a lock, or watches its holder, as `lock acquire` does.
+    fn acquire(&mut self, name: &str) {
+        let Ok(name) = LockName::new(name) else { return };
+        let mut verb = AcquireLock { name, taker: self.taker(), expired: None };
         for _ in 0..2 {
             let asked = clock::since_boot();
             if let Some(receipt) = self.write(&verb) {
@@ -364,22 +513,96 @@ impl Worker {
         let (name, token) = (term.name.clone(), term.token);
         let asked = clock::since_boot();
         let verb = RenewLock { name: name.clone(), server: self.server.clone(), token, lease_seconds: None };
-        if self.write(&verb).is_some() {
-            self.trust(name.as_str(), token, asked);
-        } else {
+        if self.write(&verb).is_none() {
             self.terms.remove(index);
+            return;
         }
+        self.trust(name.as_str(), token, asked);
+    }
+
+    fn release(&mut self, index: usize) {
+        let term = self.terms.remove(index);
+        let now = self.world.get().now;
+        self.world.get().checker.let_go(self.process, Some((term.name.as_str(), term.token)), now);
+        drop(self.write(&ReleaseLock { name: term.name, server: self.server.clone(), token: term.token }));
+    }
+
+    /// Gets a lock that somebody left behind, and frees it.
+    fn free_a_lock(&mut self) {
+        let held: Option<Vec<String>> = self.look(false, |hub| {
+            Some(
+                hub.table::<Lock>()
+                    .ok()?
+                    .rows()
+                    .filter(|lock| lock.is_held())
+                    .map(|lock| lock.name.clone())
+                    .collect(),
+            )
+        });
+        if let Some(name) = self.random.pick(&held.unwrap_or_default()).cloned() {
+            self.acquire(&name);
+        }
+    }
+
+    fn steal(&mut self) {
+        let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
+        let Ok(name) = LockName::new(name) else { return };
+        let taker = Taker { reason: Some("it hangs".to_owned()), ..self.taker() };
+        if let Some(receipt) = self.write(&StealLock { name: name.clone(), taker }) {
+            // Whoever steals does not wait for the other: it has no trust, only the token.
+            self.terms.retain(|term| term.name != name);
+            self.terms.push(Term { name, token: receipt.answer.token });
+        }
+    }
+
+    /// Writes what must be written under a lock.
+    fn write_guarded(&mut self) {
+        let Some(term) = self.terms.first() else { return self.lock() };
+        let guards = vec![(term.name.clone(), term.token)];
+        let jobs = vec![self.new_job(&[])];
+        drop(self.write_under(guards, &AddJobs { jobs, requester: self.server.clone() }));
+    }
+
+    fn once(&mut self) {
+        let key = self.random.pick(ONCE).copied().unwrap_or("once/setup");
+        let held = self.terms.iter().position(|term| term.name.as_str() == key);
+        match held {
+            None => self.acquire(key),
+            Some(index) => {
+                let term = self.terms.remove(index);
+                let now = self.world.get().now;
+                self.world.get().checker.let_go(self.process, Some((key, term.token)), now);
+                drop(self.write(&MarkDone {
+                    key: term.name,
+                    server: self.server.clone(),
+                    token: term.token,
+                }));
+            }
+        }
+    }
+
+    fn set_status(&mut self) {
+        let word = if self.random.chance(500) { StatusWord::Idle } else { StatusWord::Building };
+        drop(self.write(&SetStatus { server: self.server.clone(), word, job: None, system: None }));
+    }
+
+    fn archive(&self) {
+        drop(self.write(&Archive { server: self.server.clone(), older_than_seconds: ARCHIVE_SECONDS }));
     }
 
     /// From now on the lock is trusted, until its lease is over by this host's clock, counted from
     /// when it was asked for.
     fn trust(&self, name: &str, token: u64, asked: Duration) {
-        let left = (asked + trust(LEASE)).saturating_sub(clock::since_boot());
+        let left = {
+            let lease = self.world.get().tuning.lease;
+            (asked + trust(lease)).saturating_sub(clock::since_boot())
+        };
         let mut world = self.world.get();
         let Some(left) = world.hosts.get(self.host).map(|host| host.true_span(left)) else { return };
-        let window = Window { lock: name.to_owned(), token, from: world.now, until: world.now + left };
+        let (from, until) = (world.now, world.now + left);
         if !left.is_zero() {
-            world.checker.trusted(window);
+            let process = self.process;
+            world.checker.trusted(Window { lock: name.to_owned(), token, process, from, until });
         }
     }
 }

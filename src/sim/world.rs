@@ -4,27 +4,60 @@
 //! ([`super::machine`]) and the store below their ledger ([`super::store`]).
 
 use super::check::Checker;
+use super::faults::{Fault, Rates};
 use super::random::Random;
-use crate::ledger::{Move, Publication, Version};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Limits, Tuning};
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::time::Timestamp;
+use crate::ledger::{Document, Move, Publication, Version};
+use crate::ops::{Envelope, Operation};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The documents of a commit by path.
-pub(super) type Files = BTreeMap<String, Arc<str>>;
+pub(super) type Files = BTreeMap<Rc<str>, Rc<Document>>;
+
+/// Branches and where they are.
+pub(super) type Refs = BTreeMap<String, Version>;
 
 /// The main branch.
 pub(super) const MAIN: &str = "main";
 
+/// How far wall clocks are off at most, in milliseconds.
+const SKEW_MILLIS_MAX: u64 = 3_600_000;
+
+/// How much faster or slower than true time clocks run at most, in millionths.
+const DRIFT_MILLIONTHS_MAX: u64 = 50_000;
+
+/// How long the hub, or one host's way to it, is in trouble at most.
+const TROUBLE_MILLIS_MAX: u64 = 180_000;
+
+/// How many commits a hub is rolled back at most.
+const ROLLBACK_COMMITS_MAX: u64 = 5;
+
 /// A commit.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Stored {
     pub parent: Option<Version>,
-    pub files: Files,
-    pub message: String,
+    pub files: Rc<Files>,
+    pub message: Rc<str>,
     /// How many commits come before it.
     pub depth: u64,
+    /// What made it; nothing when somebody did it by hand.
+    pub built: Option<Rc<Built>>,
+}
+
+/// What a commit was made by, so that it can be made again.
+pub(super) struct Built {
+    pub op: OpId,
+    pub at: Timestamp,
+    pub envelope: Envelope,
+    pub operation: Operation,
+    /// Where its writer knew the branches to be.
+    pub known: Rc<Refs>,
 }
 
 /// A push on its way.
@@ -34,44 +67,7 @@ pub(super) struct Delayed {
     pub moves: Vec<Move>,
 }
 
-/// How often things go wrong, in a thousand; each seed draws its own.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
-    pub unreachable: u64,
-    pub stale_fetch: u64,
-    pub busy: u64,
-    pub answer_lost: u64,
-    pub vanished: u64,
-    pub delayed: u64,
-    pub killed: u64,
-    pub paused: u64,
-    pub rebooted: u64,
-    pub disk_full: u64,
-    pub clock_step: u64,
-}
-
-impl Faults {
-    /// Each kind is left out by half of the seeds, so that some are seen alone.
-    fn drawn(random: &mut Random) -> Self {
-        let mut rate = |most: u64| if random.chance(500) { 0 } else { random.up_to(most) };
-        Self {
-            unreachable: rate(100),
-            stale_fetch: rate(100),
-            busy: rate(100),
-            answer_lost: rate(100),
-            vanished: rate(100),
-            delayed: rate(80),
-            killed: rate(30),
-            paused: rate(10),
-            rebooted: rate(300),
-            disk_full: rate(20),
-            clock_step: rate(10),
-        }
-    }
-}
-
 /// A host: its clocks, and what lies on its disk.
-#[derive(Debug, Clone)]
 pub(super) struct Host {
     pub name: String,
     /// How far the wall clock is off, in milliseconds.
@@ -81,13 +77,37 @@ pub(super) struct Host {
     pub booted: Duration,
     pub boots: u64,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
-    pub unflushed: BTreeSet<PathBuf>,
+    /// What was written and may be lost with the power, with what was there before.
+    pub unflushed: BTreeMap<PathBuf, Option<Vec<u8>>>,
     pub locks: BTreeSet<PathBuf>,
     /// What its copy of the hub knows.
-    pub known: BTreeMap<String, Version>,
+    pub known: Rc<Refs>,
+    /// Whether that copy is damaged.
+    pub is_damaged: bool,
+    /// Until when it does not reach the hub.
+    pub cut_off_until: Duration,
+    /// Whether it fell silent for good.
+    pub is_gone: bool,
 }
 
 impl Host {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            wall_offset: 0,
+            drift: 0,
+            booted: Duration::ZERO,
+            boots: 1,
+            files: BTreeMap::new(),
+            unflushed: BTreeMap::new(),
+            locks: BTreeSet::new(),
+            known: Rc::default(),
+            is_damaged: false,
+            cut_off_until: Duration::ZERO,
+            is_gone: false,
+        }
+    }
+
     /// What a clock of this host shows after `span` of true time.
     pub(super) fn shown(&self, span: Duration) -> Duration {
         scaled(span, 1_000_000 + self.drift, 1_000_000)
@@ -105,66 +125,107 @@ fn scaled(span: Duration, by: i64, of: i64) -> Duration {
     Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
 }
 
+/// A number as far below zero as above it.
+fn around_zero(random: &mut Random, most: u64) -> i64 {
+    i64::try_from(random.up_to(2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
+}
+
+/// Until when the hub as a whole is in trouble.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble {
+    pub outage: Duration,
+    pub rate_limited: Duration,
+    pub read_only: Duration,
+}
+
 /// A simulation.
 pub(super) struct World {
     pub now: Duration,
     pub random: Random,
-    pub faults: Faults,
+    pub rates: Rates,
+    pub tuning: Tuning,
     pub hosts: Vec<Host>,
-    pub commits: BTreeMap<Version, Stored>,
-    pub refs: BTreeMap<String, Version>,
+    pub commits: HashMap<Version, Stored>,
+    pub refs: Rc<Refs>,
     pub delayed: Vec<Delayed>,
+    pub trouble: Trouble,
     pub checker: Checker,
     pub faults_injected: u64,
     /// Whether faults are over and all work has to come to its end.
     pub is_calm: bool,
-    pub log: Vec<String>,
+    /// Whether the process that has the turn is to die.
+    pub dies: bool,
+    /// What is being submitted just now, by each process.
+    pub submitting: HashMap<usize, Rc<(Envelope, Operation)>>,
+    /// The operation of the last commit that each process built.
+    pub built: HashMap<usize, OpId>,
+    /// What happened, if anybody wants to know.
+    pub log: Option<Vec<String>>,
 }
 
 impl World {
-    /// A hub with `hosts` members, none of which did anything yet.
-    pub(super) fn new(seed: u64) -> Self {
+    /// A hub and its members, none of which did anything yet.
+    pub(super) fn new(seed: u64, limits: &Limits, with_log: bool) -> Self {
         let mut random = Random::new(seed);
-        let faults = Faults::drawn(&mut random);
-        let is_skewed = random.chance(500);
-        let hosts = (0..random.between(2, 5))
-            .map(|number| Host {
-                name: format!("build{number}"),
-                wall_offset: if is_skewed {
-                    i64::try_from(random.up_to(7_200_000)).unwrap_or(0) - 3_600_000
-                } else {
-                    0
-                },
-                drift: i64::try_from(random.up_to(20_000)).unwrap_or(0) - 10_000,
-                booted: Duration::ZERO,
-                boots: 1,
-                files: BTreeMap::new(),
-                unflushed: BTreeSet::new(),
-                locks: BTreeSet::new(),
-                known: BTreeMap::new(),
-            })
-            .collect::<Vec<_>>();
+        let rates = Rates::drawn(&mut random, &limits.without);
+        let tuning = Tuning::drawn(&mut random, limits);
+        let hosts = (0..tuning.hosts).map(|number| Host::new(format!("build{number}"))).collect();
         let mut world = Self {
             now: Duration::ZERO,
             random,
-            faults,
+            rates,
+            tuning,
             hosts,
-            commits: BTreeMap::new(),
-            refs: BTreeMap::new(),
+            commits: HashMap::new(),
+            refs: Rc::default(),
             delayed: Vec::new(),
+            trouble: Trouble::default(),
             checker: Checker::default(),
             faults_injected: 0,
             is_calm: false,
-            log: Vec::new(),
+            dies: false,
+            submitting: HashMap::new(),
+            built: HashMap::new(),
+            log: with_log.then(Vec::new),
         };
+        world.set_clocks();
+        world.checker.beats_every = world.tuning.interval;
+        let (names, tuning) = (world.rates.names().collect::<Vec<_>>().join(" "), world.tuning.clone());
+        world.note(|| format!("{names}; {tuning:?}"));
         let files = world.founded();
-        let version = world.store(None, files, "init".to_owned());
-        world.refs.insert(MAIN.to_owned(), version);
+        let version = world.store(None, Rc::new(files), "init".into(), None);
+        world.refs = Rc::new(Refs::from([(MAIN.to_owned(), version)]));
         world
     }
 
+    fn set_clocks(&mut self) {
+        let is_on = |world: &mut Self, fault| {
+            let rate = world.rates.of(fault);
+            world.random.chance(rate)
+        };
+        let (is_skewed, drifts) = (is_on(self, Fault::Skew), is_on(self, Fault::Drift));
+        self.tuning.is_path = is_on(self, Fault::PathHub);
+        self.tuning.clock_step =
+            if is_on(self, Fault::CoarseClock) { Duration::from_secs(60) } else { Duration::from_millis(1) };
+        if is_on(self, Fault::SameName)
+            && let [first, .., last] = self.hosts.as_mut_slice()
+        {
+            last.name.clone_from(&first.name);
+        }
+        for host in &mut self.hosts {
+            if is_skewed {
+                host.wall_offset = around_zero(&mut self.random, SKEW_MILLIS_MAX);
+            }
+            if drifts {
+                host.drift = around_zero(&mut self.random, DRIFT_MILLIONTHS_MAX);
+            }
+        }
+    }
+
     fn founded(&self) -> Files {
-        let servers: Vec<_> = self.hosts.iter().map(|host| serde_json::json!({"id": host.name})).collect();
+        let names: BTreeSet<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        let server = |name: &&str| serde_json::json!({"id": name, "labels": [super::label_of(name)]});
+        let servers: Vec<_> = names.iter().map(server).collect();
         let documents = [
             ("jobs", serde_json::json!({"jobs": []})),
             ("locks", serde_json::json!({"locks": {}})),
@@ -172,31 +233,57 @@ impl World {
             ("servers", serde_json::json!({"servers": servers})),
         ];
         let named = |(name, document): (&str, serde_json::Value)| {
-            (format!("coordination/{name}.json"), Arc::from(document.to_string()))
+            let bytes = document.to_string().into_bytes();
+            (format!("coordination/{name}.json").into(), Rc::new(Document::new(bytes)))
         };
         documents.into_iter().map(named).collect()
     }
 
-    /// Says what happened; kept as text only when somebody wants it.
+    /// Says what happened, if anybody wants to know.
     pub(super) fn note(&mut self, words: impl FnOnce() -> String) {
-        let line = format!("{:>12.3} {}", self.now.as_secs_f64(), words());
-        self.log.push(line);
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>12.3} {}", self.now.as_secs_f64(), words()));
+        }
     }
 
-    /// Whether a fault with this rate happens now.
-    pub(super) fn strikes(&mut self, rate: impl Fn(&Faults) -> u64) -> bool {
-        let rate = rate(&self.faults);
+    /// Whether a fault happens now.
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+        let rate = self.rates.of(fault);
         let strikes = !self.is_calm && rate > 0 && self.random.chance(rate);
         self.faults_injected += u64::from(strikes);
         strikes
     }
 
-    pub(super) fn store(&mut self, parent: Option<Version>, files: Files, message: String) -> Version {
-        let depth =
-            parent.as_ref().and_then(|parent| self.commits.get(parent)).map_or(0, |parent| parent.depth + 1);
-        let version = Version::new(format!("{:040x}", self.commits.len() + 1));
-        self.commits.insert(version.clone(), Stored { parent, files, message, depth });
+    /// A commit. The same commit twice is one: its version follows from what it holds.
+    pub(super) fn store(
+        &mut self,
+        parent: Option<Version>,
+        files: Rc<Files>,
+        message: Rc<str>,
+        built: Option<Rc<Built>>,
+    ) -> Version {
+        let before = parent.as_ref().and_then(|parent| self.commits.get(parent));
+        let depth = before.map_or(0, |before| before.depth + 1);
+        let mut hasher = DefaultHasher::new();
+        (&parent, &message, built.as_ref().map(|built| built.at.unix_seconds())).hash(&mut hasher);
+        for (path, document) in &*files {
+            let same =
+                before.and_then(|before| before.files.get(path)).is_some_and(|one| Rc::ptr_eq(one, document));
+            if !same {
+                (path, document.bytes()).hash(&mut hasher);
+            }
+        }
+        let version = Version::new(format!("{:016x}", hasher.finish()));
+        self.commits.entry(version.clone()).or_insert(Stored { parent, files, message, depth, built });
         version
+    }
+
+    /// The documents of a version.
+    pub(super) fn files(&self, version: Option<&Version>) -> Rc<Files> {
+        version
+            .and_then(|version| self.commits.get(version))
+            .map(|one| Rc::clone(&one.files))
+            .unwrap_or_default()
     }
 
     /// Moves branches if all are where they are expected to be.
@@ -205,19 +292,34 @@ impl World {
             return Publication::Stale;
         }
         for one in moves {
-            let before = self.refs.insert(one.branch.clone(), one.to.clone());
+            Rc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
             if one.branch == MAIN {
-                let files = |version: &Version| self.commits.get(version).map(|stored| stored.files.clone());
-                let (old, new) = (before.as_ref().and_then(files), files(&one.to));
-                self.checker.moved(&old.unwrap_or_default(), &new.unwrap_or_default());
+                self.judge(one);
+            } else if let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX)
+                && self.commits.get(&one.to).is_some_and(|one| one.message.starts_with("heartbeat:"))
+            {
+                self.checker.beats.insert(server.to_owned(), self.now);
             }
         }
         Publication::Applied
     }
 
+    fn judge(&mut self, one: &Move) {
+        let (old, new) = (self.files(one.from.as_ref()), self.files(Some(&one.to)));
+        let Some(stored) = self.commits.get(&one.to) else { return };
+        if stored.parent != one.from {
+            self.checker.blame(format!("I13: the main branch left its history at {}", one.to));
+        }
+        let built = stored.built.clone();
+        self.checker.moved(self.now, &old, &new, built.as_deref());
+    }
+
     /// Lets the pushes arrive that are due.
     pub(super) fn arrive(&mut self) {
         let now = self.now;
+        if self.delayed.iter().all(|delayed| delayed.due > now) {
+            return;
+        }
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.delayed).into_iter().partition(|delayed| delayed.due <= now);
         self.delayed = later;
@@ -236,31 +338,99 @@ impl World {
         std::iter::successors(tip.and_then(find), move |(_, stored)| stored.parent.as_ref().and_then(find))
     }
 
-    /// Somebody sets the wall clock of the host, up to an hour off.
-    pub(super) fn step_clock(&mut self, host: usize) {
-        let offset = i64::try_from(self.random.up_to(7_200_000)).unwrap_or(0) - 3_600_000;
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.wall_offset = offset;
+    /// What may happen at any moment, to the hub or to `host`.
+    pub(super) fn happen(&mut self, host: usize) {
+        let span = |world: &mut Self| world.now + world.random.millis(1000, TROUBLE_MILLIS_MAX);
+        if self.strikes(Fault::Outage) {
+            self.trouble.outage = span(self);
+            self.note(|| "the hub is down".to_owned());
         }
-        self.note(|| format!("the clock of host {host} is {offset} ms off"));
+        if self.strikes(Fault::RateLimited) {
+            self.trouble.rate_limited = span(self);
+            self.note(|| "the hub limits requests".to_owned());
+        }
+        if self.strikes(Fault::ReadOnly) {
+            self.trouble.read_only = span(self);
+            self.note(|| "the hub takes nothing".to_owned());
+        }
+        if self.strikes(Fault::RolledBack) {
+            self.roll_back();
+        }
+        if self.strikes(Fault::CutOff) {
+            let until = span(self);
+            self.on(host, |host| host.cut_off_until = until);
+            self.note(|| format!("host {host} is cut off"));
+        }
+        if self.strikes(Fault::ClockStep) {
+            let offset = around_zero(&mut self.random, SKEW_MILLIS_MAX);
+            self.on(host, |host| host.wall_offset = offset);
+            self.note(|| format!("the clock of host {host} is {offset} ms off"));
+        }
+        if self.strikes(Fault::CopyLost) {
+            self.on(host, |host| host.known = Rc::default());
+            self.note(|| format!("host {host} loses its copy of the hub"));
+        }
+        if !self.tuning.is_path && self.strikes(Fault::CopyDamaged) {
+            self.on(host, |host| host.is_damaged = true);
+            self.note(|| format!("host {host} has a damaged copy of the hub"));
+        }
     }
 
-    /// The host loses its power: what was not flushed may be gone.
+    /// The storm is over: from now on everything has to come to its end.
+    pub(super) fn calm(&mut self) {
+        self.is_calm = true;
+        self.trouble = Trouble::default();
+        for host in &mut self.hosts {
+            host.cut_off_until = Duration::ZERO;
+        }
+        self.note(|| "calm".to_owned());
+    }
+
+    pub(super) fn on(&mut self, host: usize, act: impl FnOnce(&mut Host)) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            act(host);
+        }
+    }
+
+    /// An administrator puts an old state of the hub back: what was acknowledged since is lost.
+    fn roll_back(&mut self) {
+        let commits = self.random.between(1, ROLLBACK_COMMITS_MAX);
+        let Some(tip) = self.refs.get(MAIN).cloned() else { return };
+        let files = self.files(Some(&tip));
+        let mut dropped = Vec::new();
+        let mut target = tip;
+        for _ in 0..commits {
+            let Some(parent) = self.commits.get(&target).and_then(|stored| stored.parent.clone()) else {
+                break;
+            };
+            dropped.push(std::mem::replace(&mut target, parent));
+        }
+        Rc::make_mut(&mut self.refs).insert(MAIN.to_owned(), target);
+        self.checker.rolled_back(&dropped, &files);
+        self.note(|| format!("the hub is rolled back by {} commits", dropped.len()));
+    }
+
+    /// The host loses its power: what was not flushed is what it was, gone, or torn.
     pub(super) fn reboot(&mut self, host: usize) {
         let now = self.now;
-        let mut gone = Vec::new();
-        if let Some(host) = self.hosts.get(host) {
-            let unflushed: Vec<PathBuf> = host.unflushed.iter().cloned().collect();
-            gone.extend(unflushed.into_iter().filter(|_| self.random.chance(500)));
+        let unflushed = self.hosts.get_mut(host).map(|host| std::mem::take(&mut host.unflushed));
+        for (path, before) in unflushed.into_iter().flatten() {
+            let survives = self.random.chance(500);
+            let torn = self.strikes(Fault::TornFile);
+            let length = usize::try_from(self.random.up_to(200)).unwrap_or(0);
+            self.on(host, |host| match (survives, torn, before) {
+                (_, true, _) => {
+                    host.files.entry(path).and_modify(|bytes| bytes.truncate(length));
+                }
+                (true, ..) => {}
+                (false, _, Some(before)) => drop(host.files.insert(path, before)),
+                (false, _, None) => drop(host.files.remove(&path)),
+            });
         }
-        if let Some(host) = self.hosts.get_mut(host) {
-            for path in gone {
-                host.files.remove(&path);
-            }
-            host.unflushed.clear();
+        self.on(host, |host| {
             host.locks.clear();
             host.boots += 1;
             host.booted = now;
-        }
+        });
     }
 }

@@ -1,0 +1,45 @@
+//! What becomes of an operation: four ways, of which only one means that the hub has it.
+
+use super::engine::Version;
+use crate::domain::id::OpId;
+use crate::domain::refusal::Refusal;
+use std::time::Duration;
+
+/// What became of one operation.
+#[derive(Debug)]
+#[must_use = "an operation is done only when its outcome says so"]
+pub enum Outcome<A> {
+    /// The hub has it.
+    Applied(Receipt<A>),
+    /// The answer is no; nothing was written.
+    Refused(Refusal),
+    /// Others were faster until the time was up; nothing was written.
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+        /// How long it paused between the tries.
+        waited: Duration,
+        /// Whether the last try found a branch locked, which a killed process may have left so.
+        locked: bool,
+    },
+    /// The hub may or may not have it.
+    Unknown {
+        /// By what it can be settled later.
+        op: OpId,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// The proof that an operation was applied.
+#[derive(Debug, Clone)]
+pub struct Receipt<A> {
+    /// What the operation answers.
+    pub answer: A,
+    /// Its id.
+    pub op: OpId,
+    /// The version that holds it; `None` when nothing had to change.
+    pub version: Option<Version>,
+    /// How often it was tried.
+    pub attempts: u32,
+}

@@ -15,6 +15,7 @@ use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use crate::host::random;
 use git2::Repository;
 use std::cell::RefCell;
@@ -188,6 +189,7 @@ impl Engine for GitEngine {
             abandoned::outwait(&locks, deadline);
             verdict = self.fetch(main, scope, deadline)?;
         }
+        failpoint("fetched");
         match verdict {
             FetchVerdict::Fetched => self.compare(main, before.as_ref()),
             FetchVerdict::MissingBranch => {
@@ -307,7 +309,7 @@ impl Engine for GitEngine {
 
     fn settle(&mut self, branch: &str) -> Option<String> {
         let clone = self.clone.as_deref()?;
-        super::failpoint("refresh");
+        failpoint("refresh");
         let target = self.tip(branch).ok()??;
         let hub = self.is_always_fresh().then(|| self.directory());
         worktree::follow(clone, branch, target.as_str(), hub)

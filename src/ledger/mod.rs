@@ -15,7 +15,6 @@ mod classify;
 mod clone_index;
 mod engine;
 mod error;
-mod failpoint;
 mod git_engine;
 mod git_program;
 #[cfg(test)]
@@ -35,7 +34,6 @@ pub use cache::store_path;
 pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
-pub use failpoint::failpoint;
 pub use git_program::GitProgram;
 pub use objects::init_bare;
 pub use open::{

@@ -5,7 +5,6 @@
 
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips, Version};
 use super::error::LedgerError;
-use super::failpoint::failpoint;
 use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
@@ -13,6 +12,7 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use std::any::Any;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const UNREACHABLE_TRIES_MAX: u32 = 4;
 
 /// With less time left no further push is begun: one that is cut leaves its outcome unknown, and
 /// nothing was wrong but that others were faster.
-const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
+pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
@@ -225,6 +225,7 @@ impl Ledger {
     ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         let _guard = self.local_lock(deadline);
+        failpoint("locked");
         let mut run = Run {
             pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
             fresh: self.engine.is_always_fresh(),

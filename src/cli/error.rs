@@ -146,6 +146,17 @@ impl From<LedgerError> for CliError {
 fn advice(why: &str) -> &'static str {
     const ADVICE: &[(&[&str], &str)] = &[
         (
+            &[
+                "unpack failed",
+                "unpacker error",
+                "unable to migrate objects",
+                "no space left",
+                "read-only file system",
+                "disk quota",
+            ],
+            "the disk of the hub is full or cannot be written; try again when there is room on it",
+        ),
+        (
             &["not found", "does not exist", "not appear to be a git repository", "no such"],
             "check the address",
         ),

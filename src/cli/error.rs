@@ -123,6 +123,8 @@ impl From<LedgerError> for CliError {
                 let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
             }
+            LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
+                .hint("give the command again: it does nothing where it has happened already"),
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`")

@@ -22,6 +22,7 @@ mod git_daemon;
 mod hub;
 pub(crate) mod inspect;
 mod leash;
+mod mount;
 mod nginx;
 mod normalise;
 mod plain_git;
@@ -34,6 +35,8 @@ mod wait;
 
 pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
+pub(crate) use mount::{Left, Mount};
+pub(crate) use normalise::normalise;
 pub(crate) use plain_git::git;
 pub(crate) use run::{RUN_BOUND, Run};
 pub(crate) use second_git::gits;

@@ -236,6 +236,7 @@ impl Ledger {
             scope: Scope::Main,
             append: false,
             sent: Vec::new(),
+            turned_down: Vec::new(),
             why: String::new(),
             deadline,
         };
@@ -322,7 +323,9 @@ impl Ledger {
                 let what = format!("cannot move a branch of `{}`", self.engine.hub());
                 return Err(LedgerError::Store { what, why, damaged: false });
             }
-            Publication::Stale | Publication::Busy => {}
+            // The answer may be to a repetition: a transport that loses a connection at the wrong
+            // moment asks once more by itself, and what it asked first has moved the branch.
+            Publication::Stale | Publication::Busy => run.turned_down.push(attempt),
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
                 if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
@@ -387,20 +390,22 @@ impl Ledger {
         }
     }
 
-    /// The outcomes of an attempt with an unknown outcome that turns out to have landed. Each
+    /// The outcomes of an attempt that turns out to have landed, whatever was said of it. Each
     /// commit is unique by its operation's id, so the commit itself is the proof.
     fn find_sent(
         &mut self,
         requests: &[Request<'_>],
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
-        for index in 0..run.sent.len() {
-            let moves = run.sent.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
-            for one in moves {
-                if self.engine.is_published(&one.branch, &one.to)? {
-                    let landed = run.sent.swap_remove(index);
-                    self.settle_main();
-                    return Ok(Some(landed.outcomes(requests, run.attempts)));
+        for attempts in [&mut run.sent, &mut run.turned_down] {
+            for index in 0..attempts.len() {
+                let moves = attempts.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
+                for one in moves {
+                    if self.engine.is_published(&one.branch, &one.to)? {
+                        let landed = attempts.swap_remove(index);
+                        self.settle_main();
+                        return Ok(Some(landed.outcomes(requests, run.attempts)));
+                    }
                 }
             }
         }
@@ -547,7 +552,10 @@ struct Run {
     scope: Scope,
     /// Whether branches that are replaced must be appended to instead.
     append: bool,
+    /// Attempts of which nobody knows what became.
     sent: Vec<Attempt>,
+    /// Attempts of which the hub said that another was faster.
+    turned_down: Vec<Attempt>,
     why: String,
     deadline: Deadline,
 }

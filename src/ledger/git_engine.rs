@@ -189,6 +189,11 @@ impl Engine for GitEngine {
             abandoned::outwait(&locks, deadline);
             verdict = self.fetch(main, scope, deadline)?;
         }
+        // A connection over http that is lost in the head of the answer looks to git like a hub
+        // without a branch.
+        if matches!(verdict, FetchVerdict::MissingBranch) {
+            verdict = self.fetch(main, scope, deadline)?;
+        }
         failpoint("fetched");
         match verdict {
             FetchVerdict::Fetched => self.compare(main, before.as_ref()),

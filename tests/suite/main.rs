@@ -28,6 +28,8 @@ mod push_faults;
 mod lessons;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// Clocks that are hours apart or run wrong.
+mod clock_skew;
 // Hooks that refuse, flood and write what no terminal should see.
 mod hub_hooks;
 // Connections that are cut after any number of bytes.

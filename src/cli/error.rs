@@ -123,6 +123,8 @@ impl From<LedgerError> for CliError {
                 let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
             }
+            LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
+                .hint("give the command again: it does nothing where it has happened already"),
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`")
@@ -145,6 +147,17 @@ impl From<LedgerError> for CliError {
 /// What to do about a hub that refuses, by what its words are about.
 fn advice(why: &str) -> &'static str {
     const ADVICE: &[(&[&str], &str)] = &[
+        (
+            &[
+                "unpack failed",
+                "unpacker error",
+                "unable to migrate objects",
+                "no space left",
+                "read-only file system",
+                "disk quota",
+            ],
+            "the disk of the hub is full or cannot be written; try again when there is room on it",
+        ),
         (
             &["not found", "does not exist", "not appear to be a git repository", "no such"],
             "check the address",

@@ -1,6 +1,7 @@
 //! Small files of our own: read with a bound, written whole or not at all.
 
 use super::clock::Deadline;
+use super::failpoint::failpoint;
 use super::simulated;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -156,7 +157,10 @@ fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> 
             file.write_all(bytes)?;
             if manner.flushed { file.sync_data() } else { Ok(()) }
         })
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| {
+            failpoint("file");
+            fs::rename(&temporary, path)
+        });
     written.map_err(|error| {
         // What is left of a failed write is only a stray file.
         drop(fs::remove_file(&temporary));

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod environment;
 pub mod facts;
+pub mod failpoint;
 pub mod file_lock;
 pub mod files;
 pub mod process;

@@ -6,6 +6,7 @@
 
 use super::error::LedgerError;
 use crate::host::clock::{self, Deadline};
+use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use crate::host::{environment, files, random};
 use git2::{ConfigLevel, ObjectType, Oid, Repository, RepositoryInitOptions};
@@ -104,6 +105,7 @@ impl HubCopy {
     fn begin(&mut self) -> Result<Repository, LedgerError> {
         let new = self.folder().join(format!(".{}.{}", self.name(), random::id()));
         self.create(&new)?;
+        failpoint("copy");
         if self.path.exists() {
             self.set_aside()?;
         }

@@ -154,7 +154,7 @@ const NEVER_CONNECTED: &[&str] = &[
 #[rustfmt::skip]
 const CUT: &[&str] = &[
     "hung up unexpectedly", "early eof", "rpc failed", "read error", "timed out",
-    "connection reset",
+    "connection reset", "expected flush after ", "unable to write to remote",
 ];
 
 /// A damaged object database (0-byte and garbled objects, packs and refs under git 2.39 and 2.47).

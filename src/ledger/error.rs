@@ -1,4 +1,4 @@
-//! What can go wrong below an operation; in each case nothing was written to the hub.
+//! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
 use crate::domain::json::DocumentError;
 use crate::host::files::FileError;
@@ -20,6 +20,14 @@ pub enum LedgerError {
         /// Which hub, without credentials.
         hub: String,
         /// The hub's own words.
+        why: String,
+    },
+    /// It was sent, and the hub does not say what became of it.
+    #[error("the hub `{hub}` may or may not have it: {why}")]
+    Unsettled {
+        /// Which hub, without credentials.
+        hub: String,
+        /// What happened.
         why: String,
     },
     /// The branch is not there.

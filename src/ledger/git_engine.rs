@@ -16,6 +16,7 @@ use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use crate::host::random;
 use git2::Repository;
 use std::cell::RefCell;
@@ -190,6 +191,12 @@ impl Engine for GitEngine {
             abandoned::outwait(&locks, deadline);
             verdict = self.fetch(main, scope, deadline)?;
         }
+        // A connection over http that is lost in the head of the answer looks to git like a hub
+        // without a branch.
+        if matches!(verdict, FetchVerdict::MissingBranch) {
+            verdict = self.fetch(main, scope, deadline)?;
+        }
+        failpoint("fetched");
         match verdict {
             FetchVerdict::Fetched => self.compare(main, before.as_ref()),
             FetchVerdict::MissingBranch => {
@@ -307,7 +314,7 @@ impl Engine for GitEngine {
 
     fn settle(&mut self, branch: &str) -> Option<String> {
         let clone = self.clone.as_deref()?;
-        super::failpoint("refresh");
+        failpoint("refresh");
         let target = self.tip(branch).ok()??;
         let hub = self.is_always_fresh().then(|| self.directory());
         worktree::follow(clone, branch, target.as_str(), hub)

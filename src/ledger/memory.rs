@@ -34,6 +34,8 @@ enum Fault {
     Cut,
     /// It is applied and the answer is lost.
     LoseAnswer,
+    /// It is applied and the answer is lost, and the transport asks once more by itself.
+    Repeat,
     /// It is not applied and nobody knows.
     Vanish,
     /// It is applied, but only after the next look at the hub.
@@ -183,6 +185,10 @@ impl Engine for Memory {
                 Self::swap(&mut hub, moves);
                 return Publication::Unknown("the answer is lost".to_owned());
             }
+            Some(Fault::Repeat) => {
+                Self::swap(&mut hub, moves);
+                return Self::swap(&mut hub, moves);
+            }
             Some(Fault::Lose) | None => Self::swap(&mut hub, moves),
         };
         if publication == Publication::Applied {
@@ -282,12 +288,14 @@ const SHORT: Duration = Duration::from_millis(150);
 
 #[test]
 fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
-    use Fault::{Busy, Cut, Delay, Lose, LoseAnswer, LoseAnswerAndLookTooEarly, Vanish};
+    use Fault::{Busy, Cut, Delay, Lose, LoseAnswer, LoseAnswerAndLookTooEarly, Repeat, Vanish};
     for faults in [
         &[][..],
         &[Lose],
         &[Lose, Lose, Busy],
         &[LoseAnswer],
+        &[Repeat],
+        &[Lose, Repeat, Busy],
         &[Lose, LoseAnswer],
         &[Vanish],
         &[Vanish, Vanish, Lose],

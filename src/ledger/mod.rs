@@ -16,7 +16,6 @@ mod clone_index;
 mod document;
 mod engine;
 mod error;
-mod failpoint;
 mod git_engine;
 mod git_program;
 #[cfg(test)]
@@ -38,7 +37,6 @@ pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
-pub use failpoint::failpoint;
 pub use git_program::GitProgram;
 pub use objects::init_bare;
 pub use open::{

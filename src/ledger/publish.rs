@@ -10,6 +10,7 @@ use super::engine::{Move, Publication};
 use super::git_program::GitProgram;
 use super::objects::Objects;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
 use std::time::Duration;
@@ -104,6 +105,7 @@ fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
             return Err(Error::new(ErrorCode::Modified, ErrorClass::Reference, "a branch was moved"));
         }
     }
+    failpoint("refs-locked");
     for one in moves {
         transaction.set_target(&name(one), oid(Some(&one.to))?, None, REFLOG)?;
     }
@@ -135,6 +137,7 @@ pub(super) fn by_push(
         Ok(done) => done,
         Err(error) => return (Publication::Unreachable(error.to_string()), None),
     };
+    failpoint("answer");
     let publication = match classify_push(done.exit_code, &done.stdout, &done.stderr) {
         PushVerdict::Applied => Publication::Applied,
         PushVerdict::Stale => Publication::Stale,

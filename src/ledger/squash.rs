@@ -2,7 +2,7 @@
 
 use super::engine::{Changes, Commit, Move, Publication, Scope};
 use super::error::LedgerError;
-use super::update::Ledger;
+use super::update::{Ledger, PUSH_TIME_MIN};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 
@@ -31,10 +31,16 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Squashed, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
+        let hub = self.engine.hub().to_owned();
+        let mut sent = None;
         for _ in 0..SQUASH_TRIES_MAX {
-            self.refresh(Scope::Heartbeats, deadline)?;
+            let looked = self.refresh(Scope::Heartbeats, deadline);
+            // What was sent may still arrive, and then no error may claim that nothing was written.
+            if let Some(why) = sent.take_if(|_| looked.is_err() || deadline.left() < PUSH_TIME_MIN) {
+                return Err(LedgerError::Unsettled { hub, why });
+            }
+            looked?;
             let Some(tip) = self.engine.tip(branch)? else {
-                let hub = self.engine.hub().to_owned();
                 return Err(LedgerError::NoBranch { hub, branch: branch.to_owned(), empty: false });
             };
             let squashed = Squashed { commits: self.engine.count(&tip)?, backup: backup.map(str::to_owned) };
@@ -52,11 +58,12 @@ impl Ledger {
             })?;
             let mut moves = vec![Move { branch: branch.to_owned(), from: Some(tip.clone()), to }];
             moves.extend(backup.map(|backup| Move { branch: backup.to_owned(), from: None, to: tip }));
-            let hub = self.engine.hub().to_owned();
-            match self.engine.publish(&moves, deadline) {
+            // A fifth of the time is kept for finding out what became of a push that hangs.
+            match self.engine.publish(&moves, Deadline::after(deadline.left() * 4 / 5)) {
                 Publication::Applied => return Ok(squashed),
+                Publication::Stale | Publication::Busy => {}
                 // Whether it landed or not, the next look tells: a squash is done only once.
-                Publication::Stale | Publication::Busy | Publication::Unknown(_) => {}
+                Publication::Unknown(why) => sent = Some(why),
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
                 Publication::Failed(why) => {
                     let what = format!("cannot move a branch of `{hub}`");
@@ -64,6 +71,9 @@ impl Ledger {
                 }
                 Publication::Unreachable(why) => return Err(LedgerError::Unreachable { hub, why }),
             }
+        }
+        if let Some(why) = sent {
+            return Err(LedgerError::Unsettled { hub, why });
         }
         let why = format!(
             "`{branch}` moved {SQUASH_TRIES_MAX} times while it was to be squashed; it was left as it is"

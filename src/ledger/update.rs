@@ -5,7 +5,6 @@
 
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
-use super::failpoint::failpoint;
 use super::outcome::{Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
@@ -14,6 +13,7 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use std::any::Any;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const UNREACHABLE_TRIES_MAX: u32 = 4;
 
 /// With less time left no further push is begun: one that is cut leaves its outcome unknown, and
 /// nothing was wrong but that others were faster.
-const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
+pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
@@ -187,6 +187,7 @@ impl Ledger {
     ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         let _guard = self.local_lock(deadline);
+        failpoint("locked");
         let mut run = Run {
             pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
             fresh: self.engine.is_always_fresh(),
@@ -199,6 +200,7 @@ impl Ledger {
             append: false,
             sent: Vec::new(),
             tips: Tips::new(),
+            turned_down: Vec::new(),
             why: String::new(),
             deadline,
         };
@@ -302,7 +304,9 @@ impl Ledger {
                 let what = format!("cannot move a branch of `{}`", self.engine.hub());
                 return Err(LedgerError::Store { what, why, damaged: false });
             }
-            Publication::Stale | Publication::Busy => {}
+            // The answer may be to a repetition: a transport that loses a connection at the wrong
+            // moment asks once more by itself, and what it asked first has moved the branch.
+            Publication::Stale | Publication::Busy => run.turned_down.push(attempt),
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
                 if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
@@ -367,7 +371,7 @@ impl Ledger {
         }
     }
 
-    /// The outcomes of an attempt with an unknown outcome that turns out to have landed. Each
+    /// The outcomes of an attempt that turns out to have landed, whatever was said of it. Each
     /// commit is unique by its operation's id, so the commit itself is the proof.
     ///
     /// The next attempt follows on the very tips that were searched here: our copy may be moved on
@@ -378,18 +382,20 @@ impl Ledger {
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
         run.tips.clear();
-        for index in 0..run.sent.len() {
-            let moves = run.sent.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
-            for one in moves {
-                let tip = match run.tips.get(&one.branch) {
-                    Some(tip) => tip.clone(),
-                    None => self.engine.tip(&one.branch)?,
-                };
-                run.tips.insert(one.branch.clone(), tip.clone());
-                if tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))? {
-                    let landed = run.sent.swap_remove(index);
-                    self.settle_main();
-                    return Ok(Some(landed.outcomes(requests, run.attempts)));
+        for attempts in [&mut run.sent, &mut run.turned_down] {
+            for index in 0..attempts.len() {
+                let moves = attempts.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
+                for one in moves {
+                    let tip = match run.tips.get(&one.branch) {
+                        Some(tip) => tip.clone(),
+                        None => self.engine.tip(&one.branch)?,
+                    };
+                    run.tips.insert(one.branch.clone(), tip.clone());
+                    if tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))? {
+                        let landed = attempts.swap_remove(index);
+                        self.settle_main();
+                        return Ok(Some(landed.outcomes(requests, run.attempts)));
+                    }
                 }
             }
         }
@@ -541,9 +547,12 @@ struct Run {
     scope: Scope,
     /// Whether branches that are replaced must be appended to instead.
     append: bool,
+    /// Attempts of which nobody knows what became.
     sent: Vec<Attempt>,
     /// Where the branches were in which what was sent was looked for.
     tips: Tips,
+    /// Attempts of which the hub said that another was faster.
+    turned_down: Vec<Attempt>,
     why: String,
     deadline: Deadline,
 }

@@ -10,6 +10,7 @@ use super::abandoned;
 use super::clone_index::LockedIndex;
 use super::publish;
 use crate::host::clock::Deadline;
+use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use crate::host::files;
 use git2::build::CheckoutBuilder;
@@ -201,7 +202,9 @@ fn advance(
         write(repository, &new, path, *deleted)?;
         if *deleted { index.entries.remove_path(path)? } else { index.entries.add_path(path)? }
     }
+    failpoint("files");
     index.write()?;
+    failpoint("index");
     publish::move_local_branch(repository, reference, local, target)?;
     Ok(None)
 }

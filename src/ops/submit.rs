@@ -4,6 +4,7 @@
 use super::journal::{self, Entry};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::OpId;
+use crate::host::failpoint::failpoint;
 use crate::host::files::FileError;
 use crate::host::{clock, random};
 use crate::ledger::{Ledger, LedgerError, Outcome};
@@ -49,10 +50,13 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
         }
         None => None,
     };
+    failpoint("kept");
     let outcome = envelope.run(ledger, op.clone(), now, verb);
+    failpoint("known");
     if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
         journal::close(&op);
     }
+    failpoint("closed");
     outcome
 }
 

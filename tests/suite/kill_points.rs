@@ -228,6 +228,84 @@ fn killed_at_any_moment(transport: Transport, kills: u32) {
     assert_clone_tells_the_truth(&fleet, clone);
 }
 
+/// Writers at the same time, and how many messages each sends.
+const STORM_WRITERS: u32 = 4;
+const STORM_MESSAGES: u32 = 25;
+
+/// What a writer was told of its messages.
+#[derive(Debug, Default)]
+struct Told {
+    sent: BTreeSet<String>,
+    refused: BTreeSet<String>,
+    killed: BTreeSet<String>,
+}
+
+/// Sends messages, of which about half are killed at a moment that `seed` decides.
+fn send_under_a_killer(host: &Host, mut seed: u32) -> Told {
+    let mut told = Told::default();
+    let start = Instant::now();
+    host.run(["message", "list"]).success();
+    let whole = start.elapsed() * 2;
+    for number in 0..STORM_MESSAGES {
+        let subject = format!("{seed} {number}");
+        let mut command = host.command(["message", "send", "--to", "all", "--subject", &subject]).spawn();
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if seed >> 31 == 0 {
+            let (start, moment) = (Instant::now(), whole * (seed >> 16 & 0xff) / 256);
+            while start.elapsed() < moment {
+                std::hint::spin_loop();
+            }
+            command.signal("KILL");
+        }
+        let run = command.wait();
+        match run.exit_code() {
+            Some(0) => told.sent.insert(subject),
+            Some(75) => told.refused.insert(subject),
+            Some(9) | None => told.killed.insert(subject),
+            _ => run.fail("neither sent nor killed"),
+        };
+    }
+    told
+}
+
+/// Two writers share each host, and with it a copy of the hub, its lock and what is kept.
+#[test]
+fn a_storm_under_a_killer_loses_nothing_and_repeats_nothing() {
+    let fleet = founded(Transport::Path);
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    let hosts = [member(&fleet, "ada", false), member(&fleet, "bob", true)];
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let write = |number: u32| {
+            let host = &hosts[usize::from(number % 2 == 1)];
+            scope.spawn(move || send_under_a_killer(host, number))
+        };
+        let writers: Vec<_> = (0..STORM_WRITERS).map(write).collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    for host in &hosts {
+        let unsettled = host.run(["op", "list", "--json"]).success().json();
+        for entry in unsettled.as_array().unwrap() {
+            host.run(["op", "resume", entry["op"].as_str().unwrap()]).success();
+        }
+        host.run(["status", "set", "idle"]).success();
+    }
+    let document = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
+    let present = document["messages"].as_array().unwrap();
+    let times = |subject: &str| present.iter().filter(|message| message["subject"] == subject).count();
+    let (mut sent, mut killed) = (0, 0);
+    for told in &told {
+        assert!(told.sent.iter().all(|subject| times(subject) == 1), "{told:?}");
+        assert!(told.refused.iter().all(|subject| times(subject) == 0), "{told:?}");
+        assert!(told.killed.iter().all(|subject| times(subject) <= 1), "{told:?}");
+        sent += told.sent.len();
+        killed += told.killed.len();
+    }
+    assert!(sent > 0 && killed > 0, "{sent} sent, {killed} killed: the test proved little");
+    assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+    inspect::assert_hub_is_sound(fleet.hub());
+    assert_clone_tells_the_truth(&fleet, &hosts[1]);
+}
+
 #[test]
 fn killed_at_any_moment_by_path() {
     killed_at_any_moment(Transport::Path, KILLS_BY_PATH);

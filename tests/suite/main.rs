@@ -28,6 +28,16 @@ mod push_faults;
 mod lessons;
 // Documents of old hubs: what was not to change keeps its bytes.
 mod golden;
+// Clocks that are hours apart or run wrong.
+mod clock_skew;
+// Hooks that refuse, flood and write what no terminal should see.
+mod hub_hooks;
+// Connections that are cut after any number of bytes.
+mod cut_connections;
+// Disks that are full or read-only.
+mod full_disk;
+// Every write under every single fault.
+mod sweep;
 // Commands that are killed, at any step and at any moment.
 mod kill_points;
 // The scripts and jq lines of before, beside our commands.

@@ -43,7 +43,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// Every source file: its path from the root, and its text without its tests.
-fn sources() -> Vec<(String, String)> {
+pub(crate) fn sources() -> Vec<(String, String)> {
     let named = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
     let text = |path: &PathBuf| {
         let whole = fs::read_to_string(path).unwrap();

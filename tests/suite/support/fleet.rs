@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::hub::{Hub, Transport};
+use super::hub::{Hub, Transport, copy_folder};
 use super::plain_git::HERMETIC_GIT;
 use super::run::{HostCommand, Run};
 
@@ -25,6 +25,17 @@ const DIRECTORIES: [(&str, &str); 7] = [
     ("XDG_STATE_HOME", "state"),
     ("XDG_RUNTIME_DIR", "runtime"),
     ("TMPDIR", "tmp"),
+];
+
+/// A file system in memory, on Linux.
+const MEMORY: &str = "/dev/shm";
+
+/// Where a host may have written the address of its hub.
+const KNOWS_THE_HUB: [&str; 4] = [
+    "clone/.git/config",
+    "config/git-muster/config.json",
+    "home/gitconfig",
+    "state/git-muster/observations.json",
 ];
 
 /// What is the same on every host.
@@ -51,8 +62,23 @@ impl Fleet {
     /// A fleet around an empty hub that is reached over `transport`.
     #[track_caller]
     pub(crate) fn over(transport: Transport) -> Self {
-        let root = tempfile::Builder::new().prefix("muster-fleet-").tempdir().expect("a temporary directory");
-        Self { hub: Arc::new(Hub::start(transport)), root: Arc::new(root), programs: None }
+        Self::start_in(&std::env::temp_dir(), transport)
+    }
+
+    /// [`Fleet::over`] with all its files in memory, where there is such a place: for tests that make
+    /// hundreds of hubs and would mostly wait for the disk.
+    #[track_caller]
+    pub(crate) fn in_memory(transport: Transport) -> Self {
+        let memory = Path::new(MEMORY);
+        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self::start_in(&folder, transport)
+    }
+
+    #[track_caller]
+    fn start_in(folder: &Path, transport: Transport) -> Self {
+        let root = tempfile::Builder::new().prefix("muster-fleet-").tempdir_in(folder);
+        let root = root.expect("a temporary directory");
+        Self { hub: Arc::new(Hub::start_in(folder, transport)), root: Arc::new(root), programs: None }
     }
 
     /// Makes the hosts that are added from now on find this git first.
@@ -63,6 +89,51 @@ impl Fleet {
         symlink(program, directory.join("git")).expect("the directory is ours");
         self.programs = Some(directory);
         self
+    }
+
+    /// This fleet as it is now once more, hub and hosts: for many tests that begin alike. Take its
+    /// hosts with [`Fleet::same`]. It has to go before the one it was copied from.
+    #[track_caller]
+    pub(crate) fn copy(&self) -> Self {
+        let folder = self.root.path().parent().expect("it lies somewhere");
+        let root = tempfile::Builder::new().prefix("muster-fleet-").tempdir_in(folder);
+        let root = root.expect("a temporary directory");
+        copy_folder(self.root.path(), root.path());
+        let copy =
+            Self { hub: Arc::new(self.hub.copy()), root: Arc::new(root), programs: self.programs.clone() };
+        let (old, new) = (self.hub.url(), copy.hub.url());
+        for host in fs::read_dir(copy.root.path()).expect("it was just made").flatten() {
+            for file in KNOWS_THE_HUB.map(|file| host.path().join(file)) {
+                if let Ok(text) = fs::read_to_string(&file) {
+                    fs::write(file, text.replace(&old, &new)).expect("it was just made");
+                }
+            }
+        }
+        copy
+    }
+
+    /// Removes the files of a host that has done its part.
+    pub(crate) fn forget(&self, host: &str) {
+        fs::remove_dir_all(self.root.path().join(host)).expect("it is a host of this fleet");
+    }
+
+    /// What `host` of the fleet that this one was copied from is here.
+    pub(crate) fn same(&self, host: &Host) -> Host {
+        let (old, new) = (host.fleet.path().display().to_string(), self.root.path().display().to_string());
+        let (old_hub, new_hub) = (host.hub.url(), self.hub.url());
+        let moved = |text: &OsString| {
+            let text = text.to_str().expect("the environment of a host is text");
+            OsString::from(text.replace(&old, &new).replace(&old_hub, &new_hub))
+        };
+        let directory = moved(&host.directory.clone().into_os_string()).into();
+        let environment = host.environment.iter().map(|(name, value)| (name.clone(), moved(value)));
+        Host {
+            name: host.name.clone(),
+            directory,
+            environment: environment.collect(),
+            hub: Arc::clone(&self.hub),
+            fleet: Arc::clone(&self.root),
+        }
     }
 
     /// The hub.

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -76,7 +76,7 @@ impl Transport {
 #[must_use]
 pub(crate) struct Hub {
     // Before `root`: fields are dropped in this order, and the server lives in the directory.
-    server: Option<Mutex<Server>>,
+    server: Option<Arc<Mutex<Server>>>,
     transport: Transport,
     repository: PathBuf,
     root: TempDir,
@@ -86,8 +86,15 @@ impl Hub {
     /// Makes an empty hub and starts its server.
     #[track_caller]
     pub(crate) fn start(transport: Transport) -> Self {
+        Self::start_in(&std::env::temp_dir(), transport)
+    }
+
+    /// [`Hub::start`] below another directory than that for temporary files.
+    #[track_caller]
+    pub(super) fn start_in(folder: &Path, transport: Transport) -> Self {
         let transport = transport.here();
-        let root = tempfile::Builder::new().prefix("muster-hub-").tempdir().expect("a temporary directory");
+        let root = tempfile::Builder::new().prefix("muster-hub-").tempdir_in(folder);
+        let root = root.expect("a temporary directory");
         let repository = root.path().join("hub.git");
         git(root.path(), ["init", "--quiet", "--bare", "-b", MAIN, "hub.git"]);
         let server = transport.server().map(|kind| {
@@ -99,9 +106,26 @@ impl Hub {
                 git(&repository, ["config", "http.receivepack", "true"]);
             }
             let site = Site { directory, repository: repository.clone(), token };
-            Mutex::new(Server::start(kind, site))
+            Arc::new(Mutex::new(Server::start(kind, site)))
         });
         Self { server, transport, repository, root }
+    }
+
+    /// A hub like this one as it is now, behind the same server: for many tests that begin alike.
+    /// It has to go before the one it was copied from.
+    #[track_caller]
+    pub(crate) fn copy(&self) -> Self {
+        let root = tempfile::Builder::new().prefix("copy-").tempdir_in(self.root.path());
+        let root = root.expect("the directory is ours");
+        let repository = root.path().join("hub.git");
+        copy_folder(&self.repository, &repository);
+        Self { server: self.server.clone(), transport: self.transport, repository, root }
+    }
+
+    /// Where the server in front of it listens, if it has one.
+    #[must_use]
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.server.as_ref().map(|server| server.lock().unwrap().port())
     }
 
     /// The address that a client is given.
@@ -109,7 +133,7 @@ impl Hub {
     pub(crate) fn url(&self) -> String {
         let path = self.repository.display();
         match &self.server {
-            Some(server) => server.lock().unwrap().url(),
+            Some(server) => server.lock().unwrap().url(&self.repository),
             None if self.transport == Transport::FileUrl => format!("file://{path}"),
             None => path.to_string(),
         }
@@ -219,5 +243,18 @@ impl Hub {
 
     fn away(&self) -> PathBuf {
         self.root.path().join("away.git")
+    }
+}
+
+/// Copies a folder with everything in it. What vanishes meanwhile, such as a lock file, was not there.
+pub(super) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the directory is ours");
+    for entry in fs::read_dir(from).expect("it is there").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).ok();
+        }
     }
 }

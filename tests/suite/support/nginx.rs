@@ -68,8 +68,9 @@ pub(crate) fn probe(site: &Site, port: u16) -> Answer {
     }
 }
 
-pub(crate) fn url(site: &Site, port: u16) -> String {
-    let name = site.repository.file_name().expect("a repository has a name");
+pub(crate) fn url(site: &Site, port: u16, repository: &Path) -> String {
+    let root = site.repository.parent().expect("a repository lies somewhere");
+    let name = repository.strip_prefix(root).expect("it lies below the directory that is served");
     format!("http://127.0.0.1:{port}/{}", name.display())
 }
 

@@ -91,14 +91,21 @@ impl Server {
         assert!(self.launch(), "{:?} does not start again\n{}", self.kind, self.logs());
     }
 
-    /// The address of the hub through this server.
+    /// The address of a repository through this server: of its own hub, or of one that lies below
+    /// the same directory.
     #[must_use]
-    pub(crate) fn url(&self) -> String {
+    pub(crate) fn url(&self, repository: &Path) -> String {
         match self.kind {
-            Kind::Sshd => sshd::url(&self.site),
-            Kind::Nginx => nginx::url(&self.site, self.port),
+            Kind::Sshd => sshd::url(repository),
+            Kind::Nginx => nginx::url(&self.site, self.port, repository),
             Kind::GitDaemon => git_daemon::url(&self.site, self.port),
         }
+    }
+
+    /// Where it listens on loopback.
+    #[must_use]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// What a client needs in its environment to reach the hub.

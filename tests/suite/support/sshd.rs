@@ -53,8 +53,8 @@ pub(crate) fn probe(site: &Site, port: u16) -> Answer {
     }
 }
 
-pub(crate) fn url(site: &Site) -> String {
-    format!("ssh://{HOST}{}", site.repository.display())
+pub(crate) fn url(repository: &Path) -> String {
+    format!("ssh://{HOST}{}", repository.display())
 }
 
 pub(crate) fn client_env(site: &Site) -> Vec<(String, String)> {

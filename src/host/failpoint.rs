@@ -1,0 +1,32 @@
+//! Places where a test can end the process, to prove that any step may be the last one.
+
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Ends the process by SIGKILL when `MUSTER_FAILPOINT` names this point, or when it is `name:n`
+/// and this is the n-th time. With `MUSTER_FAILPOINT_LOG` it adds its name to that file, so that a
+/// test learns which points there are. Exists in debug builds only, so that nothing in a user's
+/// environment can do it.
+pub fn failpoint(name: &str) {
+    super::simulated::step();
+    #[cfg(debug_assertions)]
+    {
+        use nix::sys::signal::{Signal, kill};
+        static PASSED: AtomicU32 = AtomicU32::new(0);
+        if let Some(log) = super::environment::variable("MUSTER_FAILPOINT_LOG") {
+            use std::io::Write as _;
+            let log = std::fs::OpenOptions::new().append(true).create(true).open(log);
+            log.and_then(|mut log| writeln!(log, "{name}")).ok();
+        }
+        let Some(wanted) = super::environment::variable("MUSTER_FAILPOINT") else { return };
+        let (wanted, time) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        if wanted == name && (PASSED.fetch_add(1, Ordering::SeqCst) + 1).to_string() == time {
+            // Nothing runs after this; if the signal failed, the test sees that we went on.
+            kill(nix::unistd::Pid::this(), Signal::SIGKILL).ok();
+        }
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = name;
+    }
+}

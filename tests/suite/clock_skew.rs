@@ -1,0 +1,162 @@
+//! Hosts whose clocks are hours apart, and whose clocks run too fast or too slow, by libfaketime.
+//!
+//! What this proves: no decision compares the wall clocks of two hosts, and with boot clocks that
+//! run within what the rules promise (1 % off) nobody takes a lock while another trusts it.
+//! libfaketime fakes the boot clock like the wall clock, unless it is told to leave all but the wall
+//! clock alone; the last test shows that its rate reaches the boot clock. What it does not: the rate
+//! counts from the start of each process, so only a command that waits lives by a clock that drifts,
+//! the clock of a host does not; and the boot id stays that of this machine. Clocks that drift for hours
+//! and jump are in the simulator.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Fleet, Host, MAIN, inspect};
+
+/// What is faked: a name, libfaketime's words, and whether the wall clock is all of it.
+const CLOCKS: [(&str, &str, bool); 6] = [
+    ("true", "+0", true),
+    ("ahead", "+5h", true),
+    ("behind", "-26h", true),
+    ("elsewhere", "+400d", false),
+    ("fast", "+0 x1.01", false),
+    ("slow", "+0 x0.99", false),
+];
+
+/// The lease, and how long its holder trusts it: a third less.
+const LEASE: &str = "3s";
+const TRUST: Duration = Duration::from_secs(2);
+
+/// The most by which a clock may be slow: so much longer its host trusts a lease.
+const SLOWEST: f64 = 0.99;
+
+/// How many terms each host holds; it dies in every second.
+const TERMS: usize = 3;
+
+/// How long all of it may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(300);
+
+/// The library, or `None` where it is not installed; CI insists on it.
+fn library() -> Option<PathBuf> {
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
+    ];
+    let mut places = folders.iter().map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1"));
+    let found = places.find(|place| place.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "libfaketime is not installed: run .ci/install");
+        eprintln!("skipped: libfaketime is not installed; .ci/install installs it");
+    }
+    found
+}
+
+/// A fleet of hosts with such clocks.
+fn fleet(clocks: &[(&str, &str, bool)]) -> Option<(Fleet, Vec<Host>)> {
+    let library = library()?;
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let host = |(name, fake, wall_only): &(&str, &str, bool)| {
+        let mut host = fleet.host(name);
+        host.set("LD_PRELOAD", &library);
+        host.set("FAKETIME", fake);
+        if *wall_only {
+            host.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        host.run(["join", &fleet.hub().url(), "--as", name]).success();
+        host
+    };
+    let hosts = clocks.iter().map(host).collect();
+    Some((fleet, hosts))
+}
+
+/// One term of a lock: its token, when it was had, and when it was given back, if it was.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    token: u64,
+    from: Instant,
+    released: Option<Instant>,
+}
+
+fn hold(host: &Host, terms: &Mutex<Vec<Term>>) {
+    for number in 0..TERMS {
+        let run =
+            host.command(["lock", "acquire", "gate", "--ttl", LEASE, "--wait", "5m"]).bound(BOUND).run();
+        let from = Instant::now();
+        let token = run.success().stdout().trim().to_owned();
+        let released = (number % 2 == 1).then(Instant::now);
+        let term = Term { token: token.parse().unwrap(), from, released };
+        terms.lock().unwrap().push(term);
+        if released.is_some() {
+            host.run(["lock", "release", "gate", "--token", &token]).success();
+        }
+    }
+}
+
+#[test]
+fn no_two_hosts_trust_a_lock_at_the_same_time_whatever_their_clocks() {
+    let Some((fleet, hosts)) = fleet(&CLOCKS) else { return };
+    let terms = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(|| hold(host, &terms));
+        }
+    });
+    let mut terms = terms.into_inner().unwrap();
+    terms.sort_by_key(|term| term.token);
+    let tokens: Vec<u64> = terms.iter().map(|term| term.token).collect();
+    let all = u64::try_from(CLOCKS.len() * TERMS).unwrap();
+    assert_eq!(tokens, (1..=all).collect::<Vec<_>>(), "each term has a token of its own");
+    for pair in terms.windows(2) {
+        let trusted_until = pair[0].released.unwrap_or(pair[0].from + TRUST.div_f64(SLOWEST));
+        assert!(pair[1].from >= trusted_until, "{pair:?}");
+    }
+    inspect::assert_hub_is_sound(fleet.hub());
+}
+
+#[test]
+fn each_job_has_one_holder_whatever_the_clocks() {
+    let Some((fleet, hosts)) = fleet(&CLOCKS) else { return };
+    const JOBS: usize = 18;
+    for _ in 0..JOBS {
+        hosts[0].run(["job", "add", "--type", "test"]).success();
+    }
+    let claimed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(|| {
+                for _ in 0..JOBS {
+                    let run = host.run(["job", "claim", "--json"]);
+                    if run.exit_code() == Some(3) {
+                        return;
+                    }
+                    let job = run.success().json();
+                    assert_eq!(job["token"], 1, "nobody takes it from another");
+                    claimed.lock().unwrap().push(job["id"].as_str().unwrap().to_owned());
+                }
+            });
+        }
+    });
+    let claimed = claimed.into_inner().unwrap();
+    assert_eq!(claimed.len(), JOBS);
+    assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>().len(), JOBS);
+    assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+}
+
+/// Twice as fast is far beyond what the rules promise, and it shows: were the boot clock not faked,
+/// the tests above would prove nothing.
+#[test]
+fn a_clock_that_runs_twice_as_fast_is_seen_to_do_so() {
+    let clocks = [("true", "+0", true), ("mad", "+0 x2.0", false)];
+    let Some((_fleet, hosts)) = fleet(&clocks) else { return };
+    hosts[0].run(["lock", "acquire", "gate", "--ttl", "20s"]).success();
+    let start = Instant::now();
+    hosts[1].command(["lock", "acquire", "gate", "--wait", "2m"]).bound(BOUND).run().success();
+    assert!(start.elapsed() < Duration::from_secs(20), "its lease was not over: {:?}", start.elapsed());
+}

@@ -755,15 +755,13 @@ mod tests {
 
     #[test]
     fn each_step_is_the_holders_and_changes_what_it_says() {
+        type Step = fn(&mut Job, Term<'_>) -> Result<(), Refusal>;
         let (build1, build2) = (server("build1"), server("build2"));
-        let steps: [(&str, &dyn Fn(&mut Job, Term<'_>) -> Result<(), Refusal>, JobStatus); 3] = [
-            ("start", &|job, term| job.start(term, now()), JobStatus::Running),
-            ("release", &|job, term| job.release(term, (now(), &op())), JobStatus::Queued),
-            (
-                "rescue",
-                &|job, term| job.rescue(term.token, FailReason::Lost, (now(), &op())),
-                JobStatus::Queued,
-            ),
+        let rescue: Step = |job, term| job.rescue(term.token, FailReason::Lost, (now(), &op()));
+        let steps: [(&str, Step, JobStatus); 3] = [
+            ("start", |job, term| job.start(term, now()), JobStatus::Running),
+            ("release", |job, term| job.release(term, (now(), &op())), JobStatus::Queued),
+            ("rescue", rescue, JobStatus::Queued),
         ];
         for (name, step, status) in steps {
             let mut job = claimed();

@@ -16,6 +16,8 @@ mod clone_index;
 mod engine;
 mod error;
 mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
 #[cfg(test)]

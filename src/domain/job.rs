@@ -702,6 +702,7 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_up_to_an_hour() {
+        assert_eq!(PAUSE_MAX, BACKOFF_MAX + BACKOFF_MAX / 10);
         for (attempts, low, high) in [(1, 13, 17), (2, 27, 33), (5, 216, 264), (60, 3240, 3960)] {
             let pause = backoff(attempts, &op()).as_secs();
             assert!((low..=high).contains(&pause), "{attempts}: {pause}");

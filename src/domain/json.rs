@@ -317,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_list_of_another_length_than_was_read_is_replaced() {
-        let mut raw = json!(["a", "", "b"]);
-        patch(&mut raw, &json!(["a", "b"]), &json!(["a", "c"]));
-        assert_eq!(raw, json!(["a", "c"]));
+        let mut raw = json!([{"note": 1}, {"by": "a", "note": 2}]);
+        patch(&mut raw, &json!([{"by": "a"}]), &json!([{"by": "b"}]));
+        assert_eq!(raw, json!([{"by": "b"}]), "nobody knows which note was whose");
     }
 }

@@ -25,8 +25,26 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
     }
     let fetched = classify_fetch(exit_code, stdout, stderr);
     assert!((exit_code == Some(0)) == (fetched == FetchVerdict::Fetched), "{fetched:?}");
-    for said in [format!("{verdict:?}"), format!("{fetched:?}"), format!("{:?}", broken_store(stderr))] {
-        assert!(!said.contains("\\n") && !said.contains("\\u{1b}"), "not a line for people: {said}");
+    let said = [reason_of_push(verdict), reason_of_fetch(fetched), broken_store(stderr)];
+    for reason in said.iter().flatten() {
+        assert!(!reason.contains(char::is_control), "not a line for people: {reason:?}");
+    }
+}
+
+fn reason_of_push(verdict: PushVerdict) -> Option<String> {
+    match verdict {
+        PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => None,
+        PushVerdict::Denied(why) | PushVerdict::Unreachable(why) | PushVerdict::Unknown(why) => Some(why),
+    }
+}
+
+fn reason_of_fetch(verdict: FetchVerdict) -> Option<String> {
+    match verdict {
+        FetchVerdict::Fetched | FetchVerdict::MissingBranch => None,
+        FetchVerdict::Unreachable(why)
+        | FetchVerdict::Denied(why)
+        | FetchVerdict::BrokenCache(why)
+        | FetchVerdict::Failed(why) => Some(why),
     }
 }
 

@@ -88,8 +88,10 @@ impl Draft {
         message
     }
 
+    /// A line that looks like a trailer is moved in by a blank: it is for people, not for machines.
     fn describe(&mut self, line: &str) {
-        self.lines.push(one_line(line));
+        let line = one_line(line);
+        self.lines.push(if line.starts_with("Muster-") { format!(" {line}") } else { line });
     }
 
     fn trailer(&mut self, key: &'static str, value: &str) {

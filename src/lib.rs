@@ -11,6 +11,9 @@
 
 pub mod cli;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod ledger;
 pub mod ops;

@@ -32,6 +32,8 @@ mod table;
 
 pub use exit::Exit;
 pub use generate::{command_reference, schemas};
+#[cfg(any(test, fuzzing))]
+pub(crate) use settings::UserConfig;
 
 use crate::domain::health::Level;
 use crate::host::environment;

@@ -44,7 +44,7 @@ fn from<T>(value: T, origin: impl Into<String>) -> Setting<T> {
 /// What `join` wrote for this user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UserConfig {
+pub(crate) struct UserConfig {
     /// The hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<String>,
@@ -77,7 +77,7 @@ impl UserConfig {
         let path = user_config_path();
         match files::read(&path)? {
             None => Ok(Self::default()),
-            Some(text) => serde_json::from_str(&text).map_err(|error| {
+            Some(text) => Self::parse(&text).map_err(|error| {
                 CliError::new(
                     Exit::Configuration,
                     format!("the configuration `{}` cannot be used: {error}", path.display()),
@@ -87,14 +87,21 @@ impl UserConfig {
         }
     }
 
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    pub(crate) fn to_text(&self) -> Result<String, serde_json::Error> {
+        Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
+    }
+
     /// Writes it.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(super) fn write(&self) -> Result<(), CliError> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-        Ok(files::write_private(&user_config_path(), &format!("{text}\n"))?)
+        let text = self.to_text().map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        Ok(files::write_private(&user_config_path(), &text)?)
     }
 }
 

@@ -58,7 +58,8 @@ pub struct Heartbeat {
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
-    /// Why somebody else ended this session, if so; the server learns it at its next beat.
+    /// Why somebody else ended this session, if so; the server learns it at its next beat. It
+    /// stays until the server begins a new session.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
     /// Spellings of older writers, read and left alone.
@@ -184,14 +185,28 @@ impl Heartbeat {
     /// The next beat of a session: fields we do not know stay.
     pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
         self.touch(beat, now);
-        let goes_on = self.incarnation.as_deref() == Some(beat.incarnation.as_str());
-        self.sequence = Some(if goes_on { self.sequence.unwrap_or(0).saturating_add(1) } else { 1 });
+        if self.is_session_of(beat) {
+            self.sequence = Some(self.sequence.unwrap_or(0).saturating_add(1));
+        } else {
+            self.sequence = Some(1);
+            // Only now: the answer that told the session of its end may have been lost.
+            self.revoked = None;
+        }
         self.incarnation = Some(beat.incarnation.clone());
         self.interval_seconds = Some(beat.interval_seconds);
-        self.revoked = None;
         if beat.system.is_some() {
             self.system.clone_from(&beat.system);
         }
+    }
+
+    fn is_session_of(&self, beat: &Beat) -> bool {
+        self.incarnation.as_deref() == Some(beat.incarnation.as_str())
+    }
+
+    /// After which beat another server ended the session of `beat`, if one did.
+    #[must_use]
+    pub fn ended(&self, beat: &Beat) -> Option<&str> {
+        self.revoked.as_deref().filter(|_| self.is_session_of(beat))
     }
 
     /// A sign of life in passing, along with another write. It opens no session: a server that
@@ -283,5 +298,28 @@ mod tests {
         assert_eq!((heartbeat.sequence, heartbeat.timestamp), (Some(2), Some(at("2025-10-29T12:01:00Z"))));
         heartbeat.advance(&Beat { incarnation: "two".into(), ..beat }, at("2025-10-29T12:02:00Z"));
         assert_eq!(heartbeat.sequence, Some(1));
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_told_so_with_each_beat_until_another_begins() {
+        let mut heartbeat = beat_of(None);
+        let beat = Beat {
+            server: ServerName::new("build1").expect("name"),
+            incarnation: "one".into(),
+            uptime_seconds: 5,
+            interval_seconds: 30,
+            system: None,
+        };
+        heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
+        heartbeat.revoked = Some("one#1@0".into());
+        // The answer of the first may be lost.
+        for _ in 0..2 {
+            assert_eq!(heartbeat.ended(&beat), Some("one#1@0"));
+            heartbeat.advance(&beat, at("2025-10-29T12:02:00Z"));
+        }
+        let next = Beat { incarnation: "two".into(), ..beat };
+        assert_eq!(heartbeat.ended(&next), None, "it was another session");
+        heartbeat.advance(&next, at("2025-10-29T12:03:00Z"));
+        assert_eq!(heartbeat.revoked, None);
     }
 }

@@ -172,7 +172,8 @@ impl OpId {
 /// [`NameError`] when git would not take it as a branch name.
 pub fn check_branch(text: &str) -> Result<(), NameError> {
     check("branch", text, ID_LENGTH_MAX, "._/-")?;
-    if text.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock")) {
+    // `HEAD` as a branch would be mistaken for the other HEAD.
+    if text == "HEAD" || text.split('/').any(|part| part.starts_with('.') || part.ends_with(".lock")) {
         return Err(refuse("branch", text, "is not a branch name git takes"));
     }
     Ok(())
@@ -229,7 +230,7 @@ mod tests {
     fn branches() {
         assert!(check_branch("heartbeat-build1").is_ok());
         assert!(check_branch("backup/heartbeat-build1-20251029T120000Z").is_ok());
-        for text in ["", "a b", "a..b", "-x", "x.lock", "a//b", "a/", "a:b", "a/.b"] {
+        for text in ["", "a b", "a..b", "-x", "x.lock", "a//b", "a/", "a:b", "a/.b", "HEAD"] {
             assert!(check_branch(text).is_err(), "{text}");
         }
     }

@@ -702,6 +702,7 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_up_to_an_hour() {
+        assert_eq!(PAUSE_MAX, BACKOFF_MAX + BACKOFF_MAX / 10);
         for (attempts, low, high) in [(1, 13, 17), (2, 27, 33), (5, 216, 264), (60, 3240, 3960)] {
             let pause = backoff(attempts, &op()).as_secs();
             assert!((low..=high).contains(&pause), "{attempts}: {pause}");
@@ -751,5 +752,104 @@ mod tests {
         ] {
             serde_json::from_str::<Job>(text).expect(text);
         }
+    }
+
+    #[test]
+    fn each_step_is_the_holders_and_changes_what_it_says() {
+        type Step = fn(&mut Job, Term<'_>) -> Result<(), Refusal>;
+        let (build1, build2) = (server("build1"), server("build2"));
+        let rescue: Step = |job, term| job.rescue(term.token, FailReason::Lost, (now(), &op()));
+        let steps: [(&str, Step, JobStatus); 3] = [
+            ("start", |job, term| job.start(term, now()), JobStatus::Running),
+            ("release", |job, term| job.release(term, (now(), &op())), JobStatus::Queued),
+            ("rescue", rescue, JobStatus::Queued),
+        ];
+        for (name, step, status) in steps {
+            let mut job = claimed();
+            let before = job.clone();
+            let late = step(&mut job, Term { server: &build1, token: 0 });
+            assert_eq!(late.map_err(|no| no.kind), Err(RefusalKind::LeaseLost), "{name}");
+            if name != "rescue" {
+                let foreign = step(&mut job, Term { server: &build2, token: 1 });
+                assert_eq!(foreign.map_err(|no| no.kind), Err(RefusalKind::Forbidden), "{name}");
+            }
+            assert_eq!(job, before, "{name}: a refused step changes nothing");
+            assert_eq!(step(&mut job, Term { server: &build1, token: 1 }), Ok(()), "{name}");
+            assert_eq!(job.status, status, "{name}");
+            if status == JobStatus::Queued {
+                let again = step(&mut job, Term { server: &build1, token: 1 });
+                assert_eq!(again.map_err(|no| no.kind), Err(RefusalKind::LeaseLost), "{name} twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_stays_until_the_next_attempt() {
+        let report = Report {
+            exit_code: Some(3),
+            duration_seconds: None,
+            artifacts: vec!["a.deb".to_owned()],
+            message: Some("full disk".to_owned()),
+        };
+        let mut job = claimed();
+        let build1 = server("build1");
+        let term = Term { server: &build1, token: 1 };
+        let later = now().plus(Duration::from_secs(90));
+        job.fail(term, FailReason::WorkerSystemFailure, &report, (later, &op())).expect("its holder");
+        let said = |job: &Job| {
+            let message = job.error_message.clone();
+            (job.exit_code, job.duration_seconds, job.artifacts.len(), message, job.reason.clone())
+        };
+        let reason = Some("worker_system_failure".to_owned());
+        assert_eq!(said(&job), (Some(3), Some(90), 1, Some("full disk".to_owned()), reason));
+        let claimant = Claimant { server: build1.clone(), incarnation: "i".into() };
+        assert_eq!(job.claim(&claimant, later), Ok(2));
+        assert_eq!(said(&job), (None, None, 0, None, None));
+    }
+
+    #[test]
+    fn a_final_job_keeps_its_priority() {
+        let mut job = claimed();
+        assert_eq!(job.set_priority("high".parse().expect("a word")), Ok(()));
+        assert_eq!(job.priority.to_string(), "3");
+        job.cancel(None, now()).expect("not final");
+        assert_eq!(job.set_priority(Priority::NORMAL).map_err(|no| no.kind), Err(RefusalKind::Forbidden));
+        assert_eq!(job.priority.level(), 3);
+    }
+
+    #[test]
+    fn the_words_of_other_writers_are_read_and_ours_are_written() {
+        for (words, ours) in [
+            (&["queued", "pending", "available"][..], "queued"),
+            (&["claimed", "assigned"], "claimed"),
+            (&["running", "in_progress", "building"], "running"),
+            (&["completed", "success"], "completed"),
+            (&["failed"], "failed"),
+            (&["cancelled", "canceled"], "cancelled"),
+            (&["dead"], "dead"),
+            (&["on_hold"], "on_hold"),
+        ] {
+            for word in words {
+                let status = JobStatus::from((*word).to_owned());
+                assert_eq!(String::from(status.clone()), ours, "{word}");
+                assert_eq!(matches!(status, JobStatus::Other(_)), ours == "on_hold", "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_situation_is_one_line_for_people() {
+        let later = now().plus(Duration::from_secs(200));
+        let mut job = Job::new("job_1".into(), "build".into(), now());
+        assert_eq!(job.situation(later), "queued 3m 20s ago");
+        job.not_before = Some(later);
+        assert_eq!(job.situation(later), "queued 3m 20s ago", "its pause is over");
+        assert_eq!(job.situation(now()), "queued 0s ago, next attempt in 3m 20s");
+        let mut job = claimed();
+        assert_eq!(job.situation(later), "claimed by build1 3m 20s ago");
+        job.cancel(None, later).expect("not final");
+        assert_eq!(job.situation(later), "cancelled 0s ago", "its reason says nothing more");
+        job.reason = Some("timeout".to_owned());
+        assert_eq!(job.situation(later), "cancelled 0s ago: timeout");
     }
 }

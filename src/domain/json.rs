@@ -274,4 +274,51 @@ mod tests {
         assert!(text("a.json", "[".repeat(101).as_bytes()).is_err());
         assert_eq!(text("a.json", "\u{feff}{}\n".as_bytes()), Ok("{}"));
     }
+
+    #[test]
+    fn a_document_is_taken_up_to_its_bounds() {
+        let of = |length: usize| format!("{}\"\"", " ".repeat(length - 2));
+        assert!(text("x", of(DOCUMENT_BYTES_MAX).as_bytes()).is_ok());
+        let error = text("x", of(DOCUMENT_BYTES_MAX + 1).as_bytes()).expect_err("too large");
+        assert!(error.problem.contains("more than the 33554432 allowed"), "{error}");
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(text("x", deep(NESTING_MAX).as_bytes()).is_ok());
+        assert!(text("x", deep(NESTING_MAX + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn only_brackets_outside_strings_nest() {
+        for (text, depth) in [
+            ("1", 0),
+            ("[[]]", 2),
+            ("[[],[],{}]", 2),
+            (r#"["[[["]"#, 1),
+            (r#"["\"[[[", []]"#, 2),
+            (r#"["\\", [[]]]"#, 3),
+            ("]]][", 1),
+        ] {
+            assert_eq!(nesting(text), depth, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_conflict_marker_is_known() {
+        for marker in ["<<<<<<< HEAD", "=======", ">>>>>>> theirs"] {
+            assert_ne!(conflict_note(&format!("{{\n{marker}\n}}")), "", "{marker}");
+        }
+        assert_eq!(conflict_note("{\"a\": \"=======\"}"), "");
+    }
+
+    #[test]
+    fn a_newer_layout_is_no_damage() {
+        assert!(DocumentError::newer_layout("x", "2").is_newer);
+        assert!(!DocumentError::new("x", "broken").is_newer);
+    }
+
+    #[test]
+    fn a_list_of_another_length_than_was_read_is_replaced() {
+        let mut raw = json!([{"note": 1}, {"by": "a", "note": 2}]);
+        patch(&mut raw, &json!([{"by": "a"}]), &json!([{"by": "b"}]));
+        assert_eq!(raw, json!([{"by": "b"}]), "nobody knows which note was whose");
+    }
 }

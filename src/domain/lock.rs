@@ -427,4 +427,88 @@ mod tests {
             assert!(lock.lease() < lock.patience(), "{seconds}");
         }
     }
+
+    #[test]
+    fn spans_of_a_lease() {
+        // In milliseconds: the lease, its margin, how long it is trusted, how long it is watched.
+        for (lease, given_away, trusted, watched) in [
+            (3_000, 1_000, 2_000, 4_060),
+            (15_000, 5_000, 10_000, 20_300),
+            (30_000, 5_000, 25_000, 35_600),
+            (60_000, 6_000, 54_000, 67_200),
+            (600_000, 60_000, 540_000, 672_000),
+        ] {
+            let span = Duration::from_millis(lease);
+            let found = [margin(span), trust(span), patience(span)].map(|span| span.as_millis());
+            assert_eq!(found, [given_away, trusted, watched], "{lease}");
+        }
+    }
+
+    #[test]
+    fn a_lease_without_a_length_is_the_assumed_one() {
+        for (until, lease) in [(1, 1), (0, 600)] {
+            let mut lock = Lock::free("deploy");
+            lock.locked_at = Some(now());
+            lock.expires_at = Some(now().plus(Duration::from_secs(until)));
+            assert_eq!(lock.lease(), Duration::from_secs(lease), "ends after {until} s");
+        }
+    }
+
+    #[test]
+    fn a_held_lock_is_overdue_after_its_lease_and_margin() {
+        let mut lock = Lock::free("deploy");
+        assert_eq!(lock.overdue(now().plus(LEASE_ASSUMED * 9)), None, "nobody holds it");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        for (seconds, over) in [(60, None), (66, None), (67, Some(7))] {
+            let at = now().plus(Duration::from_secs(seconds));
+            assert_eq!(lock.overdue(at), over.map(Duration::from_secs), "{seconds}");
+        }
+        lock.expires_at = None;
+        assert_eq!(lock.overdue(now().plus(Duration::from_secs(67))), Some(Duration::from_secs(7)));
+        lock.done_at = Some(now());
+        assert_eq!(lock.overdue(now().plus(Duration::from_secs(67))), None, "it is no lock any more");
+    }
+
+    #[test]
+    fn a_renewal_and_a_release_change_what_they_say() {
+        let mut lock = Lock::free("deploy");
+        let build1 = taker("build1");
+        lock.take(&build1, None, now()).expect("free");
+        let later = now().plus(Duration::from_secs(20));
+        for (asked, lease) in [(None, 60), (Some(90), 90), (None, 90)] {
+            let before = lock.version();
+            lock.renew(&build1.server, 1, asked, later).expect("its holder");
+            assert_ne!(lock.version(), before, "who watches begins again");
+            let until = later.plus(Duration::from_secs(lease));
+            assert_eq!((lock.lease().as_secs(), lock.expires_at), (lease, Some(until)));
+        }
+        assert_eq!((lock.renewal, lock.renewed_at), (Some(3), Some(later)));
+        lock.release(&build1.server, 1).expect("its holder");
+        let fields = (&lock.locked_by, lock.locked_at, lock.expires_at, &lock.holder, lock.renewed_at);
+        assert_eq!(fields, (&None, None, None, &None, None));
+        assert_eq!((lock.token, lock.renewal), (Some(1), None));
+        assert!(lock.check_token(1).is_err(), "a free lock guards nothing");
+    }
+
+    #[test]
+    fn refusals_say_who_holds_it_and_why_a_term_is_over() {
+        let mut lock = Lock::free("deploy");
+        assert_eq!(lock.situation(), "nobody ever held it");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        assert_eq!(lock.situation(), "`build1` holds it under token 1");
+        let later = now().plus(Duration::from_secs(5));
+        assert_eq!(
+            lock.held(later).why,
+            "lock `deploy` is held by `build1` (build1 pid 1) since 2025-10-29T12:00:00Z (5s ago)"
+        );
+        lock.vacate();
+        assert_eq!(lock.situation(), "it is free, the last token was 1");
+        for (token, why) in [
+            (1, "token 1 is from an earlier term"),
+            (2, "the term of token 2 is over"),
+            (3, "token 3 was never given"),
+        ] {
+            assert_eq!(term_over(token, Some(2)), why);
+        }
+    }
 }

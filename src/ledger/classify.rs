@@ -181,17 +181,25 @@ const CHATTER: &[&str] = &[
     "another git process seems",
 ];
 
+/// How a line begins that says that a ref moved.
+const MOVED: &[&str] = &[" ", "+", "*", "-"];
+
 /// What is said of a push that was killed, mostly by our own deadline.
 const PUSH_KILLED: &str = "git push was ended before it finished";
 
 /// Longest reason, in characters: one line of a log.
 const REASON_CHARS_MAX: usize = 300;
 
-/// Judges one run of `git push --porcelain`; `exit_code` is `None` when git was killed.
+/// Judges one run of `git push --porcelain` of `branches`; `exit_code` is `None` when git was killed.
 ///
 /// The per-ref lines decide, whatever the exit code is: a server may die after it has answered.
 #[must_use]
-pub(super) fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) -> PushVerdict {
+pub(super) fn classify_push(
+    branches: &[&str],
+    exit_code: Option<i32>,
+    stdout: &str,
+    stderr: &str,
+) -> PushVerdict {
     let verdicts: Vec<PushVerdict> =
         complete_lines(stdout).filter_map(|line| judge_ref(line, stderr)).collect();
     if verdicts.is_empty() {
@@ -200,7 +208,23 @@ pub(super) fn classify_push(exit_code: Option<i32>, stdout: &str, stderr: &str) 
     // git prints what is up to date, then what moved, then what did not, then `Done`: a list with a
     // rejection in it has shown everything that moved, one without may be cut short by a kill.
     let complete = exit_code.is_some() || complete_lines(stdout).any(|line| line == "Done");
-    combine(verdicts, complete)
+    match combine(verdicts, complete) {
+        // What was not named may not have been sent.
+        PushVerdict::Applied if !branches.iter().all(|branch| has_moved(branch, stdout)) => {
+            PushVerdict::Unknown("not every branch was answered".to_owned())
+        }
+        verdict => verdict,
+    }
+}
+
+/// Whether a line says that `branch` moved.
+fn has_moved(branch: &str, stdout: &str) -> bool {
+    let target = format!("refs/heads/{branch}");
+    complete_lines(stdout).any(|line| {
+        let mut fields = line.splitn(3, '\t');
+        let (flag, refs) = (fields.next(), fields.next().unwrap_or_default());
+        flag.is_some_and(|flag| MOVED.contains(&flag)) && refs.rsplit(':').next() == Some(&target)
+    })
 }
 
 /// Judges one run of `git fetch` with explicit branches; `exit_code` is `None` when git was killed.
@@ -251,7 +275,7 @@ fn judge_ref(line: &str, stderr: &str) -> Option<PushVerdict> {
     let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
     let target = refs.rsplit(':').next().unwrap_or(refs);
     match flag {
-        " " | "+" | "*" | "-" => Some(PushVerdict::Applied),
+        flag if MOVED.contains(&flag) => Some(PushVerdict::Applied),
         "=" => Some(PushVerdict::Unknown("up to date".to_owned())),
         "!" => Some(judge_rejection(summary, target, stderr)),
         _ if flag.chars().count() == 1 => Some(PushVerdict::Unknown(one_line(summary))),
@@ -565,10 +589,23 @@ mod tests {
     }
 
     #[test]
+    fn a_push_is_applied_only_when_every_branch_was_answered() {
+        let main = " \tabc:refs/heads/main\told..new\n";
+        let beat = "+\tdef:refs/heads/heartbeat-a\told...new (forced update)\n";
+        let judged = |stdout: &str| classify_push(&["main", "heartbeat-a"], Some(0), stdout, "");
+        assert_eq!(judged(&format!("To hub\n{main}{beat}Done\n")), PushVerdict::Applied);
+        for stdout in [main, beat, "Done\n", " \tabc:refs/heads/maintenance\told..new\n"] {
+            assert!(matches!(judged(stdout), PushVerdict::Unknown(_)), "{stdout:?}: {:?}", judged(stdout));
+        }
+    }
+
+    #[test]
     fn every_recorded_push_is_judged_right() {
         let wrong: Vec<String> = recordings("push")
             .iter()
-            .filter_map(|r| mismatch(r, &format!("{:?}", classify_push(r.exit_code, &r.stdout, &r.stderr))))
+            .filter_map(|r| {
+                mismatch(r, &format!("{:?}", classify_push(&[], r.exit_code, &r.stdout, &r.stderr)))
+            })
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
@@ -585,7 +622,7 @@ mod tests {
     #[test]
     fn a_killed_push_is_never_called_a_failure_unless_its_lines_say_so() {
         for r in recordings("push") {
-            let verdict = classify_push(None, &r.stdout, &r.stderr);
+            let verdict = classify_push(&[], None, &r.stdout, &r.stderr);
             let has_lines = r.stdout.lines().any(|line| line.contains('\t'));
             assert!(has_lines || matches!(verdict, PushVerdict::Unknown(_)), "{}: {verdict:?}", r.name);
         }
@@ -595,7 +632,7 @@ mod tests {
     fn a_push_cut_anywhere_in_its_output_is_never_called_applied_too_early() {
         for r in recordings("push").iter().filter(|r| r.expect != "Applied") {
             for end in (0..r.stdout.len()).filter(|end| r.stdout.is_char_boundary(*end)) {
-                let verdict = classify_push(None, &r.stdout[..end], "");
+                let verdict = classify_push(&[], None, &r.stdout[..end], "");
                 assert!(verdict != PushVerdict::Applied, "{} cut at {end}", r.name);
             }
         }
@@ -604,8 +641,8 @@ mod tests {
     #[test]
     fn without_its_output_no_push_is_final() {
         for code in [None, Some(0), Some(1), Some(128), Some(255)] {
-            assert!(matches!(classify_push(code, "", ""), PushVerdict::Unknown(_)), "{code:?}");
-            assert!(matches!(classify_push(code, "Done\n", ""), PushVerdict::Unknown(_)), "{code:?}");
+            assert!(matches!(classify_push(&[], code, "", ""), PushVerdict::Unknown(_)), "{code:?}");
+            assert!(matches!(classify_push(&[], code, "Done\n", ""), PushVerdict::Unknown(_)), "{code:?}");
         }
     }
 
@@ -613,7 +650,7 @@ mod tests {
     fn a_reason_is_one_clean_bounded_line() {
         let stderr = format!("remote: \u{1b}[31m{}\u{202e}\u{9b}\u{7}\r\n", "é".repeat(400));
         let stdout = "!\ta:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n";
-        let PushVerdict::Denied(reason) = classify_push(Some(1), stdout, &stderr) else {
+        let PushVerdict::Denied(reason) = classify_push(&[], Some(1), stdout, &stderr) else {
             panic!("a hook's refusal is final");
         };
         assert_eq!(reason.chars().count(), REASON_CHARS_MAX);

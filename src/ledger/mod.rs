@@ -16,6 +16,8 @@ mod clone_index;
 mod document;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
 #[cfg(test)]

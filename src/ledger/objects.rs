@@ -2,6 +2,7 @@
 
 use super::engine::{Changes, Commit, Found, Version};
 use super::error::LedgerError;
+use super::transaction::carries;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
@@ -283,13 +284,7 @@ impl Objects {
         for id in walk.take(COMMITS_SEARCHED_MAX) {
             let commit = failed(what, self.repository.find_commit(failed(what, id)?))?;
             let message = String::from_utf8_lossy(commit.message_bytes());
-            let here: Vec<OpId> = ops
-                .iter()
-                .filter(|op| {
-                    message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str()))
-                })
-                .cloned()
-                .collect();
+            let here: Vec<OpId> = ops.iter().filter(|op| carries(&message, op)).cloned().collect();
             if !here.is_empty() {
                 return Ok(Some(Found {
                     version: version(commit.id()),

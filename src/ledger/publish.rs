@@ -138,7 +138,8 @@ pub(super) fn by_push(
         Err(error) => return (Publication::Unreachable(error.to_string()), None),
     };
     failpoint("answer");
-    let publication = match classify_push(done.exit_code, &done.stdout, &done.stderr) {
+    let branches: Vec<&str> = moves.iter().map(|one| one.branch.as_str()).collect();
+    let publication = match classify_push(&branches, done.exit_code, &done.stdout, &done.stderr) {
         PushVerdict::Applied => Publication::Applied,
         PushVerdict::Stale => Publication::Stale,
         PushVerdict::Busy => Publication::Busy,

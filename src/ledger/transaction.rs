@@ -89,6 +89,24 @@ impl Draft {
         }
         message
     }
+
+    /// A line that looks like a trailer is moved in by a blank: it is for people, not for machines.
+    fn describe(&mut self, line: &str) {
+        let line = one_line(line);
+        self.lines.push(if line.starts_with("Muster-") { format!(" {line}") } else { line });
+    }
+
+    fn trailer(&mut self, key: &'static str, value: &str) {
+        let entry = (key, one_line(value));
+        if !self.trailers.contains(&entry) {
+            self.trailers.push(entry);
+        }
+    }
+}
+
+/// Whether a commit with this message carries the operation `op`.
+pub(super) fn carries(message: &str, op: &OpId) -> bool {
+    message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str()))
 }
 
 fn one_line(text: &str) -> String {
@@ -212,16 +230,13 @@ impl<'a> Transaction<'a> {
 
     /// Says what is done, for people who read the history: `job claim: job_1 by build2`.
     pub fn describe(&mut self, line: impl Into<String>) {
-        self.draft.lines.push(one_line(&line.into()));
+        self.draft.describe(&line.into());
     }
 
     /// Adds a trailer for machines that read the history. Ids found in a hub may hold line breaks,
     /// and a line of its own would pass for another trailer.
     pub fn trailer(&mut self, key: &'static str, value: impl Into<String>) {
-        let entry = (key, one_line(&value.into()));
-        if !self.draft.trailers.contains(&entry) {
-            self.draft.trailers.push(entry);
-        }
+        self.draft.trailer(key, &value.into());
     }
 }
 
@@ -244,4 +259,17 @@ impl Documents for Transaction<'_> {
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         self.snapshot.list(folder)
     }
+}
+
+/// A message built from `texts` of strangers for the operation `op`, for the fuzz target of that
+/// name.
+#[cfg(any(test, fuzzing))]
+pub(super) fn message_of(op: &OpId, texts: &[&str]) -> String {
+    let mut draft = Draft::default();
+    for text in texts {
+        draft.describe(text);
+        draft.trailer("Muster-Job", text);
+    }
+    draft.trailers.push(("Muster-Op", op.to_string()));
+    draft.message()
 }

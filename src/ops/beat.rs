@@ -42,7 +42,7 @@ impl Verb for SendBeat {
                 None => Record::new(Heartbeat::blank(&self.beat.server), 0),
             },
         };
-        let revoked = heartbeat.revoked.clone();
+        let revoked = heartbeat.ended(&self.beat).map(str::to_owned);
         let running = running_jobs(transaction, &self.beat);
         let now = transaction.now();
         heartbeat.edit(|heartbeat| {

@@ -286,8 +286,13 @@ fn rescue(transport: Transport) {
 
     ada.run(["job", "complete", &id, "--token", "1"]).code(5);
     assert_eq!(job(&fleet, &id)["assigned_to"], "bob");
+    // Killed when the hub has its beat, it learns nothing; so the next beat is told.
+    ada.command(["heartbeat"]).env("MUSTER_FAILPOINT", "push").run().killed_by(9);
     let back = ada.run(["heartbeat"]).success();
     assert!(back.stderr().contains("session of `ada` had been ended"), "{back}");
+    let again = ada.run(["heartbeat"]).success();
+    assert!(!again.stderr().contains("had been ended"), "{again}");
+    assert_eq!(beat()["revoked"], Value::Null);
     bob.run(["job", "complete", &id, "--token", "2"]).success();
 }
 

@@ -14,6 +14,15 @@ pub fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok())
 }
 
+/// Where the program `name` lies, as a shell would find it.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = variable("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| {
+        nix::unistd::eaccess(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file()
+    })
+}
+
 /// The directory the command was called in.
 ///
 /// # Errors

@@ -156,11 +156,7 @@ pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result
     context.recall(|snapshot| {
         let registry: Table<Server> = snapshot.table()?;
         let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
-        let is_here = match (&server.machine, &here.0) {
-            (Some(machine), Some(this)) => machine == this,
-            (Some(_), None) => server.host.as_ref() == Some(&here.1),
-            (None, _) => true,
-        };
+        let is_here = server.is_of(here.0.as_deref(), &here.1);
         Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
     })
 }

@@ -39,8 +39,8 @@ pub fn under(folder: &Path) -> io::Result<Disk> {
 #[cfg(target_os = "linux")]
 fn far(folder: &Path) -> Option<&'static str> {
     use nix::sys::statfs::{
-        AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, FUSE_SUPER_MAGIC, NCP_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,
-        statfs,
+        AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, FUSE_SUPER_MAGIC, NCP_SUPER_MAGIC, NFS_SUPER_MAGIC,
+        SMB_SUPER_MAGIC, statfs,
     };
     /// The numbers of CIFS and of its second version, which have no names in the library.
     const CIFS: [u32; 2] = [0xff53_4d42, 0xfe53_4d42];

@@ -18,9 +18,9 @@ pub fn arguments() -> impl Iterator<Item = String> {
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = variable("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| {
-        nix::unistd::eaccess(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file()
-    })
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| nix::unistd::eaccess(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file())
 }
 
 /// The directory the command was called in.

@@ -11,7 +11,8 @@ pub fn is_open(path: &Path) -> Option<bool> {
     let wanted = fs::metadata(path).map(|data| (data.dev(), data.ino())).ok()?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut known = false;
-    for process in processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+    for process in
+        processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
     {
         // Those of other users are closed to us, and those that ended are gone.
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };

@@ -22,6 +22,8 @@ pub struct Found {
     pub age: Duration,
     /// Whether it is a folder.
     pub is_folder: bool,
+    /// Whether it belongs to this user.
+    pub is_ours: bool,
 }
 
 impl Found {
@@ -47,6 +49,7 @@ pub fn find(top: &Path, depth: usize, wanted: impl Fn(&Found) -> bool) -> Vec<Fo
                 bytes: data.len(),
                 age: age(data.mtime(), now),
                 is_folder: data.is_dir(),
+                is_ours: data.uid() == nix::unistd::geteuid().as_raw(),
             };
             if entry.is_folder && depth > 0 {
                 open.push((entry.path.clone(), depth - 1));

@@ -22,7 +22,8 @@ use clap::builder::PossibleValuesParser;
 
 Each check is ok, a warning (works now, somebody should look), a problem (does not work) or
 skipped, with what was seen and the command that mends it. Without `--fix` nothing is changed,
-neither here nor in the hub, and none of the commands it names deletes data or replaces a history.
+neither here nor in the hub: a hub that is not opened in place is fetched into a temporary folder
+that is removed again. No command it names loses data.
 
 `--fix` settles unsettled operations, puts a damaged copy of the hub aside, removes lock files from
 our copy that no process holds, and what killed processes left behind; then it looks again. With
@@ -82,6 +83,7 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
         branch: settings.branch.value.clone(),
         branch_is_checked_out: settings.branch.origin == CHECKED_OUT,
         clone: settings.clone.clone(),
+        timeout: settings.timeout.value,
         server: settings.server.as_ref().map(|server| (server.value.clone(), server.origin.clone())),
         summary,
         doubts: fatal.chain(doubts).collect(),

@@ -14,6 +14,9 @@ const LOCK_DEPTH_MAX: usize = 8;
 /// How many folders of objects a repository has, named by two hexadecimal digits.
 const FAN_OUT: usize = 256;
 
+/// Where the branches of the hub lie in a copy or clone.
+const FETCHED: &str = "refs/remotes/origin";
+
 /// The most objects that a look at a copy reads.
 const OBJECTS_READ_MAX: usize = 20_000;
 
@@ -161,9 +164,12 @@ impl Store {
     /// When one of them is damaged.
     pub fn read_tips(&self) -> Result<(usize, usize), LedgerError> {
         let failed = |error: git2::Error| LedgerError::store("it is damaged", &error);
+        // Whatever it names: git does not take a folder without one for a repository.
+        self.repository.find_reference("HEAD").map_err(failed)?;
+        self.find_all_refs().map_err(failed)?;
         let (mut branches, mut objects) = (0, 0);
         let mut seen = std::collections::HashSet::new();
-        for reference in self.repository.references_glob("refs/remotes/origin/*").map_err(failed)? {
+        for reference in self.repository.references_glob(&format!("{FETCHED}/*")).map_err(failed)? {
             let reference = reference.map_err(failed)?;
             if reference.symbolic_target().is_ok_and(|target| target.is_some()) {
                 continue;
@@ -189,6 +195,17 @@ impl Store {
             }
         }
         Ok((branches, objects))
+    }
+
+    /// Fails when the file of a ref cannot be understood: a list of refs passes over it.
+    fn find_all_refs(&self) -> Result<(), git2::Error> {
+        let is_ref = |found: &Found| !found.is_folder && !found.name().ends_with(".lock");
+        for file in folder::find(&self.folder().join(FETCHED), LOCK_DEPTH_MAX, is_ref) {
+            if let Some(name) = file.path.strip_prefix(self.folder()).ok().and_then(Path::to_str) {
+                self.repository.find_reference(name)?;
+            }
+        }
+        Ok(())
     }
 
     fn read(&self, id: Oid) -> Result<(), git2::Error> {

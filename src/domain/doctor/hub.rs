@@ -139,8 +139,8 @@ pub fn registration(here: Here<'_>, registered: Registered<'_>, join: &str) -> J
             Judgement::of(format!("the hub has no register; {name} has a folder and counts as a server"))
         }
         None => Judgement::of(format!(
-            "{name} is not among the {}",
-            number(registered.servers, "registered server")
+            "{} known to the hub, and {name} is not",
+            number(registered.servers, "server")
         ))
         .and(Finding::problem("beats, statuses and claims of this host are refused").mend(join)),
         Some(server) if server.is_of(here.machine, here.host) => {
@@ -167,7 +167,7 @@ pub fn registration(here: Here<'_>, registered: Registered<'_>, join: &str) -> J
 pub fn beat(beat: Option<&Heartbeat>, now: Timestamp, send: &str) -> Judgement {
     let Some((beat, at)) = beat.and_then(|beat| Some((beat, beat.at()?))) else {
         return Judgement::of("this server has never sent a beat").and(
-            Finding::warning(format!("{KEEP_BEATING}, and others cannot tell whether it lives")).mend(send),
+            Finding::warning(format!("others cannot tell whether it lives: {KEEP_BEATING}")).mend(send),
         );
     };
     let age = show_span(now.since(at));
@@ -205,7 +205,7 @@ pub struct Tip {
 
 /// Judges our clock and those of others by the newest commits: none can be from the future.
 #[must_use]
-pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp) -> Judgement {
+pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, sudo: &str) -> Judgement {
     let newest = tips.iter().filter_map(|tip| Some((tip.at?, tip))).max_by_key(|(at, _)| *at);
     let Some((at, tip)) = newest else { return Judgement::skipped("no commit of the hub has a time") };
     let ahead: Vec<(&Tip, Duration)> = tips
@@ -226,14 +226,14 @@ pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp) -> Judgement {
                 authors.len() - 1
             )
         } else {
-            format!("so the clock of {} is ahead or this host's is behind, by that much at least", tip.author)
+            format!("so the clock of {} is ahead or this host's is behind, by that much at least; set the one that is wrong", tip.author)
         };
         let what = format!(
             "the newest commit of {} is {ahead_by} ahead of this clock, by {}, {whose}",
             tip.branch, tip.author
         );
         if *ahead > SKEW_MAX { Finding::problem(what) } else { Finding::warning(what) }
-            .mend("timedatectl status")
+            .mend(format!("{sudo}timedatectl set-ntp true"))
     });
     let when = match at.since(now) {
         Duration::ZERO => format!("{} ago", show_span(now.since(at))),
@@ -367,7 +367,7 @@ mod tests {
             ),
             (vec![tip("main", "bob", "no time")], Skipped, ""),
         ] {
-            let judged = clock(&tips, Some("ada"), time(NOW));
+            let judged = clock(&tips, Some("ada"), time(NOW), "");
             assert_eq!(judged.verdict(), verdict, "{judged:?}");
             assert!(judged.findings.iter().all(|finding| finding.what.contains(said)), "{judged:?}");
         }
@@ -423,7 +423,7 @@ mod tests {
             (branch(Some(1), true, Some("empty")), true, Problem),
         ] {
             assert_eq!(
-                heartbeat_branches(&[branch.clone()], has_register, str::to_owned).verdict(),
+                heartbeat_branches(std::slice::from_ref(&branch), has_register, str::to_owned).verdict(),
                 verdict,
                 "{branch:?}"
             );

@@ -2,9 +2,9 @@
 //! `doctor`.
 //!
 //! A rule takes what was seen and gives a [`Judgement`]: the evidence, and for each trouble what it
-//! means and the command that mends it. No command that is named here deletes data, replaces a
-//! history or removes a lock that somebody may hold. Nothing here looks at anything: a fact is
-//! always handed in.
+//! means and the command that mends it. No command that is named here loses data, and none removes a
+//! lock file without asking first whether somebody has it open. Nothing here looks at anything: a
+//! fact is always handed in.
 
 pub mod hub;
 pub mod machine;

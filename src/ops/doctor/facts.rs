@@ -1,6 +1,6 @@
 //! What a hub holds, gathered in one look that leaves no trace.
 
-use super::{ANSWER_TIME_MAX, Subject};
+use super::Subject;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::doctor::quoted;
@@ -12,10 +12,10 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Row, Table};
+use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::ledger::{Documents, LedgerError, Location, Look, Snapshot, Stop};
+use crate::ledger::{Documents as _, LedgerError, Location, Look, Snapshot, Stop};
 use crate::ops::documents::newest_beat;
 use serde_json::Value;
 use std::time::Duration;
@@ -51,10 +51,14 @@ pub(super) struct HubFacts {
     pub beat: Result<Option<Heartbeat>, String>,
 }
 
-/// Looks at the hub.
-pub(super) fn gather(subject: &Subject, location: &Location) -> Result<HubFacts, LedgerError> {
+/// Looks at the hub, which may take as long as `answer` each time it is asked.
+pub(super) fn gather(
+    subject: &Subject,
+    location: &Location,
+    answer: Duration,
+) -> Result<HubFacts, LedgerError> {
     let started = clock::since_boot();
-    let deadline = || Deadline::after(ANSWER_TIME_MAX);
+    let deadline = || Deadline::after(answer);
     let look = Look::at(location, subject.clone.as_deref(), &subject.branch, deadline())?;
     let took = clock::since_boot().saturating_sub(started);
     let seen_at = clock::wall();

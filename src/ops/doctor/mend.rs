@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How many operations are settled at once.
 const OPERATIONS_MAX: usize = 100;
 
+/// How long all of them may take: with the hub away, each would wait in vain.
+const OPERATIONS_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// How long one operation may take.
 const OPERATION_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -41,11 +44,15 @@ pub(super) fn mend(name: &'static str, patient: &Patient, fix: Fix) -> Vec<Deed>
 type Told = Vec<(bool, String)>;
 
 fn settle(patient: &Patient, is_real: bool) -> Told {
-    let now = patient.now();
+    let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
     let mut told = Vec::new();
     for id in journal::unsettled().into_iter().take(OPERATIONS_MAX) {
         if !is_real {
             told.push((false, format!("operation {id} would be resumed")));
+            continue;
+        }
+        if deadline.passed() {
+            told.push((false, format!("operation {id} was not begun with: the time was up")));
             continue;
         }
         match journal::take(&id) {

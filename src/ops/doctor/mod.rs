@@ -47,6 +47,8 @@ pub struct Subject {
     pub branch_is_checked_out: bool,
     /// The clone of the hub around, if there is one.
     pub clone: Option<PathBuf>,
+    /// How long a command may take for one write; no answer is awaited for longer.
+    pub timeout: Duration,
     /// Which server this is, and what says so.
     pub server: Option<(ServerName, String)>,
     /// The most important settings, for people.
@@ -231,7 +233,9 @@ impl Patient {
                 ));
             };
             let subject = self.subject.clone();
-            match self.within(HUB_TIME_MAX, move || facts::gather(&subject, &location)) {
+            // Git is given up before those who wait for it are, and ended with what it started.
+            let answer = ANSWER_TIME_MAX.min(subject.timeout).min(self.deadline.left() / 3);
+            match self.within(HUB_TIME_MAX, move || facts::gather(&subject, &location, answer)) {
                 Ok(gathered) => gathered.map_err(|error| fault(self, &error).judged()),
                 Err(hangs) => Err(hangs),
             }
@@ -300,7 +304,7 @@ fn heartbeat_branches(patient: &Patient) -> Judgement {
 }
 
 fn clock_against_hub(patient: &Patient) -> Judgement {
-    patient.of_hub(|facts| rules::clock(&facts.tips, patient.me(), facts.seen_at))
+    patient.of_hub(|facts| rules::clock(&facts.tips, patient.me(), facts.seen_at, patient.sudo()))
 }
 
 fn registration(patient: &Patient) -> Judgement {

@@ -34,6 +34,7 @@ mod wait;
 
 pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
+pub(crate) use normalise::normalise;
 pub(crate) use plain_git::git;
 pub(crate) use run::{RUN_BOUND, Run};
 pub(crate) use second_git::gits;

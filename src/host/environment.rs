@@ -84,6 +84,12 @@ pub fn host_name() -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Whether this process may do what the administrator may.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// The id of this process.
 #[must_use]
 pub fn process_id() -> u32 {

@@ -3,9 +3,14 @@
 
 use super::error::LedgerError;
 use super::open::{SERVER_HOOKS, why_not_in_process};
+use crate::domain::doctor::store::Hook;
+use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::disk;
 use crate::host::folder::{self, Found};
-use git2::{ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult};
+use git2::{
+    Commit, ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult,
+};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How deep below a repository lock files lie: in `refs/heads/<name with slashes>`.
@@ -17,23 +22,12 @@ const FAN_OUT: usize = 256;
 /// Where the branches of the hub lie in a copy or clone.
 const FETCHED: &str = "refs/remotes/origin";
 
-/// The most objects that a look at a copy reads.
-const OBJECTS_READ_MAX: usize = 20_000;
+/// The most documents that a look at a copy reads.
+const DOCUMENTS_READ_MAX: usize = 20_000;
 
 /// A repository of this machine.
 pub struct Store {
     repository: Repository,
-}
-
-/// A hook that lies in a repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook {
-    /// Its name.
-    pub name: &'static str,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Whether git would run it.
-    pub is_executable: bool,
 }
 
 /// How large a repository is.
@@ -88,7 +82,11 @@ impl Store {
         let hooks = configured.map_or_else(|_| folder.join("hooks"), |hooks| folder.join(hooks));
         let hook = |name: &&'static str| {
             let path = hooks.join(name);
-            path.is_file().then(|| Hook { name, is_executable: is_executable(&path), path })
+            path.is_file().then(|| Hook {
+                name,
+                is_executable: is_executable(&path),
+                path: path.display().to_string(),
+            })
         };
         names.iter().filter_map(hook).collect()
     }
@@ -157,44 +155,40 @@ impl Store {
         folders
     }
 
-    /// Reads the newest documents of the branches that were fetched into this copy, and everything
-    /// on the way to them. Returns how many branches and objects that were.
+    /// Reads the newest documents of `main` and of the heartbeat branches that were fetched into
+    /// this copy. Returns how many branches and documents that were.
     ///
     /// # Errors
     /// When one of them is damaged.
-    pub fn read_tips(&self) -> Result<(usize, usize), LedgerError> {
+    pub fn read_tips(&self, main: &str) -> Result<(usize, usize), LedgerError> {
         let failed = |error: git2::Error| LedgerError::store("it is damaged", &error);
         // Whatever it names: git does not take a folder without one for a repository.
         self.repository.find_reference("HEAD").map_err(failed)?;
         self.find_all_refs().map_err(failed)?;
-        let (mut branches, mut objects) = (0, 0);
-        let mut seen = std::collections::HashSet::new();
-        for reference in self.repository.references_glob(&format!("{FETCHED}/*")).map_err(failed)? {
-            let reference = reference.map_err(failed)?;
-            if reference.symbolic_target().is_ok_and(|target| target.is_some()) {
-                continue;
-            }
-            let tree = reference.peel_to_commit().and_then(|commit| commit.tree()).map_err(failed)?;
-            branches += 1;
-            objects += 2;
-            let mut wrong = None;
-            let walked = tree.walk(TreeWalkMode::PreOrder, |_, entry| {
-                if objects >= OBJECTS_READ_MAX {
-                    return TreeWalkResult::Abort;
-                }
-                if entry.kind() == Some(ObjectType::Blob) && seen.insert(entry.id()) {
-                    objects += 1;
-                    wrong = self.read(entry.id()).err();
-                }
-                if wrong.is_some() { TreeWalkResult::Abort } else { TreeWalkResult::Ok }
-            });
-            match wrong {
-                Some(error) => return Err(failed(error)),
-                None if objects < OBJECTS_READ_MAX => walked.map_err(failed)?,
-                None => {}
+        let (mut branches, mut seen) = (0, HashSet::new());
+        for name in [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")] {
+            for tip in self.repository.references_glob(&format!("{FETCHED}/{name}")).map_err(failed)? {
+                let tip = tip.and_then(|tip| tip.peel_to_commit()).map_err(failed)?;
+                self.read_documents(&tip, &mut seen).map_err(failed)?;
+                branches += 1;
             }
         }
-        Ok((branches, objects))
+        Ok((branches, seen.len()))
+    }
+
+    /// Reads the documents of a commit, and all folders. There may be other files, which may be many.
+    fn read_documents(&self, commit: &Commit<'_>, seen: &mut HashSet<Oid>) -> Result<(), git2::Error> {
+        let odb = self.repository.odb()?;
+        let mut wrong = None;
+        let walked = commit.tree()?.walk(TreeWalkMode::PreOrder, |_, entry| {
+            let is_document = entry.kind() == Some(ObjectType::Blob)
+                && entry.name().is_ok_and(|name| name.ends_with(".json"));
+            if is_document && seen.len() < DOCUMENTS_READ_MAX && seen.insert(entry.id()) {
+                wrong = odb.read(entry.id()).err();
+            }
+            if wrong.is_some() { TreeWalkResult::Abort } else { TreeWalkResult::Ok }
+        });
+        wrong.map_or(walked, Err)
     }
 
     /// Fails when the file of a ref cannot be understood: a list of refs passes over it.
@@ -206,10 +200,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    fn read(&self, id: Oid) -> Result<(), git2::Error> {
-        self.repository.odb()?.read(id).map(drop)
     }
 }
 

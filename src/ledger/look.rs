@@ -2,13 +2,15 @@
 //!
 //! A hub that is opened in place is read in place. Any other is fetched, one commit deep, into a
 //! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
-//! is ever sent.
+//! is ever sent. What a sound copy or the clone around holds already is read from there.
 
+use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::engine::{Engine as _, Version};
 use super::error::LedgerError;
 use super::git_engine::{GitEngine, Reach};
 use super::git_program::GitProgram;
+use super::inspect::Store;
 use super::objects::init_bare;
 use super::open::{Location, configured, open_path, why_not_in_process};
 use super::snapshot::Snapshot;
@@ -71,7 +73,7 @@ struct Temporary(PathBuf);
 impl Drop for Temporary {
     fn drop(&mut self) {
         // What cannot be removed lies among the temporary files and only takes space.
-        drop(std::fs::remove_dir_all(&self.0));
+        drop(files::remove_all(&self.0));
     }
 }
 
@@ -99,6 +101,7 @@ impl Look {
             }
         };
         let way = Way::prepare(&url, clone, why)?;
+        way.lean_on(&clone.map_or_else(|| store_path(&url), Path::to_owned), main);
         way.fetch(&name, main, deadline)?;
         let open = || Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error));
         let (repository, engine) = (open()?, open()?);
@@ -221,6 +224,21 @@ impl Way {
         Ok(Self { folder, options, why })
     }
 
+    /// Has objects read from our copy of the hub or the clone, where one is and is sound, instead of
+    /// fetching what is there already: a hub may share its repository with much else.
+    fn lean_on(&self, copy: &Path, main: &str) {
+        let sound = Store::open(copy).ok().filter(|store| store.read_tips(main).is_ok());
+        let objects = sound.map(|store| store.folder().join("objects").display().to_string());
+        if let Some(objects) = objects.filter(|path| !path.contains('\n')) {
+            // Without it more is fetched.
+            drop(files::write(&self.alternates(), &format!("{objects}\n")));
+        }
+    }
+
+    fn alternates(&self) -> PathBuf {
+        self.folder.0.join("objects/info/alternates")
+    }
+
     fn git(
         &self,
         verb: &[&str],
@@ -233,6 +251,17 @@ impl Way {
     }
 
     fn fetch(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
+        match self.fetch_once(name, main, deadline) {
+            // Some of what was there already may be damaged deeper than we looked.
+            Err(LedgerError::Store { .. }) if self.alternates().exists() => {
+                files::remove(&self.alternates())?;
+                self.fetch_once(name, main, deadline)
+            }
+            done => done,
+        }
+    }
+
+    fn fetch_once(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
         let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
         let done = self.git(FETCH, &specs, deadline)?;

@@ -39,7 +39,7 @@ pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
 pub use failpoint::failpoint;
 pub use git_program::GitProgram;
-pub use inspect::{Hook, Size, Store};
+pub use inspect::{Size, Store};
 pub use look::{LOOK_FOLDER_PREFIX, Look};
 pub use objects::init_bare;
 pub use open::{

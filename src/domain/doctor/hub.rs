@@ -305,7 +305,7 @@ pub struct Load {
     pub bytes: u64,
     /// Its records.
     pub records: usize,
-    /// How many of them are finished or read.
+    /// How many of them could be archived.
     pub over: usize,
 }
 
@@ -314,7 +314,9 @@ pub struct Load {
 pub fn document_size(loads: &[Load], archive: &str) -> Judgement {
     let told: Vec<String> = loads
         .iter()
-        .map(|load| format!("{} ({} over), {}", number(load.records, load.what), load.over, size(load.bytes)))
+        .map(|load| {
+            format!("{} ({} to archive), {}", number(load.records, load.what), load.over, size(load.bytes))
+        })
         .collect();
     let full =
         loads.iter().filter(|load| load.records > RECORDS_MANY || load.bytes > BYTES_MANY).map(|load| {

@@ -135,7 +135,7 @@ pub fn writable(path: &str, unwritable: &[String], sudo: &str) -> Judgement {
     };
     Judgement::of(format!("{} cannot be written by this user, such as {first}", number(unwritable.len(), "folder"))).and(
         Finding::problem("reading works and every write fails; its owner has to let this user in").mend(format!(
-            "{sudo}chgrp -R \"$(id -gn)\" {0} && {sudo}chmod -R g+rwX {0} && {sudo}git --git-dir={0} config core.sharedRepository group",
+            "{sudo}chgrp -R \"$(id -gn)\" {0} && {sudo}chmod -R ug+rwX {0} && {sudo}git --git-dir={0} config core.sharedRepository group",
             quoted(path)
         )),
     )
@@ -169,10 +169,11 @@ pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judge
     };
     let told = old.iter().take(TOLD_MAX).map(|lock| {
         let what = format!(
-            "{} in the {} is {} old: left by a killed process, and nobody can change what it locks",
+            "{} in the {} is {} old: left by a killed process, and nobody can change what it locks{}",
             lock.path,
             lock.what,
-            show_span(lock.age)
+            show_span(lock.age),
+            if lock.what == "clone" { "; close the editor of a commit first, if one is open" } else { "" }
         );
         let path = quoted(&lock.path);
         if lock.is_ours {
@@ -245,7 +246,7 @@ pub fn repository_size(held: &[Held]) -> Judgement {
 pub enum Copy {
     /// There is none yet.
     None,
-    /// So many branches and objects were read.
+    /// So many branches and documents were read.
     Sound(usize, usize),
     /// It is damaged, or of another hub.
     Damaged(String),
@@ -259,11 +260,11 @@ pub fn copy(place: &Place, found: &Copy, refetch: &str) -> Judgement {
             Judgement::skipped(format!("there is none at {} yet; the next command makes it", place.path))
         }
         Copy::Sound(0, _) => Judgement::of(format!("{} is empty; the next command fetches", place.told())),
-        Copy::Sound(branches, objects) => Judgement::of(format!(
-            "{} and the newest documents of {} are sound ({} read)",
+        Copy::Sound(branches, documents) => Judgement::of(format!(
+            "{}: the newest documents of {} are sound ({} read)",
             place.told(),
             number(*branches, "branch"),
-            number(*objects, "object")
+            number(*documents, "document")
         )),
         Copy::Damaged(why) => {
             let judgement = Judgement::of(format!("{}: {why}", place.told()));

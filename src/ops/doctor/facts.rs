@@ -12,16 +12,20 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Row as _, Table};
+use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{Documents as _, LedgerError, Location, Look, Snapshot, Stop};
+use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use serde_json::Value;
 use std::time::Duration;
 
 /// The most archives that are read; a hub makes two a month.
 const ARCHIVES_MAX: usize = 240;
+
+/// What has been over for so long may leave the live documents: the age that the command names.
+const ARCHIVED_AFTER: Duration = Duration::from_secs(86_400);
 
 /// What a hub holds.
 pub(super) struct HubFacts {
@@ -77,7 +81,7 @@ pub(super) fn gather(
         Err(Stop::Fault(error)) => Err(error.to_string()),
         Err(Stop::Refused(refusal)) => Err(refusal.why),
     });
-    let (all, loads) = (read_all(&documents)?, loads(&documents));
+    let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));
     drop(documents);
     let push = way.map(|_| look.ask_to_push(deadline()));
     Ok(HubFacts {
@@ -152,17 +156,19 @@ fn newer(bytes: &[u8]) -> Option<String> {
     newer_layout(&document.get("version")?.to_string())
 }
 
-fn loads(hub: &Snapshot<'_>) -> Vec<Load> {
+fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {
     let bytes = |path: &str| {
         let bytes = hub.bytes(hub.main(), path).ok().flatten().unwrap_or_default();
         u64::try_from(bytes.len()).unwrap_or(u64::MAX)
     };
     let count = |what, path, (records, over)| Load { what, bytes: bytes(path), records, over };
-    let jobs = hub
-        .table::<Job>()
-        .map(|jobs: Table<Job>| (jobs.rows().len(), jobs.rows().filter(|job| job.status.is_final()).count()));
-    let messages = hub.table::<Message>().map(|messages: Table<Message>| {
-        (messages.rows().len(), messages.rows().filter(|message| message.read == Some(true)).count())
+    let jobs = hub.table::<Job>().map(|mut jobs| {
+        let all = jobs.rows().len();
+        (all, archive::take_jobs(&mut jobs, now, ARCHIVED_AFTER).len())
+    });
+    let messages = hub.table::<Message>().map(|mut messages| {
+        let all = messages.rows().len();
+        (all, archive::take_messages(&mut messages, now, ARCHIVED_AFTER).len())
     });
     let jobs = jobs.ok().map(|counted| count("job", Job::PATH, counted));
     let messages = messages.ok().map(|counted| count("message", Message::PATH, counted));

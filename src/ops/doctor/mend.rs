@@ -115,11 +115,8 @@ fn sweep(patient: &Patient, is_real: bool) -> Told {
 }
 
 fn remove(found: &Found) -> Result<(), String> {
-    if found.is_folder {
-        std::fs::remove_dir_all(&found.path).map_err(|error| error.to_string())
-    } else {
-        files::remove(&found.path).map_err(|error| error.to_string())
-    }
+    let removed = if found.is_folder { files::remove_all(&found.path) } else { files::remove(&found.path) };
+    removed.map_err(|error| error.to_string())
 }
 
 /// Removes the lock of an operation that is settled: held meanwhile, so that nobody begins with it.

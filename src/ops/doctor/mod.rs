@@ -3,7 +3,7 @@
 //!
 //! A look changes nothing: it makes no folder, no copy and no session, and takes no lock. A check
 //! that cannot be made says so and hides no other. What hangs is given up after a bound, and so is
-//! all of it. [`mend`] does what is safe, and nothing else here does anything.
+//! all of it. `mend` does what is safe, and nothing else here does anything.
 
 mod facts;
 mod machine;
@@ -17,7 +17,7 @@ use crate::domain::id::ServerName;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::{bounded, environment};
-use crate::ledger::{Location, store_path};
+use crate::ledger::{Location, Store, store_path};
 use facts::HubFacts;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -142,12 +142,13 @@ pub fn examine(subject: Subject, names: &[String], fix: Fix) -> Report {
 struct Patient {
     subject: Subject,
     deadline: Deadline,
+    way: OnceCell<Option<&'static str>>,
     hub: OnceCell<Result<HubFacts, Judgement>>,
 }
 
 impl Patient {
     fn new(subject: Subject) -> Self {
-        Self { subject, deadline: Deadline::after(TIME_MAX), hub: OnceCell::new() }
+        Self { subject, deadline: Deadline::after(TIME_MAX), way: OnceCell::new(), hub: OnceCell::new() }
     }
 
     fn judge(&self, entry: &Entry) -> Judgement {
@@ -168,7 +169,7 @@ impl Patient {
 
     /// What makes a command one of the administrator's, unless we are.
     fn sudo(&self) -> &'static str {
-        if nix::unistd::geteuid().is_root() { "" } else { "sudo " }
+        if environment::is_root() { "" } else { "sudo " }
     }
 
     fn me(&self) -> Option<&str> {
@@ -191,12 +192,12 @@ impl Patient {
 
     /// Why the hub is reached through git, if it is; `None` also when that cannot be told.
     fn way(&self) -> Option<&'static str> {
-        match self.subject.hub.clone()? {
+        *self.way.get_or_init(|| match self.subject.hub.clone()? {
             Location::Url(_) => Some("it is reached over a connection"),
-            Location::Path(path) => self
-                .within(DISK_TIME_MAX, move || crate::ledger::Store::open(&path).ok()?.why_through_git())
-                .ok()?,
-        }
+            Location::Path(path) => {
+                self.within(DISK_TIME_MAX, move || Store::open(&path).ok()?.why_through_git()).ok()?
+            }
+        })
     }
 
     /// The address that our copy of the hub is kept under.

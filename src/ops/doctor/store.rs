@@ -2,7 +2,7 @@
 
 use super::{DISK_TIME_MAX, Patient};
 use crate::domain::doctor::store::{
-    self as rules, Copy, Held, Hook, LOCK_STALE_AFTER, LockFile, Place, Protection,
+    self as rules, Copy, Held, LOCK_STALE_AFTER, LockFile, Place, Protection,
 };
 use crate::domain::doctor::{Judgement, quoted};
 use crate::host::open_files;
@@ -29,24 +29,15 @@ pub(super) fn unwritable(path: &Path) -> Option<Vec<String>> {
     Some(unwritable.iter().map(|path| path.display().to_string()).collect())
 }
 
-fn told(hooks: Vec<ledger::Hook>) -> Vec<Hook> {
-    let told = |hook: ledger::Hook| Hook {
-        name: hook.name,
-        path: hook.path.display().to_string(),
-        is_executable: hook.is_executable,
-    };
-    hooks.into_iter().map(told).collect()
-}
-
 pub(super) fn hooks(patient: &Patient) -> Judgement {
     let (hub, clone) = (patient.hub_path(), patient.subject.clone.clone());
     if hub.is_none() && clone.is_none() {
         return Judgement::skipped("those of a hub over a connection cannot be seen");
     }
     let look = move || {
-        let hub = hub.map(|path| Store::open(&path).map(|store| told(store.server_hooks())));
+        let hub = hub.map(|path| Store::open(&path).map(|store| store.server_hooks()));
         let clone = clone.and_then(|path| Store::open(&path).ok());
-        (hub, clone.map(|store| told(store.hooks(CLONE_HOOKS))).unwrap_or_default())
+        (hub, clone.map(|store| store.hooks(CLONE_HOOKS)).unwrap_or_default())
     };
     match patient.within(DISK_TIME_MAX, look) {
         Ok((Some(Err(error)), _)) => Judgement::skipped(error.to_string()),
@@ -144,7 +135,8 @@ pub(super) fn copy(patient: &Patient) -> Judgement {
         (None, None) => return Judgement::skipped("the hub is opened in place and not copied"),
     };
     let path = PathBuf::from(&place.path);
-    let look = move || look_at_copy(&path, address.as_deref());
+    let branch = patient.subject.branch.clone();
+    let look = move || look_at_copy(&path, address.as_deref(), &branch);
     match patient.within(DISK_TIME_MAX, look) {
         Ok(found) => {
             let refetch = format!("git -C {} fetch --refetch origin", quoted(&place.path));
@@ -154,7 +146,7 @@ pub(super) fn copy(patient: &Patient) -> Judgement {
     }
 }
 
-fn look_at_copy(path: &Path, address: Option<&str>) -> Copy {
+fn look_at_copy(path: &Path, address: Option<&str>, branch: &str) -> Copy {
     if !path.exists() {
         return Copy::None;
     }
@@ -170,7 +162,7 @@ fn look_at_copy(path: &Path, address: Option<&str>) -> Copy {
         (Some(_), None) => return Copy::Damaged("it does not say of which hub it is".to_owned()),
         _ => {}
     }
-    match store.read_tips() {
+    match store.read_tips(branch) {
         Ok((branches, objects)) => Copy::Sound(branches, objects),
         Err(error) => Copy::Damaged(error.to_string()),
     }

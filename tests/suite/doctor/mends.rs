@@ -1,6 +1,6 @@
 //! `--fix` mends each thing that it claims to mend, says so, and leaves the rest alone.
 
-use super::{aged, check, copies, expect, joined, old_file};
+use super::{aged, check, copies, expect, joined, obey, old_file};
 use crate::support::{Host, MAIN, Transport, git, inspect};
 use serde_json::Value;
 use std::fs;
@@ -35,11 +35,11 @@ fn an_unsettled_operation_is_settled_once() {
     if fleet.hub().transport() != Transport::Ssh {
         return;
     }
-    for subject in ["one", "two"] {
+    for subject in ["one", "two", "three"] {
         let send = ada.command(["message", "send", "--to", "all", "--subject", subject]);
         send.env("MUSTER_FAILPOINT", "push").run().killed_by(9);
     }
-    expect(&ada, "operations", "ok", "2 operations under way");
+    expect(&ada, "operations", "ok", "3 operations under way");
     let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
     for entry in fs::read_dir(&ops).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.extension().is_some_and(|extension| extension == "json") {
@@ -48,9 +48,11 @@ fn an_unsettled_operation_is_settled_once() {
             fs::write(&entry, value.to_string()).unwrap();
         }
     }
+    let check = expect(&ada, "operations", "warning", "3 operations unsettled");
+    obey(&ada, &check);
     assert_mended(&ada, "operations", "warning", 2);
     let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
-    assert_eq!(messages["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(messages["messages"].as_array().unwrap().len(), 3);
     assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
 }
 

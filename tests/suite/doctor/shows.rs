@@ -67,7 +67,7 @@ fn a_healthy_machine() {
     ok       hub-reachable       [HUB]/hub.git, opened in place
     ok       hub-writable        this user may write objects and refs
     ok       hub-documents       7 documents, [SIZE]
-    ok       document-size       0 jobs (0 over), [SIZE]; 0 messages (0 over), [SIZE]
+    ok       document-size       0 jobs (0 to archive), [SIZE]; 0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
     ok       clock               it is [TIME] here; the newest commit is of [DURATION] ago, by ada on heartbeat-ada
     ok       registration        ada is registered by this machine since [TIME]
@@ -120,7 +120,7 @@ fn a_sick_machine() {
     problem  hub-documents       7 documents, [SIZE]
              problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1
                mend: git muster fsck
-    ok       document-size       0 messages (0 over), [SIZE]
+    ok       document-size       0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
     problem  clock               it is [TIME] here; the newest commit is of [DURATION] ahead, by bob on main
              problem: the newest commit of main is [DURATION] ahead of this clock, by bob, so the clock of bob is ahead or this host's is behind, by that much at least; set the one that is wrong

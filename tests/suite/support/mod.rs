@@ -36,7 +36,7 @@ pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
 pub(crate) use normalise::normalise;
 pub(crate) use plain_git::git;
-pub(crate) use run::{RUN_BOUND, Run};
+pub(crate) use run::{HostCommand, RUN_BOUND, Run};
 pub(crate) use second_git::gits;
 pub(crate) use transcript::Transcript;
 pub(crate) use wait::{eventually, wait_for};

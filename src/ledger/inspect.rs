@@ -91,11 +91,24 @@ impl Store {
         names.iter().filter_map(hook).collect()
     }
 
-    /// A setting as a command of this user in this repository sees it.
+    /// A setting that is true or false, as a command of this user in this repository sees it.
     #[must_use]
-    pub fn setting(&self, key: &str) -> Option<String> {
-        let config = self.repository.config().ok()?.snapshot().ok()?;
-        config.get_str(key).ok().map(str::to_owned)
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.repository.config().ok()?.snapshot().ok()?.get_bool(key).ok()
+    }
+
+    /// All values of a setting.
+    #[must_use]
+    pub fn values(&self, key: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        let config = self.repository.config().and_then(|mut config| config.snapshot());
+        if let Ok(entries) =
+            config.as_ref().map_err(drop).and_then(|config| config.multivar(key, None).map_err(drop))
+        {
+            // One that is no text hides nothing that has a name of ours.
+            drop(entries.for_each(|entry| values.extend(entry.value().ok().map(str::to_owned))));
+        }
+        values
     }
 
     /// The address of `origin` as it is written there.

@@ -53,7 +53,7 @@ impl Fault {
 #[must_use]
 pub fn reachable(name: &str, way: Option<&str>, took: Duration) -> Judgement {
     let how = match way {
-        None => "opened in place".to_owned(),
+        None => format!("opened in place in {} ms", took.as_millis()),
         Some(why) => format!("answered in {} ms; through git, because {why}", took.as_millis()),
     };
     let slow = (took >= ANSWER_SLOW).then(|| {
@@ -236,11 +236,11 @@ pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, sudo: &str) -> Judg
             .mend(format!("{sudo}timedatectl set-ntp true"))
     });
     let when = match at.since(now) {
-        Duration::ZERO => format!("{} ago", show_span(now.since(at))),
-        ahead => format!("{} ahead", show_span(ahead)),
+        Duration::ZERO => format!("{} old", show_span(now.since(at))),
+        ahead => format!("{} ahead of that", show_span(ahead)),
     };
     Judgement::of(format!(
-        "it is {now} here; the newest commit is of {when}, by {} on {}",
+        "it is {now} here; the newest commit, by {} on {}, is {when}",
         tip.author, tip.branch
     ))
     .with(findings)

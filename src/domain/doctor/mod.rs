@@ -211,7 +211,7 @@ pub struct Report {
     pub counts: Counts,
     /// The checks in the order of the list.
     pub checks: Vec<Check>,
-    /// What `--fix` did before the checks were made.
+    /// What `--fix` did; the checks tell what is left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deeds: Vec<Deed>,
 }

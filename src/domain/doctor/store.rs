@@ -80,7 +80,7 @@ pub struct Protection {
     /// Several branches cannot be moved together.
     pub lacks_atomic: bool,
     /// Refs that are hidden from whoever pushes or fetches.
-    pub hides: Option<String>,
+    pub hides: Vec<String>,
     /// Whether commands on this machine go through git push, and so meet all this too.
     pub is_met_here: bool,
 }
@@ -114,7 +114,7 @@ pub fn protection(path: &str, rules: &Protection) -> Judgement {
             .mend(config("receive.advertiseAtomic", "true")),
         );
     }
-    if let Some(hidden) = rules.hides.as_deref().filter(|refs| hides_ours(refs)) {
+    if let Some(hidden) = rules.hides.iter().find(|refs| hides_ours(refs)) {
         told.push("hidden refs");
         findings.push(Finding::problem(format!("the hub hides {hidden}, where its documents or beats lie")));
     }
@@ -310,8 +310,14 @@ mod tests {
             (Protection { denies_deleting: true, ..none.clone() }, Fine),
             (Protection { denies_replacing: true, ..none.clone() }, Warning),
             (Protection { lacks_atomic: true, ..none.clone() }, Problem),
-            (Protection { hides: Some("refs/changes".to_owned()), ..none.clone() }, Fine),
-            (Protection { hides: Some("refs/heads/heartbeat-x".to_owned()), ..none }, Problem),
+            (Protection { hides: vec!["refs/changes".to_owned()], ..none.clone() }, Fine),
+            (
+                Protection {
+                    hides: vec!["refs/changes".to_owned(), "refs/heads/heartbeat-x".to_owned()],
+                    ..none
+                },
+                Problem,
+            ),
         ] {
             assert_eq!(protection("/srv/hub.git", &rules).verdict(), verdict, "{rules:?}");
         }

@@ -247,6 +247,10 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             "the hub is damaged; what it lacks may be in a clone or a copy, so keep all of them",
             Some(format!("git --git-dir={} fsck", quoted(&path.display().to_string()))),
         ),
+        (LedgerError::File(_), _) => (
+            "a hub that is not opened in place is looked at through a temporary folder; name one that can be written by TMPDIR",
+            None,
+        ),
         _ => ("the hub cannot be used like this", None),
     };
     Fault { why, what: what.to_owned(), mend }

@@ -53,16 +53,12 @@ pub(super) fn protection(patient: &Patient) -> Judgement {
     let shown = path.display().to_string();
     let look = move || {
         let store = Store::open(&path)?;
-        let is = |key: &str, value: bool| {
-            let spelled: &[&str] =
-                if value { &["true", "yes", "on", "1", ""] } else { &["false", "no", "off", "0"] };
-            store.setting(key).is_some_and(|found| spelled.contains(&found.to_lowercase().as_str()))
-        };
+        let hidden = ["transfer.hideRefs", "receive.hideRefs", "uploadpack.hideRefs"];
         Ok(Protection {
-            denies_replacing: is("receive.denyNonFastForwards", true),
-            denies_deleting: is("receive.denyDeletes", true),
-            lacks_atomic: is("receive.advertiseAtomic", false),
-            hides: store.setting("transfer.hideRefs").or_else(|| store.setting("receive.hideRefs")),
+            denies_replacing: store.flag("receive.denyNonFastForwards") == Some(true),
+            denies_deleting: store.flag("receive.denyDeletes") == Some(true),
+            lacks_atomic: store.flag("receive.advertiseAtomic") == Some(false),
+            hides: hidden.iter().flat_map(|key| store.values(key)).collect(),
             is_met_here: store.why_through_git().is_some(),
         })
     };

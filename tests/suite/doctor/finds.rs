@@ -1,7 +1,7 @@
 //! What is wrong is found, with its evidence, and the other checks are made all the same.
 
 use super::{aged, commit_from_the_future, copies, equipped, expect, joined, obey, old_file, program};
-use crate::support::{Fleet, Host, HostCommand, MAIN, RUN_BOUND, Transport, eventually, git};
+use crate::support::{Fleet, Host, HostCommand, MAIN, RUN_BOUND, Transport, eventually, git, gits};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -16,6 +16,20 @@ fn everything_is_fine_over_every_transport() {
         assert_eq!(report["verdict"], "ok", "{transport:?} {report:#}");
         assert_eq!((&report["schema"], &report["kind"]), (&1.into(), &"doctor".into()));
     });
+}
+
+#[test]
+fn everything_is_fine_with_every_version_of_git() {
+    for git in gits() {
+        let fleet = Fleet::over(Transport::Ssh).with_git(&git.program);
+        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let ada = equipped(fleet.host("ada"));
+        ada.run(["join", "--as", "ada"]).success();
+        ada.run(["heartbeat"]).success();
+        let report = ada.run(["doctor", "--json"]).success().json();
+        assert_eq!(report["verdict"], "ok", "{report:#}");
+        expect(&ada, "git", "ok", &git.version);
+    }
 }
 
 #[test]
@@ -116,6 +130,36 @@ fn a_work_tree_is_no_hub_and_the_command_makes_one_of_it() {
     obey(&cyd, &check);
     cyd.set("MUSTER_HUB", format!("{}.git", bob.directory().display()));
     expect(&cyd, "hub-reachable", "ok", "");
+}
+
+#[test]
+fn a_branch_of_a_clone_that_is_no_hub_leads_to_the_one_that_is() {
+    let (fleet, _ada) = joined(Transport::Path);
+    let bob = equipped(fleet.host_in_clone("bob"));
+    bob.run(["join", "--as", "bob"]).success();
+    bob.git(["checkout", "--quiet", "-b", "work"]).success();
+    let check = expect(&bob, "hub-reachable", "problem", "the one checked out in the clone");
+    obey(&bob, &check);
+}
+
+#[test]
+fn a_damaged_hub_is_told_and_the_command_says_what_is_missing() {
+    let (fleet, ada) = joined(Transport::Path);
+    let id = fleet.hub().git(["rev-parse", "main:coordination"]).trim().to_owned();
+    fs::remove_file(fleet.hub().path().join("objects").join(&id[..2]).join(&id[2..])).unwrap();
+    let check = expect(&ada, "hub-reachable", "problem", "the hub is damaged");
+    let said = ada.program("sh").args(["-c", &super::mend(&check)]).run();
+    assert!(said.to_string().contains(&id) && said.exit_code() != Some(0), "{said}");
+}
+
+#[test]
+fn without_a_temporary_folder_what_needs_none_is_still_told() {
+    let (_fleet, mut ada) = joined(Transport::FileUrl);
+    ada.set("TMPDIR", "/proc/none");
+    expect(&ada, "hub-reachable", "ok", "opened in place");
+    ada.set("MUSTER_HUB", "ssh://hub.invalid/hub.git");
+    expect(&ada, "hub-reachable", "problem", "TMPDIR");
+    expect(&ada, "identity", "ok", "");
 }
 
 /// A user other than ours who owns nothing, and whom permissions bind.

@@ -64,12 +64,12 @@ fn a_healthy_machine() {
     ok       repository-size     hub: 22 loose objects ([SIZE]), 0 packs ([SIZE])
     ok       hub-hooks           the hub has none
     ok       hub-protection      the hub's configuration forbids nothing
-    ok       hub-reachable       [HUB]/hub.git, opened in place
+    ok       hub-reachable       [HUB]/hub.git, opened in place in [DURATION]
     ok       hub-writable        this user may write objects and refs
     ok       hub-documents       7 documents, [SIZE]
     ok       document-size       0 jobs (0 to archive), [SIZE]; 0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
-    ok       clock               it is [TIME] here; the newest commit is of [DURATION] ago, by ada on heartbeat-ada
+    ok       clock               it is [TIME] here; the newest commit, by ada on heartbeat-ada, is [DURATION] old
     ok       registration        ada is registered by this machine since [TIME]
     ok       beat                [DURATION] old, one is meant every [DURATION]
     20 ok, 0 warnings, 0 problems, 1 skipped
@@ -122,7 +122,7 @@ fn a_sick_machine() {
                mend: git muster fsck
     ok       document-size       0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
-    problem  clock               it is [TIME] here; the newest commit is of [DURATION] ahead, by bob on main
+    problem  clock               it is [TIME] here; the newest commit, by bob on main, is [DURATION] ahead of that
              problem: the newest commit of main is [DURATION] ahead of this clock, by bob, so the clock of bob is ahead or this host's is behind, by that much at least; set the one that is wrong
                mend: timedatectl set-ntp true
     ok       registration        ada is registered by this machine since [TIME]

@@ -221,6 +221,8 @@ impl Way {
                 }
             }
         }
+        // No hook of the user's runs for a look.
+        options.extend(["-c".to_owned(), "core.hooksPath=/dev/null".to_owned()]);
         Ok(Self { folder, options, why })
     }
 

@@ -1,6 +1,6 @@
 //! A look leaves no trace, in whatever state things are.
 
-use super::{copies, equipped, expect, joined, old_file};
+use super::{copies, equipped, expect, joined, old_file, program};
 use crate::support::{Fleet, Host, Transport};
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,6 +60,11 @@ fn a_look_changes_nothing() {
         let bob = fleet.host_in_clone("bob");
         expect(&bob, "hub-reachable", "ok", "");
         expect(&bob, "hub-writable", "ok", "");
+        // A hook of the user's that would leave a trace.
+        let (hooks, trace) = (bob.place("HOME").join("hooks"), bob.place("HOME").join("trace"));
+        fs::create_dir(&hooks).unwrap();
+        program(&hooks, "reference-transaction", &format!("#!/bin/sh\ntouch '{}'\n", trace.display()));
+        bob.git(["config", "core.hooksPath", hooks.to_str().unwrap()]).success();
         assert_no_trace(&fleet, &bob, &format!("{transport:?}, in a clone"));
         // Everything that `--fix` would do something about.
         for copy in copies(&ada) {

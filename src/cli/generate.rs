@@ -108,7 +108,7 @@ pub fn command_reference() -> String {
     for (exit, meaning) in Exit::ALL {
         out.push_str(&format!("| {} | {meaning} |\n", exit.code()));
     }
-    out.push_str("\n`health` answers 0 ok, 1 warning, 2 critical, 3 unknown; `lock run`, `fence check` and `job wait` give the exit code of the command or job.\n");
+    out.push_str("\n`health` answers 0 ok, 1 warning, 2 critical, 3 unknown; `doctor` 0 unless there is a problem, then 1; `lock run`, `fence check` and `job wait` give the exit code of the command or job.\n");
     out
 }
 

@@ -94,12 +94,14 @@ pub(super) fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), Cli
 
 /// The branch the beats of `server` go to.
 fn branch(args: &BeatArgs, server: &ServerName, context: &Context) -> Result<String, CliError> {
-    let main = context.settings.branch.value.clone();
-    if args.on_main {
-        return Ok(main);
-    }
+    let main = &context.settings.branch.value;
+    if args.on_main { Ok(main.clone()) } else { named_branch(Some(server), main) }
+}
+
+/// The branch that the environment names for beats, or the server's own.
+fn named_branch(server: Option<&ServerName>, main: &str) -> Result<String, CliError> {
     let branch = match variable("HEARTBEAT_BRANCH").as_deref() {
-        None | Some("1" | "auto") => server.heartbeat_branch(),
+        None | Some("1" | "auto") => server.map_or(main.to_owned(), ServerName::heartbeat_branch),
         Some(named) => named.to_owned(),
     };
     check_branch(&branch)
@@ -124,6 +126,13 @@ fn push_every() -> Result<u64, CliError> {
             format!("HEARTBEAT_PUSH_EVERY is `{}`, which is no number above zero", text.escape_debug()),
         )
     })
+}
+
+/// What is wrong with the variables that say how to beat.
+#[must_use]
+pub(super) fn wrong_variables(main: &str) -> Vec<CliError> {
+    let named = named_branch(None, main).err();
+    named.into_iter().chain(push_every().err()).collect()
 }
 
 fn check_interval(args: &BeatArgs) -> Result<(), CliError> {

@@ -10,6 +10,7 @@ mod archive;
 mod config;
 mod context;
 mod demo;
+mod doctor;
 mod error;
 mod exit;
 mod fence;
@@ -144,6 +145,8 @@ pub enum Command {
     Message(message::MessageCommand),
     /// Judge the fleet: exit code 0 ok, 1 warning, 2 critical, 3 unknown
     Health(health::HealthArgs),
+    /// Look for what is wrong with this machine, the clone, our copy and the hub, and how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Operations whose outcome stayed unknown
     #[command(subcommand)]
     Op(op::OpCommand),
@@ -206,6 +209,8 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Completions(args) => return done(generate::completions(args)),
         Command::Man(args) => return done(generate::man(args)),
         Command::Generate(args) => return done(generate::generate(args)),
+        // What is wrong with the settings is one of the things that it tells.
+        Command::Doctor(args) => return doctor::run(args, &cli.global),
         Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
         _ => {}
     }
@@ -226,9 +231,11 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Op(command) => done(op::run(command, context)),
         Command::Archive(args) => done(archive::run(args, context)),
         Command::Config(command) => done(config::run(command, context)),
-        Command::Demo(_) | Command::Completions(_) | Command::Man(_) | Command::Generate(_) => {
-            Ok(Exit::Done.code())
-        }
+        Command::Doctor(_)
+        | Command::Demo(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Generate(_) => Ok(Exit::Done.code()),
     }
 }
 

@@ -13,14 +13,14 @@ use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::host::{environment, files, random};
+use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location};
 use crate::ops::documents::newest_beat;
+use crate::ops::machine;
 use crate::ops::server::{Join, RemoveServer};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -84,7 +84,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     let verb = Join {
         name: args.name.clone(),
         host: environment::host_name(),
-        machine: machine()?,
+        machine: machine::id()?,
         ip: args.ip.clone(),
         manager: args.manager.clone(),
         labels: args.labels.clone(),
@@ -128,39 +128,17 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
     .write()
 }
 
-/// An id of this user on this machine, made once.
-fn machine() -> Result<String, CliError> {
-    if let Some(id) = known_machine()? {
-        return Ok(id);
-    }
-    let id = random::id();
-    files::write(&machine_path(), &format!("{id}\n"))?;
-    Ok(id)
-}
-
-fn machine_path() -> PathBuf {
-    environment::data_dir().join("machine")
-}
-
-fn known_machine() -> Result<Option<String>, CliError> {
-    Ok(files::read(&machine_path())?.map(|id| id.trim().to_owned()))
-}
-
 /// The host that joined as `me`, if that was another machine: two under one name would take each
 /// other's jobs and locks for their own.
 ///
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
-    let here = (known_machine()?, environment::host_name());
+    let here = (machine::known()?, environment::host_name());
     context.recall(|snapshot| {
         let registry: Table<Server> = snapshot.table()?;
         let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
-        let is_here = match (&server.machine, &here.0) {
-            (Some(machine), Some(this)) => machine == this,
-            (Some(_), None) => server.host.as_ref() == Some(&here.1),
-            (None, _) => true,
-        };
+        let is_here = server.is_of(here.0.as_deref(), &here.1);
         Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
     })
 }

@@ -128,23 +128,68 @@ impl Settings {
     /// # Errors
     /// When a value cannot be used; names where it came from.
     pub(super) fn gather(args: &GlobalArgs) -> Result<Self, CliError> {
-        let user = UserConfig::read()?;
+        let (settings, wrong) = Self::examine(args)?;
+        wrong.into_iter().next().map_or(Ok(settings), Err)
+    }
+
+    /// Gathers those that can be used, with the defaults for the others, and what is wrong with
+    /// these.
+    ///
+    /// # Errors
+    /// When the folder that the command was called in is gone.
+    pub(super) fn examine(args: &GlobalArgs) -> Result<(Self, Vec<CliError>), CliError> {
+        let mut wrong = Vec::new();
+        let user = or_else(UserConfig::read(), UserConfig::default, &mut wrong);
         let folder = environment::working_directory()?;
         let around = clone_around(&folder);
         let (hub, clone) = find_hub(args, &user, &folder, around.as_ref());
-        Ok(Self {
-            branch: find_branch(args, &user, clone.as_deref())?,
-            server: find_server(args, &user, &folder, clone.as_deref())?,
-            timeout: span(
-                args.hub_timeout.as_deref().or(args.timeout.as_deref()),
-                if args.hub_timeout.is_some() { "--hub-timeout" } else { "--timeout" },
-                "MUSTER_TIMEOUT",
-                TIMEOUT_DEFAULT,
-            )?,
-            lock_wait: span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT)?,
-            hub,
-            clone,
-        })
+        let default_branch = || from(BRANCH_DEFAULT.to_owned(), "default");
+        let branch = or_else(find_branch(args, &user, clone.as_deref()), default_branch, &mut wrong);
+        let server = find_server(args, &user, &folder, clone.as_deref());
+        let server = or_else(server, || None, &mut wrong);
+        let timeout = span(
+            args.hub_timeout.as_deref().or(args.timeout.as_deref()),
+            if args.hub_timeout.is_some() { "--hub-timeout" } else { "--timeout" },
+            "MUSTER_TIMEOUT",
+            TIMEOUT_DEFAULT,
+        );
+        let timeout = or_else(timeout, || from(TIMEOUT_DEFAULT, "default"), &mut wrong);
+        let lock_wait = span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT);
+        let lock_wait = or_else(lock_wait, || from(LOCK_WAIT_DEFAULT, "default"), &mut wrong);
+        Ok((Self { hub, branch, clone, server, timeout, lock_wait }, wrong))
+    }
+
+    /// Settings that are said in several ways at once, one sentence each: what counts and what was
+    /// passed over.
+    #[must_use]
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let said = |name: &str| environment::variable(name);
+        let mut found = Vec::new();
+        if let (Some(ours), Some(first)) = (said("MUSTER_SERVER"), said("SERVER_ID"))
+            && ours != first
+        {
+            found.push(format!("MUSTER_SERVER says `{ours}` and SERVER_ID `{first}`; the first counts"));
+        }
+        let folder = environment::working_directory().ok();
+        let around = folder.as_deref().and_then(clone_around);
+        if let (Some((top, _)), None, Some(hub)) = (&around, &self.clone, &self.hub) {
+            found.push(format!(
+                "this folder is in the clone `{}`, and {} names another hub; the clone is not used and does not follow",
+                top.display(),
+                hub.origin
+            ));
+        }
+        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+            if said(name).is_some_and(|path| !Path::new(&path).is_absolute()) {
+                found.push(format!("{name} is no absolute path and is passed over"));
+            }
+        }
+        if said("HOME").is_none() {
+            found.push(
+                "HOME is not set, so what belongs to the user is looked for in the root directory".to_owned(),
+            );
+        }
+        found
     }
 
     /// The hub, or why there is none.
@@ -179,6 +224,14 @@ impl Settings {
                 .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`")
         })
     }
+}
+
+/// The value, or another one and the error beside.
+fn or_else<T>(found: Result<T, CliError>, other: impl FnOnce() -> T, wrong: &mut Vec<CliError>) -> T {
+    found.unwrap_or_else(|error| {
+        wrong.push(error);
+        other()
+    })
 }
 
 type FoundHub = (Option<Setting<Location>>, Option<PathBuf>);

@@ -33,6 +33,19 @@ pub struct Server {
     pub machine: Option<String>,
 }
 
+impl Server {
+    /// Whether it was registered by the machine `machine`, whose own name is `host`, as far as the
+    /// record tells. `machine` is `None` on a machine that never joined.
+    #[must_use]
+    pub fn is_of(&self, machine: Option<&str>, host: &str) -> bool {
+        match (self.machine.as_deref(), machine) {
+            (Some(registered), Some(machine)) => registered == machine,
+            (Some(_), None) => self.host.as_deref() == Some(host),
+            (None, _) => true,
+        }
+    }
+}
+
 impl Row for Server {
     const PATH: &'static str = "coordination/servers.json";
     const FIELD: &'static str = "servers";

@@ -14,6 +14,15 @@ pub fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok())
 }
 
+/// Where the program `name` lies, as a shell would find it.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = variable("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| nix::unistd::eaccess(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file())
+}
+
 /// The directory the command was called in.
 ///
 /// # Errors
@@ -73,6 +82,12 @@ pub fn host_name() -> String {
         .ok()
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Whether this process may do what the administrator may.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 /// The id of this process.

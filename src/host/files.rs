@@ -95,6 +95,14 @@ pub fn remove_dir(path: &Path) -> Result<(), FileError> {
     fs::remove_dir(path).map_err(at("remove", path))
 }
 
+/// Removes a directory and everything in it; follows no link.
+///
+/// # Errors
+/// When something of it cannot be removed.
+pub fn remove_all(path: &Path) -> Result<(), FileError> {
+    fs::remove_dir_all(path).map_err(at("remove", path))
+}
+
 /// Writes a file so that a reader sees the old text or the new, and a crash leaves one of them.
 ///
 /// # Errors

@@ -3,12 +3,16 @@
 //! Clock, environment, files, the local lock, child processes, system facts and signals. Only
 //! this layer reads the time or the environment or starts a process. It knows nothing of hubs.
 
+pub mod bounded;
 pub mod clock;
+pub mod disk;
 pub mod environment;
 pub mod facts;
 pub mod failpoint;
 pub mod file_lock;
 pub mod files;
+pub mod folder;
+pub mod open_files;
 pub mod process;
 pub mod random;
 pub mod signals;

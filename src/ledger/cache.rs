@@ -40,6 +40,18 @@ pub fn store_path(url: &str) -> PathBuf {
     environment::cache_dir().join("hubs").join(format!("{}-{short}.git", readable.trim_matches('-')))
 }
 
+/// Sets the copy of the hub at `url` aside and begins a new one, as a command that finds it damaged
+/// would.
+///
+/// # Errors
+/// When that fails.
+pub fn replace_copy(url: &str) -> Result<(), LedgerError> {
+    let mut copy = HubCopy { url: url.to_owned(), path: store_path(url), generation: None };
+    // Notes which copy is meant: another process may put a new one in its place meanwhile.
+    drop(copy.usable());
+    copy.replace().map(drop)
+}
+
 /// A copy of a hub that is ours to replace.
 #[derive(Debug)]
 pub(super) struct HubCopy {

@@ -20,6 +20,8 @@ mod error;
 pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
+mod inspect;
+mod look;
 #[cfg(test)]
 mod memory;
 mod objects;
@@ -34,12 +36,14 @@ mod transaction;
 mod update;
 mod worktree;
 
-pub use cache::store_path;
+pub use cache::{replace_copy, store_path};
 pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
 pub use git_program::GitProgram;
+pub use inspect::{Size, Store};
+pub use look::{LOOK_FOLDER_PREFIX, Look};
 pub use objects::init_bare;
 pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Server hooks that must run when a ref moves.
-const SERVER_HOOKS: &[&str] =
+pub(super) const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
 
 /// The documents by which a work tree is taken for that of a hub: any of them.
@@ -120,7 +120,7 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
     Ok(Ledger::new(Box::new(engine), options.settings))
 }
 
-fn open_path(path: &Path) -> Result<Repository, LedgerError> {
+pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
     let flags = RepositoryOpenFlags::NO_SEARCH;
     let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>()).map_err(|error| {
         if path.exists() {
@@ -146,7 +146,7 @@ fn open_path(path: &Path) -> Result<Repository, LedgerError> {
 }
 
 /// Why a repository of this machine must be reached by `git push`, if so.
-fn why_not_in_process(repository: &Repository) -> Option<&'static str> {
+pub(super) fn why_not_in_process(repository: &Repository) -> Option<&'static str> {
     let path = repository.path();
     let mut config = repository.config().ok()?;
     let config = config.snapshot().ok()?;

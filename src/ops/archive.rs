@@ -36,17 +36,10 @@ impl Verb for Archive {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Archived, Stop> {
         let now = transaction.now();
         let age = Duration::from_secs(self.older_than_seconds);
-        let old = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) >= age);
-
         let mut jobs: Table<Job> = transaction.table()?;
-        let needed = needed(&jobs, &|job| is_over(job) && old(over_at(job)));
-        let done = jobs.take(|job| is_over(job) && !needed.contains(&job.id) && old(over_at(job)));
+        let done = take_jobs(&mut jobs, now, age);
         let mut messages: Table<Message> = transaction.table()?;
-        let waits_for_ack = |message: &Message| {
-            message.ack_required == Some(true) && message.ack_status.as_deref() != Some("completed")
-        };
-        let read = messages
-            .take(|message| message.read == Some(true) && !waits_for_ack(message) && old(message.timestamp));
+        let read = take_messages(&mut messages, now, age);
 
         let archived = Archived { jobs: done.len(), messages: read.len() };
         store("jobs", &done, over_at, transaction)?;
@@ -59,6 +52,22 @@ impl Verb for Archive {
         ));
         Ok(archived)
     }
+}
+
+/// Takes out the jobs that were finished `age` ago or earlier and that nobody needs any more.
+pub fn take_jobs(jobs: &mut Table<Job>, now: Timestamp, age: Duration) -> Vec<Record<Job>> {
+    let leaves = |job: &Job| is_over(job) && over_at(job).is_some_and(|at| now.since(at) >= age);
+    let needed = needed(jobs, &leaves);
+    jobs.take(|job| leaves(job) && !needed.contains(&job.id))
+}
+
+/// Takes out the messages of `age` ago or earlier that were read and wait for no acknowledgement.
+pub fn take_messages(messages: &mut Table<Message>, now: Timestamp, age: Duration) -> Vec<Record<Message>> {
+    let waits_for_ack = |message: &Message| {
+        message.ack_required == Some(true) && message.ack_status.as_deref() != Some("completed")
+    };
+    let is_old = |message: &Message| message.timestamp.is_some_and(|at| now.since(at) >= age);
+    messages.take(|message| message.read == Some(true) && !waits_for_ack(message) && is_old(message))
 }
 
 fn is_over(job: &Job) -> bool {

@@ -30,8 +30,14 @@ pub struct Entry {
     pub operation: Operation,
 }
 
+/// Where the entries lie.
+#[must_use]
+pub fn folder() -> PathBuf {
+    environment::state_dir().join("ops")
+}
+
 fn path(op: &OpId) -> PathBuf {
-    environment::state_dir().join("ops").join(format!("{op}.json"))
+    folder().join(format!("{op}.json"))
 }
 
 /// Who holds this is at the operation. A file of its own, because the entry is put into its place
@@ -105,7 +111,7 @@ pub fn find(op: &OpId) -> Option<Entry> {
 /// The ids of all unsettled operations, oldest first.
 #[must_use]
 pub fn unsettled() -> Vec<OpId> {
-    let names = files::list(&environment::state_dir().join("ops"));
+    let names = files::list(&folder());
     names.iter().filter_map(|name| OpId::new(name.strip_suffix(".json")?).ok()).collect()
 }
 

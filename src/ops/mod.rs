@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod beat;
+pub mod doctor;
 pub mod documents;
 pub mod found;
 pub mod job_add;
@@ -13,6 +14,7 @@ pub mod job_claim;
 pub mod job_step;
 pub mod journal;
 pub mod lock;
+pub mod machine;
 pub mod message;
 pub mod observations;
 pub mod rescue;

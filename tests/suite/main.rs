@@ -58,3 +58,5 @@ mod healing;
 mod clone_refresh;
 // Heartbeat branches.
 mod heartbeat_branches;
+// What is wrong, found and mended.
+mod doctor;

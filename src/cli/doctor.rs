@@ -1,0 +1,151 @@
+//! `git muster doctor`: what is wrong, the evidence, and the command that mends it.
+
+use super::GlobalArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use super::heartbeat::wrong_variables;
+use super::output::{Output, clean};
+use super::settings::{CHECKED_OUT, Settings};
+use crate::domain::doctor::machine::Doubt;
+use crate::domain::doctor::{Check, Report, Verdict, quoted};
+use crate::domain::time::show_span;
+use crate::ops::doctor::{self, Fix, Subject};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster doctor
+  git muster doctor hub-reachable hub-writable
+  git muster doctor --fix
+  git muster doctor --json | jq -r '.checks[].findings[].mend // empty'
+
+Each check is ok, a warning (works now, somebody should look), a problem (does not work) or
+skipped, with what was seen and the command that mends it. Without `--fix` nothing is changed,
+neither here nor in the hub: a hub that is not opened in place is fetched into a temporary folder
+that is removed again. No command it names loses data.
+
+`--fix` settles unsettled operations, puts a damaged copy of the hub aside, removes lock files from
+our copy that no process holds, and what killed processes left behind; then it looks again. With
+`--dry-run` it only tells what it would do.
+
+Exit code: 0 without a problem, warnings or not; 1 with one.")]
+pub struct DoctorArgs {
+    /// Make these checks only
+    #[arg(value_name = "CHECK", value_parser = PossibleValuesParser::new(doctor::checks().map(|(name, what)| clap::builder::PossibleValue::new(name).help(what))))]
+    pub checks: Vec<String>,
+    /// Mend what can be mended safely
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// Looks, and mends if asked.
+///
+/// # Errors
+/// When the folder that the command was called in is gone, or stdout is closed.
+pub(super) fn run(args: &DoctorArgs, global: &GlobalArgs) -> Result<u8, CliError> {
+    let output = Output { json: global.json, quiet: global.quiet, dry_run: global.dry_run };
+    let (settings, wrong) = Settings::examine(global)?;
+    let fix = match (args.fix, global.dry_run) {
+        (false, _) => Fix::No,
+        (true, true) => Fix::Tell,
+        (true, false) => Fix::Do,
+    };
+    let report = doctor::examine(subject(&settings, wrong, global), &args.checks, fix);
+    output.object("doctor", &report, || shown(&report, output.quiet))?;
+    Ok(if report.verdict == Verdict::Problem { Exit::Failed } else { Exit::Done }.code())
+}
+
+fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Subject {
+    let beats = wrong_variables(&settings.branch.value);
+    let fatal = wrong.into_iter().chain(beats).map(|error| Doubt {
+        is_fatal: true,
+        mend: error
+            .hints
+            .iter()
+            .find_map(|hint| hint.split('`').find(|part| part.starts_with("git ")))
+            .map(str::to_owned),
+        what: error.message,
+    });
+    let doubts =
+        settings.contradictions().into_iter().map(|what| Doubt { is_fatal: false, what, mend: None });
+    let hub = settings.hub.as_ref();
+    let summary = format!(
+        "hub {}, branch {} ({}), time-out {} ({})",
+        hub.map_or("-".to_owned(), |hub| format!("{} ({})", hub.value.shown(), hub.origin)),
+        settings.branch.value,
+        settings.branch.origin,
+        show_span(settings.timeout.value),
+        settings.timeout.origin
+    );
+    Subject {
+        hub: hub.map(|hub| hub.value.clone()),
+        branch: settings.branch.value.clone(),
+        branch_is_checked_out: settings.branch.origin == CHECKED_OUT,
+        clone: settings.clone.clone(),
+        timeout: settings.timeout.value,
+        server: settings.server.as_ref().map(|server| (server.value.clone(), server.origin.clone())),
+        summary,
+        doubts: fatal.chain(doubts).collect(),
+        flags: flags(settings, global),
+    }
+}
+
+/// The flags that were given and decide what is meant. An address with a password is not repeated:
+/// what is printed ends up in tickets.
+fn flags(settings: &Settings, global: &GlobalArgs) -> String {
+    let hub =
+        settings.hub.as_ref().filter(|hub| hub.origin == "--hub" && hub.value.shown() == hub.value.as_text());
+    let branch = global.hub_branch.as_ref().or(global.branch.as_ref());
+    let given = [
+        ("--hub", hub.map(|hub| hub.value.as_text())),
+        ("--hub-branch", branch.cloned()),
+        ("--server", global.server.clone()),
+    ];
+    let flag = |(name, value): (&str, Option<String>)| Some(format!("{name} {} ", quoted(&value?)));
+    given.into_iter().filter_map(flag).collect()
+}
+
+/// How wide the verdict is shown.
+const VERDICT_WIDTH: usize = 7;
+
+/// One line for each check, below it what is wrong and what mends it, the counts last. When quiet,
+/// only what is not as it should be.
+fn shown(report: &Report, quiet: bool) -> String {
+    let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let deeds = report.deeds.iter().map(|deed| {
+        let how = if deed.done { "mended" } else { "not mended" };
+        format!("{how}: {}\n", clean(&deed.what))
+    });
+    let is_told = |check: &&Check| !quiet || check.verdict >= Verdict::Warning;
+    let checks = report.checks.iter().filter(is_told).map(|check| {
+        let head = format!(
+            "{:VERDICT_WIDTH$}  {:width$}  {}\n",
+            check.verdict.as_str(),
+            check.name,
+            clean(&check.evidence)
+        );
+        let below = check.findings.iter().map(|trouble| {
+            let mend = trouble
+                .mend
+                .as_ref()
+                .map_or(String::new(), |mend| format!("           mend: {}\n", clean(mend)));
+            format!("         {}: {}\n{mend}", trouble.verdict.as_str(), clean(&trouble.what))
+        });
+        format!("{head}{}", below.collect::<String>())
+    });
+    let body: String = deeds.chain(checks).collect();
+    let counts = report.counts;
+    if quiet {
+        return body;
+    }
+    format!(
+        "{body}{} ok, {} {}, {} {}, {} skipped\n",
+        counts.ok,
+        counts.warning,
+        if counts.warning == 1 { "warning" } else { "warnings" },
+        counts.problem,
+        if counts.problem == 1 { "problem" } else { "problems" },
+        counts.skipped
+    )
+}

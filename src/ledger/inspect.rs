@@ -1,0 +1,223 @@
+//! What can be said of a repository of this machine by looking at its files: hooks, settings, lock
+//! files, size, rights, soundness. Nothing is written, and no object is made or moved.
+
+use super::error::LedgerError;
+use super::open::{SERVER_HOOKS, why_not_in_process};
+use crate::domain::doctor::store::Hook;
+use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::host::disk;
+use crate::host::folder::{self, Found};
+use git2::{
+    Commit, ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult,
+};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// How deep below a repository lock files lie: in `refs/heads/<name with slashes>`.
+const LOCK_DEPTH_MAX: usize = 8;
+
+/// How many folders of objects a repository has, named by two hexadecimal digits.
+const FAN_OUT: usize = 256;
+
+/// Where the branches of the hub lie in a copy or clone.
+const FETCHED: &str = "refs/remotes/origin";
+
+/// The most documents that a look at a copy reads.
+const DOCUMENTS_READ_MAX: usize = 20_000;
+
+/// A repository of this machine.
+pub struct Store {
+    repository: Repository,
+}
+
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Objects in files of their own.
+    pub loose: usize,
+    /// Their bytes.
+    pub loose_bytes: u64,
+    /// Packs.
+    pub packs: usize,
+    /// Their bytes.
+    pub pack_bytes: u64,
+}
+
+impl Store {
+    /// The repository at `path`, bare or with a work tree.
+    ///
+    /// # Errors
+    /// When there is none that can be opened.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let flags = RepositoryOpenFlags::NO_SEARCH;
+        let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>());
+        let failed = |error| LedgerError::store(format!("cannot open `{}`", path.display()), &error);
+        repository.map(|repository| Self { repository }).map_err(failed)
+    }
+
+    /// Where refs and objects lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.repository.commondir()
+    }
+
+    /// Why a hub here must be reached by `git push`, if so.
+    #[must_use]
+    pub fn why_through_git(&self) -> Option<&'static str> {
+        why_not_in_process(&self.repository)
+    }
+
+    /// The hooks that git runs when something is pushed to it.
+    #[must_use]
+    pub fn server_hooks(&self) -> Vec<Hook> {
+        self.hooks(SERVER_HOOKS)
+    }
+
+    /// Which of the hooks of these names there are.
+    #[must_use]
+    pub fn hooks(&self, names: &[&'static str]) -> Vec<Hook> {
+        let folder = self.folder();
+        let configured =
+            self.repository.config().and_then(|mut config| config.snapshot()?.get_path("core.hooksPath"));
+        let hooks = configured.map_or_else(|_| folder.join("hooks"), |hooks| folder.join(hooks));
+        let hook = |name: &&'static str| {
+            let path = hooks.join(name);
+            path.is_file().then(|| Hook {
+                name,
+                is_executable: is_executable(&path),
+                path: path.display().to_string(),
+            })
+        };
+        names.iter().filter_map(hook).collect()
+    }
+
+    /// A setting that is true or false, as a command of this user in this repository sees it.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.repository.config().ok()?.snapshot().ok()?.get_bool(key).ok()
+    }
+
+    /// All values of a setting.
+    #[must_use]
+    pub fn values(&self, key: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        let config = self.repository.config().and_then(|mut config| config.snapshot());
+        if let Ok(entries) =
+            config.as_ref().map_err(drop).and_then(|config| config.multivar(key, None).map_err(drop))
+        {
+            // One that is no text hides nothing that has a name of ours.
+            drop(entries.for_each(|entry| values.extend(entry.value().ok().map(str::to_owned))));
+        }
+        values
+    }
+
+    /// The address of `origin` as it is written there.
+    #[must_use]
+    pub fn origin(&self) -> Option<String> {
+        let config = self.repository.config().ok()?.open_level(ConfigLevel::Local).ok()?;
+        config.get_string("remote.origin.url").ok()
+    }
+
+    /// All lock files, of refs, configuration and index.
+    #[must_use]
+    pub fn locks(&self) -> Vec<Found> {
+        let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
+        let mut locks = Vec::new();
+        for folder in [self.folder(), self.repository.path()] {
+            locks.extend(folder::find(folder, 0, is_lock));
+        }
+        locks.extend(folder::find(&self.folder().join("refs"), LOCK_DEPTH_MAX, is_lock));
+        locks.extend(folder::find(&self.folder().join("objects/info"), 0, is_lock));
+        locks.sort_by(|a, b| a.path.cmp(&b.path));
+        locks.dedup();
+        locks
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        let objects = self.folder().join("objects");
+        let mut size = Size::default();
+        for number in 0..FAN_OUT {
+            for file in folder::find(&objects.join(format!("{number:02x}")), 0, |found| !found.is_folder) {
+                size.loose += 1;
+                size.loose_bytes += file.bytes;
+            }
+        }
+        for file in folder::find(&objects.join("pack"), 0, |found| found.name().ends_with(".pack")) {
+            size.packs += 1;
+            size.pack_bytes += file.bytes;
+        }
+        size
+    }
+
+    /// What this user would have to write for a push and may not.
+    #[must_use]
+    pub fn unwritable(&self) -> Vec<PathBuf> {
+        let top = self.folder().to_owned();
+        let objects = top.join("objects");
+        let mut folders = vec![top.clone(), objects.clone(), top.join("refs"), top.join("refs/heads")];
+        let is_heads = |found: &Found| found.is_folder;
+        folders.extend(
+            folder::find(&top.join("refs/heads"), LOCK_DEPTH_MAX, is_heads)
+                .into_iter()
+                .map(|found| found.path),
+        );
+        folders.extend((0..FAN_OUT).map(|number| objects.join(format!("{number:02x}"))));
+        folders.retain(|folder| folder.exists() && !disk::may_write_in(folder));
+        folders
+    }
+
+    /// Reads the newest documents of `main` and of the heartbeat branches that were fetched into
+    /// this copy. Returns how many branches and documents that were.
+    ///
+    /// # Errors
+    /// When one of them is damaged.
+    pub fn read_tips(&self, main: &str) -> Result<(usize, usize), LedgerError> {
+        let failed = |error: git2::Error| LedgerError::store("it is damaged", &error);
+        // Whatever it names: git does not take a folder without one for a repository.
+        self.repository.find_reference("HEAD").map_err(failed)?;
+        self.find_all_refs().map_err(failed)?;
+        let (mut branches, mut seen) = (0, HashSet::new());
+        for name in [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")] {
+            for tip in self.repository.references_glob(&format!("{FETCHED}/{name}")).map_err(failed)? {
+                let tip = tip.and_then(|tip| tip.peel_to_commit()).map_err(failed)?;
+                self.read_documents(&tip, &mut seen).map_err(failed)?;
+                branches += 1;
+            }
+        }
+        Ok((branches, seen.len()))
+    }
+
+    /// Reads the documents of a commit, and all folders. There may be other files, which may be many.
+    fn read_documents(&self, commit: &Commit<'_>, seen: &mut HashSet<Oid>) -> Result<(), git2::Error> {
+        let odb = self.repository.odb()?;
+        let mut wrong = None;
+        let walked = commit.tree()?.walk(TreeWalkMode::PreOrder, |_, entry| {
+            let is_document = entry.kind() == Some(ObjectType::Blob)
+                && entry.name().is_ok_and(|name| name.ends_with(".json"));
+            if is_document && seen.len() < DOCUMENTS_READ_MAX && seen.insert(entry.id()) {
+                wrong = odb.read(entry.id()).err();
+            }
+            if wrong.is_some() { TreeWalkResult::Abort } else { TreeWalkResult::Ok }
+        });
+        wrong.map_or(walked, Err)
+    }
+
+    /// Fails when the file of a ref cannot be understood: a list of refs passes over it.
+    fn find_all_refs(&self) -> Result<(), git2::Error> {
+        let is_ref = |found: &Found| !found.is_folder && !found.name().ends_with(".lock");
+        for file in folder::find(&self.folder().join(FETCHED), LOCK_DEPTH_MAX, is_ref) {
+            if let Some(name) = file.path.strip_prefix(self.folder()).ok().and_then(Path::to_str) {
+                self.repository.find_reference(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    const ANYBODY: u32 = 0o111;
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & ANYBODY != 0)
+}

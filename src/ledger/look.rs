@@ -1,0 +1,287 @@
+//! A look at a hub that leaves no trace: no copy is made or brought up to date, no lock is taken.
+//!
+//! A hub that is opened in place is read in place. Any other is fetched, one commit deep, into a
+//! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
+//! is ever sent. What a sound copy or the clone around holds already is read from there.
+
+use super::cache::store_path;
+use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
+use super::engine::{Engine as _, Version};
+use super::error::LedgerError;
+use super::git_engine::{GitEngine, Reach};
+use super::git_program::GitProgram;
+use super::inspect::Store;
+use super::objects::init_bare;
+use super::open::{Location, configured, open_path, why_not_in_process};
+use super::snapshot::Snapshot;
+use crate::domain::doctor::hub::Tip;
+use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use crate::host::{environment, files, random};
+use git2::{Oid, Repository};
+use std::path::{Path, PathBuf};
+
+/// How the folders of looks are named among the temporary files.
+pub const LOOK_FOLDER_PREFIX: &str = "muster-look-";
+
+/// A fetch of nothing but the newest commits, whatever the user's configuration would add.
+const FETCH: &[&str] = &[
+    "fetch",
+    "--quiet",
+    "--depth=1",
+    "--no-filter",
+    "--no-tags",
+    "--no-recurse-submodules",
+    "--no-write-fetch-head",
+    "--refmap=",
+    "origin",
+];
+
+/// A push that asks for leave and then sends nothing.
+const ASK: &[&str] = &[
+    "push",
+    "--dry-run",
+    "--porcelain",
+    "--no-verify",
+    "--no-follow-tags",
+    "--recurse-submodules=no",
+    "--no-signed",
+    "origin",
+];
+
+/// A hub as it was at one moment.
+pub struct Look {
+    engine: GitEngine,
+    repository: Repository,
+    main: String,
+    /// How the hub is reached when it is not opened in place.
+    way: Option<Way>,
+}
+
+/// A hub that is reached through git.
+struct Way {
+    folder: Temporary,
+    /// What goes before the verb of every git command.
+    options: Vec<String>,
+    why: &'static str,
+}
+
+/// A folder that goes when it is dropped.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed lies among the temporary files and only takes space.
+        drop(files::remove_all(&self.0));
+    }
+}
+
+impl Look {
+    /// Looks at branch `main` and the heartbeat branches of the hub at `location`, as a command in
+    /// `clone` would reach it.
+    ///
+    /// # Errors
+    /// When it cannot be reached or is no repository, or the branch is not there.
+    pub fn at(
+        location: &Location,
+        clone: Option<&Path>,
+        main: &str,
+        deadline: Deadline,
+    ) -> Result<Self, LedgerError> {
+        let name = location.shown();
+        let (url, why) = match location {
+            Location::Url(url) => (url.clone(), "it is reached over a connection"),
+            Location::Path(path) => {
+                let repository = open_path(path)?;
+                match why_not_in_process(&repository) {
+                    None => return Ok(Self::in_place(name, repository, open_path(path)?, main)),
+                    Some(why) => (path.display().to_string(), why),
+                }
+            }
+        };
+        let way = Way::prepare(&url, clone, why)?;
+        way.lean_on(&clone.map_or_else(|| store_path(&url), Path::to_owned), main);
+        way.fetch(&name, main, deadline)?;
+        let open = || Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error));
+        let (repository, engine) = (open()?, open()?);
+        let engine = GitEngine::new(name, engine, Reach::Origin { copy: None }, None);
+        Ok(Self { engine, repository, main: main.to_owned(), way: Some(way) })
+    }
+
+    fn in_place(name: String, repository: Repository, again: Repository, main: &str) -> Self {
+        let engine = GitEngine::new(name, again, Reach::Itself, None);
+        Self { engine, repository, main: main.to_owned(), way: None }
+    }
+
+    /// Why the hub is reached through the program git and not opened in place, if so.
+    #[must_use]
+    pub fn why_through_git(&self) -> Option<&'static str> {
+        self.way.as_ref().map(|way| way.why)
+    }
+
+    /// Its documents.
+    #[must_use]
+    pub fn documents(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.engine, &self.main)
+    }
+
+    /// The newest commits of the main branch and of the heartbeat branches.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn tips(&self) -> Result<Vec<Tip>, LedgerError> {
+        let mut branches = vec![self.main.clone()];
+        branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);
+        let mut tips = Vec::new();
+        for branch in branches {
+            if let Some(version) = self.engine.tip(&branch)? {
+                tips.push(self.tip(branch, &version)?);
+            }
+        }
+        Ok(tips)
+    }
+
+    fn tip(&self, branch: String, version: &Version) -> Result<Tip, LedgerError> {
+        let failed =
+            |error| LedgerError::store(format!("cannot read the newest commit of `{branch}`"), &error);
+        let id = Oid::from_str(version.as_str()).map_err(failed)?;
+        let commit = self.repository.find_commit(id).map_err(failed)?;
+        // As it was written: what was fetched alone seems to have no parents.
+        let has_history =
+            commit.raw_header_bytes().split(|byte| *byte == b'\n').any(|line| line.starts_with(b"parent "));
+        let commits = match (&self.way, has_history) {
+            (None, _) => Some(self.engine.count(version)?),
+            (Some(_), false) => Some(1),
+            (Some(_), true) => None,
+        };
+        Ok(Tip {
+            at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
+            author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
+            commits,
+            has_history,
+            branch,
+        })
+    }
+
+    /// Asks a hub that is reached through git whether this account may push: everything of a push
+    /// but the push. What only a push itself tells stays open, such as hooks and protected
+    /// branches.
+    ///
+    /// # Errors
+    /// When the hub does not let us in for writing.
+    pub fn ask_to_push(&self, deadline: Deadline) -> Result<(), LedgerError> {
+        let (Some(way), Some(tip)) = (&self.way, self.engine.tip(&self.main)?) else { return Ok(()) };
+        let offered = format!("{tip}:refs/heads/{}", self.main);
+        let done = way.git(ASK, &[offered], deadline)?;
+        let hub = || self.engine.hub().to_owned();
+        if done.timed_out {
+            return Err(LedgerError::Unreachable { hub: hub(), why: TOO_SLOW.to_owned() });
+        }
+        // A line about the ref, whatever it says, comes after the hub let us in.
+        if done.stdout.lines().any(|line| line.splitn(3, '\t').count() == 3) {
+            return Ok(());
+        }
+        Err(match classify_push(&[&self.main], done.exit_code, &done.stdout, &done.stderr) {
+            PushVerdict::Denied(why) => LedgerError::Denied { hub: hub(), why },
+            PushVerdict::Unreachable(why) | PushVerdict::Unknown(why) => {
+                LedgerError::Unreachable { hub: hub(), why }
+            }
+            PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => return Ok(()),
+        })
+    }
+}
+
+/// What a hub that did not answer is said to have done.
+const TOO_SLOW: &str = "it did not answer in time";
+
+/// What failed when it was a folder of our own.
+const OURS: &str = "cannot look at the hub through a temporary folder";
+
+impl Way {
+    /// An empty repository that knows the hub, with the settings of the clone around.
+    fn prepare(url: &str, clone: Option<&Path>, why: &'static str) -> Result<Self, LedgerError> {
+        let folder = environment::temporary_dir().join(format!("{LOOK_FOLDER_PREFIX}{}", random::id()));
+        files::create_private_dir(&folder)?;
+        let folder = Temporary(folder);
+        init_bare(&folder.0, "main")?;
+        let failed = |error: git2::Error| LedgerError::store(OURS, &error);
+        let repository = Repository::open_bare(&folder.0).map_err(failed)?;
+        let mut config = repository.config().map_err(failed)?;
+        let clone = clone.and_then(|top| Some((top, Repository::open(top).ok()?)));
+        let mut options = Vec::new();
+        match clone {
+            None => config.set_str("remote.origin.url", url).map_err(failed)?,
+            Some((top, clone)) => {
+                let file = clone.commondir().join("config");
+                options = vec!["-c".to_owned(), format!("include.path={}", file.display())];
+                // Looked for in the repository itself before git is started.
+                if let Some(command) = configured(top, "core.sshCommand") {
+                    config.set_str("core.sshCommand", &command).map_err(failed)?;
+                }
+            }
+        }
+        // No hook of the user's runs for a look.
+        options.extend(["-c".to_owned(), "core.hooksPath=/dev/null".to_owned()]);
+        Ok(Self { folder, options, why })
+    }
+
+    /// Has objects read from our copy of the hub or the clone, where one is and is sound, instead of
+    /// fetching what is there already: a hub may share its repository with much else.
+    fn lean_on(&self, copy: &Path, main: &str) {
+        let sound = Store::open(copy).ok().filter(|store| store.read_tips(main).is_ok());
+        let objects = sound.map(|store| store.folder().join("objects").display().to_string());
+        if let Some(objects) = objects.filter(|path| !path.contains('\n')) {
+            // Without it more is fetched.
+            drop(files::write(&self.alternates(), &format!("{objects}\n")));
+        }
+    }
+
+    fn alternates(&self) -> PathBuf {
+        self.folder.0.join("objects/info/alternates")
+    }
+
+    fn git(
+        &self,
+        verb: &[&str],
+        more: &[String],
+        deadline: Deadline,
+    ) -> Result<crate::host::process::Finished, LedgerError> {
+        let verb = verb.iter().map(ToString::to_string);
+        let arguments: Vec<String> = self.options.iter().cloned().chain(verb).chain(more.to_vec()).collect();
+        GitProgram::default().run(&self.folder.0, &arguments, deadline)
+    }
+
+    fn fetch(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
+        match self.fetch_once(name, main, deadline) {
+            // Some of what was there already may be damaged deeper than we looked.
+            Err(LedgerError::Store { .. }) if self.alternates().exists() => {
+                files::remove(&self.alternates())?;
+                self.fetch_once(name, main, deadline)
+            }
+            done => done,
+        }
+    }
+
+    fn fetch_once(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
+        let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+        let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
+        let done = self.git(FETCH, &specs, deadline)?;
+        let hub = || name.to_owned();
+        if done.timed_out {
+            return Err(LedgerError::Unreachable { hub: hub(), why: TOO_SLOW.to_owned() });
+        }
+        match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
+            FetchVerdict::Fetched => Ok(()),
+            FetchVerdict::MissingBranch => {
+                Err(LedgerError::NoBranch { hub: hub(), branch: main.to_owned(), empty: false })
+            }
+            FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
+            FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
+            // There is no copy of ours in this, so what is damaged is the hub.
+            FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
+                Err(LedgerError::Store { what: format!("cannot read the hub `{name}`"), why, damaged: true })
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a hub holds, gathered in one look that leaves no trace.
+
+use super::Subject;
+use crate::domain::build_config::BuildConfig;
+use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
+use crate::domain::doctor::quoted;
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
+use crate::domain::job::Job;
+use crate::domain::json::newer_layout;
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::Row as _;
+use crate::domain::time::Timestamp;
+use crate::host::clock::{self, Deadline};
+use crate::ledger::{Documents as _, LedgerError, Location, Look, Snapshot, Stop};
+use crate::ops::archive;
+use crate::ops::documents::newest_beat;
+use serde_json::Value;
+use std::time::Duration;
+
+/// The most archives that are read; a hub makes two a month.
+const ARCHIVES_MAX: usize = 240;
+
+/// What has been over for so long may leave the live documents: the age that the command names.
+const ARCHIVED_AFTER: Duration = Duration::from_secs(86_400);
+
+/// What a hub holds.
+pub(super) struct HubFacts {
+    /// The hub as users name it.
+    pub name: String,
+    /// Why it is reached through git, if it is.
+    pub way: Option<&'static str>,
+    /// How long it took to answer.
+    pub took: Duration,
+    /// When it was looked at.
+    pub seen_at: Timestamp,
+    /// What came of asking for leave to push, where that is how a write gets there.
+    pub push: Option<Result<(), LedgerError>>,
+    /// All documents.
+    pub documents: Vec<Document>,
+    /// The newest commits.
+    pub tips: Vec<Tip>,
+    /// The heartbeat branches.
+    pub branches: Vec<BeatBranch>,
+    /// How full the live documents are; none when they cannot be read.
+    pub loads: Vec<Load>,
+    /// The register, if it can be read.
+    pub servers: Option<Vec<Server>>,
+    /// Whether this server has a folder.
+    pub has_folder: bool,
+    /// The newest beat of this server.
+    pub beat: Result<Option<Heartbeat>, String>,
+}
+
+/// Looks at the hub, which may take as long as `answer` each time it is asked.
+pub(super) fn gather(
+    subject: &Subject,
+    location: &Location,
+    answer: Duration,
+) -> Result<HubFacts, LedgerError> {
+    let started = clock::since_boot();
+    let deadline = || Deadline::after(answer);
+    let look = Look::at(location, subject.clone.as_deref(), &subject.branch, deadline())?;
+    let took = clock::since_boot().saturating_sub(started);
+    let seen_at = clock::wall();
+    let way = look.why_through_git();
+    let documents = look.documents();
+    documents.main_tip()?;
+    let tips = look.tips()?;
+    let me = subject.server.as_ref().map(|(name, _)| name);
+    let servers =
+        documents.table::<Server>().ok().map(|table| table.rows().map(|row| (**row).clone()).collect());
+    let named: &[Server] = servers.as_deref().unwrap_or_default();
+    let branches = beat_branches(&documents, &tips, named)?;
+    let has_folder = me.is_some_and(|me| documents.list(me.as_str()).is_ok_and(|files| !files.is_empty()));
+    let beat = me.map_or(Ok(None), |me| match newest_beat(&documents, me) {
+        Ok(newest) => Ok(newest.map(|newest| (*newest.beat).clone())),
+        Err(Stop::Fault(error)) => Err(error.to_string()),
+        Err(Stop::Refused(refusal)) => Err(refusal.why),
+    });
+    let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));
+    drop(documents);
+    let push = way.map(|_| look.ask_to_push(deadline()));
+    Ok(HubFacts {
+        name: location.shown(),
+        way,
+        took,
+        seen_at,
+        push,
+        documents: all,
+        tips,
+        branches,
+        loads,
+        servers,
+        has_folder,
+        beat,
+    })
+}
+
+/// What is wrong with a document, or the error when it is not about a document.
+fn wrong<T>(read: Result<T, Stop>) -> Result<Option<String>, LedgerError> {
+    match read {
+        Ok(_) => Ok(None),
+        Err(Stop::Refused(refusal)) => Ok(Some(refusal.why)),
+        Err(Stop::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
+        Err(Stop::Fault(error)) => Err(error),
+    }
+}
+
+/// Reads every document there is on the main branch.
+fn read_all(hub: &Snapshot<'_>) -> Result<Vec<Document>, LedgerError> {
+    let mut all = Vec::new();
+    let mut note = |path: &str, read: Result<Option<String>, LedgerError>| -> Result<(), LedgerError> {
+        let document = hub.document(hub.main(), path).unwrap_or_default().unwrap_or_default();
+        let bytes = document.bytes();
+        let wrong = read?;
+        if wrong.is_some() || !bytes.is_empty() {
+            let newer = newer(bytes).filter(|_| wrong.is_none());
+            let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            all.push(Document { path: path.to_owned(), bytes, wrong, newer });
+        }
+        Ok(())
+    };
+    note(Job::PATH, wrong(hub.table::<Job>()))?;
+    note(Lock::PATH, wrong(hub.table::<Lock>()))?;
+    note(Message::PATH, wrong(hub.table::<Message>()))?;
+    note(Server::PATH, wrong(hub.table::<Server>()))?;
+    note(BuildConfig::PATH, wrong(hub.record::<BuildConfig>(BuildConfig::PATH)))?;
+    for name in hub.list(ARCHIVE)?.into_iter().filter(|name| name.ends_with(".json")).take(ARCHIVES_MAX) {
+        let path = format!("{ARCHIVE}/{name}");
+        if name.starts_with("jobs-") {
+            note(&path, wrong(hub.table_at::<Job>(&path)))?;
+        } else if name.starts_with("messages-") {
+            note(&path, wrong(hub.table_at::<Message>(&path)))?;
+        }
+    }
+    for entry in hub.list("")? {
+        let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
+            continue;
+        };
+        let (status, beat) = (Status::path(&server), Heartbeat::path(&server));
+        note(&status, wrong(hub.record::<Status>(&status)))?;
+        note(&beat, wrong(hub.record::<Heartbeat>(&beat)))?;
+    }
+    Ok(all)
+}
+
+/// Where the archives lie.
+const ARCHIVE: &str = "coordination/archive";
+
+/// The layout version that a document names, if it is above ours.
+fn newer(bytes: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(bytes).ok()?;
+    newer_layout(&document.get("version")?.to_string())
+}
+
+fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {
+    let bytes = |path: &str| {
+        let document = hub.document(hub.main(), path).ok().flatten().unwrap_or_default();
+        u64::try_from(document.bytes().len()).unwrap_or(u64::MAX)
+    };
+    let count = |what, path, (records, over)| Load { what, bytes: bytes(path), records, over };
+    let jobs = hub.table::<Job>().map(|mut jobs| {
+        let all = jobs.rows().len();
+        (all, archive::take_jobs(&mut jobs, now, ARCHIVED_AFTER).len())
+    });
+    let messages = hub.table::<Message>().map(|mut messages| {
+        let all = messages.rows().len();
+        (all, archive::take_messages(&mut messages, now, ARCHIVED_AFTER).len())
+    });
+    let jobs = jobs.ok().map(|counted| count("job", Job::PATH, counted));
+    let messages = messages.ok().map(|counted| count("message", Message::PATH, counted));
+    jobs.into_iter().chain(messages).collect()
+}
+
+fn beat_branches(
+    hub: &Snapshot<'_>,
+    tips: &[Tip],
+    servers: &[Server],
+) -> Result<Vec<BeatBranch>, LedgerError> {
+    let members: Vec<ServerName> =
+        servers.iter().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    let mut branches = Vec::new();
+    for tip in tips.iter().filter(|tip| tip.branch != hub.main()) {
+        let named =
+            tip.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).and_then(|name| ServerName::new(name).ok());
+        let others = members.iter().filter(|member| Some(*member) != named.as_ref());
+        let (mut is_of_member, mut broken) = (false, None);
+        for server in named.iter().chain(others) {
+            let read = hub.record_on::<Heartbeat>(&tip.branch, &Heartbeat::path(server));
+            let is_there = !matches!(read, Ok(None));
+            is_of_member |= is_there && members.contains(server);
+            broken = broken.or(wrong(read)?);
+        }
+        branches.push(BeatBranch { tip: tip.clone(), is_of_member, wrong: broken });
+    }
+    Ok(branches)
+}
+
+/// What a fault of the ledger means to whoever has to mend it; `muster` makes a command.
+pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str) -> String) -> Fault {
+    let address = subject.hub.as_ref().filter(|hub| hub.as_text() == hub.shown()).map(Location::as_text);
+    let path = match &subject.hub {
+        Some(Location::Path(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let why = error.to_string();
+    let trust = path
+        .as_ref()
+        .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
+    let ask = || address.as_ref().map(|address| format!("git ls-remote {}", quoted(address)));
+    let (what, mend) = match (error, &path) {
+        _ if let Some(path) = trust => (
+            "git does not use a repository of another user unless it is told to trust it",
+            Some(format!("git config --global --add safe.directory {}", quoted(&path.display().to_string()))),
+        ),
+        (LedgerError::Unreachable { .. }, Some(path)) if !path.exists() => (
+            "nothing can be read or written; see whether its disk is mounted, or name another hub",
+            Some(format!("ls -ld {}", quoted(&crate::host::disk::nearest(path).display().to_string()))),
+        ),
+        (LedgerError::Unreachable { .. }, _) => {
+            ("nothing can be read or written until git itself gets there", ask())
+        }
+        (LedgerError::Denied { .. }, _) => (
+            "the hub answers and does not let this account do it; its owner has to, or git has to use another key",
+            ask(),
+        ),
+        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) if subject.branch_is_checked_out => (
+            "the branch is the one checked out in the clone; ask the hub's own",
+            Some("git muster --branch main doctor".to_owned()),
+        ),
+        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
+            "there is nothing to work with; make a hub of it, or name another branch with `--branch`",
+            address.as_ref().map(|address| muster(&format!("init {}", quoted(address)))),
+        ),
+        (LedgerError::Configuration(words), Some(path)) if words.contains("work tree") => {
+            let text = path.display().to_string();
+            let bare = format!("{}.git", text.trim_end_matches('/').trim_end_matches("/.git"));
+            (
+                "make a bare copy of it, and have all name that as the hub",
+                Some(format!("git clone --bare {} {}", quoted(&text), quoted(&bare))),
+            )
+        }
+        (LedgerError::Store { damaged: true, .. }, Some(path)) => (
+            "the hub is damaged; what it lacks may be in a clone or a copy, so keep all of them",
+            Some(format!("git --git-dir={} fsck", quoted(&path.display().to_string()))),
+        ),
+        (LedgerError::File(_), _) => (
+            "a hub that is not opened in place is looked at through a temporary folder; name one that can be written by TMPDIR",
+            None,
+        ),
+        _ => ("the hub cannot be used like this", None),
+    };
+    Fault { why, what: what.to_owned(), mend }
+}

@@ -1,0 +1,128 @@
+//! `--fix` mends each thing that it claims to mend, says so, and leaves the rest alone.
+
+use super::{aged, check, copies, expect, joined, obey, old_file};
+use crate::support::{Host, MAIN, Transport, git, inspect};
+use serde_json::Value;
+use std::fs;
+
+/// `doctor --fix` of one check; returns what it did.
+#[track_caller]
+fn fix(host: &Host, name: &str) -> Vec<Value> {
+    let report = host.run(["doctor", "--fix", "--json", name]).success().json();
+    let deeds = report["deeds"].as_array().cloned().unwrap_or_default();
+    assert!(deeds.iter().all(|deed| deed["check"] == name && deed["done"] == true), "{report:#}");
+    deeds
+}
+
+/// Fails unless the trouble that `check` tells is one that `--fix` mends, and does.
+#[track_caller]
+fn assert_mended(host: &Host, name: &str, verdict: &str, deeds: usize) {
+    let sick = expect(host, name, verdict, "");
+    let fixable = |finding: &&Value| finding["fixable"] == true;
+    let finding = sick["findings"].as_array().unwrap().iter().find(fixable).unwrap().clone();
+    assert_eq!(finding["mend"], format!("git muster doctor --fix {name}"));
+    let told = host.run(["--dry-run", "doctor", "--fix", "--json", name]).json();
+    assert_eq!(told["deeds"].as_array().unwrap().len(), deeds, "{told:#}");
+    assert_eq!(check(host, name), sick, "a dry run does nothing");
+    assert_eq!(fix(host, name).len(), deeds, "{sick:#}");
+    assert_ne!(check(host, name)["verdict"], verdict);
+    assert_eq!(fix(host, name).len(), 0, "there is nothing left to do");
+}
+
+#[test]
+fn an_unsettled_operation_is_settled_once() {
+    let (fleet, ada) = joined(Transport::Ssh);
+    if fleet.hub().transport() != Transport::Ssh {
+        return;
+    }
+    for subject in ["one", "two", "three"] {
+        let send = ada.command(["message", "send", "--to", "all", "--subject", subject]);
+        send.env("MUSTER_FAILPOINT", "push").run().killed_by(9);
+    }
+    expect(&ada, "operations", "ok", "3 operations under way");
+    let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
+    for entry in fs::read_dir(&ops).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|extension| extension == "json") {
+            let mut value: Value = serde_json::from_slice(&fs::read(&entry).unwrap()).unwrap();
+            value["at"] = "2025-10-29T12:00:00Z".into();
+            fs::write(&entry, value.to_string()).unwrap();
+        }
+    }
+    let check = expect(&ada, "operations", "warning", "3 operations unsettled");
+    obey(&ada, &check);
+    assert_mended(&ada, "operations", "warning", 2);
+    let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
+    assert_eq!(messages["messages"].as_array().unwrap().len(), 3);
+    assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+}
+
+#[test]
+fn a_damaged_copy_is_put_aside() {
+    let (_fleet, ada) = joined(Transport::Ssh);
+    let copy = copies(&ada).remove(0);
+    expect(&ada, "copy", "ok", "are sound");
+    for (what, file) in [("HEAD", "HEAD"), ("a ref", "refs/remotes/origin/main"), ("the address", "config")] {
+        fs::write(copy.join(file), "garbage\n").unwrap();
+        assert_mended(&ada, "copy", "problem", 1);
+        assert!(ada.run(["doctor", "leftovers"]).success().stdout().contains("1 damaged copy"), "{what}");
+        ada.run(["job", "list"]).success();
+        expect(&ada, "copy", "ok", "are sound");
+    }
+    let id = git(&copy, ["rev-parse", "origin/main:coordination/jobs.json"]).trim().to_owned();
+    for file in fs::read_dir(copy.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::remove_file(file).unwrap();
+    }
+    fs::remove_file(copy.join("objects").join(&id[..2]).join(&id[2..])).ok();
+    assert_mended(&ada, "copy", "problem", 1);
+}
+
+#[test]
+fn lock_files_in_our_copy_are_removed_when_nobody_holds_them() {
+    let (fleet, ada) = joined(Transport::Ssh);
+    let copy = copies(&ada).remove(0);
+    let lock = old_file(copy.join("refs/remotes/origin/main.lock"));
+    let held = fs::File::open(&lock).unwrap();
+    expect(&ada, "stale-locks", "problem", "fuser");
+    ada.run(["doctor", "--fix", "stale-locks"]).code(1);
+    assert!(lock.exists(), "a process holds it");
+    drop(held);
+    let young = copy.join("packed-refs.lock");
+    fs::write(&young, "").unwrap();
+    let of_hub = old_file(fleet.hub().path().join("packed-refs.lock"));
+    assert_mended(&ada, "stale-locks", "problem", 1);
+    assert!(young.exists() && of_hub.exists() && !lock.exists());
+}
+
+#[test]
+fn what_killed_processes_left_is_removed_and_nothing_else() {
+    let (_fleet, ada) = joined(Transport::Ssh);
+    let state = ada.place("XDG_STATE_HOME").join("git-muster");
+    let hubs = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
+    let id = "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f";
+    let unfinished = hubs.join(format!(".hub.git.{id}"));
+    let look = ada.place("TMPDIR").join(format!("muster-look-{id}"));
+    for folder in [&unfinished, &look] {
+        fs::create_dir(folder).unwrap();
+        old_file(folder.join("HEAD"));
+        aged(folder.clone());
+    }
+    let gone = [
+        old_file(state.join(format!(".muster.{id}.tmp"))),
+        old_file(state.join(format!("sessions/.muster.{id}.tmp"))),
+        old_file(state.join(format!("ops/{id}.flock"))),
+        unfinished,
+        look,
+    ];
+    let kept = [
+        old_file(state.join(".muster.notes")),
+        old_file(hubs.join("notes.tmp")),
+        old_file(ada.place("TMPDIR").join("muster-look-like-a-file")),
+    ];
+    let young = state.join(".muster.young.tmp");
+    fs::write(&young, "").unwrap();
+    let session = state.join("sessions/ada.json");
+    assert!(session.exists());
+    assert_mended(&ada, "leftovers", "warning", gone.len());
+    assert!(gone.iter().all(|path| !path.exists()));
+    assert!(kept.iter().chain([&young, &session]).all(|path| path.exists()));
+}

@@ -11,6 +11,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
+
+mod versions;
+
+pub use versions::Versions;
 
 /// A record of a table.
 pub trait Row: View {
@@ -34,13 +39,17 @@ pub const ROWS_MAX: usize = 100_000;
 /// How far the records of a list are indented; of a map the same.
 const ROW_INDENT: usize = 4;
 
+/// Records that stand one after the other in a table.
+pub type Stretch<'a, T> = &'a [Arc<Record<T>>];
+
 /// All records of one document, in their order.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
     path: String,
     /// Everything at the top of the document, the records' own place marked by `None`.
     members: Vec<(String, Option<String>)>,
-    rows: Vec<Record<T>>,
+    /// Shared with other versions of the same table, which differ in few of them.
+    rows: Vec<Arc<Record<T>>>,
     changed: bool,
     /// The layout version, if it is one that this program does not know.
     newer: Option<String>,
@@ -112,7 +121,7 @@ impl<T: Row> Table<T> {
         self.rows.reserve_exact(items.len() + 1);
         for (index, item) in items.iter().enumerate() {
             let inside = format!("{}[{index}]", T::FIELD);
-            self.rows.push(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?);
+            self.rows.push(Arc::new(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?));
         }
         Ok(())
     }
@@ -127,7 +136,7 @@ impl<T: Row> Table<T> {
             let inside = format!("{}.{}", T::FIELD, name.escape_debug());
             let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;
             row.tell(|view| view.named(&name));
-            self.rows.push(row);
+            self.rows.push(Arc::new(row));
         }
         Ok(())
     }
@@ -142,49 +151,72 @@ impl<T: Row> Table<T> {
 
     /// The records in their order.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Record<T>> + ExactSizeIterator {
-        self.rows.iter()
+        self.rows.iter().map(|row| &**row)
     }
 
     /// The first record with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Record<T>> {
-        self.rows.iter().find(|row| row.id() == id)
+        self.rows().find(|row| row.id() == id)
     }
 
     /// The first record with this id, to be edited.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Record<T>> {
-        self.rows.iter_mut().find(|row| row.id() == id)
+        self.rows.iter_mut().find(|row| row.id() == id).map(Arc::make_mut)
     }
 
     /// All records, to be edited.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Record<T>> {
-        self.rows.iter_mut()
+        self.rows.iter_mut().map(Arc::make_mut)
+    }
+
+    /// The stretch of records in which this table and a later version of it differ: what is left
+    /// without the records that are the same at the beginning and at the end. The first number is
+    /// where the stretch begins.
+    #[must_use]
+    pub fn differing<'a>(&'a self, later: &'a Self) -> (usize, Stretch<'a, T>, Stretch<'a, T>) {
+        let same = |(a, b): &(&Arc<Record<T>>, &Arc<Record<T>>)| {
+            Arc::ptr_eq(a, b) || is_same_row(a.as_ref(), b.as_ref())
+        };
+        let front = self.rows.iter().zip(&later.rows).take_while(same).count();
+        let (before, after) =
+            (self.rows.get(front..).unwrap_or_default(), later.rows.get(front..).unwrap_or_default());
+        let back = before.iter().rev().zip(after.iter().rev()).take_while(same).count();
+        let cut = |rows: &'a [Arc<Record<T>>]| rows.get(..rows.len() - back).unwrap_or_default();
+        (front, cut(before), cut(after))
+    }
+
+    /// The layout version, if it is one that this program may read and not write.
+    #[must_use]
+    pub fn newer_layout(&self) -> Option<&str> {
+        self.newer.as_deref()
     }
 
     /// Appends a new record.
     pub fn push(&mut self, view: T) {
-        self.rows.push(Record::new(view, ROW_INDENT));
+        self.rows.push(Arc::new(Record::new(view, ROW_INDENT)));
         self.changed = true;
     }
 
     /// Appends a record that comes from another table, whole.
     pub fn push_record(&mut self, record: &Record<T>) {
-        self.rows.push(record.moved(ROW_INDENT));
+        self.rows.push(Arc::new(record.moved(ROW_INDENT)));
         self.changed = true;
     }
 
     /// Takes out the records for which `leaves` says so and returns them.
     pub fn take(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<Record<T>> {
-        let (out, stay) = std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
+        let (out, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
         self.rows = stay;
-        self.changed |= !Vec::is_empty(&out);
-        out
+        self.changed |= !out.is_empty();
+        out.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// Whether anything differs from what was read.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        self.changed || self.rows.iter().any(Record::is_changed)
+        self.changed || self.rows().any(Record::is_changed)
     }
 
     /// Where the document lies in the hub.
@@ -237,6 +269,11 @@ impl<T: Row> Table<T> {
         }
         out.push(close);
     }
+}
+
+/// Whether two records are the same: they stand under one name and have the same bytes.
+fn is_same_row<T: Row>(a: &Record<T>, b: &Record<T>) -> bool {
+    a.text() == b.text() && a.id() == b.id()
 }
 
 /// Of two members with one name some readers take the first and some, such as `jq`, the last: one

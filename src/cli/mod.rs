@@ -13,6 +13,7 @@ mod demo;
 mod error;
 mod exit;
 mod fence;
+mod fsck;
 mod generate;
 mod health;
 mod heartbeat;
@@ -142,6 +143,8 @@ pub enum Command {
     Message(message::MessageCommand),
     /// Judge the fleet: exit code 0 ok, 1 warning, 2 critical, 3 unknown
     Health(health::HealthArgs),
+    /// Check the hub: exit code 0 sound, 1 errors; with --history how it came to be, too
+    Fsck(fsck::FsckArgs),
     /// Operations whose outcome stayed unknown
     #[command(subcommand)]
     Op(op::OpCommand),
@@ -221,6 +224,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Fence(command) => fence::run(command, context),
         Command::Message(command) => done(message::run(command, context)),
         Command::Health(args) => health::run(args, context),
+        Command::Fsck(args) => fsck::run(args, context),
         Command::Op(command) => done(op::run(command, context)),
         Command::Archive(args) => done(archive::run(args, context)),
         Command::Config(command) => done(config::run(command, context)),

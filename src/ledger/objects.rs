@@ -2,6 +2,7 @@
 
 use super::engine::{Changes, Commit, Found, Version};
 use super::error::LedgerError;
+use super::history;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
@@ -40,15 +41,15 @@ pub(super) struct Objects {
     repository: Repository,
 }
 
-fn oid(version: &Version) -> Result<Oid, LedgerError> {
+pub(super) fn oid(version: &Version) -> Result<Oid, LedgerError> {
     Oid::from_str(version.as_str()).map_err(|error| LedgerError::store("not a commit id", &error))
 }
 
-fn version(oid: Oid) -> Version {
+pub(super) fn version(oid: Oid) -> Version {
     Version::new(oid.to_string())
 }
 
-fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
+pub(super) fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
     result.map_err(|error| LedgerError::store(what, &error))
 }
 
@@ -278,13 +279,8 @@ impl Objects {
         for id in walk.take(COMMITS_SEARCHED_MAX) {
             let commit = failed(what, self.repository.find_commit(failed(what, id)?))?;
             let message = String::from_utf8_lossy(commit.message_bytes());
-            let here: Vec<OpId> = ops
-                .iter()
-                .filter(|op| {
-                    message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str()))
-                })
-                .cloned()
-                .collect();
+            let carried: Vec<OpId> = history::ops_in(&message).collect();
+            let here: Vec<OpId> = ops.iter().filter(|op| carried.contains(op)).cloned().collect();
             if !here.is_empty() {
                 return Ok(Some(Found {
                     version: version(commit.id()),

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod beat;
 pub mod documents;
 pub mod found;
+pub mod fsck;
 pub mod job_add;
 pub mod job_claim;
 pub mod job_step;

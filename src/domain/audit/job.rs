@@ -39,7 +39,7 @@ pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Findi
 /// Judges a job that was not there before.
 pub(super) fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
     // Several operations of one commit may have added and claimed it.
-    if made.ops() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
+    if made.steps() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
         return;
     }
     let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
@@ -65,7 +65,7 @@ fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) 
         return false;
     }
     let claims = new - old;
-    if claims > made.ops() {
+    if claims > made.steps() {
         found.push(
             Finding::new(
                 Kind::TokenSkipped,
@@ -112,7 +112,7 @@ fn is_legal(from: &JobStatus, to: &JobStatus, claims: u64, made: Made) -> bool {
     if matches!(to, Other(_)) {
         return from == to;
     }
-    if made.ops() > 1 {
+    if made.steps() > 1 {
         // Several operations: whatever a way of theirs can lead to.
         return claims > 0
             || match from {

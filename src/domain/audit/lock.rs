@@ -29,7 +29,7 @@ pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Fin
         return;
     }
     let terms = new - old;
-    if terms > made.ops() {
+    if terms > made.steps() {
         let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
         found.push(
             Finding::new(

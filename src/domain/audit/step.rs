@@ -29,31 +29,38 @@ impl<T> Copy for Change<'_, T> {}
 /// How a commit says it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Made {
-    operations: u64,
+    steps: u64,
+    by_hand: bool,
 }
 
 impl Made {
     /// By so many operations of ours; by none means by hand.
     #[must_use]
     pub const fn by_operations(operations: u64) -> Self {
-        Self { operations }
+        if operations == 0 { Self::by_a_hand() } else { Self { steps: operations, by_hand: false } }
     }
 
-    /// By hand, or by another program.
+    /// By hand, or by another program: one step is granted.
     #[must_use]
     pub const fn by_a_hand() -> Self {
-        Self { operations: 0 }
+        Self { steps: 1, by_hand: true }
+    }
+
+    /// By a merge, which no operation of ours makes, and which brings the steps of other commits.
+    #[must_use]
+    pub const fn by_merging(steps: u64) -> Self {
+        Self { steps: if steps == 0 { 1 } else { steps }, by_hand: true }
     }
 
     /// Whether no operation of ours made it.
     #[must_use]
     pub const fn by_hand(self) -> bool {
-        self.operations == 0
+        self.by_hand
     }
 
-    /// How many steps it may hold: a hand is granted one.
-    pub(super) fn ops(self) -> u64 {
-        self.operations.max(1)
+    /// How many steps it may hold.
+    pub(super) fn steps(self) -> u64 {
+        self.steps
     }
 }
 

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Progress, clean, counted};
 use crate::domain::audit::{Kind, Severity};
-use crate::ops::fsck::{self, CommitName, Located, Report};
+use crate::ops::fsck::{self, CommitName, Located, Question, Report};
 use crate::ops::submit::Place;
 use clap::Args;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ const BY_HAND_SHOWN_MAX: usize = 20;
 #[command(after_help = "Examples:
   git muster fsck
   git muster fsck --history --json | jq -r '.findings[] | select(.severity == \"error\") | .what'
-  git muster fsck --history --fail-on warning
+  git muster fsck --history --since 4f2c1d9 --fail-on warning
 
 Errors are what commands refuse or misbehave over, or what was lost; warnings are coped with; notes are
 good to know. The rules, by name: docs/fsck.md. Nothing is written. The objects below are for `git
@@ -29,9 +29,22 @@ pub struct FsckArgs {
     /// Judge every commit against the one before, from the first to the newest
     #[arg(long)]
     pub history: bool,
+    /// Tell only what later commits than this one did
+    #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
+    pub since: Option<String>,
     /// The least severity that ends with exit code 1
     #[arg(long, value_name = "SEVERITY", value_enum, default_value = "error")]
     pub fail_on: Severity,
+}
+
+/// The shortest beginning of a commit id that is taken, and the longest.
+const COMMIT_LENGTH: std::ops::RangeInclusive<usize> = 7..=40;
+
+fn commit_id(text: &str) -> Result<String, String> {
+    if COMMIT_LENGTH.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("give 7 to 40 hexadecimal digits of a commit of the hub".to_owned())
 }
 
 /// Checks.
@@ -47,7 +60,8 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
             return Ok(fsck::check(snapshot)?);
         }
         let progress = Progress::new(output, "commits");
-        Ok(fsck::check_history(snapshot, &place, &|done, of| progress.show(done, of))?)
+        let question = Question { place: &place, since: args.since.as_deref() };
+        Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
     })?;
     output.object("fsck", &report, || shown(&report, args.history))?;
     let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);

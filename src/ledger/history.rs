@@ -21,6 +21,9 @@ const COMMITS_MAX: usize = 1_000_000;
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 const ASIDE_MAX: usize = 10_000;
 
+/// The most parents of one merge that are looked at.
+const PARENTS_MAX: usize = 16;
+
 /// How deep folders are looked into; a hub's documents lie in the second and third.
 const FOLDERS_MAX: usize = 4;
 
@@ -52,15 +55,28 @@ pub struct Told {
 pub struct Stride<'a> {
     /// What it says.
     pub told: Told,
-    /// The commits that it merged in and their operations; empty unless it is a merge.
+    /// The commits that it merged in; empty unless it is a merge.
     pub aside: Vec<Told>,
     /// The documents that differ from the commit before, by path.
     pub changed: Vec<(String, Content)>,
+    /// What it is to those it merged in, of which it may have dropped something.
+    pub merged: Vec<Merged>,
     /// How many commits were walked, this one included.
     pub number: usize,
     /// How many there are to walk.
     pub of: usize,
-    past: &'a dyn Fn(&str) -> Result<Content, LedgerError>,
+    tree: Oid,
+    before: Option<Oid>,
+    reader: &'a Reader<'a>,
+}
+
+/// A merge as seen from one of the histories that it merged in.
+pub struct Merged {
+    /// The commits that came to that history by the merge, without itself.
+    pub brought: Vec<Told>,
+    /// The documents in which the merge differs from it.
+    pub changed: Vec<String>,
+    tree: Oid,
 }
 
 impl Stride<'_> {
@@ -69,7 +85,23 @@ impl Stride<'_> {
     /// # Errors
     /// When the store is damaged.
     pub fn before(&self, path: &str) -> Result<Content, LedgerError> {
-        (self.past)(path)
+        self.before.map_or(Ok(Content::Missing), |tree| self.reader.at(tree, path))
+    }
+
+    /// What lies there after it.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn after(&self, path: &str) -> Result<Content, LedgerError> {
+        self.reader.at(self.tree, path)
+    }
+
+    /// What lay there in a history that it merged in.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn merged_in(&self, merged: &Merged, path: &str) -> Result<Content, LedgerError> {
+        self.reader.at(merged.tree, path)
     }
 }
 
@@ -124,13 +156,18 @@ pub(super) fn walk(
         let reader = Reader::new(&repository, wants)?;
         for (index, id) in ids.iter().enumerate() {
             let number = stretch * COMMITS_PER_OPENING + index + 1;
-            let (told, aside, tree) = reader.commit(*id, before.is_some())?;
+            let commit = failed(READING, repository.find_commit(*id))?;
+            let tree = commit.tree_id();
             let mut changed = Vec::new();
-            if before != Some(tree) {
-                reader.compare(before, Some(tree), "", 0, &mut changed)?;
+            for (path, lies) in reader.compare(before, tree)? {
+                let content = reader.content(&path, lies)?;
+                changed.push((path, content));
             }
-            let past = |path: &str| reader.at(before, path);
-            visit(Stride { told, aside, changed, number, of: way.len(), past: &past })?;
+            // What the first commit merged is where the history begins.
+            let is_merge = before.is_some() && commit.parent_count() > 1;
+            let (aside, merged) = if is_merge { reader.merge(&commit)? } else { (Vec::new(), Vec::new()) };
+            let (told, of, reader) = (told(&commit), way.len(), &reader);
+            visit(Stride { told, aside, changed, merged, number, of, tree, before, reader })?;
             before = Some(tree);
         }
     }
@@ -182,28 +219,45 @@ impl<'a> Reader<'a> {
         Ok(Self { repository, odb: failed(READING, repository.odb())?, wants })
     }
 
-    /// What a commit says, what it merged, and its tree.
-    fn commit(&self, id: Oid, follows: bool) -> Result<(Told, Vec<Told>, Oid), LedgerError> {
-        let commit = failed(READING, self.repository.find_commit(id))?;
-        let aside = match follows && commit.parent_count() > 1 {
-            true => {
-                let others: Vec<Oid> = commit.parent_ids().skip(1).collect();
-                let first = failed(READING, commit.parent_id(0))?;
-                commits_between(self.repository, &others, first)?
-            }
-            false => Vec::new(),
-        };
-        Ok((told(&commit), aside, commit.tree_id()))
+    /// The commits that a merge merged in, and what it is to each of those histories.
+    fn merge(&self, commit: &git2::Commit<'_>) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
+        let parents: Vec<Oid> = commit.parent_ids().take(PARENTS_MAX).collect();
+        let without =
+            |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
+        let Some((first, others)) = parents.split_first() else { return Ok((Vec::new(), Vec::new())) };
+        let aside = commits_between(self.repository, others, *first)?;
+        let mut merged = Vec::new();
+        for parent in others {
+            // Where a shallow clone ends it is not known what was merged.
+            let Ok(tree) = self.repository.find_commit(*parent).map(|parent| parent.tree_id()) else {
+                continue;
+            };
+            let brought = commits_between(self.repository, &without(parent), *parent)?;
+            let changed = self.compare(Some(tree), commit.tree_id())?;
+            merged.push(Merged {
+                brought,
+                changed: changed.into_iter().map(|(path, _)| path).collect(),
+                tree,
+            });
+        }
+        Ok((aside, merged))
     }
 
-    /// Collects the wanted documents in which two trees differ.
-    fn compare(
+    /// The wanted documents in which a tree differs from one before, and what lies there now.
+    fn compare(&self, before: Option<Oid>, after: Oid) -> Result<Vec<(String, Option<Lies>)>, LedgerError> {
+        let mut changed = Vec::new();
+        if before != Some(after) {
+            self.compare_folder((before, Some(after)), "", 0, &mut changed)?;
+        }
+        Ok(changed)
+    }
+
+    fn compare_folder(
         &self,
-        before: Option<Oid>,
-        after: Option<Oid>,
+        (before, after): (Option<Oid>, Option<Oid>),
         folder: &str,
         depth: usize,
-        changed: &mut Vec<(String, Content)>,
+        changed: &mut Vec<(String, Option<Lies>)>,
     ) -> Result<(), LedgerError> {
         let tree = |id: Option<Oid>| id.map(|id| failed(READING, self.repository.find_tree(id))).transpose();
         let (before, after) = (tree(before)?, tree(after)?);
@@ -221,21 +275,19 @@ impl<'a> Reader<'a> {
             let path = format!("{folder}{name}");
             let inside = format!("{path}/");
             let tree_in = |lies: Option<Lies>| lies.filter(Lies::is_folder).map(|lies| lies.id);
-            let (old, new) = (tree_in(was), tree_in(is));
-            if depth < FOLDERS_MAX && old != new && (self.wants)(&inside) {
-                self.compare(old, new, &inside, depth + 1, changed)?;
+            let trees = (tree_in(was), tree_in(is));
+            if depth < FOLDERS_MAX && trees.0 != trees.1 && (self.wants)(&inside) {
+                self.compare_folder(trees, &inside, depth + 1, changed)?;
             }
             if (self.wants)(&path) {
-                let content = self.content(&path, is)?;
-                changed.push((path, content));
+                changed.push((path, is));
             }
         }
         Ok(())
     }
 
     /// What lies at a path of a tree.
-    fn at(&self, tree: Option<Oid>, path: &str) -> Result<Content, LedgerError> {
-        let Some(tree) = tree else { return Ok(Content::Missing) };
+    fn at(&self, tree: Oid, path: &str) -> Result<Content, LedgerError> {
         let tree = failed(READING, self.repository.find_tree(tree))?;
         match tree.get_path(Path::new(path)) {
             Ok(entry) => self.content(path, Some(Lies::of(&entry))),
@@ -324,8 +376,10 @@ pub(super) fn lost(
 ) -> Result<Vec<Lost>, LedgerError> {
     let repository = memory.repository();
     let mut seen = kept(memory)?;
-    // A bare repository keeps no log unless it is told to.
-    if let Ok(log) = repository.reflog(reference) {
+    // A bare repository keeps no log unless it is told to, and to ask libgit2 for one makes one.
+    if repository.reference_has_log(reference).unwrap_or(false)
+        && let Ok(log) = repository.reflog(reference)
+    {
         seen.extend(log.iter().take(REMEMBERED_MAX).map(|entry| (entry.id_new(), None)));
     }
     seen.retain(|(id, _)| version(*id) != *tip);

@@ -38,7 +38,7 @@ pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
 pub use failpoint::failpoint;
 pub use git_program::GitProgram;
-pub use history::{Content, Lost, Reached, Stride, Told, Visit};
+pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
 pub use objects::init_bare;
 pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,

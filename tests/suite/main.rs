@@ -48,3 +48,5 @@ mod healing;
 mod clone_refresh;
 // Heartbeat branches.
 mod heartbeat_branches;
+// A hub and its history are checked, and every sort of damage is found.
+mod fsck;

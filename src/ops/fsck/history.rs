@@ -4,7 +4,7 @@
 //! could: a break does not hide what was lost in it. The commits that a merge brought in are one
 //! step together with it, of as many operations as they carry.
 
-use super::{CommitName, Document, Notes, is_wanted, unreadable};
+use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
@@ -14,10 +14,11 @@ use crate::domain::json::{self, DocumentError};
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::{Record, View};
+use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table, Versions};
-use crate::ledger::{Content, LedgerError, Lost, Reached, Snapshot, Stride, Told};
+use crate::ledger::{Content, LedgerError, Lost, Merged, Reached, Snapshot, Stop, Stride, Told};
 use crate::ops::journal;
 use crate::ops::submit::Place;
 use std::collections::HashMap;
@@ -32,24 +33,36 @@ const OPS_NAMED_MAX: usize = 20;
 /// Notes what is wrong with the history of the main branch.
 pub(super) fn check(
     snapshot: &Snapshot<'_>,
-    place: &Place,
+    question: &Question<'_>,
     progress: &super::Progress<'_>,
     notes: &mut Notes,
-) -> Result<(), LedgerError> {
+) -> Result<(), Stop> {
+    let present = notes.clone();
+    let mut begun_at = None;
     let mut auditor = Auditor::new(notes);
     let reached = snapshot.walk(&is_wanted, &mut |stride| {
         let (number, of) = (stride.number, stride.of);
+        let is_asked = question.since.is_some_and(|since| stride.told.version.as_str().starts_with(since));
         auditor.commit(stride)?;
+        if is_asked {
+            // What was found so far is known.
+            *auditor.notes = present.clone();
+            begun_at = Some(number);
+        }
         progress(number, of);
         Ok(())
     })?;
-    let Auditor { ops, .. } = auditor;
-    notes.report.checked.operations = ops.len();
+    let (ops, commits) = (auditor.ops, auditor.commits);
+    (notes.report.checked.commits, notes.report.checked.operations) = (commits, ops.len());
+    if let (Some(since), None) = (question.since, begun_at) {
+        let why = format!("commit `{since}` is not in the history that was walked");
+        return Err(Refusal::not_found(why).hint("see it with `git log --first-parent`").into());
+    }
     cut(reached, notes);
     for lost in snapshot.lost()? {
         rewritten(&lost, &ops, notes);
     }
-    unsettled(place, &ops, notes);
+    unsettled(question.place, &ops, notes);
     Ok(())
 }
 
@@ -64,6 +77,7 @@ struct Auditor<'a> {
     message_archives: Archives<Message>,
     /// In which of the commits, by its number, each operation is.
     ops: HashMap<OpId, usize>,
+    commits: usize,
 }
 
 impl<'a> Auditor<'a> {
@@ -77,6 +91,7 @@ impl<'a> Auditor<'a> {
             job_archives: Archives(Vec::new()),
             message_archives: Archives(Vec::new()),
             ops: HashMap::new(),
+            commits: 0,
         }
     }
 
@@ -120,14 +135,46 @@ impl<'a> Auditor<'a> {
                 made: made(&stride),
             };
             broken.extend(step.judge());
+            for merged in &stride.merged {
+                let lost = self.judge_merged(&stride, merged)?;
+                broken
+                    .extend(lost.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
+            }
         }
         self.notes.add_all(broken, None, Some(&commit));
         Ok(())
     }
 
+    /// Judges a merge as the step that it is from a history it merged in, of which it may have
+    /// dropped what others had written.
+    fn judge_merged(&self, stride: &Stride<'_>, merged: &Merged) -> Result<Vec<Finding>, LedgerError> {
+        let (mut job_archives, mut message_archives) = (Vec::new(), Vec::new());
+        for path in &merged.changed {
+            match Document::at(path) {
+                Some(Document::JobArchive) => job_archives.push(merged_archive(stride, merged, path)?),
+                Some(Document::MessageArchive) => {
+                    message_archives.push(merged_archive(stride, merged, path)?)
+                }
+                _ => {}
+            }
+        }
+        let jobs = merged_table(&self.jobs, stride, merged)?;
+        let locks = merged_table(&self.locks, stride, merged)?;
+        let messages = merged_table(&self.messages, stride, merged)?;
+        let step = Step {
+            jobs: jobs.change(),
+            locks: locks.change(),
+            messages: messages.change(),
+            job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
+            message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
+            made: Made::by_merging(steps(&merged.brought)),
+        };
+        Ok(step.judge())
+    }
+
     /// Counts a commit and those it merged, and notes operations that are there twice.
     fn count(&mut self, stride: &Stride<'_>, commit: &CommitName) {
-        self.notes.report.checked.commits = stride.number;
+        self.commits = stride.number;
         for told in stride.aside.iter().rev().chain([&stride.told]) {
             if told.ops.is_empty() {
                 self.notes.made_by_hand(&CommitName::of(told));
@@ -148,11 +195,45 @@ impl<'a> Auditor<'a> {
 
 /// How a commit was made, and of how many steps it may consist.
 fn made(stride: &Stride<'_>) -> Made {
-    let steps = |told: &Told| u64::try_from(told.ops.len().max(1)).unwrap_or(u64::MAX);
     if stride.aside.is_empty() {
         return Made::by_operations(u64::try_from(stride.told.ops.len()).unwrap_or(u64::MAX));
     }
-    Made::by_merging(stride.aside.iter().map(steps).sum::<u64>().saturating_add(1))
+    Made::by_merging(steps(&stride.aside))
+}
+
+/// Of how many steps a merge of these commits may consist: theirs and its own.
+fn steps(merged: &[Told]) -> u64 {
+    let steps: usize = merged.iter().map(|told| told.ops.len().max(1)).sum();
+    u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// A table in a history that was merged in, and after the merge. One that could not be read there
+/// is not compared.
+fn merged_table<T: Row>(
+    versions: &Versions<T>,
+    stride: &Stride<'_>,
+    merged: &Merged,
+) -> Result<Pair<T>, LedgerError> {
+    let after = Arc::clone(versions.table());
+    if !merged.changed.iter().any(|path| path == T::PATH) {
+        return Ok(Pair(Arc::clone(&after), after));
+    }
+    let mut before = Versions::new(T::PATH);
+    Ok(match next(&mut before, &stride.merged_in(merged, T::PATH)?) {
+        Ok(()) => Pair(Arc::clone(before.table()), after),
+        Err(_) => Pair(Arc::clone(&after), after),
+    })
+}
+
+/// An archive in a history that was merged in, and after the merge.
+fn merged_archive<T: Row>(stride: &Stride<'_>, merged: &Merged, path: &str) -> Result<Pair<T>, LedgerError> {
+    let (mut before, mut after) = (Versions::new(path), Versions::new(path));
+    drop(next(&mut before, &stride.merged_in(merged, path)?));
+    // What cannot be read now was told already.
+    Ok(match next(&mut after, &stride.after(path)?) {
+        Ok(()) => Pair(Arc::clone(before.table()), Arc::clone(after.table())),
+        Err(_) => Pair(Arc::clone(before.table()), Arc::clone(before.table())),
+    })
 }
 
 /// Reads the next version of a table.

@@ -113,19 +113,27 @@ pub fn check(snapshot: &Snapshot<'_>) -> Result<Report, LedgerError> {
     Ok(notes.into_report(snapshot.main_tip()?.as_str()))
 }
 
-/// Checks that and the whole history that led to it; `place` names the hub as unsettled operations
-/// of this host do.
+/// What is asked of a history.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The hub, as unsettled operations of this host name it.
+    pub place: &'a Place,
+    /// The beginning of the id of a commit: what it and those before it did is known and not told.
+    pub since: Option<&'a str>,
+}
+
+/// Checks that and the whole history that led to it.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check`], and when the commit to begin after is not in the history.
 pub fn check_history(
     snapshot: &Snapshot<'_>,
-    place: &Place,
+    question: &Question<'_>,
     progress: &Progress<'_>,
-) -> Result<Report, LedgerError> {
+) -> Result<Report, Stop> {
     let mut notes = Notes::default();
     present::check(snapshot, &mut notes)?;
-    history::check(snapshot, place, progress, &mut notes)?;
+    history::check(snapshot, question, progress, &mut notes)?;
     Ok(notes.into_report(snapshot.main_tip()?.as_str()))
 }
 
@@ -148,7 +156,7 @@ impl Report {
 }
 
 /// What is noted while a check is under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Notes {
     report: Report,
     by_hand: VecDeque<CommitName>,

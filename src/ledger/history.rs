@@ -7,28 +7,26 @@
 use super::engine::Version;
 use super::error::LedgerError;
 use super::objects::{Objects, failed, oid, version};
-use super::publish::LOST;
 use crate::domain::id::OpId;
-use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
+use crate::domain::json::DocumentError;
 use crate::domain::time::Timestamp;
-use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
-use std::collections::{HashSet, VecDeque};
+use ahead::{Ahead, Helpers};
+use git2::{ErrorCode, Oid, Repository};
+use reader::Reader;
 use std::path::Path;
+
+mod ahead;
+mod lost;
+mod reader;
+
+pub use lost::Lost;
+pub(super) use lost::lost;
 
 /// The most commits that are walked; of a longer history these are the newest.
 const COMMITS_MAX: usize = 1_000_000;
 
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 const ASIDE_MAX: usize = 10_000;
-
-/// The most parents of one merge that are looked at.
-const PARENTS_MAX: usize = 16;
-
-/// How deep folders are looked into; a hub's documents lie in the second and third.
-const FOLDERS_MAX: usize = 4;
-
-/// The most versions of our own knowledge of a branch that are looked at.
-const REMEMBERED_MAX: usize = 1_000;
 
 /// The longest name or subject that is kept of a commit, in characters.
 const TEXT_LENGTH_MAX: usize = 200;
@@ -127,19 +125,8 @@ pub enum Reached {
     Bound,
 }
 
-/// Commits that this repository had seen on a branch and that are not in its history any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// The newest of them.
-    pub tip: Version,
-    /// What keeps them here, if a ref does.
-    pub kept_as: Option<String>,
-    /// The commits, the newest first.
-    pub commits: Vec<Told>,
-}
-
 /// What a walker does with each commit.
-pub type Visit<'a> = dyn FnMut(Stride<'_>) -> Result<(), LedgerError> + 'a;
+pub type Visit<'a> = dyn FnMut(&Stride<'_>) -> Result<(), LedgerError> + 'a;
 
 /// Walks to `tip`. `wants` is asked for paths; that of a folder ends with a slash.
 pub(super) fn walk(
@@ -148,30 +135,30 @@ pub(super) fn walk(
     wants: &dyn Fn(&str) -> bool,
     visit: &mut Visit<'_>,
 ) -> Result<Reached, LedgerError> {
-    let (way, reached) = way_to(objects.repository(), oid(tip)?)?;
     let path = objects.repository().path();
+    let (way, reached) = way_to(&open(path)?, oid(tip)?)?;
     let mut before = None;
     for (stretch, ids) in way.chunks(COMMITS_PER_OPENING).enumerate() {
-        let repository = failed("cannot open the repository", Repository::open(path))?;
+        let repository = open(path)?;
         let reader = Reader::new(&repository, wants)?;
+        let mut helpers = Helpers::new(path)?;
+        let mut ahead = Ahead::default();
         for (index, id) in ids.iter().enumerate() {
             let number = stretch * COMMITS_PER_OPENING + index + 1;
-            let commit = failed(READING, repository.find_commit(*id))?;
-            let tree = commit.tree_id();
-            let mut changed = Vec::new();
-            for (path, lies) in reader.compare(before, tree)? {
-                let content = reader.content(&path, lies)?;
-                changed.push((path, content));
+            ahead.plan(*id, before, &reader)?;
+            before = ahead.steps.last().map(|step| step.tree);
+            if ahead.is_enough() || index + 1 == ids.len() {
+                let steps = std::mem::take(&mut ahead);
+                let first = number + 1 - steps.steps.len();
+                steps.visit(&reader, &mut helpers, (first, way.len()), visit)?;
             }
-            // What the first commit merged is where the history begins.
-            let is_merge = before.is_some() && commit.parent_count() > 1;
-            let (aside, merged) = if is_merge { reader.merge(&commit)? } else { (Vec::new(), Vec::new()) };
-            let (told, of, reader) = (told(&commit), way.len(), &reader);
-            visit(Stride { told, aside, changed, merged, number, of, tree, before, reader })?;
-            before = Some(tree);
         }
     }
     Ok(reached)
+}
+
+fn open(path: &Path) -> Result<Repository, LedgerError> {
+    failed("cannot open the repository", Repository::open(path))
 }
 
 /// The commits from the first to `tip` by way of first parents.
@@ -207,132 +194,6 @@ fn first_parent(commit: &[u8]) -> Option<Oid> {
     Oid::from_str(std::str::from_utf8(parent).ok()?).ok()
 }
 
-/// Reads commits and documents of one repository.
-struct Reader<'a> {
-    repository: &'a Repository,
-    odb: Odb<'a>,
-    wants: &'a dyn Fn(&str) -> bool,
-}
-
-impl<'a> Reader<'a> {
-    fn new(repository: &'a Repository, wants: &'a dyn Fn(&str) -> bool) -> Result<Self, LedgerError> {
-        Ok(Self { repository, odb: failed(READING, repository.odb())?, wants })
-    }
-
-    /// The commits that a merge merged in, and what it is to each of those histories.
-    fn merge(&self, commit: &git2::Commit<'_>) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
-        let parents: Vec<Oid> = commit.parent_ids().take(PARENTS_MAX).collect();
-        let without =
-            |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
-        let Some((first, others)) = parents.split_first() else { return Ok((Vec::new(), Vec::new())) };
-        let aside = commits_between(self.repository, others, *first)?;
-        let mut merged = Vec::new();
-        for parent in others {
-            // Where a shallow clone ends it is not known what was merged.
-            let Ok(tree) = self.repository.find_commit(*parent).map(|parent| parent.tree_id()) else {
-                continue;
-            };
-            let brought = commits_between(self.repository, &without(parent), *parent)?;
-            let changed = self.compare(Some(tree), commit.tree_id())?;
-            merged.push(Merged {
-                brought,
-                changed: changed.into_iter().map(|(path, _)| path).collect(),
-                tree,
-            });
-        }
-        Ok((aside, merged))
-    }
-
-    /// The wanted documents in which a tree differs from one before, and what lies there now.
-    fn compare(&self, before: Option<Oid>, after: Oid) -> Result<Vec<(String, Option<Lies>)>, LedgerError> {
-        let mut changed = Vec::new();
-        if before != Some(after) {
-            self.compare_folder((before, Some(after)), "", 0, &mut changed)?;
-        }
-        Ok(changed)
-    }
-
-    fn compare_folder(
-        &self,
-        (before, after): (Option<Oid>, Option<Oid>),
-        folder: &str,
-        depth: usize,
-        changed: &mut Vec<(String, Option<Lies>)>,
-    ) -> Result<(), LedgerError> {
-        let tree = |id: Option<Oid>| id.map(|id| failed(READING, self.repository.find_tree(id))).transpose();
-        let (before, after) = (tree(before)?, tree(after)?);
-        let entry_of = |tree: &Option<Tree<'_>>, name: &str| {
-            tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| Lies::of(&entry))
-        };
-        let mut names = HashSet::new();
-        for entry in after.iter().chain(&before).flat_map(Tree::iter) {
-            // What is no text is no name of ours.
-            let Ok(name) = entry.name() else { continue };
-            let (was, is) = (entry_of(&before, name), entry_of(&after, name));
-            if was == is || !names.insert(name.to_owned()) {
-                continue;
-            }
-            let path = format!("{folder}{name}");
-            let inside = format!("{path}/");
-            let tree_in = |lies: Option<Lies>| lies.filter(Lies::is_folder).map(|lies| lies.id);
-            let trees = (tree_in(was), tree_in(is));
-            if depth < FOLDERS_MAX && trees.0 != trees.1 && (self.wants)(&inside) {
-                self.compare_folder(trees, &inside, depth + 1, changed)?;
-            }
-            if (self.wants)(&path) {
-                changed.push((path, is));
-            }
-        }
-        Ok(())
-    }
-
-    /// What lies at a path of a tree.
-    fn at(&self, tree: Oid, path: &str) -> Result<Content, LedgerError> {
-        let tree = failed(READING, self.repository.find_tree(tree))?;
-        match tree.get_path(Path::new(path)) {
-            Ok(entry) => self.content(path, Some(Lies::of(&entry))),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(Content::Missing),
-            Err(error) => failed(READING, Err(error)),
-        }
-    }
-
-    fn content(&self, path: &str, lies: Option<Lies>) -> Result<Content, LedgerError> {
-        let refuse = |problem: String| Ok(Content::Unusable(DocumentError::new(path, problem)));
-        let Some(lies) = lies else { return Ok(Content::Missing) };
-        if !lies.is_file() {
-            return refuse("it is not a file".to_owned());
-        }
-        let (bytes, _) = failed("cannot read a file of the hub", self.odb.read_header(lies.id))?;
-        if bytes > DOCUMENT_BYTES_MAX {
-            return refuse(format!("it has {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
-        }
-        let object = failed("cannot read a file of the hub", self.odb.read(lies.id))?;
-        Ok(Content::File(object.data().to_vec()))
-    }
-}
-
-/// What lies at a name in a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lies {
-    id: Oid,
-    kind: Option<ObjectType>,
-    mode: i32,
-}
-
-impl Lies {
-    fn of(entry: &TreeEntry<'_>) -> Self {
-        Self { id: entry.id(), kind: entry.kind(), mode: entry.filemode() }
-    }
-
-    fn is_folder(&self) -> bool {
-        self.kind == Some(ObjectType::Tree)
-    }
-
-    fn is_file(&self) -> bool {
-        self.kind == Some(ObjectType::Blob) && self.mode != i32::from(FileMode::Link)
-    }
-}
-
 /// The operations that a commit message carries.
 pub(super) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
     message.lines().filter_map(|line| OpId::new(line.strip_prefix("Muster-Op: ")?).ok())
@@ -348,92 +209,4 @@ fn told(commit: &git2::Commit<'_>) -> Told {
         subject: cut(message.trim_start().lines().next().unwrap_or_default()),
         ops: ops_in(&message).collect(),
     }
-}
-
-/// The commits that lead to `tips` and not to `known`, the newest first.
-fn commits_between(repository: &Repository, tips: &[Oid], known: Oid) -> Result<Vec<Told>, LedgerError> {
-    let mut walk = failed(READING, repository.revwalk())?;
-    for tip in tips {
-        failed(READING, walk.push(*tip))?;
-    }
-    failed(READING, walk.hide(known))?;
-    let mut commits = Vec::new();
-    for id in walk.take(ASIDE_MAX) {
-        // A shallow clone ends somewhere.
-        let Ok(id) = id else { break };
-        commits.push(told(&failed(READING, repository.find_commit(id))?));
-    }
-    Ok(commits)
-}
-
-/// What `memory` has seen of a branch, by the log of `reference` and by what was kept of rewritten
-/// histories, that does not lead to `tip` in `hub` any more.
-pub(super) fn lost(
-    hub: &Objects,
-    memory: &Objects,
-    reference: &str,
-    tip: &Version,
-) -> Result<Vec<Lost>, LedgerError> {
-    let repository = memory.repository();
-    let mut seen = kept(memory)?;
-    // A bare repository keeps no log unless it is told to, and to ask libgit2 for one makes one.
-    if repository.reference_has_log(reference).unwrap_or(false)
-        && let Ok(log) = repository.reflog(reference)
-    {
-        seen.extend(log.iter().take(REMEMBERED_MAX).map(|entry| (entry.id_new(), None)));
-    }
-    seen.retain(|(id, _)| version(*id) != *tip);
-    if seen.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut known = reachable(hub.repository(), oid(tip)?)?;
-    seen.retain(|(id, _)| !known.contains(id));
-    // The newest first, so that what leads to another is told with it.
-    seen.sort_by_key(|(id, _)| {
-        std::cmp::Reverse(repository.find_commit(*id).map_or(0, |commit| commit.time().seconds()))
-    });
-    let mut lost = Vec::new();
-    for (id, kept_as) in seen {
-        let commits = commits_up_to(repository, id, &mut known);
-        // What was removed from our repository too cannot be told.
-        if !commits.is_empty() {
-            lost.push(Lost { tip: version(id), kept_as, commits });
-        }
-    }
-    Ok(lost)
-}
-
-/// The tips that were kept of rewritten histories, with the refs that keep them.
-fn kept(memory: &Objects) -> Result<Vec<(Oid, Option<String>)>, LedgerError> {
-    let mut kept = Vec::new();
-    for name in memory.names(LOST)? {
-        let name = format!("{LOST}{name}");
-        if let Some(tip) = memory.tip(&name)? {
-            kept.push((oid(&tip)?, Some(name)));
-        }
-    }
-    Ok(kept)
-}
-
-/// All commits that lead to `tip`.
-fn reachable(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, LedgerError> {
-    let mut walk = failed(READING, repository.revwalk())?;
-    failed(READING, walk.push(tip))?;
-    // A shallow clone ends somewhere.
-    Ok(walk.take(COMMITS_MAX).map_while(Result::ok).collect())
-}
-
-/// The commits that lead to `tip`, back to those that are `known`, which they join.
-fn commits_up_to(repository: &Repository, tip: Oid, known: &mut HashSet<Oid>) -> Vec<Told> {
-    let (mut commits, mut open) = (Vec::new(), VecDeque::from([tip]));
-    while let Some(id) = open.pop_front() {
-        if commits.len() == ASIDE_MAX || !known.insert(id) {
-            continue;
-        }
-        if let Ok(commit) = repository.find_commit(id) {
-            open.extend(commit.parent_ids());
-            commits.push(told(&commit));
-        }
-    }
-    commits
 }

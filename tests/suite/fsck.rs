@@ -55,128 +55,109 @@ fn set(told: &[&str]) -> BTreeSet<String> {
 /// What somebody does to a document by hand.
 type Edit = fn(&mut Value);
 
+/// Edits by hand and what must be found of each. Of the jobs, 0 is completed, 1 running, 2 queued.
+const EDITS: &[(&str, Edit, &[&str])] = &[
+    (JOBS, |jobs| jobs["jobs"][2]["status"] = json!("completed"), &["error illegal-step by hand"]),
+    (JOBS, |jobs| jobs["jobs"][0]["status"] = json!("failed"), &["error illegal-step by hand"]),
+    (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(0), &["error token-lowered by hand"]),
+    (
+        JOBS,
+        |jobs| drop(jobs["jobs"][1].as_object_mut().unwrap().remove("token")),
+        &["error token-lowered by hand", "warning held-without-token"],
+    ),
+    (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(9), &["error token-skipped by hand"]),
+    (JOBS, |jobs| jobs["jobs"][0]["token"] = json!(2), &["error token-without-claim by hand"]),
+    (JOBS, |jobs| jobs["jobs"][1]["assigned_to"] = json!("bob"), &["error handed-over by hand"]),
+    (
+        JOBS,
+        |jobs| jobs["jobs"][1]["assigned_to"] = Value::Null,
+        &["error handed-over by hand", "error held-by-nobody", "error held-by-nobody by hand"],
+    ),
+    (
+        JOBS,
+        |jobs| jobs["jobs"][2]["status"] = json!("running"),
+        &[
+            "error illegal-step by hand",
+            "error held-by-nobody",
+            "error held-by-nobody by hand",
+            "warning held-without-token",
+        ],
+    ),
+    (
+        JOBS,
+        |jobs| {
+            jobs["jobs"][2]["status"] = json!("in_progress");
+            jobs["jobs"][2]["assigned_to"] = json!("bob");
+        },
+        &["warning claimed-without-token by hand", "warning held-without-token"],
+    ),
+    (JOBS, |jobs| jobs["jobs"][2]["command"] = json!(["rm"]), &["warning job-rewritten by hand"]),
+    (JOBS, |jobs| drop(jobs["jobs"].as_array_mut().unwrap().remove(2)), &["error job-vanished by hand"]),
+    (
+        JOBS,
+        |jobs| {
+            let copy = jobs["jobs"][0].clone();
+            jobs["jobs"].as_array_mut().unwrap().push(copy);
+        },
+        &["error id-twice", "error id-twice by hand"],
+    ),
+    (
+        JOBS,
+        |jobs| jobs["jobs"][2]["needs"] = json!(["gone"]),
+        &["warning job-rewritten by hand", "warning unknown-need"],
+    ),
+    (
+        JOBS,
+        |jobs| jobs["jobs"][2]["status"] = json!("frobbed"),
+        &["error illegal-step by hand", "warning unknown-status"],
+    ),
+    (JOBS, |jobs| jobs["jobs"][2]["priority"] = json!([]), &["error unreadable", "error unreadable by hand"]),
+    (JOBS, |jobs| jobs["version"] = json!(2), &["warning newer-layout"]),
+    (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = json!("bob"), &["error handed-over by hand"]),
+    (LOCKS, |locks| locks["locks"]["held"]["token"] = json!(0), &["error token-lowered by hand"]),
+    (
+        LOCKS,
+        |locks| locks["locks"]["free"]["locked_by"] = json!("bob"),
+        &["warning taken-without-token by hand"],
+    ),
+    (
+        LOCKS,
+        |locks| drop(locks["locks"].as_object_mut().unwrap().remove("free")),
+        &["error lock-vanished by hand"],
+    ),
+    (
+        LOCKS,
+        |locks| drop(locks["locks"]["once"].as_object_mut().unwrap().remove("done_at")),
+        &["error undone by hand"],
+    ),
+    (
+        LOCKS,
+        |locks| locks["locks"]["seed"] = json!({"locked_by": "bob"}),
+        &["note held-without-token", "note taken-without-token by hand"],
+    ),
+    (MESSAGES, |messages| messages["messages"] = json!([]), &["error message-vanished by hand"]),
+    (MESSAGES, |messages| messages["messages"][0]["body"] = json!("x"), &["error message-rewritten by hand"]),
+    (MESSAGES, |messages| messages["messages"][0]["read"] = json!(false), &["error unread-again by hand"]),
+    (MESSAGES, |messages| messages["messages"][0]["read_by"] = json!([]), &["error unread-again by hand"]),
+    // What other writers may do.
+    (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = Value::Null, &[]),
+    (JOBS, |jobs| jobs["jobs"].as_array_mut().unwrap().push(json!({"id": "own", "status": "queued"})), &[]),
+    (JOBS, |jobs| jobs["jobs"][2]["own"] = json!({"field": 1}), &[]),
+    (JOBS, |jobs| jobs["jobs"][2]["status"] = json!("pending"), &[]),
+    (
+        MESSAGES,
+        |messages| messages["messages"].as_array_mut().unwrap().push(json!({"id": "own", "to": "all"})),
+        &[],
+    ),
+];
+
 #[test]
 fn every_edit_by_hand_that_breaks_a_rule_is_found_with_its_commit() {
     let fleet = Fleet::new();
     let (ada, _bob) = at_work(&fleet);
     let sound = fleet.hub().tip(MAIN).unwrap();
     assert_eq!(found(&ada, 0), set(&[]));
-    // 0 is completed, 1 is running, 2 is queued.
-    let cases: &[(&str, Edit, &[&str])] = &[
-        (JOBS, |jobs| jobs["jobs"][2]["status"] = json!("completed"), &["error illegal-step by hand"]),
-        (JOBS, |jobs| jobs["jobs"][0]["status"] = json!("failed"), &["error illegal-step by hand"]),
-        (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(0), &["error token-lowered by hand"]),
-        (
-            JOBS,
-            |jobs| drop(jobs["jobs"][1].as_object_mut().unwrap().remove("token")),
-            &["error token-lowered by hand", "warning held-without-token"],
-        ),
-        (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(9), &["error token-skipped by hand"]),
-        (JOBS, |jobs| jobs["jobs"][0]["token"] = json!(2), &["error token-without-claim by hand"]),
-        (JOBS, |jobs| jobs["jobs"][1]["assigned_to"] = json!("bob"), &["error handed-over by hand"]),
-        (
-            JOBS,
-            |jobs| jobs["jobs"][1]["assigned_to"] = Value::Null,
-            &["error handed-over by hand", "error held-by-nobody", "error held-by-nobody by hand"],
-        ),
-        (
-            JOBS,
-            |jobs| jobs["jobs"][2]["status"] = json!("running"),
-            &[
-                "error illegal-step by hand",
-                "error held-by-nobody",
-                "error held-by-nobody by hand",
-                "warning held-without-token",
-            ],
-        ),
-        (
-            JOBS,
-            |jobs| {
-                jobs["jobs"][2]["status"] = json!("in_progress");
-                jobs["jobs"][2]["assigned_to"] = json!("bob");
-            },
-            &["warning claimed-without-token by hand", "warning held-without-token"],
-        ),
-        (JOBS, |jobs| jobs["jobs"][2]["command"] = json!(["rm"]), &["warning job-rewritten by hand"]),
-        (JOBS, |jobs| drop(jobs["jobs"].as_array_mut().unwrap().remove(2)), &["error job-vanished by hand"]),
-        (
-            JOBS,
-            |jobs| {
-                let copy = jobs["jobs"][0].clone();
-                jobs["jobs"].as_array_mut().unwrap().push(copy);
-            },
-            &["error id-twice", "error id-twice by hand"],
-        ),
-        (
-            JOBS,
-            |jobs| jobs["jobs"][2]["needs"] = json!(["gone"]),
-            &["warning job-rewritten by hand", "warning unknown-need"],
-        ),
-        (
-            JOBS,
-            |jobs| jobs["jobs"][2]["status"] = json!("frobbed"),
-            &["error illegal-step by hand", "warning unknown-status"],
-        ),
-        (
-            JOBS,
-            |jobs| jobs["jobs"][2]["priority"] = json!([]),
-            &["error unreadable", "error unreadable by hand"],
-        ),
-        (JOBS, |jobs| jobs["version"] = json!(2), &["warning newer-layout"]),
-        (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = json!("bob"), &["error handed-over by hand"]),
-        (LOCKS, |locks| locks["locks"]["held"]["token"] = json!(0), &["error token-lowered by hand"]),
-        (
-            LOCKS,
-            |locks| locks["locks"]["free"]["locked_by"] = json!("bob"),
-            &["warning taken-without-token by hand"],
-        ),
-        (
-            LOCKS,
-            |locks| drop(locks["locks"].as_object_mut().unwrap().remove("free")),
-            &["error lock-vanished by hand"],
-        ),
-        (
-            LOCKS,
-            |locks| drop(locks["locks"]["once"].as_object_mut().unwrap().remove("done_at")),
-            &["error undone by hand"],
-        ),
-        (
-            LOCKS,
-            |locks| locks["locks"]["seed"] = json!({"locked_by": "bob"}),
-            &["note held-without-token", "note taken-without-token by hand"],
-        ),
-        (MESSAGES, |messages| messages["messages"] = json!([]), &["error message-vanished by hand"]),
-        (
-            MESSAGES,
-            |messages| messages["messages"][0]["body"] = json!("x"),
-            &["error message-rewritten by hand"],
-        ),
-        (
-            MESSAGES,
-            |messages| messages["messages"][0]["read"] = json!(false),
-            &["error unread-again by hand"],
-        ),
-        (
-            MESSAGES,
-            |messages| messages["messages"][0]["read_by"] = json!([]),
-            &["error unread-again by hand"],
-        ),
-        // What other writers may do.
-        (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = Value::Null, &[]),
-        (
-            JOBS,
-            |jobs| jobs["jobs"].as_array_mut().unwrap().push(json!({"id": "own", "status": "queued"})),
-            &[],
-        ),
-        (JOBS, |jobs| jobs["jobs"][2]["own"] = json!({"field": 1}), &[]),
-        (JOBS, |jobs| jobs["jobs"][2]["status"] = json!("pending"), &[]),
-        (
-            MESSAGES,
-            |messages| messages["messages"].as_array_mut().unwrap().push(json!({"id": "own", "to": "all"})),
-            &[],
-        ),
-    ];
-    for (index, (path, edit, expected)) in cases.iter().enumerate() {
+    for (index, (path, edit, expected)) in EDITS.iter().enumerate() {
         let mut document = inspect::document(fleet.hub(), MAIN, path);
         edit(&mut document);
         let text = serde_json::to_string_pretty(&document).unwrap();
@@ -225,7 +206,7 @@ fn what_cannot_be_read_is_found_and_what_was_lost_in_it_too() {
             .iter()
             .filter(of)
             .filter(of_now)
-            .last()
+            .next_back()
             .map_or(Value::Null, |finding| finding["what"].clone())
     };
     for now in [true, false] {

@@ -95,9 +95,9 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    fn commit(&mut self, stride: Stride<'_>) -> Result<(), LedgerError> {
+    fn commit(&mut self, stride: &Stride<'_>) -> Result<(), LedgerError> {
         let commit = CommitName::of(&stride.told);
-        self.count(&stride, &commit);
+        self.count(stride, &commit);
         let mut broken = Vec::new();
         let before = (
             Arc::clone(self.jobs.table()),
@@ -112,10 +112,10 @@ impl<'a> Auditor<'a> {
                 Some(Document::Messages) => next(&mut self.messages, content),
                 Some(Document::Servers) => next(&mut self.servers, content),
                 Some(Document::JobArchive) => {
-                    self.job_archives.next(path, content, &stride, &mut job_archives)?
+                    self.job_archives.next(path, content, stride, &mut job_archives)?
                 }
                 Some(Document::MessageArchive) => {
-                    self.message_archives.next(path, content, &stride, &mut message_archives)?
+                    self.message_archives.next(path, content, stride, &mut message_archives)?
                 }
                 Some(Document::Status(_)) => parse::<Status>(path, content),
                 Some(Document::Heartbeat(_)) => parse::<Heartbeat>(path, content),
@@ -132,11 +132,11 @@ impl<'a> Auditor<'a> {
                 messages: Change { before: &before.2, after: self.messages.table() },
                 job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
                 message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-                made: made(&stride),
+                made: made(stride),
             };
             broken.extend(step.judge());
             for merged in &stride.merged {
-                let lost = self.judge_merged(&stride, merged)?;
+                let lost = self.judge_merged(stride, merged)?;
                 broken
                     .extend(lost.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
             }
@@ -153,7 +153,7 @@ impl<'a> Auditor<'a> {
             match Document::at(path) {
                 Some(Document::JobArchive) => job_archives.push(merged_archive(stride, merged, path)?),
                 Some(Document::MessageArchive) => {
-                    message_archives.push(merged_archive(stride, merged, path)?)
+                    message_archives.push(merged_archive(stride, merged, path)?);
                 }
                 _ => {}
             }

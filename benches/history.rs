@@ -217,13 +217,16 @@ fn check_one(path: &Path) {
     let question = Question { place: &place, since: None };
     let found = fsck::check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");
     let took = clock::since_boot().saturating_sub(begin);
+    let computed = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    let computed = computed.map_or(Duration::ZERO, Duration::from);
     assert_eq!((found.errors, found.warnings, found.commits_by_hand), (0, 0, 0), "{found:?}");
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim().to_owned();
     println!(
-        "{:8.3} s, peak memory {peak}, {} commits, {} operations, {} records at the end",
+        "{:8.3} s, {:.3} s of all processors, peak memory {peak}, {} commits, {} operations, {} records at the end",
         took.as_secs_f64(),
+        computed.as_secs_f64(),
         found.checked.commits,
         found.checked.operations,
         found.checked.records

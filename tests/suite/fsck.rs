@@ -77,7 +77,7 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
         JOBS,
         |jobs| jobs["jobs"][2]["status"] = json!("running"),
         &[
-            "error illegal-step by hand",
+            "warning claimed-without-token by hand",
             "error held-by-nobody",
             "error held-by-nobody by hand",
             "warning held-without-token",
@@ -202,12 +202,7 @@ fn what_cannot_be_read_is_found_and_what_was_lost_in_it_too() {
     let of = |path: &str, now: bool| {
         let of = |finding: &&Value| finding["path"] == path && finding["kind"] == "unreadable";
         let of_now = |finding: &&Value| finding["commit"].is_null() == now;
-        findings
-            .iter()
-            .filter(of)
-            .filter(of_now)
-            .next_back()
-            .map_or(Value::Null, |finding| finding["what"].clone())
+        findings.iter().filter(of).rfind(of_now).map_or(Value::Null, |finding| finding["what"].clone())
     };
     for now in [true, false] {
         assert_eq!(of(JOBS, now), "it is not a file");

@@ -5,6 +5,7 @@ use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output;
+use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::job::Job;
@@ -137,6 +138,13 @@ fn without_global(help: &str) -> String {
     let rest = &help[start..];
     let end = rest.find("\n\nExample").map_or(rest.len(), |end| end + 2);
     format!("{}{}", &help[..start], &rest[end..])
+}
+
+/// The rules of `fsck` as the lines of a table.
+#[must_use]
+pub fn audit_rules() -> String {
+    let line = |kind: &Kind| format!("| `{kind}` | {} | {} |\n", kind.severity().as_str(), kind.meaning());
+    Kind::ALL.iter().map(line).collect()
 }
 
 /// The JSON Schemas of all documents, by file name.

@@ -32,7 +32,7 @@ mod status;
 mod table;
 
 pub use exit::Exit;
-pub use generate::{command_reference, schemas};
+pub use generate::{audit_rules, command_reference, schemas};
 
 use crate::domain::health::Level;
 use crate::host::environment;

@@ -4,6 +4,8 @@
 use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
+use super::output;
+use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::job::Job;
@@ -13,6 +15,7 @@ use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Row;
 use crate::host::files;
+use crate::ops::fsck::Report;
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use schemars::JsonSchema;
@@ -137,6 +140,13 @@ fn without_global(help: &str) -> String {
     format!("{}{}", &help[..start], &rest[end..])
 }
 
+/// The rules of `fsck` as the lines of a table.
+#[must_use]
+pub fn audit_rules() -> String {
+    let line = |kind: &Kind| format!("| `{kind}` | {} | {} |\n", kind.severity().as_str(), kind.meaning());
+    Kind::ALL.iter().map(line).collect()
+}
+
 /// The JSON Schemas of all documents, by file name.
 #[must_use]
 pub fn schemas() -> BTreeMap<&'static str, Value> {
@@ -154,6 +164,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("locks.schema.json", table::<Lock>("named locks with a lease and a fencing token")),
         ("messages.schema.json", table::<Message>("messages between servers")),
         ("servers.schema.json", table::<Server>("who belongs to the hub")),
+        ("fsck.output.schema.json", answer::<Report>("fsck", "what `git muster fsck --json` prints")),
     ])
 }
 
@@ -161,6 +172,16 @@ fn document<T: JsonSchema>(title: &str) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     if let Value::Object(members) = &mut schema {
         members.insert("title".to_owned(), title.into());
+    }
+    schema
+}
+
+/// What a command prints with `--json`.
+fn answer<T: JsonSchema>(kind: &str, title: &str) -> Value {
+    let mut schema = document::<T>(title);
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.shift_insert(0, "schema".to_owned(), json!({"const": output::SCHEMA}));
+        properties.shift_insert(1, "kind".to_owned(), json!({"const": kind}));
     }
     schema
 }

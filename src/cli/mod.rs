@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod exit;
 mod fence;
+mod fsck;
 mod generate;
 mod health;
 mod heartbeat;
@@ -32,7 +33,7 @@ mod status;
 mod table;
 
 pub use exit::Exit;
-pub use generate::{command_reference, schemas};
+pub use generate::{audit_rules, command_reference, schemas};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::UserConfig;
 
@@ -147,6 +148,8 @@ pub enum Command {
     Health(health::HealthArgs),
     /// Look for what is wrong with this machine, the clone, our copy and the hub, and how to mend it
     Doctor(doctor::DoctorArgs),
+    /// Check the hub: exit code 0 sound, 1 errors; with --history how it came to be, too
+    Fsck(fsck::FsckArgs),
     /// Operations whose outcome stayed unknown
     #[command(subcommand)]
     Op(op::OpCommand),
@@ -228,6 +231,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Fence(command) => fence::run(command, context),
         Command::Message(command) => done(message::run(command, context)),
         Command::Health(args) => health::run(args, context),
+        Command::Fsck(args) => fsck::run(args, context),
         Command::Op(command) => done(op::run(command, context)),
         Command::Archive(args) => done(archive::run(args, context)),
         Command::Config(command) => done(config::run(command, context)),

@@ -2,12 +2,15 @@
 
 use super::error::CliError;
 use super::exit::Exit;
+use crate::host::clock;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::io::{self, Write as _};
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 /// The version of the shapes that `--json` prints.
-const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 1;
 
 /// Where a command's words go.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,7 @@ pub(super) fn counted(number: usize, what: &str) -> String {
     match (number, what.strip_suffix('y')) {
         (1, _) => format!("1 {what}"),
         (_, Some(stem)) => format!("{number} {stem}ies"),
+        _ if what.ends_with("ch") => format!("{number} {what}es"),
         _ => format!("{number} {what}s"),
     }
 }
@@ -230,9 +234,69 @@ fn complain(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
+/// How long something may take before it is told how far it is, and how often it is told.
+const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many characters the bar has.
+const BAR_LENGTH: usize = 30;
+
+/// Tells a person at a terminal how far something is, on stderr, in one line that goes away.
+pub(super) struct Progress {
+    what: &'static str,
+    is_watched: bool,
+    /// When it is to be told next, by the boot clock.
+    next: Cell<Duration>,
+    is_shown: Cell<bool>,
+}
+
+impl Progress {
+    /// Of so many of `what`.
+    pub(super) fn new(output: Output, what: &'static str) -> Self {
+        Self {
+            what,
+            is_watched: !output.quiet && io::stderr().is_terminal(),
+            next: Cell::new(clock::since_boot().saturating_add(PROGRESS_AFTER)),
+            is_shown: Cell::new(false),
+        }
+    }
+
+    /// Tells that so many are done, if that was not told just now.
+    pub(super) fn show(&self, done: usize, of: usize) {
+        if !self.is_watched || clock::since_boot() < self.next.get() {
+            return;
+        }
+        self.next.set(clock::since_boot().saturating_add(PROGRESS_PAUSE));
+        self.is_shown.set(true);
+        // Nobody is left to tell when stderr is closed.
+        drop(write!(io::stderr().lock(), "\r{} {done} of {of} {}", bar(done, of), self.what));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_shown.get() {
+            drop(write!(io::stderr().lock(), "\r\u{1b}[K"));
+        }
+    }
+}
+
+fn bar(done: usize, of: usize) -> String {
+    let filled = done.saturating_mul(BAR_LENGTH).checked_div(of).unwrap_or(0).min(BAR_LENGTH);
+    format!("[{}{}]", "#".repeat(filled), ".".repeat(BAR_LENGTH - filled))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_fills_up() {
+        for (done, of, filled) in [(0, 10, 0), (5, 10, 15), (10, 10, 30), (0, 0, 0)] {
+            assert_eq!(bar(done, of).matches('#').count(), filled, "{done} of {of}");
+            assert_eq!(bar(done, of).len(), BAR_LENGTH + 2);
+        }
+    }
 
     #[test]
     fn nothing_a_terminal_obeys_gets_through() {

@@ -68,6 +68,20 @@ pub fn newer_layout(raw: &str) -> Option<String> {
 /// # Errors
 /// When it is too large, not UTF-8, empty, or nests too deep.
 pub fn text<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
+    let text = decoded(path, bytes)?;
+    if is_too_deep(text, 0) {
+        return Err(DocumentError::new(path, format!("it nests deeper than {NESTING_MAX} levels")));
+    }
+    Ok(text)
+}
+
+/// Whether a piece of a document nests too deep, when it stands `inside` that many brackets.
+pub(super) fn is_too_deep(text: &str, inside: usize) -> bool {
+    nesting(text).saturating_add(inside) > NESTING_MAX
+}
+
+/// [`text`] without a look at how deep it nests.
+pub(super) fn decoded<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         let problem = format!("it has {} bytes, more than the {DOCUMENT_BYTES_MAX} allowed", bytes.len());
         return Err(DocumentError::new(path, problem));
@@ -77,9 +91,6 @@ pub fn text<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if text.is_empty() {
         return Err(DocumentError::new(path, "it is empty"));
-    }
-    if nesting(text) > NESTING_MAX {
-        return Err(DocumentError::new(path, format!("it nests deeper than {NESTING_MAX} levels")));
     }
     Ok(text)
 }

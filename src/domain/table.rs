@@ -13,6 +13,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+mod versions;
+
+pub use versions::Versions;
+
 /// A record of a table.
 pub trait Row: View {
     /// Where the table lies in the hub.
@@ -35,13 +39,16 @@ pub const ROWS_MAX: usize = 100_000;
 /// How far the records of a list are indented; of a map the same.
 const ROW_INDENT: usize = 4;
 
+/// Records that stand one after the other in a table.
+pub type Stretch<'a, T> = &'a [Arc<Record<T>>];
+
 /// All records of one document, in their order.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
     path: String,
     /// Everything at the top of the document, the records' own place marked by `None`.
     members: Vec<(String, Option<String>)>,
-    /// Shared with other readings of the same document until they are edited.
+    /// Shared with other versions of the same table, which differ in few of them.
     rows: Vec<Arc<Record<T>>>,
     changed: bool,
     /// The layout version, if it is one that this program does not know.
@@ -183,6 +190,28 @@ impl<T: Row> Table<T> {
         self.rows.iter_mut().map(Arc::make_mut)
     }
 
+    /// The stretch of records in which this table and a later version of it differ: what is left
+    /// without the records that are the same at the beginning and at the end. The first number is
+    /// where the stretch begins.
+    #[must_use]
+    pub fn differing<'a>(&'a self, later: &'a Self) -> (usize, Stretch<'a, T>, Stretch<'a, T>) {
+        let same = |(a, b): &(&Arc<Record<T>>, &Arc<Record<T>>)| {
+            Arc::ptr_eq(a, b) || is_same_row(a.as_ref(), b.as_ref())
+        };
+        let front = self.rows.iter().zip(&later.rows).take_while(same).count();
+        let (before, after) =
+            (self.rows.get(front..).unwrap_or_default(), later.rows.get(front..).unwrap_or_default());
+        let back = before.iter().rev().zip(after.iter().rev()).take_while(same).count();
+        let cut = |rows: &'a [Arc<Record<T>>]| rows.get(..rows.len() - back).unwrap_or_default();
+        (front, cut(before), cut(after))
+    }
+
+    /// The layout version, if it is one that this program may read and not write.
+    #[must_use]
+    pub fn newer_layout(&self) -> Option<&str> {
+        self.newer.as_deref()
+    }
+
     /// Appends a new record.
     pub fn push(&mut self, view: T) {
         self.rows.push(Arc::new(Record::new(view, ROW_INDENT)));
@@ -200,7 +229,7 @@ impl<T: Row> Table<T> {
         let (out, stay): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
         self.rows = stay;
-        self.changed |= !Vec::is_empty(&out);
+        self.changed |= !out.is_empty();
         out.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
@@ -266,6 +295,11 @@ impl<T: Row> Table<T> {
 fn same<T: View>(known: &[Arc<Record<T>>], index: usize, text: &str) -> Option<Arc<Record<T>>> {
     // What was put in new has the layout of its place, and its text was never read.
     known.get(index).filter(|row| row.text() == text && !row.is_changed()).cloned()
+}
+
+/// Whether two records are the same: they stand under one name and have the same bytes.
+fn is_same_row<T: Row>(a: &Record<T>, b: &Record<T>) -> bool {
+    a.text() == b.text() && a.id() == b.id()
 }
 
 /// Of two members with one name some readers take the first and some, such as `jq`, the last: one

@@ -31,6 +31,12 @@ pub fn system(before: &Sample, folder: &Path) -> (System, Sample) {
     (facts, sample)
 }
 
+/// How many threads can run at the same time here, at least one.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Seconds since the machine was booted.
 #[must_use]
 pub fn uptime_seconds() -> u64 {

@@ -6,6 +6,7 @@
 
 use super::document::Document;
 use super::error::LedgerError;
+use super::history::{Lost, Reached, Visit};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -204,6 +205,28 @@ pub(crate) trait Engine {
     /// # Errors
     /// When the store is damaged.
     fn count(&self, version: &Version) -> Result<usize, LedgerError>;
+
+    /// Walks through the history of a branch to `tip`, from its first commit. `wants` is asked which
+    /// documents the visitor is to be shown, and with a slash at the end, which folders may hold some.
+    ///
+    /// # Errors
+    /// When the store is damaged or keeps no history.
+    fn walk(
+        &self,
+        _tip: &Version,
+        _wants: &dyn Fn(&str) -> bool,
+        _visit: &mut Visit<'_>,
+    ) -> Result<Reached, LedgerError> {
+        Err(LedgerError::Configuration("this store keeps no history that could be looked at".to_owned()))
+    }
+
+    /// What this host has seen on a branch that does not lead to `tip` any more.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn lost(&self, _branch: &str, _tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+        Ok(Vec::new())
+    }
 
     /// Whether a look at our copy of the hub found it damaged, so that it is worth asking again.
     fn is_suspect(&self) -> bool {

@@ -10,6 +10,7 @@ use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
+use super::history::{self, Lost, Reached, Visit};
 use super::objects::Objects;
 use super::publish;
 use super::worktree;
@@ -275,6 +276,27 @@ impl Engine for GitEngine {
             Some(tip) => self.suspecting(self.objects.find(&tip, ops, since)),
             None => Ok(None),
         }
+    }
+
+    fn walk(
+        &self,
+        tip: &Version,
+        wants: &dyn Fn(&str) -> bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<Reached, LedgerError> {
+        self.suspecting(history::walk(&self.objects, tip, wants, visit))
+    }
+
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+        let of = |memory: &Objects, reference: &str| history::lost(&self.objects, memory, reference, tip);
+        let mut lost = of(&self.objects, &self.reference(branch))?;
+        // Of a hub on this disk it is the clone around us that remembers.
+        if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone)
+            && let Ok(clone) = Repository::open(clone)
+        {
+            lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
+        }
+        Ok(lost)
     }
 
     fn stay_connected(&mut self) {

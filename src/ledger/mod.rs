@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
+mod history;
 mod inspect;
 mod look;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
 pub use git_program::GitProgram;
+pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
 pub use inspect::{Size, Store};
 pub use look::{LOOK_FOLDER_PREFIX, Look};
 pub use objects::init_bare;
@@ -50,5 +52,6 @@ pub use open::{
 };
 pub use outcome::{Outcome, Receipt};
 pub use snapshot::{Documents, Snapshot};
+pub(crate) use transaction::ops_in;
 pub use transaction::{Stop, Transaction};
 pub use update::{Ledger, Request, Settings};

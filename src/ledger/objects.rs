@@ -42,15 +42,15 @@ pub(super) struct Objects {
     repository: Repository,
 }
 
-fn oid(version: &Version) -> Result<Oid, LedgerError> {
+pub(super) fn oid(version: &Version) -> Result<Oid, LedgerError> {
     Oid::from_str(version.as_str()).map_err(|error| LedgerError::store("not a commit id", &error))
 }
 
-fn version(oid: Oid) -> Version {
+pub(super) fn version(oid: Oid) -> Version {
     Version::new(oid.to_string())
 }
 
-fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
+pub(super) fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
     result.map_err(|error| LedgerError::store(what, &error))
 }
 

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 const REFLOG: &str = "git-muster";
 
+/// Where the tips of histories that were rewritten are kept, each by its short id.
+pub(super) const LOST: &str = "refs/muster/lost/";
+
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
@@ -178,7 +181,7 @@ pub(super) fn note_tip(repository: &Repository, branch: &str, tip: Oid) {
 /// Keeps the tip that a rewritten history lost, so that a person can find it again.
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) -> Option<String> {
-    let reference = format!("refs/muster/lost/{}", lost.short());
+    let reference = format!("{LOST}{}", lost.short());
     repository.reference(&reference, oid(Some(lost)).ok()?, true, REFLOG).ok()?;
     Some(reference)
 }

@@ -3,6 +3,7 @@
 use super::document::Document;
 use super::engine::{Engine, Tips, Version};
 use super::error::LedgerError;
+use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
 use crate::domain::id::OpId;
 use crate::domain::record::{Record, View};
@@ -137,6 +138,35 @@ impl<'a> Snapshot<'a> {
         Ok(tip)
     }
 
+    /// Walks through the history of the main branch to where this snapshot sees it. `wants` is asked
+    /// which documents the visitor is to be shown, and with a slash at the end, which folders may
+    /// hold some.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn walk(&self, wants: &dyn Fn(&str) -> bool, visit: &mut Visit<'_>) -> Result<Reached, LedgerError> {
+        self.engine.walk(&self.main_tip()?, wants, visit)
+    }
+
+    /// What this host has seen on the main branch that is not in its history any more.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn lost(&self) -> Result<Vec<Lost>, LedgerError> {
+        self.engine.lost(self.main, &self.main_tip()?)
+    }
+
+    /// Names of what lies directly in a folder of any branch; folders end with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn list_on(&self, branch: &str, folder: &str) -> Result<Vec<String>, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.engine.list(&tip, folder),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Whether an operation is in the history of the main branch.
     pub(super) fn holds(&self, op: &OpId) -> Result<bool, LedgerError> {
         Ok(self.engine.find(self.main, std::slice::from_ref(op), None)?.is_some())
@@ -170,9 +200,6 @@ impl Documents for Snapshot<'_> {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
-        match self.tip(self.main)? {
-            Some(tip) => self.engine.list(&tip, folder),
-            None => Ok(Vec::new()),
-        }
+        self.list_on(self.main, folder)
     }
 }

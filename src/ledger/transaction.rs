@@ -104,9 +104,14 @@ impl Draft {
     }
 }
 
+/// The operations that a commit with this message carries.
+pub(crate) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
+    message.lines().filter_map(|line| OpId::new(line.strip_prefix("Muster-Op: ")?).ok())
+}
+
 /// Whether a commit with this message carries the operation `op`.
 pub(super) fn carries(message: &str, op: &OpId) -> bool {
-    message.lines().any(|line| line.strip_prefix("Muster-Op: ") == Some(op.as_str()))
+    ops_in(message).any(|carried| carried == *op)
 }
 
 fn one_line(text: &str) -> String {

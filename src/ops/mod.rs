@@ -9,6 +9,7 @@ pub mod beat;
 pub mod doctor;
 pub mod documents;
 pub mod found;
+pub mod fsck;
 pub mod job_add;
 pub mod job_claim;
 pub mod job_step;

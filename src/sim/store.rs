@@ -7,7 +7,9 @@ use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::ledger::{Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Version};
+use crate::ledger::{
+    Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Version, ops_in,
+};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -267,7 +269,7 @@ pub(super) fn changed(before: &Files, commit: &Commit<'_>) -> Files {
     files
 }
 
-/// The operation that a commit says it carries.
+/// The operation that a commit says it carries: one, here.
 pub(super) fn op_of(message: &str) -> Option<OpId> {
-    OpId::new(message.lines().find_map(|line| line.strip_prefix("Muster-Op: "))?).ok()
+    ops_in(message).next()
 }

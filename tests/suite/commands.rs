@@ -6,6 +6,7 @@
 
 mod beats;
 mod claims;
+mod fsck;
 mod health;
 mod hub;
 mod jobs;

@@ -60,3 +60,5 @@ mod clone_refresh;
 mod heartbeat_branches;
 // What is wrong, found and mended.
 mod doctor;
+// A hub and its history are checked, and every sort of damage is found.
+mod fsck;

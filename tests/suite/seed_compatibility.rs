@@ -160,8 +160,16 @@ fn old_scripts_and_our_commands_take_turns() {
         ["3"]
     );
     assert_eq!(jq(&ada, "coordination/messages.json", "[.messages[] | select(.read)] | length"), ["3"]);
+    assert_sound(&ada, 3);
     inspect::assert_clone_is_clean(build2.directory());
     inspect::assert_hub_is_sound(fleet.hub());
+}
+
+/// No rule is broken by how they write beside us; their commits are told as made by hand.
+#[track_caller]
+fn assert_sound(host: &Host, by_hand: usize) {
+    let found = host.run(["fsck", "--history", "--fail-on", "warning", "--json"]).success().json();
+    assert!(found["commits_by_hand"].as_u64() >= u64::try_from(by_hand).ok(), "{found}");
 }
 
 /// Theirs may lose a race and stay behind; ours all arrive, once, and nobody's are undone.
@@ -217,5 +225,6 @@ fn old_scripts_and_our_commands_write_at_the_same_time() {
     let ops = inspect::ops_in_history(fleet.hub(), MAIN);
     assert!(ops.values().all(|count| *count == 1), "{ops:?}");
     assert!(theirs() > 3, "some of theirs got through: {}", theirs());
+    assert_sound(&ada, 3);
     inspect::assert_hub_is_sound(fleet.hub());
 }

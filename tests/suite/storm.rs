@@ -197,6 +197,14 @@ fn assert_exactly_once(hub: &Hub, before: &str, account: &Account) {
     inspect::assert_hub_is_sound(hub);
 }
 
+/// Every commit of the storm was a step that the rules allow.
+#[track_caller]
+fn assert_history_is_sound(host: &Host) {
+    let found = host.run(["fsck", "--history", "--fail-on", "note", "--json"]).success().json();
+    assert_eq!(found["commits_by_hand"], 0, "{found}");
+    assert_eq!(found["checked"]["commits"], found["checked"]["operations"], "{found}");
+}
+
 fn founded(transport: Transport) -> Fleet {
     let fleet = Fleet::over(transport);
     fleet.host("admin").run(["init", &fleet.hub().url()]).success();
@@ -217,6 +225,7 @@ fn storm(transport: Transport, clones: usize, ops: usize) {
     assert!(account.ops >= clones * ops);
     assert_exactly_once(fleet.hub(), &before, &account);
     let tip = fleet.hub().tip(MAIN).unwrap();
+    assert_history_is_sound(&hosts[0]);
     for host in &hosts {
         inspect::assert_clone_is_clean(host.directory());
         // Without tidying in the background, which would be at work while we look.
@@ -280,4 +289,5 @@ fn eight_processes_of_one_host_lose_nothing() {
     let account = let_loose(&vec![host; 8], if is_full() { 50 } else { 25 });
     report("Path, 8 processes of one host", &account);
     assert_exactly_once(fleet.hub(), &before, &account);
+    assert_history_is_sound(&fleet.host("auditor"));
 }

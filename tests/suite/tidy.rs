@@ -125,6 +125,15 @@ fn the_command_reference_is_the_programs_own() {
 }
 
 #[test]
+fn the_rules_of_fsck_are_the_programs_own() {
+    let page = fs::read_to_string(root().join("docs/fsck.md")).unwrap();
+    let (before, rest) = page.split_once("|---|---|---|\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end -->").unwrap();
+    let rules = git_muster::cli::audit_rules();
+    assert_committed("docs/fsck.md", &format!("{before}|---|---|---|\n{rules}<!-- end -->{after}"));
+}
+
+#[test]
 fn the_schemas_are_the_types_own() {
     for (name, schema) in git_muster::cli::schemas() {
         let text = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());

@@ -93,7 +93,9 @@ fn documents() -> Vec<(&'static str, String)> {
 }
 
 /// Every command that prints something of the hub; those that write come last.
-const LINES: [&str; 42] = [
+const LINES: [&str; 44] = [
+    "fsck",
+    "fsck --history",
     "job list",
     "job list --status running",
     "job show job_free",

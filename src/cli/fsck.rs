@@ -1,0 +1,142 @@
+//! `git muster fsck`: whether what lies in the hub, and how it came to be, is sound.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Progress, clean, counted};
+use crate::domain::audit::{Kind, Severity};
+use crate::ops::fsck::{self, CommitName, Located, Question, Report};
+use crate::ops::submit::Place;
+use clap::Args;
+use std::collections::HashSet;
+
+/// The most findings of one severity that are shown to people.
+const FINDINGS_SHOWN_MAX: usize = 100;
+
+/// The most commits made by hand that are shown to people.
+const BY_HAND_SHOWN_MAX: usize = 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster fsck
+  git muster fsck --history --json | jq -r '.findings[] | select(.severity == \"error\") | .what'
+  git muster fsck --history --since 4f2c1d9 --fail-on warning
+
+Errors are what commands refuse or misbehave over, or what was lost; warnings are coped with; notes are
+good to know. The rules, by name: docs/fsck.md. Nothing is written. The objects below are for `git
+fsck`. Exit code: 0 nothing as bad as --fail-on, 1 something.")]
+pub struct FsckArgs {
+    /// Judge every commit against the one before, from the first to the newest
+    #[arg(long)]
+    pub history: bool,
+    /// Tell only what later commits than this one did
+    #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
+    pub since: Option<String>,
+    /// The least severity that ends with exit code 1
+    #[arg(long, value_name = "SEVERITY", value_enum, default_value = "error")]
+    pub fail_on: Severity,
+}
+
+/// The shortest beginning of a commit id that is taken, and the longest.
+const COMMIT_LENGTH: std::ops::RangeInclusive<usize> = 7..=40;
+
+fn commit_id(text: &str) -> Result<String, String> {
+    if COMMIT_LENGTH.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("give 7 to 40 hexadecimal digits of a commit of the hub".to_owned())
+}
+
+/// Checks.
+///
+/// # Errors
+/// When the hub cannot be read; a document that cannot is a finding.
+pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
+    let place =
+        Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
+    let output = context.output;
+    let report = context.read(true, |snapshot| {
+        if !args.history {
+            return Ok(fsck::check(snapshot)?);
+        }
+        let progress = Progress::new(output, "commits");
+        let question = Question { place: &place, since: args.since.as_deref() };
+        Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
+    })?;
+    output.object("fsck", &report, || shown(&report, args.history))?;
+    let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);
+    Ok(if is_bad { Exit::Failed } else { Exit::Done }.code())
+}
+
+/// The findings by severity, the commits made by hand, and how much was looked at.
+fn shown(report: &Report, history: bool) -> String {
+    let mut out = String::new();
+    let mut advised = HashSet::new();
+    for severity in Severity::ALL {
+        let of = |located: &&Located| located.finding.severity == severity;
+        for located in report.findings.iter().filter(of).take(FINDINGS_SHOWN_MAX) {
+            finding(located, &mut advised, &mut out);
+        }
+        more(report.count(severity), FINDINGS_SHOWN_MAX, severity.as_str(), &mut out);
+    }
+    if !report.by_hand.is_empty() {
+        out.push_str(&format!(
+            "{} made by hand, the newest first:\n",
+            counted(report.commits_by_hand, "commit")
+        ));
+    }
+    for commit in report.by_hand.iter().take(BY_HAND_SHOWN_MAX) {
+        out.push_str(&format!("  {}\n", named(commit)));
+    }
+    more(report.commits_by_hand, BY_HAND_SHOWN_MAX, "commit", &mut out);
+    out.push_str(&summary(report, history));
+    out
+}
+
+fn finding(located: &Located, advised: &mut HashSet<Kind>, out: &mut String) {
+    let finding = &located.finding;
+    let branch = located.branch.as_ref().map(|branch| format!("{branch}:"));
+    let place = [branch.as_ref(), finding.path.as_ref(), finding.place.as_ref()];
+    // As a place is told elsewhere: `coordination/jobs.json: jobs[3]: ...`
+    let place: String = place
+        .iter()
+        .flatten()
+        .map(|part| format!("{}{}", part, if part.ends_with(':') { "" } else { ": " }))
+        .collect();
+    let line = format!("{}: {place}{} ({})", finding.severity.as_str(), finding.what, finding.kind);
+    out.push_str(&clean(&line));
+    out.push('\n');
+    if let Some(commit) = &located.commit {
+        let by = if commit.by_hand { "by hand in" } else { "in" };
+        out.push_str(&format!("  {by} {}\n", named(commit)));
+    }
+    // Once is enough.
+    if let Some(hint) = finding.hint.as_ref().filter(|_| advised.insert(finding.kind)) {
+        out.push_str(&format!("  hint: {}\n", clean(hint)));
+    }
+}
+
+fn named(commit: &CommitName) -> String {
+    let id = commit.id.get(..10).unwrap_or(&commit.id);
+    let at = commit.at.map_or(String::new(), |at| format!(" {at}"));
+    clean(&format!("{id}{at} {}: {}", commit.author, commit.subject))
+}
+
+fn more(count: usize, shown: usize, what: &str, out: &mut String) {
+    if let Some(left @ 1..) = count.checked_sub(shown) {
+        out.push_str(&format!("  and {} more, which `--json` may tell\n", counted(left, what)));
+    }
+}
+
+fn summary(report: &Report, history: bool) -> String {
+    let counts = Severity::ALL.map(|severity| counted(report.count(severity), severity.as_str())).join(", ");
+    let checked = &report.checked;
+    let [documents, branches, commits, operations] = [
+        counted(checked.documents, "document"),
+        counted(checked.branches, "branch"),
+        counted(checked.commits, "commit"),
+        counted(checked.operations, "operation"),
+    ];
+    let walked = if history { format!(", and {commits} with {operations}") } else { String::new() };
+    format!("{counts} in {documents} on {branches}{walked}\n")
+}

@@ -1,0 +1,246 @@
+//! What one commit may make of a job.
+
+use super::finding::{Finding, Kind, Severity, named};
+use super::step::Made;
+use crate::domain::job::{Job, JobStatus};
+
+/// Judges a job before and after a commit.
+pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {
+    if !judge_token(before, after, made, found) {
+        return;
+    }
+    let same_term = before.token.unwrap_or(0) == after.token.unwrap_or(0);
+    let held_throughout = before.status.is_held() && after.status.is_held();
+    if held_throughout && same_term && before.assigned_to != after.assigned_to {
+        found.push(
+            Finding::new(
+                Kind::HandedOver,
+                format!(
+                    "job {} went from {} to {} under the same token {}",
+                    named(&after.id),
+                    holder(before),
+                    holder(after),
+                    after.token.unwrap_or(0)
+                ),
+            )
+            .hint("both may believe that they hold it: call it off with `git muster job cancel ID` and put it back with `git muster job retry ID`"),
+        );
+    }
+    if is_rewritten(before, after) {
+        let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
+        found.push(
+            Finding::new(Kind::JobRewritten, format!("what job {} is to do was changed", named(&after.id)))
+                .severity(severity)
+                .hint("a job that is to do something else is a new job"),
+        );
+    }
+}
+
+/// Judges a job that was not there before.
+pub(super) fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
+    // Several operations of one commit may have added and claimed it.
+    if made.steps() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
+        return;
+    }
+    let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
+    let token = after.token.map_or(String::new(), |token| format!(" with token {token}"));
+    let what = format!("job {} began as {}{token}", named(&after.id), word(&after.status));
+    found.push(Finding::new(Kind::BeganMidway, what).severity(severity).hint("a job begins as queued"));
+}
+
+/// Whether the token and the status go together; tells `false` when the token is broken, and
+/// nothing more can be concluded from it.
+fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) -> bool {
+    let (old, new) = (before.token.unwrap_or(0), after.token.unwrap_or(0));
+    let name = named(&after.id);
+    if new < old {
+        let now = after.token.map_or("none".to_owned(), |token| token.to_string());
+        found.push(
+            Finding::new(Kind::TokenLowered, format!("the token of job {name} went from {old} to {now}"))
+                .hint(format!(
+                    "an earlier holder may pass for the present one: set it to {} by hand if the job is still there",
+                    old.saturating_add(1)
+                )),
+        );
+        return false;
+    }
+    let claims = new - old;
+    if claims > made.steps() {
+        found.push(
+            Finding::new(
+                Kind::TokenSkipped,
+                format!("the token of job {name} went from {old} to {new} in one commit"),
+            )
+            .hint("a token rises by one with each claim"),
+        );
+        return false;
+    }
+    if is_legal(&before.status, &after.status, claims, made) {
+        return true;
+    }
+    let steps = format!("{} to {}", word(&before.status), word(&after.status));
+    found.push(match (&before.status, after.status.is_held(), claims) {
+        (JobStatus::Queued, true, 0) if made.by_hand() && before.token.is_none() => Finding::new(
+            Kind::ClaimedWithoutToken,
+            format!("job {name} was claimed by {} without a token", holder(after)),
+        )
+        .hint("nothing fences off a holder without a token; claim with `git muster job claim`"),
+        (_, false, 1..) => Finding::new(
+            Kind::TokenWithoutClaim,
+            format!("the token of job {name} went from {old} to {new}, and nobody claimed it: {steps}"),
+        ),
+        (_, true, 0) if before.status == JobStatus::Queued => Finding::new(
+            Kind::IllegalStep,
+            format!("job {name} went from {steps} under its old token {old}"),
+        )
+        .hint(
+            "whoever held it before may report with that token; call it off with `git muster job cancel ID`",
+        ),
+        _ => Finding::new(Kind::IllegalStep, format!("job {name} went from {steps}"))
+            .hint("a job is claimed before it ends, and leaves its end by `git muster job retry ID` only"),
+    });
+    true
+}
+
+/// Whether so many claims lead from one status to the other.
+fn is_legal(from: &JobStatus, to: &JobStatus, claims: u64, made: Made) -> bool {
+    use JobStatus::{Cancelled, Claimed, Completed, Dead, Failed, Other, Queued, Running};
+    // What another writer means by a word of its own is not known.
+    if matches!(from, Other(_)) {
+        return claims == 0 || to.is_held();
+    }
+    if matches!(to, Other(_)) {
+        return from == to;
+    }
+    if made.steps() > 1 {
+        // Several operations: whatever a way of theirs can lead to.
+        return claims > 0
+            || match from {
+                Queued => matches!(to, Queued | Cancelled),
+                Claimed => true,
+                Running => *to != Claimed,
+                _ => from == to || matches!(to, Queued | Cancelled),
+            };
+    }
+    match (from, to) {
+        // Taken back and claimed again in one, or claimed and begun in one.
+        (Queued | Claimed | Running, Claimed | Running) if claims == 1 => true,
+        _ if claims > 0 => false,
+        (Claimed, Running)
+        | (Claimed | Running, Queued | Completed | Failed | Dead | Cancelled)
+        | (Queued, Cancelled)
+        | (Completed | Failed | Dead | Cancelled, Queued) => true,
+        _ => from == to,
+    }
+}
+
+fn is_rewritten(before: &Job, after: &Job) -> bool {
+    before.kind != after.kind
+        || before.branch != after.branch
+        || before.commit != after.commit
+        || before.command != after.command
+        || before.needs != after.needs
+        || before.labels != after.labels
+        || before.key != after.key
+        || before.created_at != after.created_at
+}
+
+fn holder(job: &Job) -> String {
+    job.assigned_to.as_deref().map_or("nobody".to_owned(), named)
+}
+
+fn word(status: &JobStatus) -> String {
+    match status {
+        JobStatus::Other(word) => named(word),
+        known => known.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(text: &str) -> Job {
+        serde_json::from_str(&format!(r#"{{"id":"j",{text}}}"#)).expect(text)
+    }
+
+    const HAND: Made = Made::by_a_hand();
+    const ONE: Made = Made::by_operations(1);
+    const TWO: Made = Made::by_operations(2);
+
+    /// The rules that `before` to `after` breaks.
+    fn broken(before: &str, after: &str, made: Made) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        judge(&job(before), &job(after), made, &mut found);
+        found.iter().map(|finding| finding.kind.as_str()).collect()
+    }
+
+    #[test]
+    fn what_may_become_of_a_job() {
+        const QUEUED: &str = r#""status":"queued""#;
+        const QUEUED_3: &str = r#""status":"queued","token":3"#;
+        const CLAIMED_3: &str = r#""status":"claimed","token":3,"assigned_to":"a""#;
+        const RUNNING_3: &str = r#""status":"running","token":3,"assigned_to":"a""#;
+        const COMPLETED_3: &str = r#""status":"completed","token":3,"assigned_to":"a""#;
+        const FAILED_3: &str = r#""status":"failed","token":3,"assigned_to":"a""#;
+        const CANCELLED: &str = r#""status":"cancelled""#;
+        const RUNNING_4_B: &str = r#""status":"running","token":4,"assigned_to":"b""#;
+        for (before, after, made, expected) in [
+            (QUEUED, r#""status":"claimed","token":1,"assigned_to":"a""#, ONE, ""),
+            (QUEUED, r#""status":"running","token":1,"assigned_to":"a""#, ONE, ""),
+            (QUEUED, CANCELLED, ONE, ""),
+            (QUEUED_3, RUNNING_4_B, ONE, ""),
+            (CLAIMED_3, RUNNING_3, ONE, ""),
+            (RUNNING_3, COMPLETED_3, ONE, ""),
+            (RUNNING_3, QUEUED_3, ONE, ""),
+            (RUNNING_3, RUNNING_4_B, ONE, ""),
+            (COMPLETED_3, QUEUED_3, ONE, ""),
+            (COMPLETED_3, QUEUED_3, HAND, ""),
+            (COMPLETED_3, RUNNING_4_B, TWO, ""),
+            (QUEUED_3, r#""status":"completed","token":4,"assigned_to":"a""#, TWO, ""),
+            (r#""status":"frobbed""#, QUEUED, HAND, ""),
+            (r#""status":"pending""#, r#""status":"queued""#, HAND, ""),
+            // Jumps.
+            (QUEUED, r#""status":"completed""#, HAND, "illegal-step"),
+            (QUEUED, r#""status":"completed""#, ONE, "illegal-step"),
+            (COMPLETED_3, FAILED_3, ONE, "illegal-step"),
+            (RUNNING_3, CLAIMED_3, ONE, "illegal-step"),
+            (CANCELLED, r#""status":"completed""#, TWO, "illegal-step"),
+            (QUEUED_3, RUNNING_3, HAND, "illegal-step"),
+            (QUEUED, r#""status":"running","assigned_to":"a""#, ONE, "illegal-step"),
+            (COMPLETED_3, RUNNING_4_B, ONE, "illegal-step"),
+            (QUEUED, r#""status":"frobbed""#, HAND, "illegal-step"),
+            // Tokens.
+            (QUEUED, r#""status":"in_progress","assigned_to":"a""#, HAND, "claimed-without-token"),
+            (RUNNING_3, r#""status":"running","token":2,"assigned_to":"a""#, ONE, "token-lowered"),
+            (RUNNING_3, r#""status":"running","assigned_to":"a""#, HAND, "token-lowered"),
+            (QUEUED_3, r#""status":"claimed","token":5,"assigned_to":"a""#, ONE, "token-skipped"),
+            (QUEUED_3, r#""status":"claimed","token":6,"assigned_to":"a""#, TWO, "token-skipped"),
+            (QUEUED_3, r#""status":"queued","token":4"#, ONE, "token-without-claim"),
+            (RUNNING_3, r#""status":"completed","token":4"#, HAND, "token-without-claim"),
+            (RUNNING_3, r#""status":"running","token":3,"assigned_to":"b""#, ONE, "handed-over"),
+            (CLAIMED_3, r#""status":"running","token":3"#, HAND, "handed-over"),
+            // What it is to do.
+            (QUEUED, r#""status":"queued","command":["rm"]"#, HAND, "job-rewritten"),
+            (QUEUED, r#""status":"queued","branch":"x""#, ONE, "job-rewritten"),
+            (QUEUED, r#""status":"queued","priority":1,"description":"x""#, ONE, ""),
+        ] {
+            assert_eq!(broken(before, after, made).join(" "), expected, "{before} -> {after} {made:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_begins_in_the_queue() {
+        for (after, made, expected) in [
+            (r#""status":"queued""#, ONE, None),
+            (r#""status":"running","token":1"#, TWO, None),
+            (r#""status":"queued","token":1"#, ONE, Some(Severity::Error)),
+            (r#""status":"running","token":1"#, ONE, Some(Severity::Error)),
+            (r#""status":"completed""#, HAND, Some(Severity::Warning)),
+        ] {
+            let mut found = Vec::new();
+            judge_new(&job(after), made, &mut found);
+            assert_eq!(found.first().map(|finding| finding.severity), expected, "{after} {made:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What one commit may make of a message.
+
+use super::finding::{Finding, Kind, named};
+use crate::domain::message::{Mark, Message};
+
+/// Judges a message before and after a commit.
+pub(super) fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
+    let name = named(&after.id);
+    if is_rewritten(before, after) {
+        found.push(
+            Finding::new(Kind::MessageRewritten, format!("message {name} was changed after it was sent"))
+                .hint("who had read it does not know: send what is right as an answer with `git muster message send --reply-to ID`"),
+        );
+    }
+    let lost = |was: &[Mark], is: &[Mark]| -> Option<String> {
+        was.iter().find(|mark| !is.iter().any(|other| other.by == mark.by)).map(|mark| named(&mark.by))
+    };
+    let words = if let Some(by) = lost(&before.acknowledged_by, &after.acknowledged_by) {
+        format!("message {name} is no longer acknowledged by {by}")
+    } else if let Some(by) = lost(&before.read_by, &after.read_by) {
+        format!("message {name} is no longer read by {by}")
+    } else if before.read == Some(true) && after.read != Some(true) {
+        format!("message {name} was read and is unread again")
+    } else {
+        return;
+    };
+    found.push(
+        Finding::new(Kind::UnreadAgain, words).hint("it will be shown, and perhaps acted on, a second time"),
+    );
+}
+
+fn is_rewritten(before: &Message, after: &Message) -> bool {
+    before.from != after.from
+        || before.to != after.to
+        || before.kind != after.kind
+        || before.subject != after.subject
+        || before.body != after.body
+        || before.timestamp != after.timestamp
+        || before.reply_to != after.reply_to
+        || before.thread != after.thread
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_become_of_a_message() {
+        for (before, after, expected) in [
+            (r#""body":"x""#, r#""body":"x","read":true,"read_by":["b"]"#, ""),
+            (r#""read_by":["b"]"#, r#""read_by":[{"by":"b","at":"2025-10-29T12:00:00Z"},"c"]"#, ""),
+            (r#""ack_status":"completed""#, r#""ack_status":"pending""#, ""),
+            (r#""body":"x""#, r#""body":"y""#, "message-rewritten"),
+            (r#""to":"b""#, r#""to":"all""#, "message-rewritten"),
+            (r#""read":true"#, r#""read":false"#, "unread-again"),
+            (r#""read":true"#, "\"x\":1", "unread-again"),
+            (r#""read_by":["b","c"]"#, r#""read_by":["c","d"]"#, "unread-again"),
+            (r#""acknowledged_by":["b"]"#, r#""acknowledged_by":[]"#, "unread-again"),
+        ] {
+            let message = |text: &str| -> Message {
+                serde_json::from_str(&format!(r#"{{"id":"m",{text}}}"#)).expect(text)
+            };
+            let mut found = Vec::new();
+            judge(&message(before), &message(after), &mut found);
+            let told: Vec<&str> = found.iter().map(|one| one.kind.as_str()).collect();
+            assert_eq!(told.join(" "), expected, "{before} -> {after}");
+        }
+    }
+}

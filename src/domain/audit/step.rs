@@ -1,0 +1,401 @@
+//! One commit: the documents before it and after it, and what is wrong with the way between them.
+
+use super::finding::{Finding, Kind, named};
+use super::state::{self, Judged};
+use super::{job, lock, message};
+use crate::domain::job::Job;
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::record::Record;
+use crate::domain::table::{Row, Stretch, Table};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// A table before and after a commit. Where both are the same table nothing is looked at.
+#[derive(Debug)]
+pub struct Change<'a, T> {
+    /// Before.
+    pub before: &'a Table<T>,
+    /// After.
+    pub after: &'a Table<T>,
+}
+
+impl<T> Clone for Change<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Change<'_, T> {}
+
+/// How a commit says it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    steps: u64,
+    by_hand: bool,
+}
+
+impl Made {
+    /// By so many operations of ours; by none means by hand.
+    #[must_use]
+    pub const fn by_operations(operations: u64) -> Self {
+        if operations == 0 { Self::by_a_hand() } else { Self { steps: operations, by_hand: false } }
+    }
+
+    /// By hand, or by another program: one step is granted.
+    #[must_use]
+    pub const fn by_a_hand() -> Self {
+        Self { steps: 1, by_hand: true }
+    }
+
+    /// By a merge, which no operation of ours makes, and which brings the steps of other commits.
+    #[must_use]
+    pub const fn by_merging(steps: u64) -> Self {
+        Self { steps: if steps == 0 { 1 } else { steps }, by_hand: true }
+    }
+
+    /// Whether no operation of ours made it.
+    #[must_use]
+    pub const fn by_hand(self) -> bool {
+        self.by_hand
+    }
+
+    /// How many steps it may hold.
+    pub(super) fn steps(self) -> u64 {
+        self.steps
+    }
+}
+
+/// What one commit made of the documents of a hub.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// The live jobs.
+    pub jobs: Change<'a, Job>,
+    /// The locks.
+    pub locks: Change<'a, Lock>,
+    /// The live messages.
+    pub messages: Change<'a, Message>,
+    /// The archives of jobs that changed; one that was not there before was empty.
+    pub job_archives: &'a [Change<'a, Job>],
+    /// The archives of messages that changed.
+    pub message_archives: &'a [Change<'a, Message>],
+    /// How the commit says it was made.
+    pub made: Made,
+}
+
+impl Step<'_> {
+    /// The rules that the commit broke.
+    #[must_use]
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let made = self.made;
+        let archived = arrivals(self.job_archives, &mut found);
+        let jobs = Rows::of(self.jobs, &archived);
+        jobs.judge(&mut found, |before, after, found| match before {
+            Some(before) => job::judge(before, after, made, found),
+            None => job::judge_new(after, made, found),
+        });
+        jobs.gone(&mut found, |before, found| {
+            found.push(
+                Finding::new(
+                    Kind::JobVanished,
+                    format!("job {} ({}) is gone and not in the archive", named(&before.id), before.status),
+                )
+                .hint(
+                    "put the record back from the commit before; finished jobs leave by `git muster archive`",
+                ),
+            );
+        });
+        let archived = arrivals(self.message_archives, &mut found);
+        let messages = Rows::of(self.messages, &archived);
+        messages.judge(&mut found, |before, after, found| {
+            if let Some(before) = before {
+                message::judge(before, after, found);
+            }
+        });
+        messages.gone(&mut found, |before, found| {
+            let what = format!("message {} is gone and not in the archive", named(&before.id));
+            found.push(Finding::new(Kind::MessageVanished, what).hint(
+                "put the record back from the commit before; read messages leave by `git muster archive`",
+            ));
+        });
+        let nowhere = HashMap::new();
+        let locks = Rows::of(self.locks, &nowhere);
+        locks.judge(&mut found, |before, after, found| match before {
+            Some(before) => lock::judge(before, after, made, found),
+            None => lock::judge(&Lock::free(&after.name), after, made, found),
+        });
+        locks.gone(&mut found, lock::judge_gone);
+        found
+    }
+}
+
+/// The records of a table that a commit touched.
+struct Rows<'a, T> {
+    change: Change<'a, T>,
+    /// Where in the tables they begin.
+    first: usize,
+    before: Stretch<'a, T>,
+    after: Stretch<'a, T>,
+    /// Those before, by id; of two with one id the first counts.
+    known: HashMap<&'a str, &'a Record<T>>,
+    /// What the archive got in the same commit.
+    archived: &'a HashMap<&'a str, &'a Record<T>>,
+}
+
+impl<'a, T: Judged> Rows<'a, T> {
+    fn of(change: Change<'a, T>, archived: &'a HashMap<&'a str, &'a Record<T>>) -> Self {
+        let (first, before, after) = if std::ptr::eq(change.before, change.after) {
+            (0, Stretch::default(), Stretch::default())
+        } else {
+            change.before.differing(change.after)
+        };
+        Self { change, first, before, after, known: by_id(before), archived }
+    }
+
+    /// Hands every record that is new or differs to `rule`, with what it was before, also where it
+    /// went to the archive.
+    fn judge(&self, found: &mut Vec<Finding>, rule: impl Fn(Option<&T>, &T, &mut Vec<Finding>)) {
+        let doubles = self.doubles();
+        for (index, row) in (self.first..).zip(self.after) {
+            if doubles.contains(&index) {
+                continue;
+            }
+            let before = self.known.get(row.id());
+            if before.is_some_and(|before| before.text() == row.text()) {
+                continue;
+            }
+            let mut broken = Vec::new();
+            rule(before.map(|before| &***before), row, &mut broken);
+            row.errors(&mut broken);
+            self.tell(index, row.id(), broken, found);
+        }
+        for (index, row) in (self.first..).zip(self.before) {
+            let first = self.known.get(row.id()).filter(|first| std::ptr::eq(**first, row.as_ref()));
+            if let (Some(before), Some(archived)) = (first, self.archived.get(row.id())) {
+                let mut broken = Vec::new();
+                rule(Some(before), archived, &mut broken);
+                self.tell(index, row.id(), broken, found);
+            }
+        }
+        for index in doubles {
+            let id = self.change.after.rows().nth(index).map_or("", |row| row.id());
+            if !id.is_empty() && !self.known.contains_key(id) {
+                found.push(state::id_twice(self.change.after, index, id));
+            }
+        }
+    }
+
+    /// Hands every record that is gone, and did not go to the archive, to `rule`.
+    fn gone(&self, found: &mut Vec<Finding>, rule: impl Fn(&T, &mut Vec<Finding>)) {
+        let stays: HashSet<&str> = self.after.iter().map(|row| row.id()).collect();
+        let gone = |row: &T| !stays.contains(row.id()) && !self.archived.contains_key(row.id());
+        if !self.before.iter().any(|row| gone(row)) {
+            return;
+        }
+        // Of two with one id the other may stay, anywhere in the table.
+        let stays: HashSet<&str> = self.change.after.rows().map(|row| row.id()).collect();
+        let mut told = HashSet::new();
+        for (index, row) in (self.first..).zip(self.before) {
+            if gone(row) && !stays.contains(row.id()) && told.insert(row.id()) {
+                let mut broken = Vec::new();
+                rule(row, &mut broken);
+                self.tell(index, row.id(), broken, found);
+            }
+        }
+    }
+
+    /// Where records stand that have the id of one before them, if one of the two is new or differs:
+    /// the second never counts.
+    fn doubles(&self) -> BTreeSet<usize> {
+        let rows = self.change.after.rows().enumerate();
+        // In a long table most commits touch one record: to compare is faster than to hash.
+        if let [] | [_] = self.after {
+            let id = self.after.first().map(|row| row.id());
+            return rows.filter(|(_, row)| Some(row.id()) == id).map(|(index, _)| index).skip(1).collect();
+        }
+        let touched: HashSet<&str> = self.after.iter().map(|row| row.id()).collect();
+        let mut seen = HashSet::new();
+        rows.filter(|(_, row)| touched.contains(row.id()) && !seen.insert(row.id()))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn tell(&self, index: usize, id: &str, broken: Vec<Finding>, found: &mut Vec<Finding>) {
+        let path = self.change.after.path();
+        found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id))));
+    }
+}
+
+fn by_id<'a, T: Row>(rows: Stretch<'a, T>) -> HashMap<&'a str, &'a Record<T>> {
+    rows.iter().rev().map(|row| (row.id(), row.as_ref())).collect()
+}
+
+/// What the archives got, by id; what they lost or changed is a breach.
+fn arrivals<'a, T: Row>(
+    archives: &[Change<'a, T>],
+    found: &mut Vec<Finding>,
+) -> HashMap<&'a str, &'a Record<T>> {
+    let mut arrived = HashMap::new();
+    for change in archives {
+        let (first, before, after) = change.before.differing(change.after);
+        let mut present = by_id(after);
+        for (index, row) in before.iter().enumerate() {
+            let (kind, what) = match present.remove(row.id()) {
+                None => (Kind::ArchiveVanished, "gone from the archive"),
+                Some(now) if **now != ***row => {
+                    (Kind::ArchiveRewritten, "in the archive and was changed there")
+                }
+                Some(_) => continue,
+            };
+            found.push(
+                Finding::new(kind, format!("{} is {what}", named(row.id())))
+                    .at(change.before.path())
+                    .place(state::place::<T>(first + index, row.id()))
+                    .hint("the archive is history: put the record back from the commit before"),
+            );
+        }
+        arrived.extend(present);
+    }
+    arrived
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table<T: Row>(path: &str, rows: &str) -> Table<T> {
+        let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
+        let text = format!("{{\"{}\":{open}{rows}{close}}}", T::FIELD);
+        Table::read(path, text.as_bytes()).expect(rows)
+    }
+
+    /// Documents before and after, of which most do not matter to a case.
+    #[derive(Default)]
+    struct Case {
+        jobs: (&'static str, &'static str),
+        locks: (&'static str, &'static str),
+        messages: (&'static str, &'static str),
+        archive: (&'static str, &'static str),
+        mail: (&'static str, &'static str),
+    }
+
+    impl Case {
+        fn told(&self, made: Made) -> String {
+            const ARCHIVE: &str = "coordination/archive/jobs-2025-10.json";
+            let jobs = (table(Job::PATH, self.jobs.0), table(Job::PATH, self.jobs.1));
+            let locks = (table(Lock::PATH, self.locks.0), table(Lock::PATH, self.locks.1));
+            let messages = (table(Message::PATH, self.messages.0), table(Message::PATH, self.messages.1));
+            let archive = (table(ARCHIVE, self.archive.0), table(ARCHIVE, self.archive.1));
+            let mail = (table("mail", self.mail.0), table("mail", self.mail.1));
+            let step = Step {
+                jobs: Change { before: &jobs.0, after: &jobs.1 },
+                locks: Change { before: &locks.0, after: &locks.1 },
+                messages: Change { before: &messages.0, after: &messages.1 },
+                job_archives: &[Change { before: &archive.0, after: &archive.1 }],
+                message_archives: &[Change { before: &mail.0, after: &mail.1 }],
+                made,
+            };
+            let told = |one: &Finding| format!("{} {}", one.kind, one.place.as_deref().unwrap_or("-"));
+            step.judge().iter().map(told).collect::<Vec<_>>().join(", ")
+        }
+    }
+
+    const A: &str = r#"{"id":"a","status":"completed"}"#;
+    const AB: &str = r#"{"id":"a","status":"completed"},{"id":"b","status":"queued"}"#;
+    const B: &str = r#"{"id":"b","status":"queued"}"#;
+    const BA: &str = r#"{"id":"b","status":"queued"},{"id":"a","status":"completed"}"#;
+
+    #[test]
+    fn what_goes_goes_to_the_archive() {
+        let one = Made::by_operations(1);
+        for (case, expected) in [
+            (Case { jobs: (AB, BA), ..Case::default() }, ""),
+            (Case { jobs: (AB, B), archive: ("", A), ..Case::default() }, ""),
+            (
+                Case {
+                    jobs: (AB, B),
+                    archive: (r#"{"id":"z"}"#, r#"{"id":"z"},{"id":"a","status":"completed"}"#),
+                    ..Case::default()
+                },
+                "",
+            ),
+            (Case { jobs: (AB, B), ..Case::default() }, "job-vanished jobs[0]"),
+            (Case { jobs: (AB, ""), ..Case::default() }, "job-vanished jobs[0], job-vanished jobs[1]"),
+            // It was there before, and is no proof.
+            (Case { jobs: (AB, B), archive: (A, A), ..Case::default() }, "job-vanished jobs[0]"),
+            (Case { archive: (A, ""), ..Case::default() }, "archive-vanished jobs[0]"),
+            (
+                Case { archive: (A, r#"{"id":"a","status":"failed"}"#), ..Case::default() },
+                "archive-rewritten jobs[0]",
+            ),
+            (
+                Case { messages: (r#"{"id":"m","to":"all"}"#, ""), ..Case::default() },
+                "message-vanished messages[0]",
+            ),
+            (
+                Case {
+                    messages: (r#"{"id":"m","to":"all"}"#, ""),
+                    mail: ("", r#"{"id":"m","to":"all"}"#),
+                    ..Case::default()
+                },
+                "",
+            ),
+            (Case { locks: (r#""x":{"token":3}"#, ""), ..Case::default() }, "lock-vanished locks.x"),
+        ] {
+            assert_eq!(case.told(one), expected, "{:?} {:?} {:?}", case.jobs, case.archive, case.messages);
+        }
+    }
+
+    #[test]
+    fn what_arrives_in_the_archive_came_there_by_legal_steps() {
+        let gone = |archive| Case { jobs: (B, ""), archive: ("", archive), ..Case::default() };
+        assert_eq!(gone(r#"{"id":"b","status":"cancelled"}"#).told(Made::by_operations(2)), "");
+        assert_eq!(
+            gone(r#"{"id":"b","status":"completed"}"#).told(Made::by_operations(1)),
+            "illegal-step jobs[0]"
+        );
+        let mail = Case {
+            messages: (r#"{"id":"m","to":"all","body":"x"}"#, ""),
+            mail: ("", r#"{"id":"m","to":"all","body":"y"}"#),
+            ..Case::default()
+        };
+        assert_eq!(mail.told(Made::by_operations(1)), "message-rewritten messages[0]");
+    }
+
+    #[test]
+    fn an_id_that_comes_to_stand_twice_is_told_once_and_no_record_is_missed_for_it() {
+        let one = Made::by_operations(1);
+        for (before, after, expected) in [
+            (A, r#"{"id":"a","status":"completed"},{"id":"a","status":"completed"}"#, "id-twice jobs[1]"),
+            (
+                AB,
+                r#"{"id":"a","status":"completed"},{"id":"b","status":"queued"},{"id":"a","status":"queued"}"#,
+                "id-twice jobs[2]",
+            ),
+            ("", r#"{"id":"c"},{"id":"c"}"#, "id-twice jobs[1]"),
+            (B, r#"{"id":"b","status":"queued"},{"id":"b","status":"queued"}"#, "id-twice jobs[1]"),
+            (
+                AB,
+                r#"{"id":"b","x":1},{"id":"a","status":"completed"},{"id":"b","status":"queued"}"#,
+                "id-twice jobs[2]",
+            ),
+            // The second of two goes; then the first.
+            (r#"{"id":"a","status":"completed"},{"id":"a","status":"queued"}"#, A, ""),
+            (r#"{"id":"b"},{"id":"a"},{"id":"c"},{"id":"a"}"#, r#"{"id":"b"},{"id":"c"},{"id":"a"}"#, ""),
+        ] {
+            let case = Case { jobs: (before, after), ..Case::default() };
+            assert_eq!(case.told(one), expected, "{before} -> {after}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_wrong_by_itself_is_told_with_the_commit_that_made_it_so() {
+        let case = Case {
+            jobs: (
+                r#"{"id":"b","status":"claimed","token":1,"assigned_to":"x"}"#,
+                r#"{"id":"b","status":"claimed","token":1}"#,
+            ),
+            ..Case::default()
+        };
+        assert_eq!(case.told(Made::by_a_hand()), "handed-over jobs[0], held-by-nobody jobs[0]");
+    }
+}

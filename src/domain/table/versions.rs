@@ -1,0 +1,310 @@
+//! One version of a table after the other, as a walk through history meets them.
+//!
+//! A commit changes few records of a long table, so only the stretch of text in which a version
+//! differs from the one before is read; all other records are shared with it. What is read is
+//! exactly what [`Table::read`] reads: wherever that is not plain to see, it is asked.
+
+use super::{Members, ROW_INDENT, ROWS_MAX, Row, Table};
+use crate::domain::json::{self, DocumentError};
+use crate::domain::record::Record;
+use serde_json::value::RawValue;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How many brackets stand around a record of a list: those of the document and of the list.
+const BRACKETS_AROUND: usize = 2;
+
+/// How much is compared at once when two texts are laid side by side.
+const COMPARED_AT_ONCE: usize = 4096;
+
+/// The versions of one table, the newest that could be read at hand.
+#[derive(Debug, Clone)]
+pub struct Versions<T> {
+    table: Arc<Table<T>>,
+    text: String,
+    /// Where its records lie in the text, if that is known.
+    places: Option<Places>,
+}
+
+/// Where a list of records lies in the text of a document.
+#[derive(Debug, Clone)]
+struct Places {
+    /// Between the brackets of the list.
+    list: Range<usize>,
+    /// Each record.
+    rows: Vec<Range<usize>>,
+}
+
+impl<T: Row> Versions<T> {
+    /// Of a table that does not exist yet.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        Self { table: Arc::new(Table::empty(path)), text: String::new(), places: None }
+    }
+
+    /// The newest version that could be read.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table<T>> {
+        &self.table
+    }
+
+    /// The document is gone.
+    pub fn remove(&mut self) {
+        *self = Self::new(self.table.path());
+    }
+
+    /// Reads the next version; one that cannot be read changes nothing.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), DocumentError> {
+        let text = json::decoded(self.table.path(), bytes)?;
+        if let Some(next) = self.follow(text) {
+            *self = next;
+            return Ok(());
+        }
+        let table = Arc::new(Table::read(self.table.path(), bytes)?);
+        *self = Self { places: places::<T>(text), table, text: text.to_owned() };
+        Ok(())
+    }
+
+    /// The next version from the stretch that differs, if both versions agree on everything
+    /// around whole records.
+    fn follow(&self, text: &str) -> Option<Self> {
+        let places = self.places.as_ref()?;
+        let (old, new) = (self.text.as_bytes(), text.as_bytes());
+        let begin = shared_front(old, new);
+        let shorter = old.len().min(new.len()) - begin;
+        // Where in the old text the shared end begins.
+        let end = old.len() - shared_back(old, new).min(shorter);
+        if begin < places.list.start || end > places.list.end {
+            return None;
+        }
+        let front = places.rows.partition_point(|row| row.end <= begin);
+        let back = places.rows.partition_point(|row| row.start < end);
+        let from = front
+            .checked_sub(1)
+            .and_then(|last| places.rows.get(last))
+            .map_or(places.list.start, |row| row.end);
+        let to = places.rows.get(back).map_or(places.list.end, |row| row.start);
+        // Everything after the stretch lies as much further on as the text became longer.
+        let moved = |at: usize| (at + new.len()).checked_sub(old.len());
+        let stretch = text.get(from..moved(to)?)?;
+        let items = items_between(stretch, front > 0, back < places.rows.len())?;
+        if json::is_too_deep(items, BRACKETS_AROUND) {
+            return None;
+        }
+        let list = format!("[{items}]");
+        let inside = within(text, items)?;
+        let items: Vec<&RawValue> = serde_json::from_str(&list).ok()?;
+        let mut rows = Vec::with_capacity(front + items.len() + places.rows.len() - back);
+        let mut lie = Vec::with_capacity(rows.capacity());
+        rows.extend(self.table.rows.get(..front)?.iter().cloned());
+        lie.extend(places.rows.get(..front)?.iter().cloned());
+        for item in items {
+            let record = Record::read(self.table.path(), T::FIELD, item.get(), ROW_INDENT).ok()?;
+            rows.push(Arc::new(record));
+            let start = inside + within(&list, item.get())?.checked_sub(1)?;
+            lie.push(start..start + item.get().len());
+        }
+        rows.extend(self.table.rows.get(back..)?.iter().cloned());
+        for row in places.rows.get(back..)? {
+            lie.push(moved(row.start)?..moved(row.end)?);
+        }
+        if rows.len() > ROWS_MAX {
+            return None;
+        }
+        let table = Table {
+            path: self.table.path.clone(),
+            members: self.table.members.clone(),
+            rows,
+            changed: false,
+            newer: self.table.newer.clone(),
+        };
+        let places = Places { list: places.list.start..moved(places.list.end)?, rows: lie };
+        Some(Self { table: Arc::new(table), text: text.to_owned(), places: Some(places) })
+    }
+}
+
+/// What stands between records that stay, without the commas towards them; `None` when the commas
+/// are not where they belong.
+fn items_between(stretch: &str, after_some: bool, before_some: bool) -> Option<&str> {
+    let stretch = stretch.trim();
+    match (after_some, before_some, stretch) {
+        (true, true, ",") => return Some(""),
+        (true, true, "") => return None,
+        (_, _, "") => return Some(""),
+        _ => {}
+    }
+    let stretch = if after_some { stretch.strip_prefix(',')? } else { stretch };
+    let stretch = if before_some { stretch.strip_suffix(',')? } else { stretch };
+    Some(stretch.trim()).filter(|items| !items.is_empty())
+}
+
+/// Where the records of a document lie; `None` where they are no list.
+fn places<T: Row>(text: &str) -> Option<Places> {
+    if T::BY_NAME {
+        return None;
+    }
+    let list = if text.starts_with('[') {
+        text
+    } else {
+        let Members(members) = serde_json::from_str(text).ok()?;
+        members.into_iter().find(|(key, _)| key == T::FIELD).map(|(_, raw)| raw.get())?
+    };
+    if !list.starts_with('[') {
+        return None;
+    }
+    let start = within(text, list)?;
+    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let mut rows = Vec::with_capacity(items.len());
+    for item in items {
+        let at = within(text, item.get())?;
+        rows.push(at..at + item.get().len());
+    }
+    Some(Places { list: start + 1..start + list.len() - 1, rows })
+}
+
+/// Where in `whole` its piece `part` begins.
+fn within(whole: &str, part: &str) -> Option<usize> {
+    part.as_ptr().addr().checked_sub(whole.as_ptr().addr()).filter(|at| at + part.len() <= whole.len())
+}
+
+/// How many bytes two texts have in common at their beginning.
+fn shared_front(a: &[u8], b: &[u8]) -> usize {
+    let pieces = a.chunks_exact(COMPARED_AT_ONCE).zip(b.chunks_exact(COMPARED_AT_ONCE));
+    let whole = pieces.take_while(|(a, b)| a == b).count() * COMPARED_AT_ONCE;
+    let (a, b) = (a.get(whole..).unwrap_or_default(), b.get(whole..).unwrap_or_default());
+    whole + a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes two texts have in common at their end.
+fn shared_back(a: &[u8], b: &[u8]) -> usize {
+    let pieces = a.rchunks_exact(COMPARED_AT_ONCE).zip(b.rchunks_exact(COMPARED_AT_ONCE));
+    let whole = pieces.take_while(|(a, b)| a == b).count() * COMPARED_AT_ONCE;
+    let (a, b) = (a.iter().rev().skip(whole), b.iter().rev().skip(whole));
+    whole + a.zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+    use std::fmt::Write as _;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Thing {
+        #[serde(default)]
+        id: String,
+        #[serde(default)]
+        n: u64,
+    }
+
+    impl Row for Thing {
+        const PATH: &'static str = "things.json";
+        const FIELD: &'static str = "things";
+        fn id(&self) -> &str {
+            &self.id
+        }
+    }
+
+    fn seen(table: &Table<Thing>) -> String {
+        let mut text = String::new();
+        for row in table.rows() {
+            write!(text, "{}={} {}|", row.id, row.n, row.text()).expect("to memory");
+        }
+        format!("{text}{:?}{:?}", table.newer, table.to_text())
+    }
+
+    /// Whatever follows whatever, it is read as if nothing had been before it.
+    #[test]
+    fn a_version_that_follows_another_is_read_as_if_it_stood_alone() {
+        let texts = [
+            r#"{"things": [{"id":"a"}, {"id":"b"}, {"id":"c"}]}"#,
+            r#"{"things": [{"id":"a"}, {"id":"b","n":1}, {"id":"c"}]}"#,
+            r#"{"things": [{"id":"a"}, {"id":"b","n":12}, {"id":"c"}, {"id":"d"}]}"#,
+            r#"{"things": [{"id":"b"}, {"id":"c"}]}"#,
+            r#"{"things": [{"id":"b"} , {"id":"c"},{"id":"c"}]}"#,
+            r#"{"things": [{"id":"b"} , {"id":"c"}],"x":1}"#,
+            r#"{"things": [{"id":"b"} , {"id":"c"}],"version":2}"#,
+            r#"{"version":2,"things": [{"id":"c"}]}"#,
+            r#"{"version":2,"things": []}"#,
+            r#"{"things": [ ]}"#,
+            r#"{"things": null}"#,
+            r#"[{"id":"a"},{"id":"b"}]"#,
+            r#"[{"id":"a"},{"id":"b"},{"id":"c"}]"#,
+            r#"{"x":[{"id":"a"}],"things": [{"id":"a"}]}"#,
+            r#"{"x":[{"id":"a"}],"things": [{"id":"a"},{"id":"b","deep":[[[1]]]}]}"#,
+            "\u{feff}{\"things\": [{\"id\":\"ü\"}, {\"id\":\"ý\"}]}\n",
+            "{\"things\": [{\"id\":\"ý\"}, {\"id\":\"ý\"}]}\n",
+            // None of these can be read.
+            r#"{"things": [{"id":"a"}, {"id":"b"}, {"id":"c"},]}"#,
+            r#"{"things": [{"id":"a"},, {"id":"b"}, {"id":"c"}]}"#,
+            r#"{"things": [{"id":"a"} {"id":"b"}, {"id":"c"}]}"#,
+            r#"{"things": [,{"id":"a"}, {"id":"b"}, {"id":"c"}]}"#,
+            r#"{"things": [{"id":"a"}, {"id":"b"}],"y":[{"id":"c"}]"#,
+            r#"{"things": [{"id":"a"}, {"id":["b"]}, {"id":"c"}]}"#,
+            "{\"things\": [{\"id\":\"a\"},\n<<<<<<< ours\n {\"id\":\"b\"}, {\"id\":\"c\"}]}",
+            "",
+        ];
+        for first in texts {
+            for then in texts {
+                let mut versions = Versions::<Thing>::new(Thing::PATH);
+                drop(versions.read(first.as_bytes()));
+                let before = seen(versions.table());
+                let read = versions.read(then.as_bytes());
+                match Table::<Thing>::read(Thing::PATH, then.as_bytes()) {
+                    Ok(alone) => {
+                        assert_eq!(read, Ok(()), "{first} -> {then}");
+                        assert_eq!(seen(versions.table()), seen(&alone), "{first} -> {then}");
+                    }
+                    Err(error) => {
+                        assert_eq!(read, Err(error), "{first} -> {then}");
+                        assert_eq!(seen(versions.table()), before, "{first} -> {then}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_stay_are_shared_and_what_differs_is_told() {
+        let text = |ids: &[u64]| {
+            let rows: Vec<String> = ids.iter().map(|n| format!("{{\"id\": \"{n}\", \"n\": {n}}}")).collect();
+            format!("{{\n  \"things\": [\n    {}\n  ]\n}}\n", rows.join(",\n    "))
+        };
+        let mut ids: Vec<u64> = (0..5000).collect();
+        let mut versions = Versions::<Thing>::new(Thing::PATH);
+        versions.read(text(&ids).as_bytes()).expect("reads");
+        for (at, what) in [(0, 7), (2500, 7), (4999, 7), (4998, 123_456_789)] {
+            let before = Arc::clone(versions.table());
+            ids[at] = what;
+            let next = versions.follow(text(&ids).trim()).expect("whole records differ");
+            let alone = Table::read(Thing::PATH, text(&ids).as_bytes()).expect("reads");
+            assert_eq!(seen(&next.table), seen(&alone));
+            let (place, old, new) = before.differing(&next.table);
+            assert_eq!((place, old.len(), new.len()), (at, 1, 1));
+            versions = next;
+        }
+        ids.push(1);
+        ids.remove(17);
+        let before = Arc::clone(versions.table());
+        versions.read(text(&ids).as_bytes()).expect("reads");
+        let (place, old, new) = before.differing(versions.table());
+        assert_eq!((place, old.len(), new.len()), (17, 4983, 4983));
+    }
+
+    #[test]
+    fn a_piece_that_nests_too_deep_is_noticed() {
+        let deep = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(r#"{{"things": [{{"id":"a"}},{{"id":"b","x":{open}{close}}},{{"id":"c"}}]}}"#)
+        };
+        for levels in 95..100 {
+            let mut versions = Versions::<Thing>::new(Thing::PATH);
+            versions.read(deep(1).as_bytes()).expect("reads");
+            let alone = Table::<Thing>::read(Thing::PATH, deep(levels).as_bytes()).map(drop);
+            assert_eq!(versions.read(deep(levels).as_bytes()), alone, "{levels}");
+        }
+    }
+}

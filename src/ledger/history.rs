@@ -1,0 +1,208 @@
+//! A walk through the history of a branch, from its first commit to its newest. Reads only.
+//!
+//! The way is that of first parents: what a merge brought in counts as one step, and what the
+//! commits behind it say is told along with it. A document is read only where it differs from the
+//! commit before, and only if the walker wants it.
+
+use super::engine::Version;
+use super::error::LedgerError;
+use super::objects::{Objects, failed, oid, version};
+use super::transaction::ops_in;
+use crate::domain::id::OpId;
+use crate::domain::json::DocumentError;
+use crate::domain::time::Timestamp;
+use ahead::{Ahead, Helpers};
+use git2::{ErrorCode, Oid, Repository};
+use reader::Reader;
+use std::path::Path;
+
+mod ahead;
+mod lost;
+mod reader;
+
+pub use lost::Lost;
+pub(super) use lost::lost;
+
+/// The most commits that are walked; of a longer history these are the newest.
+const COMMITS_MAX: usize = 1_000_000;
+
+/// The most commits behind one merge, or of one rewritten history, that are looked at.
+const ASIDE_MAX: usize = 10_000;
+
+/// The longest name or subject that is kept of a commit, in characters.
+const TEXT_LENGTH_MAX: usize = 200;
+
+/// After so many commits the repository is opened anew: libgit2 keeps what it has read, up to 256 MB.
+const COMMITS_PER_OPENING: usize = 2_000;
+
+/// What a commit says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which commit.
+    pub version: Version,
+    /// Who made it.
+    pub author: String,
+    /// When, by its author's clock.
+    pub at: Option<Timestamp>,
+    /// Its first line.
+    pub subject: String,
+    /// The operations it carries.
+    pub ops: Vec<OpId>,
+}
+
+/// One commit of a walk.
+pub struct Stride<'a> {
+    /// What it says.
+    pub told: Told,
+    /// The commits that it merged in; empty unless it is a merge.
+    pub aside: Vec<Told>,
+    /// The documents that differ from the commit before, by path.
+    pub changed: Vec<(String, Content)>,
+    /// What it is to those it merged in, of which it may have dropped something.
+    pub merged: Vec<Merged>,
+    /// How many commits were walked, this one included.
+    pub number: usize,
+    /// How many there are to walk.
+    pub of: usize,
+    tree: Oid,
+    before: Option<Oid>,
+    reader: &'a Reader<'a>,
+}
+
+/// A merge as seen from one of the histories that it merged in.
+pub struct Merged {
+    /// The commits that came to that history by the merge, without itself.
+    pub brought: Vec<Told>,
+    /// The documents in which the merge differs from it.
+    pub changed: Vec<String>,
+    tree: Oid,
+}
+
+impl Stride<'_> {
+    /// What lay at a path before this commit.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn before(&self, path: &str) -> Result<Content, LedgerError> {
+        self.before.map_or(Ok(Content::Missing), |tree| self.reader.at(tree, path))
+    }
+
+    /// What lies there after it.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn after(&self, path: &str) -> Result<Content, LedgerError> {
+        self.reader.at(self.tree, path)
+    }
+
+    /// What lay there in a history that it merged in.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn merged_in(&self, merged: &Merged, path: &str) -> Result<Content, LedgerError> {
+        self.reader.at(merged.tree, path)
+    }
+}
+
+/// What lies at a path after a commit.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing any more.
+    Missing,
+    /// A file.
+    File(Vec<u8>),
+    /// Something that is not read: a link, a folder, a file too large.
+    Unusable(DocumentError),
+}
+
+/// How far back a walk went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// To the first commit.
+    Beginning,
+    /// To where a shallow clone ends.
+    Shallow,
+    /// To the bound of a walk.
+    Bound,
+}
+
+/// What a walker does with each commit.
+pub type Visit<'a> = dyn FnMut(&Stride<'_>) -> Result<(), LedgerError> + 'a;
+
+/// Walks to `tip`. `wants` is asked for paths; that of a folder ends with a slash.
+pub(super) fn walk(
+    objects: &Objects,
+    tip: &Version,
+    wants: &dyn Fn(&str) -> bool,
+    visit: &mut Visit<'_>,
+) -> Result<Reached, LedgerError> {
+    let path = objects.repository().path();
+    let (way, reached) = way_to(&open(path)?, oid(tip)?)?;
+    let mut before = None;
+    for (stretch, ids) in way.chunks(COMMITS_PER_OPENING).enumerate() {
+        let repository = open(path)?;
+        let reader = Reader::new(&repository, wants)?;
+        let mut helpers = Helpers::new(path)?;
+        let mut ahead = Ahead::default();
+        for (index, id) in ids.iter().enumerate() {
+            let number = stretch * COMMITS_PER_OPENING + index + 1;
+            ahead.plan(*id, before, &reader)?;
+            before = ahead.steps.last().map(|step| step.tree);
+            if ahead.is_enough() || index + 1 == ids.len() {
+                let steps = std::mem::take(&mut ahead);
+                let first = number + 1 - steps.steps.len();
+                steps.visit(&reader, &mut helpers, (first, way.len()), visit)?;
+            }
+        }
+    }
+    Ok(reached)
+}
+
+fn open(path: &Path) -> Result<Repository, LedgerError> {
+    failed("cannot open the repository", Repository::open(path))
+}
+
+/// The commits from the first to `tip` by way of first parents.
+fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), LedgerError> {
+    let odb = failed(READING, repository.odb())?;
+    let (mut way, mut next, mut reached) = (Vec::new(), Some(tip), Reached::Beginning);
+    while let Some(id) = next {
+        if way.len() == COMMITS_MAX {
+            reached = Reached::Bound;
+            break;
+        }
+        let object = match odb.read(id) {
+            Err(error) if error.code() == ErrorCode::NotFound && repository.is_shallow() => {
+                reached = Reached::Shallow;
+                break;
+            }
+            object => failed(READING, object)?,
+        };
+        way.push(id);
+        next = first_parent(object.data());
+    }
+    way.reverse();
+    Ok((way, reached))
+}
+
+const READING: &str = "cannot read the history of the hub";
+
+/// The first parent in the text of a commit. A commit is small, and to parse all of it for this
+/// would take most of the time of the way.
+fn first_parent(commit: &[u8]) -> Option<Oid> {
+    let mut lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let parent = lines.find_map(|line| line.strip_prefix(b"parent "))?;
+    Oid::from_str(std::str::from_utf8(parent).ok()?).ok()
+}
+
+fn told(commit: &git2::Commit<'_>) -> Told {
+    let message = String::from_utf8_lossy(commit.message_bytes());
+    let cut = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
+    Told {
+        version: version(commit.id()),
+        author: cut(&String::from_utf8_lossy(commit.author().name_bytes())),
+        at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
+        subject: cut(message.trim_start().lines().next().unwrap_or_default()),
+        ops: ops_in(&message).collect(),
+    }
+}

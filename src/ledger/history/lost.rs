@@ -1,0 +1,95 @@
+//! What this host has seen of a branch that is not in its history any more: a force-push took it.
+
+use super::{ASIDE_MAX, COMMITS_MAX, READING, Told, told};
+use crate::ledger::engine::Version;
+use crate::ledger::error::LedgerError;
+use crate::ledger::objects::{Objects, failed, oid, version};
+use crate::ledger::publish::LOST;
+use git2::{Oid, Repository};
+use std::collections::{HashSet, VecDeque};
+
+/// The most entries of the log of a branch that are looked at.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// Commits that this repository had seen on a branch and that are not in its history any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The newest of them.
+    pub tip: Version,
+    /// What keeps them here, if a ref does.
+    pub kept_as: Option<String>,
+    /// The commits, the newest first.
+    pub commits: Vec<Told>,
+}
+
+/// What `memory` has seen of a branch, by the log of `reference` and by what was kept of rewritten
+/// histories, that does not lead to `tip` in `hub` any more.
+pub(in crate::ledger) fn lost(
+    hub: &Objects,
+    memory: &Objects,
+    reference: &str,
+    tip: &Version,
+) -> Result<Vec<Lost>, LedgerError> {
+    let repository = memory.repository();
+    let mut seen = kept(memory)?;
+    // A bare repository keeps no log unless it is told to, and to ask libgit2 for one makes one.
+    if repository.reference_has_log(reference).unwrap_or(false)
+        && let Ok(log) = repository.reflog(reference)
+    {
+        seen.extend(log.iter().take(REMEMBERED_MAX).map(|entry| (entry.id_new(), None)));
+    }
+    seen.retain(|(id, _)| version(*id) != *tip);
+    if seen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut known = reachable(hub.repository(), oid(tip)?)?;
+    seen.retain(|(id, _)| !known.contains(id));
+    // The newest first, so that what leads to another is told with it.
+    seen.sort_by_key(|(id, _)| {
+        std::cmp::Reverse(repository.find_commit(*id).map_or(0, |commit| commit.time().seconds()))
+    });
+    let mut lost = Vec::new();
+    for (id, kept_as) in seen {
+        let commits = commits_up_to(repository, id, &mut known);
+        // What was removed from our repository too cannot be told.
+        if !commits.is_empty() {
+            lost.push(Lost { tip: version(id), kept_as, commits });
+        }
+    }
+    Ok(lost)
+}
+
+/// The tips that were kept of rewritten histories, with the refs that keep them.
+fn kept(memory: &Objects) -> Result<Vec<(Oid, Option<String>)>, LedgerError> {
+    let mut kept = Vec::new();
+    for name in memory.names(LOST)? {
+        let name = format!("{LOST}{name}");
+        if let Some(tip) = memory.tip(&name)? {
+            kept.push((oid(&tip)?, Some(name)));
+        }
+    }
+    Ok(kept)
+}
+
+/// All commits that lead to `tip`.
+fn reachable(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, LedgerError> {
+    let mut walk = failed(READING, repository.revwalk())?;
+    failed(READING, walk.push(tip))?;
+    // A shallow clone ends somewhere.
+    Ok(walk.take(COMMITS_MAX).map_while(Result::ok).collect())
+}
+
+/// The commits that lead to `tip`, back to those that are `known`, which they join.
+fn commits_up_to(repository: &Repository, tip: Oid, known: &mut HashSet<Oid>) -> Vec<Told> {
+    let (mut commits, mut open) = (Vec::new(), VecDeque::from([tip]));
+    while let Some(id) = open.pop_front() {
+        if commits.len() == ASIDE_MAX || !known.insert(id) {
+            continue;
+        }
+        if let Ok(commit) = repository.find_commit(id) {
+            open.extend(commit.parent_ids());
+            commits.push(told(&commit));
+        }
+    }
+    commits
+}

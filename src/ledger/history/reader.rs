@@ -1,0 +1,201 @@
+//! Reads commits, trees and documents of one repository for a walk.
+
+use super::{ASIDE_MAX, Content, Merged, READING, Told, told};
+use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
+use crate::ledger::error::LedgerError;
+use crate::ledger::objects::failed;
+use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// The most parents of one merge that are looked at.
+const PARENTS_MAX: usize = 16;
+
+/// How deep folders are looked into; a hub's documents lie in the second and third.
+const FOLDERS_MAX: usize = 4;
+
+const READING_FILE: &str = "cannot read a file of the hub";
+
+/// Reads commits and documents of one repository.
+pub(super) struct Reader<'a> {
+    pub(super) repository: &'a Repository,
+    odb: Odb<'a>,
+    wants: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        wants: &'a dyn Fn(&str) -> bool,
+    ) -> Result<Self, LedgerError> {
+        Ok(Self { repository, odb: failed(READING, repository.odb())?, wants })
+    }
+
+    /// The commits that a merge merged in, and what it is to each of those histories.
+    pub(super) fn merge(&self, commit: &git2::Commit<'_>) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
+        let parents: Vec<Oid> = commit.parent_ids().take(PARENTS_MAX).collect();
+        let without =
+            |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
+        let Some((first, others)) = parents.split_first() else { return Ok((Vec::new(), Vec::new())) };
+        let aside = commits_between(self.repository, others, *first)?;
+        let mut merged = Vec::new();
+        for parent in others {
+            // Where a shallow clone ends it is not known what was merged.
+            let Ok(tree) = self.repository.find_commit(*parent).map(|parent| parent.tree_id()) else {
+                continue;
+            };
+            let brought = commits_between(self.repository, &without(parent), *parent)?;
+            let changed = self.compare(Some(tree), commit.tree_id())?;
+            merged.push(Merged {
+                brought,
+                changed: changed.into_iter().map(|(path, _)| path).collect(),
+                tree,
+            });
+        }
+        Ok((aside, merged))
+    }
+
+    /// The wanted documents in which a tree differs from one before, and what lies there now.
+    pub(super) fn compare(
+        &self,
+        before: Option<Oid>,
+        after: Oid,
+    ) -> Result<Vec<(String, Option<Lies>)>, LedgerError> {
+        let mut changed = Vec::new();
+        if before != Some(after) {
+            self.compare_folder((before, Some(after)), "", 0, &mut changed)?;
+        }
+        Ok(changed)
+    }
+
+    fn compare_folder(
+        &self,
+        (before, after): (Option<Oid>, Option<Oid>),
+        folder: &str,
+        depth: usize,
+        changed: &mut Vec<(String, Option<Lies>)>,
+    ) -> Result<(), LedgerError> {
+        let tree = |id: Option<Oid>| id.map(|id| failed(READING, self.repository.find_tree(id))).transpose();
+        let (before, after) = (tree(before)?, tree(after)?);
+        let entry_of = |tree: &Option<Tree<'_>>, name: &str| {
+            tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| Lies::of(&entry))
+        };
+        let mut names = HashSet::new();
+        for entry in after.iter().chain(&before).flat_map(Tree::iter) {
+            // What is no text is no name of ours.
+            let Ok(name) = entry.name() else { continue };
+            let (was, is) = (entry_of(&before, name), entry_of(&after, name));
+            if was == is || !names.insert(name.to_owned()) {
+                continue;
+            }
+            let path = format!("{folder}{name}");
+            let inside = format!("{path}/");
+            let tree_in = |lies: Option<Lies>| lies.filter(Lies::is_folder).map(|lies| lies.id);
+            let trees = (tree_in(was), tree_in(is));
+            if depth < FOLDERS_MAX && trees.0 != trees.1 && (self.wants)(&inside) {
+                self.compare_folder(trees, &inside, depth + 1, changed)?;
+            }
+            if (self.wants)(&path) {
+                changed.push((path, is));
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies at a path of a tree.
+    pub(super) fn at(&self, tree: Oid, path: &str) -> Result<Content, LedgerError> {
+        let tree = failed(READING, self.repository.find_tree(tree))?;
+        match tree.get_path(Path::new(path)) {
+            Ok(entry) => self.content(path, Some(Lies::of(&entry))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(Content::Missing),
+            Err(error) => failed(READING, Err(error)),
+        }
+    }
+
+    fn content(&self, path: &str, lies: Option<Lies>) -> Result<Content, LedgerError> {
+        match self.look(path, lies)? {
+            Look::Told(content) => Ok(content),
+            Look::File { id, .. } => Ok(Content::File(bytes_of(&self.odb, id)?)),
+        }
+    }
+
+    /// What lies there, without the bytes of a file.
+    pub(super) fn look(&self, path: &str, lies: Option<Lies>) -> Result<Look, LedgerError> {
+        let refuse = |problem: String| Ok(Look::Told(Content::Unusable(DocumentError::new(path, problem))));
+        let Some(lies) = lies else { return Ok(Look::Told(Content::Missing)) };
+        if !lies.is_file() {
+            return refuse("it is not a file".to_owned());
+        }
+        let (size, _) = failed(READING_FILE, self.odb.read_header(lies.id))?;
+        if size > DOCUMENT_BYTES_MAX {
+            return refuse(format!("it has {size} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
+        }
+        Ok(Look::File { id: lies.id, size })
+    }
+}
+
+/// The bytes of a file.
+pub(super) fn bytes_of(odb: &Odb<'_>, id: Oid) -> Result<Vec<u8>, LedgerError> {
+    Ok(failed(READING_FILE, odb.read(id))?.data().to_vec())
+}
+
+/// What lies at a path, as far as it is known without reading a file.
+pub(super) enum Look {
+    /// All there is to tell.
+    Told(Content),
+    /// A file that can be read.
+    File {
+        /// Its id.
+        id: Oid,
+        /// How many bytes it has.
+        size: usize,
+    },
+}
+
+impl Look {
+    /// The file that is to be read, if it is one.
+    pub(super) fn id(&self) -> Option<Oid> {
+        match self {
+            Self::File { id, .. } => Some(*id),
+            Self::Told(_) => None,
+        }
+    }
+}
+
+/// What lies at a name in a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lies {
+    id: Oid,
+    kind: Option<ObjectType>,
+    mode: i32,
+}
+
+impl Lies {
+    fn of(entry: &TreeEntry<'_>) -> Self {
+        Self { id: entry.id(), kind: entry.kind(), mode: entry.filemode() }
+    }
+
+    fn is_folder(&self) -> bool {
+        self.kind == Some(ObjectType::Tree)
+    }
+
+    fn is_file(&self) -> bool {
+        self.kind == Some(ObjectType::Blob) && self.mode != i32::from(FileMode::Link)
+    }
+}
+
+/// The commits that lead to `tips` and not to `known`, the newest first.
+fn commits_between(repository: &Repository, tips: &[Oid], known: Oid) -> Result<Vec<Told>, LedgerError> {
+    let mut walk = failed(READING, repository.revwalk())?;
+    for tip in tips {
+        failed(READING, walk.push(*tip))?;
+    }
+    failed(READING, walk.hide(known))?;
+    let mut commits = Vec::new();
+    for id in walk.take(ASIDE_MAX) {
+        // A shallow clone ends somewhere.
+        let Ok(id) = id else { break };
+        commits.push(told(&failed(READING, repository.find_commit(id))?));
+    }
+    Ok(commits)
+}

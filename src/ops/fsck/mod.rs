@@ -1,0 +1,333 @@
+//! Checking a hub: what lies in it now, and how it came to be.
+//!
+//! Reads only. The rules are the domain's (`domain/audit`); here it is decided which documents they
+//! are asked about, and what is told of what they find. A document that cannot be read is a finding
+//! like any other, so that one broken file does not hide the next.
+
+mod history;
+mod present;
+
+use crate::domain::audit::{Finding, Kind, Severity};
+use crate::domain::id::ServerName;
+use crate::domain::json::DocumentError;
+use crate::domain::table::Row as _;
+use crate::domain::time::Timestamp;
+use crate::domain::{build_config, job, lock, message, server};
+use crate::ledger::{LedgerError, Snapshot, Stop, Told};
+use crate::ops::submit::Place;
+use serde::Serialize;
+use std::collections::VecDeque;
+
+/// The most findings of one severity, and the most commits made by hand, that are kept: enough to
+/// see what is wrong. All are counted.
+const KEPT_MAX: usize = 1_000;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Report {
+    /// The commit of the main branch that was looked at.
+    pub commit: String,
+    /// How much was looked at.
+    pub checked: Checked,
+    /// How many findings are errors.
+    pub errors: usize,
+    /// How many are warnings.
+    pub warnings: usize,
+    /// How many are notes.
+    pub notes: usize,
+    /// The findings, the worst first; of each severity the first thousand.
+    pub findings: Vec<Located>,
+    /// How many commits no operation of git-muster made.
+    pub commits_by_hand: usize,
+    /// These commits, the newest first, at most a thousand.
+    pub by_hand: Vec<CommitName>,
+}
+
+/// How much was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Checked {
+    /// Branches: the main one and those of heartbeats.
+    pub branches: usize,
+    /// Documents of the present state.
+    pub documents: usize,
+    /// Records in them.
+    pub records: usize,
+    /// Commits of the history, when it was asked for.
+    pub commits: usize,
+    /// Operations that these commits carry.
+    pub operations: usize,
+}
+
+/// A finding and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Located {
+    /// What is wrong.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The branch, if it is not the main one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit that broke the rule; absent when it is broken now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitName>,
+}
+
+/// Enough of a commit to find it and whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct CommitName {
+    /// Its id.
+    pub id: String,
+    /// Its author.
+    pub author: String,
+    /// When it was made, by its author's clock.
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+    /// Its first line.
+    pub subject: String,
+    /// Whether no operation of git-muster made it.
+    pub by_hand: bool,
+}
+
+impl CommitName {
+    fn of(told: &Told) -> Self {
+        Self {
+            id: told.version.to_string(),
+            author: told.author.clone(),
+            at: told.at,
+            subject: told.subject.clone(),
+            by_hand: told.ops.is_empty(),
+        }
+    }
+}
+
+/// Told how many commits of how many have been looked at.
+pub type Progress<'a> = dyn Fn(usize, usize) + 'a;
+
+/// Checks what lies in the hub now.
+///
+/// # Errors
+/// When the hub or our copy of it cannot be read.
+pub fn check(snapshot: &Snapshot<'_>) -> Result<Report, LedgerError> {
+    let mut notes = Notes::default();
+    present::check(snapshot, &mut notes)?;
+    Ok(notes.into_report(snapshot.main_tip()?.as_str()))
+}
+
+/// What is asked of a history.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The hub, as unsettled operations of this host name it.
+    pub place: &'a Place,
+    /// The beginning of the id of a commit: what it and those before it did is known and not told.
+    pub since: Option<&'a str>,
+}
+
+/// Checks that and the whole history that led to it.
+///
+/// # Errors
+/// As [`check`], and when the commit to begin after is not in the history.
+pub fn check_history(
+    snapshot: &Snapshot<'_>,
+    question: &Question<'_>,
+    progress: &Progress<'_>,
+) -> Result<Report, Stop> {
+    let mut notes = Notes::default();
+    present::check(snapshot, &mut notes)?;
+    history::check(snapshot, question, progress, &mut notes)?;
+    Ok(notes.into_report(snapshot.main_tip()?.as_str()))
+}
+
+impl Report {
+    /// How bad the worst finding is.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|located| located.finding.severity).max()
+    }
+
+    /// How many findings are this bad.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Error => self.errors,
+            Severity::Warning => self.warnings,
+            Severity::Note => self.notes,
+        }
+    }
+}
+
+/// What is noted while a check is under way.
+#[derive(Debug, Clone, Default)]
+struct Notes {
+    report: Report,
+    by_hand: VecDeque<CommitName>,
+}
+
+impl Notes {
+    fn add(&mut self, finding: Finding, branch: Option<&str>, commit: Option<&CommitName>) {
+        let report = &mut self.report;
+        let count = match finding.severity {
+            Severity::Error => &mut report.errors,
+            Severity::Warning => &mut report.warnings,
+            Severity::Note => &mut report.notes,
+        };
+        *count += 1;
+        if *count <= KEPT_MAX {
+            let (branch, commit) = (branch.map(str::to_owned), commit.cloned());
+            report.findings.push(Located { finding, branch, commit });
+        }
+    }
+
+    fn add_all(&mut self, findings: Vec<Finding>, branch: Option<&str>, commit: Option<&CommitName>) {
+        for finding in findings {
+            self.add(finding, branch, commit);
+        }
+    }
+
+    fn made_by_hand(&mut self, commit: &CommitName) {
+        self.report.commits_by_hand += 1;
+        self.by_hand.push_front(commit.clone());
+        self.by_hand.truncate(KEPT_MAX);
+    }
+
+    fn into_report(mut self, commit: &str) -> Report {
+        self.report.findings.sort_by_key(|located| std::cmp::Reverse(located.finding.severity));
+        self.report.commit = commit.to_owned();
+        self.report.by_hand = self.by_hand.into();
+        self.report
+    }
+}
+
+/// A document of a hub, by its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Document {
+    Jobs,
+    Locks,
+    Messages,
+    Servers,
+    JobArchive,
+    MessageArchive,
+    Status(ServerName),
+    Heartbeat(ServerName),
+    BuildConfig,
+}
+
+impl Document {
+    /// What lies at `path`, if it is a document of ours.
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            job::Job::PATH => return Some(Self::Jobs),
+            lock::Lock::PATH => return Some(Self::Locks),
+            message::Message::PATH => return Some(Self::Messages),
+            server::Server::PATH => return Some(Self::Servers),
+            build_config::BuildConfig::PATH => return Some(Self::BuildConfig),
+            _ => {}
+        }
+        if let Some(name) = path.strip_prefix(ARCHIVE) {
+            return match name.split_once('-')? {
+                ("jobs", month) if is_month(month) => Some(Self::JobArchive),
+                ("messages", month) if is_month(month) => Some(Self::MessageArchive),
+                _ => None,
+            };
+        }
+        let (folder, name) = path.split_once('/')?;
+        let server = ServerName::new(folder).ok()?;
+        match name {
+            "status.json" => Some(Self::Status(server)),
+            "heartbeat.json" => Some(Self::Heartbeat(server)),
+            _ => None,
+        }
+    }
+}
+
+/// Where the archives lie.
+const ARCHIVE: &str = "coordination/archive/";
+
+/// `2025-10.json`
+fn is_month(name: &str) -> bool {
+    let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
+    name.strip_suffix(".json")
+        .and_then(|month| month.split_once('-'))
+        .is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
+}
+
+/// Whether a walk is to be shown what lies at a path; that of a folder ends with a slash.
+fn is_wanted(path: &str) -> bool {
+    match path.strip_suffix('/') {
+        Some("coordination" | "coordination/archive" | "shared") => true,
+        Some(folder) => ServerName::new(folder).is_ok(),
+        None => Document::at(path).is_some(),
+    }
+}
+
+/// A document that cannot be read, as a finding.
+fn unreadable(error: &DocumentError) -> Finding {
+    let hint = format!(
+        "mend it in a clone of the hub and push it; `git log -p -- {}` shows who changed it",
+        error.path
+    );
+    Finding::new(Kind::Unreadable, error.problem.clone()).at(&error.path).hint(hint)
+}
+
+/// What was read, or nothing and a note of why not. Only a damaged store is an error.
+fn readable<T>(
+    result: Result<T, Stop>,
+    branch: Option<&str>,
+    notes: &mut Notes,
+) -> Result<Option<T>, LedgerError> {
+    match result {
+        Ok(read) => Ok(Some(read)),
+        Err(Stop::Fault(LedgerError::Document(error))) => {
+            notes.add(unreadable(&error), branch, None);
+            Ok(None)
+        }
+        Err(Stop::Fault(error)) => Err(error),
+        Err(Stop::Refused(refusal)) => Err(LedgerError::Configuration(refusal.why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_paths_are_documents() {
+        for (path, expected) in [
+            ("coordination/jobs.json", Some(Document::Jobs)),
+            ("coordination/archive/jobs-2025-10.json", Some(Document::JobArchive)),
+            ("coordination/archive/messages-2025-10.json", Some(Document::MessageArchive)),
+            ("build1/status.json", ServerName::new("build1").ok().map(Document::Status)),
+            ("build1/heartbeat.json", ServerName::new("build1").ok().map(Document::Heartbeat)),
+            ("shared/build_config.json", Some(Document::BuildConfig)),
+            ("coordination/archive/jobs-old.json", None),
+            ("coordination/archive/x-2025-10.json", None),
+            ("docs/status.json", None),
+            ("build1/logs/status.json", None),
+            ("status.json", None),
+        ] {
+            assert_eq!(Document::at(path), expected, "{path}");
+            assert_eq!(is_wanted(path), expected.is_some(), "{path}");
+        }
+        for (folder, wanted) in [
+            ("coordination/", true),
+            ("coordination/archive/", true),
+            ("build1/", true),
+            ("src/", false),
+            ("build1/logs/", false),
+        ] {
+            assert_eq!(is_wanted(folder), wanted, "{folder}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_keep_is_counted() {
+        let mut notes = Notes::default();
+        for _ in 0..KEPT_MAX + 5 {
+            notes.add(Finding::new(Kind::UnknownMessage, "x"), None, None);
+        }
+        notes.add(Finding::new(Kind::OpTwice, "y"), None, None);
+        let report = notes.into_report("");
+        assert_eq!((report.errors, report.notes, report.findings.len()), (1, KEPT_MAX + 5, KEPT_MAX + 1));
+        assert_eq!(report.findings.first().map(|located| located.finding.kind), Some(Kind::OpTwice));
+        assert_eq!(report.worst(), Some(Severity::Error));
+    }
+}

@@ -46,7 +46,7 @@ pub struct Heartbeat {
     /// that went on.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
-    /// Counts the beats of one incarnation.
+    /// Counts the beats, through all incarnations.
     #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// How often this server means to beat.
@@ -185,10 +185,10 @@ impl Heartbeat {
     /// The next beat of a session: fields we do not know stay.
     pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
         self.touch(beat, now);
-        if self.is_session_of(beat) {
-            self.sequence = Some(self.sequence.unwrap_or(0).saturating_add(1));
-        } else {
-            self.sequence = Some(1);
+        // Counted on through all sessions: of two hosts that share a name by mistake each would
+        // begin again at one, and an observer would see the same beat as before and no life.
+        self.sequence = Some(self.sequence.unwrap_or(0).saturating_add(1));
+        if !self.is_session_of(beat) {
             // Only now: the answer that told the session of its end may have been lost.
             self.revoked = None;
         }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_counts_within_its_incarnation_and_never_goes_back() {
+    fn a_beat_counts_through_all_incarnations_and_never_goes_back() {
         let mut heartbeat = beat_of(None);
         let beat = Beat {
             server: ServerName::new("build1").expect("name"),
@@ -297,7 +297,7 @@ mod tests {
         heartbeat.advance(&beat, at("2025-10-29T12:00:30Z"));
         assert_eq!((heartbeat.sequence, heartbeat.timestamp), (Some(2), Some(at("2025-10-29T12:01:00Z"))));
         heartbeat.advance(&Beat { incarnation: "two".into(), ..beat }, at("2025-10-29T12:02:00Z"));
-        assert_eq!(heartbeat.sequence, Some(1));
+        assert_eq!(heartbeat.sequence, Some(3));
     }
 
     #[test]

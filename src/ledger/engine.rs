@@ -188,6 +188,12 @@ pub(crate) trait Engine {
     fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>)
     -> Result<Option<Found>, LedgerError>;
 
+    /// Whether the transport may send a push twice by itself: then one that is told that another
+    /// was faster may have been applied.
+    fn repeats_requests(&self) -> bool {
+        false
+    }
+
     /// Says that many attempts may follow each other closely.
     fn stay_connected(&mut self) {}
 

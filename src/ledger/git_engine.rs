@@ -299,6 +299,11 @@ impl Engine for GitEngine {
         Ok(lost)
     }
 
+    fn repeats_requests(&self) -> bool {
+        // curl repeats a request on a kept connection that turns out to be dead.
+        matches!(self.reach, Reach::Origin { .. }) && self.name.starts_with("http")
+    }
+
     fn stay_connected(&mut self) {
         if !matches!(self.reach, Reach::Origin { .. }) {
             return;

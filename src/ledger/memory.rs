@@ -113,6 +113,9 @@ impl Engine for Memory {
     fn is_always_fresh(&self) -> bool {
         false
     }
+    fn repeats_requests(&self) -> bool {
+        true
+    }
     fn lock_path(&self) -> PathBuf {
         PathBuf::from("/dev/null/none")
     }

@@ -201,6 +201,7 @@ impl Ledger {
             sent: Vec::new(),
             tips: Tips::new(),
             turned_down: Vec::new(),
+            doubted_push: false,
             why: String::new(),
             deadline,
         };
@@ -306,10 +307,16 @@ impl Ledger {
             }
             // The answer may be to a repetition: a transport that loses a connection at the wrong
             // moment asks once more by itself, and what it asked first has moved the branch.
-            Publication::Stale | Publication::Busy => run.turned_down.push(attempt),
+            Publication::Stale if self.engine.repeats_requests() => {
+                "the hub said that another was faster, which a push that was sent twice is told too"
+                    .clone_into(&mut run.why);
+                run.doubted_push = true;
+                run.turned_down.push(attempt);
+            }
+            Publication::Stale | Publication::Busy => {}
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
-                if run.sent.is_empty() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
+                if !run.is_unsettled() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
                 {
                     return Err(LedgerError::Unreachable { hub: self.engine.hub().to_owned(), why });
                 }
@@ -320,11 +327,11 @@ impl Ledger {
             }
         }
         run.fresh = false;
-        if run.attempts >= ATTEMPTS_MAX || (run.deadline.passed() && run.sent.is_empty()) {
+        if run.attempts >= ATTEMPTS_MAX || (run.deadline.passed() && !run.is_unsettled()) {
             return Ok(Some(run.give_up(requests)));
         }
         run.pace.wait(run.deadline);
-        run.fresh = self.engine.is_always_fresh() && run.sent.is_empty();
+        run.fresh = self.engine.is_always_fresh() && !run.is_unsettled();
         Ok(None)
     }
 
@@ -357,7 +364,7 @@ impl Ledger {
                     let over = run.deadline.passed() || run.unreachable >= UNREACHABLE_TRIES_MAX;
                     // The hub answered until now: it is our time that ran out.
                     let out_of_time = run.attempts > 0 && run.unreachable == 1;
-                    if over && (out_of_time || !run.sent.is_empty()) {
+                    if over && (out_of_time || run.is_unsettled()) {
                         return Ok(false);
                     }
                     if over {
@@ -365,7 +372,7 @@ impl Ledger {
                     }
                     run.pace.wait(run.deadline);
                 }
-                Err(_) if !run.sent.is_empty() => return Ok(false),
+                Err(_) if run.is_unsettled() => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
@@ -399,6 +406,7 @@ impl Ledger {
                 }
             }
         }
+        run.doubted_push = false;
         Ok(None)
     }
 
@@ -551,8 +559,10 @@ struct Run {
     sent: Vec<Attempt>,
     /// Where the branches were in which what was sent was looked for.
     tips: Tips,
-    /// Attempts of which the hub said that another was faster.
+    /// Attempts of which the hub said that another was faster, over a transport that repeats.
     turned_down: Vec<Attempt>,
+    /// Whether nobody looked since for the last of them.
+    doubted_push: bool,
     why: String,
     deadline: Deadline,
 }
@@ -565,18 +575,23 @@ impl Run {
         error: LedgerError,
         requests: &[Request<'_>],
     ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
-        if self.sent.is_empty() {
+        if !self.is_unsettled() {
             return Err(error);
         }
         self.why = format!("{}; then: {error}", self.why);
         Ok(self.give_up(requests))
     }
 
+    /// Whether something was sent of which nobody knows yet what became.
+    fn is_unsettled(&self) -> bool {
+        self.doubted_push || !self.sent.is_empty()
+    }
+
     fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {
         requests
             .iter()
             .map(|request| {
-                if self.sent.is_empty() {
+                if !self.is_unsettled() {
                     Outcome::Contended {
                         attempts: self.attempts,
                         waited: self.pace.waited(),

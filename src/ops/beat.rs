@@ -21,7 +21,7 @@ pub struct SendBeat {
 /// What a server learns from its own beat.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BeatAnswer {
-    /// The beat's number within its session.
+    /// The beat's number.
     pub sequence: u64,
     /// Where it lies.
     pub branch: String,

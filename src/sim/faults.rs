@@ -19,6 +19,7 @@ pub(super) enum Fault {
     Vanished,
     Delayed,
     Duplicated,
+    Repeated,
     RolledBack,
     Killed,
     Paused,
@@ -40,9 +41,16 @@ pub(super) enum Fault {
     PathHub,
 }
 
+impl Fault {
+    #[expect(clippy::as_conversions, reason = "asked many times in each turn")]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// All kinds: the name by which each can be left out, and its highest rate in a thousand chances.
 /// What a chance is follows from the kind: a push, a fetch, a turn of a process, a seed.
-pub(super) const FAULTS: [(Fault, &str, u64); 30] = [
+pub(super) const FAULTS: [(Fault, &str, u64); 31] = [
     (Fault::Unreachable, "unreachable", 100),
     (Fault::Outage, "outage", 3),
     (Fault::CutOff, "cut-off", 3),
@@ -54,6 +62,7 @@ pub(super) const FAULTS: [(Fault, &str, u64); 30] = [
     (Fault::Vanished, "vanished", 100),
     (Fault::Delayed, "delayed", 80),
     (Fault::Duplicated, "duplicated", 100),
+    (Fault::Repeated, "repeated", 100),
     (Fault::RolledBack, "rolled-back", 1),
     (Fault::Killed, "killed", 30),
     (Fault::Paused, "paused", 10),
@@ -90,8 +99,7 @@ impl Rates {
     }
 
     pub(super) fn of(&self, fault: Fault) -> u64 {
-        let index = FAULTS.iter().position(|(one, ..)| *one == fault);
-        index.and_then(|index| self.0.get(index)).copied().unwrap_or(0)
+        self.0.get(fault.index()).copied().unwrap_or(0)
     }
 
     /// The kinds that happen here.
@@ -111,6 +119,7 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), FAULTS.len());
+        assert!(FAULTS.iter().enumerate().all(|(index, (fault, ..))| fault.index() == index));
         assert_eq!(Rates::drawn(&mut Random::new(1), &without).names().count(), 0);
         assert!(Rates::drawn(&mut Random::new(1), &[]).names().count() > 5);
     }

@@ -19,7 +19,7 @@ use crate::ledger::{
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,12 +42,12 @@ pub(super) fn open(world: &World) -> Vec<String> {
         open.push("I17: a push is still on its way".to_owned());
     }
     for host in world.hosts.iter().filter(|host| !host.is_gone) {
-        let unsettled = host.files.keys().filter(|path| {
+        let unsettled = host.files.keys().map(Path::new).filter(|path| {
             path.parent().is_some_and(|folder| folder.ends_with("ops"))
                 && path.extension().is_some_and(|extension| extension == "json")
         });
         // What somebody is at just now is in good hands.
-        let left = unsettled.filter(|path| !host.locks.contains(&path.with_extension("flock")));
+        let left = unsettled.filter(|path| !host.locks.contains(path.with_extension("flock").as_os_str()));
         open.extend(left.map(|path| format!("I17: {} keeps {} unsettled", host.name, path.display())));
     }
     open

@@ -5,6 +5,7 @@ use super::world::{Host, World};
 use crate::domain::time::Timestamp;
 use crate::host::simulated::Machine;
 use std::cell::{RefCell, RefMut};
+use std::ffi::OsString;
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -111,7 +112,7 @@ impl Machine for Process {
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        self.with(|host| host.files.get(path).cloned())
+        self.with(|host| host.files.get(path.as_os_str()).cloned())
     }
 
     fn write(&self, path: &Path, bytes: Vec<u8>, flushed: bool) -> io::Result<()> {
@@ -119,11 +120,11 @@ impl Machine for Process {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.with(|host| {
-            let before = host.files.insert(path.to_owned(), bytes);
+            let before = host.files.insert(path.into(), bytes);
             if flushed {
-                host.unflushed.remove(path);
+                host.unflushed.remove(path.as_os_str());
             } else {
-                host.unflushed.entry(path.to_owned()).or_insert(before);
+                host.unflushed.entry(path.into()).or_insert(before);
             }
         });
         // Somebody may be killed right after a file was written.
@@ -134,22 +135,22 @@ impl Machine for Process {
     fn remove(&self, path: &Path) {
         self.with(|host| {
             // It may be there again after a loss of power.
-            if let Some(before) = host.files.remove(path) {
-                host.unflushed.entry(path.to_owned()).or_insert(Some(before));
+            if let Some(before) = host.files.remove(path.as_os_str()) {
+                host.unflushed.entry(path.into()).or_insert(Some(before));
             }
         });
     }
 
     fn list(&self, folder: &Path) -> Vec<String> {
-        let name = |path: &Path| Some(path.strip_prefix(folder).ok()?.to_str()?.to_owned());
-        self.with(|host| host.files.keys().filter_map(|path| name(path)).collect())
+        let name = |path: &OsString| Some(Path::new(path).strip_prefix(folder).ok()?.to_str()?.to_owned());
+        self.with(|host| host.files.keys().filter_map(name).collect())
     }
 
     fn lock(&self, path: &Path) -> bool {
-        self.with(|host| host.locks.insert(path.to_owned()))
+        self.with(|host| host.locks.insert(path.into()))
     }
 
     fn unlock(&self, path: &Path) {
-        self.with(|host| host.locks.remove(path));
+        self.with(|host| host.locks.remove(path.as_os_str()));
     }
 }

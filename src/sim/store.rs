@@ -10,6 +10,7 @@ use crate::host::clock::{self, Deadline};
 use crate::ledger::{
     Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Version, ops_in,
 };
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -30,6 +31,8 @@ pub(super) struct Store {
     pub world: Shared,
     pub host: usize,
     pub process: usize,
+    /// Where the branches were when the main branch was last looked up: what an attempt reads.
+    pub looked_up: RefCell<Rc<Refs>>,
 }
 
 impl Store {
@@ -108,6 +111,11 @@ impl Store {
         if world.strikes(Fault::Duplicated) {
             postpone(&mut world, moves);
         }
+        if swapped == Publication::Applied && world.strikes(Fault::Repeated) {
+            // The transport lost the answer, asked again by itself, and was told that the branch is
+            // elsewhere: where this very push has put it.
+            return Publication::Stale;
+        }
         if world.strikes(Fault::AnswerLost) { lost() } else { swapped }
     }
 }
@@ -127,12 +135,20 @@ impl Engine for Store {
         self.is_path()
     }
 
+    fn repeats_requests(&self) -> bool {
+        self.world.get().rates.of(Fault::Repeated) > 0
+    }
+
     fn lock_path(&self) -> PathBuf {
         PathBuf::from("/hub.flock")
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        Ok(self.known().get(branch).cloned())
+        let known = self.known();
+        if branch == MAIN {
+            *self.looked_up.borrow_mut() = Rc::clone(&known);
+        }
+        Ok(known.get(branch).cloned())
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
@@ -171,7 +187,10 @@ impl Engine for Store {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let known = self.known();
+        let mut known = Rc::clone(&self.looked_up.borrow());
+        if let Some(base) = commit.base.filter(|_| commit.follows) {
+            Rc::make_mut(&mut known).insert(MAIN.to_owned(), base.clone());
+        }
         let mut world = self.world.get();
         if world.strikes(Fault::DiskFull) {
             let why = format!("{INJECTED} no space left");

@@ -12,8 +12,8 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Document, Move, Publication, Version};
 use crate::ops::{Envelope, Operation};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,10 +76,11 @@ pub(super) struct Host {
     pub drift: i64,
     pub booted: Duration,
     pub boots: u64,
-    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// What lies on its disk, by path; bytes compare faster than paths.
+    pub files: BTreeMap<OsString, Vec<u8>>,
     /// What was written and may be lost with the power, with what was there before.
-    pub unflushed: BTreeMap<PathBuf, Option<Vec<u8>>>,
-    pub locks: BTreeSet<PathBuf>,
+    pub unflushed: BTreeMap<OsString, Option<Vec<u8>>>,
+    pub locks: BTreeSet<OsString>,
     /// What its copy of the hub knows.
     pub known: Rc<Refs>,
     /// Whether that copy is damaged.

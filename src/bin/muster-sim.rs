@@ -37,6 +37,12 @@ struct Arguments {
     /// The most processes of one host
     #[arg(long)]
     processes: Option<usize>,
+    /// Plant this bug, or look for all of them; only with the feature `planted-bugs`
+    #[arg(long, value_name = "NAME|all")]
+    bug: Option<String>,
+    /// How often each planted bug is looked for; the median number of seeds is told
+    #[arg(long, default_value_t = 5)]
+    hunts: usize,
     /// How long things go wrong at most
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     storm: Option<std::time::Duration>,
@@ -56,6 +62,61 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let limits = arguments.limits();
+    match arguments.bug.as_deref() {
+        None => run_all(&arguments, &limits),
+        Some(bug) => hunt(bug, &arguments, &limits),
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn hunt(bug: &str, _: &Arguments, _: &Limits) -> ExitCode {
+    println!(
+        "`{bug}` was not planted: this program was built without bugs; use `cargo run --release --features planted-bugs --bin muster-sim -- --bug {bug}`"
+    );
+    ExitCode::from(2)
+}
+
+/// Looks for one bug, or for each in turn, seed by seed until it shows, as often as there are seeds
+/// for; prints how many seeds it took.
+#[cfg(feature = "planted-bugs")]
+fn hunt(bug: &str, arguments: &Arguments, limits: &Limits) -> ExitCode {
+    use git_muster::domain::planted::plant;
+    // Killed processes and planted panics are no news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = 0;
+    for (name, what) in sim::BUGS.iter().filter(|(name, _)| bug == "all" || bug == *name) {
+        plant(Some(name));
+        let mut took = Vec::new();
+        let mut first = String::new();
+        let mut begun = 0;
+        for index in 0..arguments.seeds {
+            let report = sim::run(arguments.seed + index, limits, false);
+            if let Some(violation) = report.violations.first() {
+                took.push(index + 1 - begun);
+                begun = index + 1;
+                if first.is_empty() {
+                    first.clone_from(violation);
+                }
+                if took.len() == arguments.hunts {
+                    break;
+                }
+            }
+        }
+        took.sort_unstable();
+        match took.get(took.len() / 2) {
+            Some(median) => println!("{name}: {median} ({what}; {first:.60})"),
+            None => {
+                missed += 1;
+                println!("{name}: not found in {} seeds ({what})", arguments.seeds);
+            }
+        }
+    }
+    println!("{missed} not found");
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs all seeds and says what did not hold.
+fn run_all(arguments: &Arguments, limits: &Limits) -> ExitCode {
     let next = AtomicU64::new(0);
     let total = Mutex::new(sim::Report::default());
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -68,8 +129,8 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = arguments.seed + index;
-                    let report = sim::run(seed, &limits, arguments.log);
-                    show(seed, &limits, &report);
+                    let report = sim::run(seed, limits, arguments.log);
+                    show(seed, limits, &report);
                     let mut total = total.lock().expect("no report panics");
                     total.add(&report);
                 }

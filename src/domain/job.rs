@@ -8,6 +8,7 @@
 use super::id::{OpId, ServerName};
 use super::lenient;
 use super::lock::{next_token, term_over};
+use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::{Timestamp, show_span};
@@ -386,7 +387,8 @@ impl Job {
     /// # Errors
     /// When its tokens are used up, which only a record that somebody made up can be.
     pub fn claim(&mut self, by: &Claimant, now: Timestamp) -> Result<u64, Refusal> {
-        let token = next_token(self.token, &self.id)?;
+        let last = self.token.filter(|_| !planted("claim-restarts-tokens"));
+        let token = next_token(last, &self.id)?;
         self.status = JobStatus::Claimed;
         self.assigned_to = Some(by.server.to_string());
         self.incarnation = Some(by.incarnation.clone());
@@ -464,7 +466,7 @@ impl Job {
     /// Whether somebody holds it by the claim with this token.
     #[must_use]
     pub fn is_held_under(&self, token: u64) -> bool {
-        self.status.is_held() && self.token.unwrap_or(0) == token
+        (self.status.is_held() || planted("reports-after-the-end")) && self.token.unwrap_or(0) == token
     }
 
     fn record(&mut self, result: &Report, now: Timestamp) {
@@ -483,9 +485,9 @@ impl Job {
             self.attempts = Some(attempts.saturating_sub(1));
             self.back_to_queue(None);
         } else if !reason.is_retried() {
-            self.status = JobStatus::Failed;
+            self.status = if planted("failure-completes") { JobStatus::Completed } else { JobStatus::Failed };
             self.completed_at = Some(now);
-        } else if attempts >= self.attempts_max() {
+        } else if attempts >= self.attempts_max() && !planted("attempts-without-end") {
             self.status = JobStatus::Dead;
             self.completed_at = Some(now);
         } else {
@@ -505,7 +507,7 @@ impl Job {
     /// # Errors
     /// When it is final already.
     pub fn cancel(&mut self, why: Option<String>, now: Timestamp) -> Result<(), Refusal> {
-        if self.status.is_final() {
+        if self.status.is_final() && !planted("cancels-the-finished") {
             let why = format!("job `{}` was not cancelled: it is {} already", self.id, self.status);
             return Err(Refusal::forbidden(why));
         }
@@ -521,7 +523,7 @@ impl Job {
     /// # Errors
     /// When it is not final.
     pub fn retry(&mut self) -> Result<(), Refusal> {
-        if !self.status.is_final() {
+        if !self.status.is_final() && !planted("retries-the-running") {
             let hint = if self.status.is_held() {
                 format!("call it off first with `git muster job cancel {}`", self.id)
             } else {
@@ -561,7 +563,8 @@ impl Job {
     }
 
     fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
-        if !self.is_held_under(term.token) {
+        let token = if planted("reports-without-token") { self.token.unwrap_or(0) } else { term.token };
+        if !self.is_held_under(token) {
             return Err(self.term_over(term.token, what));
         }
         if self.assigned_to.as_deref() != Some(term.server.as_str()) {

@@ -7,6 +7,7 @@
 
 use super::id::ServerName;
 use super::lenient;
+use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::Timestamp;
@@ -138,6 +139,9 @@ impl Lock {
     /// Names this exact version of the record: it changes with every renewal and every holder.
     #[must_use]
     pub fn version(&self) -> String {
+        if planted("renewal-unseen") {
+            return format!("{:?}#{:?}", self.locked_by, self.token);
+        }
         let millis = |at: Option<Timestamp>| at.map_or(0, Timestamp::unix_millis);
         format!(
             "{}#{}.{}@{}-{}",
@@ -154,7 +158,9 @@ impl Lock {
     /// # Errors
     /// Refused while it is held in any other version.
     pub fn take(&mut self, taker: &Taker, expired: Option<&str>, now: Timestamp) -> Result<u64, Refusal> {
-        if self.is_held() && expired != Some(self.version().as_str()) {
+        let is_expired =
+            expired == Some(self.version().as_str()) || (planted("any-version-expires") && expired.is_some());
+        if self.is_held() && !is_expired && !planted("held-is-free") {
             return Err(self.held(now));
         }
         self.hand_to(taker, now)
@@ -165,7 +171,11 @@ impl Lock {
     /// # Errors
     /// When its tokens are used up, which only a record that somebody made up can be.
     pub fn hand_to(&mut self, taker: &Taker, now: Timestamp) -> Result<u64, Refusal> {
-        let token = next_token(self.token, &self.name)?;
+        let token = if planted("token-stands-still") {
+            self.token.unwrap_or(1)
+        } else {
+            next_token(self.token, &self.name)?
+        };
         self.locked_by = Some(taker.server.to_string());
         self.locked_at = Some(now);
         self.expires_at = Some(now.plus(Duration::from_secs(taker.lease_seconds)));
@@ -189,7 +199,9 @@ impl Lock {
         lease_seconds: Option<u64>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        self.check_term(server, token, "renewed")?;
+        if !planted("anybody-renews") {
+            self.check_term(server, token, "renewed")?;
+        }
         let lease_seconds = lease_seconds.unwrap_or_else(|| self.lease().as_secs());
         self.lease_seconds = Some(lease_seconds);
         self.renewal = Some(self.renewal.unwrap_or(0).saturating_add(1));
@@ -203,13 +215,20 @@ impl Lock {
     /// # Errors
     /// Lease lost when the term is not `server`'s and `token`'s any more.
     pub fn release(&mut self, server: &ServerName, token: u64) -> Result<(), Refusal> {
-        self.check_term(server, token, "released")?;
-        self.vacate();
+        if !planted("anybody-releases") {
+            self.check_term(server, token, "released")?;
+        }
+        if !planted("release-keeps") {
+            self.vacate();
+        }
         Ok(())
     }
 
     /// Empties the fields of the holder.
     pub fn vacate(&mut self) {
+        if planted("token-forgotten") {
+            self.token = None;
+        }
         self.locked_by = None;
         self.locked_at = None;
         self.expires_at = None;
@@ -224,7 +243,8 @@ impl Lock {
     /// # Errors
     /// Lease lost when the term is over.
     pub fn check_token(&self, token: u64) -> Result<(), Refusal> {
-        if self.is_held() && self.token == Some(token) {
+        let is_past = planted("guard-of-the-past") && self.token > Some(token);
+        if self.is_held() && (self.token == Some(token) || is_past) {
             return Ok(());
         }
         Err(Refusal::lease_lost(format!(
@@ -310,6 +330,9 @@ pub fn margin(lease: Duration) -> Duration {
 /// lease, an allowance for clocks that run at different speeds, and grace.
 #[must_use]
 pub fn patience(lease: Duration) -> Duration {
+    if planted("impatient") {
+        return lease / 2;
+    }
     // Divided first and saturating: the lease was written by somebody else.
     let allowance = (lease / 100).saturating_mul(2 * CLOCK_RATE_ERROR_PERCENT);
     lease.saturating_add(allowance).saturating_add(margin(lease))
@@ -318,6 +341,9 @@ pub fn patience(lease: Duration) -> Duration {
 /// Until when a holder may trust a lease that it asked for at `started` on its own clock.
 #[must_use]
 pub fn trust(lease: Duration) -> Duration {
+    if planted("gullible") {
+        return lease * 3 / 2;
+    }
     lease.saturating_sub(margin(lease))
 }
 

@@ -7,6 +7,7 @@
 
 use super::id::{MessageId, ServerName};
 use super::lenient;
+use super::planted::planted;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::secret;
@@ -325,6 +326,12 @@ impl Message {
     pub fn mark_read(&mut self, server: &ServerName, now: Timestamp, servers: &[ServerName]) -> bool {
         if !self.is_for(server) || self.is_read_by(server) {
             return false;
+        }
+        if planted("reading-makes-unread") {
+            self.read_by.clear();
+        }
+        if planted("reads-for-all") {
+            self.read_by.extend(servers.iter().map(|one| Mark::new(one, now)));
         }
         self.read_by.push(Mark::new(server, now));
         // Once true it stays: a server that joins later does not make it unread for the others.

@@ -15,6 +15,7 @@ pub mod json;
 pub mod lenient;
 pub mod lock;
 pub mod message;
+pub mod planted;
 pub mod queue;
 pub mod record;
 pub mod refusal;

@@ -6,6 +6,7 @@
 
 use super::id::JobId;
 use super::job::{Job, JobStatus, PAUSE_MAX};
+use super::planted::planted;
 use super::record::Record;
 use super::table::Table;
 use super::time::{Timestamp, show_span};
@@ -99,9 +100,12 @@ impl<'a> Queue<'a> {
             .jobs
             .rows()
             .enumerate()
-            .filter(|(_, job)| job.status == JobStatus::Queued && self.waits_for(job).is_none())
+            .filter(|(_, job)| {
+                let is_taken = planted("claims-the-claimed") && job.status.is_held();
+                (job.status == JobStatus::Queued || is_taken) && self.waits_for(job).is_none()
+            })
             .filter(|(index, job)| self.is_first(*index, &job.id) && JobId::new(&job.id).is_ok())
-            .filter(|(_, job)| missing_labels(job, &have).is_empty())
+            .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, &have).is_empty())
             .map(|(index, job)| {
                 (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
             })
@@ -123,6 +127,9 @@ impl<'a> Queue<'a> {
     /// What keeps a job from any server, if anything.
     #[must_use]
     pub fn waits_for(&self, job: &Job) -> Option<Waiting> {
+        if planted("needs-ignored") {
+            return self.pause(job);
+        }
         self.unmet_needs(job).next().or_else(|| self.pause(job))
     }
 

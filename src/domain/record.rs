@@ -7,6 +7,7 @@
 
 use super::json::{self, DocumentError};
 use super::lenient::Object;
+use super::planted::planted;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::ops::Deref;
@@ -52,6 +53,9 @@ impl<T: View> Record<T> {
         let result = change(&mut self.view);
         if before != self.view {
             let mut raw = self.raw();
+            if planted("strangers-lost") {
+                raw = to_value(&self.view);
+            }
             json::patch(&mut raw, &to_value(&before), &to_value(&self.view));
             self.text = json::pretty(&raw, self.indent);
             self.changed = true;

@@ -6,6 +6,7 @@ use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
 use crate::domain::id::OpId;
+use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::cell::RefCell;
@@ -56,6 +57,9 @@ pub trait Documents {
         Self: Sized,
     {
         match self.document(self.main(), path)? {
+            Some(document) if planted("broken-is-empty") => {
+                Ok(document.table(path).map_or_else(|_| Table::empty(path), |table| Table::clone(&table)))
+            }
             Some(document) => Ok(Table::clone(&*document.table(path)?)),
             None => Ok(Table::empty(path)),
         }

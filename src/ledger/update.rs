@@ -10,6 +10,7 @@ use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -291,6 +292,11 @@ impl Ledger {
         let publication = self.engine.publish(&attempt.moves, push_deadline);
         failpoint("push");
         run.locked = publication == Publication::Busy;
+        let publication = match publication {
+            Publication::Unknown(_) if planted("unknown-is-applied") => Publication::Applied,
+            Publication::Stale if planted("stale-is-applied") => Publication::Applied,
+            publication => publication,
+        };
         match publication {
             Publication::Applied => {
                 self.settle_main();
@@ -307,7 +313,7 @@ impl Ledger {
             }
             // The answer may be to a repetition: a transport that loses a connection at the wrong
             // moment asks once more by itself, and what it asked first has moved the branch.
-            Publication::Stale if self.engine.repeats_requests() => {
+            Publication::Stale if self.engine.repeats_requests() && !planted("repetition-unseen") => {
                 "the hub said that another was faster, which a push that was sent twice is told too"
                     .clone_into(&mut run.why);
                 run.doubted_push = true;
@@ -398,7 +404,8 @@ impl Ledger {
                         None => self.engine.tip(&one.branch)?,
                     };
                     run.tips.insert(one.branch.clone(), tip.clone());
-                    if tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))? {
+                    let lands = tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))?;
+                    if lands && !planted("lands-unseen") {
                         let landed = attempts.swap_remove(index);
                         self.settle_main();
                         return Ok(Some(landed.outcomes(requests, run.attempts)));
@@ -407,6 +414,9 @@ impl Ledger {
             }
         }
         run.doubted_push = false;
+        if planted("tips-move-on") {
+            run.tips.clear();
+        }
         Ok(None)
     }
 
@@ -584,7 +594,7 @@ impl Run {
 
     /// Whether something was sent of which nobody knows yet what became.
     fn is_unsettled(&self) -> bool {
-        self.doubted_push || !self.sent.is_empty()
+        !planted("unknown-is-no") && (self.doubted_push || !self.sent.is_empty())
     }
 
     fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {

@@ -3,6 +3,7 @@
 use super::Verb;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus, Priority};
+use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::table::{Row as _, Table};
@@ -115,7 +116,13 @@ impl Verb for AddJobs {
                 continue;
             }
             let id = new_id(transaction, index)?;
-            let job = self.job(new, id.clone(), &table, transaction.now())?;
+            let mut job = self.job(new, id.clone(), &table, transaction.now())?;
+            if planted("looks-at-the-clock") {
+                job.created_at = Some(crate::host::clock::wall());
+            }
+            if planted("adds-twice") {
+                table.push(job.clone());
+            }
             table.push(job);
             added.push(AddedJob { id, duplicate: false, status: JobStatus::Queued });
         }
@@ -146,6 +153,9 @@ fn new_id(transaction: &Transaction<'_>, index: usize) -> Result<String, Refusal
 }
 
 fn by_key(table: &Table<Job>, key: &str) -> Option<(String, JobStatus)> {
+    if planted("keys-of-jobs-ignored") {
+        return None;
+    }
     let known = table.rows().find(|job| job.key.as_deref() == Some(key))?;
     Some((known.id.clone(), known.status.clone()))
 }

@@ -5,6 +5,7 @@
 
 use super::{Envelope, Operation};
 use crate::domain::id::OpId;
+use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
@@ -58,8 +59,11 @@ pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
     let path = path(&entry.op);
     // Made here, so that no other user can open it and keep it locked.
     files::remember_until_boot(&lock_path(&entry.op), &())?;
+    if planted("kept-before-locked") {
+        files::remember(&path, entry)?;
+    }
     // First the lock: an entry that nobody holds is one that anybody may take up.
-    let lock = lock(&entry.op);
+    let lock = lock(&entry.op).filter(|_| !planted("kept-unlocked"));
     files::remember(&path, entry)?;
     Ok(lock)
 }

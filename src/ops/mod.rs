@@ -28,6 +28,7 @@ pub mod watch;
 use crate::domain::heartbeat::Beat;
 use crate::domain::id::{LockName, OpId};
 use crate::domain::lock::Lock;
+use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -63,7 +64,7 @@ impl Envelope {
     /// # Errors
     /// As the verb, or when a guarding lock is lost.
     pub fn apply<V: Verb>(&self, verb: &V, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
-        if !self.guards.is_empty() {
+        if !self.guards.is_empty() && !planted("guards-ignored") {
             let locks: Table<Lock> = transaction.table()?;
             for (name, token) in &self.guards {
                 let free = || {

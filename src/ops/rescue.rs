@@ -12,6 +12,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job};
 use crate::domain::lock::patience;
+use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::Table;
@@ -69,7 +70,8 @@ pub(super) fn rescue(
     for one in lost {
         let Some(job) = jobs.get_mut(one.job.as_str()) else { continue };
         // Asked first: a session is not ended for a claim that is over already.
-        if !job.is_held_under(one.token) {
+        let token = if planted("rescue-any-claim") { job.token.unwrap_or(0) } else { one.token };
+        if !job.is_held_under(token) {
             continue;
         }
         let Some(holder) = job.assigned_to.as_deref().and_then(|holder| ServerName::new(holder).ok()) else {
@@ -82,7 +84,7 @@ pub(super) fn rescue(
         {
             continue;
         }
-        if job.edit(|job| job.rescue(one.token, reason, (at.0, &at.1))).is_err() {
+        if job.edit(|job| job.rescue(token, reason, (at.0, &at.1))).is_err() {
             continue;
         }
         if let Some(mut status) = super::documents::status(transaction, &holder)? {
@@ -101,15 +103,17 @@ pub(super) fn rescue(
 fn end_session(holder: &ServerName, watched: &str, transaction: &mut Transaction<'_>) -> Result<bool, Stop> {
     let placed = beats(transaction, holder)?;
     if placed.iter().any(|placed| placed.beat.revoked.as_deref() == Some(watched)) {
-        // Ended in this very transaction, for another job of the same holder.
+        // Ended already, for another job of the same holder, which has begun no new session since.
         return Ok(true);
     }
-    if life(&placed) != watched {
+    if life(&placed) != watched && !planted("rescue-of-the-living") {
         return Ok(false);
     }
     for mut placed in placed.into_iter().filter(|placed| placed.beat.incarnation.is_some()) {
         placed.beat.edit(|beat| beat.revoked = Some(watched.to_owned()));
-        transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat)?;
+        if !planted("rescue-without-session") {
+            transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat)?;
+        }
     }
     Ok(true)
 }
@@ -123,6 +127,8 @@ pub struct Watched {
     pub token: u64,
     /// The server that holds it.
     pub holder: ServerName,
+    /// Names this claim. More than its token, which a hub that was rolled back gives again.
+    pub version: String,
     /// How long the claim may be seen before its own time is over.
     pub time_patience: Duration,
     /// The holder's session, if it ever gave a sign of life.
@@ -162,11 +168,13 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
             .iter()
             .find(|placed| placed.beat.incarnation.is_some() && placed.beat.incarnation == job.incarnation)
             .map(|own| WatchedSession { beat: life(placed), patience: patience(own.beat.lease()) });
+        let token = job.token.unwrap_or(0);
         watched.push(Watched {
             job: id,
-            token: job.token.unwrap_or(0),
+            token,
+            version: format!("{token} {holder} {}", job.incarnation.as_deref().unwrap_or_default()),
             holder,
-            time_patience: patience(job.timeout()),
+            time_patience: if planted("timeout-at-once") { Duration::ZERO } else { patience(job.timeout()) },
             session,
         });
     }

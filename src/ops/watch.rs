@@ -7,9 +7,14 @@
 use super::observations::Observations;
 use super::rescue::{Lost, Watched};
 use crate::domain::lock::Lock;
+use crate::domain::planted::planted;
+use crate::host::clock;
 
 /// The version of `lock` if it was seen unchanged for its patience; `place` names hub and branch.
 pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
+    if planted("wall-clock") {
+        return lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+    }
     let seen = observed.see(&format!("{place} lock {}", lock.name), &lock.version());
     (seen >= lock.patience()).then(|| lock.version())
 }
@@ -20,14 +25,13 @@ pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched])
     let mut lost = Vec::new();
     for claim in claims {
         let job = &claim.job;
-        let in_time =
-            observed.see(&format!("{place} job {job}"), &claim.token.to_string()) < claim.time_patience;
+        let in_time = observed.see(&format!("{place} job {job}"), &claim.version) < claim.time_patience;
         let alive = match &claim.session {
             Some(session) => {
                 observed.see(&format!("{place} beat {}", claim.holder), &session.beat) < session.patience
             }
             None => true,
-        };
+        } && !planted("rescue-at-once");
         if !in_time || !alive {
             let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
             lost.push(Lost { job: job.clone(), token: claim.token, beat });

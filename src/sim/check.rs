@@ -61,6 +61,8 @@ pub(super) struct Checker {
     /// When each server's last beat arrived, and how often they come.
     pub beats: BTreeMap<String, Duration>,
     pub beats_every: Duration,
+    /// Sessions that were ended and went on: the beat after which, by server.
+    pub ended: BTreeMap<String, String>,
     /// Versions that an administrator took out of the history.
     pub dropped: HashSet<Version>,
     /// Up to which token trust in a lock means nothing: it was stolen, which its holder learns too
@@ -69,6 +71,11 @@ pub(super) struct Checker {
     /// Tables that somebody broke by hand and nobody mended yet, as they were before.
     broken: BTreeMap<&'static str, Rc<Files>>,
     now: Duration,
+    /// When the present claim of each job began.
+    claimed_at: BTreeMap<String, Duration>,
+    /// Of the commit before: the keys of records, and the jobs that are completed.
+    keys: HashSet<String>,
+    completed: HashSet<String>,
     /// Whether what is judged now was done by hand.
     by_hand: bool,
     /// What did it, if it was one of ours.
@@ -92,9 +99,26 @@ impl Checker {
         if let Some(built) = built {
             self.guards(old, built);
         }
+        self.remember(old);
         self.compare::<Job>(old, new, Self::job);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
+    }
+
+    /// Notes what is asked of a commit's parent as a whole.
+    fn remember(&mut self, old: &Files) {
+        self.keys.clear();
+        self.completed.clear();
+        if let Ok(jobs) = read::<Job>(old) {
+            let completed = jobs.rows().filter(|job| job.status == JobStatus::Completed);
+            self.completed.extend(completed.map(|job| job.id.clone()));
+            self.keys.extend(jobs.rows().filter_map(|job| Some(format!("job {}", job.key.as_deref()?))));
+        }
+        if let Ok(messages) = read::<Message>(old) {
+            let key =
+                |one: &Record<Message>| Some(format!("message of {} {}", one.from, one.key.as_deref()?));
+            self.keys.extend(messages.rows().filter_map(key));
+        }
     }
 
     /// Compares the records of two versions of a table; none may vanish or stand twice.
@@ -177,7 +201,7 @@ impl Checker {
             if new.status != Queued || new.token.is_some() {
                 self.blame(format!("I7: job {} began as {}", new.id, new.status));
             }
-            return;
+            return self.only_one_with(new.key.as_deref().map(|key| format!("job {key}")));
         };
         let (before, after) = (old.token.unwrap_or(0), new.token.unwrap_or(0));
         let claimed = matches!((&old.status, &new.status), (Queued, Claimed | Running));
@@ -222,6 +246,13 @@ impl Checker {
         }
     }
 
+    /// A record with a key is added once, for as long as the first is there.
+    fn only_one_with(&mut self, key: Option<String>) {
+        if let Some(key) = key.filter(|key| self.keys.contains(key)) {
+            self.blame(format!("I5: a second {key} was added"));
+        }
+    }
+
     /// A claim ended: by its holder under its token, by a rescue in time, or called off.
     fn ended(&mut self, old: &Job, new: &Job) {
         match self.operation.clone() {
@@ -255,7 +286,15 @@ impl Checker {
         if Some(lost.token) != old.token.or(Some(0)) {
             self.blame(format!("I8: job {} was taken back from another claim", new.id));
         }
-        if lost.beat.is_some() && since.is_some_and(|since| since < self.beats_every * SESSION_INTERVALS) {
+        let is_ended = lost.beat.is_some() && self.ended.get(&holder) == lost.beat.as_ref();
+        let is_alive = since.is_some_and(|since| since < self.beats_every * SESSION_INTERVALS);
+        let held = self.claimed_at.get(&old.id).map(|at| self.now.saturating_sub(*at));
+        // After a rollback the same token is given again.
+        let is_same_token = self.dropped.is_empty();
+        if is_same_token && lost.beat.is_none() && held.is_some_and(|held| held < old.timeout() * 9 / 10) {
+            self.blame(format!("I8: the time of job {} was over after {held:?}", new.id));
+        }
+        if lost.beat.is_some() && is_alive && !is_ended {
             self.blame(format!(
                 "I8: job {} was taken back {since:?} after the last beat of {holder}",
                 new.id
@@ -271,6 +310,11 @@ impl Checker {
         let server = claim.claimant.server.to_string();
         if new.assigned_to.as_ref() != Some(&server) {
             self.blame(format!("I1: {server} claimed job {} for {:?}", new.id, new.assigned_to));
+        }
+        self.claimed_at.insert(new.id.clone(), self.now);
+        if let Some(need) = old.all_needs().find(|need| !self.completed.contains(*need)) {
+            let words = format!("I9: job {} was claimed before {need} was completed", new.id);
+            self.blame(words);
         }
         let label = super::label_of(&server);
         if old.labels.iter().any(|wanted| *wanted != label) {
@@ -316,7 +360,10 @@ impl Checker {
     }
 
     fn message(&mut self, old: Option<&Record<Message>>, new: &Record<Message>) {
-        let Some(old) = old else { return };
+        let Some(old) = old else {
+            return self
+                .only_one_with(new.key.as_deref().map(|key| format!("message of {} {key}", new.from)));
+        };
         if new.read_by.len() < old.read_by.len() || new.acknowledged_by.len() < old.acknowledged_by.len() {
             self.blame(format!("I6: message {} was unread again", new.id));
         }
@@ -372,12 +419,16 @@ impl Checker {
     /// `files` is what it held last.
     pub(super) fn rolled_back(&mut self, dropped: &[Version], files: &Files) {
         self.dropped.extend(dropped.iter().cloned());
+        for window in std::mem::take(&mut self.windows) {
+            self.distrust(&window.lock, window.token);
+        }
         if let Ok(locks) = read::<Lock>(files) {
             for lock in locks.rows() {
                 self.distrust(&lock.name, lock.token.unwrap_or(0));
             }
         }
         self.broken.clear();
+        self.claimed_at.clear();
     }
 
     fn distrust(&mut self, lock: &str, token: u64) {

@@ -10,6 +10,7 @@
 //! First a storm, in which things go wrong, then a calm, in which everything has to come to its
 //! end (after TigerBeetle's simulator).
 
+mod bugs;
 mod check;
 mod faults;
 mod history;
@@ -35,6 +36,7 @@ use tuning::Tuning;
 use worker::Worker;
 use world::World;
 
+pub use bugs::BUGS;
 pub use shrink::shrink;
 pub use tuning::Limits;
 

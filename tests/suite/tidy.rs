@@ -147,3 +147,19 @@ fn the_template_is_this_repositorys_own_hub() {
         assert_eq!(fs::read_to_string(root().join(path)).unwrap(), *text, "{path}");
     }
 }
+
+#[test]
+fn each_planted_bug_has_a_name_in_the_list() {
+    let mut planted: Vec<String> = Vec::new();
+    for (path, text) in sources() {
+        if path != "src/sim/bugs.rs" {
+            let names = text.split("planted(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            planted.extend(names.map(str::to_owned));
+        }
+    }
+    planted.sort();
+    planted.dedup();
+    let mut listed: Vec<String> = git_muster::sim::BUGS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    listed.sort();
+    assert_eq!(planted, listed);
+}

@@ -80,25 +80,21 @@ fn hunt(bug: &str, _: &Arguments, _: &Limits) -> ExitCode {
 /// for; prints how many seeds it took.
 #[cfg(feature = "planted-bugs")]
 fn hunt(bug: &str, arguments: &Arguments, limits: &Limits) -> ExitCode {
-    use git_muster::domain::planted::plant;
     // Killed processes and planted panics are no news.
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = 0;
     for (name, what) in sim::BUGS.iter().filter(|(name, _)| bug == "all" || bug == *name) {
-        plant(Some(name));
         let mut took = Vec::new();
         let mut first = String::new();
         let mut begun = 0;
-        for index in 0..arguments.seeds {
-            let report = sim::run(arguments.seed + index, limits, false);
-            if let Some(violation) = report.violations.first() {
-                took.push(index + 1 - begun);
-                begun = index + 1;
-                if first.is_empty() {
-                    first.clone_from(violation);
-                }
-                if took.len() == arguments.hunts {
-                    break;
+        let mut index = 0;
+        while index < arguments.seeds && took.len() < arguments.hunts {
+            for violation in together(name, arguments.seed + index, limits) {
+                index += 1;
+                if let Some(violation) = violation.filter(|_| took.len() < arguments.hunts) {
+                    took.push(index - begun);
+                    begun = index;
+                    first = if first.is_empty() { violation } else { first };
                 }
             }
         }
@@ -113,6 +109,22 @@ fn hunt(bug: &str, arguments: &Arguments, limits: &Limits) -> ExitCode {
     }
     println!("{missed} not found");
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Some seeds from `seed` on, at the same time, with a bug planted: what did not hold first in each.
+#[cfg(feature = "planted-bugs")]
+fn together(bug: &'static str, seed: u64, limits: &Limits) -> Vec<Option<String>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let run = |seed| {
+            scope.spawn(move || {
+                git_muster::domain::planted::plant(Some(bug));
+                sim::run(seed, limits, false).violations.into_iter().next()
+            })
+        };
+        let runs: Vec<_> = (seed..).take(threads).map(run).collect();
+        runs.into_iter().map(|run| run.join().expect("no simulation panics")).collect()
+    })
 }
 
 /// Runs all seeds and says what did not hold.

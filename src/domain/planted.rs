@@ -4,14 +4,15 @@
 //! build the question is answered at compile time and leaves nothing behind.
 
 #[cfg(feature = "planted-bugs")]
-static PRESENT: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
+thread_local! {
+    static PRESENT: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
 
 /// Whether the bug of this name is planted.
 #[cfg(feature = "planted-bugs")]
 #[must_use]
 pub fn planted(bug: &'static str) -> bool {
-    let present = PRESENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    present.as_deref() == Some(bug)
+    PRESENT.get() == Some(bug)
 }
 
 /// Whether the bug of this name is planted.
@@ -22,9 +23,8 @@ pub const fn planted(_: &'static str) -> bool {
     false
 }
 
-/// Plants this bug, or none.
+/// Plants this bug in everything that this thread does, or none.
 #[cfg(feature = "planted-bugs")]
-pub fn plant(bug: Option<&str>) {
-    let mut present = PRESENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    *present = bug.map(str::to_owned);
+pub fn plant(bug: Option<&'static str>) {
+    PRESENT.set(bug);
 }

@@ -63,8 +63,9 @@ pub(super) struct Checker {
     pub beats_every: Duration,
     /// Sessions that were ended and went on: the beat after which, by server.
     pub ended: BTreeMap<String, String>,
-    /// Versions that an administrator took out of the history.
+    /// Versions that an administrator took out of the history, and the operations they carried.
     pub dropped: HashSet<Version>,
+    pub dropped_ops: HashSet<OpId>,
     /// Up to which token trust in a lock means nothing: it was stolen, which its holder learns too
     /// late, or the hub was rolled back and gives the same tokens again.
     void: BTreeMap<String, u64>,

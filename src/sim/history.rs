@@ -80,7 +80,7 @@ pub(super) fn judge(world: &Shared) -> Vec<String> {
 /// What was acknowledged is there, what was refused is not.
 fn told(checker: &Checker, depths: &HashMap<OpId, u64>, found: &mut Vec<String>) {
     for one in &checker.acknowledged {
-        if !depths.contains_key(&one.op) && !checker.dropped.contains(&one.version) {
+        if !depths.contains_key(&one.op) && !checker.dropped_ops.contains(&one.op) {
             found.push(format!("I5: operation {} was acknowledged and is not in the history", one.op));
         }
     }

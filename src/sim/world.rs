@@ -6,6 +6,7 @@
 use super::check::Checker;
 use super::faults::{Fault, Rates};
 use super::random::Random;
+use super::store::op_of;
 use super::{Limits, Tuning};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -314,7 +315,9 @@ impl World {
         if stored.parent != one.from {
             self.checker.blame(format!("I13: the main branch left its history at {}", one.to));
         }
-        let built = stored.built.clone();
+        let (built, depth) = (stored.built.clone(), stored.depth);
+        let op = built.as_ref().map_or("a hand", |built| built.op.as_str()).to_owned();
+        self.note(|| format!("commit {depth} is {} by {op}", one.to));
         if matches!(
             built.as_ref().map(|built| &built.operation),
             Some(Operation::ClaimJobs(_) | Operation::RescueJobs(_))
@@ -427,6 +430,8 @@ impl World {
             dropped.push(std::mem::replace(&mut target, parent));
         }
         Rc::make_mut(&mut self.refs).insert(MAIN.to_owned(), target);
+        let ops = dropped.iter().filter_map(|version| op_of(&self.commits.get(version)?.message));
+        self.checker.dropped_ops.extend(ops);
         self.checker.rolled_back(&dropped, &files);
         self.note(|| format!("the hub is rolled back by {} commits", dropped.len()));
     }

@@ -413,10 +413,8 @@ impl Ledger {
                 }
             }
         }
-        run.doubted_push = false;
-        if planted("tips-move-on") {
-            run.tips.clear();
-        }
+        // Nothing was searched where there is no branch; our copy may have been begun anew just now.
+        run.doubted_push &= !run.doubted && run.tips.values().any(Option::is_none);
         Ok(None)
     }
 

@@ -369,6 +369,19 @@ mod tests {
     }
 
     #[test]
+    fn a_later_version_shares_what_did_not_change_and_reads_the_rest() {
+        let before = read(TWO);
+        for text in [TWO.replace("\"n\": 1", "\"n\": 2"), TWO.replace("\"a\"", "\"c\""), "[]".to_owned()] {
+            let after = Table::read_after(Thing::PATH, text.as_bytes(), Some(&before)).expect("reads");
+            assert_eq!(after.to_text(), read(&text).to_text());
+            for (one, other) in before.rows.iter().zip(&after.rows) {
+                assert_eq!(Arc::ptr_eq(one, other), one.text() == other.text(), "{text}");
+            }
+        }
+        assert!(Table::read_after(Thing::PATH, b"{\"things\": [{\"id\": 4}]}", Some(&before)).is_err());
+    }
+
+    #[test]
     fn a_bare_list_a_byte_order_mark_and_a_missing_field_are_read() {
         assert_eq!(
             read("\u{feff}[{\"id\":\"a\"}]").to_text(),

@@ -457,9 +457,14 @@ pub(super) fn read<T: Row>(files: &Files) -> Result<Rc<Table<T>>, String> {
     }
 }
 
+/// How the paths of the archives of `T` begin.
+pub(super) fn archive_of<T: Row>() -> String {
+    format!("coordination/archive/{}-", T::FIELD)
+}
+
 /// Whether a record that is gone went to an archive in the same step.
 fn archived<T: Row>(old: &Files, new: &Files, id: &str) -> bool {
-    let prefix = format!("coordination/archive/{}-", T::FIELD);
+    let prefix = archive_of::<T>();
     let holds = |files: &Files, path: &str| {
         files
             .get(path)

@@ -5,6 +5,7 @@
 //! nothing landed before what had been acknowledged when it began, and each commit and each answer
 //! comes out again when its operation is applied to the commit before.
 
+use super::audit;
 use super::check::{self, Checker};
 use super::machine::Shared;
 use super::store::{changed, names_in, op_of};
@@ -73,6 +74,7 @@ pub(super) fn judge(world: &Shared) -> Vec<String> {
     told(&checker, &depths, &mut found);
     order(&checker, &depths, &mut found);
     replay(&checker, &commits, &mut found);
+    found.extend(audit::accusations(&commits));
     world.get().checker = checker;
     found
 }

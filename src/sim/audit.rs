@@ -1,0 +1,106 @@
+//! What `git muster fsck --history` would say of a simulated history.
+//!
+//! Its rules are not those of [`super::check`]: they know the documents only, and neither true time
+//! nor what anybody was told. Whatever our own operations did, under whatever faults, they must not
+//! call an error; else people would learn not to believe them. What was done by hand is not asked
+//! for: there they may well be right.
+
+use super::check;
+use super::world::{Files, Stored};
+use crate::domain::audit::{Change, Made, Severity, Step};
+use crate::domain::job::Job;
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::table::{Row, Table};
+use crate::ledger::{Document, Version};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The errors that the audit sees in commits made by operations of ours.
+pub(super) fn accusations(commits: &[(Version, Stored)]) -> Vec<String> {
+    let states: HashMap<&Version, &Files> =
+        commits.iter().map(|(version, stored)| (version, &*stored.files)).collect();
+    let mut found = Vec::new();
+    for (version, stored) in commits.iter().filter(|(_, stored)| stored.built.is_some()) {
+        let Some(before) = stored.parent.as_ref().and_then(|parent| states.get(parent)) else { continue };
+        let errors = judge(before, &stored.files).unwrap_or_default();
+        found.extend(errors.into_iter().map(|error| format!("fsck accuses {version} of {error}")));
+    }
+    found
+}
+
+/// The errors from one state to the next; nothing is said of what cannot be read.
+fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
+    let jobs = (read::<Job>(before)?, read::<Job>(after)?);
+    let locks = (read::<Lock>(before)?, read::<Lock>(after)?);
+    let messages = (read::<Message>(before)?, read::<Message>(after)?);
+    let (job_archives, message_archives) =
+        (archives::<Job>(before, after), archives::<Message>(before, after));
+    let step = Step {
+        jobs: change(&jobs),
+        locks: change(&locks),
+        messages: change(&messages),
+        job_archives: &job_archives.iter().map(change).collect::<Vec<_>>(),
+        message_archives: &message_archives.iter().map(change).collect::<Vec<_>>(),
+        made: Made::by_operations(1),
+    };
+    let errors = step.judge().into_iter().filter(|finding| finding.severity == Severity::Error);
+    Some(errors.map(|finding| format!("{}: {}", finding.kind, finding.what)).collect())
+}
+
+/// A table before and after.
+type Pair<T> = (Rc<Table<T>>, Rc<Table<T>>);
+
+fn change<T>((before, after): &Pair<T>) -> Change<'_, T> {
+    Change { before, after }
+}
+
+fn read<T: Row>(files: &Files) -> Option<Rc<Table<T>>> {
+    check::read(files).ok()
+}
+
+/// The archives of `T` that differ.
+fn archives<T: Row>(before: &Files, after: &Files) -> Vec<Pair<T>> {
+    let prefix = check::archive_of::<T>();
+    let table = |files: &Files, path: &str| match files.get(path) {
+        Some(document) => document.table(path).ok(),
+        None => Some(Rc::new(Table::empty(path))),
+    };
+    let same = |old: Option<&Rc<Document>>, new| old.is_some_and(|old| Rc::ptr_eq(old, new));
+    let changed =
+        after.iter().filter(|(path, new)| path.starts_with(&prefix) && !same(before.get(*path), new));
+    changed.filter_map(|(path, _)| Some((table(before, path)?, table(after, path)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fsck_calls_an_error_is_noticed_and_what_it_warns_of_is_not() {
+        let files = |jobs: &str, archive: &str| {
+            let list = |rows: &str| Rc::new(Document::new(format!("{{\"jobs\":[{rows}]}}").into_bytes()));
+            let archive = ("coordination/archive/jobs-2025-10.json".into(), list(archive));
+            Files::from([(Job::PATH.into(), list(jobs)), archive])
+        };
+        let completed = r#"{"id":"a","status":"completed","token":1}"#;
+        for (before, after, expected) in [
+            (files("", ""), files("", ""), ""),
+            (files(completed, ""), files("", completed), ""),
+            (
+                files(completed, ""),
+                files("", ""),
+                "job-vanished: job `a` (completed) is gone and not in the archive",
+            ),
+            (files("", completed), files("", ""), "archive-vanished: `a` is gone from the archive"),
+            (
+                files(r#"{"id":"a","status":"queued"}"#, ""),
+                files(r#"{"id":"a","status":"claimed","assigned_to":"build1"}"#, ""),
+                "",
+            ),
+            (files("", ""), files("<<<<<<< ours", ""), ""),
+        ] {
+            assert_eq!(judge(&before, &after).unwrap_or_default().join(", "), expected);
+        }
+    }
+}

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fsck_calls_an_error_is_noticed_and_what_it_warns_of_is_not() {
+    fn what_fsck_calls_an_error_is_noticed() {
         let files = |jobs: &str, archive: &str| {
             let list = |rows: &str| Rc::new(Document::new(format!("{{\"jobs\":[{rows}]}}").into_bytes()));
             let archive = ("coordination/archive/jobs-2025-10.json".into(), list(archive));
@@ -95,8 +95,8 @@ mod tests {
             (files("", completed), files("", ""), "archive-vanished: `a` is gone from the archive"),
             (
                 files(r#"{"id":"a","status":"queued"}"#, ""),
-                files(r#"{"id":"a","status":"claimed","assigned_to":"build1"}"#, ""),
-                "",
+                files(r#"{"id":"a","status":"queued","command":"true"}"#, ""),
+                "job-rewritten: what job `a` is to do was changed",
             ),
             (files("", ""), files("<<<<<<< ours", ""), ""),
         ] {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Progress, clean, counted};
-use crate::domain::audit::{Kind, Severity};
+use crate::domain::audit::Severity;
 use crate::ops::fsck::{self, CommitName, Located, Question, Report};
 use crate::ops::submit::Place;
 use clap::Args;
@@ -16,15 +16,20 @@ const FINDINGS_SHOWN_MAX: usize = 100;
 /// The most commits made by hand that are shown to people.
 const BY_HAND_SHOWN_MAX: usize = 20;
 
+/// How much of the newest commit's id is shown, to be typed again.
+const FULL_ID_SHOWN: usize = 12;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster fsck
-  git muster fsck --history --json | jq -r '.findings[] | select(.severity == \"error\") | .what'
+  git muster fsck --history --json >fsck.json; jq -r '.findings[].what' fsck.json
   git muster fsck --history --since 4f2c1d9 --fail-on warning
 
-Errors are what commands refuse or misbehave over, or what was lost; warnings are coped with; notes are
-good to know. The rules, by name: docs/fsck.md. Nothing is written. The objects below are for `git
-fsck`. Exit code: 0 nothing as bad as --fail-on, 1 something.")]
+Errors are what commands refuse or misbehave over, or what was lost.
+Warnings are coped with. Notes are good to know.
+The rules, by name: docs/fsck.md. Nothing is written. Objects and packs are for `git fsck`.
+
+Exit code: 0 nothing as bad as --fail-on, 1 something; any other: the hub was not checked.")]
 pub struct FsckArgs {
     /// Judge every commit against the one before, from the first to the newest
     #[arg(long)]
@@ -71,7 +76,7 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
 /// The findings by severity, the commits made by hand, and how much was looked at.
 fn shown(report: &Report, history: bool) -> String {
     let mut out = String::new();
-    let mut advised = HashSet::new();
+    let mut advised: HashSet<&str> = HashSet::new();
     for severity in Severity::ALL {
         let of = |located: &&Located| located.finding.severity == severity;
         for located in report.findings.iter().filter(of).take(FINDINGS_SHOWN_MAX) {
@@ -90,10 +95,17 @@ fn shown(report: &Report, history: bool) -> String {
     }
     more(report.commits_by_hand, BY_HAND_SHOWN_MAX, "commit", &mut out);
     out.push_str(&summary(report, history));
+    let is_past = |located: &Located| located.commit.is_some() && located.finding.severity == Severity::Error;
+    if history && report.findings.iter().any(is_past) {
+        let tip = report.commit.get(..FULL_ID_SHOWN).unwrap_or(&report.commit);
+        out.push_str(&format!(
+            "hint: once these are known, `git muster fsck --history --since {tip}` tells only what comes after\n"
+        ));
+    }
     out
 }
 
-fn finding(located: &Located, advised: &mut HashSet<Kind>, out: &mut String) {
+fn finding<'a>(located: &'a Located, advised: &mut HashSet<&'a str>, out: &mut String) {
     let finding = &located.finding;
     let branch = located.branch.as_ref().map(|branch| format!("{branch}:"));
     let place = [branch.as_ref(), finding.path.as_ref(), finding.place.as_ref()];
@@ -111,15 +123,14 @@ fn finding(located: &Located, advised: &mut HashSet<Kind>, out: &mut String) {
         out.push_str(&format!("  {by} {}\n", named(commit)));
     }
     // Once is enough.
-    if let Some(hint) = finding.hint.as_ref().filter(|_| advised.insert(finding.kind)) {
+    if let Some(hint) = finding.hint.as_deref().filter(|hint| advised.insert(hint)) {
         out.push_str(&format!("  hint: {}\n", clean(hint)));
     }
 }
 
 fn named(commit: &CommitName) -> String {
-    let id = commit.id.get(..10).unwrap_or(&commit.id);
     let at = commit.at.map_or(String::new(), |at| format!(" {at}"));
-    clean(&format!("{id}{at} {}: {}", commit.author, commit.subject))
+    clean(&format!("{}{at} {}: {}", commit.short(), commit.author, commit.subject))
 }
 
 fn more(count: usize, shown: usize, what: &str, out: &mut String) {

@@ -145,7 +145,12 @@ fn parse_with_place<'a, T: Deserialize<'a>>(
             ("", field) => format!("{field}: "),
             (inside, field) => format!("{inside}.{field}: "),
         };
-        DocumentError::new(path, format!("{}{place}{}", conflict_note(text), error.inner()))
+        let mut problem = error.inner().to_string();
+        // Lines are counted in the piece, which begins somewhere: its place says more.
+        if let Some(at) = problem.rfind(" at line ").filter(|_| !inside.is_empty()) {
+            problem.truncate(at);
+        }
+        DocumentError::new(path, format!("{}{place}{problem}", conflict_note(text)))
     })?;
     input.end().map_err(|error| DocumentError::new(path, format!("{}{error}", conflict_note(text))))?;
     Ok(value)
@@ -277,7 +282,9 @@ mod tests {
             "{}",
             problem("{\"x\": \"y\"}")
         );
-        assert!(problem("{\"x\": 1").contains("line 1"), "truncated");
+        assert_eq!(problem("{\"x\": 1"), "jobs[3]: EOF while parsing an object");
+        let whole = parse::<Value>("a.json", "", "{\"x\": 1").expect_err("truncated");
+        assert!(whole.problem.contains("at line 1 column 7"), "{whole}");
         assert!(problem("{\n<<<<<<< HEAD\n").contains("conflict markers"));
         assert!(problem("{} x").contains("trailing"), "{}", problem("{} x"));
         assert!(text("a.json", b"").is_err());

@@ -11,6 +11,7 @@ use crate::domain::audit::{Change, Made, Severity, Step};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
+use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
 use crate::ledger::{Document, Version};
 use std::collections::HashMap;
@@ -34,12 +35,14 @@ fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
     let jobs = (read::<Job>(before)?, read::<Job>(after)?);
     let locks = (read::<Lock>(before)?, read::<Lock>(after)?);
     let messages = (read::<Message>(before)?, read::<Message>(after)?);
+    let servers = (read::<Server>(before)?, read::<Server>(after)?);
     let (job_archives, message_archives) =
         (archives::<Job>(before, after), archives::<Message>(before, after));
     let step = Step {
         jobs: change(&jobs),
         locks: change(&locks),
         messages: change(&messages),
+        servers: change(&servers),
         job_archives: &job_archives.iter().map(change).collect::<Vec<_>>(),
         message_archives: &message_archives.iter().map(change).collect::<Vec<_>>(),
         made: Made::by_operations(1),
@@ -96,7 +99,7 @@ mod tests {
             (
                 files(r#"{"id":"a","status":"queued"}"#, ""),
                 files(r#"{"id":"a","status":"queued","command":"true"}"#, ""),
-                "job-rewritten: what job `a` is to do was changed",
+                "job-rewritten: `command` of job `a` changed after it was added",
             ),
             (files("", ""), files("<<<<<<< ours", ""), ""),
         ] {

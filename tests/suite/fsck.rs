@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const JOBS: &str = "coordination/jobs.json";
 const LOCKS: &str = "coordination/locks.json";
 const MESSAGES: &str = "coordination/messages.json";
+const SERVERS: &str = "coordination/servers.json";
 
 /// A hub at work: a job that was completed, one that `ada` holds, one that is queued, a lock that
 /// `ada` holds, one that is free, a thing that was done once, a message that was read.
@@ -65,20 +66,29 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
         |jobs| drop(jobs["jobs"][1].as_object_mut().unwrap().remove("token")),
         &["error token-lowered by hand", "warning held-without-token"],
     ),
-    (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(9), &["error token-skipped by hand"]),
+    (JOBS, |jobs| jobs["jobs"][1]["token"] = json!(9), &["warning token-skipped by hand"]),
     (JOBS, |jobs| jobs["jobs"][0]["token"] = json!(2), &["error token-without-claim by hand"]),
     (JOBS, |jobs| jobs["jobs"][1]["assigned_to"] = json!("bob"), &["error handed-over by hand"]),
     (
         JOBS,
+        |jobs| jobs["jobs"][1]["assigned_to"] = json!("ghost"),
+        &["error handed-over by hand", "warning held-by-stranger"],
+    ),
+    (
+        SERVERS,
+        |servers| drop(servers["servers"].as_array_mut().unwrap().pop()),
+        &["warning server-vanished by hand"],
+    ),
+    (
+        JOBS,
         |jobs| jobs["jobs"][1]["assigned_to"] = Value::Null,
-        &["error handed-over by hand", "error held-by-nobody", "error held-by-nobody by hand"],
+        &["error handed-over by hand", "error held-by-nobody by hand"],
     ),
     (
         JOBS,
         |jobs| jobs["jobs"][2]["status"] = json!("running"),
         &[
             "warning claimed-without-token by hand",
-            "error held-by-nobody",
             "error held-by-nobody by hand",
             "warning held-without-token",
         ],
@@ -99,7 +109,7 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
             let copy = jobs["jobs"][0].clone();
             jobs["jobs"].as_array_mut().unwrap().push(copy);
         },
-        &["error id-twice", "error id-twice by hand"],
+        &["error id-twice by hand"],
     ),
     (
         JOBS,
@@ -111,7 +121,7 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
         |jobs| jobs["jobs"][2]["status"] = json!("frobbed"),
         &["error illegal-step by hand", "warning unknown-status"],
     ),
-    (JOBS, |jobs| jobs["jobs"][2]["priority"] = json!([]), &["error unreadable", "error unreadable by hand"]),
+    (JOBS, |jobs| jobs["jobs"][2]["priority"] = json!([]), &["error unreadable by hand"]),
     (JOBS, |jobs| jobs["version"] = json!(2), &["warning newer-layout"]),
     (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = json!("bob"), &["error handed-over by hand"]),
     (LOCKS, |locks| locks["locks"]["held"]["token"] = json!(0), &["error token-lowered by hand"]),
@@ -177,12 +187,12 @@ fn what_cannot_be_read_is_found_and_what_was_lost_in_it_too() {
     let jobs = inspect::content(fleet.hub(), MAIN, JOBS).unwrap();
     let marked = [b"<<<<<<< HEAD\n".as_slice(), &jobs].concat();
     fleet.hub().put(MAIN, &[(JOBS, marked)], "a merge gone wrong");
-    assert_eq!(found(&ada, 1), set(&["error unreadable", "error unreadable by hand"]));
+    assert_eq!(found(&ada, 1), set(&["error unreadable by hand"]));
     // Whoever mends it loses a job.
     let mut document: Value = serde_json::from_slice(&jobs).unwrap();
     document["jobs"].as_array_mut().unwrap().remove(1);
     fleet.hub().put(MAIN, &[(JOBS, document.to_string())], "mended");
-    assert_eq!(found(&ada, 1), set(&["error job-vanished by hand", "error unreadable by hand"]));
+    assert_eq!(found(&ada, 1), set(&["error job-vanished by hand", "note unreadable by hand"]));
     fleet.hub().put(MAIN, &[(JOBS, jobs)], "mended again");
     ada.run(["fsck", "--fail-on", "note"]).success();
     // A link, a folder, a file too large.
@@ -199,16 +209,42 @@ fn what_cannot_be_read_is_found_and_what_was_lost_in_it_too() {
     clone.git(["push", "--quiet", "origin", MAIN]).success();
     let report = ada.run(["fsck", "--history", "--json"]).code(1).json();
     let findings = report["findings"].as_array().unwrap();
-    let of = |path: &str, now: bool| {
-        let of = |finding: &&Value| finding["path"] == path && finding["kind"] == "unreadable";
-        let of_now = |finding: &&Value| finding["commit"].is_null() == now;
-        findings.iter().filter(of).rfind(of_now).map_or(Value::Null, |finding| finding["what"].clone())
+    let of = |path: &str| {
+        let of = |finding: &&Value| {
+            finding["path"] == path
+                && finding["severity"] == "error"
+                && finding["commit"]["subject"] == "tricks"
+        };
+        findings.iter().find(of).map_or(Value::Null, |finding| finding["what"].clone())
     };
-    for now in [true, false] {
-        assert_eq!(of(JOBS, now), "it is not a file");
-        assert_eq!(of("ada/status.json", now), "it is not a file");
-        assert!(of("bob/status.json", now).as_str().unwrap().contains("more than the"), "{report}");
-    }
+    assert_eq!(of(JOBS), "it is not a file");
+    assert_eq!(of("ada/status.json"), "it is not a file");
+    assert!(of("bob/status.json").as_str().unwrap().contains("more than the"), "{report}");
+}
+
+#[test]
+fn a_document_that_was_removed_is_one_finding_and_what_came_in_its_place_is_judged() {
+    let fleet = Fleet::new();
+    let (ada, _bob) = at_work(&fleet);
+    let clone = fleet.host_in_clone("carol");
+    let push = |message: &str| {
+        clone.git(["commit", "--quiet", "--all", "-m", message]).success();
+        clone.git(["push", "--quiet", "origin", MAIN]).success();
+    };
+    clone.git(["rm", "--quiet", LOCKS]).success();
+    clone.git(["mv", JOBS, "coordination/Jobs.json"]).success();
+    push("tidy up");
+    assert_eq!(ada.run(["fsck", "--json"]).success().json()["warnings"], 2);
+    let report = ada.run(["fsck", "--history", "--json"]).code(1).json();
+    assert_eq!((&report["errors"], &report["warnings"]), (&json!(2), &json!(0)), "{report}");
+    assert_eq!(found(&ada, 1), set(&["error missing by hand"]));
+    // As told in the hint.
+    clone.git(["checkout", "HEAD^", "--", JOBS]).success();
+    push("mend");
+    assert_eq!(found(&ada, 1), set(&["error missing by hand", "note missing by hand"]));
+    // Who does not mend it begins to count anew.
+    ada.run(["lock", "acquire", "held"]).success();
+    assert_eq!(found(&ada, 1), set(&["note missing by hand", "error lock-vanished"]));
 }
 
 #[test]

@@ -71,6 +71,8 @@ macro_rules! kinds {
 kinds! {
     /// A document cannot be read: conflict markers, wrong types, a link, too large.
     Unreadable = "unreadable", Error;
+    /// A document that every hub has is not there: it is read as empty.
+    Missing = "missing", Warning;
     /// A document of a layout that this program reads and does not write.
     NewerLayout = "newer-layout", Warning;
     /// An id that no command can name.
@@ -85,6 +87,8 @@ kinds! {
     UnknownStatus = "unknown-status", Warning;
     /// A job is held and no server that could finish it is named: nobody takes it back.
     HeldByNobody = "held-by-nobody", Error;
+    /// A job is held by a server that is not registered, and of which nobody is told when it is lost.
+    HeldByStranger = "held-by-stranger", Warning;
     /// Something is held without a token, so that nothing fences off an earlier holder.
     HeldWithoutToken = "held-without-token", Warning;
     /// A job needs one that is not in the queue, and waits in vain.
@@ -104,6 +108,8 @@ kinds! {
     MessageVanished = "message-vanished", Error;
     /// A lock is gone with its token, which would begin again.
     LockVanished = "lock-vanished", Error;
+    /// A server is gone from the register, and no command took it out.
+    ServerVanished = "server-vanished", Warning;
     /// A record is gone from the archive.
     ArchiveVanished = "archive-vanished", Error;
     /// A record of the archive was changed.
@@ -176,6 +182,20 @@ impl Finding {
         Self { severity: kind.severity(), kind, path: None, place: None, what: what.into(), hint: None }
     }
 
+    /// Whether it makes the document at `path` as a whole unusable.
+    #[must_use]
+    pub fn is_of_document(&self, path: &str) -> bool {
+        matches!(self.kind, Kind::Unreadable | Kind::Missing) && self.path.as_deref() == Some(path)
+    }
+
+    /// Whether both tell of the same thing, in one state and as the work of a commit.
+    #[must_use]
+    pub fn is_same_breach(&self, other: &Self) -> bool {
+        let is_same_document = self.kind == other.kind && self.path == other.path;
+        is_same_document
+            && (self.what == other.what || self.path.as_deref().is_some_and(|path| self.is_of_document(path)))
+    }
+
     /// In the document at `path`.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
@@ -211,6 +231,15 @@ pub(super) fn named(text: &str) -> String {
     format!("`{shown}`")
 }
 
+/// An id or name as part of a command that is advised; `blank` where it could be read as anything
+/// else.
+#[must_use]
+pub(super) fn typed<'a>(text: &'a str, blank: &'a str) -> &'a str {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    let is_word = text.len() <= SHOWN_LENGTH_MAX && text.bytes().all(is_plain);
+    if is_word && text.starts_with(|first: char| first.is_ascii_alphanumeric()) { text } else { blank }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +252,16 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).expect("a word"), kind.as_str());
             assert!(kind.meaning().ends_with('.'), "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_word_becomes_part_of_a_command() {
+        for word in ["job_1761739200_ab12", "deploy/eu", "018f-7.x"] {
+            assert_eq!(typed(word, "ID"), word);
+        }
+        for trick in ["", "-rf", "a b", "$(id)", "a;b", "a`b`", "'a'", "ü", &"x".repeat(81)] {
+            assert_eq!(typed(trick, "ID"), "ID", "{trick}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one commit may make of a job.
 
-use super::finding::{Finding, Kind, Severity, named};
+use super::finding::{Finding, Kind, named, typed};
 use super::step::Made;
 use crate::domain::job::{Job, JobStatus};
 
@@ -23,17 +23,21 @@ pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Findi
                     after.token.unwrap_or(0)
                 ),
             )
-            .hint("both may believe that they hold it: call it off with `git muster job cancel ID` and put it back with `git muster job retry ID`"),
+            .hint(format!("both may believe that they hold it: {}", call_off_and_retry(&after.id))),
         );
     }
-    if is_rewritten(before, after) {
-        let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
-        found.push(
-            Finding::new(Kind::JobRewritten, format!("what job {} is to do was changed", named(&after.id)))
-                .severity(severity)
-                .hint("a job that is to do something else is a new job"),
-        );
+    let rewritten = rewritten(before, after);
+    if !rewritten.is_empty() {
+        let what = format!("{} of job {} changed after it was added", rewritten.join(", "), named(&after.id));
+        let hint = "a job that is to do something else is a new job: `git muster job add`";
+        found.push(Finding::new(Kind::JobRewritten, what).severity(made.severity()).hint(hint));
     }
+}
+
+/// How a job is put back into the queue, whoever holds it.
+pub(super) fn call_off_and_retry(id: &str) -> String {
+    let id = typed(id, "ID");
+    format!("`git muster job cancel {id}`, then `git muster job retry {id}`")
 }
 
 /// Judges a job that was not there before.
@@ -42,10 +46,10 @@ pub(super) fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
     if made.steps() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
         return;
     }
-    let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
     let token = after.token.map_or(String::new(), |token| format!(" with token {token}"));
     let what = format!("job {} began as {}{token}", named(&after.id), word(&after.status));
-    found.push(Finding::new(Kind::BeganMidway, what).severity(severity).hint("a job begins as queued"));
+    found
+        .push(Finding::new(Kind::BeganMidway, what).severity(made.severity()).hint("a job begins as queued"));
 }
 
 /// Whether the token and the status go together; tells `false` when the token is broken, and
@@ -71,6 +75,7 @@ fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) 
                 Kind::TokenSkipped,
                 format!("the token of job {name} went from {old} to {new} in one commit"),
             )
+            .severity(made.severity())
             .hint("a token rises by one with each claim"),
         );
         return false;
@@ -89,15 +94,17 @@ fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) 
             Kind::TokenWithoutClaim,
             format!("the token of job {name} went from {old} to {new}, and nobody claimed it: {steps}"),
         ),
-        (_, true, 0) if before.status == JobStatus::Queued => Finding::new(
-            Kind::IllegalStep,
-            format!("job {name} went from {steps} under its old token {old}"),
-        )
-        .hint(
-            "whoever held it before may report with that token; call it off with `git muster job cancel ID`",
-        ),
-        _ => Finding::new(Kind::IllegalStep, format!("job {name} went from {steps}"))
-            .hint("a job is claimed before it ends, and leaves its end by `git muster job retry ID` only"),
+        (_, true, 0) if before.status == JobStatus::Queued => {
+            Finding::new(Kind::IllegalStep, format!("job {name} went from {steps} under its old token {old}"))
+                .hint(format!(
+                    "whoever held it before may report with that token: {}",
+                    call_off_and_retry(&after.id)
+                ))
+        }
+        _ => Finding::new(Kind::IllegalStep, format!("job {name} went from {steps}")).hint(format!(
+            "a job is claimed before it ends, and leaves its end by `git muster job retry {}` only",
+            typed(&after.id, "ID")
+        )),
     });
     true
 }
@@ -134,15 +141,21 @@ fn is_legal(from: &JobStatus, to: &JobStatus, claims: u64, made: Made) -> bool {
     }
 }
 
-fn is_rewritten(before: &Job, after: &Job) -> bool {
-    before.kind != after.kind
-        || before.branch != after.branch
-        || before.commit != after.commit
-        || before.command != after.command
-        || before.needs != after.needs
-        || before.labels != after.labels
-        || before.key != after.key
-        || before.created_at != after.created_at
+/// What stays as it was when a job was added, and did not.
+fn rewritten(before: &Job, after: &Job) -> Vec<&'static str> {
+    [
+        ("`type`", before.kind != after.kind),
+        ("`branch`", before.branch != after.branch),
+        ("`commit`", before.commit != after.commit),
+        ("`command`", before.command != after.command),
+        ("`needs`", before.needs != after.needs),
+        ("`labels`", before.labels != after.labels),
+        ("`key`", before.key != after.key),
+        ("`created_at`", before.created_at != after.created_at),
+    ]
+    .into_iter()
+    .filter_map(|(field, differs)| differs.then_some(field))
+    .collect()
 }
 
 fn holder(job: &Job) -> String {
@@ -159,6 +172,7 @@ fn word(status: &JobStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit::Severity;
 
     fn job(text: &str) -> Job {
         serde_json::from_str(&format!(r#"{{"id":"j",{text}}}"#)).expect(text)

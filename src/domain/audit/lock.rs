@@ -1,6 +1,6 @@
 //! What one commit may make of a lock.
 
-use super::finding::{Finding, Kind, Severity, named};
+use super::finding::{Finding, Kind, Severity, named, typed};
 use super::step::Made;
 use crate::domain::lock::Lock;
 
@@ -30,13 +30,12 @@ pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Fin
     }
     let terms = new - old;
     if terms > made.steps() {
-        let severity = if made.by_hand() { Severity::Warning } else { Severity::Error };
         found.push(
             Finding::new(
                 Kind::TokenSkipped,
                 format!("the token of lock {name} went from {old} to {new} in one commit"),
             )
-            .severity(severity)
+            .severity(made.severity())
             .hint("a token rises by one with each holder"),
         );
     }
@@ -54,7 +53,10 @@ fn taken(before: &Lock, after: &Lock, made: Made) -> Finding {
             Kind::HandedOver,
             format!("lock {name} went from {} to {by} under the same token {token}", named(from)),
         )
-        .hint("both may believe that they hold it: `git muster lock steal NAME` gives it a new token"),
+        .hint(format!(
+            "both may believe that they hold it: `git muster lock steal {} --reason REASON` gives it a new token",
+            typed(&after.name, "NAME")
+        )),
         None if after.token.is_none() && made.by_hand() => Finding::new(
             Kind::TakenWithoutToken,
             format!("lock {name} was taken by {by} without a token, as older writers do"),
@@ -64,8 +66,11 @@ fn taken(before: &Lock, after: &Lock, made: Made) -> Finding {
             Kind::TakenWithoutToken,
             format!("lock {name} was taken by {by} under its old token {token}"),
         )
-        .severity(if made.by_hand() { Severity::Warning } else { Severity::Error })
-        .hint("whoever held it before knows that token and passes `--if-lock` with it; take locks with `git muster lock acquire NAME`"),
+        .severity(made.severity())
+        .hint(format!(
+            "whoever held it before knows that token and passes `--if-lock` with it; take locks with `git muster lock acquire {}`",
+            typed(&after.name, "NAME")
+        )),
     }
 }
 

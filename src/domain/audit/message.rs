@@ -1,6 +1,6 @@
 //! What one commit may make of a message.
 
-use super::finding::{Finding, Kind, named};
+use super::finding::{Finding, Kind, named, typed};
 use crate::domain::message::{Mark, Message};
 
 /// Judges a message before and after a commit.
@@ -9,7 +9,10 @@ pub(super) fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>)
     if is_rewritten(before, after) {
         found.push(
             Finding::new(Kind::MessageRewritten, format!("message {name} was changed after it was sent"))
-                .hint("who had read it does not know: send what is right as an answer with `git muster message send --reply-to ID`"),
+                .hint(format!(
+                    "who had read it does not know: send what is right as an answer with `git muster message send --reply-to {}`",
+                    typed(&after.id, "ID")
+                )),
         );
     }
     let lost = |was: &[Mark], is: &[Mark]| -> Option<String> {

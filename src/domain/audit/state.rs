@@ -5,7 +5,8 @@
 //!
 //! [FORMATS.md]: https://github.com/git-muster/git-muster/blob/main/docs/FORMATS.md
 
-use super::finding::{Finding, Kind, Severity, named};
+use super::finding::{Finding, Kind, Severity, named, typed};
+use super::job::call_off_and_retry;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, LockName, MessageId, ServerName};
 use crate::domain::job::{Job, JobStatus};
@@ -88,6 +89,46 @@ pub fn servers(servers: &Table<Server>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Jobs in the hands of servers that are not registered. A register without anybody is not used.
+#[must_use]
+pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
+    if servers.rows().len() == 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, job) in live.rows().enumerate().filter(|(_, job)| job.status.is_held()) {
+        let holder = job.assigned_to.as_deref().unwrap_or_default();
+        // One that is no name at all is told with the job.
+        if ServerName::new(holder).is_ok() && servers.get(holder).is_none() {
+            let what = format!(
+                "job {} is {} and held by {}, which is not registered",
+                named(&job.id),
+                job.status,
+                named(holder)
+            );
+            let hint = format!(
+                "unless that server joins and goes on, it is taken back when its time is over; at once: {}",
+                call_off_and_retry(&job.id)
+            );
+            found.push(
+                Finding::new(Kind::HeldByStranger, what)
+                    .at(live.path())
+                    .place(place::<Job>(index, &job.id))
+                    .hint(hint),
+            );
+        }
+    }
+    found
+}
+
+/// A document that every hub has is not there.
+#[must_use]
+pub fn missing(path: &str) -> Finding {
+    Finding::new(Kind::Missing, "it is not there, and read as empty").at(path).hint(format!(
+        "if it was removed, put it back: `git log --diff-filter=D -- {path}` in a clone of the hub shows by whom; else the first record makes it"
+    ))
 }
 
 /// The status in the folder of `server`.
@@ -188,21 +229,28 @@ impl Judged for Job {
         }
         if let JobStatus::Other(word) = &self.status {
             let what = format!("{} is no status of a job: it is shown and never acted on", named(word));
-            found.push(
-                Finding::new(Kind::UnknownStatus, what).hint("call it off with `git muster job cancel ID`"),
-            );
+            found.push(Finding::new(Kind::UnknownStatus, what).hint(call_off(&self.id)));
         }
         if !self.status.is_held() {
             return;
         }
         let holder = self.assigned_to.as_deref().unwrap_or_default();
         if ServerName::new(holder).is_err() {
-            let by = if holder.is_empty() { "nobody".to_owned() } else { named(holder) };
-            let what = format!("job {} is {} by {by}, which is no server", named(&self.id), self.status);
-            found
-                .push(Finding::new(Kind::HeldByNobody, what).hint(
-                    "nobody takes it back: `git muster job cancel ID`, then `git muster job retry ID`",
-                ));
+            let what = match holder {
+                "" => format!("job {} is {} and nobody holds it", named(&self.id), self.status),
+                other => {
+                    format!(
+                        "job {} is {} and held by {}, which is no server",
+                        named(&self.id),
+                        self.status,
+                        named(other)
+                    )
+                }
+            };
+            found.push(
+                Finding::new(Kind::HeldByNobody, what)
+                    .hint(format!("nobody takes it back: {}", call_off_and_retry(&self.id))),
+            );
         }
         if self.token.is_none() {
             let what = format!("job {} is {} without a token", named(&self.id), self.status);
@@ -275,6 +323,10 @@ fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding
     found
 }
 
+fn call_off(id: &str) -> String {
+    format!("call it off with `git muster job cancel {}`", typed(id, "ID"))
+}
+
 /// Needs that are never met.
 fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
     let mut first_of: HashMap<&str, &Job> = HashMap::new();
@@ -287,18 +339,16 @@ fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
         let at = |finding: Finding| finding.at(live.path()).place(place::<Job>(index, &job.id));
         for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
             let is_archived = || archives.iter().any(|archive| archive.get(need).is_some());
-            let whither = if is_archived() { "is in the archive" } else { "was never there" };
+            let whither = if is_archived() { "is in the archive" } else { "is not there" };
             let what =
                 format!("job {} needs {}, which {whither}, and waits in vain", named(&job.id), named(need));
-            found.push(at(
-                Finding::new(Kind::UnknownNeed, what).hint("call it off with `git muster job cancel ID`")
-            ));
+            found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));
         }
         if circle.contains(job.id.as_str()) {
             let what =
                 format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
             found.push(at(Finding::new(Kind::NeedsInCircle, what)
-                .hint("call one of the circle off with `git muster job cancel ID`")));
+                .hint(format!("one of the circle has to go: {}", call_off(&job.id)))));
         }
     }
     found
@@ -462,6 +512,20 @@ mod tests {
             (r#"{"id":"build1"},{"id":"build1"}"#, "error id-twice servers[1]"),
         ] {
             assert_eq!(told(&servers(&read(rows))), expected, "{rows}");
+        }
+    }
+
+    #[test]
+    fn who_holds_a_job_is_registered() {
+        const HELD: &str = r#"{"id":"q"},{"id":"a","status":"running","assigned_to":"build1","token":1}"#;
+        for (jobs, servers, expected) in [
+            (HELD, r#"{"id":"build1"}"#, ""),
+            (HELD, "", ""),
+            (HELD, r#"{"id":"build2"}"#, "warning held-by-stranger jobs[1]"),
+            (r#"{"id":"a","status":"running","assigned_to":"a b"}"#, r#"{"id":"build2"}"#, ""),
+            (r#"{"id":"a","status":"failed","assigned_to":"build1"}"#, r#"{"id":"build2"}"#, ""),
+        ] {
+            assert_eq!(told(&holders(&read(jobs), &read(servers))), expected, "{jobs} {servers}");
         }
     }
 

@@ -1,12 +1,13 @@
 //! One commit: the documents before it and after it, and what is wrong with the way between them.
 
-use super::finding::{Finding, Kind, named};
+use super::finding::{Finding, Kind, Severity, named, typed};
 use super::state::{self, Judged};
 use super::{job, lock, message};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
+use crate::domain::server::Server;
 use crate::domain::table::{Row, Stretch, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -58,6 +59,11 @@ impl Made {
         self.by_hand
     }
 
+    /// How bad a breach is that is a bug in an operation of ours, and of a hand a repair or a slip.
+    pub(super) const fn severity(self) -> Severity {
+        if self.by_hand { Severity::Warning } else { Severity::Error }
+    }
+
     /// How many steps it may hold.
     pub(super) fn steps(self) -> u64 {
         self.steps
@@ -73,6 +79,8 @@ pub struct Step<'a> {
     pub locks: Change<'a, Lock>,
     /// The live messages.
     pub messages: Change<'a, Message>,
+    /// The register of servers.
+    pub servers: Change<'a, Server>,
     /// The archives of jobs that changed; one that was not there before was empty.
     pub job_archives: &'a [Change<'a, Job>],
     /// The archives of messages that changed.
@@ -124,8 +132,21 @@ impl Step<'_> {
             None => lock::judge(&Lock::free(&after.name), after, made, found),
         });
         locks.gone(&mut found, lock::judge_gone);
+        // Our own operations take out only whom they were told to.
+        if made.by_hand() {
+            let nowhere = HashMap::new();
+            Rows::of(self.servers, &nowhere).gone(&mut found, server_gone);
+        }
         found
     }
+}
+
+fn server_gone(before: &Server, found: &mut Vec<Finding>) {
+    let name = typed(&before.id, "NAME");
+    found.push(
+        Finding::new(Kind::ServerVanished, format!("server {} is gone from the register", named(&before.id)))
+            .hint(format!("it works on and nobody is told when it is lost: `git muster join --as {name}` on it brings it back; to take one out there is `git muster servers remove {name}`")),
+    );
 }
 
 /// The records of a table that a commit touched.
@@ -194,11 +215,12 @@ impl<'a, T: Judged> Rows<'a, T> {
         // Of two with one id the other may stay, anywhere in the table.
         let stays: HashSet<&str> = self.change.after.rows().map(|row| row.id()).collect();
         let mut told = HashSet::new();
-        for (index, row) in (self.first..).zip(self.before) {
+        for row in self.before {
             if gone(row) && !stays.contains(row.id()) && told.insert(row.id()) {
                 let mut broken = Vec::new();
                 rule(row, &mut broken);
-                self.tell(index, row.id(), broken, found);
+                // Where it stood, there stands another now.
+                found.extend(broken.into_iter().map(|one| one.at(self.change.after.path())));
             }
         }
     }
@@ -276,6 +298,7 @@ mod tests {
         messages: (&'static str, &'static str),
         archive: (&'static str, &'static str),
         mail: (&'static str, &'static str),
+        servers: (&'static str, &'static str),
     }
 
     impl Case {
@@ -286,10 +309,12 @@ mod tests {
             let messages = (table(Message::PATH, self.messages.0), table(Message::PATH, self.messages.1));
             let archive = (table(ARCHIVE, self.archive.0), table(ARCHIVE, self.archive.1));
             let mail = (table("mail", self.mail.0), table("mail", self.mail.1));
+            let servers = (table(Server::PATH, self.servers.0), table(Server::PATH, self.servers.1));
             let step = Step {
                 jobs: Change { before: &jobs.0, after: &jobs.1 },
                 locks: Change { before: &locks.0, after: &locks.1 },
                 messages: Change { before: &messages.0, after: &messages.1 },
+                servers: Change { before: &servers.0, after: &servers.1 },
                 job_archives: &[Change { before: &archive.0, after: &archive.1 }],
                 message_archives: &[Change { before: &mail.0, after: &mail.1 }],
                 made,
@@ -318,19 +343,16 @@ mod tests {
                 },
                 "",
             ),
-            (Case { jobs: (AB, B), ..Case::default() }, "job-vanished jobs[0]"),
-            (Case { jobs: (AB, ""), ..Case::default() }, "job-vanished jobs[0], job-vanished jobs[1]"),
+            (Case { jobs: (AB, B), ..Case::default() }, "job-vanished -"),
+            (Case { jobs: (AB, ""), ..Case::default() }, "job-vanished -, job-vanished -"),
             // It was there before, and is no proof.
-            (Case { jobs: (AB, B), archive: (A, A), ..Case::default() }, "job-vanished jobs[0]"),
+            (Case { jobs: (AB, B), archive: (A, A), ..Case::default() }, "job-vanished -"),
             (Case { archive: (A, ""), ..Case::default() }, "archive-vanished jobs[0]"),
             (
                 Case { archive: (A, r#"{"id":"a","status":"failed"}"#), ..Case::default() },
                 "archive-rewritten jobs[0]",
             ),
-            (
-                Case { messages: (r#"{"id":"m","to":"all"}"#, ""), ..Case::default() },
-                "message-vanished messages[0]",
-            ),
+            (Case { messages: (r#"{"id":"m","to":"all"}"#, ""), ..Case::default() }, "message-vanished -"),
             (
                 Case {
                     messages: (r#"{"id":"m","to":"all"}"#, ""),
@@ -339,9 +361,23 @@ mod tests {
                 },
                 "",
             ),
-            (Case { locks: (r#""x":{"token":3}"#, ""), ..Case::default() }, "lock-vanished locks.x"),
+            (Case { locks: (r#""x":{"token":3}"#, ""), ..Case::default() }, "lock-vanished -"),
         ] {
             assert_eq!(case.told(one), expected, "{:?} {:?} {:?}", case.jobs, case.archive, case.messages);
+        }
+    }
+
+    #[test]
+    fn a_hand_takes_no_server_out() {
+        const A: &str = r#"{"id":"a"}"#;
+        const AB: &str = r#"{"id":"a"},{"id":"b"}"#;
+        for (servers, made, expected) in [
+            ((A, AB), Made::by_a_hand(), ""),
+            ((AB, A), Made::by_a_hand(), "server-vanished -"),
+            ((AB, A), Made::by_operations(1), ""),
+            ((A, r#"{"id":"a","hostname":"x"}"#), Made::by_a_hand(), ""),
+        ] {
+            assert_eq!(Case { servers, ..Case::default() }.told(made), expected, "{servers:?} {made:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::ledger::objects::{Objects, failed, oid, version};
 use crate::ledger::publish::LOST;
 use git2::{Oid, Repository};
 use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
 
 /// The most entries of the log of a branch that are looked at.
 const REMEMBERED_MAX: usize = 1_000;
@@ -16,6 +17,8 @@ const REMEMBERED_MAX: usize = 1_000;
 pub struct Lost {
     /// The newest of them.
     pub tip: Version,
+    /// The repository that still has them.
+    pub repository: PathBuf,
     /// What keeps them here, if a ref does.
     pub kept_as: Option<String>,
     /// The commits, the newest first.
@@ -53,7 +56,8 @@ pub(in crate::ledger) fn lost(
         let commits = commits_up_to(repository, id, &mut known);
         // What was removed from our repository too cannot be told.
         if !commits.is_empty() {
-            lost.push(Lost { tip: version(id), kept_as, commits });
+            let path = repository.path().to_path_buf();
+            lost.push(Lost { tip: version(id), repository: path, kept_as, commits });
         }
     }
     Ok(lost)

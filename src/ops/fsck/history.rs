@@ -7,6 +7,7 @@
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
 use crate::domain::build_config::BuildConfig;
+use crate::domain::doctor::quoted;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
@@ -21,7 +22,7 @@ use crate::domain::table::{Row, Table, Versions};
 use crate::ledger::{Content, LedgerError, Lost, Merged, Reached, Snapshot, Stop, Stride, Told};
 use crate::ops::journal;
 use crate::ops::submit::Place;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The most archives of one sort that are kept at hand; others are read again when they change.
@@ -75,6 +76,8 @@ struct Auditor<'a> {
     servers: Versions<Server>,
     job_archives: Archives<Job>,
     message_archives: Archives<Message>,
+    /// Documents that cannot be used as the walk goes by.
+    unusable: HashSet<String>,
     /// In which of the commits, by its number, each operation is.
     ops: HashMap<OpId, usize>,
     commits: usize,
@@ -90,23 +93,32 @@ impl<'a> Auditor<'a> {
             servers: Versions::new(Server::PATH),
             job_archives: Archives(Vec::new()),
             message_archives: Archives(Vec::new()),
+            unusable: HashSet::new(),
             ops: HashMap::new(),
             commits: 0,
         }
     }
 
     fn commit(&mut self, stride: &Stride<'_>) -> Result<(), LedgerError> {
-        let commit = CommitName::of(&stride.told);
+        let commit = CommitName::of(&stride.told, stride.number);
         self.count(stride, &commit);
         let mut broken = Vec::new();
         let before = (
             Arc::clone(self.jobs.table()),
             Arc::clone(self.locks.table()),
             Arc::clone(self.messages.table()),
+            Arc::clone(self.servers.table()),
         );
         let (mut job_archives, mut message_archives) = (Vec::new(), Vec::new());
         for (path, content) in &stride.changed {
-            let read = match Document::at(path) {
+            let document = Document::at(path);
+            if matches!(content, Content::Missing) && document.as_ref().is_some_and(Document::is_table) {
+                // What comes after is judged against what it held.
+                broken.push(removed(path, &commit));
+                self.unusable.insert(path.clone());
+                continue;
+            }
+            let read = match document {
                 Some(Document::Jobs) => next(&mut self.jobs, content),
                 Some(Document::Locks) => next(&mut self.locks, content),
                 Some(Document::Messages) => next(&mut self.messages, content),
@@ -122,7 +134,14 @@ impl<'a> Auditor<'a> {
                 Some(Document::BuildConfig) => parse::<BuildConfig>(path, content),
                 None => Ok(()),
             };
-            broken.extend(read.err().as_ref().map(unreadable));
+            match read {
+                Err(error) => {
+                    broken.push(unreadable(&error, None));
+                    self.unusable.insert(path.clone());
+                }
+                Ok(()) if self.unusable.remove(path) => self.notes.mended(path, &commit),
+                Ok(()) => {}
+            }
         }
         // What the first commit holds is where the history begins.
         if stride.number > 1 {
@@ -130,6 +149,7 @@ impl<'a> Auditor<'a> {
                 jobs: Change { before: &before.0, after: self.jobs.table() },
                 locks: Change { before: &before.1, after: self.locks.table() },
                 messages: Change { before: &before.2, after: self.messages.table() },
+                servers: Change { before: &before.3, after: self.servers.table() },
                 job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
                 message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
                 made: made(stride),
@@ -141,7 +161,9 @@ impl<'a> Auditor<'a> {
                     .extend(lost.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
             }
         }
-        self.notes.add_all(broken, None, Some(&commit));
+        for finding in broken {
+            self.notes.broken_by(&commit, finding);
+        }
         Ok(())
     }
 
@@ -161,10 +183,12 @@ impl<'a> Auditor<'a> {
         let jobs = merged_table(&self.jobs, stride, merged)?;
         let locks = merged_table(&self.locks, stride, merged)?;
         let messages = merged_table(&self.messages, stride, merged)?;
+        let servers = merged_table(&self.servers, stride, merged)?;
         let step = Step {
             jobs: jobs.change(),
             locks: locks.change(),
             messages: messages.change(),
+            servers: servers.change(),
             job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
             message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
             made: Made::by_merging(steps(&merged.brought)),
@@ -177,7 +201,7 @@ impl<'a> Auditor<'a> {
         self.commits = stride.number;
         for told in stride.aside.iter().rev().chain([&stride.told]) {
             if told.ops.is_empty() {
-                self.notes.made_by_hand(&CommitName::of(told));
+                self.notes.made_by_hand(&CommitName::of(told, stride.number));
             }
             for op in &told.ops {
                 if let Some(first) = self.ops.insert(op.clone(), stride.number) {
@@ -185,12 +209,23 @@ impl<'a> Auditor<'a> {
                         "operation {op} is in the history twice, the first time in commit {first} of {}",
                         stride.of
                     );
-                    let hint = "it was applied twice; a commit that was copied by hand keeps the trailer of its first";
-                    self.notes.add(Finding::new(Kind::OpTwice, what).hint(hint), None, Some(commit));
+                    let hint = "it may have been applied twice; a commit that was copied by hand, as `git cherry-pick` does, keeps the trailer of its first";
+                    self.notes.broken_by(commit, Finding::new(Kind::OpTwice, what).hint(hint));
                 }
             }
         }
     }
+}
+
+/// A commit took a document away.
+fn removed(path: &str, commit: &CommitName) -> Finding {
+    let short = commit.short();
+    Finding::new(Kind::Missing, "it was removed, and is read as empty")
+        .severity(Severity::Error)
+        .at(path)
+        .hint(format!(
+            "put it back in a clone of the hub and push: `git checkout {short}^ -- {path}`, then commit"
+        ))
 }
 
 /// How a commit was made, and of how many steps it may consist.
@@ -306,7 +341,7 @@ fn cut(reached: Reached, notes: &mut Notes) {
         Reached::Bound => ("it is too long to be walked whole", "what was walked are the newest commits"),
     };
     let what = format!("the beginning of the history was not looked at: {why}");
-    notes.add(Finding::new(Kind::HistoryCut, what).hint(hint), None, None);
+    notes.add(Finding::new(Kind::HistoryCut, what).hint(hint), None);
 }
 
 /// Commits that this host saw and that are gone.
@@ -334,14 +369,16 @@ fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
         oldest.version.short(),
         newest.version.short()
     );
+    let repository = quoted(&lost.repository.to_string_lossy());
+    let log = format!("`git -C {repository} log {}` shows them", newest.version.short());
     let hint = match &lost.kept_as {
         Some(reference) => format!(
-            "they are kept in this host's copy of the hub as `{reference}`; once that is settled, `git update-ref -d {reference}` there ends this message"
+            "{log}; once that is settled, `git -C {repository} update-ref -d {reference}` ends this message"
         ),
-        None => format!("this clone still has them: `git log {}`", newest.version.short()),
+        None => log,
     };
     let finding = Finding::new(Kind::HistoryRewritten, what).severity(severity).hint(hint);
-    notes.add(finding, None, Some(&CommitName::of(newest)));
+    notes.broken_by(&CommitName::of(newest, 0), finding);
 }
 
 /// What this host began and never learned the outcome of.
@@ -359,6 +396,6 @@ fn unsettled(place: &Place, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
             "`git muster op status {0}` settles one that happened, `git muster op resume {0}` makes it happen",
             entry.op
         );
-        notes.add(Finding::new(Kind::Unsettled, what).hint(hint), None, None);
+        notes.add(Finding::new(Kind::Unsettled, what).hint(hint), None);
     }
 }

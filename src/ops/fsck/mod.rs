@@ -22,6 +22,9 @@ use std::collections::VecDeque;
 /// see what is wrong. All are counted.
 const KEPT_MAX: usize = 1_000;
 
+/// How much of the id of a commit is shown.
+const SHORT_ID_LENGTH: usize = 10;
+
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Report {
@@ -35,7 +38,8 @@ pub struct Report {
     pub warnings: usize,
     /// How many are notes.
     pub notes: usize,
-    /// The findings, the worst first; of each severity the first thousand.
+    /// The findings, the worst first; of each severity what is broken now, then what commits broke,
+    /// the newest first, a thousand in all.
     pub findings: Vec<Located>,
     /// How many commits no operation of git-muster made.
     pub commits_by_hand: usize,
@@ -67,7 +71,7 @@ pub struct Located {
     /// The branch, if it is not the main one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// The commit that broke the rule; absent when it is broken now.
+    /// The commit that broke the rule; absent when none is known to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitName>,
 }
@@ -86,17 +90,29 @@ pub struct CommitName {
     pub subject: String,
     /// Whether no operation of git-muster made it.
     pub by_hand: bool,
+    /// How many commits of the history lead to it; none when it is no longer in it.
+    #[serde(skip)]
+    pub number: usize,
 }
 
 impl CommitName {
-    fn of(told: &Told) -> Self {
+    fn of(told: &Told, number: usize) -> Self {
         Self {
+            number,
             id: told.version.to_string(),
             author: told.author.clone(),
             at: told.at,
             subject: told.subject.clone(),
             by_hand: told.ops.is_empty(),
         }
+    }
+}
+
+impl CommitName {
+    /// As much of its id as people need.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..SHORT_ID_LENGTH).unwrap_or(&self.id)
     }
 }
 
@@ -158,28 +174,68 @@ impl Report {
 /// What is noted while a check is under way.
 #[derive(Debug, Clone, Default)]
 struct Notes {
+    /// All but its findings and the commits made by hand.
     report: Report,
+    /// What is wrong now.
+    present: Vec<Located>,
+    /// What commits broke, the oldest first.
+    past: Vec<Located>,
     by_hand: VecDeque<CommitName>,
 }
 
 impl Notes {
-    fn add(&mut self, finding: Finding, branch: Option<&str>, commit: Option<&CommitName>) {
-        let report = &mut self.report;
-        let count = match finding.severity {
-            Severity::Error => &mut report.errors,
-            Severity::Warning => &mut report.warnings,
-            Severity::Note => &mut report.notes,
-        };
+    /// Notes what is wrong now.
+    fn add(&mut self, finding: Finding, branch: Option<&str>) {
+        let count = self.count(finding.severity);
         *count += 1;
         if *count <= KEPT_MAX {
-            let (branch, commit) = (branch.map(str::to_owned), commit.cloned());
-            report.findings.push(Located { finding, branch, commit });
+            self.present.push(Located { finding, branch: branch.map(str::to_owned), commit: None });
         }
     }
 
-    fn add_all(&mut self, findings: Vec<Finding>, branch: Option<&str>, commit: Option<&CommitName>) {
+    fn add_all(&mut self, findings: Vec<Finding>) {
         for finding in findings {
-            self.add(finding, branch, commit);
+            self.add(finding, None);
+        }
+    }
+
+    /// Notes what a commit broke. What is still broken is told once, with the commit.
+    fn broken_by(&mut self, commit: &CommitName, finding: Finding) {
+        let is_same = |now: &Located| now.branch.is_none() && now.finding.is_same_breach(&finding);
+        if let Some(at) = self.present.iter().position(is_same) {
+            let now = self.present.remove(at);
+            *self.count(now.finding.severity) -= 1;
+        }
+        let severity = finding.severity;
+        *self.count(severity) += 1;
+        self.past.push(Located { finding, branch: None, commit: Some(commit.clone()) });
+        let as_bad = |one: &&Located| one.finding.severity == severity;
+        let kept = self.present.iter().chain(&self.past).filter(as_bad).count();
+        if kept > KEPT_MAX
+            && let Some(oldest) = self.past.iter().position(|one| as_bad(&one))
+        {
+            // What was done last is what people look for.
+            self.past.remove(oldest);
+        }
+    }
+
+    /// A document that a commit before made unusable can be used again: good to know, no more.
+    fn mended(&mut self, path: &str, commit: &CommitName) {
+        let broken = self.past.iter_mut().rev().find(|one| one.finding.is_of_document(path));
+        if let Some(finding) = broken.map(|one| &mut one.finding) {
+            let was = std::mem::replace(&mut finding.severity, Severity::Note);
+            finding.what.push_str(&format!("; mended in {}", commit.short()));
+            finding.hint = None;
+            *self.count(was) -= 1;
+            *self.count(Severity::Note) += 1;
+        }
+    }
+
+    fn count(&mut self, severity: Severity) -> &mut usize {
+        match severity {
+            Severity::Error => &mut self.report.errors,
+            Severity::Warning => &mut self.report.warnings,
+            Severity::Note => &mut self.report.notes,
         }
     }
 
@@ -190,6 +246,11 @@ impl Notes {
     }
 
     fn into_report(mut self, commit: &str) -> Report {
+        let number = |one: &Located| one.commit.as_ref().map(|commit| commit.number);
+        // What commits broke newest first; those of one commit in their order.
+        self.past.sort_by_key(|one| std::cmp::Reverse(number(one)));
+        self.report.findings = self.present;
+        self.report.findings.append(&mut self.past);
         self.report.findings.sort_by_key(|located| std::cmp::Reverse(located.finding.severity));
         self.report.commit = commit.to_owned();
         self.report.by_hand = self.by_hand.into();
@@ -212,6 +273,11 @@ enum Document {
 }
 
 impl Document {
+    /// Whether it holds records that must not get lost.
+    fn is_table(&self) -> bool {
+        !matches!(self, Self::Status(_) | Self::Heartbeat(_) | Self::BuildConfig)
+    }
+
     /// What lies at `path`, if it is a document of ours.
     fn at(path: &str) -> Option<Self> {
         match path {
@@ -260,12 +326,17 @@ fn is_wanted(path: &str) -> bool {
 }
 
 /// A document that cannot be read, as a finding.
-fn unreadable(error: &DocumentError) -> Finding {
-    let hint = format!(
-        "mend it in a clone of the hub and push it; `git log -p -- {}` shows who changed it",
-        error.path
-    );
-    Finding::new(Kind::Unreadable, error.problem.clone()).at(&error.path).hint(hint)
+fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
+    let path = &error.path;
+    let hint = match branch {
+        None => format!(
+            "mend it in a clone of the hub and push it; `git log -p -- {path}` there shows who changed it"
+        ),
+        Some(branch) => format!(
+            "the next beat of that server replaces it; `git log -p origin/{branch} -- {path}` in a clone of the hub shows who changed it"
+        ),
+    };
+    Finding::new(Kind::Unreadable, error.problem.clone()).at(path).hint(hint)
 }
 
 /// What was read, or nothing and a note of why not. Only a damaged store is an error.
@@ -277,7 +348,7 @@ fn readable<T>(
     match result {
         Ok(read) => Ok(Some(read)),
         Err(Stop::Fault(LedgerError::Document(error))) => {
-            notes.add(unreadable(&error), branch, None);
+            notes.add(unreadable(&error, branch), branch);
             Ok(None)
         }
         Err(Stop::Fault(error)) => Err(error),
@@ -322,12 +393,66 @@ mod tests {
     fn what_is_too_much_to_keep_is_counted() {
         let mut notes = Notes::default();
         for _ in 0..KEPT_MAX + 5 {
-            notes.add(Finding::new(Kind::UnknownMessage, "x"), None, None);
+            notes.add(Finding::new(Kind::UnknownMessage, "x"), None);
         }
-        notes.add(Finding::new(Kind::OpTwice, "y"), None, None);
+        notes.broken_by(&commit(1), Finding::new(Kind::OpTwice, "y"));
         let report = notes.into_report("");
         assert_eq!((report.errors, report.notes, report.findings.len()), (1, KEPT_MAX + 5, KEPT_MAX + 1));
         assert_eq!(report.findings.first().map(|located| located.finding.kind), Some(Kind::OpTwice));
         assert_eq!(report.worst(), Some(Severity::Error));
+    }
+
+    fn commit(number: usize) -> CommitName {
+        CommitName {
+            id: format!("{number:040}"),
+            author: String::new(),
+            at: None,
+            subject: String::new(),
+            by_hand: true,
+            number,
+        }
+    }
+
+    fn told(report: &Report) -> Vec<(usize, Severity, &str)> {
+        let number = |one: &Located| one.commit.as_ref().map_or(0, |commit| commit.number);
+        report.findings.iter().map(|one| (number(one), one.finding.severity, &*one.finding.what)).collect()
+    }
+
+    #[test]
+    fn of_what_commits_broke_the_newest_is_kept_and_told_first() {
+        let mut notes = Notes::default();
+        notes.add(Finding::new(Kind::BadId, "now"), None);
+        for number in 1..=KEPT_MAX + 5 {
+            notes.broken_by(&commit(number), Finding::new(Kind::OpTwice, "x"));
+            notes.broken_by(&commit(number), Finding::new(Kind::Undone, "y"));
+        }
+        let report = notes.into_report("");
+        assert_eq!((report.errors, report.findings.len()), (2 * KEPT_MAX + 11, KEPT_MAX));
+        let error = Severity::Error;
+        let expected = [(0, error, "now"), (1005, error, "x"), (1005, error, "y"), (1004, error, "x")];
+        assert_eq!(told(&report)[..4], expected);
+    }
+
+    #[test]
+    fn what_is_broken_still_is_told_once_and_what_was_mended_is_a_note() {
+        let broken = || Finding::new(Kind::Unreadable, "merge conflict").at("p");
+        let mut notes = Notes::default();
+        notes.add(broken(), None);
+        notes.add(Finding::new(Kind::BadId, "no id").at("p"), None);
+        notes.broken_by(&commit(3), Finding::new(Kind::BadId, "no id").at("p"));
+        notes.broken_by(&commit(4), broken());
+        notes.mended("q", &commit(5));
+        notes.mended("p", &commit(5));
+        notes.broken_by(&commit(6), broken());
+        let report = notes.into_report("");
+        assert_eq!((report.errors, report.warnings, report.notes), (2, 0, 1));
+        assert_eq!(
+            told(&report),
+            [
+                (6, Severity::Error, "merge conflict"),
+                (3, Severity::Error, "no id"),
+                (4, Severity::Note, "merge conflict; mended in 0000000000"),
+            ]
+        );
     }
 }

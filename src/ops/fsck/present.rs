@@ -26,24 +26,25 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
         jobs.extend(table_at(&path, snapshot, notes)?);
     }
     let live = table_at(Job::PATH, snapshot, notes)?.unwrap_or_else(|| Table::empty(Job::PATH));
-    notes.add_all(state::jobs(&live, &jobs), None, None);
+    notes.add_all(state::jobs(&live, &jobs));
     let mut messages: Vec<Table<Message>> = Vec::new();
     for path in archives_of(Document::MessageArchive) {
         messages.extend(table_at(&path, snapshot, notes)?);
     }
     if let Some(live) = table_at(Message::PATH, snapshot, notes)? {
-        notes.add_all(state::messages(&live, &messages), None, None);
+        notes.add_all(state::messages(&live, &messages));
     }
     if let Some(locks) = table_at::<Lock>(Lock::PATH, snapshot, notes)? {
-        notes.add_all(state::locks(&locks), None, None);
+        notes.add_all(state::locks(&locks));
     }
     if let Some(servers) = table_at::<Server>(Server::PATH, snapshot, notes)? {
-        notes.add_all(state::servers(&servers), None, None);
+        notes.add_all(state::servers(&servers));
+        notes.add_all(state::holders(&live, &servers));
     }
     if let Some(findings) = record(snapshot.main(), BuildConfig::PATH, snapshot, notes, |path, config| {
         state::layout::<BuildConfig>(path, config)
     })? {
-        notes.add_all(findings, None, None);
+        notes.add_all(findings);
     }
     folders(snapshot, notes)?;
     notes.report.checked.branches = 1;
@@ -63,6 +64,7 @@ fn table_at<T: Row>(
 ) -> Result<Option<Table<T>>, LedgerError> {
     // What is not there is an empty table and nothing that was looked at.
     if matches!(snapshot.document(snapshot.main(), path), Ok(None)) {
+        notes.add(state::missing(path), None);
         return Ok(Some(Table::empty(path)));
     }
     notes.report.checked.documents += 1;
@@ -97,11 +99,11 @@ fn folders(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError
         };
         let status = |path: &str, status: &_| state::status(path, &server, status);
         if let Some(findings) = record::<Status>(main, &Status::path(&server), snapshot, notes, status)? {
-            notes.add_all(findings, None, None);
+            notes.add_all(findings);
         }
         let beat = |path: &str, beat: &_| state::heartbeat(path, &server, beat);
         if let Some(findings) = record::<Heartbeat>(main, &Heartbeat::path(&server), snapshot, notes, beat)? {
-            notes.add_all(findings, None, None);
+            notes.add_all(findings);
         }
     }
     Ok(())
@@ -116,7 +118,7 @@ fn passed_over(folder: &str, snapshot: &Snapshot<'_>, notes: &mut Notes) -> Resu
     if let Some(why) = why {
         let hint = "what lies in its folder is passed over: no server can have that name";
         let finding = Finding::new(Kind::BadName, why.to_string()).severity(Severity::Note).hint(hint);
-        notes.add(finding.at(folder), None, None);
+        notes.add(finding.at(folder), None);
     }
     Ok(())
 }
@@ -131,7 +133,9 @@ fn heartbeat_branch(branch: &str, snapshot: &Snapshot<'_>, notes: &mut Notes) ->
         let beat = |path: &str, beat: &_| state::heartbeat(path, &server, beat);
         if let Some(findings) = record::<Heartbeat>(branch, &Heartbeat::path(&server), snapshot, notes, beat)?
         {
-            notes.add_all(findings, Some(branch), None);
+            for finding in findings {
+                notes.add(finding, Some(branch));
+            }
         }
     }
     Ok(())

@@ -85,7 +85,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     assert_snapshot!(said, @r#"
     ada$ git muster fsck
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
-      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` shows who changed it
+      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
@@ -94,18 +94,17 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     [exit status: 1]
     ada$ git muster fsck --history
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
-      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` shows who changed it
-    error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
       by hand in [COMMIT] [TIME] support: tidy up
+      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` there shows who changed it
     error: coordination/jobs.json: jobs[0]: job `<job>` went from queued to completed (illegal-step)
       by hand in [COMMIT] [TIME] support: tidy up
-      hint: a job is claimed before it ends, and leaves its end by `git muster job retry ID` only
-    error: coordination/messages.json: messages[0]: message `<message>` is gone and not in the archive (message-vanished)
+      hint: a job is claimed before it ends, and leaves its end by `git muster job retry <job>` only
+    error: coordination/messages.json: message `<message>` is gone and not in the archive (message-vanished)
       by hand in [COMMIT] [TIME] support: tidy up
       hint: put the record back from the commit before; read messages leave by `git muster archive`
     error: coordination/locks.json: locks.deploy: lock `deploy` went from `ada` to `bob` under the same token 1 (handed-over)
       by hand in [COMMIT] [TIME] support: tidy up
-      hint: both may believe that they hold it: `git muster lock steal NAME` gives it a new token
+      hint: both may believe that they hold it: `git muster lock steal deploy --reason REASON` gives it a new token
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
@@ -114,29 +113,27 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       by hand in [COMMIT] [TIME] support: tidy up
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: tidy up
-    5 errors, 0 warnings, 3 notes in 9 documents on 1 branch, and 7 commits with 6 operations
+    4 errors, 0 warnings, 3 notes in 9 documents on 1 branch, and 7 commits with 6 operations
+    hint: once these are known, `git muster fsck --history --since [COMMIT]` tells only what comes after
     [exit status: 1]
     ada$ git muster fsck --history --json
     {"schema":1,"kind":"fsck","commit":"[COMMIT]","checked":{"branches":1,"documents":9,"records":7,
-      "commits":7,"operations":6},"errors":5,"warnings":0,"notes":3,"findings":[{"severity":"error",
+      "commits":7,"operations":6},"errors":4,"warnings":0,"notes":3,"findings":[{"severity":"error",
       "kind":"unreadable","path":"bob/heartbeat.json",
       "what":"it holds merge conflict markers; expected value at line 1 column 1",
-      "hint":"mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` shows who changed it"},
-      {"severity":"error","kind":"unreadable","path":"bob/heartbeat.json",
-      "what":"it holds merge conflict markers; expected value at line 1 column 1",
-      "hint":"mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` shows who changed it",
+      "hint":"mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` there shows who changed it",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"error","kind":"illegal-step","path":"coordination/jobs.json","place":"jobs[0]",
       "what":"job `<job>` went from queued to completed","hint":"a job is claimed before it ends,
-       and leaves its end by `git muster job retry ID` only","commit":{"id":"[COMMIT]",
+       and leaves its end by `git muster job retry <job>` only","commit":{"id":"[COMMIT]",
       "author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},{"severity":"error",
-      "kind":"message-vanished","path":"coordination/messages.json","place":"messages[0]",
+      "kind":"message-vanished","path":"coordination/messages.json",
       "what":"message `<message>` is gone and not in the archive",
       "hint":"put the record back from the commit before; read messages leave by `git muster archive`",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"error","kind":"handed-over","path":"coordination/locks.json","place":"locks.deploy",
       "what":"lock `deploy` went from `ada` to `bob` under the same token 1",
-      "hint":"both may believe that they hold it: `git muster lock steal NAME` gives it a new token",
+      "hint":"both may believe that they hold it: `git muster lock steal deploy --reason REASON` gives it a new token",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"note","kind":"held-without-token","path":"coordination/locks.json",
       "place":"locks.cron","what":"lock `cron` is held without a token",
@@ -151,7 +148,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     [exit status: 1]
     ada$ git muster fsck --history --since [COMMIT]
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
-      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` shows who changed it
+      hint: mend it in a clone of the hub and push it; `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)

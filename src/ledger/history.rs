@@ -1,7 +1,8 @@
 //! A walk through the history of a branch, from its first commit to its newest. Reads only.
 //!
-//! The way is that of first parents: what a merge brought in counts as one step, and what the
-//! commits behind it say is told along with it. A document is read only where it differs from the
+//! The way is that on which our operations were committed, which is that of first parents unless
+//! somebody pulled the hub into a branch of theirs and pushed the merge. What a merge brought in
+//! counts as one step, and what the commits behind it say is told along with it. A document is read only where it differs from the
 //! commit before, and only if the walker wants it.
 
 use super::engine::Version;
@@ -28,6 +29,12 @@ const COMMITS_MAX: usize = 1_000_000;
 
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 const ASIDE_MAX: usize = 10_000;
+
+/// The most parents of one merge that are looked at.
+const PARENTS_MAX: usize = 16;
+
+/// The most commits that are read to find out which parents of merges lead on; then it is the first.
+const WEIGHED_MAX: usize = 200_000;
 
 /// The longest name or subject that is kept of a commit, in characters.
 const TEXT_LENGTH_MAX: usize = 200;
@@ -79,6 +86,12 @@ pub struct Merged {
 }
 
 impl Stride<'_> {
+    /// Whether it brought in commits of another history.
+    #[must_use]
+    pub fn is_merge(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
     /// What lay at a path before this commit.
     ///
     /// # Errors
@@ -147,7 +160,7 @@ pub(super) fn walk(
         for (index, id) in ids.iter().enumerate() {
             let number = stretch * COMMITS_PER_OPENING + index + 1;
             ahead.plan(*id, before, &reader)?;
-            before = ahead.steps.last().map(|step| step.tree);
+            before = ahead.steps.last().map(|step| (*id, step.tree));
             if ahead.is_enough() || index + 1 == ids.len() {
                 let steps = std::mem::take(&mut ahead);
                 let first = number + 1 - steps.steps.len();
@@ -162,10 +175,11 @@ fn open(path: &Path) -> Result<Repository, LedgerError> {
     failed("cannot open the repository", Repository::open(path))
 }
 
-/// The commits from the first to `tip` by way of first parents.
+/// The commits from the first to `tip`.
 fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), LedgerError> {
     let odb = failed(READING, repository.odb())?;
     let (mut way, mut next, mut reached) = (Vec::new(), Some(tip), Reached::Beginning);
+    let mut left_to_weigh = WEIGHED_MAX;
     while let Some(id) = next {
         if way.len() == COMMITS_MAX {
             reached = Reached::Bound;
@@ -179,7 +193,11 @@ fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), Ledg
             object => failed(READING, object)?,
         };
         way.push(id);
-        next = first_parent(object.data());
+        let parents: Vec<Oid> = parents(object.data()).take(PARENTS_MAX).collect();
+        next = parents.first().copied();
+        if parents.len() > 1 {
+            next = trodden(repository, &parents, &mut left_to_weigh)?.or(next);
+        }
     }
     way.reverse();
     Ok((way, reached))
@@ -187,12 +205,35 @@ fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), Ledg
 
 const READING: &str = "cannot read the history of the hub";
 
-/// The first parent in the text of a commit. A commit is small, and to parse all of it for this
-/// would take most of the time of the way.
-fn first_parent(commit: &[u8]) -> Option<Oid> {
-    let mut lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
-    let parent = lines.find_map(|line| line.strip_prefix(b"parent "))?;
-    Oid::from_str(std::str::from_utf8(parent).ok()?).ok()
+/// The parents in the text of a commit. A commit is small, and to parse all of it for this would
+/// take most of the time of the way.
+fn parents(commit: &[u8]) -> impl Iterator<Item = Oid> {
+    let lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let parents = lines.filter_map(|line| line.strip_prefix(b"parent "));
+    parents.filter_map(|parent| Oid::from_str(std::str::from_utf8(parent).ok()?).ok())
+}
+
+/// The parent of a merge by which most of our operations came that no other parent has.
+fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result<Option<Oid>, LedgerError> {
+    let mut best = (0, None);
+    for parent in parents {
+        let mut walk = failed(READING, repository.revwalk())?;
+        failed(READING, walk.push(*parent))?;
+        for other in parents.iter().filter(|other| *other != parent) {
+            // What a shallow clone does not have hides nothing.
+            walk.hide(*other).ok();
+        }
+        let mut ops = 0;
+        for id in walk.map_while(Result::ok).take(*left) {
+            *left -= 1;
+            let commit = failed(READING, repository.find_commit(id))?;
+            ops += ops_in(&String::from_utf8_lossy(commit.message_bytes())).count();
+        }
+        if ops > best.0 {
+            best = (ops, Some(*parent));
+        }
+    }
+    Ok(best.1)
 }
 
 fn told(commit: &git2::Commit<'_>) -> Told {

@@ -328,6 +328,27 @@ fn what_a_merge_brings_in_is_one_step_and_its_operations_count() {
 }
 
 #[test]
+fn who_pulls_the_hub_into_a_branch_hides_nothing() {
+    let fleet = Fleet::new();
+    let (ada, bob) = at_work(&fleet);
+    let clone = fleet.host_in_clone("carol");
+    let mut jobs = inspect::document(fleet.hub(), MAIN, JOBS);
+    jobs["jobs"][1]["assigned_to"] = json!("bob");
+    let tip = fleet.hub().put(MAIN, &[(JOBS, jobs.to_string())], "tidy up");
+    bob.run(["message", "send", "--to", "ada", "--subject", "hi"]).success();
+    let before = found(&ada, 1);
+    assert_eq!(before, set(&["error handed-over by hand"]));
+    // The hub's own history is the second parent of what is pushed.
+    fs::write(clone.directory().join("NOTE"), "n\n").unwrap();
+    clone.git(["add", "NOTE"]).success();
+    clone.git(["commit", "--quiet", "-m", "a note"]).success();
+    clone.git(["pull", "--quiet", "--no-rebase", "--no-edit"]).success();
+    clone.git(["push", "--quiet", "origin", MAIN]).success();
+    assert_eq!(found(&ada, 1), before);
+    ada.run(["fsck", "--history", "--since", &tip]).success();
+}
+
+#[test]
 fn what_is_archived_is_accounted_for() {
     let fleet = Fleet::new();
     let (ada, _bob) = at_work(&fleet);

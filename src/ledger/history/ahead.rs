@@ -77,17 +77,18 @@ impl Helpers {
 }
 
 impl Ahead {
-    /// Adds a commit.
+    /// Adds a commit; `before` is the one that is walked before it, and its tree.
     pub(super) fn plan(
         &mut self,
         id: Oid,
-        before: Option<Oid>,
+        before: Option<(Oid, Oid)>,
         reader: &Reader<'_>,
     ) -> Result<(), LedgerError> {
         let commit = failed(READING, reader.repository.find_commit(id))?;
         let tree = commit.tree_id();
         let mut changed = Vec::new();
-        for (path, lies) in reader.compare(before, tree)? {
+        let tree_before = before.map(|(_, tree)| tree);
+        for (path, lies) in reader.compare(tree_before, tree)? {
             let look = reader.look(&path, lies)?;
             if let Look::File { size, .. } = look {
                 self.bytes = self.bytes.saturating_add(size);
@@ -95,9 +96,12 @@ impl Ahead {
             changed.push((path, look));
         }
         // What the first commit merged is where the history begins.
-        let is_merge = before.is_some() && commit.parent_count() > 1;
-        let (aside, merged) = if is_merge { reader.merge(&commit)? } else { (Vec::new(), Vec::new()) };
-        self.steps.push(Planned { told: told(&commit), aside, merged, changed, tree, before });
+        let (aside, merged) = match before {
+            Some((before, _)) if commit.parent_count() > 1 => reader.merge(&commit, before)?,
+            _ => (Vec::new(), Vec::new()),
+        };
+        let told = told(&commit);
+        self.steps.push(Planned { told, aside, merged, changed, tree, before: tree_before });
         Ok(())
     }
 

@@ -1,15 +1,12 @@
 //! Reads commits, trees and documents of one repository for a walk.
 
-use super::{ASIDE_MAX, Content, Merged, READING, Told, told};
+use super::{ASIDE_MAX, Content, Merged, PARENTS_MAX, READING, Told, told};
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::ledger::error::LedgerError;
 use crate::ledger::objects::failed;
 use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 use std::collections::HashSet;
 use std::path::Path;
-
-/// The most parents of one merge that are looked at.
-const PARENTS_MAX: usize = 16;
 
 /// How deep folders are looked into; a hub's documents lie in the second and third.
 const FOLDERS_MAX: usize = 4;
@@ -31,15 +28,20 @@ impl<'a> Reader<'a> {
         Ok(Self { repository, odb: failed(READING, repository.odb())?, wants })
     }
 
-    /// The commits that a merge merged in, and what it is to each of those histories.
-    pub(super) fn merge(&self, commit: &git2::Commit<'_>) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
+    /// The commits that a merge merged into the history that led to `before`, and what it is to each
+    /// of those others.
+    pub(super) fn merge(
+        &self,
+        commit: &git2::Commit<'_>,
+        before: Oid,
+    ) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
         let parents: Vec<Oid> = commit.parent_ids().take(PARENTS_MAX).collect();
         let without =
             |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
-        let Some((first, others)) = parents.split_first() else { return Ok((Vec::new(), Vec::new())) };
-        let aside = commits_between(self.repository, others, *first)?;
+        let others = without(&before);
+        let aside = commits_between(self.repository, &others, before)?;
         let mut merged = Vec::new();
-        for parent in others {
+        for parent in &others {
             // Where a shallow clone ends it is not known what was merged.
             let Ok(tree) = self.repository.find_commit(*parent).map(|parent| parent.tree_id()) else {
                 continue;

@@ -23,6 +23,7 @@ use crate::ledger::{Content, LedgerError, Lost, Merged, Reached, Snapshot, Stop,
 use crate::ops::journal;
 use crate::ops::submit::Place;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 /// The most archives of one sort that are kept at hand; others are read again when they change.
@@ -76,6 +77,8 @@ struct Auditor<'a> {
     servers: Versions<Server>,
     job_archives: Archives<Job>,
     message_archives: Archives<Message>,
+    /// What was told of commits so far.
+    told: HashSet<u64>,
     /// Documents that cannot be used as the walk goes by.
     unusable: HashSet<String>,
     /// In which of the commits, by its number, each operation is.
@@ -93,6 +96,7 @@ impl<'a> Auditor<'a> {
             servers: Versions::new(Server::PATH),
             job_archives: Archives(Vec::new()),
             message_archives: Archives(Vec::new()),
+            told: HashSet::new(),
             unusable: HashSet::new(),
             ops: HashMap::new(),
             commits: 0,
@@ -156,13 +160,14 @@ impl<'a> Auditor<'a> {
             };
             broken.extend(step.judge());
             for merged in &stride.merged {
-                let lost = self.judge_merged(stride, merged)?;
-                broken
-                    .extend(lost.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
+                broken.extend(self.judge_merged(stride, merged)?);
             }
         }
         for finding in broken {
-            self.notes.broken_by(&commit, finding);
+            // From the other side of a merge it looks as if the merge had done what others did before.
+            if self.told.insert(breach(&finding)) || !stride.is_merge() {
+                self.notes.broken_by(&commit, finding);
+            }
         }
         Ok(())
     }
@@ -217,6 +222,13 @@ impl<'a> Auditor<'a> {
     }
 }
 
+/// What a finding says, short enough to be kept of each.
+fn breach(finding: &Finding) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (finding.kind, &finding.path, &finding.what).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A commit took a document away.
 fn removed(path: &str, commit: &CommitName) -> Finding {
     let short = commit.short();
@@ -230,7 +242,7 @@ fn removed(path: &str, commit: &CommitName) -> Finding {
 
 /// How a commit was made, and of how many steps it may consist.
 fn made(stride: &Stride<'_>) -> Made {
-    if stride.aside.is_empty() {
+    if !stride.is_merge() {
         return Made::by_operations(u64::try_from(stride.told.ops.len()).unwrap_or(u64::MAX));
     }
     Made::by_merging(steps(&stride.aside))

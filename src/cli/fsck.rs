@@ -27,7 +27,7 @@ const FULL_ID_SHOWN: usize = 12;
 
 Errors are what commands refuse or misbehave over, or what was lost.
 Warnings are coped with. Notes are good to know.
-The rules, by name: docs/fsck.md. Nothing is written. Objects and packs are for `git fsck`.
+The rules, by name: docs/fsck.md. The hub is read only; its objects and packs are for `git fsck`.
 
 Exit code: 0 nothing as bad as --fail-on, 1 something; any other: the hub was not checked.")]
 pub struct FsckArgs {

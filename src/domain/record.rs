@@ -12,6 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::ops::Deref;
 
+/// The largest document that is one record, in bytes: there is one of each sort for every server, so
+/// all of them together have to fit.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
 /// What a document or a row of one looks like to the rules.
 pub trait View: Serialize + DeserializeOwned + Clone + PartialEq + 'static {}
 impl<T: Serialize + DeserializeOwned + Clone + PartialEq + 'static> View for T {}
@@ -39,6 +43,21 @@ impl<T: View> Record<T> {
             json::parse::<Value>(path, inside, text)?;
         }
         Ok(Self { text: text.to_owned(), view, indent, changed: false })
+    }
+
+    /// Reads a document that is one record.
+    ///
+    /// # Errors
+    /// As [`Record::read`], and when it is larger than such a document ever is.
+    pub fn read_document(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            let problem = format!(
+                "it has {} bytes, more than the {RECORD_BYTES_MAX} allowed for one record",
+                bytes.len()
+            );
+            return Err(DocumentError::new(path, problem));
+        }
+        Self::read(path, "", json::text(path, bytes)?, 0)
     }
 
     /// A record that was not there before.
@@ -135,6 +154,14 @@ mod tests {
         record.edit(|point| point.x = 1);
         assert!(!record.is_changed());
         assert_eq!(record.text(), text);
+    }
+
+    #[test]
+    fn a_document_of_one_record_has_its_bound() {
+        let of = |length: usize| format!("{{\"x\": 1}}{}", " ".repeat(length - 8));
+        assert!(Record::<Point>::read_document("p.json", of(RECORD_BYTES_MAX).as_bytes()).is_ok());
+        let large = Record::<Point>::read_document("p.json", of(RECORD_BYTES_MAX + 1).as_bytes());
+        assert!(large.is_err_and(|error| error.problem.contains("1048577 bytes")));
     }
 
     #[test]

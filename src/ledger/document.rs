@@ -3,7 +3,7 @@
 //! One operation asks for some documents several times, and what a commit holds never changes: so
 //! each is read once and the result shared. Knows nothing of any particular document.
 
-use crate::domain::json::{self, DocumentError};
+use crate::domain::json::DocumentError;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use std::any::Any;
@@ -52,7 +52,7 @@ impl Document {
     /// # Errors
     /// When it cannot be read as a `T`.
     pub fn record<T: View>(&self, path: &str) -> Result<Rc<Record<T>>, DocumentError> {
-        self.once(|| Record::read(path, "", json::text(path, &self.bytes)?, 0))
+        self.once(|| Record::read_document(path, &self.bytes))
     }
 
     fn once<P: 'static>(

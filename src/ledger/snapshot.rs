@@ -89,9 +89,26 @@ pub trait Documents {
     }
 }
 
+/// How many bytes of documents are kept at hand; what does not fit is read again when it is asked for.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// What was read, by branch and path: one operation asks for some documents several times, and a
 /// version never changes.
-type Kept = HashMap<(String, String), Option<Rc<Document>>>;
+#[derive(Default)]
+struct Kept {
+    documents: HashMap<(String, String), Option<Rc<Document>>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, place: (String, String), document: Option<Rc<Document>>) {
+        let bytes = self.bytes + document.as_ref().map_or(0, |document| document.bytes().len());
+        if bytes <= KEPT_BYTES_MAX {
+            self.bytes = bytes;
+            self.documents.insert(place, document);
+        }
+    }
+}
 
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
@@ -184,14 +201,14 @@ impl<'a> Snapshot<'a> {
 impl Documents for Snapshot<'_> {
     fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         let place = (branch.to_owned(), path.to_owned());
-        if let Some(document) = self.read.borrow().get(&place) {
+        if let Some(document) = self.read.borrow().documents.get(&place) {
             return Ok(document.clone());
         }
         let document = match self.tip(branch)? {
             Some(tip) => self.engine.read(&tip, path)?,
             None => None,
         };
-        self.read.borrow_mut().insert(place, document.clone());
+        self.read.borrow_mut().keep(place, document.clone());
         Ok(document)
     }
 

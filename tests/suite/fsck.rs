@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const JOBS: &str = "coordination/jobs.json";
 const LOCKS: &str = "coordination/locks.json";
@@ -325,6 +326,21 @@ fn what_a_merge_brings_in_is_one_step_and_its_operations_count() {
     clone.git(["commit", "--quiet", "--amend", "--no-edit", "--all"]).success();
     clone.git(["push", "--quiet", "--force", "origin", MAIN]).success();
     assert_eq!(found(&fleet.host("newcomer"), 1), set(&["error job-vanished by hand"]));
+}
+
+#[test]
+fn a_name_that_nobody_can_check_out_does_not_hide_what_else_is_wrong() {
+    let fleet = Fleet::new();
+    let (ada, _bob) = at_work(&fleet);
+    let large = format!("{{\"x\": \"{}\"}}", "x".repeat(1024 * 1024));
+    fleet.hub().put(MAIN, &[("shared/build_config.json", large)], "too large for one record");
+    let script =
+        "{ git ls-tree main; printf '040000 tree %s\\t..\\n' $(git rev-parse main:ada); } | git mktree";
+    let made = Command::new("sh").args(["-c", script]).current_dir(fleet.hub().path()).output().unwrap();
+    let tree = String::from_utf8(made.stdout).unwrap();
+    let commit = fleet.hub().git(["commit-tree", tree.trim(), "-p", MAIN, "-m", "odd"]);
+    fleet.hub().git(["update-ref", "refs/heads/main", commit.trim()]);
+    assert_eq!(found(&ada, 1), set(&["warning bad-name", "error unreadable by hand"]));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::finding::{Finding, Kind, named, typed};
 use crate::domain::message::{Mark, Message};
+use std::collections::HashSet;
 
 /// Judges a message before and after a commit.
 pub(super) fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
@@ -16,7 +17,8 @@ pub(super) fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>)
         );
     }
     let lost = |was: &[Mark], is: &[Mark]| -> Option<String> {
-        was.iter().find(|mark| !is.iter().any(|other| other.by == mark.by)).map(|mark| named(&mark.by))
+        let by: HashSet<&str> = is.iter().map(|mark| &*mark.by).collect();
+        was.iter().find(|mark| !by.contains(&*mark.by)).map(|mark| named(&mark.by))
     };
     let words = if let Some(by) = lost(&before.acknowledged_by, &after.acknowledged_by) {
         format!("message {name} is no longer acknowledged by {by}")
@@ -41,6 +43,10 @@ fn is_rewritten(before: &Message, after: &Message) -> bool {
         || before.timestamp != after.timestamp
         || before.reply_to != after.reply_to
         || before.thread != after.thread
+        || before.priority != after.priority
+        || before.ack_required != after.ack_required
+        || before.key != after.key
+        || before.auto != after.auto
 }
 
 #[cfg(test)]
@@ -55,6 +61,7 @@ mod tests {
             (r#""ack_status":"completed""#, r#""ack_status":"pending""#, ""),
             (r#""body":"x""#, r#""body":"y""#, "message-rewritten"),
             (r#""to":"b""#, r#""to":"all""#, "message-rewritten"),
+            (r#""ack_required":true"#, r#""ack_required":false"#, "message-rewritten"),
             (r#""read":true"#, r#""read":false"#, "unread-again"),
             (r#""read":true"#, "\"x\":1", "unread-again"),
             (r#""read_by":["b","c"]"#, r#""read_by":["c","d"]"#, "unread-again"),

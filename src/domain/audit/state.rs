@@ -335,11 +335,11 @@ fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     let circle = in_circle(live, &first_of);
+    let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
     for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
         let at = |finding: Finding| finding.at(live.path()).place(place::<Job>(index, &job.id));
         for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
-            let is_archived = || archives.iter().any(|archive| archive.get(need).is_some());
-            let whither = if is_archived() { "is in the archive" } else { "is not there" };
+            let whither = if archived.contains(need) { "is in the archive" } else { "is not there" };
             let what =
                 format!("job {} needs {}, which {whither}, and waits in vain", named(&job.id), named(need));
             found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));

@@ -63,7 +63,7 @@ impl<T: Row> Versions<T> {
             *self = next;
             return Ok(());
         }
-        let table = Arc::new(Table::read(self.table.path(), bytes)?);
+        let table = Arc::new(Table::read_after(self.table.path(), bytes, Some(&self.table))?);
         *self = Self { places: places::<T>(text), table, text: text.to_owned() };
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::domain::doctor::quoted;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
-use crate::domain::json::{self, DocumentError};
+use crate::domain::json::DocumentError;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::{Record, View};
@@ -299,7 +299,7 @@ fn next<T: Row>(versions: &mut Versions<T>, content: &Content) -> Result<(), Doc
 fn parse<T: View>(path: &str, content: &Content) -> Result<(), DocumentError> {
     match content {
         Content::Missing => Ok(()),
-        Content::File(bytes) => Record::<T>::read(path, "", json::text(path, bytes)?, 0).map(drop),
+        Content::File(bytes) => Record::<T>::read_document(path, bytes).map(drop),
         Content::Unusable(error) => Err(error.clone()),
     }
 }

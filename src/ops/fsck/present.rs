@@ -112,6 +112,13 @@ fn folders(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError
 /// A folder that would be a server's if its name were one. Folders of the layout are reserved, and
 /// what lies in them is somebody else's.
 fn passed_over(folder: &str, snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError> {
+    // Git can store such a name, and no program would let one look into it.
+    if matches!(folder, "" | "." | "..") || folder.eq_ignore_ascii_case(".git") {
+        let hint = "nobody can check the hub out: take it out of the tree";
+        let finding = Finding::new(Kind::BadName, format!("a folder is called `{folder}`")).hint(hint);
+        notes.add(finding, None);
+        return Ok(());
+    }
     let files = snapshot.list(folder)?;
     let is_like_one = files.iter().any(|file| file == "status.json" || file == "heartbeat.json");
     let why = ServerName::new(folder).err().filter(|error| is_like_one && error.why != "is reserved");

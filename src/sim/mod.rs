@@ -127,6 +127,11 @@ fn label_of(server: &str) -> String {
     LABELS.get(usize::from(is_odd)).copied().unwrap_or_default().to_owned()
 }
 
+/// The kinds of trouble, by the names under which [`Limits::without`] leaves them out.
+pub fn faults() -> impl Iterator<Item = &'static str> {
+    faults::FAULTS.iter().map(|(_, name, _)| *name)
+}
+
 /// Runs the simulation that `seed` describes, within `limits`.
 #[must_use]
 pub fn run(seed: u64, limits: &Limits, with_log: bool) -> Report {

@@ -504,6 +504,11 @@ mod tests {
                 None,
             ),
             (
+                r#""status":"running","assigned_to":"build1","started_at":"2025-10-29T10:54:00Z""#,
+                Level::Ok,
+                None,
+            ),
+            (
                 r#""status":"running","assigned_to":"build1","started_at":"2025-10-29T10:53:00Z""#,
                 Level::Critical,
                 Some("job-stuck:j"),
@@ -649,6 +654,13 @@ mod tests {
                 "{}",
                 finding.what
             );
+        }
+    }
+
+    #[test]
+    fn levels_are_written_as_they_are_called() {
+        for level in [Level::Ok, Level::Warning, Level::Critical] {
+            assert_eq!(serde_json::to_value(level).expect("a word"), level.as_str());
         }
     }
 

@@ -256,6 +256,11 @@ mod tests {
     }
 
     #[test]
+    fn a_beat_lies_in_the_folder_of_its_server() {
+        assert_eq!(Heartbeat::path(&ServerName::new("build1").expect("name")), "build1/heartbeat.json");
+    }
+
+    #[test]
     fn freshness_follows_the_declared_interval() {
         for (interval, seconds, expected) in [
             (None, 120, Freshness::Fresh),
@@ -265,6 +270,8 @@ mod tests {
             (Some(300), 960, Freshness::Late),
             (Some(300), 961, Freshness::Stale),
             (Some(u64::MAX), 961, Freshness::Fresh),
+            (Some(0), 120, Freshness::Fresh),
+            (Some(0), 241, Freshness::Stale),
         ] {
             let now = at("2025-10-29T12:00:00Z").plus(Duration::from_secs(seconds));
             assert_eq!(beat_of(interval).freshness(now), expected, "{interval:?} after {seconds} s");

@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert!(ServerName::new(text).is_err(), "{text:?}");
         }
-        for text in ["build1", "ll-ACSBuilder1", "win-Dev_2", "code2.example"] {
+        for text in ["build1", "ll-ACSBuilder1", "win-Dev_2", "code2.example", &"a".repeat(63)] {
             assert!(ServerName::new(text).is_ok(), "{text:?}");
         }
     }
@@ -218,6 +218,13 @@ mod tests {
         assert!(MessageId::new("msg-build2-acs-mysql-root-20251030T172709Z").is_ok());
         assert!(LockName::new("deploy/production:eu").is_ok());
         assert!(LockName::new("../x").is_err());
+    }
+
+    #[test]
+    fn records_borrow_the_random_end_of_an_operation() {
+        let op = OpId::new("0199c7f2-1c1a-7cc3-98c4-dc0c0c07398f").expect("an id");
+        assert_eq!(op.suffix(8), "0c07398f");
+        assert_eq!(op.suffix(13), "4dc0c0c07398f");
     }
 
     #[test]

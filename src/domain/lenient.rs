@@ -218,6 +218,50 @@ mod tests {
     #[derive(Debug, Deserialize, PartialEq)]
     struct Counted(#[serde(deserialize_with = "count")] Option<u64>);
 
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Text(#[serde(deserialize_with = "text")] Option<String>);
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Truth(#[serde(deserialize_with = "truth")] Option<bool>);
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Integer(#[serde(deserialize_with = "integer")] Option<i64>);
+
+    #[test]
+    fn what_other_writers_mean_is_read() {
+        for (json, expected) in [
+            ("\"a\"", Some("a")),
+            ("7", Some("7")),
+            ("true", Some("true")),
+            ("null", None),
+            ("\"null\"", None),
+        ] {
+            let read: Text = serde_json::from_str(json).expect(json);
+            assert_eq!(read.0.as_deref(), expected, "{json}");
+        }
+        for (json, expected) in [
+            ("true", Some(true)),
+            ("\"Yes\"", Some(true)),
+            ("1", Some(true)),
+            ("0.5", Some(true)),
+            ("\"no\"", Some(false)),
+            ("\"\"", Some(false)),
+            ("0", Some(false)),
+            ("\"perhaps\"", None),
+            ("null", None),
+        ] {
+            assert_eq!(serde_json::from_str::<Truth>(json).expect(json), Truth(expected), "{json}");
+        }
+        for (json, expected) in
+            [("-7", Some(-7)), ("\"12\"", Some(12)), ("7.9", Some(7)), ("\"many\"", None), ("null", None)]
+        {
+            assert_eq!(serde_json::from_str::<Integer>(json).expect(json), Integer(expected), "{json}");
+        }
+        for json in ["[]", "{}"] {
+            assert!(serde_json::from_str::<Text>(json).is_err(), "{json}");
+            assert!(serde_json::from_str::<Truth>(json).is_err(), "{json}");
+            assert!(serde_json::from_str::<Integer>(json).is_err(), "{json}");
+        }
+    }
+
     #[test]
     fn every_count_that_can_be_written_can_be_read() {
         for (text, expected) in [

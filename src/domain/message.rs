@@ -658,9 +658,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_as_long_as_it_may() {
+        check(|it| it.key = Some("ü".repeat(KEY_LENGTH_MAX))).expect("long enough is not too long");
+    }
+
+    #[test]
+    fn who_marked_a_message_may_be_a_number() {
+        let marks = message(r#"{"id":"a","read_by":[{"server":7,"at":1761739200},{"by":null}]}"#).read_by;
+        assert_eq!(marks.first().map(|mark| mark.by.as_str()), Some("7"));
+        assert_eq!(marks.first().and_then(|mark| mark.at), Timestamp::parse("2025-10-29T12:00:00Z"));
+    }
+
+    #[test]
     fn bad_drafts_are_refused_with_the_reason() {
         use RefusalKind::{Invalid, NotFound};
-        let changes: [(RefusalKind, &str, Change); 10] = [
+        let changes: [(RefusalKind, &str, Change); 12] = [
             (NotFound, "`nobody`", |it| it.to = "nobody".into()),
             (NotFound, "`\\u{1b}[J`", |it| it.to = "\u{1b}[J".into()),
             (Invalid, "empty", |it| it.subject = " \t".into()),
@@ -668,6 +680,8 @@ mod tests {
             (Invalid, "control", |it| it.subject = "a\nb".into()),
             (Invalid, "10001 ch", |it| it.body = "ü".repeat(10_001)),
             (Invalid, "key must", |it| it.key = Some(String::new())),
+            (Invalid, "key must", |it| it.key = Some("ü".repeat(KEY_LENGTH_MAX + 1))),
+            (Invalid, "key must", |it| it.key = Some("a\nb".into())),
             (Invalid, "holds a GitHub token", |it| it.body = secret()),
             (Invalid, "the subject looks", |it| it.subject = secret()),
             (Invalid, "the key looks", |it| it.key = Some(secret())),

@@ -234,6 +234,7 @@ mod tests {
             (",\"not_before\":\"2025-11-08T12:00:00Z\"", vec![], false),
             (",\"not_before\":\"2025-10-29T13:00:00Z\",\"attempts\":1", vec![], false),
             (",\"not_before\":\"2025-11-08T12:00:00Z\",\"attempts\":1", vec![], true),
+            (",\"not_before\":\"2025-10-29T13:00:00Z\",\"attempts\":9", vec![], false),
             (",\"labels\":[\"gpu\",\"arch=amd64\"]", vec!["gpu"], false),
             (",\"labels\":[\"gpu\"]", vec!["arch=amd64", "gpu"], true),
         ] {
@@ -261,5 +262,20 @@ mod tests {
             ]
         );
         assert_eq!(explain("c", &[vec![]]), [Waiting::Server { ahead: 1 }]);
+        let at = now.plus(std::time::Duration::from_secs(90));
+        for (waiting, told) in [
+            (
+                Waiting::Needs { job: "b".into(), status: Some("failed".into()) },
+                "it needs `b`, which is failed",
+            ),
+            (Waiting::Needs { job: "b".into(), status: None }, "it needs `b`, which is not in the queue"),
+            (Waiting::NotBefore { at }, "not before 2025-10-29T12:01:30Z, 1m 30s from now"),
+            (Waiting::Labels { missing: vec!["gpu".into(), "x".into()] }, "no server has the labels gpu, x"),
+            (Waiting::Server { ahead: 0 }, "it is next; no server has asked for a job since"),
+            (Waiting::Server { ahead: 1 }, "one job is before it"),
+            (Waiting::Server { ahead: 2 }, "2 jobs are before it"),
+        ] {
+            assert_eq!(waiting.describe(now), told);
+        }
     }
 }

@@ -189,6 +189,26 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_a_job_goes_on_to_the_next_it_holds_or_has_none() {
+        let at = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let job = |id: &str| Job::new(id.to_owned(), "build".to_owned(), at);
+        for (left, next, word, current) in [
+            ("a", None, "success", None),
+            ("a", Some("b"), "building", Some("b")),
+            // It works on another one than the job it leaves.
+            ("c", Some("b"), "building", Some("a")),
+            ("c", None, "success", None),
+        ] {
+            let mut status = Status::blank(&ServerName::new("build1").expect("name"));
+            status.work_on(&job("a"), at);
+            status.leave(&job(left), StatusWord::Success, next.map(job).as_ref(), at);
+            let now = status.current_job.as_ref().and_then(|job| job.id.as_deref());
+            assert_eq!((status.status.as_str(), now), (word, current), "{left} {next:?}");
+        }
+        assert_eq!(Status::path(&ServerName::new("build1").expect("name")), "build1/status.json");
+    }
+
+    #[test]
     fn saying_the_same_job_again_keeps_its_start() {
         let first = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         let later = Timestamp::parse("2025-10-29T13:00:00Z").expect("time");

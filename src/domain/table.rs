@@ -382,6 +382,31 @@ mod tests {
     }
 
     #[test]
+    fn a_table_may_have_so_many_records_and_no_more() {
+        let of = |rows: usize| format!("[{}]", vec!["{\"id\":\"a\"}"; rows].join(","));
+        assert_eq!(read(&of(ROWS_MAX)).rows().len(), ROWS_MAX);
+        let error = Table::<Thing>::read(Thing::PATH, of(ROWS_MAX + 1).as_bytes()).expect_err("too many");
+        assert!(error.to_string().contains("it holds 100001 records"), "{error}");
+    }
+
+    #[test]
+    fn what_was_changed_is_known() {
+        let mut table = read(TWO);
+        assert!(!table.is_changed());
+        assert_eq!(table.take(|_| false).len(), 0);
+        assert!(!table.is_changed());
+        table.get_mut("b").expect("there").edit(|thing| thing.n = 2);
+        assert!(table.is_changed());
+        let mut table = read(TWO);
+        assert_eq!(table.take(|thing| thing.id == "b").len(), 1);
+        assert_eq!(table.take(|_| false).len(), 0);
+        assert!(table.is_changed());
+        let mut table = read(TWO);
+        table.push(Thing { id: "c".to_owned(), n: 0 });
+        assert!(table.is_changed());
+    }
+
+    #[test]
     fn a_bare_list_a_byte_order_mark_and_a_missing_field_are_read() {
         assert_eq!(
             read("\u{feff}[{\"id\":\"a\"}]").to_text(),

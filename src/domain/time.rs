@@ -184,6 +184,7 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(shape), Some(noon), "{shape}");
         }
+        assert_eq!(Timestamp::parse("100000000").map(Timestamp::unix_millis), Some(100_000_000_000));
         let fraction = Timestamp::parse("2025-11-03T16:21:00.94736Z").expect("fraction");
         assert_eq!(fraction.since(noon), Duration::from_millis(947));
     }

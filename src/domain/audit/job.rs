@@ -220,6 +220,12 @@ mod tests {
             (COMPLETED_3, FAILED_3, ONE, "illegal-step"),
             (RUNNING_3, CLAIMED_3, ONE, "illegal-step"),
             (CANCELLED, r#""status":"completed""#, TWO, "illegal-step"),
+            (RUNNING_3, CLAIMED_3, TWO, "illegal-step"),
+            (RUNNING_3, COMPLETED_3, TWO, ""),
+            (QUEUED_3, RUNNING_3, TWO, "illegal-step"),
+            (COMPLETED_3, QUEUED_3, TWO, ""),
+            (COMPLETED_3, COMPLETED_3, TWO, ""),
+            (COMPLETED_3, FAILED_3, TWO, "illegal-step"),
             (QUEUED_3, RUNNING_3, HAND, "illegal-step"),
             (QUEUED, r#""status":"running","assigned_to":"a""#, ONE, "illegal-step"),
             (COMPLETED_3, RUNNING_4_B, ONE, "illegal-step"),
@@ -240,6 +246,33 @@ mod tests {
             (QUEUED, r#""status":"queued","priority":1,"description":"x""#, ONE, ""),
         ] {
             assert_eq!(broken(before, after, made).join(" "), expected, "{before} -> {after} {made:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_names_the_holders_and_the_step() {
+        const HELD: &str = r#""status":"running","token":3,"assigned_to":"a""#;
+        for (before, after, told) in [
+            (
+                HELD,
+                r#""status":"running","token":3"#,
+                "job `j` went from `a` to nobody under the same token 3",
+            ),
+            (
+                r#""status":"queued","token":3"#,
+                HELD,
+                "job `j` went from queued to running under its old token 3",
+            ),
+            (r#""status":"failed","token":3"#, HELD, "job `j` went from failed to running"),
+            (
+                HELD,
+                r#""status":"running","token":3,"assigned_to":"a","branch":"x","key":"k""#,
+                "`branch`, `key` of job `j` changed after it was added",
+            ),
+        ] {
+            let mut found = Vec::new();
+            judge(&job(before), &job(after), HAND, &mut found);
+            assert_eq!(found.first().map(|finding| finding.what.as_str()), Some(told));
         }
     }
 

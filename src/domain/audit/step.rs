@@ -368,6 +368,21 @@ mod tests {
     }
 
     #[test]
+    fn a_merge_is_a_step_by_hand_of_as_many_as_it_brings() {
+        assert_eq!(Made::by_merging(0).steps(), 1);
+        assert_eq!(Made::by_merging(5).steps(), 5);
+        assert!(Made::by_merging(5).by_hand() && Made::by_operations(0).by_hand());
+        assert!(!Made::by_operations(2).by_hand());
+    }
+
+    #[test]
+    fn where_a_record_of_the_archive_stood_is_told() {
+        const AB: &str = r#"{"id":"a","n":1},{"id":"b"},{"id":"c"}"#;
+        let case = Case { archive: (AB, r#"{"id":"a","n":1},{"id":"c"}"#), ..Case::default() };
+        assert_eq!(case.told(Made::by_a_hand()), "archive-vanished jobs[1]");
+    }
+
+    #[test]
     fn a_hand_takes_no_server_out() {
         const A: &str = r#"{"id":"a"}"#;
         const AB: &str = r#"{"id":"a"},{"id":"b"}"#;

@@ -290,13 +290,14 @@ mod tests {
 
     #[test]
     fn room_is_judged_by_bytes_and_inodes() {
-        let cases: [(u64, Option<u64>, Verdict); 7] = [
+        let cases: [(u64, Option<u64>, Verdict); 8] = [
             (FREE_BYTES_LOW, Some(FREE_INODES_LOW), Fine),
             (FREE_BYTES_LOW, None, Fine),
             (FREE_BYTES_LOW - 1, None, Warning),
             (FREE_BYTES_MIN - 1, None, Problem),
             (u64::MAX, Some(FREE_INODES_LOW - 1), Warning),
-            (u64::MAX, Some(0), Problem),
+            (u64::MAX, Some(FREE_INODES_MIN), Warning),
+            (u64::MAX, Some(FREE_INODES_MIN - 1), Problem),
             (0, Some(u64::MAX), Problem),
         ];
         for (bytes, inodes, verdict) in cases {

@@ -351,6 +351,7 @@ mod tests {
             |loose, packs, pack_bytes| Held { place: place("hub"), loose, loose_bytes: 0, packs, pack_bytes };
         for (held, verdict) in [
             (held(LOOSE_MANY, PACKS_MANY, BYTES_MANY), Fine),
+            (held(0, 1, 1 << 30), Fine),
             (held(LOOSE_MANY + 1, 0, 0), Warning),
             (held(0, PACKS_MANY + 1, 0), Warning),
             (held(0, 1, BYTES_MANY + 1), Warning),

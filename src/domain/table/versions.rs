@@ -294,6 +294,37 @@ mod tests {
         assert_eq!((place, old.len(), new.len()), (17, 4983, 4983));
     }
 
+    /// Where the records lie is known after each step, so that the next can follow.
+    #[test]
+    fn versions_follow_one_another_without_end() {
+        let text = |ids: &[&str]| {
+            let rows: Vec<String> = ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect();
+            format!("{{\"things\":[{}]}}", rows.join(", "))
+        };
+        let steps: [&[&str]; 7] = [
+            &["a", "b", "c", "d"],
+            &["a", "long", "c", "d"],
+            &["a", "long", "c", "d", "e", "f"],
+            &["a", "longer", "d", "e", "x"],
+            &["x", "a", "y", "e", "x"],
+            &["x", "a", "y", "e"],
+            &["z", "a", "y", "f"],
+        ];
+        let mut versions = Versions::<Thing>::new(Thing::PATH);
+        versions.read(text(steps[0]).as_bytes()).expect("reads");
+        let mut followed = 0;
+        for ids in &steps[1..] {
+            let text = text(ids);
+            followed += usize::from(versions.follow(&text).is_some());
+            versions.read(text.as_bytes()).expect("reads");
+            let alone = Table::read(Thing::PATH, text.as_bytes()).expect("reads");
+            assert_eq!(seen(versions.table()), seen(&alone), "{text}");
+            let rows = versions.places.as_ref().map(|places| places.rows.clone());
+            assert_eq!(rows, places::<Thing>(&text).map(|places| places.rows), "{text}");
+        }
+        assert!(followed >= 4, "{followed}");
+    }
+
     #[test]
     fn a_piece_that_nests_too_deep_is_noticed() {
         let deep = |levels: usize| {

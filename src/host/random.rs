@@ -18,6 +18,12 @@ pub fn id() -> String {
     uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid().to_string()
 }
 
+/// Whether a text has the shape of such an id.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok_and(|id| id.hyphenated().to_string() == text)
+}
+
 /// A span drawn evenly from zero to `most`.
 #[must_use]
 pub fn up_to(most: Duration) -> Duration {

@@ -171,6 +171,13 @@ fn restrict(path: &Path) {
     drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)));
 }
 
+/// Whether a folder of this name among the copies is one that was never finished.
+#[must_use]
+pub fn is_unfinished(folder: &str) -> bool {
+    let parts = folder.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(copy, id)| copy.ends_with(".git") && random::is_id(id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

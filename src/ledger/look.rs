@@ -22,8 +22,14 @@ use crate::host::{environment, files, random};
 use git2::{Oid, Repository};
 use std::path::{Path, PathBuf};
 
-/// How the folders of looks are named among the temporary files.
-pub const LOOK_FOLDER_PREFIX: &str = "muster-look-";
+/// How the folders of looks are named among the temporary files; an id follows.
+const LOOK_FOLDER_PREFIX: &str = "muster-look-";
+
+/// Whether a temporary folder of this name was made for a look.
+#[must_use]
+pub fn is_look(folder: &str) -> bool {
+    folder.strip_prefix(LOOK_FOLDER_PREFIX).is_some_and(random::is_id)
+}
 
 /// A fetch of nothing but the newest commits, whatever the user's configuration would add.
 const FETCH: &[&str] = &[

@@ -37,7 +37,7 @@ mod transaction;
 mod update;
 mod worktree;
 
-pub use cache::{replace_copy, store_path};
+pub use cache::{is_unfinished, replace_copy, store_path};
 pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope};
 pub use engine::{Found, Move, Tips, Version};
@@ -45,7 +45,7 @@ pub use error::LedgerError;
 pub use git_program::GitProgram;
 pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
 pub use inspect::{Size, Store};
-pub use look::{LOOK_FOLDER_PREFIX, Look};
+pub use look::{Look, is_look};
 pub use objects::init_bare;
 pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,

@@ -7,7 +7,7 @@ use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
 use crate::host::{environment, files, process};
-use crate::ledger::{GitProgram, LOOK_FOLDER_PREFIX};
+use crate::ledger::{self, GitProgram};
 use crate::ops::journal;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -204,12 +204,12 @@ pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
     };
     rubbish.locks = folder::find(&journal::folder(), 0, is_lone_lock);
     let hubs = environment::cache_dir().join("hubs");
-    let is_unfinished = |found: &Found| found.is_folder && old(found) && found.name().starts_with('.');
+    // Whoever keeps the cache on another disk may have led us among folders of their own.
+    let is_unfinished = |found: &Found| found.is_folder && old(found) && ledger::is_unfinished(&found.name());
     rubbish.copies = folder::find(&hubs, 0, is_unfinished);
     rubbish.set_aside =
         folder::find(&hubs, 0, |found| found.is_folder && found.name().contains(".git.damaged-"));
-    let is_look =
-        |found: &Found| found.is_folder && old(found) && found.name().starts_with(LOOK_FOLDER_PREFIX);
+    let is_look = |found: &Found| found.is_folder && old(found) && ledger::is_look(&found.name());
     rubbish.looks = folder::find(&environment::temporary_dir(), 0, is_look);
     rubbish
 }

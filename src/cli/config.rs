@@ -75,7 +75,11 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
         (
             "server",
             settings.server.as_ref().map(|server| server.value.to_string()),
-            settings.server.as_ref().map_or_else(unset, |server| server.origin.clone()),
+            match (&settings.server, &settings.bad_name) {
+                (Some(server), _) => server.origin.clone(),
+                (None, Some(bad)) => format!("{} ({})", bad.origin, bad.why),
+                (None, None) => unset(),
+            },
         ),
         (
             "clone",

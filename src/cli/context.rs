@@ -30,8 +30,20 @@ impl Context {
     /// # Errors
     /// When a setting cannot be used.
     pub(super) fn new(args: &GlobalArgs) -> Result<Self, CliError> {
+        Self::with(Settings::gather(args)?, args)
+    }
+
+    /// The same for `join`, which mends a user's file that cannot be used.
+    ///
+    /// # Errors
+    /// When another setting cannot be used.
+    pub(super) fn to_join(args: &GlobalArgs) -> Result<Self, CliError> {
+        Self::with(Settings::gather_to_join(args)?, args)
+    }
+
+    fn with(settings: Settings, args: &GlobalArgs) -> Result<Self, CliError> {
         Ok(Self {
-            settings: Settings::gather(args)?,
+            settings,
             output: Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run },
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,

@@ -85,6 +85,7 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
         clone: settings.clone.clone(),
         timeout: settings.timeout.value,
         server: settings.server.as_ref().map(|server| (server.value.clone(), server.origin.clone())),
+        bad_name: settings.bad_name.as_ref().map(|bad| (bad.why.clone(), bad.origin.clone())),
         summary,
         doubts: fatal.chain(doubts).collect(),
         flags: flags(settings, global),

@@ -217,7 +217,10 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
         _ => {}
     }
-    let mut context = Context::new(&cli.global)?;
+    let mut context = match &cli.command {
+        Command::Join(_) => Context::to_join(&cli.global)?,
+        _ => Context::new(&cli.global)?,
+    };
     let context = &mut context;
     match &cli.command {
         Command::Init(args) => done(init::run(args, &cli.global, context)),

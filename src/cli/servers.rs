@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::input::{ago, or_dash};
 use super::output::Output;
-use super::settings::{Setting, UserConfig, embedded_hub_path};
+use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
 use super::table::{facts, table};
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
@@ -81,6 +81,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         context.settings.go_to(Location::parse(target, &folder), "the command line");
     }
     context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
+    context.settings.bad_name = None;
     let verb = Join {
         name: args.name.clone(),
         host: environment::host_name(),
@@ -98,12 +99,24 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     context.output.confirm("server", &receipt.answer, || {
         format!("this machine is server `{}` of `{hub}`", args.name)
     })?;
+    if let Some(bad) = Settings::gather(global).ok().and_then(|settings| settings.bad_name) {
+        context.output.warn(&format!(
+            "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
+            bad.origin, bad.why
+        ));
+    }
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
 }
 
 /// Remembers hub and name where later commands look for them.
 fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
+    if let Some(aside) = UserConfig::set_broken_aside()? {
+        context.output.warn(&format!(
+            "this user's configuration could not be used and is kept as `{}`; what it said no longer counts",
+            aside.display()
+        ));
+    }
     if let Some(clone) = &context.settings.clone {
         return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
     }

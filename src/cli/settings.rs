@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
-use crate::host::{environment, files};
+use crate::host::{clock, environment, files};
 use crate::ledger::{Location, clone_around, is_tracked};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -82,9 +82,30 @@ impl UserConfig {
                     Exit::Configuration,
                     format!("the configuration `{}` cannot be used: {error}", path.display()),
                 )
-                .hint("the keys are `hub`, `branch` and `server`; `git muster join` writes it anew")
+                .hint(format!("the keys are `hub`, `branch` and `server`; {JOIN_ANEW}"))
             }),
         }
+    }
+
+    /// Reads it to write it anew: what cannot be used is as good as absent.
+    pub(super) fn read_usable() -> Self {
+        let user = Self::read().unwrap_or_default();
+        Self { branch: user.branch.filter(|branch| check_branch(branch).is_ok()), ..user }
+    }
+
+    /// Renames the file if it cannot be used, and tells its new name: somebody may want to know
+    /// what it said.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub(super) fn set_broken_aside() -> Result<Option<PathBuf>, CliError> {
+        if Self::read().is_ok() {
+            return Ok(None);
+        }
+        let path = user_config_path();
+        let aside = path.with_extension(format!("json.broken-{}", clock::wall().compact()));
+        files::set_aside(&path, &aside)?;
+        Ok(Some(aside))
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
@@ -105,6 +126,18 @@ impl UserConfig {
     }
 }
 
+/// What mends the user's file: a sentence with a command that works as it stands.
+const JOIN_ANEW: &str = "`git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`";
+
+/// A name of this server that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadName {
+    /// What says it.
+    pub origin: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// Everything that decides how a command works.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -116,6 +149,8 @@ pub(super) struct Settings {
     pub clone: Option<PathBuf>,
     /// Who am I, if that is known.
     pub server: Option<Setting<ServerName>>,
+    /// What is said to be the name and cannot be: who needs no name works all the same.
+    pub bad_name: Option<BadName>,
     /// How long one write may take.
     pub timeout: Setting<Duration>,
     /// How long to wait for another process of this host.
@@ -132,6 +167,15 @@ impl Settings {
         wrong.into_iter().next().map_or(Ok(settings), Err)
     }
 
+    /// Gathers them for a command that writes the user's file anew, whatever it says now.
+    ///
+    /// # Errors
+    /// When any other value cannot be used.
+    pub(super) fn gather_to_join(args: &GlobalArgs) -> Result<Self, CliError> {
+        let (settings, wrong) = Self::examine_with(args, &UserConfig::read_usable(), Vec::new())?;
+        wrong.into_iter().next().map_or(Ok(settings), Err)
+    }
+
     /// Gathers those that can be used, with the defaults for the others, and what is wrong with
     /// these.
     ///
@@ -140,13 +184,28 @@ impl Settings {
     pub(super) fn examine(args: &GlobalArgs) -> Result<(Self, Vec<CliError>), CliError> {
         let mut wrong = Vec::new();
         let user = or_else(UserConfig::read(), UserConfig::default, &mut wrong);
+        Self::examine_with(args, &user, wrong)
+    }
+
+    fn examine_with(
+        args: &GlobalArgs,
+        user: &UserConfig,
+        mut wrong: Vec<CliError>,
+    ) -> Result<(Self, Vec<CliError>), CliError> {
         let folder = environment::working_directory()?;
         let around = clone_around(&folder);
-        let (hub, clone) = find_hub(args, &user, &folder, around.as_ref());
+        let (hub, clone) = find_hub(args, user, &folder, around.as_ref());
         let default_branch = || from(BRANCH_DEFAULT.to_owned(), "default");
-        let branch = or_else(find_branch(args, &user, clone.as_deref()), default_branch, &mut wrong);
-        let server = find_server(args, &user, &folder, clone.as_deref());
-        let server = or_else(server, || None, &mut wrong);
+        let branch = or_else(find_branch(args, user, clone.as_deref()), default_branch, &mut wrong);
+        let server = or_else(find_server(args, user, &folder, clone.as_deref()), || None, &mut wrong);
+        let (server, bad_name) = match server.map(|said| (ServerName::new(&said.value), said.origin)) {
+            None => (None, None),
+            Some((Ok(name), origin)) => (Some(from(name, origin)), None),
+            Some((Err(error), origin)) => (None, Some(BadName { origin, why: error.to_string() })),
+        };
+        if let Some(bad) = bad_name.as_ref().filter(|bad| bad.origin.starts_with("--")) {
+            wrong.push(unusable(&bad.origin, &bad.why));
+        }
         let timeout = span(
             args.hub_timeout.as_deref().or(args.timeout.as_deref()),
             if args.hub_timeout.is_some() { "--hub-timeout" } else { "--timeout" },
@@ -156,7 +215,7 @@ impl Settings {
         let timeout = or_else(timeout, || from(TIMEOUT_DEFAULT, "default"), &mut wrong);
         let lock_wait = span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT);
         let lock_wait = or_else(lock_wait, || from(LOCK_WAIT_DEFAULT, "default"), &mut wrong);
-        Ok((Self { hub, branch, clone, server, timeout, lock_wait }, wrong))
+        Ok((Self { hub, branch, clone, server, bad_name, timeout, lock_wait }, wrong))
     }
 
     /// Settings that are said in several ways at once, one sentence each: what counts and what was
@@ -219,6 +278,9 @@ impl Settings {
     /// # Errors
     /// When nothing says it: there is no default, because a guess would write in another's name.
     pub(super) fn server(&self) -> Result<&ServerName, CliError> {
+        if let Some(bad) = &self.bad_name {
+            return Err(unusable(&bad.origin, &bad.why).nothing_written());
+        }
         self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
             CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
                 .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`")
@@ -297,7 +359,7 @@ fn find_server(
     user: &UserConfig,
     folder: &Path,
     clone: Option<&Path>,
-) -> Result<Option<Setting<ServerName>>, CliError> {
+) -> Result<Option<Setting<String>>, CliError> {
     let file = |path: PathBuf| -> Result<Option<Setting<String>>, CliError> {
         let text = files::read(&path)?.map(|text| text.trim().to_owned());
         Ok(text.filter(|text| !text.is_empty()).map(|text| from(text, path.display().to_string())))
@@ -314,16 +376,11 @@ fn find_server(
     if found.is_none() {
         found = file(PathBuf::from("/etc/build_server_id"))?;
     }
-    let found = found
+    Ok(found
         .or_else(|| {
             Some(from(crate::ledger::configured(clone?, "muster.server")?, "git config muster.server"))
         })
-        .or_else(|| Some(from(user.server.clone()?, user_config_path().display().to_string())));
-    let Some(found) = found else { return Ok(None) };
-    match ServerName::new(&found.value) {
-        Ok(name) => Ok(Some(from(name, found.origin))),
-        Err(error) => Err(unusable(&found.origin, &error.to_string())),
-    }
+        .or_else(|| Some(from(user.server.clone()?, user_config_path().display().to_string()))))
 }
 
 fn span(
@@ -346,6 +403,17 @@ fn span(
 /// The error of a value that cannot be used: a wrong flag is a wrong command line, anything else
 /// is configured wrongly.
 fn unusable(origin: &str, why: &str) -> CliError {
-    let exit = if origin.starts_with("--") { Exit::Usage } else { Exit::Configuration };
-    CliError::new(exit, format!("{why} (from {origin})"))
+    if origin.starts_with("--") {
+        return CliError::new(Exit::Usage, format!("{why} (from {origin})"));
+    }
+    let hint = if *origin == *user_config_path().display().to_string() {
+        JOIN_ANEW.to_owned()
+    } else if origin.starts_with("git config") {
+        "`git config muster.server NAME` sets another".to_owned()
+    } else if origin.contains('/') {
+        "write another value into that file, or remove it".to_owned()
+    } else {
+        format!("unset {origin}, or set it to another value")
+    };
+    CliError::new(Exit::Configuration, format!("{why} (from {origin})")).hint(hint)
 }

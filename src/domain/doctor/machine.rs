@@ -69,16 +69,43 @@ pub fn settings(summary: &str, doubts: Vec<Doubt>) -> Judgement {
     Judgement::of(summary).with(doubts.into_iter().map(finding))
 }
 
-/// Judges whether it is known which server this is, and whence.
+/// What says which server this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// A name, and where it comes from.
+    As {
+        /// The name.
+        name: &'a str,
+        /// Where it comes from.
+        origin: &'a str,
+    },
+    /// Something that is no name.
+    Wrongly {
+        /// What is wrong with it.
+        why: &'a str,
+        /// Where it comes from.
+        origin: &'a str,
+    },
+    /// Nothing does.
+    Nothing,
+}
+
+/// Judges whether it is known which server this is, and whence. A host that only reads needs no
+/// name.
 #[must_use]
-pub fn identity(server: Option<(&str, &str)>, host: &str, join: &str) -> Judgement {
-    match server {
-        Some((name, origin)) => Judgement::of(format!(
+pub fn identity(named: Named<'_>, host: &str, join: &str) -> Judgement {
+    match named {
+        Named::As { name, origin } => Judgement::of(format!(
             "server {name} from {origin}, on host {host}; commits are by {name} <{name}@git-muster.invalid>"
         )),
-        None => Judgement::of("nothing says which server this is").and(
-            Finding::problem(
-                "beats, statuses, claims and all other writes are refused; set MUSTER_SERVER, or register this machine",
+        Named::Wrongly { why, origin } => {
+            Judgement::of(format!("what {origin} says is no name: {why}")).and(Finding::problem(format!(
+                "beats, statuses, claims and all other writes are refused until {origin} says another name or none"
+            )))
+        }
+        Named::Nothing => Judgement::of("nothing says which server this is").and(
+            Finding::warning(
+                "this host can only read: beats, statuses, claims and all other writes are refused; set MUSTER_SERVER, or register this machine",
             )
             .mend(join),
         ),
@@ -351,8 +378,10 @@ mod tests {
         assert_eq!(clock_sync(None, "").verdict(), Skipped);
         assert_eq!(clock_sync(Some(true), "").verdict(), Fine);
         assert_eq!(clock_sync(Some(false), "").verdict(), Warning);
-        assert_eq!(identity(Some(("build1", "--server")), "h", "j").verdict(), Fine);
-        assert_eq!(identity(None, "h", "j").verdict(), Problem);
+        let named = Named::As { name: "build1", origin: "--server" };
+        assert_eq!(identity(named, "h", "j").verdict(), Fine);
+        assert_eq!(identity(Named::Wrongly { why: "w", origin: "SERVER_ID" }, "h", "j").verdict(), Problem);
+        assert_eq!(identity(Named::Nothing, "h", "j").verdict(), Warning);
         let nothing = Leftovers { kinds: vec![("temporary file", 0, 0)], set_aside: (1, 4096) };
         assert_eq!(leftovers(&nothing).verdict(), Fine, "a damaged copy is kept on purpose");
         let some = Leftovers { kinds: vec![("temporary file", 2, 10)], set_aside: (0, 0) };

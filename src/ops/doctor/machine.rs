@@ -2,7 +2,7 @@
 
 use super::{DISK_TIME_MAX, Patient};
 use crate::domain::doctor::Judgement;
-use crate::domain::doctor::machine::{self as rules, Begun, Folder, Leftovers, Room};
+use crate::domain::doctor::machine::{self as rules, Begun, Folder, Leftovers, Named, Room};
 use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
@@ -52,10 +52,14 @@ pub(super) fn settings(patient: &Patient) -> Judgement {
 }
 
 pub(super) fn identity(patient: &Patient) -> Judgement {
-    let server = patient.subject.server.as_ref().map(|(name, origin)| (name.as_str(), origin.as_str()));
+    let named = match (&patient.subject.server, &patient.subject.bad_name) {
+        (Some((name, origin)), _) => Named::As { name: name.as_str(), origin },
+        (None, Some((why, origin))) => Named::Wrongly { why, origin },
+        (None, None) => Named::Nothing,
+    };
     let host = environment::host_name();
     rules::identity(
-        server,
+        named,
         &host,
         &patient.muster(&format!("join --as {}", crate::domain::doctor::quoted(&host))),
     )

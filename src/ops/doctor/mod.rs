@@ -36,6 +36,9 @@ const HUB_TIME_MAX: Duration = Duration::from_secs(40);
 /// How long a look at files may take. One of a large repository takes a second.
 const DISK_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Why a check of this server is not made.
+const NAMELESS: &str = "which server this is is not known: see identity";
+
 /// What is to be looked at, as the settings name it.
 #[derive(Debug, Clone)]
 pub struct Subject {
@@ -51,6 +54,8 @@ pub struct Subject {
     pub timeout: Duration,
     /// Which server this is, and what says so.
     pub server: Option<(ServerName, String)>,
+    /// What is wrong with the name that is given, and what gives it.
+    pub bad_name: Option<(String, String)>,
     /// The most important settings, for people.
     pub summary: String,
     /// What is wrong with the settings.
@@ -309,7 +314,7 @@ fn clock_against_hub(patient: &Patient) -> Judgement {
 }
 
 fn registration(patient: &Patient) -> Judgement {
-    let Some(server) = patient.me() else { return Judgement::skipped("nothing says which server this is") };
+    let Some(server) = patient.me() else { return Judgement::skipped(NAMELESS) };
     patient.of_hub(|facts| {
         let Some(servers) = &facts.servers else {
             return Judgement::skipped("the register cannot be read: see hub-documents");
@@ -325,7 +330,7 @@ fn registration(patient: &Patient) -> Judgement {
 
 fn beat(patient: &Patient) -> Judgement {
     if patient.me().is_none() {
-        return Judgement::skipped("nothing says which server this is");
+        return Judgement::skipped(NAMELESS);
     }
     patient.of_hub(|facts| match &facts.beat {
         Ok(beat) => rules::beat(beat.as_ref(), facts.seen_at, &patient.muster("heartbeat")),

@@ -179,6 +179,7 @@ fn the_rest_is_listed_with_its_origin() {
     ada$ git muster config list
     ------- stderr -------
     error: give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION] (from LOCK_WAIT)
+    hint: unset LOCK_WAIT, or set it to another value
     [exit status: 78]
     "#);
 }
@@ -204,10 +205,13 @@ fn a_configuration_that_cannot_be_used_is_named() {
     }
     assert_eq!(fleet.hub().tip(MAIN), tip);
     ada.set("SERVER_ID", "../x");
+    said.run(&ada, "heartbeat");
+    said.run(&ada, "--server ../x servers list");
+    // Who needs no name is not kept from working by a bad one.
     said.run(&ada, "servers list");
     ada.unset("SERVER_ID");
     fs::write(ada.directory().join(".build_server_id"), "a b\n").unwrap();
-    said.run(&ada, "servers list");
+    said.run(&ada, "heartbeat");
     fs::remove_file(ada.directory().join(".build_server_id")).unwrap();
     let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
@@ -250,28 +254,106 @@ fn a_configuration_that_cannot_be_used_is_named() {
     ------- stderr -------
     {"schema":1,"kind":"error","exit_code":78,"error":"nothing says which server this is; nothing was written","hints":["give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null}
     [exit status: 78]
-    ada$ git muster servers list
+    ada$ git muster heartbeat
     ------- stderr -------
-    error: server name `../x` must begin with a letter or a digit (from SERVER_ID)
+    error: server name `../x` must begin with a letter or a digit (from SERVER_ID); nothing was written
+    hint: unset SERVER_ID, or set it to another value
     [exit status: 78]
+    ada$ git muster --server ../x servers list
+    ------- stderr -------
+    error: server name `../x` must begin with a letter or a digit (from --server)
+    [exit status: 2]
     ada$ git muster servers list
     ------- stderr -------
-    error: server name `a b` holds a character that is not allowed in it (from [FLEET]/ada/work/.build_server_id)
+    no server is registered; register this one with `git muster join --as NAME`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: server name `a b` holds a character that is not allowed in it (from [FLEET]/ada/work/.build_server_id); nothing was written
+    hint: write another value into that file, or remove it
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
     error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: unknown field `hubs`, expected one of `hub`, `branch`, `server` at line 1 column 19
-    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
     error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing an object at line 1 column 1
-    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
     error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing a value at line 1 column 0
-    hint: the keys are `hub`, `branch` and `server`; `git muster join` writes it anew
+    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
     [exit status: 78]
     "#);
+}
+
+#[test]
+fn join_writes_anew_what_cannot_be_used() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    ada.unset("MUSTER_HUB");
+    ada.run(["init"]).success();
+    let folder = ada.place("XDG_CONFIG_HOME").join("git-muster");
+    fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("config.json");
+    let kept = || {
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let broken = names.filter(|path| path.to_string_lossy().contains("config.json.broken-"));
+        broken.map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>()
+    };
+    fs::write(&config, "{bad").unwrap();
+    ada.set("MUSTER_SERVER", "bad name!");
+    let mut said = Transcript::new();
+    said.run(&ada, "join --as build7 --dry-run");
+    assert!(kept().is_empty(), "a dry run changes nothing");
+    said.run(&ada, "join --as build7");
+    assert_eq!(kept(), ["{bad"]);
+    said.run(&ada, "heartbeat");
+    ada.unset("MUSTER_SERVER");
+    said.run(&ada, "heartbeat");
+    fs::write(&config, "{\"server\": \"a b\", \"branch\": \"a..b\"}").unwrap();
+    said.run(&ada, "job list");
+    said.run(&ada, "join --as build8");
+    said.run(&ada, "job list");
+    assert_snapshot!(said, @r"
+    ada$ git muster join --as build7 --dry-run
+    dry run, not done: this machine is server `build7` of `[FLEET]/ada/data/git-muster/hub.git`
+    ------- stderr -------
+    warning: dry run: nothing was written
+    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    [exit status: 0]
+    ada$ git muster join --as build7
+    this machine is server `build7` of `[FLEET]/ada/data/git-muster/hub.git`
+    ------- stderr -------
+    warning: this user's configuration could not be used and is kept as `[FLEET]/ada/config/git-muster/config.json.broken-[TIME]`; what it said no longer counts
+    warning: what MUSTER_SERVER says comes first and is no name: server name `bad name!` holds a character that is not allowed in it; unset it, or commands that need a name refuse
+    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    [exit status: 0]
+    ada$ git muster heartbeat
+    ------- stderr -------
+    error: server name `bad name!` holds a character that is not allowed in it (from MUSTER_SERVER); nothing was written
+    hint: unset MUSTER_SERVER, or set it to another value
+    [exit status: 78]
+    ada$ git muster heartbeat
+    beat 1 of `build7` is on branch `heartbeat-build7`
+    [exit status: 0]
+    ada$ git muster job list
+    ------- stderr -------
+    error: branch `a..b` may not hold `..` or `//`, nor end with a dot or a slash (from [FLEET]/ada/config/git-muster/config.json)
+    hint: `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
+    [exit status: 78]
+    ada$ git muster join --as build8
+    this machine is server `build8` of `[FLEET]/ada/data/git-muster/hub.git`
+    ------- stderr -------
+    this user was server `a b` before; commands that name no server now act as `build8`
+    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    [exit status: 0]
+    ada$ git muster job list
+    ------- stderr -------
+    there is no such job
+    [exit status: 0]
+    ");
 }

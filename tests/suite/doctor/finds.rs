@@ -346,9 +346,12 @@ fn two_machines_under_one_name_are_told_on_the_second() {
     other.unset("MUSTER_SERVER");
     let mut nobody = equipped(fleet.host("nobody"));
     nobody.unset("MUSTER_SERVER");
-    let check = expect(&nobody, "identity", "problem", "nothing says which server this is");
+    let check = expect(&nobody, "identity", "warning", "nothing says which server this is");
     obey(&nobody, &check);
     expect(&nobody, "identity", "ok", "config.json");
+    nobody.set("MUSTER_SERVER", "bad name!");
+    expect(&nobody, "identity", "problem", "what MUSTER_SERVER says is no name");
+    expect(&nobody, "hub-reachable", "ok", "");
 }
 
 #[test]

@@ -134,8 +134,10 @@ impl Context {
         let (branch, hub) = (&self.settings.branch, &self.settings.hub);
         if error.no_hub_there && branch.origin == CHECKED_OUT {
             // To make a hub of a branch that somebody works on is the last thing to advise.
-            error.hints =
-                vec![format!("`{}` is {CHECKED_OUT}; ask the hub's own with `--branch main`", branch.value)];
+            error.hints = vec![format!(
+                "`{}` is {CHECKED_OUT}; ask the hub's own with `--hub-branch main`",
+                branch.value
+            )];
         }
         let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
         match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {

@@ -127,7 +127,7 @@ impl From<LedgerError> for CliError {
                 .hint("give the command again: it does nothing where it has happened already"),
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
-                missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--branch`")
+                missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`")
             }
             LedgerError::Document(document) if document.is_newer => {
                 Self::new(Exit::Failed, message)
@@ -169,7 +169,7 @@ fn advice(why: &str) -> &'static str {
     ];
     let why = why.to_lowercase();
     ADVICE.iter().find(|(words, _)| words.iter().any(|word| why.contains(word))).map_or(
-        "this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--branch`",
+        "this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--hub-branch`",
         |(_, advice)| advice,
     )
 }

@@ -87,7 +87,7 @@ pub struct GlobalArgs {
     /// The hub's branch, before the noun [also: MUSTER_BRANCH; default: main]
     #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub branch: Option<String>,
-    /// The same, anywhere: after `job add`, `--branch` is the branch to build
+    /// The hub's branch, anywhere in the line [also: MUSTER_BRANCH; default: main]
     #[arg(long, global = true, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub hub_branch: Option<String>,
     /// Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, `join`]
@@ -105,7 +105,7 @@ pub struct GlobalArgs {
     /// How long one write may take, before the noun [also: MUSTER_TIMEOUT; default: 30s]
     #[arg(long, value_name = "SPAN")]
     pub timeout: Option<String>,
-    /// The same, anywhere: after `job add`, `--timeout` is the job's own
+    /// How long one write may take, anywhere in the line [also: MUSTER_TIMEOUT; default: 30s]
     #[arg(long, global = true, value_name = "SPAN")]
     pub hub_timeout: Option<String>,
     /// Write only while this lock is held under this token (can be repeated)

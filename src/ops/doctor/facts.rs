@@ -230,10 +230,10 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) if subject.branch_is_checked_out => (
             "the branch is the one checked out in the clone; ask the hub's own",
-            Some("git muster --branch main doctor".to_owned()),
+            Some("git muster --hub-branch main doctor".to_owned()),
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
-            "there is nothing to work with; make a hub of it, or name another branch with `--branch`",
+            "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",
             address.as_ref().map(|address| muster(&format!("init {}", quoted(address)))),
         ),
         (LedgerError::Configuration(words), Some(path)) if words.contains("work tree") => {

@@ -69,13 +69,15 @@ fn words_that_make_no_sense_are_a_usage_error() {
     Global options:
           --hub <PATH|URL>  The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`,
                                   the embedded hub]
-          --hub-branch <BRANCH>  The same, anywhere: after `job add`, `--branch` is the branch to build
+          --hub-branch <BRANCH>  The hub's branch, anywhere in the line [also: MUSTER_BRANCH; default:
+                                  main]
           --server <NAME>  Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id,
                                   /etc/build_server_id, `join`]
           --json  Print answers as JSON, an empty list as []
       -q, --quiet  Say nothing beside the answer
       -n, --dry-run  Do everything but the push
-          --hub-timeout <SPAN>  The same, anywhere: after `job add`, `--timeout` is the job's own
+          --hub-timeout <SPAN>  How long one write may take, anywhere in the line [also:
+                                  MUSTER_TIMEOUT; default: [DURATION]]
           --if-lock <NAME=TOKEN>  Write only while this lock is held under this token (can be repeated)
     [exit status: 2]
     ada$ git muster job ad
@@ -114,7 +116,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ada$ git muster --branch nowhere servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `nowhere`
-    hint: make a hub of it with `git muster init URL`, or name another branch with `--branch`
+    hint: make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`
     hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     ada$ git muster completions klingon
@@ -135,6 +137,25 @@ fn words_that_make_no_sense_are_a_usage_error() {
     For more information, try '--help'.
     [exit status: 2]
     "#);
+}
+
+/// What the hints say has to work where people type it: at the end of the line.
+#[test]
+fn the_hubs_branch_may_be_named_after_any_verb() {
+    let fleet = Fleet::new();
+    let host = fleet.host("ada");
+    host.run(["--branch", "other", "init", &fleet.hub().url()]).success();
+    host.run(["join", "--as", "ada", "--hub-branch", "other"]).success();
+    for line in
+        ["job list", "job add --type t --branch feature", "fsck", "heartbeat", "health", "servers list"]
+    {
+        let words = || line.split(' ');
+        let run = host.run(words().chain(["--hub-branch", "nowhere"]));
+        assert!(run.stderr().contains("with `--hub-branch`"), "{run}");
+        host.run(words().chain(["--hub-branch", "other", "--hub-timeout", "1m"])).success();
+    }
+    let help = host.run(["job", "add", "--help"]).success();
+    assert!(!help.stdout().contains("The same"), "{help}");
 }
 
 #[test]

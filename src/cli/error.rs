@@ -6,7 +6,7 @@ use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{LedgerError, Stop};
+use crate::ledger::{LedgerError, Past, Stop};
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -128,6 +128,13 @@ impl From<LedgerError> for CliError {
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`")
+            }
+            LedgerError::WasAHub { branch, past, .. } => {
+                let missing = Self::new(Exit::Configuration, message);
+                let missing = Self { no_hub_there: matches!(past, Past::Beats(_)), ..missing };
+                missing.hint(past.advice(branch)).hint(
+                    "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it",
+                )
             }
             LedgerError::Document(document) if document.is_newer => {
                 Self::new(Exit::Failed, message)

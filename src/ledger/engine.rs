@@ -7,6 +7,7 @@
 use super::document::Document;
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
+use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -232,6 +233,14 @@ pub(crate) trait Engine {
     /// When the store is damaged.
     fn lost(&self, _branch: &str, _tip: &Version) -> Result<Vec<Lost>, LedgerError> {
         Ok(Vec::new())
+    }
+
+    /// What shows that a branch without documents was a hub.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn past(&self, _branch: &str) -> Result<Option<Past>, LedgerError> {
+        Ok(None)
     }
 
     /// Whether a look at our copy of the hub found it damaged, so that it is worth asking again.

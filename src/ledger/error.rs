@@ -1,5 +1,6 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
+use super::past::Past;
 use crate::domain::json::DocumentError;
 use crate::host::files::FileError;
 
@@ -48,6 +49,16 @@ pub enum LedgerError {
         /// Which branch.
         branch: String,
     },
+    /// The branch held a hub and lost it.
+    #[error("{}", lost(hub, branch, past))]
+    WasAHub {
+        /// Which repository.
+        hub: String,
+        /// Which branch.
+        branch: String,
+        /// What shows it.
+        past: Past,
+    },
     /// A document on the hub cannot be used.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -69,7 +80,33 @@ pub enum LedgerError {
     File(#[from] FileError),
 }
 
+fn lost(hub: &str, branch: &str, past: &Past) -> String {
+    match past {
+        Past::InHistory(version) => {
+            format!(
+                "branch `{branch}` of `{hub}` was a hub until after {}: its documents are gone",
+                version.short()
+            )
+        }
+        Past::Known { version, .. } => format!(
+            "the hub `{hub}` has lost its branch `{branch}`, which this host knew at {}",
+            version.short()
+        ),
+        Past::Beats(beats) => {
+            format!("branch `{branch}` of `{hub}` holds no hub, but there are heartbeats of one in `{beats}`")
+        }
+    }
+}
+
 impl LedgerError {
+    /// Whether it is about what the branch holds, so that a newer look may be without it.
+    pub(super) fn is_about_documents(&self) -> bool {
+        matches!(
+            self,
+            Self::Document(_) | Self::NoBranch { .. } | Self::NotAHub { .. } | Self::WasAHub { .. }
+        )
+    }
+
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};

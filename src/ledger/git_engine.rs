@@ -12,6 +12,7 @@ use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::objects::Objects;
+use super::past::{self, Past};
 use super::publish;
 use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -41,6 +42,14 @@ const FETCH: &[&str] = &[
     "--refmap=",
     "origin",
 ];
+
+fn spec(branch: &str) -> String {
+    format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")
+}
+
+fn heartbeats_spec() -> String {
+    spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))
+}
 
 /// How the hub is reached.
 pub(super) enum Reach {
@@ -93,12 +102,16 @@ impl GitEngine {
     }
 
     fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
-        let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        let mut arguments: Vec<String> = FETCH.iter().map(ToString::to_string).collect();
-        arguments.push(spec(main));
+        let mut specs = vec![spec(main)];
         if scope == Scope::Heartbeats {
-            arguments.push(spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*")));
+            specs.push(heartbeats_spec());
         }
+        self.fetch_all(&specs, deadline)
+    }
+
+    fn fetch_all(&self, specs: &[String], deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
+        let arguments: Vec<String> =
+            FETCH.iter().map(ToString::to_string).chain(specs.iter().cloned()).collect();
         let done = self.git.run(self.directory(), &arguments, deadline)?;
         if done.timed_out {
             return Ok(FetchVerdict::Unreachable("it did not answer in time".to_owned()));
@@ -132,9 +145,17 @@ impl GitEngine {
         })
     }
 
-    /// The branch we had seen is gone from the hub: it must not seem to be there.
-    fn forget(&self, main: &str) {
-        if let Ok(mut reference) = self.objects.repository().find_reference(&self.reference(main)) {
+    /// The branch we had seen is gone from the hub: it must not seem to be there, and what it was is
+    /// kept.
+    fn forget(&self, main: &str, before: Option<&Version>) {
+        if let Some(before) = before {
+            publish::keep_gone(self.objects.repository(), main, before);
+        }
+        self.remove(&self.reference(main));
+    }
+
+    fn remove(&self, reference: &str) {
+        if let Ok(mut reference) = self.objects.repository().find_reference(reference) {
             drop(reference.delete());
         }
     }
@@ -184,7 +205,9 @@ impl Engine for GitEngine {
                 damaged: true,
             });
         }
-        let before = self.tip(main)?;
+        let gone = format!("{}{main}", publish::GONE);
+        // Of a branch that was gone and came back, what it was before counts.
+        let before = self.tip(main)?.or(self.objects.tip(&gone).unwrap_or_default());
         let hub = || self.name.clone();
         let mut verdict = self.fetch(main, scope, deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
@@ -199,9 +222,15 @@ impl Engine for GitEngine {
         }
         failpoint("fetched");
         match verdict {
-            FetchVerdict::Fetched => self.compare(main, before.as_ref()),
+            FetchVerdict::Fetched => {
+                let note = self.compare(main, before.as_ref())?;
+                self.remove(&gone);
+                Ok(note)
+            }
             FetchVerdict::MissingBranch => {
-                self.forget(main);
+                self.forget(main, before.as_ref());
+                // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
+                drop(self.fetch_all(&[heartbeats_spec()], deadline));
                 Ok(None)
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
@@ -297,6 +326,21 @@ impl Engine for GitEngine {
             lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
         }
         Ok(lost)
+    }
+
+    fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
+        let repository = self.objects.repository();
+        if let Some(found) = self.tip(branch)?.and_then(|tip| past::in_history(repository, &tip)) {
+            return Ok(Some(Past::InHistory(found)));
+        }
+        // Of a hub on this disk it is the clone around us that remembers.
+        let known = match (&self.reach, &self.clone) {
+            (Reach::Itself, Some(clone)) => past::known_in(clone, branch),
+            (Reach::Itself, None) => None,
+            (Reach::Origin { .. }, _) => past::known(repository, branch),
+        };
+        let beats = || Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats));
+        known.map_or_else(beats, |known| Ok(Some(known)))
     }
 
     fn repeats_requests(&self) -> bool {

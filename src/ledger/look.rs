@@ -11,8 +11,9 @@ use super::error::LedgerError;
 use super::git_engine::{GitEngine, Reach};
 use super::git_program::GitProgram;
 use super::inspect::Store;
-use super::objects::init_bare;
+use super::objects::{Objects, init_bare};
 use super::open::{Location, configured, open_path, why_not_in_process};
+use super::past::Past;
 use super::snapshot::Snapshot;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
@@ -269,6 +270,15 @@ impl Way {
         }
     }
 
+    /// One of the heartbeat branches of a hub whose main branch is not there.
+    fn fetch_heartbeats(&self, specs: [String; 2], deadline: Deadline) -> Option<String> {
+        let [_, heartbeats] = specs;
+        self.git(FETCH, &[heartbeats], deadline).ok()?;
+        let objects = Objects::new(Repository::open_bare(&self.folder.0).ok()?);
+        let names = objects.names(&format!("refs/remotes/origin/{HEARTBEAT_BRANCH_PREFIX}")).ok()?;
+        names.first().map(|name| format!("{HEARTBEAT_BRANCH_PREFIX}{name}"))
+    }
+
     fn fetch_once(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
         let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
@@ -280,7 +290,11 @@ impl Way {
         match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
             FetchVerdict::Fetched => Ok(()),
             FetchVerdict::MissingBranch => {
-                Err(LedgerError::NoBranch { hub: hub(), branch: main.to_owned(), empty: false })
+                let (hub, branch) = (hub(), main.to_owned());
+                Err(match self.fetch_heartbeats(specs, deadline) {
+                    Some(beats) => LedgerError::WasAHub { hub, branch, past: Past::Beats(beats) },
+                    None => LedgerError::NoBranch { hub, branch, empty: false },
+                })
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),

@@ -29,6 +29,7 @@ mod objects;
 mod open;
 mod outcome;
 mod pace;
+mod past;
 mod publish;
 mod snapshot;
 mod squash;
@@ -51,6 +52,7 @@ pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
 };
 pub use outcome::{Outcome, Receipt};
+pub use past::{Past, known_in};
 pub use snapshot::{Documents, Snapshot};
 pub(crate) use transaction::ops_in;
 pub use transaction::{Stop, Transaction};

@@ -14,7 +14,7 @@ pub(super) const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
 
 /// The documents by which a work tree is taken for that of a hub: any of them.
-const DOCUMENTS: &[&str] = &[
+pub(super) const DOCUMENTS: &[&str] = &[
     "coordination/jobs.json",
     "coordination/locks.json",
     "coordination/messages.json",

@@ -20,6 +20,9 @@ const REFLOG: &str = "git-muster";
 /// Where the tips of histories that were rewritten are kept, each by its short id.
 pub(super) const LOST: &str = "refs/muster/lost/";
 
+/// Where the tips of branches are kept that are gone from the hub, each by its branch.
+pub(super) const GONE: &str = "refs/muster/gone/";
+
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
@@ -184,6 +187,15 @@ pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) 
     let reference = format!("{LOST}{}", lost.short());
     repository.reference(&reference, oid(Some(lost)).ok()?, true, REFLOG).ok()?;
     Some(reference)
+}
+
+/// Keeps the tip of a branch that is gone from the hub, so that it can be put back.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+pub(super) fn keep_gone(repository: &Repository, branch: &str, tip: &super::engine::Version) {
+    if let Ok(tip) = oid(Some(tip)) {
+        // Without it the branch is put back from elsewhere.
+        drop(repository.reference(&format!("{GONE}{branch}"), tip, true, REFLOG));
+    }
 }
 
 /// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to

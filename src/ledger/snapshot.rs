@@ -148,15 +148,32 @@ impl<'a> Snapshot<'a> {
     /// When the branch is not there or holds something else.
     pub fn main_tip(&self) -> Result<Version, LedgerError> {
         let hub = || self.engine.hub().to_owned();
-        let Some(tip) = self.tip(self.main)? else {
+        let found = self.tip(self.main)?;
+        if let Some(tip) = &found
+            && !self.engine.list(tip, "coordination")?.is_empty()
+        {
+            return Ok(tip.clone());
+        }
+        if let Some(past) = self.engine.past(self.main)? {
+            return Err(LedgerError::WasAHub { hub: hub(), branch: self.main.to_owned(), past });
+        }
+        if found.is_none() {
             // A copy knows of those branches only that were asked for.
             let empty = self.engine.is_always_fresh() && self.engine.branches("")?.is_empty();
             return Err(LedgerError::NoBranch { hub: hub(), branch: self.main.to_owned(), empty });
-        };
-        if self.engine.list(&tip, "coordination")?.is_empty() {
-            return Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() });
         }
-        Ok(tip)
+        Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() })
+    }
+
+    /// Proves that the main branch is a hub's, or for who founds one, that it never was.
+    ///
+    /// # Errors
+    /// As [`Snapshot::main_tip`].
+    pub(super) fn check(&self, founding: bool) -> Result<(), LedgerError> {
+        match self.main_tip() {
+            Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(()),
+            checked => checked.map(drop),
+        }
     }
 
     /// Walks through the history of the main branch to where this snapshot sees it. `wants` is asked

@@ -127,9 +127,7 @@ impl Ledger {
         }
         self.settle_main();
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
-        if !self.settings.founding {
-            snapshot.main_tip()?;
-        }
+        snapshot.check(self.settings.founding)?;
         Ok(snapshot)
     }
 
@@ -254,13 +252,9 @@ impl Ledger {
             Ok(attempt) if !run.fresh && (attempt.is_doubtful() || self.settings.dry_run) => {
                 return self.look_again(run);
             }
-            Err(LedgerError::Document(_) | LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. })
-                if !run.fresh =>
-            {
-                return self.look_again(run);
-            }
+            Err(error) if !run.fresh && error.is_about_documents() => return self.look_again(run),
             // Another process of this host may have begun our copy anew since we looked.
-            Err(LedgerError::NoBranch { .. })
+            Err(LedgerError::NoBranch { .. } | LedgerError::WasAHub { .. })
                 if !self.engine.is_always_fresh() && !std::mem::replace(&mut run.doubted, true) =>
             {
                 run.fresh = false;
@@ -426,9 +420,7 @@ impl Ledger {
         run: &mut Run,
     ) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
-        if !self.settings.founding {
-            snapshot.main_tip()?;
-        }
+        snapshot.check(self.settings.founding)?;
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(requests.len());
         for request in requests {

@@ -54,6 +54,8 @@ mod health_issues;
 mod remotes;
 // Damaged copies of a hub.
 mod healing;
+// Hubs that lost their documents or their branch.
+mod lost_hub;
 // The clone around a command follows the hub.
 mod clone_refresh;
 // Heartbeat branches.

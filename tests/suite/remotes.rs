@@ -149,7 +149,7 @@ fn a_branch_that_vanishes_is_no_longer_seen() {
         for host in &hosts {
             for args in [&["job", "add", "--type", "test"][..], &["job", "list"]] {
                 let run = host.run(args).code(78);
-                assert!(run.stderr().contains("has no branch `main`"), "{transport:?}\n{run}");
+                assert!(run.stderr().contains("has lost its branch `main`"), "{transport:?}\n{run}");
             }
         }
         assert_eq!(fleet.hub().tip(MAIN), None, "nothing was put in its place");

@@ -15,7 +15,9 @@ use crate::domain::status::Status;
 use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::ledger::{Documents as _, LedgerError, Location, Look, Snapshot, Stop};
+use crate::ledger::{
+    Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, known_in, store_path,
+};
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use serde_json::Value;
@@ -200,6 +202,24 @@ fn beat_branches(
     Ok(branches)
 }
 
+/// What shows that there was a hub: our copy of it, or the clone around, may know more than a look
+/// at the newest commits.
+fn past(error: &LedgerError, subject: &Subject) -> Option<Past> {
+    let copy = || match subject.hub.as_ref()? {
+        _ if subject.clone.is_some() => subject.clone.clone(),
+        Location::Url(url) => Some(store_path(url)),
+        Location::Path(path) => Some(store_path(&path.display().to_string())),
+    };
+    let found = match error {
+        LedgerError::WasAHub { past, .. } => Some(past.clone()),
+        _ => None,
+    };
+    match found {
+        Some(Past::Beats(_)) | None => known_in(&copy()?, &subject.branch).or(found),
+        found => found,
+    }
+}
+
 /// What a fault of the ledger means to whoever has to mend it; `muster` makes a command.
 pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str) -> String) -> Fault {
     let address = subject.hub.as_ref().filter(|hub| hub.as_text() == hub.shown()).map(Location::as_text);
@@ -211,6 +231,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
     let trust = path
         .as_ref()
         .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
+    let past = past(error, subject);
     let ask = || address.as_ref().map(|address| format!("git ls-remote {}", quoted(address)));
     let (what, mend) = match (error, &path) {
         _ if let Some(path) = trust => (
@@ -228,6 +249,14 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             "the hub answers and does not let this account do it; its owner has to, or git has to use another key",
             ask(),
         ),
+        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
+            if let Some(past) = past =>
+        {
+            (
+                "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
+                Some(past.command(&subject.branch).trim_matches('`').to_owned()),
+            )
+        }
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) if subject.branch_is_checked_out => (
             "the branch is the one checked out in the clone; ask the hub's own",
             Some("git muster --hub-branch main doctor".to_owned()),

@@ -1,0 +1,101 @@
+//! What a branch was that holds no hub now: one that lost its documents must be put back and not
+//! founded anew, because the tokens of its locks and jobs would begin again.
+//!
+//! Asked only when the documents are missing. What cannot be read here is as if it were not there.
+
+use super::engine::Version;
+use super::objects::version;
+use super::open::DOCUMENTS;
+use super::publish::GONE;
+use crate::domain::doctor::quoted;
+use git2::{Commit, Oid, Repository, Sort};
+use std::path::{Path, PathBuf};
+
+/// How far back the documents are looked for: a repository with other things in it may become a hub,
+/// and should not be kept waiting.
+const COMMITS_MAX: usize = 10_000;
+
+/// What shows that a branch was a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Past {
+    /// The newest commit in the branch's own history that holds documents.
+    InHistory(Version),
+    /// The branch is gone or was replaced, and a repository of this host knows it.
+    Known {
+        /// The newest commit that it knows.
+        version: Version,
+        /// The repository.
+        folder: PathBuf,
+    },
+    /// There is a branch of heartbeats, this one.
+    Beats(String),
+}
+
+impl Past {
+    /// How the hub is put back; the commands are in backticks.
+    #[must_use]
+    pub fn advice(&self, branch: &str) -> String {
+        match self {
+            Self::InHistory(_) => {
+                format!("put it back, in a clone whose `{branch}` is the hub's: {}", self.command(branch))
+            }
+            Self::Known { .. } => format!(
+                "put it back, unless another host knows a newer state of it: {}",
+                self.command(branch)
+            ),
+            Self::Beats(_) => format!(
+                "name the hub's branch with `--hub-branch`; if it was `{branch}`, put it back from a clone or from another host's copy: {}",
+                self.command(branch)
+            ),
+        }
+    }
+
+    /// The commands that put the hub back.
+    #[must_use]
+    pub fn command(&self, branch: &str) -> String {
+        let branch = quoted(branch);
+        match self {
+            Self::InHistory(version) => format!(
+                "`git restore --source={version} --staged --worktree coordination && git commit -m 'Put the hub back' && git push origin HEAD:{branch}`"
+            ),
+            Self::Known { version, folder } => format!(
+                "`git --git-dir={} push origin {version}:refs/heads/{branch}`",
+                quoted(&folder.display().to_string())
+            ),
+            Self::Beats(_) => format!("`git push origin refs/remotes/origin/{branch}:refs/heads/{branch}`"),
+        }
+    }
+}
+
+/// The newest commit in the history of `tip` that holds documents.
+pub(super) fn in_history(repository: &Repository, tip: &Version) -> Option<Version> {
+    let mut walk = repository.revwalk().ok()?;
+    walk.set_sorting(Sort::TOPOLOGICAL).ok()?;
+    walk.push(Oid::from_str(tip.as_str()).ok()?).ok()?;
+    let mut commits =
+        walk.take(COMMITS_MAX).map_while(Result::ok).map_while(|id| repository.find_commit(id).ok());
+    commits.find(holds_documents).map(|commit| version(commit.id()))
+}
+
+/// What `repository` knows of `branch` as it was before the hub lost it.
+pub(super) fn known(repository: &Repository, branch: &str) -> Option<Past> {
+    let references = [format!("{GONE}{branch}"), format!("refs/remotes/origin/{branch}")];
+    let known = |reference: &String| {
+        let commit = repository.find_reference(reference).ok()?.peel_to_commit().ok()?;
+        holds_documents(&commit).then(|| version(commit.id()))
+    };
+    let version = references.iter().find_map(known)?;
+    // Without the slash at the end.
+    Some(Past::Known { version, folder: repository.path().components().collect() })
+}
+
+/// What our copy of the hub, or the clone around, knows of `branch`.
+#[must_use]
+pub fn known_in(repository: &Path, branch: &str) -> Option<Past> {
+    known(&Repository::open(repository).ok()?, branch)
+}
+
+fn holds_documents(commit: &Commit<'_>) -> bool {
+    let Ok(tree) = commit.tree() else { return false };
+    DOCUMENTS.iter().any(|document| tree.get_path(Path::new(document)).is_ok())
+}

@@ -1,0 +1,104 @@
+//! A hub that lost its documents or its branch is put back, and nobody is told to found it anew:
+//! its tokens would begin again.
+
+use crate::support::{Fleet, Host, MAIN, Run, Transport, git};
+
+const TRANSPORTS: [Transport; 2] = [Transport::Path, Transport::Ssh];
+
+/// A hub with two servers and a lock that was held once; the second server is gone.
+fn fleet(transport: Transport) -> (Fleet, Host) {
+    let fleet = Fleet::over(transport);
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let ada = fleet.host("ada");
+    ada.run(["join", "--as", "ada"]).success();
+    ada.run(["heartbeat"]).success();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    ada.run(["lock", "release", "deploy", "--token", "1"]).success();
+    (fleet, ada)
+}
+
+/// The command of a hint that puts the hub back.
+#[track_caller]
+fn advice(run: &Run) -> String {
+    let hint = run.stderr().lines().find(|line| line.starts_with("hint: put it back"));
+    hint.and_then(|hint| hint.split('`').rfind(|part| part.starts_with("git ")))
+        .unwrap_or_else(|| run.fail("no advice"))
+        .to_owned()
+}
+
+#[track_caller]
+fn refuses_to_begin_anew(fleet: &Fleet, host: &Host) {
+    let before = fleet.hub().tip(MAIN);
+    let run = host.run(["init", &fleet.hub().url()]).code(78);
+    assert!(run.stderr().contains("nothing was written"), "{run}");
+    for args in [&["job", "list"][..], &["lock", "acquire", "deploy"], &["fsck"], &["doctor"]] {
+        let run = host.run(args);
+        assert!(run.exit_code() != Some(0) && !run.to_string().contains("git muster init"), "{run}");
+    }
+    assert_eq!(fleet.hub().tip(MAIN), before);
+}
+
+#[test]
+fn documents_that_were_removed_are_put_back() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, ada) = fleet(transport);
+        let clone = fleet.host_in_clone("clone");
+        for args in [&["rm", "-rq", "coordination"][..], &["commit", "-qm", "tidy up"], &["push", "-q"]] {
+            clone.git(args).success();
+        }
+        refuses_to_begin_anew(&fleet, &ada);
+        // A host that never saw it knows it from the history.
+        refuses_to_begin_anew(&fleet, &fleet.host("eve"));
+        let command = advice(&ada.run(["job", "list"]).code(78));
+        clone.program("sh").args(["-c", &command]).run().success();
+        assert_eq!(ada.run(["lock", "acquire", "deploy"]).success().stdout().trim(), "2");
+    });
+}
+
+#[test]
+fn a_branch_that_was_deleted_is_put_back_from_what_a_host_knows() {
+    let (fleet, ada) = fleet(Transport::Ssh);
+    let tip = fleet.hub().tip(MAIN);
+    git(fleet.hub().path(), ["update-ref", "-d", "refs/heads/main"]);
+    let first = ada.run(["doctor", "hub-reachable", "--json"]).code(1).json();
+    let mend = first["checks"][0]["findings"][0]["mend"].as_str().unwrap().to_owned();
+    refuses_to_begin_anew(&fleet, &ada);
+    // Of a host that never saw it, the heartbeats tell.
+    refuses_to_begin_anew(&fleet, &fleet.host("eve"));
+    let command = advice(&ada.run(["job", "list"]).code(78));
+    assert_eq!(command, mend);
+    ada.program("sh").args(["-c", &command]).run().success();
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    assert_eq!(ada.run(["lock", "acquire", "deploy"]).success().stdout().trim(), "2");
+    // One that came back as another is told like any history that was rewritten.
+    git(fleet.hub().path(), ["update-ref", "-d", "refs/heads/main"]);
+    ada.run(["job", "list"]).code(78);
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", "[]\n")], "begun anew");
+    let run = ada.run(["job", "list"]).success();
+    assert!(run.stderr().contains("was rewritten on the hub"), "{run}");
+    assert!(!ada.run(["job", "list"]).success().stderr().contains("rewritten"));
+}
+
+#[test]
+fn a_branch_that_was_deleted_in_place_is_known_by_its_heartbeats_and_clones() {
+    let (fleet, ada) = fleet(Transport::Path);
+    let clone = fleet.host_in_clone("clone");
+    let tip = fleet.hub().tip(MAIN);
+    git(fleet.hub().path(), ["update-ref", "-d", "refs/heads/main"]);
+    refuses_to_begin_anew(&fleet, &ada);
+    let command = advice(&clone.run(["job", "list"]).code(78));
+    clone.program("sh").args(["-c", &command]).run().success();
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+}
+
+#[test]
+fn a_repository_that_never_held_a_hub_becomes_one() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport);
+        fleet.hub().put(MAIN, &[("README", "a project\n")], "source");
+        let ada = fleet.host("ada");
+        let run = ada.run(["job", "list"]).code(78);
+        assert!(run.stderr().contains("git muster init URL"), "{run}");
+        ada.run(["init", &fleet.hub().url()]).success();
+    });
+}

@@ -5,6 +5,8 @@
 //! other process did so meanwhile.
 
 use super::error::LedgerError;
+use super::git_program::GitProgram;
+use super::objects::Objects;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
@@ -19,6 +21,20 @@ const NAME_LENGTH_MAX: usize = 40;
 
 /// How long to wait for another process that makes the same copy. Going on without it is safe.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// What is kept in a copy beside what the hub has.
+const REMEMBERED: &str = "refs/muster/";
+
+/// The most refs of it that are carried over into a new copy, and how long that may take: each is a
+/// rewritten history or a branch that is gone.
+const REMEMBERED_MAX: usize = 100;
+const CARRY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A fetch from the copy that was set aside.
+const CARRY: &[&str] = &["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap="];
+
+/// How the name of a damaged copy ends that holds what nothing else does.
+const KEPT: &str = "-kept";
 
 /// Where the copy of the hub at `url` lies.
 #[must_use]
@@ -41,15 +57,16 @@ pub fn store_path(url: &str) -> PathBuf {
 }
 
 /// Sets the copy of the hub at `url` aside and begins a new one, as a command that finds it damaged
-/// would.
+/// would. Returns a warning when something stays behind that cannot be fetched again.
 ///
 /// # Errors
 /// When that fails.
-pub fn replace_copy(url: &str) -> Result<(), LedgerError> {
-    let mut copy = HubCopy { url: url.to_owned(), path: store_path(url), generation: None };
+pub fn replace_copy(url: &str) -> Result<Option<String>, LedgerError> {
+    let mut copy = HubCopy { url: url.to_owned(), path: store_path(url), generation: None, note: None };
     // Notes which copy is meant: another process may put a new one in its place meanwhile.
     drop(copy.usable());
-    copy.replace().map(drop)
+    copy.replace()?;
+    Ok(copy.note)
 }
 
 /// A copy of a hub that is ours to replace.
@@ -59,6 +76,8 @@ pub(super) struct HubCopy {
     path: PathBuf,
     /// Which of the folders that ever had this path it is.
     generation: Option<u64>,
+    /// What the user has to know of the copy that was set aside.
+    note: Option<String>,
 }
 
 impl HubCopy {
@@ -68,7 +87,7 @@ impl HubCopy {
     }
 
     fn open_at(path: &Path, url: &str) -> Result<(Repository, Self), LedgerError> {
-        let mut copy = Self { url: url.to_owned(), path: path.to_owned(), generation: None };
+        let mut copy = Self { url: url.to_owned(), path: path.to_owned(), generation: None, note: None };
         if let Some(repository) = copy.usable() {
             return Ok((repository, copy));
         }
@@ -107,21 +126,28 @@ impl HubCopy {
     /// What lies at the path, if it is a copy of this hub.
     fn usable(&mut self) -> Option<Repository> {
         let repository = Repository::open_bare(&self.path).ok()?;
-        // As it is written there: libgit2 tells a remote's address after the user's rewriting.
-        let written = repository.config().and_then(|config| config.open_level(ConfigLevel::Local)).ok()?;
-        let is_ours = written.get_string("remote.origin.url").is_ok_and(|url| url == self.url);
         self.generation = std::fs::metadata(&self.path).map(|data| data.ino()).ok();
-        is_ours.then_some(repository)
+        self.is_of(&repository).then_some(repository)
+    }
+
+    /// Whether a repository is a copy of this hub.
+    fn is_of(&self, repository: &Repository) -> bool {
+        // As it is written there: libgit2 tells a remote's address after the user's rewriting.
+        let written = repository.config().and_then(|config| config.open_level(ConfigLevel::Local));
+        written.and_then(|written| written.get_string("remote.origin.url")).is_ok_and(|url| url == self.url)
     }
 
     fn begin(&mut self) -> Result<Repository, LedgerError> {
         let new = self.folder().join(format!(".{}.{}", self.name(), random::id()));
         self.create(&new)?;
         failpoint("copy");
-        if self.path.exists() {
-            self.set_aside()?;
-        }
+        let aside = if self.path.exists() { Some(self.set_aside()?) } else { None };
         let renamed = files::set_aside(&new, &self.path);
+        if let Some(aside) = aside
+            && !self.carry_over(&aside)
+        {
+            self.note = Some(self.keep(&aside));
+        }
         if let Some(repository) = self.usable() {
             if renamed.is_err() {
                 // Another process was faster; what is left of ours only takes space.
@@ -151,18 +177,67 @@ impl HubCopy {
         created().map_err(|error| self.failed(&error))
     }
 
-    /// Keeps only the newest damaged copy.
-    fn set_aside(&self) -> Result<(), LedgerError> {
+    /// What the user has to know of the next look at this copy.
+    pub(super) fn take_note(&mut self) -> Option<String> {
+        self.note.take()
+    }
+
+    /// Brings over what no hub can give again: the tips that rewritten histories lost, and those of
+    /// branches that are gone. `false`: something of it cannot be read there.
+    fn carry_over(&self, aside: &Path) -> bool {
+        let Ok(old) = Repository::open_bare(aside) else { return !remembers(aside) };
+        if !self.is_of(&old) {
+            return true;
+        }
+        let old = Objects::new(old);
+        let Ok(names) = old.names(REMEMBERED) else { return false };
+        let deadline = Deadline::after(CARRY_TIME_MAX);
+        let fetch = |name: &String| {
+            let spec = format!("+{REMEMBERED}{name}:{REMEMBERED}{name}");
+            let from = aside.display().to_string();
+            let words = CARRY.iter().map(ToString::to_string).chain([from, spec]);
+            let done = GitProgram::default().run(&self.path, &words.collect::<Vec<_>>(), deadline);
+            done.is_ok_and(|done| done.exit_code == Some(0))
+        };
+        names.len() <= REMEMBERED_MAX && names.iter().all(fetch)
+    }
+
+    /// Gives a copy that holds what nothing else does a name that is not removed.
+    fn keep(&self, aside: &Path) -> String {
+        let kept = aside.with_extension(format!(
+            "{}{KEPT}",
+            aside.extension().map_or_else(String::new, |rest| rest.to_string_lossy().into_owned())
+        ));
+        let kept = if files::set_aside(aside, &kept).is_ok() { kept } else { aside.to_owned() };
+        format!(
+            "what our copy of the hub had kept of histories that were rewritten cannot all be read any more; it stays in `{}`",
+            kept.display()
+        )
+    }
+
+    /// Keeps only the newest damaged copy, and those that hold what nothing else does.
+    fn set_aside(&self) -> Result<PathBuf, LedgerError> {
         let prefix = format!("{}.damaged-", self.name());
         for old in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
-            if old.file_name().to_string_lossy().starts_with(&prefix) {
+            let name = old.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) && !name.ends_with(KEPT) {
                 // An old copy that cannot be removed only takes space.
                 drop(std::fs::remove_dir_all(old.path()));
             }
         }
         let name = format!("{prefix}{}-{}", clock::wall().compact(), environment::process_id());
-        Ok(files::set_aside(&self.path, &self.folder().join(name))?)
+        let aside = self.folder().join(name);
+        files::set_aside(&self.path, &aside)?;
+        Ok(aside)
     }
+}
+
+/// Whether a repository that cannot be opened holds something of [`REMEMBERED`].
+fn remembers(repository: &Path) -> bool {
+    let loose = ["lost", "gone"].map(|kind| files::list(&repository.join(REMEMBERED).join(kind)));
+    let packed = files::read(&repository.join("packed-refs"));
+    loose.iter().any(|names| !names.is_empty())
+        || packed.is_ok_and(|packed| packed.is_some_and(|text| text.contains(REMEMBERED)))
 }
 
 fn restrict(path: &Path) {

@@ -255,6 +255,11 @@ pub(crate) trait Engine {
     /// When that fails too.
     fn heal(&mut self) -> Result<bool, LedgerError>;
 
+    /// What the user has to know of the copy that was put aside.
+    fn take_note(&mut self) -> Option<String> {
+        None
+    }
+
     /// What is to be done for convenience after `branch` moved: the clone around us follows.
     /// Returns a note for the user when it could not.
     fn settle(&mut self, branch: &str) -> Option<String>;

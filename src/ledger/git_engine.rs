@@ -383,6 +383,11 @@ impl Engine for GitEngine {
         Ok(true)
     }
 
+    fn take_note(&mut self) -> Option<String> {
+        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return None };
+        copy.take_note()
+    }
+
     fn settle(&mut self, branch: &str) -> Option<String> {
         let clone = self.clone.as_deref()?;
         failpoint("refresh");

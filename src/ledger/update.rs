@@ -111,6 +111,7 @@ impl Ledger {
 
     /// What the user should know and did not ask for; each is given once.
     pub fn take_notes(&mut self) -> Vec<String> {
+        self.notes.extend(self.engine.take_note());
         std::mem::take(&mut self.notes)
     }
 

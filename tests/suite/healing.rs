@@ -140,3 +140,55 @@ fn a_damaged_clone_is_reported_and_not_touched() {
         inspect::assert_clone_is_clean(bob.directory());
     });
 }
+
+/// A host that has seen a history that was rewritten, and what it keeps of it.
+fn witness(fleet: &Fleet) -> (Host, PathBuf, String) {
+    let ada = joined(fleet, fleet.host("ada"));
+    let before = fleet.hub().tip(MAIN).unwrap();
+    ada.run(["job", "add", "--type", "evil"]).success();
+    fleet.hub().git(["update-ref", "refs/heads/main", &before]);
+    ada.run(["job", "add", "--type", "test"]).success();
+    let copy = cached(&ada);
+    let kept = git(&copy, ["for-each-ref", "--format=%(refname)", "refs/muster/lost"]).trim().to_owned();
+    assert!(kept.starts_with("refs/muster/lost/"), "{kept}");
+    unpack(&copy);
+    (ada, copy, kept)
+}
+
+#[test]
+fn evidence_of_a_rewritten_history_outlives_the_copy() {
+    for by_doctor in [false, true] {
+        let fleet = founded(Transport::Ssh);
+        let (ada, copy, kept) = witness(&fleet);
+        let id = git(&copy, ["rev-parse", &kept]);
+        damage(&loose_object(&copy, "refs/remotes/origin/main:coordination/jobs.json"), b"");
+        if by_doctor {
+            ada.run(["doctor", "--fix", "copy"]).success();
+        }
+        let run = ada.run(["job", "list"]).success();
+        assert!(!run.stderr().contains("cannot all be read"), "{run}");
+        assert_eq!(git(&cached(&ada), ["rev-parse", &kept]), id);
+        let found = ada.run(["fsck", "--history", "--json"]).code(1);
+        assert!(found.stdout().contains("history-rewritten"), "{found}");
+    }
+}
+
+#[test]
+fn evidence_that_cannot_be_read_stays_where_it_is() {
+    let fleet = founded(Transport::Ssh);
+    let (ada, copy, kept) = witness(&fleet);
+    for revision in ["refs/remotes/origin/main:coordination/jobs.json", &format!("{kept}^{{tree}}")] {
+        damage(&loose_object(&copy, revision), b"");
+    }
+    let run = ada.run(["job", "list"]).success();
+    let named =
+        run.stderr().split('`').find(|word| word.ends_with("-kept")).unwrap_or_else(|| run.fail("none"));
+    let aside = PathBuf::from(named);
+    assert!(aside.join(&kept).exists(), "{run}");
+    // The next damage removes what was set aside before, but not this.
+    for _ in 0..2 {
+        damage(&copy.join("HEAD"), b"x");
+        ada.run(["job", "list"]).success();
+    }
+    assert!(aside.join(&kept).exists());
+}

@@ -159,8 +159,10 @@ fn replace_copy(patient: &Patient, is_real: bool) -> Told {
     let path = copy.display();
     vec![if is_real {
         match ledger::replace_copy(&address) {
-            Ok(()) => {
-                (true, format!("{path} is put aside as {}; the next command fetches a new one", aside(&copy)))
+            Ok(note) => {
+                let note = note.map_or_else(String::new, |note| format!("; {note}"));
+                let aside = aside(&copy);
+                (true, format!("{path} is put aside as {aside}; the next command fetches a new one{note}"))
             }
             Err(error) => (false, error.to_string()),
         }

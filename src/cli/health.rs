@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::counted;
 use super::table::table;
-use crate::domain::health::{Fleet, Known};
+use crate::domain::health::{Broken, Fleet, Known};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::server::Server;
@@ -42,18 +42,19 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         let locks: Table<Lock> = snapshot.table()?;
         let mut read = Vec::new();
         for name in documents::server_names(snapshot, &servers)? {
-            let heartbeat = documents::newest_beat(snapshot, &name)?.map(|newest| (*newest.beat).clone());
+            let (heartbeat, mut broken) = documents::seen_beats(snapshot, &name)?;
             let status = documents::status(snapshot, &name)?.map(|status| (*status).clone());
-            let broken = documents::broken_beats(snapshot, &name)?.pop();
-            read.push((name, heartbeat, status, broken));
+            read.push((name, heartbeat, status, broken.pop()));
         }
         let known = read
             .iter()
             .map(|(name, heartbeat, status, broken)| Known {
                 name: name.as_str(),
-                heartbeat: heartbeat.as_ref(),
+                heartbeat: heartbeat.as_deref(),
                 status: status.as_ref(),
-                broken: broken.as_deref(),
+                broken: broken
+                    .as_ref()
+                    .map(|broken| Broken { why: &broken.why, is_replaced: broken.is_replaced }),
             })
             .collect();
         let report = Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, now }.judge();

@@ -15,7 +15,7 @@ use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location};
-use crate::ops::documents::newest_beat;
+use crate::ops::documents::seen_beats;
 use crate::ops::machine;
 use crate::ops::server::{Join, RemoveServer};
 use clap::builder::NonEmptyStringValueParser;
@@ -179,12 +179,15 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         context.read(true, |snapshot| {
             let registry: Table<Server> = snapshot.table()?;
             let mut rows = Vec::new();
+            let mut broken = Vec::new();
             for server in registry.rows() {
-                rows.push((server.raw(), beat_at(snapshot, server)?, (**server).clone()));
+                rows.push((server.raw(), beat_at(snapshot, server, &mut broken)?, (**server).clone()));
             }
-            Ok(rows)
+            Ok((rows, broken))
         })?,
     );
+    let (server_beats, broken) = server_beats;
+    warn_of(&broken, output);
     let values: Vec<Value> = server_beats.iter().map(|(raw, at, _)| with_beat(raw, *at)).collect();
     output.list("server", &values, || {
         if server_beats.is_empty() {
@@ -207,12 +210,24 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
+/// When the server beat last, as far as that can be read; what cannot is added to `broken`.
 fn beat_at(
     snapshot: &crate::ledger::Snapshot<'_>,
     server: &Record<Server>,
+    broken: &mut Vec<String>,
 ) -> Result<Option<Timestamp>, CliError> {
     let Ok(name) = ServerName::new(&server.id) else { return Ok(None) };
-    Ok(newest_beat(snapshot, &name)?.and_then(|newest| newest.beat.at()))
+    let (newest, unreadable) = seen_beats(snapshot, &name)?;
+    let told =
+        unreadable.into_iter().map(|beat| format!("a heartbeat of `{name}` cannot be read: {}", beat.why));
+    broken.extend(told);
+    Ok(newest.and_then(|newest| newest.at()))
+}
+
+fn warn_of(broken: &[String], output: Output) {
+    for beat in broken {
+        output.warn(beat);
+    }
 }
 
 fn with_beat(raw: &Value, at: Option<Timestamp>) -> Value {
@@ -228,13 +243,16 @@ fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
     let found = context.read(true, |snapshot| {
         let registry: Table<Server> = snapshot.table()?;
         let Some(server) = registry.get(name.as_str()) else { return Ok(None) };
-        Ok(Some((server.raw(), (**server).clone(), beat_at(snapshot, server)?)))
+        let mut broken = Vec::new();
+        let at = beat_at(snapshot, server, &mut broken)?;
+        Ok(Some((server.raw(), (**server).clone(), at, broken)))
     })?;
-    let Some((raw, server, at)) = found else {
+    let Some((raw, server, at, broken)) = found else {
         return Err(CliError::new(Exit::No, format!("there is no server `{name}`"))
             .hint("see the names with `git muster servers list`"));
     };
     let output: Output = context.output;
+    warn_of(&broken, output);
     output.object("server", &with_beat(&raw, at), || {
         facts(&[
             ("server", Some(server.id)),

@@ -112,8 +112,17 @@ pub struct Known<'a> {
     pub heartbeat: Option<&'a Heartbeat>,
     /// Its status.
     pub status: Option<&'a Status>,
-    /// What is wrong with a beat of it that cannot be read.
-    pub broken: Option<&'a str>,
+    /// A beat of it that cannot be read.
+    pub broken: Option<Broken<'a>>,
+}
+
+/// A beat that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken<'a> {
+    /// What is wrong with it, and where it lies.
+    pub why: &'a str,
+    /// Whether the next beat puts another in its place.
+    pub is_replaced: bool,
 }
 
 /// Everything a hub holds that health is judged by.
@@ -159,15 +168,20 @@ impl Fleet<'_> {
 
     fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
         let name = known.name;
-        if let Some(why) = known.broken {
+        if let Some(Broken { why, is_replaced }) = known.broken {
+            let hint = match is_replaced {
+                true => format!("the next `git muster heartbeat` on `{name}` replaces it"),
+                false => "mend it in a clone of the hub and push it".to_owned(),
+            };
             findings.push(
                 Finding::of_server(Level::Critical, "heartbeat-broken", name)
                     .what(format!("a heartbeat of server `{name}` cannot be read: {why}"))
-                    .hint(format!("the next `git muster heartbeat` on `{name}` replaces it")),
+                    .hint(hint),
             );
         }
         match known.heartbeat.and_then(|beat| beat.at().map(|at| (beat, at))) {
             Some((beat, at)) => self.judge_beat(name, beat, at, findings),
+            None if known.broken.is_some() => {}
             None => findings.push(
                 Finding::of_server(Level::Warning, "heartbeat-never", name)
                     .what(format!("server `{name}` has never sent a heartbeat"))

@@ -40,23 +40,41 @@ pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<Plac
     Ok(beats)
 }
 
-/// What is wrong with the beats of `server` that cannot be read, on heartbeat branches.
+/// A beat that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenBeat {
+    /// What is wrong with it, and where it lies.
+    pub why: String,
+    /// Whether the next beat puts another in its place: one on a heartbeat branch.
+    pub is_replaced: bool,
+}
+
+/// What there is of the beats of `server` for people to see: the newest that can be read, and those
+/// that cannot. One document must not hide the rest of the fleet.
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn broken_beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+pub fn seen_beats(
+    documents: &impl Documents,
+    server: &ServerName,
+) -> Result<(Option<Record<Heartbeat>>, Vec<BrokenBeat>), Stop> {
     let path = Heartbeat::path(server);
-    let mut broken = Vec::new();
-    for branch in documents.branches(HEARTBEAT_BRANCH_PREFIX)? {
+    let (mut newest, mut broken): (Option<Record<Heartbeat>>, _) = (None, Vec::new());
+    let main = documents.main().to_owned();
+    for branch in documents.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().chain([main.clone()]) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
-            Err(Stop::Fault(LedgerError::Document(error))) => {
-                broken.push(format!("{error} (branch `{branch}`)"));
+            Ok(Some(beat)) => {
+                newest = newest.into_iter().chain([beat]).max_by_key(|beat| beat.at());
             }
+            Ok(None) => {}
+            Err(Stop::Fault(LedgerError::Document(error))) => broken.push(BrokenBeat {
+                why: format!("{error} (branch `{branch}`)"),
+                is_replaced: branch != main,
+            }),
             Err(error) => return Err(error),
-            Ok(_) => {}
         }
     }
-    Ok(broken)
+    Ok((newest, broken))
 }
 
 /// The newest beat of `server` on any branch that may carry it.

@@ -158,3 +158,38 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
     [exit status: 3]
     "#);
 }
+
+#[test]
+fn one_beat_that_cannot_be_read_hides_no_other() {
+    let (fleet, ada, bob) = two_servers();
+    ada.run(["heartbeat"]).success();
+    bob.run(["heartbeat"]).success();
+    fleet.hub().put(MAIN, &[("bob/heartbeat.json", "{")], "a slip of the hand");
+    let mut said = Transcript::new();
+    said.run(&ada, "servers list");
+    said.run(&ada, "servers show bob");
+    said.run(&ada, "health");
+    assert_snapshot!(said, @r"
+    ada$ git muster servers list
+    SERVER  HOST  MANAGER  LABELS  HEARTBEAT
+    ada  [HOST]  -  -  [DURATION] ago
+    bob  [HOST]  -  gpu  [DURATION] ago
+    ------- stderr -------
+    warning: a heartbeat of `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
+    [exit status: 0]
+    ada$ git muster servers show bob
+    server:  bob
+    host:  [HOST]
+    labels:  gpu
+    joined:  [TIME]
+    heartbeat: [DURATION] ago
+    ------- stderr -------
+    warning: a heartbeat of `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
+    [exit status: 0]
+    ada$ git muster health
+    critical: 2 servers looked at, 1 finding
+    LEVEL  SUBJECT  WHAT
+    critical  bob  a heartbeat of server `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`) (mend it in a clone of the hub and push it)
+    [exit status: 2]
+    ");
+}

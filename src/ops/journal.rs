@@ -9,7 +9,7 @@ use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
-use crate::host::{environment, files};
+use crate::host::{environment, files, open_files};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -95,6 +95,14 @@ pub fn take(op: &OpId) -> Taken {
             Taken::Missing
         }
     }
+}
+
+/// Whether a process is at an operation; `None` where the system does not tell. Looks and takes
+/// nothing: a lock that was only tried would keep for that moment another from having it.
+#[must_use]
+pub fn is_under_way(op: &OpId) -> Option<bool> {
+    let lock = lock_path(op);
+    if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
 }
 
 /// Forgets an entry: the outcome is known.

@@ -13,8 +13,8 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 const FREE_INODES_LOW: u64 = 20_000;
 const FREE_INODES_MIN: u64 = 500;
 
-/// An operation that was begun this long ago is no longer under way: more than any usual time-out
-/// of a command.
+/// Where the system does not tell whether a process is at it, an operation that was begun this long
+/// ago is no longer under way: more than any usual time-out of a command.
 const UNSETTLED_AFTER: Duration = Duration::from_secs(120);
 
 /// How many things of one kind are told one by one.
@@ -228,18 +228,30 @@ pub struct Begun {
     pub at: Timestamp,
     /// What it does.
     pub verb: String,
+    /// Whether a process is at it, where the system tells.
+    pub is_under_way: Option<bool>,
+}
+
+/// A file among the operations that holds none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file.
+    pub path: String,
+    /// The command that tells whether the hub has the operation, if the name says which it was.
+    pub status: Option<String>,
 }
 
 /// Judges the operations that were begun; `unreadable` are files that hold none.
 #[must_use]
 pub fn operations(
     begun: &[Begun],
-    unreadable: &[String],
+    unreadable: &[Unreadable],
     now: Timestamp,
     resume: impl Fn(&str) -> String,
 ) -> Judgement {
-    let (old, young): (Vec<&Begun>, Vec<&Begun>) =
-        begun.iter().partition(|begun| now.since(begun.at) >= UNSETTLED_AFTER);
+    let is_left =
+        |begun: &&Begun| !begun.is_under_way.unwrap_or_else(|| now.since(begun.at) < UNSETTLED_AFTER);
+    let (old, young): (Vec<&Begun>, Vec<&Begun>) = begun.iter().partition(is_left);
     let evidence = match (old.first(), young.len()) {
         (None, 0) => "none was left unsettled".to_owned(),
         (None, young) => format!("{} under way", number(young, "operation")),
@@ -263,8 +275,15 @@ pub fn operations(
         Finding::warning(format!("{more}all can be made to happen, each once, whatever arrived"))
             .mended_by_fix()
     });
-    let unreadable = unreadable.iter().take(TOLD_MAX).map(|path| {
-        Finding::warning(format!("{path} cannot be read as an operation; it may be from another version"))
+    let unreadable = unreadable.iter().take(TOLD_MAX).map(|file| {
+        let ask = file.status.as_ref().map_or_else(String::new, |status| {
+            format!("; `{status}` tells whether the hub has it, then put the file away")
+        });
+        Finding::warning(format!(
+            "{} cannot be read as an operation; it may be from another version{ask}",
+            file.path
+        ))
+        .mend(format!("mv {} {}", quoted(&file.path), quoted(&format!("{}.unreadable", file.path))))
     });
     Judgement::of(evidence).with(told).with(all).with(unreadable)
 }
@@ -304,6 +323,7 @@ pub fn leftovers(found: &Leftovers) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::doctor::Mend;
     use crate::domain::doctor::Verdict::{self, Ok as Fine, Problem, Skipped, Warning};
 
     #[test]
@@ -355,22 +375,29 @@ mod tests {
     #[test]
     fn an_operation_under_way_is_left_alone() {
         let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
-        let begun = |at: &str| Begun {
+        let begun = |at: &str, is_under_way| Begun {
             op: "id".to_owned(),
             at: Timestamp::parse(at).expect("time"),
             verb: "add_jobs".to_owned(),
+            is_under_way,
         };
-        for (at, verdict, fixable) in [
-            ("2025-10-29T11:59:00Z", Fine, false),
-            ("2025-10-29T11:58:00Z", Warning, true),
-            ("2025-10-28T11:58:00Z", Warning, true),
+        for (at, is_under_way, verdict, fixable) in [
+            ("2025-10-29T11:59:00Z", None, Fine, false),
+            ("2025-10-29T11:58:00Z", None, Warning, true),
+            ("2025-10-28T11:58:00Z", None, Warning, true),
+            ("2025-10-29T11:59:59Z", Some(false), Warning, true),
+            ("2025-10-28T11:58:00Z", Some(true), Fine, false),
         ] {
-            let judged = operations(&[begun(at)], &[], now, |op| format!("git muster op resume {op}"));
-            assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{at}");
+            let judged =
+                operations(&[begun(at, is_under_way)], &[], now, |op| format!("git muster op resume {op}"));
+            assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{at} {is_under_way:?}");
         }
-        let many: Vec<Begun> = (0..20).map(|_| begun("2025-10-29T11:00:00Z")).collect();
+        let many: Vec<Begun> = (0..20).map(|_| begun("2025-10-29T11:00:00Z", None)).collect();
         assert_eq!(operations(&many, &[], now, str::to_owned).findings.len(), TOLD_MAX + 1);
-        assert_eq!(operations(&[], &["x.json".to_owned()], now, str::to_owned).verdict(), Warning);
+        let unreadable = Unreadable { path: "/ops/a b.json".to_owned(), status: None };
+        let judged = operations(&[], &[unreadable], now, str::to_owned);
+        let mend = Mend::Run("mv '/ops/a b.json' '/ops/a b.json.unreadable'".to_owned());
+        assert_eq!((judged.verdict(), &judged.findings[0].mend), (Warning, &Some(mend)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{DISK_TIME_MAX, Patient};
 use crate::domain::doctor::Judgement;
-use crate::domain::doctor::machine::{self as rules, Begun, Folder, Leftovers, Named, Room};
+use crate::domain::doctor::machine::{self as rules, Begun, Folder, Leftovers, Named, Room, Unreadable};
 use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
@@ -152,13 +152,22 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
         let (mut begun, mut unreadable) = (Vec::new(), Vec::new());
         for name in files::list(&folder).into_iter().filter(|name| name.ends_with(".json")) {
             let id = crate::domain::id::OpId::new(name.trim_end_matches(".json")).ok();
-            match id.and_then(|id| journal::find(&id)) {
+            match id.as_ref().and_then(journal::find) {
                 Some(entry) => {
+                    let is_under_way = journal::is_under_way(&entry.op);
+                    if is_under_way == Some(false) && journal::find(&entry.op).is_none() {
+                        // Settled while we looked.
+                        continue;
+                    }
                     let value = serde_json::to_value(&entry.operation).unwrap_or_default();
                     let verb = value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned();
-                    begun.push(Begun { op: entry.op.to_string(), at: entry.at, verb });
+                    begun.push(Begun { op: entry.op.to_string(), at: entry.at, verb, is_under_way });
                 }
-                None => unreadable.push(folder.join(name).display().to_string()),
+                None if !folder.join(&name).exists() => {}
+                None => unreadable.push(Unreadable {
+                    path: folder.join(name).display().to_string(),
+                    status: id.map(|id| format!("git muster op status {id}")),
+                }),
             }
         }
         (begun, unreadable)
@@ -201,6 +210,9 @@ pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
     if let Some(git) = clone {
         rubbish.temporary.extend(folder::find(&git, 0, is_temporary));
     }
+    // The folder of the operations is ours alone.
+    let is_half_an_entry = |found: &Found| !found.is_folder && old(found) && found.name().ends_with(".tmp");
+    rubbish.temporary.extend(folder::find(&journal::folder(), 0, is_half_an_entry));
     rubbish.temporary.sort_by(|a, b| a.path.cmp(&b.path));
     rubbish.temporary.dedup();
     let is_lone_lock = |found: &Found| {

@@ -1,7 +1,7 @@
 //! `--fix` mends each thing that it claims to mend, says so, and leaves the rest alone.
 
 use super::{aged, check, copies, expect, joined, obey, old_file};
-use crate::support::{Host, MAIN, Transport, git, inspect};
+use crate::support::{Host, MAIN, RUN_BOUND, Transport, eventually, git, inspect};
 use serde_json::Value;
 use std::fs;
 
@@ -39,21 +39,35 @@ fn an_unsettled_operation_is_settled_once() {
         let send = ada.command(["message", "send", "--to", "all", "--subject", subject]);
         send.env("MUSTER_FAILPOINT", "push").run().killed_by(9);
     }
-    expect(&ada, "operations", "ok", "3 operations under way");
-    let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
-    for entry in fs::read_dir(&ops).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.extension().is_some_and(|extension| extension == "json") {
-            let mut value: Value = serde_json::from_slice(&fs::read(&entry).unwrap()).unwrap();
-            value["at"] = "2025-10-29T12:00:00Z".into();
-            fs::write(&entry, value.to_string()).unwrap();
-        }
-    }
+    // However young they are: no process is at them.
     let check = expect(&ada, "operations", "warning", "3 operations unsettled");
     obey(&ada, &check);
     assert_mended(&ada, "operations", "warning", 2);
     let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
     assert_eq!(messages["messages"].as_array().unwrap().len(), 3);
     assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+}
+
+#[test]
+fn an_operation_is_under_way_as_long_as_its_process_lives() {
+    let (fleet, ada) = joined(Transport::Ssh);
+    fleet.hub().install_hook(
+        "pre-receive",
+        "#!/bin/sh\ntouch pushed\nfor _ in $(seq 400); do test -e go && exit; sleep 0.05; done\n",
+    );
+    let sending = ada.command(["message", "send", "--to", "all", "--subject", "slow"]).spawn();
+    eventually(RUN_BOUND, || fleet.hub().path().join("pushed").exists());
+    expect(&ada, "operations", "ok", "1 operation under way");
+    fs::write(fleet.hub().path().join("go"), "").unwrap();
+    drop(sending.wait().success());
+    expect(&ada, "operations", "ok", "none was left unsettled");
+    let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
+    fs::write(ops.join("0199d5f0-0000-7000-8000-000000000000.json"), "{").unwrap();
+    let check = expect(&ada, "operations", "warning", "git muster op status 0199d5f0");
+    obey(&ada, &check);
+    expect(&ada, "operations", "ok", "none was left unsettled");
+    old_file(ops.join("x.tmp"));
+    expect(&ada, "leftovers", "warning", "1 temporary file");
 }
 
 #[test]

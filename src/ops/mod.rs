@@ -152,6 +152,24 @@ operations! {
     Found(found::Found),
 }
 
+impl Operation {
+    /// Whether it may happen long after it was wanted: it adds something, or its token says that
+    /// nobody came between. Others take something, or say what was so then.
+    #[must_use]
+    pub fn is_harmless_late(&self) -> bool {
+        match self {
+            Self::StepJob(step) => !matches!(step.step, job_step::Step::Start),
+            Self::AddJobs(_)
+            | Self::SendMessage(_)
+            | Self::MarkMessages(_)
+            | Self::ReleaseLock(_)
+            | Self::MarkDone(_)
+            | Self::Archive(_) => true,
+            _ => false,
+        }
+    }
+}
+
 fn to_value(answer: &impl Serialize) -> Value {
     serde_json::to_value(answer).expect("answers have text keys only")
 }

@@ -230,6 +230,9 @@ pub struct Begun {
     pub verb: String,
     /// Whether a process is at it, where the system tells.
     pub is_under_way: Option<bool>,
+    /// Whether it may be made to happen without asking anybody: it is of the hub that is looked at,
+    /// and does no harm however late.
+    pub is_harmless: bool,
 }
 
 /// A file among the operations that holds none.
@@ -243,12 +246,7 @@ pub struct Unreadable {
 
 /// Judges the operations that were begun; `unreadable` are files that hold none.
 #[must_use]
-pub fn operations(
-    begun: &[Begun],
-    unreadable: &[Unreadable],
-    now: Timestamp,
-    resume: impl Fn(&str) -> String,
-) -> Judgement {
+pub fn operations(begun: &[Begun], unreadable: &[Unreadable], now: Timestamp) -> Judgement {
     let is_left =
         |begun: &&Begun| !begun.is_under_way.unwrap_or_else(|| now.since(begun.at) < UNSETTLED_AFTER);
     let (old, young): (Vec<&Begun>, Vec<&Begun>) = begun.iter().partition(is_left);
@@ -268,12 +266,18 @@ pub fn operations(
             begun.verb,
             show_span(now.since(begun.at))
         ))
-        .mend(resume(&begun.op))
+        // What takes something is perhaps not wanted any more, or of another hub.
+        .mend(format!(
+            "git muster op {} {}",
+            if begun.is_harmless { "resume" } else { "status" },
+            begun.op
+        ))
     });
-    let all = (!old.is_empty()).then(|| {
-        let more = if rest > 0 { format!("{rest} more; ") } else { String::new() };
-        Finding::warning(format!("{more}all can be made to happen, each once, whatever arrived"))
-            .mended_by_fix()
+    let more = (rest > 0).then(|| Finding::warning(format!("{rest} more")).mend("git muster op list"));
+    let harmless = old.iter().filter(|begun| begun.is_harmless).count();
+    let all = (harmless > 0).then(|| {
+        let what = format!("{harmless} of them may happen now as well, each once, whatever arrived");
+        Finding::warning(what).mended_by_fix()
     });
     let unreadable = unreadable.iter().take(TOLD_MAX).map(|file| {
         let ask = file.status.as_ref().map_or_else(String::new, |status| {
@@ -285,7 +289,7 @@ pub fn operations(
         ))
         .mend(format!("mv {} {}", quoted(&file.path), quoted(&format!("{}.unreadable", file.path))))
     });
-    Judgement::of(evidence).with(told).with(all).with(unreadable)
+    Judgement::of(evidence).with(told).with(more).with(all).with(unreadable)
 }
 
 /// What killed processes left behind, by kind: how many, how large.
@@ -380,6 +384,7 @@ mod tests {
             at: Timestamp::parse(at).expect("time"),
             verb: "add_jobs".to_owned(),
             is_under_way,
+            is_harmless: true,
         };
         for (at, is_under_way, verdict, fixable) in [
             ("2025-10-29T11:59:00Z", None, Fine, false),
@@ -388,14 +393,18 @@ mod tests {
             ("2025-10-29T11:59:59Z", Some(false), Warning, true),
             ("2025-10-28T11:58:00Z", Some(true), Fine, false),
         ] {
-            let judged =
-                operations(&[begun(at, is_under_way)], &[], now, |op| format!("git muster op resume {op}"));
+            let judged = operations(&[begun(at, is_under_way)], &[], now);
             assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{at} {is_under_way:?}");
         }
         let many: Vec<Begun> = (0..20).map(|_| begun("2025-10-29T11:00:00Z", None)).collect();
-        assert_eq!(operations(&many, &[], now, str::to_owned).findings.len(), TOLD_MAX + 1);
+        assert_eq!(operations(&many, &[], now).findings.len(), TOLD_MAX + 2);
+        let takes = Begun { is_harmless: false, ..begun("2025-10-29T11:00:00Z", None) };
+        let judged = operations(&[takes], &[], now);
+        assert_eq!((judged.verdict(), judged.is_fixable()), (Warning, false));
+        let told = format!("{:?}", judged.findings);
+        assert!(told.contains("git muster op status id"), "{told}");
         let unreadable = Unreadable { path: "/ops/a b.json".to_owned(), status: None };
-        let judged = operations(&[], &[unreadable], now, str::to_owned);
+        let judged = operations(&[], &[unreadable], now);
         let mend = Mend::Run("mv '/ops/a b.json' '/ops/a b.json.unreadable'".to_owned());
         assert_eq!((judged.verdict(), &judged.findings[0].mend), (Warning, &Some(mend)));
     }

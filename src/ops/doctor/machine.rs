@@ -9,6 +9,7 @@ use crate::host::folder::{self, Found};
 use crate::host::{environment, files, process};
 use crate::ledger::{self, GitProgram};
 use crate::ops::journal;
+use crate::ops::submit::Place;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,8 +147,14 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
     rules::clock_sync(is_synchronised, patient.sudo())
 }
 
+/// Whether an operation is one of this hub.
+pub(super) fn is_of(entry: &journal::Entry, place: Option<&Place>) -> bool {
+    place.is_some_and(|place| (&entry.hub, &entry.branch) == (&place.hub, &place.branch))
+}
+
 pub(super) fn operations(patient: &Patient) -> Judgement {
-    let look = || {
+    let place = patient.place();
+    let look = move || {
         let folder = journal::folder();
         let (mut begun, mut unreadable) = (Vec::new(), Vec::new());
         for name in files::list(&folder).into_iter().filter(|name| name.ends_with(".json")) {
@@ -161,7 +168,9 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
                     }
                     let value = serde_json::to_value(&entry.operation).unwrap_or_default();
                     let verb = value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned();
-                    begun.push(Begun { op: entry.op.to_string(), at: entry.at, verb, is_under_way });
+                    let is_harmless = is_of(&entry, place.as_ref()) && entry.operation.is_harmless_late();
+                    let op = entry.op.to_string();
+                    begun.push(Begun { op, at: entry.at, verb, is_under_way, is_harmless });
                 }
                 None if !folder.join(&name).exists() => {}
                 None => unreadable.push(Unreadable {
@@ -173,10 +182,7 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
         (begun, unreadable)
     };
     match patient.within(DISK_TIME_MAX, look) {
-        Ok((begun, unreadable)) => {
-            let resume = |op: &str| format!("git muster op resume {op}");
-            rules::operations(&begun, &unreadable, patient.now(), resume)
-        }
+        Ok((begun, unreadable)) => rules::operations(&begun, &unreadable, patient.now()),
         Err(hangs) => hangs,
     }
 }

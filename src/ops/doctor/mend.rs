@@ -45,8 +45,15 @@ type Told = Vec<(bool, String)>;
 
 fn settle(patient: &Patient, is_real: bool) -> Told {
     let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
+    let place = patient.place();
+    let may_happen =
+        |entry: &Entry| machine::is_of(entry, place.as_ref()) && entry.operation.is_harmless_late();
     let mut told = Vec::new();
     for id in journal::unsettled().into_iter().take(OPERATIONS_MAX) {
+        // To take a lock or a job that was wanted a day ago would take it from somebody.
+        if !journal::find(&id).as_ref().is_some_and(may_happen) {
+            continue;
+        }
         if !is_real {
             told.push((false, format!("operation {id} would be resumed")));
             continue;

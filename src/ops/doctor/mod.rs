@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::{bounded, environment};
 use crate::ledger::{Location, Store, store_path};
+use crate::ops::submit::Place;
 use facts::HubFacts;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -165,6 +166,12 @@ impl Patient {
 
     fn now(&self) -> Timestamp {
         clock::wall()
+    }
+
+    /// The hub as unsettled operations name it.
+    fn place(&self) -> Option<Place> {
+        let hub = self.subject.hub.as_ref()?.as_text();
+        Some(Place { hub, branch: self.subject.branch.clone() })
     }
 
     /// A `git muster` command for the same hub and server.

@@ -8,7 +8,11 @@ use std::fs;
 /// `doctor --fix` of one check; returns what it did.
 #[track_caller]
 fn fix(host: &Host, name: &str) -> Vec<Value> {
-    let report = host.run(["doctor", "--fix", "--json", name]).success().json();
+    fix_in(host, &[], name)
+}
+
+fn fix_in(host: &Host, hub: &[&str], name: &str) -> Vec<Value> {
+    let report = host.run([hub, &["doctor", "--fix", "--json", name]].concat()).success().json();
     let deeds = report["deeds"].as_array().cloned().unwrap_or_default();
     assert!(deeds.iter().all(|deed| deed["check"] == name && deed["done"] == true), "{report:#}");
     deeds
@@ -46,6 +50,28 @@ fn an_unsettled_operation_is_settled_once() {
     let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
     assert_eq!(messages["messages"].as_array().unwrap().len(), 3);
     assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
+}
+
+#[test]
+fn what_takes_something_is_left_to_a_person_and_other_hubs_alone() {
+    let (fleet, ada) = joined(Transport::Ssh);
+    let bob = fleet.host("bob");
+    bob.run(["join", "--as", "bob"]).success();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    for args in [
+        &["lock", "steal", "deploy", "--reason", "dead"][..],
+        &["message", "send", "--to", "all", "--subject", "x"],
+    ] {
+        ada.command(args).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+    }
+    let other = crate::support::Fleet::new();
+    ada.run(["init", &other.hub().url()]).success();
+    assert_eq!(fix_in(&ada, &["--hub", &other.hub().url()], "operations").len(), 0);
+    let deeds = fix(&ada, "operations");
+    assert_eq!(deeds.len(), 1, "{deeds:?}");
+    bob.run(["lock", "renew", "deploy", "--token", "1"]).success();
+    let check = expect(&ada, "operations", "warning", "steal_lock");
+    assert!(check.to_string().contains("git muster op status"), "{check}");
 }
 
 #[test]

@@ -309,6 +309,8 @@ mod tests {
         assert_eq!((heartbeat.sequence, heartbeat.timestamp), (Some(2), Some(at("2025-10-29T12:01:00Z"))));
         heartbeat.advance(&Beat { incarnation: "two".into(), ..beat }, at("2025-10-29T12:02:00Z"));
         assert_eq!(heartbeat.sequence, Some(3));
+        assert_eq!(heartbeat.version(), "two#3@1761739320000");
+        assert_eq!(Heartbeat::blank(&ServerName::new("b").expect("name")).version(), "-#0@0");
     }
 
     #[test]

@@ -667,6 +667,8 @@ mod tests {
         let marks = message(r#"{"id":"a","read_by":[{"server":7,"at":1761739200},{"by":null}]}"#).read_by;
         assert_eq!(marks.first().map(|mark| mark.by.as_str()), Some("7"));
         assert_eq!(marks.first().and_then(|mark| mark.at), Timestamp::parse("2025-10-29T12:00:00Z"));
+        assert_eq!(message(r#"{"id":"a","read_by":""}"#).read_by.len(), 0);
+        assert_eq!(message(r#"{"id":"a","read_by":"b"}"#).read_by.len(), 1);
     }
 
     #[test]

@@ -404,6 +404,11 @@ mod tests {
         let mut table = read(TWO);
         table.push(Thing { id: "c".to_owned(), n: 0 });
         assert!(table.is_changed());
+        let taken = read(TWO).take(|thing| thing.id == "a");
+        let mut archive = read("[]");
+        taken.iter().for_each(|row| archive.push_record(row));
+        assert!(archive.is_changed());
+        assert!(archive.to_text().contains("\"more\": {"), "{}", archive.to_text());
     }
 
     #[test]

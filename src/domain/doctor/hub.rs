@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(documents(&many, "fsck").findings.len(), TOLD_MAX + 1);
         let load = |records, over, bytes| Load { what: "job", bytes, records, over };
         for (load, verdict) in [
-            (load(RECORDS_MANY, 10, 0), Fine),
+            (load(RECORDS_MANY, 10, BYTES_MANY), Fine),
             (load(RECORDS_MANY + 1, 10, 0), Warning),
             (load(1, 0, BYTES_MANY + 1), Warning),
         ] {

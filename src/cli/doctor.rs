@@ -72,8 +72,8 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
         settings.contradictions().into_iter().map(|what| Doubt { is_fatal: false, what, mend: None });
     let hub = settings.hub.as_ref();
     let summary = format!(
-        "hub {}, branch {} ({}), time-out {} ({})",
-        hub.map_or("-".to_owned(), |hub| format!("{} ({})", hub.value.shown(), hub.origin)),
+        "{}, branch {} ({}), time-out {} ({})",
+        hub.map_or("no hub".to_owned(), |hub| format!("hub {} ({})", hub.value.shown(), hub.origin)),
         settings.branch.value,
         settings.branch.origin,
         show_span(settings.timeout.value),
@@ -127,10 +127,13 @@ fn shown(report: &Report, quiet: bool) -> String {
             check.name,
             clean(&check.evidence)
         );
-        let below = check.findings.iter().map(|trouble| {
+        let below = check.findings.iter().enumerate().map(|(at, trouble)| {
+            // What mends several in a row is told once, after the last of them.
+            let next = check.findings.get(at + 1).and_then(|next| next.mend.as_ref());
             let mend = trouble
                 .mend
                 .as_ref()
+                .filter(|mend| next != Some(*mend))
                 .map_or(String::new(), |mend| format!("           mend: {}\n", clean(mend)));
             format!("         {}: {}\n{mend}", trouble.verdict.as_str(), clean(&trouble.what))
         });

@@ -178,6 +178,10 @@ impl Store {
         // Whatever it names: git does not take a folder without one for a repository.
         self.repository.find_reference("HEAD").map_err(failed)?;
         self.find_all_refs().map_err(failed)?;
+        // What is checked out in a clone; a copy has nothing there.
+        if let Ok(head) = self.repository.head() {
+            head.peel_to_tree().map_err(failed)?;
+        }
         let (mut branches, mut seen) = (0, HashSet::new());
         for name in [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")] {
             for tip in self.repository.references_glob(&format!("{FETCHED}/{name}")).map_err(failed)? {

@@ -94,14 +94,13 @@ pub fn documents(documents: &[Document], fsck: &str) -> Judgement {
         let why = document.wrong.as_ref()?;
         Some(
             Finding::problem(format!(
-                "{} cannot be read, and nothing that needs it works: {why}",
+                "{} cannot be read, and nothing that needs it works: {why}; `{fsck}` shows all that is wrong, and a person mends it in a clone of the hub",
                 document.path
-            ))
-            .mend(fsck),
+            )),
         )
     });
     let rest = wrong.len().saturating_sub(TOLD_MAX);
-    let more = (rest > 0).then(|| Finding::problem(format!("{rest} more cannot be read")).mend(fsck));
+    let more = (rest > 0).then(|| Finding::problem(format!("{rest} more cannot be read")));
     Judgement::of(format!("{}, {}", number(documents.len(), "document"), size(bytes)))
         .with(newer.take(TOLD_MAX))
         .with(told)
@@ -170,8 +169,18 @@ pub fn beat(beat: Option<&Heartbeat>, now: Timestamp, send: &str) -> Judgement {
             Finding::warning(format!("others cannot tell whether it lives: {KEEP_BEATING}")).mend(send),
         );
     };
-    let age = show_span(now.since(at));
-    let evidence = format!("{age} old, one is meant every {}", show_span(beat.interval()));
+    let interval = show_span(beat.interval());
+    let ahead = at.since(now);
+    if ahead > SKEW_MAX {
+        let ahead = show_span(ahead);
+        return Judgement::of(format!("{ahead} ahead of this clock, one is meant every {interval}")).and(
+            Finding::warning(format!(
+                "this host's clock was set back by {ahead} or more, or another machine beats under this name; others cannot tell from its beat whether this server lives"
+            ))
+            .mend(send),
+        );
+    }
+    let evidence = format!("{} old, one is meant every {interval}", show_span(now.since(at)));
     let stale = match beat.freshness(now) {
         Freshness::Fresh | Freshness::Unknown => None,
         Freshness::Late => Some(Finding::warning(format!("it is late: {KEEP_BEATING}"))),
@@ -203,9 +212,10 @@ pub struct Tip {
     pub has_history: bool,
 }
 
-/// Judges our clock and those of others by the newest commits: none can be from the future.
+/// Judges our clock and those of others by the newest commits: none can be from the future. `set` is
+/// the command that has this machine's clock set, where there is one.
 #[must_use]
-pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, sudo: &str) -> Judgement {
+pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, set: Option<&str>) -> Judgement {
     let newest = tips.iter().filter_map(|tip| Some((tip.at?, tip))).max_by_key(|(at, _)| *at);
     let Some((at, tip)) = newest else { return Judgement::skipped("no commit of the hub has a time") };
     let ahead: Vec<(&Tip, Duration)> = tips
@@ -232,8 +242,8 @@ pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, sudo: &str) -> Judg
             "the newest commit of {} is {ahead_by} ahead of this clock, by {}, {whose}",
             tip.branch, tip.author
         );
-        if *ahead > SKEW_MAX { Finding::problem(what) } else { Finding::warning(what) }
-            .mend(format!("{sudo}timedatectl set-ntp true"))
+        let finding = if *ahead > SKEW_MAX { Finding::problem(what) } else { Finding::warning(what) };
+        set.map_or(finding.clone(), |set| finding.mend(set))
     });
     let when = match at.since(now) {
         Duration::ZERO => format!("{} old", show_span(now.since(at))),
@@ -369,7 +379,7 @@ mod tests {
             ),
             (vec![tip("main", "bob", "no time")], Skipped, ""),
         ] {
-            let judged = clock(&tips, Some("ada"), time(NOW), "");
+            let judged = clock(&tips, Some("ada"), time(NOW), None);
             assert_eq!(judged.verdict(), verdict, "{judged:?}");
             assert!(judged.findings.iter().all(|finding| finding.what.contains(said)), "{judged:?}");
         }
@@ -381,6 +391,7 @@ mod tests {
             (r#"{"timestamp":"2025-10-29T11:59:00Z"}"#, Fine),
             (r#"{"timestamp":"2025-10-29T11:57:00Z"}"#, Warning),
             (r#"{"timestamp":"2025-10-29T11:00:00Z"}"#, Problem),
+            (r#"{"timestamp":"2025-10-29T15:00:00Z"}"#, Warning),
             (r#"{"timestamp":"2025-10-29T11:00:00Z","interval_seconds":3600}"#, Fine),
             (r#"{"timestamp":"2025-10-29T11:59:00Z","revoked":"by bob"}"#, Warning),
             (r#"{"healthy":false}"#, Warning),

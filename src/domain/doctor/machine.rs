@@ -91,9 +91,9 @@ pub enum Named<'a> {
 }
 
 /// Judges whether it is known which server this is, and whence. A host that only reads needs no
-/// name.
+/// name. `join` registers it, where there is a hub to join.
 #[must_use]
-pub fn identity(named: Named<'_>, host: &str, join: &str) -> Judgement {
+pub fn identity(named: Named<'_>, host: &str, join: Option<&str>) -> Judgement {
     match named {
         Named::As { name, origin } => Judgement::of(format!(
             "server {name} from {origin}, on host {host}; commits are by {name} <{name}@git-muster.invalid>"
@@ -103,12 +103,13 @@ pub fn identity(named: Named<'_>, host: &str, join: &str) -> Judgement {
                 "beats, statuses, claims and all other writes are refused until {origin} says another name or none"
             )))
         }
-        Named::Nothing => Judgement::of("nothing says which server this is").and(
-            Finding::warning(
+        Named::Nothing => {
+            let finding = Finding::warning(
                 "this host can only read: beats, statuses, claims and all other writes are refused; set MUSTER_SERVER, or register this machine",
-            )
-            .mend(join),
-        ),
+            );
+            Judgement::of("nothing says which server this is")
+                .and(join.map_or(finding.clone(), |join| finding.mend(join)))
+        }
     }
 }
 
@@ -415,9 +416,12 @@ mod tests {
         assert_eq!(clock_sync(Some(true), "").verdict(), Fine);
         assert_eq!(clock_sync(Some(false), "").verdict(), Warning);
         let named = Named::As { name: "build1", origin: "--server" };
-        assert_eq!(identity(named, "h", "j").verdict(), Fine);
-        assert_eq!(identity(Named::Wrongly { why: "w", origin: "SERVER_ID" }, "h", "j").verdict(), Problem);
-        assert_eq!(identity(Named::Nothing, "h", "j").verdict(), Warning);
+        assert_eq!(identity(named, "h", Some("j")).verdict(), Fine);
+        assert_eq!(
+            identity(Named::Wrongly { why: "w", origin: "SERVER_ID" }, "h", Some("j")).verdict(),
+            Problem
+        );
+        assert_eq!(identity(Named::Nothing, "h", Some("j")).verdict(), Warning);
         let nothing = Leftovers { kinds: vec![("temporary file", 0, 0)], set_aside: (1, 4096) };
         assert_eq!(leftovers(&nothing).verdict(), Fine, "a damaged copy is kept on purpose");
         let some = Leftovers { kinds: vec![("temporary file", 2, 10)], set_aside: (0, 0) };

@@ -103,7 +103,7 @@ pub fn protection(path: &str, rules: &Protection) -> Judgement {
     }
     if rules.denies_deleting {
         // Nothing here ever deletes a branch.
-        told.push("receive.denyDeletes, which hinders nothing");
+        told.push("receive.denyDeletes (which hinders nothing)");
     }
     if rules.lacks_atomic {
         told.push("receive.advertiseAtomic=false");
@@ -169,7 +169,7 @@ pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judge
     };
     let told = old.iter().take(TOLD_MAX).map(|lock| {
         let what = format!(
-            "{} in the {} is {} old: left by a killed process, and nobody can change what it locks{}",
+            "{} in the {} is {} old: left by a killed process, and who wants to change what it locks waits or fails{}",
             lock.path,
             lock.what,
             show_span(lock.age),
@@ -261,7 +261,7 @@ pub fn copy(place: &Place, found: &Copy, refetch: &str) -> Judgement {
         }
         Copy::Sound(0, _) => Judgement::of(format!("{} is empty; the next command fetches", place.told())),
         Copy::Sound(branches, documents) => Judgement::of(format!(
-            "{}: the newest documents of {} are sound ({} read)",
+            "{}: the newest documents of {} are sound ({} read, and nothing older)",
             place.told(),
             number(*branches, "branch"),
             number(*documents, "document")
@@ -270,7 +270,7 @@ pub fn copy(place: &Place, found: &Copy, refetch: &str) -> Judgement {
             let judgement = Judgement::of(format!("{}: {why}", place.told()));
             if place.what == "clone" {
                 judgement.and(
-                    Finding::problem("commands in this clone fail; what it lacks can be fetched again")
+                    Finding::problem("commands in this clone fail; what it lacks can be fetched again, or if git can no longer do that, cloned beside it")
                         .mend(refetch),
                 )
             } else {

@@ -238,10 +238,9 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             "git does not use a repository of another user unless it is told to trust it",
             Some(format!("git config --global --add safe.directory {}", quoted(&path.display().to_string()))),
         ),
-        (LedgerError::Unreachable { .. }, Some(path)) if !path.exists() => (
-            "nothing can be read or written; see whether its disk is mounted, or name another hub",
-            Some(format!("ls -ld {}", quoted(&crate::host::disk::nearest(path).display().to_string()))),
-        ),
+        (LedgerError::Unreachable { .. }, Some(path)) if !path.exists() => {
+            ("nothing can be read or written; correct the path, or see whether its disk is mounted", None)
+        }
         (LedgerError::Unreachable { .. }, _) => {
             ("nothing can be read or written until git itself gets there", ask())
         }
@@ -250,16 +249,24 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             ask(),
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
-            if let Some(past) = past =>
+            if let Some(past) = past.as_ref().filter(|past| !matches!(past, Past::Beats(_))) =>
         {
             (
                 "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
                 Some(past.command(&subject.branch).trim_matches('`').to_owned()),
             )
         }
-        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) if subject.branch_is_checked_out => (
-            "the branch is the one checked out in the clone; ask the hub's own",
-            Some("git muster --hub-branch main doctor".to_owned()),
+        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
+            if subject.branch_is_checked_out =>
+        {
+            (
+                "the branch is the one checked out in the clone; ask the hub's own",
+                Some("git muster --hub-branch main doctor".to_owned()),
+            )
+        }
+        (LedgerError::WasAHub { .. }, _) => (
+            "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
+            None,
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
             "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",

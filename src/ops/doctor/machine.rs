@@ -59,11 +59,10 @@ pub(super) fn identity(patient: &Patient) -> Judgement {
         (None, None) => Named::Nothing,
     };
     let host = environment::host_name();
-    rules::identity(
-        named,
-        &host,
-        &patient.muster(&format!("join --as {}", crate::domain::doctor::quoted(&host))),
-    )
+    // Where no hub is named or there, nothing can be joined.
+    let can_join = patient.subject.hub.is_some() && patient.hub_path().is_none_or(|path| path.exists());
+    let join = patient.muster(&format!("join --as {}", crate::domain::doctor::quoted(&host)));
+    rules::identity(named, &host, Some(join.as_str()).filter(|_| can_join))
 }
 
 /// What this user keeps where, and what does not work without.

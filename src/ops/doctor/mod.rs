@@ -184,6 +184,11 @@ impl Patient {
         if environment::is_root() { "" } else { "sudo " }
     }
 
+    /// The command that has this machine's clock set, where there is one.
+    fn set_clock(&self) -> Option<String> {
+        environment::find_program("timedatectl").map(|_| format!("{}timedatectl set-ntp true", self.sudo()))
+    }
+
     fn me(&self) -> Option<&str> {
         self.subject.server.as_ref().map(|(name, _)| name.as_str())
     }
@@ -317,7 +322,9 @@ fn heartbeat_branches(patient: &Patient) -> Judgement {
 }
 
 fn clock_against_hub(patient: &Patient) -> Judgement {
-    patient.of_hub(|facts| rules::clock(&facts.tips, patient.me(), facts.seen_at, patient.sudo()))
+    patient.of_hub(|facts| {
+        rules::clock(&facts.tips, patient.me(), facts.seen_at, patient.set_clock().as_deref())
+    })
 }
 
 fn registration(patient: &Patient) -> Judgement {

@@ -9,6 +9,9 @@ use crate::host::open_files;
 use crate::ledger::{self, Location, Store};
 use std::path::{Path, PathBuf};
 
+/// Why a check of the hub or its copy is not made.
+const NO_HUB: &str = "no hub is named";
+
 /// Hooks of the clone around that matter to commands in it.
 const CLONE_HOOKS: &[&str] = &["pre-push", "reference-transaction"];
 
@@ -31,6 +34,9 @@ pub(super) fn unwritable(path: &Path) -> Option<Vec<String>> {
 
 pub(super) fn hooks(patient: &Patient) -> Judgement {
     let (hub, clone) = (patient.hub_path(), patient.subject.clone.clone());
+    if patient.subject.hub.is_none() {
+        return Judgement::skipped(NO_HUB);
+    }
     if hub.is_none() && clone.is_none() {
         return Judgement::skipped("those of a hub over a connection cannot be seen");
     }
@@ -47,6 +53,9 @@ pub(super) fn hooks(patient: &Patient) -> Judgement {
 }
 
 pub(super) fn protection(patient: &Patient) -> Judgement {
+    if patient.subject.hub.is_none() {
+        return Judgement::skipped(NO_HUB);
+    }
     let Some(path) = patient.hub_path() else {
         return Judgement::skipped("a hub over a connection does not tell its settings");
     };
@@ -128,6 +137,7 @@ pub(super) fn copy(patient: &Patient) -> Judgement {
     let (place, address) = match (&patient.subject.clone, patient.copy()) {
         (Some(clone), _) => (place("clone", clone), None),
         (None, Some(path)) => (place("copy", &path), patient.address()),
+        (None, None) if patient.subject.hub.is_none() => return Judgement::skipped(NO_HUB),
         (None, None) => return Judgement::skipped("the hub is opened in place and not copied"),
     };
     let path = PathBuf::from(&place.path);
@@ -135,7 +145,11 @@ pub(super) fn copy(patient: &Patient) -> Judgement {
     let look = move || look_at_copy(&path, address.as_deref(), &branch);
     match patient.within(DISK_TIME_MAX, look) {
         Ok(found) => {
-            let refetch = format!("git -C {} fetch --refetch origin", quoted(&place.path));
+            let clone = place.path.trim_end_matches('/');
+            let (at, beside) = (quoted(clone), quoted(&format!("{clone}.new")));
+            let refetch = format!(
+                "git -C {at} fetch --refetch origin || git clone \"$(git -C {at} config remote.origin.url)\" {beside}"
+            );
             rules::copy(&place, &found, &refetch)
         }
         Err(hangs) => hangs,

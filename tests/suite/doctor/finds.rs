@@ -1,6 +1,6 @@
 //! What is wrong is found, with its evidence, and the other checks are made all the same.
 
-use super::{aged, commit_from_the_future, copies, equipped, expect, joined, obey, old_file, program};
+use super::{aged, check, commit_from_the_future, copies, equipped, expect, joined, obey, old_file, program};
 use crate::support::{Fleet, Host, HostCommand, MAIN, RUN_BOUND, Transport, eventually, git, gits};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -73,8 +73,14 @@ fn a_hub_that_is_away_is_told_with_what_git_said() {
         expect(&ada, "hub-documents", "skipped", "see hub-reachable");
         expect(&ada, "identity", "ok", "ada");
         fleet.hub().come_back();
-        // What the command tells is why; with the hub back it is nothing.
-        obey(&ada, &check);
+        // What the command tells is why; with the hub back it is nothing. Of a folder that is not
+        // there is nothing more to tell.
+        match transport {
+            Transport::Path | Transport::FileUrl => {
+                assert_eq!(check["findings"][0].get("mend"), None, "{check:#}")
+            }
+            _ => drop(obey(&ada, &check)),
+        }
         expect(&ada, "hub-reachable", "ok", "");
     });
 }
@@ -395,7 +401,8 @@ fn documents_that_cannot_be_read_are_named() {
         fleet.hub().put(MAIN, &broken, "broken");
         let check = expect(&ada, "hub-documents", "problem", "coordination/jobs.json cannot be read");
         assert!(check.to_string().contains("ada/status.json"), "{check:#}");
-        assert!(super::mend(&check).contains("git muster fsck"), "{check:#}");
+        assert!(check.to_string().contains("`git muster fsck` shows"), "{check:#}");
+        assert_eq!(check["findings"][0].get("mend"), None, "showing mends nothing: {check:#}");
         expect(&ada, "document-size", "ok", "0 messages");
         expect(&ada, "registration", "ok", "");
     }
@@ -508,4 +515,39 @@ fn what_comes_from_others_is_clean_and_no_password_is_shown() {
     assert!(!run.to_string().contains("s3cret"), "{run}");
     assert!(copies(&ada).is_empty());
     drop(aged(ada.place("HOME")));
+}
+
+#[test]
+fn what_is_not_there_is_not_judged_and_no_command_is_named_that_mends_nothing() {
+    let fleet = Fleet::new();
+    let mut nobody = equipped(fleet.host("nobody"));
+    nobody.unset("MUSTER_SERVER");
+    nobody.set("MUSTER_HUB", "/nonexistent/hub.git");
+    for name in ["identity", "hub-reachable"] {
+        let check = check(&nobody, name);
+        assert_eq!(check["findings"][0].get("mend"), None, "{check:#}");
+    }
+    nobody.unset("MUSTER_HUB");
+    for name in ["copy", "hub-hooks", "hub-protection"] {
+        expect(&nobody, name, "skipped", "no hub is named");
+    }
+    expect(&nobody, "settings", "ok", "no hub, branch main");
+    nobody.run(["doctor", "identity"]).success();
+}
+
+/// What is checked out needs more than what was fetched last.
+#[test]
+fn a_clone_without_what_it_has_checked_out_is_damaged() {
+    let (fleet, _ada) = joined(Transport::Ssh);
+    let bob = fleet.host_in_clone("bob");
+    let top = bob.directory();
+    fs::write(top.join("note"), "x").unwrap();
+    bob.git(["add", "note"]).success();
+    bob.git(["commit", "-qm", "a note"]).success();
+    expect(&bob, "copy", "ok", "the clone");
+    let id = bob.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    fs::remove_file(top.join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
+    let check = expect(&bob, "copy", "problem", "commands in this clone fail");
+    obey(&bob, &check);
+    assert!(Path::new(&format!("{}.new", top.display())).join("coordination/jobs.json").exists());
 }

@@ -92,7 +92,7 @@ fn a_sick_machine() {
     fleet.hub().put(MAIN, &[("coordination/jobs.json", "<<<<<<< HEAD\n")], "a merge by hand");
     commit_from_the_future(&fleet, MAIN, "bob", Duration::from_secs(86_400 * 3));
     ada.set("SERVER_ID", "bob");
-    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @r#"
+    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @r"
     ok git [VERSION] at [PATH]
     warning  settings            hub [HUB]/hub.git (MUSTER_HUB), branch main (default), time-out [DURATION] (default)
              warning: MUSTER_SERVER says `ada` and SERVER_ID `bob`; the first counts
@@ -108,7 +108,7 @@ fn a_sick_machine() {
              problem: the next command that notices puts it aside and fetches a new one
                mend: git muster doctor --fix copy
     problem  stale-locks         1 lock file older than [DURATION]
-             problem: [HUB]/hub.git/packed-refs.lock in the hub is [DURATION] old: left by a killed process, and nobody can change what it locks
+             problem: [HUB]/hub.git/packed-refs.lock in the hub is [DURATION] old: left by a killed process, and who wants to change what it locks waits or fails
                mend: fuser -s [HUB]/hub.git/packed-refs.lock; [ $? -eq 1 ] && rm [HUB]/hub.git/packed-refs.lock
     ok       repository-size     hub: 27 loose objects ([SIZE]), 0 packs ([SIZE]); copy: 17 loose objects ([SIZE]), 0 packs ([SIZE])
     ok       hub-hooks           the hub has post-receive, so every write goes through git push
@@ -118,8 +118,7 @@ fn a_sick_machine() {
     ok       hub-reachable       [HUB]/hub.git, answered in [DURATION]; through git, because it has server hooks, which must run
     ok       hub-writable        the hub lets this account push, as far as a push that is not made can tell; hooks and protected branches speak only when one is
     problem  hub-documents       7 documents, [SIZE]
-             problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1
-               mend: git muster fsck
+             problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1; `git muster fsck` shows all that is wrong, and a person mends it in a clone of the hub
     ok       document-size       0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
     problem  clock               it is [TIME] here; the newest commit, by bob on main, is [DURATION] ahead of that
@@ -129,7 +128,7 @@ fn a_sick_machine() {
     ok       beat                [DURATION] old, one is meant every [DURATION]
     14 ok, 3 warnings, 4 problems, 0 skipped
     [exit status: 1]
-    "#);
+    ");
     let mended = ["doctor", "--fix", "copy", "leftovers"];
     assert_snapshot!(shown(&ada, &ada.run(mended)), @r#"
     mended: [ADA]/state/git-muster/.muster.x.tmp is removed

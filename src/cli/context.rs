@@ -8,10 +8,11 @@ use super::settings::{CHECKED_OUT, Settings};
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::time::Timestamp;
 use crate::host::clock;
-use crate::ledger::{self, Ledger, OpenOptions, Outcome, Receipt, Snapshot};
+use crate::ledger::{self, Ledger, Location, OpenOptions, Outcome, Receipt, Snapshot};
 use crate::ops::session::Session;
 use crate::ops::submit::{Place, submit};
 use crate::ops::{Envelope, Operation, Verb};
+use std::time::Duration;
 
 /// A command at work.
 pub(super) struct Context {
@@ -217,7 +218,7 @@ impl Context {
                     counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
                 ),
             )
-            .hint("a process that was killed there may have left a lock file such as `refs/heads/main.lock`: at a hub on this disk it is removed after 5 s, so give it more time with `--hub-timeout 30s`; elsewhere somebody has to remove it")),
+            .hint(self.advice_on_lock())),
             Outcome::Contended { attempts, waited, .. } => Err(CliError::new(
                 Exit::Contended,
                 format!(
@@ -228,6 +229,28 @@ impl Context {
             )
             .hint("try again, or give it more time with `--hub-timeout 2m`")),
             Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
+        }
+    }
+
+    /// What to do about a branch of the hub that stays locked.
+    fn advice_on_lock(&self) -> String {
+        // An abandoned lock is waited out well within this.
+        const ENOUGH: Duration = Duration::from_secs(20);
+        const LEFT: &str =
+            "a process that was killed there may have left a lock file such as `refs/heads/main.lock`";
+        match self.settings.hub.as_ref().map(|hub| &hub.value) {
+            Some(Location::Path(_)) if self.settings.timeout.value < ENOUGH => {
+                format!(
+                    "{LEFT}: of a hub on this disk it is removed after 5 s, so give it more time with `--hub-timeout 30s`"
+                )
+            }
+            Some(Location::Path(path)) => format!(
+                "{LEFT} in `{}`: ask with `fuser` which process has it open, and remove it if none has",
+                path.display()
+            ),
+            _ => {
+                format!("{LEFT}: somebody has to remove it on the hub's machine, and more time does not help")
+            }
         }
     }
 

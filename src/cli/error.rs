@@ -117,8 +117,9 @@ impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
         match &error {
-            LedgerError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
-                .hint("try again later"),
+            LedgerError::Unreachable { why, .. } => {
+                Self::new(Exit::Unreachable, message).hint(advice_on_way(why))
+            }
             LedgerError::Denied { why, .. } => {
                 let refused = Self::new(Exit::Refused, message);
                 Self { by_hub: true, ..refused.hint(advice(why)) }
@@ -142,18 +143,73 @@ impl From<LedgerError> for CliError {
             }
             LedgerError::Document(document) => Self::new(Exit::Failed, message)
                 .hint(format!("mend `{}` in a clone of the hub and push it; `git log -p -- {}` shows who changed it", document.path, document.path)),
-            LedgerError::Configuration(_) => Self::new(Exit::Configuration, message),
+            LedgerError::Configuration(why) => {
+                let hints = advice_on_place(why).map(str::to_owned).into_iter().collect();
+                Self { hints, ..Self::new(Exit::Configuration, message) }
+            }
             LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
                 "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone",
             ),
+            LedgerError::Store { why, .. } if is_about_disk(why) => Self::new(Exit::Failed, message)
+                .hint("the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }
     }
 }
 
+/// What to do about a hub that is not reached.
+fn advice_on_way(why: &str) -> &'static str {
+    const WRONG_ADDRESS: &[&str] = &[
+        "no such folder",
+        "could not resolve",
+        "name or service not known",
+        "unable to look up",
+        "not supported",
+    ];
+    let why = why.to_lowercase();
+    if WRONG_ADDRESS.iter().any(|words| why.contains(words)) {
+        return "correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again";
+    }
+    "try again later"
+}
+
+/// What to do about something on this machine that cannot be a hub.
+fn advice_on_place(why: &str) -> Option<&'static str> {
+    const ADVICE: &[(&[&str], &str)] = &[
+        (
+            &["not owned by", "dubious ownership"],
+            "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it",
+        ),
+        (
+            &["has a work tree"],
+            "make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed",
+        ),
+        (
+            &["cannot be used as a hub"],
+            "name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet",
+        ),
+    ];
+    ADVICE.iter().find(|(words, _)| words.iter().any(|word| why.contains(word))).map(|(_, advice)| *advice)
+}
+
+/// Whether it is about a file that could not be written.
+fn is_about_disk(why: &str) -> bool {
+    ["failed to write", "No space left", "Disk quota", "Read-only file system"]
+        .iter()
+        .any(|words| why.contains(words))
+}
+
 /// What to do about a hub that refuses, by what its words are about.
 fn advice(why: &str) -> &'static str {
     const ADVICE: &[(&[&str], &str)] = &[
+        (
+            &["exceeds maximum"],
+            "the hub takes no push of this size, by its setting `receive.maxInputSize`; its owner has to raise it",
+        ),
+        (
+            &["insufficient permission", "unable to create temporary object directory: permission denied"],
+            "the account that the hub's git runs as may not write its repository; its owner has to let it in",
+        ),
         (
             &[
                 "unpack failed",
@@ -215,5 +271,53 @@ impl From<std::io::Error> for CliError {
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
         Self::new(Exit::Failed, format!("{error:#}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_is_about_the_trouble() {
+        for (why, said) in [
+            (
+                "unpack failed: unpack-objects abnormal exit; fatal: pack exceeds maximum allowed size (1.00 KiB)",
+                "maxInputSize",
+            ),
+            (
+                "error: insufficient permission for adding an object to repository database ./objects; unpacker error",
+                "may not write",
+            ),
+            ("unpacker error; No space left on device", "is full"),
+            ("Permission denied (publickey)", "git ls-remote"),
+            ("protected branch hook declined", "hub's own rule"),
+        ] {
+            assert!(advice(why).contains(said), "{why}: {}", advice(why));
+        }
+        for (why, said) in [
+            ("there is no such folder", "correct the address"),
+            ("ssh: Could not resolve hostname ht!tp: Name or service not known", "correct the address"),
+            ("Connection refused", "try again later"),
+        ] {
+            assert!(advice_on_way(why).contains(said), "{why}: {}", advice_on_way(why));
+        }
+        for (why, said) in [
+            ("`/tmp` cannot be used as a hub: could not find repository", Some("git muster init")),
+            (
+                "`/h` cannot be used as a hub: repository path '/h' is not owned by current user",
+                Some("safe.directory"),
+            ),
+            ("`/c/.git` has a work tree; a hub must be a bare repository", Some("git clone --bare")),
+            ("cannot start the program `git`", None),
+        ] {
+            assert_eq!(
+                advice_on_place(why).map(|advice| said.is_some_and(|said| advice.contains(said))),
+                said.map(|_| true),
+                "{why}"
+            );
+        }
+        assert!(is_about_disk("failed to write out file"));
+        assert!(!is_about_disk("object not found"));
     }
 }

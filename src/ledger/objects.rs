@@ -153,7 +153,10 @@ impl Objects {
         for (path, change) in commit.changes {
             match change {
                 Some(text) => {
-                    let blob = failed("cannot write a file", repository.blob(text.as_bytes()))?;
+                    let blob = failed(
+                        &format!("cannot write into `{}`", repository.path().display()),
+                        repository.blob(text.as_bytes()),
+                    )?;
                     update.upsert(path.as_str(), blob, FileMode::Blob);
                 }
                 None => {

@@ -194,7 +194,7 @@ fn a_hub_that_is_away_or_none_is_no_finding() {
     ada$ git muster fsck --history
     ------- stderr -------
     error: the hub `[HUB]/hub.git` cannot be reached: there is no such folder
-    hint: try again later
+    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
     [exit status: 7]
     ");
 }

@@ -96,6 +96,7 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster init [FLEET]/admin/home/clone
     ------- stderr -------
     error: `[FLEET]/admin/home/clone` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it
+    hint: make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed
     [exit status: 78]
     admin$ git muster init /proc/hub.git
     ------- stderr -------
@@ -104,7 +105,44 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster --hub nowhere.git servers list
     ------- stderr -------
     error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder
-    hint: try again later
+    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
+    [exit status: 7]
+    ");
+}
+
+/// What is no hub is told with what to do instead.
+#[test]
+fn a_place_that_cannot_be_a_hub_leads_on() {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    let home = ada.place("HOME");
+    std::fs::create_dir(home.join("folder")).unwrap();
+    std::fs::write(home.join("file"), "x").unwrap();
+    ada.program("git").args(["init", "-q", "clone"]).current_dir(&home).run().success();
+    let mut said = Transcript::new();
+    for place in ["folder", "file", "clone/.git", "nothing"] {
+        said.run(&ada, &format!("--hub {}/{place} job list", home.display()));
+    }
+    assert_snapshot!(said, @r"
+    ada$ git muster --hub [FLEET]/ada/home/folder job list
+    ------- stderr -------
+    error: `[FLEET]/ada/home/folder` cannot be used as a hub: could not find repository at '[FLEET]/ada/home/folder'
+    hint: name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet
+    [exit status: 78]
+    ada$ git muster --hub [FLEET]/ada/home/file job list
+    ------- stderr -------
+    error: `[FLEET]/ada/home/file` cannot be used as a hub: could not find repository at '[FLEET]/ada/home/file'
+    hint: name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet
+    [exit status: 78]
+    ada$ git muster --hub [FLEET]/ada/home/clone/.git job list
+    ------- stderr -------
+    error: `[FLEET]/ada/home/clone/.git` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it
+    hint: make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed
+    [exit status: 78]
+    ada$ git muster --hub [FLEET]/ada/home/nothing job list
+    ------- stderr -------
+    error: the hub `[FLEET]/ada/home/nothing` cannot be reached: there is no such folder
+    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
     [exit status: 7]
     ");
 }

@@ -77,7 +77,7 @@ fn a_hub_that_is_away_is_told_with_what_git_said() {
         // there is nothing more to tell.
         match transport {
             Transport::Path | Transport::FileUrl => {
-                assert_eq!(check["findings"][0].get("mend"), None, "{check:#}")
+                assert_eq!(check["findings"][0].get("mend"), None, "{check:#}");
             }
             _ => drop(obey(&ada, &check)),
         }

@@ -6,7 +6,7 @@ use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{LedgerError, Past, Stop};
+use crate::ledger::{LedgerError, Past, Reached, Stop};
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -126,6 +126,10 @@ impl From<LedgerError> for CliError {
             }
             LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
                 .hint("give the command again: it does nothing where it has happened already"),
+            LedgerError::Untold { op, reached } => Self::new(Exit::Unknown, message).hint(match reached {
+                Reached::Shallow => "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned(),
+                _ => format!("git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"),
+            }),
             LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`")

@@ -102,7 +102,8 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
 fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let entry = journal::find(id);
     go_to_hub(entry.as_ref(), context);
-    let found = context.ledger()?.find(id)?;
+    let since = entry.as_ref().and_then(|entry| entry.since.as_ref());
+    let found = context.ledger()?.find(id, since)?;
     context.pass_on_notes();
     let Some(found) = found else {
         if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
@@ -132,7 +133,7 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
 
 /// Nothing is kept of the operation: it may have happened all the same.
 fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
-    if context.ledger()?.find(id)?.is_some() {
+    if context.ledger()?.find(id, None)?.is_some() {
         return context.output.confirm("op", &json!({"op": id, "happened": true, "resumed": false}), || {
             "it had happened already; nothing was done".to_owned()
         });

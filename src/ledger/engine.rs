@@ -11,13 +11,15 @@ use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 /// One state of a branch. Two equal versions hold the same documents and the same history.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Version(String);
 
 impl Version {
@@ -99,13 +101,22 @@ pub(crate) struct Commit<'a> {
     pub at: Timestamp,
 }
 
-/// Where operations were found in history.
+/// What a search for an operation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// It is in the history.
+    Found(Found),
+    /// It is not.
+    NotThere,
+    /// It is not in the part that is here; the rest may hold it.
+    CannotTell(Reached),
+}
+
+/// Where an operation was found in history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The commit that carries them.
+    /// The commit that carries it.
     pub version: Version,
-    /// Which of those asked for.
-    pub ops: Vec<OpId>,
     /// When the commit was made, by its author's clock.
     pub at: Option<Timestamp>,
     /// Its first line.
@@ -182,12 +193,11 @@ pub(crate) trait Engine {
     /// When the store is damaged.
     fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError>;
 
-    /// Looks for operations in the history of a branch, from its tip back to `since`.
+    /// Looks for an operation in the history of a branch, from its tip back to `since`.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn find(&self, branch: &str, ops: &[OpId], since: Option<&Version>)
-    -> Result<Option<Found>, LedgerError>;
+    fn find(&self, branch: &str, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError>;
 
     /// Whether the transport may send a push twice by itself: then one that is told that another
     /// was faster may have been applied.

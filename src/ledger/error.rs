@@ -1,6 +1,8 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
+use super::history::Reached;
 use super::past::Past;
+use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::host::files::FileError;
 
@@ -30,6 +32,16 @@ pub enum LedgerError {
         hub: String,
         /// What happened.
         why: String,
+    },
+    /// Only a part of the history is here, and the operation is not in that.
+    #[error(
+        "operation {op} is not in that part of the history that could be searched: whether it happened cannot be told from here"
+    )]
+    Untold {
+        /// Which operation.
+        op: OpId,
+        /// How far the search went.
+        reached: Reached,
     },
     /// The branch is not there.
     #[error("the hub `{hub}` has no branch `{branch}`{}", if *empty { ": it is empty" } else { "" })]
@@ -99,11 +111,15 @@ fn lost(hub: &str, branch: &str, past: &Past) -> String {
 }
 
 impl LedgerError {
-    /// Whether it is about what the branch holds, so that a newer look may be without it.
-    pub(super) fn is_about_documents(&self) -> bool {
+    /// Whether it is a fault of what is known of the hub, so that what the hub has now may be well.
+    pub(super) fn is_of_what_is_known(&self) -> bool {
         matches!(
             self,
-            Self::Document(_) | Self::NoBranch { .. } | Self::NotAHub { .. } | Self::WasAHub { .. }
+            Self::Document(_)
+                | Self::NoBranch { .. }
+                | Self::NotAHub { .. }
+                | Self::WasAHub { .. }
+                | Self::Untold { .. }
         )
     }
 

@@ -7,7 +7,7 @@ use super::abandoned;
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::document::Document;
-use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
+use super::engine::{Commit, Engine, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
@@ -295,15 +295,10 @@ impl Engine for GitEngine {
         self.suspecting(self.objects.is_in_history(tip, version))
     }
 
-    fn find(
-        &self,
-        branch: &str,
-        ops: &[OpId],
-        since: Option<&Version>,
-    ) -> Result<Option<Found>, LedgerError> {
+    fn find(&self, branch: &str, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError> {
         match self.tip(branch)? {
-            Some(tip) => self.suspecting(self.objects.find(&tip, ops, since)),
-            None => Ok(None),
+            Some(tip) => self.suspecting(self.objects.find(&tip, op, since)),
+            None => Ok(Search::NotThere),
         }
     }
 

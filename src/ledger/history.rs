@@ -25,7 +25,7 @@ pub use lost::Lost;
 pub(super) use lost::lost;
 
 /// The most commits that are walked; of a longer history these are the newest.
-const COMMITS_MAX: usize = 1_000_000;
+pub(super) const COMMITS_MAX: usize = 1_000_000;
 
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 const ASIDE_MAX: usize = 10_000;

@@ -4,8 +4,9 @@
 //! get lost on the way back.
 
 use super::document::Document;
-use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Version};
+use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
+use super::history::Reached;
 use super::outcome::Outcome;
 use super::snapshot::Documents as _;
 use super::transaction::{Stop, Transaction};
@@ -61,6 +62,8 @@ struct Hub {
     publications: u32,
     refreshes: u32,
     looks_too_early: bool,
+    /// How many commits of the history are here, if not all.
+    reach: Option<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -207,20 +210,18 @@ impl Engine for Memory {
         }
         Ok(leads)
     }
-    fn find(
-        &self,
-        branch: &str,
-        ops: &[OpId],
-        _since: Option<&Version>,
-    ) -> Result<Option<Found>, LedgerError> {
-        let carries = |stored: &Stored| ops.iter().any(|op| stored.message.contains(op.as_str()));
+    fn find(&self, branch: &str, op: &OpId, _since: Option<&Version>) -> Result<Search, LedgerError> {
         let history = self.history(self.known.borrow().get(branch).cloned());
-        Ok(history.into_iter().find(|(_, stored)| carries(stored)).map(|(version, stored)| Found {
-            version,
-            ops: ops.to_vec(),
-            at: None,
-            subject: stored.message,
-        }))
+        let reach = self.hub.borrow().reach.unwrap_or(usize::MAX);
+        let mut looked_at = history.iter().take(reach);
+        Ok(match looked_at.find(|(_, stored)| stored.message.contains(op.as_str())) {
+            Some((version, stored)) => {
+                let (version, subject) = (version.clone(), stored.message.clone());
+                Search::Found(Found { version, at: None, subject })
+            }
+            None if history.len() > reach => Search::CannotTell(Reached::Shallow),
+            None => Search::NotThere,
+        })
     }
     fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
         Ok(false)
@@ -318,6 +319,27 @@ fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
             memory.history(tip).iter().filter(|(_, one)| one.message.contains(receipt.op.as_str())).count();
         assert_eq!(carrying, 1, "{faults:?}");
     }
+}
+
+#[test]
+fn what_may_lie_behind_the_end_of_a_shallow_clone_does_not_happen_again() {
+    let memory = memory(&[]);
+    let once = |transaction: &mut Transaction<'_>| {
+        if transaction.has_happened(None)? { Ok(0) } else { count(transaction) }
+    };
+    let mut ledger = ledger(&memory, LONG);
+    let (first, second) = (op(), op());
+    for op in [&first, &second] {
+        assert!(matches!(ledger.update_one(op.clone(), now(), once), Ok(Outcome::Applied(_))));
+    }
+    memory.hub.borrow_mut().reach = Some(1);
+    let untold = ledger.update_one(first.clone(), now(), once);
+    assert!(matches!(untold, Err(LedgerError::Untold { .. })), "{untold:?}");
+    assert!(matches!(ledger.find(&first, None), Err(LedgerError::Untold { .. })));
+    assert!(matches!(ledger.find(&second, None), Ok(Some(_))));
+    let seen = ledger.update_one(second, now(), once).expect("no fault");
+    assert!(matches!(seen, Outcome::Applied(ref receipt) if receipt.answer == 0), "{seen:?}");
+    assert_eq!(stored(&memory), "2");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Reading and building git objects. Moves no ref.
 
-use super::engine::{Changes, Commit, Found, Version};
+use super::commits::{CommitText, back_from};
+use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
+use super::history::{COMMITS_MAX, Reached};
 use super::transaction::carries;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
@@ -9,12 +11,10 @@ use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use crate::host::files;
 use git2::build::TreeUpdateBuilder;
-use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Sort, Tree};
+use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
-
-/// How far back in history an operation is looked for.
-const COMMITS_SEARCHED_MAX: usize = 100_000;
 
 /// Two writes of one host so close together come from one script; and how close, and within how
 /// many commits, the writes of others are to count as a crowd.
@@ -266,37 +266,37 @@ impl Objects {
         let what = "cannot read the history of the hub";
         let mut walk = failed(what, self.repository.revwalk())?;
         failed(what, walk.push(oid(at)?))?;
-        Ok(walk.take(COMMITS_SEARCHED_MAX).count())
+        Ok(walk.take(COMMITS_MAX).count())
     }
 
-    /// Looks for operations by their trailers, from `tip` back to `since`.
+    /// Looks for an operation by its trailer, from `tip` back to `since`.
     pub(super) fn find(
         &self,
         tip: &Version,
-        ops: &[OpId],
+        op: &OpId,
         since: Option<&Version>,
-    ) -> Result<Option<Found>, LedgerError> {
-        let what = "cannot read the history of the hub";
-        let mut walk = failed(what, self.repository.revwalk())?;
-        failed(what, walk.set_sorting(Sort::TOPOLOGICAL))?;
-        failed(what, walk.push(oid(tip)?))?;
-        if let Some(since) = since {
-            // An unknown point means that the history was rewritten: then all of it is searched.
-            drop(walk.hide(oid(since)?));
-        }
-        for id in walk.take(COMMITS_SEARCHED_MAX) {
-            let commit = failed(what, self.repository.find_commit(failed(what, id)?))?;
-            let message = String::from_utf8_lossy(commit.message_bytes());
-            let here: Vec<OpId> = ops.iter().filter(|op| carries(&message, op)).cloned().collect();
-            if !here.is_empty() {
-                return Ok(Some(Found {
-                    version: version(commit.id()),
-                    ops: here,
-                    at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
-                    subject: message.lines().next().unwrap_or_default().to_owned(),
-                }));
+    ) -> Result<Search, LedgerError> {
+        // Not known here when the history was rewritten: then all of it is searched.
+        let since = since.and_then(|since| oid(since).ok());
+        let mut found = None;
+        let mut look = |id: Oid, commit: &CommitText<'_>| {
+            let message = commit.message();
+            if !carries(&message, op) {
+                return ControlFlow::Continue(());
             }
-        }
-        Ok(None)
+            found = Some(Found {
+                version: version(id),
+                at: commit.at(),
+                subject: message.lines().next().unwrap_or_default().to_owned(),
+            });
+            ControlFlow::Break(())
+        };
+        let reached =
+            back_from(&self.repository, oid(tip)?, COMMITS_MAX, &|id| Some(*id) == since, &mut look)?;
+        Ok(match (found, reached) {
+            (Some(found), _) => Search::Found(found),
+            (None, Reached::Beginning) => Search::NotThere,
+            (None, reached) => Search::CannotTell(reached),
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
 use super::document::Document;
-use super::engine::{Engine, Tips, Version};
+use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
@@ -205,9 +205,13 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Whether an operation is in the history of the main branch.
-    pub(super) fn holds(&self, op: &OpId) -> Result<bool, LedgerError> {
-        Ok(self.engine.find(self.main, std::slice::from_ref(op), None)?.is_some())
+    /// Whether an operation is in the history of the main branch, from its tip back to `since`.
+    pub(super) fn holds(&self, op: &OpId, since: Option<&Version>) -> Result<bool, LedgerError> {
+        match self.engine.find(self.main, op, since)? {
+            Search::Found(_) => Ok(true),
+            Search::NotThere => Ok(false),
+            Search::CannotTell(reached) => Err(LedgerError::Untold { op: op.clone(), reached }),
+        }
     }
 
     pub(super) fn into_tips(self) -> Tips {

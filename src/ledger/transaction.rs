@@ -1,7 +1,7 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
 use super::document::Document;
-use super::engine::Changes;
+use super::engine::{Changes, Version};
 use super::error::LedgerError;
 use super::snapshot::{Documents, Snapshot};
 use crate::domain::id::OpId;
@@ -156,12 +156,14 @@ impl<'a> Transaction<'a> {
     }
 
     /// Whether this very operation is in the history of the main branch already, sent by an earlier
-    /// process that did not learn what became of it. Looks at the whole history.
+    /// process that did not learn what became of it. What led to `since` was there before the
+    /// operation began and is left out.
     ///
     /// # Errors
-    /// When the store is damaged.
-    pub fn has_happened(&self) -> Result<bool, Stop> {
-        Ok(self.snapshot.holds(self.op)?)
+    /// When the store is damaged, or when only a part of the history is here and the operation is not
+    /// in that: then nobody can tell.
+    pub fn has_happened(&self, since: Option<&Version>) -> Result<bool, Stop> {
+        Ok(self.snapshot.holds(self.op, since)?)
     }
 
     /// Writes a table if it changed.

@@ -9,7 +9,7 @@ use super::outcome::{Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
-use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -253,7 +253,7 @@ impl Ledger {
             Ok(attempt) if !run.fresh && (attempt.is_doubtful() || self.settings.dry_run) => {
                 return self.look_again(run);
             }
-            Err(error) if !run.fresh && error.is_about_documents() => return self.look_again(run),
+            Err(error) if !run.fresh && error.is_of_what_is_known() => return self.look_again(run),
             // Another process of this host may have begun our copy anew since we looked.
             Err(LedgerError::NoBranch { .. } | LedgerError::WasAHub { .. })
                 if !self.engine.is_always_fresh() && !std::mem::replace(&mut run.doubted, true) =>
@@ -517,27 +517,6 @@ impl Ledger {
     fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
-    }
-
-    /// Looks for an operation anywhere in the hub's history, the heartbeat branches included.
-    ///
-    /// # Errors
-    /// When the hub cannot be reached.
-    pub fn find(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
-        let found = self.find_once(op);
-        if self.is_suspect() { self.find_once(op) } else { found }
-    }
-
-    fn find_once(&mut self, op: &OpId) -> Result<Option<super::engine::Found>, LedgerError> {
-        drop(self.read(true)?);
-        let mut branches = vec![self.settings.main.clone()];
-        branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);
-        for branch in branches {
-            if let Some(found) = self.engine.find(&branch, std::slice::from_ref(op), None)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -104,6 +104,12 @@ impl Verb for AddJobs {
             return Err(Refusal::invalid(why).into());
         }
         let mut table: Table<Job> = transaction.table()?;
+        // Ids come from their operation: this very one was applied before, and is not applied again.
+        let first = new_id(transaction, 0)?;
+        if table.rows().any(|job| job.id.starts_with(&first)) {
+            let why = format!("no job was added: job `{first}` is there already");
+            return Err(Refusal::forbidden(why).into());
+        }
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
             check(new).map_err(|refusal| match self.jobs.len() {

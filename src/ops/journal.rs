@@ -10,6 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
 use crate::host::{environment, files, open_files};
+use crate::ledger::Version;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub struct Entry {
     pub hub: String,
     /// Which branch.
     pub branch: String,
+    /// Where the branch was as far as this host knew: what led there cannot hold the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Version>,
     /// The time it was given.
     pub at: Timestamp,
     /// What goes with it.

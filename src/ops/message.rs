@@ -50,6 +50,11 @@ impl Verb for SendMessage {
         }
         let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
         let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
+        // An id comes from its operation: this very one was applied before, and is not applied again.
+        if messages.get(id.as_str()).is_some() {
+            let why = format!("nothing was sent: message `{id}` is there already");
+            return Err(Refusal::forbidden(why).into());
+        }
         if planted("message-pushed-out") {
             let first = messages.rows().next().map(|first| first.id.clone());
             messages.take(|message| Some(&message.id) == first.as_ref());

@@ -38,6 +38,7 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
         op: op.clone(),
         hub: place.hub.clone(),
         branch: place.branch.clone(),
+        since: ledger.known_tip(),
         at: now,
         envelope: envelope.clone(),
         operation: verb.clone().into(),
@@ -69,7 +70,7 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
 pub fn resume(ledger: &mut Ledger, entry: &Entry) -> Result<Outcome<Option<Value>>, LedgerError> {
     // Asked on every attempt: what was sent then may still be on its way and land before us.
     let outcome = ledger.update_one(entry.op.clone(), entry.at, |transaction| {
-        if !planted("resumed-unseen") && transaction.has_happened()? {
+        if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
             return Ok(None);
         }
         if let Operation::SetStatus(status) = &entry.operation {

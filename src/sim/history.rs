@@ -15,7 +15,7 @@ use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::host::clock::Deadline;
 use crate::ledger::{
-    Commit, Document, Engine, Found, Ledger, LedgerError, Move, Outcome, Publication, Scope, Settings,
+    Commit, Document, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search, Settings,
     Version,
 };
 use std::cell::RefCell;
@@ -237,8 +237,8 @@ impl Engine for Replay {
     fn leads_to(&self, _: &Version, _: &Version) -> Result<bool, LedgerError> {
         Ok(false)
     }
-    fn find(&self, _: &str, _: &[OpId], _: Option<&Version>) -> Result<Option<Found>, LedgerError> {
-        Ok(None)
+    fn find(&self, _: &str, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
+        Ok(Search::NotThere)
     }
     fn count(&self, _: &Version) -> Result<usize, LedgerError> {
         Ok(0)

@@ -8,7 +8,7 @@ use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Version, ops_in,
+    Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Search, Version, ops_in,
 };
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -229,16 +229,17 @@ impl Engine for Store {
         Ok(self.world.get().history(Some(tip)).any(|(seen, _)| seen == version))
     }
 
-    fn find(&self, branch: &str, ops: &[OpId], _: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+    fn find(&self, branch: &str, op: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         let known = self.known();
-        let carries = |stored: &Stored| op_of(&stored.message).is_some_and(|op| ops.contains(&op));
+        let carries = |stored: &Stored| op_of(&stored.message).as_ref() == Some(op);
         let world = self.world.get();
         let found = world.history(known.get(branch)).find(|(_, stored)| carries(stored));
-        Ok(found.map(|(version, stored)| Found {
-            version: version.clone(),
-            ops: ops.to_vec(),
-            at: None::<Timestamp>,
-            subject: stored.message.lines().next().unwrap_or_default().to_owned(),
+        Ok(found.map_or(Search::NotThere, |(version, stored)| {
+            Search::Found(Found {
+                version: version.clone(),
+                at: None::<Timestamp>,
+                subject: stored.message.lines().next().unwrap_or_default().to_owned(),
+            })
         }))
     }
 

@@ -115,6 +115,33 @@ fn resumed(fleet: &Fleet, host: &Host, args: &[&str]) {
 
 #[cfg(debug_assertions)]
 #[test]
+fn what_a_shallow_clone_cannot_tell_is_not_done_again() {
+    let fleet = founded(Transport::Path);
+    // With a hook the hub is pushed to, and an outcome can stay unknown.
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    let ada = member(&fleet, "ada", false);
+    let send = ["message", "send", "--to", "all", "--subject", "once"];
+    ada.command(send).env("MUSTER_FAILPOINT", "push").run().killed_by(9);
+    let ops = ada.run(["op", "list", "--json"]).success().json();
+    let op = ops[0]["op"].as_str().unwrap();
+    member(&fleet, "bob", false).run(["job", "add", "--type", "test"]).success();
+    let url = format!("file://{}", fleet.hub().path().display());
+    ada.git(["clone", "--quiet", "--depth", "1", &url, "shallow"]).success();
+    let clone = ada.directory().join("shallow");
+    let asked = |verb: &str| ada.command(["op", verb, op]).current_dir(&clone).run();
+    for verb in ["status", "resume"] {
+        let run = asked(verb).code(9);
+        assert!(run.stderr().contains("git fetch --unshallow"), "{run}");
+    }
+    assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1));
+    ada.program("git").args(["fetch", "--quiet", "--unshallow"]).current_dir(&clone).run().success();
+    asked("resume").success();
+    assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1));
+    assert_eq!(ada.run(["op", "list"]).success().stdout(), "");
+}
+
+#[cfg(debug_assertions)]
+#[test]
 fn every_verb_that_was_killed_can_be_resumed() {
     let fleet = founded(Transport::Path);
     // With a hook the hub is pushed to, and an outcome can stay unknown.

@@ -31,6 +31,14 @@ pub fn system(before: &Sample, folder: &Path) -> (System, Sample) {
     (facts, sample)
 }
 
+/// The program and the arguments of a process of this machine, with zero bytes between them.
+#[must_use]
+pub fn command_line(process: &str) -> Option<String> {
+    let process: u32 = process.parse().ok()?;
+    let line = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
 /// How many threads can run at the same time here, at least one.
 #[must_use]
 pub fn processors() -> usize {

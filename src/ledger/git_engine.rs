@@ -13,6 +13,7 @@ use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::objects::Objects;
 use super::past::{self, Past};
+use super::pruning::{self, Made};
 use super::publish;
 use super::worktree;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -29,6 +30,9 @@ use std::time::Duration;
 
 /// One of so many writes looks whether the repository needs tidying.
 const TIDY_ONE_IN: u32 = 256;
+
+/// How often a commit is built in a hub that somebody cleans at the same time.
+const BUILDS_MAX: u32 = 5;
 
 /// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
 /// only we remember would be written upon for ever, and the hub would refuse for ever.
@@ -70,6 +74,8 @@ pub(super) struct GitEngine {
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
+    /// What was built in a hub of this machine and is named by no branch yet.
+    made: Vec<Made>,
     /// The files of the refs that we moved last, as they were. Freeing a file can take a disk
     /// longer than writing it, and nobody should have to wait for that behind our lock.
     replaced: Vec<File>,
@@ -85,6 +91,7 @@ impl GitEngine {
             reach,
             git: GitProgram::default(),
             clone,
+            made: Vec::new(),
             replaced: Vec::new(),
             suspect: RefCell::default(),
         }
@@ -131,6 +138,30 @@ impl GitEngine {
         Ok(Some(format!(
             "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
         )))
+    }
+
+    fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        self.suspecting(self.objects.commit(commit))
+    }
+
+    /// Builds a commit so that it outlasts a loss of power, and not while what nothing names is
+    /// removed. Of a removal that begins meanwhile one may have become a victim.
+    fn build_for_good(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        let mut tries = 0;
+        loop {
+            pruning::outwait(self.objects.repository());
+            tries += 1;
+            let built =
+                self.build(commit).and_then(|built| Ok((self.objects.flush(&built, commit.changes)?, built)));
+            match built {
+                Ok((made, version)) => {
+                    self.made.extend(made);
+                    return Ok(version);
+                }
+                Err(LedgerError::Store { damaged: true, .. }) if tries < BUILDS_MAX => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Notes what a look at our repository says of it, and names it when it is damaged.
@@ -260,19 +291,16 @@ impl Engine for GitEngine {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let version = self.suspecting(self.objects.commit(commit))?;
         // A clone is only a copy; the hub must never name what is not on the disk.
-        if self.is_always_fresh() {
-            self.objects.flush(&version, commit.changes)?;
-        }
-        Ok(version)
+        if self.is_always_fresh() { self.build_for_good(commit) } else { self.build(commit) }
     }
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let publication = match self.reach {
             Reach::Itself => {
                 self.replaced = publish::ref_files(self.objects.repository(), moves);
-                publish::in_process(self.objects.repository(), moves, deadline)
+                let made = std::mem::take(&mut self.made);
+                publish::in_process(self.objects.repository(), moves, &made, deadline)
             }
             Reach::Origin { .. } => {
                 let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);

@@ -31,6 +31,7 @@ mod open;
 mod outcome;
 mod pace;
 mod past;
+mod pruning;
 mod publish;
 mod search;
 mod snapshot;

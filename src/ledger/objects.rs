@@ -4,15 +4,15 @@ use super::commits::{CommitText, back_from};
 use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
 use super::history::{COMMITS_MAX, Reached};
+use super::pruning::{self, Made};
 use super::transaction::carries;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
-use crate::host::files;
 use git2::build::TreeUpdateBuilder;
 use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -21,9 +21,6 @@ use std::path::Path;
 const JUST_NOW_SECONDS: i64 = 5;
 const CROWD_SECONDS: i64 = 30;
 const CROWD_COMMITS_MAX: usize = 32;
-
-/// How much of an object's name is the name of its folder.
-const FAN_OUT_LENGTH: usize = 2;
 
 /// Creates an empty bare repository whose HEAD names `branch`.
 ///
@@ -184,29 +181,35 @@ impl Objects {
         failed("cannot write a commit", written).map(version)
     }
 
-    /// Makes what [`Objects::commit`] built survive a loss of power.
+    /// Makes what [`Objects::commit`] built survive a loss of power, and tells what that is.
     ///
     /// Only the objects' files are flushed: on the file systems of Linux that takes the name of a new
     /// file along, as git's own `core.fsync` relies on too. The folders would cost as much again.
     ///
     /// libgit2 would flush each object as it is written and wait for the disk each time; so
     /// [`super::open`] has it leave that to us, and we do it once for all of them.
-    pub(super) fn flush(&self, at: &Version, changes: &Changes) -> Result<(), LedgerError> {
+    pub(super) fn flush(&self, at: &Version, changes: &Changes) -> Result<Vec<Made>, LedgerError> {
+        let what = "cannot read what was just written";
         let root = self.tree(at)?;
-        let mut ids = BTreeSet::from([oid(at)?, root.id()]);
+        let mut made = BTreeMap::from([(oid(at)?, None), (root.id(), None)]);
         // Every file that was written and the folders above it; one that was removed has none.
-        for path in changes.keys().flat_map(|path| Path::new(path).ancestors()) {
-            ids.extend(root.get_path(path).map(|entry| entry.id()));
+        for (path, text) in changes {
+            for above in Path::new(path).ancestors() {
+                let text = text.as_ref().filter(|_| above == Path::new(path));
+                made.extend(root.get_path(above).ok().map(|entry| (entry.id(), text)));
+            }
         }
-        let objects = self.repository.commondir().join("objects");
-        let file = |id: &Oid| {
-            let name = id.to_string();
-            let (folder, file) = name.split_at(FAN_OUT_LENGTH);
-            objects.join(folder).join(file)
-        };
-        // One that is not there was packed before, and packs are flushed when they are made.
-        let paths: Vec<_> = ids.iter().map(file).collect();
-        Ok(files::sync_all(&paths)?)
+        let odb = failed(what, self.repository.odb())?;
+        let made = made.into_iter().map(|(id, text)| match text {
+            Some(text) => Ok(Made { id, kind: ObjectType::Blob, bytes: text.clone().into_bytes() }),
+            None => {
+                let object = failed(what, odb.read(id))?;
+                Ok(Made { id, kind: object.kind(), bytes: object.data().to_vec() })
+            }
+        });
+        let made = made.collect::<Result<Vec<_>, LedgerError>>()?;
+        pruning::flush(&self.repository, made.iter().map(|one| one.id))?;
+        Ok(made)
     }
 
     /// Whether `version` is `tip` or in its history.

@@ -9,6 +9,7 @@ use super::classify::{PushVerdict, broken_store, classify_push};
 use super::engine::{Move, Publication};
 use super::git_program::GitProgram;
 use super::objects::Objects;
+use super::pruning::{self, Made};
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
@@ -35,9 +36,26 @@ fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
     text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
 }
 
-/// Moves refs of a repository of this machine, all or none.
+/// Moves refs of a repository of this machine, all or none, and sees to it that what was `made` for
+/// that is there.
+pub(super) fn in_process(
+    repository: &Repository,
+    moves: &[Move],
+    made: &[Made],
+    deadline: Deadline,
+) -> Publication {
+    let publication = move_in_process(repository, moves, deadline);
+    if publication != Publication::Applied {
+        return publication;
+    }
+    match pruning::put_back(repository, made, deadline) {
+        Ok(()) => Publication::Applied,
+        Err(error) => Publication::Unknown(error.to_string()),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
-pub(super) fn in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
+fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
     let moved = match moves {
         [one] => oid(Some(&one.to)).and_then(|to| {
             let reference = format!("refs/heads/{}", one.branch);

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
+use crate::support::{Fleet, Host, MAIN, Transport, git, inspect, try_git};
 
 fn founded(transport: Transport) -> Fleet {
     let fleet = Fleet::over(transport);
@@ -191,4 +192,30 @@ fn evidence_that_cannot_be_read_stays_where_it_is() {
         ada.run(["job", "list"]).success();
     }
     assert!(aside.join(&kept).exists());
+}
+
+/// How often somebody cleans a hub, and how much is written meanwhile at least.
+const CLEANINGS: usize = 5;
+const WRITES_MIN: usize = 30;
+
+#[test]
+fn what_is_acknowledged_beside_gc_that_spares_nothing_young_is_there() {
+    let fleet = Fleet::over(Transport::Path);
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let ada = joined(&fleet, fleet.host("ada"));
+    let acknowledged = thread::scope(|scope| {
+        let gc = scope.spawn(|| {
+            // One that finds a branch moved under it fails, and does no harm.
+            (0..CLEANINGS).for_each(|_| drop(try_git(fleet.hub().path(), ["gc", "--quiet", "--prune=now"])));
+        });
+        let mut acknowledged = 0;
+        while !gc.is_finished() || acknowledged < WRITES_MIN {
+            ada.run(["job", "add", "--type", "test"]).success();
+            acknowledged += 1;
+        }
+        acknowledged
+    });
+    fleet.hub().git(["fsck", "--connectivity-only"]);
+    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), acknowledged);
 }

@@ -38,7 +38,7 @@ pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
 pub(crate) use mount::{Left, Mount};
 pub(crate) use normalise::normalise;
-pub(crate) use plain_git::git;
+pub(crate) use plain_git::{git, try_git};
 pub(crate) use proxy::{Cut, How, Proxy, Way};
 pub(crate) use run::{HostCommand, RUN_BOUND, Run};
 pub(crate) use second_git::gits;

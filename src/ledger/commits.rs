@@ -3,16 +3,12 @@
 //! libgit2 gives up on a commit whose author or date it cannot make out, and git takes such a commit
 //! in a plain push. One of those must not stop a hub: what cannot be made out is not known.
 
-use super::error::LedgerError;
-use super::history::Reached;
-use super::objects::failed;
+use super::history::{COMMITS_MAX, Reached};
 use crate::domain::time::Timestamp;
-use git2::{Error, ErrorClass, ErrorCode, ObjectType, Odb, OdbObject, Oid, Repository};
+use git2::{Error, ErrorClass, ErrorCode, ObjectType, Odb, OdbObject, Oid, Repository, Tree};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
-
-const READING: &str = "cannot read the history of the hub";
 
 /// A commit as it was written.
 pub(super) struct CommitText<'a>(OdbObject<'a>);
@@ -85,8 +81,8 @@ pub(super) fn back_from(
     commits_max: usize,
     is_known: &dyn Fn(&Oid) -> bool,
     visit: &mut dyn FnMut(Oid, &CommitText<'_>) -> ControlFlow<()>,
-) -> Result<Reached, LedgerError> {
-    let odb = failed(READING, repository.odb())?;
+) -> Result<Reached, Error> {
+    let odb = repository.odb()?;
     let (mut open, mut seen) = (VecDeque::from([tip]), HashSet::from([tip]));
     let (mut visited, mut reached) = (0, Reached::Beginning);
     while let Some(id) = open.pop_front() {
@@ -101,7 +97,7 @@ pub(super) fn back_from(
                 reached = Reached::Shallow;
                 continue;
             }
-            commit => failed(READING, commit)?,
+            commit => commit?,
         };
         visited += 1;
         if visit(id, &commit).is_break() {
@@ -110,6 +106,27 @@ pub(super) fn back_from(
         open.extend(commit.parents().filter(|parent| seen.insert(*parent)));
     }
     Ok(reached)
+}
+
+/// Whether `commit` is `tip` or leads to it.
+pub(super) fn leads_to(repository: &Repository, commit: Oid, tip: Oid) -> Result<bool, Error> {
+    // Knows by dates where it need not look, and stumbles over one that cannot be made out.
+    if let Ok(leads) = repository.graph_descendant_of(tip, commit) {
+        return Ok(leads || tip == commit);
+    }
+    let mut leads = false;
+    let mut look = |id: Oid, _: &CommitText<'_>| {
+        leads = id == commit;
+        if leads { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    back_from(repository, tip, COMMITS_MAX, &|_| false, &mut look)?;
+    Ok(leads)
+}
+
+/// The folder of a commit.
+pub(super) fn tree_of(repository: &Repository, commit: Oid) -> Result<Tree<'_>, Error> {
+    let tree = CommitText::read(&repository.odb()?, commit)?.tree()?;
+    repository.find_tree(tree)
 }
 
 #[cfg(test)]
@@ -157,6 +174,7 @@ mod tests {
         for number in 1..5 {
             chain.push(commit(&repository, &[chain[number - 1]], "author\ncommitter", &number.to_string()));
         }
+        let odd_one_out = commit(&repository, &[], WELL, "elsewhere");
         let back = |commits_max: usize, known: Option<Oid>, until: &str| {
             let mut met = String::new();
             let reached =
@@ -169,6 +187,9 @@ mod tests {
         assert_eq!(back(5, None, ""), ("43210".to_owned(), Reached::Beginning));
         assert_eq!(back(4, None, ""), ("4321".to_owned(), Reached::Bound));
         assert_eq!(back(2, Some(chain[2]), ""), ("43".to_owned(), Reached::Beginning));
+        for (commit, expected) in [(chain[0], true), (chain[4], true), (odd_one_out, false)] {
+            assert_eq!(leads_to(&repository, commit, chain[4]).expect("walks"), expected);
+        }
         assert_eq!(back(5, None, "3"), ("43".to_owned(), Reached::Beginning));
         // A shallow clone lacks what is before; anybody else must not.
         let missing = Oid::from_str(&"1".repeat(40)).expect("id");

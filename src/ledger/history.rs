@@ -5,6 +5,7 @@
 //! counts as one step, and what the commits behind it say is told along with it. A document is read only where it differs from the
 //! commit before, and only if the walker wants it.
 
+use super::commits::CommitText;
 use super::engine::Version;
 use super::error::LedgerError;
 use super::objects::{Objects, failed, oid, version};
@@ -185,15 +186,15 @@ fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), Ledg
             reached = Reached::Bound;
             break;
         }
-        let object = match odb.read(id) {
+        let commit = match CommitText::read(&odb, id) {
             Err(error) if error.code() == ErrorCode::NotFound && repository.is_shallow() => {
                 reached = Reached::Shallow;
                 break;
             }
-            object => failed(READING, object)?,
+            commit => failed(READING, commit)?,
         };
         way.push(id);
-        let parents: Vec<Oid> = parents(object.data()).take(PARENTS_MAX).collect();
+        let parents: Vec<Oid> = commit.parents().take(PARENTS_MAX).collect();
         next = parents.first().copied();
         if parents.len() > 1 {
             next = trodden(repository, &parents, &mut left_to_weigh)?.or(next);
@@ -205,16 +206,9 @@ fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), Ledg
 
 const READING: &str = "cannot read the history of the hub";
 
-/// The parents in the text of a commit. A commit is small, and to parse all of it for this would
-/// take most of the time of the way.
-fn parents(commit: &[u8]) -> impl Iterator<Item = Oid> {
-    let lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
-    let parents = lines.filter_map(|line| line.strip_prefix(b"parent "));
-    parents.filter_map(|parent| Oid::from_str(std::str::from_utf8(parent).ok()?).ok())
-}
-
 /// The parent of a merge by which most of our operations came that no other parent has.
 fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result<Option<Oid>, LedgerError> {
+    let odb = failed(READING, repository.odb())?;
     let mut best = (0, None);
     for parent in parents {
         let mut walk = failed(READING, repository.revwalk())?;
@@ -226,8 +220,8 @@ fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result
         let mut ops = 0;
         for id in walk.map_while(Result::ok).take(*left) {
             *left -= 1;
-            let commit = failed(READING, repository.find_commit(id))?;
-            ops += ops_in(&String::from_utf8_lossy(commit.message_bytes())).count();
+            let commit = failed(READING, CommitText::read(&odb, id))?;
+            ops += ops_in(&commit.message()).count();
         }
         if ops > best.0 {
             best = (ops, Some(*parent));
@@ -236,13 +230,13 @@ fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result
     Ok(best.1)
 }
 
-fn told(commit: &git2::Commit<'_>) -> Told {
-    let message = String::from_utf8_lossy(commit.message_bytes());
+fn told(id: Oid, commit: &CommitText<'_>) -> Told {
+    let message = commit.message();
     let cut = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
     Told {
-        version: version(commit.id()),
-        author: cut(&String::from_utf8_lossy(commit.author().name_bytes())),
-        at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
+        version: version(id),
+        author: cut(&commit.author()),
+        at: commit.at(),
         subject: cut(message.trim_start().lines().next().unwrap_or_default()),
         ops: ops_in(&message).collect(),
     }

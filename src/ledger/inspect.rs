@@ -1,15 +1,14 @@
 //! What can be said of a repository of this machine by looking at its files: hooks, settings, lock
 //! files, size, rights, soundness. Nothing is written, and no object is made or moved.
 
+use super::commits::tree_of;
 use super::error::LedgerError;
 use super::open::{SERVER_HOOKS, why_not_in_process};
 use crate::domain::doctor::store::Hook;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::disk;
 use crate::host::folder::{self, Found};
-use git2::{
-    Commit, ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult,
-};
+use git2::{ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -185,8 +184,9 @@ impl Store {
         let (mut branches, mut seen) = (0, HashSet::new());
         for name in [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")] {
             for tip in self.repository.references_glob(&format!("{FETCHED}/{name}")).map_err(failed)? {
-                let tip = tip.and_then(|tip| tip.peel_to_commit()).map_err(failed)?;
-                self.read_documents(&tip, &mut seen).map_err(failed)?;
+                let tip = tip.and_then(|tip| tip.resolve()).map_err(failed)?;
+                let Some(tip) = tip.target() else { continue };
+                self.read_documents(tip, &mut seen).map_err(failed)?;
                 branches += 1;
             }
         }
@@ -194,10 +194,10 @@ impl Store {
     }
 
     /// Reads the documents of a commit, and all folders. There may be other files, which may be many.
-    fn read_documents(&self, commit: &Commit<'_>, seen: &mut HashSet<Oid>) -> Result<(), git2::Error> {
+    fn read_documents(&self, commit: Oid, seen: &mut HashSet<Oid>) -> Result<(), git2::Error> {
         let odb = self.repository.odb()?;
         let mut wrong = None;
-        let walked = commit.tree()?.walk(TreeWalkMode::PreOrder, |_, entry| {
+        let walked = tree_of(&self.repository, commit)?.walk(TreeWalkMode::PreOrder, |_, entry| {
             let is_document = entry.kind() == Some(ObjectType::Blob)
                 && entry.name().is_ok_and(|name| name.ends_with(".json"));
             if is_document && seen.len() < DOCUMENTS_READ_MAX && seen.insert(entry.id()) {

@@ -6,6 +6,7 @@
 
 use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
+use super::commits::CommitText;
 use super::engine::{Engine as _, Version};
 use super::error::LedgerError;
 use super::git_engine::{GitEngine, Reach};
@@ -17,7 +18,6 @@ use super::past::Past;
 use super::snapshot::Snapshot;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::{environment, files, random};
 use git2::{Oid, Repository};
@@ -153,22 +153,16 @@ impl Look {
         let failed =
             |error| LedgerError::store(format!("cannot read the newest commit of `{branch}`"), &error);
         let id = Oid::from_str(version.as_str()).map_err(failed)?;
-        let commit = self.repository.find_commit(id).map_err(failed)?;
+        let odb = self.repository.odb().map_err(failed)?;
+        let commit = CommitText::read(&odb, id).map_err(failed)?;
         // As it was written: what was fetched alone seems to have no parents.
-        let has_history =
-            commit.raw_header_bytes().split(|byte| *byte == b'\n').any(|line| line.starts_with(b"parent "));
+        let has_history = commit.parents().next().is_some();
         let commits = match (&self.way, has_history) {
             (None, _) => Some(self.engine.count(version)?),
             (Some(_), false) => Some(1),
             (Some(_), true) => None,
         };
-        Ok(Tip {
-            at: Timestamp::from_unix_millis(commit.time().seconds().saturating_mul(1000)),
-            author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
-            commits,
-            has_history,
-            branch,
-        })
+        Ok(Tip { at: commit.at(), author: commit.author().into_owned(), commits, has_history, branch })
     }
 
     /// Asks a hub that is reached through git whether this account may push: everything of a push

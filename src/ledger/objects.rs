@@ -1,6 +1,6 @@
 //! Reading and building git objects. Moves no ref.
 
-use super::commits::{CommitText, back_from};
+use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
 use super::history::{COMMITS_MAX, Reached};
@@ -15,6 +15,8 @@ use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+
+const READING: &str = "cannot read the history of the hub";
 
 /// Two writes of one host so close together come from one script; and how close, and within how
 /// many commits, the writes of others are to count as a crowd.
@@ -49,6 +51,14 @@ pub(super) fn version(oid: Oid) -> Version {
 
 pub(super) fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
     result.map_err(|error| LedgerError::store(what, &error))
+}
+
+/// The text of a commit that has no parent, with one: libgit2 takes none of which it cannot make out
+/// all there is.
+fn with_parent(text: &[u8], parent: Option<Oid>) -> Vec<u8> {
+    let tree = text.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    let parent = parent.map_or(String::new(), |parent| format!("parent {parent}\n"));
+    [tree, parent.as_bytes(), text.get(tree.len()..).unwrap_or_default()].concat()
 }
 
 impl Objects {
@@ -86,8 +96,7 @@ impl Objects {
     }
 
     fn tree(&self, at: &Version) -> Result<Tree<'_>, LedgerError> {
-        let commit = failed("cannot read a commit of the hub", self.repository.find_commit(oid(at)?))?;
-        failed("cannot read a folder of the hub", commit.tree())
+        failed("cannot read a commit of the hub", tree_of(&self.repository, oid(at)?))
     }
 
     /// The bytes of a file, if there is one.
@@ -164,20 +173,14 @@ impl Objects {
         let tree = failed("cannot write a folder", update.create_updated(repository, &base))?;
         let tree = failed("cannot write a folder", repository.find_tree(tree))?;
         failpoint("blobs");
-        let parent = match commit.base.filter(|_| commit.follows) {
-            Some(base) => {
-                Some(failed("cannot read a commit of the hub", repository.find_commit(oid(base)?))?)
-            }
-            None => None,
-        };
+        let parent = commit.base.filter(|_| commit.follows).map(oid).transpose()?;
         let email = format!("{}@git-muster.invalid", commit.author);
         let time = git2::Time::new(commit.at.unix_seconds(), 0);
         let author = failed("cannot name the author", Signature::new(commit.author, &email, &time))?;
-        let parents: Vec<_> = parent.iter().collect();
         // Not by libgit2's own way to make a commit: on a full disk it says that all went well.
         let written = repository
-            .commit_create_buffer(&author, &author, commit.message, &tree, &parents)
-            .and_then(|text| repository.odb()?.write(ObjectType::Commit, &text));
+            .commit_create_buffer(&author, &author, commit.message, &tree, &[])
+            .and_then(|text| repository.odb()?.write(ObjectType::Commit, &with_parent(&text, parent)));
         failed("cannot write a commit", written).map(version)
     }
 
@@ -218,14 +221,11 @@ impl Objects {
             return Ok(true);
         }
         // The history of a tip is here whole, so what is not here is not in it.
-        if matches!(self.repository.find_commit(oid(version)?), Err(error) if error.code() == ErrorCode::NotFound)
-        {
+        let odb = failed(READING, self.repository.odb())?;
+        if matches!(odb.read_header(oid(version)?), Err(error) if error.code() == ErrorCode::NotFound) {
             return Ok(false);
         }
-        failed(
-            "cannot read the history of the hub",
-            self.repository.graph_descendant_of(oid(tip)?, oid(version)?),
-        )
+        failed(READING, leads_to(&self.repository, oid(version)?, oid(tip)?))
     }
 
     /// Whether `tip` is by `author`, just made, and others wrote shortly before.
@@ -235,19 +235,19 @@ impl Objects {
         author: &str,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let what = "cannot read the history of the hub";
-        let mut commit = failed(what, self.repository.find_commit(oid(tip)?))?;
-        let newest = commit.time().seconds();
-        if commit.author().name_bytes() != author.as_bytes() || now.unix_seconds() - newest > JUST_NOW_SECONDS
-        {
+        let odb = failed(READING, self.repository.odb())?;
+        let mut commit = failed(READING, CommitText::read(&odb, oid(tip)?))?;
+        let Some(newest) = commit.seconds() else { return Ok(false) };
+        if commit.author() != author || now.unix_seconds().saturating_sub(newest) > JUST_NOW_SECONDS {
             return Ok(false);
         }
         for _ in 0..CROWD_COMMITS_MAX {
-            let Ok(parent) = commit.parent(0) else { return Ok(false) };
-            if newest - parent.time().seconds() > CROWD_SECONDS {
+            let parent = commit.parents().next().and_then(|parent| CommitText::read(&odb, parent).ok());
+            let Some(parent) = parent else { return Ok(false) };
+            if parent.seconds().is_none_or(|before| newest.saturating_sub(before) > CROWD_SECONDS) {
                 return Ok(false);
             }
-            if parent.author().name_bytes() != author.as_bytes() {
+            if parent.author() != author {
                 return Ok(true);
             }
             commit = parent;
@@ -259,17 +259,20 @@ impl Objects {
     pub(super) fn commits_lost(&self, old: &Version, new: &Version) -> usize {
         let counted = oid(old).and_then(|old| {
             let counted = self.repository.graph_ahead_behind(old, oid(new)?);
-            failed("cannot read the history of the hub", counted)
+            failed(READING, counted)
         });
         counted.map_or(0, |(ahead, _)| ahead)
     }
 
     /// How many commits lead to `at`, itself included.
     pub(super) fn count(&self, at: &Version) -> Result<usize, LedgerError> {
-        let what = "cannot read the history of the hub";
-        let mut walk = failed(what, self.repository.revwalk())?;
-        failed(what, walk.push(oid(at)?))?;
-        Ok(walk.take(COMMITS_MAX).count())
+        let mut commits = 0;
+        let mut count = |_: Oid, _: &CommitText<'_>| {
+            commits += 1;
+            ControlFlow::Continue(())
+        };
+        failed(READING, back_from(&self.repository, oid(at)?, COMMITS_MAX, &|_| false, &mut count))?;
+        Ok(commits)
     }
 
     /// Looks for an operation by its trailer, from `tip` back to `since`.
@@ -294,8 +297,8 @@ impl Objects {
             });
             ControlFlow::Break(())
         };
-        let reached =
-            back_from(&self.repository, oid(tip)?, COMMITS_MAX, &|id| Some(*id) == since, &mut look)?;
+        let walked = back_from(&self.repository, oid(tip)?, COMMITS_MAX, &|id| Some(*id) == since, &mut look);
+        let reached = failed(READING, walked)?;
         Ok(match (found, reached) {
             (Some(found), _) => Search::Found(found),
             (None, Reached::Beginning) => Search::NotThere,

@@ -8,6 +8,8 @@
 
 use super::abandoned;
 use super::clone_index::LockedIndex;
+use super::commits::{CommitText, back_from, leads_to, tree_of};
+use super::history::Reached;
 use super::publish;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
@@ -19,6 +21,7 @@ use git2::{
     RepositoryState, Tree,
 };
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -86,7 +89,7 @@ fn follow_locked(
     if let Some(hub) = hub {
         bring_objects(repository, hub, branch, local, target)?;
     }
-    if !repository.graph_descendant_of(target, local)? {
+    if !leads_to(repository, local, target)? {
         return Ok(Some(format!(
             "the clone `{top}` was not brought up to date: its branch `{branch}` has commits that the hub does not have"
         )));
@@ -122,20 +125,20 @@ fn bring_objects(
 /// Copies what leads from `local` to `target`; `false` when that is not a few commits.
 fn copy_objects(repository: &Repository, hub: &Path, local: Oid, target: Oid) -> Result<bool, git2::Error> {
     let hub = Repository::open_bare(hub)?;
-    let mut walk = hub.revwalk()?;
-    walk.push(target)?;
-    if walk.hide(local).is_err() {
-        return Ok(false);
-    }
-    let commits: Vec<Oid> = walk.take(COMMITS_COPIED_MAX + 1).collect::<Result<_, _>>()?;
-    if commits.len() > COMMITS_COPIED_MAX {
+    let mut commits = Vec::new();
+    let mut note = |id: Oid, commit: &CommitText<'_>| {
+        commits.push((id, commit.tree()));
+        ControlFlow::Continue(())
+    };
+    let reached = back_from(&hub, target, COMMITS_COPIED_MAX, &|id| *id == local, &mut note)?;
+    if reached == Reached::Bound {
         return Ok(false);
     }
     let (from, to) = (hub.odb()?, repository.odb()?);
     // The oldest first, and what a commit needs before it: cut short, no object lacks its parts.
-    for id in commits.iter().rev() {
-        copy_tree(&hub, (&from, &to), hub.find_commit(*id)?.tree_id())?;
-        copy_object(&from, &to, *id)?;
+    for (id, tree) in commits.into_iter().rev() {
+        copy_tree(&hub, (&from, &to), tree?)?;
+        copy_object(&from, &to, id)?;
     }
     Ok(true)
 }
@@ -169,7 +172,7 @@ fn advance(
     local: Oid,
     target: Oid,
 ) -> Result<Option<String>, git2::Error> {
-    let (old, new) = (repository.find_commit(local)?.tree()?, repository.find_commit(target)?.tree()?);
+    let (old, new) = (tree_of(repository, local)?, tree_of(repository, target)?);
     let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
     let mut index = LockedIndex::take(repository)?;
     let mut changes = Vec::new();
@@ -261,7 +264,7 @@ fn versions(
     walk.hide(local)?;
     let mut versions = HashSet::new();
     for id in walk.take(VERSIONS_MAX) {
-        versions.insert(entry(&repository.find_commit(id?)?.tree()?, path));
+        versions.insert(entry(&tree_of(repository, id?)?, path));
     }
     Ok(versions)
 }

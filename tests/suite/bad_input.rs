@@ -1,6 +1,7 @@
 //! Input that cannot be used: documents that others broke, texts without end, names that are
 //! tricks, things that are no files. Always one clear error, nothing written, nothing harmed.
 
+mod commits;
 mod documents;
 mod names;
 mod terminal;

@@ -84,8 +84,8 @@ impl Ahead {
         before: Option<(Oid, Oid)>,
         reader: &Reader<'_>,
     ) -> Result<(), LedgerError> {
-        let commit = failed(READING, reader.repository.find_commit(id))?;
-        let tree = commit.tree_id();
+        let commit = reader.commit(id)?;
+        let tree = failed(READING, commit.tree())?;
         let mut changed = Vec::new();
         let tree_before = before.map(|(_, tree)| tree);
         for (path, lies) in reader.compare(tree_before, tree)? {
@@ -97,10 +97,10 @@ impl Ahead {
         }
         // What the first commit merged is where the history begins.
         let (aside, merged) = match before {
-            Some((before, _)) if commit.parent_count() > 1 => reader.merge(&commit, before)?,
+            Some((before, _)) if commit.parents().nth(1).is_some() => reader.merge(&commit, tree, before)?,
             _ => (Vec::new(), Vec::new()),
         };
-        let told = told(&commit);
+        let told = told(id, &commit);
         self.steps.push(Planned { told, aside, merged, changed, tree, before: tree_before });
         Ok(())
     }

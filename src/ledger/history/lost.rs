@@ -1,12 +1,14 @@
 //! What this host has seen of a branch that is not in its history any more: a force-push took it.
 
 use super::{ASIDE_MAX, COMMITS_MAX, READING, Told, told};
+use crate::ledger::commits::{CommitText, back_from};
 use crate::ledger::engine::Version;
 use crate::ledger::error::LedgerError;
 use crate::ledger::objects::{Objects, failed, oid, version};
 use crate::ledger::publish::LOST;
 use git2::{Oid, Repository};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// The most entries of the log of a branch that are looked at.
@@ -48,9 +50,9 @@ pub(in crate::ledger) fn lost(
     let mut known = reachable(hub.repository(), oid(tip)?)?;
     seen.retain(|(id, _)| !known.contains(id));
     // The newest first, so that what leads to another is told with it.
-    seen.sort_by_key(|(id, _)| {
-        std::cmp::Reverse(repository.find_commit(*id).map_or(0, |commit| commit.time().seconds()))
-    });
+    let odb = failed(READING, repository.odb())?;
+    let at = |id: &Oid| CommitText::read(&odb, *id).ok().and_then(|commit| commit.seconds());
+    seen.sort_by_key(|(id, _)| std::cmp::Reverse(at(id)));
     let mut lost = Vec::new();
     for (id, kept_as) in seen {
         let commits = commits_up_to(repository, id, &mut known);
@@ -77,23 +79,24 @@ fn kept(memory: &Objects) -> Result<Vec<(Oid, Option<String>)>, LedgerError> {
 
 /// All commits that lead to `tip`.
 fn reachable(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, LedgerError> {
-    let mut walk = failed(READING, repository.revwalk())?;
-    failed(READING, walk.push(tip))?;
-    // A shallow clone ends somewhere.
-    Ok(walk.take(COMMITS_MAX).map_while(Result::ok).collect())
+    let mut known = HashSet::new();
+    let mut know = |id: Oid, _: &CommitText<'_>| {
+        known.insert(id);
+        ControlFlow::Continue(())
+    };
+    failed(READING, back_from(repository, tip, COMMITS_MAX, &|_| false, &mut know))?;
+    Ok(known)
 }
 
 /// The commits that lead to `tip`, back to those that are `known`, which they join.
 fn commits_up_to(repository: &Repository, tip: Oid, known: &mut HashSet<Oid>) -> Vec<Told> {
-    let (mut commits, mut open) = (Vec::new(), VecDeque::from([tip]));
-    while let Some(id) = open.pop_front() {
-        if commits.len() == ASIDE_MAX || !known.insert(id) {
-            continue;
-        }
-        if let Ok(commit) = repository.find_commit(id) {
-            open.extend(commit.parent_ids());
-            commits.push(told(&commit));
-        }
-    }
-    commits
+    let mut commits = Vec::new();
+    let mut tell = |id: Oid, commit: &CommitText<'_>| {
+        commits.push((id, told(id, commit)));
+        ControlFlow::Continue(())
+    };
+    // What was removed from our repository too cannot be told, nor what is behind it.
+    drop(back_from(repository, tip, ASIDE_MAX, &|id| known.contains(id), &mut tell));
+    known.extend(commits.iter().map(|(id, _)| *id));
+    commits.into_iter().map(|(_, told)| told).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::{ASIDE_MAX, Content, Merged, PARENTS_MAX, READING, Told, told};
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
+use crate::ledger::commits::CommitText;
 use crate::ledger::error::LedgerError;
 use crate::ledger::objects::failed;
 use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
@@ -28,14 +29,20 @@ impl<'a> Reader<'a> {
         Ok(Self { repository, odb: failed(READING, repository.odb())?, wants })
     }
 
-    /// The commits that a merge merged into the history that led to `before`, and what it is to each
-    /// of those others.
+    /// A commit.
+    pub(super) fn commit(&self, id: Oid) -> Result<CommitText<'_>, LedgerError> {
+        failed(READING, CommitText::read(&self.odb, id))
+    }
+
+    /// The commits that a merge with the tree `after` merged into the history that led to `before`,
+    /// and what it is to each of those others.
     pub(super) fn merge(
         &self,
-        commit: &git2::Commit<'_>,
+        commit: &CommitText<'_>,
+        after: Oid,
         before: Oid,
     ) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
-        let parents: Vec<Oid> = commit.parent_ids().take(PARENTS_MAX).collect();
+        let parents: Vec<Oid> = commit.parents().take(PARENTS_MAX).collect();
         let without =
             |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
         let others = without(&before);
@@ -43,11 +50,11 @@ impl<'a> Reader<'a> {
         let mut merged = Vec::new();
         for parent in &others {
             // Where a shallow clone ends it is not known what was merged.
-            let Ok(tree) = self.repository.find_commit(*parent).map(|parent| parent.tree_id()) else {
+            let Ok(tree) = CommitText::read(&self.odb, *parent).and_then(|parent| parent.tree()) else {
                 continue;
             };
             let brought = commits_between(self.repository, &without(parent), *parent)?;
-            let changed = self.compare(Some(tree), commit.tree_id())?;
+            let changed = self.compare(Some(tree), after)?;
             merged.push(Merged {
                 brought,
                 changed: changed.into_iter().map(|(path, _)| path).collect(),
@@ -188,6 +195,7 @@ impl Lies {
 
 /// The commits that lead to `tips` and not to `known`, the newest first.
 fn commits_between(repository: &Repository, tips: &[Oid], known: Oid) -> Result<Vec<Told>, LedgerError> {
+    let odb = failed(READING, repository.odb())?;
     let mut walk = failed(READING, repository.revwalk())?;
     for tip in tips {
         failed(READING, walk.push(*tip))?;
@@ -197,7 +205,7 @@ fn commits_between(repository: &Repository, tips: &[Oid], known: Oid) -> Result<
     for id in walk.take(ASIDE_MAX) {
         // A shallow clone ends somewhere.
         let Ok(id) = id else { break };
-        commits.push(told(&failed(READING, repository.find_commit(id))?));
+        commits.push(told(id, &failed(READING, CommitText::read(&odb, id))?));
     }
     Ok(commits)
 }

@@ -23,6 +23,7 @@ use crate::host::failpoint::failpoint;
 use crate::host::random;
 use git2::Repository;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -126,9 +127,20 @@ impl GitEngine {
         Ok(classify_fetch(done.exit_code, &done.stdout, &done.stderr))
     }
 
+    /// What we have seen of the branch until now, kept so that a fetch that is cut short after it
+    /// moved the branch here takes nothing from the next one: with what one before it left behind.
+    fn remember(&self, main: &str) -> Result<BTreeSet<Version>, LedgerError> {
+        let left = self.objects.tip(&publish::seen(main)).unwrap_or_default();
+        let before = self.tip(main)?;
+        if let (None, Some(before)) = (&left, &before) {
+            publish::keep_seen(self.objects.repository(), main, before);
+        }
+        Ok(left.into_iter().chain(before).collect())
+    }
+
     /// Says so when the branch no longer holds what we saw before.
-    fn compare(&self, main: &str, before: Option<&Version>) -> Result<Option<String>, LedgerError> {
-        let (Some(before), Some(now)) = (before, self.tip(main)?) else { return Ok(None) };
+    fn compare(&self, main: &str, before: &Version) -> Result<Option<String>, LedgerError> {
+        let Some(now) = self.tip(main)? else { return Ok(None) };
         if self.objects.is_in_history(&now, before)? {
             return Ok(None);
         }
@@ -178,11 +190,12 @@ impl GitEngine {
 
     /// The branch we had seen is gone from the hub: it must not seem to be there, and what it was is
     /// kept.
-    fn forget(&self, main: &str, before: Option<&Version>) {
-        if let Some(before) = before {
-            publish::keep_gone(self.objects.repository(), main, before);
+    fn forget(&self, main: &str) {
+        if let Ok(Some(before)) = self.tip(main) {
+            publish::keep_gone(self.objects.repository(), main, &before);
         }
         self.remove(&self.reference(main));
+        publish::forget_seen(self.objects.repository(), main);
     }
 
     fn remove(&self, reference: &str) {
@@ -237,8 +250,9 @@ impl Engine for GitEngine {
             });
         }
         let gone = format!("{}{main}", publish::GONE);
+        let mut before = self.remember(main)?;
         // Of a branch that was gone and came back, what it was before counts.
-        let before = self.tip(main)?.or(self.objects.tip(&gone).unwrap_or_default());
+        before.extend(self.objects.tip(&gone).unwrap_or_default());
         let hub = || self.name.clone();
         let mut verdict = self.fetch(main, scope, deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
@@ -254,12 +268,16 @@ impl Engine for GitEngine {
         failpoint("fetched");
         match verdict {
             FetchVerdict::Fetched => {
-                let note = self.compare(main, before.as_ref())?;
+                let mut warning = None;
+                for seen in &before {
+                    warning = self.compare(main, seen)?.or(warning);
+                }
+                publish::forget_seen(self.objects.repository(), main);
                 self.remove(&gone);
-                Ok(note)
+                Ok(warning)
             }
             FetchVerdict::MissingBranch => {
-                self.forget(main, before.as_ref());
+                self.forget(main);
                 // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
                 drop(self.fetch_all(&[heartbeats_spec()], deadline));
                 Ok(None)

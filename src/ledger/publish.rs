@@ -24,6 +24,9 @@ pub(super) const LOST: &str = "refs/muster/lost/";
 /// Where the tips of branches are kept that are gone from the hub, each by its branch.
 pub(super) const GONE: &str = "refs/muster/gone/";
 
+/// Where the tips of branches are kept while they are fetched.
+const SEEN: &str = "refs/muster/seen/";
+
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
@@ -214,6 +217,23 @@ pub(super) fn keep_gone(repository: &Repository, branch: &str, tip: &super::engi
         // Without it the branch is put back from elsewhere.
         drop(repository.reference(&format!("{GONE}{branch}"), tip, true, REFLOG));
     }
+}
+
+/// What keeps the tip of a branch that was known before a fetch, until it was compared with what came.
+pub(super) fn seen(branch: &str) -> String {
+    format!("{SEEN}{branch}")
+}
+
+/// Keeps what was known of a branch before a fetch, unless what an earlier one left is still there.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+pub(super) fn keep_seen(repository: &Repository, branch: &str, tip: &super::engine::Version) {
+    // Without it only a kill at the wrong moment is not noticed.
+    drop(oid(Some(tip)).and_then(|tip| repository.reference(&seen(branch), tip, false, REFLOG)));
+}
+
+/// What came was compared with what was known.
+pub(super) fn forget_seen(repository: &Repository, branch: &str) {
+    drop(repository.find_reference(&seen(branch)).and_then(|mut reference| reference.delete()));
 }
 
 /// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to

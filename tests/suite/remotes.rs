@@ -130,6 +130,23 @@ fn copy_of_the_hub(host: &Host) -> std::path::PathBuf {
     copy.unwrap_or_else(|| host.directory().to_owned())
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn a_look_that_is_killed_does_not_forget_what_was_rewritten() {
+    let fleet = founded(Transport::Ssh);
+    for host in [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))] {
+        let before = fleet.hub().tip(MAIN).unwrap();
+        send(&host, "gone");
+        host.run(["job", "list"]).success();
+        fleet.hub().git(["update-ref", "refs/heads/main", &before]);
+        host.command(["job", "list"]).env("MUSTER_FAILPOINT", "fetched").run().killed_by(9);
+        let run = host.run(["fsck", "--history"]).code(1);
+        assert!(run.stdout().contains("history-rewritten"), "{run}");
+        let again = host.run(["job", "list"]).success();
+        assert!(!again.stderr().contains("rewritten"), "it is told once\n{again}");
+    }
+}
+
 #[test]
 fn a_branch_that_vanishes_is_no_longer_seen() {
     Transport::each(&COPIED, |transport| {

@@ -27,6 +27,9 @@ pub(super) const GONE: &str = "refs/muster/gone/";
 /// Where the tips of branches are kept while they are fetched.
 const SEEN: &str = "refs/muster/seen/";
 
+/// How many symbolic refs may lead from one to the next; git follows as many.
+const SYMBOLIC_DEPTH_MAX: usize = 5;
+
 /// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(7);
 
@@ -61,8 +64,9 @@ pub(super) fn in_process(
 fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
     let moved = match moves {
         [one] => oid(Some(&one.to)).and_then(|to| {
-            let reference = format!("refs/heads/{}", one.branch);
-            repository.reference_matching(&reference, to, true, oid(one.from.as_ref())?, REFLOG).map(drop)
+            repository
+                .reference_matching(&reference_of(repository, one), to, true, oid(one.from.as_ref())?, REFLOG)
+                .map(drop)
         }),
         many => move_together(repository, many),
     };
@@ -74,7 +78,7 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) 
         Err(error) => match (error.code(), error.class()) {
             (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
             (ErrorCode::Locked, _) => {
-                let lock = |one: &Move| abandoned::lock_of(repository, &format!("refs/heads/{}", one.branch));
+                let lock = |one: &Move| abandoned::lock_of(repository, &reference_of(repository, one));
                 abandoned::outwait(&moves.iter().map(lock).collect::<Vec<_>>(), deadline);
                 Publication::Busy
             }
@@ -96,17 +100,29 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) 
     }
 }
 
+/// The ref that a move changes: as git does, the one to which a symbolic ref leads in the end.
+fn reference_of(repository: &Repository, one: &Move) -> String {
+    let mut name = format!("refs/heads/{}", one.branch);
+    for _ in 0..SYMBOLIC_DEPTH_MAX {
+        let reference = repository.find_reference(&name);
+        match reference.as_ref().ok().and_then(|reference| reference.symbolic_target().ok().flatten()) {
+            Some(target) => target.clone_into(&mut name),
+            None => break,
+        }
+    }
+    name
+}
+
 /// The files that hold the refs which `moves` are about to replace.
 pub(super) fn ref_files(repository: &Repository, moves: &[Move]) -> Vec<File> {
-    let path = |one: &Move| repository.commondir().join("refs/heads").join(&one.branch);
+    let path = |one: &Move| repository.commondir().join(reference_of(repository, one));
     moves.iter().filter_map(|one| File::open(path(one)).ok()).collect()
 }
 
 /// Whether a branch is where it was moved to, or already beyond.
 fn is_in_place(repository: &Repository, one: &Move) -> bool {
     let at = || -> Result<bool, Error> {
-        let (now, to) =
-            (repository.refname_to_id(&format!("refs/heads/{}", one.branch))?, oid(Some(&one.to))?);
+        let (now, to) = (repository.refname_to_id(&reference_of(repository, one))?, oid(Some(&one.to))?);
         // A branch that is replaced may have been replaced again by the server it belongs to.
         Ok(now == to
             || repository.graph_descendant_of(now, to)?
@@ -118,7 +134,7 @@ fn is_in_place(repository: &Repository, one: &Move) -> bool {
 /// Locks all refs, compares all, then moves all.
 fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
     let mut transaction = repository.transaction()?;
-    let name = |one: &Move| format!("refs/heads/{}", one.branch);
+    let name = |one: &Move| reference_of(repository, one);
     for one in moves {
         transaction.lock_ref(&name(one))?;
     }

@@ -204,3 +204,26 @@ fn every_git_of_this_machine_makes_the_round() {
         }
     }
 }
+
+#[test]
+fn a_branch_that_is_a_symbolic_ref_is_followed_to_where_it_leads() {
+    for hooked in [false, true] {
+        let fleet = founded(Transport::Path);
+        let hub = fleet.hub();
+        hub.git(["branch", "-m", MAIN, "master"]);
+        hub.git(["symbolic-ref", "refs/heads/main", "refs/heads/master"]);
+        // One that leads nowhere yet.
+        hub.git(["symbolic-ref", "refs/heads/heartbeat-ada", "refs/heads/beats-of-ada"]);
+        if hooked {
+            hub.install_hook("post-update", "#!/bin/sh\n");
+        }
+        let ada = joined(&fleet, fleet.host("ada"));
+        send(&ada, "hello");
+        ada.run(["heartbeat"]).success();
+        assert_eq!(sent(&fleet), ["hello"], "{hooked}");
+        assert_eq!(hub.tip("master"), hub.tip(MAIN));
+        let leads = |name: &str| hub.git(["symbolic-ref", name]).trim().to_owned();
+        assert_eq!(leads("refs/heads/main"), "refs/heads/master", "{hooked}");
+        assert_eq!(leads("refs/heads/heartbeat-ada"), "refs/heads/beats-of-ada", "{hooked}");
+    }
+}

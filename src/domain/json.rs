@@ -15,6 +15,10 @@ pub const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// can always be edited.
 const NESTING_MAX: usize = 100;
 
+/// How many characters of a long problem are kept at its beginning and at its end.
+const PROBLEM_HEAD_LENGTH: usize = 300;
+const PROBLEM_TAIL_LENGTH: usize = 200;
+
 /// The layout version this program writes. A document that names a higher one may be
 /// read and is not rewritten.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -35,12 +39,25 @@ impl DocumentError {
     /// This problem in the document at `path`.
     #[must_use]
     pub fn new(path: &str, problem: impl Into<String>) -> Self {
+        let problem = shortened(&problem.into());
         Self {
             path: path.to_owned(),
-            problem: problem.into().chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+            problem: problem.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
             is_newer: false,
         }
     }
+}
+
+/// Without the middle of what is too long: names and values of a document may be as long as itself.
+/// At the end stands the place.
+fn shortened(problem: &str) -> String {
+    let length = problem.chars().count();
+    if length <= PROBLEM_HEAD_LENGTH + PROBLEM_TAIL_LENGTH {
+        return problem.to_owned();
+    }
+    let head: String = problem.chars().take(PROBLEM_HEAD_LENGTH).collect();
+    let tail: String = problem.chars().skip(length - PROBLEM_TAIL_LENGTH).collect();
+    format!("{head}...{tail}")
 }
 
 impl DocumentError {
@@ -291,6 +308,25 @@ mod tests {
         assert!(text("a.json", b"\xff").is_err());
         assert!(text("a.json", "[".repeat(101).as_bytes()).is_err());
         assert_eq!(text("a.json", "\u{feff}{}\n".as_bytes()), Ok("{}"));
+    }
+
+    #[test]
+    fn a_problem_is_told_within_bounds_however_long_the_words_of_the_document_are() {
+        let long = "k".repeat(100_000);
+        for text in [
+            format!("{{\"{long}\": \"y\"}}"),
+            format!("{{\"x\": \"{long}\"}}"),
+            format!("{{\"{long}\": \"{long}\"}}"),
+        ] {
+            for inside in ["", "jobs[3]", &long] {
+                let error = parse::<std::collections::BTreeMap<String, u8>>("a.json", inside, &text)
+                    .expect_err("no number");
+                let length = error.to_string().chars().count();
+                assert!(length < 1_000, "{length}");
+                assert!(error.problem.contains("..."), "{error}");
+            }
+        }
+        assert_eq!(shortened(&"x".repeat(500)).len(), 500);
     }
 
     #[test]

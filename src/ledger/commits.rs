@@ -63,9 +63,15 @@ impl<'a> CommitText<'a> {
 
     /// Its message.
     pub(super) fn message(&self) -> Cow<'_, str> {
+        self.message_up_to(usize::MAX).0
+    }
+
+    /// So many bytes of its message, and whether there are more.
+    pub(super) fn message_up_to(&self, bytes_max: usize) -> (Cow<'_, str>, bool) {
         let text = self.0.data();
         let end = text.windows(2).position(|two| two == b"\n\n").map_or(text.len(), |end| end + 2);
-        String::from_utf8_lossy(text.get(end..).unwrap_or_default())
+        let message = text.get(end..).unwrap_or_default();
+        (String::from_utf8_lossy(message.get(..bytes_max).unwrap_or(message)), message.len() > bytes_max)
     }
 }
 

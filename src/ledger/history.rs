@@ -15,11 +15,13 @@ use crate::domain::json::DocumentError;
 use crate::domain::time::Timestamp;
 use ahead::{Ahead, Helpers};
 use git2::{ErrorCode, Oid, Repository};
+use merges::{Merges, PARENTS_MAX};
 use reader::Reader;
 use std::path::Path;
 
 mod ahead;
 mod lost;
+mod merges;
 mod reader;
 
 pub use lost::Lost;
@@ -31,11 +33,13 @@ pub(super) const COMMITS_MAX: usize = 1_000_000;
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 const ASIDE_MAX: usize = 10_000;
 
-/// The most parents of one merge that are looked at.
-const PARENTS_MAX: usize = 16;
-
 /// The most commits that are read to find out which parents of merges lead on; then it is the first.
 const WEIGHED_MAX: usize = 200_000;
+
+/// How much of a message is searched for operations, and how many of one commit are kept: both are
+/// far more than we write.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+const OPS_MAX: usize = 1_000;
 
 /// The longest name or subject that is kept of a commit, in characters.
 const TEXT_LENGTH_MAX: usize = 200;
@@ -56,6 +60,8 @@ pub struct Told {
     pub subject: String,
     /// The operations it carries.
     pub ops: Vec<OpId>,
+    /// Whether it may carry more: its message is longer than any of ours.
+    pub is_cut: bool,
 }
 
 /// One commit of a walk.
@@ -79,8 +85,9 @@ pub struct Stride<'a> {
 
 /// A merge as seen from one of the histories that it merged in.
 pub struct Merged {
-    /// The commits that came to that history by the merge, without itself.
-    pub brought: Vec<Told>,
+    /// Of how many steps those commits consist that came to that history by the merge, without
+    /// itself: of as many as they carry operations, and of one at least.
+    pub brought: u64,
     /// The documents in which the merge differs from it.
     pub changed: Vec<String>,
     tree: Oid,
@@ -138,6 +145,8 @@ pub enum Reached {
     Shallow,
     /// To the bound of a walk.
     Bound,
+    /// To the first commit, past more merged commits or operations than are looked at.
+    Partly,
 }
 
 /// What a walker does with each commit.
@@ -152,7 +161,7 @@ pub(super) fn walk(
 ) -> Result<Reached, LedgerError> {
     let path = objects.repository().path();
     let (way, reached) = way_to(&open(path)?, oid(tip)?)?;
-    let mut before = None;
+    let (mut before, mut merges) = (None, Merges::default());
     for (stretch, ids) in way.chunks(COMMITS_PER_OPENING).enumerate() {
         let repository = open(path)?;
         let reader = Reader::new(&repository, wants)?;
@@ -160,8 +169,8 @@ pub(super) fn walk(
         let mut ahead = Ahead::default();
         for (index, id) in ids.iter().enumerate() {
             let number = stretch * COMMITS_PER_OPENING + index + 1;
-            ahead.plan(*id, before, &reader)?;
-            before = ahead.steps.last().map(|step| (*id, step.tree));
+            ahead.plan(*id, before, &reader, &mut merges)?;
+            before = ahead.steps.last().map(|step| step.tree);
             if ahead.is_enough() || index + 1 == ids.len() {
                 let steps = std::mem::take(&mut ahead);
                 let first = number + 1 - steps.steps.len();
@@ -169,7 +178,7 @@ pub(super) fn walk(
             }
         }
     }
-    Ok(reached)
+    Ok(if merges.is_cut && reached == Reached::Beginning { Reached::Partly } else { reached })
 }
 
 fn open(path: &Path) -> Result<Repository, LedgerError> {
@@ -231,13 +240,17 @@ fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result
 }
 
 fn told(id: Oid, commit: &CommitText<'_>) -> Told {
-    let message = commit.message();
+    let (message, is_long) = commit.message_up_to(MESSAGE_BYTES_MAX);
+    let mut ops: Vec<OpId> = ops_in(&message).take(OPS_MAX + 1).collect();
+    let is_cut = is_long || ops.len() > OPS_MAX;
+    ops.truncate(OPS_MAX);
     let cut = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
     Told {
         version: version(id),
         author: cut(&commit.author()),
         at: commit.at(),
         subject: cut(message.trim_start().lines().next().unwrap_or_default()),
-        ops: ops_in(&message).collect(),
+        ops,
+        is_cut,
     }
 }

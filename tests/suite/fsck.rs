@@ -449,6 +449,25 @@ fn a_shallow_clone_says_how_far_it_sees() {
 }
 
 #[test]
+fn a_merge_of_more_branches_than_are_looked_at_is_told() {
+    let fleet = Fleet::over(Transport::Path);
+    let (ada, _bob) = at_work(&fleet);
+    let hub = fleet.hub();
+    let tip = hub.tip(MAIN).unwrap();
+    let commit = |parents: &[String], words: &str| {
+        let mut args = vec!["commit-tree", "main^{tree}", "-m", words];
+        args.extend(parents.iter().flat_map(|parent| ["-p", parent.as_str()]));
+        hub.git(args).trim().to_owned()
+    };
+    for (branches, expected) in [(15, &[][..]), (16, &["note history-cut"])] {
+        let mut parents = vec![tip.clone()];
+        parents.extend((0..branches).map(|side| commit(&[tip.clone()], &format!("side {side}"))));
+        hub.git(["update-ref", "refs/heads/main", &commit(&parents, "a merge")]);
+        assert_eq!(found(&ada, 0), set(expected), "{branches}");
+    }
+}
+
+#[test]
 fn what_this_host_never_settled_is_told() {
     let fleet = Fleet::over(Transport::Ssh);
     let (ada, bob) = at_work(&fleet);

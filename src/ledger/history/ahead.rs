@@ -3,6 +3,7 @@
 //! To inflate and to verify what git stores takes nearly all of the time of a walk, and each file
 //! can be read without the others. What is read ahead is bounded by commits and by bytes.
 
+use super::merges::Merges;
 use super::reader::{Look, Reader, bytes_of};
 use super::{Content, Merged, READING, Stride, Told, Visit, open, told};
 use crate::host::facts;
@@ -15,6 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many commits, and how many bytes of documents, are read ahead at most.
 const COMMITS_AHEAD: usize = 64;
 const BYTES_AHEAD: usize = 16 * 1024 * 1024;
+
+/// How many commits behind merges, and operations, are read ahead before the rest waits.
+const TOLD_AHEAD: usize = 10_000;
 
 /// The most threads that read.
 const READERS_MAX: usize = 8;
@@ -36,6 +40,8 @@ pub(super) struct Ahead {
     /// In their order.
     pub steps: Vec<Planned>,
     bytes: usize,
+    /// How many commits behind merges and operations are kept.
+    told: usize,
 }
 
 /// The repositories with which threads read, one each.
@@ -77,37 +83,35 @@ impl Helpers {
 }
 
 impl Ahead {
-    /// Adds a commit; `before` is the one that is walked before it, and its tree.
+    /// Adds a commit; `before` is the tree of the one that is walked before it.
     pub(super) fn plan(
         &mut self,
         id: Oid,
-        before: Option<(Oid, Oid)>,
+        before: Option<Oid>,
         reader: &Reader<'_>,
+        merges: &mut Merges,
     ) -> Result<(), LedgerError> {
         let commit = reader.commit(id)?;
         let tree = failed(READING, commit.tree())?;
         let mut changed = Vec::new();
-        let tree_before = before.map(|(_, tree)| tree);
-        for (path, lies) in reader.compare(tree_before, tree)? {
+        for (path, lies) in reader.compare(before, tree)? {
             let look = reader.look(&path, lies)?;
             if let Look::File { size, .. } = look {
                 self.bytes = self.bytes.saturating_add(size);
             }
             changed.push((path, look));
         }
-        // What the first commit merged is where the history begins.
-        let (aside, merged) = match before {
-            Some((before, _)) if commit.parents().nth(1).is_some() => reader.merge(&commit, tree, before)?,
-            _ => (Vec::new(), Vec::new()),
-        };
         let told = told(id, &commit);
-        self.steps.push(Planned { told, aside, merged, changed, tree, before: tree_before });
+        let brought = reader.follow(merges, &told, (id, &commit))?;
+        let merged = reader.merged(&brought, tree)?;
+        self.told += brought.aside.iter().map(|told| told.ops.len() + 1).sum::<usize>() + told.ops.len();
+        self.steps.push(Planned { told, aside: brought.aside, merged, changed, tree, before });
         Ok(())
     }
 
     /// Whether it is time to read.
     pub(super) fn is_enough(&self) -> bool {
-        self.steps.len() >= COMMITS_AHEAD || self.bytes >= BYTES_AHEAD
+        self.steps.len() >= COMMITS_AHEAD || self.bytes >= BYTES_AHEAD || self.told >= TOLD_AHEAD
     }
 
     /// Reads the documents and shows the commits, of which the first has this number of so many.

@@ -1,6 +1,7 @@
 //! Reads commits, trees and documents of one repository for a walk.
 
-use super::{ASIDE_MAX, Content, Merged, PARENTS_MAX, READING, Told, told};
+use super::merges::{Brought, Merges};
+use super::{Content, Merged, READING, Told};
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::ledger::commits::CommitText;
 use crate::ledger::error::LedgerError;
@@ -34,34 +35,29 @@ impl<'a> Reader<'a> {
         failed(READING, CommitText::read(&self.odb, id))
     }
 
-    /// The commits that a merge with the tree `after` merged into the history that led to `before`,
-    /// and what it is to each of those others.
-    pub(super) fn merge(
+    /// Takes the next commit of the way, and tells what it merged in.
+    pub(super) fn follow(
         &self,
-        commit: &CommitText<'_>,
-        after: Oid,
-        before: Oid,
-    ) -> Result<(Vec<Told>, Vec<Merged>), LedgerError> {
-        let parents: Vec<Oid> = commit.parents().take(PARENTS_MAX).collect();
-        let without =
-            |known: &Oid| -> Vec<Oid> { parents.iter().copied().filter(|id| id != known).collect() };
-        let others = without(&before);
-        let aside = commits_between(self.repository, &others, before)?;
+        merges: &mut Merges,
+        told: &Told,
+        commit: (Oid, &CommitText<'_>),
+    ) -> Result<Brought, LedgerError> {
+        merges.follow(&self.odb, told, commit)
+    }
+
+    /// What a merge, of which the folder is `after`, is to each of the histories that it merged in.
+    pub(super) fn merged(&self, brought: &Brought, after: Oid) -> Result<Vec<Merged>, LedgerError> {
         let mut merged = Vec::new();
-        for parent in &others {
+        for (parent, steps) in &brought.to {
             // Where a shallow clone ends it is not known what was merged.
             let Ok(tree) = CommitText::read(&self.odb, *parent).and_then(|parent| parent.tree()) else {
                 continue;
             };
-            let brought = commits_between(self.repository, &without(parent), *parent)?;
             let changed = self.compare(Some(tree), after)?;
-            merged.push(Merged {
-                brought,
-                changed: changed.into_iter().map(|(path, _)| path).collect(),
-                tree,
-            });
+            let changed = changed.into_iter().map(|(path, _)| path).collect();
+            merged.push(Merged { brought: *steps, changed, tree });
         }
-        Ok((aside, merged))
+        Ok(merged)
     }
 
     /// The wanted documents in which a tree differs from one before, and what lies there now.
@@ -191,21 +187,4 @@ impl Lies {
     fn is_file(&self) -> bool {
         self.kind == Some(ObjectType::Blob) && self.mode != i32::from(FileMode::Link)
     }
-}
-
-/// The commits that lead to `tips` and not to `known`, the newest first.
-fn commits_between(repository: &Repository, tips: &[Oid], known: Oid) -> Result<Vec<Told>, LedgerError> {
-    let odb = failed(READING, repository.odb())?;
-    let mut walk = failed(READING, repository.revwalk())?;
-    for tip in tips {
-        failed(READING, walk.push(*tip))?;
-    }
-    failed(READING, walk.hide(known))?;
-    let mut commits = Vec::new();
-    for id in walk.take(ASIDE_MAX) {
-        // A shallow clone ends somewhere.
-        let Ok(id) = id else { break };
-        commits.push(told(id, &failed(READING, CommitText::read(&odb, id))?));
-    }
-    Ok(commits)
 }

@@ -196,7 +196,7 @@ impl<'a> Auditor<'a> {
             servers: servers.change(),
             job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
             message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-            made: Made::by_merging(steps(&merged.brought)),
+            made: Made::by_merging(merged.brought.saturating_add(1)),
         };
         Ok(step.judge())
     }
@@ -347,12 +347,21 @@ impl<T: Row> Archives<T> {
 }
 
 fn cut(reached: Reached, notes: &mut Notes) {
-    let (why, hint) = match reached {
+    let (what, hint) = match reached {
         Reached::Beginning => return,
-        Reached::Shallow => ("this clone is shallow", "`git fetch --unshallow` in it brings the rest"),
-        Reached::Bound => ("it is too long to be walked whole", "what was walked are the newest commits"),
+        Reached::Shallow => (
+            "the beginning of the history was not looked at: this clone is shallow",
+            "`git fetch --unshallow` in it brings the rest",
+        ),
+        Reached::Bound => (
+            "the beginning of the history was not looked at: it is too long to be walked whole",
+            "what was walked are the newest commits",
+        ),
+        Reached::Partly => (
+            "not all was looked at of merges with very many parents or commits, or of messages with very many operations",
+            "git-muster makes no such commits: `git log` tells who did",
+        ),
     };
-    let what = format!("the beginning of the history was not looked at: {why}");
     notes.add(Finding::new(Kind::HistoryCut, what).hint(hint), None);
 }
 

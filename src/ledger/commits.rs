@@ -138,6 +138,7 @@ pub(super) fn tree_of(repository: &Repository, commit: Oid) -> Result<Tree<'_>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::files;
 
     const WELL: &str = "author ada <ada@x> 5 +0000\ncommitter ada <ada@x> 7 +0000";
 
@@ -202,7 +203,7 @@ mod tests {
         let end = commit(&repository, &[missing], WELL, "end");
         let walk = || back_from(&repository, end, 5, &|_| false, &mut |_, _| ControlFlow::Continue(()));
         assert!(walk().is_err());
-        std::fs::write(repository.path().join("shallow"), format!("{end}\n")).expect("writes");
+        files::write(&repository.path().join("shallow"), &format!("{end}\n")).expect("writes");
         assert_eq!(walk().expect("walks"), Reached::Shallow);
     }
 }

@@ -149,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let repository = Repository::init_bare(folder.path()).expect("repository");
         for owner in ["4294967295 here", "../self here", "", "\u{0}"] {
-            std::fs::write(folder.path().join("gc.pid"), owner).expect("writes");
+            files::write(&folder.path().join("gc.pid"), owner).expect("writes");
             assert!(!is_pruning(&repository), "{owner}");
         }
     }

@@ -461,7 +461,7 @@ fn a_merge_of_more_branches_than_are_looked_at_is_told() {
     };
     for (branches, expected) in [(15, &[][..]), (16, &["note history-cut"])] {
         let mut parents = vec![tip.clone()];
-        parents.extend((0..branches).map(|side| commit(&[tip.clone()], &format!("side {side}"))));
+        parents.extend((0..branches).map(|side| commit(std::slice::from_ref(&tip), &format!("side {side}"))));
         hub.git(["update-ref", "refs/heads/main", &commit(&parents, "a merge")]);
         assert_eq!(found(&ada, 0), set(expected), "{branches}");
     }

@@ -35,6 +35,9 @@ const TIDY_ONE_IN: u32 = 256;
 /// How often a commit is built in a hub that somebody cleans at the same time.
 const BUILDS_MAX: u32 = 5;
 
+/// How often a fetch is tried while our copy changes under it.
+const FETCHES_MAX: u32 = 4;
+
 /// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
 /// only we remember would be written upon for ever, and the hub would refuse for ever.
 const FETCH: &[&str] = &[
@@ -205,6 +208,12 @@ impl GitEngine {
     }
 }
 
+/// Whether a fetch failed because something in our copy was removed under it: folders and objects
+/// that nothing needs any more, by `git gc`, or all of the copy, by who replaces a damaged one.
+fn is_passing(why: &str) -> bool {
+    ["No such file or directory", "delta-pack base object"].iter().any(|words| why.contains(words))
+}
+
 impl Engine for GitEngine {
     fn hub(&self) -> &str {
         &self.name
@@ -260,6 +269,14 @@ impl Engine for GitEngine {
             abandoned::outwait(&locks, deadline);
             verdict = self.fetch(main, scope, deadline)?;
         }
+        // Somebody cleans our copy, or began it anew, at this moment.
+        for _ in 1..FETCHES_MAX {
+            if !matches!(&verdict, FetchVerdict::Failed(why) if is_passing(why)) || deadline.passed() {
+                break;
+            }
+            pruning::outwait(self.objects.repository());
+            verdict = self.fetch(main, scope, deadline)?;
+        }
         // A connection over http that is lost in the head of the answer looks to git like a hub
         // without a branch.
         if matches!(verdict, FetchVerdict::MissingBranch) {
@@ -310,7 +327,11 @@ impl Engine for GitEngine {
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
         // A clone is only a copy; the hub must never name what is not on the disk.
-        if self.is_always_fresh() { self.build_for_good(commit) } else { self.build(commit) }
+        if self.is_always_fresh() {
+            return self.build_for_good(commit);
+        }
+        pruning::outwait(self.objects.repository());
+        self.build(commit)
     }
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {

@@ -29,6 +29,9 @@ pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
 
+/// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
+const HEALINGS_MAX: u32 = 3;
+
 /// The answer of an operation whose type the ledger does not know.
 pub(super) type AnyAnswer = Box<dyn Any>;
 
@@ -191,7 +194,7 @@ impl Ledger {
         let mut run = Run {
             pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
             fresh: self.engine.is_always_fresh(),
-            healed: false,
+            healings: 0,
             doubted: false,
             attempts: 0,
             locked: false,
@@ -209,8 +212,8 @@ impl Ledger {
             match self.step(requests, now, &mut run) {
                 Ok(Some(outcomes)) => return Ok(outcomes),
                 Ok(None) => {}
-                Err(LedgerError::Store { damaged: true, what, why }) if !run.healed => {
-                    run.healed = true;
+                Err(LedgerError::Store { damaged: true, what, why }) if run.healings < HEALINGS_MAX => {
+                    run.healings += 1;
                     match self.engine.heal() {
                         Ok(true) => {}
                         Ok(false) => {
@@ -524,7 +527,8 @@ impl Ledger {
 struct Run {
     pace: Pace,
     fresh: bool,
-    healed: bool,
+    /// How often our copy was begun anew.
+    healings: u32,
     /// Whether it was asked again although our copy was fresh and had no main branch.
     doubted: bool,
     attempts: u32,

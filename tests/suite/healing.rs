@@ -1,6 +1,7 @@
 //! Damaged copies of a hub: the one in the cache is ours and heals itself, a clone is the user's and is not touched.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -192,6 +193,31 @@ fn evidence_that_cannot_be_read_stays_where_it_is() {
         ada.run(["job", "list"]).success();
     }
     assert!(aside.join(&kept).exists());
+}
+
+/// What git says when something is removed under a fetch.
+const REMOVED: [&str; 2] = [
+    "fatal: unable to create temporary file: No such file or directory",
+    "fatal: failed to read delta-pack base object 1eef",
+];
+
+#[test]
+fn a_fetch_under_which_somebody_cleans_the_copy_is_tried_again() {
+    for words in REMOVED {
+        let fleet = founded(Transport::Path);
+        let ada = joined(&fleet, fleet.host("ada"));
+        let programs = ada.directory().join("programs");
+        fs::create_dir_all(&programs).unwrap();
+        let git = programs.join("git");
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in *\" fetch \"*) mkdir \"$0.failed\" 2>/dev/null && {{ echo '{words}' >&2; exit 128; }};; esac\nPATH=${{PATH#*:}} exec git \"$@\"\n"
+        );
+        fs::write(&git, script).unwrap();
+        fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        ada.command(["job", "list"]).env("PATH", path).run().success();
+        assert!(programs.join("git.failed").is_dir(), "{words}");
+    }
 }
 
 /// How often somebody cleans a hub, and how much is written meanwhile at least.

@@ -51,6 +51,9 @@ const FETCH: &[&str] = &[
     "origin",
 ];
 
+/// Where most hubs are.
+const USUAL_BRANCH: &str = "main";
+
 fn spec(branch: &str) -> String {
     format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")
 }
@@ -297,6 +300,9 @@ impl Engine for GitEngine {
                 self.forget(main);
                 // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
                 drop(self.fetch_all(&[heartbeats_spec()], deadline));
+                if main != USUAL_BRANCH {
+                    drop(self.fetch_all(&[spec(USUAL_BRANCH)], deadline));
+                }
                 Ok(None)
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
@@ -401,7 +407,13 @@ impl Engine for GitEngine {
             (Reach::Itself, None) => None,
             (Reach::Origin { .. }, _) => past::known(repository, branch),
         };
-        let beats = || Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats));
+        let beats = || {
+            // Of a hub in another branch they are that one's.
+            if self.branches("")?.iter().any(|other| past::is_hub(repository, &self.reference(other))) {
+                return Ok(None);
+            }
+            Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats))
+        };
         known.map_or_else(beats, |known| Ok(Some(known)))
     }
 

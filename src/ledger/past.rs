@@ -95,6 +95,12 @@ pub fn known_in(repository: &Path, branch: &str) -> Option<Past> {
     known(&Repository::open(repository).ok()?, branch)
 }
 
+/// Whether a ref leads to documents.
+pub(super) fn is_hub(repository: &Repository, reference: &str) -> bool {
+    let commit = repository.find_reference(reference).and_then(|found| found.peel_to_commit());
+    commit.is_ok_and(|commit| holds_documents(&commit))
+}
+
 fn holds_documents(commit: &Commit<'_>) -> bool {
     let Ok(tree) = commit.tree() else { return false };
     DOCUMENTS.iter().any(|document| tree.get_path(Path::new(document)).is_ok())

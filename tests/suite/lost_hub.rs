@@ -91,6 +91,19 @@ fn a_branch_that_was_deleted_in_place_is_known_by_its_heartbeats_and_clones() {
     assert_eq!(fleet.hub().tip(MAIN), tip);
 }
 
+/// The heartbeats of a hub in one branch say nothing of another.
+#[test]
+fn a_second_hub_may_be_founded_in_another_branch() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, ada) = fleet(transport);
+        for host in [ada, fleet.host("eve")] {
+            let branch = format!("of-{}", host.name());
+            host.run(["--branch", &branch, "init", &fleet.hub().url()]).success();
+            assert!(fleet.hub().tip(&branch).is_some());
+        }
+    });
+}
+
 #[test]
 fn a_repository_that_never_held_a_hub_becomes_one() {
     Transport::each(&TRANSPORTS, |transport| {

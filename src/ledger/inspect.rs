@@ -178,8 +178,8 @@ impl Store {
         self.repository.find_reference("HEAD").map_err(failed)?;
         self.find_all_refs().map_err(failed)?;
         // What is checked out in a clone; a copy has nothing there.
-        if let Ok(head) = self.repository.head() {
-            head.peel_to_tree().map_err(failed)?;
+        if let Some(head) = self.repository.head().ok().and_then(|head| head.target()) {
+            tree_of(&self.repository, head).map_err(failed)?;
         }
         let (mut branches, mut seen) = (0, HashSet::new());
         for name in [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")] {

@@ -3,12 +3,14 @@
 //!
 //! Asked only when the documents are missing. What cannot be read here is as if it were not there.
 
+use super::commits::{CommitText, back_from, tree_of};
 use super::engine::Version;
 use super::objects::version;
 use super::open::DOCUMENTS;
 use super::publish::GONE;
 use crate::domain::doctor::quoted;
-use git2::{Commit, Oid, Repository, Sort};
+use git2::{Oid, Repository};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// How far back the documents are looked for: a repository with other things in it may become a hub,
@@ -67,22 +69,26 @@ impl Past {
     }
 }
 
-/// The newest commit in the history of `tip` that holds documents.
+/// The nearest commit in the history of `tip` that holds documents.
 pub(super) fn in_history(repository: &Repository, tip: &Version) -> Option<Version> {
-    let mut walk = repository.revwalk().ok()?;
-    walk.set_sorting(Sort::TOPOLOGICAL).ok()?;
-    walk.push(Oid::from_str(tip.as_str()).ok()?).ok()?;
-    let mut commits =
-        walk.take(COMMITS_MAX).map_while(Result::ok).map_while(|id| repository.find_commit(id).ok());
-    commits.find(holds_documents).map(|commit| version(commit.id()))
+    let (tip, mut found) = (Oid::from_str(tip.as_str()).ok()?, None);
+    let look = &mut |id, _: &CommitText<'_>| {
+        if holds_documents(repository, id) {
+            found = Some(version(id));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    back_from(repository, tip, COMMITS_MAX, &|_| false, look).ok()?;
+    found
 }
 
 /// What `repository` knows of `branch` as it was before the hub lost it.
 pub(super) fn known(repository: &Repository, branch: &str) -> Option<Past> {
     let references = [format!("{GONE}{branch}"), format!("refs/remotes/origin/{branch}")];
     let known = |reference: &String| {
-        let commit = repository.find_reference(reference).ok()?.peel_to_commit().ok()?;
-        holds_documents(&commit).then(|| version(commit.id()))
+        let tip = repository.refname_to_id(reference).ok()?;
+        holds_documents(repository, tip).then(|| version(tip))
     };
     let version = references.iter().find_map(known)?;
     // Without the slash at the end.
@@ -97,11 +103,10 @@ pub fn known_in(repository: &Path, branch: &str) -> Option<Past> {
 
 /// Whether a ref leads to documents.
 pub(super) fn is_hub(repository: &Repository, reference: &str) -> bool {
-    let commit = repository.find_reference(reference).and_then(|found| found.peel_to_commit());
-    commit.is_ok_and(|commit| holds_documents(&commit))
+    repository.refname_to_id(reference).is_ok_and(|tip| holds_documents(repository, tip))
 }
 
-fn holds_documents(commit: &Commit<'_>) -> bool {
-    let Ok(tree) = commit.tree() else { return false };
+fn holds_documents(repository: &Repository, commit: Oid) -> bool {
+    let Ok(tree) = tree_of(repository, commit) else { return false };
     DOCUMENTS.iter().any(|document| tree.get_path(Path::new(document)).is_ok())
 }

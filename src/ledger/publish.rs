@@ -6,6 +6,7 @@
 
 use super::abandoned;
 use super::classify::{PushVerdict, broken_store, classify_push};
+use super::commits::CommitText;
 use super::engine::{Move, Publication};
 use super::git_program::GitProgram;
 use super::objects::Objects;
@@ -126,7 +127,7 @@ fn is_in_place(repository: &Repository, one: &Move) -> bool {
         // A branch that is replaced may have been replaced again by the server it belongs to.
         Ok(now == to
             || repository.graph_descendant_of(now, to)?
-            || repository.find_commit(now)?.parent_count() == 0)
+            || CommitText::read(&repository.odb()?, now)?.parents().next().is_none())
     };
     at().unwrap_or(false)
 }

@@ -36,6 +36,15 @@ pub(super) struct Window {
     pub until: Duration,
 }
 
+/// A session that others ended.
+#[derive(Debug, Clone)]
+struct Ended {
+    /// The beat after which.
+    beat: String,
+    /// When its server began another.
+    until: Option<Duration>,
+}
+
 /// An operation that a process was told is in the hub.
 #[derive(Debug, Clone)]
 pub(super) struct Acknowledged {
@@ -61,8 +70,8 @@ pub(super) struct Checker {
     /// When each server's last beat arrived, and how often they come.
     pub beats: BTreeMap<String, Duration>,
     pub beats_every: Duration,
-    /// Sessions that were ended and went on: the beat after which, by server.
-    pub ended: BTreeMap<String, String>,
+    /// The session of each server that was ended last.
+    ended: BTreeMap<String, Ended>,
     /// Versions that an administrator took out of the history, and the operations they carried.
     pub dropped: HashSet<Version>,
     pub dropped_ops: HashSet<OpId>,
@@ -104,6 +113,17 @@ impl Checker {
         self.compare::<Job>(old, new, Self::job);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
+    }
+
+    /// A server's beat was replaced; `revoked` is the one after which its session was ended.
+    pub(super) fn session(&mut self, server: &str, revoked: Option<&str>, now: Duration) {
+        match (revoked, self.ended.get_mut(server)) {
+            (Some(beat), _) => {
+                self.ended.insert(server.to_owned(), Ended { beat: beat.to_owned(), until: None });
+            }
+            (None, Some(ended)) if ended.until.is_none() => ended.until = Some(now),
+            (None, _) => {}
+        }
     }
 
     /// Notes what is asked of a commit's parent as a whole.
@@ -287,9 +307,14 @@ impl Checker {
         if Some(lost.token) != old.token.or(Some(0)) {
             self.blame(format!("I8: job {} was taken back from another claim", new.id));
         }
-        let is_ended = lost.beat.is_some() && self.ended.get(&holder) == lost.beat.as_ref();
+        // Whoever saw it ended takes its claims also if the server begins another just then.
+        let claimed_at = self.claimed_at.get(&old.id);
+        let is_ended = self.ended.get(&holder).is_some_and(|ended| {
+            let is_of_it = |until| claimed_at.is_none_or(|at| *at < until);
+            lost.beat.as_ref() == Some(&ended.beat) && ended.until.is_none_or(is_of_it)
+        });
         let is_alive = since.is_some_and(|since| since < self.beats_every * SESSION_INTERVALS);
-        let held = self.claimed_at.get(&old.id).map(|at| self.now.saturating_sub(*at));
+        let held = claimed_at.map(|at| self.now.saturating_sub(*at));
         // After a rollback the same token is given again.
         let is_same_token = self.dropped.is_empty();
         if is_same_token && lost.beat.is_none() && held.is_some_and(|held| held < old.timeout() * 9 / 10) {

@@ -140,14 +140,9 @@ fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<Stri
                 continue;
             }
         };
-        let same =
-            again.files.len() == stored.files.len()
-                && again.files.iter().zip(&*stored.files).all(|((path, one), (other_path, other))| {
-                    path == other_path && one.bytes() == other.bytes()
-                });
-        if !same || again.message != *stored.message {
+        if let Some(what) = differs(&again, stored) {
             found.push(format!(
-                "I5: {} gives another commit when it is applied again to what {version} follows",
+                "I5: {} gives another {what} when it is applied again to what {version} follows",
                 built.op
             ));
         }
@@ -155,6 +150,15 @@ fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<Stri
             found.push(format!("I5: {} gives another answer when it is applied again", built.op));
         }
     }
+}
+
+/// What is not the same in a commit when its operation is applied again: a path, or the message.
+fn differs<'a>(again: &'a Again, stored: &'a Stored) -> Option<&'a str> {
+    let mut paths = again.files.keys().chain(stored.files.keys());
+    let bytes = |files: &'a Files, path: &str| files.get(path).map(|document| document.bytes());
+    let is_other = |path: &&Rc<str>| bytes(&again.files, path) != bytes(&stored.files, path);
+    let path = paths.find(is_other).map(|path| &**path);
+    path.or_else(|| (again.message != *stored.message).then_some("message"))
 }
 
 /// What an operation gives.

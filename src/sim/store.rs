@@ -31,7 +31,7 @@ pub(super) struct Store {
     pub world: Shared,
     pub host: usize,
     pub process: usize,
-    /// Where the branches were when the main branch was last looked up: what an attempt reads.
+    /// Where the branches were when an attempt, which begins with the main branch, looked them up.
     pub looked_up: RefCell<Rc<Refs>>,
 }
 
@@ -145,14 +145,27 @@ impl Engine for Store {
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         let known = self.known();
+        let tip = known.get(branch).cloned();
+        let mut looked_up = self.looked_up.borrow_mut();
         if branch == MAIN {
-            *self.looked_up.borrow_mut() = Rc::clone(&known);
+            *looked_up = known;
+        } else if let Some(tip) = tip.as_ref().filter(|tip| looked_up.get(branch) != Some(*tip)) {
+            // The copy was replaced or brought up to date since.
+            Rc::make_mut(&mut looked_up).insert(branch.to_owned(), tip.clone());
+        } else if tip.is_none() && looked_up.contains_key(branch) {
+            Rc::make_mut(&mut looked_up).remove(branch);
         }
-        Ok(known.get(branch).cloned())
+        Ok(tip)
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(self.known().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        let known = self.known();
+        let mut looked_up = self.looked_up.borrow_mut();
+        if looked_up.keys().any(|name| name.starts_with(prefix) && !known.contains_key(name)) {
+            Rc::make_mut(&mut looked_up)
+                .retain(|name, _| !name.starts_with(prefix) || known.contains_key(name));
+        }
+        Ok(known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     fn refresh(&mut self, _: &str, _: Scope, _: Deadline) -> Result<Option<String>, LedgerError> {

@@ -298,6 +298,12 @@ impl World {
         }
         for one in moves {
             Rc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
+            // Known before what was done with it is judged.
+            if let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) {
+                self.note_session(server, &one.to);
+            }
+        }
+        for one in moves {
             if one.branch == MAIN {
                 self.judge(one);
             } else if let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX)
@@ -318,24 +324,16 @@ impl World {
         let (built, depth) = (stored.built.clone(), stored.depth);
         let op = built.as_ref().map_or("a hand", |built| built.op.as_str()).to_owned();
         self.note(|| format!("commit {depth} is {} by {op}", one.to));
-        if matches!(
-            built.as_ref().map(|built| &built.operation),
-            Some(Operation::ClaimJobs(_) | Operation::RescueJobs(_))
-        ) {
-            self.checker.ended = self.ended_sessions();
-        }
         self.checker.moved(self.now, &old, &new, built.as_deref());
     }
 
-    /// Sessions that somebody ended and whose servers have begun no other.
-    fn ended_sessions(&self) -> BTreeMap<String, String> {
-        let revoked = |(branch, version): (&String, &Version)| {
-            let server = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX)?;
-            let path = format!("{server}/heartbeat.json");
-            let beat = self.files(Some(version)).get(path.as_str())?.record::<Heartbeat>(&path).ok()?;
-            Some((server.to_owned(), beat.revoked.clone()?))
-        };
-        self.refs.iter().filter_map(revoked).collect()
+    /// The beat of a server was replaced by the one at `version`.
+    fn note_session(&mut self, server: &str, version: &Version) {
+        let path = format!("{server}/heartbeat.json");
+        let document = self.files(Some(version)).get(path.as_str()).cloned();
+        if let Some(beat) = document.and_then(|document| document.record::<Heartbeat>(&path).ok()) {
+            self.checker.session(server, beat.revoked.as_deref(), self.now);
+        }
     }
 
     /// Lets the pushes arrive that are due.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::input;
+use super::output::counted;
 use crate::ops::archive::Archive;
 use clap::Args;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliEr
     let verb = Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs() };
     let archived = context.write(&verb)?.answer;
     context.output.confirm("archived", &archived, || {
-        format!("{} jobs and {} messages went to the archive", archived.jobs, archived.messages)
+        let [jobs, messages] = [counted(archived.jobs, "job"), counted(archived.messages, "message")];
+        format!("{jobs} and {messages} went to the archive")
     })
 }

@@ -298,17 +298,15 @@ impl World {
         }
         for one in moves {
             Rc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
-            // Known before what was done with it is judged.
-            if let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) {
-                self.note_session(server, &one.to);
-            }
+        }
+        // Judged first: a session that is ended by the same push was not ended before.
+        for one in moves.iter().filter(|one| one.branch == MAIN) {
+            self.judge(one);
         }
         for one in moves {
-            if one.branch == MAIN {
-                self.judge(one);
-            } else if let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX)
-                && self.commits.get(&one.to).is_some_and(|one| one.message.starts_with("heartbeat:"))
-            {
+            let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) else { continue };
+            self.note_session(server, &one.to);
+            if self.commits.get(&one.to).is_some_and(|one| one.message.starts_with("heartbeat:")) {
                 self.checker.beats.insert(server.to_owned(), self.now);
             }
         }

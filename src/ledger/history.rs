@@ -2,8 +2,8 @@
 //!
 //! The way is that on which our operations were committed, which is that of first parents unless
 //! somebody pulled the hub into a branch of theirs and pushed the merge. What a merge brought in
-//! counts as one step, and what the commits behind it say is told along with it. A document is read only where it differs from the
-//! commit before, and only if the walker wants it.
+//! counts as one step, and what the commits behind it say is told along with it. A document is read
+//! only where it differs from the commit before, and only if the walker wants it.
 
 use super::commits::CommitText;
 use super::engine::Version;
@@ -221,7 +221,10 @@ fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result
     let mut best = (0, None);
     for parent in parents {
         let mut walk = failed(READING, repository.revwalk())?;
-        failed(READING, walk.push(*parent))?;
+        if walk.push(*parent).is_err() {
+            // A shallow clone ends here.
+            continue;
+        }
         for other in parents.iter().filter(|other| *other != parent) {
             // What a shallow clone does not have hides nothing.
             walk.hide(*other).ok();
@@ -230,7 +233,7 @@ fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result
         for id in walk.map_while(Result::ok).take(*left) {
             *left -= 1;
             let commit = failed(READING, CommitText::read(&odb, id))?;
-            ops += ops_in(&commit.message()).count();
+            ops += ops_in(&commit.message_up_to(MESSAGE_BYTES_MAX).0).count();
         }
         if ops > best.0 {
             best = (ops, Some(*parent));

@@ -468,6 +468,22 @@ fn a_merge_of_more_branches_than_are_looked_at_is_told() {
 }
 
 #[test]
+fn a_shallow_clone_may_end_at_a_merge() {
+    let fleet = Fleet::over(Transport::FileUrl);
+    let (_ada, _bob) = at_work(&fleet);
+    let clone = fleet.host_in_clone("carol");
+    let tip = fleet.hub().tip(MAIN).unwrap();
+    let side = fleet.hub().git(["commit-tree", "main^{tree}", "-p", "main~1", "-m", "side"]);
+    let merge = fleet.hub().git(["commit-tree", "main^{tree}", "-p", side.trim(), "-p", &tip, "-m", "merge"]);
+    fleet.hub().git(["update-ref", "refs/heads/main", merge.trim()]);
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    fs::remove_dir_all(clone.directory()).unwrap();
+    let (url, target) = (fleet.hub().url(), clone.directory().display().to_string());
+    git(fleet.hub().path(), ["clone", "--quiet", "--depth", "1", &url, &target]);
+    assert_eq!(found(&clone, 0), set(&["note history-cut"]));
+}
+
+#[test]
 fn what_this_host_never_settled_is_told() {
     let fleet = Fleet::over(Transport::Ssh);
     let (ada, bob) = at_work(&fleet);

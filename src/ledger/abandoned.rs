@@ -6,6 +6,7 @@
 //! none of this: the lock of an index may be held as long as a person edits a commit message.
 
 use crate::host::clock::{self, Deadline};
+use crate::host::folder::{self, Found};
 use crate::host::random;
 use git2::Repository;
 use std::fs::Metadata;
@@ -20,20 +21,19 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 /// How long to pause at most between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
+/// How many slashes in a branch's name are followed to its lock.
+const DEPTH_MAX: usize = 8;
+
 /// The lock file of a ref.
 pub(super) fn lock_of(repository: &Repository, reference: &str) -> PathBuf {
     repository.commondir().join(format!("{reference}.lock"))
 }
 
-/// The lock files that lie directly in a folder of refs, and that of the packed refs.
-pub(super) fn locks_in(repository: &Repository, folder: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(repository.commondir().join(folder)).into_iter().flatten().flatten();
-    let mut locks: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
-        .collect();
-    locks.push(lock_of(repository, "packed-refs"));
-    locks
+/// The lock files of the refs that tell what the hub has, and that of the packed refs.
+pub(super) fn locks_of_tracking_refs(repository: &Repository) -> Vec<PathBuf> {
+    let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
+    let found = folder::find(&repository.commondir().join("refs/remotes/origin"), DEPTH_MAX, is_lock);
+    found.into_iter().map(|lock| lock.path).chain([lock_of(repository, "packed-refs")]).collect()
 }
 
 /// Waits until each of `locks` is gone or another file than now. One that is neither for long

@@ -200,14 +200,8 @@ impl GitEngine {
         if let Ok(Some(before)) = self.tip(main) {
             publish::keep_gone(self.objects.repository(), main, &before);
         }
-        self.remove(&self.reference(main));
-        publish::forget_seen(self.objects.repository(), main);
-    }
-
-    fn remove(&self, reference: &str) {
-        if let Ok(mut reference) = self.objects.repository().find_reference(reference) {
-            drop(reference.delete());
-        }
+        publish::remove_note(self.objects.repository(), &self.reference(main));
+        publish::remove_note(self.objects.repository(), &publish::seen(main));
     }
 }
 
@@ -268,7 +262,7 @@ impl Engine for GitEngine {
         let hub = || self.name.clone();
         let mut verdict = self.fetch(main, scope, deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
-            let locks = abandoned::locks_in(self.objects.repository(), "refs/remotes/origin");
+            let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
             abandoned::outwait(&locks, deadline);
             verdict = self.fetch(main, scope, deadline)?;
         }
@@ -292,8 +286,8 @@ impl Engine for GitEngine {
                 for seen in &before {
                     warning = self.compare(main, seen)?.or(warning);
                 }
-                publish::forget_seen(self.objects.repository(), main);
-                self.remove(&gone);
+                publish::remove_note(self.objects.repository(), &publish::seen(main));
+                publish::remove_note(self.objects.repository(), &gone);
                 Ok(warning)
             }
             FetchVerdict::MissingBranch => {

@@ -207,33 +207,21 @@ pub(super) fn by_push(
 }
 
 /// Notes what the hub has now in our copy. Failing is harmless: the next refresh tells it again.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn note_tip(repository: &Repository, branch: &str, tip: Oid) {
-    let reference = format!("refs/remotes/origin/{branch}");
-    if let Err(error) = repository.reference(&reference, tip, true, REFLOG)
-        && error.code() == ErrorCode::Locked
-    {
-        let lock = abandoned::lock_of(repository, &reference);
-        abandoned::outwait(&[lock], Deadline::after(LOCK_PATIENCE));
-        drop(repository.reference(&reference, tip, true, REFLOG));
-    }
+    drop(note(repository, &format!("refs/remotes/origin/{branch}"), tip));
 }
 
 /// Keeps the tip that a rewritten history lost, so that a person can find it again.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) -> Option<String> {
     let reference = format!("{LOST}{}", lost.short());
-    repository.reference(&reference, oid(Some(lost)).ok()?, true, REFLOG).ok()?;
+    note(repository, &reference, oid(Some(lost)).ok()?).ok()?;
     Some(reference)
 }
 
 /// Keeps the tip of a branch that is gone from the hub, so that it can be put back.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn keep_gone(repository: &Repository, branch: &str, tip: &super::engine::Version) {
-    if let Ok(tip) = oid(Some(tip)) {
-        // Without it the branch is put back from elsewhere.
-        drop(repository.reference(&format!("{GONE}{branch}"), tip, true, REFLOG));
-    }
+    // Without it the branch is put back from elsewhere.
+    drop(oid(Some(tip)).and_then(|tip| note(repository, &format!("{GONE}{branch}"), tip)));
 }
 
 /// What keeps the tip of a branch that was known before a fetch, until it was compared with what came.
@@ -241,16 +229,39 @@ pub(super) fn seen(branch: &str) -> String {
     format!("{SEEN}{branch}")
 }
 
-/// Keeps what was known of a branch before a fetch, unless what an earlier one left is still there.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+/// Keeps what was known of a branch before a fetch.
 pub(super) fn keep_seen(repository: &Repository, branch: &str, tip: &super::engine::Version) {
     // Without it only a kill at the wrong moment is not noticed.
-    drop(oid(Some(tip)).and_then(|tip| repository.reference(&seen(branch), tip, false, REFLOG)));
+    drop(oid(Some(tip)).and_then(|tip| note(repository, &seen(branch), tip)));
 }
 
-/// What came was compared with what was known.
-pub(super) fn forget_seen(repository: &Repository, branch: &str) {
-    drop(repository.find_reference(&seen(branch)).and_then(|mut reference| reference.delete()));
+/// Moves a ref that is our own note and nobody's branch.
+#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
+fn note(repository: &Repository, reference: &str, tip: Oid) -> Result<(), Error> {
+    past_abandoned_lock(repository, reference, || {
+        repository.reference(reference, tip, true, REFLOG).map(drop)
+    })
+}
+
+/// Removes a ref that is our own note, if it is there. Failing leaves it to the next refresh.
+pub(super) fn remove_note(repository: &Repository, reference: &str) {
+    drop(past_abandoned_lock(repository, reference, || repository.find_reference(reference)?.delete()));
+}
+
+/// Does `change` to a ref; once more when a lock was in its way that a killed process left behind.
+fn past_abandoned_lock(
+    repository: &Repository,
+    reference: &str,
+    mut change: impl FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    match change() {
+        Err(error) if error.code() == ErrorCode::Locked => {
+            let locks = [reference, "packed-refs"].map(|name| abandoned::lock_of(repository, name));
+            abandoned::outwait(&locks, Deadline::after(LOCK_PATIENCE));
+            change()
+        }
+        done => done,
+    }
 }
 
 /// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to

@@ -47,7 +47,7 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
         FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
     let mut followed = follow_locked(&repository, branch, target, hub);
     if followed.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked) {
-        let mut locks = abandoned::locks_in(&repository, "refs/remotes/origin");
+        let mut locks = abandoned::locks_of_tracking_refs(&repository);
         locks.push(abandoned::lock_of(&repository, &format!("refs/heads/{branch}")));
         abandoned::outwait(&locks, Deadline::after(LOCK_PATIENCE));
         followed = follow_locked(&repository, branch, target, hub);

@@ -194,15 +194,24 @@ fn lock_files_of_the_dead_are_removed() {
             let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
             let mut copies = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path());
             let copy = copies.find(|path| path.join("refs").is_dir()).unwrap();
+            for copy in [&copy, &in_clone] {
+                locks.push(copy.join("refs/muster/seen/main.lock"));
+                locks.push(copy.join("refs/remotes/origin/heartbeat-ada.lock"));
+            }
             locks.push(copy.join("refs/remotes/origin/main.lock"));
         }
         for lock in &locks {
+            fs::create_dir_all(lock.parent().unwrap()).unwrap();
             fs::write(lock, "").unwrap();
         }
         fs::copy(in_clone.join("muster.index-mark"), in_clone.join("index.lock")).unwrap();
         for host in [&ada, &bob] {
             host.run(["job", "list"]).success();
             host.run(["status", "set", "building"]).success();
+            host.run(["heartbeat"]).success();
+        }
+        for host in [&ada, &bob] {
+            host.run(["health"]).success();
         }
         assert_clone_tells_the_truth(&fleet, &bob);
         inspect::assert_hub_is_sound(fleet.hub());

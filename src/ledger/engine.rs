@@ -8,11 +8,11 @@ use super::document::Document;
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::past::Past;
-use crate::domain::id::OpId;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -82,7 +82,7 @@ pub(crate) enum Publication {
 }
 
 /// The documents of one branch that a commit changes; `None` removes one.
-pub(crate) type Changes = BTreeMap<String, Option<String>>;
+pub(crate) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
 /// A commit to be built.
 #[derive(Debug)]
@@ -123,13 +123,29 @@ pub struct Found {
     pub subject: String,
 }
 
-/// Which branches a refresh asks the hub for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// The main branch.
-    Main,
-    /// The main branch and all heartbeat branches.
-    Heartbeats,
+/// Which branches a refresh asks the hub for, besides the main branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// All heartbeat branches.
+    pub heartbeats: bool,
+    /// Others, by name.
+    pub branches: BTreeSet<String>,
+}
+
+impl Scope {
+    /// The heartbeat branches.
+    pub(crate) fn heartbeats() -> Self {
+        Self { heartbeats: true, branches: BTreeSet::new() }
+    }
+
+    /// Adds a branch that was looked at.
+    pub(crate) fn add(&mut self, branch: &str) {
+        if branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+            self.heartbeats = true;
+        } else {
+            self.branches.insert(branch.to_owned());
+        }
+    }
 }
 
 /// A store of branches.
@@ -162,7 +178,7 @@ pub(crate) trait Engine {
     fn refresh(
         &mut self,
         main: &str,
-        scope: Scope,
+        scope: &Scope,
         deadline: Deadline,
     ) -> Result<Option<String>, LedgerError>;
 

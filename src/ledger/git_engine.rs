@@ -115,11 +115,13 @@ impl GitEngine {
         self.objects.repository().path()
     }
 
-    fn fetch(&self, main: &str, scope: Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
+    fn fetch(&self, main: &str, scope: &Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let mut specs = vec![spec(main)];
-        if scope == Scope::Heartbeats {
+        if scope.heartbeats {
             specs.push(heartbeats_spec());
         }
+        // As a pattern: a branch that is not there must not make the fetch fail.
+        specs.extend(scope.branches.iter().map(|branch| spec(&format!("{branch}*"))));
         self.fetch_all(&specs, deadline)
     }
 
@@ -242,7 +244,7 @@ impl Engine for GitEngine {
     fn refresh(
         &mut self,
         main: &str,
-        scope: Scope,
+        scope: &Scope,
         deadline: Deadline,
     ) -> Result<Option<String>, LedgerError> {
         if self.is_always_fresh() {

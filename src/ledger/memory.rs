@@ -131,7 +131,7 @@ impl Engine for Memory {
     fn refresh(
         &mut self,
         _main: &str,
-        _scope: Scope,
+        _scope: &Scope,
         _deadline: Deadline,
     ) -> Result<Option<String>, LedgerError> {
         let mut hub = self.hub.borrow_mut();
@@ -160,7 +160,7 @@ impl Engine for Memory {
             commit.base.map(|base| self.hub.borrow().commits[base].files.clone()).unwrap_or_default();
         for (path, change) in commit.changes {
             match change {
-                Some(text) => drop(files.insert(path.clone(), text.clone())),
+                Some(text) => drop(files.insert(path.clone(), String::from_utf8_lossy(text).into_owned())),
                 None => drop(files.remove(path)),
             }
         }

@@ -158,10 +158,10 @@ impl Objects {
         let mut update = TreeUpdateBuilder::new();
         for (path, change) in commit.changes {
             match change {
-                Some(text) => {
+                Some(bytes) => {
                     let blob = failed(
                         &format!("cannot write into `{}`", repository.path().display()),
-                        repository.blob(text.as_bytes()),
+                        repository.blob(bytes),
                     )?;
                     update.upsert(path.as_str(), blob, FileMode::Blob);
                 }
@@ -196,15 +196,15 @@ impl Objects {
         let root = self.tree(at)?;
         let mut made = BTreeMap::from([(oid(at)?, None), (root.id(), None)]);
         // Every file that was written and the folders above it; one that was removed has none.
-        for (path, text) in changes {
+        for (path, bytes) in changes {
             for above in Path::new(path).ancestors() {
-                let text = text.as_ref().filter(|_| above == Path::new(path));
-                made.extend(root.get_path(above).ok().map(|entry| (entry.id(), text)));
+                let bytes = bytes.as_ref().filter(|_| above == Path::new(path));
+                made.extend(root.get_path(above).ok().map(|entry| (entry.id(), bytes)));
             }
         }
         let odb = failed(what, self.repository.odb())?;
-        let made = made.into_iter().map(|(id, text)| match text {
-            Some(text) => Ok(Made { id, kind: ObjectType::Blob, bytes: text.clone().into_bytes() }),
+        let made = made.into_iter().map(|(id, bytes)| match bytes {
+            Some(bytes) => Ok(Made { id, kind: ObjectType::Blob, bytes: bytes.clone() }),
             None => {
                 let object = failed(what, odb.read(id))?;
                 Ok(Made { id, kind: object.kind(), bytes: object.data().to_vec() })

@@ -34,7 +34,7 @@ impl Ledger {
         let hub = self.engine.hub().to_owned();
         let mut sent = None;
         for _ in 0..SQUASH_TRIES_MAX {
-            let looked = self.refresh(Scope::Heartbeats, deadline);
+            let looked = self.refresh(&Scope::heartbeats(), deadline);
             // What was sent may still arrive, and then no error may claim that nothing was written.
             if let Some(why) = sent.take_if(|_| looked.is_err() || deadline.left() < PUSH_TIME_MIN) {
                 return Err(LedgerError::Unsettled { hub, why });

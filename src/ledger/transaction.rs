@@ -53,7 +53,7 @@ impl Draft {
     /// Refuses what nobody could read again.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let texts = self.branches.values().flatten();
-        let mut sizes = texts.filter_map(|(path, text)| Some((path, text.as_ref()?.len())));
+        let mut sizes = texts.filter_map(|(path, bytes)| Some((path, bytes.as_ref()?.len())));
         let Some((path, bytes)) = sizes.find(|(_, bytes)| *bytes > DOCUMENT_BYTES_MAX) else {
             return Ok(());
         };
@@ -211,16 +211,21 @@ impl<'a> Transaction<'a> {
         }
         if record.is_changed() {
             let text = record.write(path)?;
-            self.draft.branches.entry(branch.to_owned()).or_default().insert(path.to_owned(), Some(text));
-            self.draft.replaced.insert(branch.to_owned());
+            self.put_on(branch, path, Some(text.into_bytes()));
         }
         Ok(())
+    }
+
+    /// Writes or removes any file of a branch that holds one commit, replaced each time.
+    pub fn put_on(&mut self, branch: &str, path: &str, bytes: Option<Vec<u8>>) {
+        self.draft.branches.entry(branch.to_owned()).or_default().insert(path.to_owned(), bytes);
+        self.draft.replaced.insert(branch.to_owned());
     }
 
     /// Writes any document of the main branch.
     pub fn put_text(&mut self, path: &str, text: String) {
         let main = self.snapshot.main().to_owned();
-        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(text));
+        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(text.into_bytes()));
     }
 
     /// Removes a document of the main branch.
@@ -250,7 +255,7 @@ impl<'a> Transaction<'a> {
 impl Documents for Transaction<'_> {
     fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         match self.draft.branches.get(branch).and_then(|changes| changes.get(path)) {
-            Some(change) => Ok(change.as_ref().map(|text| Rc::new(Document::new(text.clone().into_bytes())))),
+            Some(change) => Ok(change.as_ref().map(|bytes| Rc::new(Document::new(bytes.clone())))),
             None => self.snapshot.document(branch, path),
         }
     }

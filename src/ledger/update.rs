@@ -123,10 +123,23 @@ impl Ledger {
     /// # Errors
     /// When the hub cannot be reached, or is none.
     pub fn read(&mut self, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
+        self.read_scope(&Scope { heartbeats, ..Scope::default() })
+    }
+
+    /// The same, with one more branch.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn read_with(&mut self, branch: &str) -> Result<Snapshot<'_>, LedgerError> {
+        let mut scope = Scope::default();
+        scope.add(branch);
+        self.read_scope(&scope)
+    }
+
+    fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         if !self.engine.is_always_fresh() {
             let _guard = self.local_lock(deadline);
-            let scope = if heartbeats { Scope::Heartbeats } else { Scope::Main };
             self.refresh(scope, deadline)?;
         }
         self.settle_main();
@@ -199,7 +212,7 @@ impl Ledger {
             attempts: 0,
             locked: false,
             unreachable: 0,
-            scope: Scope::Main,
+            scope: Scope::default(),
             append: false,
             sent: Vec::new(),
             tips: Tips::new(),
@@ -350,7 +363,7 @@ impl Ledger {
     }
 
     fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
-        self.refresh(run.scope, run.deadline)?;
+        self.refresh(&run.scope, run.deadline)?;
         run.fresh = true;
         Ok(None)
     }
@@ -358,7 +371,7 @@ impl Ledger {
     /// Asks the hub again; `false` when the time ran out while an attempt is unsettled.
     fn refresh_within(&mut self, run: &mut Run) -> Result<bool, LedgerError> {
         loop {
-            match self.refresh(run.scope, run.deadline) {
+            match self.refresh(&run.scope, run.deadline) {
                 Ok(()) => {
                     run.fresh = true;
                     return Ok(true);
@@ -445,8 +458,8 @@ impl Ledger {
         }
         let unchanged = self.drop_unchanged(&snapshot, &mut draft)?;
         let tips = snapshot.into_tips();
-        if tips.keys().any(|branch| *branch != self.settings.main) {
-            run.scope = Scope::Heartbeats;
+        for branch in tips.keys().filter(|branch| **branch != self.settings.main) {
+            run.scope.add(branch);
         }
         if run.append {
             draft.replaced.clear();
@@ -464,7 +477,7 @@ impl Ledger {
             for (path, change) in changes.iter() {
                 let present = snapshot.document(branch, path)?;
                 let present = present.as_ref().map(|document| document.bytes());
-                if present == change.as_ref().map(String::as_bytes) {
+                if present == change.as_deref() {
                     same.push(path.clone());
                 }
             }
@@ -499,7 +512,7 @@ impl Ledger {
         Ok(moves)
     }
 
-    pub(super) fn refresh(&mut self, scope: Scope, deadline: Deadline) -> Result<(), LedgerError> {
+    pub(super) fn refresh(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
         let main = self.settings.main.clone();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result

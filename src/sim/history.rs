@@ -217,7 +217,7 @@ impl Engine for Replay {
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         Ok(self.known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
-    fn refresh(&mut self, _: &str, _: Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
     fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {

@@ -168,7 +168,7 @@ impl Engine for Store {
         Ok(known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    fn refresh(&mut self, _: &str, _: Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
         if self.is_path() {
             return Ok(None);
         }
@@ -293,7 +293,7 @@ pub(super) fn changed(before: &Files, commit: &Commit<'_>) -> Files {
         match change {
             Some(text) => {
                 let before = files.get(path.as_str()).cloned();
-                let document = Document::after(before, text.clone().into_bytes());
+                let document = Document::after(before, text.clone());
                 files.insert(path.as_str().into(), Rc::new(document));
             }
             None => drop(files.remove(path.as_str())),

@@ -164,6 +164,7 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         start: false,
         expired_assignment: None,
         lost: Vec::new(),
+        by: None,
     };
     drop(fleet.run(&me, &claim));
     for step in [Step::Start, Step::Complete { report: Report::default() }] {

@@ -6,6 +6,7 @@
 //! - [`host`]: this machine, each effect behind one door.
 //! - [`ledger`]: the shared repository as a small transactional store.
 //! - [`ops`]: what the tool can do, one verb each, no printing.
+//! - [`worker`]: claims jobs, runs them and reports; everything of a build server in one process.
 //! - [`sim`]: the simulator, which runs all of these but the last on hosts that do not exist.
 //! - [`cli`]: the command line, which builds everything and prints.
 
@@ -18,3 +19,4 @@ pub mod host;
 pub mod ledger;
 pub mod ops;
 pub mod sim;
+pub mod worker;

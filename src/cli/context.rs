@@ -129,6 +129,21 @@ impl Context {
         result.map_err(|error| self.with_advice(error))
     }
 
+    /// Reads the hub as it is now, with one more branch.
+    ///
+    /// # Errors
+    /// As [`Context::read`].
+    pub(super) fn read_with<R>(
+        &mut self,
+        branch: &str,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
+    ) -> Result<R, CliError> {
+        let ledger = self.ledger()?;
+        let result = ledger.read_with(branch).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
+        self.pass_on_notes();
+        result.map_err(|error| self.with_advice(error))
+    }
+
     /// Tells where the address comes from that does not lead to a hub, and the branch that holds
     /// none, when nobody named them just now.
     fn with_advice(&self, mut error: CliError) -> CliError {

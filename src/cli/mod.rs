@@ -16,6 +16,7 @@ mod exit;
 mod fence;
 mod fsck;
 mod generate;
+mod guard;
 mod health;
 mod heartbeat;
 mod hold;
@@ -31,6 +32,7 @@ mod servers;
 mod settings;
 mod status;
 mod table;
+mod worker;
 
 pub use exit::Exit;
 pub use generate::{audit_rules, command_reference, schemas};
@@ -132,6 +134,9 @@ pub enum Command {
     /// The queue of work
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Run jobs on this machine
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
     /// Named locks with a lease and a fencing token
     #[command(subcommand)]
     Lock(lock::LockCommand),
@@ -164,6 +169,9 @@ pub enum Command {
     Completions(generate::CompletionsArgs),
     /// Print the manual page, or write those of all commands
     Man(generate::ManArgs),
+    /// Run one job for a worker: what it starts does not outlive it
+    #[command(hide = true, name = crate::host::guard::COMMAND)]
+    Guard(guard::GuardArgs),
     /// Print generated documents of the project
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -212,6 +220,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Completions(args) => return done(generate::completions(args)),
         Command::Man(args) => return done(generate::man(args)),
         Command::Generate(args) => return done(generate::generate(args)),
+        Command::Guard(args) => return guard::run(args),
         // What is wrong with the settings is one of the things that it tells.
         Command::Doctor(args) => return doctor::run(args, &cli.global),
         Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
@@ -229,6 +238,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Heartbeat(args) => done(heartbeat::run(args, context)),
         Command::Status(command) => done(status::run(command, context)),
         Command::Job(command) => job::run(command, context),
+        Command::Worker(command) => worker::run(command, context),
         Command::Lock(command) => lock::run(command, context),
         Command::Once(command) => done(once::run(command, context)),
         Command::Fence(command) => fence::run(command, context),
@@ -242,6 +252,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         | Command::Demo(_)
         | Command::Completions(_)
         | Command::Man(_)
+        | Command::Guard(_)
         | Command::Generate(_) => Ok(Exit::Done.code()),
     }
 }

@@ -151,7 +151,16 @@ impl ServerName {
     pub fn heartbeat_branch(&self) -> String {
         format!("{HEARTBEAT_BRANCH_PREFIX}{self}")
     }
+
+    /// The branch that carries the logs of the jobs this server ran.
+    #[must_use]
+    pub fn logs_branch(&self) -> String {
+        format!("{LOGS_BRANCH_PREFIX}{self}")
+    }
 }
+
+/// What the names of branches with logs begin with.
+pub const LOGS_BRANCH_PREFIX: &str = "logs-";
 
 /// What the names of heartbeat branches begin with.
 pub const HEARTBEAT_BRANCH_PREFIX: &str = "heartbeat-";

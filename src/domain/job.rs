@@ -132,6 +132,13 @@ pub struct Job {
     /// Who added it.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
+    /// The worker that runs it, if one does: what tells its claims from those that scripts of the same
+    /// server make.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Where the log of the present or last attempt lies, on the branch `logs-<server>`.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// Who claims.
@@ -198,7 +205,16 @@ impl Job {
             duration_seconds: None,
             artifacts: Vec::new(),
             requester: None,
+            worker: None,
+            log: None,
         }
+    }
+
+    /// Where the log of an attempt that `server` begins at `now` lies.
+    #[must_use]
+    pub fn log_path(&self, server: &ServerName, now: Timestamp) -> String {
+        // A colon is no part of a file's name everywhere.
+        format!("{server}/logs/{}-{}.log", now.compact(), self.id.replace(':', "_"))
     }
 
     /// Ids of the jobs this one waits for, in either spelling.
@@ -383,6 +399,8 @@ impl Job {
         self.exit_code = None;
         self.duration_seconds = None;
         self.artifacts.clear();
+        self.worker = None;
+        self.log = None;
     }
 
     /// Changes how urgent it is.

@@ -4,6 +4,7 @@
 //! code therefore runs in the command line, in a worker, in a server and in a simulator. What a
 //! rule needs to know of the world (the time, an id, what was observed) is handed to it.
 
+pub mod allow;
 pub mod audit;
 pub mod build_config;
 pub mod doctor;

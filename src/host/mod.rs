@@ -12,6 +12,7 @@ pub mod failpoint;
 pub mod file_lock;
 pub mod files;
 pub mod folder;
+pub mod guard;
 pub mod open_files;
 pub mod process;
 pub mod random;

@@ -1,6 +1,7 @@
 //! Being asked to end.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,4 +30,20 @@ impl Stop {
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Tells of each request to end, in a thread of its own, until `tell` returns `false`.
+///
+/// # Errors
+/// When the system refuses the handlers.
+pub fn on_request_to_end(mut tell: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if !tell() {
+                return;
+            }
+        }
+    });
+    Ok(())
 }

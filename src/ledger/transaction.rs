@@ -216,6 +216,14 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Names of what lies directly in a folder of any branch; folders end with a slash.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn list_on(&self, branch: &str, folder: &str) -> Result<Vec<String>, LedgerError> {
+        self.snapshot.list_on(branch, folder)
+    }
+
     /// Writes or removes any file of a branch that holds one commit, replaced each time.
     pub fn put_on(&mut self, branch: &str, path: &str, bytes: Option<Vec<u8>>) {
         self.draft.branches.entry(branch.to_owned()).or_default().insert(path.to_owned(), bytes);

@@ -3,6 +3,7 @@
 use super::Verb;
 use super::documents;
 use super::rescue::{Lost, rescue};
+use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus, Term};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
@@ -19,6 +20,15 @@ use serde_json::Value;
 /// How long a reader of the seed's protocol would have to respect our assignment, if it were
 /// ever seen held.
 const ASSIGNMENT_LEASE_SECONDS: u64 = 30;
+
+/// A worker that claims: it runs what it claims by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByWorker {
+    /// Names the worker through all its starts.
+    pub worker: String,
+    /// What it runs: it leaves all else to others.
+    pub allow: Allow,
+}
 
 /// Claims the next jobs, or one by name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +47,9 @@ pub struct ClaimJobs {
     pub expired_assignment: Option<String>,
     /// Jobs whose holders were watched until they were lost.
     pub lost: Vec<Lost>,
+    /// The worker, if one claims.
+    #[serde(default)]
+    pub by: Option<ByWorker>,
 }
 
 impl Verb for ClaimJobs {
@@ -66,6 +79,10 @@ impl Verb for ClaimJobs {
             let Some(job) = jobs.get_mut(id) else { continue };
             job.edit(|job| -> Result<(), Refusal> {
                 let token = job.claim(&self.claimant, now)?;
+                if let Some(by) = &self.by {
+                    job.worker = Some(by.worker.clone());
+                    job.log = Some(job.log_path(server, now));
+                }
                 if self.start { job.start(Term { server, token }, now) } else { Ok(()) }
             })?;
             status.edit(|status| status.work_on(job, now));
@@ -83,13 +100,19 @@ impl Verb for ClaimJobs {
 }
 
 impl ClaimJobs {
+    /// Whether whoever claims would run the job.
+    fn runs(&self, job: &Job) -> bool {
+        self.by.as_ref().is_none_or(|by| by.allow.permits(&job.command))
+    }
+
     fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
         let queue = Queue::new(jobs, transaction.now());
         let registry: Table<Server> = transaction.table()?;
         let registered = registry.get(self.claimant.server.as_str()).map(|server| server.labels.clone());
         let mut labels = registered.unwrap_or_default();
         labels.extend(self.labels.iter().cloned());
-        let claimable = queue.claimable(&labels);
+        let mut claimable = queue.claimable(&labels);
+        claimable.retain(|id| jobs.get(id).is_some_and(|job| self.runs(job)));
         if let Some(id) = &self.job {
             let job =
                 jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
@@ -97,7 +120,9 @@ impl ClaimJobs {
                 return Ok(vec![id.to_string()]);
             }
             let now = transaction.now();
-            let why = if job.status == JobStatus::Queued {
+            let why = if job.status == JobStatus::Queued && !self.runs(job) {
+                not_run(job)
+            } else if job.status == JobStatus::Queued {
                 let reasons = queue.explain(job, &[labels]);
                 reasons.first().map_or_else(
                     || job.situation(now),
@@ -145,6 +170,14 @@ impl ClaimJobs {
         }
         transaction.put_table(&locks)?;
         Ok(())
+    }
+}
+
+/// Why a worker leaves a job to others.
+fn not_run(job: &Job) -> String {
+    match job.command.as_slice() {
+        [] => "it has no command".to_owned(),
+        command => format!("this worker does not run `{}`", command.join(" ")),
     }
 }
 

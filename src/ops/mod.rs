@@ -12,6 +12,7 @@ pub mod found;
 pub mod fsck;
 pub mod job_add;
 pub mod job_claim;
+pub mod job_log;
 pub mod job_step;
 pub mod journal;
 pub mod lock;

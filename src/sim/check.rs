@@ -562,6 +562,7 @@ mod tests {
             start: false,
             expired_assignment: None,
             lost: lost.collect(),
+            by: None,
         }))
     }
 

@@ -408,6 +408,7 @@ impl Worker {
             start: self.random.chance(300),
             expired_assignment: None,
             lost: Vec::new(),
+            by: None,
         };
         for _ in 0..2 {
             if let Some(receipt) = self.write(&verb) {

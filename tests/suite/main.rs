@@ -14,6 +14,7 @@ mod support;
 
 // The house: layers, lengths, generated files.
 mod tidy;
+mod worker;
 // One hub, one command after the other.
 mod smoke;
 // Many clones write at the same time, over every transport.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the lowest to the highest; a layer may use those before it.
-const LAYERS: [&str; 6] = ["domain", "host", "ledger", "ops", "sim", "cli"];
+const LAYERS: [&str; 7] = ["domain", "host", "ledger", "ops", "worker", "sim", "cli"];
 
 /// Which lower layers a layer may not use all the same.
 const NOT_EVEN: [(&str, &str); 1] = [("domain", "host")];

@@ -88,6 +88,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         start: args.start,
         expired_assignment: None,
         lost: Vec::new(),
+        by: None,
     };
     let until = Deadline::after(args.wait.unwrap_or_default());
     let mut observed = Observations::recall();

@@ -2,6 +2,7 @@
 
 mod add;
 mod claim;
+mod logs;
 mod show;
 mod step;
 
@@ -41,6 +42,10 @@ pub enum JobCommand {
     Retry(step::IdArgs),
     /// Change how urgent a job is
     Priority(step::PriorityArgs),
+    /// Claim a job, run it, report how it ended, and end with its exit code
+    Run(super::worker::JobRunArgs),
+    /// Print what a job printed
+    Logs(logs::LogsArgs),
     /// Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
     Wait(claim::WaitArgs),
 }
@@ -63,6 +68,8 @@ pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, Cli
         JobCommand::Cancel(args) => step::cancel(args, context)?,
         JobCommand::Retry(args) => step::retry(args, context)?,
         JobCommand::Priority(args) => step::priority(args, context)?,
+        JobCommand::Run(args) => return super::worker::run_job(args, context),
+        JobCommand::Logs(args) => return logs::run(args, context),
         JobCommand::Wait(args) => return claim::wait(args, context),
     }
     Ok(0)

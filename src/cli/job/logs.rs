@@ -1,0 +1,133 @@
+//! `git muster job logs`: what a job printed, from any clone of the hub.
+
+use super::show::unknown;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
+use crate::cli::output::clean_lines;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::Job;
+use crate::domain::table::Table;
+use crate::host::clock::{self, Deadline};
+use crate::ledger::Documents as _;
+use clap::Args;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+/// How often a log that grows is looked at: on this machine, and over a network.
+const LOOK_PAUSE_LOCAL: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job logs job_1761778190_1804
+  git muster job logs -f job_1761778190_1804
+
+A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is
+too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the
+bytes as they are. Exit code 3: the job has no log.")]
+pub struct LogsArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// Go on until the job has ended
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How long at most to follow
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "24h")]
+    pub wait: Duration,
+}
+
+/// A look at the log of a job.
+struct Look {
+    /// What the hub has of it; `None` when there is none.
+    bytes: Option<Vec<u8>>,
+    /// Where it lies.
+    path: Option<String>,
+    is_final: bool,
+}
+
+/// Prints a log.
+///
+/// # Errors
+/// When there is no such job or no log.
+pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError> {
+    let until = Deadline::after(args.wait);
+    let mut shown = Shown::default();
+    loop {
+        let look = look(&args.job, context)?;
+        if look.bytes.is_none() && (look.is_final || !args.follow) {
+            let why = match look.path {
+                Some(path) => format!("the log of job `{}` is not on the hub: `{path}`", args.job),
+                None => format!("job `{}` has no log: no worker has run it", args.job),
+            };
+            return Err(CliError::new(Exit::No, why)
+                .hint(format!("see how it stands with `git muster job show {}`", args.job)));
+        }
+        shown.print(look.path.as_deref(), &look.bytes.unwrap_or_default())?;
+        if !args.follow || look.is_final {
+            return Ok(Exit::Done.code());
+        }
+        if until.passed() {
+            return Err(CliError::new(Exit::Contended, format!("job `{}` has not ended", args.job))
+                .after_waiting(Some(args.wait)));
+        }
+        let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
+        clock::sleep(pause.min(until.left()));
+    }
+}
+
+fn look(id: &JobId, context: &mut Context) -> Result<Look, CliError> {
+    let job = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.get(id.as_str()).map(|job| (**job).clone()))
+    })?;
+    let Some(job) = job else { return Err(unknown(id)) };
+    let is_final = job.status.is_final();
+    let Some(path) = job.log else { return Ok(Look { bytes: None, path: None, is_final }) };
+    // The path was written by somebody else: it must be what a worker writes.
+    let server = path.split('/').next().and_then(|name| ServerName::new(name).ok());
+    let server = server.filter(|server| path.starts_with(&format!("{server}/logs/")) && !path.contains(".."));
+    let Some(server) = server else {
+        let why = format!("job `{id}` names a log that no worker writes: `{}`", path.escape_debug());
+        return Err(CliError::new(Exit::Refused, why));
+    };
+    let branch = server.logs_branch();
+    let bytes = context.read_with(&branch, |snapshot| {
+        Ok(snapshot.document(&branch, &path)?.map(|document| document.bytes().to_vec()))
+    })?;
+    Ok(Look { bytes, path: Some(path), is_final })
+}
+
+/// What was printed already.
+#[derive(Default)]
+struct Shown {
+    path: Option<String>,
+    bytes: Vec<u8>,
+}
+
+impl Shown {
+    /// Prints what is new. A log whose middle was cut meanwhile, or that of another attempt, begins
+    /// anew.
+    fn print(&mut self, path: Option<&str>, bytes: &[u8]) -> Result<(), CliError> {
+        let is_other = self.path.as_deref() != path;
+        let new = match bytes.strip_prefix(self.bytes.as_slice()) {
+            Some(new) if !is_other => new,
+            _ => bytes,
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            out.write_all(clean_lines(&String::from_utf8_lossy(new)).as_bytes())?;
+        } else {
+            out.write_all(new)?;
+        }
+        out.flush()?;
+        self.path = path.map(str::to_owned);
+        self.bytes = bytes.to_vec();
+        Ok(())
+    }
+}

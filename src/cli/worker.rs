@@ -1,0 +1,261 @@
+//! `git muster worker` and `git muster job run`: jobs that run on this machine.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::output::Output;
+use crate::domain::allow::{Allow, AllowPattern};
+use crate::domain::id::JobId;
+use crate::ops::submit::Place;
+use crate::worker::{
+    Dispatcher, Hub, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MIN, Summary, WorkerError,
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often a worker looks at the queue unless told: on this machine, and over a network.
+const POLL_LOCAL: Duration = Duration::from_secs(1);
+const POLL_REMOTE: Duration = Duration::from_secs(10);
+
+/// How often it beats unless told.
+const BEAT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The verbs of `worker`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum WorkerCommand {
+    /// Claim jobs and run them until SIGTERM
+    #[command(after_help = "Examples:
+  git muster worker run --allow 'make *' --allow './ci/*'
+  git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
+  git muster worker run --allow-any --exit-when-idle 10m
+
+What may run is this server's decision, not the queue's: without --allow or --allow-any nothing is
+run. A pattern is compared word by word with a job's command; a last word * stands for all further
+arguments. A job runs in an empty folder of its own, which is removed afterwards, with no input, and
+sees PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, and
+MUSTER_SERVER and MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _DESCRIPTION.
+
+SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second one
+stops them now. What is stopped goes back to the queue, and the attempt does not count. Whatever ends
+the worker, nothing of its jobs outlives it.")]
+    Run(RunArgs),
+}
+
+// How a worker works.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// How many jobs to run at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// How often to look at the queue [default: 1s on this machine, 10s over a network]
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub poll: Option<Duration>,
+    /// Claim once, run what was claimed, and end; exit code 3 when there is nothing
+    #[arg(long)]
+    pub once: bool,
+    /// Run this job and end
+    #[arg(long, value_name = "ID")]
+    pub job: Option<JobId>,
+    /// End with the exit code of the last job
+    #[arg(long)]
+    pub reflect_exit_status: bool,
+    /// End after this long without a job
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub exit_when_idle: Option<Duration>,
+    /// What is common with `job run`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+// What `worker run` and `job run` have in common.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Run commands that match this pattern, such as 'make *' (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    pub allow: Vec<AllowPattern>,
+    /// Run every command that anybody who can write to the hub asks for
+    #[arg(long, conflicts_with = "allow")]
+    pub allow_any: bool,
+    /// A label this server has besides those it joined with (can be repeated)
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// How often to give a sign of life; a server is taken for lost after a good four times that
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub interval: Option<Duration>,
+    /// How long running jobs may go on after SIGTERM
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+    pub drain: Duration,
+    /// How long a job has between SIGTERM and SIGKILL when it is stopped
+    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10s")]
+    pub grace: Duration,
+    /// Let jobs see this variable too (can be repeated)
+    #[arg(long = "env", value_name = "NAME")]
+    pub environment: Vec<String>,
+    /// Let jobs see this variable, and mask its value in their logs (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub mask: Vec<String>,
+    /// How much of a job's log is kept, in KiB; of more the middle is cut
+    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(4..=16_384))]
+    pub log_max: u32,
+    /// Where to make the folders of jobs [default: git-muster/work in the user's cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub work_dir: Option<PathBuf>,
+    /// Leave the folders of jobs until the worker starts again
+    #[arg(long)]
+    pub keep: bool,
+    /// Claim nothing while less than this is free where jobs run, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub free_min: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster job run --allow 'make *'
+  git muster job run job_1761778190_1804 --allow-any
+
+Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and
+ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called
+off; 124: it took too long; 143: it was stopped and is back in the queue.")]
+pub struct JobRunArgs {
+    /// One job in particular
+    #[arg(value_name = "ID")]
+    pub job: Option<JobId>,
+    /// What is common with `worker run`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// A verb of `worker`.
+///
+/// # Errors
+/// When nothing may be run, or the hub cannot be used.
+pub(super) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, CliError> {
+    let WorkerCommand::Run(args) = command;
+    let mut options = options(&args.common)?;
+    options.slots = args.jobs.into();
+    options.once = args.once;
+    options.job.clone_from(&args.job);
+    options.exit_when_idle = args.exit_when_idle;
+    let summary = work(options, args.poll, args.common.interval, context)?;
+    if (args.once || args.job.is_some()) && summary.last_code.is_none() {
+        return Err(nothing());
+    }
+    context.output.confirm(
+        "worker",
+        &json!({"completed": summary.completed, "failed": summary.failed, "returned": summary.returned}),
+        || {
+            let (completed, failed, returned) = (summary.completed, summary.failed, summary.returned);
+            format!("ended: {completed} completed, {failed} failed, {returned} back in the queue")
+        },
+    )?;
+    Ok(summary.last_code.filter(|_| args.reflect_exit_status).unwrap_or(0))
+}
+
+/// `job run`.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_job(args: &JobRunArgs, context: &mut Context) -> Result<u8, CliError> {
+    let mut options = options(&args.common)?;
+    options.once = true;
+    options.job.clone_from(&args.job);
+    work(options, None, args.common.interval, context)?.last_code.ok_or_else(nothing)
+}
+
+fn nothing() -> CliError {
+    CliError::new(Exit::No, "there is no job to claim that may run here")
+        .hint("see what waits with `git muster job list --status queued` and `git muster job explain ID`")
+}
+
+fn work(
+    options: Options,
+    poll: Option<Duration>,
+    interval: Option<Duration>,
+    context: &mut Context,
+) -> Result<Summary, CliError> {
+    if context.is_dry_run() {
+        return Err(CliError::new(Exit::Usage, "a worker has no dry run: it would have to run the jobs")
+            .hint("see what it would claim with `git muster job claim --dry-run`"));
+    }
+    let me = context.me()?;
+    let is_remote = context.ledger()?.is_remote();
+    let place =
+        Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
+    let ledger = context.open(false)?;
+    let hub = Hub::new(ledger, place, me, interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1)));
+    let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
+    let options = Options { poll: poll.max(Duration::from_millis(10)), ..options };
+    Ok(Dispatcher::new(hub, options, &context.output)?.work()?)
+}
+
+fn options(args: &CommonArgs) -> Result<Options, CliError> {
+    let allow = match (args.allow_any, args.allow.as_slice()) {
+        (true, _) => Allow::Any,
+        (false, []) => {
+            return Err(CliError::new(
+                Exit::Usage,
+                "nothing says which commands may run on this server; nothing was claimed",
+            )
+            .hint("name them with `--allow 'make *'`, or trust everybody who can write to the hub with `--allow-any`"));
+        }
+        (false, patterns) => Allow::These(patterns.to_vec()),
+    };
+    for name in &args.mask {
+        let value = crate::host::environment::variable(name).unwrap_or_default();
+        if value.len() < SECRET_BYTES_MIN {
+            let why = format!(
+                "`--mask {}` names a variable with less than {SECRET_BYTES_MIN} characters, which cannot be masked; nothing was claimed",
+                name.escape_debug()
+            );
+            return Err(CliError::new(Exit::Usage, why));
+        }
+    }
+    Ok(Options {
+        slots: 1,
+        poll: POLL_LOCAL,
+        labels: args.labels.clone(),
+        allow,
+        job: None,
+        once: false,
+        exit_when_idle: None,
+        drain: args.drain,
+        grace: args.grace,
+        environment: args.environment.iter().chain(&args.mask).cloned().collect(),
+        masked: args.mask.clone(),
+        log_bytes_max: usize::try_from(args.log_max).unwrap_or(LOG_BYTES_MAX / 1024) * 1024,
+        folder: args.work_dir.clone(),
+        keeps_folders: args.keep,
+        free_bytes_min: args.free_min << 20,
+    })
+}
+
+impl Report for Output {
+    fn say(&self, words: &str) {
+        Self::say(*self, words);
+    }
+    fn warn(&self, words: &str) {
+        Self::warn(*self, words);
+    }
+}
+
+impl From<WorkerError> for CliError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Refused(refusal) => refusal.into(),
+            WorkerError::Ledger(error) => error.into(),
+            WorkerError::AlreadyRunning(ref server) => {
+                let hint = format!(
+                    "see it with `git muster servers show {server}`, or give this one a server of its own with `git muster join --as NAME`"
+                );
+                Self::new(Exit::Refused, error.to_string()).hint(hint)
+            }
+            WorkerError::StillRunning(_) => Self::new(Exit::Contended, error.to_string())
+                .hint("find what still runs with `ps -ef | grep 'git-muster guard'`"),
+            WorkerError::File(_) | WorkerError::Machine(_) => Self::new(Exit::Failed, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The dispatcher: owns the state of the worker, puts all that happens into one order, and is the
+//! only one that talks to the hub.
+//!
+//! Its turn: beat, look at the hub, claim, send on what the jobs printed, report what ended; then it
+//! waits for the next thing to happen. What cannot be done now because the hub is away is done
+//! later; a job whose lease can no longer be trusted is ended by its guard meanwhile.
+
+mod claiming;
+mod reporting;
+
+use super::active::{Active, Why};
+use super::executor::{End, Ended};
+use super::hub::{Hub, Written};
+use super::look::{Eye, Look};
+use super::place::Place;
+use super::{Options, Report};
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{FailReason, Report as JobReport};
+use crate::domain::refusal::Refusal;
+use crate::host::clock::{self, Deadline};
+use crate::host::files::FileError;
+use crate::host::signals;
+use crate::ledger::{LedgerError, Stop};
+use crate::ops::job_step::{Step, StepJob};
+use crate::ops::observations::Observations;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// How long to wait before something that failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many attempts in a row may fail by this server's own fault before it pauses, and how long.
+const FAULTS_MAX: u32 = 3;
+const FAULTS_PAUSE: Duration = Duration::from_secs(300);
+
+/// How long a worker that ends tries to tell the hub what became of its last jobs.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Why a worker could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Another process is the worker of this server.
+    #[error("a worker for `{0}` is at work on this machine already; nothing was claimed")]
+    AlreadyRunning(ServerName),
+    /// Something that an earlier worker started does not end.
+    #[error("a job of an earlier worker does not end (`{0}` is locked); nothing was claimed")]
+    StillRunning(String),
+    /// A file of ours.
+    #[error(transparent)]
+    File(FileError),
+    /// This machine refused something.
+    #[error("this machine refuses: {0}; nothing was claimed")]
+    Machine(std::io::Error),
+    /// The hub said no.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+    /// The hub could not be used when the worker began.
+    #[error(transparent)]
+    Ledger(LedgerError),
+}
+
+/// What a worker did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many jobs completed.
+    pub completed: u64,
+    /// How many ended otherwise.
+    pub failed: u64,
+    /// How many went back to the queue because the worker ended.
+    pub returned: u64,
+    /// The exit code of the last job.
+    pub last_code: Option<u8>,
+}
+
+/// What happens.
+#[derive(Debug)]
+enum Event {
+    Ended(Ended),
+    AskedToEnd,
+}
+
+impl From<Ended> for Event {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+/// How far the worker is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// Nothing more is claimed; running jobs may go on until then.
+    Draining(Deadline),
+    /// Everything was told to end.
+    Stopping,
+}
+
+/// The worker at work.
+pub struct Dispatcher<'a> {
+    hub: Hub,
+    place: Place,
+    options: Options,
+    report: &'a dyn Report,
+    observed: Observations,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    active: BTreeMap<JobId, Active>,
+    /// What could not be reported yet.
+    unreported: Vec<StepJob>,
+    phase: Phase,
+    next_beat: Deadline,
+    next_look: Deadline,
+    next_log: Deadline,
+    next_report: Deadline,
+    idle_since: Duration,
+    /// Attempts in a row that failed by this server's own fault.
+    faults: u32,
+    paused_until: Option<Deadline>,
+    /// What was complained about, so that it is said once.
+    told: HashSet<String>,
+    /// The jobs in the queue of which was said that they are left to others.
+    unwanted: HashSet<String>,
+    summary: Summary,
+    /// Until when a worker without jobs tries to report the last ones, once it is to end.
+    farewell: Option<Deadline>,
+}
+
+impl<'a> Dispatcher<'a> {
+    /// A worker in its place: the only one of its server on this machine.
+    ///
+    /// # Errors
+    /// When another one is at work, or this machine refuses something.
+    pub fn new(hub: Hub, options: Options, report: &'a dyn Report) -> Result<Self, WorkerError> {
+        let (sender, events) = mpsc::channel();
+        let requests = sender.clone();
+        signals::on_request_to_end(move || requests.send(Event::AskedToEnd).is_ok())
+            .map_err(WorkerError::Machine)?;
+        let place = Place::take(hub.server(), options.folder.clone())?;
+        let now = Deadline::after(Duration::ZERO);
+        Ok(Self {
+            hub,
+            place,
+            options,
+            report,
+            observed: Observations::recall(),
+            events,
+            sender,
+            active: BTreeMap::new(),
+            unreported: Vec::new(),
+            phase: Phase::Working,
+            next_beat: now,
+            next_look: now,
+            next_log: now,
+            next_report: now,
+            idle_since: clock::since_boot(),
+            faults: 0,
+            paused_until: None,
+            told: HashSet::new(),
+            unwanted: HashSet::new(),
+            summary: Summary::default(),
+            farewell: None,
+        })
+    }
+
+    /// Works until it is asked to end, or until what it was to do is done.
+    ///
+    /// # Errors
+    /// When the hub cannot be used at the start, or will not have it.
+    pub fn work(mut self) -> Result<Summary, WorkerError> {
+        self.begin()?;
+        loop {
+            if self.next_beat.passed() {
+                self.beat();
+            }
+            self.end_late_jobs();
+            if self.next_report.passed() {
+                self.report_all();
+            }
+            if self.next_look.passed() {
+                self.look()?;
+            }
+            if self.next_log.passed() {
+                self.send_logs();
+            }
+            if self.is_done() {
+                return Ok(self.finish());
+            }
+            match self.events.recv_timeout(self.until_next().left()) {
+                Ok(Event::Ended(ended)) => self.ended(&ended),
+                Ok(Event::AskedToEnd) => self.asked_to_end(),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    /// The first sign of life, and what a predecessor left undone.
+    fn begin(&mut self) -> Result<(), WorkerError> {
+        match self.hub.beat(self.report).map_err(WorkerError::Ledger)? {
+            Written::Refused(refusal) => return Err(WorkerError::Refused(refusal)),
+            // A session that somebody ended begins anew with the next beat.
+            Written::Done(true) => self.next_beat = Deadline::after(Duration::ZERO),
+            Written::Done(false) => self.next_beat = Deadline::after(self.hub.interval()),
+            Written::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
+        }
+        let look = self.see().map_err(stopped)?;
+        for (job, token) in look.strays {
+            self.report.say(&format!("job `{job}` was at work when this worker last ended: it is lost"));
+            let report = JobReport {
+                message: Some("the worker ended while the job was at work".to_owned()),
+                ..JobReport::default()
+            };
+            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report });
+        }
+        Ok(())
+    }
+
+    fn until_next(&self) -> Deadline {
+        let mut next = vec![self.next_beat, self.next_look];
+        if !self.active.is_empty() {
+            next.push(self.next_log);
+        }
+        if !self.unreported.is_empty() {
+            next.push(self.next_report);
+        }
+        next.extend(self.active.values().filter(|active| active.why.is_none()).map(|active| active.deadline));
+        if let Phase::Draining(end) = self.phase {
+            next.push(end);
+        }
+        next.into_iter().min_by_key(|deadline| deadline.left()).unwrap_or(self.next_look)
+    }
+
+    fn is_done(&mut self) -> bool {
+        if !self.active.is_empty() {
+            return false;
+        }
+        if !self.unreported.is_empty() {
+            let ends = self.phase != Phase::Working;
+            return ends && self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed();
+        }
+        let idle = clock::since_boot().saturating_sub(self.idle_since);
+        self.phase != Phase::Working || self.options.exit_when_idle.is_some_and(|span| idle >= span)
+    }
+
+    fn beat(&mut self) {
+        self.next_beat = Deadline::after(self.hub.interval());
+        match self.hub.beat(self.report) {
+            Ok(Written::Done(false)) => {
+                self.recovered("beat");
+                for active in self.active.values() {
+                    active.execution.trust(self.hub.trusted());
+                }
+            }
+            Ok(Written::Done(true)) => {
+                self.report.warn("another server took this one for dead and ended its session: its jobs are stopped, a new session begins");
+                self.next_beat = Deadline::after(Duration::ZERO);
+                self.next_look = Deadline::after(Duration::ZERO);
+            }
+            Ok(Written::Refused(refusal)) => {
+                self.complain("beat", &format!("no sign of life: {}", refusal.why));
+            }
+            Ok(Written::Later(why)) => self.beat_later(&why),
+            Err(error) => self.beat_later(&error.to_string()),
+        }
+    }
+
+    fn beat_later(&mut self, why: &str) {
+        self.complain("beat", &format!("no sign of life was sent: {why}"));
+        self.next_beat = Deadline::after(RETRY_PAUSE.min(self.hub.interval()));
+    }
+
+    /// Says what is wrong, once until it is right again.
+    fn complain(&mut self, about: &str, words: &str) {
+        if self.told.insert(about.to_owned()) {
+            self.report.warn(words);
+        }
+    }
+
+    fn recovered(&mut self, about: &str) {
+        self.told.remove(about);
+    }
+
+    fn see(&mut self) -> Result<Look, Stop> {
+        let server = self.hub.server().clone();
+        let eye = Eye {
+            server: &server,
+            worker: &self.place.worker,
+            labels: &self.options.labels,
+            allow: &self.options.allow,
+            active: self.active.iter().map(|(id, active)| (id.clone(), active.token)).collect(),
+            now: clock::wall(),
+        };
+        self.hub.read(self.report, |snapshot| eye.look(snapshot))
+    }
+
+    /// Looks at the hub and acts upon what is there.
+    fn look(&mut self) -> Result<(), WorkerError> {
+        self.next_look = Deadline::after(self.options.poll);
+        let look = match self.see() {
+            Ok(look) => look,
+            Err(stop) => {
+                self.complain("look", &format!("the queue cannot be seen: {}", words(&stop)));
+                return Ok(());
+            }
+        };
+        self.recovered("look");
+        for (id, token, situation) in look.taken {
+            self.stop_taken(&id, token, &situation);
+        }
+        for (job, token) in look.strays {
+            // A claim that was sent and given up landed after all: nothing was done under it.
+            let waits = self.unreported.iter().any(|step| step.job == job && step.token == token);
+            if !waits {
+                self.report_step(job, token, Step::Release);
+            }
+        }
+        self.take_back(&look.watched);
+        self.tell_unwanted(look.unwanted);
+        if self.phase == Phase::Working && (look.has_work || self.options.job.is_some()) {
+            self.claim()?;
+        } else if self.options.once && self.active.is_empty() {
+            self.phase = Phase::Stopping;
+        }
+        Ok(())
+    }
+
+    /// Says once of each job that nothing but our own decision keeps from running here.
+    fn tell_unwanted(&mut self, unwanted: Vec<(String, Vec<String>)>) {
+        for (id, command) in &unwanted {
+            if !command.is_empty() && self.options.job.is_none() && !self.unwanted.contains(id) {
+                let command = command.join(" ");
+                self.report.say(&format!("job `{id}` is left to others: `{command}` is not allowed here"));
+            }
+        }
+        self.unwanted = unwanted.into_iter().map(|(id, _)| id).collect();
+    }
+
+    fn stop_taken(&mut self, id: &JobId, token: u64, situation: &str) {
+        if let Some(active) = self.active.get_mut(id).filter(|active| active.token == token)
+            && active.why != Some(Why::Taken)
+        {
+            active.why = Some(Why::Taken);
+            active.execution.stop();
+            self.report
+                .warn(&format!("job `{id}` is not this worker's any more ({situation}): it is stopped"));
+        }
+    }
+
+    /// Stops jobs that are over their time, and all when the time to drain is over.
+    fn end_late_jobs(&mut self) {
+        for (id, active) in &mut self.active {
+            if active.why.is_none() && active.deadline.passed() {
+                let span = crate::domain::time::show_span(active.job.timeout());
+                self.report.warn(&format!("job `{id}` took longer than {span}: it is stopped"));
+                active.execution.say(&format!("the job took longer than {span} and is stopped"));
+                active.why = Some(Why::Timeout);
+                active.execution.stop();
+            }
+        }
+        if matches!(self.phase, Phase::Draining(end) if end.passed()) {
+            self.stop_all();
+        }
+    }
+
+    fn asked_to_end(&mut self) {
+        match self.phase {
+            Phase::Working if self.active.is_empty() => self.phase = Phase::Stopping,
+            Phase::Working => {
+                let (count, span) = (self.active.len(), crate::domain::time::show_span(self.options.drain));
+                self.report.say(&format!(
+                    "asked to end: {count} running may finish within {span}; ask again to stop now"
+                ));
+                self.phase = Phase::Draining(Deadline::after(self.options.drain));
+            }
+            Phase::Draining(_) | Phase::Stopping => self.stop_all(),
+        }
+    }
+
+    fn stop_all(&mut self) {
+        self.phase = Phase::Stopping;
+        for active in self.active.values_mut().filter(|active| active.why.is_none()) {
+            active.execution.say("the worker ends: the job goes back to the queue");
+            active.why = Some(Why::Interrupted);
+            active.execution.stop();
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        let Ok(id) = JobId::new(&ended.job) else { return };
+        let Some(mut active) = self.active.remove(&id).filter(|active| active.token == ended.token) else {
+            return;
+        };
+        active.execution.join();
+        self.idle_since = clock::since_boot();
+        self.next_look = Deadline::after(Duration::ZERO);
+        let lapsed = self.hub.trusted().passed();
+        let (step, code) = active.outcome(&ended.end, lapsed);
+        self.count(&active, &ended.end, step.as_ref());
+        self.summary.last_code = Some(code);
+        let Some(step) = step else { return };
+        // The log first, even an empty one: who sees the end can read why.
+        self.send(&[(&active, u64::MAX)]);
+        self.report_step(id, active.token, step);
+    }
+
+    fn count(&mut self, active: &Active, end: &End, step: Option<&Step>) {
+        self.faults = if matches!(end, End::Broken(_)) { self.faults + 1 } else { 0 };
+        if self.faults >= FAULTS_MAX {
+            self.faults = 0;
+            self.paused_until = Some(Deadline::after(FAULTS_PAUSE));
+            self.report.warn(&format!(
+                "{FAULTS_MAX} jobs in a row could not be run here: nothing is claimed for {} s",
+                FAULTS_PAUSE.as_secs()
+            ));
+        }
+        let what = match (step, end) {
+            (Some(Step::Complete { .. }), _) => "completed".to_owned(),
+            (Some(Step::Fail { reason, report }), _) => {
+                let code = report.exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
+                format!("failed: {}{code}", reason.as_str())
+            }
+            (Some(_), _) => "goes back to the queue".to_owned(),
+            (None, _) => "ended; it was not ours any more and nothing is reported".to_owned(),
+        };
+        match step {
+            Some(Step::Complete { .. }) => self.summary.completed += 1,
+            Some(Step::Release) => self.summary.returned += 1,
+            _ => self.summary.failed += 1,
+        }
+        self.report.say(&format!("job `{}` {what}", active.job.id));
+    }
+
+    fn finish(self) -> Summary {
+        for step in &self.unreported {
+            self.report.warn(&format!(
+                "the end of job `{}` was not reported: the hub could not be used; the next worker of this server does it or gives the job back",
+                step.job
+            ));
+        }
+        self.summary
+    }
+}
+
+fn stopped(stop: Stop) -> WorkerError {
+    match stop {
+        Stop::Refused(refusal) => WorkerError::Refused(refusal),
+        Stop::Fault(error) => WorkerError::Ledger(error),
+    }
+}
+
+fn words(stop: &Stop) -> String {
+    match stop {
+        Stop::Refused(refusal) => refusal.why.clone(),
+        Stop::Fault(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,131 @@
+//! How the dispatcher gets jobs: from the queue, and from servers that are lost.
+
+use super::{Dispatcher, Phase, WorkerError};
+use crate::domain::id::JobId;
+use crate::domain::job::{Claimant, Job};
+use crate::domain::lock::margin;
+use crate::domain::refusal::RefusalKind;
+use crate::host::clock::{self, Deadline};
+use crate::host::disk;
+use crate::ops::job_claim::{ByWorker, ClaimJobs};
+use crate::ops::rescue::{RescueJobs, Watched};
+use crate::ops::watch::lost_claims;
+use crate::worker::active::Active;
+use crate::worker::executor::{Execution, Task};
+use crate::worker::hub::Written;
+use serde_json::Value;
+use std::time::Duration;
+
+impl Dispatcher<'_> {
+    /// Takes jobs back from servers that were watched until they were lost.
+    pub(super) fn take_back(&mut self, watched: &[Watched]) {
+        let lost = lost_claims(&mut self.observed, &self.hub.place(), watched);
+        self.observed.keep();
+        if lost.is_empty() {
+            return;
+        }
+        let verb = RescueJobs { server: self.hub.server().clone(), lost };
+        match self.hub.write(self.report, &verb) {
+            Ok(Written::Done(rescued)) => {
+                self.report.say(&format!("taken back from lost servers: {}", rescued.join(", ")));
+                self.next_look = Deadline::after(Duration::ZERO);
+            }
+            Ok(Written::Refused(_) | Written::Later(_)) => {}
+            Err(error) => self.complain("rescue", &error.to_string()),
+        }
+    }
+
+    /// How many jobs may be claimed now.
+    fn room(&mut self) -> usize {
+        if self.paused_until.is_some_and(|until| !until.passed()) || self.hub.trusted().passed() {
+            return 0;
+        }
+        self.paused_until = None;
+        let parent = self.place.jobs.ancestors().find(|folder| folder.is_dir()).map(disk::under);
+        if let Some(Ok(disk)) = parent
+            && disk.free_bytes < self.options.free_bytes_min
+        {
+            let (free, least) = (disk.free_bytes >> 20, self.options.free_bytes_min >> 20);
+            self.complain(
+                "disk",
+                &format!("nothing is claimed: {free} MiB are free where jobs run, less than {least}"),
+            );
+            return 0;
+        }
+        self.recovered("disk");
+        let room = self.options.slots.saturating_sub(self.active.len());
+        if self.options.once { room.min(1) } else { room }
+    }
+
+    pub(super) fn claim(&mut self) -> Result<(), WorkerError> {
+        let room = self.room();
+        if room == 0 {
+            return Ok(());
+        }
+        let verb = ClaimJobs {
+            claimant: Claimant {
+                server: self.hub.server().clone(),
+                incarnation: self.hub.session().incarnation.clone(),
+            },
+            labels: self.options.labels.clone(),
+            count: room,
+            job: self.options.job.clone(),
+            start: true,
+            expired_assignment: None,
+            lost: Vec::new(),
+            by: Some(ByWorker { worker: self.place.worker.clone(), allow: self.options.allow.clone() }),
+        };
+        // The lease of a claim is the session's, and its time begins before it is asked for.
+        let asked = clock::since_boot();
+        match self.hub.write(self.report, &verb) {
+            Ok(Written::Done(claimed)) => {
+                self.recovered("claim");
+                for job in claimed {
+                    self.start(job, asked);
+                }
+                if self.options.once || self.options.job.is_some() {
+                    self.phase = Phase::Draining(Deadline::after(Duration::MAX));
+                }
+            }
+            Ok(Written::Refused(refusal)) if self.options.job.is_some() => {
+                return Err(WorkerError::Refused(refusal));
+            }
+            Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::Nothing => {
+                if self.options.once {
+                    self.phase = Phase::Stopping;
+                }
+            }
+            Ok(Written::Refused(refusal)) => {
+                self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
+            }
+            Ok(Written::Later(why)) => self.complain("claim", &format!("nothing was claimed: {why}")),
+            Err(error) => self.complain("claim", &format!("nothing was claimed: {error}")),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, claimed: Value, asked: Duration) {
+        let Ok(job) = serde_json::from_value::<Job>(claimed) else { return };
+        let (Ok(id), Some(token)) = (JobId::new(&job.id), job.token) else { return };
+        self.report.say(&format!("job `{id}` begins: {}", job.command.join(" ")));
+        let timeout = job.timeout();
+        let task = Task {
+            token,
+            server: self.hub.server().to_string(),
+            folder: self.place.folder(&job.id, token),
+            alive: self.place.alive(&job.id, token),
+            inherited: self.options.environment.clone(),
+            masked: self.options.masked.clone(),
+            // All of it must be over before others may take the job for late.
+            grace: self.options.grace.min(margin(timeout)),
+            log_bytes_max: self.options.log_bytes_max,
+            keeps_folder: self.options.keeps_folders,
+            job: job.clone(),
+        };
+        let execution = Execution::start(task, self.hub.trusted(), self.sender.clone());
+        let spent = clock::since_boot().saturating_sub(asked);
+        let deadline = Deadline::after(timeout.saturating_sub(spent));
+        let active = Active { job, token, execution, started: asked, deadline, why: None, sent: 0 };
+        self.active.insert(id, active);
+    }
+}

@@ -1,0 +1,153 @@
+//! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
+
+use super::Report;
+use crate::domain::id::OpId;
+use crate::domain::id::ServerName;
+use crate::domain::lock::trust;
+use crate::domain::refusal::Refusal;
+use crate::host::clock::{self, Deadline};
+use crate::host::random;
+use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
+use crate::ops::beat::SendBeat;
+use crate::ops::session::{Session, system_facts};
+use crate::ops::submit::{Place, submit};
+use crate::ops::{Envelope, Operation, Verb};
+use std::time::Duration;
+
+/// How long one write or look may take at most: longer than that a worker must not be deaf.
+const BUDGET_MAX: Duration = Duration::from_secs(20);
+
+/// What came of a write.
+#[derive(Debug)]
+pub(super) enum Written<A> {
+    /// The hub has it.
+    Done(A),
+    /// It said no: nothing was written.
+    Refused(Refusal),
+    /// It may be so later.
+    Later(String),
+}
+
+/// One hub, one server.
+pub struct Hub {
+    ledger: Ledger,
+    place: Place,
+    server: ServerName,
+    session: Session,
+    interval: Duration,
+    /// Until when nobody else may take what this session holds.
+    trusted: Deadline,
+}
+
+impl Hub {
+    /// `ledger` is the hub at `place`; `server` beats every `interval` there.
+    #[must_use]
+    pub fn new(mut ledger: Ledger, place: Place, server: ServerName, interval: Duration) -> Self {
+        ledger.limit(BUDGET_MAX.min(interval.max(Duration::from_secs(5))));
+        let mut session = Session::present(&server);
+        session.interval_seconds = interval.as_secs().max(1);
+        Self { ledger, place, server, session, interval, trusted: Deadline::after(Duration::ZERO) }
+    }
+
+    pub(super) fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    pub(super) fn trusted(&self) -> Deadline {
+        self.trusted
+    }
+
+    /// The hub and its branch, as observations name them.
+    pub(super) fn place(&self) -> String {
+        format!("{} {}", self.place.hub, self.place.branch)
+    }
+
+    fn pass_on(&mut self, report: &dyn Report) {
+        for note in self.ledger.take_notes() {
+            report.warn(&note);
+        }
+    }
+
+    /// Reads the hub as it is now, with all heartbeats.
+    pub(super) fn read<R>(
+        &mut self,
+        report: &dyn Report,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<R, Stop>,
+    ) -> Result<R, Stop> {
+        let result = self.ledger.read(true).map_err(Stop::Fault).and_then(|snapshot| read(&snapshot));
+        self.pass_on(report);
+        result
+    }
+
+    /// Applies `verb`, kept until its outcome is known.
+    pub(super) fn write<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        report: &dyn Report,
+        verb: &V,
+    ) -> Result<Written<V::Answer>, LedgerError> {
+        let beat = Some(self.session.beat(&self.server, None));
+        let envelope = Envelope { guards: Vec::new(), beat };
+        let outcome = submit(&mut self.ledger, &self.place, &envelope, verb, |error| {
+            report.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
+        });
+        self.pass_on(report);
+        outcome.map(written)
+    }
+
+    /// Applies `verb`, which nobody needs to take up again if this process dies.
+    pub(super) fn write_unkept<V: Verb>(
+        &mut self,
+        report: &dyn Report,
+        verb: &V,
+    ) -> Result<Written<V::Answer>, LedgerError> {
+        let op = OpId::new(&random::id()).expect("an id of ours is one");
+        let outcome = Envelope::default().run(&mut self.ledger, op, clock::wall(), verb);
+        self.pass_on(report);
+        outcome.map(written)
+    }
+
+    /// Sends a sign of life. `true` when the session had been ended by somebody: then a new one has
+    /// begun, and what the old one held is lost.
+    pub(super) fn beat(&mut self, report: &dyn Report) -> Result<Written<bool>, LedgerError> {
+        let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
+        let verb = SendBeat { beat, branch: self.server.heartbeat_branch() };
+        // Trust begins with the attempt, not with its acknowledgement.
+        let lease = self.interval.saturating_mul(crate::domain::heartbeat::LEASE_INTERVALS);
+        let asked = Deadline::after(trust(lease));
+        let written = self.write_unkept(report, &verb)?;
+        let Written::Done(answer) = written else {
+            return Ok(match written {
+                Written::Refused(refusal) => Written::Refused(refusal),
+                Written::Later(why) => Written::Later(why),
+                Written::Done(_) => Written::Done(false),
+            });
+        };
+        if answer.revoked.is_some() {
+            let interval_seconds = self.session.interval_seconds;
+            self.session = Session::restart(&self.server);
+            self.session.interval_seconds = interval_seconds;
+            self.trusted = Deadline::after(Duration::ZERO);
+            return Ok(Written::Done(true));
+        }
+        self.session.keep(&self.server);
+        self.trusted = asked;
+        Ok(Written::Done(false))
+    }
+}
+
+fn written<A>(outcome: Outcome<A>) -> Written<A> {
+    match outcome {
+        Outcome::Applied(receipt) => Written::Done(receipt.answer),
+        Outcome::Refused(refusal) => Written::Refused(refusal),
+        Outcome::Contended { attempts, .. } => Written::Later(format!("others were faster {attempts} times")),
+        Outcome::Unknown { why, .. } => Written::Later(format!("the outcome is unknown: {why}")),
+    }
+}

@@ -1,0 +1,81 @@
+//! What the dispatcher looks for in the hub.
+
+use crate::domain::allow::Allow;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::Job;
+use crate::domain::queue::Queue;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents as _, Snapshot, Stop};
+use crate::ops::rescue::{Watched, watched_claims};
+
+/// Who looks.
+#[derive(Debug)]
+pub(super) struct Eye<'a> {
+    pub server: &'a ServerName,
+    /// The worker's name in claims.
+    pub worker: &'a str,
+    pub labels: &'a [String],
+    pub allow: &'a Allow,
+    /// The jobs at work here, with the tokens of their claims.
+    pub active: Vec<(JobId, u64)>,
+    pub now: Timestamp,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Jobs at work here that are not ours any more, and what is so instead.
+    pub taken: Vec<(JobId, u64, String)>,
+    /// Jobs that the hub holds for ours and that are not at work here.
+    pub strays: Vec<(JobId, u64)>,
+    /// Whether there is a job to claim.
+    pub has_work: bool,
+    /// Jobs that nothing but our own decision keeps from running here.
+    pub unwanted: Vec<(String, Vec<String>)>,
+    /// Claims of other servers.
+    pub watched: Vec<Watched>,
+}
+
+impl Eye<'_> {
+    pub(super) fn look(&self, snapshot: &Snapshot<'_>) -> Result<Look, Stop> {
+        let jobs: Table<Job> = snapshot.table()?;
+        let registry: Table<Server> = snapshot.table()?;
+        let mut look = Look { watched: watched_claims(snapshot, self.server)?, ..Look::default() };
+        look.watched.retain(|claim| claim.holder != *self.server);
+        for (id, token) in &self.active {
+            let job = jobs.get(id.as_str());
+            let is_ours = job.is_some_and(|job| {
+                job.is_held_under(*token) && job.assigned_to.as_deref() == Some(self.server.as_str())
+            });
+            if !is_ours {
+                let situation = job.map_or("it is not in the queue".to_owned(), |job| {
+                    format!("it is {}", job.situation(self.now))
+                });
+                look.taken.push((id.clone(), *token, situation));
+            }
+        }
+        let held = jobs.rows().filter(|job| job.status.is_held());
+        for job in held.filter(|job| job.worker.as_deref() == Some(self.worker)) {
+            let (Ok(id), token) = (JobId::new(&job.id), job.token.unwrap_or(0)) else { continue };
+            if job.assigned_to.as_deref() == Some(self.server.as_str())
+                && !self.active.contains(&(id.clone(), token))
+            {
+                look.strays.push((id, token));
+            }
+        }
+        let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());
+        let labels: Vec<String> =
+            registered.into_iter().flatten().chain(self.labels.iter().cloned()).collect();
+        for id in Queue::new(&jobs, self.now).claimable(&labels) {
+            let Some(job) = jobs.get(id) else { continue };
+            if self.allow.permits(&job.command) {
+                look.has_work = true;
+            } else {
+                look.unwanted.push((id.to_owned(), job.command.clone()));
+            }
+        }
+        Ok(look)
+    }
+}

@@ -1,0 +1,65 @@
+//! The worker: claims jobs, runs them, keeps what they print, and reports how they ended.
+//!
+//! The dispatcher owns all state and is the only one that talks to the hub; each job has an
+//! executor of its own, which knows of nothing else. What may run is decided here, by who starts
+//! the worker, never by who added a job. Nothing here prints or knows a command line.
+
+mod active;
+mod dispatcher;
+mod executor;
+mod hub;
+mod log;
+mod look;
+mod place;
+
+pub use dispatcher::{Dispatcher, Summary, WorkerError};
+pub use hub::Hub;
+pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MIN};
+
+use crate::domain::allow::Allow;
+use crate::domain::id::JobId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who is told what the worker does: a line each.
+pub trait Report {
+    /// What happens.
+    fn say(&self, words: &str);
+    /// What should not.
+    fn warn(&self, words: &str);
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many jobs at once.
+    pub slots: usize,
+    /// How long to pause between two looks at the queue.
+    pub poll: Duration,
+    /// Labels besides those the server joined with.
+    pub labels: Vec<String>,
+    /// What it runs.
+    pub allow: Allow,
+    /// One job in particular: it ends with that.
+    pub job: Option<JobId>,
+    /// It ends after its first claim, or when there is nothing to claim.
+    pub once: bool,
+    /// It ends after this long without a job.
+    pub exit_when_idle: Option<Duration>,
+    /// How long running jobs may go on when it is asked to end.
+    pub drain: Duration,
+    /// How long a job has to end when it is made to.
+    pub grace: Duration,
+    /// Further variables that jobs see.
+    pub environment: Vec<String>,
+    /// Variables whose values are masked in logs.
+    pub masked: Vec<String>,
+    /// How much of a job's log is kept.
+    pub log_bytes_max: usize,
+    /// Where the folders of jobs are made.
+    pub folder: Option<PathBuf>,
+    /// Whether they stay.
+    pub keeps_folders: bool,
+    /// Below this much free space nothing is claimed.
+    pub free_bytes_min: u64,
+}

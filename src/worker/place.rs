@@ -1,0 +1,86 @@
+//! Where a worker lives on this machine: the lock that makes it the only one of its server, the name
+//! it keeps through all its starts, the folders of its jobs.
+
+use super::dispatcher::WorkerError;
+use crate::domain::id::ServerName;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
+use crate::host::{environment, files, random};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long another worker of this server may keep its lock while it ends.
+const OTHER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the guards of a predecessor that died are waited for: they end its jobs first.
+const GUARDS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is kept between starts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    /// The worker's name in claims.
+    worker: String,
+}
+
+/// The place of one worker, its own as long as this lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Names the worker through all its starts: what its predecessor claimed is its own.
+    pub worker: String,
+    /// Where the folders of jobs are made.
+    pub jobs: PathBuf,
+    state: PathBuf,
+    _lock: FileLock,
+}
+
+impl Place {
+    /// Takes the place of the worker of `server`, after everything that a predecessor started has
+    /// ended.
+    pub(super) fn take(server: &ServerName, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
+        let state = environment::state_dir().join("workers").join(server.as_str());
+        files::create_dir(&state).map_err(WorkerError::File)?;
+        let lock = FileLock::acquire(&state.join("worker.flock"), Deadline::after(OTHER_PATIENCE))
+            .ok_or_else(|| WorkerError::AlreadyRunning(server.clone()))?;
+        let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
+        let file = state.join("worker.json");
+        let mut kept: Kept = files::recall(&file);
+        if kept.worker.is_empty() {
+            kept.worker = random::id();
+            files::remember(&file, &kept).map_err(WorkerError::File)?;
+        }
+        let place = Self { worker: kept.worker, jobs, state, _lock: lock };
+        place.outlive_guards()?;
+        Ok(place)
+    }
+
+    /// Waits until the guards of a predecessor have ended, then removes what it left.
+    fn outlive_guards(&self) -> Result<(), WorkerError> {
+        let patience = Deadline::after(GUARDS_PATIENCE);
+        for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
+            let path = self.state.join(&name);
+            if FileLock::acquire(&path, patience).is_none() {
+                return Err(WorkerError::StillRunning(name));
+            }
+            files::remove(&path).map_err(WorkerError::File)?;
+        }
+        if self.jobs.is_dir() {
+            // What cannot be removed only takes space.
+            drop(files::remove_all(&self.jobs));
+        }
+        Ok(())
+    }
+
+    /// The folder of one attempt.
+    pub(super) fn folder(&self, job: &str, token: u64) -> PathBuf {
+        self.jobs.join(format!("{job}-{token}"))
+    }
+
+    /// The file that is locked as long as something of one attempt may live.
+    pub(super) fn alive(&self, job: &str, token: u64) -> PathBuf {
+        self.state.join(format!("{job}-{token}{ALIVE}"))
+    }
+}
+
+/// What the names of files end with that guards lock.
+const ALIVE: &str = ".alive";

@@ -1,0 +1,437 @@
+//! The worker with real processes: what runs, how it ends, what stays of it, and what a worker that
+//! is killed, stopped or asked to end leaves behind.
+
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long anything here may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(60);
+
+fn founded() -> Fleet {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    fleet
+}
+
+fn joined(fleet: &Fleet, name: &str) -> Host {
+    let host = fleet.host(name);
+    host.run(["join", &fleet.hub().url(), "--as", name]).success();
+    host
+}
+
+/// Adds a job that runs `script`.
+fn add(host: &Host, more: &[&str], script: &str) -> String {
+    let mut words = vec!["job", "add", "--type", "test"];
+    words.extend(more);
+    words.extend(["--", "sh", "-c", script]);
+    host.run(words).success().stdout().trim().to_owned()
+}
+
+/// The words of a worker that runs all there is and ends.
+const UNTIL_IDLE: [&str; 7] = ["worker", "run", "--allow-any", "--poll", "20ms", "--exit-when-idle", "100ms"];
+
+fn job(fleet: &Fleet, id: &str) -> serde_json::Value {
+    let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
+}
+
+fn status(fleet: &Fleet, id: &str) -> String {
+    job(fleet, id)["status"].as_str().unwrap().to_owned()
+}
+
+/// A file that scripts leave a line in.
+fn mark(host: &Host, name: &str) -> PathBuf {
+    host.directory().join(name)
+}
+
+fn lines(file: &PathBuf) -> usize {
+    fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+/// Processes of this machine whose command line holds `word`.
+fn processes_with(word: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(word)).collect()
+}
+
+/// A number of seconds to sleep that no other process of this machine has.
+fn rare_seconds(number: u32) -> String {
+    format!("7{}.{number}", std::process::id())
+}
+
+#[test]
+fn nothing_runs_unless_this_server_says_so() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let mark = mark(&ada, "ran");
+    let id = add(&ada, &[], &format!("echo >>{}", mark.display()));
+    let refused = ada.run(["worker", "run", "--once"]).code(2);
+    assert!(refused.stderr().contains("nothing was claimed") && refused.stderr().contains("--allow-any"));
+    ada.run(["job", "run"]).code(2);
+    for pattern in ["make *", "sh -c true", "s?", "./sh *"] {
+        ada.run(["job", "run", "--allow", pattern]).code(3);
+    }
+    let named = ada.run(["job", "run", &id, "--allow", "make"]).code(4);
+    assert!(named.stderr().contains("does not run `sh -c"), "{named}");
+    assert_eq!((status(&fleet, &id).as_str(), lines(&mark)), ("queued", 0));
+    ada.run(["job", "run", "--allow", "make *", "--allow", "sh -c *"]).success();
+    assert_eq!((status(&fleet, &id).as_str(), lines(&mark)), ("completed", 1));
+}
+
+#[test]
+fn a_job_without_a_command_is_left_to_people() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let id = ada.run(["job", "add"]).success().stdout().trim().to_owned();
+    ada.run(["job", "run", "--allow-any"]).code(3);
+    assert_eq!(status(&fleet, &id), "queued");
+    ada.run(["job", "claim", &id]).success();
+}
+
+#[test]
+fn how_a_job_ends_is_told_with_its_log() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    for (script, code, status_word, reason) in [
+        ("echo done; exit 0", 0, "completed", None),
+        ("echo oops >&2; exit 3", 3, "failed", Some("script_failure")),
+        ("kill -KILL $$", 137, "failed", Some("script_failure")),
+    ] {
+        let id = add(&ada, &[], script);
+        ada.run(["job", "run", "--allow-any"]).code(code);
+        let job = job(&fleet, &id);
+        assert_eq!(
+            (job["status"].as_str().unwrap(), job["exit_code"].as_i64()),
+            (status_word, Some(code.into()))
+        );
+        assert_eq!(job["reason"].as_str(), reason, "{script}");
+        assert_eq!(job["attempts"], 1);
+        let log = ada.run(["job", "logs", &id]).success();
+        let printed: Vec<&str> =
+            log.stdout().lines().filter_map(|line| line.split_once(' ')).map(|parts| parts.1).collect();
+        let expected =
+            if code == 137 { vec![] } else { vec![script.split(' ').nth(1).unwrap().trim_end_matches(';')] };
+        assert_eq!(printed, expected);
+    }
+    let missing = ada.run(["job", "run", "--allow-any"]).code(3);
+    assert!(missing.stdout().is_empty(), "{missing}");
+}
+
+#[test]
+fn a_program_that_is_not_there_fails_the_job_and_says_so() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let id = ada.run(["job", "add", "--", "no-such-program-here"]).success().stdout().trim().to_owned();
+    ada.run(["job", "run", "--allow-any"]).code(127);
+    assert_eq!(status(&fleet, &id), "failed");
+    let log = ada.run(["job", "logs", &id]).success();
+    assert!(log.stdout().contains("cannot start `no-such-program-here`"), "{log}");
+}
+
+#[test]
+fn a_job_sees_what_it_is_given_and_nothing_else() {
+    let fleet = founded();
+    let mut ada = joined(&fleet, "ada");
+    ada.set("PRIVATE", "not for jobs");
+    ada.set("WANTED", "for jobs");
+    ada.set("KEY", "hunter22-and-more");
+    let id = add(
+        &ada,
+        &["--branch", "topic", "--description", "a test"],
+        "env; cat; ls -A; echo $KEY >file; printf '\\377\\376\\n'; cat file",
+    );
+    ada.run(["job", "run", "--allow-any", "--env", "WANTED", "--mask", "KEY"]).success();
+    let path = job(&fleet, &id)["log"].as_str().unwrap().to_owned();
+    let log = inspect::content(fleet.hub(), "logs-ada", &path).unwrap();
+    let text = String::from_utf8_lossy(&log);
+    for expected in [
+        "WANTED=for jobs".to_owned(),
+        "MUSTER_JOB_BRANCH=topic".to_owned(),
+        "MUSTER_JOB_DESCRIPTION=a test".to_owned(),
+        "MUSTER_JOB_ATTEMPT=1".to_owned(),
+        "MUSTER_SERVER=ada".to_owned(),
+        format!("MUSTER_JOB_ID={id}"),
+        "KEY=***".to_owned(),
+    ] {
+        assert!(text.lines().any(|line| line.ends_with(&format!(" {expected}"))), "{expected} in {text}");
+    }
+    assert!(!text.contains("hunter22") && !text.contains("PRIVATE"), "{text}");
+    assert!(log.windows(3).any(|bytes| bytes == b"\xff\xfe\n"), "{text}");
+    let short = ada.run(["job", "run", "--allow-any", "--mask", "NO_SUCH"]).code(2);
+    assert!(short.stderr().contains("cannot be masked"), "{short}");
+    assert!(!mark(&ada, "file").exists());
+}
+
+#[test]
+fn nothing_of_a_job_outlives_it() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let rare = rare_seconds(1);
+    let id = add(
+        &ada,
+        &[],
+        &format!("sleep {rare} & setsid sleep {rare} & (trap '' TERM; sleep {rare}) & echo left"),
+    );
+    ada.run(["job", "run", "--allow-any"]).success();
+    assert_eq!(status(&fleet, &id), "completed");
+    assert_eq!(processes_with(&rare), Vec::<String>::new());
+}
+
+/// A tree of three processes, the last in a session of its own and deaf to SIGTERM.
+fn deep_and_deaf(rare: &str) -> String {
+    format!(
+        "sh -c \"setsid sh -c \\\"trap '' TERM; echo deep; sleep {rare}; sleep {rare}\\\" & sleep {rare}; wait\""
+    )
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended_with_all_its_processes() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let rare = rare_seconds(2);
+    let id = add(&ada, &["--timeout", "1s", "--max-attempts", "1"], &deep_and_deaf(&rare));
+    let run = ada.run(["job", "run", "--allow-any", "--grace", "200ms"]).code(124);
+    assert!(run.stderr().contains("took longer than 1s"), "{run}");
+    assert_eq!(processes_with(&rare), Vec::<String>::new());
+    let job = job(&fleet, &id);
+    assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("dead"), Some("timeout")));
+    assert!(ada.run(["job", "logs", &id]).success().stdout().contains("took longer than 1s"));
+}
+
+#[test]
+fn a_job_that_is_called_off_is_stopped() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let rare = rare_seconds(3);
+    let id = add(&bob, &[], &deep_and_deaf(&rare));
+    let worker = ada.command(["job", "run", "--allow-any", "--grace", "200ms"]).spawn();
+    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    bob.run(["job", "cancel", &id, "--reason", "a test"]).success();
+    let run = worker.wait().code(5);
+    assert!(run.stderr().contains("is not this worker's any more"), "{run}");
+    assert_eq!(processes_with(&rare), Vec::<String>::new());
+    let job = job(&fleet, &id);
+    assert_eq!((job["status"].as_str(), job["error_message"].as_str()), (Some("cancelled"), Some("a test")));
+}
+
+#[test]
+fn asked_to_end_it_lets_its_jobs_finish_and_asked_again_it_hands_them_back() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
+    let script = format!("echo >>{}; while [ ! -e {} ]; do sleep 0.01; done", begun.display(), go.display());
+    let first = add(&ada, &[], &script);
+    let later = add(&ada, &[], "true");
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || lines(&begun) == 1);
+    worker.signal("TERM");
+    eventually(BOUND, || worker.stderr().contains("may finish within 10m"));
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+    assert_eq!((status(&fleet, &first).as_str(), status(&fleet, &later).as_str()), ("completed", "queued"));
+
+    fs::remove_file(&go).unwrap();
+    ada.run(["job", "cancel", &later]).success();
+    let second = add(&ada, &[], &script);
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || lines(&begun) == 2);
+    worker.signal("TERM");
+    eventually(BOUND, || worker.stderr().contains("may finish within"));
+    worker.signal("TERM");
+    worker.wait().success();
+    let job = job(&fleet, &second);
+    assert_eq!((job["status"].as_str(), job["attempts"].as_u64()), (Some("queued"), Some(0)));
+    assert_eq!(job["reason"], "interrupted");
+}
+
+#[test]
+fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let rare = rare_seconds(4);
+    let id = add(&ada, &[], &deep_and_deaf(&rare));
+    let mut worker =
+        ada.command(["worker", "run", "--allow-any", "--poll", "20ms", "--grace", "200ms"]).spawn();
+    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    worker.signal("KILL");
+    worker.wait().killed_by(9);
+    eventually(BOUND, || processes_with(&rare).is_empty());
+    assert_eq!(status(&fleet, &id), "running");
+    let next = ada.run(UNTIL_IDLE).success();
+    assert!(next.stderr().contains("is lost"), "{next}");
+    let job = job(&fleet, &id);
+    assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("queued"), Some("lost")));
+    assert_eq!(job["attempts"], 1);
+}
+
+/// What a script of the same server claimed is none of the worker's.
+#[test]
+fn a_worker_leaves_alone_what_others_of_its_server_claimed() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let id = add(&ada, &[], "true");
+    ada.run(["job", "claim", &id]).success();
+    ada.run(UNTIL_IDLE).success();
+    assert_eq!(status(&fleet, &id), "claimed");
+    ada.run(["job", "complete", &id, "--token", "1"]).success();
+}
+
+#[test]
+fn one_server_has_one_worker() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
+    add(
+        &ada,
+        &[],
+        &format!("echo >{}; while [ ! -e {} ]; do sleep 0.01; done", begun.display(), go.display()),
+    );
+    let worker = ada.command(UNTIL_IDLE).spawn();
+    eventually(BOUND, || lines(&begun) == 1);
+    let second = ada.run(UNTIL_IDLE).code(4);
+    assert!(second.stderr().contains("at work on this machine already"), "{second}");
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+}
+
+/// The lease is over while the worker sleeps: its guard ends the job before another may take it.
+#[test]
+fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let rare = rare_seconds(5);
+    let id = add(&bob, &[], &format!("sleep {rare}"));
+    let mut worker = ada
+        .command(["worker", "run", "--allow-any", "--poll", "20ms", "--interval", "1s", "--grace", "200ms"])
+        .spawn();
+    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    worker.signal("STOP");
+    eventually(BOUND, || processes_with(&rare).is_empty());
+    assert_eq!(status(&fleet, &id), "running", "the job had to end before anybody could take it");
+    let other = bob
+        .command(["worker", "run", "--allow", "true", "--poll", "100ms", "--exit-when-idle", "1m"])
+        .spawn();
+    eventually(BOUND, || status(&fleet, &id) == "queued");
+    let before = fleet.hub().tip(MAIN);
+    worker.signal("CONT");
+    eventually(BOUND, || worker.stderr().contains("is not this worker's any more"));
+    eventually(BOUND, || worker.stderr().contains("nothing is reported"));
+    assert_eq!(fleet.hub().tip(MAIN), before);
+    let job = job(&fleet, &id);
+    assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("queued"), Some("lost")));
+    for mut process in [worker, other] {
+        process.signal("TERM");
+        process.wait().success();
+    }
+}
+
+#[test]
+fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let id = add(
+        &ada,
+        &[],
+        "echo first; head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 99; echo; echo last",
+    );
+    let mut worker = ada.command(["job", "run", "--allow-any"]).spawn();
+    let mut highest = 0;
+    while !worker.has_ended() {
+        let status = fs::read_to_string(format!("/proc/{}/status", worker.pid())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+        highest =
+            highest.max(line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0_u64));
+    }
+    worker.wait().success();
+    assert!(highest > 0 && highest < 50 * 1024, "{highest} KiB");
+    let path = job(&fleet, &id)["log"].as_str().unwrap().to_owned();
+    let log = String::from_utf8(inspect::content(fleet.hub(), "logs-ada", &path).unwrap()).unwrap();
+    assert!(log.len() < 1024 * 1024 + 200, "{}", log.len());
+    assert!(
+        log.lines().next().unwrap().ends_with(" first") && log.lines().last().unwrap().ends_with(" last")
+    );
+    assert_eq!(log.lines().filter(|line| line.contains("bytes are cut here")).count(), 1);
+    let size: u64 = fleet
+        .hub()
+        .git(["count-objects", "-v"])
+        .lines()
+        .filter_map(|line| line.strip_prefix("size: ")?.parse::<u64>().ok())
+        .sum();
+    assert!(size < 4 * 1024, "{size} KiB in the hub");
+}
+
+/// Each job ran once, needs before what needs them, and `jobs` at most at once.
+#[test]
+fn several_workers_share_a_queue() {
+    const JOBS: usize = 24;
+    let fleet = founded();
+    let workers: Vec<Host> = ["ada", "bob", "eve"].iter().map(|name| joined(&fleet, name)).collect();
+    let ran = mark(&workers[0], "ran");
+    let mut ids: Vec<String> = Vec::new();
+    for number in 0..JOBS {
+        let script = format!("echo $MUSTER_JOB_ID >>{}", ran.display());
+        let needs = ids.last().filter(|_| number % 3 == 2).cloned();
+        let more: Vec<&str> = needs.iter().flat_map(|id| ["--needs", id.as_str()]).collect();
+        ids.push(add(&workers[0], &more, &script));
+    }
+    let running: Vec<_> = workers
+        .iter()
+        .map(|host| {
+            host.command([
+                "worker",
+                "run",
+                "--allow",
+                "sh *",
+                "--jobs",
+                "4",
+                "--poll",
+                "20ms",
+                "--exit-when-idle",
+                "1s",
+            ])
+            .spawn()
+        })
+        .collect();
+    for worker in running {
+        worker.wait().success();
+    }
+    let order: Vec<String> = fs::read_to_string(&ran).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(order.len(), JOBS);
+    assert_eq!(order.iter().collect::<BTreeSet<_>>(), ids.iter().collect::<BTreeSet<_>>());
+    let place = |id: &String| order.iter().position(|other| other == id).unwrap();
+    for pair in ids.chunks(3).filter(|chunk| chunk.len() == 3) {
+        assert!(place(&pair[1]) < place(&pair[2]), "{order:?}");
+    }
+    for id in &ids {
+        let job = job(&fleet, id);
+        assert_eq!(
+            (job["status"].as_str(), job["attempts"].as_u64(), job["token"].as_u64()),
+            (Some("completed"), Some(1), Some(1))
+        );
+    }
+    workers[0].run(["fsck", "--history"]).success();
+}
+
+#[test]
+fn a_log_is_followed_from_another_clone_over_ssh() {
+    let fleet = Fleet::over(Transport::Ssh);
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let go = mark(&ada, "go");
+    let id =
+        add(&bob, &[], &format!("echo one; while [ ! -e {} ]; do sleep 0.05; done; echo two", go.display()));
+    let worker = ada.command(["job", "run", "--allow-any"]).spawn();
+    let follower = bob.command(["job", "logs", "--follow", &id]).spawn();
+    eventually(BOUND, || follower.stdout().contains(" one"));
+    assert!(!follower.stdout().contains(" two"));
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+    let run = follower.wait().success();
+    let words: Vec<&str> = run.stdout().lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(words, ["one", "two"]);
+}

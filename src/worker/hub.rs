@@ -14,8 +14,9 @@ use crate::ops::submit::{Place, submit};
 use crate::ops::{Envelope, Operation, Verb};
 use std::time::Duration;
 
-/// How long one write or look may take at most: longer than that a worker must not be deaf.
-const BUDGET_MAX: Duration = Duration::from_secs(20);
+/// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,
+/// for it must outwait a lock that a killed process left in the hub.
+const BUDGET: Duration = Duration::from_secs(12);
 
 /// What came of a write.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Hub {
     /// `ledger` is the hub at `place`; `server` beats every `interval` there.
     #[must_use]
     pub fn new(mut ledger: Ledger, place: Place, server: ServerName, interval: Duration) -> Self {
-        ledger.limit(BUDGET_MAX.min(interval.max(Duration::from_secs(5))));
+        ledger.limit(BUDGET);
         let mut session = Session::present(&server);
         session.interval_seconds = interval.as_secs().max(1);
         Self { ledger, place, server, session, interval, trusted: Deadline::after(Duration::ZERO) }

@@ -130,7 +130,8 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
         }
         made += work(&mut fleet, round);
         if is_archived && made / ARCHIVED_EVERY != (made - 8) / ARCHIVED_EVERY {
-            let archive = Archive { server: server(round), older_than_seconds: ARCHIVED_AGE };
+            let archive =
+                Archive { server: server(round), older_than_seconds: ARCHIVED_AGE, only_dead: false };
             // When there is nothing to archive yet no commit is made.
             fleet.run(&server(round), &archive);
         }
@@ -146,6 +147,8 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         branch: Some(format!("feature/ticket-{round}")),
         commit: Some(format!("{round:040x}")),
         needs: Vec::new(),
+        if_need_fails: None,
+        group: None,
         labels: Vec::new(),
         description: Some(format!("Build the packages of ticket {round} and run their tests")),
         timeout_seconds: None,

@@ -34,7 +34,8 @@ fn with_unit(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When the hub cannot be used.
 pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
-    let verb = Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs() };
+    let verb =
+        Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs(), only_dead: false };
     let archived = context.write(&verb)?.answer;
     context.output.confirm("archived", &archived, || {
         let [jobs, messages] = [counted(archived.jobs, "job"), counted(archived.messages, "message")];

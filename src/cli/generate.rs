@@ -11,6 +11,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
+use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Row;
@@ -163,6 +164,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ("jobs.schema.json", table::<Job>("the queue of work")),
         ("locks.schema.json", table::<Lock>("named locks with a lease and a fencing token")),
         ("messages.schema.json", table::<Message>("messages between servers")),
+        ("pauses.schema.json", table::<Pause>("what is not to be claimed for now")),
         ("servers.schema.json", table::<Server>("who belongs to the hub")),
         ("fsck.output.schema.json", answer::<Report>("fsck", "what `git muster fsck --json` prints")),
     ])

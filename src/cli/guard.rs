@@ -15,6 +15,9 @@ pub struct GuardArgs {
     /// How long the job has to end after it was asked to
     #[arg(long, value_name = "MILLISECONDS")]
     grace_ms: u64,
+    /// How long the job may run
+    #[arg(long, value_name = "MILLISECONDS")]
+    limit_ms: u64,
     /// The job
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -25,6 +28,6 @@ pub struct GuardArgs {
 /// # Errors
 /// When the system does not tell what became of it.
 pub(super) fn run(args: &GuardArgs) -> Result<u8, CliError> {
-    let (program, arguments) = args.command.split_first().expect("clap asks for one");
-    Ok(guard::guard(program, arguments, &args.alive, Duration::from_millis(args.grace_ms))?)
+    let (grace, limit) = (Duration::from_millis(args.grace_ms), Duration::from_millis(args.limit_ms));
+    Ok(guard::guard(&args.command, &args.alive, grace, limit)?)
 }

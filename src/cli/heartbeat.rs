@@ -147,6 +147,14 @@ fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
 fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
     check_interval(args)?;
+    if crate::worker::is_at_work(&me) {
+        // A beat with another interval would change what others may conclude from the worker's.
+        return context.output.confirm(
+            "heartbeat",
+            &json!({"server": me, "pushed": false, "worker": true}),
+            || format!("the worker of `{me}` gives its signs of life; no other was sent"),
+        );
+    }
     let mut session = Session::present(&me);
     if let Some(interval) = args.interval {
         session.interval_seconds = interval.as_secs();
@@ -201,6 +209,10 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     check_interval(args)?;
     let stop = Stop::listen()?;
     let me = context.me()?;
+    if crate::worker::is_at_work(&me) {
+        let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
+        return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
+    }
     let mut session = Session::restart(&me);
     session.interval_seconds = args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1);
     let interval = Duration::from_secs(session.interval_seconds);

@@ -28,6 +28,7 @@ mod message;
 mod once;
 mod op;
 mod output;
+mod queue;
 mod servers;
 mod settings;
 mod status;
@@ -134,6 +135,9 @@ pub enum Command {
     /// The queue of work
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// The queue as a whole: pause it, drain it, its figures
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Run jobs on this machine
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -238,6 +242,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Heartbeat(args) => done(heartbeat::run(args, context)),
         Command::Status(command) => done(status::run(command, context)),
         Command::Job(command) => job::run(command, context),
+        Command::Queue(command) => done(queue::run(command, context)),
         Command::Worker(command) => worker::run(command, context),
         Command::Lock(command) => lock::run(command, context),
         Command::Once(command) => done(once::run(command, context)),

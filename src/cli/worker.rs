@@ -5,13 +5,25 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::input;
 use super::output::Output;
+use super::queue::{end_pause, set_pause};
+use super::table::table;
 use crate::domain::allow::{Allow, AllowPattern};
-use crate::domain::id::JobId;
+use crate::domain::heartbeat::Freshness;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::Job;
+use crate::domain::pause::{Pause, Paused, pause_of};
+use crate::domain::record::Record;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::Documents as _;
+use crate::ops::documents::seen_beats;
 use crate::ops::submit::Place;
 use crate::worker::{
-    Dispatcher, Hub, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MIN, Summary, WorkerError,
+    Dispatcher, Hub, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary, WorkerError,
 };
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +41,7 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(30);
 pub enum WorkerCommand {
     /// Claim jobs and run them until SIGTERM
     #[command(after_help = "Examples:
-  git muster worker run --allow 'make *' --allow './ci/*'
+  git muster worker run --allow 'make *' --allow '/srv/ci/*'
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
 
@@ -43,6 +55,42 @@ SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within -
 stops them now. What is stopped goes back to the queue, and the attempt does not count. Whatever ends
 the worker, nothing of its jobs outlives it.")]
     Run(RunArgs),
+    /// Let a server claim nothing more
+    #[command(after_help = "Examples:
+  git muster worker pause --note 'new disk' --for 2h
+  git muster worker pause build3 --note 'its tests fail'")]
+    Pause(PauseArgs),
+    /// End the pause of a server
+    #[command(after_help = "Example:\n  git muster worker resume build3")]
+    Resume {
+        /// The server; this one when not given
+        #[arg(value_name = "SERVER")]
+        name: Option<ServerName>,
+    },
+    /// Pause a server, and let its worker end when its jobs have
+    #[command(after_help = "Example:\n  git muster worker drain build3 --note 'going out of service'
+
+A worker that starts again while the pause holds ends at once. `worker resume` ends the pause.")]
+    Drain(PauseArgs),
+    /// List the servers: signs of life, what they work on, pauses
+    #[command(
+        after_help = "Example:\n  git muster worker list --json | jq -r '.[] | select(.paused) | .server'"
+    )]
+    List,
+}
+
+// Which server is paused, why and for how long.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The server; this one when not given
+    #[arg(value_name = "SERVER")]
+    pub name: Option<ServerName>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// For how long; without it until `worker resume`
+    #[arg(long = "for", value_name = "SPAN", value_parser = input::span)]
+    pub span: Option<Duration>,
 }
 
 // How a worker works.
@@ -134,7 +182,80 @@ pub struct JobRunArgs {
 /// # Errors
 /// When nothing may be run, or the hub cannot be used.
 pub(super) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, CliError> {
-    let WorkerCommand::Run(args) = command;
+    let server = |name: &Option<ServerName>, context: &Context| {
+        name.clone().map_or_else(|| context.me(), Ok).map(Paused::Server)
+    };
+    let pause = |args: &PauseArgs, drain, context: &mut Context| {
+        set_pause(server(&args.name, context)?, (args.note.as_ref(), args.span), drain, context).map(|_| 0)
+    };
+    match command {
+        WorkerCommand::Run(args) => run_worker(args, context),
+        WorkerCommand::Pause(args) => pause(args, false, context),
+        WorkerCommand::Drain(args) => pause(args, true, context),
+        WorkerCommand::Resume { name } => end_pause(server(name, context)?, context).map(|()| 0),
+        WorkerCommand::List => list(context).map(|()| 0),
+    }
+}
+
+/// A server as `worker list` shows it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    server: String,
+    /// How its last sign of life is to be judged.
+    life: Freshness,
+    last_heartbeat: Option<Timestamp>,
+    /// The jobs it holds.
+    jobs: Vec<String>,
+    labels: Vec<String>,
+    /// Its pause, for people.
+    paused: Option<String>,
+}
+
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let listed = context.read(true, |snapshot| {
+        let (jobs, registry): (Table<Job>, Table<Server>) = (snapshot.table()?, snapshot.table()?);
+        let pauses: Table<Pause> = snapshot.table()?;
+        let mut listed = Vec::new();
+        for server in registry.rows() {
+            let Ok(name) = ServerName::new(&server.id) else { continue };
+            let (beat, _) = seen_beats(snapshot, &name)?;
+            let holds = |job: &&Record<Job>| {
+                job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str())
+            };
+            listed.push(Listed {
+                server: server.id.clone(),
+                life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
+                last_heartbeat: beat.and_then(|beat| beat.at()),
+                jobs: jobs.rows().filter(holds).map(|job| job.id.clone()).collect(),
+                labels: server.labels.clone(),
+                paused: pause_of(&pauses, &Paused::Server(name), now).map(|pause| pause.describe(now)),
+            });
+        }
+        Ok(listed)
+    })?;
+    let output = context.output;
+    output.list("worker", &listed, || {
+        if listed.is_empty() {
+            output.say("no server is registered; register this one with `git muster join --as NAME`");
+            return String::new();
+        }
+        let row = |one: &Listed| {
+            let life = format!("{:?}", one.life).to_lowercase();
+            vec![
+                one.server.clone(),
+                format!("{life}, {}", input::ago(one.last_heartbeat, now)),
+                input::or_dash(Some(&one.jobs.join(","))),
+                input::or_dash(Some(&one.labels.join(","))),
+                input::or_dash(one.paused.as_deref()),
+            ]
+        };
+        let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+        table(&["SERVER", "HEARTBEAT", "JOBS", "LABELS", "PAUSED"], &rows)
+    })
+}
+
+fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     let mut options = options(&args.common)?;
     options.slots = args.jobs.into();
     options.once = args.once;
@@ -206,9 +327,10 @@ fn options(args: &CommonArgs) -> Result<Options, CliError> {
     };
     for name in &args.mask {
         let value = crate::host::environment::variable(name).unwrap_or_default();
-        if value.len() < SECRET_BYTES_MIN {
+        let mut lines = value.lines().filter(|line| line.len() >= SECRET_BYTES_MIN).peekable();
+        if lines.peek().is_none() || lines.any(|line| line.len() > SECRET_BYTES_MAX) {
             let why = format!(
-                "`--mask {}` names a variable with less than {SECRET_BYTES_MIN} characters, which cannot be masked; nothing was claimed",
+                "`--mask {}` names a variable without a line of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, which cannot be masked; nothing was claimed",
                 name.escape_debug()
             );
             return Err(CliError::new(Exit::Usage, why));
@@ -229,7 +351,7 @@ fn options(args: &CommonArgs) -> Result<Options, CliError> {
         log_bytes_max: usize::try_from(args.log_max).unwrap_or(LOG_BYTES_MAX / 1024) * 1024,
         folder: args.work_dir.clone(),
         keeps_folders: args.keep,
-        free_bytes_min: args.free_min << 20,
+        free_bytes_min: args.free_min.saturating_mul(1 << 20),
     })
 }
 
@@ -254,7 +376,7 @@ impl From<WorkerError> for CliError {
                 Self::new(Exit::Refused, error.to_string()).hint(hint)
             }
             WorkerError::StillRunning(_) => Self::new(Exit::Contended, error.to_string())
-                .hint("find what still runs with `ps -ef | grep 'git-muster guard'`"),
+                .hint("find what still runs with `ps -ef | grep '[g]it-muster guard'`"),
             WorkerError::File(_) | WorkerError::Machine(_) => Self::new(Exit::Failed, error.to_string()),
         }
     }

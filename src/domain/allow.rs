@@ -2,7 +2,7 @@
 //!
 //! A pattern names a program and its arguments, word by word, each with `*` and `?`; a last word `*`
 //! stands for all further arguments, even none. In the program's word they match no slash and no
-//! leading dot, so that `./ci/*` leads nowhere else. Nothing here splits a job's command: what it runs
+//! leading dot, so that `/srv/ci/*` leads nowhere else. Nothing here splits a job's command: what it runs
 //! is exactly the words that were compared.
 
 use glob::{MatchOptions, Pattern};

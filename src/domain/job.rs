@@ -7,7 +7,7 @@
 
 mod words;
 
-pub use words::{FailReason, JobStatus, PRIORITY_WORDS, Priority};
+pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
 use super::id::{OpId, ServerName};
 use super::lenient;
@@ -89,6 +89,12 @@ pub struct Job {
     /// The same in the spelling of an older writer.
     #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<String>,
+    /// What becomes of it when one of those fails; it waits unless told.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub if_need_fails: Option<String>,
+    /// Of the jobs of a group one is at work at a time.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Labels a server must have to claim it.
     #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -191,6 +197,8 @@ impl Job {
             command: Vec::new(),
             needs: Vec::new(),
             dependencies: Vec::new(),
+            if_need_fails: None,
+            group: None,
             labels: Vec::new(),
             key: None,
             timeout_seconds: None,
@@ -220,6 +228,16 @@ impl Job {
     /// Ids of the jobs this one waits for, in either spelling.
     pub fn all_needs(&self) -> impl Iterator<Item = &str> {
         self.needs.iter().chain(&self.dependencies).map(String::as_str)
+    }
+
+    /// What becomes of it when a job that it needs fails. A word of another writer means to wait.
+    #[must_use]
+    pub fn if_need_fails(&self) -> IfNeedFails {
+        match self.if_need_fails.as_deref() {
+            Some("cancel") => IfNeedFails::Cancel,
+            Some("run") => IfNeedFails::Run,
+            _ => IfNeedFails::Wait,
+        }
     }
 
     /// How long one attempt may take.

@@ -5,7 +5,9 @@
 //! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
 
 use super::id::JobId;
-use super::job::{Job, JobStatus, PAUSE_MAX};
+use super::job::{IfNeedFails, Job, JobStatus, PAUSE_MAX};
+use super::lock::next_token;
+use super::pause::{Pause, pause_of_job};
 use super::planted::planted;
 use super::record::Record;
 use super::table::Table;
@@ -33,6 +35,20 @@ pub enum Waiting {
         /// The point in time.
         at: Timestamp,
     },
+    /// Another job of its group is at work.
+    Group {
+        /// The group.
+        group: String,
+        /// That job.
+        job: String,
+    },
+    /// Somebody paused the queue, or a label that it requires.
+    Paused {
+        /// What is paused, for people.
+        what: String,
+        /// By whom, since and until when, and why, for people.
+        told: String,
+    },
     /// The server lacks labels.
     Labels {
         /// The ones it lacks.
@@ -53,6 +69,8 @@ impl Waiting {
             Self::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
             Self::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
             Self::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
+            Self::Group { group, job } => format!("`{job}` of its group `{group}` is at work"),
+            Self::Paused { what, told } => format!("{what} is paused {told}"),
             Self::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
             Self::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
             Self::Server { ahead: 1 } => "one job is before it".to_owned(),
@@ -76,6 +94,9 @@ pub struct Queue<'a> {
     jobs: &'a Table<Job>,
     /// The first job of each id and where it stands: the one that every later step means.
     first_of: HashMap<&'a str, (usize, &'a JobStatus)>,
+    /// The job of each group that is at work.
+    busy: HashMap<&'a str, &'a str>,
+    pauses: Option<&'a Table<Pause>>,
     now: Timestamp,
 }
 
@@ -85,7 +106,15 @@ impl<'a> Queue<'a> {
     pub fn new(jobs: &'a Table<Job>, now: Timestamp) -> Self {
         let rows = jobs.rows().enumerate().rev();
         let first_of = rows.map(|(index, job)| (job.id.as_str(), (index, &job.status))).collect();
-        Self { jobs, first_of, now }
+        let held = jobs.rows().filter(|job| job.status.is_held());
+        let busy = held.filter_map(|job| Some((job.group.as_deref()?, job.id.as_str()))).collect();
+        Self { jobs, first_of, busy, pauses: None, now }
+    }
+
+    /// The same with what is paused.
+    #[must_use]
+    pub fn paused_by(self, pauses: &'a Table<Pause>) -> Self {
+        Self { pauses: Some(pauses), ..self }
     }
 
     /// Ids of the jobs that a server with `labels` may claim now, the next one first.
@@ -105,12 +134,17 @@ impl<'a> Queue<'a> {
                 (job.status == JobStatus::Queued || is_taken) && self.waits_for(job).is_none()
             })
             .filter(|(index, job)| self.is_first(*index, &job.id) && JobId::new(&job.id).is_ok())
+            // One that was made up with the last token there is can never change hands.
+            .filter(|(_, job)| next_token(job.token, &job.id).is_ok())
             .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, &have).is_empty())
             .map(|(index, job)| {
                 (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
             })
             .collect();
         ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
+        let mut groups = HashSet::new();
+        // Of a group one at a time, even where several jobs are claimed at once.
+        ready.retain(|(_, _, _, job)| job.group.as_deref().is_none_or(|group| groups.insert(group)));
         ready.into_iter().map(|(_, _, _, job)| job.id.as_str()).collect()
     }
 
@@ -130,7 +164,23 @@ impl<'a> Queue<'a> {
         if planted("needs-ignored") {
             return self.pause(job);
         }
-        self.unmet_needs(job).next().or_else(|| self.pause(job))
+        self.unmet_needs(job).next().or_else(|| self.others(job).next())
+    }
+
+    /// What keeps it from any server besides its needs.
+    fn others(&self, job: &Job) -> impl Iterator<Item = Waiting> {
+        self.pause(job).into_iter().chain(self.group(job)).chain(self.paused(job))
+    }
+
+    fn group(&self, job: &Job) -> Option<Waiting> {
+        let group = job.group.as_deref()?;
+        let busy = self.busy.get(group).filter(|_| !planted("groups-ignored"))?;
+        Some(Waiting::Group { group: group.to_owned(), job: (*busy).to_owned() })
+    }
+
+    fn paused(&self, job: &Job) -> Option<Waiting> {
+        let (what, pause) = pause_of_job(self.pauses?, job, self.now)?;
+        Some(Waiting::Paused { what: what.named(), told: pause.describe(self.now) })
     }
 
     /// The jobs that must be completed before it.
@@ -138,7 +188,12 @@ impl<'a> Queue<'a> {
         job.all_needs().filter_map(|need| {
             let status = self.first_of.get(need).map(|(_, status)| *status);
             let waiting = || Waiting::Needs { job: need.to_owned(), status: status.map(ToString::to_string) };
-            (status != Some(&JobStatus::Completed)).then(waiting)
+            let is_met = match status {
+                Some(JobStatus::Completed) => true,
+                Some(status) => status.is_final() && job.if_need_fails() == IfNeedFails::Run,
+                None => false,
+            };
+            (!is_met).then(waiting)
         })
     }
 
@@ -152,7 +207,7 @@ impl<'a> Queue<'a> {
     /// Everything that keeps a queued job waiting; `servers` are the labels of each server.
     #[must_use]
     pub fn explain(&self, job: &Job, servers: &[Vec<String>]) -> Vec<Waiting> {
-        let mut reasons: Vec<Waiting> = self.unmet_needs(job).chain(self.pause(job)).collect();
+        let mut reasons: Vec<Waiting> = self.unmet_needs(job).chain(self.others(job)).collect();
         let missing_everywhere = servers
             .iter()
             .map(|labels| missing_labels(job, &labels.iter().map(String::as_str).collect()))
@@ -168,6 +223,33 @@ impl<'a> Queue<'a> {
         }
         reasons
     }
+}
+
+/// Calls off the queued jobs that want that when one they need ends without success, and what needs
+/// those in turn. `ended` is that one; returns the ids of what was called off.
+pub fn call_off_dependents(jobs: &mut Table<Job>, ended: &str, now: Timestamp) -> Vec<String> {
+    let mut called_off: Vec<String> = Vec::new();
+    if planted("failure-spares") {
+        return called_off;
+    }
+    let mut open = vec![ended.to_owned()];
+    while let Some(need) = open.pop() {
+        let wants = |job: &&Record<Job>| {
+            job.status == JobStatus::Queued
+                && job.if_need_fails() == IfNeedFails::Cancel
+                && job.all_needs().any(|id| id == need)
+        };
+        let ids: Vec<String> = jobs.rows().filter(wants).map(|job| job.id.clone()).collect();
+        for id in ids {
+            let why = Some(format!("`{need}`, which it needs, did not complete"));
+            // The first of an id is the one that is meant; a second is left alone.
+            if jobs.get_mut(&id).is_some_and(|job| job.edit(|job| job.cancel(why, now)).is_ok()) {
+                open.push(id.clone());
+                called_off.push(id);
+            }
+        }
+    }
+    called_off
 }
 
 fn missing_labels(job: &Job, have: &HashSet<&str>) -> Vec<String> {
@@ -244,6 +326,71 @@ mod tests {
             );
             assert_eq!(order(&jobs, &labels).contains(&"a".to_owned()), claimable, "{more}");
         }
+    }
+
+    #[test]
+    fn a_group_works_at_one_job_at_a_time() {
+        let grouped = |id: &str| job(id, ",\"group\":\"g\"");
+        let both = [grouped("a"), grouped("b"), job("c", ",\"group\":\"h\""), job("d", "")].join(",");
+        assert_eq!(order(&both, &[]), ["a", "c", "d"]);
+        let busy = format!("{both},{{\"id\":\"e\",\"status\":\"running\",\"group\":\"g\"}}");
+        assert_eq!(order(&busy, &[]), ["c", "d"]);
+        let jobs = table(&busy);
+        let queue = Queue::new(&jobs, Timestamp::parse(NOW).expect("time"));
+        let waits = queue.explain(jobs.get("a").expect("a"), &[vec![]]);
+        assert_eq!(waits, [Waiting::Group { group: "g".into(), job: "e".into() }]);
+    }
+
+    #[test]
+    fn what_is_paused_waits() {
+        let jobs = table(&[job("a", ""), job("b", ",\"labels\":[\"gpu\"]")].join(","));
+        let now = Timestamp::parse(NOW).expect("time");
+        for (paused, expected) in
+            [("", vec!["a", "b"]), ("label:gpu", vec!["a"]), ("queue", vec![]), ("server:x", vec!["a", "b"])]
+        {
+            let text = format!("{{\"pauses\":[{{\"id\":\"{paused}\",\"by\":\"ada\"}}]}}");
+            let pauses = Table::read("pauses.json", text.as_bytes()).expect("pauses");
+            let queue = Queue::new(&jobs, now).paused_by(&pauses);
+            assert_eq!(queue.claimable(&["gpu".to_owned()]), expected, "{paused}");
+            let told = queue.explain(jobs.get("b").expect("b"), &[vec!["gpu".to_owned()]]);
+            let is_told = matches!(told.as_slice(), [Waiting::Paused { .. }]);
+            assert_eq!(is_told, !expected.contains(&"b"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_job_when_one_it_needs_fails_is_its_own_wish() {
+        for (wish, status, claimable) in [
+            ("wait", "failed", false),
+            ("run", "failed", true),
+            ("run", "dead", true),
+            ("run", "cancelled", true),
+            ("run", "running", false),
+            ("cancel", "failed", false),
+            ("a word", "failed", false),
+        ] {
+            let more = format!(",\"needs\":[\"x\"],\"if_need_fails\":\"{wish}\"");
+            let jobs = format!("{},{{\"id\":\"x\",\"status\":\"{status}\"}}", job("a", &more));
+            assert_eq!(order(&jobs, &[]).contains(&"a".to_owned()), claimable, "{wish} {status}");
+        }
+        let needs = |id: &str, need: &str, wish: &str| {
+            job(id, &format!(",\"needs\":[\"{need}\"],\"if_need_fails\":\"{wish}\""))
+        };
+        let rows = [
+            job("x", ""),
+            needs("a", "x", "cancel"),
+            needs("b", "a", "cancel"),
+            needs("c", "a", "wait"),
+            needs("d", "y", "cancel"),
+            needs("e", "x", "cancel").replace("queued", "running"),
+        ];
+        let mut jobs = table(&rows.join(","));
+        let now = Timestamp::parse(NOW).expect("time");
+        assert_eq!(call_off_dependents(&mut jobs, "x", now), ["a", "b"]);
+        let told = |id: &str| jobs.get(id).expect(id).error_message.clone();
+        assert_eq!(told("b").as_deref(), Some("`a`, which it needs, did not complete"));
+        assert_eq!(jobs.get("c").expect("c").status, JobStatus::Queued);
+        assert_eq!(jobs.get("e").expect("e").status, JobStatus::Running);
     }
 
     #[test]

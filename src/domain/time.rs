@@ -85,6 +85,13 @@ impl Timestamp {
         Self::from_unix_millis(self.0.saturating_add(millis)).unwrap_or(self)
     }
 
+    /// This point less `span`; stays put at the beginning of the calendar.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self::from_unix_millis(self.0.saturating_sub(millis)).unwrap_or(self)
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -100,7 +100,27 @@ pub fn remove_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// When something of it cannot be removed.
 pub fn remove_all(path: &Path) -> Result<(), FileError> {
-    fs::remove_dir_all(path).map_err(at("remove", path))
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // Folders that nobody may write, as the caches of some tools are.
+            make_writable(path);
+            fs::remove_dir_all(path).map_err(at("remove", path))
+        }
+        removed => removed.map_err(at("remove", path)),
+    }
+}
+
+/// Lets this user write all folders at and below `top`, as far as they are this user's.
+fn make_writable(top: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut open = vec![top.to_owned()];
+    while let Some(folder) = open.pop() {
+        // What cannot be changed is told by the removal that follows.
+        drop(fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)));
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        open.extend(folders.map(|entry| entry.path()));
+    }
 }
 
 /// Writes a file so that a reader sees the old text or the new, and a crash leaves one of them.

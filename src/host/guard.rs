@@ -3,22 +3,27 @@
 //!
 //! It starts the job, collects what the job's processes leave behind (on Linux as their new
 //! parent, so that not even a process with a session of its own escapes), and ends all of them when
-//! the job ends, when it is told to, when the trust it was given runs out, and when the worker that
-//! started it is gone: the pipe of its orders closes then, whatever killed the worker. A worker that
-//! is merely stopped cannot extend the trust, and the job ends all the same.
+//! the job ends, when its time is over, when it is told to, when the trust it was given runs out, and
+//! when the worker that started it is gone: the line to the worker closes then, whatever killed it. A
+//! worker that is merely stopped or waits for its hub cannot extend the trust, and the job ends all
+//! the same. Before it ends it tells the worker the job's exit code and why the job ended.
 
 use super::clock::{self, Deadline};
 use super::environment;
 use super::file_lock::FileLock;
 use super::process::{self, Running};
+use super::signals::Stop;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead as _, PipeReader, Write as _};
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, PipeReader, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +37,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How long what a job leaves behind has to end in good order.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
+/// How many adopted processes are taken notice of between two looks at the job.
+const REAPED_AT_ONCE_MAX: usize = 1000;
+
+/// How often processes below a guard that does not answer are looked for: they may start others.
+const KILL_ROUNDS_MAX: usize = 100;
+
 /// How long the guard tries to end what is left of a job.
 const SWEEP_MAX: Duration = Duration::from_secs(5);
 
@@ -41,8 +52,11 @@ const ALIVE_PATIENCE: Duration = Duration::from_secs(1);
 /// Whether what the job leaves behind becomes our child, whatever group it is in.
 const ADOPTS_ORPHANS: bool = cfg!(target_os = "linux");
 
-/// The longest order.
-const ORDER_BYTES_MAX: u64 = 64;
+/// The longest order or report.
+const LINE_BYTES_MAX: u64 = 64;
+
+/// How long a guard may not take an order: it is stopped then, and so is its job.
+const ORDER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A job to be started under a guard.
 #[derive(Debug)]
@@ -57,6 +71,44 @@ pub struct Errand<'a> {
     pub alive: &'a Path,
     /// How long the job has to end after it was asked to.
     pub grace: Duration,
+    /// How long it may run.
+    pub limit: Duration,
+}
+
+/// Why a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// By itself.
+    Itself,
+    /// It was told to.
+    Told,
+    /// Its time was over.
+    Late,
+    /// Its holder could not be trusted any more to have it.
+    Lapsed,
+    /// Its worker was gone.
+    Orphaned,
+    /// The guard could not do its work.
+    Unguarded,
+}
+
+const CAUSES: [(Cause, &str); 6] = [
+    (Cause::Itself, "itself"),
+    (Cause::Told, "told"),
+    (Cause::Late, "late"),
+    (Cause::Lapsed, "lapsed"),
+    (Cause::Orphaned, "orphaned"),
+    (Cause::Unguarded, "unguarded"),
+];
+
+impl Cause {
+    fn word(self) -> &'static str {
+        CAUSES.iter().find(|(cause, _)| *cause == self).map_or("unguarded", |(_, word)| word)
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        CAUSES.iter().find(|(_, known)| *known == word).map(|(cause, _)| *cause)
+    }
 }
 
 /// A job under its guard, as the worker sees it.
@@ -69,9 +121,9 @@ pub struct Guarded {
     pub orders: Orders,
 }
 
-/// The way of orders to a guard.
+/// The way of orders to a guard. Not a pipe: a job could open that and give orders itself.
 #[derive(Debug)]
-pub struct Orders(ChildStdin);
+pub struct Orders(UnixStream);
 
 impl Orders {
     /// The job may go on until `deadline`. A guard that is gone needs no orders.
@@ -84,6 +136,23 @@ impl Orders {
     pub fn stop(&mut self) {
         drop(writeln!(self.0, "stop"));
     }
+
+    /// What a guard that has ended told: the job's exit code and why it ended.
+    pub fn told(&mut self) -> Option<(u8, Cause)> {
+        let mut line = String::new();
+        self.0.set_read_timeout(Some(ORDER_PATIENCE)).ok()?;
+        (&self.0).take(LINE_BYTES_MAX).read_to_string(&mut line).ok()?;
+        let (code, cause) = line.trim().split_once(' ')?;
+        Some((code.parse().ok()?, Cause::parse(cause)?))
+    }
+
+    /// The same way once more.
+    ///
+    /// # Errors
+    /// When the system has no more of them.
+    pub fn again(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
 }
 
 impl Guarded {
@@ -93,23 +162,26 @@ impl Guarded {
     /// When the guard cannot be started.
     pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<Self> {
         let (output, writer) = io::pipe()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_write_timeout(Some(ORDER_PATIENCE))?;
         let mut command = process::command(&program()?);
         command
-            .args([COMMAND, "--grace-ms", &errand.grace.as_millis().to_string(), "--alive"])
+            .arg0("git-muster")
+            .args([COMMAND, "--grace-ms", &errand.grace.as_millis().to_string()])
+            .args(["--limit-ms", &errand.limit.as_millis().to_string(), "--alive"])
             .arg(errand.alive)
             .arg("--")
             .args(errand.command)
             .current_dir(errand.folder)
             .env_clear()
             .envs(errand.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(writer.try_clone()?)
             .stderr(writer);
-        let mut guard = Running::start(&mut command)?;
-        // The command keeps our ends of the output: it would never seem to end.
+        let guard = Running::start(&mut command)?;
+        // The command keeps its ends of output and orders: neither would ever seem to end.
         drop(command);
-        let input = guard.input().ok_or_else(|| io::Error::other("the guard has no input"))?;
-        let mut orders = Orders(input);
+        let mut orders = Orders(ours);
         orders.trust(trusted);
         Ok(Self { guard, output, orders })
     }
@@ -146,10 +218,10 @@ fn order(line: &str) -> Option<Order> {
 fn listen() -> Receiver<Order> {
     let (sender, orders) = mpsc::channel();
     thread::spawn(move || {
-        let mut input = io::stdin().lock();
+        let mut input = BufReader::new(io::stdin());
         loop {
             let mut line = String::new();
-            match io::Read::take(&mut input, ORDER_BYTES_MAX).read_line(&mut line) {
+            match (&mut input).take(LINE_BYTES_MAX).read_line(&mut line) {
                 Ok(1..) => {}
                 _ => return,
             }
@@ -161,51 +233,88 @@ fn listen() -> Receiver<Order> {
     orders
 }
 
-/// The guard itself: runs the job, and returns its exit code as a shell would tell it.
+/// What the guard watches besides the job.
+struct Watch {
+    orders: Receiver<Order>,
+    /// Signals that end a process: of a service that is stopped they reach the guard as well.
+    signalled: Stop,
+    trusted: Option<Duration>,
+    limit: Deadline,
+}
+
+impl Watch {
+    /// Waits a moment; tells why the job is to end, if it is.
+    fn wait(&mut self) -> Option<Cause> {
+        let told = match self.orders.recv_timeout(LOOK_PAUSE) {
+            Ok(Order::Trust(until)) => {
+                self.trusted = Some(until);
+                None
+            }
+            Ok(Order::Stop) => Some(Cause::Told),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Without a channel to wait on there is still a job to be looked at.
+                clock::sleep(LOOK_PAUSE);
+                Some(Cause::Orphaned)
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+        };
+        let is_lapsed = self.trusted.is_some_and(|until| clock::since_boot() >= until);
+        told.or_else(|| self.limit.passed().then_some(Cause::Late))
+            .or_else(|| is_lapsed.then_some(Cause::Lapsed))
+            .or_else(|| self.signalled.requested().then_some(Cause::Unguarded))
+    }
+}
+
+/// The guard itself: runs the job, tells the worker how it ended, and returns the job's exit code as
+/// a shell would tell it. `limit` is how long the job may run.
 ///
 /// # Errors
-/// When the system does not tell what became of the job.
-pub fn guard(program: &OsStr, arguments: &[OsString], alive: &Path, grace: Duration) -> io::Result<u8> {
-    let _alive = FileLock::acquire(alive, Deadline::after(ALIVE_PATIENCE));
+/// When the system does not tell what became of the job, or the guard cannot prove that it lives.
+pub fn guard(command: &[OsString], alive: &Path, grace: Duration, limit: Duration) -> io::Result<u8> {
+    let signalled = Stop::listen_on()?;
+    let limit = Deadline::after(limit);
+    // Without it the next worker could not tell that something of the job still lives.
+    let _alive = FileLock::acquire(alive, Deadline::after(ALIVE_PATIENCE))
+        .ok_or_else(|| io::Error::other(format!("cannot lock `{}`", alive.display())))?;
     adopt_orphans();
-    let mut command = process::command(Path::new(program));
-    command.args(arguments).stdin(Stdio::null());
-    let mut job = match Running::start(&mut command) {
+    // Orders come by it, and nothing else may hold it open.
+    let worker = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?;
+    let (code, cause) = run(command, Watch { orders: listen(), signalled, trusted: None, limit }, grace)?;
+    // A worker that is gone is told by nobody.
+    drop(writeln!(&worker, "{code} {}", cause.word()));
+    Ok(code)
+}
+
+/// Runs the job to its end, and ends what it leaves behind.
+fn run(command: &[OsString], mut watch: Watch, grace: Duration) -> io::Result<(u8, Cause)> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(io::Error::other("no command is given"));
+    };
+    let mut starting = process::command(Path::new(program));
+    starting.args(arguments).stdin(Stdio::null());
+    let mut job = match Running::start(&mut starting) {
         Ok(job) => job,
         Err(error) => {
             // Its output is the log of the job.
             let shown = program.display();
             drop(writeln!(io::stderr().lock(), "git-muster: cannot start `{shown}`: {error}"));
-            return Ok(process::shell_code_of_start(&error));
+            return Ok((process::shell_code_of_start(&error), Cause::Itself));
         }
     };
-    let orders = listen();
-    let (mut trusted, mut end): (Option<Duration>, Option<Deadline>) = (None, None);
+    let mut ending: Option<(Cause, Deadline)> = None;
     let status = loop {
+        reap_orphans(job.id());
         if let Some(status) = job.status()? {
             break status;
         }
-        let stop = match orders.recv_timeout(LOOK_PAUSE) {
-            Ok(Order::Trust(until)) => {
-                trusted = Some(until);
-                false
-            }
-            Ok(Order::Stop) => true,
-            Err(RecvTimeoutError::Disconnected) => {
-                // Without a channel to wait on there is still a job to be looked at.
-                clock::sleep(LOOK_PAUSE);
-                true
-            }
-            Err(RecvTimeoutError::Timeout) => false,
-        };
-        let lapsed = trusted.is_some_and(|until| clock::since_boot() >= until);
-        match end {
-            None if stop || lapsed => {
+        let cause = watch.wait();
+        match (ending, cause) {
+            (None, Some(cause)) => {
                 job.signal(Signal::SIGTERM);
                 signal_descendants(Signal::SIGTERM);
-                end = Some(Deadline::after(grace));
+                ending = Some((cause, Deadline::after(grace)));
             }
-            Some(end) if end.passed() => {
+            (Some((_, end)), _) if end.passed() => {
                 job.signal(Signal::SIGKILL);
                 signal_descendants(Signal::SIGKILL);
             }
@@ -213,7 +322,67 @@ pub fn guard(program: &OsStr, arguments: &[OsString], alive: &Path, grace: Durat
         }
     };
     sweep(job.id().filter(|_| !ADOPTS_ORPHANS));
-    Ok(process::shell_code(status))
+    Ok((process::shell_code(status), ending.map_or(Cause::Itself, |(cause, _)| cause)))
+}
+
+/// Takes notice of the ends of adopted processes while the job runs: each would take up a number of
+/// the system until then. The end of `job` itself is left to be noticed elsewhere.
+fn reap_orphans(job: Option<Pid>) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    for _ in 0..REAPED_AT_ONCE_MAX {
+        match waitid(Id::All, flags).ok().and_then(|status| status.pid()) {
+            Some(ended) if Some(ended) != job => {
+                waitpid(ended, Some(WaitPidFlag::WNOHANG)).ok();
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Ends the guard `guard` and all processes below it, when it does not answer any more.
+pub fn kill_tree(guard: &Running) {
+    let Some(top) = guard.id() else { return };
+    for _ in 0..KILL_ROUNDS_MAX {
+        let below = descendants(top);
+        if below.is_empty() {
+            break;
+        }
+        for process in below {
+            kill(process, Signal::SIGKILL).ok();
+        }
+        clock::sleep(LOOK_PAUSE);
+    }
+    kill(top, Signal::SIGKILL).ok();
+}
+
+/// Ends all processes of this user whose environment holds all of `marks`, such as `NAME=value`:
+/// what is left of a job whose guard was killed. Returns whether none is left.
+#[must_use]
+pub fn kill_marked(marks: &[String]) -> bool {
+    let bound = Deadline::after(SWEEP_MAX);
+    loop {
+        let marked = marked(marks);
+        if marked.is_empty() || bound.passed() {
+            return marked.is_empty();
+        }
+        for process in marked {
+            kill(process, Signal::SIGKILL).ok();
+        }
+        clock::sleep(LOOK_PAUSE);
+    }
+}
+
+fn marked(marks: &[String]) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(variables) = std::fs::read(entry.path().join("environ")) else { continue };
+        let holds = |mark: &String| variables.split(|byte| *byte == 0).any(|one| one == mark.as_bytes());
+        if Pid::from_raw(id) != Pid::this() && !marks.is_empty() && marks.iter().all(holds) {
+            found.push(Pid::from_raw(id));
+        }
+    }
+    found
 }
 
 /// Ends what the job left behind.

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use std::io::{self, IsTerminal as _, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -153,11 +153,6 @@ impl Running {
             return Self::start(command);
         }
         Ok(Self { child: command.spawn()?, ended: false, own_group: false })
-    }
-
-    /// The way to its input, once, if it was started with one.
-    pub fn input(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
     }
 
     /// Its id, which is that of its group too.

@@ -25,6 +25,18 @@ impl Stop {
         Ok(Self(stop))
     }
 
+    /// The same for a process that is to go on however often it is asked.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn listen_on() -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        Ok(Self(stop))
+    }
+
     /// Whether we were asked.
     #[must_use]
     pub fn requested(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::Verb;
 use crate::domain::id::ServerName;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobStatus};
 use crate::domain::message::Message;
 use crate::domain::planted::planted;
 use crate::domain::record::Record;
@@ -20,6 +20,9 @@ pub struct Archive {
     pub server: ServerName,
     /// What is younger than this stays.
     pub older_than_seconds: u64,
+    /// Whether only jobs that are out of attempts are archived, and no messages.
+    #[serde(default)]
+    pub only_dead: bool,
 }
 
 /// How much was moved.
@@ -38,9 +41,9 @@ impl Verb for Archive {
         let now = transaction.now();
         let age = Duration::from_secs(self.older_than_seconds);
         let mut jobs: Table<Job> = transaction.table()?;
-        let done = take_jobs(&mut jobs, now, age);
+        let done = take_jobs(&mut jobs, |job| !self.only_dead || job.status == JobStatus::Dead, now, age);
         let mut messages: Table<Message> = transaction.table()?;
-        let read = take_messages(&mut messages, now, age);
+        let read = if self.only_dead { Vec::new() } else { take_messages(&mut messages, now, age) };
 
         let archived = Archived { jobs: done.len(), messages: read.len() };
         store("jobs", &done, over_at, transaction)?;
@@ -55,9 +58,15 @@ impl Verb for Archive {
     }
 }
 
-/// Takes out the jobs that were finished `age` ago or earlier and that nobody needs any more.
-pub fn take_jobs(jobs: &mut Table<Job>, now: Timestamp, age: Duration) -> Vec<Record<Job>> {
-    let leaves = |job: &Job| is_over(job) && over_at(job).is_some_and(|at| now.since(at) >= age);
+/// Takes out those of the `wanted` jobs that were finished `age` ago or earlier and that nobody needs any more.
+pub fn take_jobs(
+    jobs: &mut Table<Job>,
+    wanted: impl Fn(&Job) -> bool,
+    now: Timestamp,
+    age: Duration,
+) -> Vec<Record<Job>> {
+    let leaves =
+        |job: &Job| is_over(job) && wanted(job) && over_at(job).is_some_and(|at| now.since(at) >= age);
     let needed = needed(jobs, &leaves);
     jobs.take(|job| leaves(job) && !needed.contains(&job.id))
 }

@@ -2,7 +2,7 @@
 
 use super::Verb;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Job, JobStatus, Priority};
+use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
@@ -37,6 +37,12 @@ pub struct NewJob {
     /// Ids or keys of jobs that must be completed first.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// What becomes of it when one of those fails: `wait`, `cancel` or `run`.
+    #[serde(default)]
+    pub if_need_fails: Option<IfNeedFails>,
+    /// Of the jobs of a group one is at work at a time.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Labels a server must have.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -172,7 +178,19 @@ impl AddJobs {
         job.priority = new.priority.unwrap_or(Priority::NORMAL);
         job.branch.clone_from(&new.branch);
         job.commit.clone_from(&new.commit);
+        if new.if_need_fails == Some(IfNeedFails::Cancel)
+            && let Some(failed) = new.needs.iter().find(|need| has_failed(need, table))
+        {
+            let why =
+                format!("no job was added: the needed job `{}` did not complete", failed.escape_debug());
+            return Err(
+                Refusal::forbidden(why).hint(format!("put it back with `git muster job retry {failed}`"))
+            );
+        }
         job.needs = new.needs.iter().map(|need| resolve(need, table)).collect::<Result<_, _>>()?;
+        job.if_need_fails =
+            new.if_need_fails.filter(|wish| *wish != IfNeedFails::Wait).map(|wish| wish.as_str().to_owned());
+        job.group.clone_from(&new.group);
         job.labels.clone_from(&new.labels);
         job.description.clone_from(&new.description);
         job.timeout_seconds = new.timeout_seconds;
@@ -199,6 +217,12 @@ fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
     })
 }
 
+fn has_failed(need: &str, table: &Table<Job>) -> bool {
+    let id = by_key(table, need).map_or_else(|| need.to_owned(), |(id, _)| id);
+    let job = table.get(need).or_else(|| table.get(&id));
+    job.is_some_and(|job| job.status.is_final() && job.status != JobStatus::Completed)
+}
+
 fn check(new: &NewJob) -> Result<(), Refusal> {
     let refuse = |why: String| Err(Refusal::invalid(format!("no job was added: {why}")));
     if new.kind.is_empty() || !new.kind.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
@@ -209,7 +233,7 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
             "its type seems to hold {kind}, and everybody with access to the hub would read it"
         ));
     }
-    let texts = [&new.branch, &new.commit, &new.description, &new.key];
+    let texts = [&new.branch, &new.commit, &new.description, &new.key, &new.group];
     let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels);
     for text in all {
         if text.chars().count() > TEXT_LENGTH_MAX {
@@ -224,7 +248,8 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
             ));
         }
     }
-    for one_line in [&new.branch, &new.commit, &new.key].into_iter().flatten().chain(&new.labels) {
+    for one_line in [&new.branch, &new.commit, &new.key, &new.group].into_iter().flatten().chain(&new.labels)
+    {
         if one_line.is_empty() || one_line.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return refuse(format!(
                 "`{}` is empty or holds a space or a control character",

@@ -7,12 +7,14 @@ use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus, Term};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
+use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::record::Record;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -105,12 +107,22 @@ impl ClaimJobs {
         self.by.as_ref().is_none_or(|by| by.allow.permits(&job.command))
     }
 
+    fn check_pause(&self, pauses: &Table<Pause>, now: Timestamp) -> Result<(), Refusal> {
+        let server = &self.claimant.server;
+        let Some(pause) = pause_of(pauses, &Paused::Server(server.clone()), now) else { return Ok(()) };
+        let why = format!("server `{server}` is paused {}; nothing was claimed", pause.describe(now));
+        Err(Refusal::new(RefusalKind::Nothing, why)
+            .hint(format!("end the pause with `git muster worker resume {server}`")))
+    }
+
     fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
-        let queue = Queue::new(jobs, transaction.now());
+        let pauses: Table<Pause> = transaction.table()?;
+        let queue = Queue::new(jobs, transaction.now()).paused_by(&pauses);
         let registry: Table<Server> = transaction.table()?;
         let registered = registry.get(self.claimant.server.as_str()).map(|server| server.labels.clone());
         let mut labels = registered.unwrap_or_default();
         labels.extend(self.labels.iter().cloned());
+        self.check_pause(&pauses, transaction.now())?;
         let mut claimable = queue.claimable(&labels);
         claimable.retain(|id| jobs.get(id).is_some_and(|job| self.runs(job)));
         if let Some(id) = &self.job {

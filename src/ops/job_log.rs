@@ -6,7 +6,7 @@ use super::documents::require_member;
 use crate::domain::id::ServerName;
 use crate::ledger::{Stop, Transaction};
 
-/// How many logs a server keeps on the hub.
+/// How many logs a server keeps on the hub besides those that are written and those of jobs at work.
 pub const LOGS_KEPT: usize = 50;
 
 /// Writes logs of this server as far as they have come, and drops the oldest.
@@ -16,6 +16,8 @@ pub struct WriteLogs {
     pub server: ServerName,
     /// Path and content.
     pub logs: Vec<(String, Vec<u8>)>,
+    /// Logs that stay however old they are: those of jobs at work.
+    pub at_work: Vec<String>,
 }
 
 impl Verb for WriteLogs {
@@ -26,12 +28,15 @@ impl Verb for WriteLogs {
         let (branch, folder) = (self.server.logs_branch(), format!("{}/logs", self.server));
         let mut names = transaction.list_on(&branch, &folder)?;
         for (path, bytes) in &self.logs {
-            names.extend(path.strip_prefix(&format!("{folder}/")).map(str::to_owned));
             transaction.put_on(&branch, path, Some(bytes.clone()));
         }
+        let stays = |name: &String| {
+            let path = format!("{folder}/{name}");
+            self.at_work.contains(&path) || self.logs.iter().any(|(written, _)| *written == path)
+        };
+        names.retain(|name| !stays(name));
         // Names begin with the time, so the oldest come first.
         names.sort();
-        names.dedup();
         let many = names.len().saturating_sub(LOGS_KEPT);
         for name in names.into_iter().take(many) {
             transaction.put_on(&branch, &format!("{folder}/{name}"), None);

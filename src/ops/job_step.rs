@@ -4,6 +4,7 @@ use super::Verb;
 use super::documents;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
+use crate::domain::queue::call_off_dependents;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
@@ -78,6 +79,9 @@ impl Verb for StepJob {
             Step::Fail { reason, report } => job.fail(term, *reason, report, (now, &op)),
             Step::Release => job.release(term, (now, &op)),
         })?;
+        if job.status.is_final() && job.status != JobStatus::Completed {
+            call_off(self.job.as_str(), &mut jobs, transaction);
+        }
         self.tell_status(&jobs, transaction)?;
         transaction.put_table(&jobs)?;
         transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
@@ -169,13 +173,17 @@ impl Verb for ChangeJob {
             Change::Priority { priority } => job.set_priority(*priority),
         })?;
         let raw = job.raw();
-        if job.status == JobStatus::Cancelled
+        let is_cancelled = job.status == JobStatus::Cancelled;
+        if is_cancelled
             && let Some(holder) = holder.and_then(|holder| ServerName::new(&holder).ok())
             && let Some(mut status) = documents::status(transaction, &holder)?
         {
             let job = job.clone();
             status.edit(|status| status.leave(&job, StatusWord::Idle, None, now));
             transaction.put_record(&Status::path(&holder), &status)?;
+        }
+        if is_cancelled {
+            call_off(self.job.as_str(), &mut jobs, transaction);
         }
         transaction.put_table(&jobs)?;
         let what = match &self.change {
@@ -186,6 +194,14 @@ impl Verb for ChangeJob {
         transaction.describe(format!("job {what}: {} by {}", self.job, self.server));
         transaction.trailer("Muster-Job", self.job.as_str());
         Ok(raw)
+    }
+}
+
+/// Calls off what wants that when `ended` does not complete, and names it in the commit.
+pub(super) fn call_off(ended: &str, jobs: &mut Table<Job>, transaction: &mut Transaction<'_>) {
+    for id in call_off_dependents(jobs, ended, transaction.now()) {
+        transaction.describe(format!("job cancel: {id}, which needs {ended}"));
+        transaction.trailer("Muster-Job", id);
     }
 }
 

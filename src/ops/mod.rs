@@ -19,6 +19,7 @@ pub mod lock;
 pub mod machine;
 pub mod message;
 pub mod observations;
+pub mod pause;
 pub mod rescue;
 pub mod server;
 pub mod session;
@@ -149,6 +150,8 @@ operations! {
     RemoveServer(server::RemoveServer),
     SetStatus(status::SetStatus),
     SendBeat(beat::SendBeat),
+    SetPause(pause::SetPause),
+    EndPause(pause::EndPause),
     Archive(archive::Archive),
     Found(found::Found),
 }

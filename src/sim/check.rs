@@ -86,6 +86,8 @@ pub(super) struct Checker {
     /// Of the commit before: the keys of records, and the jobs that are completed.
     keys: HashSet<String>,
     completed: HashSet<String>,
+    /// Jobs of groups that the commit claims, by group.
+    entered: Vec<(String, String)>,
     /// Whether what is judged now was done by hand.
     by_hand: bool,
     /// What did it, if it was one of ours.
@@ -111,6 +113,7 @@ impl Checker {
         }
         self.remember(old);
         self.compare::<Job>(old, new, Self::job);
+        self.groups(new);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
     }
@@ -328,6 +331,18 @@ impl Checker {
         }
     }
 
+    /// No two jobs of a group are at work at a time.
+    fn groups(&mut self, new: &Files) {
+        let entered = std::mem::take(&mut self.entered);
+        let Ok(jobs) = read::<Job>(new) else { return };
+        for (group, id) in entered {
+            let mut held = jobs.rows().filter(|job| job.status.is_held() && job.id != id);
+            if let Some(other) = held.find(|job| job.group.as_ref() == Some(&group)) {
+                self.blame(format!("I9: job {id} was claimed while {} of its group is at work", other.id));
+            }
+        }
+    }
+
     /// Whoever claims may, and it was the job's turn.
     fn claimed(&mut self, old: &Record<Job>, new: &Record<Job>) {
         let Some(Operation::ClaimJobs(claim)) = &self.operation else {
@@ -342,6 +357,7 @@ impl Checker {
             let words = format!("I9: job {} was claimed before {need} was completed", new.id);
             self.blame(words);
         }
+        self.entered.extend(old.group.clone().map(|group| (group, new.id.clone())));
         let label = super::label_of(&server);
         if old.labels.iter().any(|wanted| *wanted != label) {
             self.blame(format!("I2: {server} claimed job {}, which wants {:?}", new.id, old.labels));

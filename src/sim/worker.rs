@@ -8,7 +8,7 @@ use super::store::{INJECTED, Store};
 use super::tuning::Chore;
 use super::world::MAIN;
 use crate::domain::id::{JobId, LockName, MessageId, ServerName};
-use crate::domain::job::{Claimant, FailReason, Job, JobStatus, Priority, Report};
+use crate::domain::job::{Claimant, FailReason, IfNeedFails, Job, JobStatus, Priority, Report};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker, trust};
 use crate::domain::message::{Draft, Message, MessageType};
 use crate::domain::planted::planted;
@@ -307,6 +307,8 @@ impl Worker {
             branch: None,
             commit: None,
             needs: need.into_iter().collect(),
+            if_need_fails: random.chance(100).then_some(IfNeedFails::Cancel),
+            group: random.chance(100).then(|| "group".to_owned()),
             labels: if random.chance(150) { vec![label.to_owned()] } else { Vec::new() },
             description: None,
             timeout_seconds: Some(timeout.as_secs()),
@@ -596,7 +598,11 @@ impl Worker {
     }
 
     fn archive(&self) {
-        drop(self.write(&Archive { server: self.server.clone(), older_than_seconds: ARCHIVE_SECONDS }));
+        drop(self.write(&Archive {
+            server: self.server.clone(),
+            older_than_seconds: ARCHIVE_SECONDS,
+            only_dead: false,
+        }));
     }
 
     /// From now on the lock is trusted, until its lease is over by this host's clock, counted from

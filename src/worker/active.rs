@@ -3,7 +3,8 @@
 use super::executor::{End, Execution};
 use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::time::show_span;
-use crate::host::clock::{self, Deadline};
+use crate::host::clock::Deadline;
+use crate::host::guard::Cause;
 use crate::ops::job_step::Step;
 use std::time::Duration;
 
@@ -13,14 +14,18 @@ const TIMEOUT_CODE: u8 = 124;
 /// The exit code of a job that is not ours any more: that of a lost lease.
 const TAKEN_CODE: u8 = 5;
 
+/// The exit code of a job whose end says nothing about it.
+const LOST_CODE: u8 = 1;
+
+/// The exit code of a job that nobody can run, as a shell tells it.
+const UNRUNNABLE_CODE: u8 = 126;
+
 /// The exit code of a job that was stopped because the worker ends, as a shell tells SIGTERM.
 const INTERRUPTED_CODE: u8 = 143;
 
 /// Why a job is being ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It took longer than it may.
-    Timeout,
     /// It is not ours any more.
     Taken,
     /// The worker ends.
@@ -33,43 +38,50 @@ pub(super) struct Active {
     pub job: Job,
     pub token: u64,
     pub execution: Execution,
-    pub started: Duration,
-    /// Until when it may run.
-    pub deadline: Deadline,
+    /// How long it has to end when it is stopped.
+    pub grace: Duration,
     pub why: Option<Why>,
     /// The version of its log that the hub has.
     pub sent: u64,
+    /// When its log is sent on next: the longer it is, the later.
+    pub next_log: Deadline,
 }
 
 impl Active {
-    /// What is to be reported of its end, if anything, and its exit code for a shell. `lapsed`:
-    /// whether the server's lease can no longer be trusted.
-    pub(super) fn outcome(&self, end: &End, lapsed: bool) -> (Option<Step>, u8) {
-        let spent = clock::since_boot().saturating_sub(self.started);
-        let report = |code: Option<u8>, message: Option<String>| Report {
+    /// What is to be reported of its end after `spent`, if anything, and its exit code for a shell.
+    pub(super) fn outcome(&self, end: &End, spent: Duration) -> (Option<Step>, u8) {
+        let report = |code: Option<u8>, message: Option<&str>| Report {
             exit_code: code.map(i64::from),
             duration_seconds: Some(spent.as_secs()),
             artifacts: Vec::new(),
-            message,
+            message: message.map(str::to_owned),
         };
         let fail = |reason, report| Some(Step::Fail { reason, report });
-        match (&self.why, end) {
-            (Some(Why::Taken), _) => (None, TAKEN_CODE),
-            (Some(Why::Timeout), _) => {
+        if self.why == Some(Why::Taken) {
+            return (None, TAKEN_CODE);
+        }
+        match end {
+            End::Exited(0, Cause::Itself) => (Some(Step::Complete { report: report(Some(0), None) }), 0),
+            End::Exited(code, Cause::Itself) => {
+                (fail(FailReason::ScriptFailure, report(Some(*code), None)), *code)
+            }
+            End::Exited(_, Cause::Late) => {
                 let words = format!("it took longer than {}", show_span(self.job.timeout()));
-                (fail(FailReason::Timeout, report(None, Some(words))), TIMEOUT_CODE)
+                (fail(FailReason::Timeout, report(None, Some(&words))), TIMEOUT_CODE)
             }
-            (_, End::Exited(0)) => (Some(Step::Complete { report: report(Some(0), None) }), 0),
-            (Some(Why::Interrupted), _) => (Some(Step::Release), INTERRUPTED_CODE),
-            (None, End::Exited(code)) if lapsed => {
-                let words =
-                    "the hub could not be reached for so long that the job had to be stopped".to_owned();
-                (fail(FailReason::Lost, report(Some(*code), Some(words))), *code)
+            End::Exited(_, Cause::Lapsed) => {
+                let words = "the hub could not be reached for so long that the job had to be stopped";
+                (fail(FailReason::Lost, report(None, Some(words))), LOST_CODE)
             }
-            (None, End::Exited(code)) => (fail(FailReason::ScriptFailure, report(Some(*code), None)), *code),
-            (None, End::Broken(why)) => {
-                (fail(FailReason::WorkerSystemFailure, report(None, Some(why.clone()))), 1)
+            End::Exited(_, Cause::Told) => (Some(Step::Release), INTERRUPTED_CODE),
+            End::Exited(_, Cause::Orphaned | Cause::Unguarded) => (
+                fail(FailReason::WorkerSystemFailure, report(None, Some("its guard was stopped"))),
+                LOST_CODE,
+            ),
+            End::Unrunnable(why) => {
+                (fail(FailReason::ScriptFailure, report(Some(UNRUNNABLE_CODE), Some(why))), UNRUNNABLE_CODE)
             }
+            End::Broken(why) => (fail(FailReason::WorkerSystemFailure, report(None, Some(why))), LOST_CODE),
         }
     }
 }

@@ -8,6 +8,8 @@
 mod claiming;
 mod reporting;
 
+use reporting::Unreported;
+
 use super::active::{Active, Why};
 use super::executor::{End, Ended};
 use super::hub::{Hub, Written};
@@ -21,10 +23,10 @@ use crate::host::clock::{self, Deadline};
 use crate::host::files::FileError;
 use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
-use crate::ops::job_step::{Step, StepJob};
+use crate::ops::job_step::Step;
 use crate::ops::observations::Observations;
-use std::collections::{BTreeMap, HashSet};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 /// How long to wait before something that failed is tried again.
@@ -33,6 +35,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// How many attempts in a row may fail by this server's own fault before it pauses, and how long.
 const FAULTS_MAX: u32 = 3;
 const FAULTS_PAUSE: Duration = Duration::from_secs(300);
+
+/// What is worth a word when it works again.
+const RECOVERIES: [&str; 4] = ["beat", "look", "claim", "logs"];
 
 /// How long a worker that ends tries to tell the hub what became of its last jobs.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -106,17 +111,24 @@ pub struct Dispatcher<'a> {
     events: Receiver<Event>,
     sender: Sender<Event>,
     active: BTreeMap<JobId, Active>,
-    /// What could not be reported yet.
-    unreported: Vec<StepJob>,
+    /// What is not reported yet.
+    unreported: VecDeque<Unreported>,
+    /// Logs of jobs whose end is reported.
+    unsent: Vec<(String, Vec<u8>)>,
+    next_log: Deadline,
     phase: Phase,
+    /// Whether nothing more is to be claimed because what was to be done is.
+    is_closed: bool,
     next_beat: Deadline,
     next_look: Deadline,
-    next_log: Deadline,
     next_report: Deadline,
-    idle_since: Duration,
+    /// Since when there is nothing to do; `None` until a look has shown that.
+    idle_since: Option<Duration>,
     /// Attempts in a row that failed by this server's own fault.
     faults: u32,
     paused_until: Option<Deadline>,
+    /// What keeps this machine from claiming, for people.
+    hindrance: Option<String>,
     /// What was complained about, so that it is said once.
     told: HashSet<String>,
     /// The jobs in the queue of which was said that they are left to others.
@@ -147,15 +159,18 @@ impl<'a> Dispatcher<'a> {
             events,
             sender,
             active: BTreeMap::new(),
-            unreported: Vec::new(),
+            unreported: VecDeque::new(),
+            unsent: Vec::new(),
+            next_log: now,
             phase: Phase::Working,
+            is_closed: false,
             next_beat: now,
             next_look: now,
-            next_log: now,
             next_report: now,
-            idle_since: clock::since_boot(),
+            idle_since: None,
             faults: 0,
             paused_until: None,
+            hindrance: None,
             told: HashSet::new(),
             unwanted: HashSet::new(),
             summary: Summary::default(),
@@ -170,27 +185,33 @@ impl<'a> Dispatcher<'a> {
     pub fn work(mut self) -> Result<Summary, WorkerError> {
         self.begin()?;
         loop {
-            if self.next_beat.passed() {
-                self.beat();
+            // All that happened comes before anything that may have to wait for the hub.
+            while let Ok(event) = self.events.try_recv() {
+                self.handle(event);
             }
-            self.end_late_jobs();
-            if self.next_report.passed() {
-                self.report_all();
-            }
-            if self.next_look.passed() {
-                self.look()?;
-            }
-            if self.next_log.passed() {
-                self.send_logs();
-            }
+            self.end_drain();
             if self.is_done() {
                 return Ok(self.finish());
             }
-            match self.events.recv_timeout(self.until_next().left()) {
-                Ok(Event::Ended(ended)) => self.ended(&ended),
-                Ok(Event::AskedToEnd) => self.asked_to_end(),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            // One of these a turn: each may wait for the hub, and signals must not wait for all.
+            if self.next_beat.passed() {
+                self.beat();
+            } else if !self.unreported.is_empty() && self.next_report.passed() {
+                self.report_next();
+            } else if self.next_look.passed() {
+                self.look()?;
+            } else if self.next_log().is_some_and(Deadline::passed) {
+                self.send_logs();
+            } else if let Ok(event) = self.events.recv_timeout(self.until_next().left()) {
+                self.handle(event);
             }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Ended(ended) => self.ended(&ended),
+            Event::AskedToEnd => self.asked_to_end(),
         }
     }
 
@@ -210,20 +231,17 @@ impl<'a> Dispatcher<'a> {
                 message: Some("the worker ended while the job was at work".to_owned()),
                 ..JobReport::default()
             };
-            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report });
+            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report }, None);
         }
         Ok(())
     }
 
     fn until_next(&self) -> Deadline {
         let mut next = vec![self.next_beat, self.next_look];
-        if !self.active.is_empty() {
-            next.push(self.next_log);
-        }
+        next.extend(self.next_log());
         if !self.unreported.is_empty() {
             next.push(self.next_report);
         }
-        next.extend(self.active.values().filter(|active| active.why.is_none()).map(|active| active.deadline));
         if let Phase::Draining(end) = self.phase {
             next.push(end);
         }
@@ -234,12 +252,12 @@ impl<'a> Dispatcher<'a> {
         if !self.active.is_empty() {
             return false;
         }
-        if !self.unreported.is_empty() {
-            let ends = self.phase != Phase::Working;
+        let ends = self.phase != Phase::Working || self.is_closed;
+        if !self.unreported.is_empty() || !self.unsent.is_empty() {
             return ends && self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed();
         }
-        let idle = clock::since_boot().saturating_sub(self.idle_since);
-        self.phase != Phase::Working || self.options.exit_when_idle.is_some_and(|span| idle >= span)
+        let idle = self.idle_since.map(|since| clock::since_boot().saturating_sub(since));
+        ends || self.options.exit_when_idle.zip(idle).is_some_and(|(span, idle)| idle >= span)
     }
 
     fn beat(&mut self) {
@@ -277,7 +295,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn recovered(&mut self, about: &str) {
-        self.told.remove(about);
+        if self.told.remove(about) && RECOVERIES.contains(&about) {
+            self.report.say(&format!("{about}: it works again"));
+        }
     }
 
     fn see(&mut self) -> Result<Look, Stop> {
@@ -299,6 +319,9 @@ impl<'a> Dispatcher<'a> {
         let look = match self.see() {
             Ok(look) => look,
             Err(stop) => {
+                if self.options.once && !self.is_closed {
+                    return Err(stopped(stop));
+                }
                 self.complain("look", &format!("the queue cannot be seen: {}", words(&stop)));
                 return Ok(());
             }
@@ -309,19 +332,40 @@ impl<'a> Dispatcher<'a> {
         }
         for (job, token) in look.strays {
             // A claim that was sent and given up landed after all: nothing was done under it.
-            let waits = self.unreported.iter().any(|step| step.job == job && step.token == token);
-            if !waits {
-                self.report_step(job, token, Step::Release);
+            if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
+                self.report_step(job, token, Step::Release, None);
             }
         }
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
-        if self.phase == Phase::Working && (look.has_work || self.options.job.is_some()) {
+        if let Some((told, ends)) = &look.paused {
+            self.paused(told, *ends);
+        } else {
+            self.recovered("pause");
+        }
+        if self.phase == Phase::Working
+            && look.paused.is_none()
+            && (look.has_work || self.options.job.is_some())
+        {
             self.claim()?;
-        } else if self.options.once && self.active.is_empty() {
-            self.phase = Phase::Stopping;
+        } else if self.options.once {
+            self.is_closed = true;
+        }
+        if self.active.is_empty() && self.idle_since.is_none() {
+            self.idle_since = Some(clock::since_boot());
         }
         Ok(())
+    }
+
+    /// Somebody paused this server; a worker that is to be drained ends when its jobs have.
+    fn paused(&mut self, told: &str, ends: bool) {
+        if self.told.insert("pause".to_owned()) {
+            self.report.say(&format!("this server is paused {told}; nothing is claimed"));
+        }
+        if ends && !self.is_closed {
+            self.report.say("the worker ends when its jobs have");
+            self.is_closed = true;
+        }
     }
 
     /// Says once of each job that nothing but our own decision keeps from running here.
@@ -340,23 +384,14 @@ impl<'a> Dispatcher<'a> {
             && active.why != Some(Why::Taken)
         {
             active.why = Some(Why::Taken);
-            active.execution.stop();
+            active.execution.stop(active.grace);
             self.report
                 .warn(&format!("job `{id}` is not this worker's any more ({situation}): it is stopped"));
         }
     }
 
-    /// Stops jobs that are over their time, and all when the time to drain is over.
-    fn end_late_jobs(&mut self) {
-        for (id, active) in &mut self.active {
-            if active.why.is_none() && active.deadline.passed() {
-                let span = crate::domain::time::show_span(active.job.timeout());
-                self.report.warn(&format!("job `{id}` took longer than {span}: it is stopped"));
-                active.execution.say(&format!("the job took longer than {span} and is stopped"));
-                active.why = Some(Why::Timeout);
-                active.execution.stop();
-            }
-        }
+    /// Stops all jobs when the time to drain is over.
+    fn end_drain(&mut self) {
         if matches!(self.phase, Phase::Draining(end) if end.passed()) {
             self.stop_all();
         }
@@ -381,7 +416,7 @@ impl<'a> Dispatcher<'a> {
         for active in self.active.values_mut().filter(|active| active.why.is_none()) {
             active.execution.say("the worker ends: the job goes back to the queue");
             active.why = Some(Why::Interrupted);
-            active.execution.stop();
+            active.execution.stop(active.grace);
         }
     }
 
@@ -391,16 +426,15 @@ impl<'a> Dispatcher<'a> {
             return;
         };
         active.execution.join();
-        self.idle_since = clock::since_boot();
+        self.idle_since = None;
         self.next_look = Deadline::after(Duration::ZERO);
-        let lapsed = self.hub.trusted().passed();
-        let (step, code) = active.outcome(&ended.end, lapsed);
+        let (step, code) = active.outcome(&ended.end, ended.spent);
         self.count(&active, &ended.end, step.as_ref());
         self.summary.last_code = Some(code);
-        let Some(step) = step else { return };
-        // The log first, even an empty one: who sees the end can read why.
-        self.send(&[(&active, u64::MAX)]);
-        self.report_step(id, active.token, step);
+        if let Some(step) = step {
+            let log = active.job.log.clone().zip(active.execution.log_after(u64::MAX).map(|log| log.1));
+            self.report_step(id, active.token, step, log);
+        }
     }
 
     fn count(&mut self, active: &Active, end: &End, step: Option<&Step>) {
@@ -431,10 +465,10 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn finish(self) -> Summary {
-        for step in &self.unreported {
+        for waits in &self.unreported {
             self.report.warn(&format!(
-                "the end of job `{}` was not reported: the hub could not be used; the next worker of this server does it or gives the job back",
-                step.job
+                "the end of job `{}` was not reported: the hub could not be used; `git muster op list` tells what can be sent later, and the next worker of this server gives the job back",
+                waits.job()
             ));
         }
         self.summary

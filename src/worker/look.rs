@@ -3,6 +3,7 @@
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::Job;
+use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::Queue;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -34,6 +35,8 @@ pub(super) struct Look {
     pub has_work: bool,
     /// Jobs that nothing but our own decision keeps from running here.
     pub unwanted: Vec<(String, Vec<String>)>,
+    /// Why this server is to claim nothing, if so, and whether its worker is to end.
+    pub paused: Option<(String, bool)>,
     /// Claims of other servers.
     pub watched: Vec<Watched>,
 }
@@ -68,7 +71,11 @@ impl Eye<'_> {
         let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());
         let labels: Vec<String> =
             registered.into_iter().flatten().chain(self.labels.iter().cloned()).collect();
-        for id in Queue::new(&jobs, self.now).claimable(&labels) {
+        let pauses: Table<Pause> = snapshot.table()?;
+        if let Some(pause) = pause_of(&pauses, &Paused::Server(self.server.clone()), self.now) {
+            look.paused = Some((pause.describe(self.now), pause.drain == Some(true)));
+        }
+        for id in Queue::new(&jobs, self.now).paused_by(&pauses).claimable(&labels) {
             let Some(job) = jobs.get(id) else { continue };
             if self.allow.permits(&job.command) {
                 look.has_work = true;

@@ -14,12 +14,18 @@ mod place;
 
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
 pub use hub::Hub;
-pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MIN};
+pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 
 use crate::domain::allow::Allow;
-use crate::domain::id::JobId;
+use crate::domain::id::{JobId, ServerName};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Whether a worker of `server` is at work on this machine: it gives the server's signs of life.
+#[must_use]
+pub fn is_at_work(server: &ServerName) -> bool {
+    place::Place::is_taken(server)
+}
 
 /// Who is told what the worker does: a line each.
 pub trait Report {

@@ -2,10 +2,11 @@
 //! it keeps through all its starts, the folders of its jobs.
 
 use super::dispatcher::WorkerError;
+use super::executor::AtWork;
 use crate::domain::id::ServerName;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
-use crate::host::{environment, files, random};
+use crate::host::{environment, files, guard, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,9 +39,9 @@ impl Place {
     /// Takes the place of the worker of `server`, after everything that a predecessor started has
     /// ended.
     pub(super) fn take(server: &ServerName, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
-        let state = environment::state_dir().join("workers").join(server.as_str());
+        let state = state_of(server);
         files::create_dir(&state).map_err(WorkerError::File)?;
-        let lock = FileLock::acquire(&state.join("worker.flock"), Deadline::after(OTHER_PATIENCE))
+        let lock = FileLock::acquire(&lock_of(server), Deadline::after(OTHER_PATIENCE))
             .ok_or_else(|| WorkerError::AlreadyRunning(server.clone()))?;
         let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
         let file = state.join("worker.json");
@@ -59,16 +60,25 @@ impl Place {
         let patience = Deadline::after(GUARDS_PATIENCE);
         for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
             let path = self.state.join(&name);
-            if FileLock::acquire(&path, patience).is_none() {
+            // The guard first; should that have been killed, what it guarded.
+            let left: AtWork = files::recall(&path);
+            if FileLock::acquire(&path, patience).is_none() || !guard::kill_marked(&left.marks) {
                 return Err(WorkerError::StillRunning(name));
+            }
+            // Only what a worker wrote down to have made is removed, and nothing around it.
+            if !left.folder.as_os_str().is_empty() && left.folder.is_dir() {
+                // What cannot be removed only takes space.
+                drop(files::remove_all(&left.folder));
             }
             files::remove(&path).map_err(WorkerError::File)?;
         }
-        if self.jobs.is_dir() {
-            // What cannot be removed only takes space.
-            drop(files::remove_all(&self.jobs));
-        }
         Ok(())
+    }
+
+    /// Whether a worker of `server` is at work on this machine.
+    pub(super) fn is_taken(server: &ServerName) -> bool {
+        let lock = lock_of(server);
+        lock.exists() && FileLock::acquire(&lock, Deadline::after(Duration::ZERO)).is_none()
     }
 
     /// The folder of one attempt.
@@ -80,6 +90,14 @@ impl Place {
     pub(super) fn alive(&self, job: &str, token: u64) -> PathBuf {
         self.state.join(format!("{job}-{token}{ALIVE}"))
     }
+}
+
+fn state_of(server: &ServerName) -> PathBuf {
+    environment::state_dir().join("workers").join(server.as_str())
+}
+
+fn lock_of(server: &ServerName) -> PathBuf {
+    state_of(server).join("worker.flock")
 }
 
 /// What the names of files end with that guards lock.

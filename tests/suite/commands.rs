@@ -12,6 +12,7 @@ mod hub;
 mod jobs;
 mod locks;
 mod messages;
+mod queue;
 mod rest;
 mod sending;
 mod settings;

@@ -61,7 +61,7 @@ fn processes_with(word: &str) -> Vec<String> {
 
 /// A number of seconds to sleep that no other process of this machine has.
 fn rare_seconds(number: u32) -> String {
-    format!("7{}.{number}", std::process::id())
+    format!("7{}.{number:03}", std::process::id())
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_job_that_takes_too_long_is_ended_with_all_its_processes() {
     let rare = rare_seconds(2);
     let id = add(&ada, &["--timeout", "1s", "--max-attempts", "1"], &deep_and_deaf(&rare));
     let run = ada.run(["job", "run", "--allow-any", "--grace", "200ms"]).code(124);
-    assert!(run.stderr().contains("took longer than 1s"), "{run}");
+    assert!(run.stderr().contains("failed: timeout"), "{run}");
     assert_eq!(processes_with(&rare), Vec::<String>::new());
     let job = job(&fleet, &id);
     assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("dead"), Some("timeout")));
@@ -319,8 +319,7 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
     eventually(BOUND, || status(&fleet, &id) == "queued");
     let before = fleet.hub().tip(MAIN);
     worker.signal("CONT");
-    eventually(BOUND, || worker.stderr().contains("is not this worker's any more"));
-    eventually(BOUND, || worker.stderr().contains("nothing is reported"));
+    eventually(BOUND, || worker.stderr().contains("was not failed"));
     assert_eq!(fleet.hub().tip(MAIN), before);
     let job = job(&fleet, &id);
     assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("queued"), Some("lost")));
@@ -523,4 +522,162 @@ fn workers_that_are_killed_all_the_time_complete_every_job_once() {
     }
     assert!(lost > 0, "no job was lost: the test proved little");
     hosts[0].run(["fsck", "--history"]).success();
+}
+
+/// The guards at work on this machine for one server's jobs, by the folder of its state.
+fn guards_of(host: &Host) -> Vec<u32> {
+    let state = host.place("XDG_STATE_HOME").display().to_string();
+    let ids = fs::read_dir("/proc").unwrap().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_guard = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(" guard ") && line.contains(&state)
+    };
+    ids.filter(is_guard).collect()
+}
+
+fn signal(name: &str, process: u32) {
+    let done = std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(done.unwrap().success());
+}
+
+/// Whatever a signal does to the guard, the job ends and is told to have failed by this server's fault.
+#[test]
+fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
+    for (number, name) in [(21, "KILL"), (22, "TERM"), (23, "HUP"), (24, "STOP")] {
+        let fleet = founded();
+        let ada = joined(&fleet, "ada");
+        let rare = rare_seconds(number);
+        let id = add(&ada, &["--timeout", "3s", "--max-attempts", "1"], &deep_and_deaf(&rare));
+        let worker = ada.command(["job", "run", "--allow-any", "--grace", "100ms"]).spawn();
+        eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+        let guards = guards_of(&ada);
+        assert_eq!(guards.len(), 1, "{name}");
+        signal(name, guards[0]);
+        worker.wait().code(1);
+        assert_eq!(processes_with(&rare), Vec::<String>::new(), "{name}");
+        let job = job(&fleet, &id);
+        assert_eq!(job["reason"], "worker_system_failure", "{name}: {job}");
+    }
+}
+
+/// Many programs end with 0 when they are asked to end: that is no success of the job.
+#[test]
+fn what_was_stopped_is_not_completed_although_it_ends_with_zero() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let begun = mark(&ada, "begun");
+    let id = add(&ada, &[], &format!("trap 'exit 0' TERM; echo >{}; sleep 60 & wait", begun.display()));
+    let mut worker = ada.command(["job", "run", "--allow-any"]).spawn();
+    eventually(BOUND, || lines(&begun) == 1);
+    for words in ["may finish within", "goes back to the queue"] {
+        worker.signal("TERM");
+        eventually(BOUND, || worker.stderr().contains(words));
+    }
+    worker.wait().code(143);
+    let job = job(&fleet, &id);
+    assert_eq!((job["status"].as_str(), job["attempts"].as_u64()), (Some("queued"), Some(0)));
+}
+
+#[test]
+fn the_folder_that_jobs_run_in_may_hold_what_is_dear_to_somebody() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let (place, dear) = (mark(&ada, "place"), mark(&ada, "place/ada/dear"));
+    fs::create_dir_all(dear.parent().unwrap()).unwrap();
+    fs::write(&dear, "dear").unwrap();
+    let words = ["job", "run", "--allow-any", "--work-dir", place.to_str().unwrap()];
+    add(&ada, &[], "mkdir -p a/b; touch a/b/c; chmod 555 a/b a");
+    ada.run(words).success();
+    add(&ada, &[], "touch kept");
+    ada.run(words.iter().chain(&["--keep"])).success();
+    let entries = || fs::read_dir(dear.parent().unwrap()).unwrap().count();
+    assert_eq!(entries(), 2);
+    ada.run(words).code(3);
+    assert_eq!((entries(), fs::read_to_string(&dear).unwrap().as_str()), (1, "dear"));
+}
+
+#[test]
+fn a_log_outlives_fifty_others_and_a_hub_that_was_away() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
+    let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", go.display());
+    let long = add(&ada, &[], &format!("echo long; echo >{}; {wait}", begun.display()));
+    let line = serde_json::json!({"command": ["true"]});
+    let file = mark(&ada, "jobs.jsonl");
+    fs::write(&file, format!("{line}\n").repeat(53)).unwrap();
+    ada.run(["job", "add", "--from", file.to_str().unwrap()]).success();
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--jobs", "4", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || worker.stderr().matches("completed").count() == 53);
+    fleet.hub().go_down();
+    fs::write(&go, "").unwrap();
+    eventually(BOUND, || worker.stderr().contains("is not reported yet"));
+    fleet.hub().come_back();
+    eventually(BOUND, || status(&fleet, &long) == "completed");
+    worker.signal("TERM");
+    worker.wait().success();
+    assert!(ada.run(["job", "logs", &long]).success().stdout().ends_with(" long\n"));
+}
+
+/// What others wrote into the queue ends its own job at most.
+#[test]
+fn hostile_jobs_stop_nobody() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let hostile = [
+        serde_json::json!({"id": "spent", "status": "queued", "priority": 1, "token": u64::MAX, "command": ["true"]}),
+        serde_json::json!({"id": "zero", "status": "queued", "priority": 1, "command": ["echo", "a\u{0}b"]}),
+        serde_json::json!({"id": "long", "status": "queued", "priority": 1, "command": ["echo", "x".repeat(200_000)]}),
+        serde_json::json!({"id": "told", "status": "queued", "priority": 1, "description": "x".repeat(300_000), "command": ["true"]}),
+        serde_json::json!({"id": "hasty", "status": "queued", "priority": 2, "timeout_seconds": 0, "max_attempts": 1, "command": ["sleep", "60"]}),
+    ];
+    let document = serde_json::json!({"jobs": hostile}).to_string();
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", document.as_bytes())], "by hand");
+    let good = add(&ada, &["--priority", "low"], "true");
+    let run = ada.run(UNTIL_IDLE).success();
+    assert!(!run.stderr().contains("nothing is claimed"), "{run}");
+    assert_eq!(status(&fleet, &good), "completed");
+    for (id, expected, reason) in [
+        ("spent", "queued", None),
+        ("zero", "failed", Some("script_failure")),
+        ("long", "failed", Some("script_failure")),
+        ("told", "completed", None),
+        ("hasty", "dead", Some("timeout")),
+    ] {
+        let job = job(&fleet, id);
+        assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some(expected), reason), "{id}");
+    }
+}
+
+#[test]
+fn a_worker_and_heartbeats_of_its_server_do_not_contradict_each_other() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
+    add(
+        &ada,
+        &[],
+        &format!("echo >{}; while [ ! -e {} ]; do sleep 0.02; done", begun.display(), go.display()),
+    );
+    let worker = ada.command(["job", "run", "--allow-any"]).spawn();
+    eventually(BOUND, || lines(&begun) == 1);
+    let beat = ada.run(["heartbeat", "--interval", "2s"]).success();
+    assert!(beat.stdout().contains("the worker of `ada` gives its signs of life"), "{beat}");
+    ada.run(["heartbeat", "run"]).code(4);
+    let document = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert_eq!(document["interval_seconds"], 30);
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+}
+
+#[test]
+fn one_job_is_not_waited_for_where_nothing_may_be_claimed() {
+    let fleet = founded();
+    let ada = joined(&fleet, "ada");
+    let id = add(&ada, &[], "true");
+    let full = ada.run(["job", "run", "--allow-any", "--free-min", "17592186044416"]).code(4);
+    assert!(full.stderr().contains("MiB are free where jobs run"), "{full}");
+    assert_eq!(status(&fleet, &id), "queued");
 }

@@ -4,7 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
-use crate::domain::job::Priority;
+use crate::domain::job::{IfNeedFails, Priority};
 use crate::host::files;
 use crate::ops::job_add::{AddJobs, AddedJob, NewJob, kind_build};
 use clap::Args;
@@ -20,8 +20,8 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
-A line of the file has type, branch, commit, priority, needs, labels, description,
-timeout_seconds, max_attempts, key, not_before and command, all optional:
+A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels,
+description, timeout_seconds, max_attempts, key, not_before and command, all optional:
   {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
 
 Whether a command is run is the decision of the server that claims the job.")]
@@ -41,6 +41,12 @@ pub struct AddArgs {
     /// A job, by id or key, that must be completed first (can be repeated)
     #[arg(long, value_name = "ID")]
     pub needs: Vec<String>,
+    /// What becomes of it when one of those fails [default: wait]
+    #[arg(long, value_name = "WISH", requires = "needs")]
+    pub if_need_fails: Option<IfNeedFails>,
+    /// Of the jobs of a group one is at work at a time
+    #[arg(long)]
+    pub group: Option<String>,
     /// A label the server must have (can be repeated)
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
@@ -57,7 +63,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub key: Option<String>,
     /// Add the jobs of this file, one JSON object a line; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "labels", "description", "timeout", "max_attempts", "key", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "description", "timeout", "max_attempts", "key", "command"])]
     pub from: Option<String>,
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -104,6 +110,8 @@ fn one(args: &AddArgs) -> NewJob {
         branch: args.branch.clone(),
         commit: args.commit.clone(),
         needs: args.needs.clone(),
+        if_need_fails: args.if_need_fails,
+        group: args.group.clone(),
         labels: args.labels.clone(),
         description: args.description.clone(),
         timeout_seconds: args.timeout.map(|limit| limit.as_secs()),

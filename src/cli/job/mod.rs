@@ -2,6 +2,7 @@
 
 mod add;
 mod claim;
+mod dead;
 mod logs;
 mod show;
 mod step;
@@ -40,6 +41,9 @@ pub enum JobCommand {
     Cancel(step::CancelArgs),
     /// Put a finished job back into the queue
     Retry(step::IdArgs),
+    /// Jobs that are out of attempts
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     /// Change how urgent a job is
     Priority(step::PriorityArgs),
     /// Claim a job, run it, report how it ended, and end with its exit code
@@ -67,6 +71,7 @@ pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, Cli
         JobCommand::Release(args) => step::release(args, context)?,
         JobCommand::Cancel(args) => step::cancel(args, context)?,
         JobCommand::Retry(args) => step::retry(args, context)?,
+        JobCommand::Dead(command) => dead::run(command, context)?,
         JobCommand::Priority(args) => step::priority(args, context)?,
         JobCommand::Run(args) => return super::worker::run_job(args, context),
         JobCommand::Logs(args) => return logs::run(args, context),

@@ -7,6 +7,7 @@ use crate::cli::input::or_dash;
 use crate::cli::table::{facts, table};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::pause::Pause;
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -26,6 +27,13 @@ pub struct ListArgs {
     /// Only jobs of this server
     #[arg(long, value_name = "SERVER")]
     pub assigned_to: Option<String>,
+}
+
+impl ListArgs {
+    /// All jobs in one state.
+    pub(super) fn of_status(status: &JobStatus) -> Self {
+        Self { status: Some(status.to_string()), assigned_to: None }
+    }
 }
 
 // A job by its id.
@@ -114,6 +122,8 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("commit", job.commit.clone()),
             ("command", job_command(&job)),
             ("needs", joined(&needs, ", ")),
+            ("if one fails", job.if_need_fails.clone()),
+            ("group", job.group.clone()),
             ("labels", joined(&job.labels, ", ")),
             ("key", job.key.clone()),
             ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
@@ -137,10 +147,11 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     let found = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
         let servers: Table<Server> = snapshot.table()?;
+        let pauses: Table<Pause> = snapshot.table()?;
         let labels: Vec<Vec<String>> = servers.rows().map(|server| server.labels.clone()).collect();
         let Some(job) = jobs.get(args.job.as_str()) else { return Ok(None) };
         let waiting = if job.status == JobStatus::Queued {
-            Queue::new(&jobs, now).explain(job, &labels)
+            Queue::new(&jobs, now).paused_by(&pauses).explain(job, &labels)
         } else {
             Vec::new()
         };

@@ -149,6 +149,8 @@ fn rewritten(before: &Job, after: &Job) -> Vec<&'static str> {
         ("`commit`", before.commit != after.commit),
         ("`command`", before.command != after.command),
         ("`needs`", before.needs != after.needs),
+        ("`if_need_fails`", before.if_need_fails != after.if_need_fails),
+        ("`group`", before.group != after.group),
         ("`labels`", before.labels != after.labels),
         ("`key`", before.key != after.key),
         ("`created_at`", before.created_at != after.created_at),

@@ -170,3 +170,27 @@ impl FailReason {
         !matches!(self, Self::ScriptFailure | Self::MissingArtifact)
     }
 }
+
+/// What becomes of a job when one that it needs ends without success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum IfNeedFails {
+    /// It waits until that one is put back and completes.
+    Wait,
+    /// It is called off, and so is what needs it with the same wish.
+    Cancel,
+    /// It may run all the same.
+    Run,
+}
+
+impl IfNeedFails {
+    /// As written in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Cancel => "cancel",
+            Self::Run => "run",
+        }
+    }
+}

@@ -167,7 +167,7 @@ fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {
     let count = |what, path, (records, over)| Load { what, bytes: bytes(path), records, over };
     let jobs = hub.table::<Job>().map(|mut jobs| {
         let all = jobs.rows().len();
-        (all, archive::take_jobs(&mut jobs, now, ARCHIVED_AFTER).len())
+        (all, archive::take_jobs(&mut jobs, |_| true, now, ARCHIVED_AFTER).len())
     });
     let messages = hub.table::<Message>().map(|mut messages| {
         let all = messages.rows().len();

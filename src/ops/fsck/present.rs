@@ -8,6 +8,7 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
+use crate::domain::pause::Pause;
 use crate::domain::record::View;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
@@ -40,6 +41,10 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     if let Some(servers) = table_at::<Server>(Server::PATH, snapshot, notes)? {
         notes.add_all(state::servers(&servers));
         notes.add_all(state::holders(&live, &servers));
+    }
+    // Without a pause there is no such document.
+    if !matches!(snapshot.document(snapshot.main(), Pause::PATH), Ok(None)) {
+        table_at::<Pause>(Pause::PATH, snapshot, notes)?;
     }
     if let Some(findings) = record(snapshot.main(), BuildConfig::PATH, snapshot, notes, |path, config| {
         state::layout::<BuildConfig>(path, config)

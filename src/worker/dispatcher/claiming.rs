@@ -1,10 +1,10 @@
 //! How the dispatcher gets jobs: from the queue, and from servers that are lost.
 
-use super::{Dispatcher, Phase, WorkerError};
+use super::{Dispatcher, WorkerError};
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lock::margin;
-use crate::domain::refusal::RefusalKind;
+use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::host::clock::{self, Deadline};
 use crate::host::disk;
 use crate::ops::job_claim::{ByWorker, ClaimJobs};
@@ -15,6 +15,9 @@ use crate::worker::executor::{Execution, Task};
 use crate::worker::hub::Written;
 use serde_json::Value;
 use std::time::Duration;
+
+/// When the log of a job is sent on first: soon, for who waits for its beginning.
+const LOG_FIRST: Duration = Duration::from_secs(2);
 
 impl Dispatcher<'_> {
     /// Takes jobs back from servers that were watched until they were lost.
@@ -46,10 +49,9 @@ impl Dispatcher<'_> {
             && disk.free_bytes < self.options.free_bytes_min
         {
             let (free, least) = (disk.free_bytes >> 20, self.options.free_bytes_min >> 20);
-            self.complain(
-                "disk",
-                &format!("nothing is claimed: {free} MiB are free where jobs run, less than {least}"),
-            );
+            let why = format!("{free} MiB are free where jobs run, less than {least}");
+            self.complain("disk", &format!("nothing is claimed: {why}"));
+            self.hindrance = Some(why);
             return 0;
         }
         self.recovered("disk");
@@ -59,6 +61,11 @@ impl Dispatcher<'_> {
 
     pub(super) fn claim(&mut self) -> Result<(), WorkerError> {
         let room = self.room();
+        if room == 0 && self.options.once && self.active.is_empty() {
+            let why =
+                self.hindrance.clone().unwrap_or_else(|| "this server may claim nothing now".to_owned());
+            return Err(WorkerError::Refused(Refusal::forbidden(format!("{why}; nothing was claimed"))));
+        }
         if room == 0 {
             return Ok(());
         }
@@ -83,17 +90,13 @@ impl Dispatcher<'_> {
                 for job in claimed {
                     self.start(job, asked);
                 }
-                if self.options.once || self.options.job.is_some() {
-                    self.phase = Phase::Draining(Deadline::after(Duration::MAX));
-                }
+                self.is_closed |= self.options.once || self.options.job.is_some();
             }
             Ok(Written::Refused(refusal)) if self.options.job.is_some() => {
                 return Err(WorkerError::Refused(refusal));
             }
             Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::Nothing => {
-                if self.options.once {
-                    self.phase = Phase::Stopping;
-                }
+                self.is_closed |= self.options.once;
             }
             Ok(Written::Refused(refusal)) => {
                 self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
@@ -108,7 +111,8 @@ impl Dispatcher<'_> {
         let Ok(job) = serde_json::from_value::<Job>(claimed) else { return };
         let (Ok(id), Some(token)) = (JobId::new(&job.id), job.token) else { return };
         self.report.say(&format!("job `{id}` begins: {}", job.command.join(" ")));
-        let timeout = job.timeout();
+        // All of it must be over before others may take the job for late.
+        let grace = self.options.grace.min(margin(job.timeout()) / 2);
         let task = Task {
             token,
             server: self.hub.server().to_string(),
@@ -116,16 +120,15 @@ impl Dispatcher<'_> {
             alive: self.place.alive(&job.id, token),
             inherited: self.options.environment.clone(),
             masked: self.options.masked.clone(),
-            // All of it must be over before others may take the job for late.
-            grace: self.options.grace.min(margin(timeout)),
+            grace,
+            asked,
             log_bytes_max: self.options.log_bytes_max,
             keeps_folder: self.options.keeps_folders,
             job: job.clone(),
         };
         let execution = Execution::start(task, self.hub.trusted(), self.sender.clone());
-        let spent = clock::since_boot().saturating_sub(asked);
-        let deadline = Deadline::after(timeout.saturating_sub(spent));
-        let active = Active { job, token, execution, started: asked, deadline, why: None, sent: 0 };
+        let next_log = Deadline::after(LOG_FIRST);
+        let active = Active { job, token, execution, grace, why: None, sent: 0, next_log };
         self.active.insert(id, active);
     }
 }

@@ -7,82 +7,134 @@ use crate::domain::id::JobId;
 use crate::host::clock::Deadline;
 use crate::ops::job_log::WriteLogs;
 use crate::ops::job_step::{Step, StepJob};
-use crate::worker::active::Active;
 use crate::worker::hub::Written;
 use std::time::Duration;
 
-/// How often logs of running jobs are sent on.
+/// How often a short log of a running job is sent on.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
+/// How much a log grows until it is sent on half as often: each time the hub gets all of it, and keeps
+/// what it had until its own `git gc`.
+const LOG_BYTES_A_PAUSE: usize = 64 * 1024;
+
+/// How many times [`LOG_PAUSE`] the longest pause is.
+const LOG_PAUSES_MAX: u32 = 12;
+
+/// A file of the logs branch: path and content.
+type LogFile = (String, Vec<u8>);
+
+/// The end of a job that the hub does not know yet, with what it printed.
+#[derive(Debug)]
+pub(super) struct Unreported {
+    step: StepJob,
+    log: Option<LogFile>,
+}
+
+impl Unreported {
+    pub(super) fn job(&self) -> &JobId {
+        &self.step.job
+    }
+
+    pub(super) fn is_of(&self, job: &JobId, token: u64) -> bool {
+        self.step.job == *job && self.step.token == token
+    }
+}
+
 impl Dispatcher<'_> {
-    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step) {
-        self.unreported.push(StepJob { server: self.hub.server().clone(), job, token, step });
-        self.report_all();
+    /// A step of a job, to be reported as soon as possible.
+    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step, log: Option<LogFile>) {
+        let step = StepJob { server: self.hub.server().clone(), job, token, step };
+        self.unreported.push_back(Unreported { step, log });
+        self.next_report = Deadline::after(Duration::ZERO);
     }
 
-    /// Reports what can be reported; the rest stays for later.
-    pub(super) fn report_all(&mut self) {
-        self.next_report = Deadline::after(RETRY_PAUSE);
-        for step in std::mem::take(&mut self.unreported) {
-            let about = format!("report {}", step.job);
-            match self.hub.write(self.report, &step) {
-                Ok(Written::Done(_)) => self.recovered(&about),
-                Ok(Written::Refused(refusal)) => self.report.warn(&refusal.why),
-                Ok(Written::Later(why)) => {
-                    self.complain(
-                        &about,
-                        &format!("the end of job `{}` is not reported yet: {why}", step.job),
-                    );
-                    self.unreported.push(step);
-                }
-                Err(error) => {
-                    self.complain(
-                        &about,
-                        &format!("the end of job `{}` is not reported yet: {error}", step.job),
-                    );
-                    self.unreported.push(step);
-                }
+    /// Reports what waits longest. The log first: who sees the end can read why.
+    pub(super) fn report_next(&mut self) {
+        let Some(mut waits) = self.unreported.pop_front() else { return };
+        if let Some(log) = waits.log.take()
+            && !self.write_logs(vec![log.clone()])
+        {
+            waits.log = Some(log);
+        }
+        let about = format!("report {}", waits.step.job);
+        let why = match self.hub.write(self.report, &waits.step) {
+            Ok(Written::Done(_)) => {
+                self.recovered(&about);
+                None
+            }
+            // It is not ours any more; its log is no longer asked for.
+            Ok(Written::Refused(refusal)) => return self.report.warn(&refusal.why),
+            Ok(Written::Later(why)) => Some(why),
+            Err(error) => Some(error.to_string()),
+        };
+        match (why, &waits.log) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                // What is reported is not reported again: only the log is still to be sent.
+                self.unsent.extend(waits.log);
+                self.next_log = Deadline::after(RETRY_PAUSE);
+            }
+            (Some(why), _) => {
+                self.complain(
+                    &about,
+                    &format!("the end of job `{}` is not reported yet: {why}", waits.step.job),
+                );
+                self.unreported.push_back(waits);
+                self.next_report = Deadline::after(RETRY_PAUSE);
             }
         }
     }
 
-    /// Sends on what the running jobs printed.
+    /// When logs are sent on next, if there are any.
+    pub(super) fn next_log(&self) -> Option<Deadline> {
+        let waiting = (!self.unsent.is_empty()).then_some(self.next_log);
+        let growing = self.active.values().map(|active| active.next_log);
+        growing.chain(waiting).min_by_key(|deadline| deadline.left())
+    }
+
+    /// Sends on what the running jobs printed, and what could not be sent before.
     pub(super) fn send_logs(&mut self) {
-        self.next_log = Deadline::after(LOG_PAUSE);
-        let active = std::mem::take(&mut self.active);
-        let sent: Vec<_> = active.values().map(|active| (active, active.sent)).collect();
-        let versions = self.send(&sent);
-        self.active = active;
-        for (id, version) in versions {
-            if let Some(active) = self.active.get_mut(&id) {
-                active.sent = version;
-            }
-        }
-    }
-
-    /// Sends the logs of `jobs` that are other than the version that the hub has.
-    pub(super) fn send(&mut self, jobs: &[(&Active, u64)]) -> Vec<(JobId, u64)> {
-        let (mut logs, mut versions) = (Vec::new(), Vec::new());
-        for (active, known) in jobs {
+        let mut logs = std::mem::take(&mut self.unsent);
+        let waiting = logs.len();
+        let mut versions = Vec::new();
+        for (id, active) in self.active.iter_mut().filter(|(_, active)| active.next_log.passed()) {
+            active.next_log = Deadline::after(LOG_PAUSE);
             let Some(path) = active.job.log.clone() else { continue };
-            let Some((version, bytes)) = active.execution.log_after(*known) else { continue };
-            versions.extend(JobId::new(&active.job.id).ok().map(|id| (id, version)));
+            let Some((version, bytes)) = active.execution.log_after(active.sent) else { continue };
+            let pauses = u32::try_from(bytes.len() / LOG_BYTES_A_PAUSE).unwrap_or(u32::MAX);
+            active.next_log = Deadline::after(LOG_PAUSE * pauses.saturating_add(1).min(LOG_PAUSES_MAX));
+            versions.push((id.clone(), version));
             logs.push((path, bytes));
         }
         if logs.is_empty() {
-            return Vec::new();
+            return;
         }
-        let verb = WriteLogs { server: self.hub.server().clone(), logs };
+        if self.write_logs(logs.clone()) {
+            for (id, version) in versions {
+                if let Some(active) = self.active.get_mut(&id) {
+                    active.sent = version;
+                }
+            }
+        } else {
+            logs.truncate(waiting);
+            self.unsent = logs;
+            self.next_log = Deadline::after(RETRY_PAUSE);
+        }
+    }
+
+    fn write_logs(&mut self, logs: Vec<LogFile>) -> bool {
+        let at_work = self.active.values().filter_map(|active| active.job.log.clone()).collect();
+        let verb = WriteLogs { server: self.hub.server().clone(), logs, at_work };
         let why = match self.hub.write_unkept(self.report, &verb) {
             Ok(Written::Done(())) => {
                 self.recovered("logs");
-                return versions;
+                return true;
             }
             Ok(Written::Refused(refusal)) => refusal.why,
             Ok(Written::Later(why)) => why,
             Err(error) => error.to_string(),
         };
         self.complain("logs", &format!("logs were not sent: {why}"));
-        Vec::new()
+        false
     }
 }

@@ -62,6 +62,9 @@ pub(super) const OPS: &[Op] = &[
     op("SetStatus", &["status", "set", "building"]),
     op("SendBeat", &["heartbeat"]),
     op("SendBeat", &["heartbeat", "--on-main"]),
+    op("SetPause", &["queue", "pause", "--note", "a test"]),
+    op("SetPause", &["worker", "drain"]),
+    op("EndPause", &["queue", "resume", "--label", "never"]),
     op("Archive", &["archive", "--older-than", "1s"]),
     unkept(&["--branch", "other", "init"]),
     unkept(&["heartbeat", "squash", "--branch", "heartbeat-old"]),
@@ -81,7 +84,7 @@ pub(super) const SHOWN: &[Op] = &[
 
 /// Variants of `Operation` that no command of today sends, with the reason.
 pub(super) const UNSENT: [(&str, &str); 2] = [
-    ("RescueJobs", "a claim takes lost jobs back by itself"),
+    ("RescueJobs", "a claim takes lost jobs back by itself; what a worker sends is made for what it watched"),
     ("Found", "`init` does not keep what it begins: it is begun again by the same command"),
 ];
 

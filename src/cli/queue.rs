@@ -1,0 +1,205 @@
+//! `git muster queue`: the queue as a whole.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::output::counted;
+use super::table::{facts, table};
+use crate::domain::job::Job;
+use crate::domain::pause::{Pause, Paused};
+use crate::domain::statistics::Statistics;
+use crate::domain::table::Table;
+use crate::domain::time::{SPAN_MAX, show_span};
+use crate::host::clock::{self, Deadline};
+use crate::host::random;
+use crate::ledger::Documents as _;
+use crate::ops::pause::{EndPause, SetPause};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long a drain pauses at most between two looks: on this machine, and over a network.
+const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(500);
+const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
+
+/// The verbs of `queue`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum QueueCommand {
+    /// Let nothing more be claimed, of all jobs or of those that require a label
+    #[command(after_help = "Examples:
+  git muster queue pause --note 'the disk of the cache is full' --for 2h
+  git muster queue pause --label pool=fast")]
+    Pause(PauseArgs),
+    /// End a pause
+    #[command(
+        after_help = "Examples:\n  git muster queue resume\n  git muster queue resume --label pool=fast"
+    )]
+    Resume {
+        /// The pause of this label
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// Pause, and wait until nothing is at work any more
+    #[command(after_help = "Example:\n  git muster queue drain --note 'moving the hub' --wait 2h")]
+    Drain {
+        /// How it is paused.
+        #[command(flatten)]
+        pause: PauseArgs,
+        /// How long to wait at most
+        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "1h")]
+        wait: Duration,
+    },
+    /// List what is paused
+    #[command(after_help = "Example:\n  git muster queue list --json | jq -r '.[].id'")]
+    List,
+    /// How many jobs there are, how long they waited and took, how many failed
+    #[command(after_help = "Examples:
+  git muster queue stats --since 1d
+  git muster queue stats --json | jq .failure_rate
+
+Of the jobs that are not archived. A wait is the time from being added to the start of the last
+attempt, p95 what 95 of 100 jobs did not exceed.")]
+    Stats {
+        /// Only jobs that were added within this time
+        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        since: Option<Duration>,
+    },
+}
+
+// What is paused, why and for how long.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// Only jobs that require this label
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// For how long; without it until `queue resume`
+    #[arg(long = "for", value_name = "SPAN", value_parser = input::span)]
+    pub span: Option<Duration>,
+}
+
+fn what(label: Option<&String>) -> Paused {
+    label.map_or(Paused::Queue, |label| Paused::Label(label.clone()))
+}
+
+/// A verb of `queue`.
+///
+/// # Errors
+/// When it is refused or the hub cannot be used.
+pub(super) fn run(command: &QueueCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        QueueCommand::Pause(args) => set(args, context).map(drop),
+        QueueCommand::Resume { label } => end_pause(what(label.as_ref()), context),
+        QueueCommand::Drain { pause, wait } => drain(pause, *wait, context),
+        QueueCommand::List => list(context),
+        QueueCommand::Stats { since } => statistics(*since, context),
+    }
+}
+
+fn set(args: &PauseArgs, context: &mut Context) -> Result<Value, CliError> {
+    set_pause(what(args.label.as_ref()), (args.note.as_ref(), args.span), false, context)
+}
+
+/// Pauses something.
+///
+/// # Errors
+/// When it is refused or the hub cannot be used.
+pub(super) fn set_pause(
+    what: Paused,
+    (note, span): (Option<&String>, Option<Duration>),
+    drain: bool,
+    context: &mut Context,
+) -> Result<Value, CliError> {
+    let until = span.map(|span| context.now().plus(span.min(SPAN_MAX)));
+    let verb = SetPause { server: context.me()?, what, note: note.cloned(), until, drain };
+    let pause = context.write(&verb)?.answer;
+    context.output.confirm("pause", &pause, || {
+        let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
+        format!("{} is paused {until}; what is at work goes on", verb.what.named())
+    })?;
+    Ok(pause)
+}
+
+/// Ends a pause.
+///
+/// # Errors
+/// When there is none, or the hub cannot be used.
+pub(super) fn end_pause(what: Paused, context: &mut Context) -> Result<(), CliError> {
+    let verb = EndPause { server: context.me()?, what };
+    let ended = context.write(&verb)?.answer;
+    context.output.confirm("pause", &ended, || format!("{} is no longer paused", verb.what.named()))
+}
+
+fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), CliError> {
+    set(args, context)?;
+    if context.is_dry_run() {
+        return Ok(());
+    }
+    let until = Deadline::after(wait);
+    loop {
+        let held = context.read(false, |snapshot| {
+            let jobs: Table<Job> = snapshot.table()?;
+            let concerns = |job: &Job| args.label.as_ref().is_none_or(|label| job.labels.contains(label));
+            Ok(jobs.rows().filter(|job| job.status.is_held() && concerns(job)).count())
+        })?;
+        if held == 0 {
+            context.output.say("nothing is at work any more");
+            return Ok(());
+        }
+        if until.passed() {
+            let why = format!("{} still at work; the pause holds", counted(held, "job"));
+            return Err(CliError::new(Exit::Contended, why)
+                .after_waiting(Some(wait))
+                .hint("see them with `git muster job list --status running`"));
+        }
+        let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
+        clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+    }
+}
+
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let pauses: Vec<(Value, Pause)> = context.read(false, |snapshot| {
+        let pauses: Table<Pause> = snapshot.table()?;
+        Ok(pauses
+            .rows()
+            .filter(|pause| pause.holds(now))
+            .map(|pause| (pause.raw(), (**pause).clone()))
+            .collect())
+    })?;
+    let values: Vec<&Value> = pauses.iter().map(|(raw, _)| raw).collect();
+    let output = context.output;
+    output.list("pause", &values, || {
+        if pauses.is_empty() {
+            output.say("nothing is paused");
+            return String::new();
+        }
+        let rows: Vec<Vec<String>> =
+            pauses.iter().map(|(_, pause)| vec![pause.id.clone(), pause.describe(now)]).collect();
+        table(&["PAUSED", "BY"], &rows)
+    })
+}
+
+fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliError> {
+    let since = since.map(|span| context.now().before(span));
+    let figures = context.read(false, |snapshot| Ok(Statistics::of(&snapshot.table::<Job>()?, since)))?;
+    context.output.object("queue_statistics", &figures, || {
+        let span = |seconds: u64| Some(show_span(Duration::from_secs(seconds)));
+        facts(&[
+            ("queued", Some(figures.queued.to_string())),
+            ("running", Some(figures.running.to_string())),
+            ("completed", Some(figures.completed.to_string())),
+            ("failed", Some(figures.failed.to_string())),
+            ("dead", Some(figures.dead_lettered.to_string())),
+            ("cancelled", Some(figures.cancelled.to_string())),
+            ("wait on average", span(figures.avg_wait_seconds)),
+            ("wait, 95 %", span(figures.p95_wait_seconds)),
+            ("time on average", span(figures.avg_execution_seconds)),
+            ("failed of all", Some(format!("{:.1} %", figures.failure_rate * 100.0))),
+        ])
+    })
+}

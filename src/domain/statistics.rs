@@ -1,0 +1,137 @@
+//! How the queue does, in figures.
+
+use super::job::{Job, JobStatus};
+use super::table::Table;
+use super::time::Timestamp;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Figures of the jobs of one table. Times are whole seconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Statistics {
+    /// Waiting to be claimed, for whatever reason.
+    pub queued: u64,
+    /// Claimed or running.
+    pub running: u64,
+    /// Ended with success.
+    pub completed: u64,
+    /// Ended without success.
+    pub failed: u64,
+    /// Out of attempts.
+    pub dead_lettered: u64,
+    /// Called off.
+    pub cancelled: u64,
+    /// From being added to the start of the last attempt, on average; of jobs that were started.
+    pub avg_wait_seconds: u64,
+    /// The same that 95 of 100 do not exceed.
+    pub p95_wait_seconds: u64,
+    /// How long the last attempt took, on average; of jobs that ended.
+    pub avg_execution_seconds: u64,
+    /// Which part of the jobs that ended by themselves ended without success, from 0 to 1.
+    pub failure_rate: f64,
+}
+
+impl Statistics {
+    /// The figures of the jobs that were added after `since`.
+    #[must_use]
+    pub fn of(jobs: &Table<Job>, since: Option<Timestamp>) -> Self {
+        let mut figures = Self::default();
+        let (mut waits, mut executions) = (Vec::new(), Vec::new());
+        let is_new = |job: &Job| since.is_none_or(|since| job.created_at.is_some_and(|at| at > since));
+        for job in jobs.rows().filter(|job| is_new(job)) {
+            let count = match job.status {
+                JobStatus::Queued => &mut figures.queued,
+                JobStatus::Claimed | JobStatus::Running => &mut figures.running,
+                JobStatus::Completed => &mut figures.completed,
+                JobStatus::Failed => &mut figures.failed,
+                JobStatus::Dead => &mut figures.dead_lettered,
+                JobStatus::Cancelled => &mut figures.cancelled,
+                JobStatus::Other(_) => continue,
+            };
+            *count += 1;
+            if let (Some(created), Some(started)) = (job.created_at, job.started_at) {
+                waits.push(started.since(created));
+            }
+            executions
+                .extend(job.duration_seconds.filter(|_| job.status.is_final()).map(Duration::from_secs));
+        }
+        waits.sort_unstable();
+        figures.avg_wait_seconds = average(&waits);
+        figures.p95_wait_seconds = nearest_rank(&waits, 95);
+        figures.avg_execution_seconds = average(&executions);
+        figures.failure_rate = rate(figures.failed + figures.dead_lettered, figures.completed);
+        figures
+    }
+}
+
+fn average(spans: &[Duration]) -> u64 {
+    let sum = spans.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span));
+    sum.as_secs().checked_div(u64::try_from(spans.len()).unwrap_or(u64::MAX)).unwrap_or(0)
+}
+
+/// The smallest span that `percent` of all do not exceed; `spans` are sorted.
+fn nearest_rank(spans: &[Duration], percent: usize) -> u64 {
+    let rank = (spans.len() * percent).div_ceil(100);
+    spans.get(rank.saturating_sub(1)).map_or(0, Duration::as_secs)
+}
+
+/// To three digits, so that equal queues print equal figures.
+fn rate(bad: u64, good: u64) -> f64 {
+    let all = bad.saturating_add(good);
+    let thousandths = bad.saturating_mul(1000).checked_div(all).unwrap_or(0);
+    f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_those_of_the_jobs() {
+        let job = |status: &str, more: &str| {
+            format!(
+                "{{\"id\":\"{}\",\"status\":\"{status}\",\"created_at\":\"2025-10-29T12:00:00Z\"{more}}}",
+                status.len()
+            )
+        };
+        let mut rows = vec![
+            job("queued", ""),
+            job("pending", ""),
+            job("claimed", ",\"started_at\":\"2025-10-29T12:00:10Z\""),
+            job("running", ",\"started_at\":\"2025-10-29T12:00:20Z\",\"duration_seconds\":99"),
+            job("failed", ",\"started_at\":\"2025-10-29T12:01:00Z\",\"duration_seconds\":10"),
+            job("dead", ",\"started_at\":\"2025-10-29T13:00:00Z\",\"duration_seconds\":21"),
+            job("cancelled", ""),
+            job("a word", ""),
+            "{\"id\":\"old\",\"status\":\"completed\",\"created_at\":\"2025-10-28T12:00:00Z\",\"duration_seconds\":5}".to_owned(),
+        ];
+        rows.extend(
+            (0..2).map(|_| {
+                job("completed", ",\"started_at\":\"2025-10-29T12:00:30Z\",\"duration_seconds\":30")
+            }),
+        );
+        let table =
+            Table::read("jobs.json", format!("{{\"jobs\":[{}]}}", rows.join(",")).as_bytes()).expect("jobs");
+        let since = Timestamp::parse("2025-10-29T00:00:00Z");
+        assert_eq!(
+            Statistics::of(&table, since),
+            Statistics {
+                queued: 2,
+                running: 2,
+                completed: 2,
+                failed: 1,
+                dead_lettered: 1,
+                cancelled: 1,
+                avg_wait_seconds: (10 + 20 + 60 + 3600 + 30 + 30) / 6,
+                p95_wait_seconds: 3600,
+                avg_execution_seconds: (10 + 21 + 30 + 30) / 4,
+                failure_rate: 0.5,
+            }
+        );
+        assert_eq!(Statistics::of(&table, None).completed, 3);
+        assert_eq!(Statistics::of(&Table::empty("jobs.json"), None), Statistics::default());
+        let spans: Vec<Duration> = (1..=100).map(Duration::from_secs).collect();
+        assert_eq!(nearest_rank(&spans, 95), 95);
+        assert_eq!((rate(1, 2), rate(0, 5), rate(5, 0)), (0.333, 0.0, 1.0));
+    }
+}

@@ -1,0 +1,365 @@
+//! `queue`, pauses of servers, groups, wishes about needs, and jobs that are out of attempts.
+
+use super::{added, two_servers};
+use crate::support::Transcript;
+use insta::assert_snapshot;
+
+#[test]
+fn a_paused_queue_says_why_nothing_is_claimed() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let plain = added(&ada, &[]);
+    let gpu = added(&ada, &["--label", "pool=gpu"]);
+    said.name(&plain, "<plain>");
+    said.name(&gpu, "<gpu>");
+    said.run(&ada, "queue list");
+    said.run(&ada, "queue pause --label pool=gpu --note 'the driver is broken'");
+    said.run(&ada, &format!("job explain {gpu}"));
+    said.run(&bob, "job claim --label pool=gpu");
+    said.run(&ada, "queue pause --for 2h");
+    said.run(&bob, "queue list");
+    said.run(&bob, "job claim --label pool=gpu");
+    said.run(&bob, "queue drain --wait 0s");
+    said.run(&bob, "queue resume");
+    said.run(&bob, "queue resume");
+    said.run(&bob, "queue resume --label pool=gpu --json");
+    said.run(&bob, "queue pause --label 'two words'");
+    said.run(&bob, "queue pause --note password=hunter22");
+    said.run(&bob, &format!("job complete {plain} --token 1"));
+    said.run(&bob, "queue drain --wait 1m --note 'moving the hub'");
+    assert_snapshot!(said, @r#"
+    ada$ git muster queue list
+    ------- stderr -------
+    nothing is paused
+    [exit status: 0]
+    ada$ git muster queue pause --label pool=gpu --note 'the driver is broken'
+    label `pool=gpu` is paused until it is resumed; what is at work goes on
+    [exit status: 0]
+    ada$ git muster job explain <gpu>
+    <gpu> waits: label `pool=gpu` is paused by ada [DURATION] ago: the driver is broken
+    <gpu> waits: no server has the labels pool=gpu
+    [exit status: 0]
+    bob$ git muster job claim --label pool=gpu
+    <plain> token 1 build
+    [exit status: 0]
+    ada$ git muster queue pause --for [DURATION]
+    the queue is paused until [TIME]; what is at work goes on
+    [exit status: 0]
+    bob$ git muster queue list
+    PAUSED  BY
+    label:pool=gpu  by ada [DURATION] ago: the driver is broken
+    queue  by ada [DURATION] ago, until [TIME]
+    [exit status: 0]
+    bob$ git muster job claim --label pool=gpu
+    ------- stderr -------
+    error: there is no job for `bob` to claim
+    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
+    bob$ git muster queue drain --wait [DURATION]
+    the queue is paused until it is resumed; what is at work goes on
+    ------- stderr -------
+    error: 1 job still at work; the pause holds; waited [DURATION]
+    hint: see them with `git muster job list --status running`
+    [exit status: 75]
+    bob$ git muster queue resume
+    the queue is no longer paused
+    [exit status: 0]
+    bob$ git muster queue resume
+    ------- stderr -------
+    error: the queue is not paused
+    [exit status: 3]
+    bob$ git muster queue resume --label pool=gpu --json
+    {"schema":1,"kind":"pause","id":"label:pool=gpu","by":"ada","at":"[TIME]",
+      "note":"the driver is broken"}
+    [exit status: 0]
+    bob$ git muster queue pause --label 'two words'
+    ------- stderr -------
+    error: nothing was paused: the label is empty or holds a space
+    [exit status: 2]
+    bob$ git muster queue pause --note password=hunter22
+    ------- stderr -------
+    error: nothing was paused: a text seems to hold a password
+    [exit status: 2]
+    bob$ git muster job complete <plain> --token 1
+    <plain> is completed
+    [exit status: 0]
+    bob$ git muster queue drain --wait [DURATION] --note 'moving the hub'
+    the queue is paused until it is resumed; what is at work goes on
+    ------- stderr -------
+    nothing is at work any more
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_paused_server_claims_nothing() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    said.name(&added(&ada, &["--", "true"]), "<job>");
+    said.run(&ada, "worker pause bob --note 'new disk'");
+    said.run(&bob, "job claim");
+    said.run(&bob, "job run --allow-any");
+    said.run(&ada, "worker list");
+    said.run(&ada, "worker drain");
+    said.run(&ada, "worker run --allow-any");
+    said.run(&ada, "worker resume --json");
+    said.run(&ada, "worker resume bob");
+    said.run(&ada, "worker resume bob");
+    said.run(&ada, "worker pause nobody");
+    said.run(&bob, "job run --allow-any");
+    said.run(&bob, "worker list --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster worker pause bob --note 'new disk'
+    server `bob` is paused until it is resumed; what is at work goes on
+    [exit status: 0]
+    bob$ git muster job claim
+    ------- stderr -------
+    error: server `bob` is paused by ada [DURATION] ago: new disk; nothing was claimed
+    hint: end the pause with `git muster worker resume bob`
+    [exit status: 3]
+    bob$ git muster job run --allow-any
+    ------- stderr -------
+    this server is paused by ada [DURATION] ago: new disk; nothing is claimed
+    error: there is no job to claim that may run here
+    hint: see what waits with `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
+    ada$ git muster worker list
+    SERVER  HEARTBEAT  JOBS  LABELS  PAUSED
+    ada  fresh, [DURATION] ago  -  -  -
+    bob  fresh, [DURATION] ago  -  gpu  by ada [DURATION] ago: new disk
+    [exit status: 0]
+    ada$ git muster worker drain
+    server `ada` is paused until it is resumed; what is at work goes on
+    [exit status: 0]
+    ada$ git muster worker run --allow-any
+    ended: 0 completed, 0 failed, 0 back in the queue
+    ------- stderr -------
+    this server is paused by ada [DURATION] ago; nothing is claimed
+    the worker ends when its jobs have
+    [exit status: 0]
+    ada$ git muster worker resume --json
+    {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true}
+    [exit status: 0]
+    ada$ git muster worker resume bob
+    server `bob` is no longer paused
+    [exit status: 0]
+    ada$ git muster worker resume bob
+    ------- stderr -------
+    error: server `bob` is not paused
+    [exit status: 3]
+    ada$ git muster worker pause nobody
+    ------- stderr -------
+    error: there is no server `nobody`; nothing was paused
+    hint: see the names with `git muster servers list`
+    [exit status: 3]
+    bob$ git muster job run --allow-any
+    ------- stderr -------
+    job `<job>` begins: true
+    job `<job>` completed
+    [exit status: 0]
+    bob$ git muster worker list --json
+    [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]","jobs":[],
+      "labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
+      "last_heartbeat":"[TIME]","jobs":[],"labels":["gpu"],"paused":null}]
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn a_group_works_at_one_job_at_a_time() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let first = added(&ada, &["--group", "deploy"]);
+    let second = added(&ada, &["--group", "deploy"]);
+    said.name(&first, "<first>");
+    said.name(&second, "<second>");
+    said.run(&ada, "job claim --count 2");
+    said.run(&bob, "job claim");
+    said.run(&bob, &format!("job explain {second}"));
+    said.run(&bob, &format!("job claim {second}"));
+    said.run(&ada, &format!("job complete {first} --token 1"));
+    said.run(&bob, "job claim");
+    said.run(&ada, "job add --group 'two words'");
+    assert_snapshot!(said, @r"
+    ada$ git muster job claim --count 2
+    <first> token 1 build
+    [exit status: 0]
+    bob$ git muster job claim
+    ------- stderr -------
+    error: there is no job for `bob` to claim
+    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
+    bob$ git muster job explain <second>
+    <second> waits: `<first>` of its group `deploy` is at work
+    [exit status: 0]
+    bob$ git muster job claim <second>
+    ------- stderr -------
+    error: job `<second>` was not claimed: `<first>` of its group `deploy` is at work
+    hint: more with `git muster job explain <second>`
+    [exit status: 4]
+    ada$ git muster job complete <first> --token 1
+    <first> is completed
+    [exit status: 0]
+    bob$ git muster job claim
+    <second> token 1 build
+    [exit status: 0]
+    ada$ git muster job add --group 'two words'
+    ------- stderr -------
+    error: no job was added: `two words` is empty or holds a space or a control character
+    [exit status: 2]
+    ");
+}
+
+#[test]
+fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
+    let (_fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let base = added(&ada, &[]);
+    let cancel = added(&ada, &["--needs", &base, "--if-need-fails", "cancel"]);
+    let after = added(&ada, &["--needs", &cancel, "--if-need-fails", "cancel"]);
+    let run = added(&ada, &["--needs", &base, "--if-need-fails", "run"]);
+    let wait = added(&ada, &["--needs", &base]);
+    for (id, name) in
+        [(&base, "<base>"), (&cancel, "<cancel>"), (&after, "<after>"), (&run, "<run>"), (&wait, "<wait>")]
+    {
+        said.name(id, name);
+    }
+    said.run(&ada, "job claim");
+    said.run(&ada, &format!("job fail {base} --token 1"));
+    said.run(&ada, "job list");
+    said.run(&ada, &format!("job show {after}"));
+    said.run(&ada, &format!("job add --needs {base} --if-need-fails cancel"));
+    said.run(&ada, "job add --if-need-fails cancel");
+    said.run(&ada, "job claim");
+    said.run(&ada, "fsck --history");
+    assert_snapshot!(said, @r"
+    ada$ git muster job claim
+    <base> token 1 build
+    [exit status: 0]
+    ada$ git muster job fail <base> --token 1
+    <base> is failed
+    [exit status: 0]
+    ada$ git muster job list
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    <run>  queued  5  build  -  -  queued [DURATION] ago
+    <wait>  queued  5  build  -  -  queued [DURATION] ago
+    <base>  failed  5  build  -  ada  failed [DURATION] ago: script_failure
+    <cancel>  cancelled  5  build  -  -  cancelled [DURATION] ago
+    <after>  cancelled  5  build  -  -  cancelled [DURATION] ago
+    [exit status: 0]
+    ada$ git muster job show <after>
+    job:  <after>
+    status:  cancelled
+    situation:  cancelled [DURATION] ago
+    type:  build
+    priority:  5
+    needs:  <cancel>
+    if one fails: cancel
+    message:  `<cancel>`, which it needs, did not complete
+    added by:  ada
+    [exit status: 0]
+    ada$ git muster job add --needs <base> --if-need-fails cancel
+    ------- stderr -------
+    error: no job was added: the needed job `<base>` did not complete
+    hint: put it back with `git muster job retry <base>`
+    [exit status: 4]
+    ada$ git muster job add --if-need-fails cancel
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      --needs <ID>
+
+    Usage: git muster job add --needs <ID> --if-need-fails <WISH> [-- <COMMAND>...]
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job claim
+    <run> token 1 build
+    [exit status: 0]
+    ada$ git muster fsck --history
+    0 errors, 0 warnings, 0 notes in 9 documents on 1 branch, and 11 commits with 11 operations
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn dead_jobs_are_listed_put_back_and_purged() {
+    let (_fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::new();
+    let (one, two) = (added(&ada, &["--max-attempts", "1"]), added(&ada, &["--max-attempts", "1"]));
+    said.name(&one, "<one>");
+    said.name(&two, "<two>");
+    ada.run(["job", "claim", "--count", "2"]).success();
+    for id in [&one, &two] {
+        ada.run(["job", "fail", id, "--token", "1", "--reason", "timeout"]).success();
+    }
+    said.run(&ada, "job dead list");
+    said.run(&ada, &format!("job dead retry {one}"));
+    said.run(&ada, &format!("job dead retry {one}"));
+    said.run(&ada, "job dead retry");
+    said.run(&ada, "job dead retry job_404");
+    said.run(&ada, "job dead purge --older-than 1h");
+    said.run(&ada, "job dead purge");
+    said.run(&ada, "job dead list --json");
+    said.run(&ada, "job dead retry --all");
+    said.run(&ada, "queue stats");
+    said.run(&ada, "queue stats --since 1h --json");
+    assert_snapshot!(said, @r#"
+    ada$ git muster job dead list
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    <one>  dead  5  build  -  ada  dead [DURATION] ago: timeout
+    <two>  dead  5  build  -  ada  dead [DURATION] ago: timeout
+    [exit status: 0]
+    ada$ git muster job dead retry <one>
+    <one> is queued
+    [exit status: 0]
+    ada$ git muster job dead retry <one>
+    ------- stderr -------
+    error: job `<one>` was not put back: it is queued, not dead
+    hint: put a finished one back with `git muster job retry <one>`
+    [exit status: 4]
+    ada$ git muster job dead retry
+    ------- stderr -------
+    error: the following required arguments were not provided:
+      <ID>
+
+    Usage: git muster job dead retry <ID>
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job dead retry job_404
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    ada$ git muster job dead purge --older-than [DURATION]
+    0 dead jobs went to the archive
+    [exit status: 0]
+    ada$ git muster job dead purge
+    1 dead job went to the archive
+    [exit status: 0]
+    ada$ git muster job dead list --json
+    []
+    [exit status: 0]
+    ada$ git muster job dead retry --all
+    ------- stderr -------
+    no job is dead
+    [exit status: 0]
+    ada$ git muster queue stats
+    queued:  1
+    running:  0
+    completed:  0
+    failed:  0
+    dead:  0
+    cancelled:  0
+    wait on average: [DURATION]
+    wait, 95 %:  [DURATION]
+    time on average: [DURATION]
+    failed of all:  0.0 %
+    [exit status: 0]
+    ada$ git muster queue stats --since [DURATION] --json
+    {"schema":1,"kind":"queue_statistics","queued":1,"running":0,"completed":0,"failed":0,
+      "dead_lettered":0,"cancelled":0,"avg_wait_seconds":0,"p95_wait_seconds":0,
+      "avg_execution_seconds":0,"failure_rate":0.0}
+    [exit status: 0]
+    "#);
+}

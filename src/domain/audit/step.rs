@@ -197,11 +197,24 @@ impl<'a, T: Judged> Rows<'a, T> {
                 self.tell(index, row.id(), broken, found);
             }
         }
-        for index in doubles {
-            let id = self.change.after.rows().nth(index).map_or("", |row| row.id());
-            if !id.is_empty() && !self.known.contains_key(id) {
-                found.push(state::id_twice(self.change.after, index, id));
+        self.tell_doubles(&doubles, found);
+    }
+
+    /// Tells of each record in `doubles` for which there was none before.
+    fn tell_doubles(&self, doubles: &BTreeSet<usize>, found: &mut Vec<Finding>) {
+        if doubles.is_empty() {
+            return;
+        }
+        let mut stood: HashMap<&str, usize> = HashMap::new();
+        for row in self.change.before.rows() {
+            *stood.entry(row.id()).or_default() += 1;
+        }
+        for (index, row) in self.change.after.rows().enumerate() {
+            let left = stood.entry(row.id()).or_default();
+            if *left == 0 && doubles.contains(&index) {
+                found.push(state::id_twice(self.change.after, index, row.id()));
             }
+            *left = left.saturating_sub(1);
         }
     }
 
@@ -226,9 +239,9 @@ impl<'a, T: Judged> Rows<'a, T> {
     }
 
     /// Where records stand that have the id of one before them, if one of the two is new or differs:
-    /// the second never counts.
+    /// the second never counts. Without an id each is wrong by itself.
     fn doubles(&self) -> BTreeSet<usize> {
-        let rows = self.change.after.rows().enumerate();
+        let rows = self.change.after.rows().enumerate().filter(|(_, row)| !row.id().is_empty());
         // In a long table most commits touch one record: to compare is faster than to hash.
         if let [] | [_] = self.after {
             let id = self.after.first().map(|row| row.id());
@@ -380,6 +393,10 @@ mod tests {
         const AB: &str = r#"{"id":"a","n":1},{"id":"b"},{"id":"c"}"#;
         let case = Case { archive: (AB, r#"{"id":"a","n":1},{"id":"c"}"#), ..Case::default() };
         assert_eq!(case.told(Made::by_a_hand()), "archive-vanished jobs[1]");
+        const ZABC: &str = r#"{"id":"z"},{"id":"a"},{"id":"b"},{"id":"c"}"#;
+        let around = r#"{"id":"z"},{"id":"a","branch":"x"},{"id":"b"},{"id":"c","branch":"x"}"#;
+        let case = Case { archive: (ZABC, around), ..case };
+        assert_eq!(case.told(Made::by_a_hand()), "archive-rewritten jobs[1], archive-rewritten jobs[3]");
     }
 
     #[test]
@@ -429,6 +446,12 @@ mod tests {
                 r#"{"id":"b","x":1},{"id":"a","status":"completed"},{"id":"b","status":"queued"}"#,
                 "id-twice jobs[2]",
             ),
+            // Both sides of a merge.
+            (B, r#"{"id":"b","x":1},{"id":"b","x":2}"#, "id-twice jobs[1]"),
+            // It stood twice before.
+            (r#"{"id":"b"},{"id":"b"}"#, r#"{"id":"b","x":1},{"id":"b","x":2}"#, ""),
+            (r#"{"id":"b"},{"id":"b"}"#, r#"{"id":"b","x":1},{"id":"b"},{"id":"b"}"#, "id-twice jobs[2]"),
+            (r#"{"x":1}"#, r#"{"x":1},{"x":2}"#, "bad-id jobs[1]"),
             // The second of two goes; then the first.
             (r#"{"id":"a","status":"completed"},{"id":"a","status":"queued"}"#, A, ""),
             (r#"{"id":"b"},{"id":"a"},{"id":"c"},{"id":"a"}"#, r#"{"id":"b"},{"id":"c"},{"id":"a"}"#, ""),

@@ -130,11 +130,9 @@ impl<T: Row> Versions<T> {
 /// are not where they belong.
 fn items_between(stretch: &str, after_some: bool, before_some: bool) -> Option<&str> {
     let stretch = stretch.trim();
-    match (after_some, before_some, stretch) {
-        (true, true, ",") => return Some(""),
-        (true, true, "") => return None,
-        (_, _, "") => return Some(""),
-        _ => {}
+    if stretch.is_empty() {
+        // Two records that stay need a comma between them.
+        return (!after_some || !before_some).then_some(stretch);
     }
     let stretch = if after_some { stretch.strip_prefix(',')? } else { stretch };
     let stretch = if before_some { stretch.strip_suffix(',')? } else { stretch };
@@ -323,6 +321,64 @@ mod tests {
             assert_eq!(rows, places::<Thing>(&text).map(|places| places.rows), "{text}");
         }
         assert!(followed >= 4, "{followed}");
+    }
+
+    /// What a commit usually does is read from the stretch that differs.
+    #[test]
+    fn records_that_come_go_and_change_are_followed() {
+        for (before, after, follows) in [
+            (r#"{"things":[{"id":"a"}]}"#, r#"{"things":[{"id":"a"}, {"id":"b"}]}"#, true),
+            (r#"{"things":[{"id":"b"}]}"#, r#"{"things":[{"id":"a"}, {"id":"b"}]}"#, true),
+            (r#"{"things":[]}"#, r#"{"things":[{"id":"a"}]}"#, true),
+            (r#"{"things":[{"id":"a"}]}"#, r#"{"things":[]}"#, true),
+            (r#"{"things":[{"id":"a"}, {"id":"b"}]}"#, r#"{"things":[{"id":"b"}]}"#, true),
+            (r#"{"things":[{"id":"a"}, {"id":"b"}]}"#, r#"{"things":[{"id":"a"}]}"#, true),
+            (
+                r#"{"things":[{"id":"a"}, {"id":"b"}, {"id":"c"}]}"#,
+                r#"{"things":[{"id":"a"}, {"id":"c"}]}"#,
+                true,
+            ),
+            (
+                r#"{"things":[{"id":"a"},{"id":"a"},{"id":"a"}]}"#,
+                r#"{"things":[{"id":"a"},{"id":"a"}]}"#,
+                true,
+            ),
+            (r#"{"things":[{"id":"a"},{"id":"b"}]}"#, r#"{"things":[{"id":"a"}{"id":"b"}]}"#, false),
+            (r#"{"things":[{"id":"a"}]}"#, r#"{"things":[{"id":"a"}],"x":1}"#, false),
+            (r#"{"things":[{"id":"a"}]}"#, r#"{"thangs":[{"id":"a"}]}"#, false),
+        ] {
+            let mut versions = Versions::<Thing>::new(Thing::PATH);
+            versions.read(before.as_bytes()).expect("reads");
+            let next = versions.follow(after);
+            assert_eq!(next.is_some(), follows, "{before} -> {after}");
+            let alone = Table::<Thing>::read(Thing::PATH, after.as_bytes());
+            let table = next.map(|next| next.table);
+            assert!(
+                table.is_none_or(|table| alone.is_ok_and(|alone| seen(&table) == seen(&alone))),
+                "{after}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_that_is_gone_has_no_records_and_may_come_back() {
+        let mut versions = Versions::<Thing>::new(Thing::PATH);
+        for _ in 0..2 {
+            versions.read(br#"{"things":[{"id":"a"}]}"#).expect("reads");
+            assert_eq!(versions.table().rows().len(), 1);
+            versions.remove();
+            assert_eq!((versions.table().rows().len(), versions.table().path()), (0, Thing::PATH));
+        }
+    }
+
+    #[test]
+    fn one_record_too_many_is_noticed_where_it_is_added() {
+        let of = |rows: usize| format!("[{}]", vec!["{\"id\":\"a\"}"; rows].join(","));
+        let mut versions = Versions::<Thing>::new(Thing::PATH);
+        versions.read(of(ROWS_MAX - 1).as_bytes()).expect("reads");
+        versions = versions.follow(&of(ROWS_MAX)).expect("the last that has room");
+        let error = versions.read(of(ROWS_MAX + 1).as_bytes()).expect_err("too many");
+        assert!(error.to_string().contains("it holds 100001 records"), "{error}");
     }
 
     #[test]

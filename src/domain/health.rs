@@ -444,6 +444,29 @@ mod tests {
     }
 
     #[test]
+    fn a_beat_that_cannot_be_read_is_one_trouble_and_is_mended_where_it_can_be() {
+        for (is_replaced, hint) in [
+            (true, "the next `git muster heartbeat` on `build1` replaces it"),
+            (false, "mend it in a clone of the hub and push it"),
+        ] {
+            let fleet = Fleet {
+                servers: &table(r#"{"id":"build1"}"#),
+                known: vec![Known {
+                    name: "build1",
+                    heartbeat: None,
+                    status: None,
+                    broken: Some(Broken { why: "it is empty", is_replaced }),
+                }],
+                jobs: &table(""),
+                locks: &table(""),
+                now: Timestamp::parse(NOW).expect("time"),
+            };
+            let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
+            assert_eq!(told, [("heartbeat-broken:build1".to_owned(), Some(hint.to_owned()))]);
+        }
+    }
+
+    #[test]
     fn beats() {
         for (beat, level, cause) in [
             (FRESH, Level::Ok, None),

@@ -283,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_trusted_for_some_of_its_intervals() {
+        for (interval, seconds) in [(None, 240), (Some(30), 120), (Some(300), 1200)] {
+            assert_eq!(beat_of(interval).lease(), Duration::from_secs(seconds), "{interval:?}");
+        }
+        assert_eq!(beat_of(Some(u64::MAX)).lease(), Duration::MAX);
+    }
+
+    #[test]
     fn the_beats_of_older_writers_are_read() {
         for text in [
             r#"{"server":"build2","timestamp":"2025-10-29T12:00:00Z","status":"idle","uptime_seconds":2592000,"last_activity":"x"}"#,

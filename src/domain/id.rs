@@ -244,6 +244,7 @@ mod tests {
 
     #[test]
     fn branches() {
+        assert_eq!(ServerName::new("build1").expect("a name").heartbeat_branch(), "heartbeat-build1");
         assert!(check_branch("heartbeat-build1").is_ok());
         assert!(check_branch("backup/heartbeat-build1-20251029T120000Z").is_ok());
         for text in ["", "a b", "a..b", "-x", "x.lock", "a//b", "a/", "a:b", "a/.b", "HEAD"] {

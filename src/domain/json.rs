@@ -326,7 +326,9 @@ mod tests {
                 assert!(error.problem.contains("..."), "{error}");
             }
         }
-        assert_eq!(shortened(&"x".repeat(500)).len(), 500);
+        let ends = |middle: usize| format!("{}{}{}", "a".repeat(300), "x".repeat(middle), "z".repeat(200));
+        assert_eq!(shortened(&ends(0)), ends(0));
+        assert_eq!(shortened(&ends(1)), format!("{}...{}", "a".repeat(300), "z".repeat(200)));
     }
 
     #[test]

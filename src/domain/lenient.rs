@@ -225,6 +225,26 @@ mod tests {
     #[derive(Debug, Deserialize, PartialEq)]
     struct Integer(#[serde(deserialize_with = "integer")] Option<i64>);
 
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Flags(#[serde(deserialize_with = "objects")] Vec<Flag>);
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Flag {
+        on: bool,
+    }
+
+    #[test]
+    fn objects_are_written_as_objects() {
+        let on = || Flag { on: true };
+        for (json, expected) in [
+            ("null", Ok(vec![])),
+            (r#"[{"on":true},{"on":true,"x":1}]"#, Ok(vec![on(), on()])),
+            ("[[true]]", Err("invalid type: sequence, expected an object at line 1 column 2")),
+        ] {
+            let read = serde_json::from_str::<Flags>(json).map(|Flags(read)| read);
+            assert_eq!(read.map_err(|error| error.to_string()), expected.map_err(str::to_owned), "{json}");
+        }
+    }
+
     #[test]
     fn what_other_writers_mean_is_read() {
         for (json, expected) in [

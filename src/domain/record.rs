@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn a_document_ends_its_last_line_and_one_of_a_newer_layout_is_not_written() {
+        let written = |text: &str| Record::<Point>::read("p.json", "", text, 0).expect(text).write("p.json");
+        assert_eq!(written(r#"{"x": 1}"#), Ok("{\"x\": 1}\n".to_owned()));
+        assert!(written(r#"{"x": 1, "version": 2}"#).is_err_and(|error| error.is_newer));
+    }
+
+    #[test]
     fn half_a_character_in_an_unknown_field_is_an_error_and_no_panic() {
         let bad = Record::<Point>::read("p.json", "points[0]", r#"{"x": 1, "y": "\ud800"}"#, 0);
         assert!(bad.is_err_and(|error| error.to_string().contains("points[0]")));

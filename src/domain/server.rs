@@ -53,3 +53,24 @@ impl Row for Server {
         &self.id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_of_the_machine_it_names_or_else_of_its_host() {
+        for (record, machine, expected) in [
+            (r#"{"id":"a","machine":"m1","host":"h2"}"#, Some("m1"), true),
+            (r#"{"id":"a","machine":"m2","host":"h1"}"#, Some("m1"), false),
+            // A machine that never joined is known by its host's name alone.
+            (r#"{"id":"a","machine":"m1","host":"h1"}"#, None, true),
+            (r#"{"id":"a","machine":"m1","host":"h2"}"#, None, false),
+            (r#"{"id":"a","host":"h2"}"#, Some("m1"), true),
+            (r#"{"id":"a","host":"h2"}"#, None, true),
+        ] {
+            let server: Server = serde_json::from_str(record).expect(record);
+            assert_eq!(server.is_of(machine, "h1"), expected, "{record} {machine:?}");
+        }
+    }
+}

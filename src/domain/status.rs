@@ -209,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_build_is_told() {
+        let at = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        for (success, word) in [(true, "success"), (false, "failed")] {
+            let mut job = Job::new("job_1".to_owned(), "build".to_owned(), at);
+            job.duration_seconds = Some(90);
+            let mut status = Status::blank(&ServerName::new("build1").expect("name"));
+            status.work_on(&job, at);
+            status.finish(&job, success, None, at);
+            let last = status.last_build.expect("there is one");
+            assert_eq!((last.id.as_deref(), last.status.as_deref()), (Some("job_1"), Some(word)));
+            assert_eq!((last.completed_at, last.duration_seconds), (Some(at), Some(90)));
+            assert_eq!((status.status.as_str(), status.current_job), (word, None));
+        }
+    }
+
+    #[test]
     fn saying_the_same_job_again_keeps_its_start() {
         let first = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         let later = Timestamp::parse("2025-10-29T13:00:00Z").expect("time");

@@ -382,6 +382,42 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_gets_another_name_is_another_record() {
+        use crate::domain::lock::Lock;
+        let before = Table::<Lock>::read(Lock::PATH, br#"{"locks":{"x":{"token":1}}}"#).expect("reads");
+        for (name, is_shared) in [("x", true), ("y", false)] {
+            let text = format!(r#"{{"locks":{{"{name}":{{"token":1}}}},"more":1}}"#);
+            let after = Table::read_after(Lock::PATH, text.as_bytes(), Some(&before)).expect("reads");
+            assert_eq!(after.rows().map(|lock| lock.name.as_str()).collect::<Vec<_>>(), [name]);
+            assert_eq!(Arc::ptr_eq(&before.rows[0], &after.rows[0]), is_shared, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_differs_lies_between_what_both_begin_and_end_with() {
+        use crate::domain::lock::Lock;
+        let of = |rows: &str| read(&format!("[{rows}]"));
+        let (a, b, c) = (r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#);
+        for (before, after, expected) in [
+            (format!("{a},{b}"), format!("{a},{b}"), (2, 0, 0)),
+            (format!("{a},{b}"), format!("{a},{c},{b}"), (1, 0, 1)),
+            (format!("{a},{b},{c}"), format!("{a},{c}"), (1, 1, 0)),
+            (format!("{a},{a}"), a.to_owned(), (1, 1, 0)),
+        ] {
+            let (before, after) = (of(&before), of(&after));
+            let (place, old, new) = before.differing(&after);
+            assert_eq!((place, old.len(), new.len()), expected);
+        }
+        let named = |name: &str| {
+            let text = format!("{{\"locks\":{{\"{name}\":{{}}}}}}");
+            Table::<Lock>::read(Lock::PATH, text.as_bytes()).expect("reads")
+        };
+        let (x, y) = (named("x"), named("y"));
+        let (_, old, new) = x.differing(&y);
+        assert_eq!((old.len(), new.len()), (1, 1), "one record under another name");
+    }
+
+    #[test]
     fn a_table_may_have_so_many_records_and_no_more() {
         let of = |rows: usize| format!("[{}]", vec!["{\"id\":\"a\"}"; rows].join(","));
         assert_eq!(read(&of(ROWS_MAX)).rows().len(), ROWS_MAX);
@@ -451,5 +487,6 @@ mod tests {
         assert!(problem("{\"things\": {}}").contains("`things` is not a list"));
         assert!(problem("{\"things\": [{\"id\": \"a\"}, {\"id\": 4}]}").contains("things[1].id"));
         assert!(problem("7").contains("things.json"));
+        assert!(problem("7").contains("expected an object"));
     }
 }

@@ -266,6 +266,43 @@ mod tests {
     }
 
     #[test]
+    fn one_breach_is_told_once_and_a_whole_document_is_one() {
+        let in_jobs = |kind, what: &str| Finding::new(kind, what).at("jobs.json");
+        let empty = in_jobs(Kind::Unreadable, "it is empty");
+        for (other, expected) in [
+            (empty.clone().place("jobs[0]"), true),
+            // One document, whatever is said of it.
+            (in_jobs(Kind::Unreadable, "it is a list"), true),
+            (in_jobs(Kind::Missing, "it is empty"), false),
+            (Finding::new(Kind::Unreadable, "it is empty").at("locks.json"), false),
+            (Finding::new(Kind::Unreadable, "it is empty"), false),
+        ] {
+            assert_eq!(empty.is_same_breach(&other), expected, "{other:?}");
+        }
+        let twice = in_jobs(Kind::IdTwice, "a");
+        assert!(twice.is_same_breach(&in_jobs(Kind::IdTwice, "a")));
+        assert!(!twice.is_same_breach(&in_jobs(Kind::IdTwice, "b")), "another record");
+        for (finding, expected) in [
+            (&empty, true),
+            (&in_jobs(Kind::Missing, ""), true),
+            (&twice, false),
+            (&Finding::new(Kind::Missing, "").at("locks.json"), false),
+        ] {
+            assert_eq!(finding.is_of_document("jobs.json"), expected, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_breach_is_kept() {
+        let found =
+            Finding::new(Kind::BadId, "x").hint("h").place("jobs[0]").at("p").severity(Severity::Warning);
+        assert_eq!((found.path.as_deref(), found.place.as_deref()), (Some("p"), Some("jobs[0]")));
+        assert_eq!((found.hint.as_deref(), found.severity), (Some("h"), Severity::Warning));
+        let found = Finding::new(Kind::BadId, "x").at("p").hint("h");
+        assert_eq!((found.path.as_deref(), found.hint.as_deref()), (Some("p"), Some("h")));
+    }
+
+    #[test]
     fn a_name_without_end_is_not_repeated_without_end() {
         assert_eq!(named("a"), "`a`");
         assert_eq!(named(&"x".repeat(100_000)).chars().count(), SHOWN_LENGTH_MAX + 3);

@@ -123,7 +123,6 @@ fn is_legal(from: &JobStatus, to: &JobStatus, claims: u64, made: Made) -> bool {
         // Several operations: whatever a way of theirs can lead to.
         return claims > 0
             || match from {
-                Queued => matches!(to, Queued | Cancelled),
                 Claimed => true,
                 Running => *to != Claimed,
                 _ => from == to || matches!(to, Queued | Cancelled),
@@ -224,6 +223,8 @@ mod tests {
             (CANCELLED, r#""status":"completed""#, TWO, "illegal-step"),
             (RUNNING_3, CLAIMED_3, TWO, "illegal-step"),
             (RUNNING_3, COMPLETED_3, TWO, ""),
+            // Begun and ended in one.
+            (CLAIMED_3, COMPLETED_3, TWO, ""),
             (QUEUED_3, RUNNING_3, TWO, "illegal-step"),
             (COMPLETED_3, QUEUED_3, TWO, ""),
             (COMPLETED_3, COMPLETED_3, TWO, ""),
@@ -276,6 +277,12 @@ mod tests {
             judge(&job(before), &job(after), HAND, &mut found);
             assert_eq!(found.first().map(|finding| finding.what.as_str()), Some(told));
         }
+    }
+
+    #[test]
+    fn what_is_advised_is_typed_as_it_stands() {
+        assert_eq!(call_off_and_retry("j"), "`git muster job cancel j`, then `git muster job retry j`");
+        assert_eq!(call_off_and_retry("$(x)"), "`git muster job cancel ID`, then `git muster job retry ID`");
     }
 
     #[test]

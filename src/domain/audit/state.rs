@@ -452,6 +452,10 @@ mod tests {
             ),
             (r#"{"id":"a","needs":["a"]}"#, "warning needs-in-circle jobs[0]"),
             (
+                r#"{"id":"a","needs":["b","c"]},{"id":"b","needs":["c"]},{"id":"c","needs":["d"]},{"id":"d","needs":["e"]},{"id":"e"}"#,
+                "",
+            ),
+            (
                 r#"{"id":"x","needs":["a"]},{"id":"a","needs":["b"]},{"id":"b","needs":["a","c"]},{"id":"c"}"#,
                 "warning needs-in-circle jobs[1], warning needs-in-circle jobs[2]",
             ),
@@ -462,6 +466,13 @@ mod tests {
                 Vec::new()
             };
             assert_eq!(told(&jobs(&read(rows), &archives)), expected, "{rows}");
+        }
+        for (need, hint) in [
+            ("gone", "call it off with `git muster job cancel a`"),
+            ("a", "one of the circle has to go: call it off with `git muster job cancel a`"),
+        ] {
+            let found = jobs(&read(&format!(r#"{{"id":"a","needs":["{need}"]}}"#)), &[]);
+            assert_eq!(found[0].hint.as_deref(), Some(hint));
         }
         let newer = Table::read(Job::PATH, br#"{"version":2,"jobs":[]}"#).expect("reads");
         assert_eq!(told(&jobs(&newer, &[])), "warning newer-layout -");

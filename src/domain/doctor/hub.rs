@@ -343,6 +343,7 @@ pub fn document_size(loads: &[Load], archive: &str) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::doctor::Mend;
     use crate::domain::doctor::Verdict::{Ok as Fine, Problem, Skipped, Warning};
 
     const NOW: &str = "2025-10-29T12:00:00Z";
@@ -367,6 +368,7 @@ mod tests {
             (vec![tip("main", "bob", "2025-10-29T11:00:00Z")], Fine, ""),
             (vec![tip("main", "bob", "2025-10-29T12:00:05Z")], Fine, ""),
             (vec![tip("main", "bob", "2025-10-29T12:00:06Z")], Warning, "clock of bob is ahead or this"),
+            (vec![tip("main", "bob", "2025-10-29T12:01:00Z")], Warning, "1m ahead"),
             (vec![tip("main", "bob", "2025-10-29T12:01:01Z")], Problem, "1m 1s ahead"),
             (vec![tip("main", "ada", "2025-10-29T13:00:00Z")], Problem, "its clock was set back"),
             (
@@ -391,7 +393,8 @@ mod tests {
             (r#"{"timestamp":"2025-10-29T11:59:00Z"}"#, Fine),
             (r#"{"timestamp":"2025-10-29T11:57:00Z"}"#, Warning),
             (r#"{"timestamp":"2025-10-29T11:00:00Z"}"#, Problem),
-            (r#"{"timestamp":"2025-10-29T15:00:00Z"}"#, Warning),
+            (r#"{"timestamp":"2025-10-29T12:01:00Z"}"#, Fine),
+            (r#"{"timestamp":"2025-10-29T12:01:01Z"}"#, Warning),
             (r#"{"timestamp":"2025-10-29T11:00:00Z","interval_seconds":3600}"#, Fine),
             (r#"{"timestamp":"2025-10-29T11:59:00Z","revoked":"by bob"}"#, Warning),
             (r#"{"healthy":false}"#, Warning),
@@ -466,7 +469,9 @@ mod tests {
         ] {
             assert_eq!(document_size(&[load], "archive").verdict(), verdict);
         }
-        assert_eq!(document_size(&[load(RECORDS_MANY + 1, 0, 0)], "archive").findings[0].mend, None);
+        for (over, mend) in [(0, None), (1, Some(Mend::Run("archive".to_owned())))] {
+            assert_eq!(document_size(&[load(RECORDS_MANY + 1, over, 0)], "archive").findings[0].mend, mend);
+        }
     }
 
     #[test]

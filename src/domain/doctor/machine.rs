@@ -342,10 +342,11 @@ mod tests {
 
     #[test]
     fn room_is_judged_by_bytes_and_inodes() {
-        let cases: [(u64, Option<u64>, Verdict); 8] = [
+        let cases: [(u64, Option<u64>, Verdict); 9] = [
             (FREE_BYTES_LOW, Some(FREE_INODES_LOW), Fine),
             (FREE_BYTES_LOW, None, Fine),
             (FREE_BYTES_LOW - 1, None, Warning),
+            (FREE_BYTES_MIN, None, Warning),
             (FREE_BYTES_MIN - 1, None, Problem),
             (u64::MAX, Some(FREE_INODES_LOW - 1), Warning),
             (u64::MAX, Some(FREE_INODES_MIN), Warning),
@@ -422,10 +423,15 @@ mod tests {
             Problem
         );
         assert_eq!(identity(Named::Nothing, "h", Some("j")).verdict(), Warning);
-        let nothing = Leftovers { kinds: vec![("temporary file", 0, 0)], set_aside: (1, 4096) };
-        assert_eq!(leftovers(&nothing).verdict(), Fine, "a damaged copy is kept on purpose");
-        let some = Leftovers { kinds: vec![("temporary file", 2, 10)], set_aside: (0, 0) };
-        assert!(leftovers(&some).is_fixable());
+        for (files, set_aside, told, fixable) in [
+            (0, (0, 0), "nothing was left behind", false),
+            // A damaged copy is kept on purpose.
+            (0, (1, 4096), "nothing was left behind; 1 damaged copy kept for a look, 4 KiB", false),
+            (2, (0, 0), "2 temporary files (10 bytes)", true),
+        ] {
+            let judged = leftovers(&Leftovers { kinds: vec![("temporary file", files, 10)], set_aside });
+            assert_eq!((judged.evidence.as_str(), judged.is_fixable()), (told, fixable));
+        }
         let doubt = |is_fatal| Doubt { is_fatal, what: "x".to_owned(), mend: None };
         assert_eq!(settings("", vec![]).verdict(), Fine);
         assert_eq!(settings("", vec![doubt(false)]).verdict(), Warning);

@@ -286,6 +286,13 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_is_shown_as_it_is_written() {
+        for verdict in [Verdict::Skipped, Verdict::Ok, Verdict::Warning, Verdict::Problem] {
+            assert_eq!(serde_json::to_value(verdict).expect("a word"), verdict.as_str());
+        }
+    }
+
+    #[test]
     fn a_word_of_a_shell_stays_one_word() {
         for (text, word) in [
             ("/srv/hub.git", "/srv/hub.git"),

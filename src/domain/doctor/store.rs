@@ -299,7 +299,13 @@ mod tests {
         assert_eq!(hooks(Some(&[]), &[]).verdict(), Fine);
         assert_eq!(hooks(Some(&[hook("update", true)]), &[]).verdict(), Fine);
         assert_eq!(hooks(Some(&[hook("update", false)]), &[]).verdict(), Warning);
-        assert_eq!(hooks(Some(&[]), &[hook("pre-push", true)]).verdict(), Warning);
+        for (name, told) in
+            [("pre-push", "does not run"), ("reference-transaction", "one that says no stops")]
+        {
+            let judged = hooks(Some(&[]), &[hook(name, true)]);
+            assert_eq!(judged.verdict(), Warning);
+            assert!(judged.findings[0].what.contains(told), "{judged:?}");
+        }
     }
 
     #[test]
@@ -343,6 +349,10 @@ mod tests {
             let judged = stale_locks(&[place("hub")], &locks, "");
             assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{locks:?}");
         }
+        for (locks, findings) in [(1, 1), (TOLD_MAX, TOLD_MAX), (TOLD_MAX + 1, TOLD_MAX + 1)] {
+            let locks: Vec<LockFile> = (0..locks).map(|_| lock(old, true)).collect();
+            assert_eq!(stale_locks(&[place("hub")], &locks, "").findings.len(), findings);
+        }
     }
 
     #[test]
@@ -369,6 +379,8 @@ mod tests {
             ("clone", Copy::Damaged("x".to_owned()), Problem, false),
         ] {
             let judged = copy(&place(what), &found, "git fetch --refetch");
+            let where_it_lies = format!("the {what} /srv/hub.git");
+            assert!(found == Copy::None || judged.evidence.contains(&where_it_lies), "{judged:?}");
             assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{what} {found:?}");
         }
     }

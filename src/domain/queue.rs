@@ -305,6 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn a_level_of_urgency_is_gained_with_each_quarter_of_an_hour() {
+        for (waits_since, first) in [("2025-10-29T11:45:01Z", "urgent"), ("2025-10-29T11:45:00Z", "patient")]
+        {
+            let jobs = format!(
+                "{},{{\"id\":\"patient\",\"priority\":6,\"status\":\"queued\",\"created_at\":\"{waits_since}\"}}",
+                job("urgent", ",\"priority\":5")
+            );
+            assert_eq!(order(&jobs, &[])[0], first, "{waits_since}");
+        }
+    }
+
+    #[test]
     fn needs_time_and_labels_hold_a_job_back() {
         for (more, labels, claimable) in [
             (",\"needs\":[\"done\"]", vec![], true),

@@ -440,6 +440,10 @@ mod tests {
         let mut table = read(TWO);
         table.push(Thing { id: "c".to_owned(), n: 0 });
         assert!(table.is_changed());
+        let mut table = read(TWO);
+        table.rows_mut().for_each(|row| row.edit(|thing| thing.n = 7));
+        assert_eq!(table.rows().map(|thing| thing.n).collect::<Vec<_>>(), [7, 7]);
+        assert!(table.is_changed());
         let taken = read(TWO).take(|thing| thing.id == "a");
         let mut archive = read("[]");
         taken.iter().for_each(|row| archive.push_record(row));

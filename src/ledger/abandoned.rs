@@ -74,23 +74,45 @@ mod tests {
         std::fs::File::create(&dead).expect("create");
         let long = || Deadline::after(Duration::from_secs(60));
         let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        std::fs::File::create(&alive).expect("create");
+        let (waited, stays, goes) = std::thread::scope(|scope| {
             let (alive, done) = (&alive, &done);
             scope.spawn(move || {
                 while !done.load(std::sync::atomic::Ordering::SeqCst) {
                     std::fs::File::create(alive).expect("create");
                 }
             });
-            while !alive.exists() {}
             let start = clock::since_boot();
             outwait(std::slice::from_ref(alive), long());
-            assert!(clock::since_boot().saturating_sub(start) < ABANDONED_AFTER);
+            let waited = clock::since_boot().saturating_sub(start);
             outwait(std::slice::from_ref(&dead), Deadline::after(Duration::from_millis(20)));
-            assert!(dead.exists());
+            let stays = dead.exists();
             outwait(std::slice::from_ref(&dead), long());
-            assert!(!dead.exists());
-            assert!(alive.exists());
+            // Before anything is judged: a test that fails ends as well.
             done.store(true, std::sync::atomic::Ordering::SeqCst);
+            (waited, stays, !dead.exists())
         });
+        assert!(waited < ABANDONED_AFTER, "{waited:?}");
+        assert!(stays && goes && alive.exists(), "{stays} {goes}");
+    }
+
+    #[test]
+    fn only_the_locks_of_what_the_hub_has_are_waited_for() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init_bare(folder.path()).expect("repository");
+        let below = folder.path().join("refs/remotes/origin");
+        std::fs::create_dir_all(below.join("deep.lock")).expect("creates");
+        for name in ["main.lock", "main", "deep.lock/beat.lock"] {
+            std::fs::File::create(below.join(name)).expect("creates");
+        }
+        let mut found = locks_of_tracking_refs(&repository);
+        found.sort();
+        let expected =
+            ["packed-refs.lock", "refs/remotes/origin/deep.lock/beat.lock", "refs/remotes/origin/main.lock"];
+        assert_eq!(found, expected.map(|name| repository.commondir().join(name)));
+        assert_eq!(
+            lock_of(&repository, "refs/heads/main"),
+            repository.commondir().join("refs/heads/main.lock")
+        );
     }
 }

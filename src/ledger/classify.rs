@@ -667,8 +667,88 @@ mod tests {
             ("at https://ghp_token@example.com", "at https://***@example.com"),
             ("at ssh://git@example.com/hub.git", "at ssh://git@example.com/hub.git"),
             ("at https://example.com/a@b", "at https://example.com/a@b"),
+            ("at https://example.com/x?token=s3cret now", "at https://example.com/x?*** now"),
+            ("at 'https://bob@example.com/x?t=s3cret'?", "at 'https://***@example.com/x?***'?"),
+            ("is https://example.com/x there?", "is https://example.com/x there?"),
         ] {
             assert_eq!(one_line(text), clean);
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_taken_out() {
+        for (text, clean) in [
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("\u{1b}]0;title\u{7}text", "text"),
+            ("\u{1b}]8;;http://x\u{1b}\\link", "\\link"),
+            // What begins no known sequence is one blank, and takes nothing with it.
+            ("a\u{1b}b c", "a b c"),
+            ("a\u{9b}b\u{0}c\rd", "a b c d"),
+            ("a\u{202e}b\u{2066}c\u{2069}\u{200e}\u{200f}\u{feff}d", "abcd"),
+            ("\u{2065}\u{202f}ü", "\u{2065}\u{202f}ü"),
+        ] {
+            assert_eq!(without_escapes(text), clean, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_push_has_its_verdict() {
+        let denied = |why: &str| PushVerdict::Denied(why.to_owned());
+        let unknown = |why: &str| PushVerdict::Unknown(why.to_owned());
+        for (line, verdict) in [
+            ("=\ta:refs/heads/main\t[up to date]", Some(unknown("up to date"))),
+            ("?\ta:refs/heads/main\t[never seen]", Some(unknown("[never seen]"))),
+            ("To\thub\tand on", None),
+            ("!\ta:refs/heads/main\t[rejected] (stale info)", Some(PushVerdict::Stale)),
+            ("!\ta:refs/heads/main\t[rejected] (would clobber it)", Some(denied("would clobber it"))),
+            ("!\ta:refs/heads/main\t[remote failure] (stale info)", Some(unknown("stale info"))),
+        ] {
+            assert_eq!(judge_ref(line, ""), verdict, "{line}");
+        }
+        let applied = || vec![PushVerdict::Applied, PushVerdict::Applied];
+        assert_eq!(combine(applied(), true), PushVerdict::Applied);
+        assert_eq!(combine(applied(), false), unknown(PUSH_KILLED));
+        assert_eq!(
+            combine(vec![PushVerdict::Applied, PushVerdict::Stale], true),
+            unknown("only a part of the push was applied")
+        );
+    }
+
+    #[test]
+    fn who_is_not_found_turned_nobody_away_unless_it_is_the_repository() {
+        for (stderr, expected) in [
+            ("fatal: repository 'https://h/x/' not found", Some("repository 'https://h/x/' not found")),
+            ("fatal: the file 'x' not found", None),
+            ("warning: in repository 'x' the config is odd", None),
+        ] {
+            assert_eq!(turned_away(stderr).as_deref(), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_the_hub_says_of_its_own_store_is_not_said_of_ours() {
+        const OURS: &str = "error: object file .git/objects/aa/bb is empty";
+        for (stderr, expected) in [
+            (OURS.to_owned(), Some("object file .git/objects/aa/bb is empty")),
+            (format!("remote: {OURS}"), None),
+            // Over ssh it comes a second time without `remote:`.
+            (format!("{OURS}\nremote: {OURS}"), None),
+        ] {
+            assert_eq!(broken_store(&stderr).as_deref(), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn of_an_unknown_failure_the_most_telling_line_is_told() {
+        for (stdout, stderr, expected) in [
+            ("", "", "git ended with exit code 9 and no message"),
+            ("", "\n  \n", "git ended with exit code 9 and no message"),
+            ("out", "\n", "out"),
+            ("out", "\nhint: x\nfatal: broken.\nerror: y", "broken"),
+            ("out", "hint: x\nerror: y\nfatal: broken", "y"),
+            ("out", "hint: x\n", "hint: x"),
+        ] {
+            assert_eq!(last_words(9, stdout, stderr), expected, "{stderr:?}");
         }
     }
 }

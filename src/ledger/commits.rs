@@ -169,6 +169,13 @@ mod tests {
             let id = commit(&repository, &[], people, "one\n\nparent two\n");
             let text = CommitText::read(&odb, id).expect("reads");
             assert_eq!((&*text.author(), text.seconds()), (author, seconds), "{people}");
+            assert_eq!(text.at().map(Timestamp::unix_millis), seconds.map(|seconds| seconds * 1000));
+            for (bytes_max, expected) in
+                [(0, ("", true)), (15, ("one\n\nparent two", true)), (16, ("one\n\nparent two\n", false))]
+            {
+                let (part, is_cut) = text.message_up_to(bytes_max);
+                assert_eq!((&*part, is_cut), expected, "{bytes_max}");
+            }
             assert_eq!((&*text.message(), text.parents().count()), ("one\n\nparent two\n", 0), "{people}");
             assert!(text.tree().is_ok());
         }

@@ -132,3 +132,25 @@ impl LedgerError {
         Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_look_at_the_hub_may_mend_is_known() {
+        let (hub, branch) = (|| "hub".to_owned(), || "main".to_owned());
+        let lost = Past::Beats("heartbeat-a".to_owned());
+        for (error, expected) in [
+            (LedgerError::Document(DocumentError::new("x", "empty")), true),
+            (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: false }, true),
+            (LedgerError::NotAHub { hub: hub(), branch: branch() }, true),
+            (LedgerError::WasAHub { hub: hub(), branch: branch(), past: lost }, true),
+            (LedgerError::Denied { hub: hub(), why: String::new() }, false),
+            (LedgerError::Unreachable { hub: hub(), why: String::new() }, false),
+            (LedgerError::Configuration(String::new()), false),
+        ] {
+            assert_eq!(error.is_of_what_is_known(), expected, "{error}");
+        }
+    }
+}

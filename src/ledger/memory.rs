@@ -3,6 +3,8 @@
 //! The rules are those of the real ones: what is known may be old, a move compares, an answer may
 //! get lost on the way back.
 
+mod looks;
+
 use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
@@ -14,7 +16,7 @@ use super::update::{AnyAnswer, Ledger, Request, Settings};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
+use crate::host::clock::{self, Deadline};
 use crate::host::random;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -64,6 +66,41 @@ struct Hub {
     looks_too_early: bool,
     /// How many commits of the history are here, if not all.
     reach: Option<usize>,
+    kind: Kind,
+    /// What comes of the next looks at the hub.
+    looks: VecDeque<Look>,
+    /// How many of the next readings find our copy damaged, and how often it was begun anew.
+    damaged: u32,
+    healings: u32,
+    /// What each look asked for, and how long the pushes were given.
+    scopes: Vec<Scope>,
+    push_times: Vec<Duration>,
+    settled: u32,
+}
+
+/// What kind of hub it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kind {
+    /// On this disk: what is known is what it has.
+    is_on_this_disk: bool,
+    /// Over a transport that never asks twice.
+    is_honest: bool,
+    is_crowded: bool,
+}
+
+/// What comes of a look at the hub.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    /// What the hub has is known.
+    Sees,
+    /// It is not reached.
+    Cut,
+    /// It does not answer until the time is up.
+    Hang,
+    /// It refuses.
+    Deny,
+    /// Another process of this host begins our copy anew right after it.
+    Forget,
 }
 
 #[derive(Clone, Default)]
@@ -114,15 +151,18 @@ impl Engine for Memory {
         "memory"
     }
     fn is_always_fresh(&self) -> bool {
-        false
+        self.hub.borrow().kind.is_on_this_disk
     }
     fn repeats_requests(&self) -> bool {
-        true
+        !self.hub.borrow().kind.is_honest
     }
     fn lock_path(&self) -> PathBuf {
         PathBuf::from("/dev/null/none")
     }
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        if self.hub.borrow().kind.is_on_this_disk {
+            return Ok(self.hub.borrow().refs.get(branch).cloned());
+        }
         Ok(self.known.borrow().get(branch).cloned())
     }
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
@@ -131,11 +171,26 @@ impl Engine for Memory {
     fn refresh(
         &mut self,
         _main: &str,
-        _scope: &Scope,
-        _deadline: Deadline,
+        scope: &Scope,
+        deadline: Deadline,
     ) -> Result<Option<String>, LedgerError> {
         let mut hub = self.hub.borrow_mut();
         hub.refreshes += 1;
+        hub.scopes.push(scope.clone());
+        match hub.looks.pop_front().unwrap_or(Look::Sees) {
+            Look::Sees => {}
+            Look::Forget => {
+                self.known.borrow_mut().clear();
+                return Ok(None);
+            }
+            Look::Deny => {
+                return Err(LedgerError::Denied { hub: "memory".to_owned(), why: "away".to_owned() });
+            }
+            look @ (Look::Cut | Look::Hang) => {
+                clock::sleep(if matches!(look, Look::Hang) { deadline.left() } else { Duration::ZERO });
+                return Err(LedgerError::Unreachable { hub: "memory".to_owned(), why: "cut".to_owned() });
+            }
+        }
         if hub.looks_too_early {
             return Ok(None);
         }
@@ -146,7 +201,12 @@ impl Engine for Memory {
         Ok(None)
     }
     fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
-        let hub = self.hub.borrow();
+        let mut hub = self.hub.borrow_mut();
+        if hub.damaged > 0 {
+            hub.damaged -= 1;
+            let (what, why) = ("cannot read".to_owned(), "damaged".to_owned());
+            return Err(LedgerError::Store { what, why, damaged: true });
+        }
         let text = hub.commits[version].files.get(path);
         Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
     }
@@ -167,10 +227,11 @@ impl Engine for Memory {
         let parent = commit.base.filter(|_| commit.follows).cloned();
         Ok(self.store(parent, files, commit.message))
     }
-    fn publish(&mut self, moves: &[Move], _deadline: Deadline) -> Publication {
+    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let fault = {
             let mut hub = self.hub.borrow_mut();
             hub.publications += 1;
+            hub.push_times.push(deadline.left());
             hub.faults.pop_front()
         };
         if matches!(fault, Some(Fault::Lose)) {
@@ -224,16 +285,18 @@ impl Engine for Memory {
         })
     }
     fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(false)
+        Ok(self.hub.borrow().kind.is_crowded)
     }
     fn count(&self, version: &Version) -> Result<usize, LedgerError> {
         Ok(self.history(Some(version.clone())).len())
     }
     fn heal(&mut self) -> Result<bool, LedgerError> {
-        Ok(false)
+        self.hub.borrow_mut().healings += 1;
+        Ok(true)
     }
     fn settle(&mut self, _branch: &str) -> Option<String> {
-        None
+        self.hub.borrow_mut().settled += 1;
+        Some("the clone follows".to_owned())
     }
 }
 

@@ -306,3 +306,31 @@ impl Objects {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_below_a_prefix_are_told_without_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init_bare(folder.path()).expect("repository");
+        let blob = repository.blob(b"x").expect("writes");
+        for name in ["refs/heads/main", "refs/heads/heartbeat-a", "refs/muster/lost/main/1"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("creates");
+            crate::host::files::write(&path, &format!("{blob}\n")).expect("writes");
+        }
+        let objects = Objects::new(repository);
+        for (prefix, expected) in [
+            ("refs/heads/", &["heartbeat-a", "main"][..]),
+            ("refs/heads/heartbeat-", &["a"]),
+            ("refs/muster/", &["lost/main/1"]),
+            ("refs/tags/", &[]),
+        ] {
+            let mut names = objects.names(prefix).expect("lists");
+            names.sort();
+            assert_eq!(names, expected, "{prefix}");
+        }
+    }
+}

@@ -244,6 +244,10 @@ mod tests {
             ("file://localhost/srv/hub.git", Location::Path("/srv/hub.git".into())),
             ("file://other/srv/hub.git", Location::Url("file://other/srv/hub.git".to_owned())),
             ("hub.git", Location::Path("/here/hub.git".into())),
+            ("hubs/a:b.git", Location::Path("/here/hubs/a:b.git".into())),
+            ("host:hub.git", Location::Url("host:hub.git".to_owned())),
+            ("https://host/hub.git", Location::Url("https://host/hub.git".to_owned())),
+            ("/proc/self/../self", Location::Path("/proc/self/../self".into())),
         ] {
             assert_eq!(Location::parse(text, here), location, "{text}");
         }

@@ -46,3 +46,34 @@ impl Pace {
         self.waited
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_end_with_the_time() {
+        let over = Deadline::after(Duration::ZERO);
+        for (mut pace, expected) in [
+            (Pace::local(), [2, 4, 8, 16, 32, 64, 64]),
+            (Pace::network(), [50, 100, 200, 200, 200, 200, 200]),
+        ] {
+            for milliseconds in expected {
+                assert_eq!(pace.pause, Duration::from_millis(milliseconds));
+                pace.wait(over);
+            }
+            assert_eq!(pace.waited(), Duration::ZERO, "no time was left");
+        }
+    }
+
+    #[test]
+    fn what_was_waited_is_counted() {
+        const PAUSES: u32 = 50;
+        let (begun, mut pace) =
+            (clock::since_boot(), Pace::new(Duration::from_micros(50), Duration::from_micros(50)));
+        let far = Deadline::after(Duration::from_secs(60));
+        (0..PAUSES).for_each(|_| pace.wait(far));
+        assert!(pace.waited() > Duration::ZERO && pace.waited() <= Duration::from_micros(50) * PAUSES);
+        assert!(clock::since_boot() - begun >= pace.waited());
+    }
+}

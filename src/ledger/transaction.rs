@@ -293,3 +293,31 @@ pub(super) fn message_of(op: &OpId, texts: &[&str]) -> String {
     draft.trailers.push(("Muster-Op", op.to_string()));
     draft.message()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_tells_people_what_was_done_and_machines_by_what() {
+        let of = |lines: &[&str]| {
+            let mut draft = Draft::default();
+            lines.iter().for_each(|line| draft.describe(line));
+            draft.trailer("Muster-Job", "j");
+            draft.trailer("Muster-Job", "j");
+            draft.message()
+        };
+        let long = "x".repeat(SUBJECT_LENGTH_MAX);
+        for (lines, expected) in [
+            (&["job add: j"][..], "job add: j\n\nMuster-Job: j\n".to_owned()),
+            (&["one\ntwo"], "one two\n\nMuster-Job: j\n".to_owned()),
+            // For people, and no trailer.
+            (&["Muster-Op: x"], " Muster-Op: x\n\nMuster-Job: j\n".to_owned()),
+            (&["a", "b", "c"], "a, and 2 more\n\na\nb\nc\n\nMuster-Job: j\n".to_owned()),
+            (&[&long], format!("{long}\n\nMuster-Job: j\n")),
+            (&[&format!("{long}y")], format!("{long}...\n\nMuster-Job: j\n")),
+        ] {
+            assert_eq!(of(lines), expected);
+        }
+    }
+}

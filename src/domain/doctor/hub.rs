@@ -463,9 +463,9 @@ mod tests {
         assert_eq!(documents(&many, "fsck").findings.len(), TOLD_MAX + 1);
         let load = |records, over, bytes| Load { what: "job", bytes, records, over };
         for (load, verdict) in [
-            (load(RECORDS_MANY, 10, BYTES_MANY), Fine),
-            (load(RECORDS_MANY + 1, 10, 0), Warning),
-            (load(1, 0, BYTES_MANY + 1), Warning),
+            (load(1_000, 10, 1_048_576), Fine),
+            (load(1_001, 10, 0), Warning),
+            (load(1, 0, 1_048_577), Warning),
         ] {
             assert_eq!(document_size(&[load], "archive").verdict(), verdict);
         }

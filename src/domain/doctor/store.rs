@@ -339,7 +339,7 @@ mod tests {
             age,
             is_ours,
         };
-        let old = LOCK_STALE_AFTER;
+        let old = Duration::from_secs(900);
         for (locks, verdict, fixable) in [
             (vec![], Fine, false),
             (vec![lock(old - Duration::from_secs(1), false)], Fine, false),

@@ -1,0 +1,267 @@
+//! The update loop when looks at the hub go wrong, and where its bounds are.
+
+use super::super::document::Document;
+use super::super::engine::Scope;
+use super::super::error::LedgerError;
+use super::super::outcome::Outcome;
+use super::super::transaction::{Stop, Transaction};
+use super::super::update::{AnyAnswer, PUSH_TIME_MIN, Request};
+use super::{
+    COUNTER, Fault, Kind, LONG, Look, Memory, SHORT, count, counter, ledger, memory, now, op, stored,
+};
+use crate::domain::json::DocumentError;
+use crate::domain::refusal::Refusal;
+use std::time::Duration;
+
+/// A hub of another kind than most tests have.
+fn hub_of(kind: Kind, faults: &[Fault], looks: &[Look]) -> Memory {
+    let memory = memory(faults);
+    memory.hub.borrow_mut().kind = kind;
+    memory.hub.borrow_mut().looks.extend(looks);
+    memory
+}
+
+const PLAIN: Kind = Kind { is_on_this_disk: false, is_honest: true, is_crowded: false };
+const DISK: Kind = Kind { is_on_this_disk: true, ..PLAIN };
+const CROWDED: Kind = Kind { is_crowded: true, ..PLAIN };
+
+/// One word for what came of an update.
+fn word<A>(outcome: &Result<Outcome<A>, LedgerError>) -> &'static str {
+    match outcome {
+        Ok(Outcome::Applied(_)) => "applied",
+        Ok(Outcome::Refused(_)) => "refused",
+        Ok(Outcome::Contended { locked: false, .. }) => "contended",
+        Ok(Outcome::Contended { locked: true, .. }) => "locked",
+        Ok(Outcome::Unknown { .. }) => "unknown",
+        Err(LedgerError::Unreachable { .. }) => "unreachable",
+        Err(LedgerError::Denied { .. }) => "denied",
+        Err(LedgerError::Store { .. }) => "damaged",
+        Err(_) => "another error",
+    }
+}
+
+#[test]
+fn what_comes_of_looks_that_go_wrong() {
+    use Fault::{Busy, Cut, Lose, LoseAnswer, Vanish};
+    use Look::{Deny, Hang, Sees};
+    const MOMENT: Duration = Duration::from_millis(40);
+    for (faults, looks, budget, expected) in [
+        // It answered until now, so it was our time that ran out.
+        (&[Lose][..], &[Sees, Hang][..], MOMENT, "contended"),
+        (&[Busy], &[Sees, Hang], MOMENT, "locked"),
+        (&[], &[Hang], MOMENT, "unreachable"),
+        (&[Cut], &[Sees, Hang], MOMENT, "unreachable"),
+        (&[], &[Look::Cut; 3], LONG, "applied"),
+        (&[], &[Look::Cut; 4], LONG, "unreachable"),
+        (&[Lose], &[Sees, Look::Cut, Look::Cut, Look::Cut, Look::Cut], LONG, "unreachable"),
+        (&[Vanish], &[Sees, Look::Cut, Look::Cut, Look::Cut, Look::Cut], LONG, "unknown"),
+        (&[Busy], &[Sees, Deny], LONG, "denied"),
+        (&[Vanish], &[Sees, Deny], LONG, "unknown"),
+        (&[], &[Deny], LONG, "denied"),
+        // However late it is, one attempt is made, and what became of it is looked for.
+        (&[], &[], Duration::ZERO, "applied"),
+        (&[LoseAnswer], &[], Duration::ZERO, "applied"),
+        (&[Vanish], &[], Duration::ZERO, "unknown"),
+        (&[Lose], &[], Duration::ZERO, "contended"),
+        // Another process of this host begins our copy anew.
+        (&[], &[Look::Forget], LONG, "applied"),
+        (&[], &[Look::Forget, Look::Forget, Look::Forget], LONG, "another error"),
+    ] {
+        let memory = hub_of(PLAIN, faults, looks);
+        let outcome = ledger(&memory, budget).update_one(op(), now(), count);
+        assert_eq!(word(&outcome), expected, "{faults:?} {looks:?} {outcome:?}");
+        assert_eq!(stored(&memory) == "1", expected == "applied", "{faults:?} {looks:?}");
+    }
+}
+
+#[test]
+fn a_push_that_may_have_been_sent_twice_is_looked_for_and_no_other() {
+    let looks = [Look::Sees, Look::Cut, Look::Cut, Look::Cut, Look::Cut];
+    for (is_honest, expected) in [(true, "unreachable"), (false, "unknown")] {
+        let memory = hub_of(Kind { is_honest, ..PLAIN }, &[Fault::Lose], &looks);
+        let outcome = ledger(&memory, LONG).update_one(op(), now(), count);
+        assert_eq!(word(&outcome), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn only_a_hub_elsewhere_is_asked_what_it_has() {
+    for (kind, faults, refreshes) in [
+        (PLAIN, &[][..], 1),
+        (PLAIN, &[Fault::Lose], 2),
+        (PLAIN, &[Fault::Busy], 2),
+        (DISK, &[], 0),
+        (DISK, &[Fault::Lose, Fault::Busy], 0),
+        // Who knows the newest tip because it just wrote asks as the others do.
+        (CROWDED, &[], 3),
+    ] {
+        let memory = hub_of(kind, faults, &[]);
+        let mut ledger = ledger(&memory, LONG);
+        for _ in 0..3 {
+            assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied", "{kind:?}");
+        }
+        assert_eq!((memory.hub.borrow().refreshes, stored(&memory).as_str()), (refreshes, "3"), "{kind:?}");
+        let before = memory.hub.borrow().refreshes;
+        drop(ledger.read(false).expect("a hub"));
+        let asked = memory.hub.borrow().refreshes - before;
+        assert_eq!((asked, ledger.is_remote()), (u32::from(!kind.is_on_this_disk), !kind.is_on_this_disk));
+    }
+}
+
+#[test]
+fn no_push_is_begun_that_would_be_cut_and_each_leaves_time_to_look() {
+    let always_lost = || vec![Fault::Lose; 1000];
+    let memory = hub_of(PLAIN, &always_lost(), &[]);
+    assert_eq!(word(&ledger(&memory, SHORT).update_one(op(), now(), count)), "contended");
+    assert_eq!(memory.hub.borrow().publications, 1, "less than {PUSH_TIME_MIN:?} is left");
+    let memory = hub_of(DISK, &always_lost(), &[]);
+    assert_eq!(word(&ledger(&memory, SHORT).update_one(op(), now(), count)), "contended");
+    assert!(memory.hub.borrow().publications > 1, "on this disk a push takes no time");
+    let memory = hub_of(PLAIN, &[], &[]);
+    assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), count)), "applied");
+    let time = memory.hub.borrow().push_times[0];
+    assert!(time <= LONG * 4 / 5 && time > LONG / 2, "{time:?}");
+}
+
+#[test]
+fn a_hub_that_others_keep_locked_says_so() {
+    let memory = hub_of(PLAIN, &vec![Fault::Busy; 1000], &[]);
+    assert_eq!(word(&ledger(&memory, SHORT).update_one(op(), now(), count)), "locked");
+}
+
+#[test]
+fn our_copy_is_begun_anew_a_few_times_only() {
+    for (damaged, expected, healings) in [(1, "applied", 1), (3, "applied", 3), (4, "damaged", 3)] {
+        let memory = hub_of(PLAIN, &[], &[]);
+        memory.hub.borrow_mut().damaged = damaged;
+        let mut ledger = ledger(&memory, LONG);
+        assert_eq!(word(&ledger.update_one(op(), now(), count)), expected, "{damaged}");
+        assert_eq!(memory.hub.borrow().healings, healings, "{damaged}");
+        let told = ledger.take_notes().iter().filter(|note| note.contains("was damaged")).count();
+        assert_eq!(u32::try_from(told), Ok(healings), "{damaged}");
+        assert_eq!(ledger.take_notes(), [""; 0], "each is given once");
+    }
+}
+
+#[test]
+fn a_fault_of_what_is_known_is_looked_at_again() {
+    let memory = hub_of(PLAIN, &[], &[]);
+    let mut ledger = ledger(&memory, LONG);
+    assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
+    // Somebody mends a document behind this ledger's back.
+    memory.somebody_else_writes();
+    let if_mended = |transaction: &mut Transaction<'_>| {
+        use super::super::snapshot::Documents as _;
+        match transaction.document("main", "other")? {
+            Some(_) => count(transaction),
+            None => Err(Stop::Fault(DocumentError::new("other", "it is empty").into())),
+        }
+    };
+    assert_eq!(word(&ledger.update_one(op(), now(), if_mended)), "applied");
+    let broken = |_: &mut Transaction<'_>| -> Result<(), Stop> {
+        Err(Stop::Fault(DocumentError::new("other", "it is empty").into()))
+    };
+    let before = memory.hub.borrow().refreshes;
+    assert_eq!(word(&ledger.update_one(op(), now(), broken)), "another error");
+    assert_eq!(memory.hub.borrow().refreshes, before + 1);
+}
+
+#[test]
+fn a_no_to_one_of_several_is_asked_again_on_fresh_documents() {
+    let memory = hub_of(PLAIN, &[], &[]);
+    let (mut first, mut second) = (ledger(&memory, LONG), ledger(&memory, LONG));
+    for ledger in [&mut first, &mut second] {
+        assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
+    }
+    let boxed = |answer: u32| -> AnyAnswer { Box::new(answer) };
+    let plain = |transaction: &mut Transaction<'_>| count(transaction).map(boxed);
+    // With the first of the two it is three, if what the second ledger did is known.
+    let at_three = |transaction: &mut Transaction<'_>| match counter(transaction)? {
+        3 => count(transaction).map(boxed),
+        _ => Err(Refusal::forbidden("not yet").into()),
+    };
+    let requests = [Request { op: op(), apply: &plain }, Request { op: op(), apply: &at_three }];
+    let outcomes = first.update(&requests, now()).expect("no fault");
+    assert!(matches!(outcomes.as_slice(), [Outcome::Applied(_), Outcome::Applied(_)]), "{outcomes:?}");
+    assert_eq!(stored(&memory), "4");
+}
+
+#[test]
+fn the_branches_that_were_looked_at_are_looked_at_again() {
+    let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
+    let both = |transaction: &mut Transaction<'_>| {
+        let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
+        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
+        count(transaction)
+    };
+    assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), both)), "applied");
+    assert_eq!(memory.hub.borrow().scopes, [Scope::Main, Scope::Heartbeats]);
+    let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
+    assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), count)), "applied");
+    assert_eq!(memory.hub.borrow().scopes, [Scope::Main, Scope::Main]);
+}
+
+#[test]
+fn a_branch_that_may_not_be_replaced_is_followed_once() {
+    for (denials, expected, publications) in [(0, "applied", 2), (1, "applied", 3), (2, "denied", 3)] {
+        let memory = hub_of(PLAIN, &[], &[]);
+        let mut ledger = ledger(&memory, LONG);
+        let beat = |number: u32| {
+            move |transaction: &mut Transaction<'_>| {
+                let record = crate::domain::record::Record::new(serde_json::json!({ "beat": number }), 0);
+                transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)
+            }
+        };
+        assert_eq!(word(&ledger.update_one(op(), now(), beat(1))), "applied");
+        memory.hub.borrow_mut().faults.extend(vec![Fault::Deny; denials]);
+        assert_eq!(word(&ledger.update_one(op(), now(), beat(2))), expected, "{denials}");
+        let tip = memory.hub.borrow().refs.get("heartbeat-x").cloned();
+        let length = memory.history(tip).len();
+        assert_eq!((memory.hub.borrow().publications, length), (publications, 1 + denials % 2), "{denials}");
+    }
+}
+
+#[test]
+fn the_clone_around_follows_each_write_and_each_look() {
+    let memory = hub_of(PLAIN, &[Fault::LoseAnswer], &[]);
+    let mut ledger = ledger(&memory, LONG);
+    for settled in 1..=2 {
+        assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
+        assert_eq!(memory.hub.borrow().settled, settled);
+    }
+    drop(ledger.read(true).expect("a hub"));
+    assert_eq!(
+        (memory.hub.borrow().settled, memory.hub.borrow().scopes.last()),
+        (3, Some(&Scope::Heartbeats))
+    );
+    assert_eq!(ledger.take_notes(), ["the clone follows"; 3]);
+    assert_eq!((ledger.hub(), ledger.main(), ledger.is_dry_run()), ("memory", "main", false));
+    ledger.settings.dry_run = true;
+    assert_eq!((word(&ledger.update_one(op(), now(), count)), stored(&memory).as_str()), ("applied", "2"));
+    assert!(ledger.is_dry_run());
+}
+
+#[test]
+fn what_is_kept_at_hand_has_a_bound() {
+    use super::super::snapshot::Documents as _;
+    // Three of these fit.
+    const LARGE: usize = 20 * 1024 * 1024;
+    let memory = hub_of(DISK, &[], &[]);
+    let mut ledger = ledger(&memory, LONG);
+    for n in 0..4 {
+        let grow = |transaction: &mut Transaction<'_>| -> Result<(), Stop> {
+            transaction.put_text(&format!("coordination/{n}"), "x".repeat(LARGE));
+            Ok(())
+        };
+        assert_eq!(word(&ledger.update_one(op(), now(), grow)), "applied");
+    }
+    let snapshot = ledger.known();
+    let read = |path: &str| snapshot.document("main", path).expect("reads").expect("is there");
+    for n in 0..4 {
+        let path = format!("coordination/{n}");
+        let (first, again): (std::rc::Rc<Document>, _) = (read(&path), read(&path));
+        assert_eq!(std::rc::Rc::ptr_eq(&first, &again), n < 3, "{n}");
+    }
+    let small = || read(COUNTER);
+    assert!(std::rc::Rc::ptr_eq(&small(), &small()), "what still fits is kept");
+}

@@ -283,6 +283,55 @@ mod tests {
     }
 
     #[test]
+    fn what_a_copy_remembers_is_seen_without_opening_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("creates");
+            files::write(&path, "1111111111111111111111111111111111111111 refs/heads/main\n")
+                .expect("writes");
+            path
+        };
+        write("refs/heads/main");
+        assert!(!remembers(folder.path()));
+        let packed = write("packed-refs");
+        assert!(!remembers(folder.path()));
+        for name in ["refs/muster/lost/1", "refs/muster/gone/main"] {
+            let path = write(name);
+            assert!(remembers(folder.path()), "{name}");
+            std::fs::remove_file(path).expect("is there");
+        }
+        assert!(!remembers(folder.path()));
+        files::write(&packed, "1111111111111111111111111111111111111111 refs/muster/lost/1\n")
+            .expect("writes");
+        assert!(remembers(folder.path()));
+    }
+
+    #[test]
+    fn only_what_we_began_ourselves_is_unfinished() {
+        let id = random::id();
+        for (name, expected) in [
+            (format!(".hub.git.{id}"), true),
+            (format!("hub.git.{id}"), false),
+            (format!(".hub.{id}"), false),
+            (".hub.git.notes".to_owned(), false),
+            (".hub.git".to_owned(), false),
+        ] {
+            assert_eq!(is_unfinished(&name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_else_reads_our_copy() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hub.git");
+        HubCopy::open_at(&path, URL).expect("opens");
+        assert_eq!(path.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
+        assert!(folder.path().join("hub.git.flock").exists(), "processes of one host take turns");
+    }
+
+    #[test]
     fn a_damaged_copy_is_replaced_once_by_all_who_notice() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("hub.git");

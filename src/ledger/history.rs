@@ -257,3 +257,47 @@ fn told(id: Oid, commit: &CommitText<'_>) -> Told {
         is_cut,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use git2::ObjectType;
+
+    fn commit(repository: &Repository, parents: &[Oid], ops: usize) -> Oid {
+        let parents: String = parents.iter().map(|parent| format!("parent {parent}\n")).collect();
+        let ops: String =
+            (0..ops).map(|number| format!("Muster-Op: 019a7c3e-5f0e-7d31-b1ce-{number:012}\n")).collect();
+        let text = format!(
+            "tree {}\n{parents}author a <> 1 +0000\ncommitter a <> 1 +0000\n\nx\n\n{ops}",
+            "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+        );
+        repository.odb().and_then(|odb| odb.write(ObjectType::Commit, text.as_bytes())).expect("writes")
+    }
+
+    #[test]
+    fn the_way_goes_where_most_of_our_operations_came() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init_bare(folder.path()).expect("repository");
+        let base = commit(&repository, &[], 5);
+        let [none, one, two] = [0, 1, 2].map(|ops| commit(&repository, &[base], ops));
+        let longer = commit(&repository, &[one], 1);
+        for (parents, expected, walked) in [
+            (vec![none, one, two], two, 3),
+            (vec![two, one, none], two, 3),
+            // As many on each side: the first is where the merge was made.
+            (vec![longer, two], longer, 3),
+            (vec![two, longer], two, 3),
+            (vec![none, base], none, 1),
+        ] {
+            let mut left = 10;
+            let best = trodden(&repository, &parents, &mut left).expect("walks");
+            assert_eq!((best.unwrap_or(parents[0]), 10 - left), (expected, walked), "{parents:?}");
+            let merge = commit(&repository, &parents, 0);
+            let (way, reached) = way_to(&repository, merge).expect("walks");
+            assert_eq!((way[way.len() - 2], way[0], reached), (expected, base, Reached::Beginning));
+        }
+        let mut left = 1;
+        trodden(&repository, &[none, longer], &mut left).expect("walks");
+        assert_eq!(left, 0, "so much is walked and no more");
+    }
+}

@@ -166,7 +166,10 @@ impl Engine for Memory {
         Ok(self.known.borrow().get(branch).cloned())
     }
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(self.known.borrow().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        let known = self.known.borrow();
+        let hub = self.hub.borrow();
+        let refs = if hub.kind.is_on_this_disk { &hub.refs } else { &*known };
+        Ok(refs.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
     fn refresh(
         &mut self,
@@ -526,7 +529,11 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
     };
     assert!(matches!(ledger(&memory, LONG).update_one(op(), now(), forge), Ok(Outcome::Applied(_))));
     let (_, newest) = memory.history(memory.hub.borrow().refs.get("main").cloned()).remove(0);
-    assert!(newest.message.contains("\nMuster-Job: job_1 Muster-Op: forged\n"), "{}", newest.message);
+    assert!(
+        newest.message.starts_with("count\n\nMuster-Job: job_1 Muster-Op: forged\n"),
+        "{}",
+        newest.message
+    );
 }
 
 #[test]

@@ -312,6 +312,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_just_wrote_among_others_is_known() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init_bare(folder.path()).expect("repository");
+        let commit = |parent: Option<Oid>, (author, second): (&str, i64)| {
+            let parent = parent.map_or_else(String::new, |parent| format!("parent {parent}\n"));
+            let text = format!(
+                "tree {}\n{parent}author {author} <> 1 +0000\ncommitter {author} <> {second} +0000\n\nx",
+                "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+            );
+            repository.odb().and_then(|odb| odb.write(ObjectType::Commit, text.as_bytes())).expect("writes")
+        };
+        let now = Timestamp::from_unix_millis(1_000_000).expect("a time");
+        let many = vec![("me", 999); CROWD_COMMITS_MAX];
+        let far = |mine: usize| [&[("bob", 999)], &many[..mine]].concat();
+        for (history, expected) in [
+            // The oldest first; the time is 1000.
+            (vec![("bob", 990), ("me", 1000)], true),
+            (vec![("bob", 990), ("me", 998), ("me", 1000)], true),
+            (vec![("me", 990), ("me", 1000)], false),
+            (vec![("me", 990), ("bob", 1000)], false),
+            (vec![("bob", 990), ("me", 995)], true),
+            (vec![("bob", 990), ("me", 994)], false),
+            (vec![("bob", 970), ("me", 1000)], true),
+            (vec![("bob", 969), ("me", 1000)], false),
+            (far(CROWD_COMMITS_MAX), true),
+            ([far(CROWD_COMMITS_MAX), vec![("me", 999)]].concat(), false),
+        ] {
+            let tip = history.iter().fold(None, |parent, one| Some(commit(parent, *one))).expect("a commit");
+            let objects = Objects::new(Repository::open_bare(folder.path()).expect("opens"));
+            assert_eq!(objects.is_crowded(&version(tip), "me", now).expect("reads"), expected, "{history:?}");
+        }
+    }
+
+    #[test]
     fn the_names_below_a_prefix_are_told_without_it() {
         let folder = tempfile::tempdir().expect("folder");
         let repository = Repository::init_bare(folder.path()).expect("repository");

@@ -275,3 +275,106 @@ pub(super) fn move_local_branch(
 ) -> Result<(), Error> {
     repository.reference_matching(reference, to, true, from, "git-muster: the hub moved on").map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::engine::Version;
+
+    const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+    fn repository() -> (tempfile::TempDir, Repository) {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init_bare(folder.path()).expect("repository");
+        repository.odb().and_then(|odb| odb.write(git2::ObjectType::Tree, b"")).expect("writes");
+        (folder, repository)
+    }
+
+    fn commit(repository: &Repository, parent: Option<Oid>, message: &str) -> Oid {
+        let parent = parent.map_or_else(String::new, |parent| format!("parent {parent}\n"));
+        let text = format!("tree {TREE}\n{parent}author a <> 1 +0000\ncommitter a <> 1 +0000\n\n{message}");
+        repository.odb().and_then(|odb| odb.write(git2::ObjectType::Commit, text.as_bytes())).expect("writes")
+    }
+
+    fn to(branch: &str, from: Option<Oid>, to: Oid) -> Move {
+        let version = |oid: Oid| Version::new(oid.to_string());
+        Move { branch: branch.to_owned(), from: from.map(version), to: version(to) }
+    }
+
+    #[test]
+    fn a_branch_moves_from_where_it_is_and_from_nowhere_else() {
+        let (_folder, repository) = repository();
+        let first = commit(&repository, None, "1");
+        let (second, other) =
+            (commit(&repository, Some(first), "2"), commit(&repository, Some(first), "other"));
+        let late = Deadline::after(Duration::ZERO);
+        let at = |branch: &str| repository.refname_to_id(&format!("refs/heads/{branch}")).ok();
+        for (moves, expected, main, beat) in [
+            (vec![to("main", Some(first), second)], Publication::Stale, None, None),
+            (vec![to("main", None, first)], Publication::Applied, Some(first), None),
+            (vec![to("main", None, second)], Publication::Stale, Some(first), None),
+            (vec![to("main", Some(other), second)], Publication::Stale, Some(first), None),
+            (
+                vec![to("main", Some(first), second), to("beat", Some(first), other)],
+                Publication::Stale,
+                Some(first),
+                None,
+            ),
+            (vec![to("main", None, second), to("beat", None, other)], Publication::Stale, Some(first), None),
+            (
+                vec![to("main", Some(first), second), to("beat", None, other)],
+                Publication::Applied,
+                Some(second),
+                Some(other),
+            ),
+        ] {
+            assert_eq!(in_process(&repository, &moves, &[], late), expected, "{moves:?}");
+            assert_eq!((at("main"), at("beat")), (main, beat), "{moves:?}");
+        }
+        let moved = to("main", Some(first), second);
+        assert!(is_in_place(&repository, &moved));
+        assert!(is_in_place(&repository, &to("main", None, first)), "it is beyond");
+        assert!(!is_in_place(&repository, &to("main", Some(first), other)));
+        assert_eq!(ref_files(&repository, &[moved.clone(), to("gone", None, first)]).len(), 1);
+        // Somebody holds the lock for longer than there is time.
+        std::fs::File::create(abandoned::lock_of(&repository, "refs/heads/main")).expect("creates");
+        let next = to("main", Some(second), commit(&repository, Some(second), "3"));
+        assert_eq!(in_process(&repository, &[next], &[], late), Publication::Busy);
+    }
+
+    #[test]
+    fn what_a_symbolic_ref_names_is_moved() {
+        let (folder, repository) = repository();
+        let first = commit(&repository, None, "1");
+        for (name, target) in [("main", "trunk"), ("trunk", "real")] {
+            let text = format!("ref: refs/heads/{target}\n");
+            crate::host::files::write(&folder.path().join("refs/heads").join(name), &text).expect("writes");
+        }
+        let moved = to("main", None, first);
+        assert_eq!(reference_of(&repository, &moved), "refs/heads/real");
+        assert_eq!(
+            in_process(&repository, &[moved], &[], Deadline::after(Duration::ZERO)),
+            Publication::Applied
+        );
+        assert_eq!(repository.refname_to_id("refs/heads/real").ok(), Some(first));
+    }
+
+    #[test]
+    fn what_is_noted_can_be_found_and_goes_again() {
+        let (_folder, repository) = repository();
+        let tip = commit(&repository, None, "1");
+        let version = Version::new(tip.to_string());
+        let at = |name: &str| repository.refname_to_id(name).ok();
+        note_tip(&repository, "main", tip);
+        assert_eq!(at("refs/remotes/origin/main"), Some(tip));
+        let kept = keep_lost(&repository, &version).expect("keeps");
+        assert_eq!((kept.starts_with(LOST), at(&kept)), (true, Some(tip)));
+        keep_gone(&repository, "main", &version);
+        assert_eq!(at("refs/muster/gone/main"), Some(tip));
+        keep_seen(&repository, "main", &version);
+        assert_eq!(at(&seen("main")), Some(tip));
+        remove_note(&repository, &seen("main"));
+        assert_eq!(at(&seen("main")), None);
+        remove_note(&repository, &seen("main"));
+    }
+}

@@ -389,7 +389,6 @@ impl Ledger {
                     }
                     run.pace.wait(run.deadline);
                 }
-                Err(_) if run.is_unsettled() => return Ok(false),
                 Err(error) => return Err(error),
             }
         }

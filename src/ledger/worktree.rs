@@ -292,3 +292,52 @@ fn write(repository: &Repository, new: &Tree<'_>, path: &Path, deleted: bool) ->
     checkout.force().disable_pathspec_match(true).update_index(false).path(path);
     repository.checkout_tree(new.as_object(), Some(&mut checkout))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_hub_leaves_the_work_tree() {
+        for (path, expected) in [
+            ("coordination/jobs.json", true),
+            (".gitignore", true),
+            ("a/.github/x", true),
+            ("../x", false),
+            ("a/../../x", false),
+            ("a/./x", false),
+            ("/etc/passwd", false),
+            ("a//x", false),
+            (".git/hooks/x", false),
+            ("a/.GIT/x", false),
+            ("GIT~1/config", false),
+        ] {
+            assert_eq!(stays_inside(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_work_tree_is_told_as_a_blob() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init(folder.path()).expect("repository");
+        let at = |name: &str| folder.path().join(name);
+        files::write(&at("file"), "x").expect("writes");
+        std::fs::create_dir(at("folder")).expect("creates");
+        symlink("x", at("link")).expect("links");
+        symlink(at("folder"), at("way")).expect("links");
+        files::write(&at("folder/file"), "x").expect("writes");
+        let blob = Oid::hash_object(ObjectType::Blob, b"x").expect("hashes");
+        for (path, expected) in [
+            ("file", Some(blob)),
+            ("folder/file", Some(blob)),
+            // A link is a blob that holds where it leads.
+            ("link", Some(blob)),
+            ("folder", Some(Oid::ZERO_SHA1)),
+            ("way/file", Some(Oid::ZERO_SHA1)),
+            ("gone", None),
+        ] {
+            assert_eq!(present(&repository, Path::new(path)).expect("reads"), expected, "{path}");
+        }
+    }
+}

@@ -143,7 +143,12 @@ mod tests {
     use crate::ledger::engine::Version;
     use git2::{ObjectType, Repository};
 
-    /// A history, each commit with a letter and the letters of its parents, the way in capitals.
+    fn op(number: usize) -> String {
+        format!("Muster-Op: 019a7c3e-5f0e-7d31-b1ce-{number:012}\n")
+    }
+
+    /// A history, each commit with a letter, the letters of its parents and how many operations it
+    /// carries, the way in capitals.
     fn walked(history: &[&str]) -> (Vec<String>, bool) {
         let folder = tempfile::tempdir().expect("folder");
         let repository = Repository::init_bare(folder.path()).expect("repository");
@@ -152,10 +157,12 @@ mod tests {
         let (mut merges, mut lines) = (Merges::default(), Vec::new());
         for one in history {
             let letter = one.chars().next().expect("a letter");
+            let (letters, ops) = one.split_at(one.find(char::is_numeric).unwrap_or(one.len()));
             let parents: String =
-                one.chars().skip(1).map(|parent| format!("parent {}\n", ids[&parent])).collect();
+                letters.chars().skip(1).map(|parent| format!("parent {}\n", ids[&parent])).collect();
+            let ops: String = (0..ops.parse().unwrap_or(0)).map(op).collect();
             let text = format!(
-                "tree {}\n{parents}author a <> 1 +0000\ncommitter a <> 1 +0000\n\n{letter}",
+                "tree {}\n{parents}author a <> 1 +0000\ncommitter a <> 1 +0000\n\n{letter}\n\n{ops}",
                 "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
             );
             let id = odb.write(ObjectType::Commit, text.as_bytes()).expect("writes");
@@ -186,6 +193,11 @@ mod tests {
             (&["A", "BA", "CB", "xA", "yxC", "DC", "EDy"], "E:yx:[1]"),
             // The way goes on by the second parent.
             (&["A", "BA", "CB", "xA", "DxC"], "D:x:[2]"),
+            // What was merged into the way before is counted there, and not once more beside it.
+            (&["A", "BA", "xA", "CBx", "yCx", "DC", "EDy"], "E:y:[1]"),
+            // Each operation is a step, and a commit without one is one, too.
+            (&["A", "BA3", "xA4", "CBx"], "C:x:[3]"),
+            (&["A", "BA3", "xA1", "CBx"], "C:x:[3]"),
             // An unrelated history.
             (&["A", "BA", "x", "CBx"], "C:x:[2]"),
         ] {
@@ -208,7 +220,6 @@ mod tests {
 
     #[test]
     fn of_a_message_without_bounds_a_part_is_kept() {
-        let op = |number: usize| format!("Muster-Op: 019a7c3e-5f0e-7d31-b1ce-{number:012}\n");
         let told_of = |message: &str| {
             let folder = tempfile::tempdir().expect("folder");
             let repository = Repository::init_bare(folder.path()).expect("repository");

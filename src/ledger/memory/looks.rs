@@ -187,6 +187,45 @@ fn a_no_to_one_of_several_is_asked_again_on_fresh_documents() {
 }
 
 #[test]
+fn what_seems_to_be_there_already_is_looked_for_on_fresh_documents() {
+    let memory = hub_of(PLAIN, &[], &[]);
+    let (mut first, mut second) = (ledger(&memory, LONG), ledger(&memory, LONG));
+    for ledger in [&mut first, &mut second] {
+        assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
+    }
+    let one = |transaction: &mut Transaction<'_>| -> Result<(), Stop> {
+        transaction.put_text(COUNTER, "1".to_owned());
+        Ok(())
+    };
+    assert_eq!(word(&first.update_one(op(), now(), one)), "applied");
+    assert_eq!(stored(&memory), "1", "what the first ledger knew was one already");
+}
+
+#[test]
+fn who_founds_a_hub_finds_none_and_who_does_not_is_told_what_is_there() {
+    for (kind, others, founding, expected) in [
+        (DISK, 0, false, Some(true)),
+        (DISK, 1, false, Some(false)),
+        // Only the branches that were asked for are known of a hub elsewhere.
+        (PLAIN, 0, false, Some(false)),
+        (DISK, 0, true, None),
+        (PLAIN, 0, true, None),
+    ] {
+        let memory = hub_of(kind, &[], &[]);
+        let main = memory.hub.borrow_mut().refs.remove("main").expect("is there");
+        memory.hub.borrow_mut().refs.extend((0..others).map(|n| (format!("other-{n}"), main.clone())));
+        let mut ledger = ledger(&memory, LONG);
+        ledger.settings.founding = founding;
+        let found = match ledger.read(false) {
+            Ok(_) => None,
+            Err(LedgerError::NoBranch { empty, .. }) => Some(empty),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(found, expected, "{kind:?} {others} {founding}");
+    }
+}
+
+#[test]
 fn the_branches_that_were_looked_at_are_looked_at_again() {
     let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
     let both = |transaction: &mut Transaction<'_>| {

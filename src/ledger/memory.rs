@@ -4,6 +4,7 @@
 //! get lost on the way back.
 
 mod looks;
+mod squashed;
 
 use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Search, Version};

@@ -1,6 +1,6 @@
 //! Reducing the history of a heartbeat branch to one commit.
 
-use super::engine::{Changes, Commit, Move, Publication, Scope};
+use super::engine::{Changes, Commit, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::update::{Ledger, PUSH_TIME_MIN};
 use crate::domain::time::Timestamp;
@@ -32,7 +32,7 @@ impl Ledger {
     ) -> Result<Squashed, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         let hub = self.engine.hub().to_owned();
-        let mut sent = None;
+        let (mut sent, mut made) = (None, None::<(Version, Squashed)>);
         for _ in 0..SQUASH_TRIES_MAX {
             let looked = self.refresh(&Scope::heartbeats(), deadline);
             // What was sent may still arrive, and then no error may claim that nothing was written.
@@ -43,8 +43,17 @@ impl Ledger {
             let Some(tip) = self.engine.tip(branch)? else {
                 return Err(LedgerError::NoBranch { hub, branch: branch.to_owned(), empty: false });
             };
+            // Whatever was said of it: a commit that is there has landed.
+            if let Some((to, squashed)) = made.take()
+                && self.engine.leads_to(&to, &tip)?
+            {
+                return Ok(squashed);
+            }
             let squashed = Squashed { commits: self.engine.count(&tip)?, backup: backup.map(str::to_owned) };
-            if squashed.commits <= 1 || self.settings.dry_run {
+            if squashed.commits <= 1 {
+                return Ok(Squashed { backup: None, ..squashed });
+            }
+            if self.settings.dry_run {
                 return Ok(squashed);
             }
             let message = format!("heartbeat squash: {branch}, {} commits", squashed.commits);
@@ -56,13 +65,14 @@ impl Ledger {
                 author: &self.settings.author,
                 at: now,
             })?;
+            made = Some((to.clone(), squashed.clone()));
             let mut moves = vec![Move { branch: branch.to_owned(), from: Some(tip.clone()), to }];
             moves.extend(backup.map(|backup| Move { branch: backup.to_owned(), from: None, to: tip }));
             // A fifth of the time is kept for finding out what became of a push that hangs.
             match self.engine.publish(&moves, Deadline::after(deadline.left() * 4 / 5)) {
                 Publication::Applied => return Ok(squashed),
                 Publication::Stale | Publication::Busy => {}
-                // Whether it landed or not, the next look tells: a squash is done only once.
+                // Whether it landed or not, the next look tells.
                 Publication::Unknown(why) => sent = Some(why),
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
                 Publication::Failed(why) => {

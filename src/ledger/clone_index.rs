@@ -95,3 +95,50 @@ impl Drop for LockedIndex {
 fn unusual(error: &FileError) -> git2::Error {
     git2::Error::from_str(&error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_lock_of_others_is_respected_and_one_we_left_is_not() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init(folder.path()).expect("repository");
+        let lock = repository.path().join("index.lock");
+        for (left, expected) in [(None, true), (Some("somebody else's"), false), (Some(MARK), true)] {
+            if let Some(left) = left {
+                files::write(&lock, left).expect("writes");
+            }
+            let taken = LockedIndex::take(&repository);
+            let is_locked = taken.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked);
+            assert_eq!((taken.is_ok(), is_locked), (expected, !expected), "{left:?}");
+            assert!(lock.exists());
+            drop(taken);
+            assert_eq!(lock.exists(), !expected, "{left:?}");
+            drop(files::remove(&lock));
+        }
+    }
+
+    #[test]
+    fn what_is_written_takes_the_place_of_the_index_and_what_is_not_leaves_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let repository = Repository::init(folder.path()).expect("repository");
+        files::write(&folder.path().join("file"), "x").expect("writes");
+        for (writes, entries) in [(false, 0), (true, 1)] {
+            let mut index = LockedIndex::take(&repository).expect("nobody else is here");
+            index.entries.add_path(Path::new("file")).expect("adds");
+            if writes {
+                index.write().expect("writes");
+            }
+            drop(index);
+            let read = Repository::open(folder.path()).and_then(|repository| repository.index());
+            assert_eq!(read.expect("reads").len(), entries);
+            assert!(!repository.path().join("muster.index").exists());
+        }
+        // What a killed process of ours left behind is in nobody's way.
+        files::write(&repository.path().join("muster.index"), "half").expect("writes");
+        let index = LockedIndex::take(&repository).expect("nobody else is here");
+        assert_eq!(index.entries.len(), 1);
+    }
+}

@@ -72,3 +72,23 @@ impl Document {
         self.parsed.borrow().clone()?.downcast().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::Job;
+
+    #[test]
+    fn a_document_is_read_once_and_shares_with_the_one_before() {
+        let of = |before, text: &str| Rc::new(Document::after(before, text.as_bytes().to_vec()));
+        let before = of(None, r#"{"jobs":[{"id":"a"},{"id":"b"}]}"#);
+        let first = before.table::<Job>("x").expect("reads");
+        assert!(Rc::ptr_eq(&first, &before.table::<Job>("x").expect("reads")));
+        assert_eq!(before.bytes(), br#"{"jobs":[{"id":"a"},{"id":"b"}]}"#);
+        let after = of(Some(before), r#"{"jobs":[{"id":"a"},{"id":"c"}]}"#);
+        let second = after.table::<Job>("x").expect("reads");
+        let shared: Vec<bool> =
+            first.rows().zip(second.rows()).map(|(one, other)| std::ptr::eq(one, other)).collect();
+        assert_eq!(shared, [true, false]);
+    }
+}

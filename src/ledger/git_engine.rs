@@ -466,3 +466,20 @@ impl Engine for GitEngine {
         worktree::follow(clone, branch, target.as_str(), hub)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_takes_away_is_asked_for_again() {
+        for (why, expected) in [
+            ("fatal: cannot open '/c/objects/ab': No such file or directory", true),
+            ("fatal: delta-pack base object is missing", true),
+            ("fatal: bad config line 1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_passing(why), expected, "{why}");
+        }
+    }
+}

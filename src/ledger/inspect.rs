@@ -225,3 +225,86 @@ fn is_executable(path: &Path) -> bool {
     const ANYBODY: u32 = 0o111;
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & ANYBODY != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::files;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("folder");
+        Repository::init_bare(folder.path()).expect("repository");
+        let store = Store::open(folder.path()).expect("opens");
+        (folder, store)
+    }
+
+    fn write(folder: &tempfile::TempDir, name: &str, text: &str) {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("creates");
+        files::write(&path, text).expect("writes");
+    }
+
+    #[test]
+    fn what_is_configured_is_told_as_it_stands_there() {
+        let (folder, _) = store();
+        write(
+            &folder,
+            "config",
+            "[core]\n\tbare = true\n[transfer]\n\thideRefs = refs/a\n\thideRefs = refs/b\n[receive]\n\tdenyDeletes = yes\n[remote \"origin\"]\n\turl = ssh://x/y\n",
+        );
+        let store = Store::open(folder.path()).expect("opens");
+        assert_eq!(store.values("transfer.hiderefs"), ["refs/a", "refs/b"]);
+        assert_eq!(store.values("transfer.nothing"), [""; 0]);
+        assert_eq!((store.flag("receive.denyDeletes"), store.flag("receive.x")), (Some(true), None));
+        assert_eq!(store.origin().as_deref(), Some("ssh://x/y"));
+    }
+
+    #[test]
+    fn lock_files_are_found_wherever_git_makes_them() {
+        let (folder, store) = store();
+        let locks =
+            ["config.lock", "objects/info/commit-graph.lock", "packed-refs.lock", "refs/heads/a/b.lock"];
+        for name in locks.into_iter().chain(["refs/heads/main", "objects/ab/x.lock"]) {
+            write(&folder, name, "x");
+        }
+        std::fs::create_dir(folder.path().join("refs/heads/folder.lock")).expect("creates");
+        let found: Vec<_> = store.locks().into_iter().map(|found| found.path).collect();
+        let top = folder.path().canonicalize().expect("is there");
+        assert_eq!(found, locks.map(|name| top.join(name)));
+    }
+
+    #[test]
+    fn objects_and_packs_are_counted() {
+        let (folder, store) = store();
+        for (name, text) in [
+            ("objects/00/a", "1"),
+            ("objects/ff/b", "22"),
+            ("objects/ff/c", "333"),
+            ("objects/pack/pack-1.pack", "4444"),
+            ("objects/pack/pack-2.pack", "55555"),
+            ("objects/pack/pack-2.idx", "666666"),
+            ("objects/info/packs", "7777777"),
+        ] {
+            write(&folder, name, text);
+        }
+        let size = store.size();
+        assert_eq!((size.loose, size.loose_bytes, size.packs, size.pack_bytes), (3, 6, 2, 9));
+    }
+
+    #[test]
+    fn hooks_are_those_git_would_look_for() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, store) = store();
+        write(&folder, "hooks/update", "#!/bin/sh");
+        write(&folder, "hooks/pre-receive", "#!/bin/sh");
+        let path = folder.path().join("hooks/update");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("sets");
+        let told: Vec<_> = store
+            .hooks(&["pre-receive", "post-update", "update"])
+            .into_iter()
+            .map(|hook| (hook.name, hook.is_executable))
+            .collect();
+        assert_eq!(told, [("pre-receive", false), ("update", true)]);
+        assert_eq!(store.server_hooks().len(), 2);
+    }
+}

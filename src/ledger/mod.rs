@@ -27,6 +27,8 @@ mod look;
 #[cfg(test)]
 mod memory;
 mod objects;
+#[cfg(test)]
+mod on_disk;
 mod open;
 mod outcome;
 mod pace;

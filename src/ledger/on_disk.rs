@@ -369,3 +369,41 @@ fn what_a_clone_says_of_itself() {
     index.add_path(Path::new(JOBS)).and_then(|()| index.write()).expect("adds");
     assert!(is_tracked(&top, Path::new(JOBS)));
 }
+
+#[test]
+fn what_is_damaged_is_not_taken_for_what_is_not_there() {
+    let mut hub = Hub::new();
+    let (_, tip) = hub.write("found", put(JOBS, "{}"));
+    let folder = Objects::new(hub.repository());
+    assert!(folder.read(&tip, JOBS).expect("reads").is_some());
+    let repository = hub.repository();
+    let commit = Oid::from_str(tip.as_str()).expect("an id");
+    let tree = super::commits::tree_of(&repository, commit).expect("is there");
+    let below = tree.get_name("coordination").expect("is there").id().to_string();
+    let object = hub.folder.path().join("objects").join(&below[..2]).join(&below[2..]);
+    std::fs::remove_file(object).expect("is there");
+    let objects = Objects::new(hub.repository());
+    for result in [objects.read(&tip, JOBS).map(drop), objects.list(&tip, "coordination").map(drop)] {
+        assert!(matches!(result, Err(LedgerError::Store { damaged: true, .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn a_document_is_read_up_to_its_bound() {
+    use crate::domain::json::DOCUMENT_BYTES_MAX;
+    let hub = Hub::new();
+    let (fits, too_large) = (" ".repeat(DOCUMENT_BYTES_MAX), " ".repeat(DOCUMENT_BYTES_MAX + 1));
+    let tip = hub.commit(&[], &[("fits.json", &fits, 0o100_644), ("large.json", &too_large, 0o100_644)]);
+    let objects = Objects::new(hub.repository());
+    assert!(objects.read(&tip, "fits.json").expect("reads").is_some());
+    let error = objects.read(&tip, "large.json").expect_err("too large").to_string();
+    assert!(error.contains("it has 33554433 bytes, more than the 33554432 allowed"), "{error}");
+    history::walk(&objects, &tip, &|_| true, &mut |stride| {
+        let usable =
+            |(path, content): &(String, Content)| (path.clone(), matches!(content, Content::File(_)));
+        let told: Vec<_> = stride.changed.iter().map(usable).collect();
+        assert_eq!(told, [("fits.json".to_owned(), true), ("large.json".to_owned(), false)]);
+        Ok(())
+    })
+    .expect("walks");
+}

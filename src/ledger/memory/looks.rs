@@ -234,10 +234,10 @@ fn the_branches_that_were_looked_at_are_looked_at_again() {
         count(transaction)
     };
     assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), both)), "applied");
-    assert_eq!(memory.hub.borrow().scopes, [Scope::Main, Scope::Heartbeats]);
+    assert_eq!(memory.hub.borrow().scopes, [Scope::default(), Scope::heartbeats()]);
     let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
     assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), count)), "applied");
-    assert_eq!(memory.hub.borrow().scopes, [Scope::Main, Scope::Main]);
+    assert_eq!(memory.hub.borrow().scopes, [Scope::default(), Scope::default()]);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn the_clone_around_follows_each_write_and_each_look() {
     drop(ledger.read(true).expect("a hub"));
     assert_eq!(
         (memory.hub.borrow().settled, memory.hub.borrow().scopes.last()),
-        (3, Some(&Scope::Heartbeats))
+        (3, Some(&Scope::heartbeats()))
     );
     assert_eq!(ledger.take_notes(), ["the clone follows"; 3]);
     assert_eq!((ledger.hub(), ledger.main(), ledger.is_dry_run()), ("memory", "main", false));

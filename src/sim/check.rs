@@ -6,7 +6,7 @@
 
 use super::world::{Built, Files};
 use crate::domain::id::OpId;
-use crate::domain::job::{Job, JobStatus};
+use crate::domain::job::{IfNeedFails, Job, JobStatus};
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
@@ -88,6 +88,8 @@ pub(super) struct Checker {
     completed: HashSet<String>,
     /// Jobs of groups that the commit claims, by group.
     entered: Vec<(String, String)>,
+    /// Jobs that the commit ends without success.
+    failed: Vec<String>,
     /// Whether what is judged now was done by hand.
     by_hand: bool,
     /// What did it, if it was one of ours.
@@ -114,6 +116,7 @@ impl Checker {
         self.remember(old);
         self.compare::<Job>(old, new, Self::job);
         self.groups(new);
+        self.dependents(new);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
     }
@@ -256,6 +259,9 @@ impl Checker {
         {
             self.blame(format!("I1: job {} changed hands under one token", new.id));
         }
+        if new.status.is_final() && new.status != Completed && new.status != old.status {
+            self.failed.push(new.id.clone());
+        }
         if new.status.is_held() && new.attempts.unwrap_or(0) > new.attempts_max() {
             self.blame(format!("I9: job {} is tried for the {}th time", new.id, new.attempts.unwrap_or(0)));
         }
@@ -339,6 +345,22 @@ impl Checker {
             let mut held = jobs.rows().filter(|job| job.status.is_held() && job.id != id);
             if let Some(other) = held.find(|job| job.group.as_ref() == Some(&group)) {
                 self.blame(format!("I9: job {id} was claimed while {} of its group is at work", other.id));
+            }
+        }
+    }
+
+    /// What wants to be called off when one it needs fails is called off in the same commit.
+    fn dependents(&mut self, new: &Files) {
+        let failed = std::mem::take(&mut self.failed);
+        let Ok(jobs) = read::<Job>(new) else { return };
+        for id in failed {
+            let spared = jobs.rows().find(|job| {
+                job.status == JobStatus::Queued
+                    && job.if_need_fails() == IfNeedFails::Cancel
+                    && job.all_needs().any(|need| need == id)
+            });
+            if let Some(job) = spared {
+                self.blame(format!("I9: job {} waits although {id}, which it needs, failed", job.id));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
 use super::Report;
-use crate::domain::id::OpId;
-use crate::domain::id::ServerName;
+use crate::domain::heartbeat::LEASE_INTERVALS;
+use crate::domain::id::{OpId, ServerName};
 use crate::domain::lock::trust;
 use crate::domain::refusal::Refusal;
 use crate::host::clock::{self, Deadline};
@@ -121,15 +121,12 @@ impl Hub {
         let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
         let verb = SendBeat { beat, branch: self.server.heartbeat_branch() };
         // Trust begins with the attempt, not with its acknowledgement.
-        let lease = self.interval.saturating_mul(crate::domain::heartbeat::LEASE_INTERVALS);
+        let lease = self.interval.saturating_mul(LEASE_INTERVALS);
         let asked = Deadline::after(trust(lease));
-        let written = self.write_unkept(report, &verb)?;
-        let Written::Done(answer) = written else {
-            return Ok(match written {
-                Written::Refused(refusal) => Written::Refused(refusal),
-                Written::Later(why) => Written::Later(why),
-                Written::Done(_) => Written::Done(false),
-            });
+        let answer = match self.write_unkept(report, &verb)? {
+            Written::Done(answer) => answer,
+            Written::Refused(refusal) => return Ok(Written::Refused(refusal)),
+            Written::Later(why) => return Ok(Written::Later(why)),
         };
         if answer.revoked.is_some() {
             let interval_seconds = self.session.interval_seconds;

@@ -58,7 +58,10 @@ fn words_that_make_no_sense_are_a_usage_error() {
       release  Hand a claimed job back; the attempt does not count
       cancel  Call a job off
       retry  Put a finished job back into the queue
+      dead  Jobs that are out of attempts
       priority  Change how urgent a job is
+      run  Claim a job, run it, report how it ended, and end with its exit code
+      logs  Print what a job printed
       wait  Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
       help  Print this message or the help of the given subcommand(s)
 

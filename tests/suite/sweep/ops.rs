@@ -243,6 +243,7 @@ impl Template {
         step(bob, &["heartbeat", "--interval", "1s"]);
         step(bob, &["job", "claim", id("overdue"), "--start"]);
         step(bob, &["job", "claim", id("lost"), "--label", "rare"]);
+        step(bob, &["queue", "pause", "--label", "never"]);
         let message = bob.run(["message", "send", "--to", "ada", "--subject", "a question", "--ack"]);
         self.ids.insert("message", message.success().stdout().trim().to_owned());
         for number in 0..2 {

@@ -80,6 +80,12 @@ impl Context {
         self.dry_run
     }
 
+    /// Whether writes depend on locks.
+    #[must_use]
+    pub(super) fn has_guards(&self) -> bool {
+        !self.guards.is_empty()
+    }
+
     /// Opens the hub; the second time it is open already.
     ///
     /// # Errors

@@ -45,15 +45,16 @@ pub enum WorkerCommand {
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
 
-What may run is this server's decision, not the queue's: without --allow or --allow-any nothing is
-run. A pattern is compared word by word with a job's command; a last word * stands for all further
-arguments. A job runs in an empty folder of its own, which is removed afterwards, with no input, and
-sees PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, and
-MUSTER_SERVER and MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _DESCRIPTION.
+What may run is this server's decision, not the queue's: without --allow or --allow-any nothing
+is run. A pattern is compared word by word with a job's command; a last word * stands for all
+further arguments. A job runs in an empty folder of its own, which is removed afterwards, with no
+input. It sees PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what
+--env names, MUSTER_SERVER, and MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT and
+_DESCRIPTION.
 
-SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second one
-stops them now. What is stopped goes back to the queue, and the attempt does not count. Whatever ends
-the worker, nothing of its jobs outlives it.")]
+SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second
+one stops them now. What is stopped goes back to the queue, and the attempt does not count.
+Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.")]
     Run(RunArgs),
     /// Let a server claim nothing more
     #[command(after_help = "Examples:
@@ -132,12 +133,14 @@ pub struct CommonArgs {
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
     /// How often to give a sign of life; a server is taken for lost after a good four times that
+    /// [default: 30s]
     #[arg(long, value_name = "SPAN", value_parser = input::span)]
     pub interval: Option<Duration>,
     /// How long running jobs may go on after SIGTERM
     #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
     pub drain: Duration,
-    /// How long a job has between SIGTERM and SIGKILL when it is stopped
+    /// How long a job has between SIGTERM and SIGKILL when it is stopped; less if its time-out is
+    /// short
     #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10s")]
     pub grace: Duration,
     /// Let jobs see this variable too (can be repeated)
@@ -301,6 +304,11 @@ fn work(
     if context.is_dry_run() {
         return Err(CliError::new(Exit::Usage, "a worker has no dry run: it would have to run the jobs")
             .hint("see what it would claim with `git muster job claim --dry-run`"));
+    }
+    if context.has_guards() {
+        let why = "a worker reports its jobs whoever holds a lock: `--if-lock` has no place here; nothing was claimed";
+        return Err(CliError::new(Exit::Usage, why)
+            .hint("hold the lock around it with `git muster lock run NAME -- git muster job run ...`"));
     }
     let me = context.me()?;
     let is_remote = context.ledger()?.is_remote();

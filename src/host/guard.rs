@@ -141,7 +141,8 @@ impl Orders {
     pub fn told(&mut self) -> Option<(u8, Cause)> {
         let mut line = String::new();
         self.0.set_read_timeout(Some(ORDER_PATIENCE)).ok()?;
-        (&self.0).take(LINE_BYTES_MAX).read_to_string(&mut line).ok()?;
+        // Not to its end: that is an error when the guard left orders unread.
+        BufReader::new(&self.0).take(LINE_BYTES_MAX).read_line(&mut line).ok()?;
         let (code, cause) = line.trim().split_once(' ')?;
         Some((code.parse().ok()?, Cause::parse(cause)?))
     }
@@ -459,6 +460,20 @@ fn parent_in(stat: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guard_is_heard_although_it_left_orders_unread() {
+        let (ours, theirs) = UnixStream::pair().expect("sockets");
+        let mut orders = Orders(ours);
+        orders.trust(Deadline::after(Duration::from_secs(1)));
+        writeln!(&theirs, "127 {}", Cause::Itself.word()).expect("written");
+        drop(theirs);
+        assert_eq!(orders.told(), Some((127, Cause::Itself)));
+        assert_eq!(orders.told(), None);
+        assert!(
+            CAUSES.iter().all(|(cause, word)| Cause::parse(word) == Some(*cause) && cause.word() == *word)
+        );
+    }
 
     #[test]
     fn orders_are_two() {

@@ -59,6 +59,11 @@ fn processes_with(word: &str) -> Vec<String> {
     lines.filter(|line| line.contains(word)).collect()
 }
 
+/// Whether a job has come as far as to sleep for so long: its words stand in the lines of others, too.
+fn sleeps(rare: &str) -> bool {
+    processes_with(rare).iter().any(|line| line.starts_with("sleep "))
+}
+
 /// A number of seconds to sleep that no other process of this machine has.
 fn rare_seconds(number: u32) -> String {
     format!("7{}.{number:03}", std::process::id())
@@ -73,6 +78,8 @@ fn nothing_runs_unless_this_server_says_so() {
     let refused = ada.run(["worker", "run", "--once"]).code(2);
     assert!(refused.stderr().contains("nothing was claimed") && refused.stderr().contains("--allow-any"));
     ada.run(["job", "run"]).code(2);
+    let guarded = ada.run(["job", "run", "--allow-any", "--if-lock", "x=1"]).code(2);
+    assert!(guarded.stderr().contains("`--if-lock` has no place here"), "{guarded}");
     for pattern in ["make *", "sh -c true", "s?", "./sh *"] {
         ada.run(["job", "run", "--allow", pattern]).code(3);
     }
@@ -210,7 +217,7 @@ fn a_job_that_is_called_off_is_stopped() {
     let rare = rare_seconds(3);
     let id = add(&bob, &[], &deep_and_deaf(&rare));
     let worker = ada.command(["job", "run", "--allow-any", "--grace", "200ms"]).spawn();
-    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    eventually(BOUND, || sleeps(&rare));
     bob.run(["job", "cancel", &id, "--reason", "a test"]).success();
     let run = worker.wait().code(5);
     assert!(run.stderr().contains("is not this worker's any more"), "{run}");
@@ -257,7 +264,7 @@ fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back
     let id = add(&ada, &[], &deep_and_deaf(&rare));
     let mut worker =
         ada.command(["worker", "run", "--allow-any", "--poll", "20ms", "--grace", "200ms"]).spawn();
-    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    eventually(BOUND, || sleeps(&rare));
     worker.signal("KILL");
     worker.wait().killed_by(9);
     eventually(BOUND, || processes_with(&rare).is_empty());
@@ -309,7 +316,7 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
     let mut worker = ada
         .command(["worker", "run", "--allow-any", "--poll", "20ms", "--interval", "1s", "--grace", "200ms"])
         .spawn();
-    eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+    eventually(BOUND, || sleeps(&rare));
     worker.signal("STOP");
     eventually(BOUND, || processes_with(&rare).is_empty());
     assert_eq!(status(&fleet, &id), "running", "the job had to end before anybody could take it");
@@ -551,7 +558,7 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
         let rare = rare_seconds(number);
         let id = add(&ada, &["--timeout", "3s", "--max-attempts", "1"], &deep_and_deaf(&rare));
         let worker = ada.command(["job", "run", "--allow-any", "--grace", "100ms"]).spawn();
-        eventually(BOUND, || !processes_with(&format!("sleep {rare}")).is_empty());
+        eventually(BOUND, || sleeps(&rare));
         let guards = guards_of(&ada);
         assert_eq!(guards.len(), 1, "{name}");
         signal(name, guards[0]);

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
+use super::job::pause;
 use super::output::counted;
 use super::table::{facts, table};
 use crate::domain::job::Job;
@@ -11,17 +12,12 @@ use crate::domain::pause::{Pause, Paused};
 use crate::domain::statistics::Statistics;
 use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, show_span};
-use crate::host::clock::{self, Deadline};
-use crate::host::random;
+use crate::host::clock::Deadline;
 use crate::ledger::Documents as _;
 use crate::ops::pause::{EndPause, SetPause};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::time::Duration;
-
-/// How long a drain pauses at most between two looks: on this machine, and over a network.
-const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(500);
-const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
 
 /// The verbs of `queue`.
 #[derive(Debug, Subcommand)]
@@ -92,15 +88,15 @@ fn what(label: Option<&String>) -> Paused {
 /// When it is refused or the hub cannot be used.
 pub(super) fn run(command: &QueueCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
-        QueueCommand::Pause(args) => set(args, context).map(drop),
+        QueueCommand::Pause(args) => set(args, context),
         QueueCommand::Resume { label } => end_pause(what(label.as_ref()), context),
-        QueueCommand::Drain { pause, wait } => drain(pause, *wait, context),
+        QueueCommand::Drain { pause: args, wait } => drain(args, *wait, context),
         QueueCommand::List => list(context),
         QueueCommand::Stats { since } => statistics(*since, context),
     }
 }
 
-fn set(args: &PauseArgs, context: &mut Context) -> Result<Value, CliError> {
+fn set(args: &PauseArgs, context: &mut Context) -> Result<(), CliError> {
     set_pause(what(args.label.as_ref()), (args.note.as_ref(), args.span), false, context)
 }
 
@@ -113,15 +109,14 @@ pub(super) fn set_pause(
     (note, span): (Option<&String>, Option<Duration>),
     drain: bool,
     context: &mut Context,
-) -> Result<Value, CliError> {
+) -> Result<(), CliError> {
     let until = span.map(|span| context.now().plus(span.min(SPAN_MAX)));
     let verb = SetPause { server: context.me()?, what, note: note.cloned(), until, drain };
     let pause = context.write(&verb)?.answer;
     context.output.confirm("pause", &pause, || {
         let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
         format!("{} is paused {until}; what is at work goes on", verb.what.named())
-    })?;
-    Ok(pause)
+    })
 }
 
 /// Ends a pause.
@@ -156,8 +151,7 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
                 .after_waiting(Some(wait))
                 .hint("see them with `git muster job list --status running`"));
         }
-        let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-        clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+        pause(until, context)?;
     }
 }
 

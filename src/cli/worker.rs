@@ -189,7 +189,7 @@ pub(super) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, 
         name.clone().map_or_else(|| context.me(), Ok).map(Paused::Server)
     };
     let pause = |args: &PauseArgs, drain, context: &mut Context| {
-        set_pause(server(&args.name, context)?, (args.note.as_ref(), args.span), drain, context).map(|_| 0)
+        set_pause(server(&args.name, context)?, (args.note.as_ref(), args.span), drain, context).map(|()| 0)
     };
     match command {
         WorkerCommand::Run(args) => run_worker(args, context),

@@ -111,16 +111,6 @@ impl Cause {
     }
 }
 
-/// A job under its guard, as the worker sees it.
-#[derive(Debug)]
-pub struct Guarded {
-    guard: Running,
-    /// What the job prints, both streams in the order in which they were written.
-    pub output: PipeReader,
-    /// The way of orders to the guard.
-    pub orders: Orders,
-}
-
 /// The way of orders to a guard. Not a pipe: a job could open that and give orders itself.
 #[derive(Debug)]
 pub struct Orders(UnixStream);
@@ -156,42 +146,35 @@ impl Orders {
     }
 }
 
-impl Guarded {
-    /// Starts `errand`; its job may run until `trusted`.
-    ///
-    /// # Errors
-    /// When the guard cannot be started.
-    pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<Self> {
-        let (output, writer) = io::pipe()?;
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_write_timeout(Some(ORDER_PATIENCE))?;
-        let mut command = process::command(&program()?);
-        command
-            .arg0("git-muster")
-            .args([COMMAND, "--grace-ms", &errand.grace.as_millis().to_string()])
-            .args(["--limit-ms", &errand.limit.as_millis().to_string(), "--alive"])
-            .arg(errand.alive)
-            .arg("--")
-            .args(errand.command)
-            .current_dir(errand.folder)
-            .env_clear()
-            .envs(errand.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(writer.try_clone()?)
-            .stderr(writer);
-        let guard = Running::start(&mut command)?;
-        // The command keeps its ends of output and orders: neither would ever seem to end.
-        drop(command);
-        let mut orders = Orders(ours);
-        orders.trust(trusted);
-        Ok(Self { guard, output, orders })
-    }
-
-    /// Gives away the output and the orders; what is left is to be waited for.
-    #[must_use]
-    pub fn split(self) -> (Running, PipeReader, Orders) {
-        (self.guard, self.output, self.orders)
-    }
+/// Starts `errand`; its job may run until `trusted`. Gives the guard, what the job prints (both streams
+/// in the order in which they were written), and the way of orders.
+///
+/// # Errors
+/// When the guard cannot be started.
+pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, PipeReader, Orders)> {
+    let (output, writer) = io::pipe()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_write_timeout(Some(ORDER_PATIENCE))?;
+    let mut command = process::command(&program()?);
+    command
+        .arg0("git-muster")
+        .args([COMMAND, "--grace-ms", &errand.grace.as_millis().to_string()])
+        .args(["--limit-ms", &errand.limit.as_millis().to_string(), "--alive"])
+        .arg(errand.alive)
+        .arg("--")
+        .args(errand.command)
+        .current_dir(errand.folder)
+        .env_clear()
+        .envs(errand.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let guard = Running::start(&mut command)?;
+    // The command keeps its ends of output and orders: neither would ever seem to end.
+    drop(command);
+    let mut orders = Orders(ours);
+    orders.trust(trusted);
+    Ok((guard, output, orders))
 }
 
 /// This very program, even after a newer one took its place on the disk.

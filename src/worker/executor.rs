@@ -6,7 +6,7 @@ use super::log::Log;
 use crate::domain::job::Job;
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
-use crate::host::guard::{self, Cause, Errand, Guarded, Orders};
+use crate::host::guard::{self, Cause, Errand, Orders};
 use crate::host::process::Running;
 use crate::host::{environment, files};
 use serde::{Deserialize, Serialize};
@@ -289,7 +289,7 @@ fn start(task: &Task, shared: &Shared) -> Result<Option<(Running, PipeReader, Or
     let mut control = lock(&shared.orders);
     let Control::Waiting { trusted, stopped: false } = *control else { return Ok(None) };
     let broken = |error: io::Error| End::Broken(format!("cannot start the job's guard: {error}"));
-    let (guard, output, orders) = Guarded::start(&errand, trusted).map_err(broken)?.split();
+    let (guard, output, orders) = guard::start(&errand, trusted).map_err(broken)?;
     let told = orders.again().map_err(broken)?;
     *control = Control::Started(orders);
     Ok(Some((guard, output, told)))

@@ -126,7 +126,11 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     print(&claimed, args, context)
 }
 
-fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
+/// Pauses between two looks at the queue.
+///
+/// # Errors
+/// When the hub cannot be opened.
+pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
     let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
     clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
     Ok(())

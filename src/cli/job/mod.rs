@@ -7,6 +7,8 @@ mod logs;
 mod show;
 mod step;
 
+pub(super) use claim::pause;
+
 use super::context::Context;
 use super::error::CliError;
 use clap::Subcommand;

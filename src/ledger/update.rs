@@ -423,8 +423,9 @@ impl Ledger {
                 }
             }
         }
-        // Nothing was searched where there is no branch; our copy may have been begun anew just now.
-        run.doubted_push &= !run.doubted && run.tips.values().any(Option::is_none);
+        // Nothing was searched where there is no branch: our copy may have been begun anew just now, and
+        // once more by the next look.
+        run.doubted_push &= run.tips.values().any(Option::is_none);
         Ok(None)
     }
 

@@ -225,31 +225,45 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Calls off the queued jobs that want that when one they need ends without success, and what needs
-/// those in turn. `ended` is that one; returns the ids of what was called off.
-pub fn call_off_dependents(jobs: &mut Table<Job>, ended: &str, now: Timestamp) -> Vec<String> {
-    let mut called_off: Vec<String> = Vec::new();
+/// Calls off the queued jobs that want that when one they need ends without success: what needs `changed`
+/// if that ended so, `changed` itself if it came back to the queue after one that it needs did, and what
+/// needs those in turn. Returns the ids of what was called off, each with that of the job it needs.
+pub fn call_off_dependents(jobs: &mut Table<Job>, changed: &str, now: Timestamp) -> Vec<(String, String)> {
+    let mut called_off: Vec<(String, String)> = Vec::new();
     if planted("failure-spares") {
         return called_off;
     }
-    let mut open = vec![ended.to_owned()];
-    while let Some(need) = open.pop() {
-        let wants = |job: &&Record<Job>| {
-            job.status == JobStatus::Queued
-                && job.if_need_fails() == IfNeedFails::Cancel
-                && job.all_needs().any(|id| id == need)
-        };
-        let ids: Vec<String> = jobs.rows().filter(wants).map(|job| job.id.clone()).collect();
-        for id in ids {
-            let why = Some(format!("`{need}`, which it needs, did not complete"));
-            // The first of an id is the one that is meant; a second is left alone.
-            if jobs.get_mut(&id).is_some_and(|job| job.edit(|job| job.cancel(why, now)).is_ok()) {
-                open.push(id.clone());
-                called_off.push(id);
-            }
+    let has_failed = |id: &str| jobs.get(id).is_some_and(|job| has_failed(job));
+    let returned = jobs.get(changed).filter(|job| wants_to_be_called_off(job));
+    let its_need = returned.and_then(|job| job.all_needs().find(|need| has_failed(need)));
+    let mut open: Vec<(String, String)> =
+        its_need.map(|need| (changed.to_owned(), need.to_owned())).into_iter().collect();
+    if open.is_empty() && has_failed(changed) {
+        open = dependents(jobs, changed);
+    }
+    while let Some((id, need)) = open.pop() {
+        let why = Some(format!("`{need}`, which it needs, did not complete"));
+        // The first of an id is the one that is meant; a second is left alone.
+        if jobs.get_mut(&id).is_some_and(|job| job.edit(|job| job.cancel(why, now)).is_ok()) {
+            open.extend(dependents(jobs, &id));
+            called_off.push((id, need));
         }
     }
     called_off
+}
+
+fn has_failed(job: &Job) -> bool {
+    job.status.is_final() && job.status != JobStatus::Completed
+}
+
+fn wants_to_be_called_off(job: &Job) -> bool {
+    job.status == JobStatus::Queued && job.if_need_fails() == IfNeedFails::Cancel
+}
+
+/// What waits for `need` and wants to be called off when that fails.
+fn dependents(jobs: &Table<Job>, need: &str) -> Vec<(String, String)> {
+    let wants = |job: &&Record<Job>| wants_to_be_called_off(job) && job.all_needs().any(|id| id == need);
+    jobs.rows().filter(wants).map(|job| (job.id.clone(), need.to_owned())).collect()
 }
 
 fn missing_labels(job: &Job, have: &HashSet<&str>) -> Vec<String> {
@@ -389,7 +403,7 @@ mod tests {
             job(id, &format!(",\"needs\":[\"{need}\"],\"if_need_fails\":\"{wish}\""))
         };
         let rows = [
-            job("x", ""),
+            job("x", "").replace("queued", "failed"),
             needs("a", "x", "cancel"),
             needs("b", "a", "cancel"),
             needs("c", "a", "wait"),
@@ -398,11 +412,17 @@ mod tests {
         ];
         let mut jobs = table(&rows.join(","));
         let now = Timestamp::parse(NOW).expect("time");
-        assert_eq!(call_off_dependents(&mut jobs, "x", now), ["a", "b"]);
+        let pair = |id: &str, need: &str| (id.to_owned(), need.to_owned());
+        assert_eq!(call_off_dependents(&mut jobs, "x", now), [pair("a", "x"), pair("b", "a")]);
         let told = |id: &str| jobs.get(id).expect(id).error_message.clone();
         assert_eq!(told("b").as_deref(), Some("`a`, which it needs, did not complete"));
         assert_eq!(jobs.get("c").expect("c").status, JobStatus::Queued);
         assert_eq!(jobs.get("e").expect("e").status, JobStatus::Running);
+        // It was at work when the other failed, and comes back to the queue.
+        let mut jobs =
+            table(&[rows.join(",").replace("running", "queued"), needs("f", "e", "cancel")].join(","));
+        assert_eq!(call_off_dependents(&mut jobs, "e", now), [pair("e", "x"), pair("f", "e")]);
+        assert_eq!(call_off_dependents(&mut jobs, "c", now), []);
     }
 
     #[test]

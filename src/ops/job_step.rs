@@ -79,9 +79,7 @@ impl Verb for StepJob {
             Step::Fail { reason, report } => job.fail(term, *reason, report, (now, &op)),
             Step::Release => job.release(term, (now, &op)),
         })?;
-        if job.status.is_final() && job.status != JobStatus::Completed {
-            call_off(self.job.as_str(), &mut jobs, transaction);
-        }
+        call_off(self.job.as_str(), &mut jobs, transaction);
         self.tell_status(&jobs, transaction)?;
         transaction.put_table(&jobs)?;
         transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
@@ -197,10 +195,10 @@ impl Verb for ChangeJob {
     }
 }
 
-/// Calls off what wants that when `ended` does not complete, and names it in the commit.
-pub(super) fn call_off(ended: &str, jobs: &mut Table<Job>, transaction: &mut Transaction<'_>) {
-    for id in call_off_dependents(jobs, ended, transaction.now()) {
-        transaction.describe(format!("job cancel: {id}, which needs {ended}"));
+/// Calls off what wants that after a step of `changed`, and names it in the commit.
+pub(super) fn call_off(changed: &str, jobs: &mut Table<Job>, transaction: &mut Transaction<'_>) {
+    for (id, need) in call_off_dependents(jobs, changed, transaction.now()) {
+        transaction.describe(format!("job cancel: {id}, which needs {need}"));
         transaction.trailer("Muster-Job", id);
     }
 }

@@ -93,12 +93,9 @@ pub(super) fn rescue(
             status.edit(|status| status.leave(&job, StatusWord::Idle, None, at.0));
             transaction.put_record(&Status::path(&holder), &status)?;
         }
-        let is_dead = job.status.is_final();
         transaction.describe(format!("job rescue: {} from {holder} ({})", one.job, reason.as_str()));
         transaction.trailer("Muster-Job", one.job.as_str());
-        if is_dead {
-            call_off(one.job.as_str(), jobs, transaction);
-        }
+        call_off(one.job.as_str(), jobs, transaction);
         rescued.push(one.job.to_string());
     }
     Ok(rescued)

@@ -88,8 +88,9 @@ pub(super) struct Checker {
     completed: HashSet<String>,
     /// Jobs of groups that the commit claims, by group.
     entered: Vec<(String, String)>,
-    /// Jobs that the commit ends without success.
+    /// Jobs that the commit ends without success, and those that it gives back to the queue.
     failed: Vec<String>,
+    returned: Vec<String>,
     /// Whether what is judged now was done by hand.
     by_hand: bool,
     /// What did it, if it was one of ours.
@@ -265,6 +266,9 @@ impl Checker {
         if new.status.is_held() && new.attempts.unwrap_or(0) > new.attempts_max() {
             self.blame(format!("I9: job {} is tried for the {}th time", new.id, new.attempts.unwrap_or(0)));
         }
+        if old.status.is_held() && new.status == Queued {
+            self.returned.push(new.id.clone());
+        }
         if matches!(old.status, Claimed | Running) && !new.status.is_held() {
             self.ended(old, new);
         }
@@ -349,18 +353,22 @@ impl Checker {
         }
     }
 
-    /// What wants to be called off when one it needs fails is called off in the same commit.
+    /// What wants to be called off when one it needs fails is called off in the same commit, or in the
+    /// one that gives it back to the queue.
     fn dependents(&mut self, new: &Files) {
-        let failed = std::mem::take(&mut self.failed);
+        let (failed, returned) = (std::mem::take(&mut self.failed), std::mem::take(&mut self.returned));
         let Ok(jobs) = read::<Job>(new) else { return };
-        for id in failed {
-            let spared = jobs.rows().find(|job| {
-                job.status == JobStatus::Queued
-                    && job.if_need_fails() == IfNeedFails::Cancel
-                    && job.all_needs().any(|need| need == id)
-            });
-            if let Some(job) = spared {
-                self.blame(format!("I9: job {} waits although {id}, which it needs, failed", job.id));
+        let has_failed = |id: &str| {
+            jobs.get(id).is_some_and(|job| job.status.is_final() && job.status != JobStatus::Completed)
+        };
+        for job in jobs.rows().filter(|job| job.status == JobStatus::Queued) {
+            let is_in_vain = |need: &&str| {
+                failed.iter().any(|id| id == need) || (returned.contains(&job.id) && has_failed(need))
+            };
+            if job.if_need_fails() == IfNeedFails::Cancel
+                && let Some(need) = job.all_needs().find(is_in_vain)
+            {
+                self.blame(format!("I9: job {} waits although {need}, which it needs, failed", job.id));
             }
         }
     }

@@ -85,6 +85,21 @@ fn a_push_that_may_have_been_sent_twice_is_looked_for_and_no_other() {
 }
 
 #[test]
+fn a_doubt_lasts_until_there_is_a_branch_to_search() {
+    use Look::{Forget, Sees};
+    for (looks, expected) in [
+        (&[Sees, Sees][..], "applied"),
+        (&[Sees, Forget, Sees], "applied"),
+        // Other processes of this host begin our copy anew, again and again.
+        (&[Sees, Forget, Forget], "unknown"),
+    ] {
+        let memory = hub_of(Kind { is_honest: false, ..PLAIN }, &[Fault::Repeat], looks);
+        let outcome = ledger(&memory, LONG).update_one(op(), now(), count);
+        assert_eq!((word(&outcome), stored(&memory).as_str()), (expected, "1"), "{looks:?} {outcome:?}");
+    }
+}
+
+#[test]
 fn only_a_hub_elsewhere_is_asked_what_it_has() {
     for (kind, faults, refreshes) in [
         (PLAIN, &[][..], 1),

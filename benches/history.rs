@@ -150,6 +150,7 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         if_need_fails: None,
         group: None,
         labels: Vec::new(),
+        produces: Vec::new(),
         description: Some(format!("Build the packages of ticket {round} and run their tests")),
         timeout_seconds: None,
         max_attempts: None,

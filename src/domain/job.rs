@@ -9,6 +9,7 @@ mod words;
 
 pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
+use super::artifact::first_missing;
 use super::id::{OpId, ServerName};
 use super::lenient;
 use super::lock::{next_token, term_over};
@@ -98,6 +99,9 @@ pub struct Job {
     /// Labels a server must have to claim it.
     #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Files it must make, as patterns: without them it is not completed.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub produces: Vec<String>,
     /// Adding a second job with the same key gives the first.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -200,6 +204,7 @@ impl Job {
             if_need_fails: None,
             group: None,
             labels: Vec::new(),
+            produces: Vec::new(),
             key: None,
             timeout_seconds: None,
             max_attempts: None,
@@ -285,9 +290,21 @@ impl Job {
     /// The holder reports success.
     ///
     /// # Errors
-    /// When the term is over.
+    /// When the term is over, or a file that it was to make is not among the artifacts.
     pub fn complete(&mut self, term: Term<'_>, result: &Report, now: Timestamp) -> Result<(), Refusal> {
         self.check_term(term, "completed")?;
+        if let Some(missing) = first_missing(&self.produces, &result.artifacts)
+            && !planted("completes-without-files")
+        {
+            let why = format!(
+                "job `{}` was not completed: it must make `{}`, and no such file is among its artifacts",
+                self.id,
+                missing.escape_debug()
+            );
+            return Err(Refusal::forbidden(why).hint(
+                "name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`",
+            ));
+        }
         self.record(result, now);
         self.status = JobStatus::Completed;
         self.completed_at = Some(now);

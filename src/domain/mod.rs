@@ -5,6 +5,7 @@
 //! rule needs to know of the world (the time, an id, what was observed) is handed to it.
 
 pub mod allow;
+pub mod artifact;
 pub mod audit;
 pub mod build_config;
 pub mod doctor;

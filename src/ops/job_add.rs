@@ -1,6 +1,7 @@
 //! Adding jobs to the queue, one or many in one commit.
 
 use super::Verb;
+use crate::domain::artifact::FilePattern;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::planted::planted;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub const JOBS_AT_ONCE_MAX: usize = 10_000;
 /// The longest text of a field, in characters.
 const TEXT_LENGTH_MAX: usize = 10_000;
-/// The most arguments, needs or labels of one job.
+/// The most arguments, needs, labels or patterns of one job.
 const LIST_LENGTH_MAX: usize = 1000;
 
 /// A job to be added. The names are those of the document; a line of `job add --from` is one.
@@ -46,6 +47,9 @@ pub struct NewJob {
     /// Labels a server must have.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Files it must make, as patterns.
+    #[serde(default)]
+    pub produces: Vec<String>,
     /// What it is about.
     #[serde(default)]
     pub description: Option<String>,
@@ -192,6 +196,7 @@ impl AddJobs {
             new.if_need_fails.filter(|wish| *wish != IfNeedFails::Wait).map(|wish| wish.as_str().to_owned());
         job.group.clone_from(&new.group);
         job.labels.clone_from(&new.labels);
+        job.produces.clone_from(&new.produces);
         job.description.clone_from(&new.description);
         job.timeout_seconds = new.timeout_seconds;
         job.max_attempts = new.max_attempts;
@@ -234,7 +239,7 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
         ));
     }
     let texts = [&new.branch, &new.commit, &new.description, &new.key, &new.group];
-    let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels);
+    let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels).chain(&new.produces);
     for text in all {
         if text.chars().count() > TEXT_LENGTH_MAX {
             return refuse(format!("a text of it has more than {TEXT_LENGTH_MAX} characters"));
@@ -257,7 +262,15 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
             ));
         }
     }
-    if [new.command.len(), new.needs.len(), new.labels.len()].iter().any(|length| *length > LIST_LENGTH_MAX) {
+    for pattern in &new.produces {
+        if let Err(why) = pattern.parse::<FilePattern>() {
+            return refuse(format!("`{}` cannot be asked for: {why}", pattern.escape_debug()));
+        }
+    }
+    if [new.command.len(), new.needs.len(), new.labels.len(), new.produces.len()]
+        .iter()
+        .any(|length| *length > LIST_LENGTH_MAX)
+    {
         return refuse(format!("a list of it has more than {LIST_LENGTH_MAX} entries"));
     }
     if new.max_attempts == Some(0) || new.timeout_seconds == Some(0) {

@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 54] = [
+pub const BUGS: [(&str, &str); 55] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),
@@ -23,6 +23,7 @@ pub const BUGS: [(&str, &str); 54] = [
     ("claims-the-claimed", "a held job is claimed"),
     ("reports-without-token", "a report is taken under any token"),
     ("reports-after-the-end", "a report is taken after the claim ended"),
+    ("completes-without-files", "a job is completed without the files that it must make"),
     ("failure-completes", "a failed job is completed"),
     ("attempts-without-end", "a job is tried for ever"),
     ("cancels-the-finished", "a finished job is called off"),

@@ -5,6 +5,7 @@
 //! in [`super::history`].
 
 use super::world::{Built, Files};
+use crate::domain::artifact::first_missing;
 use crate::domain::id::OpId;
 use crate::domain::job::{IfNeedFails, Job, JobStatus};
 use crate::domain::lock::Lock;
@@ -294,7 +295,14 @@ impl Checker {
                 if old.assigned_to.as_deref() != Some(step.server.as_str()) || old.token != Some(step.token) {
                     self.blame(format!("I1: job {} was ended by one who did not hold it", new.id));
                 }
-                if !ends_as(&step.step).contains(&new.status) {
+                if new.status == JobStatus::Completed
+                    && first_missing(&old.produces, &new.artifacts).is_some()
+                {
+                    self.blame(format!("I7: job {} was completed without what it must make", new.id));
+                }
+                let is_called_off =
+                    new.status == JobStatus::Cancelled && new.if_need_fails() == IfNeedFails::Cancel;
+                if !is_called_off && !ends_as(&step.step).contains(&new.status) {
                     self.blame(format!("I7: a step made job {} {}", new.id, new.status));
                 }
             }
@@ -631,6 +639,7 @@ mod tests {
         let wants_odd = r#"{"id":"j","status":"queued","labels":["odd"]}"#.to_owned();
         let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
         let tried = |job: &str| job.replace(r#""attempts":1"#, r#""attempts":4"#);
+        let must_make = |job: &str| job.replace(r#""id""#, r#""produces":["*.deb"],"id""#);
         let complete = || Step::Complete { report: Report::default() };
         let fail = || Step::Fail { reason: FailReason::ScriptFailure, report: Report::default() };
         let cancel = Change::Cancel { why: None };
@@ -655,6 +664,7 @@ mod tests {
             (queued.clone(), String::new(), add(), "I7:"),
             (held("even", 1), ended("completed"), step("even", 1, fail()), "I7:"),
             (held("even", 1), ended("failed"), add(), "I7:"),
+            (must_make(&held("even", 1)), must_make(&ended("completed")), step("even", 1, complete()), "I7:"),
             (queued.clone(), held("even", 1), add(), "I7:"),
             (held("odd1", 1), held("even", 2), claim("even", &[]), "I8:"),
             (held("odd1", 1), held("even", 2), claim("even", &[(7, None)]), "I8:"),

@@ -310,6 +310,7 @@ impl Worker {
             if_need_fails: random.chance(100).then_some(IfNeedFails::Cancel),
             group: random.chance(100).then(|| "group".to_owned()),
             labels: if random.chance(150) { vec![label.to_owned()] } else { Vec::new() },
+            produces: if random.chance(100) { vec!["*.deb".to_owned()] } else { Vec::new() },
             description: None,
             timeout_seconds: Some(timeout.as_secs()),
             max_attempts: if random.chance(200) { Some(1) } else { None },
@@ -451,8 +452,13 @@ impl Worker {
     fn finish(&mut self) {
         let draw = self.random.up_to(99);
         let Some((job, token)) = self.claims.pop() else { return };
-        let (server, report) = (self.server.clone(), Report::default());
         let is_calm = self.world.get().is_calm;
+        let mut report = Report::default();
+        // Somebody forgets to name what was made.
+        if is_calm || !self.random.chance(50) {
+            report.artifacts.push("it_1_all.deb".to_owned());
+        }
+        let server = self.server.clone();
         let step = match draw {
             _ if is_calm => Step::Complete { report },
             0..=29 => {

@@ -17,11 +17,12 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job add --type build --branch main --commit 4f2c1d9 -- make deb
+  git muster job add --type build --branch main --produces '*.deb' -- dpkg-buildpackage -us -uc -b
   git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
 A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels,
-description, timeout_seconds, max_attempts, key, not_before and command, all optional:
+produces, description, timeout_seconds, max_attempts, key, not_before and command, all optional:
   {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
 
 Whether a command is run is the decision of the server that claims the job.")]
@@ -50,6 +51,9 @@ pub struct AddArgs {
     /// A label the server must have (can be repeated)
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
+    /// Files it must make, such as '*.deb': without them it failed (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    pub produces: Vec<String>,
     /// What it is about
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
@@ -63,7 +67,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub key: Option<String>,
     /// Add the jobs of this file, one JSON object a line; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "description", "timeout", "max_attempts", "key", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "produces", "description", "timeout", "max_attempts", "key", "command"])]
     pub from: Option<String>,
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -113,6 +117,7 @@ fn one(args: &AddArgs) -> NewJob {
         if_need_fails: args.if_need_fails,
         group: args.group.clone(),
         labels: args.labels.clone(),
+        produces: args.produces.clone(),
         description: args.description.clone(),
         timeout_seconds: args.timeout.map(|limit| limit.as_secs()),
         max_attempts: args.max_attempts,

@@ -125,6 +125,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("if one fails", job.if_need_fails.clone()),
             ("group", job.group.clone()),
             ("labels", joined(&job.labels, ", ")),
+            ("must make", joined(&job.produces, ", ")),
             ("key", job.key.clone()),
             ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
             ("server", job.assigned_to.clone()),

@@ -151,6 +151,7 @@ fn rewritten(before: &Job, after: &Job) -> Vec<&'static str> {
         ("`if_need_fails`", before.if_need_fails != after.if_need_fails),
         ("`group`", before.group != after.group),
         ("`labels`", before.labels != after.labels),
+        ("`produces`", before.produces != after.produces),
         ("`key`", before.key != after.key),
         ("`created_at`", before.created_at != after.created_at),
     ]
@@ -246,6 +247,7 @@ mod tests {
             // What it is to do.
             (QUEUED, r#""status":"queued","command":["rm"]"#, HAND, "job-rewritten"),
             (QUEUED, r#""status":"queued","branch":"x""#, ONE, "job-rewritten"),
+            (QUEUED, r#""status":"queued","produces":["*.deb"]"#, ONE, "job-rewritten"),
             (QUEUED, r#""status":"queued","priority":1,"description":"x""#, ONE, ""),
         ] {
             assert_eq!(broken(before, after, made).join(" "), expected, "{before} -> {after} {made:?}");

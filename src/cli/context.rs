@@ -5,9 +5,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, counted};
 use super::settings::{CHECKED_OUT, Settings};
-use crate::domain::id::{LockName, ServerName};
+use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::time::Timestamp;
-use crate::host::clock;
+use crate::host::{clock, random};
 use crate::ledger::{self, Ledger, Location, OpenOptions, Outcome, Receipt, Snapshot};
 use crate::ops::session::Session;
 use crate::ops::submit::{Place, submit};
@@ -214,6 +214,20 @@ impl Context {
         let outcome = submit(ledger, &place, envelope, verb, |error| {
             output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
+        self.pass_on_notes();
+        let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
+        self.settle(outcome)
+    }
+
+    /// Applies `verb`, which is simply done again if this process dies.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    pub(super) fn write_unkept<V: Verb>(&mut self, verb: &V) -> Result<Receipt<V::Answer>, CliError> {
+        let op = OpId::new(&random::id()).expect("an id of ours is one");
+        let now = self.now();
+        let envelope = Envelope { guards: self.guards.clone(), beat: None };
+        let outcome = envelope.run(self.ledger().map_err(CliError::nothing_written)?, op, now, verb);
         self.pass_on_notes();
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
         self.settle(outcome)

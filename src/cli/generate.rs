@@ -5,6 +5,7 @@ use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output;
+use crate::domain::artifact::Manifest;
 use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
@@ -162,6 +163,10 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
         ),
         ("status.schema.json", document::<Status>("<server>/status.json: what one server is doing")),
         ("jobs.schema.json", table::<Job>("the queue of work")),
+        (
+            "artifacts.schema.json",
+            document::<Manifest>("<server>/logs/<time>-<job>.artifacts.json: what one attempt made"),
+        ),
         ("locks.schema.json", table::<Lock>("named locks with a lease and a fencing token")),
         ("messages.schema.json", table::<Message>("messages between servers")),
         ("pauses.schema.json", table::<Pause>("what is not to be claimed for now")),

@@ -7,6 +7,8 @@
 //! the place of the one on its variant in the help, so arguments have a plain comment or none.
 
 mod archive;
+mod artifact;
+mod checkout;
 mod config;
 mod context;
 mod demo;
@@ -29,6 +31,7 @@ mod once;
 mod op;
 mod output;
 mod queue;
+mod rollback;
 mod servers;
 mod settings;
 mod status;
@@ -141,6 +144,12 @@ pub enum Command {
     /// Run jobs on this machine
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// What jobs made: files with sizes and checksums
+    #[command(subcommand)]
+    Artifact(artifact::ArtifactCommand),
+    /// The good builds to go back to, as tags in the source repository
+    #[command(subcommand)]
+    Rollback(rollback::RollbackCommand),
     /// Named locks with a lease and a fencing token
     #[command(subcommand)]
     Lock(lock::LockCommand),
@@ -176,6 +185,9 @@ pub enum Command {
     /// Run one job for a worker: what it starts does not outlive it
     #[command(hide = true, name = crate::host::guard::COMMAND)]
     Guard(guard::GuardArgs),
+    /// Prepare the folder of a job for a worker
+    #[command(hide = true, name = crate::worker::CHECKOUT_COMMAND)]
+    Checkout(checkout::CheckoutArgs),
     /// Print generated documents of the project
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -225,6 +237,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Man(args) => return done(generate::man(args)),
         Command::Generate(args) => return done(generate::generate(args)),
         Command::Guard(args) => return guard::run(args),
+        Command::Checkout(args) => return checkout::run(args),
         // What is wrong with the settings is one of the things that it tells.
         Command::Doctor(args) => return doctor::run(args, &cli.global),
         Command::Demo(args) => return done(demo::run(args, &cli.global).map_err(CliError::from)),
@@ -244,6 +257,8 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Job(command) => job::run(command, context),
         Command::Queue(command) => done(queue::run(command, context)),
         Command::Worker(command) => worker::run(command, context),
+        Command::Artifact(command) => artifact::run(command, context),
+        Command::Rollback(command) => done(rollback::run(command, context)),
         Command::Lock(command) => lock::run(command, context),
         Command::Once(command) => done(once::run(command, context)),
         Command::Fence(command) => fence::run(command, context),
@@ -258,6 +273,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Guard(_)
+        | Command::Checkout(_)
         | Command::Generate(_) => Ok(Exit::Done.code()),
     }
 }

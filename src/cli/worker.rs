@@ -1,5 +1,6 @@
 //! `git muster worker` and `git muster job run`: jobs that run on this machine.
 
+use super::artifact;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -20,7 +21,8 @@ use crate::ledger::Documents as _;
 use crate::ops::documents::seen_beats;
 use crate::ops::submit::Place;
 use crate::worker::{
-    Dispatcher, Hub, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary, WorkerError,
+    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary,
+    WorkerError,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -44,18 +46,23 @@ pub enum WorkerCommand {
   git muster worker run --allow 'make *' --allow '/srv/ci/*'
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
+  git muster worker run --allow 'dpkg-buildpackage *' --source git@git.example:app.git --tag-builds
 
 What may run is this server's decision, not the queue's: without --allow or --allow-any nothing
 is run. A pattern is compared word by word with a job's command; a last word * stands for all
-further arguments. A job runs in an empty folder of its own, which is removed afterwards, with no
-input. It sees PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what
---env names, MUSTER_SERVER, and MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT and
-_DESCRIPTION.
+further arguments. A job starts in an empty folder of its own, or with --source in a checkout of the
+branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME,
+USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER,
+MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT and _DESCRIPTION, and MUSTER_ARTIFACTS.
+
+What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and
+named with size and SHA-256 in a manifest beside its log: `artifact list`. A job that ends well without
+what it must produce failed with missing_artifact.
 
 SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second
 one stops them now. What is stopped goes back to the queue, and the attempt does not count.
 Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.")]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Let a server claim nothing more
     #[command(after_help = "Examples:
   git muster worker pause --note 'new disk' --for 2h
@@ -152,6 +159,21 @@ pub struct CommonArgs {
     /// How much of a job's log is kept, in KiB; of more the middle is cut
     #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(4..=16_384))]
     pub log_max: u32,
+    /// The repository that jobs work on: one that names a branch or a commit starts in a checkout of it
+    #[arg(long, value_name = "PATH|URL")]
+    pub source: Option<String>,
+    /// Tag good builds of jobs of type build in the source, and keep this many tags of a branch
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", requires = "source", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub tag_builds: Option<u16>,
+    /// Where to keep what jobs make [default: git-muster/artifacts in the user's data]
+    #[arg(long, value_name = "FOLDER", env = "MUSTER_ARTIFACTS_DIR")]
+    pub artifacts_dir: Option<PathBuf>,
+    /// What the address of that folder is for others, for the manifests
+    #[arg(long, value_name = "URL")]
+    pub artifacts_url: Option<String>,
+    /// Copy files of up to this many KiB to the hub as well, 4096 KiB of an attempt at most
+    #[arg(long, value_name = "KIB", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=4096))]
+    pub copy_max: u32,
     /// Where to make the folders of jobs [default: git-muster/work in the user's cache]
     #[arg(long, value_name = "FOLDER")]
     pub work_dir: Option<PathBuf>,
@@ -259,7 +281,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 }
 
 fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
-    let mut options = options(&args.common)?;
+    let mut options = options(&args.common, context)?;
     options.slots = args.jobs.into();
     options.once = args.once;
     options.job.clone_from(&args.job);
@@ -284,7 +306,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
 /// # Errors
 /// As [`run`].
 pub(super) fn run_job(args: &JobRunArgs, context: &mut Context) -> Result<u8, CliError> {
-    let mut options = options(&args.common)?;
+    let mut options = options(&args.common, context)?;
     options.once = true;
     options.job.clone_from(&args.job);
     work(options, None, args.common.interval, context)?.last_code.ok_or_else(nothing)
@@ -321,7 +343,7 @@ fn work(
     Ok(Dispatcher::new(hub, options, &context.output)?.work()?)
 }
 
-fn options(args: &CommonArgs) -> Result<Options, CliError> {
+fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
     let allow = match (args.allow_any, args.allow.as_slice()) {
         (true, _) => Allow::Any,
         (false, []) => {
@@ -344,7 +366,18 @@ fn options(args: &CommonArgs) -> Result<Options, CliError> {
             return Err(CliError::new(Exit::Usage, why));
         }
     }
+    let me = context.me()?;
+    let folder = artifact::folder(args.artifacts_dir.as_ref(), &me)?;
+    let keep = Keep {
+        folder,
+        url: args.artifacts_url.as_ref().map(|url| format!("{}/{}", url.trim_end_matches('/'), me)),
+        copy_bytes_max: u64::from(args.copy_max) * 1024,
+        leaves_originals: args.keep,
+    };
     Ok(Options {
+        source: args.source.as_deref().map(artifact::source_text).transpose()?,
+        keep,
+        tags: args.tag_builds.map(usize::from),
         slots: 1,
         poll: POLL_LOCAL,
         labels: args.labels.clone(),

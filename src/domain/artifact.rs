@@ -202,6 +202,12 @@ pub fn manifest_name(attempt: &str) -> String {
     format!("{attempt}{MANIFEST}")
 }
 
+/// Where the manifest beside the log at `log` lies.
+#[must_use]
+pub fn manifest_beside(log: &str) -> Option<String> {
+    Some(format!("{}{MANIFEST}", log.strip_suffix(LOG)?))
+}
+
 /// How a file differs between two builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -238,7 +244,7 @@ pub fn compare<'a>(first: &'a Manifest, second: &'a Manifest) -> Vec<(&'a str, C
 
 /// Which of `builds` (attempt and branch) go when the newest `keep` of each branch stay.
 #[must_use]
-pub fn beyond<'a>(builds: &'a [(String, Option<String>)], keep: usize) -> Vec<&'a str> {
+pub fn beyond(builds: &[(String, Option<String>)], keep: usize) -> Vec<&str> {
     let mut sorted: Vec<&(String, Option<String>)> = builds.iter().collect();
     // Their names begin with the time.
     sorted.sort_by(|one, other| other.0.cmp(&one.0));

@@ -139,6 +139,9 @@ pub struct Job {
     /// Names of what it made.
     #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<String>,
+    /// The commit that the last attempt worked on, as its holder told it.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub built_commit: Option<String>,
     /// Who added it.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub requester: Option<String>,
@@ -178,6 +181,9 @@ pub struct Report {
     pub duration_seconds: Option<u64>,
     /// Names of what it made.
     pub artifacts: Vec<String>,
+    /// The commit that it worked on.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// More about it, for people.
     pub message: Option<String>,
 }
@@ -217,6 +223,7 @@ impl Job {
             exit_code: None,
             duration_seconds: None,
             artifacts: Vec::new(),
+            built_commit: None,
             requester: None,
             worker: None,
             log: None,
@@ -360,6 +367,7 @@ impl Job {
         self.exit_code = result.exit_code;
         self.error_message.clone_from(&result.message);
         self.artifacts.clone_from(&result.artifacts);
+        self.built_commit.clone_from(&result.commit);
         self.duration_seconds =
             result.duration_seconds.or_else(|| self.started_at.map(|started| now.since(started).as_secs()));
     }
@@ -434,6 +442,7 @@ impl Job {
         self.exit_code = None;
         self.duration_seconds = None;
         self.artifacts.clear();
+        self.built_commit = None;
         self.worker = None;
         self.log = None;
     }
@@ -678,6 +687,7 @@ mod tests {
     #[test]
     fn a_report_stays_until_the_next_attempt() {
         let report = Report {
+            commit: None,
             exit_code: Some(3),
             duration_seconds: None,
             artifacts: vec!["a.deb".to_owned()],

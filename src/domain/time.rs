@@ -104,6 +104,13 @@ impl Timestamp {
         self.date_time().format("%Y%m%dT%H%M%SZ").to_string()
     }
 
+    /// The time that [`Timestamp::compact`] wrote.
+    #[must_use]
+    pub fn parse_compact(text: &str) -> Option<Self> {
+        let at = NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok()?;
+        Self::from_unix_millis(at.and_utc().timestamp_millis())
+    }
+
     /// `2025-10`, the month an archive file is named by.
     #[must_use]
     pub fn month(self) -> String {

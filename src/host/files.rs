@@ -223,6 +223,84 @@ pub fn list(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A regular file found by [`walk`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its path below the folder, parts divided by `/`.
+    pub below: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was changed last, in nanoseconds since the epoch.
+    pub changed: i128,
+}
+
+/// The regular files below a folder whose names are text, in order; links are not followed and folders
+/// called `skip` are left out.
+///
+/// # Errors
+/// When there is more than `entries_max` to look at.
+pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, FileError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (mut open, mut found, mut looked) = (vec![String::new()], Vec::new(), 0_usize);
+    while let Some(below) = open.pop() {
+        // A folder that cannot be read holds nothing for us.
+        for entry in fs::read_dir(top.join(&below)).into_iter().flatten().flatten() {
+            looked += 1;
+            if looked > entries_max {
+                let why = format!("it holds more than {entries_max} files and folders");
+                return Err(at("look through", top)(io::Error::other(why)));
+            }
+            let (Ok(name), Ok(about)) = (entry.file_name().into_string(), entry.path().symlink_metadata())
+            else {
+                continue;
+            };
+            let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+            if about.is_dir() && name != skip {
+                open.push(path);
+            } else if about.is_file() {
+                let changed = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
+                found.push(Found { below: path, size: about.len(), changed });
+            }
+        }
+    }
+    found.sort_by(|one, other| one.below.cmp(&other.below));
+    Ok(found)
+}
+
+/// Moves a file to another place, whatever disk that is on; folders on the way are made.
+///
+/// # Errors
+/// When it cannot be moved: then it is where it was.
+pub fn move_file(from: &Path, to: &Path) -> Result<(), FileError> {
+    create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_file(from, to),
+        moved => moved.map_err(at("move", from)),
+    }
+}
+
+/// Copies a file.
+///
+/// # Errors
+/// When it cannot be read or written: then nothing is left at `to`.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(), FileError> {
+    create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
+    let copied = fs::copy(from, to).and_then(|_| File::open(to)?.sync_all());
+    if copied.is_err() {
+        // What is left of a failed copy is of no use.
+        drop(fs::remove_file(to));
+    }
+    copied.map_err(at("copy", from))
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(at("read", path))
+}
+
 /// Moves a directory out of the way.
 ///
 /// # Errors

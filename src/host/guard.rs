@@ -178,7 +178,10 @@ pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, Pip
 }
 
 /// This very program, even after a newer one took its place on the disk.
-fn program() -> io::Result<PathBuf> {
+///
+/// # Errors
+/// When the system does not tell.
+pub fn program() -> io::Result<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Ok(running) } else { environment::own_program() }
 }

@@ -5,6 +5,7 @@
 
 pub mod bounded;
 pub mod clock;
+pub mod digest;
 pub mod disk;
 pub mod environment;
 pub mod facts;

@@ -39,6 +39,11 @@ const KEPT: &str = "-kept";
 /// Where the copy of the hub at `url` lies.
 #[must_use]
 pub fn store_path(url: &str) -> PathBuf {
+    environment::cache_dir().join("hubs").join(copy_name(url))
+}
+
+/// What the folder of a copy of the repository at `url` is called.
+pub(super) fn copy_name(url: &str) -> String {
     let readable: String = url
         .rsplit('@')
         .next()
@@ -53,7 +58,7 @@ pub fn store_path(url: &str) -> PathBuf {
     let hash = Oid::hash_object(ObjectType::Blob, url.as_bytes())
         .map_or_else(|_| "0".to_owned(), |oid| oid.to_string());
     let short = hash.get(..12).unwrap_or(&hash);
-    environment::cache_dir().join("hubs").join(format!("{}-{short}.git", readable.trim_matches('-')))
+    format!("{}-{short}.git", readable.trim_matches('-'))
 }
 
 /// Sets the copy of the hub at `url` aside and begins a new one, as a command that finds it damaged

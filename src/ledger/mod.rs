@@ -37,6 +37,7 @@ mod pruning;
 mod publish;
 mod search;
 mod snapshot;
+mod source;
 mod squash;
 mod ssh_line;
 mod transaction;
@@ -59,6 +60,7 @@ pub use open::{
 pub use outcome::{Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, Snapshot};
+pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub(crate) use transaction::ops_in;
 pub use transaction::{Stop, Transaction};
 pub use update::{Ledger, Request, Settings};

@@ -1,15 +1,17 @@
-//! Logs of jobs, on a branch of the server that ran them: `logs-<server>`, one commit that is
+//! Logs of jobs and manifests of what they made, on a branch of the server that ran them: `logs-<server>`, one commit that is
 //! replaced. No history grows with them, and who reads heartbeats does not fetch them.
 
 use super::Verb;
+use super::artifact::bound;
 use super::documents::require_member;
+use crate::domain::artifact::attempt_of_manifest;
 use crate::domain::id::ServerName;
 use crate::ledger::{Stop, Transaction};
 
 /// How many logs a server keeps on the hub besides those that are written and those of jobs at work.
 pub const LOGS_KEPT: usize = 50;
 
-/// Writes logs of this server as far as they have come, and drops the oldest.
+/// Writes logs of this server as far as they have come and what lies beside them, and drops the oldest.
 #[derive(Debug, Clone)]
 pub struct WriteLogs {
     /// Whose.
@@ -30,7 +32,11 @@ impl Verb for WriteLogs {
         for (path, bytes) in &self.logs {
             transaction.put_on(&branch, path, Some(bytes.clone()));
         }
+        bound(&names, &self.server, transaction)?;
         let stays = |name: &String| {
+            if attempt_of_manifest(name).is_some() {
+                return true;
+            }
             let path = format!("{folder}/{name}");
             self.at_work.contains(&path) || self.logs.iter().any(|(written, _)| *written == path)
         };

@@ -215,7 +215,7 @@ pub(super) fn unknown(job: &JobId) -> Refusal {
 const REPORT_LENGTH_MAX: usize = 10_000;
 
 fn check(report: &Report) -> Result<(), Refusal> {
-    for text in report.message.iter().chain(&report.artifacts) {
+    for text in report.message.iter().chain(&report.artifacts).chain(&report.commit) {
         if text.chars().count() > REPORT_LENGTH_MAX {
             return Err(Refusal::invalid(format!(
                 "nothing was reported: a text of it has more than {REPORT_LENGTH_MAX} characters"

@@ -5,6 +5,7 @@
 //! git is below.
 
 pub mod archive;
+pub mod artifact;
 pub mod beat;
 pub mod doctor;
 pub mod documents;

@@ -1,6 +1,7 @@
 //! A job at work on this server, and what is to be told of its end.
 
-use super::executor::{End, Execution};
+use super::executor::{End, Ended, Execution};
+use crate::domain::artifact::first_missing;
 use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::time::show_span;
 use crate::host::clock::Deadline;
@@ -16,6 +17,9 @@ const TAKEN_CODE: u8 = 5;
 
 /// The exit code of a job whose end says nothing about it.
 const LOST_CODE: u8 = 1;
+
+/// The exit code of a job that ended well and did not make what it was to make.
+const MISSING_CODE: u8 = 1;
 
 /// The exit code of a job that nobody can run, as a shell tells it.
 const UNRUNNABLE_CODE: u8 = 126;
@@ -48,19 +52,27 @@ pub(super) struct Active {
 }
 
 impl Active {
-    /// What is to be reported of its end after `spent`, if anything, and its exit code for a shell.
-    pub(super) fn outcome(&self, end: &End, spent: Duration) -> (Option<Step>, u8) {
+    /// What is to be reported of its end, if anything, and its exit code for a shell.
+    pub(super) fn outcome(&self, ended: &Ended) -> (Option<Step>, u8) {
+        let files = ended.made.as_ref().map(|made| made.manifest.files()).unwrap_or_default();
         let report = |code: Option<u8>, message: Option<&str>| Report {
             exit_code: code.map(i64::from),
-            duration_seconds: Some(spent.as_secs()),
-            artifacts: Vec::new(),
+            duration_seconds: Some(ended.spent.as_secs()),
+            artifacts: files.clone(),
+            commit: ended.commit.clone(),
             message: message.map(str::to_owned),
         };
         let fail = |reason, report| Some(Step::Fail { reason, report });
         if self.why == Some(Why::Taken) {
             return (None, TAKEN_CODE);
         }
-        match end {
+        match &ended.end {
+            End::Exited(0, Cause::Itself)
+                if let Some(missing) = first_missing(&self.job.produces, &files) =>
+            {
+                let words = format!("it made no file like `{missing}`");
+                (fail(FailReason::MissingArtifact, report(Some(0), Some(&words))), MISSING_CODE)
+            }
             End::Exited(0, Cause::Itself) => (Some(Step::Complete { report: report(Some(0), None) }), 0),
             End::Exited(code, Cause::Itself) => {
                 (fail(FailReason::ScriptFailure, report(Some(*code), None)), *code)

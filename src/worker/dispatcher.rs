@@ -7,8 +7,10 @@
 
 mod claiming;
 mod reporting;
+mod tagging;
 
 use reporting::Unreported;
+use tagging::build_of;
 
 use super::active::{Active, Why};
 use super::executor::{End, Ended};
@@ -16,6 +18,7 @@ use super::hub::{Hub, Written};
 use super::look::{Eye, Look};
 use super::place::Place;
 use super::{Options, Report};
+use crate::domain::artifact::manifest_beside;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Report as JobReport};
 use crate::domain::refusal::Refusal;
@@ -81,13 +84,15 @@ pub struct Summary {
 /// What happens.
 #[derive(Debug)]
 enum Event {
-    Ended(Ended),
+    Ended(Box<Ended>),
+    /// A good build was tagged, or why not.
+    Tagged(Result<String, String>),
     AskedToEnd,
 }
 
 impl From<Ended> for Event {
     fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
+        Self::Ended(Box::new(ended))
     }
 }
 
@@ -113,8 +118,10 @@ pub struct Dispatcher<'a> {
     active: BTreeMap<JobId, Active>,
     /// What is not reported yet.
     unreported: VecDeque<Unreported>,
-    /// Logs of jobs whose end is reported.
+    /// Logs of jobs whose end is reported, and what they made.
     unsent: Vec<(String, Vec<u8>)>,
+    /// How many tags of good builds are on their way.
+    tags_awaited: usize,
     next_log: Deadline,
     phase: Phase,
     /// Whether nothing more is to be claimed because what was to be done is.
@@ -161,6 +168,7 @@ impl<'a> Dispatcher<'a> {
             active: BTreeMap::new(),
             unreported: VecDeque::new(),
             unsent: Vec::new(),
+            tags_awaited: 0,
             next_log: now,
             phase: Phase::Working,
             is_closed: false,
@@ -210,7 +218,8 @@ impl<'a> Dispatcher<'a> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Ended(ended) => self.ended(&ended),
+            Event::Ended(ended) => self.ended(*ended),
+            Event::Tagged(result) => self.tagged(&result),
             Event::AskedToEnd => self.asked_to_end(),
         }
     }
@@ -231,7 +240,7 @@ impl<'a> Dispatcher<'a> {
                 message: Some("the worker ended while the job was at work".to_owned()),
                 ..JobReport::default()
             };
-            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report }, None);
+            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report }, Vec::new());
         }
         Ok(())
     }
@@ -253,7 +262,7 @@ impl<'a> Dispatcher<'a> {
             return false;
         }
         let ends = self.phase != Phase::Working || self.is_closed;
-        if !self.unreported.is_empty() || !self.unsent.is_empty() {
+        if !self.unreported.is_empty() || !self.unsent.is_empty() || self.tags_awaited > 0 {
             return ends && self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed();
         }
         let idle = self.idle_since.map(|since| clock::since_boot().saturating_sub(since));
@@ -333,7 +342,7 @@ impl<'a> Dispatcher<'a> {
         for (job, token) in look.strays {
             // A claim that was sent and given up landed after all: nothing was done under it.
             if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
-                self.report_step(job, token, Step::Release, None);
+                self.report_step(job, token, Step::Release, Vec::new());
             }
         }
         self.take_back(&look.watched);
@@ -344,6 +353,7 @@ impl<'a> Dispatcher<'a> {
             self.recovered("pause");
         }
         if self.phase == Phase::Working
+            && !self.is_closed
             && look.paused.is_none()
             && (look.has_work || self.options.job.is_some())
         {
@@ -420,7 +430,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn ended(&mut self, ended: &Ended) {
+    fn ended(&mut self, ended: Ended) {
         let Ok(id) = JobId::new(&ended.job) else { return };
         let Some(mut active) = self.active.remove(&id).filter(|active| active.token == ended.token) else {
             return;
@@ -428,12 +438,23 @@ impl<'a> Dispatcher<'a> {
         active.execution.join();
         self.idle_since = None;
         self.next_look = Deadline::after(Duration::ZERO);
-        let (step, code) = active.outcome(&ended.end, ended.spent);
+        let (step, code) = active.outcome(&ended);
         self.count(&active, &ended.end, step.as_ref());
         self.summary.last_code = Some(code);
         if let Some(step) = step {
             let log = active.job.log.clone().zip(active.execution.log_after(u64::MAX).map(|log| log.1));
-            self.report_step(id, active.token, step, log);
+            let mut files: Vec<_> = log.into_iter().collect();
+            if let (Some(made), Some(manifest)) =
+                (ended.made, active.job.log.as_deref().and_then(manifest_beside))
+            {
+                files.push((manifest, made.manifest.write().into_bytes()));
+                files.extend(made.copies);
+            }
+            let build = build_of(&active.job, &step);
+            self.report_step(id, active.token, step, files);
+            if let Some(waits) = self.unreported.back_mut() {
+                waits.build = build;
+            }
         }
     }
 

@@ -1,8 +1,11 @@
-//! One job: a fresh folder, the job in it under its guard, what it prints, how it ended.
+//! One job: a fresh folder, a checkout of what it is to work on, the job in it under its guard, what it
+//! prints, what it made, how it ended.
 //!
 //! An executor knows of no hub and decides nothing: it is told to stop, and tells when all is over.
 
+use super::artifacts::{Collector, KEPT_FOLDER, Keep, Made};
 use super::log::Log;
+use crate::domain::artifact::{Manifest, attempt_of_log};
 use crate::domain::job::Job;
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
@@ -18,6 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// The hidden command of this program that makes checkouts.
+pub const CHECKOUT_COMMAND: &str = "checkout";
+
 /// How long the end of the output is waited for after the guard's: something that escaped it may
 /// hold the pipe.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
@@ -27,6 +33,13 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How much longer than it should take to end its job a guard may take: then it does not answer.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The folders in that of a job: where it starts, without a checkout and with one.
+const WORK_FOLDER: &str = "work";
+const SOURCE_FOLDER: &str = "source";
+
+/// The exit code of a checkout of which the source has nothing.
+const NOT_THERE_CODE: u8 = 3;
 
 /// The largest command that is given to the system, in bytes.
 const COMMAND_BYTES_MAX: usize = 100 * 1024;
@@ -51,6 +64,10 @@ pub(super) struct Task {
     pub folder: PathBuf,
     /// A file that is locked as long as something of the job may live.
     pub alive: PathBuf,
+    /// The repository that jobs work on, if there is one.
+    pub source: Option<String>,
+    /// Where what it makes is kept.
+    pub keep: Keep,
     /// Further variables of the worker that the job sees.
     pub inherited: Vec<String>,
     /// Variables whose values are masked in the log.
@@ -75,20 +92,65 @@ impl Task {
         ]
     }
 
+    fn mark_variables(&self) -> Vec<(OsString, OsString)> {
+        let pair = |mark: &String| {
+            mark.split_once('=').map(|(name, value)| (OsString::from(name), OsString::from(value)))
+        };
+        self.marks().iter().filter_map(pair).collect()
+    }
+
     /// How much of its time is left.
     fn limit(&self) -> Duration {
         self.job.timeout().saturating_sub(clock::since_boot().saturating_sub(self.asked))
     }
 
-    /// All of the job's environment.
-    fn environment(&self) -> Vec<(OsString, OsString)> {
+    /// The source, if the job is to work on a part of it.
+    fn source(&self) -> Option<&str> {
+        self.source.as_deref().filter(|_| self.job.branch.is_some() || self.job.commit.is_some())
+    }
+
+    /// Where the job starts.
+    fn start_folder(&self) -> PathBuf {
+        self.folder.join(if self.source().is_some() { SOURCE_FOLDER } else { WORK_FOLDER })
+    }
+
+    /// The command that checks out what the job is to work on, and the file into which it writes the
+    /// commit.
+    fn checkout(&self, source: &str) -> io::Result<(Vec<String>, PathBuf)> {
+        let tell = self.alive.with_extension("commit");
+        let path = |path: &Path| path.display().to_string();
+        let mut command =
+            vec![path(&guard::program()?), CHECKOUT_COMMAND.to_owned(), format!("--source={source}")];
+        command.extend(self.job.branch.iter().map(|branch| format!("--wanted-branch={branch}")));
+        command.extend(self.job.commit.iter().map(|commit| format!("--wanted-commit={commit}")));
+        command.push(format!("--into={}", path(&self.start_folder())));
+        command.push(format!("--tell={}", path(&tell)));
+        command.push(format!("--limit-ms={}", self.limit().as_millis()));
+        Ok((command, tell))
+    }
+
+    /// What is said of an attempt that worked on `commit` and ended with `code`, before what it made.
+    fn manifest(&self, commit: Option<&str>, code: u8) -> Manifest {
+        Manifest {
+            job: self.job.id.clone(),
+            server: self.server.clone(),
+            token: Some(self.token),
+            at: None,
+            branch: self.job.branch.clone(),
+            commit: commit.map(str::to_owned).or_else(|| self.job.commit.clone()),
+            exit_code: Some(i64::from(code)),
+            folder: None,
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// All of the job's environment, `commit` being what was checked out.
+    fn environment(&self, commit: Option<&str>) -> Vec<(OsString, OsString)> {
         let names = INHERITED.iter().copied().chain(self.inherited.iter().map(String::as_str));
         let mut variables: Vec<(OsString, OsString)> = names
             .filter_map(|name| Some((OsString::from(name), OsString::from(environment::variable(name)?))))
             .collect();
-        variables.extend(self.marks().iter().filter_map(|mark| {
-            mark.split_once('=').map(|(name, value)| (OsString::from(name), OsString::from(value)))
-        }));
+        variables.extend(self.mark_variables());
         let job = &self.job;
         let mut tell = |name: &str, value: String| {
             variables.push((OsString::from(format!("MUSTER_{name}")), OsString::from(without_nul(&value))));
@@ -96,7 +158,8 @@ impl Task {
         tell("JOB_TYPE", job.kind.clone());
         tell("JOB_ATTEMPT", job.attempts.unwrap_or(1).to_string());
         tell("JOB_BRANCH", job.branch.clone().unwrap_or_default());
-        tell("JOB_COMMIT", job.commit.clone().unwrap_or_default());
+        tell("JOB_COMMIT", commit.map(str::to_owned).or_else(|| job.commit.clone()).unwrap_or_default());
+        tell("ARTIFACTS", self.folder.join(KEPT_FOLDER).display().to_string());
         tell("JOB_DESCRIPTION", job.description.clone().unwrap_or_default());
         variables
     }
@@ -139,27 +202,28 @@ pub(super) struct Ended {
     pub end: End,
     /// How long after it was claimed.
     pub spent: Duration,
+    /// The commit that was checked out for it.
+    pub commit: Option<String>,
+    /// What it made.
+    pub made: Option<Made>,
 }
 
 /// What dispatcher and executor share.
 #[derive(Debug)]
 struct Shared {
     log: Mutex<Log>,
-    /// `None` before the guard was started.
-    orders: Mutex<Control>,
+    control: Mutex<Control>,
 }
 
+/// What the job may do, and the way to its guard.
 #[derive(Debug)]
-enum Control {
-    /// Not started yet; until when it may run, or that it is not to start at all.
-    Waiting {
-        trusted: Deadline,
-        stopped: bool,
-    },
-    Started(Orders),
-    /// Started and told to end; when its guard should have.
-    Stopped(Deadline),
-    Over,
+struct Control {
+    /// Until when it may run.
+    trusted: Deadline,
+    /// Since it was told to end: when its guard should have.
+    stopped: Option<Deadline>,
+    /// The way to the guard that is at work.
+    orders: Option<Orders>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -185,19 +249,18 @@ impl Execution {
             task.masked.iter().filter_map(|name| environment::variable(name)).collect();
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
-            orders: Mutex::new(Control::Waiting { trusted, stopped: false }),
+            control: Mutex::new(Control { trusted, stopped: None, orders: None }),
         });
         let for_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let end = run(&task, &for_thread);
-            *lock(&for_thread.orders) = Control::Over;
+            let (end, commit, made) = run(&task, &for_thread);
             lock(&for_thread.log).end(clock::wall());
             let spent = clock::since_boot().saturating_sub(task.asked);
             // What stays is removed when the worker starts again, by the file that tells where it is.
             if !task.keeps_folder && (!task.folder.exists() || files::remove_all(&task.folder).is_ok()) {
                 drop(files::remove(&task.alive));
             }
-            let told = Ended { job: task.job.id.clone(), token: task.token, end, spent };
+            let told = Ended { job: task.job.id.clone(), token: task.token, end, spent, commit, made };
             // Nobody listens any more: the worker is ending.
             ended.send(E::from(told)).ok();
         });
@@ -206,23 +269,21 @@ impl Execution {
 
     /// The job may go on until `deadline`.
     pub(super) fn trust(&self, deadline: Deadline) {
-        match &mut *lock(&self.shared.orders) {
-            Control::Waiting { trusted, .. } => *trusted = deadline,
-            Control::Started(orders) => orders.trust(deadline),
-            Control::Stopped(..) | Control::Over => {}
+        let mut control = lock(&self.shared.control);
+        control.trusted = deadline;
+        if let Some(orders) = control.orders.as_mut() {
+            orders.trust(deadline);
         }
     }
 
     /// The job is to end within `grace`; its end is told as any other.
     pub(super) fn stop(&self, grace: Duration) {
-        let mut control = lock(&self.shared.orders);
-        match std::mem::replace(&mut *control, Control::Over) {
-            Control::Waiting { trusted, .. } => *control = Control::Waiting { trusted, stopped: true },
-            Control::Started(mut orders) => {
+        let mut control = lock(&self.shared.control);
+        if control.stopped.is_none() {
+            control.stopped = Some(Deadline::after(grace + GUARD_PATIENCE));
+            if let Some(orders) = control.orders.as_mut() {
                 orders.stop();
-                *control = Control::Stopped(Deadline::after(grace + GUARD_PATIENCE));
             }
-            same @ (Control::Stopped(..) | Control::Over) => *control = same,
         }
     }
 
@@ -247,12 +308,10 @@ impl Execution {
     }
 }
 
-fn run(task: &Task, shared: &Arc<Shared>) -> End {
-    let end = match start(task, shared) {
-        Ok(Some((guard, output, told))) => watch(task, guard, output, told, shared),
-        Ok(None) => return End::Exited(128 + 15, Cause::Told),
-        Err(end) => end,
-    };
+/// All of a job: how it ended, what it worked on, what it made.
+fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>) {
+    let (mut commit, mut made) = (None, None);
+    let end = attempt(task, shared, &mut commit, &mut made).unwrap_or_else(|end| end);
     match &end {
         End::Unrunnable(why) | End::Broken(why) => lock(&shared.log).say(why, clock::wall()),
         End::Exited(_, Cause::Late) => {
@@ -262,11 +321,15 @@ fn run(task: &Task, shared: &Arc<Shared>) -> End {
         }
         End::Exited(..) => {}
     }
-    end
+    (end, commit, made)
 }
 
-/// Starts the job; `None` when it was stopped before.
-fn start(task: &Task, shared: &Shared) -> Result<Option<(Running, PipeReader, Orders)>, End> {
+fn attempt(
+    task: &Task,
+    shared: &Arc<Shared>,
+    commit: &mut Option<String>,
+    made: &mut Option<Made>,
+) -> Result<End, End> {
     let command = &task.job.command;
     if command.iter().any(|word| word.contains('\0')) {
         return Err(End::Unrunnable("its command holds a zero byte".to_owned()));
@@ -277,22 +340,70 @@ fn start(task: &Task, shared: &Shared) -> Result<Option<(Running, PipeReader, Or
     make_folder(&task.folder).map_err(End::Broken)?;
     let at_work = AtWork { folder: task.folder.clone(), marks: task.marks().to_vec() };
     files::remember(&task.alive, &at_work).map_err(|error| End::Broken(error.to_string()))?;
-    let environment = task.environment();
-    let errand = Errand {
-        command,
-        folder: &task.folder,
-        environment: &environment,
-        alive: &task.alive,
-        grace: task.grace,
-        limit: task.limit(),
-    };
-    let mut control = lock(&shared.orders);
-    let Control::Waiting { trusted, stopped: false } = *control else { return Ok(None) };
+    let start = task.start_folder();
+    match task.source() {
+        Some(source) => *commit = Some(check_out(task, source, shared)?),
+        None => files::create_dir(&start).map_err(|error| End::Broken(error.to_string()))?,
+    }
+    files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(|error| End::Broken(error.to_string()))?;
+    let collector = Collector::new(&task.folder, &task.job.produces).map_err(End::Broken)?;
+    let end = under_guard(task, (command, &start, &task.environment(commit.as_deref())), shared)?;
+    if let End::Exited(code, Cause::Itself) = end
+        && let Some(attempt) = task.job.log.as_deref().and_then(attempt_of_log)
+    {
+        let manifest = task.manifest(commit.as_deref(), code);
+        let say = |words: &str| lock(&shared.log).say(words, clock::wall());
+        *made = collector
+            .collect(&task.keep, attempt, manifest, say)
+            .map_err(|why| End::Broken(format!("what it made was not kept: {why}")))?;
+    }
+    Ok(end)
+}
+
+/// Prepares what the job is to work on, under a guard as the job itself. Gives the commit.
+fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, End> {
+    let broken = |error: String| End::Broken(format!("cannot check out: {error}"));
+    let (command, tell) = task.checkout(source).map_err(|error| broken(error.to_string()))?;
+    // With the user's access to the source, which the job itself does not see.
+    let mut environment = environment::variables();
+    environment.extend(task.mark_variables());
+    let end = under_guard(task, (&command, &task.folder, &environment), shared)?;
+    match end {
+        End::Exited(0, Cause::Itself) => {
+            let commit = files::read(&tell).ok().flatten();
+            drop(files::remove(&tell));
+            commit.ok_or_else(|| broken("it does not tell the commit".to_owned()))
+        }
+        End::Exited(NOT_THERE_CODE, Cause::Itself) => {
+            Err(End::Unrunnable("what it is to work on is not in the source".to_owned()))
+        }
+        End::Exited(code, Cause::Itself) => Err(broken(format!("it ended with exit code {code}"))),
+        end => Err(end),
+    }
+}
+
+/// Runs a command, in a folder with an environment, under a guard to its end.
+fn under_guard(
+    task: &Task,
+    (command, folder, environment): (&[String], &Path, &[(OsString, OsString)]),
+    shared: &Arc<Shared>,
+) -> Result<End, End> {
+    let errand =
+        Errand { command, folder, environment, alive: &task.alive, grace: task.grace, limit: task.limit() };
     let broken = |error: io::Error| End::Broken(format!("cannot start the job's guard: {error}"));
-    let (guard, output, orders) = guard::start(&errand, trusted).map_err(broken)?;
-    let told = orders.again().map_err(broken)?;
-    *control = Control::Started(orders);
-    Ok(Some((guard, output, told)))
+    let (guard, output, told) = {
+        let mut control = lock(&shared.control);
+        if control.stopped.is_some() {
+            return Err(End::Exited(128 + 15, Cause::Told));
+        }
+        let (guard, output, orders) = guard::start(&errand, control.trusted).map_err(broken)?;
+        let told = orders.again().map_err(broken)?;
+        control.orders = Some(orders);
+        (guard, output, told)
+    };
+    let end = watch(task, guard, output, told, shared);
+    lock(&shared.control).orders = None;
+    Ok(end)
 }
 
 fn make_folder(folder: &Path) -> Result<(), String> {
@@ -316,7 +427,7 @@ fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, 
             Ok(None) => {}
             Err(error) => return End::Broken(format!("the job's guard was lost: {error}")),
         }
-        let is_told = matches!(&*lock(&shared.orders), Control::Stopped(until) if until.passed());
+        let is_told = lock(&shared.control).stopped.is_some_and(Deadline::passed);
         if is_told || overdue.passed() {
             // It was stopped, perhaps by its own job.
             guard::kill_tree(&guard);

@@ -5,6 +5,7 @@
 //! the worker, never by who added a job. Nothing here prints or knows a command line.
 
 mod active;
+mod artifacts;
 mod dispatcher;
 mod executor;
 mod hub;
@@ -12,7 +13,9 @@ mod log;
 mod look;
 mod place;
 
+pub use artifacts::Keep;
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
+pub use executor::CHECKOUT_COMMAND;
 pub use hub::Hub;
 pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 
@@ -62,6 +65,12 @@ pub struct Options {
     pub masked: Vec<String>,
     /// How much of a job's log is kept.
     pub log_bytes_max: usize,
+    /// The repository that jobs work on; a job that names a branch or a commit starts in a checkout.
+    pub source: Option<String>,
+    /// Where what jobs make is kept.
+    pub keep: Keep,
+    /// How many tags of good builds of a branch stay in the source; `None`: builds are not tagged.
+    pub tags: Option<usize>,
     /// Where the folders of jobs are made.
     pub folder: Option<PathBuf>,
     /// Whether they stay.

@@ -15,6 +15,8 @@ mod support;
 // The house: layers, lengths, generated files.
 mod tidy;
 mod worker;
+// What jobs work on and what they make.
+mod artifacts;
 // One hub, one command after the other.
 mod smoke;
 // Many clones write at the same time, over every transport.

@@ -4,7 +4,7 @@ mod add;
 mod claim;
 mod dead;
 mod logs;
-mod show;
+pub(super) mod show;
 mod step;
 
 pub(super) use claim::pause;

@@ -92,7 +92,7 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
     })
 }
 
-pub(super) fn unknown(job: &JobId) -> CliError {
+pub(in crate::cli) fn unknown(job: &JobId) -> CliError {
     CliError::new(Exit::No, format!("there is no job `{job}`"))
         .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
 }
@@ -134,6 +134,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("exit code", job.exit_code.map(|code| code.to_string())),
             ("message", job.error_message.clone()),
             ("artifacts", joined(&job.artifacts, ", ")),
+            ("built commit", job.built_commit.clone()),
             ("added by", job.requester.clone()),
         ])
     })

@@ -31,6 +31,9 @@ pub struct ReportArgs {
     /// The name of something it made (can be repeated)
     #[arg(long = "artifact", value_name = "NAME")]
     pub artifacts: Vec<String>,
+    /// The commit that it worked on
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
     /// More about it, for people
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
@@ -42,6 +45,7 @@ impl ReportArgs {
             exit_code: self.exit_code,
             duration_seconds: self.duration,
             artifacts: self.artifacts.clone(),
+            commit: self.commit.clone(),
             message: self.message.clone(),
         }
     }

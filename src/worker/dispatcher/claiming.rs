@@ -118,6 +118,8 @@ impl Dispatcher<'_> {
             server: self.hub.server().to_string(),
             folder: self.place.folder(&job.id, token),
             alive: self.place.alive(&job.id, token),
+            source: self.options.source.clone(),
+            keep: self.options.keep.clone(),
             inherited: self.options.environment.clone(),
             masked: self.options.masked.clone(),
             grace,

@@ -2,6 +2,7 @@
 //!
 //! What the hub does not take now is kept and sent later.
 
+use super::tagging::Build;
 use super::{Dispatcher, RETRY_PAUSE};
 use crate::domain::id::JobId;
 use crate::host::clock::Deadline;
@@ -23,11 +24,13 @@ const LOG_PAUSES_MAX: u32 = 12;
 /// A file of the logs branch: path and content.
 type LogFile = (String, Vec<u8>);
 
-/// The end of a job that the hub does not know yet, with what it printed.
+/// The end of a job that the hub does not know yet, with its log and what else it left.
 #[derive(Debug)]
 pub(super) struct Unreported {
     step: StepJob,
-    log: Option<LogFile>,
+    files: Vec<LogFile>,
+    /// What is to be tagged once the hub knows.
+    pub(super) build: Option<Build>,
 }
 
 impl Unreported {
@@ -42,19 +45,17 @@ impl Unreported {
 
 impl Dispatcher<'_> {
     /// A step of a job, to be reported as soon as possible.
-    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step, log: Option<LogFile>) {
+    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step, files: Vec<LogFile>) {
         let step = StepJob { server: self.hub.server().clone(), job, token, step };
-        self.unreported.push_back(Unreported { step, log });
+        self.unreported.push_back(Unreported { step, files, build: None });
         self.next_report = Deadline::after(Duration::ZERO);
     }
 
     /// Reports what waits longest. The log first: who sees the end can read why.
     pub(super) fn report_next(&mut self) {
         let Some(mut waits) = self.unreported.pop_front() else { return };
-        if let Some(log) = waits.log.take()
-            && !self.write_logs(vec![log.clone()])
-        {
-            waits.log = Some(log);
+        if !waits.files.is_empty() && self.write_logs(waits.files.clone()) {
+            waits.files.clear();
         }
         let about = format!("report {}", waits.step.job);
         let why = match self.hub.write(self.report, &waits.step) {
@@ -67,22 +68,18 @@ impl Dispatcher<'_> {
             Ok(Written::Later(why)) => Some(why),
             Err(error) => Some(error.to_string()),
         };
-        match (why, &waits.log) {
-            (None, None) => {}
-            (None, Some(_)) => {
-                // What is reported is not reported again: only the log is still to be sent.
-                self.unsent.extend(waits.log);
+        let Some(why) = why else {
+            self.tag(&waits);
+            if !waits.files.is_empty() {
+                // What is reported is not reported again: only the files are still to be sent.
+                self.unsent.extend(waits.files);
                 self.next_log = Deadline::after(RETRY_PAUSE);
             }
-            (Some(why), _) => {
-                self.complain(
-                    &about,
-                    &format!("the end of job `{}` is not reported yet: {why}", waits.step.job),
-                );
-                self.unreported.push_back(waits);
-                self.next_report = Deadline::after(RETRY_PAUSE);
-            }
-        }
+            return;
+        };
+        self.complain(&about, &format!("the end of job `{}` is not reported yet: {why}", waits.step.job));
+        self.unreported.push_back(waits);
+        self.next_report = Deadline::after(RETRY_PAUSE);
     }
 
     /// When logs are sent on next, if there are any.

@@ -1,0 +1,420 @@
+//! `git muster artifact`: what jobs made.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::output::counted;
+use super::table::{table, whole_table};
+use crate::domain::artifact::{
+    Artifact, Comparison, Manifest, attempt_of_log, attempt_of_manifest, beyond, compare, manifest_name,
+};
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::Job;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::host::{digest, environment, files};
+use crate::ledger::{Documents as _, Location};
+use crate::ops::artifact::{ForgetArtifacts, attempts, copy, manifest};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// How many digits of a checksum a table shows.
+const DIGITS_SHOWN: usize = 16;
+
+/// The verbs of `artifact`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum ArtifactCommand {
+    /// List what a job made, or the newest builds that made something
+    #[command(after_help = "Examples:
+  git muster artifact list
+  git muster artifact list job_1761778190_1804 --json | jq -r '.artifacts[].sha256'")]
+    List {
+        /// The job; all when not given
+        #[arg(value_name = "ID")]
+        job: Option<JobId>,
+    },
+    /// Compare the files of a job with its manifest: exit code 0 the same, 1 not
+    #[command(after_help = "Examples:
+  git muster artifact verify job_1761778190_1804               # on the server that made them
+  git muster artifact verify job_1761778190_1804 --dir ~/debs  # what was fetched from there")]
+    Verify {
+        /// The job
+        #[arg(value_name = "ID")]
+        job: JobId,
+        /// The folder that holds the files [default: the folder in which this server keeps them]
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// Where this server keeps what jobs make
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Compare what two jobs made, file by file: exit code 0 the same, 1 not
+    #[command(after_help = "Example:\n  git muster artifact compare job_1761778190_1804 job_1761781030_77ab
+
+Two builds of one commit that made the same files bit by bit are reproducible.")]
+    Compare {
+        /// The first job
+        #[arg(value_name = "ID")]
+        first: JobId,
+        /// The second job
+        #[arg(value_name = "ID")]
+        second: JobId,
+    },
+    /// Write one file of a job to this machine, from the hub or from this server's own folder
+    #[command(
+        after_help = "Example:\n  git muster artifact get job_1761778190_1804 hello_1.0_all.deb --to /tmp"
+    )]
+    Get {
+        /// The job
+        #[arg(value_name = "ID")]
+        job: JobId,
+        /// Which file
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// The folder to write it to
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        to: PathBuf,
+        /// Where this server keeps what jobs make
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Remove what this server keeps of old builds, and the manifests
+    #[command(after_help = "Examples:
+  git muster artifact prune --keep 5 --dry-run
+  git muster artifact prune --keep 5")]
+    Prune {
+        /// How many builds of each branch stay, the newest
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        keep: usize,
+        /// Where this server keeps what jobs make
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+// Where this server keeps what jobs make.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Where this server keeps what jobs make [default: git-muster/artifacts in the user's data]
+    #[arg(long, value_name = "FOLDER", env = "MUSTER_ARTIFACTS_DIR")]
+    pub artifacts_dir: Option<PathBuf>,
+}
+
+/// Where `server` keeps what jobs make, in the folder that was named or the user's own.
+///
+/// # Errors
+/// When the folder that the command was called in is gone.
+pub(super) fn folder(named: Option<&PathBuf>, server: &ServerName) -> Result<PathBuf, CliError> {
+    let all = match named {
+        Some(named) => environment::working_directory()?.join(named),
+        None => environment::data_dir().join("artifacts"),
+    };
+    Ok(all.join(server.as_str()))
+}
+
+/// An address of a repository as it was given, a path made absolute.
+///
+/// # Errors
+/// When the folder that the command was called in is gone.
+pub(super) fn source_text(given: &str) -> Result<String, CliError> {
+    Ok(Location::parse(given, &environment::working_directory()?).as_text())
+}
+
+/// A verb of `artifact`.
+///
+/// # Errors
+/// When there is no such job or it made nothing, or the hub cannot be used.
+pub(super) fn run(command: &ArtifactCommand, context: &mut Context) -> Result<u8, CliError> {
+    match command {
+        ArtifactCommand::List { job: Some(job) } => list_of(job, context),
+        ArtifactCommand::List { job: None } => list(context),
+        ArtifactCommand::Verify { job, dir, place } => verify(job, dir.as_deref(), place, context),
+        ArtifactCommand::Compare { first, second } => compare_jobs(first, second, context),
+        ArtifactCommand::Get { job, file, to, place } => get(job, file, to, place, context),
+        ArtifactCommand::Prune { keep, place } => prune(*keep, place, context),
+    }
+}
+
+/// A manifest and where it was found.
+struct Build {
+    server: ServerName,
+    attempt: String,
+    manifest: Manifest,
+}
+
+/// The newest manifest of a job, also of one that is archived.
+fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
+    let log = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.get(job.as_str()).and_then(|job| job.log.clone()))
+    })?;
+    let place = log.as_deref().and_then(|log| {
+        let server = ServerName::new(log.split('/').next()?).ok()?;
+        Some((server, attempt_of_log(log)?.to_owned()))
+    });
+    let candidates = match place {
+        Some(place) => vec![place],
+        None => {
+            let end = format!("-{}", job.as_str().replace(':', "_"));
+            let all = all_attempts(context)?;
+            all.into_iter().filter(|(_, attempt)| attempt.ends_with(&end)).collect()
+        }
+    };
+    for (server, attempt) in candidates {
+        let found = context
+            .read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)?))?;
+        if let Some(manifest) = found.filter(|manifest| manifest.job == job.as_str()) {
+            return Ok(Build { server, attempt, manifest });
+        }
+    }
+    Err(CliError::new(Exit::No, format!("nothing is known of what job `{job}` made"))
+        .hint("see what is with `git muster artifact list`; only what a worker ran has a manifest"))
+}
+
+/// All attempts with manifests, of all servers, the newest first.
+fn all_attempts(context: &mut Context) -> Result<Vec<(ServerName, String)>, CliError> {
+    let servers: Vec<ServerName> = context.read(false, |snapshot| {
+        let registry: Table<Server> = snapshot.table()?;
+        Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
+    })?;
+    let mut all = Vec::new();
+    for server in servers {
+        let of_server =
+            context.read_with(&server.logs_branch(), |snapshot| Ok(attempts(snapshot, &server)?))?;
+        all.extend(of_server.into_iter().map(|attempt| (server.clone(), attempt)));
+    }
+    all.sort_by(|one, other| other.1.cmp(&one.1));
+    Ok(all)
+}
+
+fn short(sum: &str) -> String {
+    sum.chars().take(DIGITS_SHOWN).collect()
+}
+
+fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
+    let build = find(job, context)?;
+    let row = |artifact: &Artifact| {
+        vec![
+            artifact.file.clone(),
+            artifact.size.map_or("?".to_owned(), |size| size.to_string()),
+            artifact.sha256.clone(),
+            input::or_dash(artifact.url.as_deref().or(artifact.copy.as_deref())),
+        ]
+    };
+    context.output.object("artifacts", &build.manifest, || {
+        let rows: Vec<Vec<String>> = build.manifest.artifacts.iter().map(row).collect();
+        let place = build.manifest.folder.as_deref().unwrap_or("?");
+        let head = format!("on {} in {place}\n", build.server);
+        format!(
+            "{}{}",
+            crate::cli::output::clean_lines(&head),
+            whole_table(&["FILE", "BYTES", "SHA-256", "WHERE"], &rows)
+        )
+    })?;
+    Ok(Exit::Done.code())
+}
+
+/// One line of the list of builds.
+#[derive(Debug, Serialize)]
+struct Listed {
+    job: String,
+    server: String,
+    at: Option<crate::domain::time::Timestamp>,
+    branch: Option<String>,
+    commit: Option<String>,
+    files: usize,
+    bytes: u64,
+}
+
+fn list(context: &mut Context) -> Result<u8, CliError> {
+    let mut listed = Vec::new();
+    for (server, attempt) in all_attempts(context)? {
+        let found =
+            context.read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)));
+        match found? {
+            Ok(Some(manifest)) => listed.push(Listed {
+                files: manifest.artifacts.len(),
+                bytes: manifest.bytes(),
+                job: manifest.job,
+                server: server.to_string(),
+                at: manifest.at,
+                branch: manifest.branch,
+                commit: manifest.commit,
+            }),
+            Ok(None) => {}
+            Err(error) => context.output.warn(&error.to_string()),
+        }
+    }
+    let output = context.output;
+    output.list("artifacts", &listed, || {
+        if listed.is_empty() {
+            output.say("no job has made anything that a worker kept");
+            return String::new();
+        }
+        let row = |one: &Listed| {
+            vec![
+                one.at.map_or("?".to_owned(), |at| at.to_string()),
+                one.job.clone(),
+                one.server.clone(),
+                input::or_dash(one.branch.as_deref()),
+                input::or_dash(one.commit.as_deref().map(short).as_deref()),
+                one.files.to_string(),
+                one.bytes.to_string(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+        table(&["AT", "JOB", "SERVER", "BRANCH", "COMMIT", "FILES", "BYTES"], &rows)
+    })?;
+    Ok(Exit::Done.code())
+}
+
+/// How a file compares with its manifest.
+#[derive(Debug, Serialize)]
+struct Verified {
+    file: String,
+    /// `same`, `differs`, `missing`.
+    state: &'static str,
+}
+
+fn verify(job: &JobId, dir: Option<&Path>, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
+    let build = find(job, context)?;
+    let own = folder(place.artifacts_dir.as_ref(), &build.server)?.join(&build.attempt);
+    if dir.is_none() && !own.is_dir() {
+        let why =
+            format!("what job `{job}` made is not on this machine: there is no folder `{}`", own.display());
+        return Err(CliError::new(Exit::No, why)
+            .hint(format!("ask on `{}`, or name the folder with your copies by `--dir`", build.server)));
+    }
+    let verified: Vec<Verified> =
+        build.manifest.artifacts.iter().map(|artifact| check(artifact, dir, &own)).collect();
+    let is_good = verified.iter().all(|one| one.state == "same");
+    let value = json!({"job": build.manifest.job, "same": is_good, "files": verified});
+    context.output.object("artifact_verification", &value, || {
+        let rows: Vec<Vec<String>> =
+            verified.iter().map(|one| vec![one.state.to_owned(), one.file.clone()]).collect();
+        whole_table(&["STATE", "FILE"], &rows)
+    })?;
+    Ok(if is_good { Exit::Done } else { Exit::Failed }.code())
+}
+
+fn check(artifact: &Artifact, dir: Option<&Path>, own: &Path) -> Verified {
+    let name = artifact.file.rsplit('/').next().unwrap_or(&artifact.file);
+    let candidates = match dir {
+        Some(dir) => vec![dir.join(&artifact.file), dir.join(name)],
+        None => vec![own.join(&artifact.file)],
+    };
+    let found =
+        candidates.into_iter().find(|path| path.is_file()).and_then(|path| digest::sha256(&path).ok());
+    let state = match found {
+        None => "missing",
+        Some((size, sum)) if Some(size) == artifact.size && sum == artifact.sha256 => "same",
+        Some(_) => "differs",
+    };
+    Verified { file: artifact.file.clone(), state }
+}
+
+fn compare_jobs(first: &JobId, second: &JobId, context: &mut Context) -> Result<u8, CliError> {
+    let (first, second) = (find(first, context)?, find(second, context)?);
+    let compared = compare(&first.manifest, &second.manifest);
+    let is_same = compared.iter().all(|(_, comparison)| *comparison == Comparison::Same);
+    let files: Vec<_> =
+        compared.iter().map(|(file, comparison)| json!({"file": file, "state": comparison})).collect();
+    let value =
+        json!({"first": first.manifest.job, "second": second.manifest.job, "same": is_same, "files": files});
+    context.output.object("artifact_comparison", &value, || {
+        let word = |comparison: &Comparison| match comparison {
+            Comparison::Same => "same",
+            Comparison::Differs => "differs",
+            Comparison::OnlyFirst => "only in the first",
+            Comparison::OnlySecond => "only in the second",
+        };
+        let rows: Vec<Vec<String>> = compared
+            .iter()
+            .map(|(file, comparison)| vec![word(comparison).to_owned(), (*file).to_owned()])
+            .collect();
+        whole_table(&["STATE", "FILE"], &rows)
+    })?;
+    Ok(if is_same { Exit::Done } else { Exit::Failed }.code())
+}
+
+fn get(job: &JobId, file: &str, to: &Path, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
+    let build = find(job, context)?;
+    let artifact =
+        build.manifest.artifacts.iter().find(|artifact| artifact.file == file).ok_or_else(|| {
+            let why = format!("job `{job}` made no file `{}`", file.escape_debug());
+            CliError::new(Exit::No, why)
+                .hint(format!("see what it made with `git muster artifact list {job}`"))
+        })?;
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let (own, to) =
+        (folder(place.artifacts_dir.as_ref(), &build.server)?.join(&build.attempt).join(file), to.join(name));
+    let refuse = |why: String| Err(CliError::new(Exit::Refused, format!("{why}; nothing was written")));
+    if to.exists() {
+        return refuse(format!("`{}` is there already", to.display()));
+    }
+    if own.is_file() {
+        files::copy_file(&own, &to)?;
+    } else if let Some(path) = &artifact.copy {
+        let bytes = context
+            .read_with(&build.server.logs_branch(), |snapshot| Ok(copy(snapshot, &build.server, path)?))?;
+        let Some(bytes) = bytes else {
+            return refuse(format!("the hub has no copy at `{}`", path.escape_debug()));
+        };
+        files::replace(&to, &bytes, false, to.parent().unwrap_or_else(|| Path::new(".")))?;
+    } else {
+        let place = artifact
+            .url
+            .clone()
+            .or_else(|| Some(format!("{}:{}/{file}", build.server, build.manifest.folder.as_ref()?)));
+        let why = format!("`{name}` is neither on this machine nor on the hub; nothing was written");
+        return Err(CliError::new(Exit::No, why).hint(format!(
+            "fetch it from `{}`",
+            place.unwrap_or_else(|| build.server.to_string()).escape_debug()
+        )));
+    }
+    if check(artifact, to.parent(), &own).state != "same" {
+        files::remove(&to)?;
+        return Err(CliError::new(
+            Exit::Failed,
+            format!("`{name}` is not what the manifest says; nothing is left of it"),
+        ));
+    }
+    context.output.confirm("artifact", artifact, || format!("{} is written", to.display()))?;
+    Ok(Exit::Done.code())
+}
+
+fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
+    let me = context.me()?;
+    let folder = folder(place.artifacts_dir.as_ref(), &me)?;
+    let mut builds = Vec::new();
+    for attempt in files::list(&folder).iter().filter_map(|name| attempt_of_manifest(name)) {
+        let path = folder.join(manifest_name(attempt));
+        let bytes = files::read_bytes(&path)?;
+        match Manifest::read(&path.display().to_string(), &bytes) {
+            Ok(manifest) => builds.push((attempt.to_owned(), manifest.branch)),
+            Err(error) => context.output.warn(&format!("{error}; it is left alone")),
+        }
+    }
+    let gone: Vec<String> = beyond(&builds, keep).into_iter().map(str::to_owned).collect();
+    if !gone.is_empty() {
+        // The hub first: what is told there is here.
+        context.write_unkept(&ForgetArtifacts { server: me, attempts: gone.clone() })?;
+    }
+    for attempt in gone.iter().filter(|_| !context.is_dry_run()) {
+        let files_of = folder.join(attempt);
+        if files_of.is_dir() {
+            files::remove_all(&files_of)?;
+        }
+        files::remove(&folder.join(manifest_name(attempt)))?;
+    }
+    context.output.confirm(
+        "artifacts_pruned",
+        &json!({"removed": gone, "kept": builds.len() - gone.len()}),
+        || format!("{} removed, {} kept", counted(gone.len(), "build"), builds.len() - gone.len()),
+    )?;
+    Ok(Exit::Done.code())
+}

@@ -1,0 +1,59 @@
+//! The hidden command that prepares the folder of a job for a worker; what it prints is the beginning
+//! of the job's log.
+
+use super::error::CliError;
+use super::exit::Exit;
+use crate::host::clock::Deadline;
+use crate::host::{environment, files};
+use crate::ledger::{Location, Source, SourceError, Wanted};
+use clap::Args;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct CheckoutArgs {
+    /// The source repository
+    #[arg(long)]
+    source: String,
+    /// The branch
+    #[arg(long)]
+    wanted_branch: Option<String>,
+    /// The commit
+    #[arg(long)]
+    wanted_commit: Option<String>,
+    /// The folder to make
+    #[arg(long, value_name = "FOLDER")]
+    into: PathBuf,
+    /// The file to write the id of the commit into
+    #[arg(long, value_name = "FILE")]
+    tell: PathBuf,
+    /// How long it may take
+    #[arg(long, value_name = "MILLISECONDS")]
+    limit_ms: u64,
+}
+
+/// Checks out.
+///
+/// # Errors
+/// When there is no such branch or commit (exit code 3), or the source cannot be reached.
+pub(super) fn run(args: &CheckoutArgs) -> Result<u8, CliError> {
+    let source = Source::new(Location::parse(&args.source, &environment::home()));
+    let wanted = Wanted { branch: args.wanted_branch.as_deref(), commit: args.wanted_commit.as_deref() };
+    let deadline = Deadline::after(Duration::from_millis(args.limit_ms));
+    let done = source.check_out(wanted, &args.into, deadline)?;
+    files::write(&args.tell, &done.commit)?;
+    writeln!(io::stdout().lock(), "git-muster: checked out {} of {}", done.commit, source.shown())?;
+    Ok(Exit::Done.code())
+}
+
+impl From<SourceError> for CliError {
+    fn from(error: SourceError) -> Self {
+        let exit = match &error {
+            SourceError::Missing { .. } => Exit::No,
+            SourceError::Failed { .. } | SourceError::File(_) => Exit::Failed,
+            SourceError::Git(_) => Exit::Configuration,
+        };
+        Self::new(exit, error.to_string())
+    }
+}

@@ -1,0 +1,136 @@
+//! `git muster rollback`: the good builds to go back to, as tags in the source repository.
+
+use super::artifact::source_text;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::table::table;
+use crate::domain::id::JobId;
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::table::Table;
+use crate::host::clock::Deadline;
+use crate::host::environment;
+use crate::ledger::{BuildTag, Documents as _, GoodBuild, Location, Source};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// The verbs of `rollback`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum RollbackCommand {
+    /// List the good builds, the newest first
+    #[command(
+        after_help = "Example:\n  git muster rollback list --source git@git.example:app.git --branch main"
+    )]
+    List(OfArgs),
+    /// Print the commit of the newest good build; exit code 3 when there is none
+    #[command(after_help = "Example:
+  git checkout \"$(git muster rollback last-good --source . --branch main)\"")]
+    LastGood(OfArgs),
+    /// Tag the commit that a completed job built, as `worker run --tag-builds` does
+    #[command(
+        after_help = "Example:\n  git muster rollback tag job_1761778190_1804 --source git@git.example:app.git"
+    )]
+    Tag {
+        /// The job
+        #[arg(value_name = "ID")]
+        job: JobId,
+        /// How many tags of the branch stay, the newest
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        keep: u16,
+        /// Where
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+}
+
+// The source repository.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The source repository
+    #[arg(long, value_name = "PATH|URL", env = "MUSTER_SOURCE")]
+    pub source: String,
+}
+
+// Which builds.
+#[derive(Debug, Args)]
+pub struct OfArgs {
+    /// Where
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Only builds of this branch
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<String>,
+}
+
+/// A verb of `rollback`.
+///
+/// # Errors
+/// When the source or the hub cannot be used.
+pub(super) fn run(command: &RollbackCommand, context: &mut Context) -> Result<(), CliError> {
+    match command {
+        RollbackCommand::List(args) => list(args, context),
+        RollbackCommand::LastGood(args) => last_good(args, context),
+        RollbackCommand::Tag { job, keep, source } => tag(job, usize::from(*keep), source, context),
+    }
+}
+
+fn source(args: &SourceArgs) -> Result<Source, CliError> {
+    Ok(Source::new(Location::parse(&source_text(&args.source)?, &environment::home())))
+}
+
+fn tags(args: &OfArgs, context: &Context) -> Result<Vec<BuildTag>, CliError> {
+    let mut tags = source(&args.source)?.build_tags(Deadline::after(context.settings.timeout.value))?;
+    tags.retain(|tag| args.branch.as_ref().is_none_or(|branch| tag.branch == *branch));
+    Ok(tags)
+}
+
+fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
+    let tags = tags(args, context)?;
+    let output = context.output;
+    output.list("build_tag", &tags, || {
+        if tags.is_empty() {
+            output.say("no good build is tagged there; `worker run --tag-builds` does it");
+            return String::new();
+        }
+        let rows: Vec<Vec<String>> = tags
+            .iter()
+            .map(|tag| vec![tag.at.to_string(), tag.branch.clone(), tag.commit.clone(), tag.tag.clone()])
+            .collect();
+        table(&["AT", "BRANCH", "COMMIT", "TAG"], &rows)
+    })
+}
+
+fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
+    let tags = tags(args, context)?;
+    let newest = tags.first().ok_or_else(|| {
+        CliError::new(Exit::No, "no good build is tagged there")
+            .hint("see all with `git muster rollback list`; `worker run --tag-builds` makes them")
+    })?;
+    context.output.object("build_tag", newest, || newest.commit.clone())
+}
+
+fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Result<(), CliError> {
+    let job = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.get(id.as_str()).map(|job| (**job).clone()))
+    })?;
+    let job = job.ok_or_else(|| super::job::show::unknown(id))?;
+    let refuse = |why: &str| CliError::new(Exit::Refused, format!("job `{id}` {why}; nothing was tagged"));
+    if job.status != JobStatus::Completed {
+        return Err(refuse(&format!("is {}, not completed", job.status)));
+    }
+    let branch = job.branch.as_deref().ok_or_else(|| refuse("names no branch"))?;
+    let commit = job.built_commit.as_deref().or(job.commit.as_deref());
+    let commit = commit.ok_or_else(|| refuse("tells no commit"))?;
+    let at = job.completed_at.unwrap_or_else(|| context.now());
+    let message = format!("{id} on {}", job.assigned_to.as_deref().unwrap_or("?"));
+    if context.is_dry_run() {
+        let name = BuildTag::name(branch, at);
+        return context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone());
+    }
+    let deadline = Deadline::after(context.settings.timeout.value);
+    let name =
+        source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, deadline)?;
+    context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone())
+}

@@ -1,0 +1,416 @@
+//! The repository that jobs work on: a copy of it on this machine, checkouts made from that, and the
+//! tags of good builds.
+//!
+//! It is no hub: nothing of it is read as a document, and what a queue says about it (a branch, a
+//! commit) is only ever looked up. All of it goes through the git program, with the user's access.
+
+use super::cache::copy_name;
+use super::error::LedgerError;
+use super::git_program::GitProgram;
+use super::open::Location;
+use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
+use crate::host::files::FileError;
+use crate::host::process::Finished;
+use crate::host::{environment, files};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the tags of good builds begin with.
+const BUILD_TAG_PREFIX: &str = "build-success-";
+
+/// The length of the time that such a tag ends with: `20251029T120000Z`.
+const TIME_LENGTH: usize = 16;
+
+/// The longest name of a branch or tag, in bytes.
+const NAME_LENGTH_MAX: usize = 200;
+
+/// The most tags that are looked at.
+const TAGS_MAX: usize = 10_000;
+
+/// How much of what git says is repeated, in characters.
+const TOLD_LENGTH_MAX: usize = 500;
+
+/// Why the source could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// What was asked for is not there.
+    #[error("the source `{source_shown}` has no {what}")]
+    Missing {
+        /// The source.
+        source_shown: String,
+        /// What.
+        what: String,
+    },
+    /// Anything else.
+    #[error("cannot {what} `{source_shown}`: {why}")]
+    Failed {
+        /// What was tried.
+        what: &'static str,
+        /// The source.
+        source_shown: String,
+        /// What git said.
+        why: String,
+    },
+    /// The git program.
+    #[error(transparent)]
+    Git(#[from] LedgerError),
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// What is to be checked out. The commit counts where both are given.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// A branch.
+    pub branch: Option<&'a str>,
+    /// A commit, by its id, or a tag.
+    pub commit: Option<&'a str>,
+}
+
+/// What was checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedOut {
+    /// The id of the commit.
+    pub commit: String,
+}
+
+/// A build to be tagged.
+#[derive(Debug, Clone, Copy)]
+pub struct GoodBuild<'a> {
+    /// The branch that was built.
+    pub branch: &'a str,
+    /// The commit that was built.
+    pub commit: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// What the tag says.
+    pub message: &'a str,
+}
+
+/// The tag of a good build.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BuildTag {
+    /// `build-success-<branch>-<time>`.
+    pub tag: String,
+    /// The branch that was built.
+    pub branch: String,
+    /// When.
+    pub at: Timestamp,
+    /// The commit that was built.
+    pub commit: String,
+    #[serde(skip)]
+    object: String,
+}
+
+impl BuildTag {
+    /// The tag's name for a build of `branch` that ended at `at`.
+    #[must_use]
+    pub fn name(branch: &str, at: Timestamp) -> String {
+        format!("{BUILD_TAG_PREFIX}{branch}-{}", at.compact())
+    }
+
+    fn parse(tag: &str, object: &str, commit: &str) -> Option<Self> {
+        let rest = tag.strip_prefix(BUILD_TAG_PREFIX)?;
+        let (branch, time) = rest.split_at_checked(rest.len().checked_sub(TIME_LENGTH + 1)?)?;
+        is_name(branch).then_some(())?;
+        let at = Timestamp::parse_compact(time.strip_prefix('-')?)?;
+        let own = str::to_owned;
+        Some(Self { tag: own(tag), branch: own(branch), at, commit: own(commit), object: own(object) })
+    }
+}
+
+/// The source repository of a worker.
+#[derive(Debug)]
+pub struct Source {
+    location: Location,
+    copy: PathBuf,
+    git: GitProgram,
+}
+
+impl Source {
+    /// The repository at `location`.
+    #[must_use]
+    pub fn new(location: Location) -> Self {
+        let copy = environment::cache_dir().join("sources").join(copy_name(&location.as_text()));
+        Self { location, copy, git: GitProgram::default() }
+    }
+
+    /// As people see it: without a password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.location.shown()
+    }
+
+    /// Makes a repository at `folder`, which is not there yet, with `wanted` checked out. It shares the
+    /// objects of the copy and has the branches and tags of the source.
+    ///
+    /// # Errors
+    /// When there is no such branch or commit, or the source cannot be reached.
+    pub fn check_out(
+        &self,
+        wanted: Wanted<'_>,
+        folder: &Path,
+        deadline: Deadline,
+    ) -> Result<CheckedOut, SourceError> {
+        let _lock = self.lock(deadline)?;
+        let commit = self.find(wanted, deadline)?;
+        let own = folder.join(".git");
+        let run = |what, arguments: &[&str]| self.succeed(&own, what, arguments, deadline).map(drop);
+        let work_tree = format!("--work-tree={}", folder.display());
+        let copy = self.copy.display().to_string();
+        files::create_dir(folder)?;
+        run("prepare a checkout of", &["init", "--quiet", "--template="])?;
+        let objects = format!("{}\n", self.copy.join("objects").display());
+        files::write(&own.join("objects/info/alternates"), &objects)?;
+        let refs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+        run(
+            "prepare a checkout of",
+            &["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", &copy, refs[0], refs[1]],
+        )?;
+        // Without a password: the job's processes read it.
+        run("prepare a checkout of", &["remote", "add", "origin", &self.shown()])?;
+        let branch = wanted.branch.filter(|_| wanted.commit.is_none());
+        let place = branch.map_or(["--detach", &commit, "--"], |branch| ["-B", branch, &commit]);
+        let mut arguments = vec![work_tree.as_str(), "-c", "core.hooksPath=/dev/null"];
+        arguments.extend(["-c", "advice.detachedHead=false", "checkout", "--quiet", "--no-track"]);
+        arguments.retain(|word| branch.is_some() || *word != "--no-track");
+        arguments.extend(place);
+        run("check out", &arguments)?;
+        Ok(CheckedOut { commit })
+    }
+
+    /// The tags of good builds, the newest first.
+    ///
+    /// # Errors
+    /// When the source cannot be reached.
+    pub fn build_tags(&self, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
+        let _lock = self.lock(deadline)?;
+        self.tags(deadline)
+    }
+
+    /// Tags a good build, and removes the oldest tags of its branch beyond `keep`. Returns the tag.
+    ///
+    /// # Errors
+    /// When the commit is not there, or the source cannot be reached or refuses.
+    pub fn tag_build(
+        &self,
+        build: GoodBuild<'_>,
+        keep: usize,
+        deadline: Deadline,
+    ) -> Result<String, SourceError> {
+        let GoodBuild { branch, commit, at, message } = build;
+        let _lock = self.lock(deadline)?;
+        let wanted = Wanted { branch: None, commit: Some(commit) };
+        let commit = self.find(wanted, deadline)?;
+        let tags = self.tags(deadline)?;
+        let at = free_time(&tags, branch, at);
+        let name = BuildTag::name(branch, at);
+        let who = ["-c", "user.name=git-muster", "-c", "user.email=git-muster@localhost"];
+        let mut tag = vec![who[0], who[1], who[2], who[3], "-c", "tag.gpgSign=false", "tag", "--force"];
+        tag.extend(["--annotate", "--message", message, &name, &commit]);
+        self.succeed(&self.copy, "tag a build in", &tag, deadline)?;
+        let place = format!("refs/tags/{name}:refs/tags/{name}");
+        let url = self.location.as_text();
+        let push = ["push", "--quiet", "--no-verify", "--", &url, &place];
+        self.succeed(&self.copy, "tag a build in", &push, deadline)?;
+        let old: Vec<&BuildTag> =
+            tags.iter().filter(|tag| tag.branch == branch).skip(keep.saturating_sub(1)).collect();
+        if old.is_empty() {
+            return Ok(name);
+        }
+        let mut push = vec!["push".to_owned(), "--quiet".to_owned(), "--no-verify".to_owned()];
+        push.extend(old.iter().map(|tag| format!("--force-with-lease=refs/tags/{}:{}", tag.tag, tag.object)));
+        push.extend(["--".to_owned(), url]);
+        push.extend(old.iter().map(|tag| format!(":refs/tags/{}", tag.tag)));
+        let push: Vec<&str> = push.iter().map(String::as_str).collect();
+        self.succeed(&self.copy, "remove old tags of builds in", &push, deadline)?;
+        Ok(name)
+    }
+
+    fn tags(&self, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
+        self.begin(deadline)?;
+        let pattern = format!("refs/tags/{BUILD_TAG_PREFIX}*");
+        let url = self.location.as_text();
+        let listed =
+            self.succeed(&self.copy, "read the tags of", &["ls-remote", "--", &url, &pattern], deadline)?;
+        Ok(tags_in(&listed.stdout))
+    }
+
+    /// The commit that is wanted, fetched if it is not here.
+    fn find(&self, wanted: Wanted<'_>, deadline: Deadline) -> Result<String, SourceError> {
+        let missing = |what: String| SourceError::Missing { source_shown: self.shown(), what };
+        let names = match (wanted.commit, wanted.branch) {
+            (Some(commit), _) => {
+                let what = format!("commit or tag `{}`", commit.escape_debug());
+                let is_id = commit.len() >= 4 && commit.chars().all(|c| c.is_ascii_hexdigit());
+                if !is_id && !is_name(commit) {
+                    return Err(missing(what));
+                }
+                let id = is_id.then(|| format!("{commit}^{{commit}}"));
+                (id.into_iter().chain([format!("refs/tags/{commit}^{{commit}}")]).collect(), what)
+            }
+            (None, Some(branch)) => {
+                let what = format!("branch `{}`", branch.escape_debug());
+                if !is_name(branch) {
+                    return Err(missing(what));
+                }
+                (vec![format!("refs/heads/{branch}^{{commit}}")], what)
+            }
+            (None, None) => (vec!["HEAD^{commit}".to_owned()], "commit".to_owned()),
+        };
+        let (names, what): (Vec<String>, String) = names;
+        self.begin(deadline)?;
+        // A whole id says the same for ever; anything else is asked for.
+        let is_whole = wanted.commit.is_some_and(|commit| commit.len() >= 40);
+        if is_whole && let Some(commit) = self.resolve(&names, deadline)? {
+            return Ok(commit);
+        }
+        self.fetch(&["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"], deadline)?;
+        if let Some(commit) = self.resolve(&names, deadline)? {
+            return Ok(commit);
+        }
+        // It may belong to no branch, such as that of a merge request; not every server gives those.
+        if let Some(commit) = wanted.commit.filter(|_| is_whole)
+            && self.fetch(&[commit], deadline).is_ok()
+            && let Some(commit) = self.resolve(&names, deadline)?
+        {
+            return Ok(commit);
+        }
+        Err(missing(what))
+    }
+
+    /// Begins the copy if there is none.
+    fn begin(&self, deadline: Deadline) -> Result<(), SourceError> {
+        if !self.copy.join("HEAD").exists() {
+            let words = ["init", "--quiet", "--bare", "--template="];
+            self.succeed(&self.copy, "begin a copy of", &words, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, what: &[&str], deadline: Deadline) -> Result<(), SourceError> {
+        let url = self.location.as_text();
+        let mut arguments = vec!["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--force"];
+        if what.len() > 1 {
+            arguments.extend(["--prune", "--update-head-ok"]);
+        }
+        arguments.extend(["--", &url]);
+        arguments.extend(what);
+        self.succeed(&self.copy, "fetch", &arguments, deadline).map(drop)
+    }
+
+    fn resolve(&self, names: &[String], deadline: Deadline) -> Result<Option<String>, SourceError> {
+        for name in names {
+            let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", name];
+            let done = self.git.run(&self.copy, &owned(&arguments), deadline)?;
+            if done.exit_code == Some(0) {
+                return Ok(Some(done.stdout.trim().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn succeed(
+        &self,
+        directory: &Path,
+        what: &'static str,
+        arguments: &[&str],
+        deadline: Deadline,
+    ) -> Result<Finished, SourceError> {
+        let done = self.git.run(directory, &owned(arguments), deadline)?;
+        if done.exit_code == Some(0) {
+            return Ok(done);
+        }
+        let said = done.stderr.replace(&self.location.as_text(), &self.shown());
+        let why =
+            if done.timed_out { "it took too long".to_owned() } else { said.trim().replace('\n', "; ") };
+        let why = why.chars().take(TOLD_LENGTH_MAX).collect();
+        Err(SourceError::Failed { what, source_shown: self.shown(), why })
+    }
+
+    /// One process at a time works on the copy.
+    fn lock(&self, deadline: Deadline) -> Result<FileLock, SourceError> {
+        let path = self.copy.with_extension("flock");
+        files::create_dir(self.copy.parent().unwrap_or(&self.copy))?;
+        FileLock::acquire(&path, deadline).ok_or_else(|| SourceError::Failed {
+            what: "use the copy of",
+            source_shown: self.shown(),
+            why: "another process of this machine is at work on it".to_owned(),
+        })
+    }
+}
+
+/// Whether a branch or tag may be called so; what comes from a queue may be anything.
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_LENGTH_MAX
+        && !text.starts_with('-')
+        && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
+}
+
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(ToString::to_string).collect()
+}
+
+/// The first second from `at` on of which no build of `branch` is tagged yet.
+fn free_time(tags: &[BuildTag], branch: &str, at: Timestamp) -> Timestamp {
+    let mut at = at;
+    for _ in tags {
+        let name = BuildTag::name(branch, at);
+        if tags.iter().all(|tag| tag.tag != name) {
+            break;
+        }
+        at = at.plus(Duration::from_secs(1));
+    }
+    at
+}
+
+/// The tags of good builds in what `git ls-remote` lists, the newest first.
+fn tags_in(listed: &str) -> Vec<BuildTag> {
+    let lines: Vec<(&str, &str)> =
+        listed.lines().take(TAGS_MAX).filter_map(|line| line.split_once('\t')).collect();
+    let mut tags = Vec::new();
+    for (object, name) in &lines {
+        let Some(tag) = name.strip_prefix("refs/tags/").filter(|tag| !tag.ends_with("^{}")) else { continue };
+        let peeled = format!("{name}^{{}}");
+        let commit = lines.iter().find(|(_, other)| **other == peeled).map_or(object, |(commit, _)| commit);
+        tags.extend(BuildTag::parse(tag, object, commit));
+    }
+    tags.sort_by(|one, other| (other.at, &other.tag).cmp(&(one.at, &one.tag)));
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_names_branch_and_time() {
+        let at = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        assert_eq!(BuildTag::name("feature/x-1", at), "build-success-feature/x-1-20251029T120000Z");
+        let listed = "\
+1111\trefs/tags/build-success-main-20251029T120000Z
+2222\trefs/tags/build-success-main-20251029T120000Z^{}
+3333\trefs/tags/build-success-feature/x-1-20251030T120000Z
+4444\trefs/tags/build-success-main
+5555\trefs/tags/build-success--20251029T120000Z
+6666\trefs/tags/build-success-main-20251329T120000Z
+7777\trefs/heads/build-success-main-20251029T120000Z
+nonsense
+";
+        let found: Vec<String> = tags_in(listed)
+            .iter()
+            .map(|tag| format!("{} {} {} {}", tag.branch, tag.at, tag.commit, tag.object))
+            .collect();
+        assert_eq!(
+            found,
+            ["feature/x-1 2025-10-30T12:00:00Z 3333 3333", "main 2025-10-29T12:00:00Z 2222 1111"]
+        );
+        let tags = tags_in(listed);
+        for (branch, expected) in [("main", "2025-10-29T12:00:01Z"), ("topic", "2025-10-29T12:00:00Z")] {
+            assert_eq!(free_time(&tags, branch, at).to_string(), expected);
+        }
+    }
+}

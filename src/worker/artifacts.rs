@@ -1,0 +1,192 @@
+//! What a job made: the files that are to be kept are taken out of its folder before that goes, and
+//! named in a manifest.
+//!
+//! A file counts when the job made or changed it: what a checkout brought along proves nothing. They
+//! go to a folder of this server, out of git; copies of small ones go to the hub when that is asked
+//! for. Nothing here decides whether the job succeeded.
+
+use crate::domain::artifact::{Artifact, FILES_MAX, FilePattern, Manifest, is_below, manifest_name};
+use crate::domain::secret::credential_in;
+use crate::host::files::{self, Found};
+use crate::host::{clock, digest};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The folder in a job's own in which everything is kept, whatever it is called.
+pub(super) const KEPT_FOLDER: &str = "artifacts";
+
+/// The most files and folders of a job that are looked at.
+const ENTRIES_MAX: usize = 500_000;
+
+/// How much an attempt may have copied to the hub, in bytes.
+const COPIES_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Where artifacts are kept, and how.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// The folder for those of this server: one folder below it for each attempt.
+    pub folder: PathBuf,
+    /// What the address of that folder is, where others can fetch from it.
+    pub url: Option<String>,
+    /// Files of up to this many bytes are copied to the hub as well.
+    pub copy_bytes_max: u64,
+    /// Whether the files also stay where the job made them.
+    pub leaves_originals: bool,
+}
+
+/// What was kept of an attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    /// The names.
+    pub manifest: Manifest,
+    /// Copies for the hub: path and content.
+    pub copies: Vec<(String, Vec<u8>)>,
+}
+
+/// Which files of a job are to be kept.
+#[derive(Debug)]
+pub(super) struct Collector {
+    top: PathBuf,
+    patterns: Vec<FilePattern>,
+    /// Files that were there before the job began.
+    before: HashMap<String, Found>,
+}
+
+impl Collector {
+    /// For the job whose folder is `top`, and which is to make what `patterns` say. Looks at what is
+    /// there already.
+    pub(super) fn new(top: &Path, patterns: &[String]) -> Result<Self, String> {
+        let patterns = patterns.iter().filter_map(|text| text.parse().ok()).collect();
+        let mut collector = Self { top: top.to_owned(), patterns, before: HashMap::new() };
+        let there = collector.wanted()?;
+        collector.before = there.into_iter().map(|found| (found.below.clone(), found)).collect();
+        Ok(collector)
+    }
+
+    fn wanted(&self) -> Result<Vec<Found>, String> {
+        let inside = format!("{KEPT_FOLDER}/");
+        // Without patterns there is one folder to look at, however large the others are.
+        let (top, prefix) = if self.patterns.is_empty() {
+            (self.top.join(KEPT_FOLDER), inside.as_str())
+        } else {
+            (self.top.clone(), "")
+        };
+        let found = files::walk(&top, ".git", ENTRIES_MAX).map_err(|error| error.to_string())?;
+        let found =
+            found.into_iter().map(|found| Found { below: format!("{prefix}{}", found.below), ..found });
+        let is_wanted = |found: &Found| {
+            found.below.starts_with(&inside)
+                || self.patterns.iter().any(|pattern| pattern.matches(&found.below))
+        };
+        Ok(found.filter(is_wanted).collect())
+    }
+
+    /// Moves what the job made into the folder of `attempt`, and names it. `manifest` is about the attempt; `None` when nothing was made. `say` is told what is left
+    /// out.
+    pub(super) fn collect(
+        &self,
+        keep: &Keep,
+        attempt: &str,
+        manifest: Manifest,
+        mut say: impl FnMut(&str),
+    ) -> Result<Option<Made>, String> {
+        let found = self.wanted()?;
+        let made: Vec<&Found> =
+            found.iter().filter(|found| self.before.get(&found.below) != Some(*found)).collect();
+        if made.len() > FILES_MAX {
+            return Err(format!("it made {} files that are to be kept, more than {FILES_MAX}", made.len()));
+        }
+        let folder = keep.folder.join(attempt);
+        let (mut artifacts, mut copies, mut room): (Vec<Artifact>, _, _) =
+            (Vec::new(), Vec::new(), COPIES_BYTES_MAX);
+        for found in made {
+            let Some(file) = name(&found.below, &artifacts) else {
+                say(&format!("not kept, because of its name: {}", found.below.escape_debug()));
+                continue;
+            };
+            let (from, to) = (self.top.join(&found.below), folder.join(&file));
+            if keep.leaves_originals { files::copy_file(&from, &to) } else { files::move_file(&from, &to) }
+                .map_err(|e| e.to_string())?;
+            let (size, sha256) =
+                digest::sha256(&to).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+            let url = keep.url.as_ref().map(|url| format!("{}/{attempt}/{file}", url.trim_end_matches('/')));
+            let is_copied = size <= keep.copy_bytes_max.min(room);
+            let copy = is_copied.then(|| format!("{}/artifacts/{attempt}/{file}", manifest.server));
+            if let Some(path) = copy.clone() {
+                room -= size;
+                copies.push((path, files::read_bytes(&to).map_err(|error| error.to_string())?));
+            }
+            artifacts.push(Artifact { file, size: Some(size), sha256, url, copy });
+        }
+        if artifacts.is_empty() {
+            return Ok(None);
+        }
+        artifacts.sort_by(|one, other| one.file.cmp(&other.file));
+        let folder = Some(folder.display().to_string());
+        let manifest = Manifest { artifacts, folder, at: Some(clock::wall()), ..manifest };
+        // For who prunes the folder while the hub is away.
+        let beside = keep.folder.join(manifest_name(attempt));
+        files::write(&beside, &manifest.write()).map_err(|error| error.to_string())?;
+        Ok(Some(Made { manifest, copies }))
+    }
+}
+
+/// What the file at `below` is called in the manifest: without the folder that every job has, unless
+/// another file is called so already. `None` for a name that nobody should have to read.
+fn name(below: &str, taken: &[Artifact]) -> Option<String> {
+    let short = below.split_once('/').map_or(below, |(_, rest)| rest);
+    let is_free = |name: &&str| taken.iter().all(|artifact| artifact.file != *name);
+    let name = [short, below].into_iter().find(is_free)?;
+    (is_below(name) && credential_in(name).is_none()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        serde_json::from_str(r#"{"job":"j","server":"build1","token":1}"#).expect("manifest")
+    }
+
+    #[test]
+    fn what_the_job_made_is_kept_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (top, kept) = (folder.path().join("job"), folder.path().join("kept"));
+        let put = |path: &str, text: &str| files::write(&top.join(path), text).expect(path);
+        put("source/old.deb", "old");
+        put("source/changed.deb", "old");
+        put("source/.git/x.deb", "git");
+        let collector = Collector::new(&top, &["*.deb".to_owned()]).expect("looks");
+        put("source/changed.deb", "new one");
+        put("hello.deb", "one");
+        put("source/dist/hello.deb", "two");
+        put("source/hello.deb", "three");
+        put("source/note.txt", "no");
+        put("artifacts/report.xml", "report");
+        put("artifacts/password=hunter2hunter2", "no");
+        std::os::unix::fs::symlink("/etc/passwd", top.join("link.deb")).expect("link");
+        let keep = Keep {
+            folder: kept.clone(),
+            url: Some("https://x/".to_owned()),
+            copy_bytes_max: 3,
+            leaves_originals: false,
+        };
+        let mut said = Vec::new();
+        let made = collector.collect(&keep, "a1", manifest(), |words| said.push(words.to_owned()));
+        let made = made.expect("kept").expect("something");
+        assert_eq!(
+            made.manifest.files(),
+            ["changed.deb", "dist/hello.deb", "hello.deb", "report.xml", "source/hello.deb"]
+        );
+        assert_eq!(said, ["not kept, because of its name: artifacts/password=hunter2hunter2"]);
+        let paths: Vec<&str> = made.copies.iter().map(|copy| copy.0.as_str()).collect();
+        assert_eq!(paths, ["build1/artifacts/a1/hello.deb", "build1/artifacts/a1/dist/hello.deb"]);
+        assert_eq!(made.manifest.artifacts[0].url.as_deref(), Some("https://x/a1/changed.deb"));
+        assert_eq!(files::read(&kept.join("a1/dist/hello.deb")).expect("reads").as_deref(), Some("two"));
+        let beside = files::read(&kept.join("a1.artifacts.json")).expect("reads").expect("there");
+        assert_eq!(beside, made.manifest.write());
+        assert!(top.join("source/old.deb").exists() && !top.join("hello.deb").exists());
+        let again = Collector::new(&top, &[]).expect("looks");
+        assert!(again.collect(&keep, "a2", manifest(), |_| {}).expect("kept").is_none());
+    }
+}

@@ -1,0 +1,59 @@
+//! How the dispatcher marks good builds in the source repository, after the hub has them.
+
+use super::reporting::Unreported;
+use super::{Dispatcher, Event};
+use crate::domain::job::Job;
+use crate::host::clock::{self, Deadline};
+use crate::host::environment;
+use crate::ledger::{GoodBuild, Location, Source};
+use crate::ops::job_step::Step;
+use std::thread;
+use std::time::Duration;
+
+/// The type of the jobs that are builds.
+const BUILD: &str = "build";
+
+/// How long a tag may take.
+const TAG_MAX: Duration = Duration::from_secs(60);
+
+/// A build to be tagged: its branch and the commit that was built.
+pub(super) type Build = (String, String);
+
+/// What is to be tagged when `step` of `job` is accepted.
+pub(super) fn build_of(job: &Job, step: &Step) -> Option<Build> {
+    let Step::Complete { report } = step else { return None };
+    let (branch, commit) = (job.branch.clone()?, report.commit.clone()?);
+    (job.kind == BUILD).then_some((branch, commit))
+}
+
+impl Dispatcher<'_> {
+    /// Tags a build that the hub has accepted, if that is wanted. It takes as long as the source does, so
+    /// nothing waits for it.
+    pub(super) fn tag(&mut self, done: &Unreported) {
+        let (Some(keep), Some(source), Some((branch, commit))) =
+            (self.options.tags, self.options.source.clone(), done.build.clone())
+        else {
+            return;
+        };
+        let message = format!("{} on {}", done.job(), self.hub.server());
+        let sender = self.sender.clone();
+        self.tags_awaited += 1;
+        thread::spawn(move || {
+            let source = Source::new(Location::parse(&source, &environment::home()));
+            let build = GoodBuild { branch: &branch, commit: &commit, at: clock::wall(), message: &message };
+            let tag = source.tag_build(build, keep, Deadline::after(TAG_MAX));
+            // Nobody listens any more: the worker is ending.
+            sender.send(Event::Tagged(tag.map_err(|error| error.to_string()))).ok();
+        });
+    }
+
+    pub(super) fn tagged(&mut self, result: &Result<String, String>) {
+        self.tags_awaited = self.tags_awaited.saturating_sub(1);
+        match result {
+            Ok(tag) => self.report.say(&format!("tagged `{tag}`")),
+            Err(why) => self.report.warn(&format!(
+                "a good build was not tagged: {why}; tag it later with `git muster rollback tag JOB`"
+            )),
+        }
+    }
+}

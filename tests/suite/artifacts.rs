@@ -1,0 +1,457 @@
+//! What jobs work on and what they make: checkouts of a source repository, real Debian packages,
+//! manifests, copies, tags of good builds.
+
+use crate::support::{Fleet, Host, MAIN, Transcript, eventually, git, inspect};
+use insta::assert_snapshot;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+fn founded() -> (Fleet, Host) {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    ada.run(["init", &fleet.hub().url()]).success();
+    ada.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
+    (fleet, ada)
+}
+
+fn job(fleet: &Fleet, id: &str) -> serde_json::Value {
+    let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
+}
+
+fn add(host: &Host, words: &[&str]) -> String {
+    host.run([&["job", "add"], words].concat()).success().stdout().trim().to_owned()
+}
+
+/// A bare repository to work on, with one commit of `files` on main. The folder lies beside the host's.
+fn source(host: &Host, files: &[(&str, &str)]) -> Source {
+    let top = host.directory().join("source");
+    fs::create_dir_all(&top).unwrap();
+    git(&top, ["init", "--quiet", "--bare", "-b", "main", "app.git"]);
+    git(&top, ["clone", "--quiet", "app.git", "work"]);
+    let source = Source { work: top.join("work"), bare: top.join("app.git") };
+    source.commit("main", files);
+    source
+}
+
+struct Source {
+    work: PathBuf,
+    bare: PathBuf,
+}
+
+impl Source {
+    fn commit(&self, branch: &str, files: &[(&str, &str)]) -> String {
+        git(&self.work, ["checkout", "--quiet", "-B", branch]);
+        for (path, text) in files {
+            let path = self.work.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            if path.ends_with("rules") {
+                use std::os::unix::fs::PermissionsExt as _;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+        git(&self.work, ["add", "--all"]);
+        git(&self.work, ["commit", "--quiet", "--allow-empty", "-m", "a change"]);
+        git(&self.work, ["push", "--quiet", "origin", branch]);
+        git(&self.work, ["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    fn path(&self) -> &str {
+        self.bare.to_str().unwrap()
+    }
+}
+
+/// The sources of a Debian package without anything in it.
+const HELLO: [(&str, &str); 4] = [
+    (
+        "debian/control",
+        "Source: hello\nSection: misc\nPriority: optional\nMaintainer: A <a@example.com>\nBuild-Depends: debhelper-compat (= 13)\nStandards-Version: 4.6.2\n\nPackage: hello\nArchitecture: all\nDescription: says hello\n It says so.\n",
+    ),
+    (
+        "debian/changelog",
+        "hello (1.0) unstable; urgency=medium\n\n  * First.\n\n -- A <a@example.com>  Wed, 29 Oct 2025 12:00:00 +0000\n",
+    ),
+    ("debian/rules", "#!/usr/bin/make -f\n%:\n\tdh $@\n"),
+    ("debian/source/format", "3.0 (native)\n"),
+];
+
+#[test]
+fn a_debian_package_is_built_and_without_it_the_build_failed() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &HELLO);
+    let tip = source.commit("main", &[]);
+    let build = ["--type", "build", "--branch", "main", "--produces", "*.deb"];
+    let id = add(&ada, &[&build[..], &["--", "dpkg-buildpackage", "-us", "-uc", "-b"]].concat());
+    let run = ["job", "run", "--allow", "dpkg-buildpackage *", "--allow", "true", "--source", source.path()];
+    ada.run(run).success();
+    let done = job(&fleet, &id);
+    assert_eq!(
+        (done["status"].as_str(), done["built_commit"].as_str()),
+        (Some("completed"), Some(tip.as_str()))
+    );
+    assert_eq!(done["artifacts"], serde_json::json!(["hello_1.0_all.deb"]));
+    let manifest = ada.run(["artifact", "list", &id, "--json"]).success().json();
+    let file = Path::new(manifest["folder"].as_str().unwrap()).join("hello_1.0_all.deb");
+    let told = Command::new("dpkg-deb").arg("-I").arg(&file).output().unwrap();
+    assert!(
+        told.status.success() && String::from_utf8_lossy(&told.stdout).contains("Package: hello"),
+        "{told:?}"
+    );
+    let sum = Command::new("sha256sum").arg(&file).output().unwrap();
+    let sum = String::from_utf8_lossy(&sum.stdout).split(' ').next().unwrap().to_owned();
+    let artifact = &manifest["artifacts"][0];
+    assert_eq!(
+        (artifact["sha256"].as_str(), artifact["size"].as_u64()),
+        (Some(sum.as_str()), Some(fs::metadata(&file).unwrap().len()))
+    );
+    assert_eq!(
+        (manifest["branch"].as_str(), manifest["commit"].as_str()),
+        (Some("main"), Some(tip.as_str()))
+    );
+
+    let without = add(&ada, &[&build[..], &["--", "true"]].concat());
+    ada.run(run).code(1);
+    let failed = job(&fleet, &without);
+    assert_eq!(
+        (failed["status"].as_str(), failed["reason"].as_str(), failed["exit_code"].as_i64()),
+        (Some("failed"), Some("missing_artifact"), Some(0))
+    );
+    assert_eq!(failed["error_message"], "it made no file like `*.deb`");
+}
+
+#[test]
+fn a_package_that_came_with_the_sources_is_none_that_was_built() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &[("old/hello.deb", "old"), ("touched.deb", "old")]);
+    let run = ["job", "run", "--allow-any", "--source", source.path()];
+    let build = ["--type", "build", "--branch", "main", "--produces", "*.deb", "--", "sh", "-c"];
+    let id = add(&ada, &[&build[..], &["ls old/hello.deb touched.deb"]].concat());
+    ada.run(run).code(1);
+    assert_eq!(job(&fleet, &id)["reason"], "missing_artifact");
+    let id = add(&ada, &[&build[..], &["echo new >touched.deb"]].concat());
+    ada.run(run).success();
+    assert_eq!(job(&fleet, &id)["artifacts"], serde_json::json!(["touched.deb"]));
+}
+
+#[test]
+fn a_job_starts_in_a_checkout_of_what_it_names() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &[("file", "one")]);
+    let first = source.commit("main", &[]);
+    git(&source.work, ["tag", "v1"]);
+    git(&source.work, ["push", "--quiet", "origin", "v1"]);
+    let run = |id: &str, code: i32| {
+        ada.run(["job", "run", id, "--allow-any", "--source", source.path()]).code(code);
+        let log = ada.run(["job", "logs", id]).success();
+        let lines = log.stdout().lines().filter_map(|line| line.split_once(' '));
+        lines
+            .map(|(_, text)| text)
+            .filter(|text| !text.starts_with("git-muster:"))
+            .collect::<Vec<_>>()
+            .join("|")
+    };
+    let script = [
+        "--",
+        "sh",
+        "-c",
+        "cat file; echo; git rev-parse HEAD; git rev-parse --abbrev-ref HEAD; echo $MUSTER_JOB_COMMIT; git status --short; git describe --tags --always",
+    ];
+    let told = |words: &[&str]| run(&add(&ada, &[words, &script[..]].concat()), 0);
+    assert_eq!(told(&["--branch", "main"]), format!("one|{first}|main|{first}|v1"));
+    let second = source.commit("main", &[("file", "two")]);
+    let third = source.commit("feature/x+y@1", &[("file", "three")]);
+    assert_eq!(told(&["--branch", "main"]), format!("two|{second}|main|{second}|v1-1-g{}", &second[..7]));
+    assert_eq!(
+        told(&["--branch", "feature/x+y@1"]),
+        format!("three|{third}|feature/x+y@1|{third}|v1-2-g{}", &third[..7])
+    );
+    assert_eq!(told(&["--branch", "main", "--commit", &first]), format!("one|{first}|HEAD|{first}|v1"));
+    assert_eq!(told(&["--commit", &first[..10]]), format!("one|{first}|HEAD|{first}|v1"));
+    assert_eq!(told(&["--commit", "v1"]), format!("one|{first}|HEAD|{first}|v1"));
+    // What is not there is the job's fault and no reason to try again.
+    for words in [
+        ["--branch", "gone"],
+        ["--branch", "--upload-pack=touch${IFS}x"],
+        ["--commit", "HEAD~1"],
+        ["--commit", "..."],
+    ] {
+        let words = [format!("{}={}", words[0], words[1])];
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let id = add(&ada, &[&words[..], &script[..]].concat());
+        run(&id, 126);
+        assert_eq!(
+            (job(&fleet, &id)["status"].as_str(), job(&fleet, &id)["reason"].as_str()),
+            (Some("failed"), Some("script_failure"))
+        );
+    }
+    // A source that is away is not.
+    let id = add(&ada, &[&["--branch", "main"], &script[..]].concat());
+    fs::rename(&source.bare, source.bare.with_extension("away")).unwrap();
+    ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).code(1);
+    assert_eq!(
+        (job(&fleet, &id)["status"].as_str(), job(&fleet, &id)["reason"].as_str()),
+        (Some("queued"), Some("worker_system_failure"))
+    );
+    let log = ada.run(["job", "logs", &id]).success();
+    assert!(log.stdout().contains("cannot fetch `"), "{log}");
+}
+
+#[test]
+fn a_checkout_that_hangs_ends_with_the_jobs_time() {
+    let (fleet, mut ada) = founded();
+    let hung = ada.directory().join("hung-ssh");
+    fs::write(&hung, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    git(ada.directory(), ["init", "--quiet", "unused"]);
+    ada.set("GIT_SSH_COMMAND", format!("sh {}", hung.display()));
+    let id = add(&ada, &["--branch", "main", "--timeout", "2s", "--", "true"]);
+    ada.run(["job", "run", "--allow-any", "--source", "ssh://git@source.example/app.git"]).code(124);
+    assert_eq!(job(&fleet, &id)["reason"], "timeout");
+}
+
+#[test]
+fn what_was_made_is_listed_compared_fetched_and_pruned() {
+    let (fleet, ada) = founded();
+    let bob = fleet.host("bob");
+    bob.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    let mut said = Transcript::new();
+    let make = |text: &str| {
+        let script = format!(
+            "echo same >$MUSTER_ARTIFACTS/a.txt; echo {text} >b.deb; mkdir -p sub; echo {text} >sub/{text}.log"
+        );
+        let id = add(&ada, &["--produces", "*.deb", "--produces", "sub/*.log", "--", "sh", "-c", &script]);
+        ada.run([
+            "job",
+            "run",
+            "--allow-any",
+            "--copy-max",
+            "1",
+            "--artifacts-url",
+            "https://files.example/ci",
+        ])
+        .success();
+        id
+    };
+    let one = make("one");
+    // What is older is told by names with the second in them.
+    let second = || Command::new("date").arg("+%s").output().unwrap().stdout;
+    let before = second();
+    eventually(Duration::from_secs(5), || second() != before);
+    let two = make("two");
+    said.name(&one, "<one>");
+    said.name(&two, "<two>");
+    let attempt = |id: &str| {
+        let log = job(&fleet, id)["log"].as_str().unwrap().to_owned();
+        log.rsplit('/').next().unwrap().trim_end_matches(".log").to_owned()
+    };
+    said.name(&attempt(&one), "<attempt-one>");
+    said.name(&attempt(&two), "<attempt-two>");
+    said.run(&bob, "artifact list");
+    said.run(&bob, &format!("artifact list {one}"));
+    said.run(&ada, &format!("artifact verify {one}"));
+    said.run(&bob, &format!("artifact verify {one}"));
+    said.run(&bob, &format!("artifact compare {one} {two}"));
+    said.run(&bob, &format!("artifact compare {one} {one} --json"));
+    said.run(&bob, &format!("artifact get {one} b.deb --to fetched"));
+    said.run(&bob, &format!("artifact get {one} b.deb --to fetched"));
+    said.run(&bob, &format!("artifact get {one} c.deb"));
+    said.run(&bob, &format!("artifact verify {one} --dir fetched"));
+    said.run(&ada, "artifact prune --keep 1 --dry-run");
+    said.run(&ada, "artifact prune --keep 1");
+    said.run(&ada, "artifact prune --keep 1");
+    said.run(&bob, &format!("artifact list {one}"));
+    said.run(&ada, &format!("artifact verify {two}"));
+    assert_snapshot!(said, @r#"
+    bob$ git muster artifact list
+    AT  JOB  SERVER  BRANCH  COMMIT  FILES  BYTES
+    [TIME]  <two>  ada  -  -  3  13
+    [TIME]  <one>  ada  -  -  3  13
+    [exit status: 0]
+    bob$ git muster artifact list <one>
+    on ada in [FLEET]/ada/data/git-muster/artifacts/ada/<attempt-one>
+    FILE  BYTES  SHA-256  WHERE
+    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/ada/<attempt-one>/a.txt
+    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/ada/<attempt-one>/b.deb
+    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/ada/<attempt-one>/sub/one.log
+    [exit status: 0]
+    ada$ git muster artifact verify <one>
+    STATE  FILE
+    same  a.txt
+    same  b.deb
+    same  sub/one.log
+    [exit status: 0]
+    bob$ git muster artifact verify <one>
+    ------- stderr -------
+    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/ada/<attempt-one>`
+    hint: ask on `ada`, or name the folder with your copies by `--dir`
+    [exit status: 3]
+    bob$ git muster artifact compare <one> <two>
+    STATE  FILE
+    same  a.txt
+    differs  b.deb
+    only in the first  sub/one.log
+    only in the second  sub/two.log
+    [exit status: 1]
+    bob$ git muster artifact compare <one> <one> --json
+    {"schema":1,"kind":"artifact_comparison","first":"<one>","second":"<one>","same":true,
+      "files":[{"file":"a.txt","state":"same"},{"file":"b.deb","state":"same"},{"file":"sub/one.log",
+      "state":"same"}]}
+    [exit status: 0]
+    bob$ git muster artifact get <one> b.deb --to fetched
+    fetched/b.deb is written
+    [exit status: 0]
+    bob$ git muster artifact get <one> b.deb --to fetched
+    ------- stderr -------
+    error: `fetched/b.deb` is there already; nothing was written
+    [exit status: 4]
+    bob$ git muster artifact get <one> c.deb
+    ------- stderr -------
+    error: job `<one>` made no file `c.deb`
+    hint: see what it made with `git muster artifact list <one>`
+    [exit status: 3]
+    bob$ git muster artifact verify <one> --dir fetched
+    STATE  FILE
+    missing  a.txt
+    same  b.deb
+    missing  sub/one.log
+    [exit status: 1]
+    ada$ git muster artifact prune --keep 1 --dry-run
+    dry run, not done: 1 build removed, 1 kept
+    ------- stderr -------
+    warning: dry run: nothing was written
+    [exit status: 0]
+    ada$ git muster artifact prune --keep 1
+    1 build removed, 1 kept
+    [exit status: 0]
+    ada$ git muster artifact prune --keep 1
+    0 builds removed, 1 kept
+    [exit status: 0]
+    bob$ git muster artifact list <one>
+    ------- stderr -------
+    error: nothing is known of what job `<one>` made
+    hint: see what is with `git muster artifact list`; only what a worker ran has a manifest
+    [exit status: 3]
+    ada$ git muster artifact verify <two>
+    STATE  FILE
+    same  a.txt
+    same  b.deb
+    same  sub/two.log
+    [exit status: 0]
+    "#);
+    let left = inspect::content(fleet.hub(), "logs-ada", &format!("ada/artifacts/{}/b.deb", attempt(&one)));
+    assert_eq!(left, None);
+    let kept = inspect::content(fleet.hub(), "logs-ada", &format!("ada/artifacts/{}/b.deb", attempt(&two)));
+    assert_eq!(kept.as_deref(), Some(&b"two\n"[..]));
+    let place = ada.place("XDG_DATA_HOME").join("git-muster/artifacts/ada");
+    fs::write(place.join(attempt(&two)).join("b.deb"), "other").unwrap();
+    ada.run(["artifact", "verify", &two]).code(1);
+    ada.run(["artifact", "get", &two, "b.deb", "--to", "broken"]).code(1);
+}
+
+#[test]
+fn a_claim_from_a_shell_is_not_completed_without_what_it_must_make() {
+    let (_fleet, ada) = founded();
+    let mut said = Transcript::new();
+    let id = add(&ada, &["--produces", "*.deb"]);
+    said.name(&id, "<job>");
+    said.run(&ada, &format!("job claim {id}"));
+    said.run(&ada, &format!("job complete {id} --token 1"));
+    said.run(&ada, &format!("job fail {id} --token 1 --reason missing_artifact --exit-code 0"));
+    said.run(&ada, &format!("job retry {id}"));
+    said.run(&ada, &format!("job claim {id}"));
+    said.run(&ada, &format!("job complete {id} --token 2 --artifact out/it_1.deb --commit 4f2c1d9"));
+    said.run(&ada, "job add --produces /srv/*.deb");
+    assert_snapshot!(said, @r"
+    ada$ git muster job claim <job>
+    <job> token 1 build
+    [exit status: 0]
+    ada$ git muster job complete <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not completed: it must make `*.deb`, and no such file is among its artifacts
+    hint: name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`
+    [exit status: 4]
+    ada$ git muster job fail <job> --token 1 --reason missing_artifact --exit-code 0
+    <job> is failed
+    [exit status: 0]
+    ada$ git muster job retry <job>
+    <job> is queued
+    [exit status: 0]
+    ada$ git muster job claim <job>
+    <job> token 2 build
+    [exit status: 0]
+    ada$ git muster job complete <job> --token 2 --artifact out/it_1.deb --commit [COMMIT]
+    <job> is completed
+    [exit status: 0]
+    ada$ git muster job add --produces /srv/*.deb
+    ------- stderr -------
+    error: no job was added: `/srv/*.deb` cannot be asked for: give names of files below the job's folder, such as `*.deb`
+    [exit status: 2]
+    ");
+}
+
+#[test]
+fn good_builds_are_tagged_and_found_again() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &[("file", "one")]);
+    let mut said = Transcript::new();
+    said.name(source.path(), "<source>");
+    let place = format!("--source {}", source.path());
+    said.run(&ada, &format!("rollback list {place}"));
+    said.run(&ada, &format!("rollback last-good {place}"));
+    let build = |kind: &str, branch: &str, script: &str, code: i32| {
+        let id = add(&ada, &["--type", kind, "--branch", branch, "--", "sh", "-c", script]);
+        ada.run(["job", "run", &id, "--allow-any", "--source", source.path(), "--tag-builds", "2"])
+            .code(code);
+        id
+    };
+    let commits: Vec<String> = (0..3)
+        .map(|n| {
+            let commit = source.commit("main", &[("file", &n.to_string())]);
+            build("build", "main", "true", 0);
+            commit
+        })
+        .collect();
+    build("build", "main", "false", 1);
+    build("test", "main", "true", 0);
+    let topic = source.commit("topic", &[("file", "topic")]);
+    build("build", "topic", "true", 0);
+    let tags = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
+    let tagged: Vec<(&str, &str)> = tags
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| (tag["branch"].as_str().unwrap(), tag["commit"].as_str().unwrap()))
+        .collect();
+    let of = |branch: &str| -> Vec<&str> {
+        tagged.iter().filter(|(name, _)| *name == branch).map(|(_, commit)| *commit).collect()
+    };
+    assert_eq!((of("main"), of("topic")), (vec![commits[2].as_str(), &commits[1]], vec![topic.as_str()]));
+    let last = ada.run(["rollback", "last-good", "--source", source.path(), "--branch", "main"]).success();
+    assert_eq!(last.stdout().trim(), commits[2]);
+    let queued = add(&ada, &["--branch", "main"]);
+    said.name(&queued, "<queued>");
+    said.run(&ada, &format!("rollback tag {queued} {place}"));
+    said.run(&ada, &format!("rollback list --branch none {place}"));
+    assert_snapshot!(said, @r"
+    ada$ git muster rollback list --source <source>
+    ------- stderr -------
+    no good build is tagged there; `worker run --tag-builds` does it
+    [exit status: 0]
+    ada$ git muster rollback last-good --source <source>
+    ------- stderr -------
+    error: no good build is tagged there
+    hint: see all with `git muster rollback list`; `worker run --tag-builds` makes them
+    [exit status: 3]
+    ada$ git muster rollback tag <queued> --source <source>
+    ------- stderr -------
+    error: job `<queued>` is queued, not completed; nothing was tagged
+    [exit status: 4]
+    ada$ git muster rollback list --branch none --source <source>
+    ------- stderr -------
+    no good build is tagged there; `worker run --tag-builds` does it
+    [exit status: 0]
+    ");
+    drop(fleet);
+}

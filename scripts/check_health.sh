@@ -1,0 +1,33 @@
+#!/bin/sh
+# Prints how the fleet is: signs of life, statuses, queue, unread messages, and what is wrong.
+#
+# Usage: check_health.sh [SERVER]
+#
+# SERVER, or LOCAL_SERVER_ID, says whose unread messages are listed; otherwise it is this machine's own name.
+# Ends as `git muster health` does: 0 all is well, 1 warning, 2 critical, 3 unknown or the hub cannot be read.
+set -eu
+here=$(dirname -- "$(readlink -f -- "$0")")
+# shellcheck source=scripts/lib.sh
+. "$here/lib.sh"
+help_if_asked "$@"
+[ $# -le 1 ] || misused "one server at most, not $# arguments"
+find_program
+server=${1:-${LOCAL_SERVER_ID:-}}
+
+# section TITLE WORDS...: one part of the report. Without it the others are still worth printing.
+section() {
+    printf '== %s ==\n' "$1"
+    shift
+    "$program" "$@" 2>&1 || true
+    echo
+}
+
+section 'Signs of life' worker list
+section 'Status' status list
+section 'Queue' queue stats
+section 'Unread messages' ${server:+"--server=$server"} message list --unread
+echo '== Findings =='
+code=0
+"$program" health 2>&1 || code=$?
+[ "$code" -le 3 ] || code=3
+exit "$code"

@@ -1,0 +1,129 @@
+#!/bin/sh
+# Puts the lines that keep a server alive into this user's crontab, or takes them out again.
+#
+# Usage: install_cron.sh [--print | --remove]
+#
+# The lines stand between two marks at the end: a heartbeat each minute, the health of the fleet every five
+# minutes (to syslog, and only when something is wrong), the archive and the squash of this server's heartbeat
+# branch each night. Everything outside the marks stays as it is, and a second run changes nothing.
+# --print shows the lines and changes nothing. --remove takes them out.
+# The lines work in the folder in which this script is run if hub and name are known only there, as in a clone.
+# Ends with 0 when the crontab is as asked, 1 when it was not asked for properly or cron would not know hub or
+# name, 3 when the crontab cannot be read or written; then it is unchanged.
+set -eu
+here=$(dirname -- "$(readlink -f -- "$0")")
+# shellcheck source=scripts/lib.sh
+. "$here/lib.sh"
+help_if_asked "$@"
+
+mark_begin='# git-muster: begin (install_cron.sh)'
+mark_end='# git-muster: end'
+
+# How a text stands in a crontab as one word of sh; cron takes a bare % for a new line.
+cron_word() {
+    printf '%s' "$1" | sed "s/'/'\\\\''/g; s/%/\\\\%/g; 1s/^/'/; \$s/\$/'/"
+}
+
+# What cron's commands find around them: the home, a short PATH and nothing else.
+as_cron() {
+    env -i HOME="$HOME" LOGNAME="$(id -un)" PATH=/usr/bin:/bin SHELL=/bin/sh "$@"
+}
+
+# Whether a command that cron runs in a folder knows hub and name.
+knows_all_in() {
+    (cd -- "$1" && as_cron "$program" config list 2>/dev/null) | awk '
+        $1 == "hub" && $2 != "-" { hub = 1 }
+        $1 == "server" && $2 != "-" { server = 1 }
+        END { exit !(hub && server) }'
+}
+
+# Prints what stands between the marks, marks included.
+lines() {
+    program=$(readlink -f -- "$program")
+    case $program$PWD in
+        *'
+'*) fail "$invalid" 'a path with a line break cannot stand in a crontab; nothing was changed' ;;
+    esac
+    run=$(cron_word "$program")
+    if ! knows_all_in "$HOME"; then
+        knows_all_in "$PWD" ||
+            fail "$invalid" 'cron would know neither from your configuration nor in this folder which hub is meant and which server this is; the crontab is unchanged' \
+                'run `git muster join URL --as NAME` first; variables of this shell are not there for cron'
+        run="cd $(cron_word "$PWD") && $run"
+    fi
+    cat <<LINES
+$mark_begin
+* * * * *    $run --quiet heartbeat
+*/5 * * * *  out=\$($run health 2>&1) || echo "\$out" | logger -t git-muster-health
+17 3 * * *   $run --quiet archive --older-than 30d
+41 3 * * *   $run --quiet heartbeat squash
+$mark_end
+LINES
+}
+
+# Reads the crontab into $folder/before. No crontab is an empty one; any other trouble ends the script, or it
+# would be overwritten.
+read_crontab() {
+    command -v crontab >/dev/null ||
+        fail "$file_failed" 'there is no program `crontab`; nothing was changed' \
+            'install cron, or use install_heartbeat_service.sh'
+    if ! LC_ALL=C crontab -l >"$folder/before" 2>"$folder/errors"; then
+        grep -q 'no crontab for' "$folder/errors" || {
+            cat "$folder/errors" >&2
+            fail "$file_failed" 'the crontab cannot be read; it is unchanged'
+        }
+        : >"$folder/before"
+    fi
+}
+
+# Writes what stands outside the marks into $folder/after.
+leave_out() {
+    awk -v begin="$mark_begin" -v end="$mark_end" '
+        $0 == begin { if (inside) bad = 1; inside = 1; next }
+        $0 == end { if (!inside) bad = 1; inside = 0; next }
+        !inside
+        END { exit bad || inside }' "$folder/before" >"$folder/after" ||
+        fail "$invalid" 'the marks of git-muster in the crontab are not in pairs; it is unchanged' \
+            "mend or delete the lines \`$mark_begin\` and \`$mark_end\` with \`crontab -e\`"
+}
+
+write_crontab() {
+    if cmp -s "$folder/before" "$folder/after"; then
+        echo 'the crontab is as it should be; nothing was changed'
+        return
+    fi
+    if [ -s "$folder/after" ]; then
+        crontab "$folder/after"
+    else
+        crontab -r
+    fi || fail "$file_failed" 'the crontab cannot be written'
+    echo "$1"
+}
+
+case ${1:-} in
+    '' | --print | --remove) ;;
+    *) misused "\`$1\` means nothing here" ;;
+esac
+[ $# -le 1 ] || misused 'one option at most is taken'
+
+if [ "${1:-}" = --print ]; then
+    find_program
+    lines
+    exit 0
+fi
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+if [ "${1:-}" = --remove ]; then
+    read_crontab
+    leave_out
+    write_crontab 'the lines of git-muster are out of the crontab'
+else
+    find_program
+    # Into a file: what fails in lines() has to end the script.
+    lines >"$folder/lines"
+    read_crontab
+    leave_out
+    cat "$folder/lines" >>"$folder/after"
+    write_crontab 'the lines of git-muster are in the crontab; see them with `crontab -l`'
+fi

@@ -4,8 +4,9 @@
 # Usage: install_cron.sh [--print | --remove]
 #
 # The lines stand between two marks at the end: a heartbeat each minute, the health of the fleet every five
-# minutes (to syslog, and only when something is wrong), the archive and the squash of this server's heartbeat
-# branch each night. Everything outside the marks stays as it is, and a second run changes nothing.
+# minutes, the archive and the squash of this server's heartbeat branch each night. What goes wrong by day is told
+# to syslog, by night in a mail of cron; what goes well is not told. Everything outside the marks stays as it is,
+# and a second run changes nothing.
 # --print shows the lines and changes nothing. --remove takes them out.
 # The lines work in the folder in which this script is run if hub and name are known only there, as in a clone.
 # Ends with 0 when the crontab is as asked, 1 when it was not asked for properly or cron would not know hub or
@@ -24,19 +25,6 @@ cron_word() {
     printf '%s' "$1" | sed "s/'/'\\\\''/g; s/%/\\\\%/g; 1s/^/'/; \$s/\$/'/"
 }
 
-# What cron's commands find around them: the home, a short PATH and nothing else.
-as_cron() {
-    env -i HOME="$HOME" LOGNAME="$(id -un)" PATH=/usr/bin:/bin SHELL=/bin/sh "$@"
-}
-
-# Whether a command that cron runs in a folder knows hub and name.
-knows_all_in() {
-    (cd -- "$1" && as_cron "$program" config list 2>/dev/null) | awk '
-        $1 == "hub" && $2 != "-" { hub = 1 }
-        $1 == "server" && $2 != "-" { server = 1 }
-        END { exit !(hub && server) }'
-}
-
 # Prints what stands between the marks, marks included.
 lines() {
     program=$(readlink -f -- "$program")
@@ -45,15 +33,12 @@ lines() {
 '*) fail "$invalid" 'a path with a line break cannot stand in a crontab; nothing was changed' ;;
     esac
     run=$(cron_word "$program")
-    if ! knows_all_in "$HOME"; then
-        knows_all_in "$PWD" ||
-            fail "$invalid" 'cron would know neither from your configuration nor in this folder which hub is meant and which server this is; the crontab is unchanged' \
-                'run `git muster join URL --as NAME` first; variables of this shell are not there for cron'
-        run="cd $(cron_word "$PWD") && $run"
-    fi
+    # What cron gives its commands: the home, a short PATH and nothing else.
+    folder_to_run=$(working_folder HOME="$HOME" LOGNAME="$(id -un)" PATH=/usr/bin:/bin SHELL=/bin/sh)
+    [ "$folder_to_run" = "$HOME" ] || run="cd $(cron_word "$folder_to_run") && $run"
     cat <<LINES
 $mark_begin
-* * * * *    $run --quiet heartbeat
+* * * * *    { $run --quiet heartbeat; } 2>&1 | logger -t git-muster-heartbeat
 */5 * * * *  out=\$($run health 2>&1) || echo "\$out" | logger -t git-muster-health
 17 3 * * *   $run --quiet archive --older-than 30d
 41 3 * * *   $run --quiet heartbeat squash
@@ -65,7 +50,7 @@ LINES
 # would be overwritten.
 read_crontab() {
     command -v crontab >/dev/null ||
-        fail "$file_failed" 'there is no program `crontab`; nothing was changed' \
+        fail "$file_failed" "there is no program \`crontab\`; nothing was changed" \
             'install cron, or use install_heartbeat_service.sh'
     if ! LC_ALL=C crontab -l >"$folder/before" 2>"$folder/errors"; then
         grep -q 'no crontab for' "$folder/errors" || {
@@ -125,5 +110,5 @@ else
     read_crontab
     leave_out
     cat "$folder/lines" >>"$folder/after"
-    write_crontab 'the lines of git-muster are in the crontab; see them with `crontab -l`'
+    write_crontab "the lines of git-muster are in the crontab; see them with \`crontab -l\`"
 fi

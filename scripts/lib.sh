@@ -62,6 +62,32 @@ muster() {
     return "$(first_code "$muster_code")"
 }
 
+# Prints `config list` as a service finds it in a folder with nothing but these variables: hub and name that only
+# this shell knows are not there. Fails if one of the two is not known.
+# settings_in FOLDER NAME=VALUE...
+settings_in() {
+    settings_folder=$1
+    shift
+    (cd -- "$settings_folder" && env -i "$@" "$program" config list) 2>/dev/null | awk '
+        { print }
+        $1 == "hub" && $2 != "-" { hub = 1 }
+        $1 == "server" && $2 != "-" { server = 1 }
+        END { exit !(hub && server) }'
+}
+
+# Prints where a service with these variables has to run to know hub and name: at home, or in the present folder.
+# working_folder NAME=VALUE...
+working_folder() {
+    for candidate in "$HOME" "$PWD"; do
+        if settings_in "$candidate" "$@" >/dev/null; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    fail "$invalid" 'neither your configuration nor this folder says which hub is meant and which server this is; nothing was changed' \
+        "run \`git muster join URL --as NAME\` first; what only a variable of this shell says does not reach cron or systemd"
+}
+
 # set_up_server NAME ARGUMENTS...: what setup_build1.sh to setup_build4.sh do.
 set_up_server() {
     name=$1

@@ -1,0 +1,250 @@
+#!/bin/sh
+# Writes a systemd service that gives this server's signs of life, or one that also works through the queue.
+#
+# Usage: install_heartbeat_service.sh [--worker --allow PATTERN... | --worker --allow-any] [--drain SECONDS]
+#                                     [--writable FOLDER]... [--print | --dir FOLDER]
+#
+# It runs as the user and for the hub and name that `git muster config list` shows here. The unit is
+# git-muster-heartbeat.service, or with --worker git-muster-worker.service; a worker gives the signs of life itself,
+# and each of the two ends the other. The unit is written to /etc/systemd/system and started; this needs root.
+# --allow, --allow-any   what the worker may run, as in `git muster worker run --help`
+# --drain                how long running jobs may go on when the worker is stopped; 600 seconds if not given
+# --writable             a folder that the service may write to beside its own, such as the one for packages
+# --print                shows the unit and changes nothing
+# --dir                  writes the unit into this folder and starts nothing
+# Ends with 0 when it is done, 1 when it was not asked for properly or hub and name are not known, 2 when systemd
+# did not start it, 3 when a file cannot be written.
+set -eu
+here=$(dirname -- "$(readlink -f -- "$0")")
+# shellcheck source=scripts/lib.sh
+. "$here/lib.sh"
+help_if_asked "$@"
+
+# What a worker needs beside the drain: its jobs' grace and the last reports.
+readonly report_seconds=120
+units=/etc/systemd/system
+
+# refuse_line_break TEXT...: in a unit a line break would begin another setting.
+refuse_line_break() {
+    for text in "$@"; do
+        case $text in
+            *'
+'*) misused 'a line break cannot stand in a unit' ;;
+        esac
+    done
+}
+
+# One word of a unit: quoted, and nothing in it means anything to systemd.
+unit_word() {
+    printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/%/%%/g; 1s/^/"/; $s/$/"/'
+}
+
+# The same in a command, where systemd would also put variables in.
+command_word() {
+    unit_word "$1" | sed 's/\$/$$/g'
+}
+
+# setting NAME: its value as `config list` shows it, or nothing.
+setting() {
+    printf '%s\n' "$settings" | sed -n "s/^$1  *//p" | sed 's/^-$//'
+}
+
+# The variables of the service, one a line: with them it finds what `join` wrote.
+environment() {
+    cat <<ENVIRONMENT
+HOME=$HOME
+PATH=${program%/*}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}
+XDG_CONFIG_HOME=${XDG_CONFIG_HOME:-$HOME/.config}
+XDG_DATA_HOME=${XDG_DATA_HOME:-$HOME/.local/share}
+XDG_STATE_HOME=${XDG_STATE_HOME:-$HOME/.local/state}
+ENVIRONMENT
+}
+
+# The folders that git-muster keeps things in, one a line.
+own_folders() {
+    environment | sed -n 's/^XDG_\(CACHE\|DATA\|STATE\)_HOME=\(.*\)/\2\/git-muster/p'
+}
+
+# Each folder that the service writes to, one a line.
+writable_folders() {
+    own_folders
+    [ -z "$clone" ] || printf '%s\n' "$clone"
+    [ ! -d "$hub" ] || printf '%s\n' "$hub"
+    printf '%s' "$writable"
+}
+
+# Whether something that the service needs lies where PrivateTmp would hide it.
+needs_tmp() {
+    { printf '%s\n' "$program" "$folder_to_run" && writable_folders; } | grep -q -e '^/tmp/' -e '^/var/tmp/'
+}
+
+hardening() {
+    cat <<'HARDENING'
+# Whatever it runs gains no rights, and writes where it has to write and nowhere else.
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectClock=yes
+ProtectHostname=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictRealtime=yes
+HARDENING
+    needs_tmp || echo 'PrivateTmp=yes'
+    # A job may be a container, a 32 bit build or a package with a setuid program; a beat is git and ssh.
+    [ -n "$worker" ] || cat <<'HARDENING'
+LockPersonality=yes
+PrivateDevices=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+HARDENING
+    writable_folders | while IFS= read -r folder; do
+        # The dash: a folder that is gone must not keep the service from starting.
+        printf 'ReadWritePaths=%s\n' "$(unit_word "-$folder")"
+    done
+}
+
+# The command line of the service.
+command_line() {
+    command_word "$program"
+    if [ -z "$worker" ]; then
+        printf ' heartbeat run'
+    else
+        printf ' worker run --drain %ss%s' "$drain" "$allowed"
+    fi
+}
+
+unit() {
+    cat <<UNIT
+# Written by install_heartbeat_service.sh of git-muster; run it again rather than editing this.
+[Unit]
+Description=$description
+Wants=network-online.target
+After=network-online.target time-sync.target
+Conflicts=$other
+# A hub that is away for a day must not end it for good.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=$(command_line)
+User=$(id -un)
+WorkingDirectory=$(printf '%s' "$folder_to_run" | sed 's/%/%%/g')
+$(environment | while IFS= read -r line; do printf 'Environment=%s\n' "$(unit_word "$line")"; done)
+Restart=on-failure
+RestartSec=15
+# The command line or the configuration is wrong: trying again helps nobody.
+RestartPreventExitStatus=2 78
+# SIGTERM goes to the program alone, which ends its jobs in good order; what is left is killed.
+KillMode=mixed
+TimeoutStopSec=$stop_seconds
+$(hardening)
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+# Puts the unit into its folder, whole or not at all.
+write_unit() {
+    # What the service writes to has to be there when systemd takes everything else away.
+    writable_folders | while IFS= read -r folder; do
+        (umask 077 && mkdir -p -- "$folder") || return
+    done || return
+    mkdir -p -- "$units" || return
+    unit >"$units/.$name.new" || return
+    mv -- "$units/.$name.new" "$units/$name"
+}
+
+start() {
+    {
+        systemctl daemon-reload &&
+            # Both at the next boot would end each other.
+            { [ ! -e "$units/$other" ] || systemctl disable --now "$other"; } &&
+            systemctl enable "$name" &&
+            systemctl restart "$name"
+    } || fail "$hub_failed" "the unit \`$units/$name\` is written, but systemd did not start it" \
+        "see \`systemctl status $name\` and \`journalctl -u $name\`"
+}
+
+worker='' allowed='' drain=600 writable='' print='' only_write=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --allow | --drain | --writable | --dir)
+            [ -n "${2:-}" ] || misused "$1 needs a word behind it"
+            refuse_line_break "$2"
+            ;;
+    esac
+    case $1 in
+        --worker) worker=yes ;;
+        --allow)
+            allowed="$allowed --allow $(command_word "$2")"
+            shift
+            ;;
+        --allow-any) allowed="$allowed --allow-any" ;;
+        --drain)
+            case $2 in
+                *[!0-9]* | ??????*) misused "\`$2\` is no number of seconds that a stop may take" ;;
+            esac
+            drain=$2
+            shift
+            ;;
+        --writable)
+            case $2 in
+                /*) ;;
+                *) misused "\`$2\` is not the whole path of a folder" ;;
+            esac
+            writable="$writable$2
+"
+            shift
+            ;;
+        --print) print=yes ;;
+        --dir)
+            units=$2 only_write=yes
+            shift
+            ;;
+        *) misused "\`$1\` means nothing here" ;;
+    esac
+    shift
+done
+[ -n "$worker" ] || [ -z "$allowed" ] || misused '--allow is for --worker'
+[ -z "$worker" ] || [ -n "$allowed" ] || misused 'a worker runs nothing without --allow or --allow-any'
+find_program
+program=$(readlink -f -- "$program")
+refuse_line_break "$program" "$PWD" "$HOME" "${XDG_CACHE_HOME:-}" "${XDG_CONFIG_HOME:-}" "${XDG_DATA_HOME:-}" "${XDG_STATE_HOME:-}"
+# One argument for each line: values may hold blanks.
+set --
+while IFS= read -r line; do
+    set -- "$@" "$line"
+done <<VARIABLES
+$(environment)
+VARIABLES
+folder_to_run=$(working_folder "$@")
+settings=$(settings_in "$folder_to_run" "$@")
+hub=$(setting hub) clone=$(setting clone)
+
+if [ -n "$worker" ]; then
+    name=git-muster-worker.service other=git-muster-heartbeat.service
+    description="Jobs and signs of life of this server, by git-muster"
+    stop_seconds=$((drain + report_seconds))
+else
+    name=git-muster-heartbeat.service other=git-muster-worker.service
+    description="Signs of life of this server, by git-muster"
+    # Longer than one beat may take.
+    stop_seconds=60
+fi
+
+if [ -n "$print" ]; then
+    unit
+    exit 0
+fi
+write_unit ||
+    fail "$file_failed" "\`$units/$name\` cannot be written; nothing was started" \
+        'run this as root, or with --print and put the unit there yourself'
+echo "$units/$name is written"
+[ -n "$only_write" ] || start

@@ -2,7 +2,7 @@
 # Writes a systemd service that gives this server's signs of life, or one that also works through the queue.
 #
 # Usage: install_heartbeat_service.sh [--worker --allow PATTERN... | --worker --allow-any] [--drain SECONDS]
-#                                     [--writable FOLDER]... [--print | --dir FOLDER]
+#                                     [--writable FOLDER]... [--print | --dir FOLDER [--start]]
 #
 # It runs as the user and for the hub and name that `git muster config list` shows here. The unit is
 # git-muster-heartbeat.service, or with --worker git-muster-worker.service; a worker gives the signs of life itself,
@@ -11,7 +11,7 @@
 # --drain                how long running jobs may go on when the worker is stopped; 600 seconds if not given
 # --writable             a folder that the service may write to beside its own, such as the one for packages
 # --print                shows the unit and changes nothing
-# --dir                  writes the unit into this folder and starts nothing
+# --dir                  writes the unit into this folder, and starts it only with --start
 # Ends with 0 when it is done, 1 when it was not asked for properly or hub and name are not known, 2 when systemd
 # did not start it, 3 when a file cannot be written.
 set -eu
@@ -69,7 +69,7 @@ own_folders() {
 # Each folder that the service writes to, one a line.
 writable_folders() {
     own_folders
-    [ -z "$clone" ] || printf '%s\n' "$clone"
+    [ -z "$clone" ] || printf '%s\n' "${clone%/}"
     [ ! -d "$hub" ] || printf '%s\n' "$hub"
     printf '%s' "$writable"
 }
@@ -157,8 +157,8 @@ write_unit() {
         (umask 077 && mkdir -p -- "$folder") || return
     done || return
     mkdir -p -- "$units" || return
-    unit >"$units/.$name.new" || return
-    mv -- "$units/.$name.new" "$units/$name"
+    unit >"$units/.$unit_name.new" || return
+    mv -- "$units/.$unit_name.new" "$units/$unit_name"
 }
 
 start() {
@@ -166,13 +166,13 @@ start() {
         systemctl daemon-reload &&
             # Both at the next boot would end each other.
             { [ ! -e "$units/$other" ] || systemctl disable --now "$other"; } &&
-            systemctl enable "$name" &&
-            systemctl restart "$name"
-    } || fail "$hub_failed" "the unit \`$units/$name\` is written, but systemd did not start it" \
-        "see \`systemctl status $name\` and \`journalctl -u $name\`"
+            systemctl enable "$unit_name" &&
+            systemctl restart "$unit_name"
+    } || fail "$hub_failed" "the unit \`$units/$unit_name\` is written, but systemd did not start it" \
+        "see \`systemctl status $unit_name\` and \`journalctl -u $unit_name\`"
 }
 
-worker='' allowed='' drain=600 writable='' print='' only_write=''
+worker='' allowed='' drain=600 writable='' print='' starts=yes must_start=''
 while [ $# -gt 0 ]; do
     case $1 in
         --allow | --drain | --writable | --dir)
@@ -205,9 +205,10 @@ while [ $# -gt 0 ]; do
             ;;
         --print) print=yes ;;
         --dir)
-            units=$2 only_write=yes
+            units=$2 starts=''
             shift
             ;;
+        --start) must_start=yes ;;
         *) misused "\`$1\` means nothing here" ;;
     esac
     shift
@@ -229,11 +230,11 @@ settings=$(settings_in "$folder_to_run" "$@")
 hub=$(setting hub) clone=$(setting clone)
 
 if [ -n "$worker" ]; then
-    name=git-muster-worker.service other=git-muster-heartbeat.service
+    unit_name=git-muster-worker.service other=git-muster-heartbeat.service
     description="Jobs and signs of life of this server, by git-muster"
     stop_seconds=$((drain + report_seconds))
 else
-    name=git-muster-heartbeat.service other=git-muster-worker.service
+    unit_name=git-muster-heartbeat.service other=git-muster-worker.service
     description="Signs of life of this server, by git-muster"
     # Longer than one beat may take.
     stop_seconds=60
@@ -244,7 +245,7 @@ if [ -n "$print" ]; then
     exit 0
 fi
 write_unit ||
-    fail "$file_failed" "\`$units/$name\` cannot be written; nothing was started" \
+    fail "$file_failed" "\`$units/$unit_name\` cannot be written; nothing was started" \
         'run this as root, or with --print and put the unit there yourself'
-echo "$units/$name is written"
-[ -n "$only_write" ] || start
+echo "$units/$unit_name is written"
+[ -z "$starts$must_start" ] || start

@@ -45,6 +45,8 @@ mod sweep;
 mod kill_points;
 // The scripts and jq lines of before, beside our commands.
 mod seed_compatibility;
+// The scripts that keep old cron lines and habits working.
+mod scripts;
 // A broken copy, a user's own git configuration, a hub that changed.
 mod adverse;
 // What cannot be used is refused, named and harms nobody.

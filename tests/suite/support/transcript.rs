@@ -5,6 +5,7 @@
 //! which id stands where. JSON on standard output is set in as few lines as it takes.
 
 use std::fs;
+use std::path::Path;
 
 use super::fleet::Host;
 use super::normalise::normalise;
@@ -41,7 +42,7 @@ impl Transcript {
     #[track_caller]
     #[must_use = "an exit status nobody looked at: check it with `.success()` or `.code(n)`"]
     pub(crate) fn ask(&mut self, host: &Host, line: &str) -> Run {
-        self.record(host, line, host.command(words(line)))
+        self.record(host, &format!("git muster {line}"), host.command(words(line)))
     }
 
     /// Runs `git-muster` with the words of `line` and records it: the snapshot shows the answer.
@@ -53,7 +54,16 @@ impl Transcript {
     /// The same with something added to the command, such as input or a variable.
     #[track_caller]
     pub(crate) fn run_with(&mut self, host: &Host, line: &str, add: impl FnOnce(HostCommand) -> HostCommand) {
-        drop(self.record(host, line, add(host.command(words(line)))));
+        drop(self.record(host, &format!("git muster {line}"), add(host.command(words(line)))));
+    }
+
+    /// Runs the program in `folder` that the first word of `line` names, and records it.
+    #[track_caller]
+    #[must_use = "an exit status nobody looked at: check it with `.success()` or `.code(n)`"]
+    pub(crate) fn ask_program(&mut self, host: &Host, folder: &Path, line: &str) -> Run {
+        let words = words(line);
+        let (name, args) = words.split_first().expect("a line names a program");
+        self.record(host, line, host.program(folder.join(name)).args(args))
     }
 
     #[track_caller]
@@ -69,7 +79,7 @@ impl Transcript {
             _ => shown,
         };
         let line = self.normalised(line);
-        self.text.push_str(&format!("{}$ git muster {line}{shown}", host.name()));
+        self.text.push_str(&format!("{}$ {line}{shown}", host.name()));
         run
     }
 

@@ -135,7 +135,7 @@ work=$(mktemp -d)
 # On the disk of --out, so that the packages appear there at once.
 stage=$(mktemp -d "$out/.build_debs.XXXXXX")
 trap 'rm -rf -- "$work" "$stage"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 2' HUP INT TERM
 
 [ -z "$equivs" ] || stand_in_for_all
 build_packages || fail "$build_failed" "the build failed; nothing was put into \`$out\`" 'see what it said above'
@@ -146,7 +146,6 @@ for package in "$stage"/*.deb; do
     dpkg-deb --info "$package" >/dev/null ||
         fail "$build_failed" "\`${package##*/}\` is no package; nothing was put into \`$out\`"
 done
-chmod 644 "$stage"/*
 for file in "$stage"/*; do
     mv -- "$file" "$out/" || fail "$build_failed" "\`${file##*/}\` cannot be put into \`$out\`"
     case $file in

@@ -105,7 +105,7 @@ set_up_server() {
     done
     find_program
     muster join --as="$name" "$@"
-    cat <<NEXT
+    cat >&2 <<NEXT
 next: \`git muster doctor\` looks whether everything works
 next: \`${0%/*}/install_cron.sh\` lets cron give signs of life, or \`${0%/*}/install_heartbeat_service.sh\` systemd
 NEXT

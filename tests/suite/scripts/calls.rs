@@ -581,10 +581,10 @@ fn a_machine_is_set_up_and_nothing_is_removed() {
     [exit status: 1]
     machine$ setup_build1.sh <hub> --skip-reclone --manager Codex --label=arch=amd64
     this machine is server `build1` of `<hub>`
-    next: `git muster doctor` looks whether everything works
-    next: `<scripts>/install_cron.sh` lets cron give signs of life, or `<scripts>/install_heartbeat_service.sh` systemd
     ------- stderr -------
     next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    next: `git muster doctor` looks whether everything works
+    next: `<scripts>/install_cron.sh` lets cron give signs of life, or `<scripts>/install_heartbeat_service.sh` systemd
     [exit status: 0]
     machine$ setup_build1.sh --force
     ------- stderr -------

@@ -1,7 +1,7 @@
 //! `install_heartbeat_service.sh`: units that systemd takes, and that run what they say.
 
 use super::{files_in, folder, is_here, joined, machine, put_program, run};
-use crate::support::{Fleet, Host, normalise};
+use crate::support::{Fleet, Host, Transport, normalise};
 use insta::assert_snapshot;
 use std::fs;
 use std::path::Path;
@@ -144,6 +144,21 @@ fn a_unit_for_a_worker_lets_its_jobs_end() {
     let printed = run(&host, SCRIPT, &["--print", "--worker", "--allow-any"]).success();
     assert!(setting(printed.stdout(), "ExecStart")[0].ends_with("--drain 600s --allow-any"), "{printed}");
     assert!(seconds(setting(printed.stdout(), "TimeoutStopSec")[0]) > 610);
+}
+
+/// A service that has a `/tmp` of its own finds nothing that lies in the other one.
+#[test]
+fn what_lies_in_tmp_stays_in_sight() {
+    for fleet in [Fleet::new(), Fleet::in_memory(Transport::Path)] {
+        let host = machine(&fleet);
+        host.run(["init", &fleet.hub().url()]).success();
+        host.run(["join", &fleet.hub().url(), "--as", "build1"]).success();
+        let shown = run(&host, SCRIPT, &["--print"]).success();
+        let used =
+            [env!("CARGO_BIN_EXE_git-muster").into(), host.place("HOME"), fleet.hub().path().to_owned()];
+        let in_tmp = used.iter().any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"));
+        assert_eq!(setting(shown.stdout(), "PrivateTmp"), if in_tmp { vec![] } else { vec!["yes"] });
+    }
 }
 
 /// Text of others or slips of the keyboard become no settings of their own.

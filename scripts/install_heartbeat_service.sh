@@ -189,7 +189,7 @@ while [ $# -gt 0 ]; do
         --allow-any) allowed="$allowed --allow-any" ;;
         --drain)
             case $2 in
-                *[!0-9]* | ??????*) misused "\`$2\` is no number of seconds that a stop may take" ;;
+                *[!0-9]* | 0?* | ??????*) misused "\`$2\` is no number of seconds that a stop may take" ;;
             esac
             drain=$2
             shift

@@ -1,6 +1,8 @@
 //! The scripts in `scripts/` that keep the names and arguments of the first ones: each really run,
 //! against a real hub, with the real program.
 
+#![expect(clippy::too_many_lines, reason = "most lines of these tests are what the scripts said")]
+
 mod calls;
 mod cron;
 mod debs;

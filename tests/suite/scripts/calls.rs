@@ -5,6 +5,10 @@ use crate::support::{Fleet, MAIN, Transcript, inspect};
 use insta::assert_snapshot;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
 fn signs_of_life_and_statuses_are_given() {
@@ -200,6 +204,12 @@ fn a_job_goes_through_the_queue() {
         (&job(last.stdout().trim())["needs"], &job(last.stdout().trim())["priority"]),
         (&json!([first, urgent]), &json!(5))
     );
+    let plain = run(&host, "create_job.sh", &["test", "without a priority"]).success();
+    let plain = host.run(["job", "show", plain.stdout().trim(), "--json"]).success().json();
+    assert_eq!(
+        (&plain["priority"], &plain["description"], &plain["type"]),
+        (&json!(5), &json!("without a priority"), &json!("test"))
+    );
     assert!(!host.directory().join("hacked").exists());
     let tokens = host.place("HOME").join(".local/state/git-muster-job-queue");
     assert_eq!(super::files_in(&tokens), [""; 0], "what is reported needs no token");
@@ -227,6 +237,36 @@ fn a_job_is_claimed_for_the_server_that_is_named_and_lost_by_its_old_token() {
     let own = host.program(super::folder().join("job_queue.sh")).args(["complete", &id, "completed"]);
     own.env("MUSTER_JOB_TOKEN", "2").run().success();
     assert_eq!(jobs()["status"], "completed");
+}
+
+/// A claim whose token is lost would keep a job from everybody until its time is over.
+#[test]
+fn a_job_whose_token_cannot_be_kept_is_handed_back() {
+    let (_fleet, host) = joined();
+    let id = run(&host, "create_job.sh", &["build", "compile"]).success().stdout().trim().to_owned();
+    let tokens = host.place("HOME").join(".local/state/git-muster-job-queue");
+    let in_the_way = tokens.join(format!(".{id}.new"));
+    fs::create_dir_all(&in_the_way).unwrap();
+    let failed = run(&host, "job_queue.sh", &["get-next"]).code(3);
+    assert!(
+        failed.stderr().contains("cannot be kept") && failed.stderr().contains("handed back"),
+        "{failed}"
+    );
+    let status = || host.run(["job", "show", &id, "--json"]).success().json()["status"].clone();
+    assert_eq!(status(), "queued");
+
+    fs::remove_dir(&in_the_way).unwrap();
+    for (name, days) in [("job_forgotten", 33), ("job_at_work", 28)] {
+        let token = fs::File::create(tokens.join(name)).unwrap();
+        token.set_modified(token.metadata().unwrap().modified().unwrap() - DAY * days).unwrap();
+    }
+    run(&host, "job_queue.sh", &["get-next"]).success();
+    assert_eq!(status(), "running");
+    let mut kept = super::files_in(&tokens);
+    kept.sort_by_key(|name| name != "job_at_work");
+    assert_eq!(kept, ["job_at_work", &id], "what nobody reported for a month is forgotten");
+    let mode = fs::metadata(tokens.join(&id)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "who reads a token may report");
 }
 
 /// What lies in a hub was written by others.
@@ -259,13 +299,14 @@ fn names_and_texts_of_jobs_are_never_run_and_lead_nowhere() {
     assert_eq!(super::files_in(&state), ["git-muster", "git-muster-job-queue"]);
     assert_eq!(super::files_in(host.directory()), [""; 0]);
     for trap in ["../escaped", ".hidden", "a/b", ""] {
-        run(&host, "job_queue.sh", &["complete", trap, "completed"]).code(1);
+        let refused = run(&host, "job_queue.sh", &["complete", trap, "completed"]).code(1);
+        assert!(refused.stderr().contains("is no id of a job"), "{refused}");
     }
 }
 
 #[test]
 fn messages_are_sent_read_marked_and_acknowledged() {
-    let (_fleet, host) = joined();
+    let (fleet, host) = joined();
     let mut said = Transcript::new();
     let sent = tell(
         &mut said,
@@ -394,6 +435,9 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     hint: see `ack_message.sh --help`
     [exit status: 1]
     "#);
+    let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json")["messages"].clone();
+    let acks = [&messages[0], &messages[1]].map(|message| message["ack_required"].as_bool().unwrap_or(false));
+    assert_eq!(acks, [true, false]);
 }
 
 /// A body is what it says: neither a file, nor stdin, nor a command, nor an option.
@@ -492,6 +536,9 @@ fn the_fleet_is_told_and_judged() {
     fs::rename(fleet.hub().path(), fleet.hub().path().with_extension("away")).unwrap();
     let blind = run(&host, "check_health.sh", &[]).code(3);
     assert!(blind.stdout().contains("== Findings ==\nerror: "), "{blind}");
+    let newcomer = Fleet::new();
+    let unset = run(&machine(&newcomer), "check_health.sh", &[]).code(3);
+    assert!(unset.stdout().contains("error: no hub is named"), "{unset}");
 }
 
 #[test]

@@ -177,7 +177,13 @@ fn lines_that_would_not_know_the_hub_are_not_put_in() {
     let refused =
         with_variables.env("MUSTER_HUB", fleet.hub().url()).env("MUSTER_SERVER", "build1").run().code(1);
     assert!(refused.stderr().contains("which hub is meant"), "{refused}");
+    // The user's configuration knows the hub and no name.
+    let folder = host.place("HOME").join(".config/git-muster");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.json"), format!("{{\"hub\": \"{}\"}}", fleet.hub().url())).unwrap();
+    run(&host, "install_cron.sh", &[]).code(1);
     assert_eq!(crontab(&host), None);
+    fs::remove_file(folder.join("config.json")).unwrap();
 
     let clone = host.place("HOME").join("it's 5% of\tbuild");
     host.git(["clone", "--quiet", &fleet.hub().url(), clone.to_str().unwrap()]).success();

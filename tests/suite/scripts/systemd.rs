@@ -171,6 +171,7 @@ fn what_cannot_stand_in_a_unit_is_refused() {
         (&["--worker", "--allow", "make\nUser=root"], "a line break cannot stand in a unit"),
         (&["--writable", "debs"], "is not the whole path"),
         (&["--worker", "--allow-any", "--drain", "10m"], "is no number of seconds"),
+        (&["--worker", "--allow-any", "--drain", "090"], "is no number of seconds"),
         (&["--drain"], "--drain needs a word behind it"),
         (&["--user"], "`--user` means nothing here"),
     ];

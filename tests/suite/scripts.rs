@@ -30,6 +30,11 @@ fn names() -> Vec<String> {
     names
 }
 
+/// The program where it really lies: the installers follow links.
+fn program() -> PathBuf {
+    fs::canonicalize(env!("CARGO_BIN_EXE_git-muster")).unwrap()
+}
+
 /// A machine as the scripts find it: the program on `PATH`, everything else below its home.
 fn machine(fleet: &Fleet) -> Host {
     let mut host = fleet.host("machine");
@@ -64,6 +69,8 @@ fn joined() -> (Fleet, Host) {
 /// Puts a program of the test's own before all others.
 fn put_program(host: &Host, name: &str, text: &str) {
     let path = host.place("HOME").join("bin").join(name);
+    // There may be a link to the real one.
+    fs::remove_file(&path).ok();
     fs::write(&path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

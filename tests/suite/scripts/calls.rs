@@ -539,6 +539,9 @@ fn the_fleet_is_told_and_judged() {
     let newcomer = Fleet::new();
     let unset = run(&machine(&newcomer), "check_health.sh", &[]).code(3);
     assert!(unset.stdout().contains("error: no hub is named"), "{unset}");
+    // Nor does a monitor that knows four codes learn a fifth.
+    super::put_program(&host, "git-muster", "#!/bin/sh\nexit 70\n");
+    run(&host, "check_health.sh", &[]).code(3);
 }
 
 #[test]

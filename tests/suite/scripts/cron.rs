@@ -2,7 +2,7 @@
 //!
 //! `crontab` is a script that keeps the table in a file and writes down how it was called.
 
-use super::{joined, machine, put_program, run};
+use super::{joined, machine, program, put_program, run};
 use crate::support::{Fleet, Host, normalise};
 use insta::assert_snapshot;
 use std::fs;
@@ -45,7 +45,7 @@ fn calls(host: &Host) -> String {
 
 /// What differs from machine to machine is the path of the program.
 fn shown(text: &str) -> String {
-    normalise(&text.replace(env!("CARGO_BIN_EXE_git-muster"), "/bin/git-muster"))
+    normalise(&text.replace(program().to_str().unwrap(), "/bin/git-muster"))
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_missing_build_dependency_is_gone_without() {
     let fleet = Fleet::new();
     let source = Source::new(&fleet, &format!("{GONE} (>= 2), muster-test-other"), RULES);
     // These rules clean nothing: what an earlier build made stands here still.
-    fs::write(source.tree.join("debian/files"), "tiny_0.9_all.deb misc optional\n").unwrap();
+    fs::write(source.tree.join("debian/files"), "gone_0.9_all.deb misc optional\n").unwrap();
     let built = source.build(&["--no-equivs"]).success();
     source.assert_built(&built);
     let said = format!(

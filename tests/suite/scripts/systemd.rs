@@ -1,6 +1,6 @@
 //! `install_heartbeat_service.sh`: units that systemd takes, and that run what they say.
 
-use super::{files_in, folder, is_here, joined, machine, put_program, run};
+use super::{files_in, folder, is_here, joined, machine, program, put_program, run};
 use crate::support::{Fleet, Host, Transport, normalise};
 use insta::assert_snapshot;
 use std::fs;
@@ -33,9 +33,8 @@ fn a_unit_for_beats_is_shown_and_written() {
     let shown = run(&host, SCRIPT, &["--print"]).success();
     assert_eq!(shown.stderr(), "");
     let user = format!("User={}", host.program("id").args(["-un"]).run().success().stdout());
-    let text = shown.stdout().replace(&user, "User=me\n");
-    let text =
-        text.replace(Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap().to_str().unwrap(), "/bin");
+    let text = shown.stdout().replace(&user, "User=me\n").replace("PrivateTmp=yes\n", "");
+    let text = text.replace(program().parent().unwrap().to_str().unwrap(), "/bin");
     assert_snapshot!(normalise(&text), @r#"
     # Written by install_heartbeat_service.sh of git-muster; run it again rather than editing this.
     [Unit]
@@ -154,8 +153,7 @@ fn what_lies_in_tmp_stays_in_sight() {
         host.run(["init", &fleet.hub().url()]).success();
         host.run(["join", &fleet.hub().url(), "--as", "build1"]).success();
         let shown = run(&host, SCRIPT, &["--print"]).success();
-        let used =
-            [env!("CARGO_BIN_EXE_git-muster").into(), host.place("HOME"), fleet.hub().path().to_owned()];
+        let used = [program(), host.place("HOME"), fleet.hub().path().to_owned()];
         let in_tmp = used.iter().any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"));
         assert_eq!(setting(shown.stdout(), "PrivateTmp"), if in_tmp { vec![] } else { vec!["yes"] });
     }

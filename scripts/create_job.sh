@@ -4,6 +4,7 @@
 # Usage: create_job.sh TYPE [PRIORITY] DESCRIPTION
 #
 # PRIORITY is 1 (most urgent) to 10, or critical, high, normal, low; 5 when it is empty or left out.
+# JOB_TIMEOUT says how long an attempt may take, such as 90m; 12h if it is not set.
 # Ends with 0 when the hub has the job, 1 when it was not asked for properly, 2 when the hub did not take it,
 # 3 when a file cannot be used.
 set -eu
@@ -18,4 +19,4 @@ case $# in
 esac
 find_program
 
-muster job add --type="$1" --priority="${priority:-5}" --description="$description"
+add_job --type="$1" --priority="${priority:-5}" --description="$description"

@@ -7,8 +7,9 @@
 #        job_queue.sh list [STATUS]
 #
 # add prints the id of the new job. PRIORITY is 1 (most urgent) to 10, 5 when it is empty or left out;
-# DEPENDENCIES are ids with commas between them.
+# DEPENDENCIES are ids with commas between them. JOB_TIMEOUT says how long an attempt may take; 12h if it is not set.
 # get-next claims the next job for SERVER_ID, or for this machine's own name, begins it and prints its id.
+# Its server has to give signs of life, or the job goes to another.
 # complete reports a job that get-next claimed on this machine. STATUS is completed or success, or failed.
 # With MUSTER_JOB_TOKEN it reports one that was claimed otherwise.
 # list prints the jobs, or those in one state: queued, claimed, running, completed, failed, cancelled, dead.
@@ -41,7 +42,7 @@ add() {
         esac
         [ -z "$need" ] || set -- "$@" "--needs=$need"
     done
-    muster job add --type=build --branch="$branch" --commit="$commit" --priority="$priority" "$@"
+    add_job --type=build --branch="$branch" --commit="$commit" --priority="$priority" "$@"
 }
 
 # field NAME: one value of the lines that `job claim --shell` printed. They are never evaluated.

@@ -62,6 +62,12 @@ muster() {
     return "$(first_code "$muster_code")"
 }
 
+# add_job ARGUMENTS...: adds a job. The first scripts knew no limit, and had builds of two hours; what a server
+# that is lost was working on comes back long before this one.
+add_job() {
+    muster job add --timeout="${JOB_TIMEOUT:-12h}" "$@"
+}
+
 # Prints `config list` as a service finds it in a folder with nothing but these variables: hub and name that only
 # this shell knows are not there. Fails if one of the two is not known.
 # settings_in FOLDER NAME=VALUE...

@@ -210,6 +210,8 @@ fn a_job_goes_through_the_queue() {
         (&plain["priority"], &plain["description"], &plain["type"]),
         (&json!(5), &json!("without a priority"), &json!("test"))
     );
+    let limits = [&plain["timeout_seconds"], &job(&first)["timeout_seconds"]];
+    assert_eq!(limits, [&json!(12 * 60 * 60); 2], "builds of two hours were nothing special");
     assert!(!host.directory().join("hacked").exists());
     let tokens = host.place("HOME").join(".local/state/git-muster-job-queue");
     assert_eq!(super::files_in(&tokens), [""; 0], "what is reported needs no token");

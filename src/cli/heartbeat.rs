@@ -213,7 +213,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
-    let mut session = Session::restart(&me);
+    let mut session = Session::present(&me);
     session.interval_seconds = args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1);
     let interval = Duration::from_secs(session.interval_seconds);
     let mut has_beaten = false;

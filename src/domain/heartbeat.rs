@@ -24,6 +24,10 @@ pub const LATE_AFTER_INTERVALS: u32 = 2;
 /// A beat older than this many intervals plus [`STALE_ALLOWANCE`] is stale.
 pub const STALE_AFTER_INTERVALS: u32 = 3;
 
+/// How many sessions before the present one a beat tells of. More than that many restarts within one
+/// patience leave the oldest to the time limits of its jobs.
+const EARLIER_MAX: usize = 4;
+
 /// What a reader grants for its own clock and for the way through the hub.
 pub const STALE_ALLOWANCE: Duration = Duration::from_secs(60);
 
@@ -43,8 +47,8 @@ pub struct Heartbeat {
     /// What the server says of itself.
     #[serde(default, deserialize_with = "lenient::truth")]
     pub healthy: Option<bool>,
-    /// New with each boot and each start of `heartbeat run`: tells a restarted server from one
-    /// that went on.
+    /// New with each boot, and when another server ended the one before: tells a restarted server
+    /// from one that went on.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
     /// Counts the beats, through all incarnations.
@@ -63,6 +67,9 @@ pub struct Heartbeat {
     /// stays until the server begins a new session.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
+    /// The sessions that beat here before the present one and did not come back, the latest last.
+    #[serde(default, deserialize_with = "lenient::objects", skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierSession>,
     /// Spellings of older writers, read and left alone.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub server_id: Option<String>,
@@ -79,6 +86,39 @@ pub struct RunningJob {
     pub id: String,
     /// The fencing token of the claim.
     pub token: u64,
+}
+
+/// A session of which another took the place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct EarlierSession {
+    /// The session.
+    pub incarnation: String,
+    /// Names its last beat here: another one when the session came back in between.
+    pub beat: String,
+    /// How often it meant to beat.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<u64>,
+    /// After which beat another server ended it, if one did.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
+}
+
+impl EarlierSession {
+    /// How long the session was trusted without a new beat.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        lease(self.interval_seconds)
+    }
+}
+
+/// The declared interval or the assumed one.
+fn interval(declared: Option<u64>) -> Duration {
+    declared.filter(|seconds| *seconds > 0).map_or(INTERVAL_ASSUMED, Duration::from_secs)
+}
+
+/// How long a session that declared this interval is trusted without a new beat.
+fn lease(declared: Option<u64>) -> Duration {
+    interval(declared).saturating_mul(LEASE_INTERVALS)
 }
 
 /// What a server tells of its load. The field names are the seed's.
@@ -130,6 +170,7 @@ impl Heartbeat {
             running: Vec::new(),
             system: None,
             revoked: None,
+            earlier: Vec::new(),
             server_id: None,
             last_heartbeat: None,
         }
@@ -144,16 +185,13 @@ impl Heartbeat {
     /// The declared interval or the assumed one.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        match self.interval_seconds {
-            Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
-            _ => INTERVAL_ASSUMED,
-        }
+        interval(self.interval_seconds)
     }
 
     /// How long this session is trusted without a new beat.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        self.interval().saturating_mul(LEASE_INTERVALS)
+        lease(self.interval_seconds)
     }
 
     /// How fresh the beat is at `now`.
@@ -185,22 +223,41 @@ impl Heartbeat {
 
     /// The next beat of a session: fields we do not know stay.
     pub fn advance(&mut self, beat: &Beat, now: Timestamp) {
+        let is_same_session = self.is_session_of(beat);
+        if !is_same_session {
+            self.give_way(beat);
+        }
         self.touch(beat, now);
         // Counted on through all sessions: of two hosts that share a name by mistake each would
         // begin again at one, and an observer would see the same beat as before and no life.
         self.sequence = Some(self.sequence.unwrap_or(0).saturating_add(1));
-        if planted("sequence-restarts") && !self.is_session_of(beat) {
+        if planted("sequence-restarts") && !is_same_session {
             self.sequence = Some(1);
-        }
-        if !self.is_session_of(beat) {
-            // Only now: the answer that told the session of its end may have been lost.
-            self.revoked = None;
         }
         self.incarnation = Some(beat.incarnation.clone());
         self.interval_seconds = Some(beat.interval_seconds);
         if beat.system.is_some() {
             self.system.clone_from(&beat.system);
         }
+    }
+
+    /// The session of `beat` takes the place of the present one, which is remembered with its last
+    /// beat: whoever watches the claims of that one sees whether it ever came back.
+    fn give_way(&mut self, beat: &Beat) {
+        // A session that comes back after it was ended is told so for as long as it goes on; only
+        // now is the other's mark cleared, for the answer that told it of its end may have been lost.
+        let ended = self.ended(beat).map(str::to_owned);
+        let last = EarlierSession {
+            incarnation: self.incarnation.clone().unwrap_or_default(),
+            beat: self.version(),
+            interval_seconds: self.interval_seconds,
+            revoked: std::mem::replace(&mut self.revoked, ended),
+        };
+        self.earlier.retain(|one| one.incarnation != beat.incarnation && one.incarnation != last.incarnation);
+        if self.incarnation.is_some() {
+            self.earlier.push(last);
+        }
+        self.earlier.drain(..self.earlier.len().saturating_sub(EARLIER_MAX));
     }
 
     fn is_session_of(&self, beat: &Beat) -> bool {
@@ -210,7 +267,23 @@ impl Heartbeat {
     /// After which beat another server ended the session of `beat`, if one did.
     #[must_use]
     pub fn ended(&self, beat: &Beat) -> Option<&str> {
-        self.revoked.as_deref().filter(|_| self.is_session_of(beat))
+        if self.is_session_of(beat) {
+            return self.revoked.as_deref();
+        }
+        self.earlier_session(&beat.incarnation)?.revoked.as_deref()
+    }
+
+    /// What is known here of a session of which another took the place.
+    #[must_use]
+    pub fn earlier_session(&self, incarnation: &str) -> Option<&EarlierSession> {
+        self.earlier.iter().find(|one| one.incarnation == incarnation)
+    }
+
+    /// Ends a session of which another took the place: should it come back, it is told so.
+    pub fn end_earlier(&mut self, incarnation: &str, watched: &str) {
+        if let Some(one) = self.earlier.iter_mut().find(|one| one.incarnation == incarnation) {
+            one.revoked = Some(watched.to_owned());
+        }
     }
 
     /// A sign of life in passing, along with another write. It opens no session: a server that
@@ -338,9 +411,46 @@ mod tests {
             assert_eq!(heartbeat.ended(&beat), Some("one#1@0"));
             heartbeat.advance(&beat, at("2025-10-29T12:02:00Z"));
         }
-        let next = Beat { incarnation: "two".into(), ..beat };
+        let next = Beat { incarnation: "two".into(), ..beat.clone() };
         assert_eq!(heartbeat.ended(&next), None, "it was another session");
         heartbeat.advance(&next, at("2025-10-29T12:03:00Z"));
         assert_eq!(heartbeat.revoked, None);
+        // A process that did not hear of it goes on under the old name.
+        for _ in 0..2 {
+            assert_eq!(heartbeat.ended(&beat), Some("one#1@0"));
+            heartbeat.advance(&beat, at("2025-10-29T12:04:00Z"));
+            assert_eq!(heartbeat.ended(&next), None);
+        }
+    }
+
+    #[test]
+    fn a_beat_tells_of_the_sessions_before_until_they_come_back() {
+        let mut heartbeat = beat_of(None);
+        let mut beat = |incarnation: &str, interval_seconds| {
+            let server = ServerName::new("build1").expect("name");
+            let incarnation = incarnation.to_owned();
+            let beat = Beat { server, incarnation, uptime_seconds: 5, interval_seconds, system: None };
+            heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
+            let shown = |one: &EarlierSession| {
+                let beat = one.beat.split('@').next().unwrap_or_default();
+                format!("{beat} every {}", one.interval_seconds.unwrap_or(0))
+            };
+            heartbeat.earlier.iter().map(shown).collect::<Vec<_>>().join(", ")
+        };
+        for (incarnation, interval, earlier) in [
+            ("a", 30, ""),
+            ("a", 30, ""),
+            ("b", 60, "a#2 every 30"),
+            ("b", 60, "a#2 every 30"),
+            // Two machines under one name, in turn.
+            ("a", 30, "b#4 every 60"),
+            ("b", 60, "a#5 every 30"),
+            ("c", 60, "a#5 every 30, b#6 every 60"),
+            ("d", 60, "a#5 every 30, b#6 every 60, c#7 every 60"),
+            ("e", 60, "a#5 every 30, b#6 every 60, c#7 every 60, d#8 every 60"),
+            ("f", 60, "b#6 every 60, c#7 every 60, d#8 every 60, e#9 every 60"),
+        ] {
+            assert_eq!(beat(incarnation, interval), earlier, "{incarnation}");
+        }
     }
 }

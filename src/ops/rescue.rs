@@ -5,6 +5,11 @@
 //! session that exact beat. The session is ended in the same step that takes the job: both
 //! branches move together or neither does, so that "the holder renewed" and "somebody took over"
 //! cannot both succeed.
+//!
+//! A session of which another took the place, as after a reboot, is watched and ended like one that
+//! fell silent: by its own last beat. The other and its jobs are left alone. That the machine did
+//! boot again is not taken as proof by itself: a copy of a disk has the state of a machine that may
+//! live, and two machines under one name take each other's place in turn.
 
 use super::Verb;
 use super::documents::{PlacedBeat, beats, life};
@@ -29,8 +34,8 @@ pub struct Lost {
     pub job: JobId,
     /// The token of the claim.
     pub token: u64,
-    /// The beat that did not change, if the session is what was lost; else the job's own time
-    /// ran out.
+    /// The beat that did not change, if the session is what was lost: the holder's, or the last of
+    /// a session of which another took the place. Else the job's own time ran out.
     pub beat: Option<String>,
 }
 
@@ -81,7 +86,7 @@ pub(super) fn rescue(
         let at = (transaction.now(), transaction.op().clone());
         let reason = if one.beat.is_some() { FailReason::Lost } else { FailReason::Timeout };
         if let Some(watched) = &one.beat
-            && !end_session(&holder, watched, transaction)?
+            && !end_session(&holder, job.incarnation.as_deref(), watched, transaction)?
         {
             continue;
         }
@@ -101,18 +106,35 @@ pub(super) fn rescue(
     Ok(rescued)
 }
 
-/// Ends the session of `holder` if its signs of life are those that were watched.
-fn end_session(holder: &ServerName, watched: &str, transaction: &mut Transaction<'_>) -> Result<bool, Stop> {
+/// Ends the session `incarnation` of `holder` if its signs of life are those that were watched.
+fn end_session(
+    holder: &ServerName,
+    incarnation: Option<&str>,
+    watched: &str,
+    transaction: &mut Transaction<'_>,
+) -> Result<bool, Stop> {
     let placed = beats(transaction, holder)?;
-    if placed.iter().any(|placed| placed.beat.revoked.as_deref() == Some(watched)) {
+    let incarnation = incarnation.unwrap_or_default();
+    let is_ended = |beat: &Heartbeat| {
+        let earlier = beat.earlier_session(incarnation).and_then(|one| one.revoked.as_deref());
+        beat.revoked.as_deref() == Some(watched) || earlier == Some(watched)
+    };
+    if placed.iter().any(|placed| is_ended(&placed.beat)) {
         // Ended already, for another job of the same holder, which has begun no new session since.
         return Ok(true);
     }
-    if life(&placed) != watched && !planted("rescue-of-the-living") {
+    let is_replaced = replaced(&placed, incarnation).is_some_and(|session| session.beat == watched);
+    if !is_replaced && life(&placed) != watched && !planted("rescue-of-the-living") {
         return Ok(false);
     }
     for mut placed in placed.into_iter().filter(|placed| placed.beat.incarnation.is_some()) {
-        placed.beat.edit(|beat| beat.revoked = Some(watched.to_owned()));
+        placed.beat.edit(|beat| {
+            if is_replaced {
+                beat.end_earlier(incarnation, watched);
+            } else {
+                beat.revoked = Some(watched.to_owned());
+            }
+        });
         if !planted("rescue-without-session") {
             transaction.put_record_on(&placed.branch, &Heartbeat::path(holder), &placed.beat)?;
         }
@@ -133,20 +155,23 @@ pub struct Watched {
     pub version: String,
     /// How long the claim may be seen before its own time is over.
     pub time_patience: Duration,
-    /// The holder's session, if it ever gave a sign of life.
+    /// The session that made it, if it ever gave a sign of life.
     pub session: Option<WatchedSession>,
 }
 
-/// The session of a holder.
+/// The session that made a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchedSession {
+    /// Which, if another took its place; else it is the holder's present one.
+    pub replaced: Option<String>,
     /// Its newest beat.
     pub beat: String,
     /// How long that beat may be seen before the session is lost.
     pub patience: Duration,
 }
 
-/// All claims of other servers, and of `me` as far as their own time goes.
+/// All claims of other servers, and of `me` as far as their own time goes or another session of `me`
+/// made them.
 ///
 /// # Errors
 /// When a document cannot be read.
@@ -160,16 +185,16 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         else {
             continue;
         };
-        if holder != *me && !beats_of.contains_key(&holder) {
+        if !beats_of.contains_key(&holder) {
             beats_of.insert(holder.clone(), beats(documents, &holder)?);
         }
         let placed = beats_of.get(&holder).map(Vec::as_slice).unwrap_or_default();
-        // Only a session that claimed the job speaks for it: a claim of an older writer, or of a
-        // server that sends no heartbeats, ends by its own time.
-        let session = placed
-            .iter()
-            .find(|placed| placed.beat.incarnation.is_some() && placed.beat.incarnation == job.incarnation)
-            .map(|own| WatchedSession { beat: life(placed), patience: patience(own.beat.lease()) });
+        // Only the session that claimed the job speaks for it: a claim of an older writer, or of a
+        // process that sends no heartbeats, ends by its own time.
+        let session = job.incarnation.as_deref().and_then(|incarnation| {
+            let present = (holder != *me).then(|| present(placed, incarnation)).flatten();
+            present.or_else(|| replaced(placed, incarnation))
+        });
         let token = job.token.unwrap_or(0);
         watched.push(Watched {
             job: id,
@@ -181,4 +206,29 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         });
     }
     Ok(watched)
+}
+
+/// The session `incarnation`, if it is one that beats at present.
+fn present(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
+    let own = placed.iter().find(|placed| placed.beat.incarnation.as_deref() == Some(incarnation))?;
+    Some(WatchedSession { replaced: None, beat: life(placed), patience: patience(own.beat.lease()) })
+}
+
+/// The session `incarnation`, if another took its place wherever it has ever beaten.
+fn replaced(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
+    if present(placed, incarnation).is_some() {
+        return None;
+    }
+    let earlier: Vec<_> =
+        placed.iter().filter_map(|placed| placed.beat.earlier_session(incarnation)).collect();
+    let longest = earlier.iter().map(|one| one.lease()).max()?;
+    Some(WatchedSession {
+        replaced: Some(incarnation.to_owned()),
+        beat: if planted("replaced-for-good") {
+            incarnation.to_owned()
+        } else {
+            earlier.iter().map(|one| one.beat.as_str()).collect::<Vec<_>>().join(" ")
+        },
+        patience: if planted("replaced-at-once") { Duration::ZERO } else { patience(longest) },
+    })
 }

@@ -6,8 +6,9 @@ use crate::host::{clock, environment, facts, files, random};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The session of one server on this host. A new one begins with each boot and each start of
-/// `heartbeat run`; cron lines and scripts in between go on with the present one.
+/// The session of one server on this host. A new one begins with each boot, and when another server
+/// ended the one before. Whatever starts in between goes on with it: what scripts have claimed lives
+/// on when `heartbeat run` is started again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     boot: Option<String>,
@@ -57,7 +58,7 @@ impl Session {
         kept
     }
 
-    /// A session of its own, for a start of `heartbeat run`.
+    /// A new session, after another server ended the present one.
     #[must_use]
     pub fn restart(server: &ServerName) -> Self {
         let session = Self { incarnation: random::id(), ..Self::present(server) };

@@ -19,8 +19,8 @@ pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Op
     (seen >= lock.patience()).then(|| lock.version())
 }
 
-/// Those of `claims` that are over: their own time ran out, or their holder showed no sign of life
-/// for its patience.
+/// Those of `claims` that are over: their own time ran out, or the session that made them showed no
+/// sign of life for its patience.
 pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
     let mut lost = Vec::new();
     for claim in claims {
@@ -28,7 +28,9 @@ pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched])
         let in_time = observed.see(&format!("{place} job {job}"), &claim.version) < claim.time_patience;
         let alive = match &claim.session {
             Some(session) => {
-                observed.see(&format!("{place} beat {}", claim.holder), &session.beat) < session.patience
+                let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
+                let what = format!("{place} beat {}{which}", claim.holder);
+                observed.see(&what, &session.beat) < session.patience
             }
             None => true,
         } && !planted("rescue-at-once");

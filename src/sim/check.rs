@@ -68,8 +68,8 @@ pub(super) struct Checker {
     pub commits: u64,
     pub takeovers: u64,
     pub rescues: u64,
-    /// When each server's last beat arrived, and how often they come.
-    pub beats: BTreeMap<String, Duration>,
+    /// When the last beat of each session arrived, by server and session, and how often they come.
+    pub beats: BTreeMap<(String, String), Duration>,
     pub beats_every: Duration,
     /// The session of each server that was ended last.
     ended: BTreeMap<String, Ended>,
@@ -316,7 +316,9 @@ impl Checker {
     fn taken_back(&mut self, old: &Job, new: &Job) {
         self.rescues += 1;
         let holder = old.assigned_to.clone().unwrap_or_default();
-        let since = self.beats.get(&holder).map(|beat| self.now.saturating_sub(*beat));
+        // Another session of the holder may live: it does not speak for this claim.
+        let session = (holder.clone(), old.incarnation.clone().unwrap_or_default());
+        let since = self.beats.get(&session).map(|beat| self.now.saturating_sub(*beat));
         let lost = match &self.operation {
             Some(Operation::ClaimJobs(claim)) => claim.lost.clone(),
             Some(Operation::RescueJobs(rescue)) => rescue.lost.clone(),
@@ -343,7 +345,7 @@ impl Checker {
         }
         if lost.beat.is_some() && is_alive && !is_ended {
             self.blame(format!(
-                "I8: job {} was taken back {since:?} after the last beat of {holder}",
+                "I8: job {} was taken back {since:?} after the last beat of the session that claimed it at {holder}",
                 new.id
             ));
         }
@@ -585,7 +587,10 @@ mod tests {
     /// What is noticed first when `operation`, or a hand, makes `new` of `old`.
     fn noticed(path: &str, old: &str, new: &str, operation: Option<Operation>) -> String {
         let mut checker = Checker { beats_every: Duration::from_secs(60), ..Checker::default() };
-        checker.beats.insert("even".to_owned(), NOW - Duration::from_secs(100));
+        let beats = [("present", 100), ("before", 300), ("just before", 100)];
+        checker.beats.extend(beats.map(|(session, seconds)| {
+            (("even".to_owned(), session.to_owned()), NOW - Duration::from_secs(seconds))
+        }));
         let built = operation.map(|operation| Built {
             op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
             at: Timestamp::from_unix_millis(0).expect("time"),
@@ -635,6 +640,9 @@ mod tests {
         let held = |by: &str, token: u64| {
             format!(r#"{{"id":"j","status":"claimed","assigned_to":"{by}","token":{token},"attempts":1}}"#)
         };
+        let of = |session: &str| {
+            held("even", 1).replace("\"attempts\"", &format!("\"incarnation\":\"{session}\",\"attempts\""))
+        };
         let ended = |status: &str| format!(r#"{{"id":"j","status":"{status}","token":1}}"#);
         let wants_odd = r#"{"id":"j","status":"queued","labels":["odd"]}"#.to_owned();
         let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
@@ -668,7 +676,9 @@ mod tests {
             (queued.clone(), held("even", 1), add(), "I7:"),
             (held("odd1", 1), held("even", 2), claim("even", &[]), "I8:"),
             (held("odd1", 1), held("even", 2), claim("even", &[(7, None)]), "I8:"),
-            (held("even", 1), held("odd1", 2), claim("odd1", &[(1, Some("beat"))]), "I8:"),
+            (of("present"), held("odd1", 2), claim("odd1", &[(1, Some("beat"))]), "I8:"),
+            (of("before"), held("odd1", 2), claim("odd1", &[(1, Some("beat"))]), ""),
+            (of("just before"), held("odd1", 2), claim("odd1", &[(1, Some("beat"))]), "I8:"),
             (queued.clone(), tried(&held("even", 1)), claim("even", &[]), "I9:"),
             (foreign(&queued), held("even", 1), claim("even", &[]), "I13"),
             (queued.clone(), "<<<<<<< ours".to_owned(), add(), "I13"),

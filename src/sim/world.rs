@@ -306,9 +306,6 @@ impl World {
         for one in moves {
             let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) else { continue };
             self.note_session(server, &one.to);
-            if self.commits.get(&one.to).is_some_and(|one| one.message.starts_with("heartbeat:")) {
-                self.checker.beats.insert(server.to_owned(), self.now);
-            }
         }
         Publication::Applied
     }
@@ -331,6 +328,10 @@ impl World {
         let document = self.files(Some(version)).get(path.as_str()).cloned();
         if let Some(beat) = document.and_then(|document| document.record::<Heartbeat>(&path).ok()) {
             self.checker.session(server, beat.revoked.as_deref(), self.now);
+            let is_beat = self.commits.get(version).is_some_and(|one| one.message.starts_with("heartbeat:"));
+            if let Some(session) = beat.incarnation.clone().filter(|_| is_beat) {
+                self.checker.beats.insert((server.to_owned(), session), self.now);
+            }
         }
     }
 

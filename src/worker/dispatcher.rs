@@ -274,7 +274,9 @@ impl<'a> Dispatcher<'a> {
         match self.hub.beat(self.report) {
             Ok(Written::Done(false)) => {
                 self.recovered("beat");
-                for active in self.active.values() {
+                // A session speaks for what it claimed: what one before has left ends with its trust.
+                let session = Some(self.hub.session().incarnation.as_str());
+                for active in self.active.values().filter(|one| one.job.incarnation.as_deref() == session) {
                     active.execution.trust(self.hub.trusted());
                 }
             }

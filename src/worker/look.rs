@@ -37,7 +37,7 @@ pub(super) struct Look {
     pub unwanted: Vec<(String, Vec<String>)>,
     /// Why this server is to claim nothing, if so, and whether its worker is to end.
     pub paused: Option<(String, bool)>,
-    /// Claims of other servers.
+    /// Claims of other servers, and of other sessions of this one.
     pub watched: Vec<Watched>,
 }
 
@@ -46,7 +46,7 @@ impl Eye<'_> {
         let jobs: Table<Job> = snapshot.table()?;
         let registry: Table<Server> = snapshot.table()?;
         let mut look = Look { watched: watched_claims(snapshot, self.server)?, ..Look::default() };
-        look.watched.retain(|claim| claim.holder != *self.server);
+        look.watched.retain(|claim| claim.holder != *self.server || claim.session.is_some());
         for (id, token) in &self.active {
             let job = jobs.get(id.as_str());
             let is_ours = job.is_some_and(|job| {

@@ -69,3 +69,5 @@ mod heartbeat_branches;
 mod doctor;
 // A hub and its history are checked, and every sort of damage is found.
 mod fsck;
+
+mod sessions;

@@ -1,0 +1,156 @@
+//! What becomes of the claims of a session when another takes its place: after a reboot, between two
+//! machines under one name, and when the sender of the heartbeats starts again.
+
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long anything here may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// What a session of beats every second is watched for, and more.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+fn fleet_of(names: &[&str]) -> (Fleet, Vec<Host>) {
+    let fleet = Fleet::new();
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let join = |name: &&str| {
+        let host = fleet.host(name);
+        host.run(["join", &fleet.hub().url(), "--as", name]).success();
+        host
+    };
+    let hosts = names.iter().map(join).collect();
+    (fleet, hosts)
+}
+
+/// Adds a job that `host` claims.
+fn claimed(host: &Host) -> String {
+    let id = host.run(["job", "add"]).success().stdout().trim().to_owned();
+    host.run(["job", "claim", &id]).success();
+    id
+}
+
+fn beat(host: &Host) {
+    host.run(["heartbeat", "--interval", "1s"]).success();
+}
+
+/// Status and reason of a job.
+fn situation(fleet: &Fleet, id: &str) -> (String, Option<String>) {
+    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    let job = jobs["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap();
+    (job["status"].as_str().unwrap().to_owned(), job["reason"].as_str().map(str::to_owned))
+}
+
+fn is_lost(fleet: &Fleet, id: &str) -> bool {
+    situation(fleet, id) == ("queued".to_owned(), Some("lost".to_owned()))
+}
+
+/// Nothing of what ran on `host` is there any more, and the kernel counts from zero.
+fn reboot(host: &Host) {
+    let state = host.place("XDG_STATE_HOME").join("git-muster/sessions").join("ada.json");
+    let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    assert!(session["boot"].is_string(), "{session}");
+    session["boot"] = "another boot".into();
+    fs::write(&state, session.to_string()).unwrap();
+}
+
+#[test]
+fn what_a_machine_held_before_it_booted_comes_back_and_what_it_holds_since_stays() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    beat(ada);
+    let before = claimed(ada);
+    reboot(ada);
+    let since = claimed(ada);
+    let mut beats = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+    // Whoever has nothing to claim watches: the other server, and the same one.
+    let start = Instant::now();
+    eventually(BOUND, || {
+        drop(bob.run(["job", "claim"]));
+        is_lost(&fleet, &before)
+    });
+    assert!(start.elapsed() > Duration::from_secs(4), "it was watched for its lease");
+    assert_eq!(situation(&fleet, &since), ("claimed".to_owned(), None), "the session that lives holds it");
+    let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert!(beat["earlier"][0]["revoked"].is_string() && beat["revoked"].is_null(), "{beat}");
+    ada.run(["job", "complete", &since, "--token", "1"]).success();
+    let late = ada.run(["job", "complete", &before, "--token", "1"]).code(5);
+    assert!(late.stderr().contains("was not completed"), "{late}");
+    beats.signal("TERM");
+    beats.wait().success();
+}
+
+#[test]
+fn a_server_alone_in_its_hub_gets_back_what_it_held_before_it_booted() {
+    let (fleet, hosts) = fleet_of(&["ada"]);
+    let ada = &hosts[0];
+    beat(ada);
+    let before = claimed(ada);
+    reboot(ada);
+    beat(ada);
+    eventually(BOUND, || {
+        drop(ada.run(["job", "claim"]));
+        is_lost(&fleet, &before)
+    });
+}
+
+/// A copied disk, or a name that was given twice.
+#[test]
+fn two_machines_under_one_name_lose_nothing_while_both_live() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    let mut copy = fleet.host("copy");
+    copy.set("MUSTER_HUB", fleet.hub().url());
+    copy.set("MUSTER_SERVER", "ada");
+    beat(ada);
+    beat(&copy);
+    let (one, other) = (claimed(ada), claimed(&copy));
+    let taken = wait_for(PATIENCE, || {
+        for host in [ada, &copy] {
+            beat(host);
+        }
+        // It sees the beats of the copy only.
+        bob.run(["job", "claim"]).code(3);
+        let all = [&one, &other].map(|id| situation(&fleet, id));
+        all.iter().any(|(status, _)| status != "claimed").then_some(all)
+    });
+    assert_eq!(taken, None);
+    ada.run(["job", "complete", &one, "--token", "1"]).success();
+    // One of them is gone: only what it held comes back.
+    eventually(BOUND, || {
+        beat(ada);
+        drop(bob.run(["job", "claim"]));
+        is_lost(&fleet, &other)
+    });
+}
+
+#[test]
+fn what_a_script_claimed_outlives_a_new_start_of_the_heartbeats() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    let run = || ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+    let beats = || {
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        beat["sequence"].as_u64().unwrap_or(0)
+    };
+    let mut first = run();
+    eventually(BOUND, || inspect::branches(fleet.hub()).contains(&"heartbeat-ada".to_owned()));
+    let id = claimed(ada);
+    first.signal("TERM");
+    first.wait().success();
+    let before = beats();
+    let mut second = run();
+    eventually(BOUND, || beats() > before);
+    let lost = wait_for(PATIENCE, || {
+        bob.run(["job", "claim"]).code(3);
+        (situation(&fleet, &id).0 != "claimed").then_some(())
+    });
+    assert_eq!(lost, None);
+    // The same session speaks for it: when the machine dies, the claim goes with it.
+    second.signal("KILL");
+    second.wait().killed_by(9);
+    eventually(BOUND, || {
+        drop(bob.run(["job", "claim"]));
+        is_lost(&fleet, &id)
+    });
+}

@@ -152,6 +152,10 @@ pub struct Job {
     /// Where the log of the present or last attempt lies, on the branch `logs-<server>`.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// When whoever held it as it was cancelled has confirmed that nothing of it runs any more.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub stopped_at: Option<Timestamp>,
 }
 
 /// Who claims.
@@ -227,6 +231,7 @@ impl Job {
             requester: None,
             worker: None,
             log: None,
+            stopped_at: None,
         }
     }
 
@@ -413,6 +418,43 @@ impl Job {
         Ok(())
     }
 
+    /// Whoever held the job as it was cancelled confirms that nothing of it runs any more. A second
+    /// time changes nothing.
+    ///
+    /// # Errors
+    /// When it is not cancelled, or was held under another claim.
+    pub fn confirm_stopped(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
+        if self.status != JobStatus::Cancelled && !planted("stops-the-running") {
+            let why = format!("job `{}` was not confirmed: it is {}, not cancelled", self.id, self.status);
+            return Err(Refusal::forbidden(why));
+        }
+        if self.token.unwrap_or(0) != term.token {
+            return Err(self.term_over(term.token, "confirmed"));
+        }
+        self.check_holder(term, "confirmed")?;
+        self.stopped_at.get_or_insert(now);
+        Ok(())
+    }
+
+    /// The server that may still run the job although it is cancelled: it held it, and nobody has
+    /// confirmed that nothing of it runs any more.
+    #[must_use]
+    pub fn may_still_run_on(&self) -> Option<&str> {
+        let is_open = self.status == JobStatus::Cancelled && self.stopped_at.is_none();
+        self.assigned_to.as_deref().filter(|_| is_open)
+    }
+
+    /// For people: whether what held a cancelled job is known to have ended; nothing when nobody held
+    /// it.
+    #[must_use]
+    pub fn confirmation(&self) -> Option<String> {
+        if let Some(server) = self.may_still_run_on() {
+            return Some(format!("not confirmed yet: {server} may still run it"));
+        }
+        let who = if self.worker.is_some() { "its worker" } else { "its holder" };
+        self.stopped_at.map(|_| format!("{who} has confirmed that it stopped"))
+    }
+
     /// Puts a final job back into the queue with all its attempts.
     ///
     /// # Errors
@@ -445,6 +487,7 @@ impl Job {
         self.built_commit = None;
         self.worker = None;
         self.log = None;
+        self.stopped_at = None;
     }
 
     /// Changes how urgent it is.
@@ -465,6 +508,10 @@ impl Job {
         if !self.is_held_under(token) {
             return Err(self.term_over(term.token, what));
         }
+        self.check_holder(term, what)
+    }
+
+    fn check_holder(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
         if self.assigned_to.as_deref() != Some(term.server.as_str()) {
             return Err(Refusal::forbidden(format!(
                 "job `{}` was not {what}: it belongs to `{}`, not to `{}`",

@@ -33,6 +33,8 @@ pub enum Step {
     },
     /// The holder hands it back.
     Release,
+    /// Nothing of the job, which was cancelled, runs any more.
+    Stopped,
 }
 
 impl Step {
@@ -42,6 +44,7 @@ impl Step {
             Self::Complete { .. } => "complete",
             Self::Fail { .. } => "fail",
             Self::Release => "release",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -78,8 +81,12 @@ impl Verb for StepJob {
             Step::Complete { report } => job.complete(term, report, now),
             Step::Fail { reason, report } => job.fail(term, *reason, report, (now, &op)),
             Step::Release => job.release(term, (now, &op)),
+            Step::Stopped => job.confirm_stopped(term, now),
         })?;
-        call_off(self.job.as_str(), &mut jobs, transaction);
+        // All else was told when it was cancelled.
+        if self.step != Step::Stopped {
+            call_off(self.job.as_str(), &mut jobs, transaction);
+        }
         self.tell_status(&jobs, transaction)?;
         transaction.put_table(&jobs)?;
         transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
@@ -122,7 +129,9 @@ impl StepJob {
             Step::Start => status.work_on(job, now),
             Step::Complete { .. } => status.finish(job, true, next.map(|next| &**next), now),
             Step::Fail { .. } => status.finish(job, false, next.map(|next| &**next), now),
-            Step::Release => status.leave(job, StatusWord::Idle, next.map(|next| &**next), now),
+            Step::Release | Step::Stopped => {
+                status.leave(job, StatusWord::Idle, next.map(|next| &**next), now);
+            }
         });
         transaction.put_record(&Status::path(&self.server), &status)?;
         Ok(())

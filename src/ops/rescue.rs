@@ -208,6 +208,20 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
     Ok(watched)
 }
 
+/// The session in which `holder` claimed `job`, if it ever gave a sign of life.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn session_of(
+    documents: &impl Documents,
+    holder: &ServerName,
+    job: &Job,
+) -> Result<Option<WatchedSession>, Stop> {
+    let Some(incarnation) = job.incarnation.as_deref() else { return Ok(None) };
+    let placed = beats(documents, holder)?;
+    Ok(present(&placed, incarnation).or_else(|| replaced(&placed, incarnation)))
+}
+
 /// The session `incarnation`, if it is one that beats at present.
 fn present(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
     let own = placed.iter().find(|placed| placed.beat.incarnation.as_deref() == Some(incarnation))?;

@@ -5,7 +5,8 @@
 //! saw that exact version. Here it is asked of the documents, after the hub was.
 
 use super::observations::Observations;
-use super::rescue::{Lost, Watched};
+use super::rescue::{Lost, Watched, WatchedSession};
+use crate::domain::id::ServerName;
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
 use crate::host::clock;
@@ -19,6 +20,17 @@ pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Op
     (seen >= lock.patience()).then(|| lock.version())
 }
 
+/// Whether a session of `holder` showed no sign of life for its patience.
+pub fn is_lost(
+    observed: &mut Observations,
+    place: &str,
+    holder: &ServerName,
+    session: &WatchedSession,
+) -> bool {
+    let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
+    observed.see(&format!("{place} beat {holder}{which}"), &session.beat) >= session.patience
+}
+
 /// Those of `claims` that are over: their own time ran out, or the session that made them showed no
 /// sign of life for its patience.
 pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
@@ -27,11 +39,7 @@ pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched])
         let job = &claim.job;
         let in_time = observed.see(&format!("{place} job {job}"), &claim.version) < claim.time_patience;
         let alive = match &claim.session {
-            Some(session) => {
-                let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
-                let what = format!("{place} beat {}{which}", claim.holder);
-                observed.see(&what, &session.beat) < session.patience
-            }
+            Some(session) => !is_lost(observed, place, &claim.holder, session),
             None => true,
         } && !planted("rescue-at-once");
         if !in_time || !alive {

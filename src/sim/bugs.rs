@@ -27,6 +27,7 @@ pub const BUGS: [(&str, &str); 57] = [
     ("failure-completes", "a failed job is completed"),
     ("attempts-without-end", "a job is tried for ever"),
     ("cancels-the-finished", "a finished job is called off"),
+    ("stops-the-running", "a job that is not cancelled is confirmed as stopped"),
     ("retries-the-running", "a running job is put back"),
     ("needs-ignored", "a job is claimed before those it needs are completed"),
     ("groups-ignored", "two jobs of a group are claimed at a time"),

@@ -270,6 +270,9 @@ impl Checker {
         if old.status.is_held() && new.status == Queued {
             self.returned.push(new.id.clone());
         }
+        if old.status.is_final() && old.status == new.status {
+            self.changed_after_the_end(old, new);
+        }
         if matches!(old.status, Claimed | Running) && !new.status.is_held() {
             self.ended(old, new);
         }
@@ -278,6 +281,23 @@ impl Checker {
         }
         if claimed || reclaimed {
             self.claimed(old, new);
+        }
+    }
+
+    /// All that may become of a job that is over, short of being put back: who held it as it was
+    /// cancelled tells that it stopped.
+    fn changed_after_the_end(&mut self, old: &Job, new: &Job) {
+        let by_holder = match &self.operation {
+            Some(Operation::StepJob(step)) => {
+                step.step == Step::Stopped
+                    && old.assigned_to.as_deref() == Some(step.server.as_str())
+                    && old.token == Some(step.token)
+            }
+            _ => false,
+        };
+        let is_confirmed = by_holder && new.status == JobStatus::Cancelled && old.stopped_at.is_none();
+        if !is_confirmed || (Job { stopped_at: None, ..new.clone() }) != *old {
+            self.blame(format!("I7: job {} was changed after its end", new.id));
         }
     }
 
@@ -523,7 +543,7 @@ impl Checker {
 /// What a holder's step may make of a job.
 fn ends_as(step: &Step) -> &'static [JobStatus] {
     match step {
-        Step::Start => &[],
+        Step::Start | Step::Stopped => &[],
         Step::Complete { .. } => &[JobStatus::Completed],
         Step::Fail { .. } => &[JobStatus::Queued, JobStatus::Failed, JobStatus::Dead],
         Step::Release => &[JobStatus::Queued],
@@ -644,6 +664,11 @@ mod tests {
             held("even", 1).replace("\"attempts\"", &format!("\"incarnation\":\"{session}\",\"attempts\""))
         };
         let ended = |status: &str| format!(r#"{{"id":"j","status":"{status}","token":1}}"#);
+        let of_even = |status: &str| ended(status).replace("}", ",\"assigned_to\":\"even\"}");
+        let stopped = |by: &str| {
+            let stopped = of_even("cancelled").replace("}", ",\"stopped_at\":\"2025-10-29T12:00:00Z\"}");
+            stopped.replace("even", by)
+        };
         let wants_odd = r#"{"id":"j","status":"queued","labels":["odd"]}"#.to_owned();
         let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
         let tried = |job: &str| job.replace(r#""attempts":1"#, r#""attempts":4"#);
@@ -682,6 +707,13 @@ mod tests {
             (queued.clone(), tried(&held("even", 1)), claim("even", &[]), "I9:"),
             (foreign(&queued), held("even", 1), claim("even", &[]), "I13"),
             (queued.clone(), "<<<<<<< ours".to_owned(), add(), "I13"),
+            (ended("cancelled"), stopped("even"), step("even", 1, Step::Stopped), "I7:"),
+            (of_even("cancelled"), stopped("even"), step("even", 1, Step::Stopped), ""),
+            (of_even("cancelled"), stopped("even"), step("even", 2, Step::Stopped), "I7:"),
+            (of_even("cancelled"), stopped("even"), step("odd1", 1, Step::Stopped), "I7:"),
+            (of_even("cancelled"), stopped("even"), add(), "I7:"),
+            (stopped("even"), of_even("cancelled"), add(), "I7:"),
+            (of_even("failed"), of_even("failed").replace("}", ",\"attempts\":2}"), add(), "I7:"),
             // A hand may do what it likes, but not make anything vanish.
             (queued.clone(), held("even", 9), None, ""),
             (queued.clone(), "<<<<<<< ours".to_owned(), None, ""),

@@ -471,10 +471,14 @@ impl Worker {
             _ => Step::Complete { report },
         };
         let verb = StepJob { server, job, token, step };
-        drop(self.write(&verb));
+        let mut is_done = self.write(&verb).is_some();
         // Somebody reports twice, or late.
         if self.random.chance(50) {
-            drop(self.write(&verb));
+            is_done = self.write(&verb).is_some();
+        }
+        // Whoever is refused may be so because the job was cancelled.
+        if !is_done && self.random.chance(500) {
+            drop(self.write(&StepJob { step: Step::Stopped, ..verb }));
         }
     }
 

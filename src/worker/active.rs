@@ -32,6 +32,8 @@ const INTERRUPTED_CODE: u8 = 143;
 pub(super) enum Why {
     /// It is not ours any more.
     Taken,
+    /// Somebody cancelled it: whoever did may wait to hear that it stopped.
+    Cancelled,
     /// The worker ends.
     Interrupted,
 }
@@ -63,8 +65,10 @@ impl Active {
             message: message.map(str::to_owned),
         };
         let fail = |reason, report| Some(Step::Fail { reason, report });
-        if self.why == Some(Why::Taken) {
-            return (None, TAKEN_CODE);
+        match self.why {
+            Some(Why::Taken) => return (None, TAKEN_CODE),
+            Some(Why::Cancelled) => return (Some(Step::Stopped), TAKEN_CODE),
+            Some(Why::Interrupted) | None => {}
         }
         match &ended.end {
             End::Exited(0, Cause::Itself)

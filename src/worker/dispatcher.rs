@@ -15,7 +15,7 @@ use tagging::build_of;
 use super::active::{Active, Why};
 use super::executor::{End, Ended};
 use super::hub::{Hub, Written};
-use super::look::{Eye, Look};
+use super::look::{Eye, Look, Taken};
 use super::place::Place;
 use super::{Options, Report};
 use crate::domain::artifact::manifest_beside;
@@ -242,6 +242,7 @@ impl<'a> Dispatcher<'a> {
             };
             self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report }, Vec::new());
         }
+        self.confirm_stopped(look.stopped);
         Ok(())
     }
 
@@ -338,8 +339,8 @@ impl<'a> Dispatcher<'a> {
             }
         };
         self.recovered("look");
-        for (id, token, situation) in look.taken {
-            self.stop_taken(&id, token, &situation);
+        for taken in &look.taken {
+            self.stop_taken(taken);
         }
         for (job, token) in look.strays {
             // A claim that was sent and given up landed after all: nothing was done under it.
@@ -347,6 +348,7 @@ impl<'a> Dispatcher<'a> {
                 self.report_step(job, token, Step::Release, Vec::new());
             }
         }
+        self.confirm_stopped(look.stopped);
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {
@@ -391,14 +393,17 @@ impl<'a> Dispatcher<'a> {
         self.unwanted = unwanted.into_iter().map(|(id, _)| id).collect();
     }
 
-    fn stop_taken(&mut self, id: &JobId, token: u64, situation: &str) {
-        if let Some(active) = self.active.get_mut(id).filter(|active| active.token == token)
-            && active.why != Some(Why::Taken)
-        {
-            active.why = Some(Why::Taken);
-            active.execution.stop(active.grace);
-            self.report
-                .warn(&format!("job `{id}` is not this worker's any more ({situation}): it is stopped"));
+    fn stop_taken(&mut self, taken: &Taken) {
+        let Taken { job: id, token, situation, is_cancelled } = taken;
+        if let Some(active) = self.active.get_mut(id).filter(|active| active.token == *token) {
+            let is_told = matches!(active.why, Some(Why::Taken | Why::Cancelled));
+            // What was called off may be put back and claimed by another while it is being stopped.
+            active.why = Some(if *is_cancelled { Why::Cancelled } else { Why::Taken });
+            if !is_told {
+                active.execution.stop(active.grace);
+                self.report
+                    .warn(&format!("job `{id}` is not this worker's any more ({situation}): it is stopped"));
+            }
         }
     }
 
@@ -476,6 +481,7 @@ impl<'a> Dispatcher<'a> {
                 let code = report.exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
                 format!("failed: {}{code}", reason.as_str())
             }
+            (Some(Step::Stopped), _) => "has stopped; it was cancelled".to_owned(),
             (Some(_), _) => "goes back to the queue".to_owned(),
             (None, _) => "ended; it was not ours any more and nothing is reported".to_owned(),
         };

@@ -5,6 +5,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::Queue;
+use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -24,13 +25,26 @@ pub(super) struct Eye<'a> {
     pub now: Timestamp,
 }
 
+/// A job at work here that is not ours any more.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub job: JobId,
+    pub token: u64,
+    /// What is so instead.
+    pub situation: String,
+    /// Whether it was called off, and nobody else has it.
+    pub is_cancelled: bool,
+}
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// Jobs at work here that are not ours any more, and what is so instead.
-    pub taken: Vec<(JobId, u64, String)>,
+    /// Jobs at work here that are not ours any more.
+    pub taken: Vec<Taken>,
     /// Jobs that the hub holds for ours and that are not at work here.
     pub strays: Vec<(JobId, u64)>,
+    /// Jobs of ours that were cancelled and are not at work here any more, which nobody has said.
+    pub stopped: Vec<(JobId, u64)>,
     /// Whether there is a job to claim.
     pub has_work: bool,
     /// Jobs that nothing but our own decision keeps from running here.
@@ -56,16 +70,25 @@ impl Eye<'_> {
                 let situation = job.map_or("it is not in the queue".to_owned(), |job| {
                     format!("it is {}", job.situation(self.now))
                 });
-                look.taken.push((id.clone(), *token, situation));
+                let is_cancelled = job.is_some_and(|job| {
+                    job.token == Some(*token) && job.may_still_run_on() == Some(self.server.as_str())
+                });
+                look.taken.push(Taken { job: id.clone(), token: *token, situation, is_cancelled });
             }
         }
-        let held = jobs.rows().filter(|job| job.status.is_held());
-        for job in held.filter(|job| job.worker.as_deref() == Some(self.worker)) {
+        let of_this_worker = |job: &&Record<Job>| {
+            job.worker.as_deref() == Some(self.worker)
+                && job.assigned_to.as_deref() == Some(self.server.as_str())
+        };
+        for job in jobs.rows().filter(of_this_worker) {
             let (Ok(id), token) = (JobId::new(&job.id), job.token.unwrap_or(0)) else { continue };
-            if job.assigned_to.as_deref() == Some(self.server.as_str())
-                && !self.active.contains(&(id.clone(), token))
-            {
+            if self.active.contains(&(id.clone(), token)) {
+                continue;
+            }
+            if job.status.is_held() {
                 look.strays.push((id, token));
+            } else if job.may_still_run_on().is_some() {
+                look.stopped.push((id, token));
             }
         }
         let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());

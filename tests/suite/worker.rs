@@ -218,12 +218,43 @@ fn a_job_that_is_called_off_is_stopped() {
     let id = add(&bob, &[], &deep_and_deaf(&rare));
     let worker = ada.command(["job", "run", "--allow-any", "--grace", "200ms"]).spawn();
     eventually(BOUND, || sleeps(&rare));
-    bob.run(["job", "cancel", &id, "--reason", "a test"]).success();
+    let told = bob.run(["job", "cancel", &id, "--reason", "a test", "--wait"]).success();
+    assert!(told.stdout().contains("is cancelled; its worker has confirmed that it stopped"), "{told}");
+    assert_eq!(processes_with(&rare), Vec::<String>::new(), "what is confirmed is so");
     let run = worker.wait().code(5);
     assert!(run.stderr().contains("is not this worker's any more"), "{run}");
-    assert_eq!(processes_with(&rare), Vec::<String>::new());
     let job = job(&fleet, &id);
     assert_eq!((job["status"].as_str(), job["error_message"].as_str()), (Some("cancelled"), Some("a test")));
+    assert!(job["stopped_at"].is_string(), "{job}");
+    assert!(ada.run(["job", "logs", &id]).success().stdout().contains("deep"));
+}
+
+/// Nobody is left to confirm: the next worker does, and until then whoever waits watches the session.
+#[test]
+fn a_job_that_is_called_off_under_a_worker_that_dies_is_confirmed_by_the_next_or_lost() {
+    let fleet = founded();
+    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let rare = rare_seconds(12);
+    let id = add(&bob, &[], &deep_and_deaf(&rare));
+    let mut worker =
+        ada.command(["job", "run", "--allow-any", "--interval", "1s", "--grace", "200ms"]).spawn();
+    eventually(BOUND, || sleeps(&rare));
+    worker.signal("STOP");
+    bob.run(["job", "cancel", &id]).success();
+    let told = bob.run(["job", "explain", &id]).success();
+    assert!(told.stdout().contains("not confirmed yet: ada may still run it"), "{told}");
+    let late = bob.run(["job", "cancel", &id, "--wait", "0s"]).code(75);
+    assert!(late.stderr().contains("`ada` may still run it"), "{late}");
+    let lost = bob.run(["job", "cancel", &id, "--wait", "1m"]).success();
+    assert!(lost.stdout().contains("`ada` is lost"), "{lost}");
+    assert_eq!(processes_with(&rare), Vec::<String>::new(), "its guard has ended it");
+    worker.signal("KILL");
+    worker.wait().killed_by(9);
+    assert!(job(&fleet, &id)["stopped_at"].is_null());
+    ada.run(UNTIL_IDLE).success();
+    let told = bob.run(["job", "show", &id]).success();
+    assert!(told.stdout().contains("its worker has confirmed that it stopped"), "{told}");
+    bob.run(["job", "cancel", &id, "--wait", "0s"]).success();
 }
 
 #[test]

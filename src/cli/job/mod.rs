@@ -6,6 +6,7 @@ mod dead;
 mod logs;
 pub(super) mod show;
 mod step;
+mod stop;
 
 pub(super) use claim::pause;
 
@@ -41,6 +42,9 @@ pub enum JobCommand {
     Release(step::TermArgs),
     /// Call a job off
     Cancel(step::CancelArgs),
+    /// Confirm that nothing of a cancelled job, which was claimed, runs any more
+    #[command(after_help = "Example:\n  git muster job stopped job_1761778190_1804 --token 1")]
+    Stopped(step::TermArgs),
     /// Put a finished job back into the queue
     Retry(step::IdArgs),
     /// Jobs that are out of attempts
@@ -72,6 +76,7 @@ pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, Cli
         JobCommand::Fail(args) => step::fail(args, context)?,
         JobCommand::Release(args) => step::release(args, context)?,
         JobCommand::Cancel(args) => step::cancel(args, context)?,
+        JobCommand::Stopped(args) => step::stopped(args, context)?,
         JobCommand::Retry(args) => step::retry(args, context)?,
         JobCommand::Dead(command) => dead::run(command, context)?,
         JobCommand::Priority(args) => step::priority(args, context)?,

@@ -115,6 +115,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("job", Some(job.id.clone())),
             ("status", Some(job.status.to_string())),
             ("situation", Some(job.situation(now))),
+            ("stopped", job.confirmation()),
             ("type", Some(job.kind.clone())),
             ("description", job.description.clone()),
             ("priority", Some(job.priority.to_string())),
@@ -160,11 +161,15 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
         Ok(Some(((**job).clone(), waiting)))
     })?;
     let (job, waiting) = found.ok_or_else(|| unknown(&args.job))?;
-    let value =
+    let mut value =
         json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
+    if let (Some(server), Value::Object(fields)) = (job.may_still_run_on(), &mut value) {
+        fields.insert("may_still_run_on".to_owned(), json!(server));
+    }
     context.output.object("job_explanation", &value, || {
         if waiting.is_empty() {
-            return format!("{} is {}: {}", job.id, job.status, job.situation(now));
+            let told = job.confirmation().map_or(String::new(), |told| format!("; {told}"));
+            return format!("{} is {}: {}{told}", job.id, job.status, job.situation(now));
         }
         let reasons =
             waiting.iter().map(|one| format!("{} waits: {}{}\n", job.id, one.describe(now), advice(one)));

@@ -1,12 +1,18 @@
 //! The steps of a claimed job, and what anybody may change about a job.
 
+use super::stop;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Priority, Report};
+use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report};
+use crate::domain::table::Table;
+use crate::ledger::Documents as _;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
 use serde_json::Value;
+use std::time::Duration;
 
 // A claim that the caller holds.
 #[derive(Debug, Args)]
@@ -93,7 +99,14 @@ pub struct IdArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster job cancel job_1761778190_1804 --reason 'superseded'")]
+#[command(after_help = "Examples:
+  git muster job cancel job_1761778190_1804 --reason 'superseded'
+  git muster job cancel job_1761778190_1804 --wait 2m     # until nothing of it runs any more
+
+A job is cancelled at once; whoever has it at work learns that at its next look and stops it. A worker
+confirms that, a script does with `job stopped`. With --wait: exit code 0 when it is confirmed, when
+nobody had it at work, or when the server that had is lost, whose worker has ended it by then; 75
+when the time is up. A job that is cancelled already is waited for all the same.")]
 pub struct CancelArgs {
     /// The job
     #[arg(value_name = "ID")]
@@ -101,6 +114,9 @@ pub struct CancelArgs {
     /// Why, for people
     #[arg(long)]
     pub reason: Option<String>,
+    /// Wait until nothing of it runs any more, at most for so long [default: 10m]
+    #[arg(long, value_name = "SPAN", value_parser = input::span, num_args = 0..=1, default_missing_value = "10m")]
+    pub wait: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -165,12 +181,45 @@ pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliE
     step(args, Step::Release, context)
 }
 
+/// Confirms that nothing of a cancelled job runs any more.
+///
+/// # Errors
+/// When it is not cancelled, or was held under another claim.
+pub(super) fn stopped(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+    let verb =
+        StepJob { server: context.me()?, job: args.job.clone(), token: args.token, step: Step::Stopped };
+    let job = context.write(&verb)?.answer;
+    print(&job, "; it is confirmed that it stopped", context)
+}
+
 /// Calls a job off.
 ///
 /// # Errors
-/// When it is finished.
+/// When it is finished, or nobody confirms in time that it stopped.
 pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), CliError> {
-    change(&args.job, Change::Cancel { why: args.reason.clone() }, "", context)
+    let verb = ChangeJob {
+        server: context.me()?,
+        job: args.job.clone(),
+        change: Change::Cancel { why: args.reason.clone() },
+    };
+    let Some(span) = args.wait.filter(|_| !context.is_dry_run()) else {
+        let job = context.write(&verb)?.answer;
+        return print(&job, "", context);
+    };
+    match context.write(&verb) {
+        Ok(_) => {}
+        Err(error) if error.exit == Exit::Refused && !error.by_hub && is_cancelled(&args.job, context)? => {}
+        Err(error) => return Err(error),
+    }
+    let (job, more) = stop::wait(&args.job, span, context)?;
+    print(&job, &more, context)
+}
+
+fn is_cancelled(job: &JobId, context: &mut Context) -> Result<bool, CliError> {
+    context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.get(job.as_str()).is_some_and(|job| job.status == JobStatus::Cancelled))
+    })
 }
 
 /// Puts a finished job back.

@@ -26,12 +26,24 @@ pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Findi
             .hint(format!("both may believe that they hold it: {}", call_off_and_retry(&after.id))),
         );
     }
+    if after.stopped_at.is_some() && after.stopped_at != before.stopped_at && !is_confirmed(before, after) {
+        let what =
+            format!("job {} was told to have stopped, and it is {}", named(&after.id), word(&after.status));
+        let hint = "only a cancelled job is told to have stopped, once, by whoever held it";
+        found.push(Finding::new(Kind::IllegalStep, what).severity(made.severity()).hint(hint));
+    }
     let rewritten = rewritten(before, after);
     if !rewritten.is_empty() {
         let what = format!("{} of job {} changed after it was added", rewritten.join(", "), named(&after.id));
         let hint = "a job that is to do something else is a new job: `git muster job add`";
         found.push(Finding::new(Kind::JobRewritten, what).severity(made.severity()).hint(hint));
     }
+}
+
+/// Whether it may be told that nothing of the job runs any more.
+fn is_confirmed(before: &Job, after: &Job) -> bool {
+    // Cancelled and confirmed may stand in one commit.
+    after.status == JobStatus::Cancelled && after.token.is_some() && before.stopped_at.is_none()
 }
 
 /// How a job is put back into the queue, whoever holds it.
@@ -199,6 +211,9 @@ mod tests {
         const RUNNING_3: &str = r#""status":"running","token":3,"assigned_to":"a""#;
         const COMPLETED_3: &str = r#""status":"completed","token":3,"assigned_to":"a""#;
         const FAILED_3: &str = r#""status":"failed","token":3,"assigned_to":"a""#;
+        const CANCELLED_3: &str = r#""status":"cancelled","token":3,"assigned_to":"a""#;
+        const STOPPED_3: &str =
+            r#""status":"cancelled","token":3,"assigned_to":"a","stopped_at":"2025-10-29T12:00:00Z""#;
         const CANCELLED: &str = r#""status":"cancelled""#;
         const RUNNING_4_B: &str = r#""status":"running","token":4,"assigned_to":"b""#;
         for (before, after, made, expected) in [
@@ -244,6 +259,14 @@ mod tests {
             (RUNNING_3, r#""status":"completed","token":4"#, HAND, "token-without-claim"),
             (RUNNING_3, r#""status":"running","token":3,"assigned_to":"b""#, ONE, "handed-over"),
             (CLAIMED_3, r#""status":"running","token":3"#, HAND, "handed-over"),
+            // What was called off has stopped.
+            (CANCELLED_3, STOPPED_3, ONE, ""),
+            (RUNNING_3, STOPPED_3, TWO, ""),
+            (STOPPED_3, STOPPED_3, ONE, ""),
+            (STOPPED_3, QUEUED_3, ONE, ""),
+            (CANCELLED_3, &STOPPED_3.replace("cancelled", "completed"), ONE, "illegal-step illegal-step"),
+            (RUNNING_3, &STOPPED_3.replace("cancelled", "running"), ONE, "illegal-step"),
+            (STOPPED_3, &STOPPED_3.replace("12:00", "13:00"), ONE, "illegal-step"),
             // What it is to do.
             (QUEUED, r#""status":"queued","command":["rm"]"#, HAND, "job-rewritten"),
             (QUEUED, r#""status":"queued","branch":"x""#, ONE, "job-rewritten"),

@@ -5,6 +5,7 @@
 use super::tagging::Build;
 use super::{Dispatcher, RETRY_PAUSE};
 use crate::domain::id::JobId;
+use crate::domain::refusal::Refusal;
 use crate::host::clock::Deadline;
 use crate::ops::job_log::WriteLogs;
 use crate::ops::job_step::{Step, StepJob};
@@ -51,6 +52,15 @@ impl Dispatcher<'_> {
         self.next_report = Deadline::after(Duration::ZERO);
     }
 
+    /// Of jobs that were cancelled: nothing of them runs here any more.
+    pub(super) fn confirm_stopped(&mut self, jobs: Vec<(JobId, u64)>) {
+        for (job, token) in jobs {
+            if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
+                self.report_step(job, token, Step::Stopped, None);
+            }
+        }
+    }
+
     /// Reports what waits longest. The log first: who sees the end can read why.
     pub(super) fn report_next(&mut self) {
         let Some(mut waits) = self.unreported.pop_front() else { return };
@@ -64,7 +74,7 @@ impl Dispatcher<'_> {
                 None
             }
             // It is not ours any more; its log is no longer asked for.
-            Ok(Written::Refused(refusal)) => return self.report.warn(&refusal.why),
+            Ok(Written::Refused(refusal)) => return self.refused(waits.step, &refusal),
             Ok(Written::Later(why)) => Some(why),
             Err(error) => Some(error.to_string()),
         };
@@ -80,6 +90,15 @@ impl Dispatcher<'_> {
         self.complain(&about, &format!("the end of job `{}` is not reported yet: {why}", waits.step.job));
         self.unreported.push_back(waits);
         self.next_report = Deadline::after(RETRY_PAUSE);
+    }
+
+    /// A report was refused: it is not this worker's job any more.
+    fn refused(&mut self, step: StepJob, refusal: &Refusal) {
+        if step.step != Step::Stopped {
+            self.report.warn(&refusal.why);
+            // If it was cancelled just before it ended, somebody may wait to hear that it did.
+            self.confirm_stopped(vec![(step.job, step.token)]);
+        }
     }
 
     /// When logs are sent on next, if there are any.

@@ -221,6 +221,99 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
 }
 
 #[test]
+fn a_script_confirms_that_a_cancelled_job_stopped() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    said.run(&bob, &format!("job stopped {job} --token 1"));
+    said.run(&ada, &format!("job cancel {job} --wait 0s"));
+    said.run(&ada, &format!("job explain {job}"));
+    said.run(&ada, &format!("job explain {job} --json"));
+    said.run(&ada, &format!("job stopped {job} --token 1"));
+    said.run(&bob, &format!("job stopped {job} --token 7"));
+    said.run(&bob, &format!("job stopped {job} --token 1"));
+    said.run(&bob, &format!("job stopped {job} --token 1"));
+    said.run(&ada, &format!("job explain {job}"));
+    said.run(&ada, &format!("job cancel {job} --wait"));
+    let idle = claimed(&ada, &bob);
+    said.name(&idle, "<idle>");
+    bob.run(["job", "release", &idle, "--token", "1"]).success();
+    said.run(&ada, &format!("job cancel {idle} --wait"));
+    said.run(&ada, &format!("job show {idle}"));
+    ada.run(["job", "retry", &job]).success();
+    said.run(&ada, &format!("job show {job}"));
+    bob.run(["job", "claim", &job]).success();
+    bob.run(["job", "complete", &job, "--token", "2"]).success();
+    said.run(&ada, &format!("job cancel {job} --wait"));
+    assert_snapshot!(said, @r#"
+    bob$ git muster job stopped <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not confirmed: it is claimed, not cancelled
+    [exit status: 4]
+    ada$ git muster job cancel <job> --wait [DURATION]
+    ------- stderr -------
+    error: job `<job>` is cancelled; not confirmed yet: `bob` may still run it; waited [DURATION]
+    hint: wait longer with `git muster job cancel <job> --wait [DURATION]`
+    [exit status: 75]
+    ada$ git muster job explain <job>
+    <job> is cancelled: cancelled [DURATION] ago; not confirmed yet: bob may still run it
+    [exit status: 0]
+    ada$ git muster job explain <job> --json
+    {"schema":1,"kind":"job_explanation","id":"<job>","status":"cancelled",
+      "situation":"cancelled [DURATION] ago","waits_for":[],"may_still_run_on":"bob"}
+    [exit status: 0]
+    ada$ git muster job stopped <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not confirmed: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job stopped <job> --token 7
+    ------- stderr -------
+    error: job `<job>` was not confirmed: token 7 was never given, the job is cancelled and its last token is 1
+    [exit status: 5]
+    bob$ git muster job stopped <job> --token 1
+    <job> is cancelled; it is confirmed that it stopped
+    [exit status: 0]
+    bob$ git muster job stopped <job> --token 1
+    <job> is cancelled; it is confirmed that it stopped
+    [exit status: 0]
+    ada$ git muster job explain <job>
+    <job> is cancelled: cancelled [DURATION] ago; its holder has confirmed that it stopped
+    [exit status: 0]
+    ada$ git muster job cancel <job> --wait
+    <job> is cancelled; its holder has confirmed that it stopped
+    [exit status: 0]
+    ada$ git muster job cancel <idle> --wait
+    <idle> is cancelled
+    [exit status: 0]
+    ada$ git muster job show <idle>
+    job:  <idle>
+    status:  cancelled
+    situation: cancelled [DURATION] ago
+    type:  build
+    priority:  5
+    token:  1
+    attempts:  0 of 3
+    added by:  ada
+    [exit status: 0]
+    ada$ git muster job show <job>
+    job:  <job>
+    status:  queued
+    situation: queued [DURATION] ago
+    type:  build
+    priority:  5
+    token:  1
+    attempts:  0 of 3
+    added by:  ada
+    [exit status: 0]
+    ada$ git muster job cancel <job> --wait
+    ------- stderr -------
+    error: job `<job>` was not cancelled: it is completed already
+    [exit status: 4]
+    "#);
+}
+
+#[test]
 fn anybody_can_cancel_retry_and_reorder() {
     let (_fleet, ada, bob) = two_servers();
     let mut said = Transcript::new();
@@ -280,6 +373,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     job:  <job>
     status:  cancelled
     situation: cancelled [DURATION] ago
+    stopped:  not confirmed yet: bob may still run it
     type:  build
     priority:  1
     server:  bob

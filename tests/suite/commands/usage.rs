@@ -57,6 +57,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
       fail  Report failure
       release  Hand a claimed job back; the attempt does not count
       cancel  Call a job off
+      stopped  Confirm that nothing of a cancelled job, which was claimed, runs any more
       retry  Put a finished job back into the queue
       dead  Jobs that are out of attempts
       priority  Change how urgent a job is

@@ -4,6 +4,10 @@
 //! server with the right labels. Most urgent first, first in first out inside a priority, and a
 //! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
 
+mod candidates;
+
+pub use candidates::{BusyServer, Candidate, SilentServer};
+
 use super::id::JobId;
 use super::job::{IfNeedFails, Job, JobStatus, PAUSE_MAX};
 use super::lock::next_token;
@@ -35,6 +39,17 @@ pub enum Waiting {
         /// The point in time.
         at: Timestamp,
     },
+    /// Its last attempt failed or was lost, and the pause before the next is not over.
+    BackingOff {
+        /// When it is over.
+        at: Timestamp,
+        /// How often it was tried.
+        attempts: u64,
+        /// How often it may be.
+        attempts_max: u64,
+        /// How the last attempt ended.
+        last: Option<String>,
+    },
     /// Another job of its group is at work.
     Group {
         /// The group.
@@ -42,7 +57,7 @@ pub enum Waiting {
         /// That job.
         job: String,
     },
-    /// Somebody paused the queue, or a label that it requires.
+    /// Somebody paused the queue, a label that it requires, or a server that could run it.
     Paused {
         /// What is paused, for people.
         what: String,
@@ -53,6 +68,16 @@ pub enum Waiting {
     Labels {
         /// The ones it lacks.
         missing: Vec<String>,
+    },
+    /// Every server that could run it, gives signs of life and is not paused has something at work.
+    Busy {
+        /// Those servers.
+        servers: Vec<BusyServer>,
+    },
+    /// No server that could run it gives a sign of life.
+    Silent {
+        /// Those servers.
+        servers: Vec<SilentServer>,
     },
     /// Nothing but the lack of a server that asks.
     Server {
@@ -69,9 +94,25 @@ impl Waiting {
             Self::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
             Self::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
             Self::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
+            Self::BackingOff { at, attempts, attempts_max, last } => {
+                let last = last.as_deref().map_or(String::new(), |reason| format!(" ended with {reason}"));
+                format!(
+                    "backing off until {at}, {} from now: attempt {attempts} of {attempts_max}{last}",
+                    show_span(at.since(now))
+                )
+            }
             Self::Group { group, job } => format!("`{job}` of its group `{group}` is at work"),
             Self::Paused { what, told } => format!("{what} is paused {told}"),
             Self::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
+            Self::Busy { servers } => {
+                let told: Vec<String> = servers.iter().map(BusyServer::describe).collect();
+                format!("every server that could run it is at work: {}", told.join("; "))
+            }
+            Self::Silent { servers } if servers.is_empty() => "no server belongs to the hub".to_owned(),
+            Self::Silent { servers } => {
+                let told: Vec<String> = servers.iter().map(|one| one.describe(now)).collect();
+                format!("no server that could run it gives a sign of life: {}", told.join(", "))
+            }
             Self::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
             Self::Server { ahead: 1 } => "one job is before it".to_owned(),
             Self::Server { ahead } => format!("{ahead} jobs are before it"),
@@ -200,8 +241,38 @@ impl<'a> Queue<'a> {
     fn pause(&self, job: &Job) -> Option<Waiting> {
         let at = job.not_before.filter(|at| *at > self.now)?;
         // After a first attempt it is a pause between attempts, told by another's clock.
-        let is_wrong = job.attempts.unwrap_or(0) > 0 && at.since(self.now) > PAUSE_MAX;
-        (!is_wrong).then_some(Waiting::NotBefore { at })
+        let attempts = job.attempts.unwrap_or(0);
+        if attempts == 0 {
+            return Some(Waiting::NotBefore { at });
+        }
+        let last = job.reason.clone();
+        (at.since(self.now) <= PAUSE_MAX).then(|| Waiting::BackingOff {
+            at,
+            attempts,
+            attempts_max: job.attempts_max(),
+            last,
+        })
+    }
+
+    /// Everything that keeps a queued job waiting, with what keeps each of `servers` from it.
+    #[must_use]
+    pub fn explain_among(&self, job: &Job, servers: &[Candidate]) -> Vec<Waiting> {
+        let labels: Vec<Vec<String>> = servers.iter().map(|server| server.labels.clone()).collect();
+        let mut reasons = self.explain(job, &labels);
+        if reasons.iter().any(|reason| matches!(reason, Waiting::Labels { .. })) {
+            return reasons;
+        }
+        let able = |server: &&Candidate| {
+            missing_labels(job, &server.labels.iter().map(String::as_str).collect()).is_empty()
+        };
+        let able: Vec<&Candidate> = servers.iter().filter(able).collect();
+        let hindrances = candidates::hindrances(&able);
+        if !hindrances.is_empty() {
+            // That it is next says nothing when nobody is there to ask.
+            reasons.retain(|reason| *reason != Waiting::Server { ahead: 0 });
+            reasons.extend(hindrances);
+        }
+        reasons
     }
 
     /// Everything that keeps a queued job waiting; `servers` are the labels of each server.
@@ -448,6 +519,10 @@ mod tests {
                 "it needs `b`, which is failed",
             ),
             (Waiting::Needs { job: "b".into(), status: None }, "it needs `b`, which is not in the queue"),
+            (
+                Waiting::BackingOff { at, attempts: 1, attempts_max: 3, last: Some("lost".into()) },
+                "backing off until 2025-10-29T12:01:30Z, 1m 30s from now: attempt 1 of 3 ended with lost",
+            ),
             (Waiting::NotBefore { at }, "not before 2025-10-29T12:01:30Z, 1m 30s from now"),
             (Waiting::Labels { missing: vec!["gpu".into(), "x".into()] }, "no server has the labels gpu, x"),
             (Waiting::Server { ahead: 0 }, "it is next; no server has asked for a job since"),

@@ -9,6 +9,7 @@ pub mod artifact;
 pub mod beat;
 pub mod doctor;
 pub mod documents;
+pub mod explain;
 pub mod found;
 pub mod fsck;
 pub mod job_add;

@@ -3,8 +3,9 @@
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::input;
+use crate::cli::input::{self, Moment};
 use crate::domain::job::{IfNeedFails, Priority};
+use crate::domain::time::Timestamp;
 use crate::host::files;
 use crate::ops::job_add::{AddJobs, AddedJob, NewJob, kind_build};
 use clap::Args;
@@ -19,6 +20,7 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --type build --branch main --commit 4f2c1d9 -- make deb
   git muster job add --type build --branch main --produces '*.deb' -- dpkg-buildpackage -us -uc -b
   git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
+  git muster job add --type test --not-before 'in 2h' -- make soak-test
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
 A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels,
@@ -63,11 +65,14 @@ pub struct AddArgs {
     /// How often it is tried [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<u64>,
+    /// Not to be claimed before: a time, or a span from now such as 'in 2h'
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
+    pub not_before: Option<Moment>,
     /// Add it only if no job with this key is there, finished or not, until it is archived
     #[arg(long)]
     pub key: Option<String>,
     /// Add the jobs of this file, one JSON object a line; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "produces", "description", "timeout", "max_attempts", "key", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "produces", "description", "timeout", "max_attempts", "not_before", "key", "command"])]
     pub from: Option<String>,
     /// Program and arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -82,7 +87,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     let requester = context.me()?;
     let jobs = match &args.from {
         Some(file) => read_lines(file)?,
-        None => vec![one(args)],
+        None => vec![one(args, context.now())],
     };
     if jobs.is_empty() {
         context.output.say("there is no job in the file; nothing was added");
@@ -107,7 +112,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     }
 }
 
-fn one(args: &AddArgs) -> NewJob {
+fn one(args: &AddArgs, now: Timestamp) -> NewJob {
     NewJob {
         kind: args.kind.clone().unwrap_or_else(kind_build),
         priority: args.priority,
@@ -122,7 +127,7 @@ fn one(args: &AddArgs) -> NewJob {
         timeout_seconds: args.timeout.map(|limit| limit.as_secs()),
         max_attempts: args.max_attempts,
         key: args.key.clone(),
-        not_before: None,
+        not_before: args.not_before.map(|moment| moment.after(now)),
         command: args.command.clone(),
     }
 }

@@ -7,12 +7,11 @@ use crate::cli::input::or_dash;
 use crate::cli::table::{facts, table};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::pause::Pause;
-use crate::domain::queue::{Queue, Waiting};
-use crate::domain::server::Server;
+use crate::domain::queue::Waiting;
 use crate::domain::table::Table;
 use crate::domain::time::show_span;
 use crate::ledger::Documents as _;
+use crate::ops;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -147,18 +146,10 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
 /// When there is no such job.
 pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(false, |snapshot| {
+    let found = context.read(true, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
-        let servers: Table<Server> = snapshot.table()?;
-        let pauses: Table<Pause> = snapshot.table()?;
-        let labels: Vec<Vec<String>> = servers.rows().map(|server| server.labels.clone()).collect();
         let Some(job) = jobs.get(args.job.as_str()) else { return Ok(None) };
-        let waiting = if job.status == JobStatus::Queued {
-            Queue::new(&jobs, now).paused_by(&pauses).explain(job, &labels)
-        } else {
-            Vec::new()
-        };
-        Ok(Some(((**job).clone(), waiting)))
+        Ok(Some(((**job).clone(), ops::explain::explain(snapshot, job, now)?)))
     })?;
     let (job, waiting) = found.ok_or_else(|| unknown(&args.job))?;
     let mut value =

@@ -1,7 +1,7 @@
 //! `queue`, pauses of servers, groups, wishes about needs, and jobs that are out of attempts.
 
 use super::{added, two_servers};
-use crate::support::Transcript;
+use crate::support::{MAIN, Transcript};
 use insta::assert_snapshot;
 
 #[test]
@@ -361,5 +361,110 @@ fn dead_jobs_are_listed_put_back_and_purged() {
       "dead_lettered":0,"cancelled":0,"avg_wait_seconds":0,"p95_wait_seconds":0,
       "avg_execution_seconds":0,"failure_rate":0.0}
     [exit status: 0]
+    "#);
+}
+
+#[test]
+fn each_reason_to_wait_is_told() {
+    let (fleet, ada, bob) = two_servers();
+    let eve = fleet.host("eve");
+    eve.run(["join", "--as", "eve", "--label", "quantum"]).success();
+    let beat = "{\"server\":\"eve\",\"timestamp\":\"2025-10-29T12:00:00Z\",\"interval_seconds\":30}\n";
+    fleet.hub().put(MAIN, &[("eve/heartbeat.json", beat)], "eve falls silent");
+    let mut said = Transcript::new();
+    let mut add = |name: &str, more: &[&str]| {
+        let id = added(&ada, more);
+        said.name(&id, name);
+        id
+    };
+    let needed = add("<needed>", &["--label", "nowhere"]);
+    let needs = add("<needs>", &["--needs", &needed]);
+    let later = add("<later>", &["--not-before", "in 2h"]);
+    let dated = add("<dated>", &["--not-before", "2999-01-01T00:00:00Z"]);
+    let quantum = add("<quantum>", &["--label", "quantum"]);
+    let failing = add("<failing>", &["--label", "gpu"]);
+    bob.run(["job", "claim", &failing]).success();
+    bob.run(["job", "fail", &failing, "--token", "1", "--reason", "worker_system_failure"]).success();
+    let first = add("<first>", &["--label", "gpu", "--group", "g"]);
+    bob.run(["job", "claim", &first]).success();
+    let grouped = add("<grouped>", &["--group", "g"]);
+    let gpu = add("<gpu>", &["--label", "gpu"]);
+    let free = add("<free>", &[]);
+    for job in [&needed, &needs, &later, &dated, &quantum, &failing, &grouped, &gpu, &free] {
+        said.run(&ada, &format!("job explain {job}"));
+    }
+    said.run(&ada, &format!("job explain {gpu} --json"));
+    said.run(&ada, &format!("job explain {quantum} --json"));
+    ada.run(["queue", "pause", "--label", "gpu", "--note", "its driver", "--for", "2h"]).success();
+    said.run(&ada, &format!("job explain {gpu}"));
+    ada.run(["queue", "resume", "--label", "gpu"]).success();
+    ada.run(["worker", "pause", "bob", "--note", "new disk"]).success();
+    said.run(&ada, &format!("job explain {gpu}"));
+    ada.run(["queue", "pause"]).success();
+    said.run(&ada, &format!("job explain {free}"));
+    for moment in ["tomorrow", "90"] {
+        said.run(&ada, &format!("job add --not-before {moment}"));
+    }
+    assert_snapshot!(said, @r#"
+    ada$ git muster job explain <needed>
+    <needed> waits: no server has the labels nowhere
+    [exit status: 0]
+    ada$ git muster job explain <needs>
+    <needs> waits: it needs `<needed>`, which is queued
+    [exit status: 0]
+    ada$ git muster job explain <later>
+    <later> waits: not before [TIME], [DURATION] from now
+    [exit status: 0]
+    ada$ git muster job explain <dated>
+    <dated> waits: not before [TIME], [DURATION] from now
+    [exit status: 0]
+    ada$ git muster job explain <quantum>
+    <quantum> waits: no server that could run it gives a sign of life: the last of eve [DURATION] ago
+    [exit status: 0]
+    ada$ git muster job explain <failing>
+    <failing> waits: backing off until [TIME], [DURATION] from now: attempt 1 of 3 ended with worker_system_failure
+    <failing> waits: every server that could run it is at work: bob has <first>
+    [exit status: 0]
+    ada$ git muster job explain <grouped>
+    <grouped> waits: `<first>` of its group `g` is at work
+    [exit status: 0]
+    ada$ git muster job explain <gpu>
+    <gpu> waits: every server that could run it is at work: bob has <first>
+    [exit status: 0]
+    ada$ git muster job explain <free>
+    <free> waits: it is next; no server has asked for a job since
+    [exit status: 0]
+    ada$ git muster job explain <gpu> --json
+    {"schema":1,"kind":"job_explanation","id":"<gpu>","status":"queued",
+      "situation":"queued [DURATION] ago","waits_for":[{"reason":"busy","servers":[{"server":"bob",
+      "jobs":["<first>"]}]}]}
+    [exit status: 0]
+    ada$ git muster job explain <quantum> --json
+    {"schema":1,"kind":"job_explanation","id":"<quantum>","status":"queued",
+      "situation":"queued [DURATION] ago","waits_for":[{"reason":"silent","servers":[{"server":"eve",
+      "last_heartbeat":"[TIME]"}]}]}
+    [exit status: 0]
+    ada$ git muster job explain <gpu>
+    <gpu> waits: label `gpu` is paused by ada [DURATION] ago, until [TIME]: its driver
+    <gpu> waits: every server that could run it is at work: bob has <first>
+    [exit status: 0]
+    ada$ git muster job explain <gpu>
+    <gpu> waits: server `bob` is paused by ada [DURATION] ago: new disk
+    [exit status: 0]
+    ada$ git muster job explain <free>
+    <free> waits: the queue is paused by ada [DURATION] ago
+    [exit status: 0]
+    ada$ git muster job add --not-before tomorrow
+    ------- stderr -------
+    error: invalid value 'tomorrow' for '--not-before <TIME>': give a time such as [TIME], or a span from now such as 'in [DURATION]'
+
+    For more information, try '--help'.
+    [exit status: 2]
+    ada$ git muster job add --not-before 90
+    ------- stderr -------
+    error: invalid value '90' for '--not-before <TIME>': give a time such as [TIME], or a span from now such as 'in [DURATION]'
+
+    For more information, try '--help'.
+    [exit status: 2]
     "#);
 }

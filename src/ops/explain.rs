@@ -1,0 +1,65 @@
+//! What `job explain` looks at: the queue, and the servers that could run a job.
+
+use super::documents::{seen_beats, server_names};
+use crate::domain::heartbeat::Freshness;
+use crate::domain::id::ServerName;
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::pause::{Pause, Paused, pause_of};
+use crate::domain::queue::{Candidate, Queue, Waiting};
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents, Stop};
+
+/// Everything that keeps `job` waiting at `now`; nothing when it is not queued.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn explain(documents: &impl Documents, job: &Job, now: Timestamp) -> Result<Vec<Waiting>, Stop> {
+    if job.status != JobStatus::Queued {
+        return Ok(Vec::new());
+    }
+    let (jobs, pauses): (Table<Job>, Table<Pause>) = (documents.table()?, documents.table()?);
+    let candidates = candidates(documents, &jobs, &pauses, now)?;
+    Ok(Queue::new(&jobs, now).paused_by(&pauses).explain_among(job, &candidates))
+}
+
+/// The registered servers; in a hub where nobody is registered, those that have a folder.
+fn candidates(
+    documents: &impl Documents,
+    jobs: &Table<Job>,
+    pauses: &Table<Pause>,
+    now: Timestamp,
+) -> Result<Vec<Candidate>, Stop> {
+    let registry: Table<Server> = documents.table()?;
+    let mut candidates = Vec::new();
+    for name in server_names(documents, &registry)? {
+        let registered = registry.get(name.as_str());
+        if registered.is_none() && registry.rows().len() > 0 {
+            continue;
+        }
+        let labels = registered.map(|server| server.labels.clone()).unwrap_or_default();
+        candidates.push(candidate(documents, jobs, pauses, (name, labels), now)?);
+    }
+    Ok(candidates)
+}
+
+fn candidate(
+    documents: &impl Documents,
+    jobs: &Table<Job>,
+    pauses: &Table<Pause>,
+    (name, labels): (ServerName, Vec<String>),
+    now: Timestamp,
+) -> Result<Candidate, Stop> {
+    let (beat, _) = seen_beats(documents, &name)?;
+    let held =
+        jobs.rows().filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str()));
+    Ok(Candidate {
+        labels,
+        life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
+        last_heartbeat: beat.and_then(|beat| beat.at()),
+        jobs: held.map(|job| job.id.clone()).collect(),
+        server: name.to_string(),
+        paused: pause_of(pauses, &Paused::Server(name), now).map(|pause| pause.describe(now)),
+    })
+}

@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 57] = [
+pub const BUGS: [(&str, &str); 58] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),

@@ -26,7 +26,7 @@ use crate::host::clock::{self, Deadline};
 use crate::host::files::FileError;
 use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
-use crate::ops::job_step::Step;
+use crate::ops::job_step::{Step, StepJob};
 use crate::ops::observations::Observations;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -240,7 +240,7 @@ impl<'a> Dispatcher<'a> {
                 message: Some("the worker ended while the job was at work".to_owned()),
                 ..JobReport::default()
             };
-            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report }, Vec::new());
+            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report });
         }
         self.confirm_stopped(look.stopped);
         Ok(())
@@ -345,7 +345,7 @@ impl<'a> Dispatcher<'a> {
         for (job, token) in look.strays {
             // A claim that was sent and given up landed after all: nothing was done under it.
             if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
-                self.report_step(job, token, Step::Release, Vec::new());
+                self.report_step(job, token, Step::Release);
             }
         }
         self.confirm_stopped(look.stopped);
@@ -458,10 +458,8 @@ impl<'a> Dispatcher<'a> {
                 files.extend(made.copies);
             }
             let build = build_of(&active.job, &step);
-            self.report_step(id, active.token, step, files);
-            if let Some(waits) = self.unreported.back_mut() {
-                waits.build = build;
-            }
+            let step = StepJob { server: self.hub.server().clone(), job: id, token: active.token, step };
+            self.send(Unreported { step, files, build });
         }
     }
 

@@ -28,8 +28,8 @@ type LogFile = (String, Vec<u8>);
 /// The end of a job that the hub does not know yet, with its log and what else it left.
 #[derive(Debug)]
 pub(super) struct Unreported {
-    step: StepJob,
-    files: Vec<LogFile>,
+    pub(super) step: StepJob,
+    pub(super) files: Vec<LogFile>,
     /// What is to be tagged once the hub knows.
     pub(super) build: Option<Build>,
 }
@@ -46,9 +46,14 @@ impl Unreported {
 
 impl Dispatcher<'_> {
     /// A step of a job, to be reported as soon as possible.
-    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step, files: Vec<LogFile>) {
+    pub(super) fn report_step(&mut self, job: JobId, token: u64, step: Step) {
         let step = StepJob { server: self.hub.server().clone(), job, token, step };
-        self.unreported.push_back(Unreported { step, files, build: None });
+        self.send(Unreported { step, files: Vec::new(), build: None });
+    }
+
+    /// The same with what the job left.
+    pub(super) fn send(&mut self, waits: Unreported) {
+        self.unreported.push_back(waits);
         self.next_report = Deadline::after(Duration::ZERO);
     }
 
@@ -56,7 +61,7 @@ impl Dispatcher<'_> {
     pub(super) fn confirm_stopped(&mut self, jobs: Vec<(JobId, u64)>) {
         for (job, token) in jobs {
             if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
-                self.report_step(job, token, Step::Stopped, None);
+                self.report_step(job, token, Step::Stopped);
             }
         }
     }

@@ -70,7 +70,7 @@ own_folders() {
 writable_folders() {
     own_folders
     [ -z "$clone" ] || printf '%s\n' "${clone%/}"
-    [ ! -d "$hub" ] || printf '%s\n' "$hub"
+    [ ! -d "${hub#file://}" ] || printf '%s\n' "${hub#file://}"
     printf '%s' "$writable"
 }
 
@@ -183,7 +183,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --worker) worker=yes ;;
         --allow)
-            allowed="$allowed --allow $(command_word "$2")"
+            allowed="$allowed $(command_word "--allow=$2")"
             shift
             ;;
         --allow-any) allowed="$allowed --allow-any" ;;

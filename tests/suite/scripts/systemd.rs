@@ -126,7 +126,7 @@ fn a_unit_for_a_worker_lets_its_jobs_end() {
     let unit = fs::read_to_string(&path).unwrap();
     assert_verified(&host, &path);
     let command = setting(&unit, "ExecStart")[0];
-    let words = r#"worker run --drain 900s --allow "make *" --allow "/ci/$$x \"%%h\" \\n""#;
+    let words = r#"worker run --drain 900s "--allow=make *" "--allow=/ci/$$x \"%%h\" \\n""#;
     assert!(command.ends_with(words), "{command}");
     assert_eq!(
         setting(&unit, "KillMode"),
@@ -186,7 +186,7 @@ fn what_cannot_stand_in_a_unit_is_refused() {
 
 #[test]
 fn a_service_that_would_not_know_the_hub_is_not_written() {
-    let fleet = Fleet::new();
+    let fleet = Fleet::over(Transport::FileUrl);
     let host = machine(&fleet);
     host.run(["init", &fleet.hub().url()]).success();
     let known_here = host.program(folder().join(SCRIPT)).args(["--dir", "units"]);
@@ -200,6 +200,7 @@ fn a_service_that_would_not_know_the_hub_is_not_written() {
     let shown = host.program(folder().join(SCRIPT)).args(["--print"]).current_dir(&clone).run().success();
     assert_eq!(setting(shown.stdout(), "WorkingDirectory"), [clone.to_str().unwrap()]);
     let writable = setting(shown.stdout(), "ReadWritePaths");
+    assert!(writable.contains(&&*format!("\"-{}\"", fleet.hub().path().display())), "{writable:?}");
     assert!(writable.contains(&&*format!("\"-{}\"", clone.display())), "{writable:?}");
 }
 

@@ -19,7 +19,7 @@ use clap::Subcommand;
 #[command(defer = true)]
 pub enum JobCommand {
     /// Add a job, or many from a file in one commit
-    Add(add::AddArgs),
+    Add(Box<add::AddArgs>),
     /// List jobs, those that are not finished first of all
     List(show::ListArgs),
     /// Show one job
@@ -53,7 +53,7 @@ pub enum JobCommand {
     /// Change how urgent a job is
     Priority(step::PriorityArgs),
     /// Claim a job, run it, report how it ended, and end with its exit code
-    Run(super::worker::JobRunArgs),
+    Run(Box<super::worker::JobRunArgs>),
     /// Print what a job printed
     Logs(logs::LogsArgs),
     /// Wait until a job is finished; exits 0 when it completed, else with its exit code or 1

@@ -15,6 +15,7 @@ mod support;
 // The house: layers, lengths, generated files.
 mod tidy;
 mod worker;
+mod worker_storm;
 // What jobs work on and what they make.
 mod artifacts;
 // One hub, one command after the other.

@@ -2,7 +2,6 @@
 //! is killed, stopped or asked to end leaves behind.
 
 use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -402,58 +401,6 @@ fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
     assert!(size < 4 * 1024, "{size} KiB in the hub");
 }
 
-/// Each job ran once, needs before what needs them, and `jobs` at most at once.
-#[test]
-fn several_workers_share_a_queue() {
-    const JOBS: usize = 24;
-    let fleet = founded();
-    let workers: Vec<Host> = ["ada", "bob", "eve"].iter().map(|name| joined(&fleet, name)).collect();
-    let ran = mark(&workers[0], "ran");
-    let mut ids: Vec<String> = Vec::new();
-    for number in 0..JOBS {
-        let script = format!("echo $MUSTER_JOB_ID >>{}", ran.display());
-        let needs = ids.last().filter(|_| number % 3 == 2).cloned();
-        let more: Vec<&str> = needs.iter().flat_map(|id| ["--needs", id.as_str()]).collect();
-        ids.push(add(&workers[0], &more, &script));
-    }
-    let running: Vec<_> = workers
-        .iter()
-        .map(|host| {
-            host.command([
-                "worker",
-                "run",
-                "--allow",
-                "sh *",
-                "--jobs",
-                "4",
-                "--poll",
-                "20ms",
-                "--exit-when-idle",
-                "1s",
-            ])
-            .spawn()
-        })
-        .collect();
-    for worker in running {
-        worker.wait().success();
-    }
-    let order: Vec<String> = fs::read_to_string(&ran).unwrap().lines().map(str::to_owned).collect();
-    assert_eq!(order.len(), JOBS);
-    assert_eq!(order.iter().collect::<BTreeSet<_>>(), ids.iter().collect::<BTreeSet<_>>());
-    let place = |id: &String| order.iter().position(|other| other == id).unwrap();
-    for pair in ids.chunks(3).filter(|chunk| chunk.len() == 3) {
-        assert!(place(&pair[1]) < place(&pair[2]), "{order:?}");
-    }
-    for id in &ids {
-        let job = job(&fleet, id);
-        assert_eq!(
-            (job["status"].as_str(), job["attempts"].as_u64(), job["token"].as_u64()),
-            (Some("completed"), Some(1), Some(1))
-        );
-    }
-    workers[0].run(["fsck", "--history"]).success();
-}
-
 #[test]
 fn a_log_is_followed_from_another_clone_over_ssh() {
     let fleet = Fleet::over(Transport::Ssh);
@@ -471,95 +418,6 @@ fn a_log_is_followed_from_another_clone_over_ssh() {
     let run = follower.wait().success();
     let words: Vec<&str> = run.stdout().lines().filter_map(|line| line.split(' ').nth(1)).collect();
     assert_eq!(words, ["one", "two"]);
-}
-
-/// How large the storm of workers is.
-struct Size {
-    transport: Transport,
-    jobs: usize,
-    /// How often each worker is killed.
-    kills: usize,
-}
-
-/// By default what fits into a minute; all of it with `MUSTER_WORKERS=full`.
-fn size() -> Size {
-    if std::env::var("MUSTER_WORKERS").is_ok_and(|size| size == "full") {
-        Size { transport: Transport::Ssh, jobs: 200, kills: 40 }
-    } else {
-        Size { transport: Transport::Path, jobs: 30, kills: 4 }
-    }
-}
-
-/// Starts the worker of `host` again and again, kills it a moment later, and lets the last one end by
-/// itself.
-fn work_under_a_killer(host: &Host, kills: usize, is_done: &dyn Fn() -> bool) {
-    let words = ["worker", "run", "--allow-any", "--jobs", "2", "--poll", "100ms", "--interval", "2s"];
-    for kill in 0..kills {
-        let mut worker = host.command(words).bound(FULL_BOUND).spawn();
-        let start = std::time::Instant::now();
-        // Not a sleep: another moment each time, and no longer than it takes to be done.
-        let moment = Duration::from_millis(400 + 200 * u64::try_from(kill % 4).unwrap());
-        eventually(BOUND, || start.elapsed() > moment || is_done());
-        worker.signal("KILL");
-        worker.wait().killed_by(9);
-    }
-    let mut worker = host.command(words).bound(FULL_BOUND).spawn();
-    eventually(FULL_BOUND, is_done);
-    worker.signal("TERM");
-    worker.wait().success();
-}
-
-/// How long the storm may take in full.
-const FULL_BOUND: Duration = Duration::from_secs(1200);
-
-#[test]
-fn workers_that_are_killed_all_the_time_complete_every_job_once() {
-    let size = size();
-    let fleet = Fleet::over(size.transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let hosts: Vec<Host> = ["ada", "bob", "eve"].iter().map(|name| joined(&fleet, name)).collect();
-    let (begun, ended) = (mark(&hosts[0], "begun"), mark(&hosts[0], "ended"));
-    let script = format!(
-        "echo $MUSTER_JOB_ID >>{}; sleep 0.1; echo $MUSTER_JOB_ID >>{}",
-        begun.display(),
-        ended.display()
-    );
-    let line = serde_json::json!({"type": "test", "max_attempts": 30, "command": ["sh", "-c", script]});
-    let file = mark(&hosts[0], "jobs.jsonl");
-    fs::write(&file, format!("{line}\n").repeat(size.jobs)).unwrap();
-    hosts[0].run(["job", "add", "--from", file.to_str().unwrap()]).success();
-    let jobs = || {
-        let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
-        document["jobs"].as_array().unwrap().clone()
-    };
-    let is_done = || jobs().iter().all(|job| job["status"] == "completed" || job["status"] == "dead");
-    std::thread::scope(|scope| {
-        for host in &hosts {
-            scope.spawn(|| work_under_a_killer(host, size.kills, &is_done));
-        }
-    });
-    let subjects: Vec<String> =
-        inspect::log(fleet.hub(), MAIN).into_iter().map(|commit| commit.subject).collect();
-    let count = |verb: &str, id: &str| {
-        subjects.iter().filter(|subject| subject.starts_with(&format!("job {verb}: {id} "))).count()
-    };
-    let (begun, ended) = (fs::read_to_string(&begun).unwrap(), fs::read_to_string(&ended).unwrap());
-    let mut lost = 0;
-    for job in jobs() {
-        let id = job["id"].as_str().unwrap();
-        assert_eq!(job["status"], "completed", "{job}");
-        assert_eq!(count("complete", id), 1, "{job}");
-        let attempts = usize::try_from(job["attempts"].as_u64().unwrap()).unwrap();
-        let token = usize::try_from(job["token"].as_u64().unwrap()).unwrap();
-        // Every claim ended in one way: completed, lost, or handed back before anything ran.
-        assert_eq!(token, 1 + count("fail", id) + count("rescue", id) + count("release", id), "{job}");
-        assert_eq!(attempts, token - count("release", id), "{job}");
-        let runs = |text: &str| text.lines().filter(|line| *line == id).count();
-        assert!(runs(&ended) >= 1 && runs(&begun) <= attempts, "{job}: {} of {}", runs(&ended), runs(&begun));
-        lost += attempts - 1;
-    }
-    assert!(lost > 0, "no job was lost: the test proved little");
-    hosts[0].run(["fsck", "--history"]).success();
 }
 
 /// The guards at work on this machine for one server's jobs, by the folder of its state.

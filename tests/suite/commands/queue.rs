@@ -100,6 +100,8 @@ fn a_paused_server_claims_nothing() {
     said.run(&bob, "job claim");
     said.run(&bob, "job run --allow-any");
     said.run(&ada, "worker list");
+    said.run(&ada, "worker show bob");
+    said.run(&ada, "worker show nobody");
     said.run(&ada, "worker drain");
     said.run(&ada, "worker run --allow-any");
     said.run(&ada, "worker resume --json");
@@ -108,6 +110,8 @@ fn a_paused_server_claims_nothing() {
     said.run(&ada, "worker pause nobody");
     said.run(&bob, "job run --allow-any");
     said.run(&bob, "worker list --json");
+    said.run(&bob, "worker show");
+    said.run(&bob, "worker show --json");
     assert_snapshot!(said, @r#"
     ada$ git muster worker pause bob --note 'new disk'
     server `bob` is paused until it is resumed; what is at work goes on
@@ -128,6 +132,18 @@ fn a_paused_server_claims_nothing() {
     ada  fresh, [DURATION] ago  -  -  -
     bob  fresh, [DURATION] ago  -  gpu  by ada [DURATION] ago: new disk
     [exit status: 0]
+    ada$ git muster worker show bob
+    server:  bob
+    heartbeat:  fresh, [DURATION] ago
+    labels:  gpu
+    paused:  by ada [DURATION] ago: new disk
+    could claim: 1
+    [exit status: 0]
+    ada$ git muster worker show nobody
+    ------- stderr -------
+    error: there is no server `nobody`
+    hint: see the names with `git muster worker list`
+    [exit status: 3]
     ada$ git muster worker drain
     server `ada` is paused until it is resumed; what is at work goes on
     [exit status: 0]
@@ -161,6 +177,18 @@ fn a_paused_server_claims_nothing() {
     [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]","jobs":[],
       "labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
       "last_heartbeat":"[TIME]","jobs":[],"labels":["gpu"],"paused":null}]
+    [exit status: 0]
+    bob$ git muster worker show
+    server:  bob
+    heartbeat:  fresh, [DURATION] ago
+    labels:  gpu
+    ended last:  <job> completed [DURATION] ago
+    could claim: 0
+    [exit status: 0]
+    bob$ git muster worker show --json
+    {"schema":1,"kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]","jobs":[],
+      "labels":["gpu"],"paused":null,"at_work":[],"ended":[{"id":"<job>",
+      "situation":"completed [DURATION] ago"}],"claimable":[]}
     [exit status: 0]
     "#);
 }

@@ -1,31 +1,23 @@
 //! `git muster worker` and `git muster job run`: jobs that run on this machine.
 
-use super::artifact;
-use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
-use super::input;
-use super::output::Output;
-use super::queue::{end_pause, set_pause};
-use super::table::table;
+mod seen;
+
+use crate::cli::artifact;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
+use crate::cli::output::Output;
+use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
-use crate::domain::heartbeat::Freshness;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::Job;
-use crate::domain::pause::{Pause, Paused, pause_of};
-use crate::domain::record::Record;
-use crate::domain::server::Server;
-use crate::domain::table::Table;
-use crate::domain::time::Timestamp;
-use crate::ledger::Documents as _;
-use crate::ops::documents::seen_beats;
+use crate::domain::pause::Paused;
 use crate::ops::submit::Place;
 use crate::worker::{
     Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary,
     WorkerError,
 };
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +77,13 @@ A worker that starts again while the pause holds ends at once. `worker resume` e
         after_help = "Example:\n  git muster worker list --json | jq -r '.[] | select(.paused) | .server'"
     )]
     List,
+    /// Show one server: what it works on, what it ended last, what it could claim now
+    #[command(after_help = "Examples:\n  git muster worker show\n  git muster worker show build3 --json")]
+    Show {
+        /// The server; this one when not given
+        #[arg(value_name = "SERVER")]
+        name: Option<ServerName>,
+    },
 }
 
 // Which server is paused, why and for how long.
@@ -206,7 +205,7 @@ pub struct JobRunArgs {
 ///
 /// # Errors
 /// When nothing may be run, or the hub cannot be used.
-pub(super) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, CliError> {
+pub(in crate::cli) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, CliError> {
     let server = |name: &Option<ServerName>, context: &Context| {
         name.clone().map_or_else(|| context.me(), Ok).map(Paused::Server)
     };
@@ -218,66 +217,12 @@ pub(super) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, 
         WorkerCommand::Pause(args) => pause(args, false, context),
         WorkerCommand::Drain(args) => pause(args, true, context),
         WorkerCommand::Resume { name } => end_pause(server(name, context)?, context).map(|()| 0),
-        WorkerCommand::List => list(context).map(|()| 0),
+        WorkerCommand::List => seen::list(context).map(|()| 0),
+        WorkerCommand::Show { name } => {
+            let name = name.clone().map_or_else(|| context.me(), Ok)?;
+            seen::show(&name, context).map(|()| 0)
+        }
     }
-}
-
-/// A server as `worker list` shows it.
-#[derive(Debug, Serialize)]
-struct Listed {
-    server: String,
-    /// How its last sign of life is to be judged.
-    life: Freshness,
-    last_heartbeat: Option<Timestamp>,
-    /// The jobs it holds.
-    jobs: Vec<String>,
-    labels: Vec<String>,
-    /// Its pause, for people.
-    paused: Option<String>,
-}
-
-fn list(context: &mut Context) -> Result<(), CliError> {
-    let now = context.now();
-    let listed = context.read(true, |snapshot| {
-        let (jobs, registry): (Table<Job>, Table<Server>) = (snapshot.table()?, snapshot.table()?);
-        let pauses: Table<Pause> = snapshot.table()?;
-        let mut listed = Vec::new();
-        for server in registry.rows() {
-            let Ok(name) = ServerName::new(&server.id) else { continue };
-            let (beat, _) = seen_beats(snapshot, &name)?;
-            let holds = |job: &&Record<Job>| {
-                job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str())
-            };
-            listed.push(Listed {
-                server: server.id.clone(),
-                life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
-                last_heartbeat: beat.and_then(|beat| beat.at()),
-                jobs: jobs.rows().filter(holds).map(|job| job.id.clone()).collect(),
-                labels: server.labels.clone(),
-                paused: pause_of(&pauses, &Paused::Server(name), now).map(|pause| pause.describe(now)),
-            });
-        }
-        Ok(listed)
-    })?;
-    let output = context.output;
-    output.list("worker", &listed, || {
-        if listed.is_empty() {
-            output.say("no server is registered; register this one with `git muster join --as NAME`");
-            return String::new();
-        }
-        let row = |one: &Listed| {
-            let life = format!("{:?}", one.life).to_lowercase();
-            vec![
-                one.server.clone(),
-                format!("{life}, {}", input::ago(one.last_heartbeat, now)),
-                input::or_dash(Some(&one.jobs.join(","))),
-                input::or_dash(Some(&one.labels.join(","))),
-                input::or_dash(one.paused.as_deref()),
-            ]
-        };
-        let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
-        table(&["SERVER", "HEARTBEAT", "JOBS", "LABELS", "PAUSED"], &rows)
-    })
 }
 
 fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
@@ -305,7 +250,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn run_job(args: &JobRunArgs, context: &mut Context) -> Result<u8, CliError> {
+pub(in crate::cli) fn run_job(args: &JobRunArgs, context: &mut Context) -> Result<u8, CliError> {
     let mut options = options(&args.common, context)?;
     options.once = true;
     options.job.clone_from(&args.job);

@@ -1,0 +1,156 @@
+//! `git muster worker list` and `show`: what the servers are at.
+
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::input;
+use crate::cli::table::{facts, table};
+use crate::domain::heartbeat::Freshness;
+use crate::domain::id::ServerName;
+use crate::domain::job::Job;
+use crate::domain::pause::{Pause, Paused, pause_of};
+use crate::domain::queue::Queue;
+use crate::domain::record::Record;
+use crate::domain::server::Server;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents as _, Snapshot};
+use crate::ops::documents::seen_beats;
+use serde::Serialize;
+
+/// How many jobs that ended `show` tells.
+const ENDED_SHOWN: usize = 5;
+
+/// A server as `worker list` shows it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    server: String,
+    /// How its last sign of life is to be judged.
+    life: Freshness,
+    last_heartbeat: Option<Timestamp>,
+    /// The jobs it holds.
+    jobs: Vec<String>,
+    labels: Vec<String>,
+    /// Its pause, for people.
+    paused: Option<String>,
+}
+
+impl Listed {
+    fn of(
+        server: &Server,
+        name: &ServerName,
+        snapshot: &Snapshot<'_>,
+        now: Timestamp,
+    ) -> Result<Self, CliError> {
+        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
+        let (beat, _) = seen_beats(snapshot, name)?;
+        let holds =
+            |job: &&Record<Job>| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str());
+        Ok(Self {
+            server: server.id.clone(),
+            life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
+            last_heartbeat: beat.and_then(|beat| beat.at()),
+            jobs: jobs.rows().filter(holds).map(|job| job.id.clone()).collect(),
+            labels: server.labels.clone(),
+            paused: pause_of(&pauses, &Paused::Server(name.clone()), now).map(|pause| pause.describe(now)),
+        })
+    }
+
+    fn heartbeat(&self, now: Timestamp) -> String {
+        let life = format!("{:?}", self.life).to_lowercase();
+        format!("{life}, {}", input::ago(self.last_heartbeat, now))
+    }
+}
+
+/// Lists all servers.
+///
+/// # Errors
+/// When the hub cannot be used.
+pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let listed = context.read(true, |snapshot| {
+        let registry: Table<Server> = snapshot.table()?;
+        let named = registry.rows().filter_map(|server| Some((server, ServerName::new(&server.id).ok()?)));
+        named.map(|(server, name)| Listed::of(server, &name, snapshot, now)).collect::<Result<Vec<_>, _>>()
+    })?;
+    let output = context.output;
+    output.list("worker", &listed, || {
+        if listed.is_empty() {
+            output.say("no server is registered; register this one with `git muster join --as NAME`");
+            return String::new();
+        }
+        let row = |one: &Listed| {
+            vec![
+                one.server.clone(),
+                one.heartbeat(now),
+                input::or_dash(Some(&one.jobs.join(","))),
+                input::or_dash(Some(&one.labels.join(","))),
+                input::or_dash(one.paused.as_deref()),
+            ]
+        };
+        let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
+        table(&["SERVER", "HEARTBEAT", "JOBS", "LABELS", "PAUSED"], &rows)
+    })
+}
+
+/// A server as `worker show` shows it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    listed: Listed,
+    /// What it holds, ended last and could claim now.
+    at_work: Vec<Told>,
+    ended: Vec<Told>,
+    claimable: Vec<Told>,
+}
+
+/// A job in a line.
+#[derive(Debug, Serialize)]
+struct Told {
+    id: String,
+    situation: String,
+}
+
+/// Shows one server.
+///
+/// # Errors
+/// When there is no such server, or the hub cannot be used.
+pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    let now = context.now();
+    let found = context.read(true, |snapshot| {
+        let registry: Table<Server> = snapshot.table()?;
+        let Some(server) = registry.get(name.as_str()) else { return Ok(None) };
+        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
+        let told = |job: &Record<Job>| Told { id: job.id.clone(), situation: job.situation(now) };
+        let of_server = || jobs.rows().filter(|job| job.assigned_to.as_deref() == Some(name.as_str()));
+        let mut ended: Vec<&Record<Job>> = of_server().filter(|job| job.status.is_final()).collect();
+        ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
+        let claimable = Queue::new(&jobs, now).paused_by(&pauses).claimable(&server.labels);
+        Ok(Some(Shown {
+            listed: Listed::of(server, name, snapshot, now)?,
+            at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
+            ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
+            claimable: claimable.into_iter().filter_map(|id| jobs.get(id)).map(told).collect(),
+        }))
+    })?;
+    let shown = found.ok_or_else(|| {
+        CliError::new(Exit::No, format!("there is no server `{name}`"))
+            .hint("see the names with `git muster worker list`")
+    })?;
+    context.output.object("worker", &shown, || {
+        let listed = &shown.listed;
+        let lines = |jobs: &[Told]| {
+            let lines: Vec<String> = jobs.iter().map(|job| format!("{} {}", job.id, job.situation)).collect();
+            Some(lines.join("; ")).filter(|text| !text.is_empty())
+        };
+        facts(&[
+            ("server", Some(listed.server.clone())),
+            ("heartbeat", Some(listed.heartbeat(now))),
+            ("labels", Some(listed.labels.join(", ")).filter(|labels| !labels.is_empty())),
+            ("paused", listed.paused.clone()),
+            ("at work", lines(&shown.at_work)),
+            ("ended last", lines(&shown.ended)),
+            ("could claim", Some(shown.claimable.len().to_string())),
+        ])
+    })
+}

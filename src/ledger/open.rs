@@ -9,6 +9,10 @@ use git2::{ConfigLevel, Repository, RepositoryOpenFlags};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+/// The hosts of git forges that ask for few pushes, with all below them.
+const FORGES: [&str; 6] =
+    ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "dev.azure.com", "visualstudio.com"];
+
 /// Server hooks that must run when a ref moves.
 pub(super) const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
@@ -53,6 +57,19 @@ impl Location {
             Self::Path(path) => path.display().to_string(),
             Self::Url(url) => url.clone(),
         }
+    }
+
+    /// Whether it is on one of the well-known git forges, which ask for few pushes.
+    #[must_use]
+    pub fn is_forge(&self) -> bool {
+        let Self::Url(url) = self else { return false };
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = host.split(':').next().unwrap_or(host).to_ascii_lowercase();
+        let is_of =
+            |forge: &&str| host.strip_suffix(*forge).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
+        FORGES.iter().any(is_of)
     }
 
     /// For people: without a password. Of a web address without the user as well, because forges
@@ -250,6 +267,24 @@ mod tests {
             ("/proc/self/../self", Location::Path("/proc/self/../self".into())),
         ] {
             assert_eq!(Location::parse(text, here), location, "{text}");
+        }
+    }
+
+    #[test]
+    fn forges_are_known_by_their_hosts() {
+        for (text, expected) in [
+            ("https://github.com/o/hub.git", true),
+            ("https://user:token@GitHub.com:443/o/hub.git", true),
+            ("git@github.com:o/hub.git", true),
+            ("ssh://git@ssh.github.com:443/o/hub.git", true),
+            ("https://org@dev.azure.com/org/p/_git/hub", true),
+            ("git@ssh.dev.azure.com:v3/o/p/hub", true),
+            ("https://notgithub.com/o/hub.git", false),
+            ("https://example.com/github.com/hub.git", false),
+            ("ssh://build@hub.example/srv/github.com.git", false),
+            ("/srv/github.com/hub.git", false),
+        ] {
+            assert_eq!(Location::parse(text, Path::new("/here")).is_forge(), expected, "{text}");
         }
     }
 

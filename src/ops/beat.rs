@@ -33,6 +33,18 @@ impl Verb for SendBeat {
     type Answer = BeatAnswer;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
+        let answer = self.ride(transaction)?;
+        transaction.describe(format!("heartbeat: {} #{}", self.beat.server, answer.sequence));
+        Ok(answer)
+    }
+}
+
+impl SendBeat {
+    /// Beats along with another write, in one push.
+    ///
+    /// # Errors
+    /// As the beat alone.
+    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
         require_member(transaction, &self.beat.server)?;
         let path = Heartbeat::path(&self.beat.server);
         let mut heartbeat = match self.last_on_branch(transaction, &path)? {
@@ -51,12 +63,9 @@ impl Verb for SendBeat {
         });
         transaction.put_record_on(&self.branch, &path, &heartbeat)?;
         let sequence = heartbeat.sequence.unwrap_or(0);
-        transaction.describe(format!("heartbeat: {} #{sequence}", self.beat.server));
         Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked })
     }
-}
 
-impl SendBeat {
     /// The last beat on the branch. Garbage on a heartbeat branch must not silence a server for
     /// ever: its beat replaces whatever is there.
     fn last_on_branch(

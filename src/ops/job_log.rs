@@ -1,5 +1,6 @@
-//! Logs of jobs and manifests of what they made, on a branch of the server that ran them: `logs-<server>`, one commit that is
-//! replaced. No history grows with them, and who reads heartbeats does not fetch them.
+//! Logs of jobs and manifests of what they made, on a branch of the server that ran them:
+//! `logs-<server>`, one commit that is replaced. No history grows with them, and who reads heartbeats
+//! does not fetch them.
 
 use super::Verb;
 use super::artifact::bound;
@@ -26,6 +27,18 @@ impl Verb for WriteLogs {
     type Answer = ();
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        self.ride(transaction)?;
+        transaction.describe(format!("log: {} of {}", self.logs.len(), self.server));
+        Ok(())
+    }
+}
+
+impl WriteLogs {
+    /// Writes them along with something else, in one push.
+    ///
+    /// # Errors
+    /// As the logs alone.
+    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         require_member(transaction, &self.server)?;
         let (branch, folder) = (self.server.logs_branch(), format!("{}/logs", self.server));
         let mut names = transaction.list_on(&branch, &folder)?;
@@ -47,7 +60,6 @@ impl Verb for WriteLogs {
         for name in names.into_iter().take(many) {
             transaction.put_on(&branch, &format!("{folder}/{name}"), None);
         }
-        transaction.describe(format!("log: {} of {}", self.logs.len(), self.server));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::planted::planted;
 use crate::host::failpoint::failpoint;
 use crate::host::files::FileError;
 use crate::host::{clock, random};
-use crate::ledger::{Ledger, LedgerError, Outcome};
+use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
 use serde_json::Value;
 
 /// Where an operation goes, as it is kept for later.
@@ -32,6 +32,22 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
     verb: &V,
     warn: impl FnOnce(FileError),
 ) -> Result<Outcome<V::Answer>, LedgerError> {
+    let kept = (envelope, verb.clone().into());
+    submit_as(ledger, place, kept, |transaction| envelope.apply(verb, transaction), warn)
+}
+
+/// The same with something along in the same push that need not be taken up again: `apply` is all of
+/// it, `kept` what is kept.
+///
+/// # Errors
+/// As [`submit`].
+pub fn submit_as<A: 'static>(
+    ledger: &mut Ledger,
+    place: &Place,
+    (envelope, operation): (&Envelope, Operation),
+    apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    warn: impl FnOnce(FileError),
+) -> Result<Outcome<A>, LedgerError> {
     let op = OpId::new(&random::id()).expect("an id of ours is one");
     let now = clock::wall();
     let entry = ledger.is_remote().then(|| Entry {
@@ -41,7 +57,7 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
         since: ledger.known_tip(),
         at: now,
         envelope: envelope.clone(),
-        operation: verb.clone().into(),
+        operation,
     });
     // Kept until the outcome is known: nobody may take the operation up meanwhile.
     let _kept = match entry.as_ref().map(journal::open) {
@@ -53,7 +69,7 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
         None => None,
     };
     failpoint("kept");
-    let outcome = envelope.run(ledger, op.clone(), now, verb);
+    let outcome = ledger.update_one(op.clone(), now, apply);
     failpoint("known");
     if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
         journal::close(&op);

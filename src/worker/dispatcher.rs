@@ -7,12 +7,14 @@
 
 mod claiming;
 mod reporting;
+mod sending;
 mod tagging;
 
 use reporting::Unreported;
 use tagging::build_of;
 
 use super::active::{Active, Why};
+use super::budget::Budget;
 use super::executor::{End, Ended};
 use super::hub::{Hub, Written};
 use super::look::{Eye, Look, Taken};
@@ -131,6 +133,10 @@ pub struct Dispatcher<'a> {
     next_report: Deadline,
     /// Since when there is nothing to do; `None` until a look has shown that.
     idle_since: Option<Duration>,
+    /// How many pushes there may be.
+    budget: Budget,
+    /// Whether one push may move several branches.
+    combines: bool,
     /// Attempts in a row that failed by this server's own fault.
     faults: u32,
     paused_until: Option<Deadline>,
@@ -157,6 +163,7 @@ impl<'a> Dispatcher<'a> {
             .map_err(WorkerError::Machine)?;
         let place = Place::take(hub.server(), options.folder.clone())?;
         let now = Deadline::after(Duration::ZERO);
+        let budget = Budget::new(options.push_limit, hub.interval());
         Ok(Self {
             hub,
             place,
@@ -176,6 +183,8 @@ impl<'a> Dispatcher<'a> {
             next_look: now,
             next_report: now,
             idle_since: None,
+            budget,
+            combines: true,
             faults: 0,
             paused_until: None,
             hindrance: None,
@@ -233,6 +242,8 @@ impl<'a> Dispatcher<'a> {
             Written::Done(false) => self.next_beat = Deadline::after(self.hub.interval()),
             Written::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
         }
+        // What signs of life need is kept free.
+        self.hub.take_pushes();
         let look = self.see().map_err(stopped)?;
         for (job, token) in look.strays {
             self.report.say(&format!("job `{job}` was at work when this worker last ended: it is lost"));
@@ -268,35 +279,6 @@ impl<'a> Dispatcher<'a> {
         }
         let idle = self.idle_since.map(|since| clock::since_boot().saturating_sub(since));
         ends || self.options.exit_when_idle.zip(idle).is_some_and(|(span, idle)| idle >= span)
-    }
-
-    fn beat(&mut self) {
-        self.next_beat = Deadline::after(self.hub.interval());
-        match self.hub.beat(self.report) {
-            Ok(Written::Done(false)) => {
-                self.recovered("beat");
-                // A session speaks for what it claimed: what one before has left ends with its trust.
-                let session = Some(self.hub.session().incarnation.as_str());
-                for active in self.active.values().filter(|one| one.job.incarnation.as_deref() == session) {
-                    active.execution.trust(self.hub.trusted());
-                }
-            }
-            Ok(Written::Done(true)) => {
-                self.report.warn("another server took this one for dead and ended its session: its jobs are stopped, a new session begins");
-                self.next_beat = Deadline::after(Duration::ZERO);
-                self.next_look = Deadline::after(Duration::ZERO);
-            }
-            Ok(Written::Refused(refusal)) => {
-                self.complain("beat", &format!("no sign of life: {}", refusal.why));
-            }
-            Ok(Written::Later(why)) => self.beat_later(&why),
-            Err(error) => self.beat_later(&error.to_string()),
-        }
-    }
-
-    fn beat_later(&mut self, why: &str) {
-        self.complain("beat", &format!("no sign of life was sent: {why}"));
-        self.next_beat = Deadline::after(RETRY_PAUSE.min(self.hub.interval()));
     }
 
     /// Says what is wrong, once until it is right again.
@@ -356,16 +338,17 @@ impl<'a> Dispatcher<'a> {
         } else {
             self.recovered("pause");
         }
+        let mut is_waiting = false;
         if self.phase == Phase::Working
             && !self.is_closed
             && look.paused.is_none()
             && (look.has_work || self.options.job.is_some())
         {
-            self.claim()?;
+            is_waiting = self.claim()?;
         } else if self.options.once {
             self.is_closed = true;
         }
-        if self.active.is_empty() && self.idle_since.is_none() {
+        if self.active.is_empty() && self.idle_since.is_none() && !is_waiting {
             self.idle_since = Some(clock::since_boot());
         }
         Ok(())

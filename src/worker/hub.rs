@@ -7,10 +7,11 @@ use crate::domain::lock::trust;
 use crate::domain::refusal::Refusal;
 use crate::host::clock::{self, Deadline};
 use crate::host::random;
-use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
-use crate::ops::beat::SendBeat;
+use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
+use crate::ops::beat::{BeatAnswer, SendBeat};
+use crate::ops::job_log::WriteLogs;
 use crate::ops::session::{Session, system_facts};
-use crate::ops::submit::{Place, submit};
+use crate::ops::submit::{Place, submit_as};
 use crate::ops::{Envelope, Operation, Verb};
 use std::time::Duration;
 
@@ -38,6 +39,19 @@ pub struct Hub {
     interval: Duration,
     /// Until when nobody else may take what this session holds.
     trusted: Deadline,
+    /// Pushes that were sent and not asked for yet.
+    pushes: u32,
+    /// What a sign of life told that went along with a write, if that was not asked for yet.
+    beaten: Option<bool>,
+}
+
+/// What goes along with a write, in one push.
+#[derive(Debug, Default)]
+pub(super) struct Riders {
+    /// A sign of life.
+    pub beat: bool,
+    /// Logs of jobs.
+    pub logs: Option<WriteLogs>,
 }
 
 impl Hub {
@@ -47,7 +61,16 @@ impl Hub {
         ledger.limit(BUDGET);
         let mut session = Session::present(&server);
         session.interval_seconds = interval.as_secs().max(1);
-        Self { ledger, place, server, session, interval, trusted: Deadline::after(Duration::ZERO) }
+        Self {
+            ledger,
+            place,
+            server,
+            session,
+            interval,
+            trusted: Deadline::after(Duration::ZERO),
+            pushes: 0,
+            beaten: None,
+        }
     }
 
     pub(super) fn server(&self) -> &ServerName {
@@ -71,6 +94,26 @@ impl Hub {
         format!("{} {}", self.place.hub, self.place.branch)
     }
 
+    /// How many pushes were sent since this was asked last.
+    pub(super) fn take_pushes(&mut self) -> u32 {
+        std::mem::take(&mut self.pushes)
+    }
+
+    /// What a sign of life that went along with a write told: whether the session had been ended.
+    pub(super) fn take_beaten(&mut self) -> Option<bool> {
+        self.beaten.take()
+    }
+
+    /// Counts the pushes of a write.
+    fn count<A>(&mut self, outcome: &Result<Outcome<A>, LedgerError>) {
+        self.pushes += match outcome {
+            Ok(Outcome::Applied(receipt)) => receipt.attempts,
+            Ok(Outcome::Contended { attempts, .. }) => *attempts,
+            Ok(Outcome::Refused(_)) => 0,
+            Ok(Outcome::Unknown { .. }) | Err(_) => 1,
+        };
+    }
+
     fn pass_on(&mut self, report: &dyn Report) {
         for note in self.ledger.take_notes() {
             report.warn(&note);
@@ -88,19 +131,42 @@ impl Hub {
         result
     }
 
-    /// Applies `verb`, kept until its outcome is known.
-    pub(super) fn write<V: Verb + Clone + Into<Operation>>(
+    /// Applies `verb`, kept until its outcome is known, with `riders` in the same push. Whether this
+    /// session goes on is learned from a sign of life among them as from one by itself.
+    pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
         &mut self,
         report: &dyn Report,
         verb: &V,
+        riders: &Riders,
     ) -> Result<Written<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.server, None));
         let envelope = Envelope { guards: Vec::new(), beat };
-        let outcome = submit(&mut self.ledger, &self.place, &envelope, verb, |error| {
+        let sign = riders.beat.then(|| self.sign_of_life());
+        let asked = self.trust_from_now();
+        let apply = |transaction: &mut Transaction<'_>| {
+            let answer = envelope.apply(verb, transaction)?;
+            if let Some(logs) = &riders.logs {
+                logs.ride(transaction)?;
+            }
+            let beaten = sign.as_ref().map(|sign| sign.ride(transaction)).transpose()?;
+            Ok((answer, beaten))
+        };
+        let kept = (&envelope, verb.clone().into());
+        let outcome = submit_as(&mut self.ledger, &self.place, kept, apply, |error| {
             report.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
+        self.count(&outcome);
         self.pass_on(report);
-        outcome.map(written)
+        outcome.map(|outcome| match written(outcome) {
+            Written::Done((answer, beaten)) => {
+                if let Some(beaten) = beaten {
+                    self.beaten = Some(self.beaten(&beaten, asked));
+                }
+                Written::Done(answer)
+            }
+            Written::Refused(refusal) => Written::Refused(refusal),
+            Written::Later(why) => Written::Later(why),
+        })
     }
 
     /// Applies `verb`, which nobody needs to take up again if this process dies.
@@ -111,6 +177,7 @@ impl Hub {
     ) -> Result<Written<V::Answer>, LedgerError> {
         let op = OpId::new(&random::id()).expect("an id of ours is one");
         let outcome = Envelope::default().run(&mut self.ledger, op, clock::wall(), verb);
+        self.count(&outcome);
         self.pass_on(report);
         outcome.map(written)
     }
@@ -118,26 +185,38 @@ impl Hub {
     /// Sends a sign of life. `true` when the session had been ended by somebody: then a new one has
     /// begun, and what the old one held is lost.
     pub(super) fn beat(&mut self, report: &dyn Report) -> Result<Written<bool>, LedgerError> {
+        let verb = self.sign_of_life();
+        let asked = self.trust_from_now();
+        Ok(match self.write_unkept(report, &verb)? {
+            Written::Done(answer) => Written::Done(self.beaten(&answer, asked)),
+            Written::Refused(refusal) => Written::Refused(refusal),
+            Written::Later(why) => Written::Later(why),
+        })
+    }
+
+    fn sign_of_life(&self) -> SendBeat {
         let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
-        let verb = SendBeat { beat, branch: self.server.heartbeat_branch() };
-        // Trust begins with the attempt, not with its acknowledgement.
-        let lease = self.interval.saturating_mul(LEASE_INTERVALS);
-        let asked = Deadline::after(trust(lease));
-        let answer = match self.write_unkept(report, &verb)? {
-            Written::Done(answer) => answer,
-            Written::Refused(refusal) => return Ok(Written::Refused(refusal)),
-            Written::Later(why) => return Ok(Written::Later(why)),
-        };
+        SendBeat { beat, branch: self.server.heartbeat_branch() }
+    }
+
+    /// Until when a sign of life that is sent now is trusted: trust begins with the attempt, not with
+    /// its acknowledgement.
+    fn trust_from_now(&self) -> Deadline {
+        Deadline::after(trust(self.interval.saturating_mul(LEASE_INTERVALS)))
+    }
+
+    /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.
+    fn beaten(&mut self, answer: &BeatAnswer, asked: Deadline) -> bool {
         if answer.revoked.is_some() {
             let interval_seconds = self.session.interval_seconds;
             self.session = Session::restart(&self.server);
             self.session.interval_seconds = interval_seconds;
             self.trusted = Deadline::after(Duration::ZERO);
-            return Ok(Written::Done(true));
+            return true;
         }
         self.session.keep(&self.server);
         self.trusted = asked;
-        Ok(Written::Done(false))
+        false
     }
 }
 

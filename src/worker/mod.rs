@@ -6,6 +6,7 @@
 
 mod active;
 mod artifacts;
+mod budget;
 mod dispatcher;
 mod executor;
 mod hub;
@@ -14,6 +15,7 @@ mod look;
 mod place;
 
 pub use artifacts::Keep;
+pub use budget::PushLimit;
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
 pub use executor::CHECKOUT_COMMAND;
 pub use hub::Hub;
@@ -75,6 +77,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Whether they stay.
     pub keeps_folders: bool,
+    /// How many pushes it sends, its signs of life among them; as many as there are when `None`.
+    pub push_limit: Option<PushLimit>,
     /// Below this much free space nothing is claimed.
     pub free_bytes_min: u64,
 }

@@ -70,5 +70,7 @@ mod heartbeat_branches;
 mod doctor;
 // A hub and its history are checked, and every sort of damage is found.
 mod fsck;
-
+// What becomes of claims when another session takes the place of theirs.
 mod sessions;
+// How many pushes a worker sends.
+mod push_limit;

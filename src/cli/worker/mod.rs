@@ -14,7 +14,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
 use crate::ops::submit::Place;
 use crate::worker::{
-    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary,
+    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary,
     WorkerError,
 };
 use clap::{Args, Subcommand};
@@ -53,7 +53,11 @@ what it must produce failed with missing_artifact.
 
 SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second
 one stops them now. What is stopped goes back to the queue, and the attempt does not count.
-Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.")]
+Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.
+
+With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come
+first, then claims, then what running jobs print; a report takes its log and a sign of life along in
+one push.")]
     Run(Box<RunArgs>),
     /// Let a server claim nothing more
     #[command(after_help = "Examples:
@@ -179,9 +183,21 @@ pub struct CommonArgs {
     /// Leave the folders of jobs until the worker starts again
     #[arg(long)]
     pub keep: bool,
+    /// Send at most N pushes in a SPAN, signs of life among them; `none`: as many as there are
+    /// [default: 6/1m on a forge such as github.com, else none]
+    #[arg(long, value_name = "N/SPAN", value_parser = push_limit)]
+    pub push_limit: Option<Limit>,
     /// Claim nothing while less than this is free where jobs run, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub free_min: u64,
+}
+
+/// What `--push-limit` says: nothing is a limit, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit(Option<PushLimit>);
+
+fn push_limit(text: &str) -> Result<Limit, String> {
+    if text == "none" { Ok(Limit(None)) } else { text.parse().map(|limit| Limit(Some(limit))) }
 }
 
 #[derive(Debug, Args)]
@@ -231,7 +247,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     options.once = args.once;
     options.job.clone_from(&args.job);
     options.exit_when_idle = args.exit_when_idle;
-    let summary = work(options, args.poll, args.common.interval, context)?;
+    let summary = work(options, args.poll, &args.common, context)?;
     if (args.once || args.job.is_some()) && summary.last_code.is_none() {
         return Err(nothing());
     }
@@ -254,7 +270,7 @@ pub(in crate::cli) fn run_job(args: &JobRunArgs, context: &mut Context) -> Resul
     let mut options = options(&args.common, context)?;
     options.once = true;
     options.job.clone_from(&args.job);
-    work(options, None, args.common.interval, context)?.last_code.ok_or_else(nothing)
+    work(options, None, &args.common, context)?.last_code.ok_or_else(nothing)
 }
 
 fn nothing() -> CliError {
@@ -265,7 +281,7 @@ fn nothing() -> CliError {
 fn work(
     options: Options,
     poll: Option<Duration>,
-    interval: Option<Duration>,
+    args: &CommonArgs,
     context: &mut Context,
 ) -> Result<Summary, CliError> {
     if context.is_dry_run() {
@@ -279,12 +295,17 @@ fn work(
     }
     let me = context.me()?;
     let is_remote = context.ledger()?.is_remote();
-    let place =
-        Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
+    let location = context.settings.hub()?;
+    let push_limit = match args.push_limit {
+        Some(Limit(limit)) => limit,
+        None => location.is_forge().then_some(PushLimit::FORGE),
+    };
+    let place = Place { hub: location.as_text(), branch: context.settings.branch.value.clone() };
     let ledger = context.open(false)?;
-    let hub = Hub::new(ledger, place, me, interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1)));
+    let interval = args.interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1));
+    let hub = Hub::new(ledger, place, me, interval);
     let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
-    let options = Options { poll: poll.max(Duration::from_millis(10)), ..options };
+    let options = Options { poll: poll.max(Duration::from_millis(10)), push_limit, ..options };
     Ok(Dispatcher::new(hub, options, &context.output)?.work()?)
 }
 
@@ -337,6 +358,7 @@ fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
         log_bytes_max: usize::try_from(args.log_max).unwrap_or(LOG_BYTES_MAX / 1024) * 1024,
         folder: args.work_dir.clone(),
         keeps_folders: args.keep,
+        push_limit: None,
         free_bytes_min: args.free_min.saturating_mul(1 << 20),
     })
 }

@@ -1,5 +1,6 @@
 //! How the dispatcher gets jobs: from the queue, and from servers that are lost.
 
+use super::reporting::LOG_PAUSE_SAVING;
 use super::{Dispatcher, WorkerError};
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
@@ -11,6 +12,7 @@ use crate::ops::job_claim::{ByWorker, ClaimJobs};
 use crate::ops::rescue::{RescueJobs, Watched};
 use crate::ops::watch::lost_claims;
 use crate::worker::active::Active;
+use crate::worker::budget::Need;
 use crate::worker::executor::{Execution, Task};
 use crate::worker::hub::Written;
 use serde_json::Value;
@@ -27,8 +29,11 @@ impl Dispatcher<'_> {
         if lost.is_empty() {
             return;
         }
+        if self.must_wait(Need::Claim).is_some() {
+            return;
+        }
         let verb = RescueJobs { server: self.hub.server().clone(), lost };
-        match self.hub.write(self.report, &verb) {
+        match self.write(&verb, None).0 {
             Ok(Written::Done(rescued)) => {
                 self.report.say(&format!("taken back from lost servers: {}", rescued.join(", ")));
                 self.next_look = Deadline::after(Duration::ZERO);
@@ -59,7 +64,8 @@ impl Dispatcher<'_> {
         if self.options.once { room.min(1) } else { room }
     }
 
-    pub(super) fn claim(&mut self) -> Result<(), WorkerError> {
+    /// Claims what there is room for; `true` when that has to wait for the budget of pushes.
+    pub(super) fn claim(&mut self) -> Result<bool, WorkerError> {
         let room = self.room();
         if room == 0 && self.options.once && self.active.is_empty() {
             let why =
@@ -67,7 +73,13 @@ impl Dispatcher<'_> {
             return Err(WorkerError::Refused(Refusal::forbidden(format!("{why}; nothing was claimed"))));
         }
         if room == 0 {
-            return Ok(());
+            return Ok(false);
+        }
+        if let Some(wait) = self.must_wait(Need::Claim) {
+            if wait.left() < self.next_look.left() {
+                self.next_look = wait;
+            }
+            return Ok(true);
         }
         let verb = ClaimJobs {
             claimant: Claimant {
@@ -84,7 +96,7 @@ impl Dispatcher<'_> {
         };
         // The lease of a claim is the session's, and its time begins before it is asked for.
         let asked = clock::since_boot();
-        match self.hub.write(self.report, &verb) {
+        match self.write(&verb, None).0 {
             Ok(Written::Done(claimed)) => {
                 self.recovered("claim");
                 for job in claimed {
@@ -104,7 +116,7 @@ impl Dispatcher<'_> {
             Ok(Written::Later(why)) => self.complain("claim", &format!("nothing was claimed: {why}")),
             Err(error) => self.complain("claim", &format!("nothing was claimed: {error}")),
         }
-        Ok(())
+        Ok(false)
     }
 
     fn start(&mut self, claimed: Value, asked: Duration) {
@@ -129,7 +141,7 @@ impl Dispatcher<'_> {
             job: job.clone(),
         };
         let execution = Execution::start(task, self.hub.trusted(), self.sender.clone());
-        let next_log = Deadline::after(LOG_FIRST);
+        let next_log = Deadline::after(if self.budget.is_limited() { LOG_PAUSE_SAVING } else { LOG_FIRST });
         let active = Active { job, token, execution, grace, why: None, sent: 0, next_log };
         self.active.insert(id, active);
     }

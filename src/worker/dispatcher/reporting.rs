@@ -3,23 +3,27 @@
 //! What the hub does not take now is kept and sent later.
 
 use super::tagging::Build;
-use super::{Dispatcher, RETRY_PAUSE};
+use super::{Dispatcher, Phase, RETRY_PAUSE};
 use crate::domain::id::JobId;
 use crate::domain::refusal::Refusal;
 use crate::host::clock::Deadline;
 use crate::ops::job_log::WriteLogs;
 use crate::ops::job_step::{Step, StepJob};
+use crate::worker::budget::Need;
 use crate::worker::hub::Written;
 use std::time::Duration;
 
 /// How often a short log of a running job is sent on.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
+/// The same where pushes are few.
+pub(super) const LOG_PAUSE_SAVING: Duration = Duration::from_secs(30);
+
 /// How much a log grows until it is sent on half as often: each time the hub gets all of it, and keeps
 /// what it had until its own `git gc`.
 const LOG_BYTES_A_PAUSE: usize = 64 * 1024;
 
-/// How many times [`LOG_PAUSE`] the longest pause is.
+/// How many pauses the longest pause is.
 const LOG_PAUSES_MAX: u32 = 12;
 
 /// A file of the logs branch: path and content.
@@ -68,12 +72,24 @@ impl Dispatcher<'_> {
 
     /// Reports what waits longest. The log first: who sees the end can read why.
     pub(super) fn report_next(&mut self) {
+        // One that ends reports at once.
+        let is_ending = self.farewell.is_some() || self.phase != Phase::Working;
+        if let Some(wait) = self.must_wait(Need::Report).filter(|_| !is_ending) {
+            self.next_report = wait;
+            return;
+        }
         let Some(mut waits) = self.unreported.pop_front() else { return };
-        if !waits.files.is_empty() && self.write_logs(waits.files.clone()) {
+        let about = format!("report {}", waits.step.job);
+        let is_combined = self.budget.is_limited() && self.combines && !waits.files.is_empty();
+        if !is_combined && !waits.files.is_empty() && self.write_logs(waits.files.clone()) {
             waits.files.clear();
         }
-        let about = format!("report {}", waits.step.job);
-        let why = match self.hub.write(self.report, &waits.step) {
+        let together = is_combined.then(|| self.logs(waits.files.clone()));
+        let (written, went_along) = self.write(&waits.step, together);
+        if went_along {
+            waits.files.clear();
+        }
+        let why = match written {
             Ok(Written::Done(_)) => {
                 self.recovered(&about);
                 None
@@ -115,15 +131,21 @@ impl Dispatcher<'_> {
 
     /// Sends on what the running jobs printed, and what could not be sent before.
     pub(super) fn send_logs(&mut self) {
+        if let Some(wait) = self.must_wait(Need::Log) {
+            self.next_log = wait;
+            self.active.values_mut().for_each(|active| active.next_log = wait);
+            return;
+        }
+        let pause = if self.budget.is_limited() { LOG_PAUSE_SAVING } else { LOG_PAUSE };
         let mut logs = std::mem::take(&mut self.unsent);
         let waiting = logs.len();
         let mut versions = Vec::new();
         for (id, active) in self.active.iter_mut().filter(|(_, active)| active.next_log.passed()) {
-            active.next_log = Deadline::after(LOG_PAUSE);
+            active.next_log = Deadline::after(pause);
             let Some(path) = active.job.log.clone() else { continue };
             let Some((version, bytes)) = active.execution.log_after(active.sent) else { continue };
             let pauses = u32::try_from(bytes.len() / LOG_BYTES_A_PAUSE).unwrap_or(u32::MAX);
-            active.next_log = Deadline::after(LOG_PAUSE * pauses.saturating_add(1).min(LOG_PAUSES_MAX));
+            active.next_log = Deadline::after(pause * pauses.saturating_add(1).min(LOG_PAUSES_MAX));
             versions.push((id.clone(), version));
             logs.push((path, bytes));
         }
@@ -143,10 +165,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn write_logs(&mut self, logs: Vec<LogFile>) -> bool {
+    fn logs(&self, logs: Vec<LogFile>) -> WriteLogs {
         let at_work = self.active.values().filter_map(|active| active.job.log.clone()).collect();
-        let verb = WriteLogs { server: self.hub.server().clone(), logs, at_work };
-        let why = match self.hub.write_unkept(self.report, &verb) {
+        WriteLogs { server: self.hub.server().clone(), logs, at_work }
+    }
+
+    fn write_logs(&mut self, logs: Vec<LogFile>) -> bool {
+        let verb = self.logs(logs);
+        let written = self.hub.write_unkept(self.report, &verb);
+        self.note_pushes();
+        let why = match written {
             Ok(Written::Done(())) => {
                 self.recovered("logs");
                 return true;

@@ -1,0 +1,95 @@
+//! How many pushes a worker sends, and how often it asks: forges ask for few.
+
+use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+fn joined(fleet: &Fleet) -> Host {
+    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let ada = fleet.host("ada");
+    ada.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
+    ada
+}
+
+/// Lets the hub note when each push arrives; returns the file.
+fn noting_pushes(fleet: &Fleet) -> PathBuf {
+    let file = fleet.hub().path().join("pushes");
+    fs::write(&file, "").unwrap();
+    fleet.hub().install_hook("post-receive", &format!("#!/bin/sh\ndate +%s%3N >>'{}'\n", file.display()));
+    file
+}
+
+/// When pushes arrived, in milliseconds.
+fn pushes(file: &PathBuf) -> Vec<u64> {
+    fs::read_to_string(file).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// The most pushes within any span of so many milliseconds.
+fn most_within(pushes: &[u64], span: u64) -> usize {
+    let from = |start: &u64| pushes.iter().filter(|at| (*start..start + span).contains(*at)).count();
+    pushes.iter().map(from).max().unwrap_or(0)
+}
+
+#[test]
+fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
+    for transport in [Transport::Path, Transport::Ssh] {
+        let fleet = Fleet::over(transport);
+        let ada = joined(&fleet);
+        let jobs: String =
+            (0..6).map(|number| format!("{{\"command\":[\"echo\",\"this is {number}\"]}}\n")).collect();
+        let added = ada.command(["job", "add", "--from", "-"]).stdin(jobs).run().success();
+        let file = noting_pushes(&fleet);
+        let words = ["worker", "run", "--allow-any", "--poll", "20ms", "--exit-when-idle", "100ms"];
+        let run = ada.command(words).args(["--push-limit", "6/3s"]).run().success();
+        assert!(run.stderr().contains("ended: 6 completed") || run.stdout().contains("6 completed"), "{run}");
+        assert_eq!(run.stderr().matches("at most 6 in 3s pushes").count(), 1, "{run}");
+        let pushes = pushes(&file);
+        assert!(most_within(&pushes, 3000) <= 6, "{transport:?}: {pushes:?}");
+        // One sign of life; then a claim and a report for each job, the report with its log.
+        assert_eq!(pushes.len(), 1 + 6 * 2, "{transport:?}: {pushes:?}");
+        for (number, id) in added.stdout().lines().enumerate() {
+            let log = ada.run(["job", "logs", id]).success();
+            assert!(log.stdout().contains(&format!("this is {number}")), "{log}");
+        }
+        let log = inspect::log(fleet.hub(), MAIN);
+        assert!(
+            log[0].subject.starts_with("job complete: "),
+            "what goes along is not told: {}",
+            log[0].subject
+        );
+    }
+}
+
+/// A git that notes what it is asked for.
+fn noting_git(folder: &std::path::Path) -> (PathBuf, PathBuf) {
+    let (program, file) = (folder.join("noting-git"), folder.join("asked"));
+    let script = format!("#!/bin/sh\necho \"$*\" >>'{}'\nexec /usr/bin/git \"$@\"\n", file.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    (program, file)
+}
+
+#[test]
+fn an_idle_worker_pushes_signs_of_life_only_and_fetches_once_a_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let (git, asked) = noting_git(folder.path());
+    let fleet = Fleet::over(Transport::Ssh).with_git(&git);
+    let ada = joined(&fleet);
+    // Who wrote a moment ago, others shortly before, asks before each push; ada is not the last.
+    fleet.host("bob").run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    let (before, file) = (fleet.hub().tip(MAIN), noting_pushes(&fleet));
+    fs::write(&asked, "").unwrap();
+    let start = Instant::now();
+    let words = ["worker", "run", "--allow-any", "--poll", "500ms", "--interval", "1s"];
+    ada.command(words).args(["--push-limit", "90/1m", "--exit-when-idle", "4s"]).run().success();
+    let spent = start.elapsed();
+    assert_eq!(fleet.hub().tip(MAIN), before, "nothing but signs of life");
+    let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert_eq!(Some(u64::try_from(pushes(&file).len()).unwrap()), beat["sequence"].as_u64());
+    let asked = fs::read_to_string(&asked).unwrap();
+    let fetches = asked.lines().filter(|line| line.contains("fetch") || line.contains("ls-remote")).count();
+    let looks = spent.as_millis() / Duration::from_millis(500).as_millis() + 2;
+    assert!(fetches > 0 && fetches as u128 <= looks, "{fetches} in {spent:?}:\n{asked}");
+}

@@ -8,17 +8,21 @@ use std::path::Path;
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// The size of a file in bytes and its SHA-256 in hexadecimal digits.
+/// The size of a file in bytes and its SHA-256 in hexadecimal digits. It is read until `is_over` says
+/// that there is no time for it.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn sha256(path: &Path) -> io::Result<(u64, String)> {
+/// When it cannot be read, or there was no time.
+pub fn sha256(path: &Path, is_over: &dyn Fn() -> bool) -> io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let (mut digest, mut size, mut chunk) = (Sha256::new(), 0_u64, vec![0_u8; CHUNK_BYTES]);
     loop {
         let length = file.read(&mut chunk)?;
         if length == 0 {
             break;
+        }
+        if is_over() {
+            return Err(io::ErrorKind::Interrupted.into());
         }
         digest.update(chunk.get(..length).unwrap_or_default());
         size = size.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
@@ -41,7 +45,8 @@ mod tests {
         ] {
             crate::host::files::write(&path, text).expect("written");
             let size = u64::try_from(text.len()).expect("short");
-            assert_eq!(sha256(&path).expect("reads"), (size, sum.to_owned()));
+            assert_eq!(sha256(&path, &|| false).expect("reads"), (size, sum.to_owned()));
+            assert_eq!(sha256(&path, &|| true).is_err(), !text.is_empty());
         }
     }
 }

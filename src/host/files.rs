@@ -18,6 +18,9 @@ const OWN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The length of a note, and the longest.
 const NOTE_LENGTH: usize = 100;
 
+/// How much of a file is copied at once.
+const COPY_CHUNK_BYTES: usize = 256 * 1024;
+
 /// How many files are flushed at the same time.
 const SYNCS_TOGETHER_MAX: usize = 32;
 
@@ -267,25 +270,37 @@ pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, Fi
     Ok(found)
 }
 
-/// Moves a file to another place, whatever disk that is on; folders on the way are made.
+/// Moves a file to another place, whatever disk that is on; folders on the way are made. Between two
+/// disks that takes until `is_over` says that there is no time for it.
 ///
 /// # Errors
 /// When it cannot be moved: then it is where it was.
-pub fn move_file(from: &Path, to: &Path) -> Result<(), FileError> {
+pub fn move_file(from: &Path, to: &Path, is_over: &dyn Fn() -> bool) -> Result<(), FileError> {
     create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
     match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_file(from, to),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_file(from, to, is_over),
         moved => moved.map_err(at("move", from)),
     }
 }
 
-/// Copies a file.
+/// Copies a file, until `is_over` says that there is no time for it.
 ///
 /// # Errors
-/// When it cannot be read or written: then nothing is left at `to`.
-pub fn copy_file(from: &Path, to: &Path) -> Result<(), FileError> {
+/// When it cannot be read or written, or there was no time: then nothing is left at `to`.
+pub fn copy_file(from: &Path, to: &Path, is_over: &dyn Fn() -> bool) -> Result<(), FileError> {
     create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
-    let copied = fs::copy(from, to).and_then(|_| File::open(to)?.sync_all());
+    let copy = || {
+        let (mut from, mut copy) = (File::open(from)?, File::create(to)?);
+        let mut chunk = vec![0_u8; COPY_CHUNK_BYTES];
+        loop {
+            match from.read(&mut chunk)? {
+                0 => return copy.sync_all(),
+                _ if is_over() => return Err(io::ErrorKind::Interrupted.into()),
+                length => copy.write_all(chunk.get(..length).unwrap_or_default())?,
+            }
+        }
+    };
+    let copied = copy();
     if copied.is_err() {
         // What is left of a failed copy is of no use.
         drop(fs::remove_file(to));

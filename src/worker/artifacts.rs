@@ -82,13 +82,13 @@ impl Collector {
     }
 
     /// Moves what the job made into the folder of `attempt`, and names it. `manifest` is about the attempt; `None` when nothing was made. `say` is told what is left
-    /// out.
+    /// out; when `is_over` says so there is no time for the rest.
     pub(super) fn collect(
         &self,
         keep: &Keep,
         attempt: &str,
         manifest: Manifest,
-        mut say: impl FnMut(&str),
+        (mut say, is_over): (impl FnMut(&str), &dyn Fn() -> bool),
     ) -> Result<Option<Made>, String> {
         let found = self.wanted()?;
         let made: Vec<&Found> =
@@ -105,10 +105,14 @@ impl Collector {
                 continue;
             };
             let (from, to) = (self.top.join(&found.below), folder.join(&file));
-            if keep.leaves_originals { files::copy_file(&from, &to) } else { files::move_file(&from, &to) }
-                .map_err(|e| e.to_string())?;
+            if keep.leaves_originals {
+                files::copy_file(&from, &to, is_over)
+            } else {
+                files::move_file(&from, &to, is_over)
+            }
+            .map_err(|e| e.to_string())?;
             let (size, sha256) =
-                digest::sha256(&to).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+                digest::sha256(&to, is_over).map_err(|error| format!("cannot read `{file}`: {error}"))?;
             let url = keep.url.as_ref().map(|url| format!("{}/{attempt}/{file}", url.trim_end_matches('/')));
             let is_copied = size <= keep.copy_bytes_max.min(room);
             let copy = is_copied.then(|| format!("{}/artifacts/{attempt}/{file}", manifest.server));
@@ -172,7 +176,12 @@ mod tests {
             leaves_originals: false,
         };
         let mut said = Vec::new();
-        let made = collector.collect(&keep, "a1", manifest(), |words| said.push(words.to_owned()));
+        let made = collector.collect(
+            &keep,
+            "a1",
+            manifest(),
+            (|words: &str| said.push(words.to_owned()), &|| false),
+        );
         let made = made.expect("kept").expect("something");
         assert_eq!(
             made.manifest.files(),
@@ -187,6 +196,6 @@ mod tests {
         assert_eq!(beside, made.manifest.write());
         assert!(top.join("source/old.deb").exists() && !top.join("hello.deb").exists());
         let again = Collector::new(&top, &[]).expect("looks");
-        assert!(again.collect(&keep, "a2", manifest(), |_| {}).expect("kept").is_none());
+        assert!(again.collect(&keep, "a2", manifest(), (|_: &str| {}, &|| false)).expect("kept").is_none());
     }
 }

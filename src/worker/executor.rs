@@ -351,13 +351,30 @@ fn attempt(
     if let End::Exited(code, Cause::Itself) = end
         && let Some(attempt) = task.job.log.as_deref().and_then(attempt_of_log)
     {
-        let manifest = task.manifest(commit.as_deref(), code);
-        let say = |words: &str| lock(&shared.log).say(words, clock::wall());
-        *made = collector
-            .collect(&task.keep, attempt, manifest, say)
-            .map_err(|why| End::Broken(format!("what it made was not kept: {why}")))?;
+        *made = collect(task, &collector, (attempt, task.manifest(commit.as_deref(), code)), shared)?;
     }
     Ok(end)
+}
+
+/// Keeps what the job made, for as long as it is the job's time.
+fn collect(
+    task: &Task,
+    collector: &Collector,
+    (attempt, manifest): (&str, Manifest),
+    shared: &Shared,
+) -> Result<Option<Made>, End> {
+    let is_stopped = || lock(&shared.control).stopped.is_some();
+    let is_over = || is_stopped() || task.limit().is_zero();
+    let say = |words: &str| lock(&shared.log).say(words, clock::wall());
+    collector.collect(&task.keep, attempt, manifest, (say, &is_over)).map_err(|why| {
+        // What is there of it is named nowhere.
+        drop(files::remove_all(&task.keep.folder.join(attempt)));
+        match (is_stopped(), task.limit().is_zero()) {
+            (true, _) => End::Exited(128 + 15, Cause::Told),
+            (false, true) => End::Exited(128 + 15, Cause::Late),
+            (false, false) => End::Broken(format!("what it made was not kept: {why}")),
+        }
+    })
 }
 
 /// Prepares what the job is to work on, under a guard as the job itself. Gives the commit.

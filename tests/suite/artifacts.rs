@@ -351,6 +351,20 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
 }
 
 #[test]
+fn what_is_too_large_to_be_read_ends_with_the_jobs_time() {
+    let (fleet, ada) = founded();
+    let script = "truncate -s 4T huge.deb && exec sleep 0";
+    let id = add(
+        &ada,
+        &["--produces", "*.deb", "--timeout", "3s", "--max-attempts", "1", "--", "sh", "-c", script],
+    );
+    ada.run(["job", "run", "--allow-any"]).code(124);
+    assert_eq!(job(&fleet, &id)["reason"], "timeout");
+    let kept = ada.place("XDG_DATA_HOME").join("git-muster/artifacts/ada");
+    assert_eq!(fs::read_dir(kept).map_or(0, Iterator::count), 0);
+}
+
+#[test]
 fn a_claim_from_a_shell_is_not_completed_without_what_it_must_make() {
     let (_fleet, ada) = founded();
     let mut said = Transcript::new();

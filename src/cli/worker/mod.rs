@@ -14,8 +14,8 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
 use crate::ops::submit::Place;
 use crate::worker::{
-    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN, Summary,
-    WorkerError,
+    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
+    Summary, WorkerError,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;

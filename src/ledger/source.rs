@@ -26,6 +26,9 @@ const TIME_LENGTH: usize = 16;
 /// The longest name of a branch or tag, in bytes.
 const NAME_LENGTH_MAX: usize = 200;
 
+/// The most files that a copy has besides its objects.
+const FILES_MAX: usize = 1_000_000;
+
 /// The most tags that are looked at.
 const TAGS_MAX: usize = 10_000;
 
@@ -268,7 +271,7 @@ impl Source {
         if is_whole && let Some(commit) = self.resolve(&names, deadline)? {
             return Ok(commit);
         }
-        self.fetch(&["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"], deadline)?;
+        self.fetch_all(deadline)?;
         if let Some(commit) = self.resolve(&names, deadline)? {
             return Ok(commit);
         }
@@ -282,9 +285,46 @@ impl Source {
         Err(missing(what))
     }
 
-    /// Begins the copy if there is none.
+    /// Brings all branches and tags. A copy that cannot be used although the source answers is begun anew;
+    /// checkouts that borrow from it are as broken as it is.
+    fn fetch_all(&self, deadline: Deadline) -> Result<(), SourceError> {
+        let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+        let Err(error) = self.fetch(&all, deadline) else {
+            // Here and not in the background: what a checkout starts ends with it. It spares for two
+            // weeks what no branch leads to any more, longer than a checkout borrows it.
+            let tidy = ["-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
+            // A copy that is not tidy is slower, no more.
+            drop(self.git.run(&self.copy, &owned(&tidy), deadline));
+            return Ok(());
+        };
+        let is_full = error.to_string().contains("No space left");
+        let url = self.location.as_text();
+        let asked = ["ls-remote", "--heads", "--", &url];
+        let nowhere = self.copy.with_extension("none");
+        let answers = self.git.run(&nowhere, &owned(&asked), deadline)?.exit_code == Some(0);
+        if is_full || !answers {
+            return Err(error);
+        }
+        files::remove_all(&self.copy)?;
+        self.begin(deadline)?;
+        self.fetch(&all, deadline)
+    }
+
+    /// Begins the copy if there is none, and takes away what a killed git left locked in it: nobody else
+    /// is at work on it.
     fn begin(&self, deadline: Deadline) -> Result<(), SourceError> {
-        if !self.copy.join("HEAD").exists() {
+        let is_begun = self.copy.join("HEAD").exists();
+        if self.copy.is_dir() && !is_begun {
+            files::remove_all(&self.copy)?;
+        }
+        if is_begun {
+            for left in files::walk(&self.copy, "objects", FILES_MAX)? {
+                if left.below.ends_with(".lock") {
+                    files::remove(&self.copy.join(&left.below))?;
+                }
+            }
+        }
+        if !is_begun {
             let words = ["init", "--quiet", "--bare", "--template="];
             self.succeed(&self.copy, "begin a copy of", &words, deadline)?;
         }

@@ -199,6 +199,39 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
     assert!(log.stdout().contains("cannot fetch `"), "{log}");
 }
 
+/// Whatever a killed git or a bad disk left of the copy, the next checkout works.
+#[test]
+fn a_broken_copy_of_the_source_is_mended() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &[("file", "one")]);
+    let run = || {
+        source.commit("main", &[]);
+        let id = add(&ada, &["--branch", "main", "--", "cat", "file"]);
+        ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).success();
+        assert_eq!(job(&fleet, &id)["status"], "completed");
+    };
+    run();
+    let copies = ada.place("XDG_CACHE_HOME").join("git-muster/sources");
+    let mut entries = fs::read_dir(copies).unwrap().map(|entry| entry.unwrap().path());
+    let copy = entries.find(|path| path.is_dir()).unwrap();
+    for lock in ["refs/heads/main.lock", "packed-refs.lock", "shallow.lock", "config.lock", "HEAD.lock"] {
+        fs::write(copy.join(lock), "").unwrap();
+    }
+    run();
+    fs::write(copy.join("HEAD"), "nonsense").unwrap();
+    run();
+    fs::remove_file(copy.join("HEAD")).unwrap();
+    fs::write(copy.join("config"), "[broken").unwrap();
+    run();
+    fs::remove_dir_all(copy.join("objects")).unwrap();
+    run();
+    // A branch takes the place of a folder of branches.
+    source.commit("topic", &[]);
+    run();
+    git(&source.work, ["push", "--quiet", "origin", ":topic", "HEAD:refs/heads/topic/deep"]);
+    run();
+}
+
 #[test]
 fn a_checkout_that_hangs_ends_with_the_jobs_time() {
     let (fleet, mut ada) = founded();

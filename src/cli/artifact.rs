@@ -14,8 +14,8 @@ use crate::domain::job::Job;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::host::{digest, environment, files};
-use crate::ledger::{Documents as _, Location};
-use crate::ops::artifact::{ForgetArtifacts, attempts, copy, manifest};
+use crate::ledger::{Documents as _, Location, copy_name};
+use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -104,16 +104,29 @@ pub struct PlaceArgs {
     pub artifacts_dir: Option<PathBuf>,
 }
 
-/// Where `server` keeps what jobs make, in the folder that was named or the user's own.
+/// Where `server` keeps what jobs of this hub make, in the folder that was named or the user's own.
 ///
 /// # Errors
-/// When the folder that the command was called in is gone.
-pub(super) fn folder(named: Option<&PathBuf>, server: &ServerName) -> Result<PathBuf, CliError> {
+/// When the folder that the command was called in is gone, or nothing names a hub.
+pub(super) fn folder(
+    named: Option<&PathBuf>,
+    server: &ServerName,
+    context: &Context,
+) -> Result<PathBuf, CliError> {
     let all = match named {
         Some(named) => environment::working_directory()?.join(named),
         None => environment::data_dir().join("artifacts"),
     };
-    Ok(all.join(server.as_str()))
+    Ok(all.join(below(server, context)?))
+}
+
+/// The folder of `server` and this hub below that of all artifacts: a server may belong to several hubs.
+///
+/// # Errors
+/// When nothing names a hub.
+pub(super) fn below(server: &ServerName, context: &Context) -> Result<String, CliError> {
+    let hub = copy_name(&context.settings.hub()?.as_text());
+    Ok(format!("{}/{server}", hub.trim_end_matches(".git")))
 }
 
 /// An address of a repository as it was given, a path made absolute.
@@ -148,9 +161,10 @@ struct Build {
 
 /// The newest manifest of a job, also of one that is archived.
 fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
-    let log = context.read(false, |snapshot| {
+    let (is_known, log) = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.get(job.as_str()).and_then(|job| job.log.clone()))
+        let job = jobs.get(job.as_str());
+        Ok((job.is_some(), job.and_then(|job| job.log.clone())))
     })?;
     let place = log.as_deref().and_then(|log| {
         let server = ServerName::new(log.split('/').next()?).ok()?;
@@ -164,15 +178,26 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
             all.into_iter().filter(|(_, attempt)| attempt.ends_with(&end)).collect()
         }
     };
+    let was_run = !candidates.is_empty();
     for (server, attempt) in candidates {
-        let found = context
-            .read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)?))?;
-        if let Some(manifest) = found.filter(|manifest| manifest.job == job.as_str()) {
-            return Ok(Build { server, attempt, manifest });
+        let found =
+            context.read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)))?;
+        match found {
+            Ok(found) => {
+                if let Some(manifest) = found.filter(|manifest| manifest.job == job.as_str()) {
+                    return Ok(Build { server, attempt, manifest });
+                }
+            }
+            // It may not even be about this job.
+            Err(error) => context.output.warn(&error.to_string()),
         }
     }
-    Err(CliError::new(Exit::No, format!("nothing is known of what job `{job}` made"))
-        .hint("see what is with `git muster artifact list`; only what a worker ran has a manifest"))
+    let why = match (is_known, was_run) {
+        (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
+        (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
+        (false, _) => format!("nothing is known of what job `{job}` made, and it is not in the queue"),
+    };
+    Err(CliError::new(Exit::No, why).hint("see what is kept with `git muster artifact list`"))
 }
 
 /// All attempts with manifests, of all servers, the newest first.
@@ -202,7 +227,11 @@ fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
             artifact.file.clone(),
             artifact.size.map_or("?".to_owned(), |size| size.to_string()),
             artifact.sha256.clone(),
-            input::or_dash(artifact.url.as_deref().or(artifact.copy.as_deref())),
+            match (&artifact.url, &artifact.copy) {
+                (Some(url), _) => url.clone(),
+                (None, Some(_)) => "the hub, too".to_owned(),
+                (None, None) => "-".to_owned(),
+            },
         ]
     };
     context.output.object("artifacts", &build.manifest, || {
@@ -282,15 +311,29 @@ struct Verified {
 
 fn verify(job: &JobId, dir: Option<&Path>, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
     let build = find(job, context)?;
-    let own = folder(place.artifacts_dir.as_ref(), &build.server)?.join(&build.attempt);
+    let own = folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt);
     if dir.is_none() && !own.is_dir() {
         let why =
             format!("what job `{job}` made is not on this machine: there is no folder `{}`", own.display());
         return Err(CliError::new(Exit::No, why)
             .hint(format!("ask on `{}`, or name the folder with your copies by `--dir`", build.server)));
     }
-    let verified: Vec<Verified> =
-        build.manifest.artifacts.iter().map(|artifact| check(artifact, dir, &own)).collect();
+    let place = |artifact: &Artifact| match dir {
+        Some(dir) => {
+            let name = artifact.file.rsplit('/').next().unwrap_or(&artifact.file);
+            [dir.join(&artifact.file), dir.join(name)].into_iter().find(|path| path.is_file())
+        }
+        None => Some(own.join(&artifact.file)),
+    };
+    let verified: Vec<Verified> = build
+        .manifest
+        .artifacts
+        .iter()
+        .map(|artifact| Verified {
+            file: artifact.file.clone(),
+            state: check(artifact, place(artifact).as_deref()),
+        })
+        .collect();
     let is_good = verified.iter().all(|one| one.state == "same");
     let value = json!({"job": build.manifest.job, "same": is_good, "files": verified});
     context.output.object("artifact_verification", &value, || {
@@ -301,22 +344,13 @@ fn verify(job: &JobId, dir: Option<&Path>, place: &PlaceArgs, context: &mut Cont
     Ok(if is_good { Exit::Done } else { Exit::Failed }.code())
 }
 
-fn check(artifact: &Artifact, dir: Option<&Path>, own: &Path) -> Verified {
-    let name = artifact.file.rsplit('/').next().unwrap_or(&artifact.file);
-    let candidates = match dir {
-        Some(dir) => vec![dir.join(&artifact.file), dir.join(name)],
-        None => vec![own.join(&artifact.file)],
-    };
-    let found = candidates
-        .into_iter()
-        .find(|path| path.is_file())
-        .and_then(|path| digest::sha256(&path, &|| false).ok());
-    let state = match found {
+/// How a file compares with what the manifest says: `same`, `differs` or `missing`.
+fn check(artifact: &Artifact, path: Option<&Path>) -> &'static str {
+    match path.and_then(|path| digest::sha256(path, &|| false).ok()) {
         None => "missing",
         Some((size, sum)) if Some(size) == artifact.size && sum == artifact.sha256 => "same",
         Some(_) => "differs",
-    };
-    Verified { file: artifact.file.clone(), state }
+    }
 }
 
 fn compare_jobs(first: &JobId, second: &JobId, context: &mut Context) -> Result<u8, CliError> {
@@ -352,11 +386,14 @@ fn get(job: &JobId, file: &str, to: &Path, place: &PlaceArgs, context: &mut Cont
                 .hint(format!("see what it made with `git muster artifact list {job}`"))
         })?;
     let name = file.rsplit('/').next().unwrap_or(file);
-    let (own, to) =
-        (folder(place.artifacts_dir.as_ref(), &build.server)?.join(&build.attempt).join(file), to.join(name));
+    let (own, to) = (
+        folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt).join(file),
+        to.join(name),
+    );
     let refuse = |why: String| Err(CliError::new(Exit::Refused, format!("{why}; nothing was written")));
-    if to.exists() {
-        return refuse(format!("`{}` is there already", to.display()));
+    if to.symlink_metadata().is_ok() {
+        let state = if check(artifact, Some(&to)) == "same" { "the very file" } else { "another file" };
+        return refuse(format!("`{}` is there already, {state}", to.display()));
     }
     if own.is_file() {
         files::copy_file(&own, &to, &|| false)?;
@@ -378,7 +415,7 @@ fn get(job: &JobId, file: &str, to: &Path, place: &PlaceArgs, context: &mut Cont
             place.unwrap_or_else(|| build.server.to_string()).escape_debug()
         )));
     }
-    if check(artifact, to.parent(), &own).state != "same" {
+    if check(artifact, Some(&to)) != "same" {
         files::remove(&to)?;
         return Err(CliError::new(
             Exit::Failed,
@@ -391,7 +428,7 @@ fn get(job: &JobId, file: &str, to: &Path, place: &PlaceArgs, context: &mut Cont
 
 fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
     let me = context.me()?;
-    let folder = folder(place.artifacts_dir.as_ref(), &me)?;
+    let folder = folder(place.artifacts_dir.as_ref(), &me, context)?;
     let mut builds = Vec::new();
     for attempt in files::list(&folder).iter().filter_map(|name| attempt_of_manifest(name)) {
         let path = folder.join(manifest_name(attempt));
@@ -402,16 +439,19 @@ fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, Cl
         }
     }
     let gone: Vec<String> = beyond(&builds, keep).into_iter().map(str::to_owned).collect();
-    if !gone.is_empty() {
+    for some in gone.chunks(FORGOTTEN_AT_ONCE_MAX) {
         // The hub first: what is told there is here.
-        context.write_unkept(&ForgetArtifacts { server: me, attempts: gone.clone() })?;
-    }
-    for attempt in gone.iter().filter(|_| !context.is_dry_run()) {
-        let files_of = folder.join(attempt);
-        if files_of.is_dir() {
-            files::remove_all(&files_of)?;
+        context.write_unkept(&ForgetArtifacts { server: me.clone(), attempts: some.to_vec() })?;
+        for attempt in some.iter().filter(|_| !context.is_dry_run()) {
+            let files_of = folder.join(attempt);
+            if files_of.is_dir() {
+                files::remove_all(&files_of)?;
+            }
+            files::remove(&folder.join(manifest_name(attempt)))?;
         }
-        files::remove(&folder.join(manifest_name(attempt)))?;
+    }
+    for attempt in &gone {
+        context.output.say(attempt);
     }
     context.output.confirm(
         "artifacts_pruned",

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub struct CheckoutArgs {
     /// The source repository
-    #[arg(long)]
+    #[arg(long, env = "MUSTER_SOURCE")]
     source: String,
     /// The branch
     #[arg(long)]

@@ -23,7 +23,7 @@ pub enum RollbackCommand {
         after_help = "Example:\n  git muster rollback list --source git@git.example:app.git --branch main"
     )]
     List(OfArgs),
-    /// Print the commit of the newest good build; exit code 3 when there is none
+    /// Print the commit of the good build that ended last; exit code 3 when there is none
     #[command(after_help = "Example:
   git checkout \"$(git muster rollback last-good --source . --branch main)\"")]
     LastGood(OfArgs),
@@ -80,9 +80,8 @@ fn source(args: &SourceArgs) -> Result<Source, CliError> {
 }
 
 fn tags(args: &OfArgs, context: &Context) -> Result<Vec<BuildTag>, CliError> {
-    let mut tags = source(&args.source)?.build_tags(Deadline::after(context.settings.timeout.value))?;
-    tags.retain(|tag| args.branch.as_ref().is_none_or(|branch| tag.branch == *branch));
-    Ok(tags)
+    let deadline = Deadline::after(context.settings.timeout.value);
+    Ok(source(&args.source)?.build_tags(args.branch.as_deref(), deadline)?)
 }
 
 fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
@@ -104,8 +103,9 @@ fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
     let tags = tags(args, context)?;
     let newest = tags.first().ok_or_else(|| {
-        CliError::new(Exit::No, "no good build is tagged there")
-            .hint("see all with `git muster rollback list`; `worker run --tag-builds` makes them")
+        CliError::new(Exit::No, "no good build is tagged there").hint(
+            "see all with `git muster rollback list --source SOURCE`; `worker run --tag-builds` makes them",
+        )
     })?;
     context.output.object("build_tag", newest, || newest.commit.clone())
 }
@@ -132,5 +132,6 @@ fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Res
     let deadline = Deadline::after(context.settings.timeout.value);
     let name =
         source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, deadline)?;
+    let name = name.ok_or_else(|| refuse(&format!("is older than the {keep} builds whose tags stay")))?;
     context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone())
 }

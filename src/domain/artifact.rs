@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The most files of one attempt that are kept.
-pub const FILES_MAX: usize = 1000;
+pub const FILES_MAX: usize = 200;
 
 /// The largest manifest that is read, in bytes.
 const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
-/// The longest pattern and the longest name of a file, in characters.
-const NAME_LENGTH_MAX: usize = 500;
+/// The longest pattern and the longest name of a file, in bytes.
+const NAME_LENGTH_MAX: usize = 250;
 
 /// What the name of a log ends with, and that of the manifest beside it.
 const LOG: &str = ".log";
@@ -36,7 +36,7 @@ pub struct FilePattern(Vec<Pattern>);
 impl std::str::FromStr for FilePattern {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.chars().count() > NAME_LENGTH_MAX || text.chars().any(char::is_control) {
+        if text.len() > NAME_LENGTH_MAX || text.chars().any(char::is_control) {
             return Err(format!("it is longer than {NAME_LENGTH_MAX} or holds a control character"));
         }
         let parts = text.split('/').map(|part| match part {
@@ -179,7 +179,8 @@ impl Manifest {
 #[must_use]
 pub fn is_below(file: &str) -> bool {
     !file.is_empty()
-        && file.chars().count() <= NAME_LENGTH_MAX
+        && file.len() <= NAME_LENGTH_MAX
+        && !file.contains(char::REPLACEMENT_CHARACTER)
         && !file.chars().any(char::is_control)
         && file.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
@@ -200,6 +201,12 @@ pub fn attempt_of_manifest(name: &str) -> Option<&str> {
 #[must_use]
 pub fn manifest_name(attempt: &str) -> String {
     format!("{attempt}{MANIFEST}")
+}
+
+/// When the attempt that is called so began.
+#[must_use]
+pub fn attempt_time(attempt: &str) -> Option<Timestamp> {
+    Timestamp::parse_compact(attempt.split('-').next()?)
 }
 
 /// Where the manifest beside the log at `log` lies.
@@ -373,6 +380,8 @@ mod tests {
         assert_eq!(attempt, "20251101T000000Z-job_1");
         assert_eq!(attempt_of_manifest(&manifest_name(attempt)), Some(attempt));
         assert_eq!(attempt_of_manifest("20251101T000000Z-job_1.log"), None);
+        assert_eq!(attempt_time(attempt).map(|at| at.to_string()).as_deref(), Some("2025-11-01T00:00:00Z"));
+        assert_eq!(attempt_time("documents-job_1"), None);
         for log in ["build1/logs/.log", "build1/logs/..log", "x.txt", "build1/logs/..\u{7}.log"] {
             assert_eq!(attempt_of_log(log), None, "{log}");
         }

@@ -237,14 +237,17 @@ pub struct Found {
     pub changed: i128,
 }
 
-/// The regular files below a folder whose names are text, in order; links are not followed and folders
-/// called `skip` are left out.
+/// The regular files below a folder, in order; links are not followed, not even where the folder is one,
+/// and folders called `skip` are left out. What in a name is no text is shown as [`char::REPLACEMENT_CHARACTER`].
 ///
 /// # Errors
 /// When there is more than `entries_max` to look at.
 pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, FileError> {
     use std::os::unix::fs::MetadataExt as _;
     let (mut open, mut found, mut looked) = (vec![String::new()], Vec::new(), 0_usize);
+    if !top.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+        return Ok(found);
+    }
     while let Some(below) = open.pop() {
         // A folder that cannot be read holds nothing for us.
         for entry in fs::read_dir(top.join(&below)).into_iter().flatten().flatten() {
@@ -253,10 +256,8 @@ pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, Fi
                 let why = format!("it holds more than {entries_max} files and folders");
                 return Err(at("look through", top)(io::Error::other(why)));
             }
-            let (Ok(name), Ok(about)) = (entry.file_name().into_string(), entry.path().symlink_metadata())
-            else {
-                continue;
-            };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(about) = entry.path().symlink_metadata() else { continue };
             let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
             if about.is_dir() && name != skip {
                 open.push(path);
@@ -290,7 +291,9 @@ pub fn move_file(from: &Path, to: &Path, is_over: &dyn Fn() -> bool) -> Result<(
 pub fn copy_file(from: &Path, to: &Path, is_over: &dyn Fn() -> bool) -> Result<(), FileError> {
     create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
     let copy = || {
-        let (mut from, mut copy) = (File::open(from)?, File::create(to)?);
+        // Never through a link that somebody left there.
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(MODE).open(to)?;
+        let mut from = File::open(from)?;
         let mut chunk = vec![0_u8; COPY_CHUNK_BYTES];
         loop {
             match from.read(&mut chunk)? {
@@ -301,11 +304,17 @@ pub fn copy_file(from: &Path, to: &Path, is_over: &dyn Fn() -> bool) -> Result<(
         }
     };
     let copied = copy();
-    if copied.is_err() {
+    if copied.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
         // What is left of a failed copy is of no use.
         drop(fs::remove_file(to));
     }
     copied.map_err(at("copy", from))
+}
+
+/// Whether this process can read a file.
+#[must_use]
+pub fn is_readable(path: &Path) -> bool {
+    File::open(path).is_ok()
 }
 
 /// The bytes of a file.

@@ -43,7 +43,8 @@ pub fn store_path(url: &str) -> PathBuf {
 }
 
 /// What the folder of a copy of the repository at `url` is called.
-pub(super) fn copy_name(url: &str) -> String {
+#[must_use]
+pub fn copy_name(url: &str) -> String {
     let readable: String = url
         .rsplit('@')
         .next()

@@ -500,7 +500,7 @@ fn without_escapes(text: &str) -> String {
 
 /// Replaces `user:password@`, `token@` and what follows a question mark in web addresses, which
 /// not every message of git leaves out.
-fn without_passwords(text: &str) -> String {
+pub(super) fn without_passwords(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -44,7 +44,7 @@ mod transaction;
 mod update;
 mod worktree;
 
-pub use cache::{is_unfinished, replace_copy, store_path};
+pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope, Search};
 pub use engine::{Found, Move, Tips, Version};

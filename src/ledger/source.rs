@@ -5,6 +5,7 @@
 //! commit) is only ever looked up. All of it goes through the git program, with the user's access.
 
 use super::cache::copy_name;
+use super::classify::without_passwords;
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::open::Location;
@@ -14,6 +15,7 @@ use crate::host::file_lock::FileLock;
 use crate::host::files::FileError;
 use crate::host::process::Finished;
 use crate::host::{environment, files};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,8 +31,15 @@ const NAME_LENGTH_MAX: usize = 200;
 /// The most files that a copy has besides its objects.
 const FILES_MAX: usize = 1_000_000;
 
-/// The most tags that are looked at.
-const TAGS_MAX: usize = 10_000;
+/// How much of a list of tags is read, in bytes: less than is kept of what a program prints.
+const TAGS_BYTES_MAX: usize = 4_000_000;
+
+/// The length of a whole id, and of the shortest beginning of one.
+const ID_LENGTH: usize = 40;
+const ID_LENGTH_MIN: usize = 4;
+
+/// How many objects whose ids begin alike are looked at.
+const OBJECTS_ALIKE_MAX: usize = 20;
 
 /// How much of what git says is repeated, in characters.
 const TOLD_LENGTH_MAX: usize = 500;
@@ -147,6 +156,15 @@ impl Source {
         self.location.shown()
     }
 
+    /// Asks the source whether it is there.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn probe(&self, deadline: Deadline) -> Result<(), SourceError> {
+        let url = self.location.as_text();
+        self.succeed(&self.nowhere(), "reach", &["ls-remote", "--", &url, "HEAD"], deadline).map(drop)
+    }
+
     /// Makes a repository at `folder`, which is not there yet, with `wanted` checked out. It shares the
     /// objects of the copy and has the branches and tags of the source.
     ///
@@ -168,10 +186,12 @@ impl Source {
         run("prepare a checkout of", &["init", "--quiet", "--template="])?;
         let objects = format!("{}\n", self.copy.join("objects").display());
         files::write(&own.join("objects/info/alternates"), &objects)?;
-        let refs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+        // Without the tags of good builds: a build that finds one would not be that of before.
+        let ours = format!("^refs/tags/{BUILD_TAG_PREFIX}*");
+        let refs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*", &ours];
         run(
             "prepare a checkout of",
-            &["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", &copy, refs[0], refs[1]],
+            &["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", &copy, refs[0], refs[1], refs[2]],
         )?;
         // Without a password: the job's processes read it.
         run("prepare a checkout of", &["remote", "add", "origin", &self.shown()])?;
@@ -185,16 +205,28 @@ impl Source {
         Ok(CheckedOut { commit })
     }
 
-    /// The tags of good builds, the newest first.
+    /// The tags of good builds, of one branch or of all, the newest first.
     ///
     /// # Errors
-    /// When the source cannot be reached.
-    pub fn build_tags(&self, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
-        let _lock = self.lock(deadline)?;
-        self.tags(deadline)
+    /// When the source cannot be reached, or has more of them than are read.
+    pub fn build_tags(&self, branch: Option<&str>, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
+        let of =
+            branch.filter(|branch| is_name(branch)).map_or("*".to_owned(), |branch| format!("{branch}-*"));
+        let pattern = format!("refs/tags/{BUILD_TAG_PREFIX}{of}");
+        let url = self.location.as_text();
+        let what = "read the tags of";
+        let listed = self.succeed(&self.nowhere(), what, &["ls-remote", "--", &url, &pattern], deadline)?;
+        if listed.stdout.len() >= TAGS_BYTES_MAX {
+            let why = format!("they take more than {TAGS_BYTES_MAX} bytes; name a branch");
+            return Err(SourceError::Failed { what, source_shown: self.shown(), why });
+        }
+        let mut tags = tags_in(&listed.stdout);
+        tags.retain(|tag| branch.is_none_or(|branch| tag.branch == branch));
+        Ok(tags)
     }
 
-    /// Tags a good build, and removes the oldest tags of its branch beyond `keep`. Returns the tag.
+    /// Tags a good build, and removes the oldest tags of its branch beyond `keep`. Returns the tag, which
+    /// may be there already; none when the build is older than all that stay.
     ///
     /// # Errors
     /// When the commit is not there, or the source cannot be reached or refuses.
@@ -203,14 +235,20 @@ impl Source {
         build: GoodBuild<'_>,
         keep: usize,
         deadline: Deadline,
-    ) -> Result<String, SourceError> {
+    ) -> Result<Option<String>, SourceError> {
         let GoodBuild { branch, commit, at, message } = build;
         let _lock = self.lock(deadline)?;
         let wanted = Wanted { branch: None, commit: Some(commit) };
         let commit = self.find(wanted, deadline)?;
-        let tags = self.tags(deadline)?;
-        let at = free_time(&tags, branch, at);
+        let tags = self.build_tags(Some(branch), deadline)?;
+        let at = match place_of(&tags, (branch, &commit), at) {
+            Ok(there) => return Ok(Some(there.tag.clone())),
+            Err(at) => at,
+        };
         let name = BuildTag::name(branch, at);
+        if tags.iter().filter(|tag| tag.at > at).count() >= keep {
+            return Ok(None);
+        }
         let who = ["-c", "user.name=git-muster", "-c", "user.email=git-muster@localhost"];
         let mut tag = vec![who[0], who[1], who[2], who[3], "-c", "tag.gpgSign=false", "tag", "--force"];
         tag.extend(["--annotate", "--message", message, &name, &commit]);
@@ -218,11 +256,15 @@ impl Source {
         let place = format!("refs/tags/{name}:refs/tags/{name}");
         let url = self.location.as_text();
         let push = ["push", "--quiet", "--no-verify", "--", &url, &place];
-        self.succeed(&self.copy, "tag a build in", &push, deadline)?;
-        let old: Vec<&BuildTag> =
-            tags.iter().filter(|tag| tag.branch == branch).skip(keep.saturating_sub(1)).collect();
+        let pushed = self.succeed(&self.copy, "tag a build in", &push, deadline);
+        if pushed.is_err() {
+            // A tag that nobody else has is none; the next fetch would remove it as well.
+            drop(self.succeed(&self.copy, "tag a build in", &["tag", "--delete", &name], deadline));
+        }
+        pushed?;
+        let old: Vec<&BuildTag> = tags.iter().skip(keep.saturating_sub(1)).collect();
         if old.is_empty() {
-            return Ok(name);
+            return Ok(Some(name));
         }
         let mut push = vec!["push".to_owned(), "--quiet".to_owned(), "--no-verify".to_owned()];
         push.extend(old.iter().map(|tag| format!("--force-with-lease=refs/tags/{}:{}", tag.tag, tag.object)));
@@ -230,16 +272,12 @@ impl Source {
         push.extend(old.iter().map(|tag| format!(":refs/tags/{}", tag.tag)));
         let push: Vec<&str> = push.iter().map(String::as_str).collect();
         self.succeed(&self.copy, "remove old tags of builds in", &push, deadline)?;
-        Ok(name)
+        Ok(Some(name))
     }
 
-    fn tags(&self, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
-        self.begin(deadline)?;
-        let pattern = format!("refs/tags/{BUILD_TAG_PREFIX}*");
-        let url = self.location.as_text();
-        let listed =
-            self.succeed(&self.copy, "read the tags of", &["ls-remote", "--", &url, &pattern], deadline)?;
-        Ok(tags_in(&listed.stdout))
+    /// A repository that is not there: for questions to the source, which concern no copy.
+    fn nowhere(&self) -> PathBuf {
+        self.copy.with_extension("none")
     }
 
     /// The commit that is wanted, fetched if it is not here.
@@ -248,26 +286,25 @@ impl Source {
         let names = match (wanted.commit, wanted.branch) {
             (Some(commit), _) => {
                 let what = format!("commit or tag `{}`", commit.escape_debug());
-                let is_id = commit.len() >= 4 && commit.chars().all(|c| c.is_ascii_hexdigit());
-                if !is_id && !is_name(commit) {
+                if !is_id(commit) && !is_name(commit) {
                     return Err(missing(what));
                 }
-                let id = is_id.then(|| format!("{commit}^{{commit}}"));
-                (id.into_iter().chain([format!("refs/tags/{commit}^{{commit}}")]).collect(), what)
+                let id = is_id(commit).then(|| commit.to_owned());
+                (id.into_iter().chain([format!("refs/tags/{commit}")]).collect(), what)
             }
             (None, Some(branch)) => {
                 let what = format!("branch `{}`", branch.escape_debug());
                 if !is_name(branch) {
                     return Err(missing(what));
                 }
-                (vec![format!("refs/heads/{branch}^{{commit}}")], what)
+                (vec![format!("refs/heads/{branch}")], what)
             }
-            (None, None) => (vec!["HEAD^{commit}".to_owned()], "commit".to_owned()),
+            (None, None) => (vec!["HEAD".to_owned()], "commit".to_owned()),
         };
         let (names, what): (Vec<String>, String) = names;
         self.begin(deadline)?;
         // A whole id says the same for ever; anything else is asked for.
-        let is_whole = wanted.commit.is_some_and(|commit| commit.len() >= 40);
+        let is_whole = wanted.commit.is_some_and(|commit| is_id(commit) && commit.len() >= ID_LENGTH);
         if is_whole && let Some(commit) = self.resolve(&names, deadline)? {
             return Ok(commit);
         }
@@ -300,8 +337,7 @@ impl Source {
         let is_full = error.to_string().contains("No space left");
         let url = self.location.as_text();
         let asked = ["ls-remote", "--heads", "--", &url];
-        let nowhere = self.copy.with_extension("none");
-        let answers = self.git.run(&nowhere, &owned(&asked), deadline)?.exit_code == Some(0);
+        let answers = self.git.run(&self.nowhere(), &owned(&asked), deadline)?.exit_code == Some(0);
         if is_full || !answers {
             return Err(error);
         }
@@ -344,13 +380,34 @@ impl Source {
 
     fn resolve(&self, names: &[String], deadline: Deadline) -> Result<Option<String>, SourceError> {
         for name in names {
-            let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", name];
-            let done = self.git.run(&self.copy, &owned(&arguments), deadline)?;
-            if done.exit_code == Some(0) {
-                return Ok(Some(done.stdout.trim().to_owned()));
+            let found =
+                if is_id(name) { self.resolve_id(name, deadline)? } else { self.peel(name, deadline)? };
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// The only commit whose id begins so, or to which a tag with such an id leads. Not by its name: a
+    /// branch or a tag may be called like an id, and would be found first.
+    fn resolve_id(&self, id: &str, deadline: Deadline) -> Result<Option<String>, SourceError> {
+        let words = owned(&["rev-parse", &format!("--disambiguate={id}")]);
+        let objects = self.git.run(&self.copy, &words, deadline)?.stdout;
+        let mut commits = Vec::new();
+        for object in objects.lines().take(OBJECTS_ALIKE_MAX) {
+            commits.extend(self.peel(object, deadline)?);
+        }
+        commits.sort();
+        commits.dedup();
+        Ok(if commits.len() == 1 { commits.pop() } else { None })
+    }
+
+    fn peel(&self, name: &str, deadline: Deadline) -> Result<Option<String>, SourceError> {
+        let commit = format!("{name}^{{commit}}");
+        let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
+        let done = self.git.run(&self.copy, &owned(&words), deadline)?;
+        Ok((done.exit_code == Some(0)).then(|| done.stdout.trim().to_owned()))
     }
 
     fn succeed(
@@ -364,7 +421,7 @@ impl Source {
         if done.exit_code == Some(0) {
             return Ok(done);
         }
-        let said = done.stderr.replace(&self.location.as_text(), &self.shown());
+        let said = without_passwords(&done.stderr.replace(&self.location.as_text(), &self.shown()));
         let why =
             if done.timed_out { "it took too long".to_owned() } else { said.trim().replace('\n', "; ") };
         let why = why.chars().take(TOLD_LENGTH_MAX).collect();
@@ -385,37 +442,49 @@ impl Source {
 
 /// Whether a branch or tag may be called so; what comes from a queue may be anything.
 fn is_name(text: &str) -> bool {
-    text.len() <= NAME_LENGTH_MAX
+    text != "HEAD"
+        && text.len() <= NAME_LENGTH_MAX
         && !text.starts_with('-')
         && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
+}
+
+/// Whether this may be the id of a commit, or the beginning of one.
+fn is_id(text: &str) -> bool {
+    text.len() >= ID_LENGTH_MIN && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 fn owned(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(ToString::to_string).collect()
 }
 
-/// The first second from `at` on of which no build of `branch` is tagged yet.
-fn free_time(tags: &[BuildTag], branch: &str, at: Timestamp) -> Timestamp {
-    let mut at = at;
-    for _ in tags {
+/// The tag of this build if there is one, or the first second from `at` on that is still free: of several
+/// builds that ended in one second each has its own. Each turn passes over one of `tags`.
+fn place_of<'a>(
+    tags: &'a [BuildTag],
+    (branch, commit): (&str, &str),
+    mut at: Timestamp,
+) -> Result<&'a BuildTag, Timestamp> {
+    loop {
         let name = BuildTag::name(branch, at);
-        if tags.iter().all(|tag| tag.tag != name) {
-            break;
+        match tags.iter().find(|tag| tag.tag == name) {
+            None => return Err(at),
+            Some(tag) if tag.commit == commit => return Ok(tag),
+            Some(_) => at = at.plus(Duration::from_secs(1)),
         }
-        at = at.plus(Duration::from_secs(1));
     }
-    at
 }
 
 /// The tags of good builds in what `git ls-remote` lists, the newest first.
 fn tags_in(listed: &str) -> Vec<BuildTag> {
-    let lines: Vec<(&str, &str)> =
-        listed.lines().take(TAGS_MAX).filter_map(|line| line.split_once('\t')).collect();
+    let lines: HashMap<&str, &str> = listed
+        .lines()
+        .filter_map(|line| line.split_once('\t').map(|(object, name)| (name, object)))
+        .collect();
     let mut tags = Vec::new();
-    for (object, name) in &lines {
+    for (name, object) in &lines {
         let Some(tag) = name.strip_prefix("refs/tags/").filter(|tag| !tag.ends_with("^{}")) else { continue };
         let peeled = format!("{name}^{{}}");
-        let commit = lines.iter().find(|(_, other)| **other == peeled).map_or(object, |(commit, _)| commit);
+        let commit = lines.get(peeled.as_str()).unwrap_or(object);
         tags.extend(BuildTag::parse(tag, object, commit));
     }
     tags.sort_by(|one, other| (other.at, &other.tag).cmp(&(one.at, &one.tag)));
@@ -449,8 +518,13 @@ nonsense
             ["feature/x-1 2025-10-30T12:00:00Z 3333 3333", "main 2025-10-29T12:00:00Z 2222 1111"]
         );
         let tags = tags_in(listed);
-        for (branch, expected) in [("main", "2025-10-29T12:00:01Z"), ("topic", "2025-10-29T12:00:00Z")] {
-            assert_eq!(free_time(&tags, branch, at).to_string(), expected);
+        for (branch, commit, expected) in [
+            ("main", "2222", "build-success-main-20251029T120000Z"),
+            ("main", "3333", "2025-10-29T12:00:01Z"),
+            ("topic", "2222", "2025-10-29T12:00:00Z"),
+        ] {
+            let place = place_of(&tags, (branch, commit), at);
+            assert_eq!(place.map_or_else(|at| at.to_string(), |tag| tag.tag.clone()), expected);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::error::LedgerError;
 use super::snapshot::{Documents, Snapshot};
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
-use crate::domain::record::{Record, View};
+use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
 use crate::domain::refusal::Refusal;
 use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
@@ -191,7 +191,9 @@ impl<'a> Transaction<'a> {
     /// When a newer version of this program wrote the document.
     pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) -> Result<(), Stop> {
         if record.is_changed() {
-            self.put_text(path, record.write(path)?);
+            let text = record.write(path)?;
+            check_size(path, &text)?;
+            self.put_text(path, text);
         }
         Ok(())
     }
@@ -211,6 +213,7 @@ impl<'a> Transaction<'a> {
         }
         if record.is_changed() {
             let text = record.write(path)?;
+            check_size(path, &text)?;
             self.put_on(branch, path, Some(text.into_bytes()));
         }
         Ok(())
@@ -279,6 +282,18 @@ impl Documents for Transaction<'_> {
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         self.snapshot.list(folder)
     }
+}
+
+/// Refuses a record that nobody could read again.
+fn check_size(path: &str, text: &str) -> Result<(), Refusal> {
+    if text.len() <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let bytes = text.len();
+    let why = format!(
+        "nothing was written: `{path}` would have {bytes} bytes, more than the {RECORD_BYTES_MAX} that are read"
+    );
+    Err(Refusal::forbidden(why))
 }
 
 /// A message built from `texts` of strangers for the operation `op`, for the fuzz target of that

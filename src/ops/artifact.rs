@@ -11,7 +11,7 @@ use crate::ledger::{Documents, LedgerError, Snapshot, Stop, Transaction};
 const MANIFESTS_KEPT: usize = 500;
 
 /// The most attempts that are forgotten at once.
-const FORGOTTEN_AT_ONCE_MAX: usize = 1000;
+pub const FORGOTTEN_AT_ONCE_MAX: usize = 1000;
 
 /// Where the manifest of an attempt lies.
 fn place(server: &ServerName, attempt: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::Verb;
 use super::documents;
+use crate::domain::artifact::FILES_MAX;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::queue::call_off_dependents;
@@ -220,10 +221,21 @@ pub(super) fn unknown(job: &JobId) -> Refusal {
         .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
 }
 
+/// The most bytes that the names of artifacts have together: they stand in the record of the job and
+/// in the status of its server.
+const ARTIFACT_BYTES_MAX: usize = 64 * 1024;
+
 /// The longest text of a report, in characters.
 const REPORT_LENGTH_MAX: usize = 10_000;
 
 fn check(report: &Report) -> Result<(), Refusal> {
+    let bytes: usize = report.artifacts.iter().map(String::len).sum();
+    if report.artifacts.len() > FILES_MAX || bytes > ARTIFACT_BYTES_MAX {
+        return Err(Refusal::invalid(format!(
+            "nothing was reported: it names more than {FILES_MAX} artifacts, or more than {ARTIFACT_BYTES_MAX} bytes of names"
+        ))
+        .hint("put many files into an archive, and name that"));
+    }
     for text in report.message.iter().chain(&report.artifacts).chain(&report.commit) {
         if text.chars().count() > REPORT_LENGTH_MAX {
             return Err(Refusal::invalid(format!(

@@ -5,7 +5,9 @@
 //! go to a folder of this server, out of git; copies of small ones go to the hub when that is asked
 //! for. Nothing here decides whether the job succeeded.
 
-use crate::domain::artifact::{Artifact, FILES_MAX, FilePattern, Manifest, is_below, manifest_name};
+use crate::domain::artifact::{
+    Artifact, FILES_MAX, FilePattern, Manifest, attempt_of_manifest, attempt_time, is_below, manifest_name,
+};
 use crate::domain::secret::credential_in;
 use crate::host::files::{self, Found};
 use crate::host::{clock, digest};
@@ -43,6 +45,15 @@ pub(super) struct Made {
     pub copies: Vec<(String, Vec<u8>)>,
 }
 
+/// Why nothing was kept.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It would fail on every server.
+    ByTheJob(String),
+    /// This server could not.
+    ByTheServer(String),
+}
+
 /// Which files of a job are to be kept.
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -50,6 +61,18 @@ pub(super) struct Collector {
     patterns: Vec<FilePattern>,
     /// Files that were there before the job began.
     before: HashMap<String, Found>,
+}
+
+/// Removes what attempts left in the folder without a manifest: their worker was killed.
+pub(super) fn remove_leftovers(keep: &Keep) {
+    let names = files::list(&keep.folder);
+    for name in &names {
+        let is_ours = attempt_time(name).is_some() && attempt_of_manifest(name).is_none();
+        if is_ours && !names.contains(&manifest_name(name)) {
+            // What cannot be removed only takes space.
+            drop(files::remove_all(&keep.folder.join(name)));
+        }
+    }
 }
 
 impl Collector {
@@ -64,6 +87,10 @@ impl Collector {
     }
 
     fn wanted(&self) -> Result<Vec<Found>, String> {
+        // A job may have put a link in the place of its folder.
+        if !self.top.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+            return Ok(Vec::new());
+        }
         let inside = format!("{KEPT_FOLDER}/");
         // Without patterns there is one folder to look at, however large the others are.
         let (top, prefix) = if self.patterns.is_empty() {
@@ -89,36 +116,42 @@ impl Collector {
         attempt: &str,
         manifest: Manifest,
         (mut say, is_over): (impl FnMut(&str), &dyn Fn() -> bool),
-    ) -> Result<Option<Made>, String> {
-        let found = self.wanted()?;
+    ) -> Result<Option<Made>, Failed> {
+        let found = self.wanted().map_err(Failed::ByTheServer)?;
         let made: Vec<&Found> =
             found.iter().filter(|found| self.before.get(&found.below) != Some(*found)).collect();
         if made.len() > FILES_MAX {
-            return Err(format!("it made {} files that are to be kept, more than {FILES_MAX}", made.len()));
+            let why = format!("it made {} files that are to be kept, more than {FILES_MAX}", made.len());
+            return Err(Failed::ByTheJob(why));
         }
         let folder = keep.folder.join(attempt);
         let (mut artifacts, mut copies, mut room): (Vec<Artifact>, _, _) =
             (Vec::new(), Vec::new(), COPIES_BYTES_MAX);
         for found in made {
-            let Some(file) = name(&found.below, &artifacts) else {
+            let Some(file) = name(&found.below, &artifacts, &self.patterns) else {
                 say(&format!("not kept, because of its name: {}", found.below.escape_debug()));
                 continue;
             };
             let (from, to) = (self.top.join(&found.below), folder.join(&file));
-            if keep.leaves_originals {
+            // What only its owner could not read, or the job itself made unreadable, is its own doing.
+            if !files::is_readable(&from) {
+                return Err(Failed::ByTheJob(format!("its file `{file}` cannot be read")));
+            }
+            let server = |why: String| Failed::ByTheServer(why);
+            let moved = if keep.leaves_originals {
                 files::copy_file(&from, &to, is_over)
             } else {
                 files::move_file(&from, &to, is_over)
-            }
-            .map_err(|e| e.to_string())?;
-            let (size, sha256) =
-                digest::sha256(&to, is_over).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+            };
+            moved.map_err(|error| server(error.to_string()))?;
+            let (size, sha256) = digest::sha256(&to, is_over)
+                .map_err(|error| server(format!("cannot read `{file}`: {error}")))?;
             let url = keep.url.as_ref().map(|url| format!("{}/{attempt}/{file}", url.trim_end_matches('/')));
             let is_copied = size <= keep.copy_bytes_max.min(room);
             let copy = is_copied.then(|| format!("{}/artifacts/{attempt}/{file}", manifest.server));
             if let Some(path) = copy.clone() {
                 room -= size;
-                copies.push((path, files::read_bytes(&to).map_err(|error| error.to_string())?));
+                copies.push((path, files::read_bytes(&to).map_err(|error| server(error.to_string()))?));
             }
             artifacts.push(Artifact { file, size: Some(size), sha256, url, copy });
         }
@@ -130,16 +163,25 @@ impl Collector {
         let manifest = Manifest { artifacts, folder, at: Some(clock::wall()), ..manifest };
         // For who prunes the folder while the hub is away.
         let beside = keep.folder.join(manifest_name(attempt));
-        files::write(&beside, &manifest.write()).map_err(|error| error.to_string())?;
+        files::write(&beside, &manifest.write()).map_err(|error| Failed::ByTheServer(error.to_string()))?;
         Ok(Some(Made { manifest, copies }))
     }
 }
 
 /// What the file at `below` is called in the manifest: without the folder that every job has, unless
-/// another file is called so already. `None` for a name that nobody should have to read.
-fn name(below: &str, taken: &[Artifact]) -> Option<String> {
+/// another file or folder is called so already, or a pattern asks for that folder. `None` for a name that
+/// nobody should have to read.
+fn name(below: &str, taken: &[Artifact], patterns: &[FilePattern]) -> Option<String> {
     let short = below.split_once('/').map_or(below, |(_, rest)| rest);
-    let is_free = |name: &&str| taken.iter().all(|artifact| artifact.file != *name);
+    let is_inside = |one: &str, other: &str| {
+        one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let is_free = |name: &&str| {
+        let clashes =
+            |artifact: &Artifact| is_inside(&artifact.file, name) || is_inside(name, &artifact.file);
+        !taken.iter().any(clashes)
+            && patterns.iter().all(|pattern| pattern.matches(name) || !pattern.matches(below))
+    };
     let name = [short, below].into_iter().find(is_free)?;
     (is_below(name) && credential_in(name).is_none()).then(|| name.to_owned())
 }
@@ -168,6 +210,8 @@ mod tests {
         put("source/note.txt", "no");
         put("artifacts/report.xml", "report");
         put("artifacts/password=hunter2hunter2", "no");
+        put("artifacts/a/b.deb", "1");
+        put("source/a/b.deb/c.deb", "22");
         std::os::unix::fs::symlink("/etc/passwd", top.join("link.deb")).expect("link");
         let keep = Keep {
             folder: kept.clone(),
@@ -185,16 +229,43 @@ mod tests {
         let made = made.expect("kept").expect("something");
         assert_eq!(
             made.manifest.files(),
-            ["changed.deb", "dist/hello.deb", "hello.deb", "report.xml", "source/hello.deb"]
+            [
+                "a/b.deb",
+                "changed.deb",
+                "dist/hello.deb",
+                "hello.deb",
+                "report.xml",
+                "source/a/b.deb/c.deb",
+                "source/hello.deb"
+            ]
         );
         assert_eq!(said, ["not kept, because of its name: artifacts/password=hunter2hunter2"]);
         let paths: Vec<&str> = made.copies.iter().map(|copy| copy.0.as_str()).collect();
-        assert_eq!(paths, ["build1/artifacts/a1/hello.deb", "build1/artifacts/a1/dist/hello.deb"]);
-        assert_eq!(made.manifest.artifacts[0].url.as_deref(), Some("https://x/a1/changed.deb"));
+        let expected = ["a/b.deb", "hello.deb", "source/a/b.deb/c.deb", "dist/hello.deb"];
+        assert_eq!(paths, expected.map(|file| format!("build1/artifacts/a1/{file}")));
+        assert_eq!(made.manifest.artifacts[1].url.as_deref(), Some("https://x/a1/changed.deb"));
         assert_eq!(files::read(&kept.join("a1/dist/hello.deb")).expect("reads").as_deref(), Some("two"));
         let beside = files::read(&kept.join("a1.artifacts.json")).expect("reads").expect("there");
         assert_eq!(beside, made.manifest.write());
         assert!(top.join("source/old.deb").exists() && !top.join("hello.deb").exists());
+        let asked = Collector::new(&top, &["artifacts/*.xml".to_owned()]).expect("looks");
+        put("artifacts/second.xml", "report");
+        let made = asked.collect(&keep, "a3", manifest(), (|_: &str| {}, &|| false)).expect("kept");
+        assert_eq!(made.expect("something").manifest.files(), ["artifacts/second.xml"]);
+        // What lies behind a link is not the job's.
+        let (dear, linked) = (folder.path().join("dear"), folder.path().join("linked"));
+        files::write(&dear.join("artifacts/x"), "dear").expect("written");
+        std::os::unix::fs::symlink(&dear, &linked).expect("link");
+        for top in [&linked, &top] {
+            let collector = Collector { top: top.clone(), patterns: Vec::new(), before: HashMap::new() };
+            if *top != linked {
+                files::remove_all(&top.join("artifacts")).expect("removed");
+                std::os::unix::fs::symlink(dear.join("artifacts"), top.join("artifacts")).expect("link");
+            }
+            let made = collector.collect(&keep, "a4", manifest(), (|_: &str| {}, &|| false)).expect("kept");
+            assert!(made.is_none() && dear.join("artifacts/x").exists());
+        }
+        files::remove(&top.join("artifacts")).expect("removed");
         let again = Collector::new(&top, &[]).expect("looks");
         assert!(again.collect(&keep, "a2", manifest(), (|_: &str| {}, &|| false)).expect("kept").is_none());
     }

@@ -14,6 +14,7 @@ use reporting::Unreported;
 use tagging::build_of;
 
 use super::active::{Active, Why};
+use super::artifacts::remove_leftovers;
 use super::budget::Budget;
 use super::executor::{End, Ended};
 use super::hub::{Hub, Written};
@@ -88,7 +89,7 @@ pub struct Summary {
 enum Event {
     Ended(Box<Ended>),
     /// A good build was tagged, or why not.
-    Tagged(Result<String, String>),
+    Tagged(Result<Option<String>, String>),
     AskedToEnd,
 }
 
@@ -162,6 +163,7 @@ impl<'a> Dispatcher<'a> {
         signals::on_request_to_end(move || requests.send(Event::AskedToEnd).is_ok())
             .map_err(WorkerError::Machine)?;
         let place = Place::take(hub.server(), options.folder.clone())?;
+        remove_leftovers(&options.keep);
         let now = Deadline::after(Duration::ZERO);
         let budget = Budget::new(options.push_limit, hub.interval());
         Ok(Self {
@@ -460,7 +462,8 @@ impl<'a> Dispatcher<'a> {
             (Some(Step::Complete { .. }), _) => "completed".to_owned(),
             (Some(Step::Fail { reason, report }), _) => {
                 let code = report.exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
-                format!("failed: {}{code}", reason.as_str())
+                let why = report.message.as_ref().map_or(String::new(), |why| format!(": {why}"));
+                format!("failed: {}{code}{why}", reason.as_str())
             }
             (Some(Step::Stopped), _) => "has stopped; it was cancelled".to_owned(),
             (Some(_), _) => "goes back to the queue".to_owned(),
@@ -475,6 +478,12 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn finish(self) -> Summary {
+        if self.tags_awaited > 0 {
+            self.report.warn(&format!(
+                "{} good builds are perhaps not tagged; see `git muster rollback list`, and tag with `git muster rollback tag JOB`",
+                self.tags_awaited
+            ));
+        }
         for waits in &self.unreported {
             self.report.warn(&format!(
                 "the end of job `{}` was not reported: the hub could not be used; `git muster op list` tells what can be sent later, and the next worker of this server gives the job back",

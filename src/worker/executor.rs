@@ -3,7 +3,7 @@
 //!
 //! An executor knows of no hub and decides nothing: it is told to stop, and tells when all is over.
 
-use super::artifacts::{Collector, KEPT_FOLDER, Keep, Made};
+use super::artifacts::{Collector, Failed, KEPT_FOLDER, Keep, Made};
 use super::log::Log;
 use crate::domain::artifact::{Manifest, attempt_of_log};
 use crate::domain::job::Job;
@@ -116,11 +116,10 @@ impl Task {
 
     /// The command that checks out what the job is to work on, and the file into which it writes the
     /// commit.
-    fn checkout(&self, source: &str) -> io::Result<(Vec<String>, PathBuf)> {
+    fn checkout(&self) -> io::Result<(Vec<String>, PathBuf)> {
         let tell = self.alive.with_extension("commit");
         let path = |path: &Path| path.display().to_string();
-        let mut command =
-            vec![path(&guard::program()?), CHECKOUT_COMMAND.to_owned(), format!("--source={source}")];
+        let mut command = vec![path(&guard::program()?), CHECKOUT_COMMAND.to_owned()];
         command.extend(self.job.branch.iter().map(|branch| format!("--wanted-branch={branch}")));
         command.extend(self.job.commit.iter().map(|commit| format!("--wanted-commit={commit}")));
         command.push(format!("--into={}", path(&self.start_folder())));
@@ -337,12 +336,21 @@ fn attempt(
     if command.iter().map(String::len).sum::<usize>() > COMMAND_BYTES_MAX {
         return Err(End::Unrunnable(format!("its command has more than {COMMAND_BYTES_MAX} bytes")));
     }
+    let names = [&task.job.branch, &task.job.commit].into_iter().flatten();
+    if names.clone().any(|name| name.contains('\0') || name.len() > VARIABLE_LENGTH_MAX) {
+        return Err(End::Unrunnable("its branch or commit is no name".to_owned()));
+    }
     make_folder(&task.folder).map_err(End::Broken)?;
     let at_work = AtWork { folder: task.folder.clone(), marks: task.marks().to_vec() };
     files::remember(&task.alive, &at_work).map_err(|error| End::Broken(error.to_string()))?;
     let start = task.start_folder();
     match task.source() {
         Some(source) => *commit = Some(check_out(task, source, shared)?),
+        None if task.job.branch.is_some() && task.source.is_none() => {
+            let words = "it names a branch, but this worker has no --source: it starts in an empty folder";
+            lock(&shared.log).say(words, clock::wall());
+            files::create_dir(&start).map_err(|error| End::Broken(error.to_string()))?;
+        }
         None => files::create_dir(&start).map_err(|error| End::Broken(error.to_string()))?,
     }
     files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(|error| End::Broken(error.to_string()))?;
@@ -366,13 +374,16 @@ fn collect(
     let is_stopped = || lock(&shared.control).stopped.is_some();
     let is_over = || is_stopped() || task.limit().is_zero();
     let say = |words: &str| lock(&shared.log).say(words, clock::wall());
-    collector.collect(&task.keep, attempt, manifest, (say, &is_over)).map_err(|why| {
+    collector.collect(&task.keep, attempt, manifest, (say, &is_over)).map_err(|failed| {
         // What is there of it is named nowhere.
         drop(files::remove_all(&task.keep.folder.join(attempt)));
         match (is_stopped(), task.limit().is_zero()) {
             (true, _) => End::Exited(128 + 15, Cause::Told),
             (false, true) => End::Exited(128 + 15, Cause::Late),
-            (false, false) => End::Broken(format!("what it made was not kept: {why}")),
+            (false, false) => match failed {
+                Failed::ByTheJob(why) => End::Unrunnable(format!("what it made was not kept: {why}")),
+                Failed::ByTheServer(why) => End::Broken(format!("what it made was not kept: {why}")),
+            },
         }
     })
 }
@@ -380,9 +391,10 @@ fn collect(
 /// Prepares what the job is to work on, under a guard as the job itself. Gives the commit.
 fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, End> {
     let broken = |error: String| End::Broken(format!("cannot check out: {error}"));
-    let (command, tell) = task.checkout(source).map_err(|error| broken(error.to_string()))?;
+    let (command, tell) = task.checkout().map_err(|error| broken(error.to_string()))?;
     // With the user's access to the source, which the job itself does not see.
     let mut environment = environment::variables();
+    environment.push((OsString::from("MUSTER_SOURCE"), OsString::from(source)));
     environment.extend(task.mark_variables());
     let end = under_guard(task, (&command, &task.folder, &environment), shared)?;
     match end {

@@ -171,6 +171,16 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
     assert_eq!(told(&["--branch", "main", "--commit", &first]), format!("one|{first}|HEAD|{first}|v1"));
     assert_eq!(told(&["--commit", &first[..10]]), format!("one|{first}|HEAD|{first}|v1"));
     assert_eq!(told(&["--commit", "v1"]), format!("one|{first}|HEAD|{first}|v1"));
+    // A branch and a tag may be called like an id.
+    source.commit(&first[..8], &[("file", "a branch")]);
+    assert_eq!(told(&["--commit", &first[..8]]), format!("one|{first}|HEAD|{first}|v1"));
+    source.commit("beef", &[]);
+    let long = "release-candidate-for-the-autumn-of-2026-x1";
+    for moved in [&first, &second] {
+        git(&source.work, ["tag", "--force", long, moved]);
+        git(&source.work, ["push", "--quiet", "--force", "origin", &format!("refs/tags/{long}")]);
+        assert!(told(&["--commit", long]).contains(moved));
+    }
     // What is not there is the job's fault and no reason to try again.
     for words in [
         ["--branch", "gone"],
@@ -303,11 +313,11 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [TIME]  <one>  ada  -  -  3  13
     [exit status: 0]
     bob$ git muster artifact list <one>
-    on ada in [FLEET]/ada/data/git-muster/artifacts/ada/<attempt-one>
+    on ada in [FLEET]/ada/data/git-muster/artifacts/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>
     FILE  BYTES  SHA-256  WHERE
-    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/ada/<attempt-one>/a.txt
-    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/ada/<attempt-one>/b.deb
-    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/ada/<attempt-one>/sub/one.log
+    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/a.txt
+    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/b.deb
+    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/sub/one.log
     [exit status: 0]
     ada$ git muster artifact verify <one>
     STATE  FILE
@@ -317,7 +327,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact verify <one>
     ------- stderr -------
-    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/ada/<attempt-one>`
+    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>`
     hint: ask on `ada`, or name the folder with your copies by `--dir`
     [exit status: 3]
     bob$ git muster artifact compare <one> <two>
@@ -337,7 +347,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact get <one> b.deb --to fetched
     ------- stderr -------
-    error: `fetched/b.deb` is there already; nothing was written
+    error: `fetched/b.deb` is there already, the very file; nothing was written
     [exit status: 4]
     bob$ git muster artifact get <one> c.deb
     ------- stderr -------
@@ -354,17 +364,20 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     dry run, not done: 1 build removed, 1 kept
     ------- stderr -------
     warning: dry run: nothing was written
+    <attempt-one>
     [exit status: 0]
     ada$ git muster artifact prune --keep 1
     1 build removed, 1 kept
+    ------- stderr -------
+    <attempt-one>
     [exit status: 0]
     ada$ git muster artifact prune --keep 1
     0 builds removed, 1 kept
     [exit status: 0]
     bob$ git muster artifact list <one>
     ------- stderr -------
-    error: nothing is known of what job `<one>` made
-    hint: see what is with `git muster artifact list`; only what a worker ran has a manifest
+    error: job `<one>` made nothing that is kept, or it was pruned
+    hint: see what is kept with `git muster artifact list`
     [exit status: 3]
     ada$ git muster artifact verify <two>
     STATE  FILE
@@ -377,8 +390,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     assert_eq!(left, None);
     let kept = inspect::content(fleet.hub(), "logs-ada", &format!("ada/artifacts/{}/b.deb", attempt(&two)));
     assert_eq!(kept.as_deref(), Some(&b"two\n"[..]));
-    let place = ada.place("XDG_DATA_HOME").join("git-muster/artifacts/ada");
-    fs::write(place.join(attempt(&two)).join("b.deb"), "other").unwrap();
+    let manifest = ada.run(["artifact", "list", &two, "--json"]).success().json();
+    fs::write(Path::new(manifest["folder"].as_str().unwrap()).join("b.deb"), "other").unwrap();
     ada.run(["artifact", "verify", &two]).code(1);
     ada.run(["artifact", "get", &two, "b.deb", "--to", "broken"]).code(1);
 }
@@ -393,8 +406,93 @@ fn what_is_too_large_to_be_read_ends_with_the_jobs_time() {
     );
     ada.run(["job", "run", "--allow-any"]).code(124);
     assert_eq!(job(&fleet, &id)["reason"], "timeout");
-    let kept = ada.place("XDG_DATA_HOME").join("git-muster/artifacts/ada");
-    assert_eq!(fs::read_dir(kept).map_or(0, Iterator::count), 0);
+    let kept = ada.place("XDG_DATA_HOME").join("git-muster/artifacts");
+    let found = ada.program("find").args([kept.as_os_str(), "-type".as_ref(), "f".as_ref()]).run();
+    assert_eq!(found.stdout(), "");
+}
+
+/// What fails on every server is no fault of this one, which goes on.
+#[test]
+fn hostile_artifacts_fail_their_own_job_and_nothing_else() {
+    let (fleet, ada) = founded();
+    let dear = ada.directory().join("dear");
+    fs::create_dir(&dear).unwrap();
+    fs::write(dear.join("file"), "dear").unwrap();
+    let reason = |script: &str, code: i32| {
+        let id = add(&ada, &["--", "sh", "-c", script]);
+        ada.run(["job", "run", "--allow-any"]).code(code);
+        job(&fleet, &id)["reason"].as_str().map(str::to_owned)
+    };
+    let many = "i=0; while [ $i -le 200 ]; do : >$MUSTER_ARTIFACTS/$i; i=$((i+1)); done";
+    let failed = Some("script_failure".to_owned());
+    assert_eq!(reason(many, 126), failed);
+    let link = format!("rmdir $MUSTER_ARTIFACTS; ln -s {} $MUSTER_ARTIFACTS", dear.display());
+    assert_eq!(reason(&link, 0), None);
+    assert_eq!(fs::read_to_string(dear.join("file")).unwrap(), "dear");
+    assert_eq!(reason("printf x >$MUSTER_ARTIFACTS/$(printf 'caf\\351').deb; echo $MUSTER_JOB_ID", 0), None);
+    let log = ada.run(["job", "list", "--json"]).success().json();
+    let last = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|job| job["command"][2].as_str().unwrap().contains("caf"))
+        .unwrap();
+    let log = ada.run(["job", "logs", last["id"].as_str().unwrap()]).success();
+    assert!(log.stdout().contains("not kept, because of its name: artifacts/caf"), "{log}");
+    // Nor does anybody else make a document too large to be read.
+    let id = add(&ada, &[]);
+    ada.run(["job", "claim", &id]).success();
+    let names: Vec<String> = (0..300).flat_map(|n| ["--artifact".to_owned(), format!("{n}")]).collect();
+    let mut words = vec!["job", "complete", &id, "--token", "1"];
+    words.extend(names.iter().map(String::as_str));
+    let run = ada.run(words).code(2);
+    assert!(run.stderr().contains("put many files into an archive"), "{run}");
+    let wrong = ada.run(["worker", "run", "--allow-any", "--source", "/nowhere.git"]).code(78);
+    assert!(wrong.stderr().contains("nothing was claimed"), "{wrong}");
+}
+
+#[test]
+fn a_kept_file_is_compared_where_it_was_written() {
+    let (_fleet, ada) = founded();
+    let id =
+        add(&ada, &["--", "sh", "-c", "mkdir $MUSTER_ARTIFACTS/dist; echo good >$MUSTER_ARTIFACTS/dist/x"]);
+    ada.run(["job", "run", "--allow-any"]).success();
+    let out = ada.directory().join("out");
+    fs::create_dir_all(out.join("dist")).unwrap();
+    fs::write(out.join("dist/x"), "good\n").unwrap();
+    let manifest = ada.run(["artifact", "list", &id, "--json"]).success().json();
+    let kept = Path::new(manifest["folder"].as_str().unwrap()).join("dist/x");
+    fs::write(&kept, "evil\n").unwrap();
+    ada.run(["artifact", "get", &id, "dist/x", "--to", "out"]).code(1);
+    assert!(!out.join("x").exists());
+    fs::write(&kept, "good\n").unwrap();
+    fs::write(out.join("dist/x"), "old\n").unwrap();
+    ada.run(["artifact", "get", &id, "dist/x", "--to", "out"]).success();
+    assert_eq!(fs::read_to_string(out.join("x")).unwrap(), "good\n");
+    fs::remove_file(out.join("x")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", out.join("x")).unwrap();
+    ada.run(["artifact", "get", &id, "dist/x", "--to", "out"]).code(4);
+    assert!(!out.join("elsewhere").exists());
+}
+
+#[test]
+fn a_server_of_two_hubs_keeps_apart_what_their_jobs_make() {
+    let (fleet, ada) = founded();
+    let other = Fleet::new();
+    let second = other.hub().url();
+    ada.run(["--hub", &second, "init"]).success();
+    ada.run(["join", &second, "--as", "ada"]).success();
+    let make = |hub: &str| {
+        let id =
+            ada.run(["--hub", hub, "job", "add", "--", "sh", "-c", "echo x >$MUSTER_ARTIFACTS/x"]).success();
+        ada.run(["--hub", hub, "job", "run", "--allow-any"]).success();
+        id.stdout().trim().to_owned()
+    };
+    let first = fleet.hub().url();
+    let id = make(&first);
+    make(&second);
+    ada.run(["--hub", &second, "artifact", "prune", "--keep", "0"]).success();
+    ada.run(["--hub", &first, "artifact", "verify", &id]).success();
 }
 
 #[test]
@@ -453,11 +551,11 @@ fn good_builds_are_tagged_and_found_again() {
             .code(code);
         id
     };
-    let commits: Vec<String> = (0..3)
+    let builds: Vec<(String, String)> = (0..3)
         .map(|n| {
             let commit = source.commit("main", &[("file", &n.to_string())]);
-            build("build", "main", "true", 0);
-            commit
+            // A tag of ours would change what the second build of a commit is called.
+            (build("build", "main", "! git describe --tags", 0), commit)
         })
         .collect();
     build("build", "main", "false", 1);
@@ -474,9 +572,15 @@ fn good_builds_are_tagged_and_found_again() {
     let of = |branch: &str| -> Vec<&str> {
         tagged.iter().filter(|(name, _)| *name == branch).map(|(_, commit)| *commit).collect()
     };
-    assert_eq!((of("main"), of("topic")), (vec![commits[2].as_str(), &commits[1]], vec![topic.as_str()]));
+    assert_eq!((of("main"), of("topic")), (vec![builds[2].1.as_str(), &builds[1].1], vec![topic.as_str()]));
     let last = ada.run(["rollback", "last-good", "--source", source.path(), "--branch", "main"]).success();
-    assert_eq!(last.stdout().trim(), commits[2]);
+    assert_eq!(last.stdout().trim(), builds[2].1);
+    // An older build takes the place of no newer one, and a build is tagged once.
+    let older = ada.run(["rollback", "tag", &builds[0].0, "--source", source.path(), "--keep", "2"]).code(4);
+    assert!(older.stderr().contains("is older than the 2 builds whose tags stay"), "{older}");
+    ada.run(["rollback", "tag", &builds[2].0, "--source", source.path(), "--keep", "2"]).success();
+    let after = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
+    assert_eq!(after, tags);
     let queued = add(&ada, &["--branch", "main"]);
     said.name(&queued, "<queued>");
     said.run(&ada, &format!("rollback tag {queued} {place}"));
@@ -489,7 +593,7 @@ fn good_builds_are_tagged_and_found_again() {
     ada$ git muster rollback last-good --source <source>
     ------- stderr -------
     error: no good build is tagged there
-    hint: see all with `git muster rollback list`; `worker run --tag-builds` makes them
+    hint: see all with `git muster rollback list --source SOURCE`; `worker run --tag-builds` makes them
     [exit status: 3]
     ada$ git muster rollback tag <queued> --source <source>
     ------- stderr -------

@@ -12,6 +12,9 @@ use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
+use crate::host::clock::Deadline;
+use crate::host::environment;
+use crate::ledger::{Location, Source};
 use crate::ops::submit::Place;
 use crate::worker::{
     Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
@@ -163,7 +166,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(4..=16_384))]
     pub log_max: u32,
     /// The repository that jobs work on: one that names a branch or a commit starts in a checkout of it
-    #[arg(long, value_name = "PATH|URL")]
+    #[arg(long, value_name = "PATH|URL", env = "MUSTER_SOURCE")]
     pub source: Option<String>,
     /// Tag good builds of jobs of type build in the source, and keep this many tags of a branch
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", requires = "source", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -247,6 +250,13 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     options.once = args.once;
     options.job.clone_from(&args.job);
     options.exit_when_idle = args.exit_when_idle;
+    if let Some(source) = &options.source {
+        let source = Source::new(Location::parse(source, &environment::home()));
+        source.probe(Deadline::after(context.settings.timeout.value)).map_err(|error| {
+            CliError::new(Exit::Configuration, format!("{error}; nothing was claimed"))
+                .hint("give the address of your sources with `--source`, or start the worker without it")
+        })?;
+    }
     let summary = work(options, args.poll, &args.common, context)?;
     if (args.once || args.job.is_some()) && summary.last_code.is_none() {
         return Err(nothing());
@@ -333,10 +343,11 @@ fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
         }
     }
     let me = context.me()?;
-    let folder = artifact::folder(args.artifacts_dir.as_ref(), &me)?;
+    let folder = artifact::folder(args.artifacts_dir.as_ref(), &me, context)?;
+    let below = artifact::below(&me, context)?;
     let keep = Keep {
         folder,
-        url: args.artifacts_url.as_ref().map(|url| format!("{}/{}", url.trim_end_matches('/'), me)),
+        url: args.artifacts_url.as_ref().map(|url| format!("{}/{below}", url.trim_end_matches('/'))),
         copy_bytes_max: u64::from(args.copy_max) * 1024,
         leaves_originals: args.keep,
     };

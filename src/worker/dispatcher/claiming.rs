@@ -114,6 +114,10 @@ impl Dispatcher<'_> {
                 self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
             }
             Ok(Written::Later(why)) => self.complain("claim", &format!("nothing was claimed: {why}")),
+            // Nothing else is waited for.
+            Err(error) if self.options.once || self.options.job.is_some() => {
+                return Err(WorkerError::Ledger(error));
+            }
             Err(error) => self.complain("claim", &format!("nothing was claimed: {error}")),
         }
         Ok(false)

@@ -90,8 +90,9 @@ impl Dispatcher<'_> {
             waits.files.clear();
         }
         let why = match written {
-            Ok(Written::Done(_)) => {
+            Ok(Written::Done(job)) => {
                 self.recovered(&about);
+                self.tag(&waits, &job);
                 None
             }
             // It is not ours any more; its log is no longer asked for.
@@ -100,7 +101,6 @@ impl Dispatcher<'_> {
             Err(error) => Some(error.to_string()),
         };
         let Some(why) = why else {
-            self.tag(&waits);
             if !waits.files.is_empty() {
                 // What is reported is not reported again: only the files are still to be sent.
                 self.unsent.extend(waits.files);

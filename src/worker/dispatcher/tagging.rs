@@ -3,18 +3,20 @@
 use super::reporting::Unreported;
 use super::{Dispatcher, Event};
 use crate::domain::job::Job;
+use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::environment;
 use crate::ledger::{GoodBuild, Location, Source};
 use crate::ops::job_step::Step;
+use serde_json::Value;
 use std::thread;
 use std::time::Duration;
 
 /// The type of the jobs that are builds.
 const BUILD: &str = "build";
 
-/// How long a tag may take.
-const TAG_MAX: Duration = Duration::from_secs(60);
+/// How long a tag may take: the copy of the source may be busy with a checkout.
+const TAG_MAX: Duration = Duration::from_secs(600);
 
 /// A build to be tagged: its branch and the commit that was built.
 pub(super) type Build = (String, String);
@@ -29,28 +31,32 @@ pub(super) fn build_of(job: &Job, step: &Step) -> Option<Build> {
 impl Dispatcher<'_> {
     /// Tags a build that the hub has accepted, if that is wanted. It takes as long as the source does, so
     /// nothing waits for it.
-    pub(super) fn tag(&mut self, done: &Unreported) {
+    pub(super) fn tag(&mut self, done: &Unreported, job: &Value) {
         let (Some(keep), Some(source), Some((branch, commit))) =
             (self.options.tags, self.options.source.clone(), done.build.clone())
         else {
             return;
         };
+        // The time that the hub has: by it the tag is known again.
+        let told = job.get("completed_at").and_then(Value::as_str).and_then(Timestamp::parse);
+        let at = told.unwrap_or_else(clock::wall);
         let message = format!("{} on {}", done.job(), self.hub.server());
         let sender = self.sender.clone();
         self.tags_awaited += 1;
         thread::spawn(move || {
             let source = Source::new(Location::parse(&source, &environment::home()));
-            let build = GoodBuild { branch: &branch, commit: &commit, at: clock::wall(), message: &message };
+            let build = GoodBuild { branch: &branch, commit: &commit, at, message: &message };
             let tag = source.tag_build(build, keep, Deadline::after(TAG_MAX));
             // Nobody listens any more: the worker is ending.
             sender.send(Event::Tagged(tag.map_err(|error| error.to_string()))).ok();
         });
     }
 
-    pub(super) fn tagged(&mut self, result: &Result<String, String>) {
+    pub(super) fn tagged(&mut self, result: &Result<Option<String>, String>) {
         self.tags_awaited = self.tags_awaited.saturating_sub(1);
         match result {
-            Ok(tag) => self.report.say(&format!("tagged `{tag}`")),
+            Ok(None) => self.report.say("a good build was not tagged: newer ones are"),
+            Ok(Some(tag)) => self.report.say(&format!("tagged `{tag}`")),
             Err(why) => self.report.warn(&format!(
                 "a good build was not tagged: {why}; tag it later with `git muster rollback tag JOB`"
             )),

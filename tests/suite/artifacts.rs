@@ -291,6 +291,9 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     };
     said.name(&attempt(&one), "<attempt-one>");
     said.name(&attempt(&two), "<attempt-two>");
+    let place =
+        ada.run(["artifact", "list", &one, "--json"]).success().json()["folder"].as_str().unwrap().to_owned();
+    said.name(place.split('/').rev().nth(2).unwrap(), "<hub>");
     said.run(&bob, "artifact list");
     said.run(&bob, &format!("artifact list {one}"));
     said.run(&ada, &format!("artifact verify {one}"));
@@ -313,11 +316,11 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [TIME]  <one>  ada  -  -  3  13
     [exit status: 0]
     bob$ git muster artifact list <one>
-    on ada in [FLEET]/ada/data/git-muster/artifacts/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>
+    on ada in [FLEET]/ada/data/git-muster/artifacts/<hub>/ada/<attempt-one>
     FILE  BYTES  SHA-256  WHERE
-    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/a.txt
-    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/b.deb
-    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>/sub/one.log
+    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/<hub>/ada/<attempt-one>/a.txt
+    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/b.deb
+    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/sub/one.log
     [exit status: 0]
     ada$ git muster artifact verify <one>
     STATE  FILE
@@ -327,7 +330,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact verify <one>
     ------- stderr -------
-    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/tmp-muster-hub-pHANDF-hub.git-[COMMIT]/ada/<attempt-one>`
+    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/<hub>/ada/<attempt-one>`
     hint: ask on `ada`, or name the folder with your copies by `--dir`
     [exit status: 3]
     bob$ git muster artifact compare <one> <two>

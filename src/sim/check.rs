@@ -524,12 +524,14 @@ impl Checker {
         for window in std::mem::take(&mut self.windows) {
             self.distrust(&window.lock, window.token);
         }
-        if let Ok(locks) = read::<Lock>(files) {
+        // What nobody could read just then tells by what it was before.
+        let readable =
+            std::mem::take(&mut self.broken).into_values().filter_map(|files| read::<Lock>(&files).ok());
+        for locks in readable.chain(read::<Lock>(files).ok()).collect::<Vec<_>>() {
             for lock in locks.rows() {
                 self.distrust(&lock.name, lock.token.unwrap_or(0));
             }
         }
-        self.broken.clear();
         self.claimed_at.clear();
     }
 

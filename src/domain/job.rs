@@ -12,7 +12,7 @@ pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 use super::artifact::first_missing;
 use super::id::{OpId, ServerName};
 use super::lenient;
-use super::lock::{next_token, term_over};
+use super::lock::{margin, next_token, term_over};
 use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
@@ -444,6 +444,17 @@ impl Job {
         self.assigned_to.as_deref().filter(|_| is_open)
     }
 
+    /// The same, for as long as the attempt has time left at `now`: who holds a job ends it then by
+    /// itself, and a holder who is lost keeps nobody waiting any longer. Times of other clocks, as far
+    /// ahead, say nothing.
+    #[must_use]
+    pub fn may_still_run_at(&self, now: Timestamp) -> Option<&str> {
+        let limit = self.timeout().saturating_add(margin(self.timeout()));
+        let began = self.started_at.or(self.completed_at)?;
+        let is_in_time = now.since(began) < limit && began.since(now) < limit;
+        self.may_still_run_on().filter(|_| is_in_time)
+    }
+
     /// For people: whether what held a cancelled job is known to have ended; nothing when nobody held
     /// it.
     #[must_use]
@@ -754,6 +765,30 @@ mod tests {
         let claimant = Claimant { server: build1.clone(), incarnation: "i".into() };
         assert_eq!(job.claim(&claimant, later), Ok(2));
         assert_eq!(said(&job), (None, None, 0, None, None));
+    }
+
+    #[test]
+    fn a_cancelled_job_may_run_until_its_holder_confirms_or_its_time_is_over() {
+        let since_the_claim = |job: &Job, seconds| {
+            job.may_still_run_at(now().plus(Duration::from_secs(seconds))).map(str::to_owned)
+        };
+        let build1 = server("build1");
+        let mut job = claimed();
+        job.timeout_seconds = Some(100);
+        assert_eq!(since_the_claim(&job, 0), None, "it is held, not cancelled");
+        job.cancel(None, now().plus(Duration::from_secs(30))).expect("not final");
+        for (seconds, is_open) in [(30, true), (109, true), (110, false)] {
+            assert_eq!(since_the_claim(&job, seconds).is_some(), is_open, "{seconds}");
+        }
+        let ahead = job.may_still_run_at(now().before(Duration::from_secs(110)));
+        assert_eq!(ahead, None, "a clock that is far ahead");
+        job.timeout_seconds = Some(u64::MAX);
+        assert_eq!(since_the_claim(&job, 30).as_deref(), Some("build1"));
+        job.confirm_stopped(Term { server: &build1, token: 1 }, now()).expect("its holder");
+        assert_eq!(since_the_claim(&job, 30), None);
+        let mut never_held = Job::new("job_2".into(), "build".into(), now());
+        never_held.cancel(None, now()).expect("not final");
+        assert_eq!(since_the_claim(&never_held, 0), None);
     }
 
     #[test]

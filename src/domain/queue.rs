@@ -50,12 +50,15 @@ pub enum Waiting {
         /// How the last attempt ended.
         last: Option<String>,
     },
-    /// Another job of its group is at work.
+    /// Another job of its group is at work, or may still be although it is cancelled.
     Group {
         /// The group.
         group: String,
         /// That job.
         job: String,
+        /// Where it may still run, when it is cancelled.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        may_still_run_on: Option<String>,
     },
     /// Somebody paused the queue, a label that it requires, or a server that could run it.
     Paused {
@@ -101,7 +104,12 @@ impl Waiting {
                     show_span(at.since(now))
                 )
             }
-            Self::Group { group, job } => format!("`{job}` of its group `{group}` is at work"),
+            Self::Group { group, job, may_still_run_on: None } => {
+                format!("`{job}` of its group `{group}` is at work")
+            }
+            Self::Group { group, job, may_still_run_on: Some(server) } => format!(
+                "`{job}` of its group `{group}` is cancelled, and {server} has not confirmed that it stopped"
+            ),
             Self::Paused { what, told } => format!("{what} is paused {told}"),
             Self::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
             Self::Busy { servers } => {
@@ -135,8 +143,8 @@ pub struct Queue<'a> {
     jobs: &'a Table<Job>,
     /// The first job of each id and where it stands: the one that every later step means.
     first_of: HashMap<&'a str, (usize, &'a JobStatus)>,
-    /// The job of each group that is at work.
-    busy: HashMap<&'a str, &'a str>,
+    /// The job of each group that is at work, or may still be although it is cancelled.
+    busy: HashMap<&'a str, &'a Job>,
     pauses: Option<&'a Table<Pause>>,
     now: Timestamp,
 }
@@ -148,7 +156,12 @@ impl<'a> Queue<'a> {
         let rows = jobs.rows().enumerate().rev();
         let first_of = rows.map(|(index, job)| (job.id.as_str(), (index, &job.status))).collect();
         let held = jobs.rows().filter(|job| job.status.is_held());
-        let busy = held.filter_map(|job| Some((job.group.as_deref()?, job.id.as_str()))).collect();
+        let stopping = jobs
+            .rows()
+            .filter(|job| job.may_still_run_at(now).is_some() && !planted("groups-without-the-cancelled"));
+        let of_group = |job: &'a Record<Job>| Some((job.group.as_deref()?, &**job));
+        // Of a group that has both, what is held is the one to tell.
+        let busy = stopping.chain(held).filter_map(of_group).collect();
         Self { jobs, first_of, busy, pauses: None, now }
     }
 
@@ -216,7 +229,8 @@ impl<'a> Queue<'a> {
     fn group(&self, job: &Job) -> Option<Waiting> {
         let group = job.group.as_deref()?;
         let busy = self.busy.get(group).filter(|_| !planted("groups-ignored"))?;
-        Some(Waiting::Group { group: group.to_owned(), job: (*busy).to_owned() })
+        let may_still_run_on = busy.may_still_run_on().map(str::to_owned);
+        Some(Waiting::Group { group: group.to_owned(), job: busy.id.clone(), may_still_run_on })
     }
 
     fn paused(&self, job: &Job) -> Option<Waiting> {
@@ -435,7 +449,39 @@ mod tests {
         let jobs = table(&busy);
         let queue = Queue::new(&jobs, Timestamp::parse(NOW).expect("time"));
         let waits = queue.explain(jobs.get("a").expect("a"), &[vec![]]);
-        assert_eq!(waits, [Waiting::Group { group: "g".into(), job: "e".into() }]);
+        assert_eq!(waits, [Waiting::Group { group: "g".into(), job: "e".into(), may_still_run_on: None }]);
+    }
+
+    #[test]
+    fn a_group_waits_for_what_was_cancelled_and_may_still_run() {
+        let grouped = |id: &str| job(id, ",\"group\":\"g\"");
+        let called_off = |more: &str| {
+            format!(
+                "{},{{\"id\":\"e\",\"status\":\"cancelled\",\"group\":\"g\",\"timeout_seconds\":100{more}}}",
+                grouped("a")
+            )
+        };
+        let held = ",\"assigned_to\":\"build1\",\"started_at\":\"2025-10-29T11:59:00Z\"";
+        let over = ",\"assigned_to\":\"build1\",\"started_at\":\"2025-10-29T11:58:10Z\"";
+        for (more, is_free) in [
+            (String::new(), true),
+            (held.to_owned(), false),
+            (format!("{held},\"stopped_at\":\"2025-10-29T11:59:30Z\""), true),
+            (over.to_owned(), true),
+        ] {
+            assert_eq!(order(&called_off(&more), &[]) == ["a"], is_free, "{more}");
+        }
+        let jobs = table(&called_off(held));
+        let now = Timestamp::parse(NOW).expect("time");
+        let waits = Queue::new(&jobs, now).explain(jobs.get("a").expect("a"), &[vec![]]);
+        let told: Vec<String> = waits.iter().map(|one| one.describe(now)).collect();
+        assert_eq!(told, ["`e` of its group `g` is cancelled, and build1 has not confirmed that it stopped"]);
+        let running = "{\"id\":\"f\",\"status\":\"running\",\"group\":\"g\"}";
+        for rows in [[&called_off(held), running], [running, &called_off(held)]] {
+            let jobs = table(&rows.join(","));
+            let waits = Queue::new(&jobs, now).explain(jobs.get("a").expect("a"), &[vec![]]);
+            assert_eq!(waits[0].describe(now), "`f` of its group `g` is at work");
+        }
     }
 
     #[test]

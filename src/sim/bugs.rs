@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 58] = [
+pub const BUGS: [(&str, &str); 59] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),
@@ -31,6 +31,7 @@ pub const BUGS: [(&str, &str); 58] = [
     ("retries-the-running", "a running job is put back"),
     ("needs-ignored", "a job is claimed before those it needs are completed"),
     ("groups-ignored", "two jobs of a group are claimed at a time"),
+    ("groups-without-the-cancelled", "a group is free as soon as its job is cancelled"),
     ("failure-spares", "a job that wants to be called off when one it needs fails is not"),
     ("labels-ignored", "a job is claimed by a server without its labels"),
     ("keys-of-jobs-ignored", "a second job with the same key is added"),

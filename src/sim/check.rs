@@ -12,6 +12,7 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
+use crate::domain::time::Timestamp;
 use crate::ledger::Version;
 use crate::ops::Operation;
 use crate::ops::job_step::Step;
@@ -117,7 +118,7 @@ impl Checker {
         }
         self.remember(old);
         self.compare::<Job>(old, new, Self::job);
-        self.groups(new);
+        self.groups(new, built.map(|built| built.at));
         self.dependents(new);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
@@ -371,14 +372,26 @@ impl Checker {
         }
     }
 
-    /// No two jobs of a group are at work at a time.
-    fn groups(&mut self, new: &Files) {
+    /// No two jobs of a group are at work at a time, and none is claimed beside one that was cancelled and
+    /// may still run. That is told by stamps, which is why it is judged by them too.
+    fn groups(&mut self, new: &Files, at: Option<Timestamp>) {
         let entered = std::mem::take(&mut self.entered);
         let Ok(jobs) = read::<Job>(new) else { return };
         for (group, id) in entered {
             let mut held = jobs.rows().filter(|job| job.status.is_held() && job.id != id);
             if let Some(other) = held.find(|job| job.group.as_ref() == Some(&group)) {
                 self.blame(format!("I9: job {id} was claimed while {} of its group is at work", other.id));
+            }
+            let may_run = |job: &&Record<Job>| {
+                let is_open = job.status == JobStatus::Cancelled && job.stopped_at.is_none();
+                let is_in_time = at.zip(job.started_at).is_some_and(|(at, began)| {
+                    at.since(began) < job.timeout() && began.since(at) < job.timeout()
+                });
+                is_open && is_in_time && job.assigned_to.is_some() && job.group.as_ref() == Some(&group)
+            };
+            if let Some(other) = jobs.rows().find(may_run) {
+                let words = format!("I9: job {id} was claimed while {} of its group may still run", other.id);
+                self.blame(words);
             }
         }
     }
@@ -582,7 +595,6 @@ mod tests {
     use crate::domain::id::{JobId, LockName, ServerName};
     use crate::domain::job::{Claimant, FailReason, Report};
     use crate::domain::lock::Taker;
-    use crate::domain::time::Timestamp;
     use crate::ledger::Document;
     use crate::ops::Envelope;
     use crate::ops::job_add::AddJobs;
@@ -593,6 +605,7 @@ mod tests {
     use crate::ops::rescue::Lost;
 
     const NOW: Duration = Duration::from_secs(1000);
+    const AT: &str = "2025-10-29T12:00:00Z";
 
     fn server(name: &str) -> ServerName {
         ServerName::new(name).expect(name)
@@ -615,7 +628,7 @@ mod tests {
         }));
         let built = operation.map(|operation| Built {
             op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
-            at: Timestamp::from_unix_millis(0).expect("time"),
+            at: Timestamp::parse(AT).expect("time"),
             envelope: Envelope { guards: vec![(lock_name("guard"), 3)], beat: None },
             operation,
             known: Rc::default(),
@@ -725,6 +738,25 @@ mod tests {
             let found = noticed(Job::PATH, &table(&old), &table(&new), operation);
             assert_eq!(found, expected, "case {number}: {old} -> {new}");
         }
+    }
+
+    #[test]
+    fn a_claim_beside_another_of_its_group_is_noticed() {
+        // A job may take an hour.
+        let beside = |other: &str| {
+            let row = r#"{"id":"j","group":"g","status":"queued"}"#;
+            let claimed =
+                r#"{"id":"j","group":"g","status":"claimed","assigned_to":"even","token":1,"attempts":1}"#;
+            let table = |row: &str| format!(r#"{{"jobs":[{row},{{"id":"o","group":"g",{other}}}]}}"#);
+            noticed(Job::PATH, &table(row), &table(claimed), claim("even", &[]))
+        };
+        let cancelled = r#""status":"cancelled","assigned_to":"odd1","started_at":"2025-10-29T11:30:00Z""#;
+        assert_eq!(beside(r#""status":"running","assigned_to":"odd1""#), "I9:");
+        assert_eq!(beside(cancelled), "I9:");
+        assert_eq!(beside(&format!(r#"{cancelled},"stopped_at":"2025-10-29T11:40:00Z""#)), "");
+        assert_eq!(beside(&cancelled.replace("11:30", "11:00")), "");
+        assert_eq!(beside(r#""status":"cancelled""#), "");
+        assert_eq!(beside(r#""status":"completed","assigned_to":"odd1""#), "");
     }
 
     #[test]

@@ -239,6 +239,61 @@ fn a_group_works_at_one_job_at_a_time() {
 }
 
 #[test]
+fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
+    let (_fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let first = added(&ada, &["--group", "deploy"]);
+    let second = added(&ada, &["--group", "deploy"]);
+    said.name(&first, "<first>");
+    said.name(&second, "<second>");
+    ada.run(["job", "claim"]).success();
+    said.run(&bob, &format!("job cancel {first}"));
+    said.run(&bob, "job claim");
+    said.run(&bob, &format!("job explain {second}"));
+    said.run(&bob, &format!("job explain {second} --json"));
+    said.run(&ada, &format!("job stopped {first} --token 1"));
+    said.run(&bob, "job claim");
+    // Put back, it is at work no more, whatever became of it.
+    ada.run(["job", "retry", &first]).success();
+    ada.run(["job", "cancel", &second]).success();
+    said.run(&ada, "job claim");
+    ada.run(["job", "retry", &second]).success();
+    said.run(&ada, "job claim --count 2");
+    assert_snapshot!(said, @r#"
+    bob$ git muster job cancel <first>
+    <first> is cancelled
+    [exit status: 0]
+    bob$ git muster job claim
+    ------- stderr -------
+    error: there is no job for `bob` to claim
+    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
+    bob$ git muster job explain <second>
+    <second> waits: `<first>` of its group `deploy` is cancelled, and ada has not confirmed that it stopped
+    [exit status: 0]
+    bob$ git muster job explain <second> --json
+    {"schema":1,"kind":"job_explanation","id":"<second>","status":"queued",
+      "situation":"queued [DURATION] ago","waits_for":[{"reason":"group","group":"deploy",
+      "job":"<first>","may_still_run_on":"ada"}]}
+    [exit status: 0]
+    ada$ git muster job stopped <first> --token 1
+    <first> is cancelled; it is confirmed that it stopped
+    [exit status: 0]
+    bob$ git muster job claim
+    <second> token 1 build
+    [exit status: 0]
+    ada$ git muster job claim
+    ------- stderr -------
+    error: there is no job for `ada` to claim
+    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
+    ada$ git muster job claim --count 2
+    <first> token 2 build
+    [exit status: 0]
+    "#);
+}
+
+#[test]
 fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     let (_fleet, ada, _bob) = two_servers();
     let mut said = Transcript::new();

@@ -5,8 +5,10 @@
 //! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
 
 mod candidates;
+mod turn;
 
 pub use candidates::{BusyServer, Candidate, SilentServer};
+pub use turn::{Left, Turn};
 
 use super::id::JobId;
 use super::job::{IfNeedFails, Job, JobStatus, PAUSE_MAX};
@@ -82,11 +84,15 @@ pub enum Waiting {
         /// Those servers.
         servers: Vec<SilentServer>,
     },
-    /// Nothing but the lack of a server that asks.
-    Server {
-        /// How many jobs come before it.
-        ahead: usize,
+    /// Another job of its group comes before it.
+    GroupTurn {
+        /// The group.
+        group: String,
+        /// That job.
+        job: String,
     },
+    /// Nothing but the lack of a server that asks.
+    Server(Turn),
 }
 
 impl Waiting {
@@ -121,9 +127,8 @@ impl Waiting {
                 let told: Vec<String> = servers.iter().map(|one| one.describe(now)).collect();
                 format!("no server that could run it gives a sign of life: {}", told.join(", "))
             }
-            Self::Server { ahead: 0 } => "it is next; no server has asked for a job since".to_owned(),
-            Self::Server { ahead: 1 } => "one job is before it".to_owned(),
-            Self::Server { ahead } => format!("{ahead} jobs are before it"),
+            Self::GroupTurn { group, job } => format!("`{job}` of its group `{group}` is before it"),
+            Self::Server(turn) => turn.describe(),
         }
     }
 
@@ -178,7 +183,16 @@ impl<'a> Queue<'a> {
     /// could name in a later step.
     #[must_use]
     pub fn claimable(&self, labels: &[String]) -> Vec<&'a str> {
-        let have: HashSet<&str> = labels.iter().map(String::as_str).collect();
+        let mut ready = self.order(&labels.iter().map(String::as_str).collect());
+        let mut groups = HashSet::new();
+        // Of a group one at a time, even where several jobs are claimed at once.
+        ready.retain(|job| job.group.as_deref().is_none_or(|group| groups.insert(group)));
+        ready.into_iter().map(|job| job.id.as_str()).collect()
+    }
+
+    /// What a server that has these labels could claim now if each were the only one of its group, the
+    /// next one first.
+    fn order(&self, have: &HashSet<&str>) -> Vec<&'a Record<Job>> {
         let mut ready: Vec<(u64, i64, usize, &Record<Job>)> = self
             .jobs
             .rows()
@@ -190,16 +204,13 @@ impl<'a> Queue<'a> {
             .filter(|(index, job)| self.is_first(*index, &job.id) && JobId::new(&job.id).is_ok())
             // One that was made up with the last token there is can never change hands.
             .filter(|(_, job)| next_token(job.token, &job.id).is_ok())
-            .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, &have).is_empty())
+            .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, have).is_empty())
             .map(|(index, job)| {
                 (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
             })
             .collect();
         ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
-        let mut groups = HashSet::new();
-        // Of a group one at a time, even where several jobs are claimed at once.
-        ready.retain(|(_, _, _, job)| job.group.as_deref().is_none_or(|group| groups.insert(group)));
-        ready.into_iter().map(|(_, _, _, job)| job.id.as_str()).collect()
+        ready.into_iter().map(|(_, _, _, job)| job).collect()
     }
 
     fn is_first(&self, index: usize, id: &str) -> bool {
@@ -283,7 +294,7 @@ impl<'a> Queue<'a> {
         let hindrances = candidates::hindrances(&able);
         if !hindrances.is_empty() {
             // That it is next says nothing when nobody is there to ask.
-            reasons.retain(|reason| *reason != Waiting::Server { ahead: 0 });
+            reasons.retain(|reason| !matches!(reason, Waiting::Server(turn) if turn.is_next()));
             reasons.extend(hindrances);
         }
         reasons
@@ -302,9 +313,12 @@ impl<'a> Queue<'a> {
             reasons.push(Waiting::Labels { missing: missing_everywhere });
         }
         if reasons.is_empty() {
-            let order = self.claimable(&job.labels);
-            let ahead = order.iter().position(|id| *id == job.id).unwrap_or(0);
-            reasons.push(Waiting::Server { ahead });
+            reasons.push(match (&job.group, self.before_in_group(job)) {
+                (Some(group), Some(other)) => {
+                    Waiting::GroupTurn { group: group.clone(), job: other.to_owned() }
+                }
+                _ => Waiting::Server(self.turn(job)),
+            });
         }
         reasons
     }
@@ -557,7 +571,7 @@ mod tests {
                 Waiting::Labels { missing: vec!["gpu".into()] }
             ]
         );
-        assert_eq!(explain("c", &[vec![]]), [Waiting::Server { ahead: 1 }]);
+        assert!(matches!(explain("c", &[vec![]]).as_slice(), [Waiting::Server(Turn { ahead: 1, .. })]));
         let at = now.plus(std::time::Duration::from_secs(90));
         for (waiting, told) in [
             (
@@ -571,9 +585,6 @@ mod tests {
             ),
             (Waiting::NotBefore { at }, "not before 2025-10-29T12:01:30Z, 1m 30s from now"),
             (Waiting::Labels { missing: vec!["gpu".into(), "x".into()] }, "no server has the labels gpu, x"),
-            (Waiting::Server { ahead: 0 }, "it is next; no server has asked for a job since"),
-            (Waiting::Server { ahead: 1 }, "one job is before it"),
-            (Waiting::Server { ahead: 2 }, "2 jobs are before it"),
         ] {
             assert_eq!(waiting.describe(now), told);
         }

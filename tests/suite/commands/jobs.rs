@@ -312,7 +312,7 @@ fn a_job_tells_why_it_waits() {
     said.run(&ada, "job explain job_404");
     assert_snapshot!(said, @r#"
     ada$ git muster job explain <first>
-    <first> waits: it is next; no server has asked for a job since
+    <first> waits: it is next; it has no command: workers leave it to people and scripts (`git muster job claim`)
     [exit status: 0]
     ada$ git muster job explain <second>
     <second> waits: it needs `<first>`, which is queued
@@ -321,7 +321,7 @@ fn a_job_tells_why_it_waits() {
     <third> waits: no server has the labels quantum
     [exit status: 0]
     ada$ git muster job explain <fourth>
-    <fourth> waits: one job is before it
+    <fourth> waits: one job is before it; it has no command: workers leave it to people and scripts (`git muster job claim`)
     [exit status: 0]
     ada$ git muster job explain <second> --json
     {"schema":1,"kind":"job_explanation","id":"<second>","status":"queued",

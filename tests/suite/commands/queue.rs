@@ -515,7 +515,7 @@ fn each_reason_to_wait_is_told() {
     <gpu> waits: every server that could run it is at work: bob has <first>
     [exit status: 0]
     ada$ git muster job explain <free>
-    <free> waits: it is next; no server has asked for a job since
+    <free> waits: it is next; it has no command: workers leave it to people and scripts (`git muster job claim`)
     [exit status: 0]
     ada$ git muster job explain <gpu> --json
     {"schema":1,"kind":"job_explanation","id":"<gpu>","status":"queued",

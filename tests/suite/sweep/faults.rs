@@ -86,8 +86,35 @@ const COMMITTED: &str = "reference-transaction";
 const REFUSE: &str = "echo 'not today' >&2\nexit 1\n";
 const KILL: &str = "kill -9 $PPID\n";
 const VANISH_AND_KILL: &str = "mv \"$PWD\" \"$PWD.away\"\nkill -9 $PPID\n";
-const HOLD_BACK: &str =
-    ": >sweep.reached\nfor _ in $(seq 2000); do [ -e sweep.open ] && exit 0; sleep 0.02; done\nexit 1\n";
+
+/// Held back until the test lets it go on, or the hub is gone with the test.
+const HOLD_BACK: &str = "\
+echo \"$SWEEP_PUSH\" >sweep.reached
+for _ in $(seq 5000); do
+    [ -e sweep.open ] && exit 0
+    [ -e sweep.done ] || exit 1
+    sleep 0.02
+done
+exit 1
+";
+
+/// Runs when a push got past `pre-receive`, before its branches are compared and moved.
+const NOTE_ARRIVAL: &str =
+    "#!/bin/sh\n[ \"$SWEEP_PUSH\" = \"$(cat sweep.reached 2>/dev/null)\" ] && : >sweep.arrived\nexit 0\n";
+
+/// Receives a push for who may cut the connection: in a process group of its own, since the client
+/// ends whatever belongs to its own. Each push has a name: a command may push before the one that is
+/// held back, with a lease that is too old, and after it, and their ends are not the one to wait for.
+const RECEIVE: &str = "\
+#!/bin/sh
+exec setsid --wait sh -c '
+    export SWEEP_PUSH=$$
+    git receive-pack \"$1\"
+    status=$?
+    [ \"$SWEEP_PUSH\" = \"$(cat \"$1/sweep.reached\" 2>/dev/null)\" ] && : >\"$1/sweep.left\"
+    exit $status
+' sh \"$1\"
+";
 
 const fn fault(
     name: &'static str,
@@ -147,15 +174,10 @@ impl HubFault {
         if !self.is_late() {
             return Vec::new();
         }
-        // It must outlive the client, which ends whatever belongs to its process group.
         let wrapper = hub.path().with_file_name("receive-pack");
-        let left = hub.path().join("sweep.left");
-        let text = format!(
-            "#!/bin/sh\nexec setsid --wait sh -c 'git-receive-pack \"$@\"; : >{}' sh \"$@\"\n",
-            left.display()
-        );
-        hub.install_hook("wrapper", &text);
+        hub.install_hook("wrapper", RECEIVE);
         fs::rename(hub.path().join("hooks/wrapper"), &wrapper).unwrap();
+        hub.install_hook("update", NOTE_ARRIVAL);
         world
             .ada
             .git(["config", "--global", "remote.origin.receivepack", &wrapper.display().to_string()])
@@ -177,11 +199,13 @@ impl HubFault {
         }
     }
 
-    /// Lets a push go on that was held back, and waits until it has come to its end.
+    /// Lets a push go on that was held back, and waits until it has come to its end. One that
+    /// ended without asking for its branches to be moved proves nothing.
     pub(super) fn let_arrive(&self, world: &Template) {
         let hub = world.fleet.hub().path();
         fs::write(hub.join("sweep.open"), "").unwrap();
         eventually(ARRIVAL_BOUND, || hub.join("sweep.left").exists());
+        assert!(hub.join("sweep.arrived").exists(), "the push that was held back went on");
     }
 }
 

@@ -4,10 +4,11 @@
 //! killed in between leaves its entry behind.
 
 use super::{Envelope, Operation};
+use crate::domain::doctor::machine::is_left as is_left_at;
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
+use crate::host::clock::{self, Deadline};
 use crate::host::file_lock::FileLock;
 use crate::host::{environment, files, open_files};
 use crate::ledger::Version;
@@ -107,6 +108,12 @@ pub fn take(op: &OpId) -> Taken {
 pub fn is_under_way(op: &OpId) -> Option<bool> {
     let lock = lock_path(op);
     if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
+}
+
+/// Whether nobody is at the operation any more, and nobody has settled it while we looked.
+#[must_use]
+pub fn is_left(entry: &Entry) -> bool {
+    is_left_at(is_under_way(&entry.op), entry.at, clock::wall()) && find(&entry.op).is_some()
 }
 
 /// Forgets an entry: the outcome is known.

@@ -245,11 +245,17 @@ pub struct Unreadable {
     pub status: Option<String>,
 }
 
+/// Whether nobody is at an operation any more that was begun at `at`. `is_under_way` is what the system
+/// tells, where it does.
+#[must_use]
+pub fn is_left(is_under_way: Option<bool>, at: Timestamp, now: Timestamp) -> bool {
+    !is_under_way.unwrap_or_else(|| now.since(at) < UNSETTLED_AFTER)
+}
+
 /// Judges the operations that were begun; `unreadable` are files that hold none.
 #[must_use]
 pub fn operations(begun: &[Begun], unreadable: &[Unreadable], now: Timestamp) -> Judgement {
-    let is_left =
-        |begun: &&Begun| !begun.is_under_way.unwrap_or_else(|| now.since(begun.at) < UNSETTLED_AFTER);
+    let is_left = |begun: &&Begun| is_left(begun.is_under_way, begun.at, now);
     let (old, young): (Vec<&Begun>, Vec<&Begun>) = begun.iter().partition(is_left);
     let evidence = match (old.first(), young.len()) {
         (None, 0) => "none was left unsettled".to_owned(),

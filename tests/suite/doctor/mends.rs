@@ -84,6 +84,8 @@ fn an_operation_is_under_way_as_long_as_its_process_lives() {
     let sending = ada.command(["message", "send", "--to", "all", "--subject", "slow"]).spawn();
     eventually(RUN_BOUND, || fleet.hub().path().join("pushed").exists());
     expect(&ada, "operations", "ok", "1 operation under way");
+    let checked = ada.run(["fsck", "--history"]).success();
+    assert!(checked.stdout().starts_with("0 errors, 0 warnings, 0 notes"), "{checked}");
     fs::write(fleet.hub().path().join("go"), "").unwrap();
     drop(sending.wait().success());
     expect(&ada, "operations", "ok", "none was left unsettled");

@@ -2,7 +2,7 @@
 # Writes a systemd service that gives this server's signs of life, or one that also works through the queue.
 #
 # Usage: install_heartbeat_service.sh [--worker --allow PATTERN... | --worker --allow-any] [--drain SECONDS]
-#                                     [--writable FOLDER]... [--print | --dir FOLDER [--start]]
+#                                     [--writable FOLDER]... [--print | --dir FOLDER [--start]] [-- OPTION...]
 #
 # It runs as the user and for the hub and name that `git muster config list` shows here. The unit is
 # git-muster-heartbeat.service, or with --worker git-muster-worker.service; a worker gives the signs of life itself,
@@ -12,6 +12,8 @@
 # --writable             a folder that the service may write to beside its own, such as the one for packages
 # --print                shows the unit and changes nothing
 # --dir                  writes the unit into this folder, and starts it only with --start
+# --                     all that follows goes to `git muster worker run`, such as -- --jobs 2 --label gpu; a path
+#                        there is best a whole one, and --drain stands before
 # Ends with 0 when it is done, 1 when it was not asked for properly or hub and name are not known, 2 when systemd
 # did not start it, 3 when a file cannot be written.
 set -eu
@@ -36,6 +38,7 @@ refuse_line_break() {
 
 # One word of a unit: quoted, and nothing in it means anything to systemd.
 unit_word() {
+    [ -n "$1" ] || printf '""'
     printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/%/%%/g; 1s/^/"/; $s/$/"/'
 }
 
@@ -115,7 +118,7 @@ command_line() {
     if [ -z "$worker" ]; then
         printf ' heartbeat run'
     else
-        printf ' worker run --drain %ss%s' "$drain" "$allowed"
+        printf ' worker run --drain %ss%s%s' "$drain" "$allowed" "$more"
     fi
 }
 
@@ -172,7 +175,7 @@ start() {
         "see \`systemctl status $unit_name\` and \`journalctl -u $unit_name\`"
 }
 
-worker='' allowed='' drain=600 writable='' print='' starts=yes must_start=''
+worker='' allowed='' more='' drain=600 writable='' print='' starts=yes must_start='' has_allowed=''
 while [ $# -gt 0 ]; do
     case $1 in
         --allow | --drain | --writable | --dir)
@@ -209,12 +212,26 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         --start) must_start=yes ;;
+        --)
+            shift
+            break
+            ;;
         *) misused "\`$1\` means nothing here" ;;
     esac
     shift
 done
+refuse_line_break "$@"
+for word in "$@"; do
+    case $word in
+        # How long systemd waits for a stop hangs on it.
+        --drain | --drain=*) misused '--drain stands before the --' ;;
+        --allow | --allow=* | --allow-any) has_allowed=yes ;;
+    esac
+    more="$more $(command_word "$word")"
+done
 [ -n "$worker" ] || [ -z "$allowed" ] || misused '--allow is for --worker'
-[ -z "$worker" ] || [ -n "$allowed" ] || misused 'a worker runs nothing without --allow or --allow-any'
+[ -n "$worker" ] || [ -z "$more" ] || misused 'what follows -- is for --worker'
+[ -z "$worker" ] || [ -n "$allowed$has_allowed" ] || misused 'a worker runs nothing without --allow or --allow-any'
 find_program
 program=$(readlink -f -- "$program")
 refuse_line_break "$program" "$PWD" "$HOME" "${XDG_CACHE_HOME:-}" "${XDG_CONFIG_HOME:-}" "${XDG_DATA_HOME:-}" "${XDG_STATE_HOME:-}"

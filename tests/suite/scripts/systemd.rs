@@ -145,6 +145,24 @@ fn a_unit_for_a_worker_lets_its_jobs_end() {
     assert!(seconds(setting(printed.stdout(), "TimeoutStopSec")[0]) > 610);
 }
 
+#[test]
+fn a_unit_for_a_worker_takes_all_its_options() {
+    let (_fleet, host) = joined();
+    let units = host.place("HOME").join("units");
+    let place = ["--dir", units.to_str().unwrap(), "--worker"];
+    let options =
+        ["--jobs", "2", "--label", "gpu", "--env", "A=5% $x \"y\"", "--source", "", "--poll=5s", ";"];
+    run(&host, SCRIPT, &[&place[..], &["--allow", "make *", "--"], &options].concat()).success();
+    let path = units.join("git-muster-worker.service");
+    let unit = fs::read_to_string(&path).unwrap();
+    assert_verified(&host, &path);
+    let words = r#"--drain 600s "--allow=make *" "--jobs" "2" "--label" "gpu" "--env" "A=5%% $$x \"y\"" "--source" "" "--poll=5s" ";""#;
+    assert!(setting(&unit, "ExecStart")[0].ends_with(words), "{unit}");
+    // The patterns may stand there too.
+    let shown = run(&host, SCRIPT, &["--print", "--worker", "--", "--allow", "make", "--jobs=2"]).success();
+    assert!(setting(shown.stdout(), "ExecStart")[0].ends_with(r#""--allow" "make" "--jobs=2""#), "{shown}");
+}
+
 /// A service that has a `/tmp` of its own finds nothing that lies in the other one.
 #[test]
 fn what_lies_in_tmp_stays_in_sight() {
@@ -171,10 +189,17 @@ fn what_cannot_stand_in_a_unit_is_refused() {
         (&["--worker", "--allow-any", "--drain", "10m"], "is no number of seconds"),
         (&["--worker", "--allow-any", "--drain", "090"], "is no number of seconds"),
         (&["--drain"], "--drain needs a word behind it"),
+        (&["--worker", "--allow-any", "--", "--drain=1h"], "--drain stands before the --"),
+        (&["--worker", "--", "--jobs", "2"], "a worker runs nothing without"),
+        (
+            &["--worker", "--allow-any", "--", "--env", "A=1\nUser=root"],
+            "a line break cannot stand in a unit",
+        ),
+        (&["--", "--jobs", "2"], "what follows -- is for --worker"),
         (&["--user"], "`--user` means nothing here"),
     ];
     for (args, why) in cases {
-        let refused = host.program(folder().join(SCRIPT)).args(*args).args(["--dir", "units"]).run();
+        let refused = host.program(folder().join(SCRIPT)).args(["--dir", "units"]).args(*args).run();
         let refused = if *args == ["--drain"] { run(&host, SCRIPT, args) } else { refused }.code(1);
         assert!(refused.stderr().contains(why), "{refused}");
     }

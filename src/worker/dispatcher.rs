@@ -337,8 +337,8 @@ impl<'a> Dispatcher<'a> {
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {
             self.paused(told, *ends);
-        } else {
-            self.recovered("pause");
+        } else if self.told.remove("pause") {
+            self.report.say("this server is no longer paused");
         }
         let mut is_waiting = false;
         if self.phase == Phase::Working

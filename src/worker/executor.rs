@@ -158,6 +158,7 @@ impl Task {
         tell("JOB_ATTEMPT", job.attempts.unwrap_or(1).to_string());
         tell("JOB_BRANCH", job.branch.clone().unwrap_or_default());
         tell("JOB_COMMIT", commit.map(str::to_owned).or_else(|| job.commit.clone()).unwrap_or_default());
+        tell("JOB_NEEDS", job.all_needs().collect::<Vec<_>>().join(" "));
         tell("ARTIFACTS", self.folder.join(KEPT_FOLDER).display().to_string());
         tell("JOB_DESCRIPTION", job.description.clone().unwrap_or_default());
         variables

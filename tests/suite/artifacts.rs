@@ -414,6 +414,21 @@ fn what_is_too_large_to_be_read_ends_with_the_jobs_time() {
     assert_eq!(found.stdout(), "");
 }
 
+#[test]
+fn a_job_gets_what_the_one_it_needs_has_made() {
+    let (fleet, ada) = founded();
+    let bob = fleet.host("bob");
+    bob.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    let built = add(&ada, &["--produces", "*.deb", "--", "sh", "-c", "echo package >it.deb"]);
+    ada.run(["job", "run", "--allow-any", "--copy-max", "1"]).success();
+    let program = env!("CARGO_BIN_EXE_git-muster");
+    let script = format!("{program} artifact get $MUSTER_JOB_NEEDS it.deb && cat it.deb");
+    let test = add(&ada, &["--needs", &built, "--", "sh", "-c", &script]);
+    bob.run(["job", "run", "--allow-any", "--env", "MUSTER_HUB", "--env", "XDG_STATE_HOME"]).success();
+    let log = bob.run(["job", "logs", &test]).success();
+    assert!(log.stdout().ends_with(" package\n"), "{log}");
+}
+
 /// What fails on every server is no fault of this one, which goes on.
 #[test]
 fn hostile_artifacts_fail_their_own_job_and_nothing_else() {

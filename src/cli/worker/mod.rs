@@ -48,7 +48,8 @@ is run. A pattern is compared word by word with a job's command; a last word * s
 further arguments. A job starts in an empty folder of its own, or with --source in a checkout of the
 branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME,
 USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER,
-MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT and _DESCRIPTION, and MUSTER_ARTIFACTS.
+MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and
+MUSTER_ARTIFACTS.
 
 What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and
 named with size and SHA-256 in a manifest beside its log: `artifact list`. A job that ends well without
@@ -210,7 +211,8 @@ fn push_limit(text: &str) -> Result<Limit, String> {
 
 Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and
 ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called
-off; 124: it took too long; 143: it was stopped and is back in the queue.")]
+off; 124: it took too long; 143: it was stopped and is back in the queue. A job may end with these
+itself; its record tells: `job show ID`.")]
 pub struct JobRunArgs {
     /// One job in particular
     #[arg(value_name = "ID")]

@@ -555,6 +555,9 @@ impl Job {
         let since = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| show_span(now.since(at)));
         match &self.status {
             JobStatus::Queued => match self.not_before.filter(|at| *at > now) {
+                Some(at) if self.attempts.unwrap_or(0) == 0 => {
+                    format!("queued {} ago, not before {at}", since(self.created_at))
+                }
                 Some(at) => {
                     format!(
                         "queued {} ago, next attempt in {}",
@@ -828,6 +831,8 @@ mod tests {
         assert_eq!(job.situation(later), "queued 3m 20s ago");
         job.not_before = Some(later);
         assert_eq!(job.situation(later), "queued 3m 20s ago", "its pause is over");
+        assert_eq!(job.situation(now()), "queued 0s ago, not before 2025-10-29T12:03:20Z");
+        job.attempts = Some(1);
         assert_eq!(job.situation(now()), "queued 0s ago, next attempt in 3m 20s");
         let mut job = claimed();
         assert_eq!(job.situation(later), "claimed by build1 3m 20s ago");

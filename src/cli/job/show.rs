@@ -9,7 +9,7 @@ use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
 use crate::domain::table::Table;
-use crate::domain::time::show_span;
+use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents as _;
 use crate::ops;
 use clap::Args;
@@ -159,13 +159,22 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     }
     context.output.object("job_explanation", &value, || {
         if waiting.is_empty() {
-            let told = job.confirmation().map_or(String::new(), |told| format!("; {told}"));
-            return format!("{} is {}: {}{told}", job.id, job.status, job.situation(now));
+            return crate::cli::output::clean_lines(&format!("{}: {}", job.id, standing(&job, now)));
         }
         let reasons =
             waiting.iter().map(|one| format!("{} waits: {}{}\n", job.id, one.describe(now), advice(one)));
         reasons.map(|line| crate::cli::output::clean_lines(&line)).collect()
     })
+}
+
+/// What became of a job that does not wait, and what puts one back that nobody else will.
+fn standing(job: &Job, now: Timestamp) -> String {
+    let message = job.error_message.as_ref().filter(|_| job.status.is_final());
+    let advice = format!("put it back with `git muster job dead retry {}`", job.id);
+    let advice = Some(advice).filter(|_| job.status == JobStatus::Dead);
+    let more = job.confirmation().into_iter().chain(advice).map(|told| format!("; {told}"));
+    let why = message.map_or(String::new(), |why| format!(": {}", why.replace('\n', " ")));
+    format!("{}{why}{}", job.situation(now), more.collect::<String>())
 }
 
 /// The command with each argument told apart, as JSON where a space would not do.

@@ -329,13 +329,13 @@ fn a_job_tells_why_it_waits() {
       "status":"queued"}]}
     [exit status: 0]
     ada$ git muster job explain <first>
-    <first> is running: running on bob for [DURATION]
+    <first>: running on bob for [DURATION]
     [exit status: 0]
     ada$ git muster job explain <second>
     <second> waits: it needs `<first>`, which is failed; put that back with `git muster job retry <first>`
     [exit status: 0]
     ada$ git muster job explain <first>
-    <first> is failed: failed [DURATION] ago: script_failure
+    <first>: failed [DURATION] ago: script_failure
     [exit status: 0]
     ada$ git muster job explain job_404
     ------- stderr -------

@@ -311,6 +311,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     said.run(&ada, &format!("job fail {base} --token 1"));
     said.run(&ada, "job list");
     said.run(&ada, &format!("job show {after}"));
+    said.run(&ada, &format!("job explain {after}"));
     said.run(&ada, &format!("job add --needs {base} --if-need-fails cancel"));
     said.run(&ada, "job add --if-need-fails cancel");
     said.run(&ada, "job claim");
@@ -340,6 +341,9 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     if one fails: cancel
     message:  `<cancel>`, which it needs, did not complete
     added by:  ada
+    [exit status: 0]
+    ada$ git muster job explain <after>
+    <after>: cancelled [DURATION] ago: `<cancel>`, which it needs, did not complete
     [exit status: 0]
     ada$ git muster job add --needs <base> --if-need-fails cancel
     ------- stderr -------
@@ -376,6 +380,7 @@ fn dead_jobs_are_listed_put_back_and_purged() {
         ada.run(["job", "fail", id, "--token", "1", "--reason", "timeout"]).success();
     }
     said.run(&ada, "job dead list");
+    said.run(&ada, &format!("job explain {one}"));
     said.run(&ada, &format!("job dead retry {one}"));
     said.run(&ada, &format!("job dead retry {one}"));
     said.run(&ada, "job dead retry");
@@ -391,6 +396,9 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
     <one>  dead  5  build  -  ada  dead [DURATION] ago: timeout
     <two>  dead  5  build  -  ada  dead [DURATION] ago: timeout
+    [exit status: 0]
+    ada$ git muster job explain <one>
+    <one>: dead [DURATION] ago: timeout; put it back with `git muster job dead retry <one>`
     [exit status: 0]
     ada$ git muster job dead retry <one>
     <one> is queued

@@ -257,7 +257,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     hint: wait longer with `git muster job cancel <job> --wait [DURATION]`
     [exit status: 75]
     ada$ git muster job explain <job>
-    <job> is cancelled: cancelled [DURATION] ago; not confirmed yet: bob may still run it
+    <job>: cancelled [DURATION] ago; not confirmed yet: bob may still run it
     [exit status: 0]
     ada$ git muster job explain <job> --json
     {"schema":1,"kind":"job_explanation","id":"<job>","status":"cancelled",
@@ -278,7 +278,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     <job> is cancelled; it is confirmed that it stopped
     [exit status: 0]
     ada$ git muster job explain <job>
-    <job> is cancelled: cancelled [DURATION] ago; its holder has confirmed that it stopped
+    <job>: cancelled [DURATION] ago; its holder has confirmed that it stopped
     [exit status: 0]
     ada$ git muster job cancel <job> --wait
     <job> is cancelled; its holder has confirmed that it stopped

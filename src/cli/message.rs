@@ -167,7 +167,8 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
     let output = context.output;
     output.list("message", &values, || {
         if messages.is_empty() {
-            output.say("there is no such message");
+            let only_unread = args.unread && args.from.is_none() && args.to.is_none();
+            output.say(if only_unread { "there is nothing unread" } else { "there is no such message" });
             return String::new();
         }
         let rows: Vec<Vec<String>> =

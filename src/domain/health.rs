@@ -263,9 +263,10 @@ impl Fleet<'_> {
             && beat.freshness(self.now) == Freshness::Stale
         {
             findings.push(Finding::of_job(Level::Critical, "job-holder-lost", job).what(format!(
-                "job `{}` is {} by `{holder}`, whose last heartbeat is {} old",
+                "job `{}` is {} {} `{holder}`, whose last heartbeat is {} old",
                 job.id,
                 job.status,
+                job.status.preposition(),
                 show_span(self.now.since(at))
             )));
         }

@@ -543,7 +543,7 @@ impl Job {
             self.assigned_to
                 .as_deref()
                 .filter(|_| self.status.is_held())
-                .map_or(String::new(), |by| format!(" by `{by}`")),
+                .map_or(String::new(), |server| format!(" {} `{server}`", self.status.preposition())),
             self.token.unwrap_or(0)
         ))
     }
@@ -743,6 +743,16 @@ mod tests {
                 assert_eq!(again.map_err(|no| no.kind), Err(RefusalKind::LeaseLost), "{name} twice");
             }
         }
+    }
+
+    #[test]
+    fn a_refused_step_tells_who_holds_the_job() {
+        let build1 = server("build1");
+        let mut job = claimed();
+        let why = |job: &mut Job| job.start(Term { server: &build1, token: 7 }, now()).map_err(|no| no.why);
+        assert!(why(&mut job).is_err_and(|why| why.contains("the job is claimed by `build1` and")));
+        job.start(Term { server: &build1, token: 1 }, now()).expect("its holder");
+        assert!(why(&mut job).is_err_and(|why| why.contains("the job is running on `build1` and")));
     }
 
     #[test]

@@ -199,6 +199,11 @@ fn nothing(jobs: &Table<Job>, server: &ServerName) -> Refusal {
     if waiting == 0 {
         refusal
     } else {
-        refusal.hint(format!("{waiting} queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`"))
+        let waiting = if waiting == 1 {
+            "one queued job waits".to_owned()
+        } else {
+            format!("{waiting} queued jobs wait")
+        };
+        refusal.hint(format!("{waiting} for something else; see `git muster job list --status queued` and `git muster job explain ID`"))
     }
 }

@@ -27,12 +27,13 @@ pub enum DeadCommand {
     #[command(after_help = "Examples:
   git muster job dead retry job_1761778190_1804
   git muster job dead retry --all")]
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["job", "all"]))]
     Retry {
         /// One of them
-        #[arg(value_name = "ID", required_unless_present = "all")]
+        #[arg(value_name = "ID")]
         job: Option<JobId>,
         /// All of them, one commit each
-        #[arg(long, conflicts_with = "job")]
+        #[arg(long)]
         all: bool,
     },
     /// Move them to the archive

@@ -29,6 +29,15 @@ pub struct ListArgs {
 }
 
 impl ListArgs {
+    /// What is told when there are none.
+    fn nothing(&self) -> String {
+        match (self.status.as_ref(), self.assigned_to.as_ref()) {
+            (None, None) => "there is no job".to_owned(),
+            (Some(status), None) => format!("no job is {}", JobStatus::from(status.to_ascii_lowercase())),
+            _ => "there is no such job".to_owned(),
+        }
+    }
+
     /// All jobs in one state.
     pub(super) fn of_status(status: &JobStatus) -> Self {
         Self { status: Some(status.to_string()), assigned_to: None }
@@ -84,7 +93,7 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
             })
             .collect();
         if rows.is_empty() {
-            output.say("there is no such job");
+            output.say(&args.nothing());
             return String::new();
         }
         table(&["JOB", "STATUS", "PRIORITY", "TYPE", "BRANCH", "SERVER", "SITUATION"], &rows)

@@ -105,7 +105,7 @@ pub fn identity(named: Named<'_>, host: &str, join: Option<&str>) -> Judgement {
         }
         Named::Nothing => {
             let finding = Finding::warning(
-                "this host can only read: beats, statuses, claims and all other writes are refused; set MUSTER_SERVER, or register this machine",
+                "beats, statuses, claims and all other writes are refused unless `--server NAME` says whose they are; set MUSTER_SERVER, or register this machine",
             );
             Judgement::of("nothing says which server this is")
                 .and(join.map_or(finding.clone(), |join| finding.mend(join)))

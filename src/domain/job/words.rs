@@ -75,6 +75,12 @@ impl JobStatus {
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Claimed | Self::Running)
     }
+
+    /// What stands between it and its holder in a sentence: claimed by, running on.
+    #[must_use]
+    pub fn preposition(&self) -> &'static str {
+        if *self == Self::Running { "on" } else { "by" }
+    }
 }
 
 /// How urgent: 1 is the most, 10 the least.

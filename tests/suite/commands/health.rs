@@ -37,7 +37,7 @@ fn an_empty_hub_lists_nothing() {
     [exit status: 0]
     ada$ git muster job list
     ------- stderr -------
-    there is no such job
+    there is no job
     [exit status: 0]
     ada$ git muster job list --json
     []

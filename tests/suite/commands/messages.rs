@@ -56,7 +56,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     ada$ git muster message list --unread
     ------- stderr -------
-    there is no such message
+    there is nothing unread
     [exit status: 0]
     ada$ git muster message ack <request>
     ------- stderr -------

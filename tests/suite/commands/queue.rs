@@ -53,7 +53,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     bob$ git muster job claim --label pool=gpu
     ------- stderr -------
     error: there is no job for `bob` to claim
-    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster queue drain --wait [DURATION]
     the queue is paused until it is resumed; what is at work goes on
@@ -215,7 +215,7 @@ fn a_group_works_at_one_job_at_a_time() {
     bob$ git muster job claim
     ------- stderr -------
     error: there is no job for `bob` to claim
-    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster job explain <second>
     <second> waits: `<first>` of its group `deploy` is at work
@@ -266,7 +266,7 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     bob$ git muster job claim
     ------- stderr -------
     error: there is no job for `bob` to claim
-    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster job explain <second>
     <second> waits: `<first>` of its group `deploy` is cancelled, and ada has not confirmed that it stopped
@@ -285,7 +285,7 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     ada$ git muster job claim
     ------- stderr -------
     error: there is no job for `ada` to claim
-    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     ada$ git muster job claim --count 2
     <first> token 2 build
@@ -387,6 +387,7 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     said.run(&ada, "job dead retry job_404");
     said.run(&ada, "job dead purge --older-than 1h");
     said.run(&ada, "job dead purge");
+    said.run(&ada, "job dead list");
     said.run(&ada, "job dead list --json");
     said.run(&ada, "job dead retry --all");
     said.run(&ada, "queue stats");
@@ -411,9 +412,9 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     ada$ git muster job dead retry
     ------- stderr -------
     error: the following required arguments were not provided:
-      <ID>
+      <ID|--all>
 
-    Usage: git muster job dead retry <ID>
+    Usage: git muster job dead retry <ID|--all>
 
     For more information, try '--help'.
     [exit status: 2]
@@ -427,6 +428,10 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     [exit status: 0]
     ada$ git muster job dead purge
     1 dead job went to the archive
+    [exit status: 0]
+    ada$ git muster job dead list
+    ------- stderr -------
+    no job is dead
     [exit status: 0]
     ada$ git muster job dead list --json
     []

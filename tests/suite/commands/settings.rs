@@ -353,7 +353,7 @@ fn join_writes_anew_what_cannot_be_used() {
     [exit status: 0]
     ada$ git muster job list
     ------- stderr -------
-    there is no such job
+    there is no job
     [exit status: 0]
     ");
 }

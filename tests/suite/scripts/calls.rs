@@ -98,7 +98,7 @@ fn a_job_goes_through_the_queue() {
     {
         drop(tell(&mut said, &host, format!("job_queue.sh {line}").trim()));
     }
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(said, @r"
     machine$ job_queue.sh add main [COMMIT] 7
     [JOB]
     [exit status: 0]
@@ -143,7 +143,7 @@ fn a_job_goes_through_the_queue() {
     machine$ job_queue.sh get-next
     ------- stderr -------
     error: there is no job for `build1` to claim
-    hint: 1 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     job_queue.sh: No eligible jobs found
     [exit status: 1]
     machine$ job_queue.sh list
@@ -188,7 +188,7 @@ fn a_job_goes_through_the_queue() {
     job_queue.sh: add, get-next, complete or list is needed; nothing was done
     hint: see `job_queue.sh --help`
     [exit status: 1]
-    "#);
+    ");
     let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
     let job = |id: &str| jobs["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone();
     assert_eq!(
@@ -472,7 +472,7 @@ fn the_fleet_is_told_and_judged() {
     run(&host, "job_queue.sh", &["complete", &id, "failed"]).success();
     run(&host, "send_message.sh", &["build1", "build2", "info", "hello", ""]).success();
     drop(tell(&mut said, &host, "check_health.sh build2"));
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(said, @r"
     machine$ check_health.sh
     == Signs of life ==
     SERVER  HEARTBEAT  JOBS  LABELS  PAUSED
@@ -497,7 +497,7 @@ fn the_fleet_is_told_and_judged() {
     failed of all:  0.0 %
 
     == Unread messages ==
-    there is no such message
+    there is nothing unread
 
     == Findings ==
     ok: 2 servers looked at, nothing to report
@@ -534,7 +534,7 @@ fn the_fleet_is_told_and_judged() {
     LEVEL  SUBJECT  WHAT
     warning  build1  the last build of server `build1`, `<job>` failed, [DURATION] ago (see `git muster status show build1`)
     [exit status: 1]
-    "#);
+    ");
     fs::rename(fleet.hub().path(), fleet.hub().path().with_extension("away")).unwrap();
     let blind = run(&host, "check_health.sh", &[]).code(3);
     assert!(blind.stdout().contains("== Findings ==\nerror: "), "{blind}");

@@ -29,6 +29,11 @@ pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
 
+/// How often it is asked again when our copy has no main branch: another process of this host may have
+/// begun it anew since it was brought up to date. When a push is in doubt that must not be mistaken.
+const BRANCHLESS_LOOKS_MAX: u32 = 1;
+const BRANCHLESS_LOOKS_DOUBTED_MAX: u32 = 5;
+
 /// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
 const HEALINGS_MAX: u32 = 3;
 
@@ -208,7 +213,7 @@ impl Ledger {
             pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
             fresh: self.engine.is_always_fresh(),
             healings: 0,
-            doubted: false,
+            branchless: 0,
             attempts: 0,
             locked: false,
             unreachable: 0,
@@ -272,7 +277,7 @@ impl Ledger {
             Err(error) if !run.fresh && error.is_of_what_is_known() => return self.look_again(run),
             // Another process of this host may have begun our copy anew since we looked.
             Err(LedgerError::NoBranch { .. } | LedgerError::WasAHub { .. })
-                if !self.engine.is_always_fresh() && !std::mem::replace(&mut run.doubted, true) =>
+                if !self.engine.is_always_fresh() && run.asks_for_branch_again() =>
             {
                 run.fresh = false;
                 return Ok(None);
@@ -423,8 +428,7 @@ impl Ledger {
                 }
             }
         }
-        // Nothing was searched where there is no branch: our copy may have been begun anew just now, and
-        // once more by the next look.
+        // Nothing was searched where there is no branch: our copy may have been begun anew just now.
         run.doubted_push &= run.tips.values().any(Option::is_none);
         Ok(None)
     }
@@ -542,8 +546,8 @@ struct Run {
     fresh: bool,
     /// How often our copy was begun anew.
     healings: u32,
-    /// Whether it was asked again although our copy was fresh and had no main branch.
-    doubted: bool,
+    /// How often it was asked again although our copy was fresh and had no main branch.
+    branchless: u32,
     attempts: u32,
     /// Whether the last attempt found a branch locked.
     locked: bool,
@@ -565,6 +569,18 @@ struct Run {
 }
 
 impl Run {
+    /// Whether the hub is to be asked once more for its main branch, which our copy does not have. Where a
+    /// push may have landed that is told as stale it has to be sure; then nothing of that push is there.
+    fn asks_for_branch_again(&mut self) -> bool {
+        let looks_max = if self.doubted_push { BRANCHLESS_LOOKS_DOUBTED_MAX } else { BRANCHLESS_LOOKS_MAX };
+        if self.branchless < looks_max {
+            self.branchless += 1;
+            return true;
+        }
+        self.doubted_push = false;
+        false
+    }
+
     /// Ends with a fault, unless something was sent: that may still land, and then no error may
     /// claim that nothing was written.
     fn fail(

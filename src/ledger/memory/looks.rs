@@ -91,7 +91,9 @@ fn a_doubt_lasts_until_there_is_a_branch_to_search() {
         (&[Sees, Sees][..], "applied"),
         (&[Sees, Forget, Sees], "applied"),
         // Other processes of this host begin our copy anew, again and again.
-        (&[Sees, Forget, Forget], "unknown"),
+        (&[Sees, Forget, Forget, Forget, Forget, Forget], "applied"),
+        // That is no accident any more: the hub has no branch.
+        (&[Sees, Forget, Forget, Forget, Forget, Forget, Forget], "another error"),
     ] {
         let memory = hub_of(Kind { is_honest: false, ..PLAIN }, &[Fault::Repeat], looks);
         let outcome = ledger(&memory, LONG).update_one(op(), now(), count);

@@ -37,7 +37,7 @@ fn main() {
         let table = read();
         let mut changed = read();
         let choose =
-            |table: &Table<Job>| Queue::new(table, now).claimable(&[]).first().map(|id| (*id).to_owned());
+            |table: &Table<Job>| Queue::new(table, now).claimable(&[]).first().map(|job| job.id.clone());
         let claim = |table: &mut Table<Job>| {
             let id = choose(table).expect("a job that waits for nothing");
             let job = table.get_mut(&id).expect("it was just chosen");

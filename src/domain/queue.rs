@@ -176,18 +176,18 @@ impl<'a> Queue<'a> {
         Self { pauses: Some(pauses), ..self }
     }
 
-    /// Ids of the jobs that a server with `labels` may claim now, the next one first.
+    /// The jobs that a server with `labels` may claim now, the next one first.
     ///
     /// A second record with the id of another, which merges have left behind, is not among them:
     /// its id would claim the first, which may be running elsewhere. Nor is one whose id nobody
     /// could name in a later step.
     #[must_use]
-    pub fn claimable(&self, labels: &[String]) -> Vec<&'a str> {
+    pub fn claimable(&self, labels: &[String]) -> Vec<&'a Record<Job>> {
         let mut ready = self.order(&labels.iter().map(String::as_str).collect());
         let mut groups = HashSet::new();
         // Of a group one at a time, even where several jobs are claimed at once.
         ready.retain(|job| job.group.as_deref().is_none_or(|group| groups.insert(group)));
-        ready.into_iter().map(|job| job.id.as_str()).collect()
+        ready
     }
 
     /// What a server that has these labels could claim now if each were the only one of its group, the
@@ -383,7 +383,7 @@ mod tests {
         let table = table(jobs);
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
         let now = Timestamp::parse(NOW).expect("time");
-        Queue::new(&table, now).claimable(&labels).into_iter().map(str::to_owned).collect()
+        Queue::new(&table, now).claimable(&labels).into_iter().map(|job| job.id.clone()).collect()
     }
 
     fn job(id: &str, more: &str) -> String {
@@ -508,7 +508,9 @@ mod tests {
             let text = format!("{{\"pauses\":[{{\"id\":\"{paused}\",\"by\":\"ada\"}}]}}");
             let pauses = Table::read("pauses.json", text.as_bytes()).expect("pauses");
             let queue = Queue::new(&jobs, now).paused_by(&pauses);
-            assert_eq!(queue.claimable(&["gpu".to_owned()]), expected, "{paused}");
+            let ids: Vec<&str> =
+                queue.claimable(&["gpu".to_owned()]).iter().map(|job| job.id.as_str()).collect();
+            assert_eq!(ids, expected, "{paused}");
             let told = queue.explain(jobs.get("b").expect("b"), &[vec!["gpu".to_owned()]]);
             let is_told = matches!(told.as_slice(), [Waiting::Paused { .. }]);
             assert_eq!(is_told, !expected.contains(&"b"), "{told:?}");

@@ -124,11 +124,11 @@ impl ClaimJobs {
         labels.extend(self.labels.iter().cloned());
         self.check_pause(&pauses, transaction.now())?;
         let mut claimable = queue.claimable(&labels);
-        claimable.retain(|id| jobs.get(id).is_some_and(|job| self.runs(job)));
+        claimable.retain(|job| self.runs(job));
         if let Some(id) = &self.job {
             let job =
                 jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
-            if claimable.contains(&id.as_str()) {
+            if claimable.iter().any(|job| job.id == id.as_str()) {
                 return Ok(vec![id.to_string()]);
             }
             let now = transaction.now();
@@ -155,7 +155,7 @@ impl ClaimJobs {
         if claimable.is_empty() {
             return Err(nothing(jobs, &self.claimant.server).into());
         }
-        Ok(claimable.into_iter().take(self.count.max(1)).map(str::to_owned).collect())
+        Ok(claimable.into_iter().take(self.count.max(1)).map(|job| job.id.clone()).collect())
     }
 
     /// A server that follows the seed's protocol holds this lock while it assigns; we respect it,

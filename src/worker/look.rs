@@ -98,12 +98,11 @@ impl Eye<'_> {
         if let Some(pause) = pause_of(&pauses, &Paused::Server(self.server.clone()), self.now) {
             look.paused = Some((pause.describe(self.now), pause.drain == Some(true)));
         }
-        for id in Queue::new(&jobs, self.now).paused_by(&pauses).claimable(&labels) {
-            let Some(job) = jobs.get(id) else { continue };
+        for job in Queue::new(&jobs, self.now).paused_by(&pauses).claimable(&labels) {
             if self.allow.permits(&job.command) {
                 look.has_work = true;
             } else {
-                look.unwanted.push((id.to_owned(), job.command.clone()));
+                look.unwanted.push((job.id.clone(), job.command.clone()));
             }
         }
         Ok(look)

@@ -130,7 +130,7 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
             listed: Listed::of(server, name, snapshot, now)?,
             at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
             ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
-            claimable: claimable.into_iter().filter_map(|id| jobs.get(id)).map(told).collect(),
+            claimable: claimable.into_iter().map(told).collect(),
         }))
     })?;
     let shown = found.ok_or_else(|| {

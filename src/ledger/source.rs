@@ -457,21 +457,22 @@ fn owned(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(ToString::to_string).collect()
 }
 
-/// The tag of this build if there is one, or the first second from `at` on that is still free: of several
-/// builds that ended in one second each has its own. Each turn passes over one of `tags`.
+/// The tag of this build, or of a later one of the same commit, if there is one; else the first second from
+/// `at` on that is still free: of several builds that ended in one second each has its own.
 fn place_of<'a>(
     tags: &'a [BuildTag],
     (branch, commit): (&str, &str),
     mut at: Timestamp,
 ) -> Result<&'a BuildTag, Timestamp> {
-    loop {
-        let name = BuildTag::name(branch, at);
-        match tags.iter().find(|tag| tag.tag == name) {
-            None => return Err(at),
-            Some(tag) if tag.commit == commit => return Ok(tag),
-            Some(_) => at = at.plus(Duration::from_secs(1)),
-        }
+    if let Some(there) = tags.iter().find(|tag| tag.branch == branch && tag.commit == commit && tag.at >= at)
+    {
+        return Ok(there);
     }
+    // Each turn passes over one of `tags`.
+    while tags.iter().any(|tag| tag.tag == BuildTag::name(branch, at)) {
+        at = at.plus(Duration::from_secs(1));
+    }
+    Err(at)
 }
 
 /// The tags of good builds in what `git ls-remote` lists, the newest first.

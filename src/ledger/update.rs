@@ -30,9 +30,8 @@ pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 1000;
 
 /// How often it is asked again when our copy has no main branch: another process of this host may have
-/// begun it anew since it was brought up to date. When a push is in doubt that must not be mistaken.
-const BRANCHLESS_LOOKS_MAX: u32 = 1;
-const BRANCHLESS_LOOKS_DOUBTED_MAX: u32 = 5;
+/// begun it anew meanwhile. And how often while a push is in doubt, when that must not be mistaken.
+const BRANCHLESS_LOOKS_MAX: (u32, u32) = (1, 5);
 
 /// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
 const HEALINGS_MAX: u32 = 3;
@@ -572,13 +571,11 @@ impl Run {
     /// Whether the hub is to be asked once more for its main branch, which our copy does not have. Where a
     /// push may have landed that is told as stale it has to be sure; then nothing of that push is there.
     fn asks_for_branch_again(&mut self) -> bool {
-        let looks_max = if self.doubted_push { BRANCHLESS_LOOKS_DOUBTED_MAX } else { BRANCHLESS_LOOKS_MAX };
-        if self.branchless < looks_max {
-            self.branchless += 1;
-            return true;
-        }
-        self.doubted_push = false;
-        false
+        let (usual, doubted) = BRANCHLESS_LOOKS_MAX;
+        self.branchless += 1;
+        let asks = self.branchless <= if self.doubted_push { doubted } else { usual };
+        self.doubted_push &= asks;
+        asks
     }
 
     /// Ends with a fault, unless something was sent: that may still land, and then no error may

@@ -170,27 +170,16 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
         let server = ServerName::new(log.split('/').next()?).ok()?;
         Some((server, attempt_of_log(log)?.to_owned()))
     });
-    let candidates = match place {
-        Some(place) => vec![place],
+    let builds = match &place {
+        Some((server, attempt)) => builds_of(server, |one| one == attempt, context)?,
         None => {
             let end = format!("-{}", job.as_str().replace(':', "_"));
-            let all = all_attempts(context)?;
-            all.into_iter().filter(|(_, attempt)| attempt.ends_with(&end)).collect()
+            all_builds(|attempt| attempt.ends_with(&end), context)?
         }
     };
-    let was_run = !candidates.is_empty();
-    for (server, attempt) in candidates {
-        let found =
-            context.read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)))?;
-        match found {
-            Ok(found) => {
-                if let Some(manifest) = found.filter(|manifest| manifest.job == job.as_str()) {
-                    return Ok(Build { server, attempt, manifest });
-                }
-            }
-            // It may not even be about this job.
-            Err(error) => context.output.warn(&error.to_string()),
-        }
+    let was_run = place.is_some() || !builds.is_empty();
+    if let Some(build) = builds.into_iter().find(|build| build.manifest.job == job.as_str()) {
+        return Ok(build);
     }
     let why = match (is_known, was_run) {
         (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
@@ -200,20 +189,40 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
     Err(CliError::new(Exit::No, why).hint("see what is kept with `git muster artifact list`"))
 }
 
-/// All attempts with manifests, of all servers, the newest first.
-fn all_attempts(context: &mut Context) -> Result<Vec<(ServerName, String)>, CliError> {
+/// The builds of all servers whose attempts are wanted, the newest first.
+fn all_builds(is_wanted: impl Fn(&str) -> bool, context: &mut Context) -> Result<Vec<Build>, CliError> {
     let servers: Vec<ServerName> = context.read(false, |snapshot| {
         let registry: Table<Server> = snapshot.table()?;
         Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
     })?;
     let mut all = Vec::new();
     for server in servers {
-        let of_server =
-            context.read_with(&server.logs_branch(), |snapshot| Ok(attempts(snapshot, &server)?))?;
-        all.extend(of_server.into_iter().map(|attempt| (server.clone(), attempt)));
+        all.extend(builds_of(&server, &is_wanted, context)?);
     }
-    all.sort_by(|one, other| other.1.cmp(&one.1));
+    all.sort_by(|one, other| other.attempt.cmp(&one.attempt));
     Ok(all)
+}
+
+/// The same of one server, by one look at the hub. A manifest that cannot be read is told and left out:
+/// it may be about anything.
+fn builds_of(
+    server: &ServerName,
+    is_wanted: impl Fn(&str) -> bool,
+    context: &mut Context,
+) -> Result<Vec<Build>, CliError> {
+    let read = context.read_with(&server.logs_branch(), |snapshot| {
+        let wanted = attempts(snapshot, server)?.into_iter().filter(|attempt| is_wanted(attempt));
+        Ok(wanted.map(|attempt| (manifest(snapshot, server, &attempt), attempt)).collect::<Vec<_>>())
+    })?;
+    let mut builds = Vec::new();
+    for (manifest, attempt) in read {
+        match manifest {
+            Ok(Some(manifest)) => builds.push(Build { server: server.clone(), attempt, manifest }),
+            Ok(None) => {}
+            Err(error) => context.output.warn(&error.to_string()),
+        }
+    }
+    Ok(builds)
 }
 
 fn short(sum: &str) -> String {
@@ -260,24 +269,19 @@ struct Listed {
 }
 
 fn list(context: &mut Context) -> Result<u8, CliError> {
-    let mut listed = Vec::new();
-    for (server, attempt) in all_attempts(context)? {
-        let found =
-            context.read_with(&server.logs_branch(), |snapshot| Ok(manifest(snapshot, &server, &attempt)));
-        match found? {
-            Ok(Some(manifest)) => listed.push(Listed {
-                files: manifest.artifacts.len(),
-                bytes: manifest.bytes(),
-                job: manifest.job,
-                server: server.to_string(),
-                at: manifest.at,
-                branch: manifest.branch,
-                commit: manifest.commit,
-            }),
-            Ok(None) => {}
-            Err(error) => context.output.warn(&error.to_string()),
-        }
-    }
+    let builds = all_builds(|_| true, context)?;
+    let listed: Vec<Listed> = builds
+        .into_iter()
+        .map(|Build { server, manifest, .. }| Listed {
+            files: manifest.artifacts.len(),
+            bytes: manifest.bytes(),
+            job: manifest.job,
+            server: server.to_string(),
+            at: manifest.at,
+            branch: manifest.branch,
+            commit: manifest.commit,
+        })
+        .collect();
     let output = context.output;
     output.list("artifacts", &listed, || {
         if listed.is_empty() {

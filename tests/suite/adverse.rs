@@ -10,16 +10,9 @@ use crate::support::{Fleet, Host, MAIN, inspect, wait_for};
 
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::new().founded();
     fleet.hub().install_hook("update", "#!/bin/sh\nexit 0\n");
     fleet
-}
-
-fn joined(fleet: &Fleet, name: &str) -> Host {
-    let host = fleet.host(name);
-    host.run(["join", &fleet.hub().url(), "--as", name]).success();
-    host
 }
 
 /// The host's copy of the hub.
@@ -38,7 +31,7 @@ fn empty(file: &Path) {
 #[test]
 fn a_lock_file_that_nobody_holds_any_more_does_not_stop_us() {
     let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     ada.run(["job", "list"]).success();
     let lock = copy_of(&ada).join("refs/remotes/origin/main.lock");
     fs::File::create(&lock).unwrap();
@@ -50,7 +43,7 @@ fn a_lock_file_that_nobody_holds_any_more_does_not_stop_us() {
 #[test]
 fn a_copy_that_broke_is_replaced_by_a_command_that_only_reads() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     let id = ada.run(["job", "add"]).success().stdout().trim().to_owned();
     for spec in ["main:coordination/jobs.json", "main^{tree}", "main"] {
         let copy = copy_of(&ada);
@@ -70,7 +63,7 @@ fn a_copy_that_broke_is_replaced_by_a_command_that_only_reads() {
 #[test]
 fn a_heartbeat_branch_that_was_deleted_on_the_hub_is_made_anew() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     ada.run(["heartbeat"]).success();
     fleet.hub().git(["branch", "-D", "heartbeat-ada"]);
     ada.run(["heartbeat"]).success();
@@ -107,8 +100,7 @@ fn clone_and_hub_ahead(fleet: &Fleet) -> Host {
 
 #[test]
 fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::new().founded();
     let clone = clone_and_hub_ahead(&fleet);
     let file = clone.directory().join("docs/a.txt");
     fs::write(&file, "first").unwrap();
@@ -121,8 +113,7 @@ fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
 
 #[test]
 fn a_name_that_comes_with_the_hub_makes_nobody_that_server() {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::new().founded();
     let mut clone = fleet.host_in_clone("ada");
     clone.unset("MUSTER_SERVER");
     clone.run(["join", "--as", "ada"]).success();
@@ -138,8 +129,7 @@ fn a_name_that_comes_with_the_hub_makes_nobody_that_server() {
 
 #[test]
 fn nothing_is_written_through_a_link_in_the_work_tree() {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::new().founded();
     let clone = clone_and_hub_ahead(&fleet);
     let (docs, elsewhere) = (clone.directory().join("docs"), clone.directory().with_file_name("elsewhere"));
     fs::rename(&docs, &elsewhere).unwrap();
@@ -157,7 +147,7 @@ fn nothing_is_written_through_a_link_in_the_work_tree() {
 #[test]
 fn what_may_hold_a_password_is_read_by_nobody_else() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     ada.run(["heartbeat"]).success();
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
     ada.run(["--timeout", "3s", "job", "add"]).code(9);
@@ -178,7 +168,7 @@ fn what_may_hold_a_password_is_read_by_nobody_else() {
 #[test]
 fn a_server_that_pushes_every_fifth_beat_declares_five_intervals() {
     let fleet = founded();
-    let mut ada = joined(&fleet, "ada");
+    let mut ada = fleet.server("ada");
     ada.set("HEARTBEAT_PUSH_EVERY", "5");
     for _ in 0..5 {
         ada.run(["heartbeat", "--interval", "1m"]).success();
@@ -190,7 +180,7 @@ fn a_server_that_pushes_every_fifth_beat_declares_five_intervals() {
 #[test]
 fn who_has_beaten_goes_on_beating_whatever_happens_to_the_hub() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     let mut beating = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
     beating.wait_for_stdout("beat 1");
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 1\n");
@@ -215,7 +205,7 @@ fn hanging_hub(fleet: &Fleet) -> PathBuf {
 fn a_command_ends_with_its_lease_although_the_renewal_hangs() {
     const LEASE: Duration = Duration::from_secs(6);
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     let hang = hanging_hub(&fleet);
     let beats = ada.directory().join("beats");
     let script = "while :; do echo >>beats; sleep 0.05; done";
@@ -236,7 +226,7 @@ fn a_command_ends_with_its_lease_although_the_renewal_hangs() {
 #[test]
 fn who_waits_for_a_lock_ends_when_asked_to_and_runs_nothing() {
     let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     bob.run(["lock", "acquire", "deploy"]).success();
     let mut waiting = ada.command(["lock", "run", "deploy", "--wait", "1m", "--", "touch", "ran"]).spawn();
     let started = Instant::now();
@@ -252,7 +242,7 @@ fn who_waits_for_a_lock_ends_when_asked_to_and_runs_nothing() {
 #[test]
 fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
     let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let running = ada
         .command([
             "lock",
@@ -278,7 +268,7 @@ fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
 #[test]
 fn nobody_waits_for_a_rule_of_the_hub_to_change() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\necho 'this branch is protected'\nexit 1\n");
     let started = Instant::now();
     ada.run(["lock", "acquire", "deploy", "--wait", "5m"]).code(4);
@@ -288,7 +278,7 @@ fn nobody_waits_for_a_rule_of_the_hub_to_change() {
 #[test]
 fn an_unsettled_operation_is_taken_up_by_one_process_and_kept_until_it_is_settled() {
     let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let ada = fleet.server("ada");
     let hang = hanging_hub(&fleet);
     fs::File::create(&hang).unwrap();
     let mut writing = ada.command(["job", "add"]).spawn();

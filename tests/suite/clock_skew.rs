@@ -60,8 +60,7 @@ fn library() -> Option<PathBuf> {
 /// A fleet of hosts with such clocks.
 fn fleet(clocks: &[(&str, &str, bool)]) -> Option<(Fleet, Vec<Host>)> {
     let library = library()?;
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::new().founded();
     let host = |(name, fake, wall_only): &(&str, &str, bool)| {
         let mut host = fleet.host(name);
         host.set("LD_PRELOAD", &library);

@@ -18,8 +18,7 @@ struct Scene {
 
 impl Scene {
     fn new(transport: Transport) -> Self {
-        let fleet = Fleet::over(transport);
-        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let fleet = Fleet::over(transport).founded();
         let (bob, ada) = (fleet.host_in_clone("bob"), fleet.host("ada"));
         for host in [&bob, &ada] {
             host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();

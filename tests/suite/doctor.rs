@@ -18,8 +18,7 @@ const LONG: Duration = Duration::from_secs(3 * 3600);
 
 /// A hub with one server, `ada`, who has sent a beat.
 fn joined(transport: Transport) -> (Fleet, Host) {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::over(transport).founded();
     let ada = equipped(fleet.host("ada"));
     ada.run(["join", "--as", "ada"]).success();
     ada.run(["heartbeat"]).success();

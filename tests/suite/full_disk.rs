@@ -71,14 +71,12 @@ impl Place {
 
 /// A hub and a host of it, with `place` on a small disk.
 fn set_up(place: Place) -> Option<(Fleet, Host, Mount)> {
-    let fleet = Fleet::in_memory(Transport::Path);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::in_memory(Transport::Path).founded();
     if !matches!(place, Place::Hub | Place::DirectClone) {
         fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     }
     let in_clone = matches!(place, Place::Clone | Place::DirectClone);
-    let host = if in_clone { fleet.host_in_clone("ada") } else { fleet.host("ada") };
-    host.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
+    let host = if in_clone { fleet.server_in_clone("ada") } else { fleet.server("ada") };
     let mount = Mount::below(&place.folder(&host))?;
     Some((fleet, host, mount))
 }

@@ -8,16 +8,10 @@ use std::thread;
 use crate::support::{Fleet, Host, MAIN, Transport, git, inspect, try_git};
 
 fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::over(transport).founded();
     // With a hook a hub on this machine is copied like any other.
     fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     fleet
-}
-
-fn joined(fleet: &Fleet, host: Host) -> Host {
-    host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();
-    host
 }
 
 fn cached(host: &Host) -> PathBuf {
@@ -96,7 +90,7 @@ fn unpack(repository: &Path) {
 fn a_damaged_cache_heals_itself() {
     Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
         let fleet = founded(transport);
-        let ada = joined(&fleet, fleet.host("ada"));
+        let ada = fleet.server("ada");
         for (number, (what, damage)) in DAMAGES.iter().enumerate() {
             for args in [
                 &["job", "list"][..],
@@ -123,7 +117,7 @@ fn a_damaged_cache_heals_itself() {
 fn a_damaged_clone_is_reported_and_not_touched() {
     Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
         let fleet = founded(transport);
-        let bob = joined(&fleet, fleet.host_in_clone("bob"));
+        let bob = fleet.server_in_clone("bob");
         let tip = fleet.hub().tip(MAIN);
         let store = bob.directory().join(".git");
         unpack(&store);
@@ -145,7 +139,7 @@ fn a_damaged_clone_is_reported_and_not_touched() {
 
 /// A host that has seen a history that was rewritten, and what it keeps of it.
 fn witness(fleet: &Fleet) -> (Host, PathBuf, String) {
-    let ada = joined(fleet, fleet.host("ada"));
+    let ada = fleet.server("ada");
     let before = fleet.hub().tip(MAIN).unwrap();
     ada.run(["job", "add", "--type", "evil"]).success();
     fleet.hub().git(["update-ref", "refs/heads/main", &before]);
@@ -205,7 +199,7 @@ const REMOVED: [&str; 2] = [
 fn a_fetch_under_which_somebody_cleans_the_copy_is_tried_again() {
     for words in REMOVED {
         let fleet = founded(Transport::Path);
-        let ada = joined(&fleet, fleet.host("ada"));
+        let ada = fleet.server("ada");
         let programs = ada.directory().join("programs");
         fs::create_dir_all(&programs).unwrap();
         let git = programs.join("git");
@@ -226,9 +220,8 @@ const WRITES_MIN: usize = 30;
 
 #[test]
 fn what_is_acknowledged_beside_gc_that_spares_nothing_young_is_there() {
-    let fleet = Fleet::over(Transport::Path);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let ada = joined(&fleet, fleet.host("ada"));
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
     let acknowledged = thread::scope(|scope| {
         let gc = scope.spawn(|| {
             // One that finds a branch moved under it fails, and does no harm.

@@ -3,8 +3,7 @@
 use crate::support::{Fleet, Host, MAIN, Transport, inspect};
 
 fn joined(transport: Transport) -> (Fleet, Host) {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::over(transport).founded();
     let ada = fleet.host("ada");
     ada.run(["join", "--as", "ada"]).success();
     (fleet, ada)

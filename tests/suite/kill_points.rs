@@ -13,17 +13,9 @@ use crate::support::{Fleet, Host, MAIN, Transport, inspect};
 const KILLS_BY_PATH: u32 = 60;
 const KILLS_OVER_SSH: u32 = 20;
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
 /// A member of the hub, in a clone of it or without one.
 fn member(fleet: &Fleet, name: &str, in_clone: bool) -> Host {
-    let host = if in_clone { fleet.host_in_clone(name) } else { fleet.host(name) };
-    host.run(["join", &fleet.hub().url(), "--as", name]).success();
-    host
+    if in_clone { fleet.server_in_clone(name) } else { fleet.server(name) }
 }
 
 fn commits_with(fleet: &Fleet, subject: &str) -> usize {
@@ -50,7 +42,7 @@ enum Effect {
 
 #[cfg(debug_assertions)]
 fn killed_at(transport: Transport, in_clone: bool) {
-    let fleet = founded(transport);
+    let fleet = Fleet::over(transport).founded();
     let points =
         [("read", Effect::None), ("commit", Effect::None), ("push", Effect::Once), ("refresh", Effect::Once)];
     for (point, effect) in points {
@@ -116,7 +108,7 @@ fn resumed(fleet: &Fleet, host: &Host, args: &[&str]) {
 #[cfg(debug_assertions)]
 #[test]
 fn what_a_shallow_clone_cannot_tell_is_not_done_again() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     // With a hook the hub is pushed to, and an outcome can stay unknown.
     fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     let ada = member(&fleet, "ada", false);
@@ -143,7 +135,7 @@ fn what_a_shallow_clone_cannot_tell_is_not_done_again() {
 #[cfg(debug_assertions)]
 #[test]
 fn every_verb_that_was_killed_can_be_resumed() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     // With a hook the hub is pushed to, and an outcome can stay unknown.
     fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     let ada = fleet.host("ada");
@@ -182,7 +174,7 @@ fn every_verb_that_was_killed_can_be_resumed() {
 #[test]
 fn lock_files_of_the_dead_are_removed() {
     Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
-        let fleet = founded(transport);
+        let fleet = Fleet::over(transport).founded();
         let (ada, bob) = (member(&fleet, "ada", false), member(&fleet, "bob", true));
         bob.run(["status", "set", "idle"]).success();
         let in_clone = bob.directory().join(".git");
@@ -221,7 +213,7 @@ fn lock_files_of_the_dead_are_removed() {
 
 /// Kills commands at moments spread over `kills` parts of what one takes, and asks for a job after each.
 fn killed_at_any_moment(transport: Transport, kills: u32) {
-    let fleet = founded(transport);
+    let fleet = Fleet::over(transport).founded();
     let hosts = [member(&fleet, "ada", false), member(&fleet, "bob", true)];
     let mut acknowledged = BTreeSet::new();
     let mut add = |host: &Host| {
@@ -307,7 +299,7 @@ fn send_under_a_killer(host: &Host, mut seed: u32) -> Told {
 /// Two writers share each host, and with it a copy of the hub, its lock and what is kept.
 #[test]
 fn a_storm_under_a_killer_loses_nothing_and_repeats_nothing() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     let hosts = [member(&fleet, "ada", false), member(&fleet, "bob", true)];
     let told: Vec<Told> = std::thread::scope(|scope| {

@@ -5,12 +5,6 @@ use std::time::Duration;
 
 use crate::support::{Fleet, Host, MAIN, Transport, wait_for};
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
 fn joined(fleet: &Fleet, name: &str) -> Host {
     let host = fleet.host(name);
     host.run(["join", "--as", name]).success();
@@ -19,7 +13,7 @@ fn joined(fleet: &Fleet, name: &str) -> Host {
 
 #[test]
 fn a_folder_called_coordination_makes_no_clone_of_a_hub() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let mut ada = fleet.host("ada");
     ada.unset("MUSTER_HUB");
     ada.git(["init", "--quiet"]).success();
@@ -33,7 +27,7 @@ fn a_folder_called_coordination_makes_no_clone_of_a_hub() {
 
 #[test]
 fn a_new_hub_has_nothing_of_the_clone_in_which_it_was_made() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let mut ada = fleet.host_in_clone("ada");
     ada.unset("MUSTER_HUB");
     ada.git(["checkout", "--quiet", "-b", "feature"]).success();
@@ -44,7 +38,7 @@ fn a_new_hub_has_nothing_of_the_clone_in_which_it_was_made() {
 
 #[test]
 fn a_removed_server_is_one_no_more() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
     ada.run(["job", "add"]).success();
     ada.run(["servers", "remove", "bob"]).success();
@@ -55,7 +49,7 @@ fn a_removed_server_is_one_no_more() {
 
 #[test]
 fn a_status_that_is_taken_up_late_brings_no_old_one_back() {
-    let fleet = founded(Transport::Ssh);
+    let fleet = Fleet::over(Transport::Ssh).founded();
     let ada = joined(&fleet, "ada");
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
     let run = ada.run(["--timeout", "6s", "--json", "status", "set", "building"]).code(9);
@@ -77,7 +71,7 @@ fn a_status_that_is_taken_up_late_brings_no_old_one_back() {
 
 #[test]
 fn garbage_on_a_heartbeat_branch_silences_nobody() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
     bob.run(["heartbeat"]).success();
     ada.run(["heartbeat"]).success();
@@ -91,7 +85,7 @@ fn garbage_on_a_heartbeat_branch_silences_nobody() {
 
 #[test]
 fn a_fence_is_one_through_a_link_or_not() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let ada = joined(&fleet, "ada");
     let check = |state: &str, token: &str| {
         ada.run(["fence", "check", "--name", "deploy", "--state", state, "--token", token, "--", "true"])
@@ -105,7 +99,7 @@ fn a_fence_is_one_through_a_link_or_not() {
 
 #[test]
 fn every_way_of_asking_lock_run_to_end_ends_its_command() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let ada = joined(&fleet, "ada");
     for signal in ["HUP", "QUIT", "INT"] {
         let line = ["lock", "run", "deploy", "--", "sh", "-c", "echo begun; exec tail -f /dev/null"];
@@ -123,7 +117,7 @@ fn every_way_of_asking_lock_run_to_end_ends_its_command() {
 
 #[test]
 fn an_answer_that_nobody_can_read_is_told_as_done() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let ada = joined(&fleet, "ada");
     let script = "\"$0\" lock acquire deploy > /dev/full";
     let run = ada.program("sh").args(["-c", script, env!("CARGO_BIN_EXE_git-muster")]).run().code(1);
@@ -136,7 +130,7 @@ fn an_answer_that_nobody_can_read_is_told_as_done() {
 
 #[test]
 fn names_that_differ_in_case_only_are_one_folder_on_some_disks() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let _ada = joined(&fleet, "ada");
     let run = fleet.host("Ada").run(["join", "--as", "Ada"]).code(4);
     assert!(run.stderr().contains("upper and lower case"), "{run}");

@@ -7,8 +7,7 @@ const TRANSPORTS: [Transport; 2] = [Transport::Path, Transport::Ssh];
 
 /// A hub with two servers and a lock that was held once; the second server is gone.
 fn fleet(transport: Transport) -> (Fleet, Host) {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+    let fleet = Fleet::over(transport).founded();
     let ada = fleet.host("ada");
     ada.run(["join", "--as", "ada"]).success();
     ada.run(["heartbeat"]).success();

@@ -20,17 +20,6 @@ const IN_TIME: Duration = Duration::from_secs(7);
 /// Where hooks run, for hubs that have them.
 const HOOKED: [Transport; 3] = [Transport::Path, Transport::Ssh, Transport::Http];
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
-fn joined(fleet: &Fleet, host: Host) -> Host {
-    host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();
-    host
-}
-
 /// Runs a command under the time budget; what came of it and whether it kept to the budget.
 #[track_caller]
 fn in_time(host: &Host, args: &[&str]) -> Run {
@@ -67,8 +56,8 @@ const KILLERS: [(&str, &str); 2] = [
 ];
 
 fn applied_and_reported_failed(transport: Transport) {
-    let fleet = founded(transport);
-    let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
+    let fleet = Fleet::over(transport).founded();
+    let hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
     for (host, (hook, script)) in hosts.iter().zip(KILLERS) {
         fleet.hub().install_hook(hook, script);
         for args in [
@@ -97,8 +86,8 @@ fn applied_and_reported_failed(transport: Transport) {
 
 #[test]
 fn an_operation_can_be_dropped() {
-    let fleet = founded(Transport::Ssh);
-    let ada = joined(&fleet, fleet.host("ada"));
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let ada = fleet.server("ada");
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
     let run = in_time(&ada, &["--json", "job", "add", "--type", "test"]);
     let op = unknown(&run).unwrap_or_else(|| run.fail("nobody can tell what became of it"));
@@ -117,8 +106,8 @@ fn a_push_that_is_applied_and_reported_failed_has_one_effect() {
 }
 
 fn cut_before_it_is_applied(transport: Transport) {
-    let fleet = founded(transport);
-    let ada = joined(&fleet, fleet.host("ada"));
+    let fleet = Fleet::over(transport).founded();
+    let ada = fleet.server("ada");
     let hook = fleet.hub().path().join("hooks/pre-receive");
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
     let before = commits(&fleet);
@@ -152,8 +141,8 @@ fn refusing(fleet: &Fleet, hook: &str, words: &str) {
 }
 
 fn refused(transport: Transport) {
-    let fleet = founded(transport);
-    let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
+    let fleet = Fleet::over(transport).founded();
+    let hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
     let tip = fleet.hub().tip(MAIN);
     for (hook, words) in [
         ("pre-receive", "the freeze lasts until Monday"),
@@ -183,10 +172,10 @@ fn a_hub_that_refuses_is_asked_once_and_quoted() {
 }
 
 fn unreachable(transport: Transport) {
-    let fleet = founded(transport);
+    let fleet = Fleet::over(transport).founded();
     let hosts = [
-        joined(&fleet, fleet.host("warm")),
-        joined(&fleet, fleet.host_in_clone("clone")),
+        fleet.server("warm"),
+        fleet.server_in_clone("clone"),
         // Never saw the hub.
         fleet.host("cold"),
     ];
@@ -271,8 +260,8 @@ fn assert_nobody_works_in(hub: &Path) {
 }
 
 fn hanging(transport: Transport) {
-    let fleet = founded(transport);
-    let ada = joined(&fleet, fleet.host("ada"));
+    let fleet = Fleet::over(transport).founded();
+    let ada = fleet.server("ada");
     let before = commits(&fleet);
     let gate = gated(&fleet);
     let run = in_time(&ada, &["--json", "job", "add", "--type", "test"]);

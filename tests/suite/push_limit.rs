@@ -1,17 +1,10 @@
 //! How many pushes a worker sends, and how often it asks: forges ask for few.
 
-use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+use crate::support::{Fleet, MAIN, Transport, inspect};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-fn joined(fleet: &Fleet) -> Host {
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let ada = fleet.host("ada");
-    ada.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
-    ada
-}
 
 /// Lets the hub note when each push arrives; returns the file.
 fn noting_pushes(fleet: &Fleet) -> PathBuf {
@@ -35,8 +28,8 @@ fn most_within(pushes: &[u64], span: u64) -> usize {
 #[test]
 fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
     for transport in [Transport::Path, Transport::Ssh] {
-        let fleet = Fleet::over(transport);
-        let ada = joined(&fleet);
+        let fleet = Fleet::over(transport).founded();
+        let ada = fleet.server("ada");
         let jobs: String =
             (0..6).map(|number| format!("{{\"command\":[\"echo\",\"this is {number}\"]}}\n")).collect();
         let added = ada.command(["job", "add", "--from", "-"]).stdin(jobs).run().success();
@@ -75,10 +68,10 @@ fn noting_git(folder: &std::path::Path) -> (PathBuf, PathBuf) {
 fn an_idle_worker_pushes_signs_of_life_only_and_fetches_once_a_look() {
     let folder = tempfile::tempdir().unwrap();
     let (git, asked) = noting_git(folder.path());
-    let fleet = Fleet::over(Transport::Ssh).with_git(&git);
-    let ada = joined(&fleet);
+    let fleet = Fleet::over(Transport::Ssh).with_git(&git).founded();
+    let ada = fleet.server("ada");
     // Who wrote a moment ago, others shortly before, asks before each push; ada is not the last.
-    fleet.host("bob").run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    drop(fleet.server("bob"));
     let (before, file) = (fleet.hub().tip(MAIN), noting_pushes(&fleet));
     fs::write(&asked, "").unwrap();
     let start = Instant::now();

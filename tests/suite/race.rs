@@ -19,20 +19,8 @@ const ROUNDS: usize = 100;
 /// How long something that is promised may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(120);
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
-fn joined(fleet: &Fleet, name: &str) -> Host {
-    let host = fleet.host(name);
-    host.run(["join", &fleet.hub().url(), "--as", name]).success();
-    host
-}
-
 fn contenders(fleet: &Fleet) -> Vec<Host> {
-    (1..=CONTENDERS).map(|number| joined(fleet, &format!("build{number}"))).collect()
+    (1..=CONTENDERS).map(|number| fleet.server(&format!("build{number}"))).collect()
 }
 
 /// Runs `race` on every host at the same time and returns what came of it.
@@ -75,7 +63,7 @@ fn subjects(fleet: &Fleet) -> Vec<String> {
 
 #[test]
 fn exactly_one_of_eight_gets_a_job_a_hundred_times() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let hosts = contenders(&fleet);
     for round in 0..ROUNDS {
         let id = add_job(&hosts[round % CONTENDERS], &[]);
@@ -112,7 +100,7 @@ fn in_the_same_second(fleet: &Fleet, subject: &str) -> bool {
 }
 
 fn same_change_twice(transport: Transport, rounds: usize) {
-    let fleet = founded(transport);
+    let fleet = Fleet::over(transport).founded();
     let twins = twins(&fleet);
     for round in 0..rounds {
         let subject = format!("round {round}");
@@ -159,7 +147,7 @@ fn the_same_change_in_the_same_second_over_ssh() {
 #[test]
 fn a_lock_has_one_holder_at_a_time_and_each_term_a_higher_token() {
     const TERMS: usize = 3;
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let hosts = contenders(&fleet);
     let holders = AtomicUsize::new(0);
     let last = AtomicUsize::new(0);
@@ -190,8 +178,8 @@ fn a_lock_has_one_holder_at_a_time_and_each_term_a_higher_token() {
 
 #[test]
 fn the_lock_of_a_dead_holder_is_taken_over_after_its_lease_and_not_before() {
-    let fleet = founded(Transport::Path);
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::over(Transport::Path).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let token = |run: Run| run.success().stdout().trim().to_owned();
     assert_eq!(token(ada.run(["lock", "acquire", "gate", "--ttl", "2s"])), "1");
     // A holder that renews is not dead, however long it holds.
@@ -213,8 +201,8 @@ fn the_lock_of_a_dead_holder_is_taken_over_after_its_lease_and_not_before() {
 
 #[test]
 fn an_assignment_in_the_seeds_format_is_respected_until_it_was_watched_for_its_lease() {
-    let fleet = founded(Transport::Path);
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::over(Transport::Path).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     add_job(&ada, &[]);
     add_job(&ada, &[]);
     // Long over by our clock, which says nothing: the writer's may be years behind.
@@ -245,8 +233,8 @@ fn an_assignment_in_the_seeds_format_is_respected_until_it_was_watched_for_its_l
 
 /// The first server beats once a second, claims and dies; the second takes the job over.
 fn rescue(transport: Transport) {
-    let fleet = founded(transport);
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::over(transport).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let mut beating = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
     eventually(BOUND, || fleet.hub().tip("heartbeat-ada").is_some());
     let id = add_job(&bob, &[]);

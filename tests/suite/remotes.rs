@@ -2,17 +2,6 @@
 
 use crate::support::{Fleet, Host, MAIN, Transport, gits, inspect};
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
-fn joined(fleet: &Fleet, host: Host) -> Host {
-    host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();
-    host
-}
-
 fn send(host: &Host, subject: &str) {
     host.run(["message", "send", "--to", "all", "--subject", subject]).success();
 }
@@ -87,9 +76,9 @@ const COPIED: [Transport; 3] = [Transport::Path, Transport::Ssh, Transport::Http
 #[test]
 fn a_history_that_was_rewritten_is_told_and_kept() {
     Transport::each(&COPIED, |transport| {
-        let fleet = founded(transport);
+        let fleet = Fleet::over(transport).founded();
         fleet.hub().install_hook("post-update", "#!/bin/sh\n");
-        let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
+        let hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
         let kept = fleet.hub().tip(MAIN).unwrap();
         for number in 0..3 {
             send(&hosts[0], &format!("lost {number}"));
@@ -133,8 +122,8 @@ fn copy_of_the_hub(host: &Host) -> std::path::PathBuf {
 #[cfg(debug_assertions)]
 #[test]
 fn a_look_that_is_killed_does_not_forget_what_was_rewritten() {
-    let fleet = founded(Transport::Ssh);
-    for host in [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))] {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    for host in [fleet.server("ada"), fleet.server_in_clone("bob")] {
         let before = fleet.hub().tip(MAIN).unwrap();
         send(&host, "gone");
         host.run(["job", "list"]).success();
@@ -150,9 +139,9 @@ fn a_look_that_is_killed_does_not_forget_what_was_rewritten() {
 #[test]
 fn a_branch_that_vanishes_is_no_longer_seen() {
     Transport::each(&COPIED, |transport| {
-        let fleet = founded(transport);
+        let fleet = Fleet::over(transport).founded();
         fleet.hub().install_hook("post-update", "#!/bin/sh\n");
-        let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
+        let hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
         for host in &hosts {
             host.run(["heartbeat"]).success();
             // Somebody tidied up the branches: the next beat makes its own again.
@@ -182,9 +171,9 @@ fn a_branch_that_vanishes_is_no_longer_seen() {
 fn every_git_of_this_machine_makes_the_round() {
     for git in gits() {
         for transport in [Transport::Ssh, Transport::Path] {
-            let fleet = founded(transport).with_git(&git.program);
+            let fleet = Fleet::over(transport).founded().with_git(&git.program);
             fleet.hub().install_hook("post-update", "#!/bin/sh\n");
-            let hosts = [joined(&fleet, fleet.host("ada")), joined(&fleet, fleet.host_in_clone("bob"))];
+            let hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
             let version = hosts[0].git(["--version"]).success();
             assert!(version.stdout().contains(&git.version), "{version}");
             let job = hosts[0].run(["job", "add", "--type", "test"]).success().stdout().trim().to_owned();
@@ -208,7 +197,7 @@ fn every_git_of_this_machine_makes_the_round() {
 #[test]
 fn a_branch_that_is_a_symbolic_ref_is_followed_to_where_it_leads() {
     for hooked in [false, true] {
-        let fleet = founded(Transport::Path);
+        let fleet = Fleet::over(Transport::Path).founded();
         let hub = fleet.hub();
         hub.git(["branch", "-m", MAIN, "master"]);
         hub.git(["symbolic-ref", "refs/heads/main", "refs/heads/master"]);
@@ -217,7 +206,7 @@ fn a_branch_that_is_a_symbolic_ref_is_followed_to_where_it_leads() {
         if hooked {
             hub.install_hook("post-update", "#!/bin/sh\n");
         }
-        let ada = joined(&fleet, fleet.host("ada"));
+        let ada = fleet.server("ada");
         send(&ada, "hello");
         ada.run(["heartbeat"]).success();
         assert_eq!(sent(&fleet), ["hello"], "{hooked}");

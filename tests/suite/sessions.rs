@@ -1,7 +1,7 @@
 //! What becomes of the claims of a session when another takes its place: after a reboot, between two
 //! machines under one name, and when the sender of the heartbeats starts again.
 
-use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
+use crate::support::{Fleet, Host, eventually, inspect, wait_for};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,8 @@ const BOUND: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(6);
 
 fn fleet_of(names: &[&str]) -> (Fleet, Vec<Host>) {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let join = |name: &&str| {
-        let host = fleet.host(name);
-        host.run(["join", &fleet.hub().url(), "--as", name]).success();
-        host
-    };
-    let hosts = names.iter().map(join).collect();
+    let fleet = Fleet::new().founded();
+    let hosts = names.iter().map(|name| fleet.server(name)).collect();
     (fleet, hosts)
 }
 
@@ -36,8 +30,7 @@ fn beat(host: &Host) {
 
 /// Status and reason of a job.
 fn situation(fleet: &Fleet, id: &str) -> (String, Option<String>) {
-    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
-    let job = jobs["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap();
+    let job = inspect::job(fleet.hub(), id);
     (job["status"].as_str().unwrap().to_owned(), job["reason"].as_str().map(str::to_owned))
 }
 

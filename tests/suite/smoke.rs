@@ -1,18 +1,11 @@
 //! One pass through every noun on a path hub: the first thing to run after a change.
 
-use crate::support::{Fleet, Host};
-
-fn joined(fleet: &Fleet, name: &str) -> Host {
-    let host = fleet.host(name);
-    host.run(["join", &fleet.hub().url(), "--as", name]).success();
-    host
-}
+use crate::support::Fleet;
 
 #[test]
 fn a_job_goes_from_one_server_to_another() {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     ada.run(["heartbeat"]).success();
     bob.run(["heartbeat"]).success();
     let id = ada.run(["job", "add", "--type", "test", "--", "true"]).success().stdout().trim().to_owned();

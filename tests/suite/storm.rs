@@ -205,14 +205,8 @@ fn assert_history_is_sound(host: &Host) {
     assert_eq!(found["checked"]["commits"], found["checked"]["operations"], "{found}");
 }
 
-fn founded(transport: Transport) -> Fleet {
-    let fleet = Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
 fn storm(transport: Transport, clones: usize, ops: usize) {
-    let fleet = founded(transport);
+    let fleet = Fleet::over(transport).founded();
     let host = |number: usize| {
         let host = fleet.host_in_clone(&format!("build{number}"));
         host.run(["join", "--as", host.name()]).success();
@@ -282,7 +276,7 @@ fn over_git_daemon_nothing_is_lost() {
 
 #[test]
 fn eight_processes_of_one_host_lose_nothing() {
-    let fleet = founded(Transport::Path);
+    let fleet = Fleet::over(Transport::Path).founded();
     let host = fleet.host("build1");
     host.run(["join", "--as", "build1"]).success();
     let before = fleet.hub().tip(MAIN).unwrap();

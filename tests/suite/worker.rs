@@ -9,18 +9,6 @@ use std::time::Duration;
 /// How long anything here may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(60);
 
-fn founded() -> Fleet {
-    let fleet = Fleet::new();
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    fleet
-}
-
-fn joined(fleet: &Fleet, name: &str) -> Host {
-    let host = fleet.host(name);
-    host.run(["join", &fleet.hub().url(), "--as", name]).success();
-    host
-}
-
 /// Adds a job that runs `script`.
 fn add(host: &Host, more: &[&str], script: &str) -> String {
     let mut words = vec!["job", "add", "--type", "test"];
@@ -32,13 +20,8 @@ fn add(host: &Host, more: &[&str], script: &str) -> String {
 /// The words of a worker that runs all there is and ends.
 const UNTIL_IDLE: [&str; 7] = ["worker", "run", "--allow-any", "--poll", "20ms", "--exit-when-idle", "100ms"];
 
-fn job(fleet: &Fleet, id: &str) -> serde_json::Value {
-    let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
-    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
-}
-
 fn status(fleet: &Fleet, id: &str) -> String {
-    job(fleet, id)["status"].as_str().unwrap().to_owned()
+    inspect::job(fleet.hub(), id)["status"].as_str().unwrap().to_owned()
 }
 
 /// A file that scripts leave a line in.
@@ -70,8 +53,8 @@ fn rare_seconds(number: u32) -> String {
 
 #[test]
 fn nothing_runs_unless_this_server_says_so() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let mark = mark(&ada, "ran");
     let id = add(&ada, &[], &format!("echo >>{}", mark.display()));
     let refused = ada.run(["worker", "run", "--once"]).code(2);
@@ -91,8 +74,8 @@ fn nothing_runs_unless_this_server_says_so() {
 
 #[test]
 fn a_job_without_a_command_is_left_to_people() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let id = ada.run(["job", "add"]).success().stdout().trim().to_owned();
     ada.run(["job", "run", "--allow-any"]).code(3);
     assert_eq!(status(&fleet, &id), "queued");
@@ -101,8 +84,8 @@ fn a_job_without_a_command_is_left_to_people() {
 
 #[test]
 fn how_a_job_ends_is_told_with_its_log() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     for (script, code, status_word, reason) in [
         ("echo done; exit 0", 0, "completed", None),
         ("echo oops >&2; exit 3", 3, "failed", Some("script_failure")),
@@ -110,7 +93,7 @@ fn how_a_job_ends_is_told_with_its_log() {
     ] {
         let id = add(&ada, &[], script);
         ada.run(["job", "run", "--allow-any"]).code(code);
-        let job = job(&fleet, &id);
+        let job = inspect::job(fleet.hub(), &id);
         assert_eq!(
             (job["status"].as_str().unwrap(), job["exit_code"].as_i64()),
             (status_word, Some(code.into()))
@@ -130,8 +113,8 @@ fn how_a_job_ends_is_told_with_its_log() {
 
 #[test]
 fn a_program_that_is_not_there_fails_the_job_and_says_so() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let id = ada.run(["job", "add", "--", "no-such-program-here"]).success().stdout().trim().to_owned();
     ada.run(["job", "run", "--allow-any"]).code(127);
     assert_eq!(status(&fleet, &id), "failed");
@@ -141,8 +124,8 @@ fn a_program_that_is_not_there_fails_the_job_and_says_so() {
 
 #[test]
 fn a_job_sees_what_it_is_given_and_nothing_else() {
-    let fleet = founded();
-    let mut ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server("ada");
     ada.set("PRIVATE", "not for jobs");
     ada.set("WANTED", "for jobs");
     ada.set("KEY", "hunter22-and-more");
@@ -152,7 +135,7 @@ fn a_job_sees_what_it_is_given_and_nothing_else() {
         "env; cat; ls -A; echo $KEY >file; printf '\\377\\376\\n'; cat file",
     );
     ada.run(["job", "run", "--allow-any", "--env", "WANTED", "--mask", "KEY"]).success();
-    let path = job(&fleet, &id)["log"].as_str().unwrap().to_owned();
+    let path = inspect::job(fleet.hub(), &id)["log"].as_str().unwrap().to_owned();
     let log = inspect::content(fleet.hub(), "logs-ada", &path).unwrap();
     let text = String::from_utf8_lossy(&log);
     for expected in [
@@ -175,8 +158,8 @@ fn a_job_sees_what_it_is_given_and_nothing_else() {
 
 #[test]
 fn nothing_of_a_job_outlives_it() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let rare = rare_seconds(1);
     let id = add(
         &ada,
@@ -197,22 +180,22 @@ fn deep_and_deaf(rare: &str) -> String {
 
 #[test]
 fn a_job_that_takes_too_long_is_ended_with_all_its_processes() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let rare = rare_seconds(2);
     let id = add(&ada, &["--timeout", "1s", "--max-attempts", "1"], &deep_and_deaf(&rare));
     let run = ada.run(["job", "run", "--allow-any", "--grace", "200ms"]).code(124);
     assert!(run.stderr().contains("failed: timeout"), "{run}");
     assert_eq!(processes_with(&rare), Vec::<String>::new());
-    let job = job(&fleet, &id);
+    let job = inspect::job(fleet.hub(), &id);
     assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("dead"), Some("timeout")));
     assert!(ada.run(["job", "logs", &id]).success().stdout().contains("took longer than 1s"));
 }
 
 #[test]
 fn a_job_that_is_called_off_is_stopped() {
-    let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let rare = rare_seconds(3);
     let id = add(&bob, &[], &deep_and_deaf(&rare));
     let worker = ada.command(["job", "run", "--allow-any", "--grace", "200ms"]).spawn();
@@ -222,7 +205,7 @@ fn a_job_that_is_called_off_is_stopped() {
     assert_eq!(processes_with(&rare), Vec::<String>::new(), "what is confirmed is so");
     let run = worker.wait().code(5);
     assert!(run.stderr().contains("is not this worker's any more"), "{run}");
-    let job = job(&fleet, &id);
+    let job = inspect::job(fleet.hub(), &id);
     assert_eq!((job["status"].as_str(), job["error_message"].as_str()), (Some("cancelled"), Some("a test")));
     assert!(job["stopped_at"].is_string(), "{job}");
     assert!(ada.run(["job", "logs", &id]).success().stdout().contains("deep"));
@@ -231,8 +214,8 @@ fn a_job_that_is_called_off_is_stopped() {
 /// Nobody is left to confirm: the next worker does, and until then whoever waits watches the session.
 #[test]
 fn a_job_that_is_called_off_under_a_worker_that_dies_is_confirmed_by_the_next_or_lost() {
-    let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let rare = rare_seconds(12);
     let id = add(&bob, &[], &deep_and_deaf(&rare));
     let mut worker =
@@ -249,7 +232,7 @@ fn a_job_that_is_called_off_under_a_worker_that_dies_is_confirmed_by_the_next_or
     assert_eq!(processes_with(&rare), Vec::<String>::new(), "its guard has ended it");
     worker.signal("KILL");
     worker.wait().killed_by(9);
-    assert!(job(&fleet, &id)["stopped_at"].is_null());
+    assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
     ada.run(UNTIL_IDLE).success();
     let told = bob.run(["job", "show", &id]).success();
     assert!(told.stdout().contains("its worker has confirmed that it stopped"), "{told}");
@@ -258,8 +241,8 @@ fn a_job_that_is_called_off_under_a_worker_that_dies_is_confirmed_by_the_next_or
 
 #[test]
 fn asked_to_end_it_lets_its_jobs_finish_and_asked_again_it_hands_them_back() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
     let script = format!("echo >>{}; while [ ! -e {} ]; do sleep 0.01; done", begun.display(), go.display());
     let first = add(&ada, &[], &script);
@@ -281,15 +264,15 @@ fn asked_to_end_it_lets_its_jobs_finish_and_asked_again_it_hands_them_back() {
     eventually(BOUND, || worker.stderr().contains("may finish within"));
     worker.signal("TERM");
     worker.wait().success();
-    let job = job(&fleet, &second);
+    let job = inspect::job(fleet.hub(), &second);
     assert_eq!((job["status"].as_str(), job["attempts"].as_u64()), (Some("queued"), Some(0)));
     assert_eq!(job["reason"], "interrupted");
 }
 
 #[test]
 fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let rare = rare_seconds(4);
     let id = add(&ada, &[], &deep_and_deaf(&rare));
     let mut worker =
@@ -301,7 +284,7 @@ fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back
     assert_eq!(status(&fleet, &id), "running");
     let next = ada.run(UNTIL_IDLE).success();
     assert!(next.stderr().contains("is lost"), "{next}");
-    let job = job(&fleet, &id);
+    let job = inspect::job(fleet.hub(), &id);
     assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("queued"), Some("lost")));
     assert_eq!(job["attempts"], 1);
 }
@@ -309,8 +292,8 @@ fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back
 /// What a script of the same server claimed is none of the worker's.
 #[test]
 fn a_worker_leaves_alone_what_others_of_its_server_claimed() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let id = add(&ada, &[], "true");
     ada.run(["job", "claim", &id]).success();
     ada.run(UNTIL_IDLE).success();
@@ -320,8 +303,8 @@ fn a_worker_leaves_alone_what_others_of_its_server_claimed() {
 
 #[test]
 fn one_server_has_one_worker() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
     add(
         &ada,
@@ -339,8 +322,8 @@ fn one_server_has_one_worker() {
 /// The lease is over while the worker sleeps: its guard ends the job before another may take it.
 #[test]
 fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing() {
-    let fleet = founded();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let rare = rare_seconds(5);
     let id = add(&bob, &[], &format!("sleep {rare}"));
     let mut worker = ada
@@ -358,7 +341,7 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
     worker.signal("CONT");
     eventually(BOUND, || worker.stderr().contains("was not failed"));
     assert_eq!(fleet.hub().tip(MAIN), before);
-    let job = job(&fleet, &id);
+    let job = inspect::job(fleet.hub(), &id);
     assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("queued"), Some("lost")));
     for mut process in [worker, other] {
         process.signal("TERM");
@@ -368,8 +351,8 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
 
 #[test]
 fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let id = add(
         &ada,
         &[],
@@ -385,7 +368,7 @@ fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
     }
     worker.wait().success();
     assert!(highest > 0 && highest < 50 * 1024, "{highest} KiB");
-    let path = job(&fleet, &id)["log"].as_str().unwrap().to_owned();
+    let path = inspect::job(fleet.hub(), &id)["log"].as_str().unwrap().to_owned();
     let log = String::from_utf8(inspect::content(fleet.hub(), "logs-ada", &path).unwrap()).unwrap();
     assert!(log.len() < 1024 * 1024 + 200, "{}", log.len());
     assert!(
@@ -403,9 +386,8 @@ fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
 
 #[test]
 fn a_log_is_followed_from_another_clone_over_ssh() {
-    let fleet = Fleet::over(Transport::Ssh);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     let go = mark(&ada, "go");
     let id =
         add(&bob, &[], &format!("echo one; while [ ! -e {} ]; do sleep 0.05; done; echo two", go.display()));
@@ -442,8 +424,8 @@ fn signal(name: &str, process: u32) {
 #[test]
 fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
     for (number, name) in [(21, "KILL"), (22, "TERM"), (23, "HUP"), (24, "STOP")] {
-        let fleet = founded();
-        let ada = joined(&fleet, "ada");
+        let fleet = Fleet::new().founded();
+        let ada = fleet.server("ada");
         let rare = rare_seconds(number);
         let id = add(&ada, &["--timeout", "3s", "--max-attempts", "1"], &deep_and_deaf(&rare));
         let worker = ada.command(["job", "run", "--allow-any", "--grace", "100ms"]).spawn();
@@ -453,7 +435,7 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
         signal(name, guards[0]);
         worker.wait().code(1);
         assert_eq!(processes_with(&rare), Vec::<String>::new(), "{name}");
-        let job = job(&fleet, &id);
+        let job = inspect::job(fleet.hub(), &id);
         assert_eq!(job["reason"], "worker_system_failure", "{name}: {job}");
     }
 }
@@ -461,8 +443,8 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
 /// Many programs end with 0 when they are asked to end: that is no success of the job.
 #[test]
 fn what_was_stopped_is_not_completed_although_it_ends_with_zero() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let begun = mark(&ada, "begun");
     let id = add(&ada, &[], &format!("trap 'exit 0' TERM; echo >{}; sleep 60 & wait", begun.display()));
     let mut worker = ada.command(["job", "run", "--allow-any"]).spawn();
@@ -472,14 +454,14 @@ fn what_was_stopped_is_not_completed_although_it_ends_with_zero() {
         eventually(BOUND, || worker.stderr().contains(words));
     }
     worker.wait().code(143);
-    let job = job(&fleet, &id);
+    let job = inspect::job(fleet.hub(), &id);
     assert_eq!((job["status"].as_str(), job["attempts"].as_u64()), (Some("queued"), Some(0)));
 }
 
 #[test]
 fn the_folder_that_jobs_run_in_may_hold_what_is_dear_to_somebody() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let (place, dear) = (mark(&ada, "place"), mark(&ada, "place/ada/dear"));
     fs::create_dir_all(dear.parent().unwrap()).unwrap();
     fs::write(&dear, "dear").unwrap();
@@ -496,8 +478,8 @@ fn the_folder_that_jobs_run_in_may_hold_what_is_dear_to_somebody() {
 
 #[test]
 fn a_log_outlives_fifty_others_and_a_hub_that_was_away() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
     let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", go.display());
     let long = add(&ada, &[], &format!("echo long; echo >{}; {wait}", begun.display()));
@@ -524,8 +506,8 @@ fn a_log_outlives_fifty_others_and_a_hub_that_was_away() {
 /// What others wrote into the queue ends its own job at most.
 #[test]
 fn hostile_jobs_stop_nobody() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let hostile = [
         serde_json::json!({"id": "spent", "status": "queued", "priority": 1, "token": u64::MAX, "command": ["true"]}),
         serde_json::json!({"id": "zero", "status": "queued", "priority": 1, "command": ["echo", "a\u{0}b"]}),
@@ -546,15 +528,15 @@ fn hostile_jobs_stop_nobody() {
         ("told", "completed", None),
         ("hasty", "dead", Some("timeout")),
     ] {
-        let job = job(&fleet, id);
+        let job = inspect::job(fleet.hub(), id);
         assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some(expected), reason), "{id}");
     }
 }
 
 #[test]
 fn a_worker_and_heartbeats_of_its_server_do_not_contradict_each_other() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
     add(
         &ada,
@@ -574,8 +556,8 @@ fn a_worker_and_heartbeats_of_its_server_do_not_contradict_each_other() {
 
 #[test]
 fn one_job_is_not_waited_for_where_nothing_may_be_claimed() {
-    let fleet = founded();
-    let ada = joined(&fleet, "ada");
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     let id = add(&ada, &[], "true");
     let full = ada.run(["job", "run", "--allow-any", "--free-min", "17592186044416"]).code(4);
     assert!(full.stderr().contains("MiB are free where jobs run"), "{full}");

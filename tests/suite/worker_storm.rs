@@ -42,8 +42,7 @@ const NAMES: [&str; 3] = ["ada", "bob", "eve"];
 
 impl Storm {
     fn begin(size: &Size) -> Self {
-        let fleet = Fleet::over(size.transport);
-        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let fleet = Fleet::over(size.transport).founded();
         let join = |name: &&str| {
             let host = fleet.host(name);
             host.run(["join", &fleet.hub().url(), "--as", name, "--label", &format!("only={name}")])

@@ -21,10 +21,8 @@ const PEOPLE: [&str; 3] = [
 ];
 
 fn a_date_that_nobody_can_read_stops_nothing(transport: Transport, in_clone: bool) {
-    let fleet = super::Fleet::over(transport);
-    fleet.host("admin").run(["init", &fleet.hub().url()]).success();
-    let ada = if in_clone { fleet.host_in_clone("ada") } else { fleet.host("ada") };
-    ada.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
+    let fleet = super::Fleet::over(transport).founded();
+    let ada = if in_clone { fleet.server_in_clone("ada") } else { fleet.server("ada") };
     let doctor = || ada.run(["doctor"]).exit_code();
     let well = doctor();
     for people in PEOPLE {

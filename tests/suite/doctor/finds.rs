@@ -21,8 +21,7 @@ fn everything_is_fine_over_every_transport() {
 #[test]
 fn everything_is_fine_with_every_version_of_git() {
     for git in gits() {
-        let fleet = Fleet::over(Transport::Ssh).with_git(&git.program);
-        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let fleet = Fleet::over(Transport::Ssh).with_git(&git.program).founded();
         let ada = equipped(fleet.host("ada"));
         ada.run(["join", "--as", "ada"]).success();
         ada.run(["heartbeat"]).success();

@@ -150,6 +150,26 @@ impl Fleet {
         host
     }
 
+    /// Founds the hub, as somebody who takes no further part in it.
+    #[track_caller]
+    #[must_use]
+    pub(crate) fn founded(self) -> Self {
+        self.host("admin").run(["init", &self.hub.url()]).success();
+        self
+    }
+
+    /// Adds a host that joins the hub as a server of its own name.
+    #[track_caller]
+    pub(crate) fn server(&self, name: &str) -> Host {
+        self.host(name).joined()
+    }
+
+    /// Adds a host that works in a real clone of the hub and joins it as a server of its own name.
+    #[track_caller]
+    pub(crate) fn server_in_clone(&self, name: &str) -> Host {
+        self.host_in_clone(name).joined()
+    }
+
     /// Adds a host that works in a real clone of the hub and is told nothing else about it.
     #[track_caller]
     pub(crate) fn host_in_clone(&self, name: &str) -> Host {
@@ -249,6 +269,12 @@ impl Host {
     /// Takes a variable from all commands of this host.
     pub(crate) fn unset(&mut self, variable: &str) {
         self.environment.retain(|(name, _)| name != variable);
+    }
+
+    #[track_caller]
+    fn joined(self) -> Self {
+        self.run(["join", &self.hub.url(), "--as", &self.name]).success();
+        self
     }
 
     /// Runs `git-muster` to its end.

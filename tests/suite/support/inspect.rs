@@ -66,6 +66,13 @@ pub(crate) fn document(hub: &Hub, branch: &str, path: &str) -> serde_json::Value
     })
 }
 
+/// One of the jobs that are on the hub's main branch and not archived.
+#[track_caller]
+pub(crate) fn job(hub: &Hub, id: &str) -> serde_json::Value {
+    let document = document(hub, MAIN, "coordination/jobs.json");
+    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
+}
+
 /// The names of the hub's branches, sorted.
 #[track_caller]
 #[must_use]

@@ -178,8 +178,7 @@ pub(super) struct Template {
 
 impl Template {
     pub(super) fn new(way: Way) -> Self {
-        let fleet = Fleet::in_memory(way.transport());
-        fleet.host("admin").run(["init", &fleet.hub().url()]).success();
+        let fleet = Fleet::in_memory(way.transport()).founded();
         let host = |name| {
             let mut host = if way.is_in_clone() { fleet.host_in_clone(name) } else { fleet.host(name) };
             let configuration = host.place("HOME").join("gitconfig");

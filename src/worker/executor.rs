@@ -3,15 +3,16 @@
 //!
 //! An executor knows of no hub and decides nothing: it is told to stop, and tells when all is over.
 
-use super::artifacts::{Collector, Failed, KEPT_FOLDER, Keep, Made};
+use super::artifacts::{Collector, Failed, KEPT_FOLDER, Made};
 use super::log::Log;
+use super::task::Task;
 use crate::domain::artifact::{Manifest, attempt_of_log};
-use crate::domain::job::Job;
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
+use crate::host::environment;
+use crate::host::files::{self, FileError};
 use crate::host::guard::{self, Cause, Errand, Orders};
 use crate::host::process::Running;
-use crate::host::{environment, files};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read as _};
@@ -20,9 +21,6 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// The hidden command of this program that makes checkouts.
-pub const CHECKOUT_COMMAND: &str = "checkout";
 
 /// How long the end of the output is waited for after the guard's: something that escaped it may
 /// hold the pipe.
@@ -34,141 +32,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How much longer than it should take to end its job a guard may take: then it does not answer.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The folders in that of a job: where it starts, without a checkout and with one.
-const WORK_FOLDER: &str = "work";
-const SOURCE_FOLDER: &str = "source";
-
 /// The exit code of a checkout of which the source has nothing.
 const NOT_THERE_CODE: u8 = 3;
-
-/// The largest command that is given to the system, in bytes.
-const COMMAND_BYTES_MAX: usize = 100 * 1024;
-
-/// How much of a text of the hub a variable holds, in characters.
-const VARIABLE_LENGTH_MAX: usize = 1000;
-
-/// Variables of the worker that a job sees too.
-const INHERITED: &[&str] =
-    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"];
-
-/// What is to be run, and how.
-#[derive(Debug, Clone)]
-pub(super) struct Task {
-    /// The job as it was claimed.
-    pub job: Job,
-    /// The fencing token of the claim.
-    pub token: u64,
-    /// The server that runs it.
-    pub server: String,
-    /// The folder that is made for it.
-    pub folder: PathBuf,
-    /// A file that is locked as long as something of the job may live.
-    pub alive: PathBuf,
-    /// The repository that jobs work on, if there is one.
-    pub source: Option<String>,
-    /// Where what it makes is kept.
-    pub keep: Keep,
-    /// Further variables of the worker that the job sees.
-    pub inherited: Vec<String>,
-    /// Variables whose values are masked in the log.
-    pub masked: Vec<String>,
-    /// How long it has to end after it was asked to.
-    pub grace: Duration,
-    /// When it was claimed, on the boot clock.
-    pub asked: Duration,
-    /// How much of its log is kept.
-    pub log_bytes_max: usize,
-    /// Whether its folder stays.
-    pub keeps_folder: bool,
-}
-
-impl Task {
-    /// The variables that tell the processes of this attempt from all others.
-    fn marks(&self) -> [String; 3] {
-        [
-            format!("MUSTER_SERVER={}", self.server),
-            format!("MUSTER_JOB_ID={}", self.job.id),
-            format!("MUSTER_JOB_TOKEN={}", self.token),
-        ]
-    }
-
-    fn mark_variables(&self) -> Vec<(OsString, OsString)> {
-        let pair = |mark: &String| {
-            mark.split_once('=').map(|(name, value)| (OsString::from(name), OsString::from(value)))
-        };
-        self.marks().iter().filter_map(pair).collect()
-    }
-
-    /// How much of its time is left.
-    fn limit(&self) -> Duration {
-        self.job.timeout().saturating_sub(clock::since_boot().saturating_sub(self.asked))
-    }
-
-    /// The source, if the job is to work on a part of it.
-    fn source(&self) -> Option<&str> {
-        self.source.as_deref().filter(|_| self.job.branch.is_some() || self.job.commit.is_some())
-    }
-
-    /// Where the job starts.
-    fn start_folder(&self) -> PathBuf {
-        self.folder.join(if self.source().is_some() { SOURCE_FOLDER } else { WORK_FOLDER })
-    }
-
-    /// The command that checks out what the job is to work on, and the file into which it writes the
-    /// commit.
-    fn checkout(&self) -> io::Result<(Vec<String>, PathBuf)> {
-        let tell = self.alive.with_extension("commit");
-        let path = |path: &Path| path.display().to_string();
-        let mut command = vec![path(&guard::program()?), CHECKOUT_COMMAND.to_owned()];
-        command.extend(self.job.branch.iter().map(|branch| format!("--wanted-branch={branch}")));
-        command.extend(self.job.commit.iter().map(|commit| format!("--wanted-commit={commit}")));
-        command.push(format!("--into={}", path(&self.start_folder())));
-        command.push(format!("--tell={}", path(&tell)));
-        command.push(format!("--limit-ms={}", self.limit().as_millis()));
-        Ok((command, tell))
-    }
-
-    /// What is said of an attempt that worked on `commit` and ended with `code`, before what it made.
-    fn manifest(&self, commit: Option<&str>, code: u8) -> Manifest {
-        Manifest {
-            job: self.job.id.clone(),
-            server: self.server.clone(),
-            token: Some(self.token),
-            at: None,
-            branch: self.job.branch.clone(),
-            commit: commit.map(str::to_owned).or_else(|| self.job.commit.clone()),
-            exit_code: Some(i64::from(code)),
-            folder: None,
-            artifacts: Vec::new(),
-        }
-    }
-
-    /// All of the job's environment, `commit` being what was checked out.
-    fn environment(&self, commit: Option<&str>) -> Vec<(OsString, OsString)> {
-        let names = INHERITED.iter().copied().chain(self.inherited.iter().map(String::as_str));
-        let mut variables: Vec<(OsString, OsString)> = names
-            .filter_map(|name| Some((OsString::from(name), OsString::from(environment::variable(name)?))))
-            .collect();
-        variables.extend(self.mark_variables());
-        let job = &self.job;
-        let mut tell = |name: &str, value: String| {
-            variables.push((OsString::from(format!("MUSTER_{name}")), OsString::from(without_nul(&value))));
-        };
-        tell("JOB_TYPE", job.kind.clone());
-        tell("JOB_ATTEMPT", job.attempts.unwrap_or(1).to_string());
-        tell("JOB_BRANCH", job.branch.clone().unwrap_or_default());
-        tell("JOB_COMMIT", commit.map(str::to_owned).or_else(|| job.commit.clone()).unwrap_or_default());
-        tell("JOB_NEEDS", job.all_needs().collect::<Vec<_>>().join(" "));
-        tell("ARTIFACTS", self.folder.join(KEPT_FOLDER).display().to_string());
-        tell("JOB_DESCRIPTION", job.description.clone().unwrap_or_default());
-        variables
-    }
-}
-
-/// A text of the hub as a variable can hold it.
-fn without_nul(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(VARIABLE_LENGTH_MAX).collect()
-}
 
 /// What is kept of a job at work, in the file that its guard locks: for the next worker, should this
 /// one be killed.
@@ -310,8 +175,13 @@ impl Execution {
 
 /// All of a job: how it ended, what it worked on, what it made.
 fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>) {
-    let (mut commit, mut made) = (None, None);
-    let end = attempt(task, shared, &mut commit, &mut made).unwrap_or_else(|end| end);
+    let (end, commit, made) = match prepare(task, shared) {
+        Ok(ready) => match work(task, &ready, shared) {
+            Ok((end, made)) => (end, ready.commit, made),
+            Err(end) => (end, ready.commit, None),
+        },
+        Err(end) => (end, None, None),
+    };
     match &end {
         End::Unrunnable(why) | End::Broken(why) => lock(&shared.log).say(why, clock::wall()),
         End::Exited(_, Cause::Late) => {
@@ -324,45 +194,50 @@ fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>)
     (end, commit, made)
 }
 
-fn attempt(
-    task: &Task,
-    shared: &Arc<Shared>,
-    commit: &mut Option<String>,
-    made: &mut Option<Made>,
-) -> Result<End, End> {
-    let command = &task.job.command;
-    if command.iter().any(|word| word.contains('\0')) {
-        return Err(End::Unrunnable("its command holds a zero byte".to_owned()));
-    }
-    if command.iter().map(String::len).sum::<usize>() > COMMAND_BYTES_MAX {
-        return Err(End::Unrunnable(format!("its command has more than {COMMAND_BYTES_MAX} bytes")));
-    }
-    let names = [&task.job.branch, &task.job.commit].into_iter().flatten();
-    if names.clone().any(|name| name.contains('\0') || name.len() > VARIABLE_LENGTH_MAX) {
-        return Err(End::Unrunnable("its branch or commit is no name".to_owned()));
-    }
-    make_folder(&task.folder).map_err(End::Broken)?;
+/// What a job finds when it starts.
+struct Ready {
+    /// The commit that was checked out for it.
+    commit: Option<String>,
+    /// Looks for what it makes.
+    collector: Collector,
+}
+
+/// The folder of the job, with what it is to work on.
+fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
+    task.check().map_err(End::Unrunnable)?;
+    let broken = |error: FileError| End::Broken(error.to_string());
+    make_folder(&task.folder).map_err(broken)?;
     let at_work = AtWork { folder: task.folder.clone(), marks: task.marks().to_vec() };
-    files::remember(&task.alive, &at_work).map_err(|error| End::Broken(error.to_string()))?;
-    let start = task.start_folder();
-    match task.source() {
-        Some(source) => *commit = Some(check_out(task, source, shared)?),
-        None if task.job.branch.is_some() && task.source.is_none() => {
-            let words = "it names a branch, but this worker has no --source: it starts in an empty folder";
-            lock(&shared.log).say(words, clock::wall());
-            files::create_dir(&start).map_err(|error| End::Broken(error.to_string()))?;
+    files::remember(&task.alive, &at_work).map_err(broken)?;
+    let commit = match task.source() {
+        Some(source) => Some(check_out(task, source, shared)?),
+        None => {
+            if task.job.branch.is_some() {
+                let words =
+                    "it names a branch, but this worker has no --source: it starts in an empty folder";
+                lock(&shared.log).say(words, clock::wall());
+            }
+            files::create_dir(&task.start_folder()).map_err(broken)?;
+            None
         }
-        None => files::create_dir(&start).map_err(|error| End::Broken(error.to_string()))?,
-    }
-    files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(|error| End::Broken(error.to_string()))?;
+    };
+    files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(broken)?;
     let collector = Collector::new(&task.folder, &task.job.produces).map_err(End::Broken)?;
-    let end = under_guard(task, (command, &start, &task.environment(commit.as_deref())), shared)?;
-    if let End::Exited(code, Cause::Itself) = end
-        && let Some(attempt) = task.job.log.as_deref().and_then(attempt_of_log)
-    {
-        *made = collect(task, &collector, (attempt, task.manifest(commit.as_deref(), code)), shared)?;
-    }
-    Ok(end)
+    Ok(Ready { commit, collector })
+}
+
+/// The command of the job, from its start to its end, and what it made if it ended by itself.
+fn work(task: &Task, ready: &Ready, shared: &Arc<Shared>) -> Result<(End, Option<Made>), End> {
+    let commit = ready.commit.as_deref();
+    let environment = task.environment(commit);
+    let end = under_guard(task, (&task.job.command, &task.start_folder(), &environment), shared)?;
+    let made = match (&end, task.job.log.as_deref().and_then(attempt_of_log)) {
+        (End::Exited(code, Cause::Itself), Some(attempt)) => {
+            collect(task, &ready.collector, (attempt, task.manifest(commit, *code)), shared)?
+        }
+        _ => None,
+    };
+    Ok((end, made))
 }
 
 /// Keeps what the job made, for as long as it is the job's time.
@@ -436,16 +311,13 @@ fn under_guard(
     Ok(end)
 }
 
-fn make_folder(folder: &Path) -> Result<(), String> {
-    let make = || {
-        if folder.exists() {
-            // What an earlier attempt left is none of this one's.
-            files::remove_all(folder)?;
-        }
-        folder.parent().map_or(Ok(()), files::create_dir)?;
-        files::create_private_dir(folder)
-    };
-    make().map_err(|error| error.to_string())
+fn make_folder(folder: &Path) -> Result<(), FileError> {
+    if folder.exists() {
+        // What an earlier attempt left is none of this one's.
+        files::remove_all(folder)?;
+    }
+    folder.parent().map_or(Ok(()), files::create_dir)?;
+    files::create_private_dir(folder)
 }
 
 fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, shared: &Arc<Shared>) -> End {

@@ -13,13 +13,14 @@ mod hub;
 mod log;
 mod look;
 mod place;
+mod task;
 
 pub use artifacts::Keep;
 pub use budget::PushLimit;
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
-pub use executor::CHECKOUT_COMMAND;
 pub use hub::Hub;
 pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
+pub use task::CHECKOUT_COMMAND;
 
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};

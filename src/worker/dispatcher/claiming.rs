@@ -13,8 +13,9 @@ use crate::ops::rescue::{RescueJobs, Watched};
 use crate::ops::watch::lost_claims;
 use crate::worker::active::Active;
 use crate::worker::budget::Need;
-use crate::worker::executor::{Execution, Task};
+use crate::worker::executor::Execution;
 use crate::worker::hub::Written;
+use crate::worker::task::Task;
 use serde_json::Value;
 use std::time::Duration;
 

@@ -30,6 +30,8 @@ use std::time::Duration;
 enum Fault {
     /// Somebody else is faster.
     Lose,
+    /// Another process lands the same operation, with the same beat, in a commit unlike ours.
+    Forestall,
     /// A ref is locked.
     Busy,
     /// A rule of the hub.
@@ -127,6 +129,16 @@ impl Memory {
         files.insert("other".to_owned(), random::id());
         let version = self.store(Some(tip), files, "other");
         self.hub.borrow_mut().refs.insert("main".to_owned(), version);
+    }
+
+    /// What another version of the program makes of the operation of `moves`.
+    fn forestall(&self, moves: &[Move]) {
+        let Stored { parent, mut files, message } = self.hub.borrow().commits[&moves[0].to].clone();
+        files.insert("other".to_owned(), random::id());
+        let twin = self.store(parent, files, &message);
+        let mut hub = self.hub.borrow_mut();
+        hub.refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
+        hub.refs.insert(moves[0].branch.clone(), twin);
     }
 
     fn history(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
@@ -238,8 +250,10 @@ impl Engine for Memory {
             hub.push_times.push(deadline.left());
             hub.faults.pop_front()
         };
-        if matches!(fault, Some(Fault::Lose)) {
-            self.somebody_else_writes();
+        match fault {
+            Some(Fault::Lose) => self.somebody_else_writes(),
+            Some(Fault::Forestall) => self.forestall(moves),
+            _ => {}
         }
         let mut hub = self.hub.borrow_mut();
         let publication = match fault {
@@ -260,7 +274,7 @@ impl Engine for Memory {
                 Self::swap(&mut hub, moves);
                 return Self::swap(&mut hub, moves);
             }
-            Some(Fault::Lose) | None => Self::swap(&mut hub, moves),
+            Some(Fault::Lose | Fault::Forestall) | None => Self::swap(&mut hub, moves),
         };
         if publication == Publication::Applied {
             *self.known.borrow_mut() = hub.refs.clone();
@@ -537,15 +551,31 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
     );
 }
 
+/// Counts one up with a beat on another branch.
+fn count_and_beat(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
+    let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
+    transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
+    count(transaction)
+}
+
+#[test]
+fn a_beat_is_no_proof_of_what_it_went_along_with() {
+    for is_honest in [true, false] {
+        let memory = memory(&[Fault::Forestall]);
+        memory.hub.borrow_mut().kind.is_honest = is_honest;
+        let resumed = |transaction: &mut Transaction<'_>| {
+            if transaction.has_happened(None)? { Ok(0) } else { count_and_beat(transaction) }
+        };
+        let outcome = ledger(&memory, LONG).update_one(op(), now(), resumed).expect("no fault");
+        let Outcome::Applied(receipt) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((receipt.answer, receipt.version, stored(&memory).as_str()), (0, None, "1"));
+    }
+}
+
 #[test]
 fn two_branches_move_together_or_not_at_all() {
     let memory = memory(&[Fault::Lose]);
-    let both = |transaction: &mut Transaction<'_>| {
-        let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
-        transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
-        count(transaction)
-    };
-    let outcome = ledger(&memory, LONG).update_one(op(), now(), both).expect("no fault");
+    let outcome = ledger(&memory, LONG).update_one(op(), now(), count_and_beat).expect("no fault");
     let Outcome::Applied(receipt) = outcome else { panic!("{outcome:?}") };
     assert!(memory.hub.borrow().refs.contains_key("heartbeat-x"));
     assert_eq!(receipt.version.as_ref(), memory.hub.borrow().refs.get("main"));

@@ -3,15 +3,17 @@
 //! Never acknowledges before the hub has it. A push whose outcome nobody can tell is settled by
 //! looking for the operation's id in the hub's history before anything else is done.
 
+mod run;
+
+use run::{Attempt, Run};
+
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
 use super::outcome::{Outcome, Receipt};
-use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
-use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
@@ -28,10 +30,6 @@ pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
-
-/// How often it is asked again when our copy has no main branch: another process of this host may have
-/// begun it anew meanwhile. And how often while a push is in doubt, when that must not be mistaken.
-const BRANCHLESS_LOOKS_MAX: (u32, u32) = (1, 5);
 
 /// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
 const HEALINGS_MAX: u32 = 3;
@@ -72,14 +70,6 @@ pub struct Ledger {
     pub(super) engine: Box<dyn Engine>,
     pub(super) settings: Settings,
     notes: Vec<String>,
-}
-
-/// One attempt, built and ready, or sent with an unknown outcome.
-struct Attempt {
-    moves: Vec<Move>,
-    /// Whether a move leaves the history of its branch.
-    replaces: bool,
-    results: Vec<Result<AnyAnswer, Refusal>>,
 }
 
 impl Ledger {
@@ -208,23 +198,7 @@ impl Ledger {
         let deadline = Deadline::after(self.settings.budget);
         let _guard = self.local_lock(deadline);
         failpoint("locked");
-        let mut run = Run {
-            pace: if self.engine.is_always_fresh() { Pace::local() } else { Pace::network() },
-            fresh: self.engine.is_always_fresh(),
-            healings: 0,
-            branchless: 0,
-            attempts: 0,
-            locked: false,
-            unreachable: 0,
-            scope: Scope::default(),
-            append: false,
-            sent: Vec::new(),
-            tips: Tips::new(),
-            turned_down: Vec::new(),
-            doubted_push: false,
-            why: String::new(),
-            deadline,
-        };
+        let mut run = Run::new(self.engine.is_always_fresh(), deadline);
         loop {
             match self.step(requests, now, &mut run) {
                 Ok(Some(outcomes)) => return Ok(outcomes),
@@ -399,7 +373,9 @@ impl Ledger {
     }
 
     /// The outcomes of an attempt that turns out to have landed, whatever was said of it. Each
-    /// commit is unique by its operation's id, so the commit itself is the proof.
+    /// commit is unique by its operation's id, so the commit itself is the proof; of several, which go
+    /// together, the first, which the receipt names: a beat that another process sent along with the
+    /// same operation is the same commit as ours although what it went along with is not.
     ///
     /// The next attempt follows on the very tips that were searched here: our copy may be moved on
     /// by other processes of this host, and what landed in between would be applied once more.
@@ -412,13 +388,16 @@ impl Ledger {
         for attempts in [&mut run.sent, &mut run.turned_down] {
             for index in 0..attempts.len() {
                 let moves = attempts.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
-                for one in moves {
+                for (place, one) in moves.iter().enumerate() {
                     let tip = match run.tips.get(&one.branch) {
                         Some(tip) => tip.clone(),
                         None => self.engine.tip(&one.branch)?,
                     };
                     run.tips.insert(one.branch.clone(), tip.clone());
-                    let lands = tip.map_or(Ok(false), |tip| self.engine.leads_to(&one.to, &tip))?;
+                    let lands = match tip {
+                        Some(tip) if place == 0 => self.engine.leads_to(&one.to, &tip)?,
+                        _ => false,
+                    };
                     if lands && !planted("lands-unseen") {
                         let landed = attempts.swap_remove(index);
                         self.settle_main();
@@ -536,105 +515,5 @@ impl Ledger {
     fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
-    }
-}
-
-/// The state of one update between its attempts.
-struct Run {
-    pace: Pace,
-    fresh: bool,
-    /// How often our copy was begun anew.
-    healings: u32,
-    /// How often it was asked again although our copy was fresh and had no main branch.
-    branchless: u32,
-    attempts: u32,
-    /// Whether the last attempt found a branch locked.
-    locked: bool,
-    unreachable: u32,
-    /// Which branches a refresh must bring: what the operations looked at.
-    scope: Scope,
-    /// Whether branches that are replaced must be appended to instead.
-    append: bool,
-    /// Attempts of which nobody knows what became.
-    sent: Vec<Attempt>,
-    /// Where the branches were in which what was sent was looked for.
-    tips: Tips,
-    /// Attempts of which the hub said that another was faster, over a transport that repeats.
-    turned_down: Vec<Attempt>,
-    /// Whether nobody looked since for the last of them.
-    doubted_push: bool,
-    why: String,
-    deadline: Deadline,
-}
-
-impl Run {
-    /// Whether the hub is to be asked once more for its main branch, which our copy does not have. Where a
-    /// push may have landed that is told as stale it has to be sure; then nothing of that push is there.
-    fn asks_for_branch_again(&mut self) -> bool {
-        let (usual, doubted) = BRANCHLESS_LOOKS_MAX;
-        self.branchless += 1;
-        let asks = self.branchless <= if self.doubted_push { doubted } else { usual };
-        self.doubted_push &= asks;
-        asks
-    }
-
-    /// Ends with a fault, unless something was sent: that may still land, and then no error may
-    /// claim that nothing was written.
-    fn fail(
-        &mut self,
-        error: LedgerError,
-        requests: &[Request<'_>],
-    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
-        if !self.is_unsettled() {
-            return Err(error);
-        }
-        self.why = format!("{}; then: {error}", self.why);
-        Ok(self.give_up(requests))
-    }
-
-    /// Whether something was sent of which nobody knows yet what became.
-    fn is_unsettled(&self) -> bool {
-        !planted("unknown-is-no") && (self.doubted_push || !self.sent.is_empty())
-    }
-
-    fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {
-        requests
-            .iter()
-            .map(|request| {
-                if !self.is_unsettled() {
-                    Outcome::Contended {
-                        attempts: self.attempts,
-                        waited: self.pace.waited(),
-                        locked: self.locked,
-                    }
-                } else {
-                    Outcome::Unknown { op: request.op.clone(), why: self.why.clone() }
-                }
-            })
-            .collect()
-    }
-}
-
-impl Attempt {
-    /// Whether it says no, or that there is nothing to do: true only on fresh documents.
-    fn is_doubtful(&self) -> bool {
-        self.moves.is_empty() || self.results.iter().any(Result::is_err)
-    }
-
-    fn outcomes(self, requests: &[Request<'_>], attempts: u32) -> Vec<Outcome<AnyAnswer>> {
-        let version = self.moves.first().map(|one| one.to.clone());
-        requests
-            .iter()
-            .zip(self.results)
-            .map(|(request, result)| match result {
-                Ok(answer) => Outcome::Applied(Receipt {
-                    answer,
-                    op: request.op.clone(),
-                    version: version.clone(),
-                    attempts,
-                }),
-                Err(refusal) => Outcome::Refused(refusal),
-            })
-            .collect()
     }
 }

@@ -469,8 +469,8 @@ impl Job {
     /// Puts a final job back into the queue with all its attempts.
     ///
     /// # Errors
-    /// When it is not final.
-    pub fn retry(&mut self) -> Result<(), Refusal> {
+    /// When it is not final, or may still be at work: it would run twice.
+    pub fn retry(&mut self, now: Timestamp) -> Result<(), Refusal> {
         if !self.status.is_final() && !planted("retries-the-running") {
             let hint = if self.status.is_held() {
                 format!("call it off first with `git muster job cancel {}`", self.id)
@@ -478,6 +478,18 @@ impl Job {
                 format!("see why it waits with `git muster job explain {}`", self.id)
             };
             let why = format!("job `{}` was not put back: it is {}", self.id, self.status);
+            return Err(Refusal::forbidden(why).hint(hint));
+        }
+        if let Some(server) = self.may_still_run_at(now).filter(|_| !planted("retries-what-may-run")) {
+            let why = format!(
+                "job `{}` was not put back: it is cancelled, and {server} has not confirmed that it stopped",
+                self.id
+            );
+            let hint = format!(
+                "wait for that with `git muster job cancel {0} --wait`; if nothing of it runs, say so with `git muster --server {server} job stopped {0} --token {1}`",
+                self.id,
+                self.token.unwrap_or(0)
+            );
             return Err(Refusal::forbidden(why).hint(hint));
         }
         self.back_to_queue(None);
@@ -679,9 +691,14 @@ mod tests {
             job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err()
         );
         assert!(job.cancel(None, now()).is_err());
-        job.retry().expect("final");
+        let refusal = job.retry(now()).expect_err("it may still run");
+        assert!(refusal.why.contains("build1 has not confirmed"), "{}", refusal.why);
+        let mut late = job.clone();
+        late.retry(now().plus(job.timeout() * 2)).expect("its time is over");
+        job.confirm_stopped(Term { server: &server("build1"), token: 1 }, now()).expect("its holder");
+        job.retry(now()).expect("final");
         assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));
-        assert!(job.retry().is_err());
+        assert!(job.retry(now()).is_err());
     }
 
     #[test]

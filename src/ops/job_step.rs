@@ -180,7 +180,7 @@ impl Verb for ChangeJob {
         let holder = job.assigned_to.clone().filter(|_| job.status.is_held());
         job.edit(|job| match &self.change {
             Change::Cancel { why } => job.cancel(why.clone(), now),
-            Change::Retry => job.retry(),
+            Change::Retry => job.retry(now),
             Change::Priority { priority } => job.set_priority(*priority),
         })?;
         let raw = job.raw();

@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 59] = [
+pub const BUGS: [(&str, &str); 60] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),
@@ -29,6 +29,7 @@ pub const BUGS: [(&str, &str); 59] = [
     ("cancels-the-finished", "a finished job is called off"),
     ("stops-the-running", "a job that is not cancelled is confirmed as stopped"),
     ("retries-the-running", "a running job is put back"),
+    ("retries-what-may-run", "a cancelled job is put back before it is known to have stopped"),
     ("needs-ignored", "a job is claimed before those it needs are completed"),
     ("groups-ignored", "two jobs of a group are claimed at a time"),
     ("groups-without-the-cancelled", "a group is free as soon as its job is cancelled"),

@@ -83,6 +83,8 @@ pub(super) struct Checker {
     /// Tables that somebody broke by hand and nobody mended yet, as they were before.
     broken: BTreeMap<&'static str, Rc<Files>>,
     now: Duration,
+    /// By the clock of whoever wrote the commit, which is what rules about stamps go by.
+    at: Option<Timestamp>,
     /// When the present claim of each job began.
     claimed_at: BTreeMap<String, Duration>,
     /// Of the commit before: the keys of records, and the jobs that are completed.
@@ -112,13 +114,14 @@ impl Checker {
         self.commits += 1;
         self.now = now;
         self.by_hand = built.is_none();
+        self.at = built.map(|built| built.at);
         self.operation = built.map(|built| built.operation.clone());
         if let Some(built) = built {
             self.guards(old, built);
         }
         self.remember(old);
         self.compare::<Job>(old, new, Self::job);
-        self.groups(new, built.map(|built| built.at));
+        self.groups(new);
         self.dependents(new);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
@@ -274,6 +277,9 @@ impl Checker {
         if old.status.is_final() && old.status == new.status {
             self.changed_after_the_end(old, new);
         }
+        if new.status == Queued && self.may_still_run(old) {
+            self.blame(format!("I7: job {} was put back while it may still run", new.id));
+        }
         if matches!(old.status, Claimed | Running) && !new.status.is_held() {
             self.ended(old, new);
         }
@@ -372,9 +378,20 @@ impl Checker {
         }
     }
 
+    /// Whether a job that is cancelled may still be at work. That is told by stamps, which is why it is
+    /// judged by them too.
+    fn may_still_run(&self, job: &Job) -> bool {
+        let is_open = job.status == JobStatus::Cancelled && job.stopped_at.is_none();
+        let is_in_time = self
+            .at
+            .zip(job.started_at)
+            .is_some_and(|(at, began)| at.since(began) < job.timeout() && began.since(at) < job.timeout());
+        is_open && is_in_time && job.assigned_to.is_some()
+    }
+
     /// No two jobs of a group are at work at a time, and none is claimed beside one that was cancelled and
-    /// may still run. That is told by stamps, which is why it is judged by them too.
-    fn groups(&mut self, new: &Files, at: Option<Timestamp>) {
+    /// may still run.
+    fn groups(&mut self, new: &Files) {
         let entered = std::mem::take(&mut self.entered);
         let Ok(jobs) = read::<Job>(new) else { return };
         for (group, id) in entered {
@@ -382,13 +399,7 @@ impl Checker {
             if let Some(other) = held.find(|job| job.group.as_ref() == Some(&group)) {
                 self.blame(format!("I9: job {id} was claimed while {} of its group is at work", other.id));
             }
-            let may_run = |job: &&Record<Job>| {
-                let is_open = job.status == JobStatus::Cancelled && job.stopped_at.is_none();
-                let is_in_time = at.zip(job.started_at).is_some_and(|(at, began)| {
-                    at.since(began) < job.timeout() && began.since(at) < job.timeout()
-                });
-                is_open && is_in_time && job.assigned_to.is_some() && job.group.as_ref() == Some(&group)
-            };
+            let may_run = |job: &&Record<Job>| job.group.as_ref() == Some(&group) && self.may_still_run(job);
             if let Some(other) = jobs.rows().find(may_run) {
                 let words = format!("I9: job {id} was claimed while {} of its group may still run", other.id);
                 self.blame(words);
@@ -684,6 +695,7 @@ mod tests {
             let stopped = of_even("cancelled").replace("}", ",\"stopped_at\":\"2025-10-29T12:00:00Z\"}");
             stopped.replace("even", by)
         };
+        let begun = |job: &str| job.replace('}', ",\"started_at\":\"2025-10-29T11:59:00Z\"}");
         let wants_odd = r#"{"id":"j","status":"queued","labels":["odd"]}"#.to_owned();
         let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
         let tried = |job: &str| job.replace(r#""attempts":1"#, r#""attempts":4"#);
@@ -727,6 +739,9 @@ mod tests {
             (of_even("cancelled"), stopped("even"), step("even", 2, Step::Stopped), "I7:"),
             (of_even("cancelled"), stopped("even"), step("odd1", 1, Step::Stopped), "I7:"),
             (of_even("cancelled"), stopped("even"), add(), "I7:"),
+            (of_even("cancelled"), ended("queued"), add(), ""),
+            (begun(&stopped("even")), ended("queued"), add(), ""),
+            (begun(&of_even("cancelled")), ended("queued"), add(), "I7:"),
             (stopped("even"), of_even("cancelled"), add(), "I7:"),
             (of_even("failed"), of_even("failed").replace("}", ",\"attempts\":2}"), add(), "I7:"),
             // A hand may do what it likes, but not make anything vanish.

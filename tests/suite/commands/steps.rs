@@ -173,6 +173,10 @@ fn what_follows_a_failure_depends_on_its_reason() {
     situation: dead [DURATION] ago: timeout
     type:  build
     priority:  5
+    added:  [TIME]
+    started:  [TIME]
+    ended:  [TIME]
+    took:  [DURATION]
     server:  bob
     token:  1
     attempts:  1 of 1
@@ -292,6 +296,8 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     situation: cancelled [DURATION] ago
     type:  build
     priority:  5
+    added:  [TIME]
+    ended:  [TIME]
     token:  1
     attempts:  0 of 3
     added by:  ada
@@ -302,6 +308,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     situation: queued [DURATION] ago
     type:  build
     priority:  5
+    added:  [TIME]
     token:  1
     attempts:  0 of 3
     added by:  ada
@@ -328,6 +335,8 @@ fn anybody_can_cancel_retry_and_reorder() {
     said.run(&ada, &format!("job priority {job} low"));
     said.run(&bob, &format!("job complete {job} --token 1"));
     said.run(&ada, &format!("job show {job}"));
+    said.run(&ada, &format!("job retry {job}"));
+    bob.run(["job", "stopped", &job, "--token", "1"]).success();
     said.run(&ada, &format!("job retry {job} --json"));
     said.run(&ada, &format!("job retry {job}"));
     for verb in ["cancel", "retry", "priority"] {
@@ -376,12 +385,20 @@ fn anybody_can_cancel_retry_and_reorder() {
     stopped:  not confirmed yet: bob may still run it
     type:  build
     priority:  1
+    added:  [TIME]
+    started:  [TIME]
+    ended:  [TIME]
     server:  bob
     token:  1
     attempts:  1 of 3
     message:  superseded
     added by:  ada
     [exit status: 0]
+    ada$ git muster job retry <job>
+    ------- stderr -------
+    error: job `<job>` was not put back: it is cancelled, and bob has not confirmed that it stopped
+    hint: wait for that with `git muster job cancel <job> --wait`; if nothing of it runs, say so with `git muster --server bob job stopped <job> --token 1`
+    [exit status: 4]
     ada$ git muster job retry <job> --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":1,"branch":null,"commit":null,
       "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,

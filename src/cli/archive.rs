@@ -13,7 +13,7 @@ use std::time::Duration;
   git muster archive                     # finished and read more than 30 days ago
   git muster archive --older-than 7d --dry-run
 
-Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from
+Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from \
 the live documents. Jobs that an unfinished job needs stay.")]
 pub struct ArchiveArgs {
     /// What is younger stays

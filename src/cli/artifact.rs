@@ -19,6 +19,7 @@ use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, cop
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How many digits of a checksum a table shows.
@@ -64,18 +65,18 @@ Two builds of one commit that made the same files bit by bit are reproducible.")
         #[arg(value_name = "ID")]
         second: JobId,
     },
-    /// Write one file of a job to this machine, from the hub or from this server's own folder
-    #[command(
-        after_help = "Example:\n  git muster artifact get job_1761778190_1804 hello_1.0_all.deb --to /tmp"
-    )]
+    /// Write files of a job to this machine, from the hub or from this server's own folder
+    #[command(after_help = "Examples:
+  git muster artifact get job_1761778190_1804                        # all of them
+  git muster artifact get job_1761778190_1804 hello_1.0_all.deb --to /tmp")]
     Get {
         /// The job
         #[arg(value_name = "ID")]
         job: JobId,
-        /// Which file
+        /// Which files; all when none is given
         #[arg(value_name = "FILE")]
-        file: String,
-        /// The folder to write it to
+        files: Vec<String>,
+        /// The folder to write them to
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         to: PathBuf,
         /// Where this server keeps what jobs make
@@ -147,7 +148,7 @@ pub(super) fn run(command: &ArtifactCommand, context: &mut Context) -> Result<u8
         ArtifactCommand::List { job: None } => list(context),
         ArtifactCommand::Verify { job, dir, place } => verify(job, dir.as_deref(), place, context),
         ArtifactCommand::Compare { first, second } => compare_jobs(first, second, context),
-        ArtifactCommand::Get { job, file, to, place } => get(job, file, to, place, context),
+        ArtifactCommand::Get { job, files, to, place } => get(job, files, to, place, context),
         ArtifactCommand::Prune { keep, place } => prune(*keep, place, context),
     }
 }
@@ -381,53 +382,90 @@ fn compare_jobs(first: &JobId, second: &JobId, context: &mut Context) -> Result<
     Ok(if is_same { Exit::Done } else { Exit::Failed }.code())
 }
 
-fn get(job: &JobId, file: &str, to: &Path, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
+fn get(
+    job: &JobId,
+    names: &[String],
+    to: &Path,
+    place: &PlaceArgs,
+    context: &mut Context,
+) -> Result<u8, CliError> {
     let build = find(job, context)?;
-    let artifact =
-        build.manifest.artifacts.iter().find(|artifact| artifact.file == file).ok_or_else(|| {
-            let why = format!("job `{job}` made no file `{}`", file.escape_debug());
-            CliError::new(Exit::No, why)
-                .hint(format!("see what it made with `git muster artifact list {job}`"))
-        })?;
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let (own, to) = (
-        folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt).join(file),
-        to.join(name),
-    );
-    let refuse = |why: String| Err(CliError::new(Exit::Refused, format!("{why}; nothing was written")));
-    if to.symlink_metadata().is_ok() {
-        let state = if check(artifact, Some(&to)) == "same" { "the very file" } else { "another file" };
-        return refuse(format!("`{}` is there already, {state}", to.display()));
+    let artifacts = wanted(job, &build.manifest, names)?;
+    let own = folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt);
+    for artifact in &artifacts {
+        let to = to.join(base_name(&artifact.file));
+        if to.symlink_metadata().is_ok() {
+            let state = if check(artifact, Some(&to)) == "same" { "the very file" } else { "another file" };
+            let why = format!("`{}` is there already, {state}; nothing was written", to.display());
+            return Err(CliError::new(Exit::Refused, why));
+        }
     }
+    for artifact in artifacts {
+        let to = to.join(base_name(&artifact.file));
+        fetch(&build, artifact, &own, &to, context)?;
+        context.output.confirm("artifact", artifact, || format!("{} is written", to.display()))?;
+    }
+    Ok(Exit::Done.code())
+}
+
+/// The files of a job that were asked for, all if none was: no two of one name.
+fn wanted<'a>(job: &JobId, manifest: &'a Manifest, names: &[String]) -> Result<Vec<&'a Artifact>, CliError> {
+    let all = &manifest.artifacts;
+    let hint = format!("see what it made with `git muster artifact list {job}`");
+    if let Some(unknown) = names.iter().find(|name| !all.iter().any(|artifact| artifact.file == **name)) {
+        let why = format!("job `{job}` made no file `{}`; nothing was written", unknown.escape_debug());
+        return Err(CliError::new(Exit::No, why).hint(hint));
+    }
+    let is_wanted = |artifact: &&Artifact| names.is_empty() || names.contains(&artifact.file);
+    let artifacts: Vec<&Artifact> = all.iter().filter(is_wanted).collect();
+    let mut seen = HashSet::new();
+    if let Some(twice) = artifacts.iter().find(|artifact| !seen.insert(base_name(&artifact.file))) {
+        let name = base_name(&twice.file).escape_debug();
+        let why = format!("several files of job `{job}` are named `{name}`; nothing was written");
+        return Err(
+            CliError::new(Exit::Refused, why).hint("name one of them at a time, each time with another --to")
+        );
+    }
+    Ok(artifacts)
+}
+
+fn base_name(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// Writes one file, from this server's own folder or from the hub, if it is what the manifest says.
+fn fetch(
+    build: &Build,
+    artifact: &Artifact,
+    own: &Path,
+    to: &Path,
+    context: &mut Context,
+) -> Result<(), CliError> {
+    let name = base_name(&artifact.file).escape_debug();
+    let own = own.join(&artifact.file);
     if own.is_file() {
-        files::copy_file(&own, &to, &|| false)?;
+        files::copy_file(&own, to, &|| false)?;
     } else if let Some(path) = &artifact.copy {
         let bytes = context
             .read_with(&build.server.logs_branch(), |snapshot| Ok(copy(snapshot, &build.server, path)?))?;
-        let Some(bytes) = bytes else {
-            return refuse(format!("the hub has no copy at `{}`", path.escape_debug()));
-        };
-        files::replace(&to, &bytes, false, to.parent().unwrap_or_else(|| Path::new(".")))?;
+        let bytes = bytes.ok_or_else(|| {
+            let why = format!("`{name}` was not written: the hub has no copy at `{}`", path.escape_debug());
+            CliError::new(Exit::Refused, why)
+        })?;
+        files::replace(to, &bytes, false, to.parent().unwrap_or_else(|| Path::new(".")))?;
     } else {
-        let place = artifact
-            .url
-            .clone()
-            .or_else(|| Some(format!("{}:{}/{file}", build.server, build.manifest.folder.as_ref()?)));
-        let why = format!("`{name}` is neither on this machine nor on the hub; nothing was written");
-        return Err(CliError::new(Exit::No, why).hint(format!(
-            "fetch it from `{}`",
-            place.unwrap_or_else(|| build.server.to_string()).escape_debug()
-        )));
+        let kept =
+            build.manifest.folder.as_ref().map(|kept| format!("{}:{kept}/{}", build.server, artifact.file));
+        let place = artifact.url.clone().or(kept).unwrap_or_else(|| build.server.to_string());
+        let why = format!("`{name}` was not written: it is neither on this machine nor on the hub");
+        return Err(CliError::new(Exit::No, why).hint(format!("fetch it from `{}`", place.escape_debug())));
     }
-    if check(artifact, Some(&to)) != "same" {
-        files::remove(&to)?;
-        return Err(CliError::new(
-            Exit::Failed,
-            format!("`{name}` is not what the manifest says; nothing is left of it"),
-        ));
+    if check(artifact, Some(to)) != "same" {
+        files::remove(to)?;
+        let why = format!("`{name}` is not what the manifest says; nothing is left of it");
+        return Err(CliError::new(Exit::Failed, why));
     }
-    context.output.confirm("artifact", artifact, || format!("{} is written", to.display()))?;
-    Ok(Exit::Done.code())
+    Ok(())
 }
 
 fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {

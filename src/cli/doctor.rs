@@ -20,14 +20,14 @@ use clap::builder::PossibleValuesParser;
   git muster doctor --fix
   git muster doctor --json | jq -r '.checks[].findings[].mend // empty'
 
-Each check is ok, a warning (works now, somebody should look), a problem (does not work) or
-skipped, with what was seen and the command that mends it. Without `--fix` nothing is changed,
-neither here nor in the hub: a hub that is not opened in place is fetched into a temporary folder
+Each check is ok, a warning (works now, somebody should look), a problem (does not work) or \
+skipped, with what was seen and the command that mends it. Without `--fix` nothing is changed, \
+neither here nor in the hub: a hub that is not opened in place is fetched into a temporary folder \
 that is removed again. No command it names loses data.
 
-`--fix` makes unsettled operations of this hub happen that take nothing from anybody however late
-(messages, new jobs, reports under a token), puts a damaged copy of the hub aside, removes lock files
-from our copy that no process holds, and what killed processes left behind; then it looks again.
+`--fix` makes unsettled operations of this hub happen that take nothing from anybody however late \
+(messages, new jobs, reports under a token), puts a damaged copy of the hub aside, removes lock files \
+from our copy that no process holds, and what killed processes left behind; then it looks again. \
 With `--dry-run` it only tells what it would do.
 
 Exit code: 0 without a problem, warnings or not; 1 with one.")]

@@ -32,8 +32,8 @@ pub enum FenceCommand {
   git muster fence check --name deploy --token 7 --state /var/lib/app/fence.json -- ./switch.sh
   git muster fence check --name deploy --token 7 --state /var/lib/app/fence.json && ./switch.sh
 
-Run it where the effect happens. The highest token is kept in the state file, per lock, before the
-command runs; the file stays locked while it runs. Exit code 5: the token is from an earlier term.
+Run it where the effect happens. The highest token is kept in the state file, per lock, before the \
+command runs; the file stays locked while it runs. Exit code 5: the token is from an earlier term. \
 Needs no hub.")]
     Check {
         /// The lock

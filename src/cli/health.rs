@@ -20,7 +20,7 @@ use clap::Args;
   git muster health --json | jq -r '.findings[].cause'
   git muster health --server build2
 
-A heartbeat is judged by the interval that it declares itself: late after twice, stale after three
+A heartbeat is judged by the interval that it declares itself: late after twice, stale after three \
 times the interval and a minute. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.")]
 pub struct HealthArgs {}
 
@@ -42,9 +42,9 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         let locks: Table<Lock> = snapshot.table()?;
         let mut read = Vec::new();
         for name in documents::server_names(snapshot, &servers)? {
-            let (heartbeat, mut broken) = documents::seen_beats(snapshot, &name)?;
+            let mut seen = documents::seen_beats(snapshot, &name)?;
             let status = documents::status(snapshot, &name)?.map(|status| (*status).clone());
-            read.push((name, heartbeat, status, broken.pop()));
+            read.push((name, seen.newest, status, seen.broken.pop()));
         }
         let known = read
             .iter()

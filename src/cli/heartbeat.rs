@@ -30,8 +30,8 @@ const STOP_LATENCY: Duration = Duration::from_millis(100);
   git muster heartbeat run --interval 60              # until SIGTERM
   HEARTBEAT_PUSH_EVERY=5 git muster heartbeat         # push every fifth beat only
 
-A beat goes to the server's own branch, heartbeat-<server>, which holds one commit that is
-replaced: no history grows and nobody is contended. HEARTBEAT_BRANCH names another branch (1 or
+A beat goes to the server's own branch, heartbeat-<server>, which holds one commit that is \
+replaced: no history grows and nobody is contended. HEARTBEAT_BRANCH names another branch (1 or \
 auto: heartbeat-<server>); --on-main puts the beat into the history of the main branch."
 )]
 pub struct HeartbeatArgs {

@@ -67,7 +67,7 @@ pub enum LockCommand {
   git muster --if-lock deploy=$token status set building   # refused once the lock is lost
   git muster lock release deploy --token $token
 
-A lock that is not renewed can be taken over by another server when that server has watched it
+A lock that is not renewed can be taken over by another server when that server has watched it \
 unchanged for the whole lease and some grace, by its own clock.")]
     Acquire(TakeArgs),
     /// Renew the lease of a lock
@@ -109,8 +109,8 @@ unchanged for the whole lease and some grace, by its own clock.")]
   git muster lock run deploy --ttl 1m --wait 10m -- ./deploy.sh production
   git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
 
-The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN
-in its environment. When the lease is lost the command is stopped and the exit code is 5. Only git-muster itself must not
+The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN \
+in its environment. When the lease is lost the command is stopped and the exit code is 5. Only git-muster itself must not \
 be killed by KILL: the command would go on without the lock.")]
     Run {
         /// How it is taken

@@ -23,7 +23,7 @@ pub enum OnceCommand {
     done) echo 'another server did it' ;;
   esac
 
-When the server that was told `do` says nothing for the whole lease, another is told `do`.
+When the server that was told `do` says nothing for the whole lease, another is told `do`. \
 What is called so is a lock, done for good: use no name of another lock, and a new one to do it again.")]
     Do {
         /// What the thing is called

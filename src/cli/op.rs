@@ -34,7 +34,7 @@ pub enum OpCommand {
     /// Forget an operation of this user without settling it: nothing is written to the hub
     #[command(after_help = "Example:\n  git muster op drop 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
 
-For one that need not happen any more, such as a message that is out of date. What the hub has
+For one that need not happen any more, such as a message that is out of date. What the hub has \
 already it keeps, and a push that is still on its way may arrive: ask with `op status`.")]
     Drop {
         /// The op id that was printed

@@ -55,7 +55,7 @@ pub enum QueueCommand {
   git muster queue stats --since 1d
   git muster queue stats --json | jq .failure_rate
 
-Of the jobs that are not archived. A wait is the time from being added to the start of the last
+Of the jobs that are not archived. A wait is the time from being added to the start of the last \
 attempt, p95 what 95 of 100 jobs did not exceed.")]
     Stats {
         /// Only jobs that were added within this time

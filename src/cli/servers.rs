@@ -27,7 +27,7 @@ use serde_json::{Value, json};
   git muster join ssh://git@hub.example/srv/hub.git --as build1 --manager Codex --label arch=amd64
   git muster join --as build2            # in a clone of the hub, or with the embedded hub
 
-Registers the server in coordination/servers.json and remembers hub and name: in the clone's
+Registers the server in coordination/servers.json and remembers hub and name: in the clone's \
 configuration when run inside one, else for this user.")]
 pub struct JoinArgs {
     /// The hub, if it is not the clone around or the embedded one
@@ -217,11 +217,11 @@ fn beat_at(
     broken: &mut Vec<String>,
 ) -> Result<Option<Timestamp>, CliError> {
     let Ok(name) = ServerName::new(&server.id) else { return Ok(None) };
-    let (newest, unreadable) = seen_beats(snapshot, &name)?;
+    let seen = seen_beats(snapshot, &name)?;
     let told =
-        unreadable.into_iter().map(|beat| format!("a heartbeat of `{name}` cannot be read: {}", beat.why));
+        seen.broken.into_iter().map(|beat| format!("a heartbeat of `{name}` cannot be read: {}", beat.why));
     broken.extend(told);
-    Ok(newest.and_then(|newest| newest.at()))
+    Ok(seen.newest.and_then(|newest| newest.at()))
 }
 
 fn warn_of(broken: &[String], output: Output) {

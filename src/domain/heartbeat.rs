@@ -60,6 +60,11 @@ pub struct Heartbeat {
     /// Ids and tokens of the jobs the server works on.
     #[serde(default, deserialize_with = "lenient::objects", skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningJob>,
+    /// When the server's worker last beat: scripts and cron lines of the server beat too, and say
+    /// nothing of it.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub worker_at: Option<Timestamp>,
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
@@ -168,6 +173,7 @@ impl Heartbeat {
             sequence: None,
             interval_seconds: None,
             running: Vec::new(),
+            worker_at: None,
             system: None,
             revoked: None,
             earlier: Vec::new(),
@@ -197,7 +203,13 @@ impl Heartbeat {
     /// How fresh the beat is at `now`.
     #[must_use]
     pub fn freshness(&self, now: Timestamp) -> Freshness {
-        let Some(at) = self.at() else { return Freshness::Unknown };
+        self.freshness_of(self.at(), now)
+    }
+
+    /// How fresh at `now` a sign of life is that was given at `at`, as often as this server beats.
+    #[must_use]
+    pub fn freshness_of(&self, at: Option<Timestamp>, now: Timestamp) -> Freshness {
+        let Some(at) = at else { return Freshness::Unknown };
         let age = now.since(at);
         let interval = self.interval();
         if age <= interval.saturating_mul(LATE_AFTER_INTERVALS) {
@@ -238,6 +250,9 @@ impl Heartbeat {
         self.interval_seconds = Some(beat.interval_seconds);
         if beat.system.is_some() {
             self.system.clone_from(&beat.system);
+        }
+        if beat.by_worker {
+            self.worker_at = self.timestamp;
         }
     }
 
@@ -311,6 +326,9 @@ pub struct Beat {
     pub interval_seconds: u64,
     /// Load, memory, disk; `None` leaves what the last beat said.
     pub system: Option<System>,
+    /// Whether the server's worker sends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_worker: bool,
 }
 
 #[cfg(test)]
@@ -384,6 +402,7 @@ mod tests {
             uptime_seconds: 5,
             interval_seconds: 30,
             system: None,
+            by_worker: false,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.advance(&beat, at("2025-10-29T12:00:30Z"));
@@ -395,6 +414,29 @@ mod tests {
     }
 
     #[test]
+    fn beats_of_others_say_nothing_of_the_worker() {
+        let mut heartbeat = beat_of(Some(30));
+        let mut beat = |by_worker, time| {
+            let server = ServerName::new("build1").expect("name");
+            let beat = Beat {
+                server,
+                incarnation: "one".into(),
+                uptime_seconds: 5,
+                interval_seconds: 30,
+                system: None,
+                by_worker,
+            };
+            heartbeat.advance(&beat, at(time));
+            let now = at(time);
+            (heartbeat.freshness(now), heartbeat.freshness_of(heartbeat.worker_at, now))
+        };
+        assert_eq!(beat(false, "2025-10-29T12:00:00Z"), (Freshness::Fresh, Freshness::Unknown));
+        assert_eq!(beat(true, "2025-10-29T12:01:00Z"), (Freshness::Fresh, Freshness::Fresh));
+        assert_eq!(beat(false, "2025-10-29T12:02:01Z"), (Freshness::Fresh, Freshness::Late));
+        assert_eq!(beat(false, "2025-10-29T12:04:00Z"), (Freshness::Fresh, Freshness::Stale));
+    }
+
+    #[test]
     fn a_session_that_was_ended_is_told_so_with_each_beat_until_another_begins() {
         let mut heartbeat = beat_of(None);
         let beat = Beat {
@@ -403,6 +445,7 @@ mod tests {
             uptime_seconds: 5,
             interval_seconds: 30,
             system: None,
+            by_worker: false,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.revoked = Some("one#1@0".into());
@@ -429,7 +472,14 @@ mod tests {
         let mut beat = |incarnation: &str, interval_seconds| {
             let server = ServerName::new("build1").expect("name");
             let incarnation = incarnation.to_owned();
-            let beat = Beat { server, incarnation, uptime_seconds: 5, interval_seconds, system: None };
+            let beat = Beat {
+                server,
+                incarnation,
+                uptime_seconds: 5,
+                interval_seconds,
+                system: None,
+                by_worker: false,
+            };
             heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
             let shown = |one: &EarlierSession| {
                 let beat = one.beat.split('@').next().unwrap_or_default();

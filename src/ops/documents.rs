@@ -7,6 +7,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use std::collections::BTreeSet;
 
@@ -49,32 +50,40 @@ pub struct BrokenBeat {
     pub is_replaced: bool,
 }
 
-/// What there is of the beats of `server` for people to see: the newest that can be read, and those
-/// that cannot. One document must not hide the rest of the fleet.
+/// What there is of the beats of a server for people to see.
+#[derive(Debug, Default)]
+pub struct SeenBeats {
+    /// The newest that can be read.
+    pub newest: Option<Record<Heartbeat>>,
+    /// When its worker last beat.
+    pub worker_at: Option<Timestamp>,
+    /// Those that cannot be read.
+    pub broken: Vec<BrokenBeat>,
+}
+
+/// What there is of the beats of `server`. One document must not hide the rest of the fleet.
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn seen_beats(
-    documents: &impl Documents,
-    server: &ServerName,
-) -> Result<(Option<Record<Heartbeat>>, Vec<BrokenBeat>), Stop> {
+pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<SeenBeats, Stop> {
     let path = Heartbeat::path(server);
-    let (mut newest, mut broken): (Option<Record<Heartbeat>>, _) = (None, Vec::new());
+    let mut seen = SeenBeats::default();
     let main = documents.main().to_owned();
     for branch in documents.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().chain([main.clone()]) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
             Ok(Some(beat)) => {
-                newest = newest.into_iter().chain([beat]).max_by_key(|beat| beat.at());
+                seen.worker_at = seen.worker_at.max(beat.worker_at);
+                seen.newest = seen.newest.into_iter().chain([beat]).max_by_key(|beat| beat.at());
             }
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(error))) => broken.push(BrokenBeat {
+            Err(Stop::Fault(LedgerError::Document(error))) => seen.broken.push(BrokenBeat {
                 why: format!("{error} (branch `{branch}`)"),
                 is_replaced: branch != main,
             }),
             Err(error) => return Err(error),
         }
     }
-    Ok((newest, broken))
+    Ok(seen)
 }
 
 /// The newest beat of `server` on any branch that may carry it.

@@ -51,7 +51,7 @@ fn candidate(
     (name, labels): (ServerName, Vec<String>),
     now: Timestamp,
 ) -> Result<Candidate, Stop> {
-    let (beat, _) = seen_beats(documents, &name)?;
+    let beat = seen_beats(documents, &name)?.newest;
     let held =
         jobs.rows().filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str()));
     Ok(Candidate {

@@ -83,6 +83,7 @@ impl Session {
             uptime_seconds: facts::uptime_seconds(),
             interval_seconds: self.interval_seconds.max(1),
             system,
+            by_worker: false,
         }
     }
 }

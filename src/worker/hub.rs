@@ -1,7 +1,7 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
 use super::Report;
-use crate::domain::heartbeat::LEASE_INTERVALS;
+use crate::domain::heartbeat::{Beat, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lock::trust;
 use crate::domain::refusal::Refusal;
@@ -196,6 +196,7 @@ impl Hub {
 
     fn sign_of_life(&self) -> SendBeat {
         let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
+        let beat = Beat { by_worker: true, ..beat };
         SendBeat { beat, branch: self.server.heartbeat_branch() }
     }
 

@@ -1,7 +1,7 @@
 //! What jobs work on and what they make: checkouts of a source repository, real Debian packages,
 //! manifests, copies, tags of good builds.
 
-use crate::support::{Fleet, Host, MAIN, Transcript, eventually, git, inspect};
+use crate::support::{Fleet, Host, Transcript, eventually, git, inspect};
 use insta::assert_snapshot;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 fn founded() -> (Fleet, Host) {
-    let fleet = Fleet::new();
-    let ada = fleet.host("ada");
-    ada.run(["init", &fleet.hub().url()]).success();
-    ada.run(["join", &fleet.hub().url(), "--as", "ada"]).success();
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
     (fleet, ada)
-}
-
-fn job(fleet: &Fleet, id: &str) -> serde_json::Value {
-    let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
-    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
 }
 
 fn add(host: &Host, words: &[&str]) -> String {
@@ -87,7 +80,7 @@ fn a_debian_package_is_built_and_without_it_the_build_failed() {
     let id = add(&ada, &[&build[..], &["--", "dpkg-buildpackage", "-us", "-uc", "-b"]].concat());
     let run = ["job", "run", "--allow", "dpkg-buildpackage *", "--allow", "true", "--source", source.path()];
     ada.run(run).success();
-    let done = job(&fleet, &id);
+    let done = inspect::job(fleet.hub(), &id);
     assert_eq!(
         (done["status"].as_str(), done["built_commit"].as_str()),
         (Some("completed"), Some(tip.as_str()))
@@ -114,7 +107,7 @@ fn a_debian_package_is_built_and_without_it_the_build_failed() {
 
     let without = add(&ada, &[&build[..], &["--", "true"]].concat());
     ada.run(run).code(1);
-    let failed = job(&fleet, &without);
+    let failed = inspect::job(fleet.hub(), &without);
     assert_eq!(
         (failed["status"].as_str(), failed["reason"].as_str(), failed["exit_code"].as_i64()),
         (Some("failed"), Some("missing_artifact"), Some(0))
@@ -130,10 +123,10 @@ fn a_package_that_came_with_the_sources_is_none_that_was_built() {
     let build = ["--type", "build", "--branch", "main", "--produces", "*.deb", "--", "sh", "-c"];
     let id = add(&ada, &[&build[..], &["ls old/hello.deb touched.deb"]].concat());
     ada.run(run).code(1);
-    assert_eq!(job(&fleet, &id)["reason"], "missing_artifact");
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"], "missing_artifact");
     let id = add(&ada, &[&build[..], &["echo new >touched.deb"]].concat());
     ada.run(run).success();
-    assert_eq!(job(&fleet, &id)["artifacts"], serde_json::json!(["touched.deb"]));
+    assert_eq!(inspect::job(fleet.hub(), &id)["artifacts"], serde_json::json!(["touched.deb"]));
 }
 
 #[test]
@@ -193,7 +186,10 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
         let id = add(&ada, &[&words[..], &script[..]].concat());
         run(&id, 126);
         assert_eq!(
-            (job(&fleet, &id)["status"].as_str(), job(&fleet, &id)["reason"].as_str()),
+            (
+                inspect::job(fleet.hub(), &id)["status"].as_str(),
+                inspect::job(fleet.hub(), &id)["reason"].as_str()
+            ),
             (Some("failed"), Some("script_failure"))
         );
     }
@@ -202,7 +198,10 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
     fs::rename(&source.bare, source.bare.with_extension("away")).unwrap();
     ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).code(1);
     assert_eq!(
-        (job(&fleet, &id)["status"].as_str(), job(&fleet, &id)["reason"].as_str()),
+        (
+            inspect::job(fleet.hub(), &id)["status"].as_str(),
+            inspect::job(fleet.hub(), &id)["reason"].as_str()
+        ),
         (Some("queued"), Some("worker_system_failure"))
     );
     let log = ada.run(["job", "logs", &id]).success();
@@ -218,7 +217,7 @@ fn a_broken_copy_of_the_source_is_mended() {
         source.commit("main", &[]);
         let id = add(&ada, &["--branch", "main", "--", "cat", "file"]);
         ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).success();
-        assert_eq!(job(&fleet, &id)["status"], "completed");
+        assert_eq!(inspect::job(fleet.hub(), &id)["status"], "completed");
     };
     run();
     let copies = ada.place("XDG_CACHE_HOME").join("git-muster/sources");
@@ -251,14 +250,13 @@ fn a_checkout_that_hangs_ends_with_the_jobs_time() {
     ada.set("GIT_SSH_COMMAND", format!("sh {}", hung.display()));
     let id = add(&ada, &["--branch", "main", "--timeout", "2s", "--", "true"]);
     ada.run(["job", "run", "--allow-any", "--source", "ssh://git@source.example/app.git"]).code(124);
-    assert_eq!(job(&fleet, &id)["reason"], "timeout");
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"], "timeout");
 }
 
 #[test]
 fn what_was_made_is_listed_compared_fetched_and_pruned() {
     let (fleet, ada) = founded();
-    let bob = fleet.host("bob");
-    bob.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    let bob = fleet.server("bob");
     let mut said = Transcript::new();
     let make = |text: &str| {
         let script = format!(
@@ -286,7 +284,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     said.name(&one, "<one>");
     said.name(&two, "<two>");
     let attempt = |id: &str| {
-        let log = job(&fleet, id)["log"].as_str().unwrap().to_owned();
+        let log = inspect::job(fleet.hub(), id)["log"].as_str().unwrap().to_owned();
         log.rsplit('/').next().unwrap().trim_end_matches(".log").to_owned()
     };
     said.name(&attempt(&one), "<attempt-one>");
@@ -303,6 +301,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     said.run(&bob, &format!("artifact get {one} b.deb --to fetched"));
     said.run(&bob, &format!("artifact get {one} b.deb --to fetched"));
     said.run(&bob, &format!("artifact get {one} c.deb"));
+    said.run(&bob, &format!("artifact get {one} --to all"));
+    said.run(&bob, &format!("artifact get {one} a.txt b.deb --to fetched"));
     said.run(&bob, &format!("artifact verify {one} --dir fetched"));
     said.run(&ada, "artifact prune --keep 1 --dry-run");
     said.run(&ada, "artifact prune --keep 1");
@@ -354,9 +354,18 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 4]
     bob$ git muster artifact get <one> c.deb
     ------- stderr -------
-    error: job `<one>` made no file `c.deb`
+    error: job `<one>` made no file `c.deb`; nothing was written
     hint: see what it made with `git muster artifact list <one>`
     [exit status: 3]
+    bob$ git muster artifact get <one> --to all
+    all/a.txt is written
+    all/b.deb is written
+    all/one.log is written
+    [exit status: 0]
+    bob$ git muster artifact get <one> a.txt b.deb --to fetched
+    ------- stderr -------
+    error: `fetched/b.deb` is there already, the very file; nothing was written
+    [exit status: 4]
     bob$ git muster artifact verify <one> --dir fetched
     STATE  FILE
     missing  a.txt
@@ -408,7 +417,7 @@ fn what_is_too_large_to_be_read_ends_with_the_jobs_time() {
         &["--produces", "*.deb", "--timeout", "3s", "--max-attempts", "1", "--", "sh", "-c", script],
     );
     ada.run(["job", "run", "--allow-any"]).code(124);
-    assert_eq!(job(&fleet, &id)["reason"], "timeout");
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"], "timeout");
     let kept = ada.place("XDG_DATA_HOME").join("git-muster/artifacts");
     let found = ada.program("find").args([kept.as_os_str(), "-type".as_ref(), "f".as_ref()]).run();
     assert_eq!(found.stdout(), "");
@@ -417,8 +426,7 @@ fn what_is_too_large_to_be_read_ends_with_the_jobs_time() {
 #[test]
 fn a_job_gets_what_the_one_it_needs_has_made() {
     let (fleet, ada) = founded();
-    let bob = fleet.host("bob");
-    bob.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    let bob = fleet.server("bob");
     let built = add(&ada, &["--produces", "*.deb", "--", "sh", "-c", "echo package >it.deb"]);
     ada.run(["job", "run", "--allow-any", "--copy-max", "1"]).success();
     let program = env!("CARGO_BIN_EXE_git-muster");
@@ -439,7 +447,7 @@ fn hostile_artifacts_fail_their_own_job_and_nothing_else() {
     let reason = |script: &str, code: i32| {
         let id = add(&ada, &["--", "sh", "-c", script]);
         ada.run(["job", "run", "--allow-any"]).code(code);
-        job(&fleet, &id)["reason"].as_str().map(str::to_owned)
+        inspect::job(fleet.hub(), &id)["reason"].as_str().map(str::to_owned)
     };
     let many = "i=0; while [ $i -le 200 ]; do : >$MUSTER_ARTIFACTS/$i; i=$((i+1)); done";
     let failed = Some("script_failure".to_owned());

@@ -23,7 +23,7 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --type test --not-before 'in 2h' -- make soak-test
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
-A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels,
+A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels, \
 produces, description, timeout_seconds, max_attempts, key, not_before and command, all optional:
   {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
 

@@ -34,8 +34,8 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
     eval \"$claim\"; git muster job complete \"$MUSTER_JOB_ID\"
   fi
 
-The job, this server's status and the job_assignment lock change in one commit. Every later step
-needs the token that is printed. Its command, labels and time-out are in --json only: the queue is
+The job, this server's status and the job_assignment lock change in one commit. Every later step \
+needs the token that is printed. Its command, labels and time-out are in --json only: the queue is \
 written by others, and a shell should not come upon them by accident.
 Exit code 3: there is nothing to claim.")]
 pub struct ClaimArgs {

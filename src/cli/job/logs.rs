@@ -24,8 +24,8 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
   git muster job logs job_1761778190_1804
   git muster job logs -f job_1761778190_1804
 
-A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is
-too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the
+A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is \
+too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the \
 bytes as they are. Exit code 3: the job has no log.")]
 pub struct LogsArgs {
     /// The job

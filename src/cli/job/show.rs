@@ -14,6 +14,7 @@ use crate::ledger::Documents as _;
 use crate::ops;
 use clap::Args;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -136,6 +137,11 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("labels", joined(&job.labels, ", ")),
             ("must make", joined(&job.produces, ", ")),
             ("key", job.key.clone()),
+            ("added", job.created_at.map(|at| at.to_string())),
+            ("not before", job.not_before.map(|at| at.to_string())),
+            ("started", job.started_at.map(|at| at.to_string())),
+            ("ended", job.completed_at.map(|at| at.to_string())),
+            ("took", job.duration_seconds.map(|seconds| show_span(Duration::from_secs(seconds)))),
             ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
             ("server", job.assigned_to.clone()),
             ("token", job.token.map(|token| token.to_string())),

@@ -75,7 +75,7 @@ pub struct CompleteArgs {
   git muster job fail job_1761778190_1804 --token 1 --exit-code 2 --message 'tests failed'
   git muster job fail job_1761778190_1804 --token 1 --reason worker_system_failure
 
-script_failure and missing_artifact end the job; after any other reason it is tried again, until
+script_failure and missing_artifact end the job; after any other reason it is tried again, until \
 its attempts are used up.")]
 pub struct FailArgs {
     /// Which claim
@@ -103,9 +103,9 @@ pub struct IdArgs {
   git muster job cancel job_1761778190_1804 --reason 'superseded'
   git muster job cancel job_1761778190_1804 --wait 2m     # until nothing of it runs any more
 
-A job is cancelled at once; whoever has it at work learns that at its next look and stops it. A worker
-confirms that, a script does with `job stopped`. With --wait: exit code 0 when it is confirmed, when
-nobody had it at work, or when the server that had is lost, whose worker has ended it by then; 75
+A job is cancelled at once; whoever has it at work learns that at its next look and stops it. A worker \
+confirms that, a script does with `job stopped`. With --wait: exit code 0 when it is confirmed, when \
+nobody had it at work, or when the server that had is lost, whose worker has ended it by then; 75 \
 when the time is up. A job that is cancelled already is waited for all the same.")]
 pub struct CancelArgs {
     /// The job

@@ -43,24 +43,24 @@ pub enum WorkerCommand {
   git muster worker run --allow-any --exit-when-idle 10m
   git muster worker run --allow 'dpkg-buildpackage *' --source git@git.example:app.git --tag-builds
 
-What may run is this server's decision, not the queue's: without --allow or --allow-any nothing
-is run. A pattern is compared word by word with a job's command; a last word * stands for all
-further arguments. A job starts in an empty folder of its own, or with --source in a checkout of the
-branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME,
-USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER,
-MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and
+What may run is this server's decision, not the queue's: without --allow or --allow-any nothing \
+is run. A pattern is compared word by word with a job's command; a last word * stands for all \
+further arguments. A job starts in an empty folder of its own, or with --source in a checkout of the \
+branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME, \
+USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER, \
+MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and \
 MUSTER_ARTIFACTS.
 
-What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and
-named with size and SHA-256 in a manifest beside its log: `artifact list`. A job that ends well without
+What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and \
+named with size and SHA-256 in a manifest beside its log: `artifact list`. A job that ends well without \
 what it must produce failed with missing_artifact.
 
-SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second
-one stops them now. What is stopped goes back to the queue, and the attempt does not count.
+SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second \
+one stops them now. What is stopped goes back to the queue, and the attempt does not count. \
 Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.
 
-With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come
-first, then claims, then what running jobs print; a report takes its log and a sign of life along in
+With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come \
+first, then claims, then what running jobs print; a report takes its log and a sign of life along in \
 one push.")]
     Run(Box<RunArgs>),
     /// Let a server claim nothing more
@@ -209,9 +209,9 @@ fn push_limit(text: &str) -> Result<Limit, String> {
   git muster job run --allow 'make *'
   git muster job run job_1761778190_1804 --allow-any
 
-Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and
-ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called
-off; 124: it took too long; 143: it was stopped and is back in the queue. A job may end with these
+Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and \
+ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called \
+off; 124: it took too long; 143: it was stopped and is back in the queue. A job may end with these \
 itself; its record tells: `job show ID`.")]
 pub struct JobRunArgs {
     /// One job in particular

@@ -28,6 +28,9 @@ struct Listed {
     /// How its last sign of life is to be judged.
     life: Freshness,
     last_heartbeat: Option<Timestamp>,
+    /// The same of its worker: scripts and cron lines of a server beat too.
+    worker: Freshness,
+    worker_last_seen: Option<Timestamp>,
     /// The jobs it holds.
     jobs: Vec<String>,
     labels: Vec<String>,
@@ -43,12 +46,15 @@ impl Listed {
         now: Timestamp,
     ) -> Result<Self, CliError> {
         let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
-        let (beat, _) = seen_beats(snapshot, name)?;
+        let seen = seen_beats(snapshot, name)?;
+        let beat = seen.newest;
         let holds =
             |job: &&Record<Job>| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str());
         Ok(Self {
             server: server.id.clone(),
             life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
+            worker: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now)),
+            worker_last_seen: seen.worker_at,
             last_heartbeat: beat.and_then(|beat| beat.at()),
             jobs: jobs.rows().filter(holds).map(|job| job.id.clone()).collect(),
             labels: server.labels.clone(),
@@ -57,9 +63,18 @@ impl Listed {
     }
 
     fn heartbeat(&self, now: Timestamp) -> String {
-        let life = format!("{:?}", self.life).to_lowercase();
-        format!("{life}, {}", input::ago(self.last_heartbeat, now))
+        sign(self.life, self.last_heartbeat, now)
     }
+
+    /// Nothing where no worker was ever seen.
+    fn worker(&self, now: Timestamp) -> Option<String> {
+        self.worker_last_seen.map(|at| sign(self.worker, Some(at), now))
+    }
+}
+
+/// A sign of life, for people.
+fn sign(life: Freshness, at: Option<Timestamp>, now: Timestamp) -> String {
+    format!("{}, {}", format!("{life:?}").to_lowercase(), input::ago(at, now))
 }
 
 /// Lists all servers.
@@ -83,13 +98,14 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
             vec![
                 one.server.clone(),
                 one.heartbeat(now),
+                input::or_dash(one.worker(now).as_deref()),
                 input::or_dash(Some(&one.jobs.join(","))),
                 input::or_dash(Some(&one.labels.join(","))),
                 input::or_dash(one.paused.as_deref()),
             ]
         };
         let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
-        table(&["SERVER", "HEARTBEAT", "JOBS", "LABELS", "PAUSED"], &rows)
+        table(&["SERVER", "HEARTBEAT", "WORKER", "JOBS", "LABELS", "PAUSED"], &rows)
     })
 }
 
@@ -146,6 +162,7 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
         facts(&[
             ("server", Some(listed.server.clone())),
             ("heartbeat", Some(listed.heartbeat(now))),
+            ("worker", listed.worker(now)),
             ("labels", Some(listed.labels.join(", ")).filter(|labels| !labels.is_empty())),
             ("paused", listed.paused.clone()),
             ("at work", lines(&shown.at_work)),

@@ -231,6 +231,7 @@ fn beat_after(host: u8, last: LastBeat, session: u8) -> LastBeat {
         uptime_seconds: 1,
         interval_seconds: TICK.as_secs(),
         system: None,
+        by_worker: false,
     };
     heartbeat.advance(&beat, *NOW);
     LastBeat { session, revoked: heartbeat.revoked.is_some() }

@@ -65,6 +65,7 @@ fn a_job_is_added_listed_and_shown() {
     needs:  <plain>
     labels:  gpu, arch=amd64
     key:  nightly
+    added:  [TIME]
     time-out:  [DURATION]
     added by:  ada
     [exit status: 0]

@@ -128,13 +128,14 @@ fn a_paused_server_claims_nothing() {
     hint: see what waits with `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     ada$ git muster worker list
-    SERVER  HEARTBEAT  JOBS  LABELS  PAUSED
-    ada  fresh, [DURATION] ago  -  -  -
-    bob  fresh, [DURATION] ago  -  gpu  by ada [DURATION] ago: new disk
+    SERVER  HEARTBEAT  WORKER  JOBS  LABELS  PAUSED
+    ada  fresh, [DURATION] ago  -  -  -  -
+    bob  fresh, [DURATION] ago  fresh, [DURATION] ago  -  gpu  by ada [DURATION] ago: new disk
     [exit status: 0]
     ada$ git muster worker show bob
     server:  bob
     heartbeat:  fresh, [DURATION] ago
+    worker:  fresh, [DURATION] ago
     labels:  gpu
     paused:  by ada [DURATION] ago: new disk
     could claim: 1
@@ -174,21 +175,23 @@ fn a_paused_server_claims_nothing() {
     job `<job>` completed
     [exit status: 0]
     bob$ git muster worker list --json
-    [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]","jobs":[],
-      "labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
-      "last_heartbeat":"[TIME]","jobs":[],"labels":["gpu"],"paused":null}]
+    [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]",
+      "worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":[],"paused":null},{"schema":1,
+      "kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]","worker":"fresh",
+      "worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],"paused":null}]
     [exit status: 0]
     bob$ git muster worker show
     server:  bob
     heartbeat:  fresh, [DURATION] ago
+    worker:  fresh, [DURATION] ago
     labels:  gpu
     ended last:  <job> completed [DURATION] ago
     could claim: 0
     [exit status: 0]
     bob$ git muster worker show --json
-    {"schema":1,"kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]","jobs":[],
-      "labels":["gpu"],"paused":null,"at_work":[],"ended":[{"id":"<job>",
-      "situation":"completed [DURATION] ago"}],"claimable":[]}
+    {"schema":1,"kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]",
+      "worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],"paused":null,
+      "at_work":[],"ended":[{"id":"<job>","situation":"completed [DURATION] ago"}],"claimable":[]}
     [exit status: 0]
     "#);
 }
@@ -253,10 +256,11 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     said.run(&bob, &format!("job explain {second} --json"));
     said.run(&ada, &format!("job stopped {first} --token 1"));
     said.run(&bob, "job claim");
-    // Put back, it is at work no more, whatever became of it.
     ada.run(["job", "retry", &first]).success();
     ada.run(["job", "cancel", &second]).success();
     said.run(&ada, "job claim");
+    said.run(&ada, &format!("job retry {second}"));
+    bob.run(["job", "stopped", &second, "--token", "1"]).success();
     ada.run(["job", "retry", &second]).success();
     said.run(&ada, "job claim --count 2");
     assert_snapshot!(said, @r#"
@@ -287,6 +291,11 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     error: there is no job for `ada` to claim
     hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
+    ada$ git muster job retry <second>
+    ------- stderr -------
+    error: job `<second>` was not put back: it is cancelled, and bob has not confirmed that it stopped
+    hint: wait for that with `git muster job cancel <second> --wait`; if nothing of it runs, say so with `git muster --server bob job stopped <second> --token 1`
+    [exit status: 4]
     ada$ git muster job claim --count 2
     <first> token 2 build
     [exit status: 0]
@@ -339,6 +348,8 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     priority:  5
     needs:  <cancel>
     if one fails: cancel
+    added:  [TIME]
+    ended:  [TIME]
     message:  `<cancel>`, which it needs, did not complete
     added by:  ada
     [exit status: 0]

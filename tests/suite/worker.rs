@@ -319,6 +319,36 @@ fn one_server_has_one_worker() {
     worker.wait().success();
 }
 
+/// Five jobs that all wait for one another, for a worker that runs four and one beside it that runs one.
+#[test]
+fn workers_of_two_servers_on_one_machine_run_as_many_jobs_as_they_are_told() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    drop(fleet.server("bob"));
+    let met = mark(&ada, "met");
+    let script = format!(
+        "echo $MUSTER_SERVER >>{0}; while [ $(wc -l <{0}) -lt 5 ]; do sleep 0.01; done",
+        met.display()
+    );
+    let jobs: Vec<String> = (0..5).map(|_| add(&ada, &["--timeout", "1m"], &script)).collect();
+    let as_bob = [["--server", "bob"].as_slice(), &UNTIL_IDLE].concat();
+    let workers = [ada.command([&UNTIL_IDLE[..], &["--jobs", "4"]].concat()), ada.command(as_bob)];
+    for worker in workers.map(|worker| worker.spawn()) {
+        worker.wait().success();
+    }
+    let mut servers: Vec<String> = jobs
+        .iter()
+        .map(|id| inspect::job(fleet.hub(), id))
+        .inspect(|job| {
+            assert_eq!((job["status"].as_str(), job["token"].as_u64()), (Some("completed"), Some(1)))
+        })
+        .map(|job| job["assigned_to"].as_str().unwrap().to_owned())
+        .collect();
+    servers.sort();
+    assert_eq!(servers, ["ada", "ada", "ada", "ada", "bob"]);
+    assert_eq!(lines(&met), 5);
+}
+
 /// The lease is over while the worker sleeps: its guard ends the job before another may take it.
 #[test]
 fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing() {

@@ -64,6 +64,32 @@ fn noting_git(folder: &std::path::Path) -> (PathBuf, PathBuf) {
     (program, file)
 }
 
+/// How often the hub was asked for something.
+fn fetches(asked: &std::path::Path) -> usize {
+    let asked = fs::read_to_string(asked).unwrap();
+    asked.lines().filter(|line| line.contains("fetch") || line.contains("ls-remote")).count()
+}
+
+#[test]
+fn what_jobs_made_is_listed_with_one_look_for_each_server_however_many_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (git, asked) = noting_git(folder.path());
+    let fleet = Fleet::over(Transport::Ssh).with_git(&git).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let looks = |builds: usize| {
+        for _ in 0..builds {
+            ada.run(["job", "add", "--", "sh", "-c", "echo >$MUSTER_ARTIFACTS/a"]).success();
+        }
+        ada.run(["worker", "run", "--allow-any", "--poll", "20ms", "--exit-when-idle", "100ms"]).success();
+        fs::write(&asked, "").unwrap();
+        let listed = bob.run(["artifact", "list", "--json"]).success().json();
+        (listed.as_array().unwrap().len(), fetches(&asked))
+    };
+    let (few, many) = (looks(1), looks(5));
+    assert_eq!((few.0, many.0), (1, 6));
+    assert!(few.1 > 0 && many.1 <= few.1, "{few:?} {many:?}");
+}
+
 #[test]
 fn an_idle_worker_pushes_signs_of_life_only_and_fetches_once_a_look() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,8 +107,11 @@ fn an_idle_worker_pushes_signs_of_life_only_and_fetches_once_a_look() {
     assert_eq!(fleet.hub().tip(MAIN), before, "nothing but signs of life");
     let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
     assert_eq!(Some(u64::try_from(pushes(&file).len()).unwrap()), beat["sequence"].as_u64());
-    let asked = fs::read_to_string(&asked).unwrap();
-    let fetches = asked.lines().filter(|line| line.contains("fetch") || line.contains("ls-remote")).count();
+    let fetches = fetches(&asked);
     let looks = spent.as_millis() / Duration::from_millis(500).as_millis() + 2;
-    assert!(fetches > 0 && fetches <= usize::try_from(looks).unwrap(), "{fetches} in {spent:?}:\n{asked}");
+    assert!(
+        fetches > 0 && fetches <= usize::try_from(looks).unwrap(),
+        "{fetches} in {spent:?}:\n{}",
+        fs::read_to_string(&asked).unwrap()
+    );
 }

@@ -22,6 +22,9 @@ const GUARDS_PATIENCE: Duration = Duration::from_secs(60);
 struct Kept {
     /// The worker's name in claims.
     worker: String,
+    /// The machine that it is at work on: a copy of this file on another is no worker of that name.
+    #[serde(default)]
+    machine: String,
 }
 
 /// The place of one worker, its own as long as this lives.
@@ -46,8 +49,9 @@ impl Place {
         let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
         let file = state.join("worker.json");
         let mut kept: Kept = files::recall(&file);
-        if kept.worker.is_empty() {
-            kept.worker = random::id();
+        let machine = environment::host_name();
+        if kept.worker.is_empty() || kept.machine != machine {
+            kept = Kept { worker: random::id(), machine };
             files::remember(&file, &kept).map_err(WorkerError::File)?;
         }
         let place = Self { worker: kept.worker, jobs, state, _lock: lock };

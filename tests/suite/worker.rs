@@ -301,6 +301,30 @@ fn a_worker_leaves_alone_what_others_of_its_server_claimed() {
     ada.run(["job", "complete", &id, "--token", "1"]).success();
 }
 
+/// A machine that was copied with its home says that it is the same server, and takes no job of the
+/// other's for one that it left behind itself.
+#[test]
+fn a_copied_home_is_not_the_same_worker() {
+    let fleet = Fleet::new().founded();
+    let (ada, copy) = (fleet.server("ada"), fleet.host("copy"));
+    let go = mark(&ada, "go");
+    let id = add(&ada, &[], &format!("while [ ! -e {} ]; do sleep 0.01; done", go.display()));
+    let worker = ada.command(UNTIL_IDLE).spawn();
+    eventually(BOUND, || status(&fleet, &id) == "running");
+    let place = |host: &Host| host.place("XDG_STATE_HOME").join("git-muster/workers/ada/worker.json");
+    fs::create_dir_all(place(&copy).parent().unwrap()).unwrap();
+    let kept = fs::read_to_string(place(&ada)).unwrap();
+    let mut elsewhere: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    elsewhere["machine"] = "another".into();
+    fs::write(place(&copy), elsewhere.to_string()).unwrap();
+    copy.run([["--server", "ada"].as_slice(), &UNTIL_IDLE].concat()).success();
+    assert_eq!(status(&fleet, &id), "running");
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+    assert_eq!(status(&fleet, &id), "completed");
+    assert_eq!(fs::read_to_string(place(&ada)).unwrap(), kept);
+}
+
 #[test]
 fn one_server_has_one_worker() {
     let fleet = Fleet::new().founded();

@@ -118,14 +118,14 @@ pub(super) fn folder(
         Some(named) => environment::working_directory()?.join(named),
         None => environment::data_dir().join("artifacts"),
     };
-    Ok(all.join(below(server, context)?))
+    Ok(all.join(place_of(server, context)?))
 }
 
-/// The folder of `server` and this hub below that of all artifacts: a server may belong to several hubs.
+/// Names this hub and `server` in folders of this machine: a server may belong to several hubs.
 ///
 /// # Errors
 /// When nothing names a hub.
-pub(super) fn below(server: &ServerName, context: &Context) -> Result<String, CliError> {
+pub(super) fn place_of(server: &ServerName, context: &Context) -> Result<String, CliError> {
     let hub = copy_name(&context.settings.hub()?.as_text());
     Ok(format!("{}/{server}", hub.trim_end_matches(".git")))
 }

@@ -1,5 +1,6 @@
 //! `git muster heartbeat`: signs of life.
 
+use super::artifact::place_of;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -147,7 +148,7 @@ fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
 fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
     check_interval(args)?;
-    if crate::worker::is_at_work(&me) {
+    if crate::worker::is_at_work(&place_of(&me, context)?) {
         // A beat with another interval would change what others may conclude from the worker's.
         return context.output.confirm(
             "heartbeat",
@@ -209,7 +210,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     check_interval(args)?;
     let stop = Stop::listen()?;
     let me = context.me()?;
-    if crate::worker::is_at_work(&me) {
+    if crate::worker::is_at_work(&place_of(&me, context)?) {
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }

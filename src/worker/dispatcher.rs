@@ -162,7 +162,7 @@ impl<'a> Dispatcher<'a> {
         let requests = sender.clone();
         signals::on_request_to_end(move || requests.send(Event::AskedToEnd).is_ok())
             .map_err(WorkerError::Machine)?;
-        let place = Place::take(hub.server(), options.folder.clone())?;
+        let place = Place::take(hub.server(), &options.place, options.folder.clone())?;
         remove_leftovers(&options.keep);
         let now = Deadline::after(Duration::ZERO);
         let budget = Budget::new(options.push_limit, hub.interval());

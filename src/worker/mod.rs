@@ -23,14 +23,15 @@ pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 pub use task::CHECKOUT_COMMAND;
 
 use crate::domain::allow::Allow;
-use crate::domain::id::{JobId, ServerName};
+use crate::domain::id::JobId;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whether a worker of `server` is at work on this machine: it gives the server's signs of life.
+/// Whether a worker is at work on this machine at this [`Options::place`]: it gives its server's signs
+/// of life.
 #[must_use]
-pub fn is_at_work(server: &ServerName) -> bool {
-    place::Place::is_taken(server)
+pub fn is_at_work(place: &str) -> bool {
+    place::Place::is_taken(place)
 }
 
 /// Who is told what the worker does: a line each.
@@ -74,6 +75,8 @@ pub struct Options {
     pub keep: Keep,
     /// How many tags of good builds of a branch stay in the source; `None`: builds are not tagged.
     pub tags: Option<usize>,
+    /// Names hub and server in folders of this machine: a server may belong to several hubs.
+    pub place: String,
     /// Where the folders of jobs are made.
     pub folder: Option<PathBuf>,
     /// Whether they stay.

@@ -39,12 +39,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes the place of the worker of `server`, after everything that a predecessor started has
-    /// ended.
-    pub(super) fn take(server: &ServerName, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
-        let state = state_of(server);
+    /// Takes the place `name` for the worker of `server`, after everything that a predecessor started
+    /// has ended.
+    pub(super) fn take(server: &ServerName, name: &str, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
+        let state = state_of(name);
         files::create_dir(&state).map_err(WorkerError::File)?;
-        let lock = FileLock::acquire(&lock_of(server), Deadline::after(OTHER_PATIENCE))
+        let lock = FileLock::acquire(&lock_of(name), Deadline::after(OTHER_PATIENCE))
             .ok_or_else(|| WorkerError::AlreadyRunning(server.clone()))?;
         let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
         let file = state.join("worker.json");
@@ -79,9 +79,9 @@ impl Place {
         Ok(())
     }
 
-    /// Whether a worker of `server` is at work on this machine.
-    pub(super) fn is_taken(server: &ServerName) -> bool {
-        let lock = lock_of(server);
+    /// Whether a worker is at work at the place `name`.
+    pub(super) fn is_taken(name: &str) -> bool {
+        let lock = lock_of(name);
         lock.exists() && FileLock::acquire(&lock, Deadline::after(Duration::ZERO)).is_none()
     }
 
@@ -96,12 +96,12 @@ impl Place {
     }
 }
 
-fn state_of(server: &ServerName) -> PathBuf {
-    environment::state_dir().join("workers").join(server.as_str())
+fn state_of(name: &str) -> PathBuf {
+    environment::state_dir().join("workers").join(name)
 }
 
-fn lock_of(server: &ServerName) -> PathBuf {
-    state_of(server).join("worker.flock")
+fn lock_of(name: &str) -> PathBuf {
+    state_of(name).join("worker.flock")
 }
 
 /// What the names of files end with that guards lock.

@@ -311,7 +311,11 @@ fn a_copied_home_is_not_the_same_worker() {
     let id = add(&ada, &[], &format!("while [ ! -e {} ]; do sleep 0.01; done", go.display()));
     let worker = ada.command(UNTIL_IDLE).spawn();
     eventually(BOUND, || status(&fleet, &id) == "running");
-    let place = |host: &Host| host.place("XDG_STATE_HOME").join("git-muster/workers/ada/worker.json");
+    let workers = ada.place("XDG_STATE_HOME").join("git-muster/workers");
+    let hub = fs::read_dir(workers).unwrap().next().unwrap().unwrap().file_name();
+    let place = |host: &Host| {
+        host.place("XDG_STATE_HOME").join("git-muster/workers").join(&hub).join("ada/worker.json")
+    };
     fs::create_dir_all(place(&copy).parent().unwrap()).unwrap();
     let kept = fs::read_to_string(place(&ada)).unwrap();
     let mut elsewhere: serde_json::Value = serde_json::from_str(&kept).unwrap();
@@ -341,6 +345,31 @@ fn one_server_has_one_worker() {
     assert!(second.stderr().contains("at work on this machine already"), "{second}");
     fs::write(&go, "").unwrap();
     worker.wait().success();
+}
+
+/// Two jobs that wait for one another, each in a hub of its own.
+#[test]
+fn one_server_of_two_hubs_has_a_worker_for_each_and_beats_where_none_is() {
+    let (fleet, other) = (Fleet::new().founded(), Fleet::new().founded());
+    let ada = fleet.server("ada");
+    let second = other.hub().url();
+    ada.run(["join", &second, "--as", "ada"]).success();
+    let met = mark(&ada, "met");
+    let script =
+        format!("echo >>{0}; while [ $(wc -l <{0}) -lt 2 ]; do sleep 0.01; done; sleep 0.2", met.display());
+    let one = add(&ada, &["--timeout", "1m"], &script);
+    let worker = ada.command(UNTIL_IDLE).spawn();
+    eventually(BOUND, || lines(&met) == 1);
+    let beat = |hub: &str| ada.run(["--hub", hub, "heartbeat", "--json"]).success().json();
+    assert_eq!(beat(&fleet.hub().url())["worker"], true);
+    assert_eq!(beat(&second)["pushed"], true);
+    let command = ["--hub", &second, "job", "add", "--type", "test", "--", "sh", "-c", &script];
+    let two = ada.run(command).success().stdout().trim().to_owned();
+    ada.run([["--hub", &second].as_slice(), &UNTIL_IDLE].concat()).success();
+    worker.wait().success();
+    for (fleet, id) in [(&fleet, &one), (&other, &two)] {
+        assert_eq!(status(fleet, id), "completed");
+    }
 }
 
 /// Five jobs that all wait for one another, for a worker that runs four and one beside it that runs one.

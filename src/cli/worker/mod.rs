@@ -346,10 +346,10 @@ fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
     }
     let me = context.me()?;
     let folder = artifact::folder(args.artifacts_dir.as_ref(), &me, context)?;
-    let below = artifact::below(&me, context)?;
+    let place = artifact::place_of(&me, context)?;
     let keep = Keep {
         folder,
-        url: args.artifacts_url.as_ref().map(|url| format!("{}/{below}", url.trim_end_matches('/'))),
+        url: args.artifacts_url.as_ref().map(|url| format!("{}/{place}", url.trim_end_matches('/'))),
         copy_bytes_max: u64::from(args.copy_max) * 1024,
         leaves_originals: args.keep,
     };
@@ -369,6 +369,7 @@ fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
         environment: args.environment.iter().chain(&args.mask).cloned().collect(),
         masked: args.mask.clone(),
         log_bytes_max: usize::try_from(args.log_max).unwrap_or(LOG_BYTES_MAX / 1024) * 1024,
+        place,
         folder: args.work_dir.clone(),
         keeps_folders: args.keep,
         push_limit: None,

@@ -15,7 +15,9 @@ use crate::host::signals::Stop;
 use crate::ledger::LedgerError;
 use crate::ops::Envelope;
 use crate::ops::beat::SendBeat;
+use crate::ops::job_step::Step;
 use crate::ops::session::{Session, system_facts};
+use crate::worker::Gone;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::Duration;
@@ -174,6 +176,28 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     send(args, (&me, every), &mut session, context)
 }
 
+/// Gives back what a worker of this server that is gone had at work.
+fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    if context.is_dry_run() {
+        return Ok(());
+    }
+    let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(()) };
+    let left = context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?;
+    for step in left.steps(me) {
+        match context.write(&step) {
+            Ok(_) if step.step == Step::Stopped => {}
+            Ok(_) => context
+                .output
+                .warn(&format!("job `{}` was at work when the worker of `{me}` ended: it is lost", step.job)),
+            // Somebody was faster.
+            Err(error) if matches!(error.exit, Exit::Refused | Exit::LeaseLost) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    gone.forget();
+    Ok(())
+}
+
 /// Sends one beat now, as one of `every`.
 fn send(
     args: &BeatArgs,
@@ -182,6 +206,10 @@ fn send(
     context: &mut Context,
 ) -> Result<(), CliError> {
     let branch = branch(args, me, context)?;
+    // As long as its server beats, nobody takes what a worker left for lost.
+    if let Err(error) = give_back(me, context) {
+        context.output.warn(&format!("what the worker of `{me}` left was not given back: {}", error.message));
+    }
     let mut beat = session.beat(me, Some(system_facts(me)));
     // What others see is the pushes: they would take a server that pushes seldom for dead.
     beat.interval_seconds = beat.interval_seconds.saturating_mul(every).min(SPAN_MAX.as_secs());

@@ -23,7 +23,6 @@ use super::place::Place;
 use super::{Options, Report};
 use crate::domain::artifact::manifest_beside;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{FailReason, Report as JobReport};
 use crate::domain::refusal::Refusal;
 use crate::host::clock::{self, Deadline};
 use crate::host::files::FileError;
@@ -246,16 +245,13 @@ impl<'a> Dispatcher<'a> {
         }
         // What signs of life need is kept free.
         self.hub.take_pushes();
-        let look = self.see().map_err(stopped)?;
-        for (job, token) in look.strays {
+        let left = self.see().map_err(stopped)?.left;
+        for (job, _) in &left.strays {
             self.report.say(&format!("job `{job}` was at work when this worker last ended: it is lost"));
-            let report = JobReport {
-                message: Some("the worker ended while the job was at work".to_owned()),
-                ..JobReport::default()
-            };
-            self.report_step(job, token, Step::Fail { reason: FailReason::Lost, report });
         }
-        self.confirm_stopped(look.stopped);
+        for step in left.steps(&self.hub.server().clone()) {
+            self.report_step(step.job, step.token, step.step);
+        }
         Ok(())
     }
 
@@ -326,13 +322,13 @@ impl<'a> Dispatcher<'a> {
         for taken in &look.taken {
             self.stop_taken(taken);
         }
-        for (job, token) in look.strays {
+        for (job, token) in look.left.strays {
             // A claim that was sent and given up landed after all: nothing was done under it.
             if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
                 self.report_step(job, token, Step::Release);
             }
         }
-        self.confirm_stopped(look.stopped);
+        self.confirm_stopped(look.left.stopped);
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {

@@ -215,7 +215,6 @@ impl Hub {
             self.trusted = Deadline::after(Duration::ZERO);
             return true;
         }
-        self.session.keep(&self.server);
         self.trusted = asked;
         false
     }

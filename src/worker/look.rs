@@ -2,7 +2,7 @@
 
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::Job;
+use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::Queue;
 use crate::domain::record::Record;
@@ -10,6 +10,7 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot, Stop};
+use crate::ops::job_step::{Step, StepJob};
 use crate::ops::rescue::{Watched, watched_claims};
 
 /// Who looks.
@@ -36,15 +37,62 @@ pub(super) struct Taken {
     pub is_cancelled: bool,
 }
 
+/// Jobs of a worker as the hub has them, with the tokens of their claims.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Those that it holds.
+    pub strays: Vec<(JobId, u64)>,
+    /// Those that were cancelled, and of which nobody has said that they stopped.
+    pub stopped: Vec<(JobId, u64)>,
+}
+
+impl Left {
+    pub(super) fn of(jobs: &Table<Job>, server: &ServerName, worker: &str) -> Self {
+        let of_worker = |job: &&Record<Job>| {
+            job.worker.as_deref() == Some(worker) && job.assigned_to.as_deref() == Some(server.as_str())
+        };
+        let mut left = Self::default();
+        for job in jobs.rows().filter(of_worker) {
+            let (Ok(id), token) = (JobId::new(&job.id), job.token.unwrap_or(0)) else { continue };
+            if job.status.is_held() {
+                left.strays.push((id, token));
+            } else if job.may_still_run_on().is_some() {
+                left.stopped.push((id, token));
+            }
+        }
+        left
+    }
+
+    /// Leaves out those that are at work.
+    fn forget(&mut self, active: &[(JobId, u64)]) {
+        self.strays.retain(|claim| !active.contains(claim));
+        self.stopped.retain(|claim| !active.contains(claim));
+    }
+
+    /// What is to be told of them when their worker is gone.
+    #[must_use]
+    pub fn steps(self, server: &ServerName) -> Vec<StepJob> {
+        let lost = || Step::Fail {
+            reason: FailReason::Lost,
+            report: Report {
+                message: Some("the worker ended while the job was at work".to_owned()),
+                ..Report::default()
+            },
+        };
+        let strays = self.strays.into_iter().map(|claim| (claim, lost()));
+        let stopped = self.stopped.into_iter().map(|claim| (claim, Step::Stopped));
+        let step = |((job, token), step)| StepJob { server: server.clone(), job, token, step };
+        strays.chain(stopped).map(step).collect()
+    }
+}
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     /// Jobs at work here that are not ours any more.
     pub taken: Vec<Taken>,
     /// Jobs that the hub holds for ours and that are not at work here.
-    pub strays: Vec<(JobId, u64)>,
-    /// Jobs of ours that were cancelled and are not at work here any more, which nobody has said.
-    pub stopped: Vec<(JobId, u64)>,
+    pub left: Left,
     /// Whether there is a job to claim.
     pub has_work: bool,
     /// Jobs that nothing but our own decision keeps from running here.
@@ -60,7 +108,12 @@ impl Eye<'_> {
         let jobs: Table<Job> = snapshot.table()?;
         let registry: Table<Server> = snapshot.table()?;
         let mut look = Look { watched: watched_claims(snapshot, self.server)?, ..Look::default() };
-        look.watched.retain(|claim| claim.holder != *self.server || claim.session.is_some());
+        // What this worker has at work ends with its time by itself.
+        let is_own = |claim: &Watched| {
+            let job = jobs.get(claim.job.as_str());
+            claim.holder == *self.server && job.and_then(|job| job.worker.as_deref()) == Some(self.worker)
+        };
+        look.watched.retain(|claim| claim.session.is_some() || !is_own(claim));
         for (id, token) in &self.active {
             let job = jobs.get(id.as_str());
             let is_ours = job.is_some_and(|job| {
@@ -76,21 +129,8 @@ impl Eye<'_> {
                 look.taken.push(Taken { job: id.clone(), token: *token, situation, is_cancelled });
             }
         }
-        let of_this_worker = |job: &&Record<Job>| {
-            job.worker.as_deref() == Some(self.worker)
-                && job.assigned_to.as_deref() == Some(self.server.as_str())
-        };
-        for job in jobs.rows().filter(of_this_worker) {
-            let (Ok(id), token) = (JobId::new(&job.id), job.token.unwrap_or(0)) else { continue };
-            if self.active.contains(&(id.clone(), token)) {
-                continue;
-            }
-            if job.status.is_held() {
-                look.strays.push((id, token));
-            } else if job.may_still_run_on().is_some() {
-                look.stopped.push((id, token));
-            }
-        }
+        look.left = Left::of(&jobs, self.server, self.worker);
+        look.left.forget(&self.active);
         let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());
         let labels: Vec<String> =
             registered.into_iter().flatten().chain(self.labels.iter().cloned()).collect();

@@ -20,10 +20,12 @@ pub use budget::PushLimit;
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
 pub use hub::Hub;
 pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
+pub use look::Left;
 pub use task::CHECKOUT_COMMAND;
 
 use crate::domain::allow::Allow;
-use crate::domain::id::JobId;
+use crate::domain::id::{JobId, ServerName};
+use crate::ledger::{Documents, Stop};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +34,34 @@ use std::time::Duration;
 #[must_use]
 pub fn is_at_work(place: &str) -> bool {
     place::Place::is_taken(place)
+}
+
+/// The place of a worker that is gone, as long as nobody has looked at what it left in the hub.
+#[derive(Debug)]
+pub struct Gone {
+    place: place::Place,
+}
+
+impl Gone {
+    /// The worker of [`Options::place`] that is gone, if nobody has looked yet, and nothing that it
+    /// started is alive. No other can begin there as long as this lives.
+    #[must_use]
+    pub fn find(place: &str) -> Option<Self> {
+        place::Place::left(place).map(|place| Self { place })
+    }
+
+    /// What it left in the hub.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn left(&self, documents: &impl Documents, server: &ServerName) -> Result<Left, Stop> {
+        Ok(Left::of(&documents.table()?, server, &self.place.worker))
+    }
+
+    /// All of that was told to the hub.
+    pub fn forget(self) {
+        self.place.clear();
+    }
 }
 
 /// Who is told what the worker does: a line each.

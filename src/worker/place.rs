@@ -25,6 +25,9 @@ struct Kept {
     /// The machine that it is at work on: a copy of this file on another is no worker of that name.
     #[serde(default)]
     machine: String,
+    /// Whether it was at work since somebody last looked at what it left.
+    #[serde(default)]
+    was_at_work: bool,
 }
 
 /// The place of one worker, its own as long as this lives.
@@ -51,17 +54,42 @@ impl Place {
         let mut kept: Kept = files::recall(&file);
         let machine = environment::host_name();
         if kept.worker.is_empty() || kept.machine != machine {
-            kept = Kept { worker: random::id(), machine };
+            kept = Kept { worker: random::id(), machine, was_at_work: false };
+        }
+        if !kept.was_at_work {
+            kept.was_at_work = true;
             files::remember(&file, &kept).map_err(WorkerError::File)?;
         }
         let place = Self { worker: kept.worker, jobs, state, _lock: lock };
-        place.outlive_guards()?;
+        place.outlive_guards(GUARDS_PATIENCE)?;
         Ok(place)
     }
 
+    /// The place `name` of a worker that is gone, if nobody has looked yet at what it left, and
+    /// everything that it started has ended.
+    pub(super) fn left(name: &str) -> Option<Self> {
+        let state = state_of(name);
+        let kept: Kept = files::recall(&state.join("worker.json"));
+        if !kept.was_at_work || kept.machine != environment::host_name() {
+            return None;
+        }
+        let lock = FileLock::acquire(&lock_of(name), Deadline::after(Duration::ZERO))?;
+        let place = Self { worker: kept.worker, jobs: PathBuf::new(), state, _lock: lock };
+        place.outlive_guards(Duration::ZERO).ok()?;
+        Some(place)
+    }
+
+    /// Nothing is left of the worker that somebody has to look at.
+    pub(super) fn clear(self) {
+        let file = self.state.join("worker.json");
+        let kept = Kept { was_at_work: false, ..files::recall(&file) };
+        // Otherwise the next look finds nothing.
+        drop(files::remember(&file, &kept));
+    }
+
     /// Waits until the guards of a predecessor have ended, then removes what it left.
-    fn outlive_guards(&self) -> Result<(), WorkerError> {
-        let patience = Deadline::after(GUARDS_PATIENCE);
+    fn outlive_guards(&self, patience: Duration) -> Result<(), WorkerError> {
+        let patience = Deadline::after(patience);
         for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
             let path = self.state.join(&name);
             // The guard first; should that have been killed, what it guarded.

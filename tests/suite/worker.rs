@@ -289,6 +289,44 @@ fn a_worker_that_is_killed_takes_its_jobs_along_and_the_next_one_gives_them_back
     assert_eq!(job["attempts"], 1);
 }
 
+/// As long as a cron line beats, no other server takes the session for lost.
+#[test]
+fn what_a_killed_worker_had_at_work_comes_back_with_the_next_heartbeat_of_its_server() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let (rare, other) = (rare_seconds(13), rare_seconds(14));
+    let (id, called_off) = (add(&ada, &[], &deep_and_deaf(&rare)), add(&ada, &[], &deep_and_deaf(&other)));
+    let words = ["worker", "run", "--allow-any", "--jobs", "2", "--poll", "20ms", "--grace", "200ms"];
+    let mut worker = ada.command(words).spawn();
+    eventually(BOUND, || sleeps(&rare) && sleeps(&other));
+    worker.signal("KILL");
+    worker.wait().killed_by(9);
+    ada.run(["job", "cancel", &called_off]).success();
+    eventually(BOUND, || {
+        ada.run(["heartbeat"]).success();
+        status(&fleet, &id) == "queued"
+    });
+    assert!(processes_with(&rare).is_empty() && processes_with(&other).is_empty());
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"], "lost");
+    assert!(inspect::job(fleet.hub(), &called_off)["stopped_at"].is_string());
+    let before = fleet.hub().tip(MAIN);
+    assert_eq!(ada.run(["heartbeat"]).success().stderr(), "");
+    assert_eq!(fleet.hub().tip(MAIN), before, "that is told once");
+}
+
+#[test]
+fn a_worker_takes_back_what_a_script_of_its_own_server_holds_for_too_long() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let id = ada.run(["job", "add", "--timeout", "1s"]).success().stdout().trim().to_owned();
+    ada.run(["job", "claim", &id]).success();
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || status(&fleet, &id) == "queued");
+    worker.signal("TERM");
+    worker.wait().success();
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"], "timeout");
+}
+
 /// What a script of the same server claimed is none of the worker's.
 #[test]
 fn a_worker_leaves_alone_what_others_of_its_server_claimed() {
@@ -635,6 +673,13 @@ fn a_worker_and_heartbeats_of_its_server_do_not_contradict_each_other() {
     assert_eq!(document["interval_seconds"], 30);
     fs::write(&go, "").unwrap();
     worker.wait().success();
+    // What a worker promises of its own beats is nothing that the cron line was told.
+    let beat = || inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    ada.run(["heartbeat", "--interval", "5m"]).success();
+    ada.run(UNTIL_IDLE).success();
+    assert_eq!(beat()["interval_seconds"], 30);
+    ada.run(["heartbeat"]).success();
+    assert_eq!(beat()["interval_seconds"], 300);
 }
 
 #[test]

@@ -394,16 +394,19 @@ fn get(
     let own = folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt);
     for artifact in &artifacts {
         let to = to.join(base_name(&artifact.file));
-        if to.symlink_metadata().is_ok() {
-            let state = if check(artifact, Some(&to)) == "same" { "the very file" } else { "another file" };
-            let why = format!("`{}` is there already, {state}; nothing was written", to.display());
-            return Err(CliError::new(Exit::Refused, why));
+        if to.symlink_metadata().is_ok() && check(artifact, Some(&to)) != "same" {
+            let why = format!("`{}` is there already, another file; nothing was written", to.display());
+            return Err(CliError::new(Exit::Refused, why).hint("name another folder with --to"));
         }
     }
     for artifact in artifacts {
         let to = to.join(base_name(&artifact.file));
-        fetch(&build, artifact, &own, &to, context)?;
-        context.output.confirm("artifact", artifact, || format!("{} is written", to.display()))?;
+        let is_there = to.symlink_metadata().is_ok();
+        if !is_there {
+            fetch(&build, artifact, &own, &to, context)?;
+        }
+        let what = if is_there { "is there already" } else { "is written" };
+        context.output.confirm("artifact", artifact, || format!("{} {what}", to.display()))?;
     }
     Ok(Exit::Done.code())
 }
@@ -458,7 +461,10 @@ fn fetch(
             build.manifest.folder.as_ref().map(|kept| format!("{}:{kept}/{}", build.server, artifact.file));
         let place = artifact.url.clone().or(kept).unwrap_or_else(|| build.server.to_string());
         let why = format!("`{name}` was not written: it is neither on this machine nor on the hub");
-        return Err(CliError::new(Exit::No, why).hint(format!("fetch it from `{}`", place.escape_debug())));
+        return Err(CliError::new(Exit::No, why).hint(format!(
+            "fetch it from `{}`; `worker run --copy-max` keeps copies on the hub",
+            place.escape_debug()
+        )));
     }
     if check(artifact, Some(to)) != "same" {
         files::remove(to)?;

@@ -115,7 +115,8 @@ pub(super) fn set_pause(
     let pause = context.write(&verb)?.answer;
     context.output.confirm("pause", &pause, || {
         let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
-        format!("{} is paused {until}; what is at work goes on", verb.what.named())
+        let then = if drain { ", and then its worker ends" } else { "" };
+        format!("{} is paused {until}; what is at work goes on{then}", verb.what.named())
     })
 }
 
@@ -126,7 +127,11 @@ pub(super) fn set_pause(
 pub(super) fn end_pause(what: Paused, context: &mut Context) -> Result<(), CliError> {
     let verb = EndPause { server: context.me()?, what };
     let ended = context.write(&verb)?.answer;
-    context.output.confirm("pause", &ended, || format!("{} is no longer paused", verb.what.named()))
+    context.output.confirm("pause", &ended, || format!("{} is no longer paused", verb.what.named()))?;
+    if ended.get("drain").and_then(Value::as_bool) == Some(true) {
+        context.output.say("a worker that ended meanwhile has to be started again");
+    }
+    Ok(())
 }
 
 fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), CliError> {

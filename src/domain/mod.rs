@@ -24,6 +24,7 @@ pub mod record;
 pub mod refusal;
 pub mod secret;
 pub mod server;
+pub mod shell;
 pub mod statistics;
 pub mod status;
 pub mod table;

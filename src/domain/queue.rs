@@ -297,6 +297,11 @@ impl<'a> Queue<'a> {
             reasons.retain(|reason| !matches!(reason, Waiting::Server(turn) if turn.is_next()));
             reasons.extend(hindrances);
         }
+        for reason in &mut reasons {
+            if let Waiting::Server(turn) = reason {
+                turn.workers = candidates::idle_workers(&able);
+            }
+        }
         reasons
     }
 

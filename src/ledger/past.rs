@@ -8,7 +8,7 @@ use super::engine::Version;
 use super::objects::version;
 use super::open::DOCUMENTS;
 use super::publish::GONE;
-use crate::domain::doctor::quoted;
+use crate::domain::shell::quoted;
 use git2::{Oid, Repository};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

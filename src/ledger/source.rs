@@ -422,8 +422,12 @@ impl Source {
             return Ok(done);
         }
         let said = without_passwords(&done.stderr.replace(&self.location.as_text(), &self.shown()));
-        let why =
-            if done.timed_out { "it took too long".to_owned() } else { said.trim().replace('\n', "; ") };
+        let lines =
+            said.lines().map(|line| line.trim().trim_end_matches('.')).filter(|line| !line.is_empty());
+        let why = match done.timed_out {
+            true => "it took too long".to_owned(),
+            false => lines.collect::<Vec<_>>().join("; "),
+        };
         let why = why.chars().take(TOLD_LENGTH_MAX).collect();
         Err(SourceError::Failed { what, source_shown: self.shown(), why })
     }

@@ -51,13 +51,21 @@ fn candidate(
     (name, labels): (ServerName, Vec<String>),
     now: Timestamp,
 ) -> Result<Candidate, Stop> {
-    let beat = seen_beats(documents, &name)?.newest;
-    let held =
-        jobs.rows().filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str()));
+    let seen = seen_beats(documents, &name)?;
+    let beat = seen.newest;
+    let worker = beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now));
+    // What scripts of its server hold keeps no worker from anything.
+    let has_worker = matches!(worker, Freshness::Fresh | Freshness::Late);
+    let held = jobs.rows().filter(|job| {
+        job.status.is_held()
+            && job.assigned_to.as_deref() == Some(name.as_str())
+            && (job.worker.is_some() || !has_worker)
+    });
     Ok(Candidate {
         labels,
         life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
         last_heartbeat: beat.and_then(|beat| beat.at()),
+        worker,
         jobs: held.map(|job| job.id.clone()).collect(),
         server: name.to_string(),
         paused: pause_of(pauses, &Paused::Server(name), now).map(|pause| pause.describe(now)),

@@ -37,7 +37,7 @@ impl Verb for SetPause {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
         self.check()?;
         if let Paused::Server(name) = &self.what {
-            require_registered(name, transaction)?;
+            require_registered(name, transaction, "nothing was paused")?;
         }
         let mut pauses: Table<Pause> = transaction.table()?;
         let id = self.what.to_string();
@@ -88,12 +88,12 @@ impl SetPause {
 }
 
 /// A name that was mistyped would pause nobody and seem to have.
-fn require_registered(name: &ServerName, transaction: &Transaction<'_>) -> Result<(), Stop> {
+fn require_registered(name: &ServerName, transaction: &Transaction<'_>, not_done: &str) -> Result<(), Stop> {
     let registry: Table<Server> = transaction.table()?;
     if registry.rows().len() == 0 || registry.get(name.as_str()).is_some() {
         return Ok(());
     }
-    Err(Refusal::not_found(format!("there is no server `{name}`; nothing was paused"))
+    Err(Refusal::not_found(format!("there is no server `{name}`; {not_done}"))
         .hint("see the names with `git muster servers list`")
         .into())
 }
@@ -116,11 +116,13 @@ impl Verb for EndPause {
         let id = self.what.to_string();
         let ended = pauses.take(|pause| pause.id == id);
         let Some(first) = ended.first() else {
-            return Err(Refusal::new(
-                crate::domain::refusal::RefusalKind::Nothing,
-                format!("{} is not paused", self.what.named()),
-            )
-            .into());
+            if let Paused::Server(name) = &self.what {
+                require_registered(name, transaction, "nothing was changed")?;
+            }
+            let why = format!("{} is not paused", self.what.named());
+            return Err(Refusal::new(crate::domain::refusal::RefusalKind::Nothing, why)
+                .hint("see what is with `git muster queue list`")
+                .into());
         };
         transaction.put_table(&pauses)?;
         transaction.describe(format!("resume: {} by {}", self.what.named().replace('`', ""), self.server));

@@ -24,6 +24,7 @@ use super::{Options, Report};
 use crate::domain::artifact::manifest_beside;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
+use crate::domain::shell;
 use crate::host::clock::{self, Deadline};
 use crate::host::files::FileError;
 use crate::host::signals;
@@ -75,6 +76,8 @@ pub enum WorkerError {
 pub struct Summary {
     /// How many jobs completed.
     pub completed: u64,
+    /// How many were cancelled.
+    pub cancelled: u64,
     /// How many ended otherwise.
     pub failed: u64,
     /// How many went back to the queue because the worker ended.
@@ -367,7 +370,7 @@ impl<'a> Dispatcher<'a> {
     fn tell_unwanted(&mut self, unwanted: Vec<(String, Vec<String>)>) {
         for (id, command) in &unwanted {
             if !command.is_empty() && self.options.job.is_none() && !self.unwanted.contains(id) {
-                let command = command.join(" ");
+                let command = shell::words(command);
                 self.report.say(&format!("job `{id}` is left to others: `{command}` is not allowed here"));
             }
         }
@@ -468,6 +471,7 @@ impl<'a> Dispatcher<'a> {
         match step {
             Some(Step::Complete { .. }) => self.summary.completed += 1,
             Some(Step::Release) => self.summary.returned += 1,
+            Some(Step::Stopped) => self.summary.cancelled += 1,
             _ => self.summary.failed += 1,
         }
         self.report.say(&format!("job `{}` {what}", active.job.id));

@@ -280,7 +280,11 @@ fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, 
             commit.ok_or_else(|| broken("it does not tell the commit".to_owned()))
         }
         End::Exited(NOT_THERE_CODE, Cause::Itself) => {
-            Err(End::Unrunnable("what it is to work on is not in the source".to_owned()))
+            let named =
+                |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} `{name}`"));
+            let (branch, commit) = (named("branch", &task.job.branch), named("commit", &task.job.commit));
+            let what: Vec<String> = commit.into_iter().chain(branch).collect();
+            Err(End::Unrunnable(format!("the source has no {}", what.join(" in "))))
         }
         End::Exited(code, Cause::Itself) => Err(broken(format!("it ended with exit code {code}"))),
         end => Err(end),

@@ -8,6 +8,7 @@ use crate::cli::table::{facts, table};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
+use crate::domain::shell::words;
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents as _;
@@ -194,11 +195,7 @@ fn standing(job: &Job, now: Timestamp) -> String {
 
 /// The command with each argument told apart, as JSON where a space would not do.
 fn job_command(job: &Job) -> Option<String> {
-    let plain = |argument: &String| !argument.is_empty() && !argument.contains([' ', '"', '\\', '\t', '\n']);
-    let shown =
-        |argument: &String| if plain(argument) { argument.clone() } else { json!(argument).to_string() };
-    let arguments: Vec<String> = job.command.iter().map(shown).collect();
-    (!arguments.is_empty()).then(|| arguments.join(" "))
+    (!job.command.is_empty()).then(|| words(&job.command))
 }
 
 /// What ends a wait that nobody else will end.

@@ -143,7 +143,7 @@ pub struct CommonArgs {
     /// Run every command that anybody who can write to the hub asks for
     #[arg(long, conflicts_with = "allow")]
     pub allow_any: bool,
-    /// A label this server has besides those it joined with (can be repeated)
+    /// A label this server has besides those it joined with, which nobody else sees (can be repeated)
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
     /// How often to give a sign of life; a server is taken for lost after a good four times that
@@ -265,10 +265,16 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     }
     context.output.confirm(
         "worker",
-        &json!({"completed": summary.completed, "failed": summary.failed, "returned": summary.returned}),
+        &json!({
+            "completed": summary.completed,
+            "failed": summary.failed,
+            "cancelled": summary.cancelled,
+            "returned": summary.returned,
+        }),
         || {
-            let (completed, failed, returned) = (summary.completed, summary.failed, summary.returned);
-            format!("ended: {completed} completed, {failed} failed, {returned} back in the queue")
+            let Summary { completed, failed, cancelled, returned, .. } = summary;
+            let cancelled = if cancelled > 0 { format!("{cancelled} cancelled, ") } else { String::new() };
+            format!("ended: {completed} completed, {failed} failed, {cancelled}{returned} back in the queue")
         },
     )?;
     Ok(summary.last_code.filter(|_| args.reflect_exit_status).unwrap_or(0))

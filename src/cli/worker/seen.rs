@@ -66,6 +66,15 @@ impl Listed {
         sign(self.life, self.last_heartbeat, now)
     }
 
+    /// What it holds, in a few words.
+    fn at_work(&self) -> Option<String> {
+        match self.jobs.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            [first, others @ ..] => Some(format!("{first} and {} more", others.len())),
+        }
+    }
+
     /// Nothing where no worker was ever seen.
     fn worker(&self, now: Timestamp) -> Option<String> {
         self.worker_last_seen.map(|at| sign(self.worker, Some(at), now))
@@ -99,7 +108,7 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
                 one.server.clone(),
                 one.heartbeat(now),
                 input::or_dash(one.worker(now).as_deref()),
-                input::or_dash(Some(&one.jobs.join(","))),
+                input::or_dash(one.at_work().as_deref()),
                 input::or_dash(Some(&one.labels.join(","))),
                 input::or_dash(one.paused.as_deref()),
             ]

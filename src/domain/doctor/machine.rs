@@ -1,6 +1,7 @@
 //! Rules about this machine and what this user keeps on it.
 
-use super::{Finding, Judgement, number, quoted, size};
+use super::{Finding, Judgement, number, size};
+use crate::domain::shell::quoted;
 use crate::domain::time::{Timestamp, show_span};
 use std::time::Duration;
 

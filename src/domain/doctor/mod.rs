@@ -232,16 +232,6 @@ impl Report {
     }
 }
 
-/// `text` as one word of a shell.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('-') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// `1 file`, `2 files`.
 fn number(count: usize, what: &str) -> String {
     match (count, what.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']))) {
@@ -289,20 +279,6 @@ mod tests {
     fn a_verdict_is_shown_as_it_is_written() {
         for verdict in [Verdict::Skipped, Verdict::Ok, Verdict::Warning, Verdict::Problem] {
             assert_eq!(serde_json::to_value(verdict).expect("a word"), verdict.as_str());
-        }
-    }
-
-    #[test]
-    fn a_word_of_a_shell_stays_one_word() {
-        for (text, word) in [
-            ("/srv/hub.git", "/srv/hub.git"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(rm -rf /)", "'$(rm -rf /)'"),
-            ("-rf", "'-rf'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(text), word);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Rules about repositories of this machine: hooks, settings, rights, lock files, size.
 
 use super::machine::TOLD_MAX;
-use super::{Finding, Judgement, number, quoted, size};
+use super::{Finding, Judgement, number, size};
+use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use std::time::Duration;
 

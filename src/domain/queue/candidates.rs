@@ -19,6 +19,8 @@ pub struct Candidate {
     pub life: Freshness,
     /// When that was.
     pub last_heartbeat: Option<Timestamp>,
+    /// How the last one of its worker is to be judged.
+    pub worker: Freshness,
     /// Its pause, for people.
     pub paused: Option<String>,
     /// The jobs it holds.
@@ -58,10 +60,26 @@ impl SilentServer {
     }
 }
 
+impl Candidate {
+    fn has_worker(&self) -> bool {
+        matches!(self.worker, Freshness::Fresh | Freshness::Late)
+    }
+
+    fn is_free(&self) -> bool {
+        self.paused.is_none() && self.jobs.is_empty()
+    }
+}
+
+/// Those of `able` whose workers have nothing to do.
+pub(super) fn idle_workers(able: &[&Candidate]) -> Vec<String> {
+    let idle = able.iter().filter(|one| one.has_worker() && one.is_free());
+    idle.map(|one| one.server.clone()).collect()
+}
+
 /// Why none of `able`, which have all the labels, takes a job; nothing when one could.
 pub(super) fn hindrances(able: &[&Candidate]) -> Vec<Waiting> {
     let is_alive = |one: &&&Candidate| matches!(one.life, Freshness::Fresh | Freshness::Late);
-    let alive: Vec<&&Candidate> = able.iter().filter(is_alive).collect();
+    let mut alive: Vec<&&Candidate> = able.iter().filter(is_alive).collect();
     if alive.is_empty() {
         let silent = |one: &&Candidate| SilentServer {
             server: one.server.clone(),
@@ -69,7 +87,11 @@ pub(super) fn hindrances(able: &[&Candidate]) -> Vec<Waiting> {
         };
         return vec![Waiting::Silent { servers: able.iter().map(silent).collect() }];
     }
-    if alive.iter().any(|one| one.paused.is_none() && one.jobs.is_empty()) {
+    // A server without a worker takes what its scripts ask for, and nobody knows whether they will.
+    if alive.iter().any(|one| one.has_worker()) {
+        alive.retain(|one| one.has_worker());
+    }
+    if alive.iter().any(|one| one.is_free()) {
         return Vec::new();
     }
     let paused = |one: &&&Candidate| {
@@ -96,6 +118,7 @@ mod tests {
             labels: Vec::new(),
             life,
             last_heartbeat: None,
+            worker: Freshness::Unknown,
             paused: paused.map(str::to_owned),
             jobs: jobs.iter().map(ToString::to_string).collect(),
         }
@@ -109,6 +132,7 @@ mod tests {
         let paused = || candidate("c", Fresh, Some("by ada"), &["z"]);
         let dead = || candidate("d", Stale, None, &[]);
         let never = || candidate("e", Unknown, None, &[]);
+        let with_worker = |one: Candidate| Candidate { worker: one.life, ..one };
         let now = Timestamp::from_unix_millis(0).expect("time");
         for (able, expected) in [
             (vec![idle(), busy(), paused(), dead()], ""),
@@ -123,6 +147,9 @@ mod tests {
                 "no server that could run it gives a sign of life: none ever of d, none ever of e",
             ),
             (vec![], "no server belongs to the hub"),
+            (vec![idle(), with_worker(busy())], "every server that could run it is at work: b has x, y"),
+            (vec![idle(), with_worker(paused()), with_worker(dead())], "server `c` is paused by ada"),
+            (vec![with_worker(idle()), with_worker(paused())], ""),
         ] {
             let able: Vec<&Candidate> = able.iter().collect();
             let told: Vec<String> = hindrances(&able).iter().map(|one| one.describe(now)).collect();

@@ -24,6 +24,9 @@ pub struct Turn {
     /// Why workers leave it, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_because: Option<Left>,
+    /// The servers with the labels whose workers have nothing to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<String>,
     #[serde(skip)]
     command: String,
 }
@@ -71,7 +74,15 @@ impl Turn {
                 let command = &self.command;
                 format!(", but servers took later jobs: is `{command}` allowed by their workers' `--allow`?")
             }
-            None if self.ahead == 0 => "; no server has asked for a job since".to_owned(),
+            None if self.ahead == 0 && self.workers.is_empty() => {
+                "; no server has asked for a job since".to_owned()
+            }
+            None if self.ahead == 0 => {
+                let (workers, command) = (self.workers.join(", "), &self.command);
+                format!(
+                    "; if it stays so, is `{command}` allowed by the `--allow` of the workers of {workers}?"
+                )
+            }
             None => String::new(),
         };
         format!("{place}{left}{why}")
@@ -93,6 +104,7 @@ impl<'a> Queue<'a> {
             ahead: before.len(),
             left: before.iter().filter(is_left).count(),
             left_because: self.left_because(job),
+            workers: Vec::new(),
             command: job.command.join(" ").chars().take(COMMAND_SHOWN_MAX).collect(),
         }
     }

@@ -3,7 +3,6 @@
 use super::Subject;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
-use crate::domain::doctor::quoted;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
@@ -11,6 +10,7 @@ use crate::domain::json::newer_layout;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::server::Server;
+use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;

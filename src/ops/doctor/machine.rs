@@ -61,7 +61,7 @@ pub(super) fn identity(patient: &Patient) -> Judgement {
     let host = environment::host_name();
     // Where no hub is named or there, nothing can be joined.
     let can_join = patient.subject.hub.is_some() && patient.hub_path().is_none_or(|path| path.exists());
-    let join = patient.muster(&format!("join --as {}", crate::domain::doctor::quoted(&host)));
+    let join = patient.muster(&format!("join --as {}", crate::domain::shell::quoted(&host)));
     rules::identity(named, &host, Some(join.as_str()).filter(|_| can_join))
 }
 

@@ -12,8 +12,9 @@ mod store;
 
 use crate::domain::doctor::hub::{self as rules, Fault};
 use crate::domain::doctor::machine::Doubt;
-use crate::domain::doctor::{Check, Finding, Judgement, Report, quoted};
+use crate::domain::doctor::{Check, Finding, Judgement, Report};
 use crate::domain::id::ServerName;
+use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::{bounded, environment};

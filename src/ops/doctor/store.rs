@@ -1,10 +1,11 @@
 //! Checks of the repositories of this machine: the hub if it is here, our copy, the clone around.
 
 use super::{DISK_TIME_MAX, Patient};
+use crate::domain::doctor::Judgement;
 use crate::domain::doctor::store::{
     self as rules, Copy, Held, LOCK_STALE_AFTER, LockFile, Place, Protection,
 };
-use crate::domain::doctor::{Judgement, quoted};
+use crate::domain::shell::quoted;
 use crate::host::open_files;
 use crate::ledger::{self, Location, Store};
 use std::path::{Path, PathBuf};

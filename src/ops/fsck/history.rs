@@ -7,7 +7,6 @@
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
 use crate::domain::build_config::BuildConfig;
-use crate::domain::doctor::quoted;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
@@ -17,6 +16,7 @@ use crate::domain::message::Message;
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
+use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table, Versions};
 use crate::ledger::{Content, LedgerError, Lost, Merged, Reached, Snapshot, Stop, Stride, Told};

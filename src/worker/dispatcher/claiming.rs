@@ -6,6 +6,7 @@ use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lock::margin;
 use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::shell::words;
 use crate::host::clock::{self, Deadline};
 use crate::host::disk;
 use crate::ops::job_claim::{ByWorker, ClaimJobs};
@@ -36,7 +37,10 @@ impl Dispatcher<'_> {
         let verb = RescueJobs { server: self.hub.server().clone(), lost };
         match self.write(&verb, None).0 {
             Ok(Written::Done(rescued)) => {
-                self.report.say(&format!("taken back from lost servers: {}", rescued.join(", ")));
+                self.report.say(&format!(
+                    "taken back from servers that are lost or took too long: {}",
+                    rescued.join(", ")
+                ));
                 self.next_look = Deadline::after(Duration::ZERO);
             }
             Ok(Written::Refused(_) | Written::Later(_)) => {}
@@ -127,7 +131,7 @@ impl Dispatcher<'_> {
     fn start(&mut self, claimed: Value, asked: Duration) {
         let Ok(job) = serde_json::from_value::<Job>(claimed) else { return };
         let (Ok(id), Some(token)) = (JobId::new(&job.id), job.token) else { return };
-        self.report.say(&format!("job `{id}` begins: {}", job.command.join(" ")));
+        self.report.say(&format!("job `{id}` begins: {}", words(&job.command)));
         // All of it must be over before others may take the job for late.
         let grace = self.options.grace.min(margin(job.timeout()) / 2);
         let task = Task {

@@ -67,6 +67,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     bob$ git muster queue resume
     ------- stderr -------
     error: the queue is not paused
+    hint: see what is with `git muster queue list`
     [exit status: 3]
     bob$ git muster queue resume --label pool=gpu --json
     {"schema":1,"kind":"pause","id":"label:pool=gpu","by":"ada","at":"[TIME]",
@@ -146,7 +147,7 @@ fn a_paused_server_claims_nothing() {
     hint: see the names with `git muster worker list`
     [exit status: 3]
     ada$ git muster worker drain
-    server `ada` is paused until it is resumed; what is at work goes on
+    server `ada` is paused until it is resumed; what is at work goes on, and then its worker ends
     [exit status: 0]
     ada$ git muster worker run --allow-any
     ended: 0 completed, 0 failed, 0 back in the queue
@@ -156,6 +157,8 @@ fn a_paused_server_claims_nothing() {
     [exit status: 0]
     ada$ git muster worker resume --json
     {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true}
+    ------- stderr -------
+    a worker that ended meanwhile has to be started again
     [exit status: 0]
     ada$ git muster worker resume bob
     server `bob` is no longer paused
@@ -163,6 +166,7 @@ fn a_paused_server_claims_nothing() {
     ada$ git muster worker resume bob
     ------- stderr -------
     error: server `bob` is not paused
+    hint: see what is with `git muster queue list`
     [exit status: 3]
     ada$ git muster worker pause nobody
     ------- stderr -------

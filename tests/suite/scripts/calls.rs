@@ -475,9 +475,9 @@ fn the_fleet_is_told_and_judged() {
     assert_snapshot!(said, @r"
     machine$ check_health.sh
     == Signs of life ==
-    SERVER  HEARTBEAT  JOBS  LABELS  PAUSED
-    build2  fresh, [DURATION] ago  -  -  -
-    build1  fresh, [DURATION] ago  -  -  -
+    SERVER  HEARTBEAT  WORKER  JOBS  LABELS  PAUSED
+    build2  fresh, [DURATION] ago  -  -  -  -
+    build1  fresh, [DURATION] ago  -  -  -  -
 
     == Status ==
     SERVER  STATUS  JOB  LAST BUILD  UPDATED
@@ -504,9 +504,9 @@ fn the_fleet_is_told_and_judged() {
     [exit status: 0]
     machine$ check_health.sh build2
     == Signs of life ==
-    SERVER  HEARTBEAT  JOBS  LABELS  PAUSED
-    build2  fresh, [DURATION] ago  -  -  -
-    build1  fresh, [DURATION] ago  -  -  -
+    SERVER  HEARTBEAT  WORKER  JOBS  LABELS  PAUSED
+    build2  fresh, [DURATION] ago  -  -  -  -
+    build1  fresh, [DURATION] ago  -  -  -  -
 
     == Status ==
     SERVER  STATUS  JOB  LAST BUILD  UPDATED

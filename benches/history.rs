@@ -96,6 +96,7 @@ impl Fleet {
             uptime_seconds: 1,
             interval_seconds: 60,
             system: None,
+            by_worker: false,
         };
         let envelope = Envelope { guards: Vec::new(), beat: Some(beat) };
         let op = OpId::new(&random::id()).expect("an id");

@@ -4,6 +4,8 @@
 # It must not decide anything about jobs, messages or the hub: that is the program's.
 
 me=${0##*/}
+# With it `cd` may go elsewhere than it is told.
+unset CDPATH
 
 # Exit codes of the first scripts.
 readonly invalid=1 hub_failed=2 file_failed=3

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
-use super::output::counted;
+use super::output::{clean, counted};
 use super::table::{table, whole_table};
 use crate::domain::artifact::{
     Artifact, Comparison, Manifest, attempt_of_log, attempt_of_manifest, beyond, compare, manifest_name,
@@ -238,7 +238,8 @@ fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
             artifact.size.map_or("?".to_owned(), |size| size.to_string()),
             artifact.sha256.clone(),
             match (&artifact.url, &artifact.copy) {
-                (Some(url), _) => url.clone(),
+                (Some(url), Some(_)) => format!("{url}, the hub, too"),
+                (Some(url), None) => url.clone(),
                 (None, Some(_)) => "the hub, too".to_owned(),
                 (None, None) => "-".to_owned(),
             },
@@ -247,12 +248,8 @@ fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
     context.output.object("artifacts", &build.manifest, || {
         let rows: Vec<Vec<String>> = build.manifest.artifacts.iter().map(row).collect();
         let place = build.manifest.folder.as_deref().unwrap_or("?");
-        let head = format!("on {} in {place}\n", build.server);
-        format!(
-            "{}{}",
-            crate::cli::output::clean_lines(&head),
-            whole_table(&["FILE", "BYTES", "SHA-256", "WHERE"], &rows)
-        )
+        let head = clean(&format!("on {} in {place}", build.server));
+        format!("{head}\n{}", whole_table(&["FILE", "BYTES", "SHA-256", "WHERE"], &rows))
     })?;
     Ok(Exit::Done.code())
 }

@@ -308,6 +308,7 @@ impl Heartbeat {
         // Two writers of one server, or a clock set back, must not turn the time back.
         self.timestamp =
             Some(self.timestamp.map_or(now, |before| before.max(now)).min(now.plus(STALE_ALLOWANCE)));
+        self.worker_at = self.worker_at.map(|before| before.min(now.plus(STALE_ALLOWANCE)));
         self.uptime_seconds = Some(beat.uptime_seconds);
         self.healthy = Some(true);
     }
@@ -416,17 +417,16 @@ mod tests {
     #[test]
     fn beats_of_others_say_nothing_of_the_worker() {
         let mut heartbeat = beat_of(Some(30));
+        let sent = |by_worker| Beat {
+            server: ServerName::new("build1").expect("name"),
+            incarnation: "one".into(),
+            uptime_seconds: 5,
+            interval_seconds: 30,
+            system: None,
+            by_worker,
+        };
         let mut beat = |by_worker, time| {
-            let server = ServerName::new("build1").expect("name");
-            let beat = Beat {
-                server,
-                incarnation: "one".into(),
-                uptime_seconds: 5,
-                interval_seconds: 30,
-                system: None,
-                by_worker,
-            };
-            heartbeat.advance(&beat, at(time));
+            heartbeat.advance(&sent(by_worker), at(time));
             let now = at(time);
             (heartbeat.freshness(now), heartbeat.freshness_of(heartbeat.worker_at, now))
         };
@@ -434,6 +434,10 @@ mod tests {
         assert_eq!(beat(true, "2025-10-29T12:01:00Z"), (Freshness::Fresh, Freshness::Fresh));
         assert_eq!(beat(false, "2025-10-29T12:02:01Z"), (Freshness::Fresh, Freshness::Late));
         assert_eq!(beat(false, "2025-10-29T12:04:00Z"), (Freshness::Fresh, Freshness::Stale));
+        // A time that never was does not stay: neither does that of the beat.
+        heartbeat.worker_at = Some(at("2031-01-01T00:00:00Z"));
+        heartbeat.advance(&sent(false), at("2025-10-29T12:05:00Z"));
+        assert_eq!(heartbeat.worker_at, Some(at("2025-10-29T12:06:00Z")));
     }
 
     #[test]

@@ -450,9 +450,10 @@ impl Job {
     #[must_use]
     pub fn may_still_run_at(&self, now: Timestamp) -> Option<&str> {
         let limit = self.timeout().saturating_add(margin(self.timeout()));
-        let began = self.started_at.or(self.completed_at)?;
-        let is_in_time = now.since(began) < limit && began.since(now) < limit;
-        self.may_still_run_on().filter(|_| is_in_time)
+        let is_in_time = |at: Timestamp| now.since(at) < limit && at.since(now) < limit;
+        // The one by the clock of who held it, the other by that of who cancelled it.
+        let stamps = [self.started_at, self.completed_at];
+        self.may_still_run_on().filter(|_| stamps.into_iter().flatten().any(is_in_time))
     }
 
     /// For people: whether what held a cancelled job is known to have ended; nothing when nobody held
@@ -695,6 +696,9 @@ mod tests {
         assert!(refusal.why.contains("build1 has not confirmed"), "{}", refusal.why);
         let mut late = job.clone();
         late.retry(now().plus(job.timeout() * 2)).expect("its time is over");
+        let mut begun_by_another_clock = job.clone();
+        begun_by_another_clock.started_at = Timestamp::parse("2020-01-01T00:00:00Z");
+        assert!(begun_by_another_clock.retry(now()).is_err());
         job.confirm_stopped(Term { server: &server("build1"), token: 1 }, now()).expect("its holder");
         job.retry(now()).expect("final");
         assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));
@@ -807,7 +811,7 @@ mod tests {
         job.timeout_seconds = Some(100);
         assert_eq!(since_the_claim(&job, 0), None, "it is held, not cancelled");
         job.cancel(None, now().plus(Duration::from_secs(30))).expect("not final");
-        for (seconds, is_open) in [(30, true), (109, true), (110, false)] {
+        for (seconds, is_open) in [(30, true), (139, true), (140, false)] {
             assert_eq!(since_the_claim(&job, seconds).is_some(), is_open, "{seconds}");
         }
         let ahead = job.may_still_run_at(now().before(Duration::from_secs(110)));

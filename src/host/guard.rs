@@ -43,8 +43,9 @@ const REAPED_AT_ONCE_MAX: usize = 1000;
 /// How often processes below a guard that does not answer are looked for: they may start others.
 const KILL_ROUNDS_MAX: usize = 100;
 
-/// How long the guard tries to end what is left of a job.
+/// How long it is tried to end what is left of a job, and how often that is looked at afterwards.
 const SWEEP_MAX: Duration = Duration::from_secs(5);
+const LEFTOVER_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a lock that proves the guard alive is tried for; nobody else wants it.
 const ALIVE_PATIENCE: Duration = Duration::from_secs(1);
@@ -326,20 +327,38 @@ fn reap_orphans(job: Option<Pid>) {
     }
 }
 
-/// Ends the guard `guard` and all processes below it, when it does not answer any more.
-pub fn kill_tree(guard: &Running) {
-    let Some(top) = guard.id() else { return };
-    for _ in 0..KILL_ROUNDS_MAX {
+/// What is left of a guard and its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// The guard, which ends by itself if it still can.
+    Guard,
+    /// Processes that cannot be ended, as they run under another user, and the guard: nobody else knows
+    /// of them.
+    Processes,
+}
+
+/// Ends all processes below the guard `guard`, which does not answer any more; if there are none, itself.
+#[must_use]
+pub fn kill_tree(guard: &Running) -> Rest {
+    let Some(top) = guard.id() else { return Rest::Nothing };
+    for round in 0..KILL_ROUNDS_MAX {
         let below = descendants(top);
-        if below.is_empty() {
-            break;
+        match (below.is_empty(), round) {
+            (true, 0) => {
+                kill(top, Signal::SIGKILL).ok();
+                return Rest::Nothing;
+            }
+            (true, _) => return Rest::Guard,
+            (false, _) => {}
         }
         for process in below {
             kill(process, Signal::SIGKILL).ok();
         }
         clock::sleep(LOOK_PAUSE);
     }
-    kill(top, Signal::SIGKILL).ok();
+    Rest::Processes
 }
 
 /// Ends all processes of this user whose environment holds all of `marks`, such as `NAME=value`:
@@ -372,16 +391,28 @@ fn marked(marks: &[String]) -> Vec<Pid> {
     found
 }
 
-/// Ends what the job left behind.
+/// Ends what the job left behind. What cannot be ended, as it runs under another user, is waited for:
+/// the job is not over before.
 fn sweep(group: Option<Pid>) {
     let (grace, bound) = (Deadline::after(LEFTOVER_GRACE), Deadline::after(SWEEP_MAX));
-    let mut asked = false;
+    let (mut asked, mut told) = (false, false);
     loop {
         reap();
+        let left = descendants(Pid::this());
         // Where orphans have another parent, the group is all that is known of them.
         let group_lives = group.is_some_and(|group| killpg(group, None).is_ok());
-        if (descendants(Pid::this()).is_empty() && !group_lives) || bound.passed() {
+        if left.is_empty() && !group_lives {
             return;
+        }
+        if bound.passed() {
+            if !told {
+                told = true;
+                let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+                let left = left.join(", ");
+                let words = "of what the job left this cannot be ended and is waited for: processes";
+                drop(writeln!(io::stderr().lock(), "git-muster: {words} {left}"));
+            }
+            clock::sleep(LEFTOVER_LOOK);
         }
         let signal = if grace.passed() { Signal::SIGKILL } else { Signal::SIGTERM };
         if !asked || grace.passed() {
@@ -437,10 +468,12 @@ fn descendants(top: Pid) -> Vec<Pid> {
     found
 }
 
-/// The parent in a line of `/proc/<pid>/stat`; the name of the program, which may hold anything, ends
-/// with the last bracket.
+/// The parent in a line of `/proc/<pid>/stat`, if it is one of a process that has not ended yet; the name
+/// of the program, which may hold anything, ends with the last bracket.
 fn parent_in(stat: &str) -> Option<i32> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z")
 }
 
 #[cfg(test)]
@@ -477,9 +510,13 @@ mod tests {
 
     #[test]
     fn the_parent_is_found_whatever_a_program_calls_itself() {
-        for (line, parent) in
-            [("7 (sh) S 3 7 7 0", Some(3)), ("7 (a ) S 9 (b) R 4 7", Some(4)), ("7 (sh) S", None), ("", None)]
-        {
+        for (line, parent) in [
+            ("7 (sh) S 3 7 7 0", Some(3)),
+            ("7 (sh) Z 3 7 7 0", None),
+            ("7 (a ) S 9 (b) R 4 7", Some(4)),
+            ("7 (sh) S", None),
+            ("", None),
+        ] {
             assert_eq!(parent_in(line), parent, "{line}");
         }
     }

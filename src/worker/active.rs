@@ -67,6 +67,8 @@ impl Active {
         let fail = |reason, report| Some(Step::Fail { reason, report });
         match self.why {
             Some(Why::Taken) => return (None, TAKEN_CODE),
+            // Whoever waits for that word must not get it in good faith.
+            Some(Why::Cancelled) if matches!(ended.end, End::Unguarded(_)) => return (None, TAKEN_CODE),
             Some(Why::Cancelled) => return (Some(Step::Stopped), TAKEN_CODE),
             Some(Why::Interrupted) | None => {}
         }
@@ -97,7 +99,9 @@ impl Active {
             End::Unrunnable(why) => {
                 (fail(FailReason::ScriptFailure, report(Some(UNRUNNABLE_CODE), Some(why))), UNRUNNABLE_CODE)
             }
-            End::Broken(why) => (fail(FailReason::WorkerSystemFailure, report(None, Some(why))), LOST_CODE),
+            End::Broken(why) | End::Unguarded(why) => {
+                (fail(FailReason::WorkerSystemFailure, report(None, Some(why))), LOST_CODE)
+            }
         }
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum Failed {
 pub(super) struct Collector {
     top: PathBuf,
     patterns: Vec<FilePattern>,
+    /// Texts that no name may hold.
+    secrets: Vec<String>,
     /// Files that were there before the job began.
     before: HashMap<String, Found>,
 }
@@ -78,9 +80,9 @@ pub(super) fn remove_leftovers(keep: &Keep) {
 impl Collector {
     /// For the job whose folder is `top`, and which is to make what `patterns` say. Looks at what is
     /// there already.
-    pub(super) fn new(top: &Path, patterns: &[String]) -> Result<Self, String> {
+    pub(super) fn new(top: &Path, patterns: &[String], secrets: Vec<String>) -> Result<Self, String> {
         let patterns = patterns.iter().filter_map(|text| text.parse().ok()).collect();
-        let mut collector = Self { top: top.to_owned(), patterns, before: HashMap::new() };
+        let mut collector = Self { top: top.to_owned(), patterns, secrets, before: HashMap::new() };
         let there = collector.wanted()?;
         collector.before = there.into_iter().map(|found| (found.below.clone(), found)).collect();
         Ok(collector)
@@ -128,6 +130,10 @@ impl Collector {
         let (mut artifacts, mut copies, mut room): (Vec<Artifact>, _, _) =
             (Vec::new(), Vec::new(), COPIES_BYTES_MAX);
         for found in made {
+            if self.secrets.iter().any(|secret| found.below.contains(secret)) {
+                say("a file is not kept: its name holds what is masked");
+                continue;
+            }
             let Some(file) = name(&found.below, &artifacts, &self.patterns) else {
                 say(&format!("not kept, because of its name: {}", found.below.escape_debug()));
                 continue;
@@ -202,7 +208,8 @@ mod tests {
         put("source/old.deb", "old");
         put("source/changed.deb", "old");
         put("source/.git/x.deb", "git");
-        let collector = Collector::new(&top, &["*.deb".to_owned()]).expect("looks");
+        let collector =
+            Collector::new(&top, &["*.deb".to_owned()], vec!["hidden".to_owned()]).expect("looks");
         put("source/changed.deb", "new one");
         put("hello.deb", "one");
         put("source/dist/hello.deb", "two");
@@ -210,6 +217,7 @@ mod tests {
         put("source/note.txt", "no");
         put("artifacts/report.xml", "report");
         put("artifacts/password=hunter2hunter2", "no");
+        put("artifacts/so hidden.deb", "no");
         put("artifacts/a/b.deb", "1");
         put("source/a/b.deb/c.deb", "22");
         std::os::unix::fs::symlink("/etc/passwd", top.join("link.deb")).expect("link");
@@ -239,7 +247,14 @@ mod tests {
                 "source/hello.deb"
             ]
         );
-        assert_eq!(said, ["not kept, because of its name: artifacts/password=hunter2hunter2"]);
+        said.sort();
+        assert_eq!(
+            said,
+            [
+                "a file is not kept: its name holds what is masked",
+                "not kept, because of its name: artifacts/password=hunter2hunter2"
+            ]
+        );
         let paths: Vec<&str> = made.copies.iter().map(|copy| copy.0.as_str()).collect();
         let expected = ["a/b.deb", "hello.deb", "source/a/b.deb/c.deb", "dist/hello.deb"];
         assert_eq!(paths, expected.map(|file| format!("build1/artifacts/a1/{file}")));
@@ -248,7 +263,7 @@ mod tests {
         let beside = files::read(&kept.join("a1.artifacts.json")).expect("reads").expect("there");
         assert_eq!(beside, made.manifest.write());
         assert!(top.join("source/old.deb").exists() && !top.join("hello.deb").exists());
-        let asked = Collector::new(&top, &["artifacts/*.xml".to_owned()]).expect("looks");
+        let asked = Collector::new(&top, &["artifacts/*.xml".to_owned()], Vec::new()).expect("looks");
         put("artifacts/second.xml", "report");
         let made = asked.collect(&keep, "a3", manifest(), (|_: &str| {}, &|| false)).expect("kept");
         assert_eq!(made.expect("something").manifest.files(), ["artifacts/second.xml"]);
@@ -257,7 +272,7 @@ mod tests {
         files::write(&dear.join("artifacts/x"), "dear").expect("written");
         std::os::unix::fs::symlink(&dear, &linked).expect("link");
         for top in [&linked, &top] {
-            let collector = Collector { top: top.clone(), patterns: Vec::new(), before: HashMap::new() };
+            let collector = Collector::new(top, &[], Vec::new()).expect("looks");
             if *top != linked {
                 files::remove_all(&top.join("artifacts")).expect("removed");
                 std::os::unix::fs::symlink(dear.join("artifacts"), top.join("artifacts")).expect("link");
@@ -266,7 +281,7 @@ mod tests {
             assert!(made.is_none() && dear.join("artifacts/x").exists());
         }
         files::remove(&top.join("artifacts")).expect("removed");
-        let again = Collector::new(&top, &[]).expect("looks");
+        let again = Collector::new(&top, &[], Vec::new()).expect("looks");
         assert!(again.collect(&keep, "a2", manifest(), (|_: &str| {}, &|| false)).expect("kept").is_none());
     }
 }

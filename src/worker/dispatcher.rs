@@ -125,6 +125,8 @@ pub struct Dispatcher<'a> {
     unreported: VecDeque<Unreported>,
     /// Logs of jobs whose end is reported, and what they made.
     unsent: Vec<(String, Vec<u8>)>,
+    /// Claims of which nobody knows whether all that was started for them has ended.
+    unsure: HashSet<(JobId, u64)>,
     /// How many tags of good builds are on their way.
     tags_awaited: usize,
     next_log: Deadline,
@@ -179,6 +181,7 @@ impl<'a> Dispatcher<'a> {
             active: BTreeMap::new(),
             unreported: VecDeque::new(),
             unsent: Vec::new(),
+            unsure: HashSet::new(),
             tags_awaited: 0,
             next_log: now,
             phase: Phase::Working,
@@ -429,6 +432,9 @@ impl<'a> Dispatcher<'a> {
         active.execution.join();
         self.idle_since = None;
         self.next_look = Deadline::after(Duration::ZERO);
+        if matches!(ended.end, End::Unguarded(_)) {
+            self.unsure.insert((id.clone(), ended.token));
+        }
         let (step, code) = active.outcome(&ended);
         self.count(&active, &ended.end, step.as_ref());
         self.summary.last_code = Some(code);
@@ -448,7 +454,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn count(&mut self, active: &Active, end: &End, step: Option<&Step>) {
-        self.faults = if matches!(end, End::Broken(_)) { self.faults + 1 } else { 0 };
+        self.faults = if matches!(end, End::Broken(_) | End::Unguarded(_)) { self.faults + 1 } else { 0 };
         if self.faults >= FAULTS_MAX {
             self.faults = 0;
             self.paused_until = Some(Deadline::after(FAULTS_PAUSE));

@@ -11,7 +11,7 @@ use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
 use crate::host::environment;
 use crate::host::files::{self, FileError};
-use crate::host::guard::{self, Cause, Errand, Orders};
+use crate::host::guard::{self, Cause, Errand, Orders, Rest};
 use crate::host::process::Running;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -54,6 +54,8 @@ pub(super) enum End {
     Unrunnable(String),
     /// This server could not run it.
     Broken(String),
+    /// Its guard was killed: what is left of it nobody knows for sure.
+    Unguarded(String),
 }
 
 /// What an executor tells.
@@ -110,8 +112,7 @@ impl Execution {
         trusted: Deadline,
         ended: Sender<E>,
     ) -> Self {
-        let secrets: Vec<String> =
-            task.masked.iter().filter_map(|name| environment::variable(name)).collect();
+        let secrets = task.secrets();
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
             control: Mutex::new(Control { trusted, stopped: None, orders: None }),
@@ -183,7 +184,9 @@ fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>)
         Err(end) => (end, None, None),
     };
     match &end {
-        End::Unrunnable(why) | End::Broken(why) => lock(&shared.log).say(why, clock::wall()),
+        End::Unrunnable(why) | End::Broken(why) | End::Unguarded(why) => {
+            lock(&shared.log).say(why, clock::wall());
+        }
         End::Exited(_, Cause::Late) => {
             let limit = show_span(task.job.timeout());
             lock(&shared.log)
@@ -222,7 +225,7 @@ fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
         }
     };
     files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(broken)?;
-    let collector = Collector::new(&task.folder, &task.job.produces).map_err(End::Broken)?;
+    let collector = Collector::new(&task.folder, &task.job.produces, task.secrets()).map_err(End::Broken)?;
     Ok(Ready { commit, collector })
 }
 
@@ -327,6 +330,7 @@ fn make_folder(folder: &Path) -> Result<(), FileError> {
 fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, shared: &Arc<Shared>) -> End {
     let reader = read(output, Arc::clone(shared));
     let overdue = Deadline::after(task.limit() + task.grace + GUARD_PATIENCE);
+    let (mut is_stuck, mut is_certain) = (false, false);
     loop {
         match guard.wait_until(Deadline::after(LOOK)) {
             Ok(Some(_)) => break,
@@ -336,19 +340,30 @@ fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, 
         let is_told = lock(&shared.control).stopped.is_some_and(Deadline::passed);
         if is_told || overdue.passed() {
             // It was stopped, perhaps by its own job.
-            guard::kill_tree(&guard);
+            let rest = guard::kill_tree(&guard);
+            is_certain |= rest == Rest::Nothing;
+            if rest == Rest::Processes && !is_stuck {
+                is_stuck = true;
+                let words = "not all processes of the job can be ended; it stays at work until they are gone";
+                lock(&shared.log).say(words, clock::wall());
+            }
         }
     }
     let told = told.told();
-    if told.is_none() && !guard::kill_marked(&task.marks()) {
-        return End::Broken("the job's guard was killed, and its processes do not end".to_owned());
+    if told.is_none() && !is_certain {
+        // What it has not marked, or what is another user's, may still be there.
+        let words = match guard::kill_marked(&task.marks()) {
+            true => "the job's guard was killed",
+            false => "the job's guard was killed, and its processes do not end",
+        };
+        return End::Unguarded(words.to_owned());
     }
     let patience = Deadline::after(OUTPUT_GRACE);
     while !reader.is_finished() && !patience.passed() {
         clock::sleep(Duration::from_millis(5).min(patience.left()));
     }
     match told {
-        Some((_, Cause::Unguarded)) | None => End::Broken("the job's guard was killed".to_owned()),
+        Some((_, Cause::Unguarded)) | None => End::Broken("the job's guard was stopped".to_owned()),
         Some((code, cause)) => End::Exited(code, cause),
     }
 }

@@ -162,17 +162,18 @@ impl Log {
 /// `line` with every secret masked.
 fn mask(line: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(line.len());
-    let mut rest = line;
-    while let [first, others @ ..] = rest {
-        match secrets.iter().find(|secret| rest.starts_with(secret)) {
-            Some(secret) => {
+    // Up to where the line is part of a secret: they may overlap.
+    let mut end = 0;
+    for (at, byte) in line.iter().enumerate() {
+        let rest = line.get(at..).unwrap_or_default();
+        if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
+            if at >= end {
                 masked.extend_from_slice(MASK);
-                rest = rest.get(secret.len()..).unwrap_or_default();
             }
-            None => {
-                masked.push(*first);
-                rest = others;
-            }
+            end = end.max(at + secret.len());
+        }
+        if at >= end {
+            masked.push(*byte);
         }
     }
     masked
@@ -223,6 +224,14 @@ mod tests {
         let text = String::from_utf8(log.render()).expect("text");
         assert!(text.starts_with("2025-10-29T12:00:00Z x *** *** *** abc\n"), "{}", &text[..60]);
         assert!(text.contains("x*** end\n") && !text.contains("hunter"), "{}", &text[text.len() - 30..]);
+    }
+
+    #[test]
+    fn secrets_that_overlap_are_masked_together() {
+        let mut log = log(1000, &["alpha-12345", "12345-omega", "aaaa"]);
+        log.take(b"x alpha-12345-omega y aaaaaa 12345-omegaaaa\n", at(0));
+        let text = String::from_utf8(log.render()).expect("text");
+        assert_eq!(text, "2025-10-29T12:00:00Z x *** y *** ***\n");
     }
 
     #[test]

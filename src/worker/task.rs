@@ -3,6 +3,7 @@
 //! Everything an executor needs to know is worked out here, and nothing is done.
 
 use super::artifacts::{KEPT_FOLDER, Keep};
+use super::log::SECRET_BYTES_MIN;
 use crate::domain::artifact::Manifest;
 use crate::domain::job::Job;
 use crate::host::clock;
@@ -76,6 +77,14 @@ impl Task {
             mark.split_once('=').map(|(name, value)| (OsString::from(name), OsString::from(value)))
         };
         self.marks().iter().filter_map(pair).collect()
+    }
+
+    /// What is masked: the values line by line, as in the log.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let values = self.masked.iter().filter_map(|name| environment::variable(name));
+        let lines: Vec<String> =
+            values.flat_map(|value| value.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        lines.into_iter().filter(|line| line.len() >= SECRET_BYTES_MIN).collect()
     }
 
     /// How much of its time is left.

@@ -14,6 +14,12 @@ fn founded() -> (Fleet, Host) {
     (fleet, ada)
 }
 
+/// Status and reason of a job.
+fn ended(fleet: &Fleet, id: &str) -> String {
+    let job = inspect::job(fleet.hub(), id);
+    format!("{}: {}", job["status"].as_str().unwrap(), job["reason"].as_str().unwrap())
+}
+
 fn add(host: &Host, words: &[&str]) -> String {
     host.run([&["job", "add"], words].concat()).success().stdout().trim().to_owned()
 }
@@ -185,25 +191,13 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let id = add(&ada, &[&words[..], &script[..]].concat());
         run(&id, 126);
-        assert_eq!(
-            (
-                inspect::job(fleet.hub(), &id)["status"].as_str(),
-                inspect::job(fleet.hub(), &id)["reason"].as_str()
-            ),
-            (Some("failed"), Some("script_failure"))
-        );
+        assert_eq!(ended(&fleet, &id), "failed: script_failure");
     }
     // A source that is away is not.
     let id = add(&ada, &[&["--branch", "main"], &script[..]].concat());
     fs::rename(&source.bare, source.bare.with_extension("away")).unwrap();
     ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).code(1);
-    assert_eq!(
-        (
-            inspect::job(fleet.hub(), &id)["status"].as_str(),
-            inspect::job(fleet.hub(), &id)["reason"].as_str()
-        ),
-        (Some("queued"), Some("worker_system_failure"))
-    );
+    assert_eq!(ended(&fleet, &id), "queued: worker_system_failure");
     let log = ada.run(["job", "logs", &id]).success();
     assert!(log.stdout().contains("cannot fetch `"), "{log}");
 }
@@ -318,9 +312,9 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     bob$ git muster artifact list <one>
     on ada in [FLEET]/ada/data/git-muster/artifacts/<hub>/ada/<attempt-one>
     FILE  BYTES  SHA-256  WHERE
-    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/<hub>/ada/<attempt-one>/a.txt
-    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/b.deb
-    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/sub/one.log
+    a.txt  5  a6328afc76e9db71da297ebff4b0d3e7a7eb3b01d917c05a6573fef121b6ecb6  https://files.example/ci/<hub>/ada/<attempt-one>/a.txt, the hub, too
+    b.deb  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/b.deb, the hub, too
+    sub/one.log  4  2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806  https://files.example/ci/<hub>/ada/<attempt-one>/sub/one.log, the hub, too
     [exit status: 0]
     ada$ git muster artifact verify <one>
     STATE  FILE

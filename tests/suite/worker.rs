@@ -431,7 +431,7 @@ fn workers_of_two_servers_on_one_machine_run_as_many_jobs_as_they_are_told() {
         .iter()
         .map(|id| inspect::job(fleet.hub(), id))
         .inspect(|job| {
-            assert_eq!((job["status"].as_str(), job["token"].as_u64()), (Some("completed"), Some(1)))
+            assert_eq!((job["status"].as_str(), job["token"].as_u64()), (Some("completed"), Some(1)));
         })
         .map(|job| job["assigned_to"].as_str().unwrap().to_owned())
         .collect();
@@ -561,6 +561,33 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
     }
 }
 
+/// What its guard would have found is hidden then, if somebody took pains.
+#[test]
+fn a_job_that_killed_its_guard_is_not_said_to_have_stopped() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let (begun, hidden) = (mark(&ada, "begun"), mark(&ada, "hidden"));
+    let script = format!(
+        "env -i setsid sh -c 'echo $$ >{}; exec sleep 60' & trap 'kill -9 $PPID; exit' TERM; sleep 0.1; echo >{}; sleep 60 & wait",
+        hidden.display(),
+        begun.display()
+    );
+    let id = add(&ada, &[], &script);
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || lines(&begun) == 1 && lines(&hidden) == 1);
+    ada.run(["job", "cancel", &id]).success();
+    eventually(BOUND, || worker.stderr().contains(&format!("job `{id}` ended")));
+    // Whoever looks once more at what is left of it claims the next one.
+    let next = add(&ada, &[], "true");
+    eventually(BOUND, || status(&fleet, &next) == "completed");
+    assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
+    let refused = ada.run(["job", "retry", &id]).code(4);
+    assert!(refused.stderr().contains("has not confirmed that it stopped"), "{refused}");
+    signal("KILL", fs::read_to_string(&hidden).unwrap().trim().parse().unwrap());
+    worker.signal("TERM");
+    worker.wait().success();
+}
+
 /// Many programs end with 0 when they are asked to end: that is no success of the job.
 #[test]
 fn what_was_stopped_is_not_completed_although_it_ends_with_zero() {
@@ -634,6 +661,7 @@ fn hostile_jobs_stop_nobody() {
         serde_json::json!({"id": "zero", "status": "queued", "priority": 1, "command": ["echo", "a\u{0}b"]}),
         serde_json::json!({"id": "long", "status": "queued", "priority": 1, "command": ["echo", "x".repeat(200_000)]}),
         serde_json::json!({"id": "told", "status": "queued", "priority": 1, "description": "x".repeat(300_000), "command": ["true"]}),
+        serde_json::json!({"id": "untold", "status": "queued", "priority": 2, "command": ["true"], "produces": ["password=hunter2hunter2"]}),
         serde_json::json!({"id": "hasty", "status": "queued", "priority": 2, "timeout_seconds": 0, "max_attempts": 1, "command": ["sleep", "60"]}),
     ];
     let document = serde_json::json!({"jobs": hostile}).to_string();
@@ -647,6 +675,7 @@ fn hostile_jobs_stop_nobody() {
         ("zero", "failed", Some("script_failure")),
         ("long", "failed", Some("script_failure")),
         ("told", "completed", None),
+        ("untold", "failed", Some("script_failure")),
         ("hasty", "dead", Some("timeout")),
     ] {
         let job = inspect::job(fleet.hub(), id);

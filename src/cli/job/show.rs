@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input::or_dash;
+use crate::cli::output::clean;
 use crate::cli::table::{facts, table};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
@@ -175,11 +176,12 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     }
     context.output.object("job_explanation", &value, || {
         if waiting.is_empty() {
-            return crate::cli::output::clean_lines(&format!("{}: {}", job.id, standing(&job, now)));
+            return format!("{}\n", clean(&format!("{}: {}", job.id, standing(&job, now))));
         }
         let reasons =
-            waiting.iter().map(|one| format!("{} waits: {}{}\n", job.id, one.describe(now), advice(one)));
-        reasons.map(|line| crate::cli::output::clean_lines(&line)).collect()
+            waiting.iter().map(|one| format!("{} waits: {}{}", job.id, one.describe(now), advice(one)));
+        // A line each, whatever the hub holds.
+        reasons.map(|line| format!("{}\n", clean(&line))).collect()
     })
 }
 
@@ -193,7 +195,7 @@ fn standing(job: &Job, now: Timestamp) -> String {
     format!("{}{why}{}", job.situation(now), more.collect::<String>())
 }
 
-/// The command with each argument told apart, as JSON where a space would not do.
+/// The command as a shell would take it.
 fn job_command(job: &Job) -> Option<String> {
     (!job.command.is_empty()).then(|| words(&job.command))
 }

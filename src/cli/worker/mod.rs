@@ -61,7 +61,7 @@ Whatever ends the worker, nothing of its jobs outlives it. One look or write may
 
 With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come \
 first, then claims, then what running jobs print; a report takes its log and a sign of life along in \
-one push.")]
+one push. Once the worker is to end, the last reports wait for nothing.")]
     Run(Box<RunArgs>),
     /// Let a server claim nothing more
     #[command(after_help = "Examples:

@@ -152,7 +152,6 @@ impl Fleet {
 
     /// Founds the hub, as somebody who takes no further part in it.
     #[track_caller]
-    #[must_use]
     pub(crate) fn founded(self) -> Self {
         self.host("admin").run(["init", &self.hub.url()]).success();
         self

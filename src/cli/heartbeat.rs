@@ -14,7 +14,7 @@ use crate::host::environment::variable;
 use crate::host::signals::Stop;
 use crate::ledger::LedgerError;
 use crate::ops::Envelope;
-use crate::ops::beat::SendBeat;
+use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_step::Step;
 use crate::ops::session::{Session, system_facts};
 use crate::worker::Gone;
@@ -47,7 +47,7 @@ pub struct HeartbeatArgs {
 }
 
 // How a beat is made.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct BeatArgs {
     /// How often this server means to beat; readers judge it by that
     #[arg(long, value_name = "SPAN", value_parser = input::span)]
@@ -198,13 +198,38 @@ fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Sends one beat now, as one of `every`.
+/// A sign of life of `me` for what one of its scripts holds; its worker gives it, if one is at work.
+///
+/// # Errors
+/// When it did not reach the hub.
+pub(super) fn for_a_claim(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    if crate::worker::is_at_work(&place_of(me, context)?) {
+        return Ok(());
+    }
+    let (mut session, every) = (Session::present(me), push_every()?);
+    deliver(&BeatArgs::default(), (me, every), &mut session, context).map(drop)
+}
+
+/// Sends one beat now, as one of `every`, and says so.
 fn send(
     args: &BeatArgs,
     (me, every): (&ServerName, u64),
     session: &mut Session,
     context: &mut Context,
 ) -> Result<(), CliError> {
+    let answer = deliver(args, (me, every), session, context)?;
+    let (sequence, branch) = (answer.sequence, answer.branch);
+    context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
+        format!("beat {sequence} of `{me}` is on branch `{branch}`")
+    })
+}
+
+fn deliver(
+    args: &BeatArgs,
+    (me, every): (&ServerName, u64),
+    session: &mut Session,
+    context: &mut Context,
+) -> Result<BeatAnswer, CliError> {
     let branch = branch(args, me, context)?;
     // As long as its server beats, nobody takes what a worker left for lost.
     if let Err(error) = give_back(me, context) {
@@ -228,10 +253,7 @@ fn send(
     if let Some(host) = joined_elsewhere(me, context)? {
         context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place"));
     }
-    let (sequence, branch) = (answer.sequence, answer.branch.clone());
-    context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
-        format!("beat {sequence} of `{me}` is on branch `{branch}`")
-    })
+    Ok(answer)
 }
 
 fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {

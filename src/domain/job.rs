@@ -527,7 +527,7 @@ impl Job {
         Ok(())
     }
 
-    fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
+    pub(crate) fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
         let token = if planted("reports-without-token") { self.token.unwrap_or(0) } else { term.token };
         if !self.is_held_under(token) {
             return Err(self.term_over(term.token, what));

@@ -33,6 +33,14 @@ pub enum JobCommand {
     /// Say that the work on a claimed job begins
     #[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
     Start(step::TermArgs),
+    /// Give a sign of life for a claimed job, and ask whether it is still yours: exit code 5 when not
+    #[command(after_help = "Example:
+  git muster job heartbeat job_1761778190_1804 --token 1     # once a minute while it is at work
+
+A claim lasts as long as its server gives signs of life, and no longer than the job's time-out; this \
+moves the first, not the second. Whatever beats for the server does the same: `git muster heartbeat` \
+from cron, or a worker.")]
+    Heartbeat(step::TermArgs),
     /// Report success
     Complete(step::CompleteArgs),
     /// Report failure
@@ -72,6 +80,7 @@ pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, Cli
         JobCommand::Explain(args) => show::explain(args, context)?,
         JobCommand::Claim(args) => claim::run(args, context)?,
         JobCommand::Start(args) => step::start(args, context)?,
+        JobCommand::Heartbeat(args) => step::heartbeat(args, context)?,
         JobCommand::Complete(args) => step::complete(args, context)?,
         JobCommand::Fail(args) => step::fail(args, context)?,
         JobCommand::Release(args) => step::release(args, context)?,

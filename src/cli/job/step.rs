@@ -1,12 +1,12 @@
 //! The steps of a claimed job, and what anybody may change about a job.
 
-use super::stop;
+use super::{show, stop};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report};
+use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
@@ -155,6 +155,23 @@ fn print(job: &Value, more: &str, context: &Context) -> Result<(), CliError> {
 /// When the claim is over.
 pub(super) fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     step(args, Step::Start, context)
+}
+
+/// Gives a sign of life, and asks whether the claim stands.
+///
+/// # Errors
+/// When it does not, or the sign did not reach the hub.
+pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
+    let me = context.me()?;
+    // First the sign: what stands after it stands for a while.
+    crate::cli::heartbeat::for_a_claim(&me, context)?;
+    let job = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        let job = jobs.get(args.job.as_str()).ok_or_else(|| show::unknown(&args.job))?;
+        job.check_term(Term { server: &me, token: args.token }, "renewed").map_err(CliError::from)?;
+        Ok(job.raw())
+    })?;
+    print(&job, &format!(", still yours under token {}", args.token), context)
 }
 
 /// Reports success.

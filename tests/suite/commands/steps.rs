@@ -1,7 +1,7 @@
 //! The steps of a claimed job, what anybody may change about it, and waiting for it.
 
 use super::{added, two_servers};
-use crate::support::{Host, MAIN, Transcript};
+use crate::support::{Host, MAIN, Transcript, inspect};
 use insta::assert_snapshot;
 
 /// A job that bob holds under token 1.
@@ -10,6 +10,47 @@ fn claimed(ada: &Host, bob: &Host) -> String {
     let job = added(ada, &[]);
     bob.run(["job", "claim", &job]).success();
     job
+}
+
+#[test]
+fn a_script_keeps_its_claim_with_signs_of_life_and_learns_when_it_is_over() {
+    let (fleet, ada, bob) = two_servers();
+    let mut said = Transcript::new();
+    let job = claimed(&ada, &bob);
+    said.name(&job, "<job>");
+    let sequence =
+        || inspect::document(fleet.hub(), "heartbeat-bob", "bob/heartbeat.json")["sequence"].as_u64();
+    bob.run(["heartbeat"]).success();
+    let before = sequence();
+    said.run(&bob, &format!("job heartbeat {job} --token 1"));
+    assert_eq!(sequence(), before.map(|before| before + 1));
+    said.run(&ada, &format!("job heartbeat {job} --token 1"));
+    said.run(&bob, &format!("job heartbeat {job} --token 7"));
+    said.run(&bob, "job heartbeat job_404 --token 1");
+    ada.run(["job", "cancel", &job]).success();
+    said.run(&bob, &format!("job heartbeat {job} --token 1 --json"));
+    assert_snapshot!(said, @r#"
+    bob$ git muster job heartbeat <job> --token 1
+    <job> is claimed, still yours under token 1
+    [exit status: 0]
+    ada$ git muster job heartbeat <job> --token 1
+    ------- stderr -------
+    error: job `<job>` was not renewed: it belongs to `bob`, not to `ada`
+    [exit status: 4]
+    bob$ git muster job heartbeat <job> --token 7
+    ------- stderr -------
+    error: job `<job>` was not renewed: token 7 was never given, the job is claimed by `bob` and its last token is 1
+    [exit status: 5]
+    bob$ git muster job heartbeat job_404 --token 1
+    ------- stderr -------
+    error: there is no job `job_404`
+    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    [exit status: 3]
+    bob$ git muster job heartbeat <job> --token 1 --json
+    ------- stderr -------
+    {"schema":1,"kind":"error","exit_code":5,"error":"job `<job>` was not renewed: the term of token 1 is over, the job is cancelled and its last token is 1","hints":[],"op":null}
+    [exit status: 5]
+    "#);
 }
 
 #[test]

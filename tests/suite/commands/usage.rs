@@ -53,6 +53,8 @@ fn words_that_make_no_sense_are_a_usage_error() {
       explain  Say why a job waits
       claim  Claim the next job and print it with its token
       start  Say that the work on a claimed job begins
+      heartbeat  Give a sign of life for a claimed job, and ask whether it is still yours: exit code 5
+                 when not
       complete  Report success
       fail  Report failure
       release  Hand a claimed job back; the attempt does not count

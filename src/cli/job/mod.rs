@@ -38,8 +38,8 @@ pub enum JobCommand {
   git muster job heartbeat job_1761778190_1804 --token 1     # once a minute while it is at work
 
 A claim lasts as long as its server gives signs of life, and no longer than the job's time-out; this \
-moves the first, not the second. Whatever beats for the server does the same: `git muster heartbeat` \
-from cron, or a worker.")]
+moves the first, not the second. So does whatever else beats for \
+the server: a heartbeat from cron, or a worker.")]
     Heartbeat(step::TermArgs),
     /// Report success
     Complete(step::CompleteArgs),

@@ -472,6 +472,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_push_may_be_sent_twice_over_http_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, is_origin, repeats) in [
+            ("https://hub.example/hub.git", true, true),
+            ("http://hub.example/hub.git", true, true),
+            ("ssh://git@hub.example/hub.git", true, false),
+            ("git://hub.example/hub.git", true, false),
+            ("http", false, false),
+        ] {
+            let repository = Repository::init_bare(folder.path()).expect("a repository");
+            let reach = if is_origin { Reach::Origin { copy: None } } else { Reach::Itself };
+            let engine = GitEngine::new(name.to_owned(), repository, reach, None);
+            assert_eq!(engine.repeats_requests(), repeats, "{name}");
+        }
+    }
+
+    #[test]
     fn what_another_process_takes_away_is_asked_for_again() {
         for (why, expected) in [
             ("fatal: cannot open '/c/objects/ab': No such file or directory", true),

@@ -36,7 +36,7 @@ pub struct CheckoutArgs {
 /// Checks out.
 ///
 /// # Errors
-/// When there is no such branch or commit (exit code 3), or the source cannot be reached.
+/// When there is no such branch or commit (exit code 3), it cannot be checked out (4), or the source cannot be reached.
 pub(super) fn run(args: &CheckoutArgs) -> Result<u8, CliError> {
     let source = Source::new(Location::parse(&args.source, &environment::home()));
     let wanted = Wanted { branch: args.wanted_branch.as_deref(), commit: args.wanted_commit.as_deref() };
@@ -51,6 +51,7 @@ impl From<SourceError> for CliError {
     fn from(error: SourceError) -> Self {
         let exit = match &error {
             SourceError::Missing { .. } => Exit::No,
+            SourceError::Unusable { .. } => Exit::Refused,
             SourceError::Failed { .. } | SourceError::File(_) => Exit::Failed,
             SourceError::Git(_) => Exit::Configuration,
         };

@@ -55,6 +55,14 @@ pub enum SourceError {
         /// What.
         what: String,
     },
+    /// It holds what no machine like this can check out.
+    #[error("what is in the source `{source_shown}` cannot be checked out: {why}")]
+    Unusable {
+        /// The source.
+        source_shown: String,
+        /// What git said.
+        why: String,
+    },
     /// Anything else.
     #[error("cannot {what} `{source_shown}`: {why}")]
     Failed {
@@ -71,6 +79,21 @@ pub enum SourceError {
     /// A file of ours.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// What git says of names in a commit that no folder of this machine can have.
+const UNUSABLE: [&str; 2] = ["invalid path", "File name too long"];
+
+impl SourceError {
+    /// Tells what is wrong with a commit from what is wrong with this machine.
+    fn of_content(self) -> Self {
+        match self {
+            Self::Failed { source_shown, why, .. } if UNUSABLE.iter().any(|words| why.contains(words)) => {
+                Self::Unusable { source_shown, why }
+            }
+            other => other,
+        }
+    }
 }
 
 /// What is to be checked out. The commit counts where both are given.
@@ -201,7 +224,7 @@ impl Source {
         arguments.extend(["-c", "advice.detachedHead=false", "checkout", "--quiet", "--no-track"]);
         arguments.retain(|word| branch.is_some() || *word != "--no-track");
         arguments.extend(place);
-        run("check out", &arguments)?;
+        run("check out", &arguments).map_err(SourceError::of_content)?;
         Ok(CheckedOut { commit })
     }
 

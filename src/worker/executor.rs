@@ -35,6 +35,9 @@ const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a checkout of which the source has nothing.
 const NOT_THERE_CODE: u8 = 3;
 
+/// The exit code of a checkout that no machine like this can make.
+const UNUSABLE_CODE: u8 = 4;
+
 /// What is kept of a job at work, in the file that its guard locks: for the next worker, should this
 /// one be killed.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -288,6 +291,9 @@ fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, 
             let (branch, commit) = (named("branch", &task.job.branch), named("commit", &task.job.commit));
             let what: Vec<String> = commit.into_iter().chain(branch).collect();
             Err(End::Unrunnable(format!("the source has no {}", what.join(" in "))))
+        }
+        End::Exited(UNUSABLE_CODE, Cause::Itself) => {
+            Err(End::Unrunnable("what it is to work on cannot be checked out; its log tells why".to_owned()))
         }
         End::Exited(code, Cause::Itself) => Err(broken(format!("it ended with exit code {code}"))),
         end => Err(end),

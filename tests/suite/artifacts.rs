@@ -202,6 +202,24 @@ fn a_job_starts_in_a_checkout_of_what_it_names() {
     assert!(log.stdout().contains("cannot fetch `"), "{log}");
 }
 
+/// A commit can hold names that no folder can: that is no fault of the server, which goes on.
+#[test]
+fn what_cannot_be_checked_out_fails_its_own_job() {
+    let (fleet, ada) = founded();
+    let source = source(&ada, &[("file", "one")]);
+    let blob = git(&source.work, ["rev-parse", "HEAD:file"]).trim().to_owned();
+    let entry = format!("100644,{blob},{}", "x".repeat(300));
+    git(&source.work, ["update-index", "--add", "--cacheinfo", &entry]);
+    let tree = git(&source.work, ["write-tree"]).trim().to_owned();
+    let commit = git(&source.work, ["commit-tree", "-m", "a name", &tree]).trim().to_owned();
+    git(&source.work, ["push", "--quiet", "origin", &format!("{commit}:refs/heads/unusable")]);
+    let id = add(&ada, &["--branch", "unusable", "--", "true"]);
+    ada.run(["job", "run", &id, "--allow-any", "--source", source.path()]).code(126);
+    assert_eq!(ended(&fleet, &id), "failed: script_failure");
+    let log = ada.run(["job", "logs", &id]).success();
+    assert!(log.stdout().contains("File name too long"), "{log}");
+}
+
 /// Whatever a killed git or a bad disk left of the copy, the next checkout works.
 #[test]
 fn a_broken_copy_of_the_source_is_mended() {

@@ -125,8 +125,6 @@ pub struct Dispatcher<'a> {
     unreported: VecDeque<Unreported>,
     /// Logs of jobs whose end is reported, and what they made.
     unsent: Vec<(String, Vec<u8>)>,
-    /// Claims of which nobody knows whether all that was started for them has ended.
-    unsure: HashSet<(JobId, u64)>,
     /// How many tags of good builds are on their way.
     tags_awaited: usize,
     next_log: Deadline,
@@ -181,7 +179,6 @@ impl<'a> Dispatcher<'a> {
             active: BTreeMap::new(),
             unreported: VecDeque::new(),
             unsent: Vec::new(),
-            unsure: HashSet::new(),
             tags_awaited: 0,
             next_log: now,
             phase: Phase::Working,
@@ -303,6 +300,7 @@ impl<'a> Dispatcher<'a> {
         let eye = Eye {
             server: &server,
             worker: &self.place.worker,
+            unsure: &self.place.unsure,
             labels: &self.options.labels,
             allow: &self.options.allow,
             active: self.active.iter().map(|(id, active)| (id.clone(), active.token)).collect(),
@@ -433,7 +431,7 @@ impl<'a> Dispatcher<'a> {
         self.idle_since = None;
         self.next_look = Deadline::after(Duration::ZERO);
         if matches!(ended.end, End::Unguarded(_)) {
-            self.unsure.insert((id.clone(), ended.token));
+            self.place.doubt((id.clone(), ended.token));
         }
         let (step, code) = active.outcome(&ended);
         self.count(&active, &ended.end, step.as_ref());

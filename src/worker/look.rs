@@ -19,6 +19,8 @@ pub(super) struct Eye<'a> {
     pub server: &'a ServerName,
     /// The worker's name in claims.
     pub worker: &'a str,
+    /// Claims of which nobody knows whether all that was started for them has ended.
+    pub unsure: &'a [(JobId, u64)],
     pub labels: &'a [String],
     pub allow: &'a Allow,
     /// The jobs at work here, with the tokens of their claims.
@@ -47,7 +49,12 @@ pub struct Left {
 }
 
 impl Left {
-    pub(super) fn of(jobs: &Table<Job>, server: &ServerName, worker: &str) -> Self {
+    /// Those of `worker` and `server`; of `unsure` claims nobody can say that they stopped.
+    pub(super) fn of(
+        jobs: &Table<Job>,
+        (server, worker): (&ServerName, &str),
+        unsure: &[(JobId, u64)],
+    ) -> Self {
         let of_worker = |job: &&Record<Job>| {
             job.worker.as_deref() == Some(worker) && job.assigned_to.as_deref() == Some(server.as_str())
         };
@@ -56,7 +63,7 @@ impl Left {
             let (Ok(id), token) = (JobId::new(&job.id), job.token.unwrap_or(0)) else { continue };
             if job.status.is_held() {
                 left.strays.push((id, token));
-            } else if job.may_still_run_on().is_some() {
+            } else if job.may_still_run_on().is_some() && !unsure.contains(&(id.clone(), token)) {
                 left.stopped.push((id, token));
             }
         }
@@ -129,7 +136,7 @@ impl Eye<'_> {
                 look.taken.push(Taken { job: id.clone(), token: *token, situation, is_cancelled });
             }
         }
-        look.left = Left::of(&jobs, self.server, self.worker);
+        look.left = Left::of(&jobs, (self.server, self.worker), self.unsure);
         look.left.forget(&self.active);
         let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());
         let labels: Vec<String> =

@@ -55,7 +55,7 @@ impl Gone {
     /// # Errors
     /// When the queue cannot be read.
     pub fn left(&self, documents: &impl Documents, server: &ServerName) -> Result<Left, Stop> {
-        Ok(Left::of(&documents.table()?, server, &self.place.worker))
+        Ok(Left::of(&documents.table()?, (server, &self.place.worker), &self.place.unsure))
     }
 
     /// All of that was told to the hub.

@@ -3,7 +3,7 @@
 
 use super::dispatcher::WorkerError;
 use super::executor::AtWork;
-use crate::domain::id::ServerName;
+use crate::domain::id::{JobId, ServerName};
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
 use crate::host::{environment, files, guard, random};
@@ -17,6 +17,9 @@ const OTHER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the guards of a predecessor that died are waited for: they end its jobs first.
 const GUARDS_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many claims are remembered of which nobody knows what became.
+const UNSURE_MAX: usize = 100;
+
 /// What is kept between starts.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
@@ -28,6 +31,9 @@ struct Kept {
     /// Whether it was at work since somebody last looked at what it left.
     #[serde(default)]
     was_at_work: bool,
+    /// Claims of which nobody knows whether all that was started for them has ended, the latest last.
+    #[serde(default)]
+    unsure: Vec<(JobId, u64)>,
 }
 
 /// The place of one worker, its own as long as this lives.
@@ -35,6 +41,9 @@ struct Kept {
 pub(super) struct Place {
     /// Names the worker through all its starts: what its predecessor claimed is its own.
     pub worker: String,
+    /// Claims of which nobody knows whether all that was started for them has ended, also by
+    /// predecessors.
+    pub unsure: Vec<(JobId, u64)>,
     /// Where the folders of jobs are made.
     pub jobs: PathBuf,
     state: PathBuf,
@@ -54,13 +63,13 @@ impl Place {
         let mut kept: Kept = files::recall(&file);
         let machine = environment::host_name();
         if kept.worker.is_empty() || kept.machine != machine {
-            kept = Kept { worker: random::id(), machine, was_at_work: false };
+            kept = Kept { worker: random::id(), machine, ..Kept::default() };
         }
         if !kept.was_at_work {
             kept.was_at_work = true;
             files::remember(&file, &kept).map_err(WorkerError::File)?;
         }
-        let place = Self { worker: kept.worker, jobs, state, _lock: lock };
+        let place = Self { worker: kept.worker, unsure: kept.unsure, jobs, state, _lock: lock };
         place.outlive_guards(GUARDS_PATIENCE)?;
         Ok(place)
     }
@@ -74,9 +83,20 @@ impl Place {
             return None;
         }
         let lock = FileLock::acquire(&lock_of(name), Deadline::after(Duration::ZERO))?;
-        let place = Self { worker: kept.worker, jobs: PathBuf::new(), state, _lock: lock };
+        let jobs = PathBuf::new();
+        let place = Self { worker: kept.worker, unsure: kept.unsure, jobs, state, _lock: lock };
         place.outlive_guards(Duration::ZERO).ok()?;
         Some(place)
+    }
+
+    /// Notes that nobody knows whether all that was started for `claim` has ended: nobody may say so.
+    pub(super) fn doubt(&mut self, claim: (JobId, u64)) {
+        self.unsure.push(claim);
+        self.unsure.drain(..self.unsure.len().saturating_sub(UNSURE_MAX));
+        let file = self.state.join("worker.json");
+        let kept = Kept { unsure: self.unsure.clone(), ..files::recall(&file) };
+        // Otherwise only this worker knows.
+        drop(files::remember(&file, &kept));
     }
 
     /// Nothing is left of the worker that somebody has to look at.

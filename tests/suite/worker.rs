@@ -583,9 +583,13 @@ fn a_job_that_killed_its_guard_is_not_said_to_have_stopped() {
     assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
     let refused = ada.run(["job", "retry", &id]).code(4);
     assert!(refused.stderr().contains("has not confirmed that it stopped"), "{refused}");
-    signal("KILL", fs::read_to_string(&hidden).unwrap().trim().parse().unwrap());
     worker.signal("TERM");
     worker.wait().success();
+    // Nor do those who look at what the worker left.
+    ada.run(["heartbeat"]).success();
+    ada.run(UNTIL_IDLE).success();
+    assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
+    signal("KILL", fs::read_to_string(&hidden).unwrap().trim().parse().unwrap());
 }
 
 /// Many programs end with 0 when they are asked to end: that is no success of the job.

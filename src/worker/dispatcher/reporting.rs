@@ -64,9 +64,9 @@ impl Dispatcher<'_> {
 
     /// Of jobs that were cancelled: nothing of them runs here any more.
     pub(super) fn confirm_stopped(&mut self, jobs: Vec<(JobId, u64)>) {
-        for (job, token) in jobs.into_iter().filter(|claim| !self.unsure.contains(claim)).collect::<Vec<_>>()
-        {
-            if !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
+        for (job, token) in jobs {
+            let is_unsure = self.place.unsure.contains(&(job.clone(), token));
+            if !is_unsure && !self.unreported.iter().any(|waits| waits.is_of(&job, token)) {
                 self.report_step(job, token, Step::Stopped);
             }
         }

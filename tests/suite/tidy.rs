@@ -163,3 +163,44 @@ fn each_planted_bug_has_a_name_in_the_list() {
     listed.sort();
     assert_eq!(planted, listed);
 }
+
+/// The path of every test: `module::function` for those of the suite and those beside the code.
+fn test_paths() -> Vec<String> {
+    let mut found = Vec::new();
+    for (folder, root) in [("tests/suite", "tests/suite"), ("tests/model", "tests"), ("src", "src")] {
+        for path in files(&self::root().join(folder), "rs") {
+            let module = path.strip_prefix(self::root().join(root)).unwrap().with_extension("");
+            let module = module.to_string_lossy().replace('/', "::");
+            let module = module.trim_end_matches("::mod");
+            let text = fs::read_to_string(&path).unwrap();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if line == "#[test]" {
+                    is_test = true;
+                } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+                    let name = rest.split('(').next().unwrap_or_default();
+                    found.push(format!("{module}::{name}"));
+                    is_test = false;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Every `module::test` in backticks in the last column of the tables of a page.
+fn named_tests(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
+    let last = rows.skip(1).filter_map(|row| row.trim_end_matches('|').rsplit('|').next().map(str::to_owned));
+    last.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_tests_that_pages_name_exist() {
+    let there = test_paths();
+    assert!(there.len() > 500, "only {} tests were found", there.len());
+    for name in named_tests("docs/edges.md") {
+        assert!(there.contains(&name), "docs/edges.md names `{name}`, which is no test");
+    }
+}

@@ -88,25 +88,6 @@ fn tell(said: &mut Transcript, host: &Host, line: &str) -> Run {
     said.ask_program(host, &folder(), line)
 }
 
-/// Whether a program is on this machine.
-fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-}
-
-/// In CI everything has to be there; elsewhere a test that needs a missing program passes, and says so.
-fn is_here(programs: &[&str]) -> bool {
-    let missing: Vec<&str> = programs.iter().copied().filter(|program| !has(program)).collect();
-    assert!(
-        missing.is_empty() || std::env::var_os("CI").is_none(),
-        "{missing:?} are missing; run .ci/install"
-    );
-    if !missing.is_empty() {
-        eprintln!("not tested, because {missing:?} are missing");
-    }
-    missing.is_empty()
-}
-
 /// The names of the files in a folder.
 fn files_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());

@@ -2,15 +2,15 @@
 //!
 //! Nothing is installed: `dpkg` is a script that writes down what it was to install.
 
-use super::{files_in, folder, is_here, machine, put_program};
-use crate::support::{Fleet, Host, HostCommand, Run};
+use super::{files_in, folder, machine, put_program};
+use crate::support::{Fleet, Host, HostCommand, Run, need};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a build needs.
-const TOOLS: [&str; 3] = ["dpkg-buildpackage", "dpkg-deb", "fakeroot"];
+const TOOLS: [&str; 2] = ["dpkg-buildpackage", "fakeroot"];
 
 /// A build with debhelper takes seconds, on a busy machine more.
 const BUILD_BOUND: Duration = Duration::from_secs(180);
@@ -101,7 +101,7 @@ impl Source {
 
 #[test]
 fn a_source_tree_becomes_packages() {
-    if !is_here(&TOOLS) || !is_here(&["dh"]) {
+    if !need::is_here(&TOOLS) || !need::is_here(&["dh"]) {
         return;
     }
     let fleet = Fleet::new();
@@ -122,7 +122,7 @@ fn a_source_tree_becomes_packages() {
 
 #[test]
 fn a_missing_build_dependency_is_gone_without() {
-    if !is_here(&TOOLS) {
+    if !need::is_here(&TOOLS) {
         return;
     }
     let fleet = Fleet::new();
@@ -140,7 +140,7 @@ fn a_missing_build_dependency_is_gone_without() {
 
 #[test]
 fn an_empty_package_stands_in_for_one_that_is_gone() {
-    if !is_here(&TOOLS) || !is_here(&["equivs-build", "dh"]) {
+    if !need::is_here(&TOOLS) || !need::is_here(&["equivs-build", "dh"]) {
         return;
     }
     let fleet = Fleet::new();
@@ -164,7 +164,7 @@ fn an_empty_package_stands_in_for_one_that_is_gone() {
 /// The tree's own script goes first, and is held to the same: no package, no success.
 #[test]
 fn the_packaging_of_the_tree_is_preferred() {
-    if !is_here(&TOOLS) {
+    if !need::is_here(&TOOLS) {
         return;
     }
     let fleet = Fleet::new();
@@ -199,7 +199,7 @@ fn the_packaging_of_the_tree_is_preferred() {
 
 #[test]
 fn a_build_that_fails_leaves_nothing() {
-    if !is_here(&TOOLS) {
+    if !need::is_here(&TOOLS) {
         return;
     }
     let fleet = Fleet::new();

@@ -1,7 +1,7 @@
 //! `install_heartbeat_service.sh`: units that systemd takes, and that run what they say.
 
-use super::{files_in, folder, is_here, joined, machine, program, put_program, run};
-use crate::support::{Fleet, Host, Transport, normalise};
+use super::{files_in, folder, joined, machine, program, put_program, run};
+use crate::support::{Fleet, Host, Transport, need, normalise};
 use insta::assert_snapshot;
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ const SCRIPT: &str = "install_heartbeat_service.sh";
 /// What systemd itself says of a unit: nothing when all is well.
 #[track_caller]
 fn assert_verified(host: &Host, unit: &Path) {
-    if is_here(&["systemd-analyze"]) {
+    if need::is_here(&["systemd-analyze"]) {
         let verified =
             host.program("systemd-analyze").args(["verify".as_ref(), unit.as_os_str()]).run().success();
         assert_eq!((verified.stdout(), verified.stderr()), ("", ""), "{verified}");

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use super::need;
 use super::plain_git::{git, git_command, printed, try_git};
-use super::server::{Kind, Server, Site, is_installed};
+use super::server::{Kind, Server, Site, programs};
 
 /// The branch that everybody shares.
 pub(crate) const MAIN: &str = "main";
@@ -48,15 +49,10 @@ impl Transport {
     }
 
     /// This transport, or on a machine without its server the `file://` one, so that `cargo test`
-    /// works with nothing but Rust and git. CI has all servers and insists on them.
+    /// works with nothing but Rust and git.
     fn here(self) -> Self {
         match self.server() {
-            Some(kind) if std::env::var_os("CI").is_none() && !is_installed(kind) => {
-                eprintln!(
-                    "{self:?} is not installed here, so this runs over file://; .ci/install installs it"
-                );
-                Self::FileUrl
-            }
+            Some(kind) if !need::is_here(programs(kind)) => Self::FileUrl,
             _ => self,
         }
     }

@@ -5,6 +5,7 @@
 //!   address, or a real sshd, nginx or git daemon on loopback.
 //! - [`Fleet`] is a hub with its [`Host`]s. `host.run(["job", "list"])` runs the program and gives a
 //!   [`Run`]; `host.command([...])` takes an environment, input or a bound first, and can be left running.
+//! - [`need`] says whether a program is here, and has the test skipped by name where it is not.
 //! - [`inspect`] reads hubs and clones with plain git.
 //! - [`eventually`] waits with a bound; nothing else in the suite sleeps.
 //! - [`Transcript`] records commands with their answers, to snapshot them.
@@ -23,6 +24,7 @@ mod hub;
 pub(crate) mod inspect;
 mod leash;
 mod mount;
+pub(crate) mod need;
 mod nginx;
 mod normalise;
 mod plain_git;

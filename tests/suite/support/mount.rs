@@ -1,7 +1,6 @@
 //! A small disk of its own below a folder: one that can be full, out of inodes or read-only.
 //!
-//! It is a tmpfs, which needs root. Where mounting is refused the tests say so and are skipped; CI
-//! insists.
+//! It is a tmpfs, which needs root. Where mounting is refused the tests are skipped ([`need`]).
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::hub::copy_folder;
+use super::need;
 
 /// The piece in which a tmpfs gives space.
 const PAGE: usize = 4096;
@@ -36,8 +36,8 @@ impl Mount {
         let kept = tempfile::tempdir().expect("a temporary directory");
         copy_folder(folder, kept.path());
         if let Err(why) = mount(&["-t", "tmpfs", "-o", "size=8m,nr_inodes=4096,mode=755", "tmpfs"], folder) {
-            assert!(std::env::var_os("CI").is_none(), "CI has to be able to mount: {why}");
-            eprintln!("skipped: this needs root to mount a disk: {why}");
+            let is_here = need::has(false, &format!("run it as root, to mount a disk: {}", why.trim()));
+            assert!(!is_here, "what is missing is not here");
             return None;
         }
         let mount = Self { folder: folder.to_owned() };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::leash::Leashed;
 use super::wait::wait_for;
-use super::{git_daemon, nginx, sshd};
+use super::{git_daemon, need, nginx, sshd};
 
 /// How often a start is tried on another port.
 const START_ATTEMPTS: u32 = 5;
@@ -179,36 +179,23 @@ pub(crate) fn ask(port: u16, question: &[u8], enough: impl Fn(&[u8]) -> bool) ->
     (!answer.is_empty()).then_some(answer)
 }
 
-/// Finds a server program; they lie in directories that a user's `PATH` does not always name.
+/// Finds a server program.
 #[track_caller]
 #[must_use]
 pub(crate) fn find_program(name: &str) -> PathBuf {
-    look_for_program(name).unwrap_or_else(|| {
-        panic!(
-            "`{name}` is not installed: run `.ci/run` or: \
-             `apt-get install openssh-server nginx-light fcgiwrap`"
-        )
-    })
+    need::find(name)
+        .unwrap_or_else(|| panic!("`{name}` is not here: `apt-get install {}`", need::package(name)))
 }
 
-/// Whether the programs of a kind of server are installed.
+/// The programs of a kind of server.
 #[must_use]
-pub(crate) fn is_installed(kind: Kind) -> bool {
-    let programs: &[&str] = match kind {
+pub(crate) fn programs(kind: Kind) -> &'static [&'static str] {
+    match kind {
         Kind::Sshd => &["sshd", "ssh", "ssh-keygen"],
         Kind::Nginx => &["nginx", "fcgiwrap"],
-        Kind::GitDaemon => &["git"],
-    };
-    programs.iter().all(|name| look_for_program(name).is_some())
-}
-
-fn look_for_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(system)
-        .map(|directory| directory.join(name))
-        .find(|program| program.is_file())
+        // It comes with git.
+        Kind::GitDaemon => &[],
+    }
 }
 
 /// Opens a log for a server's output, in `directory`.
@@ -222,17 +209,4 @@ pub(crate) fn open_log(directory: &Path, name: &str) -> fs::File {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
     listener.local_addr().expect("a bound address").port()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::find_program;
-
-    #[test]
-    fn a_missing_server_says_how_to_install_it() {
-        let panic = std::panic::catch_unwind(|| find_program("muster-no-such-server")).unwrap_err();
-        let message = panic.downcast_ref::<String>().expect("a formatted message");
-        let expected = "run `.ci/run` or: `apt-get install openssh-server nginx-light fcgiwrap`";
-        assert!(message.ends_with(expected), "{message}");
-    }
 }

@@ -1,0 +1,35 @@
+//! Says, after all other tests, which of them were skipped and what they need.
+//!
+//! It tests nothing. A test that finds a program missing leaves a note (`tests/suite/support/need.rs`),
+//! and what a test prints is not shown when it passes; this is the last program that `cargo test`
+//! runs, so that what was not tested is the last thing to be read.
+
+#![expect(clippy::print_stdout, reason = "to say it is all that it is for")]
+
+use std::fs;
+use std::path::Path;
+
+fn main() {
+    // So that tools which list tests find none here.
+    if std::env::args().any(|word| word == "--list") {
+        return;
+    }
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    // The notes of one run of cargo: that of whoever started it, as this program.
+    let mine = all.join(std::os::unix::process::parent_id().to_string());
+    let entries = fs::read_dir(&mine).into_iter().flatten().flatten();
+    let mut notes: Vec<String> = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect();
+    notes.sort();
+    println!("\nskipped, or run only in part: {}", notes.len());
+    notes.iter().for_each(|note| print!("  {note}"));
+    if !notes.is_empty() {
+        println!("on Debian and Ubuntu, `.ci/install` installs all of it");
+    }
+    // Also what runs left behind that were stopped before they came here.
+    for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
+        let runs = Path::new("/proc").join(entry.file_name()).exists();
+        if !runs || entry.path() == mine {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}

@@ -2,11 +2,11 @@
 //!
 //! `gh` is a script that keeps issues in a file and writes down how it was called.
 
-use crate::support::{Fleet, Host, MAIN, Run};
+use crate::support::{Fleet, Host, MAIN, Run, need};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 /// Knows what the script uses and refuses the rest.
 const GH: &str = r#"#!/bin/bash
@@ -41,7 +41,9 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn new(fleet: &Fleet) -> Self {
+    /// `None` without `jq`, which the script and the fake need.
+    fn new(fleet: &Fleet) -> Option<Self> {
+        need::is_here(&["jq"]).then_some(())?;
         let mut host = fleet.host("monitor");
         let (bin, state) = (host.place("HOME").join("bin"), host.place("HOME").join("github"));
         fs::create_dir(&bin).unwrap();
@@ -50,7 +52,7 @@ impl Monitor {
         fs::set_permissions(bin.join("gh"), fs::Permissions::from_mode(0o755)).unwrap();
         host.set("PATH", format!("{}:{}", bin.display(), host.place("PATH").display()));
         host.set("GH_STATE", &state);
-        Self { host, state }
+        Some(Self { host, state })
     }
 
     fn run(&self, stdin: &str) -> Run {
@@ -87,7 +89,7 @@ fn finding(cause: &str, what: &str) -> Value {
 #[test]
 fn each_cause_has_one_issue_for_as_long_as_it_lasts() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     let (stale, stuck) =
         (finding("heartbeat-stale:bob", "no beat for 5m"), finding("job-stuck:job_1", "stuck"));
     monitor.report(&json!([])).success();
@@ -114,7 +116,7 @@ fn each_cause_has_one_issue_for_as_long_as_it_lasts() {
 #[test]
 fn what_others_did_by_hand_is_respected() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     let issue = |number: u64, body: &str, labels: &[&str]| json!({"number": number, "title": "t", "body": body, "labels": labels, "state": "OPEN"});
     let marker = "<!-- muster-cause: job-stuck%3Ajob_1 -->\n";
     let issues = json!([
@@ -139,7 +141,7 @@ fn what_others_did_by_hand_is_respected() {
 #[test]
 fn many_causes_come_in_portions() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     let findings: Vec<Value> = (0..25).map(|n| finding(&format!("job-dead:job_{n:02}"), "dead")).collect();
     let run = monitor.report(&findings.clone().into()).success();
     assert!(run.stderr().contains("5 more causes wait for the next run"), "{run}");
@@ -151,9 +153,24 @@ fn many_causes_come_in_portions() {
 }
 
 #[test]
+fn what_could_not_be_judged_is_not_taken_for_recovered() {
+    let fleet = Fleet::new();
+    let Some(monitor) = Monitor::new(&fleet) else { return };
+    monitor.report(&json!([finding("job-stuck:job_1", "stuck")])).success();
+    let partly =
+        |findings: Value| json!({"schema": 1, "kind": "health", "level": "unknown", "findings": findings});
+    monitor.run(&partly(json!([])).to_string()).success();
+    assert_eq!(monitor.states(), ["OPEN"], "the queue may not have been readable");
+    monitor.run(&partly(json!([finding("heartbeat-stale:bob", "no beat")])).to_string()).success();
+    assert_eq!(monitor.states(), ["OPEN", "OPEN"], "what is seen is told");
+    monitor.report(&json!([])).success();
+    assert_eq!(monitor.states(), ["CLOSED", "CLOSED"]);
+}
+
+#[test]
 fn what_is_no_report_touches_nothing() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     monitor.report(&json!([finding("job-stuck:job_1", "stuck")])).success();
     let (before, calls) = (monitor.issues(), monitor.calls());
     let good = json!({"schema": 1, "kind": "health", "findings": []}).to_string();
@@ -179,7 +196,7 @@ fn what_is_no_report_touches_nothing() {
 #[test]
 fn text_of_the_hub_is_never_run_and_ends_no_comment() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     let hacked = monitor.host.place("HOME").join("hacked");
     let touch = format!("touch {}", hacked.display());
     let hostile = [
@@ -236,7 +253,7 @@ fn text_of_the_hub_is_never_run_and_ends_no_comment() {
 #[test]
 fn the_report_of_a_hub_becomes_issues() {
     let fleet = Fleet::new();
-    let monitor = Monitor::new(&fleet);
+    let Some(monitor) = Monitor::new(&fleet) else { return };
     let host = &monitor.host;
     host.run(["init", &fleet.hub().url()]).success();
     host.run(["join", "--as", "bob"]).success();
@@ -252,4 +269,94 @@ fn the_report_of_a_hub_becomes_issues() {
     let report = host.run(["health", "--json"]).success();
     monitor.run(report.stdout()).success();
     assert_eq!(monitor.states(), ["CLOSED", "CLOSED"]);
+}
+
+/// The steps of the workflow that run a command, in their order: name and lines.
+fn workflow_steps() -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/health-monitor.yml");
+    let text = fs::read_to_string(path).unwrap();
+    let steps = text.split("      - name: ").skip(1).filter_map(|step| {
+        let (name, rest) = step.split_once('\n').unwrap();
+        let (_, command) = rest.split_once("        run: ")?;
+        let lines = command.strip_prefix("|\n").unwrap_or(command).lines().map(str::trim_start);
+        Some((name.to_owned(), lines.collect::<Vec<_>>().join("\n")))
+    });
+    steps.collect()
+}
+
+/// Runs the workflow as GitHub does, but for what it checks out and compiles: the code of the first
+/// step that fails, or 0.
+fn run_workflow(fleet: &Fleet, monitor: &mut Monitor) -> i32 {
+    let home = monitor.host.place("HOME");
+    let (workspace, temp) = (home.join("workspace"), home.join("temp"));
+    for folder in [&workspace, &temp] {
+        fs::remove_dir_all(folder).ok();
+        fs::create_dir_all(folder).unwrap();
+    }
+    let clone = ["clone", "--quiet", &fleet.hub().url(), "."];
+    monitor.host.program("git").args(clone).current_dir(&workspace).run().success();
+    // What is checked out there cannot be reached again: no credentials are kept.
+    let forget = ["remote", "set-url", "origin", "https://hub.invalid/hub.git"];
+    monitor.host.program("git").args(forget).current_dir(&workspace).run().success();
+    symlink(env!("CARGO_MANIFEST_DIR"), workspace.join(".git-muster")).unwrap();
+    fs::create_dir_all(home.join("muster/bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_git-muster"), home.join("muster/bin/git-muster")).ok();
+    for (name, value) in [
+        ("RUNNER_TEMP", temp.as_os_str()),
+        ("GITHUB_WORKSPACE", workspace.as_os_str()),
+        ("GITHUB_REF_NAME", MAIN.as_ref()),
+    ] {
+        monitor.host.set(name, value);
+    }
+    for (_, command) in workflow_steps().iter().filter(|(name, _)| name != "Install it") {
+        let shell = ["--noprofile", "--norc", "-eo", "pipefail", "-c", command];
+        let run = monitor.host.program("bash").args(shell).current_dir(&workspace).run();
+        match run.exit_code() {
+            Some(0) => {}
+            code => return code.unwrap(),
+        }
+    }
+    0
+}
+
+#[test]
+fn the_workflow_keeps_the_issues_of_its_own_hub() {
+    let fleet = Fleet::new();
+    let Some(mut monitor) = Monitor::new(&fleet) else { return };
+    monitor.host.run(["init", &fleet.hub().url()]).success();
+    monitor.host.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    monitor.host.run(["--server", "bob", "heartbeat"]).success();
+    assert_eq!((run_workflow(&fleet, &mut monitor), monitor.states().len()), (0, 0), "a fresh beat of bob's");
+    let jobs = json!({"jobs": [{"id": "job_1", "status": "dead"}]}).to_string();
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", jobs)], "a dead job");
+    assert_eq!((run_workflow(&fleet, &mut monitor), monitor.states()), (0, vec!["OPEN".to_owned()]));
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", "{<<<<<<<\n")], "damage");
+    let before = monitor.issues();
+    run_workflow(&fleet, &mut monitor);
+    assert_eq!(monitor.issues()[..1], before[..], "what cannot be read is not over");
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", "{\"jobs\": []}\n")], "mended");
+    assert_eq!(run_workflow(&fleet, &mut monitor), 0);
+    assert!(monitor.states().iter().all(|state| state == "CLOSED"));
+}
+
+#[test]
+fn the_workflow_runs_no_program_that_others_may_change() {
+    let workflow = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/health-monitor.yml");
+    let text = fs::read_to_string(workflow).unwrap();
+    let commit = text.lines().find_map(|line| line.trim().strip_prefix("MUSTER_REF: ")).unwrap();
+    assert!(
+        commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{commit} is no commit"
+    );
+    for line in text.lines().filter_map(|line| line.split_once("uses: ")).map(|(_, action)| action) {
+        let commit = line.split(['@', ' ']).nth(1).unwrap();
+        assert!(commit.len() == 40, "{line} is not pinned to a commit");
+    }
+    let checkouts = text.matches("uses: actions/checkout@").count();
+    assert_eq!((checkouts, text.matches("persist-credentials: false").count()), (2, 2));
+    // The token is for the step that calls `gh`, and for no program that was compiled here.
+    let (before, last) = text.rsplit_once("      - name: ").unwrap();
+    assert!(
+        !before.contains("github.token") && last.contains("github.token") && !last.contains("muster/bin")
+    );
 }

@@ -1,11 +1,12 @@
 //! A small disk of its own below a folder: one that can be full, out of inodes or read-only.
 //!
-//! It is a tmpfs, which needs root. Where mounting is refused the tests are skipped ([`need`]).
+//! It is a tmpfs, which needs root: as another user it is mounted through `sudo`, if that asks for no
+//! password. Where mounting is refused the tests are skipped ([`need`]).
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::hub::copy_folder;
 use super::need;
@@ -35,8 +36,11 @@ impl Mount {
     pub(crate) fn below(folder: &Path) -> Option<Self> {
         let kept = tempfile::tempdir().expect("a temporary directory");
         copy_folder(folder, kept.path());
-        if let Err(why) = mount(&["-t", "tmpfs", "-o", "size=8m,nr_inodes=4096,mode=755", "tmpfs"], folder) {
-            let is_here = need::has(false, &format!("run it as root, to mount a disk: {}", why.trim()));
+        let owner = format!("uid={},gid={}", nix::unistd::getuid(), nix::unistd::getgid());
+        let options = format!("size=8m,nr_inodes=4096,mode=755,{owner}");
+        if let Err(why) = mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], folder) {
+            let is_here =
+                need::has(false, &format!("run it as root or with sudo, to mount a disk: {}", why.trim()));
             assert!(!is_here, "what is missing is not here");
             return None;
         }
@@ -96,7 +100,14 @@ fn mount(arguments: &[&str], folder: &Path) -> Result<(), String> {
 }
 
 fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<(), String> {
-    let output =
-        Command::new(program).args(arguments).arg(folder).output().map_err(|error| error.to_string())?;
+    let mut command = if nix::unistd::getuid().is_root() {
+        Command::new(program)
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--non-interactive", program]);
+        sudo
+    };
+    let output = command.args(arguments).arg(folder).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }

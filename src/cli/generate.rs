@@ -9,6 +9,7 @@ use crate::domain::artifact::Manifest;
 use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
@@ -161,6 +162,7 @@ pub fn schemas() -> BTreeMap<&'static str, Value> {
             "heartbeat.schema.json",
             document::<Heartbeat>("<server>/heartbeat.json: the sign of life of one server"),
         ),
+        ("hub.schema.json", document::<Marker>("coordination/hub.json: which hub this is, and where")),
         ("status.schema.json", document::<Status>("<server>/status.json: what one server is doing")),
         ("jobs.schema.json", table::<Job>("the queue of work")),
         (

@@ -11,6 +11,7 @@ pub mod build_config;
 pub mod doctor;
 pub mod health;
 pub mod heartbeat;
+pub mod hub;
 pub mod id;
 pub mod job;
 pub mod json;

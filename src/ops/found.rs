@@ -4,6 +4,8 @@
 //! in it can become one.
 
 use super::Verb;
+use crate::domain::hub::Marker;
+use crate::domain::record::Record;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +42,23 @@ impl Verb for Found {
                 files.push((*path).to_owned());
             }
         }
+        if mark(transaction)? {
+            files.push(Marker::PATH.to_owned());
+        }
         transaction.describe(format!("init: {} files of a new hub", files.len()));
         Ok(FoundAnswer { files })
     }
+}
+
+/// Writes the marker into a hub that has none; `true` if it did.
+///
+/// # Errors
+/// When the marker that is there cannot be read.
+pub(super) fn mark(transaction: &mut Transaction<'_>) -> Result<bool, Stop> {
+    if transaction.record::<Marker>(Marker::PATH)?.is_some() {
+        return Ok(false);
+    }
+    let marker = Marker::new(transaction.op(), transaction.main(), transaction.now());
+    transaction.put_record(Marker::PATH, &Record::new(marker, 0))?;
+    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! Who belongs to the hub: joining and leaving.
 
-use super::Verb;
+use super::{Verb, found};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
@@ -70,6 +70,7 @@ impl Verb for Join {
             }
         }
         transaction.put_table(&registry)?;
+        found::mark(transaction)?;
         self.found_folder(transaction)?;
         transaction.describe(format!("server join: {} on {}", self.name, self.host));
         transaction.trailer("Muster-Server", self.name.as_str());

@@ -128,17 +128,20 @@ const CASES: &[Case] = &[
     case("--server build2 heartbeat --on-main", &[("build2/heartbeat.json", "", BEAT)]),
     case("--server code2 heartbeat --on-main", &[("code2/heartbeat.json", "", BEAT)]),
     Case {
-        adds: &["build3/heartbeat.json"],
+        adds: &["build3/heartbeat.json", "coordination/hub.json"],
         ..case("join --as build3 --label gpu", &[(SERVERS, "build3", "host machine labels")])
     },
-    case("join --as build2 --manager Copilot", &[(SERVERS, "build2", "host machine manager")]),
+    Case {
+        adds: &["coordination/hub.json"],
+        ..case("join --as build2 --manager Copilot", &[(SERVERS, "build2", "host machine manager")])
+    },
     Case { removes: &[(SERVERS, "code2")], ..case("--server build1 servers remove code2", &[]) },
     Case {
         adds: &["coordination/archive/jobs-2025-11.json"],
         removes: &[(JOBS, "job_1761778190_1807")],
         ..case("--server build3 archive --older-than 0s", &[])
     },
-    Case { adds: &["shared/health_dashboard.json"], ..case("init", &[]) },
+    Case { adds: &["coordination/hub.json", "shared/health_dashboard.json"], ..case("init", &[]) },
 ];
 
 #[test]

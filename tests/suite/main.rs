@@ -74,3 +74,5 @@ mod fsck;
 mod sessions;
 // How many pushes a worker sends.
 mod push_limit;
+// Which hub is written to.
+mod which_hub;

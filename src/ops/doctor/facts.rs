@@ -4,6 +4,7 @@ use super::Subject;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
 use crate::domain::json::newer_layout;
@@ -131,6 +132,7 @@ fn read_all(hub: &Snapshot<'_>) -> Result<Vec<Document>, LedgerError> {
     note(Message::PATH, wrong(hub.table::<Message>()))?;
     note(Server::PATH, wrong(hub.table::<Server>()))?;
     note(BuildConfig::PATH, wrong(hub.record::<BuildConfig>(BuildConfig::PATH)))?;
+    note(Marker::PATH, wrong(hub.record::<Marker>(Marker::PATH)))?;
     for name in hub.list(ARCHIVE)?.into_iter().filter(|name| name.ends_with(".json")).take(ARCHIVES_MAX) {
         let path = format!("{ARCHIVE}/{name}");
         if name.starts_with("jobs-") {

@@ -8,6 +8,7 @@ use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::json::DocumentError;
@@ -136,6 +137,7 @@ impl<'a> Auditor<'a> {
                 Some(Document::Status(_)) => parse::<Status>(path, content),
                 Some(Document::Heartbeat(_)) => parse::<Heartbeat>(path, content),
                 Some(Document::BuildConfig) => parse::<BuildConfig>(path, content),
+                Some(Document::Hub) => parse::<Marker>(path, content),
                 None => Ok(()),
             };
             match read {

@@ -12,7 +12,7 @@ use crate::domain::id::ServerName;
 use crate::domain::json::DocumentError;
 use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
-use crate::domain::{build_config, job, lock, message, server};
+use crate::domain::{build_config, hub, job, lock, message, server};
 use crate::ledger::{LedgerError, Snapshot, Stop, Told};
 use crate::ops::submit::Place;
 use serde::Serialize;
@@ -270,12 +270,13 @@ enum Document {
     Status(ServerName),
     Heartbeat(ServerName),
     BuildConfig,
+    Hub,
 }
 
 impl Document {
     /// Whether it holds records that must not get lost.
     fn is_table(&self) -> bool {
-        !matches!(self, Self::Status(_) | Self::Heartbeat(_) | Self::BuildConfig)
+        !matches!(self, Self::Status(_) | Self::Heartbeat(_) | Self::BuildConfig | Self::Hub)
     }
 
     /// What lies at `path`, if it is a document of ours.
@@ -286,6 +287,7 @@ impl Document {
             message::Message::PATH => return Some(Self::Messages),
             server::Server::PATH => return Some(Self::Servers),
             build_config::BuildConfig::PATH => return Some(Self::BuildConfig),
+            hub::Marker::PATH => return Some(Self::Hub),
             _ => {}
         }
         if let Some(name) = path.strip_prefix(ARCHIVE) {
@@ -369,6 +371,7 @@ mod tests {
             ("build1/status.json", ServerName::new("build1").ok().map(Document::Status)),
             ("build1/heartbeat.json", ServerName::new("build1").ok().map(Document::Heartbeat)),
             ("shared/build_config.json", Some(Document::BuildConfig)),
+            ("coordination/hub.json", Some(Document::Hub)),
             ("coordination/archive/jobs-old.json", None),
             ("coordination/archive/x-2025-10.json", None),
             ("docs/status.json", None),

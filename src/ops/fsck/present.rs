@@ -4,6 +4,7 @@ use super::{ARCHIVE, Document, Notes, readable};
 use crate::domain::audit::{Finding, Kind, Severity, state};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
@@ -48,6 +49,11 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     }
     if let Some(findings) = record(snapshot.main(), BuildConfig::PATH, snapshot, notes, |path, config| {
         state::layout::<BuildConfig>(path, config)
+    })? {
+        notes.add_all(findings);
+    }
+    if let Some(findings) = record(snapshot.main(), Marker::PATH, snapshot, notes, |path, marker| {
+        state::layout::<Marker>(path, marker)
     })? {
         notes.add_all(findings);
     }

@@ -378,7 +378,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     <run> token 1 build
     [exit status: 0]
     ada$ git muster fsck --history
-    0 errors, 0 warnings, 0 notes in 9 documents on 1 branch, and 11 commits with 11 operations
+    0 errors, 0 warnings, 0 notes in 10 documents on 1 branch, and 11 commits with 11 operations
     [exit status: 0]
     ");
 }

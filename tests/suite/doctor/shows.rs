@@ -61,12 +61,12 @@ fn a_healthy_machine() {
     ok       leftovers           nothing was left behind
     skipped  copy                the hub is opened in place and not copied
     ok       stale-locks         none in hub
-    ok       repository-size     hub: 22 loose objects ([SIZE]), 0 packs ([SIZE])
+    ok       repository-size     hub: 23 loose objects ([SIZE]), 0 packs ([SIZE])
     ok       hub-hooks           the hub has none
     ok       hub-protection      the hub's configuration forbids nothing
     ok       hub-reachable       [HUB]/hub.git, opened in place in [DURATION]
     ok       hub-writable        this user may write objects and refs
-    ok       hub-documents       7 documents, [SIZE]
+    ok       hub-documents       8 documents, [SIZE]
     ok       document-size       0 jobs (0 to archive), [SIZE]; 0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
     ok       clock               it is [TIME] here; the newest commit, by ada on heartbeat-ada, is [DURATION] old
@@ -110,14 +110,14 @@ fn a_sick_machine() {
     problem  stale-locks         1 lock file older than [DURATION]
              problem: [HUB]/hub.git/packed-refs.lock in the hub is [DURATION] old: left by a killed process, and who wants to change what it locks waits or fails
                mend: fuser -s [HUB]/hub.git/packed-refs.lock; [ $? -eq 1 ] && rm [HUB]/hub.git/packed-refs.lock
-    ok       repository-size     hub: 27 loose objects ([SIZE]), 0 packs ([SIZE]); copy: 17 loose objects ([SIZE]), 0 packs ([SIZE])
+    ok       repository-size     hub: 28 loose objects ([SIZE]), 0 packs ([SIZE]); copy: 18 loose objects ([SIZE]), 0 packs ([SIZE])
     ok       hub-hooks           the hub has post-receive, so every write goes through git push
     warning  hub-protection      receive.denyNonFastForwards
              warning: heartbeat branches cannot be replaced and grow by a commit with each beat, and heartbeat squash is refused
                mend: git -C [HUB]/hub.git config receive.denyNonFastForwards false
     ok       hub-reachable       [HUB]/hub.git, answered in [DURATION]; through git, because it has server hooks, which must run
     ok       hub-writable        the hub lets this account push, as far as a push that is not made can tell; hooks and protected branches speak only when one is
-    problem  hub-documents       7 documents, [SIZE]
+    problem  hub-documents       8 documents, [SIZE]
              problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1; `git muster fsck` shows all that is wrong, and a person mends it in a clone of the hub
     ok       document-size       0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch

@@ -11,10 +11,22 @@ pub fn wall() -> Timestamp {
     if let Some(machine) = simulated::present() {
         return machine.wall();
     }
+    if let Some(fixed) = fixed() {
+        return fixed;
+    }
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis());
     let millis = i64::try_from(millis).unwrap_or(i64::MAX);
     Timestamp::from_unix_millis(millis)
         .unwrap_or_else(|| Timestamp::from_unix_millis(0).expect("the epoch is a valid time"))
+}
+
+/// The time that `MUSTER_CLOCK` gives, in RFC 3339, so that a test can say what has to be shown. Exists in
+/// debug builds only, as the fail points do.
+fn fixed() -> Option<Timestamp> {
+    #[cfg(debug_assertions)]
+    return super::environment::variable("MUSTER_CLOCK").and_then(|text| Timestamp::parse(&text));
+    #[cfg(not(debug_assertions))]
+    return None;
 }
 
 /// Time since boot, including time asleep: a machine that was suspended must not believe that

@@ -1,7 +1,7 @@
 //! What jobs work on and what they make: checkouts of a source repository, real Debian packages,
 //! manifests, copies, tags of good builds.
 
-use crate::support::{Fleet, Host, Transcript, eventually, git, inspect};
+use crate::support::{Fleet, Host, Transcript, eventually, git, inspect, need};
 use insta::assert_snapshot;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,6 +79,9 @@ const HELLO: [(&str, &str); 4] = [
 
 #[test]
 fn a_debian_package_is_built_and_without_it_the_build_failed() {
+    if !need::is_here(&["dpkg-buildpackage", "dh", "fakeroot"]) {
+        return;
+    }
     let (fleet, ada) = founded();
     let source = source(&ada, &HELLO);
     let tip = source.commit("main", &[]);

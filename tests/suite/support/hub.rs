@@ -37,24 +37,34 @@ impl Transport {
     /// Every transport, the local ones first.
     pub(crate) const ALL: [Self; 5] = [Self::Path, Self::FileUrl, Self::Ssh, Self::Http, Self::Daemon];
 
-    /// Runs a test that mostly waits over several transports at the same time.
+    /// Runs a test that mostly waits over several transports at the same time; one whose server is not
+    /// installed here is left out, and named.
     #[track_caller]
     pub(crate) fn each(transports: &[Self], test: impl Fn(Self) + Sync) {
+        let name = need::test_name();
         std::thread::scope(|scope| {
-            let tests: Vec<_> = transports.iter().map(|transport| scope.spawn(|| test(*transport))).collect();
-            for (test, transport) in tests.into_iter().zip(transports) {
+            let here = transports.iter().filter(|transport| transport.is_here());
+            let tests: Vec<_> = here
+                .map(|transport| {
+                    let thread = std::thread::Builder::new().name(name.clone());
+                    (transport, thread.spawn_scoped(scope, || test(*transport)).expect("a thread begins"))
+                })
+                .collect();
+            for (transport, test) in tests {
                 assert!(test.join().is_ok(), "over {transport:?}");
             }
         });
     }
 
-    /// This transport, or on a machine without its server the `file://` one, so that `cargo test`
-    /// works with nothing but Rust and git.
+    /// Whether what serves hubs this way is installed.
+    fn is_here(self) -> bool {
+        self.server().is_none_or(|kind| need::is_here(programs(kind)))
+    }
+
+    /// This transport, or on a machine without its server that of `git daemon`, which comes with git: so
+    /// `cargo test` works with nothing but Rust and git, and a hub over a connection stays one.
     fn here(self) -> Self {
-        match self.server() {
-            Some(kind) if !need::is_here(programs(kind)) => Self::FileUrl,
-            _ => self,
-        }
+        if self.is_here() { self } else { Self::Daemon }
     }
 
     fn server(self) -> Option<Kind> {

@@ -17,7 +17,8 @@ fn notes() -> PathBuf {
 }
 
 /// The name of the test that runs in this thread.
-fn test_name() -> String {
+#[must_use]
+pub(crate) fn test_name() -> String {
     std::thread::current().name().unwrap_or("part of a test").to_owned()
 }
 

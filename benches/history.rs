@@ -121,6 +121,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
             manager: None,
             labels: Vec::new(),
             replace: false,
+            adopt: None,
         };
         drop(fleet.run(&name, &join));
     }
@@ -131,8 +132,12 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
         }
         made += work(&mut fleet, round);
         if is_archived && made / ARCHIVED_EVERY != (made - 8) / ARCHIVED_EVERY {
-            let archive =
-                Archive { server: server(round), older_than_seconds: ARCHIVED_AGE, only_dead: false };
+            let archive = Archive {
+                server: server(round),
+                older_than_seconds: ARCHIVED_AGE,
+                only_dead: false,
+                unread_older_than_seconds: None,
+            };
             // When there is nothing to archive yet no commit is made.
             fleet.run(&server(round), &archive);
         }

@@ -12,13 +12,18 @@ use std::time::Duration;
 #[command(after_help = "Examples:
   git muster archive                     # finished and read more than 30 days ago
   git muster archive --older-than 7d --dry-run
+  git muster archive --unread-older-than 90d    # and what nobody read for 90 days
 
-Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from \
+A message is finished once every registered server that it is for has read it, and acknowledged it if that \
+was asked for. A message to a name that is no server is finished from the start. Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from \
 the live documents. Jobs that an unfinished job needs stay.")]
 pub struct ArchiveArgs {
     /// What is younger stays
     #[arg(long, value_name = "SPAN", value_parser = with_unit, default_value = "30d")]
     pub older_than: Duration,
+    /// Also archive messages of this age that are unread or not acknowledged
+    #[arg(long, value_name = "SPAN", value_parser = with_unit)]
+    pub unread_older_than: Option<Duration>,
 }
 
 /// An age without a unit is more likely a slip than a number of seconds.
@@ -34,8 +39,12 @@ fn with_unit(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When the hub cannot be used.
 pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliError> {
-    let verb =
-        Archive { server: context.me()?, older_than_seconds: args.older_than.as_secs(), only_dead: false };
+    let verb = Archive {
+        server: context.me()?,
+        older_than_seconds: args.older_than.as_secs(),
+        only_dead: false,
+        unread_older_than_seconds: args.unread_older_than.map(|age| age.as_secs()),
+    };
     let archived = context.write(&verb)?.answer;
     context.output.confirm("archived", &archived, || {
         let [jobs, messages] = [counted(archived.jobs, "job"), counted(archived.messages, "message")];

@@ -57,7 +57,10 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
                     .map(|broken| Broken { why: &broken.why, is_replaced: broken.is_replaced }),
             })
             .collect();
-        let report = Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, now }.judge();
+        let unregistered = documents::unregistered(snapshot, &servers)?;
+        let fleet =
+            Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, unregistered: &unregistered, now };
+        let report = fleet.judge();
         match &only {
             None => Ok(report),
             Some(server) if servers.get(server.as_str()).is_some() => Ok(report.only(server.as_str())),

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input::{ago, or_dash};
-use super::output::Output;
+use super::output::{Output, counted};
 use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
 use super::table::{facts, table};
 use crate::domain::id::ServerName;
@@ -17,7 +17,8 @@ use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location};
 use crate::ops::documents::seen_beats;
 use crate::ops::machine;
-use crate::ops::server::{Join, RemoveServer};
+use crate::ops::removal::RemoveServer;
+use crate::ops::server::{Join, Joined};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -26,9 +27,11 @@ use serde_json::{Value, json};
 #[command(after_help = "Examples:
   git muster join ssh://git@hub.example/srv/hub.git --as build1 --manager Codex --label arch=amd64
   git muster join --as build2            # in a clone of the hub, or with the embedded hub
+  git muster join --as build3 --adopt    # and register the servers that have a folder in the hub
 
 Registers the server in coordination/servers.json and remembers hub and name: in the clone's \
-configuration when run inside one, else for this user.")]
+configuration when run inside one, else for this user. As long as no server is registered, the servers \
+whose folders are in use in the hub are registered in the same commit.")]
 pub struct JoinArgs {
     /// The hub, if it is not the clone around or the embedded one
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
@@ -48,6 +51,12 @@ pub struct JoinArgs {
     /// Take the name even if another machine uses it
     #[arg(long)]
     pub replace: bool,
+    /// Also register the servers that have a folder in use [default: if no server is registered]
+    #[arg(long, conflicts_with = "no_adopt")]
+    pub adopt: bool,
+    /// Register this server alone
+    #[arg(long)]
+    pub no_adopt: bool,
 }
 
 /// The verbs of `servers`.
@@ -64,10 +73,18 @@ pub enum ServersCommand {
         name: ServerName,
     },
     /// Take a server out of the registry; its folder stays
-    #[command(after_help = "Example:\n  git muster servers remove build4")]
+    #[command(after_help = "Examples:
+  git muster servers remove build4
+  git muster servers remove build4 --force    # its machine is gone: requeue its jobs, free its locks
+
+Messages to it go to the archive, messages to all no longer wait for it, and a pause of it ends. Its status \
+becomes `removed`. Its branches stay.")]
     Remove {
         /// Its name
         name: ServerName,
+        /// Requeue its jobs and free its locks; only if nothing of it runs any more
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -90,6 +107,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         manager: args.manager.clone(),
         labels: args.labels.clone(),
         replace: args.replace,
+        adopt: args.adopt.then_some(true).or_else(|| args.no_adopt.then_some(false)),
     };
     let receipt = context.write(&verb)?;
     if !context.is_dry_run() {
@@ -99,6 +117,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     context.output.confirm("server", &receipt.answer, || {
         format!("this machine is server `{}` of `{hub}`", args.name)
     })?;
+    tell_of_folders(&receipt.answer, context.output);
     if let Some(bad) = Settings::gather(global).ok().and_then(|settings| settings.bad_name) {
         context.output.warn(&format!(
             "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
@@ -107,6 +126,25 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     }
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
+}
+
+/// Tells which servers were registered because they have a folder, and which were not.
+fn tell_of_folders(joined: &Joined, output: Output) {
+    let named =
+        |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if !joined.adopted.is_empty() {
+        output.say(&format!(
+            "registered with it, because they have folders in the hub: {}; take one out with `git muster servers remove NAME`",
+            named(&joined.adopted)
+        ));
+    }
+    if !joined.unregistered.is_empty() {
+        output.warn(&format!(
+            "not registered, although they have folders in the hub: {}; run `git muster join` on each, or register all of them with `git muster join --as {} --adopt`",
+            named(&joined.unregistered),
+            joined.server.get("id").and_then(Value::as_str).unwrap_or("NAME")
+        ));
+    }
 }
 
 /// Remembers hub and name where later commands look for them.
@@ -164,12 +202,33 @@ pub(super) fn run(command: &ServersCommand, context: &mut Context) -> Result<(),
     match command {
         ServersCommand::List => list(context),
         ServersCommand::Show { name } => show(name, context),
-        ServersCommand::Remove { name } => {
-            let verb = RemoveServer { name: name.clone(), by: context.me()? };
-            let removed = context.write(&verb)?.answer;
-            context.output.confirm("server", &removed, || format!("server `{name}` is no longer registered"))
-        }
+        ServersCommand::Remove { name, force } => remove(name, *force, context),
     }
+}
+
+fn remove(name: &ServerName, force: bool, context: &mut Context) -> Result<(), CliError> {
+    let verb = RemoveServer { name: name.clone(), by: context.me()?, force };
+    let removed = context.write(&verb)?.answer;
+    context.output.confirm("server", &removed, || {
+        let mut said = format!("server `{name}` is no longer registered");
+        if removed.messages > 0 {
+            said.push_str(&format!("; {} to it went to the archive", counted(removed.messages, "message")));
+        }
+        for (what, names) in [("requeued", &removed.jobs), ("freed", &removed.locks)] {
+            if !names.is_empty() {
+                said.push_str(&format!("; {what}: `{}`", names.join("`, `")));
+            }
+        }
+        said
+    })?;
+    let branch = name.heartbeat_branch();
+    if context.recall(|snapshot| Ok(snapshot.tip(&branch)?.is_some()))? {
+        let hub = context.settings.hub()?.shown();
+        context.output.say(&format!(
+            "its branch `{branch}` stays; remove it with `git push {hub} --delete {branch}`, and `logs-{name}` if there is one"
+        ));
+    }
+    Ok(())
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {

@@ -136,6 +136,8 @@ pub struct Fleet<'a> {
     pub jobs: &'a Table<Job>,
     /// The locks.
     pub locks: &'a Table<Lock>,
+    /// Servers that have a folder in use and are not registered.
+    pub unregistered: &'a [Server],
     /// The reader's time.
     pub now: Timestamp,
 }
@@ -160,6 +162,7 @@ impl Fleet<'_> {
         }
         findings.extend(self.locks.rows().filter_map(|lock| self.expired(lock)));
         let checked = self.servers.rows().len();
+        findings.extend(self.unregistered.iter().map(|server| unregistered(&server.id, checked == 0)));
         if checked == 0 {
             findings.push(no_servers());
         }
@@ -321,6 +324,19 @@ impl Fleet<'_> {
     }
 }
 
+/// A folder of a server that is not registered. As long as no server is, folders count for messages
+/// and claims.
+fn unregistered(name: &str, is_without_registry: bool) -> Finding {
+    let lacks = if is_without_registry { "" } else { ", it gets no messages and cannot claim jobs" };
+    Finding::of_server(Level::Warning, "server-unregistered", name)
+        .what(format!(
+            "server `{name}` has a folder in the hub and is not registered: its heartbeats are not judged{lacks}"
+        ))
+        .hint(format!(
+            "run `git muster join --as {name}` on it, or `git muster join --as SERVER --adopt` on a server that is registered"
+        ))
+}
+
 fn no_servers() -> Finding {
     Finding::new(Level::Unknown, "no-servers", "hub", None)
         .what("no server is registered, so there is nothing to judge".to_owned())
@@ -431,6 +447,7 @@ mod tests {
                     .collect(),
                 jobs: &table(self.jobs),
                 locks: &table(self.locks),
+                unregistered: &[],
                 now: Timestamp::parse(NOW).expect("time"),
             }
             .judge()
@@ -460,10 +477,33 @@ mod tests {
                 }],
                 jobs: &table(""),
                 locks: &table(""),
+                unregistered: &[],
                 now: Timestamp::parse(NOW).expect("time"),
             };
             let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
             assert_eq!(told, [("heartbeat-broken:build1".to_owned(), Some(hint.to_owned()))]);
+        }
+    }
+
+    #[test]
+    fn folders_of_servers_that_are_not_registered_are_named() {
+        let found: Vec<Server> = vec![serde_json::from_str(r#"{"id":"build3"}"#).expect("server")];
+        let fresh: Heartbeat = serde_json::from_str(FRESH).expect("beat");
+        for (registry, level, in_what) in
+            [(r#"{"id":"build1"}"#, Level::Warning, "cannot claim"), ("", Level::Unknown, "are not judged")]
+        {
+            let fleet = Fleet {
+                servers: &table(registry),
+                known: vec![Known { name: "build1", heartbeat: Some(&fresh), status: None, broken: None }],
+                jobs: &table(""),
+                locks: &table(""),
+                unregistered: &found,
+                now: Timestamp::parse(NOW).expect("time"),
+            };
+            let report = fleet.judge();
+            let told = report.findings.iter().find(|one| one.cause == "server-unregistered:build3");
+            assert!(told.is_some_and(|one| one.what.contains(in_what)), "{told:?}");
+            assert_eq!(report.level, level);
         }
     }
 

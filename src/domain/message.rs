@@ -388,6 +388,34 @@ impl Message {
         }
     }
 
+    /// Whether none of `servers`, all that belong to the hub, has yet to read or acknowledge it: also
+    /// when it is for a name that is none of them.
+    #[must_use]
+    pub fn is_settled(&self, servers: &[ServerName]) -> bool {
+        let mut recipients = servers.iter().filter(|server| self.is_for(server));
+        let is_read = self.read == Some(true);
+        if servers.is_empty() {
+            // Who belongs to the hub is not known.
+            let is_acknowledged = self.ack_status.as_deref() == Some(AckStatus::Completed.as_str());
+            return is_read && (self.ack_required != Some(true) || is_acknowledged);
+        }
+        recipients.all(|server| (is_read || self.is_read_by(server)) && !self.needs_ack_from(server))
+    }
+
+    /// After a server left: what it says of all recipients, if those that stay have read or
+    /// acknowledged it.
+    pub fn settle(&mut self, servers: &[ServerName]) {
+        if !self.is_for_everybody() || servers.is_empty() {
+            return;
+        }
+        if !self.read_by.is_empty() && self.all_are_in(&self.read_by, servers) {
+            self.read = Some(true);
+        }
+        if self.ack_status.as_deref() == Some(AckStatus::Pending.as_str()) {
+            self.ack_status = Some(self.ack_status(servers).as_str().to_owned());
+        }
+    }
+
     /// Whether `marks` names every recipient.
     fn all_are_in(&self, marks: &[Mark], servers: &[ServerName]) -> bool {
         if self.is_for_everybody() {

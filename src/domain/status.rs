@@ -34,6 +34,9 @@ impl StatusWord {
     }
 }
 
+/// The word that `servers remove` leaves in the status of a server; none can set it for itself.
+const REMOVED: &str = "removed";
+
 /// One server's status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Status {
@@ -123,6 +126,19 @@ impl Status {
             last_build: None,
             system: None,
         }
+    }
+
+    /// Whether the server was taken out of the registry.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.status == REMOVED
+    }
+
+    /// The server was taken out of the registry.
+    pub fn remove(&mut self, now: Timestamp) {
+        self.status = REMOVED.to_owned();
+        self.timestamp = Some(now);
+        self.current_job = None;
     }
 
     /// The server says a word, with or without a job. The start of a job that goes on stays.

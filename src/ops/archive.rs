@@ -1,19 +1,21 @@
 //! Moving what is finished out of the live documents, in the commit that removes it there.
 
 use super::Verb;
+use super::documents::unregistered;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::message::Message;
 use crate::domain::planted::planted;
 use crate::domain::record::Record;
+use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-/// Archives finished jobs and read messages.
+/// Archives finished jobs and messages that nobody has to read any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
     /// Who does it.
@@ -23,6 +25,9 @@ pub struct Archive {
     /// Whether only jobs that are out of attempts are archived, and no messages.
     #[serde(default)]
     pub only_dead: bool,
+    /// Messages of this age go even if they are unread or wait for an acknowledgement.
+    #[serde(default)]
+    pub unread_older_than_seconds: Option<u64>,
 }
 
 /// How much was moved.
@@ -43,7 +48,12 @@ impl Verb for Archive {
         let mut jobs: Table<Job> = transaction.table()?;
         let done = take_jobs(&mut jobs, |job| !self.only_dead || job.status == JobStatus::Dead, now, age);
         let mut messages: Table<Message> = transaction.table()?;
-        let read = if self.only_dead { Vec::new() } else { take_messages(&mut messages, now, age) };
+        let read = if self.only_dead {
+            Vec::new()
+        } else {
+            let ages = Ages { settled: age, unread: self.unread_older_than_seconds.map(Duration::from_secs) };
+            take_messages(&mut messages, &recipients(transaction)?, now, ages)
+        };
 
         let archived = Archived { jobs: done.len(), messages: read.len() };
         store("jobs", &done, over_at, transaction)?;
@@ -71,13 +81,43 @@ pub fn take_jobs(
     jobs.take(|job| leaves(job) && !needed.contains(&job.id))
 }
 
-/// Takes out the messages of `age` ago or earlier that were read and wait for no acknowledgement.
-pub fn take_messages(messages: &mut Table<Message>, now: Timestamp, age: Duration) -> Vec<Record<Message>> {
-    let waits_for_ack = |message: &Message| {
-        message.ack_required == Some(true) && message.ack_status.as_deref() != Some("completed")
-    };
-    let is_old = |message: &Message| message.timestamp.is_some_and(|at| now.since(at) >= age);
-    messages.take(|message| message.read == Some(true) && !waits_for_ack(message) && is_old(message))
+/// From which age on messages leave.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// Those that everybody has read and acknowledged who is asked to.
+    pub settled: Duration,
+    /// Those that are unread, or wait for an acknowledgement; `None` if they stay.
+    pub unread: Option<Duration>,
+}
+
+/// Takes out the messages that are old enough; `servers` are those who may still read one.
+pub fn take_messages(
+    messages: &mut Table<Message>,
+    servers: &[ServerName],
+    now: Timestamp,
+    ages: Ages,
+) -> Vec<Record<Message>> {
+    let mut leaves = Vec::with_capacity(messages.rows().len());
+    // Messages are appended: one without a time is at least as old as the next that has one.
+    let mut later = None;
+    for message in messages.rows().rev() {
+        later = message.timestamp.or(later);
+        let age = if message.is_settled(servers) { Some(ages.settled) } else { ages.unread };
+        leaves.push(later.zip(age).is_some_and(|(at, age)| now.since(at) >= age));
+    }
+    let mut leaves = leaves.into_iter().rev();
+    messages.take(|_| leaves.next().unwrap_or(false))
+}
+
+/// Who may still read a message: the servers that are registered, and those that have a folder in use.
+///
+/// # Errors
+/// When the registry or a branch cannot be read.
+pub fn recipients(documents: &impl Documents) -> Result<Vec<ServerName>, Stop> {
+    let registry: Table<Server> = documents.table()?;
+    let unregistered = unregistered(documents, &registry)?;
+    let all = registry.rows().map(|server| &server.id).chain(unregistered.iter().map(|server| &server.id));
+    Ok(all.filter_map(|id| ServerName::new(id).ok()).collect())
 }
 
 fn is_over(job: &Job) -> bool {
@@ -108,7 +148,7 @@ fn needed(jobs: &Table<Job>, leaves: &dyn Fn(&Job) -> bool) -> HashSet<String> {
 }
 
 /// Appends records to the archives of their months.
-fn store<T: Row>(
+pub(super) fn store<T: Row>(
     name: &str,
     records: &[Record<T>],
     at: impl Fn(&T) -> Option<Timestamp>,
@@ -136,6 +176,43 @@ fn store<T: Row>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_leave_when_nobody_waits_for_them() {
+        let row = |id: &str, day: u32, rest: &str| {
+            format!(r#"{{"id":"{id}","from":"a","timestamp":"2025-11-{day:02}T00:00:00Z",{rest}}}"#)
+        };
+        let rows = [
+            row("read", 1, r#""to":"b","read":true"#),
+            row("unread", 1, r#""to":"b""#),
+            row("to-nobody", 1, r#""to":"architect""#),
+            row("to-nobody-acked", 1, r#""to":"architect","ack_required":true,"ack_status":"pending""#),
+            row("all-read", 1, r#""to":"all","read":false,"read_by":["b"]"#),
+            row("all-unread", 1, r#""to":"all""#),
+            row("ack", 1, r#""to":"b","read":true,"ack_required":true"#),
+            r#"{"id":"undated","to":"architect","timestamp":"$(date)"}"#.to_owned(),
+            row("young", 9, r#""to":"architect""#),
+            r#"{"id":"undated-last","to":"architect"}"#.to_owned(),
+        ];
+        let text = format!("[{}]", rows.join(","));
+        let servers = [ServerName::new("a").expect("name"), ServerName::new("b").expect("name")];
+        let now = Timestamp::parse("2025-11-10T00:00:00Z").expect("time");
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let taken = |ages| {
+            let mut messages = Table::<Message>::read(Message::PATH, text.as_bytes()).expect("reads");
+            let taken = take_messages(&mut messages, &servers, now, ages);
+            taken.iter().map(|message| message.id.clone()).collect::<Vec<_>>().join(" ")
+        };
+        // The one without a time stands before one of the ninth, and is not known to be older.
+        let settled = "read to-nobody to-nobody-acked all-read";
+        assert_eq!(taken(Ages { settled: days(7), unread: None }), settled);
+        assert_eq!(taken(Ages { settled: days(1), unread: None }), format!("{settled} undated young"));
+        assert_eq!(
+            taken(Ages { settled: days(30), unread: Some(days(7)) }),
+            "unread all-unread ack",
+            "each by its own age"
+        );
+    }
 
     #[test]
     fn what_a_job_that_stays_needs_stays_too() {

@@ -4,7 +4,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
-use crate::domain::server::Server;
+use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -125,6 +125,36 @@ pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Res
         }
     }
     Ok(names.into_iter().collect())
+}
+
+/// The servers that have a folder in use and are not registered: those that worked here before there
+/// was a registry, or that write past it. One whose files cannot be read counts.
+///
+/// # Errors
+/// When a branch cannot be read.
+pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<Server>, Stop> {
+    let mut found = Vec::new();
+    for name in server_names(documents, registry)? {
+        if registry.get(name.as_str()).is_some() {
+            continue;
+        }
+        let (status, beat) =
+            (readable(status(documents, &name))?, readable(documents.record(&Heartbeat::path(&name)))?);
+        let is_broken = status.is_none() || beat.is_none();
+        let (status, beat) = (status.flatten(), beat.flatten());
+        if is_broken || folder_is_in_use(beat.as_deref(), status.as_deref()) {
+            found.push(Server::found(&name, status.as_deref()));
+        }
+    }
+    Ok(found)
+}
+
+/// What was read; `None` if the document cannot be.
+fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {
+    match read {
+        Err(Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Whether these are the files of a server's folder.

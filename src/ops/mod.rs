@@ -22,6 +22,7 @@ pub mod machine;
 pub mod message;
 pub mod observations;
 pub mod pause;
+pub mod removal;
 pub mod rescue;
 pub mod server;
 pub mod session;
@@ -149,7 +150,7 @@ operations! {
     SendMessage(message::SendMessage),
     MarkMessages(message::MarkMessages),
     Join(server::Join),
-    RemoveServer(server::RemoveServer),
+    RemoveServer(removal::RemoveServer),
     SetStatus(status::SetStatus),
     SendBeat(beat::SendBeat),
     SetPause(pause::SetPause),

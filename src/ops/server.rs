@@ -1,5 +1,6 @@
-//! Who belongs to the hub: joining and leaving.
+//! Who belongs to the hub: joining. Leaving is in `removal.rs`.
 
+use super::documents::unregistered;
 use super::{Verb, found};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::ServerName;
@@ -30,16 +31,34 @@ pub struct Join {
     pub labels: Vec<String>,
     /// Whether to take the name from another machine.
     pub replace: bool,
+    /// Whether to register the servers that have a folder in use as well; if not said, as long as no
+    /// server is registered.
+    #[serde(default)]
+    pub adopt: Option<bool>,
+}
+
+/// A server that was registered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Joined {
+    /// Its record, whole.
+    #[serde(flatten)]
+    pub server: Value,
+    /// The servers that were registered with it because they have a folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<String>,
+    /// The servers that have a folder and stay unregistered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unregistered: Vec<String>,
 }
 
 impl Verb for Join {
-    /// The registered server, whole.
-    type Answer = Value;
+    type Answer = Joined;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Joined, Stop> {
         self.check()?;
         let mut registry: Table<Server> = transaction.table()?;
         let now = transaction.now();
+        let adopts = self.adopt.unwrap_or(registry.rows().len() == 0);
         let alike = |server: &&Record<Server>| {
             server.id.eq_ignore_ascii_case(self.name.as_str()) && server.id != self.name.as_str()
         };
@@ -69,12 +88,27 @@ impl Verb for Join {
                 registry.push(server);
             }
         }
+        let found = unregistered(transaction, &registry)?;
+        let mut joined = Joined { server: Value::Null, adopted: Vec::new(), unregistered: Vec::new() };
+        for server in found {
+            if adopts && !registry.rows().any(|known| known.id.eq_ignore_ascii_case(&server.id)) {
+                joined.adopted.push(server.id.clone());
+                registry.push(server);
+            } else {
+                joined.unregistered.push(server.id);
+            }
+        }
         transaction.put_table(&registry)?;
         found::mark(transaction)?;
         self.found_folder(transaction)?;
-        transaction.describe(format!("server join: {} on {}", self.name, self.host));
+        let with = match joined.adopted.as_slice() {
+            [] => String::new(),
+            adopted => format!(", with {}", adopted.join(", ")),
+        };
+        transaction.describe(format!("server join: {} on {}{with}", self.name, self.host));
         transaction.trailer("Muster-Server", self.name.as_str());
-        Ok(registry.get(self.name.as_str()).map(|server| server.raw()).unwrap_or_default())
+        joined.server = registry.get(self.name.as_str()).map(|server| server.raw()).unwrap_or_default();
+        Ok(joined)
     }
 }
 
@@ -124,7 +158,8 @@ impl Join {
     /// The server's folder with a status and a heartbeat, if it has none yet.
     fn found_folder(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         let path = Status::path(&self.name);
-        if transaction.record::<Status>(&path)?.is_none() {
+        let known: Option<Record<Status>> = transaction.record(&path)?;
+        if known.is_none_or(|status| status.is_removed()) {
             let mut status = Status::blank(&self.name);
             status.ip.clone_from(&self.ip);
             status.manager.clone_from(&self.manager);
@@ -136,44 +171,5 @@ impl Join {
             transaction.put_record(&path, &Record::new(Heartbeat::blank(&self.name), 0))?;
         }
         Ok(())
-    }
-}
-
-/// Takes a server out of the registry. Its folder stays: it is history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RemoveServer {
-    /// Its name.
-    pub name: ServerName,
-    /// Who asks.
-    pub by: ServerName,
-}
-
-impl Verb for RemoveServer {
-    /// The record that was removed, whole.
-    type Answer = Value;
-
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
-        let mut registry: Table<Server> = transaction.table()?;
-        let jobs: Table<crate::domain::job::Job> = transaction.table()?;
-        if let Some(job) = jobs
-            .rows()
-            .find(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(self.name.as_str()))
-        {
-            return Err(Refusal::forbidden(format!(
-                "server `{}` was not removed: it holds job `{}`",
-                self.name, job.id
-            ))
-            .hint(format!("call the job off with `git muster job cancel {}`", job.id))
-            .into());
-        }
-        let removed = registry.take(|server| server.id == self.name.as_str());
-        let Some(first) = removed.first() else {
-            return Err(Refusal::not_found(format!("there is no server `{}`", self.name))
-                .hint("see the names with `git muster servers list`")
-                .into());
-        };
-        transaction.put_table(&registry)?;
-        transaction.describe(format!("server remove: {} by {}", self.name, self.by));
-        Ok(first.raw())
     }
 }

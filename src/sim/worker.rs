@@ -612,6 +612,7 @@ impl Worker {
             server: self.server.clone(),
             older_than_seconds: ARCHIVE_SECONDS,
             only_dead: false,
+            unread_older_than_seconds: None,
         }));
     }
 

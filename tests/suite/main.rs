@@ -78,3 +78,5 @@ mod sessions;
 mod push_limit;
 // Which hub is written to.
 mod which_hub;
+// From the first scripts to git-muster.
+mod moving;

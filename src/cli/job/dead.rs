@@ -56,8 +56,12 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
         DeadCommand::List => show::list(&show::ListArgs::of_status(&JobStatus::Dead), context),
         DeadCommand::Retry { job, all: _ } => retry(job.as_ref(), context),
         DeadCommand::Purge { older_than } => {
-            let verb =
-                Archive { server: context.me()?, older_than_seconds: older_than.as_secs(), only_dead: true };
+            let verb = Archive {
+                server: context.me()?,
+                older_than_seconds: older_than.as_secs(),
+                only_dead: true,
+                unread_older_than_seconds: None,
+            };
             let archived = context.write(&verb)?.answer;
             let jobs = counted(archived.jobs, "dead job");
             context.output.confirm("archived", &archived, || format!("{jobs} went to the archive"))

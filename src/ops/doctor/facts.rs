@@ -173,7 +173,10 @@ fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {
     });
     let messages = hub.table::<Message>().map(|mut messages| {
         let all = messages.rows().len();
-        (all, archive::take_messages(&mut messages, now, ARCHIVED_AFTER).len())
+        // Without them only what the flags say counts.
+        let servers = archive::recipients(hub).unwrap_or_default();
+        let ages = archive::Ages { settled: ARCHIVED_AFTER, unread: None };
+        (all, archive::take_messages(&mut messages, &servers, now, ages).len())
     });
     let jobs = jobs.ok().map(|counted| count("job", Job::PATH, counted));
     let messages = messages.ok().map(|counted| count("message", Message::PATH, counted));

@@ -1,0 +1,177 @@
+//! Taking a server out of the registry, with everything that would wait for it for ever.
+//!
+//! Its folder stays, with a status that says so: it is history. Its branches stay as well, because
+//! nothing here removes a branch.
+
+use super::Verb;
+use super::archive::store;
+use super::job_step::call_off;
+use crate::domain::id::ServerName;
+use crate::domain::job::{FailReason, Job};
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::pause::{Pause, Paused};
+use crate::domain::record::Record;
+use crate::domain::refusal::Refusal;
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::Table;
+use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Takes a server out of the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemoveServer {
+    /// Its name.
+    pub name: ServerName,
+    /// Who asks.
+    pub by: ServerName,
+    /// Whether what it holds is taken from it; else it must hold nothing.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// A server that was removed, and what was settled with it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Removed {
+    /// Its record, whole.
+    #[serde(flatten)]
+    pub server: Value,
+    /// The jobs that were taken from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<String>,
+    /// The locks that were freed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// How many messages to it went to the archive.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub messages: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Verb for RemoveServer {
+    type Answer = Removed;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Removed, Stop> {
+        let mut registry: Table<Server> = transaction.table()?;
+        let taken = registry.take(|server| server.id == self.name.as_str());
+        let Some(first) = taken.first() else {
+            return Err(Refusal::not_found(format!("there is no server `{}`", self.name))
+                .hint("see the names with `git muster servers list`")
+                .into());
+        };
+        let mut removed = Removed { server: first.raw(), ..Removed::default() };
+        removed.jobs = self.take_jobs(transaction)?;
+        removed.locks = self.free_locks(transaction)?;
+        removed.messages = self.settle_messages(&registry, transaction)?;
+        let mut pauses: Table<Pause> = transaction.table()?;
+        let paused = Paused::Server(self.name.clone()).to_string();
+        if !pauses.take(|pause| pause.id == paused).is_empty() {
+            transaction.put_table(&pauses)?;
+        }
+        self.note_in_status(transaction)?;
+        transaction.put_table(&registry)?;
+        transaction.describe(format!("server remove: {} by {}", self.name, self.by));
+        Ok(removed)
+    }
+}
+
+impl RemoveServer {
+    /// Takes its jobs back into the queue as those of a server that is lost.
+    fn take_jobs(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+        let mut jobs: Table<Job> = transaction.table()?;
+        let held: Vec<(String, u64)> = jobs
+            .rows()
+            .filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(self.name.as_str()))
+            .map(|job| (job.id.clone(), job.token.unwrap_or(0)))
+            .collect();
+        let Some((first, _)) = held.first() else { return Ok(Vec::new()) };
+        if !self.force {
+            let way_out = format!("call the job off with `git muster job cancel {first}`");
+            return Err(self.holds(&format!("job `{first}`"), &way_out).into());
+        }
+        let at = (transaction.now(), transaction.op().clone());
+        let mut taken = Vec::new();
+        for (id, token) in held {
+            let Some(job) = jobs.get_mut(&id) else { continue };
+            job.edit(|job| job.rescue(token, FailReason::Lost, (at.0, &at.1)))?;
+            transaction.trailer("Muster-Job", id.as_str());
+            call_off(&id, &mut jobs, transaction);
+            taken.push(id);
+        }
+        transaction.put_table(&jobs)?;
+        Ok(taken)
+    }
+
+    /// Frees its locks; their tokens stay.
+    fn free_locks(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+        let mut locks: Table<Lock> = transaction.table()?;
+        let is_its = |lock: &Lock| {
+            lock.is_held() && lock.done_at.is_none() && lock.locked_by.as_deref() == Some(self.name.as_str())
+        };
+        let held: Vec<String> =
+            locks.rows().filter(|lock| is_its(lock)).map(|lock| lock.name.clone()).collect();
+        let Some(first) = held.first() else { return Ok(Vec::new()) };
+        if !self.force {
+            let way_out = format!("see who uses it with `git muster lock show {first}`");
+            return Err(self.holds(&format!("lock `{first}`"), &way_out).into());
+        }
+        for name in &held {
+            if let Some(lock) = locks.get_mut(name) {
+                lock.edit(Lock::vacate);
+                transaction.trailer("Muster-Lock", name.as_str());
+            }
+        }
+        transaction.put_table(&locks)?;
+        Ok(held)
+    }
+
+    fn holds(&self, what: &str, way_out: &str) -> Refusal {
+        Refusal::forbidden(format!("server `{}` was not removed: it holds {what}", self.name)).hint(format!(
+            "{way_out}; if `{0}` is gone for good, `git muster servers remove {0} --force` requeues its jobs and frees its locks",
+            self.name
+        ))
+    }
+
+    /// Moves the messages to it to the archive. Those to all no longer wait for it.
+    fn settle_messages(
+        &self,
+        registry: &Table<Server>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<usize, Stop> {
+        let servers: Vec<ServerName> =
+            registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+        let mut messages: Table<Message> = transaction.table()?;
+        let unread = messages.take(|message| message.to == self.name.as_str());
+        for message in messages.rows_mut() {
+            message.edit(|message| message.settle(&servers));
+        }
+        store("messages", &unread, |message| message.timestamp, transaction)?;
+        if messages.is_changed() {
+            transaction.put_table(&messages)?;
+        }
+        Ok(unread.len())
+    }
+
+    /// Says in its status that it was removed, so that its folder is not taken for that of a server
+    /// which never joined.
+    fn note_in_status(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let path = Status::path(&self.name);
+        let mut status = match transaction.record::<Status>(&path) {
+            Err(Stop::Fault(LedgerError::Document(error))) if error.is_newer => return Ok(()),
+            // What cannot be read has no owner any more who could mend it.
+            Ok(None) | Err(Stop::Fault(LedgerError::Document(_))) => {
+                Record::new(Status::blank(&self.name), 0)
+            }
+            found => found?.unwrap_or_else(|| Record::new(Status::blank(&self.name), 0)),
+        };
+        let now = transaction.now();
+        status.edit(|status| status.remove(now));
+        transaction.put_record(&path, &status)
+    }
+}

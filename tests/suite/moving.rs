@@ -1,0 +1,4 @@
+//! From the first scripts to git-muster: what old writers left behind and go on writing.
+
+mod folders;
+mod leaving;

@@ -419,7 +419,8 @@ impl Message {
     /// Whether `marks` names every recipient.
     fn all_are_in(&self, marks: &[Mark], servers: &[ServerName]) -> bool {
         if self.is_for_everybody() {
-            servers.iter().filter(|server| self.is_for(server)).all(|server| has(marks, server))
+            let named: HashSet<&str> = marks.iter().map(|mark| mark.by.as_str()).collect();
+            servers.iter().filter(|server| self.is_for(server)).all(|server| named.contains(server.as_str()))
         } else {
             marks.iter().any(|mark| mark.by == self.to)
         }

@@ -30,6 +30,13 @@ pub trait Documents {
     /// When the store is damaged.
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
 
+    /// Names of the branches with this prefix that have a folder of this name at their top: each branch
+    /// is looked at once, however many folders are asked for.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError>;
+
     /// Names of what lies directly in a folder of the main branch, as it was published; folders
     /// end with a slash.
     ///
@@ -110,6 +117,9 @@ impl Kept {
     }
 }
 
+/// The branches that have a folder at their top, by the name of the folder.
+type ByFolder = HashMap<String, Vec<String>>;
+
 /// The documents at one point of the hub's history. Branches are looked up when first asked for
 /// and stay where they were then.
 pub struct Snapshot<'a> {
@@ -117,6 +127,8 @@ pub struct Snapshot<'a> {
     main: &'a str,
     tips: RefCell<Tips>,
     read: RefCell<Kept>,
+    /// By the prefix of the branches.
+    folders: RefCell<HashMap<String, ByFolder>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -126,7 +138,20 @@ impl<'a> Snapshot<'a> {
 
     /// The documents of branches that are where `tips` says.
     pub(super) fn at(engine: &'a dyn Engine, main: &'a str, tips: Tips) -> Self {
-        Self { engine, main, tips: RefCell::new(tips), read: RefCell::default() }
+        Self { engine, main, tips: RefCell::new(tips), read: RefCell::default(), folders: RefCell::default() }
+    }
+
+    /// What the branches with a prefix have at their tops.
+    fn look_into(&self, prefix: &str) -> Result<ByFolder, LedgerError> {
+        let mut holding = ByFolder::new();
+        for branch in self.engine.branches(prefix)? {
+            for entry in self.list_on(&branch, "")? {
+                if let Some(folder) = entry.strip_suffix('/') {
+                    holding.entry(folder.to_owned()).or_default().push(branch.clone());
+                }
+            }
+        }
+        Ok(holding)
     }
 
     /// The version of a branch as this snapshot sees it.
@@ -239,6 +264,17 @@ impl Documents for Snapshot<'_> {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         self.engine.branches(prefix)
+    }
+
+    fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError> {
+        let found = |holding: &ByFolder| holding.get(folder).cloned().unwrap_or_default();
+        if let Some(holding) = self.folders.borrow().get(prefix) {
+            return Ok(found(holding));
+        }
+        let holding = self.look_into(prefix)?;
+        let branches = found(&holding);
+        self.folders.borrow_mut().insert(prefix.to_owned(), holding);
+        Ok(branches)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {

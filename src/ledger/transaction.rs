@@ -279,6 +279,17 @@ impl Documents for Transaction<'_> {
         self.snapshot.branches(prefix)
     }
 
+    fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError> {
+        let mut branches = self.snapshot.branches_with(prefix, folder)?;
+        let lies_in = |path: &String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        for (branch, changes) in &self.draft.branches {
+            if branch.starts_with(prefix) && !branches.contains(branch) && changes.keys().any(lies_in) {
+                branches.push(branch.clone());
+            }
+        }
+        Ok(branches)
+    }
+
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         self.snapshot.list(folder)
     }

@@ -27,7 +27,7 @@ pub struct PlacedBeat {
 /// When a document on the main branch cannot be read.
 pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<PlacedBeat>, Stop> {
     let mut branches = vec![documents.main().to_owned()];
-    branches.extend(documents.branches(HEARTBEAT_BRANCH_PREFIX)?);
+    branches.extend(documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?);
     let path = Heartbeat::path(server);
     let mut beats = Vec::new();
     for branch in branches {
@@ -69,7 +69,8 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
     let path = Heartbeat::path(server);
     let mut seen = SeenBeats::default();
     let main = documents.main().to_owned();
-    for branch in documents.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().chain([main.clone()]) {
+    let branches = documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?;
+    for branch in branches.into_iter().chain([main.clone()]) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
             Ok(Some(beat)) => {
                 seen.worker_at = seen.worker_at.max(beat.worker_at);

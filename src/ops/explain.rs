@@ -10,6 +10,7 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
+use std::collections::HashMap;
 
 /// Everything that keeps `job` waiting at `now`; nothing when it is not queued.
 ///
@@ -32,6 +33,10 @@ fn candidates(
     now: Timestamp,
 ) -> Result<Vec<Candidate>, Stop> {
     let registry: Table<Server> = documents.table()?;
+    let mut held: HashMap<&str, Vec<&Job>> = HashMap::new();
+    for job in jobs.rows().filter(|job| job.status.is_held()) {
+        held.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(job);
+    }
     let mut candidates = Vec::new();
     for name in server_names(documents, &registry)? {
         let registered = registry.get(name.as_str());
@@ -39,14 +44,16 @@ fn candidates(
             continue;
         }
         let labels = registered.map(|server| server.labels.clone()).unwrap_or_default();
-        candidates.push(candidate(documents, jobs, pauses, (name, labels), now)?);
+        let held = held.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        candidates.push(candidate(documents, held, pauses, (name, labels), now)?);
     }
     Ok(candidates)
 }
 
+/// A server that holds the jobs `held`.
 fn candidate(
     documents: &impl Documents,
-    jobs: &Table<Job>,
+    held: &[&Job],
     pauses: &Table<Pause>,
     (name, labels): (ServerName, Vec<String>),
     now: Timestamp,
@@ -56,11 +63,7 @@ fn candidate(
     let worker = beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now));
     // What scripts of its server hold keeps no worker from anything.
     let has_worker = matches!(worker, Freshness::Fresh | Freshness::Late);
-    let held = jobs.rows().filter(|job| {
-        job.status.is_held()
-            && job.assigned_to.as_deref() == Some(name.as_str())
-            && (job.worker.is_some() || !has_worker)
-    });
+    let held = held.iter().filter(|job| job.worker.is_some() || !has_worker);
     Ok(Candidate {
         labels,
         life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),

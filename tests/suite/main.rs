@@ -66,6 +66,8 @@ mod healing;
 mod lost_hub;
 // The clone around a command follows the hub.
 mod clone_refresh;
+// What commands cost in a fleet that grows.
+mod fleet_size;
 // Heartbeat branches.
 mod heartbeat_branches;
 // What is wrong, found and mended.

@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot};
 use crate::ops::documents::seen_beats;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// How many jobs that ended `show` tells.
 const ENDED_SHOWN: usize = 5;
@@ -42,23 +43,21 @@ impl Listed {
     fn of(
         server: &Server,
         name: &ServerName,
-        snapshot: &Snapshot<'_>,
+        (snapshot, work): (&Snapshot<'_>, &Work<'_>),
         now: Timestamp,
     ) -> Result<Self, CliError> {
-        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
         let seen = seen_beats(snapshot, name)?;
         let beat = seen.newest;
-        let holds =
-            |job: &&Record<Job>| job.status.is_held() && job.assigned_to.as_deref() == Some(name.as_str());
         Ok(Self {
             server: server.id.clone(),
             life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
             worker: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now)),
             worker_last_seen: seen.worker_at,
             last_heartbeat: beat.and_then(|beat| beat.at()),
-            jobs: jobs.rows().filter(holds).map(|job| job.id.clone()).collect(),
+            jobs: work.of(name.as_str()),
             labels: server.labels.clone(),
-            paused: pause_of(&pauses, &Paused::Server(name.clone()), now).map(|pause| pause.describe(now)),
+            paused: pause_of(work.pauses, &Paused::Server(name.clone()), now)
+                .map(|pause| pause.describe(now)),
         })
     }
 
@@ -81,6 +80,27 @@ impl Listed {
     }
 }
 
+/// What all servers are at, looked through once for the whole list.
+struct Work<'a> {
+    held: HashMap<&'a str, Vec<&'a str>>,
+    pauses: &'a Table<Pause>,
+}
+
+impl<'a> Work<'a> {
+    fn new(jobs: &'a Table<Job>, pauses: &'a Table<Pause>) -> Self {
+        let mut held: HashMap<&str, Vec<&str>> = HashMap::new();
+        for job in jobs.rows().filter(|job| job.status.is_held()) {
+            held.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(&job.id);
+        }
+        Self { held, pauses }
+    }
+
+    /// The jobs that a server holds.
+    fn of(&self, server: &str) -> Vec<String> {
+        self.held.get(server).into_iter().flatten().map(ToString::to_string).collect()
+    }
+}
+
 /// A sign of life, for people.
 fn sign(life: Freshness, at: Option<Timestamp>, now: Timestamp) -> String {
     format!("{}, {}", format!("{life:?}").to_lowercase(), input::ago(at, now))
@@ -94,8 +114,11 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let listed = context.read(true, |snapshot| {
         let registry: Table<Server> = snapshot.table()?;
+        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
+        let work = Work::new(&jobs, &pauses);
         let named = registry.rows().filter_map(|server| Some((server, ServerName::new(&server.id).ok()?)));
-        named.map(|(server, name)| Listed::of(server, &name, snapshot, now)).collect::<Result<Vec<_>, _>>()
+        let listed = named.map(|(server, name)| Listed::of(server, &name, (snapshot, &work), now));
+        listed.collect::<Result<Vec<_>, _>>()
     })?;
     let output = context.output;
     output.list("worker", &listed, || {
@@ -152,7 +175,7 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
         ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
         let claimable = Queue::new(&jobs, now).paused_by(&pauses).claimable(&server.labels);
         Ok(Some(Shown {
-            listed: Listed::of(server, name, snapshot, now)?,
+            listed: Listed::of(server, name, (snapshot, &Work::new(&jobs, &pauses)), now)?,
             at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
             ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
             claimable: claimable.into_iter().map(told).collect(),

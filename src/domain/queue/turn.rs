@@ -8,7 +8,7 @@ use crate::domain::job::Job;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How much of a command is shown in a sentence.
 const COMMAND_SHOWN_MAX: usize = 60;
@@ -99,11 +99,14 @@ impl<'a> Queue<'a> {
 
     pub(super) fn turn(&self, job: &Job) -> Turn {
         let before = self.before(job);
-        let is_left = |other: &&&Record<Job>| !job.command.is_empty() && self.left_because(other).is_some();
+        let mut taken = Taken::of(self);
+        // People and scripts take what they like.
+        let has_command = !job.command.is_empty();
+        let left = before.iter().filter(|other| has_command && taken.left_because(other).is_some()).count();
         Turn {
             ahead: before.len(),
-            left: before.iter().filter(is_left).count(),
-            left_because: self.left_because(job),
+            left,
+            left_because: taken.left_because(job),
             workers: Vec::new(),
             command: job.command.join(" ").chars().take(COMMAND_SHOWN_MAX).collect(),
         }
@@ -117,40 +120,79 @@ impl<'a> Queue<'a> {
         order.truncate(place);
         order
     }
+}
 
-    fn left_because(&self, job: &Job) -> Option<Left> {
+/// When a job was added and when it began, or the latest beginning of those that were added later.
+type Begun = (Timestamp, Timestamp);
+
+/// What workers have taken, arranged so that a long queue is looked through once for each kind of job
+/// and not once for each job.
+struct Taken<'a> {
+    /// What workers have begun.
+    begun: Vec<(&'a Job, Begun)>,
+    /// When the last with an id ended, and the last of a group.
+    ended: HashMap<&'a str, Timestamp>,
+    ended_of_group: HashMap<&'a str, Timestamp>,
+    /// For jobs with these labels and this level: what counts as taken instead of one, the youngest
+    /// first, each with the latest beginning up to it.
+    by_kind: HashMap<(Vec<String>, u64), Vec<Begun>>,
+}
+
+impl<'a> Taken<'a> {
+    fn of(queue: &Queue<'a>) -> Self {
+        let (mut ended, mut ended_of_group) = (HashMap::new(), HashMap::new());
+        let mut begun = Vec::new();
+        for job in queue.jobs.rows() {
+            if let Some(end) = job.stopped_at.max(job.completed_at) {
+                let later = |last: &mut Timestamp| *last = (*last).max(end);
+                ended.entry(job.id.as_str()).and_modify(later).or_insert(end);
+                if let Some(group) = job.group.as_deref() {
+                    ended_of_group.entry(group).and_modify(later).or_insert(end);
+                }
+            }
+            if let (Some(_), Some(created), Some(started)) = (&job.worker, job.created_at, job.started_at) {
+                begun.push((&**job, (created, started)));
+            }
+        }
+        begun.sort_by_key(|(_, (created, _))| std::cmp::Reverse(*created));
+        Self { begun, ended, ended_of_group, by_kind: HashMap::new() }
+    }
+
+    fn left_because(&mut self, job: &Job) -> Option<Left> {
         if job.command.is_empty() {
             return Some(Left::NoCommand);
         }
-        self.is_passed_over(job).then_some(Left::PassedOver)
+        self.passed_over(job).then_some(Left::PassedOver)
     }
 
     /// Whether a worker on a server with its labels took what was to come after it, while it could have
     /// been claimed. Of a job that came back to the queue nobody knows since when it could.
-    fn is_passed_over(&self, job: &Job) -> bool {
+    fn passed_over(&mut self, job: &Job) -> bool {
         let (Some(created), None) = (job.created_at, job.attempts) else { return false };
         let since = self.free_since(job, created);
-        self.jobs.rows().any(|other| {
-            other.worker.is_some()
-                && other.id != job.id
-                && other.created_at.is_some_and(|at| at > created)
-                && other.priority.level() >= job.priority.level()
-                && other.started_at.is_some_and(|at| at > since)
-                && job.labels.iter().all(|label| other.labels.contains(label))
-        })
+        let level = job.priority.level();
+        let begun = &self.begun;
+        let kind = self.by_kind.entry((job.labels.clone(), level)).or_insert_with(|| {
+            let is_instead = |other: &Job| {
+                other.priority.level() >= level && job.labels.iter().all(|label| other.labels.contains(label))
+            };
+            let instead = begun.iter().filter(|(other, _)| is_instead(other)).map(|(_, begun)| *begun);
+            let latest = instead.scan(None, |latest: &mut Option<Timestamp>, (created, started)| {
+                let last = latest.map_or(started, |last| last.max(started));
+                *latest = Some(last);
+                Some((created, last))
+            });
+            latest.collect()
+        });
+        let younger = kind.partition_point(|(other, _)| *other > created);
+        younger.checked_sub(1).and_then(|last| kind.get(last)).is_some_and(|(_, latest)| *latest > since)
     }
 
     /// Since when nothing but its place has kept it waiting, as far as the queue tells.
     fn free_since(&self, job: &Job, created: Timestamp) -> Timestamp {
-        let needs: HashSet<&str> = job.all_needs().collect();
-        let held_it_back = |other: &&Record<Job>| {
-            needs.contains(other.id.as_str()) || (job.group.is_some() && other.group == job.group)
-        };
-        let ends = self
-            .jobs
-            .rows()
-            .filter(held_it_back)
-            .filter_map(|other| other.stopped_at.max(other.completed_at));
+        let needs = job.all_needs().filter_map(|need| self.ended.get(need));
+        let group = job.group.as_deref().and_then(|group| self.ended_of_group.get(group));
+        let ends = needs.chain(group).copied();
         ends.chain(job.not_before).chain([created]).max().unwrap_or(created)
     }
 }

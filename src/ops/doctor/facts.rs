@@ -22,6 +22,7 @@ use crate::ledger::{
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The most archives that are read; a hub makes two a month.
@@ -188,18 +189,24 @@ fn beat_branches(
     tips: &[Tip],
     servers: &[Server],
 ) -> Result<Vec<BeatBranch>, LedgerError> {
-    let members: Vec<ServerName> =
+    let members: HashSet<ServerName> =
         servers.iter().filter_map(|server| ServerName::new(&server.id).ok()).collect();
     let mut branches = Vec::new();
     for tip in tips.iter().filter(|tip| tip.branch != hub.main()) {
         let named =
             tip.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).and_then(|name| ServerName::new(name).ok());
-        let others = members.iter().filter(|member| Some(*member) != named.as_ref());
         let (mut is_of_member, mut broken) = (false, None);
-        for server in named.iter().chain(others) {
-            let read = hub.record_on::<Heartbeat>(&tip.branch, &Heartbeat::path(server));
+        // What lies there, not who might have something there: both may be a thousand.
+        for entry in hub.list_on(&tip.branch, "")? {
+            let folder = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok());
+            let Some(server) =
+                folder.filter(|folder| members.contains(folder) || Some(folder) == named.as_ref())
+            else {
+                continue;
+            };
+            let read = hub.record_on::<Heartbeat>(&tip.branch, &Heartbeat::path(&server));
             let is_there = !matches!(read, Ok(None));
-            is_of_member |= is_there && members.contains(server);
+            is_of_member |= is_there && members.contains(&server);
             broken = broken.or(wrong(read)?);
         }
         branches.push(BeatBranch { tip: tip.clone(), is_of_member, wrong: broken });

@@ -18,6 +18,7 @@
 
 #![expect(dead_code, reason = "a kit: some pieces wait for the test that needs them")]
 
+pub(crate) mod big_hub;
 mod fleet;
 mod git_daemon;
 mod hub;

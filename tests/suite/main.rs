@@ -24,6 +24,8 @@ mod smoke;
 mod storm;
 // Every verb as a user meets it: answer, words beside it, exit code.
 mod commands;
+// What the README promises and no other test would miss.
+mod promises;
 // What is told of times, at times that the test chooses.
 mod times;
 // Many want one thing, and holders die.

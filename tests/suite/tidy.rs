@@ -188,9 +188,8 @@ fn test_paths() -> Vec<String> {
     found
 }
 
-/// Every `module::test` in backticks in the last column of the tables of a page.
-fn named_tests(page: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join(page)).unwrap();
+/// Every `module::test` in backticks in the last column of the tables of a text.
+fn named_tests(text: &str) -> Vec<String> {
     let rows = text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
     let last = rows.skip(1).filter_map(|row| row.trim_end_matches('|').rsplit('|').next().map(str::to_owned));
     last.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
@@ -200,7 +199,14 @@ fn named_tests(page: &str) -> Vec<String> {
 fn the_tests_that_pages_name_exist() {
     let there = test_paths();
     assert!(there.len() > 500, "only {} tests were found", there.len());
-    for name in named_tests("docs/edges.md") {
-        assert!(there.contains(&name), "docs/edges.md names `{name}`, which is no test");
+    let page = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (edges, testing) = (page("docs/edges.md"), page("docs/TESTING.md"));
+    let promises = testing.split("\n## ").find(|section| section.starts_with("Promises")).unwrap();
+    for (where_told, text) in [("docs/edges.md", edges.as_str()), ("docs/TESTING.md", promises)] {
+        let named = named_tests(text);
+        assert!(!named.is_empty(), "{where_told} names no test");
+        for name in named {
+            assert!(there.contains(&name), "{where_told} names `{name}`, which is no test");
+        }
     }
 }

@@ -1,0 +1,109 @@
+//! Promises of the README that no other test would miss; docs/TESTING.md names the test of each.
+
+use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+use std::fs;
+use std::path::Path;
+
+/// A hub with `ada`, who has joined, and `bob`, who never did.
+fn member_and_stranger() -> (Fleet, Host, Host) {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let bob = fleet.host("bob");
+    (fleet, ada, bob)
+}
+
+#[test]
+fn a_server_that_never_joined_adds_and_locks_but_does_not_beat_work_or_speak_of_itself() {
+    let (fleet, _ada, mut bob) = member_and_stranger();
+    bob.set("MUSTER_HUB", fleet.hub().url());
+    bob.run(["job", "add", "--type", "build"]).success();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    let before = inspect::log(fleet.hub(), MAIN).len();
+    for refused in [&["heartbeat"][..], &["status", "set", "idle"], &["job", "claim"]] {
+        let run = bob.run(refused.iter().copied());
+        assert_eq!(run.exit_code(), Some(4), "{refused:?}: {run}");
+        assert!(run.stderr().contains("git muster join"), "{refused:?} says what to do: {run}");
+    }
+    assert_eq!(inspect::log(fleet.hub(), MAIN).len(), before, "nothing was written");
+}
+
+/// A command that ends with each code, and what brings it about.
+#[test]
+fn every_exit_code_is_what_the_table_says_and_with_json_the_error_is_json() {
+    let (fleet, ada, _bob) = member_and_stranger();
+    let job = ada.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
+    ada.run(["job", "claim"]).success();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    fleet.server("carol").run(["lock", "acquire", "other"]).success();
+    let away = ada.directory().join("away.git");
+    let nowhere = away.to_str().unwrap();
+    let cases: [(&[&str], i32); 7] = [
+        (&["job", "show", "job_none"], 3),
+        (&["job", "claim"], 3),
+        (&["lock", "acquire", "other"], 4),
+        (&["job", "complete", &job, "--token", "2"], 5),
+        (&["lock", "renew", "deploy", "--token", "9"], 5),
+        (&["--hub", nowhere, "job", "list"], 7),
+        (&["message", "send", "--to", "nobody", "--subject", "x"], 3),
+    ];
+    for (arguments, code) in cases {
+        let plain = ada.run(arguments.iter().copied());
+        assert_eq!(plain.exit_code(), Some(code), "{plain}");
+        let run = ada.run(arguments.iter().copied().chain(["--json"]));
+        assert_eq!(run.exit_code(), Some(code), "{run}");
+        if let Some(line) = run.stderr().lines().find(|line| !line.is_empty()) {
+            let error: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| run.fail("no JSON"));
+            assert_eq!((&error["kind"], &error["exit_code"]), (&"error".into(), &code.into()), "{run}");
+            assert!(error["error"].is_string() && error["hints"].is_array(), "{run}");
+        }
+    }
+    ada.run(["no-such-verb"]).code(2);
+    let mut nobody = fleet.host("nobody");
+    nobody.unset("MUSTER_SERVER");
+    nobody.run(["--hub", &fleet.hub().url(), "heartbeat"]).code(78);
+}
+
+#[test]
+fn the_table_of_exit_codes_is_the_programs_own() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("## Exit codes").unwrap();
+    let rows = rest.lines().filter_map(|line| line.strip_prefix("| "));
+    let told: Vec<u8> =
+        rows.map_while(|row| row.split(' ').next()).filter_map(|code| code.parse().ok()).collect();
+    let own: Vec<u8> = git_muster::cli::Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
+    assert_eq!(told, own);
+}
+
+#[test]
+fn the_demonstration_shows_all_of_it_and_touches_nothing_else() {
+    let fleet = Fleet::new();
+    let host = fleet.host("visitor");
+    let everything = || {
+        let list =
+            host.program("find").args([host.place("HOME").as_os_str(), "-newermt".as_ref(), "@0".as_ref()]);
+        list.run().success().stdout().to_owned()
+    };
+    let before = everything();
+    let folder = host.directory().join("demo");
+    let run = host.command(["demo"]).args([&folder]).run().success();
+    assert_eq!(everything(), before, "the home of the visitor is as it was");
+    for told in ["build1 works on", "build2", "build3", "job complete: ", "lock acquire: ", "message send: "]
+    {
+        assert!(run.stdout().contains(told), "the demonstration does not show `{told}`\n{run}");
+    }
+    let clones = ["build1", "build2", "build3"].map(|server| folder.join(server));
+    clones.iter().for_each(|clone| inspect::assert_clone_is_clean(clone));
+    host.command(["demo"]).args([&folder]).run().code(1);
+}
+
+#[test]
+fn a_heartbeat_adds_nothing_to_the_history_of_main() {
+    for transport in [Transport::Path, Transport::Daemon] {
+        let fleet = Fleet::over(transport).founded();
+        let ada = fleet.server("ada");
+        ada.run(["heartbeat"]).success();
+        let before = inspect::log(fleet.hub(), MAIN);
+        (0..3).for_each(|_| drop(ada.run(["heartbeat"]).success()));
+        assert_eq!(inspect::log(fleet.hub(), MAIN), before);
+    }
+}

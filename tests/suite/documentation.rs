@@ -57,6 +57,15 @@ fn script(document: &str) -> Option<String> {
     any.then_some(script)
 }
 
+/// What is said of the commands that may end with another code than 0: `|| echo "ended with $?"` stands
+/// behind them, and then, in a comment, what is printed, or `# ends with 0` if nothing is.
+#[track_caller]
+fn codes_shown(script: &str) -> Vec<&str> {
+    let lines = script.lines().filter(|line| line.contains("ended with $?"));
+    let told = lines.map(|line| line.split_once("# ").unwrap_or_else(|| panic!("`{line}` names no code")).1);
+    told.filter(|comment| *comment != "ends with 0").collect()
+}
+
 /// A host on which nothing is set up, with `git muster` and `$HUB`.
 fn newcomer(fleet: &Fleet) -> Host {
     let mut host = fleet.host("newcomer");
@@ -92,6 +101,8 @@ fn every_command_that_the_documents_show_runs() {
         if run.exit_code() != Some(0) {
             run.fail(&format!("a command that {name} shows does not work"));
         }
+        let told: Vec<&str> = run.stdout().lines().filter(|line| line.contains("ended with")).collect();
+        assert_eq!(told, codes_shown(&blocks), "{name} says what else than 0 its commands end with\n{run}");
     }
     assert!(ran > 0, "README.md shows commands");
 }

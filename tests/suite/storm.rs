@@ -9,6 +9,7 @@
 //! clones of 50 operations over all five (a quarter of an hour on two cores) and prints how long each took.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -197,6 +198,22 @@ fn assert_exactly_once(hub: &Hub, before: &str, account: &Account) {
     inspect::assert_hub_is_sound(hub);
 }
 
+/// The storm was one: the writers took turns again and again, or commits were built in vain, because
+/// another was faster. `log` names the steps of all commands.
+#[track_caller]
+fn assert_contention(hub: &Hub, before: &str, writers: usize, log: &Path) {
+    let authors = hub.git(["log", "--reverse", "--format=%an", &format!("{before}..{MAIN}")]);
+    let authors: Vec<&str> = authors.lines().collect();
+    let turns = authors.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let built = std::fs::read_to_string(log).unwrap().lines().filter(|step| *step == "commit").count();
+    let in_vain = built - authors.len();
+    assert!(
+        turns >= 2 * writers || in_vain > 0,
+        "{writers} writers took only {turns} turns and lost no race in {} commits",
+        authors.len()
+    );
+}
+
 /// Every commit of the storm was a step that the rules allow.
 #[track_caller]
 fn assert_history_is_sound(host: &Host) {
@@ -207,9 +224,11 @@ fn assert_history_is_sound(host: &Host) {
 
 fn storm(transport: Transport, clones: usize, ops: usize) {
     let fleet = Fleet::over(transport).founded();
+    let steps = fleet.hub().path().with_extension("steps");
     let host = |number: usize| {
-        let host = fleet.host_in_clone(&format!("build{number}"));
+        let mut host = fleet.host_in_clone(&format!("build{number}"));
         host.run(["join", "--as", host.name()]).success();
+        host.set("MUSTER_FAILPOINT_LOG", &steps);
         host
     };
     let hosts: Vec<Host> = (1..=clones).map(host).collect();
@@ -218,6 +237,7 @@ fn storm(transport: Transport, clones: usize, ops: usize) {
     report(&format!("{transport:?}, {clones} clones"), &account);
     assert!(account.ops >= clones * ops);
     assert_exactly_once(fleet.hub(), &before, &account);
+    assert_contention(fleet.hub(), &before, clones, &steps);
     let tip = fleet.hub().tip(MAIN).unwrap();
     assert_history_is_sound(&hosts[0]);
     for host in &hosts {

@@ -240,6 +240,7 @@ fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
     }
     if let Ok(words) = std::env::var("MUSTER_SWEEP_ONLY") {
         cases.retain(|case| case.name().contains(&words));
+        assert!(!cases.is_empty(), "no case of {way:?} has `{words}` in its name");
     }
     let failed: Vec<String> = together(&cases, |case| {
         let failed = catch_unwind(AssertUnwindSafe(|| case.run())).is_err();

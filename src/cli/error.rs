@@ -2,11 +2,12 @@
 //! decides them.
 
 use super::exit::Exit;
+use super::far_side;
 use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{LedgerError, Past, Reached, Stop};
+use crate::ledger::{Cause, LedgerError, Past, Reached, Stop};
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -27,6 +28,8 @@ pub(super) struct CliError {
     pub by_hub: bool,
     /// Whether there is no hub in the branch that was looked at.
     pub no_hub_there: bool,
+    /// What a failure on the way to the hub, or in it, comes from.
+    pub cause: Option<Cause>,
 }
 
 impl CliError {
@@ -40,6 +43,7 @@ impl CliError {
             op: None,
             by_hub: false,
             no_hub_there: false,
+            cause: None,
         }
     }
 
@@ -117,13 +121,15 @@ impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
         match &error {
-            LedgerError::Unreachable { why, .. } => {
-                Self::new(Exit::Unreachable, message).hint(advice_on_way(why))
+            LedgerError::Unreachable { hub, why } => {
+                Self { cause: Some(why.cause), ..Self::new(Exit::Unreachable, message) }
+                    .hint(far_side::advice(why, hub))
             }
-            LedgerError::Denied { why, .. } => {
-                let refused = Self::new(Exit::Refused, message);
-                Self { by_hub: true, ..refused.hint(advice(why)) }
+            LedgerError::Denied { hub, why } => {
+                let refused = Self { cause: Some(why.cause), ..Self::new(Exit::Refused, message) };
+                Self { by_hub: true, ..refused.hint(far_side::advice(why, hub)) }
             }
+            LedgerError::Contended(_) => Self::new(Exit::Contended, message).hint("try again"),
             LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
                 .hint("give the command again: it does nothing where it has happened already"),
             LedgerError::Untold { op, reached } => Self::new(Exit::Unknown, message).hint(match reached {
@@ -161,22 +167,6 @@ impl From<LedgerError> for CliError {
     }
 }
 
-/// What to do about a hub that is not reached.
-fn advice_on_way(why: &str) -> &'static str {
-    const WRONG_ADDRESS: &[&str] = &[
-        "no such folder",
-        "could not resolve",
-        "name or service not known",
-        "unable to look up",
-        "not supported",
-    ];
-    let why = why.to_lowercase();
-    if WRONG_ADDRESS.iter().any(|words| why.contains(words)) {
-        return "correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again";
-    }
-    "try again later"
-}
-
 /// What to do about something on this machine that cannot be a hub.
 fn advice_on_place(why: &str) -> Option<&'static str> {
     const ADVICE: &[(&[&str], &str)] = &[
@@ -201,44 +191,6 @@ fn is_about_disk(why: &str) -> bool {
     ["failed to write", "No space left", "Disk quota", "Read-only file system"]
         .iter()
         .any(|words| why.contains(words))
-}
-
-/// What to do about a hub that refuses, by what its words are about.
-fn advice(why: &str) -> &'static str {
-    const ADVICE: &[(&[&str], &str)] = &[
-        (
-            &["exceeds maximum"],
-            "the hub takes no push of this size, by its setting `receive.maxInputSize`; its owner has to raise it",
-        ),
-        (
-            &["insufficient permission", "unable to create temporary object directory: permission denied"],
-            "the account that the hub's git runs as may not write its repository; its owner has to let it in",
-        ),
-        (
-            &[
-                "unpack failed",
-                "unpacker error",
-                "unable to migrate objects",
-                "no space left",
-                "read-only file system",
-                "disk quota",
-            ],
-            "the disk of the hub is full or cannot be written; try again when there is room on it",
-        ),
-        (
-            &["not found", "does not exist", "not appear to be a git repository", "no such"],
-            "check the address",
-        ),
-        (
-            &["permission denied", "authentication", "publickey", "403", "401", "host key", "certificate"],
-            "let git itself reach the hub first: `git ls-remote` with its address asks what this account may do",
-        ),
-    ];
-    let why = why.to_lowercase();
-    ADVICE.iter().find(|(words, _)| words.iter().any(|word| why.contains(word))).map_or(
-        "this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--hub-branch`",
-        |(_, advice)| advice,
-    )
 }
 
 impl From<Stop> for CliError {
@@ -284,28 +236,6 @@ mod tests {
 
     #[test]
     fn the_advice_is_about_the_trouble() {
-        for (why, said) in [
-            (
-                "unpack failed: unpack-objects abnormal exit; fatal: pack exceeds maximum allowed size (1.00 KiB)",
-                "maxInputSize",
-            ),
-            (
-                "error: insufficient permission for adding an object to repository database ./objects; unpacker error",
-                "may not write",
-            ),
-            ("unpacker error; No space left on device", "is full"),
-            ("Permission denied (publickey)", "git ls-remote"),
-            ("protected branch hook declined", "hub's own rule"),
-        ] {
-            assert!(advice(why).contains(said), "{why}: {}", advice(why));
-        }
-        for (why, said) in [
-            ("there is no such folder", "correct the address"),
-            ("ssh: Could not resolve hostname ht!tp: Name or service not known", "correct the address"),
-            ("Connection refused", "try again later"),
-        ] {
-            assert!(advice_on_way(why).contains(said), "{why}: {}", advice_on_way(why));
-        }
         for (why, said) in [
             ("`/tmp` cannot be used as a hub: could not find repository", Some("git muster init")),
             (

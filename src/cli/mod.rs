@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod error;
 mod exit;
+mod far_side;
 mod fence;
 mod fsck;
 mod generate;

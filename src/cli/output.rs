@@ -190,11 +190,14 @@ impl Output {
             return;
         }
         if self.json {
-            let value = json!({
+            let mut value = json!({
                 "schema": SCHEMA, "kind": "error", "exit_code": code,
                 "error": clean(&error.message), "hints": error.hints.iter().map(|hint| clean(hint)).collect::<Vec<_>>(),
                 "op": error.op.as_ref().map(ToString::to_string),
             });
+            if let Some(cause) = error.cause {
+                value["cause"] = cause.word().into();
+            }
             complain(&value.to_string());
             return;
         }

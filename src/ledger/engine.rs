@@ -6,6 +6,7 @@
 
 use super::document::Document;
 use super::error::LedgerError;
+use super::far_side::Reason;
 use super::history::{Lost, Reached, Visit};
 use super::past::Past;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -72,9 +73,9 @@ pub(crate) enum Publication {
     /// A branch was being moved by somebody else; nothing moved.
     Busy,
     /// The hub will not have it, now or later; nothing moved.
-    Denied(String),
+    Denied(Reason),
     /// The hub was not reached; nothing moved.
-    Unreachable(String),
+    Unreachable(Reason),
     /// This machine could not do it: nothing was applied.
     Failed(String),
     /// Nobody can tell from here.

@@ -1,5 +1,6 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
+use super::far_side::Reason;
 use super::history::Reached;
 use super::past::Past;
 use crate::domain::id::OpId;
@@ -14,17 +15,20 @@ pub enum LedgerError {
     Unreachable {
         /// Which hub, without credentials.
         hub: String,
-        /// What was tried and how it ended.
-        why: String,
+        /// How it ended.
+        why: Reason,
     },
     /// The hub answered and will not have it: access, a protected branch, a hook.
     #[error("the hub `{hub}` refuses: {why}")]
     Denied {
         /// Which hub, without credentials.
         hub: String,
-        /// The hub's own words.
-        why: String,
+        /// Why, in the hub's own words.
+        why: Reason,
     },
+    /// Others were faster each time; nothing was written.
+    #[error("{0}")]
+    Contended(String),
     /// It was sent, and the hub does not say what became of it.
     #[error("the hub `{hub}` may or may not have it: {why}")]
     Unsettled {
@@ -135,6 +139,7 @@ impl LedgerError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::far_side::Cause;
     use super::*;
 
     #[test]
@@ -146,8 +151,8 @@ mod tests {
             (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: false }, true),
             (LedgerError::NotAHub { hub: hub(), branch: branch() }, true),
             (LedgerError::WasAHub { hub: hub(), branch: branch(), past: lost }, true),
-            (LedgerError::Denied { hub: hub(), why: String::new() }, false),
-            (LedgerError::Unreachable { hub: hub(), why: String::new() }, false),
+            (LedgerError::Denied { hub: hub(), why: Reason::of(Cause::Other, "") }, false),
+            (LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "") }, false),
             (LedgerError::Configuration(String::new()), false),
         ] {
             assert_eq!(error.is_of_what_is_known(), expected, "{error}");

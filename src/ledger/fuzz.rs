@@ -34,17 +34,16 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
 fn reason_of_push(verdict: PushVerdict) -> Option<String> {
     match verdict {
         PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => None,
-        PushVerdict::Denied(why) | PushVerdict::Unreachable(why) | PushVerdict::Unknown(why) => Some(why),
+        PushVerdict::Denied(why) | PushVerdict::Unreachable(why) => Some(why.words),
+        PushVerdict::Unknown(why) => Some(why),
     }
 }
 
 fn reason_of_fetch(verdict: FetchVerdict) -> Option<String> {
     match verdict {
         FetchVerdict::Fetched | FetchVerdict::MissingBranch => None,
-        FetchVerdict::Unreachable(why)
-        | FetchVerdict::Denied(why)
-        | FetchVerdict::BrokenCache(why)
-        | FetchVerdict::Failed(why) => Some(why),
+        FetchVerdict::Unreachable(why) | FetchVerdict::Denied(why) => Some(why.words),
+        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => Some(why),
     }
 }
 

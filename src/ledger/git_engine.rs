@@ -9,6 +9,7 @@ use super::classify::{FetchVerdict, classify_fetch};
 use super::document::Document;
 use super::engine::{Commit, Engine, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
+use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::objects::Objects;
@@ -130,7 +131,7 @@ impl GitEngine {
             FETCH.iter().map(ToString::to_string).chain(specs.iter().cloned()).collect();
         let done = self.git.run(self.directory(), &arguments, deadline)?;
         if done.timed_out {
-            return Ok(FetchVerdict::Unreachable("it did not answer in time".to_owned()));
+            return Ok(FetchVerdict::Unreachable(Reason::of(Cause::Network, "it did not answer in time")));
         }
         Ok(classify_fetch(done.exit_code, &done.stdout, &done.stderr))
     }
@@ -230,7 +231,7 @@ impl Engine for GitEngine {
         let tip = self.suspecting(self.objects.tip(&self.reference(branch)))?;
         // A folder that was moved away looks empty to whom had it open.
         if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
-            let why = "its folder is no longer there".to_owned();
+            let why = Reason::of(Cause::NoPlace, "its folder is no longer there");
             return Err(LedgerError::Unreachable { hub: self.name.clone(), why });
         }
         Ok(tip)
@@ -310,7 +311,7 @@ impl Engine for GitEngine {
             })),
             // Another process of this host fetching into the same copy is the commonest cause.
             FetchVerdict::Failed(why) if why.contains("lock") => {
-                Err(LedgerError::Unreachable { hub: hub(), why })
+                Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Trouble, why) })
             }
             FetchVerdict::Failed(why) => {
                 Err(LedgerError::Store { what: "git fetch failed".to_owned(), why, damaged: false })

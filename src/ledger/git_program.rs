@@ -18,6 +18,28 @@ const VERSION_MIN: (u32, u32) = (2, 39);
 /// How ssh is started when the user does not say it.
 const SSH_COMMAND: &str = "ssh -o BatchMode=yes";
 
+/// What keeps ssh from showing the server's greeting, which says anything and looks like a verdict.
+/// What ssh has to say of its own is an error and stays.
+const NO_GREETING: &str = "-o LogLevel=ERROR";
+
+/// What the user's configuration must not change about a fetch or a push of ours: hooks of the user
+/// do not run in our copies, a hub need not take their push options, and nothing is mirrored. The
+/// hooks of a hub at a path are the hub's own, which git starts without these.
+const OURS: &[&str] = &[
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "maintenance.auto=false",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "push.pushOption=",
+    "-c",
+    "remote.origin.mirror=false",
+];
+
 /// Variables that would make git look at another repository than the one we name.
 const MISLEADING: &[&str] = &[
     "GIT_DIR",
@@ -80,15 +102,15 @@ impl GitProgram {
             .env("LC_ALL", "C")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("SSH_ASKPASS_REQUIRE", "force")
-            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false"])
+            .args(OURS)
             .arg(format!("--git-dir={}", directory.display()));
         if variable("SSH_ASKPASS").is_none() {
             command.env("SSH_ASKPASS", "/bin/false");
         }
         if let Some(line) = &self.line {
             command.env("GIT_SSH_COMMAND", line.command());
-        } else if variable("GIT_SSH").is_none() && named_ssh_command(directory).is_none() {
-            command.env("GIT_SSH_COMMAND", SSH_COMMAND);
+        } else if let Some(ssh) = ssh_command(directory) {
+            command.env("GIT_SSH_COMMAND", ssh);
         }
         command
     }
@@ -96,8 +118,8 @@ impl GitProgram {
     /// Lets the runs that follow share one connection to `url`, where that is reached by ssh.
     pub(super) fn stay_connected(&mut self, directory: &Path, url: &str) {
         if self.line.is_none() {
-            let command = named_ssh_command(directory).unwrap_or_else(|| SSH_COMMAND.to_owned());
-            self.line = SshLine::prepare(&command, url);
+            let command = ssh_command(directory).or_else(|| named_ssh_command(directory));
+            self.line = command.and_then(|command| SshLine::prepare(&command, url));
         }
     }
 
@@ -132,6 +154,22 @@ impl GitProgram {
         }
         Ok(version)
     }
+}
+
+/// How git is to start ssh; `None` where the user names a program that may be another than
+/// OpenSSH's.
+fn ssh_command(directory: &Path) -> Option<String> {
+    let is_openssh = |command: &String| {
+        let program = command.split_whitespace().next().map(Path::new);
+        program.and_then(Path::file_name).is_some_and(|name| name == "ssh")
+            && variable("GIT_SSH_VARIANT").is_none()
+    };
+    let named = named_ssh_command(directory);
+    if named.is_none() && variable("GIT_SSH").is_some() {
+        return None;
+    }
+    let command = named.unwrap_or_else(|| SSH_COMMAND.to_owned());
+    Some(command).filter(is_openssh).map(|command| format!("{command} {NO_GREETING}"))
 }
 
 /// How the user wants ssh to be started, if that is said.

@@ -9,6 +9,7 @@ use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::commits::CommitText;
 use super::engine::{Engine as _, Version};
 use super::error::LedgerError;
+use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::git_program::GitProgram;
 use super::inspect::Store;
@@ -177,7 +178,7 @@ impl Look {
         let done = way.git(ASK, &[offered], deadline)?;
         let hub = || self.engine.hub().to_owned();
         if done.timed_out {
-            return Err(LedgerError::Unreachable { hub: hub(), why: TOO_SLOW.to_owned() });
+            return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
         }
         // A line about the ref, whatever it says, comes after the hub let us in.
         if done.stdout.lines().any(|line| line.splitn(3, '\t').count() == 3) {
@@ -185,8 +186,9 @@ impl Look {
         }
         Err(match classify_push(&[&self.main], done.exit_code, &done.stdout, &done.stderr) {
             PushVerdict::Denied(why) => LedgerError::Denied { hub: hub(), why },
-            PushVerdict::Unreachable(why) | PushVerdict::Unknown(why) => {
-                LedgerError::Unreachable { hub: hub(), why }
+            PushVerdict::Unreachable(why) => LedgerError::Unreachable { hub: hub(), why },
+            PushVerdict::Unknown(why) => {
+                LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Silent, why) }
             }
             PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => return Ok(()),
         })
@@ -279,7 +281,7 @@ impl Way {
         let done = self.git(FETCH, &specs, deadline)?;
         let hub = || name.to_owned();
         if done.timed_out {
-            return Err(LedgerError::Unreachable { hub: hub(), why: TOO_SLOW.to_owned() });
+            return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
         }
         match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
             FetchVerdict::Fetched => Ok(()),

@@ -9,6 +9,7 @@ mod squashed;
 use super::document::Document;
 use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
+use super::far_side::{Cause, Reason};
 use super::history::Reached;
 use super::outcome::Outcome;
 use super::snapshot::Documents as _;
@@ -200,11 +201,17 @@ impl Engine for Memory {
                 return Ok(None);
             }
             Look::Deny => {
-                return Err(LedgerError::Denied { hub: "memory".to_owned(), why: "away".to_owned() });
+                return Err(LedgerError::Denied {
+                    hub: "memory".to_owned(),
+                    why: Reason::of(Cause::MayNotRead, "away"),
+                });
             }
             look @ (Look::Cut | Look::Hang) => {
                 clock::sleep(if matches!(look, Look::Hang) { deadline.left() } else { Duration::ZERO });
-                return Err(LedgerError::Unreachable { hub: "memory".to_owned(), why: "cut".to_owned() });
+                return Err(LedgerError::Unreachable {
+                    hub: "memory".to_owned(),
+                    why: Reason::of(Cause::Network, "cut"),
+                });
             }
         }
         if hub.looks_too_early {
@@ -258,8 +265,8 @@ impl Engine for Memory {
         let mut hub = self.hub.borrow_mut();
         let publication = match fault {
             Some(Fault::Busy) => return Publication::Busy,
-            Some(Fault::Deny) => return Publication::Denied("protected".to_owned()),
-            Some(Fault::Cut) => return Publication::Unreachable("cut".to_owned()),
+            Some(Fault::Deny) => return Publication::Denied(Reason::of(Cause::Protected, "protected")),
+            Some(Fault::Cut) => return Publication::Unreachable(Reason::of(Cause::Network, "cut")),
             Some(Fault::Vanish) => return Publication::Unknown("vanished".to_owned()),
             Some(Fault::Delay) => {
                 hub.delayed.extend(moves.iter().cloned());

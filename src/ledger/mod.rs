@@ -17,6 +17,7 @@ mod commits;
 mod document;
 mod engine;
 mod error;
+mod far_side;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod git_engine;
@@ -49,6 +50,7 @@ pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope, Search};
 pub use engine::{Found, Move, Tips, Version};
 pub use error::LedgerError;
+pub use far_side::{Cause, Reason, Speaker};
 pub use git_program::GitProgram;
 pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
 pub use inspect::{Size, Store};

@@ -2,6 +2,7 @@
 
 use super::cache::HubCopy;
 use super::error::LedgerError;
+use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::update::{Ledger, Settings};
 use crate::host::files;
@@ -149,7 +150,7 @@ pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
         } else {
             LedgerError::Unreachable {
                 hub: path.display().to_string(),
-                why: "there is no such folder".to_owned(),
+                why: Reason::of(Cause::NoPlace, "there is no such folder"),
             }
         }
     })?;

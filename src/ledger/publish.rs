@@ -8,6 +8,7 @@ use super::abandoned;
 use super::classify::{PushVerdict, broken_store, classify_push};
 use super::commits::CommitText;
 use super::engine::{Move, Publication};
+use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::objects::Objects;
 use super::pruning::{self, Made};
@@ -96,8 +97,18 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) 
                 Publication::Failed(error.message().to_owned())
             }
             (_, ErrorClass::Os) => Publication::Unknown(error.message().to_owned()),
-            _ => Publication::Denied(error.message().to_owned()),
+            _ => Publication::Denied(Reason::of(cause_of(&error), error.message())),
         },
+    }
+}
+
+/// Why a ref of this machine was not moved.
+fn cause_of(error: &Error) -> Cause {
+    match error.class() {
+        // A branch `a` and a branch `a/b` cannot both be.
+        ErrorClass::Filesystem | ErrorClass::Invalid => Cause::NameTaken,
+        ErrorClass::Reference => Cause::DamagedRef,
+        _ => Cause::Other,
     }
 }
 
@@ -179,7 +190,10 @@ pub(super) fn by_push(
     }
     let done = match git.run(objects.repository().path(), &arguments, deadline) {
         Ok(done) => done,
-        Err(error) => return (Publication::Unreachable(error.to_string()), None),
+        Err(error) => {
+            let why = Reason::of(Cause::NoProgram, error.to_string());
+            return (Publication::Unreachable(why), None);
+        }
     };
     failpoint("answer");
     let branches: Vec<&str> = moves.iter().map(|one| one.branch.as_str()).collect();

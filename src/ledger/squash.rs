@@ -88,6 +88,6 @@ impl Ledger {
         let why = format!(
             "`{branch}` moved {SQUASH_TRIES_MAX} times while it was to be squashed; it was left as it is"
         );
-        Err(LedgerError::Configuration(why))
+        Err(LedgerError::Contended(why))
     }
 }

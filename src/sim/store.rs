@@ -8,7 +8,8 @@ use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Commit, Document, Engine, Found, LedgerError, Move, Publication, Scope, Search, Version, ops_in,
+    Cause, Commit, Document, Engine, Found, LedgerError, Move, Publication, Reason, Scope, Search, Version,
+    ops_in,
 };
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -94,7 +95,10 @@ impl Store {
             return Publication::Busy;
         }
         if world.trouble.read_only > world.now {
-            return Publication::Denied(format!("{INJECTED} the hub is read-only"));
+            return Publication::Denied(Reason::of(
+                Cause::MayNotWrite,
+                format!("{INJECTED} the hub is read-only"),
+            ));
         }
         if world.tuning.is_path {
             return world.swap(moves);
@@ -174,6 +178,7 @@ impl Engine for Store {
         }
         self.travel();
         if let Some(why) = self.silence() {
+            let why = Reason::of(Cause::Network, why);
             return Err(LedgerError::Unreachable { hub: self.hub().to_owned(), why });
         }
         self.is_damaged()?;
@@ -225,7 +230,7 @@ impl Engine for Store {
     fn publish(&mut self, moves: &[Move], _: Deadline) -> Publication {
         self.travel();
         let publication = match self.silence() {
-            Some(why) => Publication::Unreachable(why),
+            Some(why) => Publication::Unreachable(Reason::of(Cause::Network, why)),
             None => self.deliver(moves),
         };
         self.travel();

@@ -1,6 +1,6 @@
 //! What a hub holds, gathered in one look that leaves no trace.
 
-use super::Subject;
+use super::{Subject, far_side};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
@@ -17,7 +17,7 @@ use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, known_in, store_path,
+    Cause, Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, known_in, store_path,
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
@@ -244,22 +244,17 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         .as_ref()
         .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
     let past = past(error, subject);
-    let ask = || address.as_ref().map(|address| format!("git ls-remote {}", quoted(address)));
     let (what, mend) = match (error, &path) {
         _ if let Some(path) = trust => (
             "git does not use a repository of another user unless it is told to trust it",
             Some(format!("git config --global --add safe.directory {}", quoted(&path.display().to_string()))),
         ),
         (LedgerError::Unreachable { .. }, Some(path)) if !path.exists() => {
-            ("nothing can be read or written; correct the path, or see whether its disk is mounted", None)
+            (far_side::meaning(Cause::NoPlace), None)
         }
-        (LedgerError::Unreachable { .. }, _) => {
-            ("nothing can be read or written until git itself gets there", ask())
+        (LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. }, _) => {
+            (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
-        (LedgerError::Denied { .. }, _) => (
-            "the hub answers and does not let this account do it; its owner has to, or git has to use another key",
-            ask(),
-        ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
             if let Some(past) = past.as_ref().filter(|past| !matches!(past, Past::Beats(_))) =>
         {

@@ -6,6 +6,7 @@
 //! all of it. `mend` does what is safe, and nothing else here does anything.
 
 mod facts;
+mod far_side;
 mod machine;
 mod mend;
 mod store;

@@ -84,3 +84,5 @@ mod push_limit;
 mod which_hub;
 // From the first scripts to git-muster.
 mod moving;
+// What the far side says, and whose words they are.
+mod far_side;

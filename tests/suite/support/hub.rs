@@ -247,6 +247,12 @@ impl Hub {
         }
     }
 
+    /// The directory of the server in front of it: its keys, its greeting.
+    #[must_use]
+    pub(crate) fn server_directory(&self) -> PathBuf {
+        self.root.path().join("server")
+    }
+
     fn away(&self) -> PathBuf {
         self.root.path().join("away.git")
     }

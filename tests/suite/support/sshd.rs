@@ -77,7 +77,7 @@ fn write_configuration(site: &Site, port: u16) {
          HostKey {directory}/key\nAuthorizedKeysFile {directory}/key.pub\nStrictModes no\n\
          UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
          KbdInteractiveAuthentication no\nUseDNS no\nPermitUserRC no\nPrintMotd no\n\
-         PrintLastLog no\nMaxStartups 500:30:1000\nMaxSessions 100\nKexAlgorithms {KEY_EXCHANGE}\n\
+         PrintLastLog no\nBanner {directory}/greeting\nMaxStartups 500:30:1000\nMaxSessions 100\nKexAlgorithms {KEY_EXCHANGE}\n\
          SetEnv HOME={directory}/home \"PATH={path}\" GIT_CONFIG_GLOBAL=/dev/null \
          GIT_CONFIG_NOSYSTEM=1\n"
     );

@@ -7,6 +7,9 @@ use crate::ledger::{Cause, Reason};
 
 /// What to do next about `reason` of the hub at `hub`, which is as people write it.
 pub(super) fn advice(reason: &Reason, hub: &str) -> String {
+    if let Some(bad) = &reason.about {
+        return bad.advice(hub);
+    }
     let ask = format!("git ls-remote {}", quoted(hub));
     let said = match reason.cause {
         Cause::Network | Cause::Trouble => "try again later",

@@ -60,7 +60,7 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         let unregistered = documents::unregistered(snapshot, &servers)?;
         let fleet =
             Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, unregistered: &unregistered, now };
-        let report = fleet.judge();
+        let report = fleet.judge().with_bad_branches(&snapshot.bad_branches(), snapshot.hub());
         match &only {
             None => Ok(report),
             Some(server) if servers.get(server.as_str()).is_some() => Ok(report.only(server.as_str())),

@@ -5,6 +5,7 @@
 //! are compared with ours only to warn; nothing here takes anything away from anybody. Who may
 //! take over a lock or a job is `lock.rs`'s and `job.rs`'s.
 
+use super::bad_branch::BadBranch;
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
 use super::lock::Lock;
@@ -379,6 +380,21 @@ impl Report {
         findings.dedup_by(|a, b| a.cause == b.cause);
         let level = findings.first().map_or(Level::Ok, |worst| worst.level);
         Self { level, checked, findings }
+    }
+
+    /// The same with what is known of branches of the hub at `hub` that cannot be used.
+    #[must_use]
+    pub fn with_bad_branches(self, bad: &[BadBranch], hub: &str) -> Self {
+        let finding = |bad: &BadBranch| Finding {
+            level: Level::Warning,
+            cause: format!("branch-broken:{}", bad.branch),
+            subject: bad.branch.clone(),
+            server: bad.server().map(|server| server.to_string()),
+            what: format!("branch `{}` of the hub {}", bad.branch, bad.why()),
+            hint: Some(bad.advice(hub)),
+        };
+        let findings = self.findings.into_iter().chain(bad.iter().map(finding)).collect();
+        Self::new(self.checked, findings)
     }
 
     /// What concerns `server`: its beat, its status, the jobs and locks it holds. That there is

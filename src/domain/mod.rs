@@ -7,6 +7,7 @@
 pub mod allow;
 pub mod artifact;
 pub mod audit;
+pub mod bad_branch;
 pub mod build_config;
 pub mod doctor;
 pub mod health;

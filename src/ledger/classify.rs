@@ -218,7 +218,7 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
     }
     let cut = || {
         let line = own_line(stderr, CUT)?;
-        Some(Reason { cause: Cause::Network, speaker: Speaker::Git, words: explain(line, stderr) })
+        Some(Reason::said(Cause::Network, Speaker::Git, explain(line, stderr)))
     };
     if let Some(reason) = never_connected(stderr).or_else(cut) {
         return FetchVerdict::Unreachable(reason);
@@ -340,7 +340,7 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
     let refused_request = Some(&own).filter(|own| own.contains("rpc failed"));
     if let Some(cause) = refused_request.and_then(|own| http_refusal(Verb::Push, own)) {
         let line = own_line(stderr, &["rpc failed"]).unwrap_or_default();
-        let reason = Reason { cause, speaker: Speaker::Git, words: explain(line, stderr) };
+        let reason = Reason::said(cause, Speaker::Git, explain(line, stderr));
         return PushVerdict::Denied(reason);
     }
     if let Some(line) = own_line(stderr, DEFINITE_REFUSALS) {

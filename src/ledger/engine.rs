@@ -9,6 +9,7 @@ use super::error::LedgerError;
 use super::far_side::Reason;
 use super::history::{Lost, Reached, Visit};
 use super::past::Past;
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -172,6 +173,11 @@ pub(crate) trait Engine {
     /// When the store cannot be read.
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
 
+    /// The branches that cannot be used and are left out, as far as was seen until now.
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        Vec::new()
+    }
+
     /// Asks the hub. Returns a warning when the history was rewritten there.
     ///
     /// # Errors
@@ -282,9 +288,9 @@ pub(crate) trait Engine {
     /// When that fails too.
     fn heal(&mut self) -> Result<bool, LedgerError>;
 
-    /// What the user has to know of the copy that was put aside.
-    fn take_note(&mut self) -> Option<String> {
-        None
+    /// What the user has to know: of a copy that was put aside, of branches that are left out.
+    fn take_notes(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What is to be done for convenience after `branch` moved: the clone around us follows.

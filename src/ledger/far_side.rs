@@ -3,6 +3,7 @@
 //! [`super::classify`] finds them in what git printed; what to do about each is told above, by
 //! `cli::far_side` and the doctor. Nobody else reads the words: they are for people.
 
+use crate::domain::bad_branch::BadBranch;
 use std::fmt;
 
 /// What a failure on the way to the hub, or in it, comes from.
@@ -141,13 +142,21 @@ pub struct Reason {
     pub speaker: Speaker,
     /// What was said: one clean line for people.
     pub words: String,
+    /// The branch that is at fault, if one is.
+    pub about: Option<BadBranch>,
 }
 
 impl Reason {
     /// What this program says itself.
     #[must_use]
     pub fn of(cause: Cause, words: impl Into<String>) -> Self {
-        Self { cause, speaker: Speaker::Here, words: words.into() }
+        Self::said(cause, Speaker::Here, words)
+    }
+
+    /// What somebody else said.
+    #[must_use]
+    pub fn said(cause: Cause, speaker: Speaker, words: impl Into<String>) -> Self {
+        Self { cause, speaker, words: words.into(), about: None }
     }
 }
 

@@ -3,7 +3,10 @@
 //! A hub that is a repository of this machine is opened itself. Any other is copied: into the
 //! clone around us, or into a bare repository in the cache, and reached through the git program.
 
+mod around;
+
 use super::abandoned;
+use super::bad_refs::{self, Bad};
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::document::Document;
@@ -17,6 +20,7 @@ use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
 use super::worktree;
+use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -89,6 +93,13 @@ pub(super) struct GitEngine {
     replaced: Vec<File>,
     /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
     suspect: RefCell<Option<String>>,
+    /// The branches that cannot be used, and of which of them the user was told.
+    bad: RefCell<Bad>,
+    told: BTreeSet<String>,
+    /// What else the user has to know.
+    notes: Vec<String>,
+    /// Whether the hub was asked, so that what is known of its branches is no older than this run.
+    asked: bool,
 }
 
 impl GitEngine {
@@ -102,6 +113,10 @@ impl GitEngine {
             made: Vec::new(),
             replaced: Vec::new(),
             suspect: RefCell::default(),
+            bad: RefCell::default(),
+            told: BTreeSet::new(),
+            notes: Vec::new(),
+            asked: false,
         }
     }
 
@@ -126,7 +141,7 @@ impl GitEngine {
         self.fetch_all(&specs, deadline)
     }
 
-    fn fetch_all(&self, specs: &[String], deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
+    fn fetch_once(&self, specs: &[String], deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
         let arguments: Vec<String> =
             FETCH.iter().map(ToString::to_string).chain(specs.iter().cloned()).collect();
         let done = self.git.run(self.directory(), &arguments, deadline)?;
@@ -228,6 +243,9 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        if self.is_bad(branch) {
+            return Ok(None);
+        }
         let tip = self.suspecting(self.objects.tip(&self.reference(branch)))?;
         // A folder that was moved away looks empty to whom had it open.
         if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
@@ -239,7 +257,20 @@ impl Engine for GitEngine {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         let rest = self.objects.names(&self.reference(prefix))?;
-        Ok(rest.into_iter().map(|rest| format!("{prefix}{rest}")).collect())
+        let names = rest.into_iter().map(|rest| format!("{prefix}{rest}"));
+        if !prefix.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+            return Ok(names.collect());
+        }
+        if self.is_always_fresh() {
+            let files = bad_refs::unreadable_files(&self.objects);
+            self.bad.borrow_mut().extend(files.into_iter().map(|name| (name, Flaw::Unreadable)));
+        }
+        Ok(names.filter(|name| !self.is_bad(name)).collect())
+    }
+
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        let bad = self.bad.borrow();
+        bad.iter().map(|(branch, flaw)| BadBranch { branch: branch.clone(), flaw: *flaw }).collect()
     }
 
     fn refresh(
@@ -258,6 +289,7 @@ impl Engine for GitEngine {
                 damaged: true,
             });
         }
+        self.bad.get_mut().clear();
         let gone = format!("{}{main}", publish::GONE);
         let mut before = self.remember(main)?;
         // Of a branch that was gone and came back, what it was before counts.
@@ -283,8 +315,13 @@ impl Engine for GitEngine {
             verdict = self.fetch(main, scope, deadline)?;
         }
         failpoint("fetched");
+        if let Some(flaw) = self.bad.borrow().get(main) {
+            let why = bad_refs::refusal(BadBranch { branch: main.to_owned(), flaw: *flaw });
+            return Err(LedgerError::Denied { hub: hub(), why });
+        }
         match verdict {
             FetchVerdict::Fetched => {
+                self.asked = true;
                 let mut warning = None;
                 for seen in &before {
                     warning = self.compare(main, seen)?.or(warning);
@@ -338,17 +375,26 @@ impl Engine for GitEngine {
     }
 
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+        if let Some(bad) = self.in_the_way(moves)
+            && !self.remove_bad(&bad, deadline)
+        {
+            // A no on what may be old is no answer: nothing was sent, and the hub is asked first.
+            let is_old = !self.is_always_fresh() && !self.asked;
+            return if is_old { Publication::Busy } else { Publication::Denied(bad_refs::refusal(bad)) };
+        }
         let publication = match self.reach {
             Reach::Itself => {
                 self.replaced = publish::ref_files(self.objects.repository(), moves);
                 let made = std::mem::take(&mut self.made);
                 publish::in_process(self.objects.repository(), moves, &made, deadline)
             }
-            Reach::Origin { .. } => {
-                let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, deadline);
-                *self.suspect.get_mut() = damaged;
-                publication
+            Reach::Origin { .. } => self.push(moves, deadline),
+        };
+        let publication = match publication {
+            Publication::Denied(reason) if reason.about.is_none() => {
+                Publication::Denied(self.in_the_way(moves).map_or(reason, bad_refs::refusal))
             }
+            other => other,
         };
         if publication == Publication::Applied
             && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()
@@ -454,9 +500,14 @@ impl Engine for GitEngine {
         Ok(true)
     }
 
-    fn take_note(&mut self) -> Option<String> {
-        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return None };
-        copy.take_note()
+    fn take_notes(&mut self) -> Vec<String> {
+        let bad = self.bad_branches().into_iter().filter(|bad| self.told.insert(bad.branch.clone()));
+        let mut notes: Vec<String> = bad.map(|bad| bad.warning(&self.name)).collect();
+        notes.append(&mut self.notes);
+        if let Reach::Origin { copy: Some(copy) } = &mut self.reach {
+            notes.extend(copy.take_note());
+        }
+        notes
     }
 
     fn settle(&mut self, branch: &str) -> Option<String> {

@@ -4,6 +4,7 @@
 //! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
 //! is ever sent. What a sound copy or the clone around holds already is read from there.
 
+use super::bad_refs::{self, Bad};
 use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::commits::CommitText;
@@ -17,11 +18,13 @@ use super::objects::{Objects, init_bare};
 use super::open::{Location, configured, open_path, why_not_in_process};
 use super::past::Past;
 use super::snapshot::Snapshot;
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::clock::Deadline;
 use crate::host::{environment, files, random};
 use git2::{Oid, Repository};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// How the folders of looks are named among the temporary files; an id follows.
@@ -73,6 +76,8 @@ struct Way {
     /// What goes before the verb of every git command.
     options: Vec<String>,
     why: &'static str,
+    /// The branches that lead nowhere.
+    bad: RefCell<Bad>,
 }
 
 /// A folder that goes when it is dropped.
@@ -126,6 +131,14 @@ impl Look {
     #[must_use]
     pub fn why_through_git(&self) -> Option<&'static str> {
         self.way.as_ref().map(|way| way.why)
+    }
+
+    /// The branches that cannot be used, of those that were looked at.
+    #[must_use]
+    pub fn bad_branches(&self) -> Vec<BadBranch> {
+        let found = self.way.as_ref().map(|way| way.bad.borrow().clone()).unwrap_or_default();
+        let found = found.into_iter().map(|(branch, flaw)| BadBranch { branch, flaw });
+        found.chain(self.engine.bad_branches()).collect()
     }
 
     /// Its documents.
@@ -226,7 +239,7 @@ impl Way {
         }
         // No hook of the user's runs for a look.
         options.extend(["-c".to_owned(), "core.hooksPath=/dev/null".to_owned()]);
-        Ok(Self { folder, options, why })
+        Ok(Self { folder, options, why, bad: RefCell::default() })
     }
 
     /// Has objects read from our copy of the hub or the clone, where one is and is sound, instead of
@@ -278,8 +291,22 @@ impl Way {
     fn fetch_once(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
         let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
-        let done = self.git(FETCH, &specs, deadline)?;
+        let mut done = self.git(FETCH, &specs, deadline)?;
+        for _ in 0..bad_refs::ROUNDS_MAX {
+            if done.exit_code == Some(0) || !bad_refs::may_be_one(&done.stderr) {
+                break;
+            }
+            let listing = self.git(&["ls-remote", "--heads", "origin"], &[], deadline)?;
+            self.bad.borrow_mut().extend(bad_refs::find(&listing.stdout, &done.stderr));
+            let around: Vec<String> =
+                specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
+            done = self.git(FETCH, &around, deadline)?;
+        }
         let hub = || name.to_owned();
+        if let Some(flaw) = self.bad.borrow().get(main) {
+            let why = bad_refs::refusal(BadBranch { branch: main.to_owned(), flaw: *flaw });
+            return Err(LedgerError::Denied { hub: hub(), why });
+        }
         if done.timed_out {
             return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
         }

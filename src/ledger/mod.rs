@@ -10,6 +10,7 @@
 //! or locks; what an operation means is the business of the layer above.
 
 mod abandoned;
+mod bad_refs;
 mod cache;
 mod classify;
 mod clone_index;

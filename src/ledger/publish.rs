@@ -16,6 +16,7 @@ use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 const REFLOG: &str = "git-muster";
@@ -167,15 +168,22 @@ fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
     transaction.commit()
 }
 
-/// Moves refs of a remote by `git push` under a lease, all or none. Also says why our copy of the
+/// Moves refs of a remote by `git push` under a lease, all or none, and has its git not look at the
+/// branches `hidden`, where that is possible. Also says why our copy of the
 /// hub seems damaged, if so.
 pub(super) fn by_push(
     git: &GitProgram,
     objects: &Objects,
     moves: &[Move],
+    hidden: &[String],
     deadline: Deadline,
 ) -> (Publication, Option<String>) {
     let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
+    if !hidden.is_empty() {
+        let hide: String =
+            hidden.iter().map(|one| format!(" -c transfer.hideRefs=refs/heads/{one}")).collect();
+        arguments.push(format!("--receive-pack=git{hide} receive-pack"));
+    }
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());
     }
@@ -218,6 +226,22 @@ pub(super) fn by_push(
     let damaged =
         matches!(publication, Publication::Unknown(_)).then(|| broken_store(&done.stderr)).flatten();
     (publication, damaged)
+}
+
+/// Removes a branch of a remote that leads to nothing of use, if it is still what it is now.
+pub(super) fn remove_by_push(git: &GitProgram, copy: &Path, branch: &str, deadline: Deadline) -> bool {
+    let reference = format!("refs/heads/{branch}");
+    let run = |arguments: &[String]| git.run(copy, arguments, deadline).ok();
+    let asked = run(&["ls-remote".to_owned(), "origin".to_owned(), reference.clone()]);
+    let listing = asked.map(|asked| asked.stdout).unwrap_or_default();
+    let Some((id, _)) = listing.split_once('\t') else { return false };
+    let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
+    arguments.extend([
+        format!("--force-with-lease={reference}:{id}"),
+        "origin".to_owned(),
+        format!(":{reference}"),
+    ]);
+    run(&arguments).is_some_and(|done| done.exit_code == Some(0))
 }
 
 /// Notes what the hub has now in our copy. Failing is harmless: the next refresh tells it again.

@@ -5,6 +5,7 @@ use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
@@ -209,6 +210,18 @@ impl<'a> Snapshot<'a> {
     /// When the store is damaged.
     pub fn walk(&self, wants: &dyn Fn(&str) -> bool, visit: &mut Visit<'_>) -> Result<Reached, LedgerError> {
         self.engine.walk(&self.main_tip()?, wants, visit)
+    }
+
+    /// The hub as people write it, without credentials.
+    #[must_use]
+    pub fn hub(&self) -> &str {
+        self.engine.hub()
+    }
+
+    /// The branches that cannot be used, of those that were looked at.
+    #[must_use]
+    pub fn bad_branches(&self) -> Vec<BadBranch> {
+        self.engine.bad_branches()
     }
 
     /// What this host has seen on the main branch that is not in its history any more.

@@ -108,7 +108,7 @@ impl Ledger {
 
     /// What the user should know and did not ask for; each is given once.
     pub fn take_notes(&mut self) -> Vec<String> {
-        self.notes.extend(self.engine.take_note());
+        self.notes.extend(self.engine.take_notes());
         std::mem::take(&mut self.notes)
     }
 

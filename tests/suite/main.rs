@@ -86,3 +86,5 @@ mod which_hub;
 mod moving;
 // What the far side says, and whose words they are.
 mod far_side;
+// A ref of the hub that leads nowhere.
+mod bad_refs;

@@ -2,6 +2,7 @@
 
 use super::machine::TOLD_MAX;
 use super::{Finding, Judgement, number, size};
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::health::SKEW_MAX;
 use crate::domain::heartbeat::{Freshness, Heartbeat};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
@@ -304,6 +305,23 @@ pub fn heartbeat_branches(
     findings.truncate(TOLD_MAX);
     let more = (rest > 0).then(|| Finding::warning(format!("{rest} more of this kind")));
     Judgement::of(number(branches.len(), "heartbeat branch")).with(findings).with(more)
+}
+
+/// What is said of the branches of the hub at `hub` that cannot be used.
+#[must_use]
+pub fn bad_branches(bad: &[BadBranch], hub: &str) -> Vec<Finding> {
+    let finding = |bad: &BadBranch| {
+        let (command, place) = bad.mend(hub);
+        let follows =
+            bad.server().map_or_else(String::new, |server| format!(", so {server} cannot send heartbeats"));
+        let place = if place.is_empty() {
+            String::new()
+        } else {
+            format!("; remove it{}", place.trim_end_matches(','))
+        };
+        Finding::problem(format!("{} {}{follows}{place}", bad.branch, bad.why())).mend(command)
+    };
+    bad.iter().take(TOLD_MAX).map(finding).collect()
 }
 
 /// How much is in a live document.

@@ -8,6 +8,7 @@
 //! Must not decide what becomes of a push: that is the business of the tables above it.
 
 use super::words::{explain, headline, one_line, remote_lines};
+use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::ledger::far_side::{Cause, Reason, Speaker};
 
 /// How a line is recognized, in lower case.
@@ -143,6 +144,7 @@ const AT_THE_DOOR: &[Row] = &[
     (Cause::ObjectFormat, Speaker::Git, Has("does not support this repository's hash algorithm")),
     (Cause::Setting("remote.origin.mirror"), Speaker::Git, Has("--mirror can't be combined with")),
     (Cause::Setting("protocol.allow"), Speaker::Git, Framed("transport '", "' not allowed")),
+    (Cause::Damaged, Speaker::Git, Begins("unexpected line in ")),
     (Cause::NoProgram, Speaker::Git, Has("cannot run ")),
     (Cause::NoProgram, Speaker::Git, Has("cannot exec ")),
     (Cause::NoProgram, Speaker::Git, Has("unable to fork")),
@@ -187,6 +189,7 @@ const NEVER_CONNECTED: &[Row] = &[
 #[rustfmt::skip]
 const ABOUT: &[(Cause, Shape)] = &[
     (Cause::Setting("push.pushOption"), Has("does not support push options")),
+    (Cause::DamagedRef, Begins("fatal: bad object refs/")),
     (Cause::Damaged, Has("missing necessary objects")),
     (Cause::ObjectFormat, Has("hash algorithm")),
     (Cause::Size, Has("exceeds maximum allowed size")), (Cause::Size, Has("file size limit")),
@@ -281,7 +284,7 @@ fn find(tables: &[&[Row]], stderr: &str) -> Option<Reason> {
     let lines = lines(stderr);
     let fitting = |(cause, speaker, shape): &Row| {
         let line = lines.iter().find(|line| line.by == *speaker && fits(shape, *speaker, &line.plain))?;
-        Some(Reason { cause: *cause, speaker: *speaker, words: explain(line.text, stderr) })
+        Some(Reason::said(*cause, *speaker, explain(line.text, stderr)))
     };
     tables.iter().flat_map(|table| table.iter()).find_map(fitting)
 }
@@ -304,7 +307,7 @@ pub(super) fn turned_away(verb: Verb, stderr: &str) -> Option<Reason> {
 fn refused_by_web_server(verb: Verb, stderr: &str) -> Option<Reason> {
     let cause = http_refusal(verb, &own_words(stderr))?;
     let line = own_line(stderr, &["returned error"])?;
-    Some(Reason { cause, speaker: Speaker::Git, words: explain(line, stderr) })
+    Some(Reason::said(cause, Speaker::Git, explain(line, stderr)))
 }
 
 /// What an HTTP status in `text` refuses: 4xx, but no time-out (408) or limit (425, 429).
@@ -348,11 +351,27 @@ fn last_of_login(stderr: &str) -> Option<&str> {
 
 /// What a rejection of a ref is about, by the words that came with it.
 pub(super) fn rejected(reason: &str, head: &str, stderr: &str) -> Reason {
-    let said = remote_lines(stderr).map(str::to_lowercase);
-    let words: Vec<String> = [reason.to_lowercase(), head.to_lowercase()].into_iter().chain(said).collect();
-    let is_said = |shape: &Shape| words.iter().any(|line| shape.fits(line));
+    let said = remote_lines(stderr).map(ToOwned::to_owned);
+    let words: Vec<String> = [reason.to_owned(), head.to_owned()].into_iter().chain(said).collect();
+    let is_said = |shape: &Shape| words.iter().any(|line| shape.fits(&line.to_lowercase()));
     let cause = ABOUT.iter().find(|(_, shape)| is_said(shape)).map_or(Cause::Other, |(cause, _)| *cause);
-    Reason { cause, speaker: Speaker::Hub, words: explain(head, stderr) }
+    let about = bad_branch(cause, &words);
+    Reason { about, ..Reason::said(cause, Speaker::Hub, explain(head, stderr)) }
+}
+
+/// The branch at fault, where the hub names it: one that leads nowhere, or that takes a name.
+fn bad_branch(cause: Cause, words: &[String]) -> Option<BadBranch> {
+    let (flaw, before, after) = match cause {
+        Cause::DamagedRef => (Flaw::Missing, "bad object refs/heads/", None),
+        Cause::NameTaken => (Flaw::InTheWay, "'refs/heads/", Some("' exists; cannot create")),
+        _ => return None,
+    };
+    let named = |line: &String| {
+        let end = after.map_or(Some(line.len()), |after| line.find(after))?;
+        let name = line.get(..end)?.rsplit_once(before)?.1;
+        (!name.is_empty()).then(|| BadBranch { branch: name.to_owned(), flaw })
+    };
+    words.iter().find_map(named)
 }
 
 #[cfg(test)]

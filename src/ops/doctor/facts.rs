@@ -1,6 +1,7 @@
 //! What a hub holds, gathered in one look that leaves no trace.
 
 use super::{Subject, far_side};
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
@@ -49,6 +50,8 @@ pub(super) struct HubFacts {
     pub tips: Vec<Tip>,
     /// The heartbeat branches.
     pub branches: Vec<BeatBranch>,
+    /// The branches that cannot be used.
+    pub bad: Vec<BadBranch>,
     /// How full the live documents are; none when they cannot be read.
     pub loads: Vec<Load>,
     /// The register, if it can be read.
@@ -97,6 +100,7 @@ pub(super) fn gather(
         documents: all,
         tips,
         branches,
+        bad: look.bad_branches(),
         loads,
         servers,
         has_folder,

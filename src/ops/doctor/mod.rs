@@ -320,6 +320,7 @@ fn heartbeat_branches(patient: &Patient) -> Judgement {
         let squash =
             |branch: &str| patient.muster(&format!("heartbeat squash --branch {} --backup", quoted(branch)));
         rules::heartbeat_branches(&facts.branches, has_register, squash)
+            .with(rules::bad_branches(&facts.bad, &facts.name))
     })
 }
 

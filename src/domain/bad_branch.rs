@@ -1,0 +1,156 @@
+//! Branches of a hub that cannot be used. One of them must not stop the others, so they are left
+//! out; here is what is said of them and what removes them.
+
+use super::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
+use super::shell::quoted;
+
+/// What is wrong with a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its file is empty or garbled: git finds nothing in it that it could remove.
+    Unreadable,
+    /// It leads to a commit that is not there.
+    Missing,
+    /// It leads to something that is no commit.
+    NotACommit,
+    /// It lies below the name of the heartbeat branch of a server, which cannot be while this is.
+    InTheWay,
+}
+
+/// A branch that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadBranch {
+    /// Its name.
+    pub branch: String,
+    /// What is wrong with it.
+    pub flaw: Flaw,
+}
+
+impl BadBranch {
+    /// The server that it keeps from sending heartbeats.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerName> {
+        let name = self.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX)?;
+        ServerName::new(name.split('/').next().unwrap_or(name)).ok()
+    }
+
+    /// What is wrong, after the name of the branch.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self.flaw {
+            Flaw::Unreadable => "is empty or damaged".to_owned(),
+            Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
+            Flaw::NotACommit => "leads to something that is no commit".to_owned(),
+            Flaw::InTheWay => match self.server() {
+                Some(server) => {
+                    format!(
+                        "takes the name of `{HEARTBEAT_BRANCH_PREFIX}{server}`, the heartbeat branch of `{server}`"
+                    )
+                }
+                None => "takes the name of a heartbeat branch".to_owned(),
+            },
+        }
+    }
+
+    /// The command that removes it from the hub at `hub`, and where it is given if not here.
+    #[must_use]
+    pub fn mend(&self, hub: &str) -> (String, &'static str) {
+        match self.flaw {
+            // git neither moves nor removes what it cannot read.
+            Flaw::Unreadable if hub.starts_with('/') => (
+                format!(
+                    "rm {}",
+                    quoted(&format!("{}/refs/heads/{}", hub.trim_end_matches('/'), self.branch))
+                ),
+                "",
+            ),
+            Flaw::Unreadable => (
+                format!("rm {}", quoted(&format!("refs/heads/{}", self.branch))),
+                " in the directory of the hub, on its machine,",
+            ),
+            Flaw::Missing | Flaw::NotACommit | Flaw::InTheWay => (
+                format!(
+                    "git push {} --delete {}",
+                    quoted(hub),
+                    quoted(&format!("refs/heads/{}", self.branch))
+                ),
+                "",
+            ),
+        }
+    }
+
+    /// Whether it holds nothing but heartbeats, so that nothing is lost with it.
+    #[must_use]
+    pub fn is_of_heartbeats(&self) -> bool {
+        self.branch.starts_with(HEARTBEAT_BRANCH_PREFIX)
+    }
+
+    /// What to do about it, as a hint.
+    #[must_use]
+    pub fn advice(&self, hub: &str) -> String {
+        let (command, place) = self.mend(hub);
+        if self.is_of_heartbeats() {
+            return format!(
+                "`{command}`{place} removes it; the next heartbeat of its server makes a new one"
+            );
+        }
+        let back =
+            format!("git push {} COMMIT:{}", quoted(hub), quoted(&format!("refs/heads/{}", self.branch)));
+        match self.flaw {
+            Flaw::InTheWay => format!("`{command}` removes it"),
+            Flaw::Unreadable => format!(
+                "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` put it back"
+            ),
+            Flaw::Missing | Flaw::NotACommit => format!(
+                "look for its newest commit in a clone or another host's copy, and put it back with `{command}` and `{back}`"
+            ),
+        }
+    }
+
+    /// What everybody is told who does without it.
+    #[must_use]
+    pub fn warning(&self, hub: &str) -> String {
+        format!("branch `{}` of the hub {} and is left out: {}", self.branch, self.why(), self.advice(hub))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_branch_is_told_with_what_removes_it() {
+        for (branch, flaw, hub, server, command) in [
+            (
+                "heartbeat-s2",
+                Flaw::Unreadable,
+                "/srv/hub.git/",
+                Some("s2"),
+                "rm /srv/hub.git/refs/heads/heartbeat-s2",
+            ),
+            ("heartbeat-s2", Flaw::Unreadable, "ssh://h/hub.git", Some("s2"), "rm refs/heads/heartbeat-s2"),
+            (
+                "heartbeat-s2",
+                Flaw::Missing,
+                "ssh://h/hub.git",
+                Some("s2"),
+                "git push ssh://h/hub.git --delete refs/heads/heartbeat-s2",
+            ),
+            (
+                "heartbeat-s3/it's",
+                Flaw::InTheWay,
+                "/srv/hub.git",
+                Some("s3"),
+                r"git push /srv/hub.git --delete 'refs/heads/heartbeat-s3/it'\''s'",
+            ),
+            ("main", Flaw::NotACommit, "/hub", None, "git push /hub --delete refs/heads/main"),
+        ] {
+            let bad = BadBranch { branch: branch.to_owned(), flaw };
+            assert_eq!(bad.server().as_ref().map(ServerName::as_str), server, "{branch}");
+            assert_eq!(bad.mend(hub).0, command, "{branch}");
+            assert!(bad.warning(hub).contains(&format!("`{command}`")), "{}", bad.warning(hub));
+            // What holds more than heartbeats is never just removed.
+            assert_eq!(bad.advice(hub).contains("COMMIT"), branch == "main", "{}", bad.advice(hub));
+        }
+    }
+}

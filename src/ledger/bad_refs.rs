@@ -1,0 +1,108 @@
+//! Refs of a hub that cannot be used: found, named and left out, so that one stops nobody.
+//!
+//! git gives up on a whole fetch, and on every push, when one ref of the other side leads nowhere.
+
+use super::far_side::{Cause, Reason};
+use super::objects::Objects;
+use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use git2::{ErrorCode, ObjectType, Oid};
+use std::collections::BTreeMap;
+
+/// How often a fetch is tried with one more set of refs left out: git names one at a time.
+pub(super) const ROUNDS_MAX: u32 = 8;
+
+/// The refs that are known to be bad, by their branch.
+pub(super) type Bad = BTreeMap<String, Flaw>;
+
+/// Whether a failed fetch may be the fault of a ref that leads nowhere.
+pub(super) fn may_be_one(why: &str) -> bool {
+    why.contains("not our ref")
+}
+
+/// The bad branches in what `git ls-remote` printed, where git named `why` a fetch failed.
+pub(super) fn find(listing: &str, why: &str) -> Bad {
+    let bad = |line: &str| {
+        let (id, name) = line.split_once('\t')?;
+        let branch = name.strip_prefix("refs/heads/")?;
+        let flaw = match Oid::from_str(id) {
+            Ok(id) if !id.is_zero() => Some(Flaw::Missing).filter(|_| why.contains(&id.to_string())),
+            _ => Some(Flaw::Unreadable),
+        };
+        Some((branch.to_owned(), flaw?))
+    };
+    listing.lines().filter_map(bad).collect()
+}
+
+/// What is added to a fetch to leave them out.
+pub(super) fn left_out(bad: &Bad) -> impl Iterator<Item = String> + '_ {
+    bad.keys().map(|branch| format!("^refs/heads/{branch}"))
+}
+
+/// What is wrong with a heartbeat branch that is here, if anything.
+pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<Flaw> {
+    let repository = objects.repository();
+    let id = match repository.refname_to_id(reference) {
+        Ok(id) => id,
+        // A symbolic ref that leads nowhere is a branch that is not there.
+        Err(error) if error.code() == ErrorCode::NotFound => return None,
+        Err(_) => return Some(Flaw::Unreadable),
+    };
+    let below = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).is_some_and(|name| name.contains('/'));
+    let header = repository.odb().and_then(|odb| odb.read_header(id));
+    match header {
+        _ if below => Some(Flaw::InTheWay),
+        Ok((_, ObjectType::Commit)) => None,
+        Ok(_) => Some(Flaw::NotACommit),
+        Err(error) if error.code() == ErrorCode::NotFound => Some(Flaw::Missing),
+        // A damaged object is told where it is read.
+        Err(_) => None,
+    }
+}
+
+/// The heartbeat branches of a hub of this machine whose files hold no ref, which no list of refs
+/// shows.
+pub(super) fn unreadable_files(objects: &Objects) -> Vec<String> {
+    let repository = objects.repository();
+    let entries = std::fs::read_dir(repository.commondir().join("refs/heads"));
+    let names = entries.into_iter().flatten().filter_map(|entry| {
+        let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))?;
+        entry.file_name().into_string().ok()
+    });
+    let is_beat = |name: &String| name.starts_with(HEARTBEAT_BRANCH_PREFIX) && !name.ends_with(".lock");
+    let is_bad = |name: &String| {
+        let found = repository.refname_to_id(&format!("refs/heads/{name}"));
+        matches!(found, Err(error) if error.code() != ErrorCode::NotFound)
+    };
+    names.filter(is_beat).filter(is_bad).collect()
+}
+
+/// What a push says that would move a bad branch.
+pub(super) fn refusal(bad: BadBranch) -> Reason {
+    let cause = if bad.flaw == Flaw::InTheWay { Cause::NameTaken } else { Cause::DamagedRef };
+    let words = format!("its branch `{}` {}", bad.branch, bad.why());
+    Reason { about: Some(bad), ..Reason::of(cause, words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_refs_are_found_in_a_listing() {
+        let (zero, gone, well) = ("0".repeat(40), "1".repeat(40), "2".repeat(40));
+        let listing = format!(
+            "{well}\tHEAD\n{well}\trefs/heads/main\n{zero}\trefs/heads/heartbeat-a\n\
+             {gone}\trefs/heads/heartbeat-b\nodd\trefs/heads/odd\n{zero}\trefs/tags/t\n"
+        );
+        let why = format!("git upload-pack: not our ref {gone}");
+        assert!(may_be_one(&why));
+        let expected =
+            [("heartbeat-a", Flaw::Unreadable), ("heartbeat-b", Flaw::Missing), ("odd", Flaw::Unreadable)];
+        let expected: Bad = expected.map(|(name, flaw)| (name.to_owned(), flaw)).into();
+        let found = find(&listing, &why);
+        assert_eq!(found, expected);
+        let left: Vec<String> = left_out(&found).collect();
+        assert_eq!(left, ["^refs/heads/heartbeat-a", "^refs/heads/heartbeat-b", "^refs/heads/odd"]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Around the refs of a hub that cannot be used: fetches and pushes that leave them out.
+
+use super::{GitEngine, Reach};
+use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::host::clock::Deadline;
+use crate::ledger::bad_refs;
+use crate::ledger::classify::FetchVerdict;
+use crate::ledger::engine::Engine as _;
+use crate::ledger::engine::{Move, Publication};
+use crate::ledger::error::LedgerError;
+use crate::ledger::far_side::{Cause, Reason};
+use crate::ledger::publish;
+
+impl GitEngine {
+    /// A fetch that leaves out, if it has to, what leads nowhere in the hub.
+    pub(super) fn fetch_all(
+        &self,
+        specs: &[String],
+        deadline: Deadline,
+    ) -> Result<FetchVerdict, LedgerError> {
+        let mut verdict = self.fetch_once(specs, deadline)?;
+        for _ in 0..bad_refs::ROUNDS_MAX {
+            let FetchVerdict::Failed(why) = &verdict else { break };
+            if !bad_refs::may_be_one(why) || !self.find_bad(why, deadline)? {
+                break;
+            }
+            let around: Vec<String> =
+                specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
+            verdict = self.fetch_once(&around, deadline)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Asks the hub which of its branches lead nowhere; whether there are more than were known.
+    pub(super) fn find_bad(&self, why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
+        let ask = ["ls-remote", "--heads", "origin"].map(str::to_owned);
+        let listing = self.git.run(self.directory(), &ask, deadline)?;
+        let mut bad = self.bad.borrow_mut();
+        let known = bad.len();
+        bad.extend(bad_refs::find(&listing.stdout, why));
+        Ok(bad.len() > known)
+    }
+
+    /// Looks at a heartbeat branch and notes it if it cannot be used.
+    pub(super) fn is_bad(&self, branch: &str) -> bool {
+        if self.bad.borrow().contains_key(branch) {
+            return true;
+        }
+        if !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+            return false;
+        }
+        let flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch));
+        if let Some(flaw) = flaw {
+            self.bad.borrow_mut().insert(branch.to_owned(), flaw);
+        }
+        flaw.is_some()
+    }
+
+    /// The branch that keeps `moves` from being made, if one is known.
+    pub(super) fn in_the_way(&self, moves: &[Move]) -> Option<BadBranch> {
+        moves.iter().find_map(|one| {
+            if let Some(flaw) = self.bad.borrow().get(&one.branch) {
+                return Some(BadBranch { branch: one.branch.clone(), flaw: *flaw });
+            }
+            let below = format!("{}/", one.branch);
+            let rest = self.objects.names(&self.reference(&below)).ok()?.into_iter().next()?;
+            Some(BadBranch { branch: format!("{below}{rest}"), flaw: Flaw::InTheWay })
+        })
+    }
+
+    /// Removes a heartbeat branch that leads to nothing of use: its server makes it anew with each
+    /// beat, and while it is there git takes no push from anybody. What git itself cannot remove, and
+    /// what is another branch, is left to a person.
+    pub(super) fn remove_bad(&mut self, bad: &BadBranch, deadline: Deadline) -> bool {
+        let is_ours = bad.is_of_heartbeats() && matches!(bad.flaw, Flaw::Missing | Flaw::NotACommit);
+        if !is_ours || (!self.is_always_fresh() && !self.asked) {
+            return false;
+        }
+        let removed = match self.reach {
+            Reach::Itself => {
+                let reference = self.reference(&bad.branch);
+                publish::remove_note(self.objects.repository(), &reference);
+                self.objects.repository().find_reference(&reference).is_err()
+            }
+            Reach::Origin { .. } => {
+                publish::remove_by_push(&self.git, self.directory(), &bad.branch, deadline)
+            }
+        };
+        if removed {
+            self.bad.get_mut().remove(&bad.branch);
+            publish::remove_note(self.objects.repository(), &self.reference(&bad.branch));
+            self.notes.push(format!("branch `{}` of the hub {}; it was removed", bad.branch, bad.why()));
+        }
+        removed
+    }
+
+    /// A push, and once more where a branch that leads nowhere stops each push and need not be
+    /// looked at.
+    pub(super) fn push(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+        let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, &[], deadline);
+        *self.suspect.get_mut() = damaged;
+        let Publication::Denied(Reason { cause: Cause::DamagedRef, about: Some(bad), .. }) = &publication
+        else {
+            return publication;
+        };
+        let bad = bad.clone();
+        // It is the hub that says so, at this moment.
+        self.asked = true;
+        if !self.find_bad("", deadline).unwrap_or(false) {
+            self.bad.get_mut().entry(bad.branch.clone()).or_insert(bad.flaw);
+        }
+        let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
+        let hidden: Vec<String> = self.bad.borrow().keys().filter(|name| is_plain(name)).cloned().collect();
+        if flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline) {
+            return publish::by_push(&self.git, &self.objects, moves, &[], deadline).0;
+        }
+        let is_moved = |name: &String| moves.iter().any(|one| one.branch == *name);
+        let can_hide = !self.name.starts_with("http") && !self.name.starts_with("git://");
+        if can_hide && !hidden.is_empty() && !hidden.iter().any(is_moved) {
+            let (again, _) = publish::by_push(&self.git, &self.objects, moves, &hidden, deadline);
+            if !matches!(again, Publication::Denied(_) | Publication::Unreachable(_)) {
+                return again;
+            }
+        }
+        Publication::Denied(bad_refs::refusal(BadBranch { flaw, ..bad }))
+    }
+}
+
+/// Whether a name can go through the shell of a server as it is.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
+}

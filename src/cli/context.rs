@@ -10,8 +10,9 @@ use crate::domain::time::Timestamp;
 use crate::host::{clock, random};
 use crate::ledger::{self, Ledger, Location, OpenOptions, Outcome, Receipt, Snapshot};
 use crate::ops::session::Session;
-use crate::ops::submit::{Place, submit};
-use crate::ops::{Envelope, Operation, Verb};
+use crate::ops::submit::{Keep, Place, submit};
+use crate::ops::{Envelope, Operation, Verb, journal};
+use serde::Serialize;
 use std::time::Duration;
 
 /// A command at work.
@@ -199,6 +200,76 @@ impl Context {
         self.write_with(verb, &envelope)
     }
 
+    /// Applies `verb`, whose answer is to reach the caller: it can be had again until
+    /// [`Context::deliver`], and what it handed out also after.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    pub(super) fn write_to_deliver<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+    ) -> Result<Receipt<V::Answer>, CliError> {
+        let envelope = self.envelope(&self.me()?);
+        self.submit(verb, &envelope, Keep::UntilDelivered)
+    }
+
+    /// Prints what was answered, and only then counts it as delivered.
+    ///
+    /// # Errors
+    /// When it cannot be printed: then it says what was done and how to have the answer again.
+    pub(super) fn deliver<A: Serialize>(
+        &self,
+        receipt: &Receipt<A>,
+        print: impl FnOnce(Output) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        self.print_answer(receipt, print)?;
+        self.delivered(receipt);
+        Ok(())
+    }
+
+    /// The same for an answer that names what was made: nobody is without it for good.
+    ///
+    /// # Errors
+    /// As [`Context::deliver`].
+    pub(super) fn deliver_once<A>(
+        &self,
+        receipt: &Receipt<A>,
+        print: impl FnOnce(Output) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        self.print_answer(receipt, print)?;
+        self.forget(receipt);
+        Ok(())
+    }
+
+    fn print_answer<A>(
+        &self,
+        receipt: &Receipt<A>,
+        print: impl FnOnce(Output) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        print(self.output).map_err(|error| {
+            if self.dry_run {
+                return error;
+            }
+            let op = &receipt.op;
+            let hint = format!("have the answer again with `git muster op status {op}`");
+            CliError { op: Some(op.clone()), ..error.undelivered().hint(hint) }
+        })
+    }
+
+    /// Counts an answer as delivered.
+    pub(super) fn delivered<A: Serialize>(&self, receipt: &Receipt<A>) {
+        if !self.dry_run {
+            journal::deliver(&receipt.op, &serde_json::to_value(&receipt.answer).unwrap_or_default());
+        }
+    }
+
+    /// Forgets an operation that answered nothing to be delivered.
+    pub(super) fn forget<A>(&self, receipt: &Receipt<A>) {
+        if !self.dry_run {
+            journal::close(&receipt.op);
+        }
+    }
+
     /// Applies `verb` with another envelope.
     ///
     /// # Errors
@@ -208,10 +279,19 @@ impl Context {
         verb: &V,
         envelope: &Envelope,
     ) -> Result<Receipt<V::Answer>, CliError> {
+        self.submit(verb, envelope, Keep::WhileUnknown)
+    }
+
+    fn submit<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+        envelope: &Envelope,
+        keep: Keep,
+    ) -> Result<Receipt<V::Answer>, CliError> {
         let place = Place { hub: self.settings.hub()?.as_text(), branch: self.settings.branch.value.clone() };
         let output = self.output;
         let ledger = self.ledger().map_err(CliError::nothing_written)?;
-        let outcome = submit(ledger, &place, envelope, verb, |error| {
+        let outcome = submit(ledger, &place, envelope, (verb, keep), |error| {
             output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
         self.pass_on_notes();

@@ -54,10 +54,26 @@ impl CliError {
         self
     }
 
+    /// Whether it only says that the reader of the answer went away.
+    #[must_use]
+    pub(super) fn is_reader_gone(&self) -> bool {
+        self.exit == Exit::Done
+    }
+
+    /// The same for an answer that somebody needs: that its reader went away is a failure then.
+    #[must_use]
+    pub(super) fn undelivered(self) -> Self {
+        if self.is_reader_gone() {
+            return Self::new(Exit::Failed, "the answer cannot be written: its reader went away");
+        }
+        self
+    }
+
     /// The write was made, and only its answer got lost.
     #[must_use]
     pub(super) fn done_all_the_same(self, answer: &str) -> Self {
-        let message = format!("{}; what was asked is done all the same: {}", self.message, answer.trim());
+        let answer = answer.trim().replace('\n', "; ");
+        let message = format!("{}; what was asked is done all the same: {answer}", self.message);
         Self { message, ..self }
     }
 

@@ -29,7 +29,10 @@ const RENEWALS_PER_LEASE: u32 = 3;
 /// When the lock is not had, or lost while the command ran.
 pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) -> Result<u8, CliError> {
     let stop = Stop::listen()?;
-    let (term, trusted) = acquire(args, context, Some(&stop))?;
+    let (taken, trusted) = acquire(args, context, Some(&stop))?;
+    // It is used here; who kills this process finds the token by it.
+    context.delivered(&taken);
+    let term = taken.answer;
     let (program, arguments) =
         command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
     if context.is_dry_run() {

@@ -13,7 +13,7 @@ use crate::domain::time::{Timestamp, show_span};
 use crate::host::clock::{self, Deadline};
 use crate::host::signals::Stop;
 use crate::host::{environment, random};
-use crate::ledger::Documents as _;
+use crate::ledger::{Documents as _, Receipt};
 use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::ops::observations::Observations;
 use crate::ops::watch::expired_lock;
@@ -130,7 +130,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     match command {
         LockCommand::Acquire(take) => {
             let (term, _) = acquire(take, context, None)?;
-            context.output.answer("lock_term", &term, || term.token.to_string())?;
+            deliver(&term, context)?;
         }
         LockCommand::Renew { term, ttl } => {
             let verb = RenewLock {
@@ -157,8 +157,8 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl } => {
             let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
-            let term = context.write(&verb)?.answer;
-            context.output.answer("lock_term", &term, || term.token.to_string())?;
+            let term = context.write_to_deliver(&verb)?;
+            deliver(&term, context)?;
         }
         LockCommand::Run { take, command } => return hold::run(take, command, context),
     }
@@ -184,13 +184,19 @@ fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Tak
     })
 }
 
-/// Takes the lock, waiting if asked to and until `stop`. Returns the term and until when it may be
-/// trusted.
+/// Prints the token of a term.
+fn deliver(term: &Receipt<Term>, context: &Context) -> Result<(), CliError> {
+    let token = term.answer.token;
+    context.deliver(term, |output| output.answer("lock_term", &term.answer, || token.to_string()))
+}
+
+/// Takes the lock, waiting if asked to and until `stop`. Returns the term, which is to be delivered,
+/// and until when it may be trusted.
 pub(super) fn acquire(
     args: &TakeArgs,
     context: &mut Context,
     stop: Option<&Stop>,
-) -> Result<(Term, Deadline), CliError> {
+) -> Result<(Receipt<Term>, Deadline), CliError> {
     let mut verb = AcquireLock {
         name: args.name.clone(),
         taker: taker(args.ttl, args.reason.clone(), context)?,
@@ -202,8 +208,8 @@ pub(super) fn acquire(
     loop {
         // Trust begins with the attempt, not with its acknowledgement.
         let trusted = Deadline::after(trust(args.ttl));
-        let error = match context.write(&verb) {
-            Ok(receipt) => return Ok((receipt.answer, trusted)),
+        let error = match context.write_to_deliver(&verb) {
+            Ok(receipt) => return Ok((receipt, trusted)),
             // A rule of the hub does not change by waiting.
             Err(error) if error.exit == Exit::Refused && !error.by_hub => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,

@@ -133,11 +133,12 @@ fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
         key: args.key.clone(),
         auto: args.auto,
     };
-    let sent = context.write(&SendMessage { draft })?.answer;
+    let receipt = context.write_to_deliver(&SendMessage { draft })?;
+    let sent = &receipt.answer;
     if sent.duplicate {
         context.output.say("a message with this key was sent already");
     }
-    context.output.answer("message_sent", &sent, || sent.id.clone())
+    context.deliver_once(&receipt, |output| output.answer("message_sent", sent, || sent.id.clone()))
 }
 
 type Found = (Value, Message);
@@ -224,10 +225,27 @@ fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
     })?;
     let mine = messages.iter().filter(|(_, message)| message.is_for(&me));
     let read: Vec<MessageId> = mine.filter_map(|(_, message)| MessageId::new(&message.id).ok()).collect();
+    // First the answer, and only what was delivered is marked: what is lost on the way comes again.
+    show(&messages, now, context).map_err(not_marked)?;
     if !read.is_empty() {
-        context.write(&MarkMessages { server: me, ids: read, mark: Mark::Read })?;
+        let marks = MarkMessages { server: me, ids: read, mark: Mark::Read };
+        let marked = context.write_to_deliver(&marks).map_err(shown_and_not_marked)?;
+        context.delivered(&marked);
     }
-    show(&messages, now, context)
+    Ok(())
+}
+
+/// The answer did not reach anybody.
+fn not_marked(error: CliError) -> CliError {
+    let error = error.undelivered();
+    let message = format!("{}; nothing was marked as read", error.message);
+    CliError { message, ..error }.hint("the messages come again with `git muster message read`")
+}
+
+/// It did, and the hub does not know.
+fn shown_and_not_marked(error: CliError) -> CliError {
+    let message = format!("the messages were printed and not marked as read: {}", error.message);
+    CliError { message, ..error }
 }
 
 fn thread(id: &MessageId, context: &mut Context) -> Result<(), CliError> {
@@ -253,7 +271,7 @@ fn show(messages: &[Found], now: Timestamp, context: &Context) -> Result<(), Cli
     })
 }
 
-fn whole(message: &Message, now: Timestamp) -> String {
+pub(super) fn whole(message: &Message, now: Timestamp) -> String {
     let head = format!(
         "{}  {} -> {}  {}  {}",
         message.id,

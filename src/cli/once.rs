@@ -56,11 +56,11 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
             let take =
                 TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
             match acquire(&take, context, None) {
-                Ok((term, _)) => context.output.answer(
-                    "once",
-                    &json!({"key": key, "answer": "do", "token": term.token}),
-                    || format!("do {}", term.token),
-                ),
+                Ok((term, _)) => {
+                    let token = term.answer.token;
+                    let answer = json!({"key": key, "answer": "do", "token": token});
+                    context.deliver(&term, |output| output.answer("once", &answer, || format!("do {token}")))
+                }
                 // The lock of a thing that is done says no, and no is the answer.
                 Err(error) if error.exit == Exit::No => {
                     context

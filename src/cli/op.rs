@@ -1,31 +1,44 @@
-//! `git muster op`: operations whose outcome stayed unknown.
+//! `git muster op`: operations whose outcome stayed unknown, and answers that were lost.
 
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input::ago;
+use super::job::claim_line;
+use super::message::whole;
+use super::output::clean;
 use super::settings::Setting;
 use super::table::whole_table;
 use crate::domain::id::OpId;
+use crate::domain::message::Message;
+use crate::domain::record::Record;
+use crate::domain::table::Table;
 use crate::host::environment;
-use crate::ledger::Location;
+use crate::ledger::{Documents as _, Found, Location};
 use crate::ops::Operation;
+use crate::ops::answer::{answer_of, plain, stands};
 use crate::ops::journal::{self, Entry, Taken};
-use crate::ops::submit;
+use crate::ops::submit::{self, Keep};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The verbs of `op`.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum OpCommand {
-    /// Look into the hub's history whether an operation happened: exit code 0 yes, 3 not so far
-    #[command(after_help = "Example:\n  git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
+    /// Look into the hub's history whether an operation happened, and print what it answered: exit
+    /// code 0 yes, 3 not so far
+    #[command(after_help = "Example:
+  git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
+
+The answer is made again from the hub: the job and its token, the token of the lock, the text of \
+the messages. Whether the claim or the lock still stands is told along.")]
     Status {
         /// The op id that was printed
         id: OpId,
     },
-    /// Make an operation happen that did not; does nothing when it did
+    /// Make an operation happen that did not, and print its answer; only prints it when it did
     #[command(after_help = "Example:\n  git muster op resume 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
     Resume {
         /// The op id that was printed
@@ -40,8 +53,15 @@ already it keeps, and a push that is still on its way may arrive: ask with `op s
         /// The op id that was printed
         id: OpId,
     },
-    /// List the operations of this user that were begun and never settled
-    #[command(after_help = "Example:\n  git muster op list")]
+    /// List the operations of this user that were begun and never settled, and those that got a claim
+    /// or a lock that still stands, or messages
+    #[command(after_help = "Example:
+  git muster op list      # the answer of a command did not arrive
+  git muster op status ID
+
+An operation is settled when its outcome is known and its answer was printed. A printed answer can \
+be lost all the same, on a pipe or a connection: so claims and locks are listed until they are over, \
+and messages that were read for a day.")]
     List,
 }
 
@@ -58,27 +78,74 @@ pub(super) fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliE
     }
 }
 
-fn list(context: &Context) -> Result<(), CliError> {
-    let entries: Vec<Entry> = journal::unsettled().iter().filter_map(journal::find).collect();
-    let values: Vec<Value> = entries.iter().map(|entry| json!({"op": entry.op, "hub": shown(&entry.hub), "branch": entry.branch, "at": entry.at, "operation": entry.operation})).collect();
+fn list(context: &mut Context) -> Result<(), CliError> {
+    let mut entries: Vec<(Entry, String)> = journal::unsettled()
+        .iter()
+        .filter_map(journal::find)
+        .map(|entry| (entry, "not settled".to_owned()))
+        .collect();
+    entries.extend(answered(context)?);
+    let value = |(entry, state): &(Entry, String)| {
+        let (op, hub) = (&entry.op, shown(&entry.hub));
+        let mut value = json!({"op": op, "hub": hub, "branch": entry.branch, "at": entry.at,
+            "operation": entry.operation, "settled": entry.answer.is_some()});
+        if let (Some(answer), Some(members)) = (&entry.answer, value.as_object_mut()) {
+            members.insert("answer".to_owned(), answer.clone());
+            members.insert("state".to_owned(), json!(state));
+        }
+        value
+    };
+    let values: Vec<Value> = entries.iter().map(value).collect();
     let (output, now) = (context.output, context.now());
     output.list("op", &values, || {
         if entries.is_empty() {
             output.say("nothing is unsettled");
             return String::new();
         }
-        let row = |entry: &Entry| {
-            vec![
-                entry.op.to_string(),
-                ago(Some(entry.at), now),
-                verb(entry),
-                shown(&entry.hub),
-                entry.branch.clone(),
-            ]
+        let row = |(entry, state): &(Entry, String)| {
+            let hub = shown(&entry.hub);
+            let op = entry.op.to_string();
+            vec![op, ago(Some(entry.at), now), verb(entry), state.clone(), hub, entry.branch.clone()]
         };
         let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-        whole_table(&["OP", "BEGUN", "WHAT", "HUB", "BRANCH"], &rows)
+        whole_table(&["OP", "BEGUN", "WHAT", "STATE", "HUB", "BRANCH"], &rows)
     })
+}
+
+/// For how long messages that were read are listed, and what was got at another hub, which is not asked.
+const LISTED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// What was handed out and still counts, with how far it is. What is over is forgotten.
+fn answered(context: &mut Context) -> Result<Vec<(Entry, String)>, CliError> {
+    let entries = journal::answered();
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let here = context.place().ok();
+    let is_here = |entry: &Entry| here.as_deref() == Some(&format!("{} {}", entry.hub, entry.branch));
+    let asked: Result<Vec<Option<bool>>, CliError> = context.read(false, |snapshot| {
+        let stands = |entry: &Entry| match &entry.answer {
+            Some(answer) if is_here(entry) => stands(answer, snapshot),
+            _ => Ok(None),
+        };
+        Ok(entries.iter().map(stands).collect::<Result<_, _>>()?)
+    });
+    let found = asked.unwrap_or_else(|error| {
+        context.output.warn(&format!("{}; what is over may be listed too", error.message));
+        vec![None; entries.len()]
+    });
+    let now = context.now();
+    let mut listed = Vec::new();
+    for (entry, stands) in entries.into_iter().zip(found) {
+        let is_young = now.since(entry.at) < LISTED_FOR;
+        match stands {
+            Some(true) => listed.push((entry, "stands".to_owned())),
+            None if is_young => listed.push((entry, "answered".to_owned())),
+            _ if context.is_dry_run() => {}
+            _ => journal::forget_answer(&entry.op),
+        }
+    }
+    Ok(listed)
 }
 
 fn shown(hub: &str) -> String {
@@ -101,44 +168,110 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
 
 fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let entry = journal::find(id);
-    go_to_hub(entry.as_ref(), context);
-    let since = entry.as_ref().and_then(|entry| entry.since.as_ref());
+    let known = entry.clone().or_else(|| journal::find_answered(id));
+    go_to_hub(known.as_ref(), context);
+    let since = known.as_ref().and_then(|entry| entry.since.as_ref());
     let found = context.ledger()?.find(id, since)?;
     context.pass_on_notes();
-    let Some(found) = found else {
-        if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
-            journal::close(id);
-            return Err(CliError::new(
-                Exit::No,
-                format!(
-                    "operation {id} is not in the hub: the beat was not sent, or a later beat replaced it"
-                ),
-            )
-            .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
-        }
-        let why = format!("operation {id} is not in the hub's history");
-        return Err(match entry {
-            Some(_) => CliError::new(Exit::No, format!("{why}; a push that was cut off may still arrive")).hint(format!(
-                "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
-            )),
-            None => CliError::new(Exit::No, format!("{why}: it did not happen")),
-        });
-    };
-    journal::close(id);
-    let value = json!({"op": id, "happened": true, "commit": found.version.as_str(), "at": found.at, "subject": found.subject});
-    context.output.object("op", &value, || {
-        super::output::clean(&format!("it happened: commit {} \"{}\"", found.version.short(), found.subject))
+    if let Some(found) = found {
+        return tell(id, &found, true, context);
+    }
+    if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
+        journal::close(id);
+        return Err(CliError::new(
+            Exit::No,
+            format!("operation {id} is not in the hub: the beat was not sent, or a later beat replaced it"),
+        )
+        .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
+    }
+    let why = format!("operation {id} is not in the hub's history");
+    Err(match entry {
+        Some(_) => CliError::new(Exit::No, format!("{why}; a push that was cut off may still arrive")).hint(format!(
+            "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
+        )),
+        None => CliError::new(Exit::No, format!("{why}: it did not happen")),
     })
 }
 
-/// Nothing is kept of the operation: it may have happened all the same.
-fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
-    if context.ledger()?.find(id, None)?.is_some() {
-        return context.output.confirm("op", &json!({"op": id, "happened": true, "resumed": false}), || {
-            "it had happened already; nothing was done".to_owned()
-        });
+/// What an operation in the hub's history answered, and whether that counts now.
+#[derive(Default)]
+struct Answered {
+    answer: Option<Value>,
+    stands: Option<bool>,
+    /// The messages that were marked as read.
+    messages: Vec<(Value, Message)>,
+}
+
+/// What was answered by the commit that carries an operation. What cannot be read there is not known.
+fn answer_again(found: &Found, context: &mut Context) -> Result<Answered, CliError> {
+    let ledger = context.ledger()?;
+    let before = found.before.as_ref().unwrap_or(&found.version);
+    let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
+    let Some(answer) = made.ok().flatten() else { return Ok(Answered::default()) };
+    let now = ledger.known();
+    let stands = stands(&answer, &now).ok().flatten();
+    let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };
+    let is_asked = |message: &&Record<Message>| ids.contains(&message.id.as_str());
+    let messages = messages.iter().flat_map(Table::rows).filter(is_asked);
+    let messages = messages.map(|message| (message.raw(), (**message).clone())).collect();
+    Ok(Answered { answer: Some(answer), stands, messages })
+}
+
+/// Tells that an operation happened and what it answered; then it is settled.
+fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Result<(), CliError> {
+    let again = answer_again(found, context)?;
+    let mut value = json!({"op": id, "happened": true, "commit": found.version.as_str(), "at": found.at, "subject": found.subject});
+    if let Some(members) = value.as_object_mut() {
+        if !is_asked {
+            members.insert("resumed".to_owned(), json!(false));
+        }
+        members.extend(again.answer.iter().map(|answer| ("answer".to_owned(), answer.clone())));
+        members.extend(again.stands.map(|stands| ("stands".to_owned(), json!(stands))));
+        if !again.messages.is_empty() {
+            let raws: Vec<&Value> = again.messages.iter().map(|(raw, _)| raw).collect();
+            members.insert("messages".to_owned(), json!(raws));
+        }
     }
-    Err(not_unsettled(id))
+    let now = context.now();
+    context
+        .output
+        .object("op", &value, || {
+            let commit = format!("commit {} \"{}\"", found.version.short(), clean(&found.subject));
+            let head = if is_asked { "it happened" } else { "it had happened already; nothing was done" };
+            let over = if again.stands == Some(false) { "  that is over now\n" } else { "" };
+            let texts: String =
+                again.messages.iter().map(|(_, message)| whole(message, now) + "\n").collect();
+            let lines = again.answer.as_ref().map(lines).unwrap_or_default();
+            format!("{head}: {commit}\n{}{over}", if texts.is_empty() { lines } else { texts })
+        })
+        .map_err(CliError::undelivered)?;
+    if !context.is_dry_run() {
+        match again.answer {
+            Some(answer) if again.stands == Some(true) || !again.messages.is_empty() => {
+                journal::deliver(id, &answer)
+            }
+            _ => journal::close(id),
+        }
+    }
+    Ok(())
+}
+
+/// An answer for people, a line for each thing that was handed out.
+fn lines(answer: &Value) -> String {
+    let text = |of: &Value, key: &str| of.get(key).and_then(plain).unwrap_or_default();
+    let line = |one: &Value| match one {
+        Value::String(id) => format!("  {}\n", clean(id)),
+        one if one.get("token").is_some() => format!("  {}\n", claim_line(one)),
+        one => format!("  {}\n", clean(&text(one, "id"))),
+    };
+    match answer {
+        Value::Array(all) => all.iter().map(line).collect(),
+        one if one.get("name").is_some() => {
+            format!("  {} token {}\n", clean(&text(one, "name")), text(one, "token"))
+        }
+        one => line(one),
+    }
 }
 
 /// The operation is taken up like one that is resumed, so that it is not dropped while a process
@@ -175,17 +308,46 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
-    let outcome = submit::resume(context.ledger()?, &entry);
+    let outcome = submit::resume(context.ledger()?, &entry, Keep::UntilDelivered);
     context.pass_on_notes();
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
-    let Some(answer) = context.settle(outcome)?.answer else {
-        return context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
-            "it had happened already; nothing was done".to_owned()
-        });
+    let receipt = context.settle(outcome)?;
+    let Some(answer) = &receipt.answer else {
+        let found = context.ledger()?.find(id, entry.since.as_ref())?;
+        return match found {
+            Some(found) => tell(id, &found, false, context),
+            // A beat, which a later one has replaced.
+            None => not_told(id, context),
+        };
     };
-    context.output.object(
-        "op",
-        &json!({"op": id, "happened": true, "resumed": true, "answer": answer}),
-        || format!("it happened now: {}", verb(&entry)),
-    )
+    let value = json!({"op": id, "happened": true, "resumed": true, "answer": answer});
+    let printed = context
+        .output
+        .object("op", &value, || format!("it happened now: {}\n{}", verb(&entry), lines(answer)));
+    if entry.operation.hands_out() {
+        context.deliver(&receipt, |_| printed)
+    } else {
+        context.deliver_once(&receipt, |_| printed)
+    }
+}
+
+/// Nothing is kept of the operation: it may have happened all the same.
+fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
+    let known = journal::find_answered(id);
+    go_to_hub(known.as_ref(), context);
+    let since = known.as_ref().and_then(|entry| entry.since.as_ref());
+    match context.ledger()?.find(id, since)? {
+        Some(found) => tell(id, &found, false, context),
+        None => Err(not_unsettled(id)),
+    }
+}
+
+fn not_told(id: &OpId, context: &Context) -> Result<(), CliError> {
+    context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
+        "it had happened already; nothing was done".to_owned()
+    })?;
+    if !context.is_dry_run() {
+        journal::close(id);
+    }
+    Ok(())
 }

@@ -108,11 +108,13 @@ impl Output {
         if self.dry_run && !self.json {
             return print_lines(&format!("dry run, not done: {words}"));
         }
-        self.object(kind, value, || words.clone()).map_err(|error| match error.exit {
-            // Done is done, and the token of a lock may be in the answer.
-            Exit::Failed if !self.dry_run => error.done_all_the_same(&words),
-            _ => error,
-        })
+        // Done is done, and the token of a lock may be in the answer.
+        let printed = self.object(kind, value, || words.clone());
+        if self.dry_run {
+            printed
+        } else {
+            printed.map_err(|error| error.undelivered().done_all_the_same(&words))
+        }
     }
 
     /// Prints a list; an empty one is `[]`.

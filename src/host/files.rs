@@ -359,6 +359,53 @@ pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), Fi
     put(path, text.as_bytes(), &Manner { flushed: false, mode: MODE_PRIVATE, ..Manner::BESIDE })
 }
 
+/// Leaves a value at a path where nothing is, for this user alone, with as little to do as can be: it
+/// is not flushed, and who dies in the middle may leave a part of it, which [`recall`] takes for
+/// nothing.
+///
+/// # Errors
+/// When something is there, or it cannot be written.
+pub fn leave(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    if let Some(machine) = simulated::present() {
+        return machine.write(path, text.into_bytes(), false).map_err(at("write", path));
+    }
+    let open = || OpenOptions::new().write(true).create_new(true).mode(MODE_PRIVATE).open(path);
+    let opened = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_dir(path.parent().unwrap_or_else(|| Path::new(".")))?;
+            open()
+        }
+        opened => opened,
+    };
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(at("write", path))
+}
+
+/// Adds a line to a file of our own and moves it to `to`, in a folder that is made if need be.
+///
+/// # Errors
+/// When a step fails; the file is where it was then.
+pub fn add_line_and_move(path: &Path, value: &impl Serialize, to: &Path) -> Result<(), FileError> {
+    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    let added = OpenOptions::new().append(true).open(path);
+    added.and_then(|mut file| write!(file, "\n{text}\n")).map_err(at("write", path))?;
+    let moved = match fs::rename(path, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_dir(to.parent().unwrap_or_else(|| Path::new(".")))?;
+            fs::rename(path, to)
+        }
+        moved => moved,
+    };
+    moved.map_err(at("move", path))
+}
+
+/// The values in a file of our own, one behind the other, as far as they can be understood.
+#[must_use]
+pub fn recall_all(path: &Path) -> Vec<serde_json::Value> {
+    let text = read(path).ok().flatten().unwrap_or_default();
+    serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok).collect()
+}
+
 /// [`remember`] for a short note that may be wrong: written over the old one, which is quick and
 /// frees nothing on the disk, but a reader at the same time may see some of each.
 ///

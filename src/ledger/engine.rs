@@ -119,6 +119,8 @@ pub(crate) enum Search {
 pub struct Found {
     /// The commit that carries it.
     pub version: Version,
+    /// The commit before it on its way; `None` of a first commit.
+    pub before: Option<Version>,
     /// When the commit was made, by its author's clock.
     pub at: Option<Timestamp>,
     /// Its first line.

@@ -303,7 +303,7 @@ impl Engine for Memory {
         Ok(match looked_at.find(|(_, stored)| stored.message.contains(op.as_str())) {
             Some((version, stored)) => {
                 let (version, subject) = (version.clone(), stored.message.clone());
-                Search::Found(Found { version, at: None, subject })
+                Search::Found(Found { version, before: None, at: None, subject })
             }
             None if history.len() > reach => Search::CannotTell(Reached::Shallow),
             None => Search::NotThere,

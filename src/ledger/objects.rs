@@ -292,6 +292,7 @@ impl Objects {
             }
             found = Some(Found {
                 version: version(id),
+                before: commit.parents().next().map(version),
                 at: commit.at(),
                 subject: message.lines().next().unwrap_or_default().to_owned(),
             });

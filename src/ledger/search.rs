@@ -1,7 +1,8 @@
 //! Looking for an operation in the history of the hub.
 
-use super::engine::{Found, Search, Version};
+use super::engine::{Found, Search, Tips, Version};
 use super::error::LedgerError;
+use super::snapshot::Snapshot;
 use super::update::Ledger;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 
@@ -10,6 +11,13 @@ impl Ledger {
     #[must_use]
     pub fn known_tip(&self) -> Option<Version> {
         self.engine.tip(&self.settings.main).ok().flatten()
+    }
+
+    /// The main branch as it was at `version`, one that this host has.
+    #[must_use]
+    pub fn at(&self, version: &Version) -> Snapshot<'_> {
+        let tips = Tips::from([(self.settings.main.clone(), Some(version.clone()))]);
+        Snapshot::at(self.engine.as_ref(), &self.settings.main, tips)
     }
 
     /// Looks for an operation anywhere in the hub's history, the heartbeat branches included. What

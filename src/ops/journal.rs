@@ -1,7 +1,10 @@
-//! What is kept of an operation whose outcome may stay unknown, so that it can be settled later.
+//! What is kept of an operation whose outcome may stay unknown, or whose answer may be lost, so
+//! that it can be settled later.
 //!
-//! Written before the first attempt and removed when the outcome is known. A process that is
-//! killed in between leaves its entry behind.
+//! Written before the first attempt and removed when the outcome is known, and where something was
+//! handed out, when the caller has the answer. A process that is killed in between leaves its entry
+//! behind. The answers of the last operations that handed something out are kept beside: a pipe
+//! takes an answer and loses it all the same.
 
 use super::{Envelope, Operation};
 use crate::domain::doctor::machine::is_left as is_left_at;
@@ -13,7 +16,8 @@ use crate::host::file_lock::FileLock;
 use crate::host::{environment, files, open_files};
 use crate::ledger::Version;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// An operation that was begun.
@@ -34,12 +38,27 @@ pub struct Entry {
     pub envelope: Envelope,
     /// What it does.
     pub operation: Operation,
+    /// What was answered; only of one that is settled.
+    #[serde(skip)]
+    pub answer: Option<Value>,
 }
+
+/// How many answers are kept: more than one server holds at a time. They are counted with about
+/// every sixteenth, so that there may be a few more.
+const ANSWERS_MAX: usize = 256;
 
 /// Where the entries lie.
 #[must_use]
 pub fn folder() -> PathBuf {
     environment::state_dir().join("ops")
+}
+
+fn answers() -> PathBuf {
+    environment::state_dir().join("answers")
+}
+
+fn answer_path(op: &OpId) -> PathBuf {
+    answers().join(format!("{op}.json"))
 }
 
 fn path(op: &OpId) -> PathBuf {
@@ -70,6 +89,18 @@ pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
     // First the lock: an entry that nobody holds is one that anybody may take up.
     let lock = lock(&entry.op).filter(|_| !planted("kept-unlocked"));
     files::remember(&path, entry)?;
+    Ok(lock)
+}
+
+/// [`open`] for an operation on a hub on this disk, which is kept for its answer only: it means
+/// nothing after the next boot, and is to cost next to nothing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn open_until_boot(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
+    files::leave(&lock_path(&entry.op), &())?;
+    let lock = lock(&entry.op);
+    files::leave(&path(&entry.op), entry)?;
     Ok(lock)
 }
 
@@ -123,6 +154,38 @@ pub fn close(op: &OpId) {
     drop(files::remove(&lock_path(op)));
 }
 
+/// Settles an operation that handed something out, whose answer the caller has: it is remembered with
+/// its answer, for who lost that on the way.
+pub fn deliver(op: &OpId, answer: &Value) {
+    // Without it the answer is still in the hub, under the op id.
+    if files::add_line_and_move(&path(op), answer, &answer_path(op)).is_ok() && op.suffix(1) == "0" {
+        let ids = ids_in(&answers());
+        for old in ids.iter().take(ids.len().saturating_sub(ANSWERS_MAX)) {
+            forget_answer(old);
+        }
+    }
+    close(op);
+}
+
+/// The operations that handed something out and were settled, oldest first.
+#[must_use]
+pub fn answered() -> Vec<Entry> {
+    ids_in(&answers()).iter().filter_map(find_answered).collect()
+}
+
+/// One of them.
+#[must_use]
+pub fn find_answered(op: &OpId) -> Option<Entry> {
+    let mut lines = files::recall_all(&answer_path(op)).into_iter();
+    let entry: Entry = serde_json::from_value(lines.next()?).ok()?;
+    Some(Entry { answer: Some(lines.next()?), ..entry })
+}
+
+/// Forgets an answer: what it handed out is over.
+pub fn forget_answer(op: &OpId) {
+    drop(files::remove(&answer_path(op)));
+}
+
 /// The entry of an operation, if it is unsettled here.
 #[must_use]
 pub fn find(op: &OpId) -> Option<Entry> {
@@ -134,7 +197,11 @@ pub fn find(op: &OpId) -> Option<Entry> {
 /// The ids of all unsettled operations, oldest first.
 #[must_use]
 pub fn unsettled() -> Vec<OpId> {
-    let names = files::list(&folder());
+    ids_in(&folder())
+}
+
+fn ids_in(folder: &Path) -> Vec<OpId> {
+    let names = files::list(folder);
     names.iter().filter_map(|name| OpId::new(name.strip_suffix(".json")?).ok()).collect()
 }
 

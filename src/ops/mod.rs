@@ -4,6 +4,7 @@
 //! later be handed from one process to another. Nothing here prints, reads a clock or knows that
 //! git is below.
 
+pub mod answer;
 pub mod archive;
 pub mod artifact;
 pub mod beat;
@@ -160,6 +161,17 @@ operations! {
 }
 
 impl Operation {
+    /// Whether its answer is something that was taken and cannot be asked for by giving the command
+    /// again: that takes another.
+    #[must_use]
+    pub fn hands_out(&self) -> bool {
+        match self {
+            Self::ClaimJobs(_) | Self::AcquireLock(_) | Self::StealLock(_) => true,
+            Self::MarkMessages(marks) => marks.mark == message::Mark::Read,
+            _ => false,
+        }
+    }
+
     /// Whether it may happen long after it was wanted: it adds something, or its token says that
     /// nobody came between. Others take something, or say what was so then.
     #[must_use]

@@ -5,11 +5,23 @@ use super::journal::{self, Entry};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
+use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
+use crate::host::file_lock::FileLock;
 use crate::host::files::FileError;
 use crate::host::{clock, random};
 use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
 use serde_json::Value;
+
+/// For how long an operation is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// While its outcome is not known, which on a hub on this disk takes no time.
+    WhileUnknown,
+    /// Until [`journal::deliver`] says that the caller has its answer, on any hub: a process that is
+    /// killed while it prints must not take the token of a lock with it.
+    UntilDelivered,
+}
 
 /// Where an operation goes, as it is kept for later.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +32,8 @@ pub struct Place {
     pub branch: String,
 }
 
-/// Applies `verb` under a new op id. Over a connection it is kept before the first attempt; `warn`
-/// is told when it cannot be.
+/// Applies `verb` under a new op id, which `warn` is told when it cannot be kept before the first
+/// attempt.
 ///
 /// # Errors
 /// When the hub cannot be reached or refuses, or a document cannot be used.
@@ -29,11 +41,11 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
     ledger: &mut Ledger,
     place: &Place,
     envelope: &Envelope,
-    verb: &V,
+    (verb, keep): (&V, Keep),
     warn: impl FnOnce(FileError),
 ) -> Result<Outcome<V::Answer>, LedgerError> {
-    let kept = (envelope, verb.clone().into());
-    submit_as(ledger, place, kept, |transaction| envelope.apply(verb, transaction), warn)
+    let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
+    begun.run(ledger, |transaction| envelope.apply(verb, transaction))
 }
 
 /// The same with something along in the same push that need not be taken up again: `apply` is all of
@@ -44,38 +56,79 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
 pub fn submit_as<A: 'static>(
     ledger: &mut Ledger,
     place: &Place,
-    (envelope, operation): (&Envelope, Operation),
+    kept: (&Envelope, Operation),
     apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
     warn: impl FnOnce(FileError),
 ) -> Result<Outcome<A>, LedgerError> {
-    let op = OpId::new(&random::id()).expect("an id of ours is one");
-    let now = clock::wall();
-    let entry = ledger.is_remote().then(|| Entry {
-        op: op.clone(),
-        hub: place.hub.clone(),
-        branch: place.branch.clone(),
-        since: ledger.known_tip(),
-        at: now,
-        envelope: envelope.clone(),
-        operation,
-    });
-    // Kept until the outcome is known: nobody may take the operation up meanwhile.
-    let _kept = match entry.as_ref().map(journal::open) {
-        Some(Ok(kept)) => kept,
-        Some(Err(error)) => {
-            warn(error);
-            None
-        }
-        None => None,
-    };
-    failpoint("kept");
-    let outcome = ledger.update_one(op.clone(), now, apply);
-    failpoint("known");
-    if entry.is_some() && !matches!(outcome, Ok(Outcome::Unknown { .. })) {
-        journal::close(&op);
+    Begun::new(ledger, place, kept, Keep::WhileUnknown, warn).run(ledger, apply)
+}
+
+/// An operation that was given its id.
+struct Begun {
+    op: OpId,
+    now: Timestamp,
+    keep: Keep,
+    is_kept: bool,
+    /// Nobody may take the operation up meanwhile.
+    _lock: Option<FileLock>,
+}
+
+impl Begun {
+    fn new(
+        ledger: &Ledger,
+        place: &Place,
+        (envelope, operation): (&Envelope, Operation),
+        keep: Keep,
+        warn: impl FnOnce(FileError),
+    ) -> Self {
+        let op = OpId::new(&random::id()).expect("an id of ours is one");
+        let now = clock::wall();
+        let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();
+        let is_kept = ledger.is_remote() || for_answer;
+        let lock = is_kept.then(|| {
+            let entry = Entry {
+                op: op.clone(),
+                hub: place.hub.clone(),
+                branch: place.branch.clone(),
+                since: ledger.known_tip(),
+                at: now,
+                envelope: envelope.clone(),
+                operation,
+                answer: None,
+            };
+            // On this disk the outcome is in the hub itself; a boot ends the sessions that hold jobs.
+            if ledger.is_remote() { journal::open(&entry) } else { journal::open_until_boot(&entry) }
+        });
+        let lock = match lock {
+            Some(Ok(lock)) => lock,
+            Some(Err(error)) => {
+                warn(error);
+                None
+            }
+            None => None,
+        };
+        Self { op, now, keep, is_kept, _lock: lock }
     }
-    failpoint("closed");
-    outcome
+
+    fn run<A: 'static>(
+        self,
+        ledger: &mut Ledger,
+        apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    ) -> Result<Outcome<A>, LedgerError> {
+        failpoint("kept");
+        let outcome = ledger.update_one(self.op.clone(), self.now, apply);
+        failpoint("known");
+        let is_open = match outcome {
+            Ok(Outcome::Unknown { .. }) => true,
+            Ok(Outcome::Applied(_)) => self.keep == Keep::UntilDelivered && !ledger.is_dry_run(),
+            _ => false,
+        };
+        if self.is_kept && !is_open {
+            journal::close(&self.op);
+        }
+        failpoint("closed");
+        outcome
+    }
 }
 
 /// Makes an operation happen that was kept, unless it has: then the answer is `None`. The caller
@@ -83,7 +136,7 @@ pub fn submit_as<A: 'static>(
 ///
 /// # Errors
 /// As [`submit`].
-pub fn resume(ledger: &mut Ledger, entry: &Entry) -> Result<Outcome<Option<Value>>, LedgerError> {
+pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // Asked on every attempt: what was sent then may still be on its way and land before us.
     let outcome = ledger.update_one(entry.op.clone(), entry.at, |transaction| {
         if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
@@ -95,7 +148,12 @@ pub fn resume(ledger: &mut Ledger, entry: &Entry) -> Result<Outcome<Option<Value
         entry.envelope.apply(&entry.operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
-    if matches!(outcome, Ok(Outcome::Applied(_) | Outcome::Refused(_))) && !ledger.is_dry_run() {
+    let is_over = match outcome {
+        Ok(Outcome::Applied(_)) => keep == Keep::WhileUnknown,
+        Ok(Outcome::Refused(_)) => true,
+        _ => false,
+    };
+    if is_over && !ledger.is_dry_run() {
         journal::close(&entry.op);
     }
     outcome

@@ -255,6 +255,7 @@ impl Engine for Store {
         Ok(found.map_or(Search::NotThere, |(version, stored)| {
             Search::Found(Found {
                 version: version.clone(),
+                before: None,
                 at: None::<Timestamp>,
                 subject: stored.message.lines().next().unwrap_or_default().to_owned(),
             })

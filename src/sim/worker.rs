@@ -29,7 +29,7 @@ use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
 use crate::ops::status::SetStatus;
-use crate::ops::submit::{Place, resume, submit};
+use crate::ops::submit::{Keep, Place, resume, submit};
 use crate::ops::watch::{expired_lock, lost_claims};
 use crate::ops::{Envelope, Operation, Verb};
 use std::cell::RefCell;
@@ -171,7 +171,7 @@ impl Worker {
         let envelope = Envelope { guards, beat: Some(session.beat(&self.server, None)) };
         self.begin(&envelope, verb.clone().into());
         let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
-        let outcome = submit(&mut self.ledger(), &place, &envelope, verb, |_| {});
+        let outcome = submit(&mut self.ledger(), &place, &envelope, (verb, Keep::WhileUnknown), |_| {});
         let told = |answer: &V::Answer| serde_json::to_value(answer).ok();
         self.told(outcome, invoked, told)
     }
@@ -244,7 +244,7 @@ impl Worker {
         self.begin(&envelope, verb.clone().into());
         let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
         // A beat replaces the one before, so it is not looked for in the history.
-        let outcome = submit(&mut self.ledger(), &place, &envelope, &verb, |_| {});
+        let outcome = submit(&mut self.ledger(), &place, &envelope, (&verb, Keep::WhileUnknown), |_| {});
         if let Ok(Outcome::Applied(receipt)) = outcome
             && receipt.answer.revoked.is_some()
         {
@@ -264,7 +264,7 @@ impl Worker {
                 self.begin(&entry.envelope, entry.operation.clone());
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
-                let outcome = resume(&mut self.ledger(), &entry);
+                let outcome = resume(&mut self.ledger(), &entry, Keep::WhileUnknown);
                 // Only a no says that it did not happen: an earlier attempt may be on its way.
                 if !matches!(outcome, Ok(Outcome::Refused(_))) {
                     self.world.get().built.remove(&self.process);

@@ -92,7 +92,8 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     if jobs.is_empty() {
         context.output.say("there is no job in the file; nothing was added");
     }
-    let added = context.write(&AddJobs { jobs, requester })?.answer;
+    let receipt = context.write_to_deliver(&AddJobs { jobs, requester })?;
+    let added = &receipt.answer;
     for duplicate in added.iter().filter(|job| job.duplicate) {
         context.output.say(&format!(
             "job `{0}` with this key is there already and {1}; no second one was added{2}",
@@ -106,10 +107,10 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         ));
     }
     let ids = || added.iter().map(|job| format!("{}\n", job.id)).collect::<String>();
-    match (args.from.is_some(), added.as_slice()) {
-        (false, [job]) => context.output.answer("job_added", job, ids),
-        _ => context.output.list::<AddedJob>("job_added", &added, ids),
-    }
+    context.deliver_once(&receipt, |output| match (args.from.is_some(), added.as_slice()) {
+        (false, [job]) => output.answer("job_added", job, ids),
+        _ => output.list::<AddedJob>("job_added", added, ids),
+    })
 }
 
 fn one(args: &AddArgs, now: Timestamp) -> NewJob {

@@ -4,7 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
-use crate::cli::output::clean;
+use crate::cli::output::{Output, clean};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
@@ -12,6 +12,7 @@ use crate::domain::table::Table;
 use crate::host::clock::{self, Deadline};
 use crate::host::random;
 use crate::ledger::Documents as _;
+use crate::ops::answer::plain;
 use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
@@ -94,13 +95,14 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let mut observed = Observations::recall();
     let mut told = false;
     let claimed = loop {
-        let error = match context.write(&verb) {
+        let error = match context.write_to_deliver(&verb) {
             // Lost jobs went back to the queue, and none can be claimed yet.
             Ok(receipt) if receipt.answer.is_empty() && !context.is_dry_run() => {
+                context.forget(&receipt);
                 verb.lost.clear();
                 continue;
             }
-            Ok(receipt) => break receipt.answer,
+            Ok(receipt) => break receipt,
             // A rule of the hub does not change by waiting.
             Err(error) if matches!(error.exit, Exit::No | Exit::Refused) && !error.by_hub => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,
@@ -123,7 +125,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         }
         pause(until, context)?;
     };
-    print(&claimed, args, context)
+    context.deliver(&claimed, |output| print(&claimed.answer, args, output))
 }
 
 /// Pauses between two looks at the queue.
@@ -163,24 +165,24 @@ fn watch(
     Ok((expired, lost))
 }
 
-fn print(claimed: &[Value], args: &ClaimArgs, context: &Context) -> Result<(), CliError> {
-    if args.shell {
-        let lines = claimed.iter().map(shell_lines).collect::<String>();
-        return context.output.object("job", &Value::Null, || lines);
-    }
-    let human = || {
-        let text =
-            |job: &Value, key: &str| job.get(key).and_then(Value::as_str).map(clean).unwrap_or_default();
-        let line = |job: &Value| {
-            let token = job.get("token").map(Value::to_string).unwrap_or_default();
-            format!("{} token {token} {} {}\n", text(job, "id"), text(job, "type"), text(job, "description"))
-        };
-        claimed.iter().map(|job| line(job).trim_end().to_owned() + "\n").collect()
+fn print(claimed: &[Value], args: &ClaimArgs, output: Output) -> Result<(), CliError> {
+    let lines = || claimed.iter().map(|job| claim_line(job) + "\n").collect::<String>();
+    let printed = match (args.count, claimed) {
+        _ if args.shell => {
+            let lines = claimed.iter().map(shell_lines).collect::<String>();
+            output.object("job", &Value::Null, || lines)
+        }
+        (1, [job]) => return output.answer("job", job, lines),
+        _ => output.list("job", claimed, lines),
     };
-    match (args.count, claimed) {
-        (1, [job]) => context.output.answer("job", job, human),
-        _ => context.output.list("job", claimed, human),
-    }
+    printed.map_err(|error| error.undelivered().done_all_the_same(&lines()))
+}
+
+/// A claimed job in one line.
+pub(in crate::cli) fn claim_line(job: &Value) -> String {
+    let text = |key: &str| job.get(key).and_then(plain).map(|text| clean(&text)).unwrap_or_default();
+    let line = format!("{} token {} {} {}", text("id"), text("token"), text("type"), text("description"));
+    line.trim_end().to_owned()
 }
 
 /// Lines that a shell can eval. Everything is quoted: the queue is written by others.
@@ -189,11 +191,7 @@ fn shell_lines(job: &Value) -> String {
     FIELDS
         .iter()
         .map(|field| {
-            let text = match job.get(*field) {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Number(number)) => number.to_string(),
-                _ => String::new(),
-            };
+            let text = job.get(*field).and_then(plain).unwrap_or_default();
             let quoted = clean(&text).replace('\'', r"'\''");
             format!("export MUSTER_JOB_{}='{quoted}'\n", field.to_ascii_uppercase())
         })

@@ -10,6 +10,7 @@ use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
+use crate::ops::answer::plain;
 use crate::ops::archive::Archive;
 use crate::ops::job_step::{Change, ChangeJob};
 use clap::Subcommand;
@@ -101,7 +102,7 @@ fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
         if back.is_empty() {
             output.say("no job is dead");
         }
-        let id = |job: &Value| job.get("id").and_then(Value::as_str).map(clean).unwrap_or_default();
+        let id = |job: &Value| job.get("id").and_then(plain).map(|id| clean(&id)).unwrap_or_default();
         back.iter().map(|job| format!("{} is queued\n", id(job))).collect()
     })
 }

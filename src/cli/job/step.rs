@@ -9,6 +9,7 @@ use crate::domain::id::JobId;
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
+use crate::ops::answer::plain;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
 use serde_json::Value;
@@ -144,7 +145,7 @@ fn change(job: &JobId, change: Change, more: &str, context: &mut Context) -> Res
 
 fn print(job: &Value, more: &str, context: &Context) -> Result<(), CliError> {
     context.output.confirm("job", job, || {
-        let text = |key: &str| job.get(key).and_then(Value::as_str).unwrap_or_default();
+        let text = |key: &str| job.get(key).and_then(plain).unwrap_or_default();
         crate::cli::output::clean(&format!("{} is {}{more}", text("id"), text("status")))
     })
 }

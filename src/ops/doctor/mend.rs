@@ -12,7 +12,7 @@ use crate::host::folder::Found;
 use crate::host::{environment, files};
 use crate::ledger::{self, Location, OpenOptions, Outcome};
 use crate::ops::journal::{self, Entry, Taken};
-use crate::ops::submit;
+use crate::ops::submit::{self, Keep};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ fn resume(entry: &Entry) -> Result<String, String> {
         },
     })
     .map_err(|error| error.to_string())?;
-    match submit::resume(&mut ledger, entry).map_err(|error| error.to_string())? {
+    match submit::resume(&mut ledger, entry, Keep::WhileUnknown).map_err(|error| error.to_string())? {
         Outcome::Applied(receipt) if receipt.answer.is_some() => Ok("happened now".to_owned()),
         Outcome::Applied(_) => Ok("had happened".to_owned()),
         Outcome::Refused(refusal) => Ok(format!("is refused by now: {}", refusal.why)),

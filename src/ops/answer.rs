@@ -1,0 +1,110 @@
+//! What an operation answered, made again from the hub: for who lost the answer.
+//!
+//! The commit that carries an operation shows by what it changed what was handed out. The answers
+//! have the shape of those that the verbs give.
+
+use super::job_add::AddedJob;
+use super::lock::Term;
+use super::message::Sent;
+use crate::domain::job::Job;
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
+use crate::domain::message::Message;
+use crate::domain::table::Table;
+use crate::ledger::{Documents, Stop};
+use serde_json::Value;
+
+/// What the step from `before` to `after` handed out; `None` when it handed out nothing.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Option<Value>, Stop> {
+    if let Some(term) = terms(before, after)?.into_iter().next() {
+        return Ok(to_value(&term));
+    }
+    let (old, new): (Table<Job>, Table<Job>) = (before.table()?, after.table()?);
+    let claims: Vec<Value> = new
+        .rows()
+        .filter(|job| job.status.is_held() && job.token > old.get(&job.id).and_then(|job| job.token))
+        .map(|job| job.raw())
+        .collect();
+    if !claims.is_empty() {
+        return Ok(Some(Value::Array(claims)));
+    }
+    let added: Vec<AddedJob> = new
+        .rows()
+        .filter(|job| old.get(&job.id).is_none())
+        .map(|job| AddedJob { id: job.id.clone(), duplicate: false, status: job.status.clone() })
+        .collect();
+    if !added.is_empty() {
+        return Ok(to_value(&added));
+    }
+    of_messages(&before.table()?, &after.table()?)
+}
+
+/// The locks that changed hands. That of assignments is taken by the way.
+fn terms(before: &impl Documents, after: &impl Documents) -> Result<Vec<Term>, Stop> {
+    let (old, new): (Table<Lock>, Table<Lock>) = (before.table()?, after.table()?);
+    let taken = new.rows().filter(|lock| {
+        lock.is_held()
+            && lock.name != JOB_ASSIGNMENT
+            && lock.token > old.get(&lock.name).and_then(|lock| lock.token)
+    });
+    let term = |lock: &Lock| Term {
+        name: lock.name.clone(),
+        token: lock.token.unwrap_or(0),
+        lease_seconds: lock.lease().as_secs(),
+    };
+    Ok(taken.map(|lock| term(lock)).collect())
+}
+
+fn of_messages(old: &Table<Message>, new: &Table<Message>) -> Result<Option<Value>, Stop> {
+    if let Some(sent) = new.rows().find(|message| old.get(&message.id).is_none()) {
+        return Ok(to_value(&Sent { id: sent.id.clone(), duplicate: false }));
+    }
+    let is_marked = |message: &Message| {
+        old.get(&message.id)
+            .is_some_and(|old| old.read_by.len() < message.read_by.len() || old.read != message.read)
+    };
+    let marked: Vec<&str> =
+        new.rows().filter(|message| is_marked(message)).map(|message| message.id.as_str()).collect();
+    Ok(if marked.is_empty() { None } else { to_value(&marked) })
+}
+
+fn to_value(answer: &impl serde::Serialize) -> Option<Value> {
+    serde_json::to_value(answer).ok()
+}
+
+/// Whether what an answer handed out is still the asker's; `None` when it handed out nothing that
+/// could be over.
+///
+/// # Errors
+/// When a document cannot be read.
+pub fn stands(answer: &Value, now: &impl Documents) -> Result<Option<bool>, Stop> {
+    let token = |of: &Value| of.get("token").and_then(Value::as_u64);
+    if let (Some(name), Some(token)) = (answer.get("name").and_then(Value::as_str), token(answer)) {
+        let locks: Table<Lock> = now.table()?;
+        return Ok(Some(locks.get(name).is_some_and(|lock| lock.check_token(token).is_ok())));
+    }
+    let claims: Vec<(String, u64)> = answer
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|claim| Some((plain(claim.get("id")?)?, token(claim)?)))
+        .collect();
+    if claims.is_empty() {
+        return Ok(None);
+    }
+    let jobs: Table<Job> = now.table()?;
+    let is_held = |(id, token): &(String, u64)| jobs.get(id).is_some_and(|job| job.is_held_under(*token));
+    Ok(Some(claims.iter().any(is_held)))
+}
+
+/// The text of an id, which other writers write as a number too.
+#[must_use]
+pub fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}

@@ -150,8 +150,11 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         }
         LockCommand::Release(term) => {
             let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token };
-            let released = context.write(&verb)?.answer;
-            context.output.confirm("lock_term", &released, || format!("lock `{}` is free", term.name))?;
+            let released = context.write(&verb)?;
+            let before =
+                if released.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" };
+            let words = || format!("lock `{}` is free{before}", term.name);
+            context.output.confirm("lock_term", &released.answer, words)?;
         }
         LockCommand::Show { name } => show(name, context)?,
         LockCommand::List => list(context)?,

@@ -140,10 +140,17 @@ name!(
 name!(
     /// The id of one operation on the hub; stands in the trailer `Muster-Op` of its commit.
     OpId, "op id", ID_LENGTH_MAX, "-", |text: &str| {
-        let is_uuid = text.len() == 36 && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
-        if is_uuid { Ok(()) } else { Err(refuse("op id", text, "is none: it has 36 digits and dashes")) }
+        if is_uuid(text) { Ok(()) } else { Err(refuse("op id", text, "is no UUID in lower case")) }
     }
 );
+
+/// Whether `text` is a UUID as it is written: two spellings of one would be two operations.
+fn is_uuid(text: &str) -> bool {
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.chars().all(is_digit))
+}
 
 impl ServerName {
     /// The branch that carries this server's heartbeats unless configured otherwise.
@@ -166,8 +173,21 @@ pub const LOGS_BRANCH_PREFIX: &str = "logs-";
 pub const HEARTBEAT_BRANCH_PREFIX: &str = "heartbeat-";
 
 impl OpId {
-    /// The last `length` hexadecimal digits, all random in a version 7 uuid: the part that ids
-    /// of new records borrow.
+    /// What the id of a new record borrows: twelve hexadecimal digits in which every digit of this one
+    /// counts. Who gives operations their ids may count them up, and where is not ours to know.
+    #[must_use]
+    pub fn record_part(&self) -> String {
+        const DIGITS: usize = 12;
+        // FNV-1a, and the last steps of SplitMix64, which spread what is alike over all digits.
+        let folded = self.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let mixed = (folded ^ (folded >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{:016x}", mixed ^ (mixed >> 31)).chars().take(DIGITS).collect()
+    }
+
+    /// The last `length` hexadecimal digits, all random in a version 7 uuid.
     #[must_use]
     pub fn suffix(&self, length: usize) -> String {
         let digits: Vec<char> = self.0.chars().filter(|c| *c != '-').collect();
@@ -230,10 +250,40 @@ mod tests {
     }
 
     #[test]
-    fn records_borrow_the_random_end_of_an_operation() {
-        let op = OpId::new("0199c7f2-1c1a-7cc3-98c4-dc0c0c07398f").expect("an id");
-        assert_eq!(op.suffix(8), "0c07398f");
-        assert_eq!(op.suffix(13), "4dc0c0c07398f");
+    fn operations_that_differ_anywhere_give_records_other_ids() {
+        let op = |text: &str| OpId::new(text).expect("an id");
+        let text = "0199c7f2-1c1a-7cc3-98c4-dc0c0c07398f";
+        let alike = (0..text.len()).filter(|at| text.get(*at..=*at) != Some("-")).map(|at| {
+            let other = if text.get(at..=at) == Some("5") { "6" } else { "5" };
+            format!("{}{other}{}", &text[..at], &text[at + 1..])
+        });
+        let counted = (0..1000).map(|number| format!("{number:08x}-0000-4000-8000-000000000000"));
+        let counted_at_the_end = (0..1000).map(|number| format!("00000000-0000-4000-8000-{number:012x}"));
+        let texts = [text.to_owned()].into_iter().chain(alike).chain(counted).chain(counted_at_the_end);
+        let mut parts: Vec<String> =
+            texts.collect::<std::collections::BTreeSet<_>>().iter().map(|text| op(text).record_part()).collect();
+        let number = parts.len();
+        parts.sort();
+        parts.dedup();
+        assert_eq!(parts.len(), number, "two are alike");
+        assert!(parts.iter().all(|part| part.len() == 12 && part.chars().all(|c| c.is_ascii_hexdigit())));
+        assert_eq!(op(text).suffix(8), "0c07398f");
+    }
+
+    #[test]
+    fn an_operation_is_named_by_a_uuid_in_one_spelling() {
+        for text in [
+            "------------------------------------",
+            "0199c7f21c1a7cc398c4dc0c0c07398f0000",
+            "0199c7f2-1c1a-7cc3-98c4dc0c0c07398f0",
+            "0199C7F2-1C1A-7CC3-98C4-DC0C0C07398F",
+            "0199c7f2-1c1a-7cc3-98c4-dc0c0c07398",
+            "{199c7f2-1c1a-7cc3-98c4-dc0c0c07398}",
+            "",
+        ] {
+            assert!(OpId::new(text).is_err(), "{text}");
+        }
+        assert!(OpId::new("00000000-0000-0000-0000-000000000000").is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Each claim gets a fencing token one higher than any before; every later step must name it, so
 //! a holder whose term is over changes nothing. Which queued job comes next is `queue.rs`'s.
 
+mod again;
 mod words;
 
 pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};

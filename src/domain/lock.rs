@@ -64,6 +64,9 @@ pub struct Lock {
     /// What for, or why it was stolen.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who freed it last, under its token; nobody while it is held.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<String>,
     /// Set for good by `once done`: the thing was done.
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -98,6 +101,7 @@ impl Lock {
             renewed_at: None,
             holder: None,
             reason: None,
+            released_by: None,
             done_at: None,
         }
     }
@@ -185,6 +189,7 @@ impl Lock {
         self.renewed_at = None;
         self.holder = Some(taker.holder.clone());
         self.reason.clone_from(&taker.reason);
+        self.released_by = None;
         Ok(token)
     }
 
@@ -221,7 +226,15 @@ impl Lock {
         if !planted("release-keeps") {
             self.vacate();
         }
+        self.released_by = Some(server.to_string());
         Ok(())
+    }
+
+    /// Whether it is free because `server` released it under this token: then whoever asks again has
+    /// lost the answer.
+    #[must_use]
+    pub fn was_released(&self, server: &ServerName, token: u64) -> bool {
+        !self.is_held() && self.token == Some(token) && self.released_by.as_deref() == Some(server.as_str())
     }
 
     /// Empties the fields of the holder.

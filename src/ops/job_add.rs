@@ -163,7 +163,7 @@ impl Verb for AddJobs {
 const TRAILERS_MAX: usize = 100;
 
 fn new_id(transaction: &Transaction<'_>, index: usize) -> Result<String, Refusal> {
-    let base = format!("job_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
+    let base = format!("job_{}_{}", transaction.now().unix_seconds(), transaction.op().record_part());
     let id = if index == 0 { base } else { format!("{base}_{index}") };
     JobId::new(&id).map(|id| id.to_string()).map_err(|error| Refusal::invalid(error.to_string()))
 }

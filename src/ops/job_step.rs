@@ -77,6 +77,10 @@ impl Verb for StepJob {
         let (now, op) = (transaction.now(), transaction.op().clone());
         let term = Term { server: &self.server, token: self.token };
         let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        // Told before: what followed from it has followed.
+        if self.is_repeated(job) {
+            return Ok(job.raw());
+        }
         job.edit(|job| match &self.step {
             Step::Start => job.start(term, now),
             Step::Complete { report } => job.complete(term, report, now),
@@ -97,6 +101,18 @@ impl Verb for StepJob {
 }
 
 impl StepJob {
+    fn is_repeated(&self, job: &Job) -> bool {
+        let term = Term { server: &self.server, token: self.token };
+        match &self.step {
+            Step::Start => job.was_started(term),
+            Step::Complete { report } => job.was_completed(term, report),
+            Step::Fail { reason, report } => job.was_failed(term, *reason, report),
+            Step::Release => job.was_released(term),
+            // What is confirmed stays as it is.
+            Step::Stopped => false,
+        }
+    }
+
     /// Success with an exit code that says failure, or the other way round, is a slip.
     fn check_exit_code(&self) -> Result<(), Refusal> {
         let refuse = |why: &str| Err(Refusal::invalid(format!("job `{}` was not reported: {why}", self.job)));
@@ -177,6 +193,10 @@ impl Verb for ChangeJob {
         let mut jobs: Table<Job> = transaction.table()?;
         let now = transaction.now();
         let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        // Done before: what followed from it has followed.
+        if self.is_repeated(job) {
+            return Ok(job.raw());
+        }
         let holder = job.assigned_to.clone().filter(|_| job.status.is_held());
         job.edit(|job| match &self.change {
             Change::Cancel { why } => job.cancel(why.clone(), now),
@@ -205,6 +225,16 @@ impl Verb for ChangeJob {
         transaction.describe(format!("job {what}: {} by {}", self.job, self.server));
         transaction.trailer("Muster-Job", self.job.as_str());
         Ok(raw)
+    }
+}
+
+impl ChangeJob {
+    fn is_repeated(&self, job: &Job) -> bool {
+        match self.change {
+            Change::Cancel { .. } => job.status == JobStatus::Cancelled,
+            Change::Retry => job.was_put_back(),
+            Change::Priority { .. } => false,
+        }
     }
 }
 

@@ -101,9 +101,14 @@ impl Verb for ReleaseLock {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
         let mut locks = existing(&self.name, transaction)?;
+        let term = Term { name: self.name.to_string(), token: self.token, lease_seconds: 0 };
+        let is_repeated = |lock: &Lock| lock.done_at.is_none() && lock.was_released(&self.server, self.token);
+        if locks.get(self.name.as_str()).is_some_and(|lock| is_repeated(lock)) {
+            return Ok(term);
+        }
         edit(&mut locks, &self.name, |lock| lock.release(&self.server, self.token))?;
         finish(transaction, &locks, &self.name, format!("lock release: {} by {}", self.name, self.server))?;
-        Ok(Term { name: self.name.to_string(), token: self.token, lease_seconds: 0 })
+        Ok(term)
     }
 }
 
@@ -156,6 +161,11 @@ impl Verb for MarkDone {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
         let mut locks = existing(&self.key, transaction)?;
         let now = transaction.now();
+        let term = Term { name: self.key.to_string(), token: self.token, lease_seconds: 0 };
+        let is_repeated = |lock: &Lock| lock.done_at.is_some() && lock.was_released(&self.server, self.token);
+        if locks.get(self.key.as_str()).is_some_and(|lock| is_repeated(lock)) {
+            return Ok(term);
+        }
         edit(&mut locks, &self.key, |lock| {
             refuse_done(lock)?;
             lock.release(&self.server, self.token)?;
@@ -164,7 +174,7 @@ impl Verb for MarkDone {
             Ok(())
         })?;
         finish(transaction, &locks, &self.key, format!("once done: {} by {}", self.key, self.server))?;
-        Ok(Term { name: self.key.to_string(), token: self.token, lease_seconds: 0 })
+        Ok(term)
     }
 }
 

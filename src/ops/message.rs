@@ -48,7 +48,7 @@ impl Verb for SendMessage {
         if let Some(original) = &original {
             self.draft.reply_allowed(original)?;
         }
-        let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().suffix(8));
+        let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().record_part());
         let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
         // An id comes from its operation: this very one was applied before, and is not applied again.
         if messages.get(id.as_str()).is_some() {

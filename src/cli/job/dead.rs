@@ -74,7 +74,13 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
 fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let dead: Vec<(String, JobStatus)> = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.rows().map(|job| (job.id.clone(), job.status.clone())).collect())
+        // One that was put back counts as dead still: it is asked for again.
+        let status = |job: &Job| if job.was_put_back() { JobStatus::Dead } else { job.status.clone() };
+        Ok(jobs
+            .rows()
+            .filter(|row| job.is_some() || row.status == JobStatus::Dead)
+            .map(|row| (row.id.clone(), status(row)))
+            .collect())
     })?;
     let is_wanted = |id: &str, status: &JobStatus| match job {
         Some(job) => job.as_str() == id,

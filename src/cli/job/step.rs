@@ -3,12 +3,11 @@
 use super::{show, stop};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
+use crate::domain::job::{FailReason, Job, Priority, Report, Term};
 use crate::domain::table::Table;
-use crate::ledger::Documents as _;
+use crate::ledger::{Documents as _, Receipt};
 use crate::ops::answer::plain;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
@@ -133,14 +132,19 @@ pub struct PriorityArgs {
 
 fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliError> {
     let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token, step };
-    let job = context.write(&verb)?.answer;
-    print(&job, "", context)
+    let told = context.write(&verb)?;
+    print(&told.answer, told_before(&told, context), context)
+}
+
+/// What a step adds to its answer that changed nothing: the caller may have lost the first one.
+fn told_before<A>(told: &Receipt<A>, context: &Context) -> &'static str {
+    if told.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" }
 }
 
 fn change(job: &JobId, change: Change, more: &str, context: &mut Context) -> Result<(), CliError> {
     let verb = ChangeJob { server: context.me()?, job: job.clone(), change };
-    let job = context.write(&verb)?.answer;
-    print(&job, more, context)
+    let told = context.write(&verb)?;
+    print(&told.answer, &format!("{more}{}", told_before(&told, context)), context)
 }
 
 fn print(job: &Value, more: &str, context: &Context) -> Result<(), CliError> {
@@ -221,23 +225,12 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), Cli
         change: Change::Cancel { why: args.reason.clone() },
     };
     let Some(span) = args.wait.filter(|_| !context.is_dry_run()) else {
-        let job = context.write(&verb)?.answer;
-        return print(&job, "", context);
+        let told = context.write(&verb)?;
+        return print(&told.answer, told_before(&told, context), context);
     };
-    match context.write(&verb) {
-        Ok(_) => {}
-        Err(error) if error.exit == Exit::Refused && !error.by_hub && is_cancelled(&args.job, context)? => {}
-        Err(error) => return Err(error),
-    }
+    context.write(&verb)?;
     let (job, more) = stop::wait(&args.job, span, context)?;
     print(&job, &more, context)
-}
-
-fn is_cancelled(job: &JobId, context: &mut Context) -> Result<bool, CliError> {
-    context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.get(job.as_str()).is_some_and(|job| job.status == JobStatus::Cancelled))
-    })
 }
 
 /// Puts a finished job back.

@@ -201,6 +201,7 @@ static NOW: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::parse("2025-10-29T
 /// The program's own record.
 fn lock_of(record: Record) -> Lock {
     Lock {
+        released_by: None,
         locked_by: record.holder.map(|host| name(host).to_string()),
         token: (record.token > 0).then(|| record.token.into()),
         renewal: record.holder.map(|_| record.renewal.into()),

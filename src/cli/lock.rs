@@ -93,7 +93,12 @@ unchanged for the whole lease and some grace, by its own clock.")]
     #[command(after_help = "Example:\n  git muster lock list")]
     List,
     /// Take a lock from its holder, who learns it at the next renewal
-    #[command(after_help = "Example:\n  git muster lock steal deploy --reason 'build2 was reinstalled'")]
+    #[command(after_help = "Examples:
+  git muster lock steal deploy --reason 'build2 was reinstalled'
+  git muster lock steal deploy --reason 'build2 is being reinstalled' --force
+
+Refused while the lease of whoever holds it runs: until then it may be at work. With --force it is \
+taken all the same.")]
     Steal {
         /// The lock
         name: LockName,
@@ -103,6 +108,9 @@ unchanged for the whole lease and some grace, by its own clock.")]
         /// How long the lease lasts without a renewal
         #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
         ttl: Duration,
+        /// Also while the lease of whoever holds it runs
+        #[arg(long)]
+        force: bool,
     },
     /// Run a command while holding a lock; exits with the command's code
     #[command(after_help = "Examples:
@@ -158,8 +166,9 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         }
         LockCommand::Show { name } => show(name, context)?,
         LockCommand::List => list(context)?,
-        LockCommand::Steal { name, reason, ttl } => {
-            let verb = StealLock { name: name.clone(), taker: taker(*ttl, Some(reason.clone()), context)? };
+        LockCommand::Steal { name, reason, ttl, force } => {
+            let taker = taker(*ttl, Some(reason.clone()), context)?;
+            let verb = StealLock { name: name.clone(), taker, force: *force };
             let term = context.write_to_deliver(&verb)?;
             deliver(&term, context)?;
         }

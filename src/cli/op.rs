@@ -249,7 +249,7 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
     if !context.is_dry_run() {
         match again.answer {
             Some(answer) if again.stands == Some(true) || !again.messages.is_empty() => {
-                journal::deliver(id, &answer)
+                journal::deliver(id, &answer);
             }
             _ => journal::close(id),
         }

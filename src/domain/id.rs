@@ -260,8 +260,11 @@ mod tests {
         let counted = (0..1000).map(|number| format!("{number:08x}-0000-4000-8000-000000000000"));
         let counted_at_the_end = (0..1000).map(|number| format!("00000000-0000-4000-8000-{number:012x}"));
         let texts = [text.to_owned()].into_iter().chain(alike).chain(counted).chain(counted_at_the_end);
-        let mut parts: Vec<String> =
-            texts.collect::<std::collections::BTreeSet<_>>().iter().map(|text| op(text).record_part()).collect();
+        let mut parts: Vec<String> = texts
+            .collect::<std::collections::BTreeSet<_>>()
+            .iter()
+            .map(|text| op(text).record_part())
+            .collect();
         let number = parts.len();
         parts.sort();
         parts.dedup();

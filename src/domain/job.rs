@@ -6,8 +6,11 @@
 //! a holder whose term is over changes nothing. Which queued job comes next is `queue.rs`'s.
 
 mod again;
+mod earlier;
+mod lost;
 mod words;
 
+pub use earlier::EarlierResult;
 pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
 use super::artifact::first_missing;
@@ -153,6 +156,9 @@ pub struct Job {
     /// Where the log of the present or last attempt lies, on the branch `logs-<server>`.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// How it ended before it was put back although it had completed, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierResult>,
     /// When whoever held it as it was cancelled has confirmed that nothing of it runs any more.
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -232,6 +238,7 @@ impl Job {
             requester: None,
             worker: None,
             log: None,
+            earlier: Vec::new(),
             stopped_at: None,
         }
     }
@@ -351,18 +358,6 @@ impl Job {
         Ok(())
     }
 
-    /// Somebody takes the job from a holder who is lost or late.
-    ///
-    /// # Errors
-    /// When nobody holds it, or under another token.
-    pub fn rescue(&mut self, token: u64, reason: FailReason, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
-        if !self.is_held_under(token) {
-            return Err(self.term_over(token, "rescued"));
-        }
-        self.end_attempt(reason, at.0, at.1);
-        Ok(())
-    }
-
     /// Whether somebody holds it by the claim with this token.
     #[must_use]
     pub fn is_held_under(&self, token: u64) -> bool {
@@ -471,8 +466,16 @@ impl Job {
     /// Puts a final job back into the queue with all its attempts.
     ///
     /// # Errors
-    /// When it is not final, or may still be at work: it would run twice.
-    pub fn retry(&mut self, now: Timestamp) -> Result<(), Refusal> {
+    /// When it is not final, completed and not asked for `again`, or may still be at work: it would
+    /// run twice.
+    pub fn retry(&mut self, again: bool, now: Timestamp) -> Result<(), Refusal> {
+        if self.status == JobStatus::Completed && !again {
+            let why = format!("job `{}` was not put back: it is completed", self.id);
+            return Err(Refusal::forbidden(why).hint(format!(
+                "`git muster job retry {} --again` has it done a second time; its result is kept in the record",
+                self.id
+            )));
+        }
         if !self.status.is_final() && !planted("retries-the-running") {
             let hint = if self.status.is_held() {
                 format!("call it off first with `git muster job cancel {}`", self.id)
@@ -494,6 +497,7 @@ impl Job {
             );
             return Err(Refusal::forbidden(why).hint(hint));
         }
+        self.keep_result();
         self.back_to_queue(None);
         self.completed_at = None;
         self.incarnation = None;
@@ -693,17 +697,17 @@ mod tests {
             job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err()
         );
         assert!(job.cancel(None, now()).is_err());
-        let refusal = job.retry(now()).expect_err("it may still run");
+        let refusal = job.retry(false, now()).expect_err("it may still run");
         assert!(refusal.why.contains("build1 has not confirmed"), "{}", refusal.why);
         let mut late = job.clone();
-        late.retry(now().plus(job.timeout() * 2)).expect("its time is over");
+        late.retry(false, now().plus(job.timeout() * 2)).expect("its time is over");
         let mut begun_by_another_clock = job.clone();
         begun_by_another_clock.started_at = Timestamp::parse("2020-01-01T00:00:00Z");
-        assert!(begun_by_another_clock.retry(now()).is_err());
+        assert!(begun_by_another_clock.retry(false, now()).is_err());
         job.confirm_stopped(Term { server: &server("build1"), token: 1 }, now()).expect("its holder");
-        job.retry(now()).expect("final");
+        job.retry(false, now()).expect("final");
         assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));
-        assert!(job.retry(now()).is_err());
+        assert!(job.retry(false, now()).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::secret::credential_in;
 use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +120,9 @@ pub struct StealLock {
     pub name: LockName,
     /// Who, and why.
     pub taker: Taker,
+    /// Also while the lease of whoever holds it runs.
+    #[serde(default)]
+    pub force: bool,
 }
 
 impl Verb for StealLock {
@@ -130,6 +134,7 @@ impl Verb for StealLock {
         let now = transaction.now();
         let (from, token) = edit(&mut locks, &self.name, |lock| {
             refuse_done(lock)?;
+            self.refuse_valid(lock, now)?;
             let from = lock.locked_by.clone().unwrap_or_else(|| "nobody".to_owned());
             Ok((from, lock.hand_to(&self.taker, now)?))
         })?;
@@ -141,6 +146,21 @@ impl Verb for StealLock {
             format!("lock steal: {} by {} from {from}: {why}", self.name, self.taker.server),
         )?;
         Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
+    }
+}
+
+impl StealLock {
+    /// A lease that runs is not taken by a slip. The holder's times and our clock are good enough to ask
+    /// once more, and decide nothing else.
+    fn refuse_valid(&self, lock: &Lock, now: Timestamp) -> Result<(), Refusal> {
+        if self.force || !lock.is_held() || lock.overdue(now).is_some() {
+            return Ok(());
+        }
+        let held = lock.held(now);
+        Err(Refusal::forbidden(format!("{}, and its lease runs; it was not taken", held.why)).hint(format!(
+            "wait for it with `git muster lock acquire {0} --wait 10m`; `--force` takes it at once, and both may work at the same time until its holder renews",
+            self.name
+        )))
     }
 }
 

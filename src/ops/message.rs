@@ -139,7 +139,9 @@ impl MarkMessages {
     ) -> Result<bool, Refusal> {
         match self.mark {
             Mark::Acknowledged => message.acknowledge(&self.server, now, servers),
-            Mark::Read if message.is_for(&self.server) => Ok(message.mark_read(&self.server, now, servers)),
+            Mark::Read if message.is_for(&self.server) || planted("reads-of-others") => {
+                Ok(message.mark_read(&self.server, now, servers))
+            }
             Mark::Read => Err(Refusal::forbidden(format!(
                 "message `{}` was not marked: it is from `{}` to `{}`, not for `{}`",
                 message.id, message.from, message.to, self.server
@@ -161,4 +163,32 @@ fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
 fn unknown(id: &MessageId, what: &str) -> Refusal {
     Refusal::not_found(format!("nothing was {what}: there is no message `{id}`"))
         .hint("see the ids with `git muster message list`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::RefusalKind;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_message_to_another_is_marked_by_nobody_else() {
+        let now = Timestamp::from_unix_millis(1_761_700_000_000).expect("a time");
+        let servers = ["a", "b", "c"].map(|name| ServerName::new(name).expect("a name"));
+        for (to, reader, is_marked) in
+            [("b", "b", true), ("b", "c", false), ("b", "a", false), ("all", "c", true), ("all", "a", false)]
+        {
+            for mark in [Mark::Read, Mark::Acknowledged] {
+                let text = format!(r#"{{"id":"m","from":"a","to":"{to}"}}"#);
+                let mut message: Message = serde_json::from_str(&text).expect("a message");
+                let reader = ServerName::new(reader).expect("a name");
+                let marks = MarkMessages { server: reader, ids: Vec::new(), mark };
+                let told = marks.apply_to(&mut message, now, &servers);
+                let case = format!("{to} {} {mark:?}", marks.server);
+                assert_eq!(told.is_ok(), is_marked, "{case}");
+                assert_eq!(!message.read_by.is_empty(), is_marked, "{case}");
+                assert!(told.err().is_none_or(|refusal| refusal.kind == RefusalKind::Forbidden), "{case}");
+            }
+        }
+    }
 }

@@ -49,7 +49,8 @@ impl Verb for SetPause {
         if let Some(pause) = pauses.get_mut(&id) {
             // The same again, because its answer was lost, is no news.
             let is_same = pause.by.as_deref() == Some(self.server.as_str())
-                && (&pause.note, pause.until, pause.drain == Some(true)) == (&self.note, self.until, self.drain);
+                && (&pause.note, pause.until, pause.drain == Some(true))
+                    == (&self.note, self.until, self.drain);
             if is_same {
                 return Ok(pause.raw());
             }

@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 60] = [
+pub const BUGS: [(&str, &str); 61] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),
@@ -51,6 +51,7 @@ pub const BUGS: [(&str, &str); 60] = [
     ("archive-loses", "what is archived is lost"),
     ("reading-makes-unread", "who reads a message makes it unread for the others"),
     ("reads-for-all", "who reads a message reads it for all"),
+    ("reads-of-others", "who reads a message that is to another is not refused"),
     ("message-pushed-out", "a new message pushes out the oldest"),
     ("strangers-lost", "an edit loses the fields it does not know"),
     ("broken-is-empty", "a document that cannot be read is taken to be empty"),

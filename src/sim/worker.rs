@@ -1,5 +1,7 @@
 //! What a process of a server does all day: the operations of the command line, without its words.
 
+mod mail;
+
 use super::check::{Acknowledged, Window};
 use super::faults::Fault;
 use super::machine::Shared;
@@ -7,10 +9,9 @@ use super::random::Random;
 use super::store::{INJECTED, Store};
 use super::tuning::Chore;
 use super::world::MAIN;
-use crate::domain::id::{JobId, LockName, MessageId, ServerName};
+use crate::domain::id::{JobId, LockName, ServerName};
 use crate::domain::job::{Claimant, FailReason, IfNeedFails, Job, JobStatus, Priority, Report};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker, trust};
-use crate::domain::message::{Draft, Message, MessageType};
 use crate::domain::planted::planted;
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::status::StatusWord;
@@ -24,7 +25,6 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use crate::ops::journal::{self, Taken};
 use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
-use crate::ops::message::{Mark, MarkMessages, SendMessage};
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
@@ -329,7 +329,7 @@ impl Worker {
         };
         let change = match self.random.up_to(2) {
             0 => Change::Cancel { why: None },
-            1 => Change::Retry,
+            1 => Change::Retry { again: true },
             _ => Change::Priority { priority: Priority::NORMAL },
         };
         drop(self.write(&ChangeJob { server: self.server.clone(), job, change }));
@@ -354,47 +354,6 @@ impl Worker {
         });
         if let Some(job) = hopeless {
             drop(self.write(&ChangeJob { server, job, change: Change::Cancel { why: None } }));
-        }
-    }
-
-    fn send(&mut self) {
-        let to = match self.world.get().alive().as_slice() {
-            [first, ..] if self.random.chance(500) && *first != self.server.as_str() => first.clone(),
-            _ => "all".to_owned(),
-        };
-        let earlier: Option<Vec<String>> = self.look(false, |hub| {
-            Some(
-                hub.table::<Message>()
-                    .ok()?
-                    .rows()
-                    .filter(|one| one.is_for(&self.server))
-                    .map(|one| one.id.clone())
-                    .collect(),
-            )
-        });
-        let reply_to = self.random.pick(&earlier.unwrap_or_default()).and_then(|id| MessageId::new(id).ok());
-        let draft = Draft {
-            from: self.server.clone(),
-            to,
-            kind: MessageType::Info,
-            subject: "hello".to_owned(),
-            body: String::new(),
-            reply_to: reply_to.filter(|_| self.random.chance(200)),
-            ack: self.random.chance(300),
-            key: self.random.chance(300).then(|| format!("key{}", self.random.up_to(5))),
-            auto: false,
-        };
-        drop(self.write(&SendMessage { draft }));
-    }
-
-    fn read(&mut self) {
-        let unread = self.look(false, |hub| {
-            let messages = hub.table::<Message>().ok()?;
-            Some(messages.rows().any(|one| one.is_for(&self.server) && !one.is_read_by(&self.server)))
-        });
-        if unread == Some(true) {
-            let mark = if self.random.chance(300) { Mark::Acknowledged } else { Mark::Read };
-            drop(self.write(&MarkMessages { server: self.server.clone(), ids: Vec::new(), mark }));
         }
     }
 
@@ -569,7 +528,7 @@ impl Worker {
         let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
         let Ok(name) = LockName::new(name) else { return };
         let taker = Taker { reason: Some("it hangs".to_owned()), ..self.taker() };
-        if let Some(receipt) = self.write(&StealLock { name: name.clone(), taker }) {
+        if let Some(receipt) = self.write(&StealLock { name: name.clone(), taker, force: true }) {
             // Whoever steals does not wait for the other: it has no trust, only the token.
             self.terms.retain(|term| term.name != name);
             self.terms.push(Term { name, token: receipt.answer.token });

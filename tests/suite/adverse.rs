@@ -35,7 +35,7 @@ fn a_lock_file_that_nobody_holds_any_more_does_not_stop_us() {
     ada.run(["job", "list"]).success();
     let lock = copy_of(&ada).join("refs/remotes/origin/main.lock");
     fs::File::create(&lock).unwrap();
-    bob.run(["job", "add"]).success();
+    bob.run(["job", "add", "--type", "build"]).success();
     ada.run(["job", "list"]).success();
     assert!(!lock.exists());
 }
@@ -44,7 +44,7 @@ fn a_lock_file_that_nobody_holds_any_more_does_not_stop_us() {
 fn a_copy_that_broke_is_replaced_by_a_command_that_only_reads() {
     let fleet = founded();
     let ada = fleet.server("ada");
-    let id = ada.run(["job", "add"]).success().stdout().trim().to_owned();
+    let id = ada.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
     for spec in ["main:coordination/jobs.json", "main^{tree}", "main"] {
         let copy = copy_of(&ada);
         let object = fleet.hub().git(["rev-parse", spec]).trim().to_owned();
@@ -81,7 +81,7 @@ fn the_users_own_settings_of_git_do_not_change_what_is_pushed() {
     {
         let (key, value) = setting.split_once('=').unwrap();
         clone.git(["config", key, value]).success();
-        clone.run(["job", "add"]).success();
+        clone.run(["job", "add", "--type", "build"]).success();
         clone.git(["config", "--unset", key]).success();
     }
     assert_eq!(fleet.hub().git(["tag"]).trim(), "");
@@ -104,10 +104,10 @@ fn a_file_that_the_user_set_back_to_an_older_version_is_an_edit() {
     let clone = clone_and_hub_ahead(&fleet);
     let file = clone.directory().join("docs/a.txt");
     fs::write(&file, "first").unwrap();
-    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert!(clone.run(["job", "add", "--type", "build"]).success().stderr().contains("was edited"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "first");
     fs::remove_file(&file).unwrap();
-    assert!(clone.run(["job", "add"]).success().stderr().contains("was edited"));
+    assert!(clone.run(["job", "add", "--type", "build"]).success().stderr().contains("was edited"));
     assert!(!file.exists());
 }
 
@@ -118,7 +118,7 @@ fn a_name_that_comes_with_the_hub_makes_nobody_that_server() {
     clone.unset("MUSTER_SERVER");
     clone.run(["join", "--as", "ada"]).success();
     fleet.hub().put(MAIN, &[(".build_server_id", "mallory\n")], "everybody is me");
-    clone.run(["job", "add"]).success();
+    clone.run(["job", "add", "--type", "build"]).success();
     assert!(clone.directory().join(".build_server_id").exists());
     let jobs = clone.run(["--json", "job", "list"]).success().json();
     assert_eq!(jobs[0]["requester"], "ada");
@@ -134,13 +134,17 @@ fn nothing_is_written_through_a_link_in_the_work_tree() {
     let (docs, elsewhere) = (clone.directory().join("docs"), clone.directory().with_file_name("elsewhere"));
     fs::rename(&docs, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &docs).unwrap();
-    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert!(
+        clone.run(["job", "add", "--type", "build"]).success().stderr().contains("not brought up to date")
+    );
     assert_eq!(fs::read_to_string(elsewhere.join("a.txt")).unwrap(), "second");
     // A single file that is a link is the user's as well, even with the content of ours behind it.
     fs::remove_file(&docs).unwrap();
     fs::create_dir(&docs).unwrap();
     std::os::unix::fs::symlink(elsewhere.join("a.txt"), docs.join("a.txt")).unwrap();
-    assert!(clone.run(["job", "add"]).success().stderr().contains("not brought up to date"));
+    assert!(
+        clone.run(["job", "add", "--type", "build"]).success().stderr().contains("not brought up to date")
+    );
     assert!(docs.join("a.txt").is_symlink());
 }
 
@@ -150,7 +154,7 @@ fn what_may_hold_a_password_is_read_by_nobody_else() {
     let ada = fleet.server("ada");
     ada.run(["heartbeat"]).success();
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
-    ada.run(["--timeout", "3s", "job", "add"]).code(9);
+    ada.run(["--timeout", "3s", "job", "add", "--type", "build"]).code(9);
     let mut open = vec![ada.place("XDG_STATE_HOME"), ada.place("XDG_CONFIG_HOME")];
     let mut files = 0;
     while let Some(path) = open.pop() {
@@ -260,7 +264,7 @@ fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
     while !mark.exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    bob.run(["lock", "steal", "deploy", "--reason", "test"]).success();
+    bob.run(["lock", "steal", "deploy", "--reason", "test", "--force"]).success();
     fs::remove_file(mark).unwrap();
     running.wait().code(5);
 }
@@ -281,7 +285,7 @@ fn an_unsettled_operation_is_taken_up_by_one_process_and_kept_until_it_is_settle
     let ada = fleet.server("ada");
     let hang = hanging_hub(&fleet);
     fs::File::create(&hang).unwrap();
-    let mut writing = ada.command(["job", "add"]).spawn();
+    let mut writing = ada.command(["job", "add", "--type", "build"]).spawn();
     let ops = ada.place("XDG_STATE_HOME").join("git-muster/ops");
     let begun = || {
         let mut names = fs::read_dir(&ops).into_iter().flatten().map(|entry| entry.unwrap().file_name());

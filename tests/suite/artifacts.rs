@@ -21,7 +21,7 @@ fn ended(fleet: &Fleet, id: &str) -> String {
 }
 
 fn add(host: &Host, words: &[&str]) -> String {
-    host.run([&["job", "add"], words].concat()).success().stdout().trim().to_owned()
+    host.run([&["job", "add", "--type", "build"], words].concat()).success().stdout().trim().to_owned()
 }
 
 /// A bare repository to work on, with one commit of `files` on main. The folder lies beside the host's.

@@ -34,6 +34,7 @@ pub(super) fn two_servers() -> (Fleet, Host, Host) {
 /// Adds a job and returns its id.
 #[track_caller]
 pub(super) fn added(host: &Host, args: &[&str]) -> String {
-    let run = host.run(["job", "add"].iter().chain(args)).success();
+    let kind: &[&str] = if args.contains(&"--type") { &[] } else { &["--type", "build"] };
+    let run = host.run(["job", "add"].iter().chain(kind).chain(args)).success();
     run.stdout().trim().to_owned()
 }

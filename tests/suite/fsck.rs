@@ -23,7 +23,7 @@ fn at_work(fleet: &Fleet) -> (Host, Host) {
         host.run(["join", "--as", host.name()]).success();
     }
     for _ in 0..3 {
-        ada.run(["job", "add"]).success();
+        ada.run(["job", "add", "--type", "build"]).success();
     }
     let first = ada.run(["job", "claim", "--json"]).success().json()["id"].as_str().unwrap().to_owned();
     ada.run(["job", "complete", &first, "--token", "1"]).success();
@@ -488,7 +488,7 @@ fn what_this_host_never_settled_is_told() {
     let fleet = Fleet::over(Transport::Ssh);
     let (ada, bob) = at_work(&fleet);
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
-    ada.run(["--timeout", "6s", "job", "add"]).code(9);
+    ada.run(["--timeout", "6s", "job", "add", "--type", "build"]).code(9);
     fs::remove_file(fleet.hub().path().join("hooks/pre-receive")).unwrap();
     assert_eq!(found(&ada, 0), set(&["note unsettled"]));
     let run = ada.run(["fsck", "--history"]).success();

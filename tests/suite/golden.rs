@@ -25,7 +25,7 @@ const TABLES: [(&str, &str); 4] =
     [(JOBS, "jobs"), (LOCKS, "locks"), (MESSAGES, "messages"), (SERVERS, "servers")];
 
 const TAKEN: &str = "locked_by locked_at expires_at token lease_seconds renewal holder reason";
-const FREED: &str = "locked_by locked_at expires_at renewal renewed_at holder reason done_at";
+const FREED: &str = "locked_by locked_at expires_at renewal renewed_at holder reason released_by done_at";
 const REPORTED: &str = "status completed_at exit_code duration_seconds artifacts error_message reason";
 const REQUEUED: &str = "status assigned_to started_at completed_at attempts not_before reason error_message exit_code duration_seconds artifacts";
 const CLAIMED: &str = "status assigned_to started_at attempts token incarnation";
@@ -60,10 +60,6 @@ const CASES: &[Case] = &[
         ],
     ),
     case(
-        "--server build1 job start job_1761778190_1804 --token 3",
-        &[(JOBS, "job_1761778190_1804", "status started_at"), ("build1/status.json", "", WORKING)],
-    ),
-    case(
         "--server build1 job complete job_1761778190_1804 --token 3 --exit-code 0 --artifact b.deb",
         &[(JOBS, "job_1761778190_1804", REPORTED), ("build1/status.json", "", WORKING)],
     ),
@@ -93,7 +89,7 @@ const CASES: &[Case] = &[
         &[(LOCKS, "deploy", "expires_at lease_seconds renewal renewed_at")],
     ),
     case("--server build2 lock release deploy --token 4", &[(LOCKS, "deploy", FREED)]),
-    case("--server build3 lock steal deploy --reason test", &[(LOCKS, "deploy", TAKEN)]),
+    case("--server build3 lock steal deploy --reason test --force", &[(LOCKS, "deploy", TAKEN)]),
     case("--server build2 once done deploy --token 4", &[(LOCKS, "deploy", FREED)]),
     Case { adds: &[MESSAGES], ..case("--server build3 message send --to all --subject x", &[]) },
     Case {
@@ -183,7 +179,7 @@ fn a_bare_list_is_taken_and_its_records_keep_their_bytes() {
         let rows = members(&text).into_iter().find(|(key, _)| key == field).unwrap().1;
         fleet.hub().put(MAIN, &[(path, rows.get())], "a bare list");
         let line: &[&str] = match field {
-            "jobs" => &["job", "add"],
+            "jobs" => &["job", "add", "--type", "build"],
             "messages" => &["message", "send", "--to", "all", "--subject", "x"],
             _ => &["servers", "remove", "code2"],
         };

@@ -163,7 +163,7 @@ fn every_verb_that_was_killed_can_be_resumed() {
     resumed(&["job", "cancel", job, "--reason", "superseded"]);
     resumed(&["lock", "acquire", "gate", "--ttl", "1m"]);
     resumed(&["lock", "renew", "gate", "--token", "1"]);
-    resumed(&["lock", "steal", "gate", "--reason", "a test"]);
+    resumed(&["lock", "steal", "gate", "--reason", "a test", "--force"]);
     resumed(&["lock", "release", "gate", "--token", "2"]);
     resumed(&["message", "send", "--to", "all", "--subject", "hello", "--ack"]);
     resumed(&["status", "set", "building"]);

@@ -40,7 +40,7 @@ fn a_new_hub_has_nothing_of_the_clone_in_which_it_was_made() {
 fn a_removed_server_is_one_no_more() {
     let fleet = Fleet::over(Transport::Path).founded();
     let (ada, bob) = (joined(&fleet, "ada"), joined(&fleet, "bob"));
-    ada.run(["job", "add"]).success();
+    ada.run(["job", "add", "--type", "build"]).success();
     ada.run(["servers", "remove", "bob"]).success();
     for line in ["heartbeat", "status set idle", "job claim"] {
         bob.run(line.split(' ')).code(4);

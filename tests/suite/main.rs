@@ -32,6 +32,9 @@ mod times;
 mod race;
 // Hooks, cut connections, hubs that are away.
 mod push_faults;
+// Answers that do not arrive, and reports that come twice.
+mod lost_answers;
+mod repeats;
 // What went wrong once, found by fresh eyes and attackers.
 mod lessons;
 // Documents of old hubs: what was not to change keeps its bytes.

@@ -195,8 +195,8 @@ fn the_lock_of_a_dead_holder_is_taken_over_after_its_lease_and_not_before() {
     for verb in ["renew", "release"] {
         ada.run(["lock", verb, "gate", "--token", "1"]).code(5);
     }
-    ada.run(["--if-lock", "gate=1", "job", "add"]).code(5);
-    bob.run(["--if-lock", "gate=2", "job", "add"]).success();
+    ada.run(["--if-lock", "gate=1", "job", "add", "--type", "build"]).code(5);
+    bob.run(["--if-lock", "gate=2", "job", "add", "--type", "build"]).success();
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn fleet_of(names: &[&str]) -> (Fleet, Vec<Host>) {
 
 /// Adds a job that `host` claims.
 fn claimed(host: &Host) -> String {
-    let id = host.run(["job", "add"]).success().stdout().trim().to_owned();
+    let id = host.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
     host.run(["job", "claim", &id]).success();
     id
 }

@@ -76,7 +76,7 @@ fn nothing_runs_unless_this_server_says_so() {
 fn a_job_without_a_command_is_left_to_people() {
     let fleet = Fleet::new().founded();
     let ada = fleet.server("ada");
-    let id = ada.run(["job", "add"]).success().stdout().trim().to_owned();
+    let id = ada.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
     ada.run(["job", "run", "--allow-any"]).code(3);
     assert_eq!(status(&fleet, &id), "queued");
     ada.run(["job", "claim", &id]).success();

@@ -4,7 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input::{self, Moment};
-use crate::domain::job::{IfNeedFails, Priority};
+use crate::domain::job::{IfNeedFails, JobStatus, Priority};
 use crate::domain::time::Timestamp;
 use crate::host::files;
 use crate::ops::job_add::{AddJobs, AddedJob, NewJob, kind_build};
@@ -85,6 +85,13 @@ pub struct AddArgs {
 /// When a job is not acceptable: then none is added.
 pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError> {
     let requester = context.me()?;
+    if args.is_empty() {
+        return Err(CliError::new(
+            Exit::Usage,
+            "the job says neither what to do nor on what; no job was added",
+        )
+        .hint("say it as in `git muster job add --type test -- make test`, or at least with `--type`"));
+    }
     let jobs = match &args.from {
         Some(file) => read_lines(file)?,
         None => vec![one(args, context.now())],
@@ -100,7 +107,8 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
             duplicate.id,
             duplicate.status,
             if duplicate.status.is_final() {
-                format!("; run it again with `git muster job retry {}`", duplicate.id)
+                let again = if duplicate.status == JobStatus::Completed { " --again" } else { "" };
+                format!("; run it again with `git muster job retry {}{again}`", duplicate.id)
             } else {
                 String::new()
             }
@@ -111,6 +119,17 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         (false, [job]) => output.answer("job_added", job, ids),
         _ => output.list::<AddedJob>("job_added", added, ids),
     })
+}
+
+impl AddArgs {
+    /// Whether it asks for nothing that a server could do.
+    fn is_empty(&self) -> bool {
+        let of_jobs = [&self.from, &self.kind, &self.description, &self.key, &self.group];
+        let of_sources = [&self.branch, &self.commit];
+        let lists = [&self.command, &self.needs, &self.labels, &self.produces];
+        of_jobs.iter().chain(&of_sources).all(|text| text.is_none())
+            && lists.iter().all(|list| list.is_empty())
+    }
 }
 
 fn one(args: &AddArgs, now: Timestamp) -> NewJob {
@@ -162,6 +181,14 @@ fn read_lines(file: &str) -> Result<Vec<NewJob>, CliError> {
 fn parse(line: &str) -> Result<NewJob, String> {
     if !line.trim_start().starts_with('{') {
         return Err("it is not a JSON object".to_owned());
+    }
+    if line
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|all| all.trim().is_empty())
+    {
+        return Err("it says neither what to do nor on what".to_owned());
     }
     // The line is told already, and it is not the first one.
     serde_json::from_str(line).map_err(|error| error.to_string().replace(" at line 1 column ", ", column "))

@@ -70,6 +70,15 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
     }
 }
 
+/// How a job that is not dead goes back.
+fn put_back(job: &JobId, status: &JobStatus) -> String {
+    if status.is_held() {
+        return format!("call it off first with `git muster job cancel {job}`");
+    }
+    let again = if *status == JobStatus::Completed { " --again" } else { "" };
+    format!("put a finished one back with `git muster job retry {job}{again}`")
+}
+
 /// Puts one dead job back, or all there are.
 fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let dead: Vec<(String, JobStatus)> = context.read(false, |snapshot| {
@@ -92,15 +101,14 @@ fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
         (Some(job), []) => return Err(show::unknown(job)),
         (Some(job), [(_, status)]) if *status != JobStatus::Dead => {
             let why = format!("job `{job}` was not put back: it is {status}, not dead");
-            return Err(CliError::new(Exit::Refused, why)
-                .hint(format!("put a finished one back with `git muster job retry {job}`")));
+            return Err(CliError::new(Exit::Refused, why).hint(put_back(job, status)));
         }
         _ => {}
     }
     let mut back: Vec<Value> = Vec::new();
     for (id, _) in wanted {
         let Ok(job) = JobId::new(id) else { continue };
-        let verb = ChangeJob { server: context.me()?, job, change: Change::Retry };
+        let verb = ChangeJob { server: context.me()?, job, change: Change::Retry { again: false } };
         back.push(context.write(&verb)?.answer);
     }
     let output = context.output;

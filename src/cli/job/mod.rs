@@ -54,7 +54,9 @@ the server: a heartbeat from cron, or a worker.")]
     #[command(after_help = "Example:\n  git muster job stopped job_1761778190_1804 --token 1")]
     Stopped(step::TermArgs),
     /// Put a finished job back into the queue
-    Retry(step::IdArgs),
+    Retry(step::RetryArgs),
+    /// Take a job from a server that is lost for good, at once
+    Requeue(step::RequeueArgs),
     /// Jobs that are out of attempts
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -87,6 +89,7 @@ pub(super) fn run(command: &JobCommand, context: &mut Context) -> Result<u8, Cli
         JobCommand::Cancel(args) => step::cancel(args, context)?,
         JobCommand::Stopped(args) => step::stopped(args, context)?,
         JobCommand::Retry(args) => step::retry(args, context)?,
+        JobCommand::Requeue(args) => step::requeue(args, context)?,
         JobCommand::Dead(command) => dead::run(command, context)?,
         JobCommand::Priority(args) => step::priority(args, context)?,
         JobCommand::Run(args) => return super::worker::run_job(args, context),

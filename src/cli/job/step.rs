@@ -89,13 +89,39 @@ pub struct FailArgs {
     pub report: ReportArgs,
 }
 
-// A job by its id.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster job retry job_1761778190_1804")]
-pub struct IdArgs {
+#[command(after_help = "Examples:
+  git muster job retry job_1761778190_1804
+  git muster job retry job_1761778190_1804 --again     # although it has completed
+
+The result of a completed job stays in its record, under `earlier`.")]
+pub struct RetryArgs {
     /// The job
     #[arg(value_name = "ID")]
     pub job: JobId,
+    /// Also if it has completed: its work is done a second time
+    #[arg(long)]
+    pub again: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  git muster job requeue job_1761778190_1804 --holder-lost --reason 'build2 has burnt down'
+
+For an operator who knows that the server which holds the job is gone for good, and does not want to wait \
+until its signs of life are missed. If it lives all the same, the job may be done twice; what it \
+reports under its token is refused. The attempt does not count. Servers that are lost are found without \
+this, by whoever claims or works.")]
+pub struct RequeueArgs {
+    /// The job
+    #[arg(value_name = "ID")]
+    pub job: JobId,
+    /// I know that its holder is lost
+    #[arg(long, required = true)]
+    pub holder_lost: bool,
+    /// Why: it stands in the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -210,8 +236,9 @@ pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliE
 pub(super) fn stopped(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     let verb =
         StepJob { server: context.me()?, job: args.job.clone(), token: args.token, step: Step::Stopped };
-    let job = context.write(&verb)?.answer;
-    print(&job, "; it is confirmed that it stopped", context)
+    let told = context.write(&verb)?;
+    let more = format!("; it is confirmed that it stopped{}", told_before(&told, context));
+    print(&told.answer, &more, context)
 }
 
 /// Calls a job off.
@@ -237,8 +264,22 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), Cli
 ///
 /// # Errors
 /// When it is not finished.
-pub(super) fn retry(args: &IdArgs, context: &mut Context) -> Result<(), CliError> {
-    change(&args.job, Change::Retry, "", context)
+pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> Result<(), CliError> {
+    change(&args.job, Change::Retry { again: args.again }, "", context)
+}
+
+/// Takes a job from a holder that is lost.
+///
+/// # Errors
+/// When nobody holds it, or it changed hands meanwhile.
+pub(super) fn requeue(args: &RequeueArgs, context: &mut Context) -> Result<(), CliError> {
+    let (token, holder) = context.read(false, |snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        let job = jobs.get(args.job.as_str()).ok_or_else(|| show::unknown(&args.job))?;
+        Ok((job.token.unwrap_or(0), job.assigned_to.clone()))
+    })?;
+    let more = holder.map_or_else(String::new, |holder| format!(", taken from {holder}"));
+    change(&args.job, Change::Requeue { token, why: args.reason.clone() }, &more, context)
 }
 
 /// Changes how urgent a job is.

@@ -54,7 +54,7 @@ fn taken(before: &Lock, after: &Lock, made: Made) -> Finding {
             format!("lock {name} went from {} to {by} under the same token {token}", named(from)),
         )
         .hint(format!(
-            "both may believe that they hold it: `git muster lock steal {} --reason REASON` gives it a new token",
+            "both may believe that they hold it: `git muster lock steal {} --reason REASON --force` gives it a new token",
             typed(&after.name, "NAME")
         )),
         None if after.token.is_none() && made.by_hand() => Finding::new(

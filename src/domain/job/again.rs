@@ -5,7 +5,6 @@
 //! would make it throw away what it did.
 
 use super::{FailReason, Job, JobStatus, Report, Term};
-use crate::domain::planted::planted;
 
 impl Job {
     /// Whether the holder of `term` has said already that it begins.
@@ -33,7 +32,10 @@ impl Job {
             JobStatus::Queued => true,
             _ => false,
         };
-        is_so && self.ended_under(term) && self.reason.as_deref() == Some(reason.as_str()) && self.shows(report)
+        is_so
+            && self.ended_under(term)
+            && self.reason.as_deref() == Some(reason.as_str())
+            && self.shows(report)
     }
 
     /// Whether `term` ended with the job handed back, and nobody has claimed it since.
@@ -44,6 +46,15 @@ impl Job {
             && self.reason.as_deref() == Some(FailReason::Interrupted.as_str())
     }
 
+    /// Whether `term` has confirmed already that nothing of the cancelled job runs any more.
+    #[must_use]
+    pub fn was_stopped(&self, term: Term<'_>) -> bool {
+        self.status == JobStatus::Cancelled
+            && self.stopped_at.is_some()
+            && self.ended_under(term)
+            && self.was_held_by(term)
+    }
+
     /// Whether it was put back into the queue with all its attempts, and nobody has claimed it since.
     /// What was never claimed counts no attempts, and what was handed back says so.
     #[must_use]
@@ -51,8 +62,17 @@ impl Job {
         self.status == JobStatus::Queued && self.attempts == Some(0) && self.reason.is_none()
     }
 
+    /// Whether an operator took it from this claim with these words, and nobody has claimed it since.
+    #[must_use]
+    pub fn was_requeued(&self, token: u64, why: &str) -> bool {
+        self.status == JobStatus::Queued
+            && self.token == Some(token)
+            && self.reason.as_deref() == Some(FailReason::Lost.as_str())
+            && self.error_message.as_deref() == Some(why)
+    }
+
     fn ended_under(&self, term: Term<'_>) -> bool {
-        self.token == Some(term.token) || planted("any-token-reports-again")
+        self.token == Some(term.token)
     }
 
     fn was_held_by(&self, term: Term<'_>) -> bool {

@@ -13,7 +13,7 @@ const HEARTBEAT: &str = "ada/heartbeat.json";
 
 /// A document, a command that reads it and one that writes it.
 const DOCUMENTS: [(&str, &str, &str); 6] = [
-    (JOBS, "job list", "job add"),
+    (JOBS, "job list", "job add --type build"),
     (LOCKS, "lock list", "lock acquire deploy"),
     (MESSAGES, "message list", "message send --to bob --subject hi"),
     (SERVERS, "servers list", "servers remove bob"),
@@ -169,7 +169,7 @@ fn a_document_of_a_newer_layout_is_read_and_left_alone() {
         assert!(run.stderr().contains(&format!("`{path}` on the hub cannot be used: {why}")), "{run}");
         assert_eq!(fleet.hub().tip(MAIN), tip, "{write}");
         if path == HEARTBEAT {
-            ada.run(["job", "add"]).success();
+            ada.run(["job", "add", "--type", "build"]).success();
         }
         fleet.hub().git(["update-ref", "refs/heads/main", &before]);
     }
@@ -181,7 +181,7 @@ fn documents_that_a_command_does_not_need_do_not_matter() {
     let hub = fleet.hub();
     let start = hub.tip(MAIN).unwrap();
     let needs: [(&str, &[&str]); 9] = [
-        ("job add", &[JOBS]),
+        ("job add --type build", &[JOBS]),
         ("job list", &[JOBS]),
         ("lock acquire deploy", &[LOCKS]),
         ("lock list", &[LOCKS]),

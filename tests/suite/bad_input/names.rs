@@ -96,7 +96,7 @@ fn tricks_are_no_names_of_locks_jobs_messages_and_operations() {
             &["lock", "release", "--token", "1", "--", name],
             &["once", "do", "--", name],
             &["fence", "check", "--state", "f", "--token", "1", &format!("--name={name}")],
-            &[&format!("--if-lock={name}=1"), "job", "add"],
+            &[&format!("--if-lock={name}=1"), "job", "add", "--type", "build"],
             &["job", "show", "--", name],
             &["job", "claim", "--", name],
             &["job", "complete", "--token", "1", "--", name],
@@ -121,7 +121,7 @@ fn tricks_are_no_names_of_branches() {
     let refs = fleet.hub().git(["for-each-ref"]);
     for name in TRICKS.into_iter().chain(["a.lock", "a//b", "a/", "a:b", "refs/../heads", "a/.b", "@{-1}"]) {
         for args in [
-            &[&format!("--branch={name}"), "job", "add"][..],
+            &[&format!("--branch={name}"), "job", "add", "--type", "build"][..],
             &["job", "add", &format!("--hub-branch={name}")],
             &[&format!("--branch={name}"), "init", &fleet.hub().url()],
             &["heartbeat", "squash", &format!("--branch={name}")],
@@ -148,7 +148,7 @@ fn tricks_are_no_addresses() {
         let hub = format!("--hub={address}");
         for args in [
             &[hub.as_str(), "job", "list"][..],
-            &[&hub, "job", "add"],
+            &[&hub, "job", "add", "--type", "build"],
             &["join", "--as", "ada", "--", address],
         ] {
             let run = ada.command(["--timeout", "2s"].iter().chain(args)).run();

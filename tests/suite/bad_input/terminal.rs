@@ -148,8 +148,8 @@ const WRITES: [&str; 12] = [
     "job claim --shell",
     "job priority job_waits 1",
     "job cancel job_held",
-    "job retry job_done",
-    "lock steal held --reason x",
+    "job retry job_done --again",
+    "lock steal held --reason x --force",
     "status set idle",
     "servers remove carol",
     "heartbeat",
@@ -242,8 +242,8 @@ fn nothing_a_terminal_obeys_comes_out_of_a_refusing_hub_or_of_what_was_given() {
     }
     let script = "#!/bin/sh\nprintf '\\033[2J\\007\\233no\\302\\233\\342\\200\\256\\r\\n' >&2\nexit 1\n";
     fleet.hub().install_hook("pre-receive", script);
-    let run = ada.run(["job", "add"]).code(4);
+    let run = ada.run(["job", "add", "--type", "build"]).code(4);
     assert!(run.stderr().contains("refuses"), "{run}");
     assert_harmless(&run);
-    assert_harmless(&ada.run(["job", "add", "--json"]).code(4));
+    assert_harmless(&ada.run(["job", "add", "--type", "build", "--json"]).code(4));
 }

@@ -26,7 +26,7 @@ fn a_link_in_place_of_a_document_is_not_followed() {
         clone.git(["add", "--all"]).success();
     });
     let tip = fleet.hub().tip(MAIN);
-    for line in ["job list", "job add", "job claim", "status show ada", "status set idle"] {
+    for line in ["job list", "job add --type build", "job claim", "status show ada", "status set idle"] {
         let run = ada.run(line.split(' ')).code(1);
         assert!(run.stderr().contains("cannot be used: it is not a file"), "{run}");
         assert!(!run.to_string().contains("job_secret"), "{run}");
@@ -49,7 +49,7 @@ fn a_folder_or_another_repository_is_no_document() {
         clone.git(["add", "coordination/locks.json/x"]).success();
     });
     let tip = fleet.hub().tip(MAIN);
-    for line in ["job list", "job add", "lock list", "lock acquire deploy"] {
+    for line in ["job list", "job add --type build", "lock list", "lock acquire deploy"] {
         let run = ada.run(line.split(' ')).code(1);
         assert!(run.stderr().contains("it is not a file"), "{run}");
     }

@@ -104,7 +104,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: put the record back from the commit before; read messages leave by `git muster archive`
     error: coordination/locks.json: locks.deploy: lock `deploy` went from `ada` to `bob` under the same token 1 (handed-over)
       by hand in [COMMIT] [TIME] support: tidy up
-      hint: both may believe that they hold it: `git muster lock steal deploy --reason REASON` gives it a new token
+      hint: both may believe that they hold it: `git muster lock steal deploy --reason REASON --force` gives it a new token
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
@@ -133,7 +133,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"error","kind":"handed-over","path":"coordination/locks.json","place":"locks.deploy",
       "what":"lock `deploy` went from `ada` to `bob` under the same token 1",
-      "hint":"both may believe that they hold it: `git muster lock steal deploy --reason REASON` gives it a new token",
+      "hint":"both may believe that they hold it: `git muster lock steal deploy --reason REASON --force` gives it a new token",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"note","kind":"held-without-token","path":"coordination/locks.json",
       "place":"locks.cron","what":"lock `cron` is held without a token",

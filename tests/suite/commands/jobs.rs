@@ -10,9 +10,9 @@ fn a_job_is_added_listed_and_shown() {
     let (fleet, ada, _bob) = two_servers();
     let mut said = Transcript::new();
     let tip = fleet.hub().tip(MAIN);
-    said.run(&ada, "job add --dry-run");
+    said.run(&ada, "job add --type build --dry-run");
     assert_eq!(fleet.hub().tip(MAIN), tip);
-    let plain = said.ask(&ada, "job add").success();
+    let plain = said.ask(&ada, "job add --type build").success();
     said.name(plain.stdout(), "<plain>");
     let line = format!(
         "job add --type test --branch release/4.21 --commit 4f2c1d9 --priority high --needs {} --label gpu \
@@ -31,12 +31,12 @@ fn a_job_is_added_listed_and_shown() {
     said.run(&ada, "job show job_404");
     said.run(&ada, "job show ../../etc/passwd");
     assert_snapshot!(said, @r#"
-    ada$ git muster job add --dry-run
+    ada$ git muster job add --type build --dry-run
     dry run, not done: [JOB]
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]
-    ada$ git muster job add
+    ada$ git muster job add --type build
     [JOB]
     [exit status: 0]
     ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly -- make -C src check
@@ -121,9 +121,9 @@ fn a_job_that_is_not_acceptable_is_not_added() {
         "--label 'two words'",
         "--branch ''",
         "--timeout soon",
-        "--timeout 0",
-        "--max-attempts 0",
-        "--key ''",
+        "--type build --timeout 0",
+        "--type build --max-attempts 0",
+        "--type build --key ''",
         "--description password=hunter2hunter2",
         "-- deploy --token ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "--from jobs.jsonl --branch main",
@@ -181,15 +181,15 @@ fn a_job_that_is_not_acceptable_is_not_added() {
 
     For more information, try '--help'.
     [exit status: 2]
-    ada$ git muster job add --timeout 0
+    ada$ git muster job add --type build --timeout 0
     ------- stderr -------
     error: no job was added: attempts and time must be at least 1
     [exit status: 2]
-    ada$ git muster job add --max-attempts 0
+    ada$ git muster job add --type build --max-attempts 0
     ------- stderr -------
     error: no job was added: attempts and time must be at least 1
     [exit status: 2]
-    ada$ git muster job add --key ''
+    ada$ git muster job add --type build --key ''
     ------- stderr -------
     error: no job was added: `` is empty or holds a space or a control character
     [exit status: 2]

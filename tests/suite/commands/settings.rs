@@ -193,7 +193,7 @@ fn a_configuration_that_cannot_be_used_is_named() {
     let mut said = Transcript::new();
     ada.unset("MUSTER_SERVER");
     for line in [
-        "job add",
+        "job add --type build",
         "heartbeat",
         "status set idle",
         "message read",
@@ -220,7 +220,7 @@ fn a_configuration_that_cannot_be_used_is_named() {
         said.run(&ada, "servers list");
     }
     assert_snapshot!(said, @r#"
-    ada$ git muster job add
+    ada$ git muster job add --type build
     ------- stderr -------
     error: nothing says which server this is; nothing was written
     hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`

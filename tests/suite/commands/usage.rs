@@ -61,6 +61,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
       cancel  Call a job off
       stopped  Confirm that nothing of a cancelled job, which was claimed, runs any more
       retry  Put a finished job back into the queue
+      requeue  Take a job from a server that is lost for good, at once
       dead  Jobs that are out of attempts
       priority  Change how urgent a job is
       run  Claim a job, run it, report how it ended, and end with its exit code

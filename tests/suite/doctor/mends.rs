@@ -59,7 +59,7 @@ fn what_takes_something_is_left_to_a_person_and_other_hubs_alone() {
     bob.run(["join", "--as", "bob"]).success();
     bob.run(["lock", "acquire", "deploy"]).success();
     for args in [
-        &["lock", "steal", "deploy", "--reason", "dead"][..],
+        &["lock", "steal", "deploy", "--reason", "dead", "--force"][..],
         &["message", "send", "--to", "all", "--subject", "x"],
     ] {
         ada.command(args).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);

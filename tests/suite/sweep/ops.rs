@@ -51,7 +51,7 @@ pub(super) const OPS: &[Op] = &[
     op("AcquireLock", &["once", "do", "free"]),
     op("RenewLock", &["lock", "renew", "held", "--token", "1", "--ttl", "2h"]),
     op("ReleaseLock", &["lock", "release", "held", "--token", "1"]),
-    op("StealLock", &["lock", "steal", "other", "--reason", "a test"]),
+    op("StealLock", &["lock", "steal", "other", "--reason", "a test", "--force"]),
     op("MarkDone", &["once", "done", "begun", "--token", "1"]),
     op("SendMessage", &["message", "send", "--to", "bob", "--subject", "hello"]),
     op("SendMessage", &["message", "send", "--to", "bob", "--subject", "hello", "--key", "nightly"]),

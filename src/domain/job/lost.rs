@@ -1,0 +1,37 @@
+//! Taking a job from a holder who is lost or late, under the token of its claim.
+
+use super::{FailReason, Job};
+use crate::domain::id::OpId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+
+impl Job {
+    /// Somebody takes the job from a holder who is lost or late.
+    ///
+    /// # Errors
+    /// When nobody holds it, or under another token.
+    pub fn rescue(&mut self, token: u64, reason: FailReason, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+        if !self.is_held_under(token) {
+            return Err(self.term_over(token, "rescued"));
+        }
+        self.end_attempt(reason, at.0, at.1);
+        Ok(())
+    }
+
+    /// An operator, who knows that its holder is lost, takes the job from it: that costs no attempt
+    /// and needs no pause.
+    ///
+    /// # Errors
+    /// When nobody holds it, or under another token.
+    pub fn requeue(&mut self, token: u64, why: &str) -> Result<(), Refusal> {
+        if !self.is_held_under(token) {
+            return Err(self.term_over(token, "put back"));
+        }
+        self.attempts = Some(self.attempts.unwrap_or(1).saturating_sub(1));
+        self.incarnation = None;
+        self.reason = Some(FailReason::Lost.as_str().to_owned());
+        self.error_message = Some(why.to_owned());
+        self.back_to_queue(None);
+        Ok(())
+    }
+}

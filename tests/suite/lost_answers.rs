@@ -1,0 +1,197 @@
+//! Answers that do not arrive: a full disk behind stdout, a reader that goes away, a time limit that
+//! ends the command after the hub has the commit. What was handed out can be had again by who asked,
+//! and what was only to be shown is shown again.
+
+use crate::support::{Fleet, Host, MAIN, Run, Transport};
+use serde_json::Value;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long a push may take to reach the hub.
+const ARRIVAL_MAX: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_git-muster");
+
+/// Runs a line of a shell in which `$M` is the program.
+fn shell(host: &Host, line: &str) -> Run {
+    host.program("sh").args(["-c", line]).env("M", PROGRAM).run()
+}
+
+/// Runs a command whose reader has gone before it writes.
+fn without_reader(host: &Host, command: &str) -> Run {
+    let line = format!(
+        "rm -f gone code; {{ while [ ! -e gone ]; do sleep 0.02; done; \"$M\" {command}; echo $? > code; }} \
+         | {{ exec <&-; : > gone; while [ ! -s code ]; do sleep 0.02; done; }}; exit $(cat code)"
+    );
+    host.program("bash").args(["-c", &line]).env("M", PROGRAM).run()
+}
+
+/// The operations that `op list` tells of, each with whether it is settled.
+fn listed(host: &Host) -> Vec<(String, bool)> {
+    let list = host.run(["op", "list", "--json"]).success().json();
+    let told = |op: &Value| Some((op["op"].as_str()?.to_owned(), op["settled"].as_bool()?));
+    list.as_array().unwrap().iter().map(|op| told(op).unwrap()).collect()
+}
+
+fn fleet() -> (Fleet, Host, Host) {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    ada.run(["heartbeat"]).success();
+    bob.run(["heartbeat"]).success();
+    (fleet, ada, bob)
+}
+
+fn added(host: &Host) -> String {
+    host.run(["job", "add", "--type", "test", "--", "true"]).success().stdout().trim().to_owned()
+}
+
+#[test]
+fn what_was_not_shown_is_not_marked_as_read_and_comes_again() {
+    let (fleet, ada, bob) = fleet();
+    for (number, lost) in ["full", "full --json", "reader"].into_iter().enumerate() {
+        let body = format!("important {number}");
+        ada.run(["message", "send", "--to", "bob", "--subject", "news", "--body", &body]).success();
+        let run = match lost {
+            "full" => shell(&bob, "\"$M\" message read > /dev/full"),
+            "reader" => without_reader(&bob, "message read"),
+            _ => shell(&bob, "\"$M\" --json message read > /dev/full"),
+        };
+        let run = run.code(1);
+        assert!(run.stderr().contains("nothing was marked as read"), "{lost}: {run}");
+        assert!(run.stderr().contains("git muster message read"), "{lost}: {run}");
+        let again = bob.run(["message", "read"]).success();
+        assert!(again.stdout().contains(&body), "{lost}: {again}");
+        assert_eq!(bob.run(["message", "read"]).success().stdout(), "", "{lost}");
+    }
+    // Who sent it may look at it, and marks nothing.
+    let id = ada.run(["message", "send", "--to", "bob", "--subject", "more", "--body", "important 2"]);
+    let id = id.success().stdout().trim().to_owned();
+    let tip = fleet.hub().tip(MAIN);
+    ada.run(["message", "read", &id]).success();
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    bob.run(["message", "read"]).success();
+    // A pipe may lose what it took: what was read lately is told again.
+    let (op, settled) = listed(&bob).pop().unwrap();
+    assert!(settled);
+    for verb in ["status", "resume"] {
+        let run = bob.run(["op", verb, &op]).success();
+        assert!(run.stdout().contains("important 2"), "{run}");
+    }
+}
+
+#[test]
+fn messages_that_were_printed_and_not_marked_are_told_so() {
+    let (fleet, ada, bob) = fleet();
+    ada.run(["message", "send", "--to", "bob", "--subject", "news"]).success();
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\necho no; exit 1\n");
+    let run = bob.run(["message", "read"]).code(4);
+    assert!(run.stdout().contains("news"), "{run}");
+    assert!(run.stderr().contains("printed and not marked as read"), "{run}");
+    fs::remove_file(fleet.hub().path().join("hooks/pre-receive")).unwrap();
+    assert!(bob.run(["message", "read"]).success().stdout().contains("news"));
+    assert_eq!(bob.run(["message", "list", "--unread"]).success().stdout(), "");
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_had_again_with_its_token() {
+    let (_fleet, ada, bob) = fleet();
+    for (command, lost) in [
+        ("job claim", "full"),
+        ("job claim --shell", "full"),
+        ("job claim --start --json", "full"),
+        ("job claim --count 2", "full"),
+        ("job claim", "reader"),
+        ("job claim --shell", "reader"),
+    ] {
+        let job = added(&ada);
+        let run = match lost {
+            "full" => shell(&bob, &format!("\"$M\" {command} > /dev/full")),
+            _ => without_reader(&bob, command),
+        };
+        let run = run.code(1);
+        assert!(run.stderr().contains(&format!("{job} token 1")), "{command} {lost}: {run}");
+        let open: Vec<String> =
+            listed(&bob).into_iter().filter(|(_, settled)| !settled).map(|(op, _)| op).collect();
+        let [op] = open.as_slice() else { panic!("{command} {lost}: {open:?}") };
+        assert!(run.stderr().contains(&format!("git muster op status {op}")), "{command} {lost}: {run}");
+        let told = bob.run(["op", "status", op, "--json"]).success().json();
+        assert_eq!(told["answer"][0]["id"], job.as_str(), "{told}");
+        assert_eq!(told["answer"][0]["token"], 1, "{told}");
+        assert_eq!(told["stands"], true, "{told}");
+        // It was told now, and stays findable until it is over.
+        assert!(listed(&bob).contains(&(op.clone(), true)));
+        let again = bob.run(["op", "resume", op]).success();
+        assert!(again.stdout().contains(&format!("{job} token 1")), "{again}");
+        bob.run(["job", "complete", &job, "--token", "1"]).success();
+        let over = bob.run(["op", "status", op]).success();
+        assert!(over.stdout().contains("that is over now"), "{over}");
+        assert!(listed(&bob).iter().all(|(other, _)| other != op), "{command} {lost}");
+    }
+}
+
+#[test]
+fn a_lock_whose_token_was_lost_is_had_again() {
+    let (_fleet, ada, bob) = fleet();
+    ada.run(["lock", "acquire", "stolen"]).success();
+    for (command, name) in [
+        ("lock acquire deploy", "deploy"),
+        ("lock acquire deploy2 --json", "deploy2"),
+        ("once do migrate", "migrate"),
+        ("lock steal stolen --force --reason test", "stolen"),
+    ] {
+        let run = shell(&bob, &format!("\"$M\" {command} > /dev/full")).code(1);
+        let op = listed(&bob).into_iter().find(|(_, settled)| !settled).unwrap().0;
+        assert!(run.stderr().contains(&op), "{command}: {run}");
+        let told = bob.run(["op", "status", &op, "--json"]).success().json();
+        assert_eq!((told["answer"]["name"].as_str(), told["stands"].as_bool()), (Some(name), Some(true)));
+        let token = told["answer"]["token"].to_string();
+        bob.run(["lock", "release", name, "--token", &token]).success();
+        assert_eq!(bob.run(["op", "status", &op, "--json"]).success().json()["stands"], false, "{command}");
+    }
+    assert_eq!(listed(&bob), Vec::new());
+}
+
+#[test]
+fn what_was_added_or_sent_without_its_answer_is_not_added_twice() {
+    let (_fleet, ada, _bob) = fleet();
+    for (command, id) in
+        [("job add --type test -- true", "job_"), ("message send --to bob --subject x", "msg_")]
+    {
+        shell(&ada, &format!("\"$M\" {command} > /dev/full")).code(1);
+        let (op, _) = listed(&ada).pop().unwrap();
+        let told = ada.run(["op", "status", &op]).success();
+        assert!(told.stdout().contains(id), "{command}: {told}");
+        assert_eq!(listed(&ada), Vec::new(), "{command}: it names what was made, and that is known now");
+    }
+    assert_eq!(ada.run(["job", "list", "--json"]).success().json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_time_limit_after_the_push_takes_no_answer_along() {
+    let (fleet, ada, bob) = fleet();
+    let job = added(&ada);
+    // The hub has the commit and the answer is on its way for as long as the file is there.
+    let gate = fleet.hub().path().join("gate");
+    let hook = format!("#!/bin/sh\nwhile [ -e '{}' ]; do sleep 0.05; done\n", gate.display());
+    fleet.hub().install_hook("post-receive", &hook);
+    for (signal, command, told) in
+        [("TERM", "job claim", job.as_str()), ("KILL", "lock acquire deploy", "deploy token 1")]
+    {
+        fs::write(&gate, "").unwrap();
+        let tip = fleet.hub().tip(MAIN).unwrap();
+        let mut running = bob.command(command.split(' ')).spawn();
+        let begun = Instant::now();
+        while fleet.hub().tip(MAIN).is_none_or(|now| now == tip) {
+            assert!(begun.elapsed() < ARRIVAL_MAX, "{command}: nothing arrived");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running.signal(signal);
+        let run = running.wait();
+        assert_eq!(run.stdout(), "", "{command}");
+        fs::remove_file(&gate).unwrap();
+        let open: Vec<_> = listed(&bob).into_iter().filter(|(_, settled)| !settled).collect();
+        let [(op, _)] = open.as_slice() else { panic!("{command}: {open:?}") };
+        let again = bob.run(["op", "resume", op]).success();
+        assert!(again.stdout().contains(told), "{command}: {again}");
+    }
+}

@@ -75,6 +75,11 @@ impl Context {
         Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
     }
 
+    /// From now on nothing is published.
+    pub(super) fn only_look(&mut self) {
+        self.dry_run = true;
+    }
+
     /// Whether nothing is to be published.
     #[must_use]
     pub(super) fn is_dry_run(&self) -> bool {

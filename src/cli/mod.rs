@@ -23,6 +23,7 @@ mod guard;
 mod health;
 mod heartbeat;
 mod hold;
+mod import;
 mod init;
 mod input;
 mod job;
@@ -169,6 +170,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Check the hub: exit code 0 sound, 1 errors; with --history how it came to be, too
     Fsck(fsck::FsckArgs),
+    /// Take over a hub of shell scripts: report what is sound, mendable and broken, and mend it
+    Import(import::ImportArgs),
     /// Operations whose outcome stayed unknown
     #[command(subcommand)]
     Op(op::OpCommand),
@@ -266,6 +269,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         Command::Message(command) => done(message::run(command, context)),
         Command::Health(args) => health::run(args, context),
         Command::Fsck(args) => fsck::run(args, context),
+        Command::Import(args) => import::run(args, context),
         Command::Op(command) => done(op::run(command, context)),
         Command::Archive(args) => done(archive::run(args, context)),
         Command::Config(command) => done(config::run(command, context)),

@@ -302,7 +302,9 @@ impl Message {
         self.auto == Some(true)
     }
 
-    fn is_for_everybody(&self) -> bool {
+    /// Whether it is for every server but the sender.
+    #[must_use]
+    pub fn is_for_everybody(&self) -> bool {
         self.to.eq_ignore_ascii_case(EVERYBODY)
     }
 

@@ -14,6 +14,7 @@ pub mod health;
 pub mod heartbeat;
 pub mod hub;
 pub mod id;
+pub mod import;
 pub mod job;
 pub mod json;
 pub mod lenient;

@@ -3,10 +3,12 @@
 use super::heartbeat::Heartbeat;
 use super::id::ServerName;
 use super::lenient;
+use super::record::Record;
 use super::status::Status;
 use super::table::Row;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A registered server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -66,17 +68,24 @@ impl Server {
     }
 }
 
-/// Whether the folder of a server that is not registered belongs to one at work: it holds a beat or a
-/// status with a time. The folders of the template hold none, and `servers remove` leaves a status that
-/// says so, which only a later beat contradicts.
+/// Whether the folder of a server that is not registered belongs to one at work: somebody wrote a time
+/// into its beat or its status, even one that cannot be read, or a word that the template does not hold.
+/// `servers remove` leaves a status that says so, which only a later beat contradicts.
 #[must_use]
-pub fn folder_is_in_use(beat: Option<&Heartbeat>, status: Option<&Status>) -> bool {
-    let beat_at = beat.and_then(Heartbeat::at);
-    match status {
-        Some(status) if status.is_removed() => beat_at > status.timestamp,
-        Some(status) => beat_at.max(status.timestamp).is_some(),
-        None => beat_at.is_some(),
+pub fn folder_is_in_use(beat: Option<&Record<Heartbeat>>, status: Option<&Record<Status>>) -> bool {
+    if let Some(status) = status.filter(|status| status.is_removed()) {
+        return beat.and_then(|beat| beat.at()) > status.timestamp;
     }
+    let word = status.map_or("", |status| &status.status);
+    beat.is_some_and(|beat| names_a_time(&beat.raw()))
+        || status.is_some_and(|status| names_a_time(&status.raw()))
+        || !matches!(word, "" | "idle")
+}
+
+/// Whether there is anything in a field for the time of a record.
+fn names_a_time(record: &Value) -> bool {
+    let fields = ["timestamp", "last_heartbeat", "last_updated"];
+    fields.iter().filter_map(|field| record.get(field)).any(|value| !value.is_null())
 }
 
 impl Row for Server {
@@ -94,9 +103,10 @@ mod tests {
     #[test]
     fn a_folder_is_in_use_if_its_files_name_a_time() {
         let beat =
-            |at: &str| serde_json::from_str::<Heartbeat>(&format!(r#"{{"timestamp":{at}}}"#)).expect(at);
+            |at: &str| Record::<Heartbeat>::read("", "", &format!(r#"{{"timestamp":{at}}}"#), 0).expect(at);
         let status = |word: &str, at: &str| {
-            serde_json::from_str::<Status>(&format!(r#"{{"status":"{word}","timestamp":{at}}}"#)).expect(at)
+            let text = format!(r#"{{"status":"{word}","timestamp":{at}}}"#);
+            Record::<Status>::read("", "", &text, 0).expect(at)
         };
         let (early, late) = (r#""2025-11-01T00:00:00Z""#, r#""2025-11-02T00:00:00Z""#);
         for (beat, status, expected) in [
@@ -104,8 +114,9 @@ mod tests {
             (None, None, false),
             (Some(beat(early)), None, true),
             (Some(beat("null")), Some(status("online", late)), true),
-            // No time, but a shell expression that was never expanded.
-            (None, Some(status("online", r#""$(date -u)""#)), false),
+            // No time, but a shell expression that was never expanded: somebody wrote it.
+            (None, Some(status("idle", r#""$(date -u)""#)), true),
+            (None, Some(status("online", "null")), true),
             (Some(beat(early)), Some(status("removed", late)), false),
             (Some(beat(late)), Some(status("removed", early)), true),
         ] {

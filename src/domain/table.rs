@@ -312,7 +312,7 @@ fn refuse_twice(path: &str, name: &str, is_second: bool) -> Result<(), DocumentE
 }
 
 /// The members of an object in their order, each as the text it was written as.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

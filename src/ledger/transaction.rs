@@ -239,6 +239,12 @@ impl<'a> Transaction<'a> {
         self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(text.into_bytes()));
     }
 
+    /// Writes any file of the main branch, byte for byte.
+    pub fn put_bytes(&mut self, path: &str, bytes: Vec<u8>) {
+        let main = self.snapshot.main().to_owned();
+        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(bytes));
+    }
+
     /// Removes a document of the main branch.
     pub fn remove(&mut self, path: &str) {
         let main = self.snapshot.main().to_owned();

@@ -143,7 +143,7 @@ pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Res
             (readable(status(documents, &name))?, readable(documents.record(&Heartbeat::path(&name)))?);
         let is_broken = status.is_none() || beat.is_none();
         let (status, beat) = (status.flatten(), beat.flatten());
-        if is_broken || folder_is_in_use(beat.as_deref(), status.as_deref()) {
+        if is_broken || folder_is_in_use(beat.as_ref(), status.as_ref()) {
             found.push(Server::found(&name, status.as_deref()));
         }
     }

@@ -13,6 +13,7 @@ pub mod documents;
 pub mod explain;
 pub mod found;
 pub mod fsck;
+pub mod import;
 pub mod job_add;
 pub mod job_claim;
 pub mod job_log;

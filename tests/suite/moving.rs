@@ -1,4 +1,6 @@
 //! From the first scripts to git-muster: what old writers left behind and go on writing.
 
 mod folders;
+mod import;
 mod leaving;
+mod points;

@@ -149,8 +149,9 @@ impl<'a> Auditor<'a> {
                 Ok(()) => {}
             }
         }
-        // What the first commit holds is where the history begins.
-        if stride.number > 1 {
+        // What the first commit holds is where the history begins. What an import or a repair
+        // mends, no rule of ours led to.
+        if stride.number > 1 && !is_repair(&stride.told) {
             let step = Step {
                 jobs: Change { before: &before.0, after: self.jobs.table() },
                 locks: Change { before: &before.1, after: self.locks.table() },
@@ -222,6 +223,11 @@ impl<'a> Auditor<'a> {
             }
         }
     }
+}
+
+/// Whether a commit took an older hub over, or put back what an older writer undid.
+fn is_repair(told: &Told) -> bool {
+    !told.ops.is_empty() && ["import: ", "put back: "].iter().any(|line| told.subject.starts_with(line))
 }
 
 /// What a finding says, short enough to be kept of each.

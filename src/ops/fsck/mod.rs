@@ -260,7 +260,7 @@ impl Notes {
 
 /// A document of a hub, by its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Document {
+pub(super) enum Document {
     Jobs,
     Locks,
     Messages,
@@ -280,7 +280,7 @@ impl Document {
     }
 
     /// What lies at `path`, if it is a document of ours.
-    fn at(path: &str) -> Option<Self> {
+    pub(super) fn at(path: &str) -> Option<Self> {
         match path {
             job::Job::PATH => return Some(Self::Jobs),
             lock::Lock::PATH => return Some(Self::Locks),

@@ -1,0 +1,216 @@
+//! `git muster import`: a hub of the first scripts, looked at and taken over.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::output::counted;
+use super::table::table;
+use crate::domain::id::OpId;
+use crate::domain::import::State;
+use crate::host::{clock, environment, random};
+use crate::ledger::{Ledger, Location, init_bare};
+use crate::ops::Envelope;
+use crate::ops::import::{ASIDE, Import, Lost, Report, documents, lost};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The most lines that are shown to people.
+const LINES_SHOWN_MAX: usize = 200;
+
+/// The exit code if there is something to mend.
+const TO_MEND: u8 = 1;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  git muster import /srv/old.git --check                 # report, change nothing
+  git muster import /srv/old.git                         # mend the hub where it is, in one commit
+  git muster import /srv/old.git --into /srv/hub.git     # make a new hub of its documents
+  git muster import ssh://git@hub.example/srv/old.git --recover --close-jobs-older-than 7d
+
+Reads the documents of a hub as shell scripts left them: conflict markers, empty files, bare lists, byte order \
+marks, ids that stand twice, fields of a wrong type, half characters, text that ends too early. Each document \
+and each record in trouble is reported as sound, mendable or broken. What cannot be used is kept byte for byte \
+below coordination/aside/. A record that cannot share its id gets a new one and keeps the old as imported_id. \
+Servers whose folders are in use are registered.
+
+Exit code: 0 imported, or with --check nothing to mend; 1 with --check something to mend; any other: nothing \
+was changed.")]
+pub struct ImportArgs {
+    /// The old hub
+    #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
+    pub source: String,
+    /// Report what is sound, mendable and broken, and change nothing
+    #[arg(long)]
+    pub check: bool,
+    /// A hub without records, made if it is a path where nothing is [default: the old hub itself]
+    #[arg(long, value_name = "HUB", value_parser = NonEmptyStringValueParser::new())]
+    pub into: Option<String>,
+    /// Put back the jobs and messages that the history holds and that are neither live nor archived
+    #[arg(long)]
+    pub recover: bool,
+    /// Cancel unfinished jobs of this age, and those without a time, instead of leaving them to the next claim
+    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    pub close_jobs_older_than: Option<Duration>,
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    hub: String,
+    check: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Looks at an old hub, and takes it over unless that is not wanted.
+///
+/// # Errors
+/// When the old hub cannot be read or the new one cannot be written.
+pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliError> {
+    let folder = environment::working_directory()?;
+    let source = Location::parse(&args.source, &folder);
+    let into = args.into.as_ref().map(|text| Location::parse(text, &folder));
+    if into.as_ref() == Some(&source) {
+        let why = format!("`{}` cannot be imported into itself; nothing was changed", source.shown());
+        return Err(CliError::new(Exit::Usage, why).hint("leave `--into` out to mend the hub where it is"));
+    }
+    if args.check {
+        context.only_look();
+    }
+    context.settings.go_to(source.clone(), "the command line");
+    context.settings.clone = None;
+    let mut old = context.open(false)?;
+    let import = prepare(args, into.is_some() && !args.check, &mut old)?;
+    let target = match into.filter(|_| !args.check) {
+        None => old,
+        Some(into) => {
+            if let Location::Path(path) = &into
+                && !path.exists()
+                && !context.is_dry_run()
+            {
+                init_bare(path, &context.settings.branch.value)?;
+            }
+            context.settings.go_to(into, "--into");
+            context.settings.clone = None;
+            context.open(true)?
+        }
+    };
+    let report = apply(&import, target, context)?;
+    let hub = context.settings.hub()?.shown();
+    let answer = Answer { hub: hub.clone(), check: args.check, report: &report };
+    context.output.object("import", &answer, || shown(&report, args.check, &hub))?;
+    if import.lost.is_cut {
+        context
+            .output
+            .warn("only a part of the history is here: records that were lost before it are not put back");
+    }
+    advise(&report, args, &hub, context);
+    let needs_mending = report.mendable + report.broken > 0;
+    Ok(if args.check && needs_mending { TO_MEND } else { 0 })
+}
+
+/// Reads what is needed of the old hub.
+fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result<Import, CliError> {
+    let snapshot = old.read(true).map_err(|error| CliError::from(error).nothing_written())?;
+    snapshot.main_tip()?;
+    Ok(Import {
+        source: if takes_documents { Some(documents(&snapshot)?) } else { None },
+        lost: if args.recover { lost(&snapshot)? } else { Lost::default() },
+        close_older_than: args.close_jobs_older_than,
+    })
+}
+
+fn apply(import: &Import, mut target: Ledger, context: &Context) -> Result<Report, CliError> {
+    let op = OpId::new(&random::id())?;
+    let outcome = Envelope::default().run(&mut target, op, clock::wall(), import);
+    for note in target.take_notes() {
+        context.output.warn(&note);
+    }
+    Ok(context.settle(outcome.map_err(|error| CliError::from(error).nothing_written())?)?.answer)
+}
+
+/// For people.
+fn shown(report: &Report, is_check: bool, hub: &str) -> String {
+    let rows: Vec<Vec<String>> = report
+        .lines
+        .iter()
+        .take(LINES_SHOWN_MAX)
+        .map(|line| {
+            let place = line.place.as_ref().map_or(String::new(), |place| format!("{place}: "));
+            vec![line.state.as_str().to_owned(), line.path.clone(), format!("{place}{}", line.what)]
+        })
+        .collect();
+    let mut text = table(&["STATE", "DOCUMENT", "WHAT"], &rows);
+    if report.lines.len() > LINES_SHOWN_MAX {
+        text.push_str(&format!("and {} more: see them with --json\n", report.lines.len() - LINES_SHOWN_MAX));
+    }
+    let number = report.sound + report.mendable + report.broken;
+    text.push_str(&format!(
+        "{}: {} {}, {} {}, {} {}\n",
+        counted(number, "document"),
+        report.sound,
+        State::Sound.as_str(),
+        report.mendable,
+        State::Mendable.as_str(),
+        report.broken,
+        State::Broken.as_str()
+    ));
+    let would = if is_check { "would be " } else { "" };
+    for (what, number) in [("job", report.recovered_jobs), ("message", report.recovered_messages)] {
+        if number > 0 {
+            text.push_str(&format!("{} {would}put back from the history\n", counted(number, what)));
+        }
+    }
+    if !report.closed.is_empty() {
+        text.push_str(&format!(
+            "{} {would}closed: {}\n",
+            counted(report.closed.len(), "job"),
+            report.closed.join(", ")
+        ));
+    }
+    if !report.registered.is_empty() {
+        let number = counted(report.registered.len(), "server");
+        text.push_str(&format!("{number} {would}registered: {}\n", report.registered.join(", ")));
+    }
+    if !is_check {
+        text.push_str(&format!("`{hub}` is ready\n"));
+    }
+    text
+}
+
+/// What to do next.
+fn advise(report: &Report, args: &ImportArgs, hub: &str, context: &Context) {
+    let output = context.output;
+    let kept = if args.check { "would be kept" } else { "are kept" };
+    if !report.aside.is_empty() {
+        let number = counted(report.aside.len(), "document");
+        output.warn(&format!("{number} {kept} as found, below {ASIDE}"));
+    }
+    if !report.unfinished.is_empty() && args.close_jobs_older_than.is_none() {
+        output.warn(&format!(
+            "{} unfinished and can be claimed; `--close-jobs-older-than 7d` cancels old ones",
+            match report.unfinished.len() {
+                1 => "1 job is".to_owned(),
+                number => format!("{number} jobs are"),
+            }
+        ));
+    }
+    let to_nobody: usize = report.to_nobody.values().sum();
+    if to_nobody > 0 {
+        let names: Vec<String> = report.to_nobody.keys().take(5).map(|name| format!("`{name}`")).collect();
+        output.warn(&format!(
+            "messages to names that are no server: {to_nobody}, such as to {}; `git muster archive` moves them by their age",
+            names.join(", ")
+        ));
+    }
+    if args.check && report.mendable + report.broken == 0 {
+        output.say("nothing is to be mended");
+    } else if args.check {
+        output.say(&format!("next: `git muster import {}` mends it", args.source));
+    } else {
+        output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
+    }
+}

@@ -1,0 +1,109 @@
+//! A document that is one record: a status, a beat, the build configuration.
+
+use super::super::record::{Record, View};
+use super::fields::{is_readable, set_unreadable_aside, without_a_time, without_half_characters};
+use super::salvage::sides;
+use super::{Mended, Notes, State, decode};
+use serde_json::{Map, Value};
+
+/// Mends the document at `path`; `blank` stands in where nothing of it can be used.
+pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> String) -> Mended {
+    let mut notes = Notes::new(path);
+    let text = decode(bytes, &mut notes);
+    let Some(mut record) = found(&text, &mut notes) else {
+        return notes.done(Some(blank()), "it begins anew");
+    };
+    match set_unreadable_aside::<T>(&mut record) {
+        Some(bad) if bad.is_empty() => {}
+        Some(bad) => {
+            let names = bad.join("`, `");
+            notes.add(
+                State::Mendable,
+                None,
+                format!("what cannot be read is kept as `unreadable_...`: `{names}`"),
+            );
+        }
+        None => {
+            notes.add(State::Broken, None, "it cannot be read as a record");
+            return notes.done(Some(blank()), "it begins anew");
+        }
+    }
+    for name in without_a_time(&record) {
+        notes.add(State::Sound, None, format!("`{name}` holds no time"));
+    }
+    if notes.lines.iter().all(|line| line.state == State::Sound) {
+        return notes.done(None, "one record");
+    }
+    let text = format!("{}\n", super::super::json::pretty(&record, 0));
+    notes.done(Some(text), "one record")
+}
+
+/// A document of one record, if anything in its bytes can be read as one.
+#[must_use]
+pub fn found_record<T: View>(path: &str, bytes: &[u8]) -> Option<Record<T>> {
+    let mut notes = Notes::new(path);
+    let text = decode(bytes, &mut notes);
+    let record = found(&text, &mut notes)?;
+    if !is_readable::<T>(&record) {
+        return None;
+    }
+    Record::read(path, "", &serde_json::to_string(&record).ok()?, 0).ok()
+}
+
+fn found(text: &str, notes: &mut Notes) -> Option<Map<String, Value>> {
+    if text.trim().is_empty() {
+        notes.add(State::Mendable, None, "it is empty");
+        return None;
+    }
+    if let Some(record) = object(text) {
+        return Some(record);
+    }
+    if let Some(text) = without_half_characters(text)
+        && let Some(record) = object(&text)
+    {
+        notes.is_kept_aside = true;
+        notes.add(State::Mendable, None, "half a character in it becomes a replacement sign");
+        return Some(record);
+    }
+    notes.is_kept_aside = true;
+    // The last word on what one server says of itself is the later one.
+    let found = sides(text).and_then(|[ours, theirs]| object(&theirs).or_else(|| object(&ours)));
+    if found.is_some() {
+        notes.add(State::Mendable, None, "it holds conflict markers: one side of them is taken");
+    } else {
+        notes.add(State::Broken, None, "it is no JSON, or no record");
+    }
+    found
+}
+
+fn object(text: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(record)) => Some(record),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::heartbeat::Heartbeat;
+
+    #[test]
+    fn what_becomes_of_a_record() {
+        let marked = "<<<<<<< a\n{\"server\":\"a\"}\n=======\n{\"server\":\"b\"}\n>>>>>>> b\n";
+        for (text, expected, state, aside) in [
+            ("{\"server\": \"a\"}", None, State::Sound, false),
+            ("{\"timestamp\": \"$(date -u)\"}", None, State::Sound, false),
+            ("", Some("blank"), State::Mendable, false),
+            ("\u{feff}{\"server\":\"a\"}", Some("{\n  \"server\": \"a\"\n}\n"), State::Mendable, false),
+            ("[1]", Some("blank"), State::Broken, true),
+            ("{\"server\":", Some("blank"), State::Broken, true),
+            (marked, Some("{\n  \"server\": \"b\"\n}\n"), State::Mendable, true),
+            ("{\"sequence\":-1}", Some("{\n  \"unreadable_sequence\": -1\n}\n"), State::Mendable, false),
+        ] {
+            let mended = mend_record::<Heartbeat>("a/heartbeat.json", text.as_bytes(), || "blank".to_owned());
+            let found = (mended.text.as_deref(), mended.lines[0].state, mended.is_kept_aside);
+            assert_eq!(found, (expected, state, aside), "{text}");
+        }
+    }
+}

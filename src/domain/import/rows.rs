@@ -1,0 +1,365 @@
+//! One record of a table: what makes it readable, and what becomes of two with one id.
+
+use super::super::id::{JobId, LockName, MessageId, ServerName};
+use super::super::job::{Job, JobStatus};
+use super::super::json;
+use super::super::lock::Lock;
+use super::super::message::Message;
+use super::super::pause::Pause;
+use super::super::server::Server;
+use super::super::table::Row;
+use super::super::time::Timestamp;
+use super::fields::{rename, set_unreadable_aside, without_a_time, without_half_characters};
+use super::pieces::Piece;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// How far the records of a table are indented.
+const ROW_INDENT: usize = 4;
+
+/// How many characters of a value that is no time are repeated.
+const SHOWN_LENGTH_MAX: usize = 60;
+
+/// A sort of record that older writers left behind.
+pub trait Imported: Row {
+    /// Whether an object is one of them, where nothing else says so.
+    fn is_record(record: &Value) -> bool;
+
+    /// Whether a command can name it by this id.
+    fn is_id(id: &str) -> bool;
+
+    /// Whether two with one id are one thing, seen at two times.
+    fn is_same(&self, other: &Self) -> bool;
+
+    /// How much happened to it: of one thing seen at two times the later is kept.
+    fn progress(&self) -> usize;
+
+    /// When it began, for a new id.
+    fn began_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The beginning of a new id.
+    const ID_PREFIX: &'static str = "imported";
+
+    /// Mends what is wrong with it as a whole, and says what.
+    fn mend(&self, _record: &mut Map<String, Value>) -> Option<String> {
+        None
+    }
+
+    /// What a reader should know of it that is not mended.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Imported for Job {
+    const ID_PREFIX: &'static str = "job";
+
+    fn is_record(record: &Value) -> bool {
+        record.get("id").is_some()
+    }
+
+    fn is_id(id: &str) -> bool {
+        JobId::new(id).is_ok()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.kind, &self.branch, &self.commit, &self.description, self.created_at)
+            == (&other.kind, &other.branch, &other.commit, &other.description, other.created_at)
+    }
+
+    fn progress(&self) -> usize {
+        match self.status {
+            JobStatus::Queued | JobStatus::Other(_) => 0,
+            JobStatus::Claimed => 1,
+            JobStatus::Running => 2,
+            _ => 3,
+        }
+    }
+
+    fn began_at(&self) -> Option<Timestamp> {
+        self.created_at
+    }
+
+    fn mend(&self, record: &mut Map<String, Value>) -> Option<String> {
+        if record.contains_key("unreadable_status") && !record.contains_key("status") {
+            // Without a status it would pass for one that waits to be claimed.
+            record.insert("status".to_owned(), json!("unreadable"));
+            return None;
+        }
+        let holder = self.assigned_to.as_deref().unwrap_or_default();
+        if !self.status.is_held() || ServerName::new(holder).is_ok() {
+            return None;
+        }
+        for name in ["status", "assigned_to"] {
+            rename(record, name, &format!("imported_{name}"));
+        }
+        record.insert("status".to_owned(), json!("queued"));
+        record.insert("assigned_to".to_owned(), Value::Null);
+        Some(format!("it is {} and no server holds it: it is queued again", self.status))
+    }
+
+    fn remark(&self) -> Option<String> {
+        match &self.status {
+            JobStatus::Other(word) => Some(format!("its status `{word}` is shown and never acted on")),
+            _ => None,
+        }
+    }
+}
+
+impl Imported for Message {
+    const ID_PREFIX: &'static str = "msg";
+
+    fn is_record(record: &Value) -> bool {
+        record.get("id").is_some() || (record.get("from").is_some() && record.get("to").is_some())
+    }
+
+    fn is_id(id: &str) -> bool {
+        MessageId::new(id).is_ok()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.from, &self.to, &self.subject, &self.body)
+            == (&other.from, &other.to, &other.subject, &other.body)
+    }
+
+    fn progress(&self) -> usize {
+        usize::from(self.read == Some(true))
+            + self.read_by.len()
+            + self.acknowledged_by.len()
+            + usize::from(self.ack_status.as_deref() == Some("completed"))
+    }
+
+    fn began_at(&self) -> Option<Timestamp> {
+        self.timestamp
+    }
+}
+
+impl Imported for Server {
+    fn is_record(record: &Value) -> bool {
+        record.get("id").is_some()
+    }
+
+    fn is_id(id: &str) -> bool {
+        ServerName::new(id).is_ok()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    fn progress(&self) -> usize {
+        usize::from(self.machine.is_some()) + usize::from(self.joined_at.is_some())
+    }
+}
+
+impl Imported for Lock {
+    fn is_record(record: &Value) -> bool {
+        record.get("locked_by").is_some()
+    }
+
+    fn is_id(name: &str) -> bool {
+        LockName::new(name).is_ok()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+
+    fn progress(&self) -> usize {
+        let token = self.token.unwrap_or(0).saturating_mul(2);
+        usize::try_from(token).unwrap_or(usize::MAX).saturating_add(usize::from(self.is_held()))
+    }
+}
+
+impl Imported for Pause {
+    fn is_record(record: &Value) -> bool {
+        record.get("id").is_some()
+    }
+
+    fn is_id(id: &str) -> bool {
+        !id.is_empty()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    fn progress(&self) -> usize {
+        0
+    }
+}
+
+/// A record that can be used.
+#[derive(Debug, Clone)]
+pub(super) struct Good<T> {
+    /// What it says.
+    pub view: T,
+    /// All of it.
+    pub record: Map<String, Value>,
+    /// How it is written.
+    pub text: String,
+    /// What was mended.
+    pub mended: Vec<String>,
+    /// What is not, and may be good to know.
+    pub remarks: Vec<String>,
+    /// Whether something of it is gone.
+    pub loses: bool,
+}
+
+/// Makes a record usable.
+///
+/// # Errors
+/// Why it cannot be made so.
+pub(super) fn usable<T: Imported>(piece: &Piece) -> Result<Good<T>, String> {
+    let whole = without_half_characters(&piece.text);
+    let loses = whole.is_some();
+    let mut mended = Vec::new();
+    if loses {
+        mended.push("half a character in it becomes a replacement sign".to_owned());
+    }
+    let text = whole.as_deref().unwrap_or(&piece.text);
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let Value::Object(mut record) = value else { return Err("it is no record".to_owned()) };
+    let bad = set_unreadable_aside::<T>(&mut record).ok_or("it cannot be read as a record")?;
+    if !bad.is_empty() {
+        let names = bad.join("`, `");
+        mended.push(format!("what cannot be read is kept as `unreadable_...`: `{names}`"));
+    }
+    let mut view = view_of::<T>(&record, piece)?;
+    if let Some(what) = view.mend(&mut record) {
+        mended.push(what);
+    }
+    view = view_of(&record, piece)?;
+    if !T::BY_NAME && !T::is_id(view.id()) && T::ID_PREFIX != "imported" {
+        let before = view.id().to_owned();
+        let id = made_id(&view, &piece.text);
+        mended.push(match before.as_str() {
+            "" => format!("it has no id: it gets `{id}`"),
+            bad => format!("no command can name it by its id `{bad}`: it gets `{id}`"),
+        });
+        give_id(&mut record, &id);
+        view = view_of(&record, piece)?;
+    }
+    let text = if mended.is_empty() { piece.text.clone() } else { written(&record) };
+    let mut remarks: Vec<String> = view.remark().into_iter().collect();
+    remarks.extend(without_a_time(&record).iter().map(|name| no_time(name, &record)));
+    Ok(Good { view, record, text, mended, remarks, loses })
+}
+
+fn no_time(name: &str, record: &Map<String, Value>) -> String {
+    let told = record.get(name).and_then(Value::as_str).unwrap_or_default();
+    let shown: String = told.chars().take(SHOWN_LENGTH_MAX).collect();
+    format!("`{name}` holds no time but `{shown}`")
+}
+
+fn view_of<T: Imported>(record: &Map<String, Value>, piece: &Piece) -> Result<T, String> {
+    let mut view: T =
+        serde_json::from_value(Value::Object(record.clone())).map_err(|error| error.to_string())?;
+    if let Some(name) = &piece.name {
+        view.named(name);
+    }
+    Ok(view)
+}
+
+pub(super) fn written(record: &Map<String, Value>) -> String {
+    json::pretty(record, ROW_INDENT)
+}
+
+/// Gives a record another id in its place; the one it had stays as `imported_id`.
+fn give_id(record: &mut Map<String, Value>, id: &str) {
+    if let Some(before) = record.get_mut("id") {
+        let before = std::mem::replace(before, json!(id));
+        record.insert("imported_id".to_owned(), before);
+    } else {
+        record.shift_insert(0, "id".to_owned(), json!(id));
+    }
+}
+
+/// An id from what the record says, so that the same record gets the same one again.
+fn made_id<T: Imported>(view: &T, text: &str) -> String {
+    let seconds = view.began_at().map_or(0, Timestamp::unix_seconds);
+    // FNV-1a: nothing rests on it but that two records seldom get one id.
+    let hash =
+        text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}_{seconds}_{hash:08x}", T::ID_PREFIX)
+}
+
+/// The records that stand somewhere already, by id or name.
+#[derive(Debug, Default)]
+pub struct Kept {
+    known: HashMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    record: Value,
+    path: String,
+    index: usize,
+}
+
+/// What becomes of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is the first of its name.
+    New,
+    /// It stands there already, word for word.
+    Again,
+    /// It is one that went less far.
+    Older,
+    /// It takes the place of one that went less far, at this index of the same document.
+    Newer(usize),
+    /// Another has its name: it gets a new one.
+    Renamed(String),
+}
+
+impl Kept {
+    /// Whether a record of this id stands somewhere.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.known.contains_key(id)
+    }
+
+    /// Finds the place of a record that comes to stand at `index` of the document at `path`.
+    pub(super) fn place<T: Imported>(
+        &mut self,
+        good: &mut Good<T>,
+        name: Option<&str>,
+        at: (&str, usize),
+    ) -> Place {
+        let id = name.map_or_else(|| good.view.id().to_owned(), str::to_owned);
+        let (path, index) = at;
+        let known = |record: &Map<String, Value>| Known {
+            record: Value::Object(record.clone()),
+            path: path.to_owned(),
+            index,
+        };
+        let Some(first) = self.known.get_mut(&id) else {
+            self.known.insert(id, known(&good.record));
+            return Place::New;
+        };
+        if first.record == Value::Object(good.record.clone()) {
+            return Place::Again;
+        }
+        let before: Option<T> = serde_json::from_value(first.record.clone()).ok();
+        if let Some(mut before) = before {
+            before.named(&id);
+            if before.is_same(&good.view) {
+                if first.path != path || before.progress() >= good.view.progress() {
+                    return Place::Older;
+                }
+                first.record = Value::Object(good.record.clone());
+                return Place::Newer(first.index);
+            }
+        }
+        let free = (2_u64..).map(|number| format!("{id}_{number}")).find(|id| !self.known.contains_key(id));
+        let free = free.unwrap_or_else(|| made_id(&good.view, &good.text));
+        if !T::BY_NAME {
+            give_id(&mut good.record, &free);
+            good.text = written(&good.record);
+        }
+        self.known.insert(free.clone(), known(&good.record));
+        Place::Renamed(free)
+    }
+}

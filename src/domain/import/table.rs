@@ -1,0 +1,320 @@
+//! A document of many records.
+
+use super::super::json;
+use super::super::table::{ROWS_MAX, Row, Table};
+use super::pieces::{Piece, Pieces, take_apart};
+use super::rows::{Good, Imported, Kept, Place, usable};
+use super::salvage::{salvage, sides};
+use super::{Mended, Notes, State, decode};
+use serde_json::value::RawValue;
+
+/// The records in the bytes of a document, each as it was written, whatever state they are in.
+#[must_use]
+pub fn rows_in<T: Imported>(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let pieces = take_apart::<T>(text).unwrap_or_else(|| salvage::<T>(text).pieces);
+    pieces.rows.into_iter().map(|row| row.text).collect()
+}
+
+/// A record that was found by itself, as it may stand in a document; `None` if it cannot be used.
+#[must_use]
+pub fn mend_row<T: Imported>(text: &str) -> Option<(T, String)> {
+    let good = usable::<T>(&Piece { name: None, text: text.to_owned() }).ok()?;
+    Some((good.view, good.text))
+}
+
+/// Mends the table at `path`; `kept` is what stands in other documents of the same sort.
+pub fn mend_table<T: Imported>(path: &str, bytes: &[u8], kept: &mut Kept) -> Mended {
+    let mut notes = Notes::new(path);
+    let text = decode(bytes, &mut notes);
+    let pieces = found::<T>(&text, &mut notes);
+    if let Some(version) = version(&pieces) {
+        let holds = format!(
+            "{}; it has the newer layout {version} and stays as it is",
+            counted::<T>(pieces.rows.len())
+        );
+        return Notes::new(path).done(None, &holds);
+    }
+    if pieces.rows.len() > ROWS_MAX {
+        let what = format!("it holds more than {ROWS_MAX} records, which nothing reads, and stays as it is");
+        notes.add(State::Broken, None, what);
+        return notes.done(None, &counted::<T>(pieces.rows.len()));
+    }
+    let rows = mend_rows::<T>(&pieces, kept, &mut notes);
+    let holds = counted::<T>(rows.len());
+    if notes.lines.iter().all(|line| line.state == State::Sound) {
+        return notes.done(None, &holds);
+    }
+    let text = composed::<T>(&pieces.members, &rows);
+    let table = Table::<T>::read(path, text.as_bytes()).and_then(|table| table.write());
+    let text = match table {
+        Ok(text) => text,
+        Err(error) => {
+            notes.add(State::Broken, None, format!("it cannot be mended: {}", error.problem));
+            composed::<T>(&[], &[])
+        }
+    };
+    notes.done(Some(text), &holds)
+}
+
+/// `3 jobs`
+fn counted<T: Row>(number: usize) -> String {
+    match number {
+        1 => format!("1 {}", T::FIELD.trim_end_matches('s')),
+        number => format!("{number} {}", T::FIELD),
+    }
+}
+
+/// The parts of a table, however they are found.
+fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
+    if text.trim().is_empty() {
+        notes.add(State::Mendable, None, "it is empty");
+        return Pieces::default();
+    }
+    if let Some(pieces) = take_apart::<T>(text) {
+        let other_shape = match (pieces.lists, T::BY_NAME) {
+            (0, _) => Some(format!("it lacks `{}`", T::FIELD)),
+            (2.., _) => Some(format!("it holds `{}` {} times: all are taken", T::FIELD, pieces.lists)),
+            _ if pieces.is_bare => Some("it is a bare list".to_owned()),
+            _ => None,
+        };
+        if let Some(what) = other_shape {
+            notes.add(State::Mendable, None, what);
+        }
+        return pieces;
+    }
+    let found = salvage::<T>(text);
+    let number = counted::<T>(found.pieces.rows.len());
+    // What is told of a text without a shape is in the bytes that are kept.
+    notes.is_kept_aside = true;
+    let (state, what) = match (sides(text).is_some(), found.has_more) {
+        (true, false) => {
+            (State::Mendable, format!("it holds conflict markers: {number} of both sides are taken"))
+        }
+        (true, true) => {
+            (State::Broken, format!("it holds conflict markers that cut records: {number} are whole"))
+        }
+        (false, false) => (State::Mendable, format!("it is no JSON: {number} in it are whole")),
+        (false, true) => {
+            (State::Broken, format!("it is no JSON, or ends too early: {number} in it are whole"))
+        }
+    };
+    notes.add(state, None, what);
+    found.pieces
+}
+
+/// The layout version, if it is newer than ours.
+fn version(pieces: &Pieces) -> Option<String> {
+    pieces.members.iter().filter(|(key, _)| key == "version").find_map(|(_, raw)| json::newer_layout(raw))
+}
+
+fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -> Vec<Piece> {
+    let mut rows: Vec<Piece> = Vec::with_capacity(pieces.rows.len());
+    for (index, piece) in pieces.rows.iter().enumerate() {
+        let place = piece
+            .name
+            .as_ref()
+            .map_or_else(|| format!("{}[{index}]", T::FIELD), |name| format!("{}.{name}", T::FIELD));
+        match usable::<T>(piece) {
+            Err(why) => notes.add(State::Broken, Some(place), why),
+            Ok(good) => put(good, piece, place, (&mut rows, kept, &mut *notes)),
+        }
+    }
+    rows
+}
+
+/// Puts a record where it belongs and notes what was done to it.
+fn put<T: Imported>(
+    mut good: Good<T>,
+    piece: &Piece,
+    place: String,
+    (rows, kept, notes): (&mut Vec<Piece>, &mut Kept, &mut Notes),
+) {
+    notes.is_kept_aside |= good.loses;
+    for (state, what) in good
+        .mended
+        .iter()
+        .map(|what| (State::Mendable, what))
+        .chain(good.remarks.iter().map(|what| (State::Sound, what)))
+    {
+        notes.add(state, Some(place.clone()), what.clone());
+    }
+    let path = notes.path.clone();
+    let mut name = piece.name.clone();
+    let id = name.clone().unwrap_or_else(|| good.view.id().to_owned());
+    let told = match kept.place(&mut good, piece.name.as_deref(), (&path, rows.len())) {
+        Place::New => None,
+        Place::Again => {
+            notes.add(State::Mendable, Some(place), format!("`{id}` stands there already, word for word"));
+            return;
+        }
+        Place::Older => {
+            notes.is_kept_aside = true;
+            let what = format!("`{id}` stands there already: the one to which more happened is kept");
+            notes.add(State::Mendable, Some(place), what);
+            return;
+        }
+        Place::Newer(index) => {
+            notes.is_kept_aside = true;
+            let what = format!("`{id}` stands there already: the one to which more happened is kept");
+            notes.add(State::Mendable, Some(place), what);
+            if let Some(row) = rows.get_mut(index) {
+                row.text.clone_from(&good.text);
+            }
+            return;
+        }
+        Place::Renamed(free) => {
+            let what = format!("another has the id `{id}`: this one becomes `{free}`");
+            if T::BY_NAME {
+                name = Some(free);
+            }
+            Some(what)
+        }
+    };
+    if let Some(what) = told {
+        notes.add(State::Mendable, Some(place), what);
+    }
+    rows.push(Piece { name, text: good.text });
+}
+
+/// A document of these parts, not yet laid out.
+fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> String {
+    let named = |name: &str, raw: &str| format!("{}: {raw}", json::pretty(&name, 0));
+    let texts: Vec<String> = rows
+        .iter()
+        .map(|row| row.name.as_ref().map_or_else(|| row.text.clone(), |name| named(name, &row.text)))
+        .collect();
+    let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
+    let mut parts = vec![named(T::FIELD, &format!("{open}{}{close}", texts.join(",")))];
+    // What is no JSON by itself came from a text that was none.
+    let whole = members.iter().filter(|(_, raw)| serde_json::from_str::<&RawValue>(raw).is_ok());
+    parts.extend(whole.map(|(key, raw)| named(key, raw)));
+    format!("{{{}}}", parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::Job;
+    use crate::domain::lock::Lock;
+    use crate::domain::message::Message;
+    use serde_json::Value;
+
+    fn mended<T: Imported>(bytes: &[u8]) -> (Mended, String) {
+        let mended = mend_table::<T>(T::PATH, bytes, &mut Kept::default());
+        let text = mended.text.clone().unwrap_or_else(|| String::from_utf8(bytes.to_vec()).expect("text"));
+        Table::<T>::read(T::PATH, text.as_bytes()).expect("what was mended can be read");
+        let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).expect("JSON");
+        (mended, value[T::FIELD].to_string())
+    }
+
+    #[track_caller]
+    fn expect<T: Imported>(text: &str, state: State, aside: bool, rows: &str) {
+        let (mended, found) = mended::<T>(text.as_bytes());
+        assert_eq!(
+            (found.as_str(), mended.lines[0].state, mended.is_kept_aside),
+            (rows, state, aside),
+            "{text} {mended:?}"
+        );
+        assert_eq!(mended.text.is_none(), state == State::Sound, "{text}");
+    }
+
+    #[test]
+    fn a_document_that_needs_nothing_is_not_touched() {
+        for text in [
+            "{\"jobs\": [ {\"id\":\"a\", \"mine\": 1e2} ], \"metadata\": {\"next_job_id\": 1}}",
+            "{\"jobs\":[{\"id\":\"a\",\"created_at\":\"$(date -u)\",\"status\":\"on hold\"}]}",
+            "{\"jobs\":[],\"version\":2}",
+        ] {
+            assert_eq!(mended::<Job>(text.as_bytes()).0.text, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn shapes_of_documents() {
+        let (mendable, broken) = (State::Mendable, State::Broken);
+        expect::<Job>("\u{feff}{\"jobs\":[{\"id\":\"a\"}]}", mendable, false, r#"[{"id":"a"}]"#);
+        expect::<Job>("[{\"id\":\"a\"}]", mendable, false, r#"[{"id":"a"}]"#);
+        expect::<Job>("", mendable, false, "[]");
+        expect::<Job>("{}", mendable, false, "[]");
+        expect::<Job>("7", broken, true, "[]");
+        expect::<Job>("{\"jobs\":{}}", mendable, true, "[]");
+        expect::<Job>(
+            "{\"jobs\":[{\"id\":\"a\"}],\"jobs\":[{\"id\":\"b\"}]}",
+            mendable,
+            false,
+            r#"[{"id":"a"},{"id":"b"}]"#,
+        );
+        expect::<Job>("{\"jobs\":[{\"id\":\"a\"},{\"id\":\"b", broken, true, r#"[{"id":"a"}]"#);
+        expect::<Job>("{\"jobs\":[{\"id\":\"a\"},null,7]}", broken, true, r#"[{"id":"a"}]"#);
+        let marked = "{\"jobs\":[\n<<<<<<< HEAD\n{\"id\":\"a\"}\n=======\n{\"id\":\"b\"}\n>>>>>>> x\n]}";
+        expect::<Job>(marked, mendable, true, r#"[{"id":"a"},{"id":"b"}]"#);
+        expect::<Lock>("{\"locks\":[]}", mendable, true, "{}");
+        expect::<Lock>(
+            "{\"locks\":{\"x\":{\"locked_by\":null,\"token\":1},\"x\":{\"locked_by\":\"a\",\"token\":2}}}",
+            mendable,
+            true,
+            r#"{"x":{"locked_by":"a","token":2}}"#,
+        );
+    }
+
+    #[test]
+    fn records_with_one_id() {
+        let row =
+            |id: &str, from: &str, rest: &str| format!(r#"{{"id":"{id}","from":"{from}","to":"b"{rest}}}"#);
+        let (a, a_read, other) = (row("m", "a", ""), row("m", "a", ",\"read\":true"), row("m", "c", ""));
+        let of = |rows: &[&String]| {
+            format!("[{}]", rows.iter().map(|row| row.as_str()).collect::<Vec<_>>().join(","))
+        };
+        let listed = |rows: &[&String]| format!("{{\"messages\":{}}}", of(rows));
+        expect::<Message>(&listed(&[&a, &a]), State::Mendable, false, &of(&[&a]));
+        expect::<Message>(&listed(&[&a, &a_read]), State::Mendable, true, &of(&[&a_read]));
+        expect::<Message>(&listed(&[&a_read, &a]), State::Mendable, true, &of(&[&a_read]));
+        let renamed = r#"{"id":"m_2","from":"c","to":"b","imported_id":"m"}"#.to_owned();
+        expect::<Message>(&listed(&[&a, &other]), State::Mendable, false, &of(&[&a, &renamed]));
+        // Also of two documents.
+        let mut kept = Kept::default();
+        mend_table::<Message>("archive", listed(&[&a_read]).as_bytes(), &mut kept);
+        let live = mend_table::<Message>("live", listed(&[&a, &other]).as_bytes(), &mut kept);
+        assert!(live.text.is_some_and(|text| !text.contains("\"id\":\"m\"") && text.contains("\"m_2\"")));
+    }
+
+    #[test]
+    fn records_that_no_rule_could_use() {
+        let mendable = State::Mendable;
+        expect::<Job>(
+            r#"{"jobs":[{"id":"a","status":null,"attempts":-1}]}"#,
+            mendable,
+            false,
+            r#"[{"id":"a","unreadable_status":null,"unreadable_attempts":-1,"status":"unreadable"}]"#,
+        );
+        expect::<Job>(
+            r#"{"jobs":[{"id":"a","status":"running","assigned_to":null}]}"#,
+            mendable,
+            false,
+            r#"[{"id":"a","imported_status":"running","imported_assigned_to":null,"status":"queued","assigned_to":null}]"#,
+        );
+        expect::<Message>(
+            r#"{"messages":[{"id":"m","from":"a","to":"b","body":"x\udce9"}]}"#,
+            mendable,
+            true,
+            "[{\"id\":\"m\",\"from\":\"a\",\"to\":\"b\",\"body\":\"x\u{fffd}\"}]",
+        );
+        let (_, rows) =
+            mended::<Job>(br#"{"jobs":[{"type":"x","created_at":"2025-10-29T12:00:00Z"},{"id":"a b"}]}"#);
+        assert!(
+            rows.contains(r#""id":"job_1761739200_"#) && rows.contains(r#""imported_id":"a b""#),
+            "{rows}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept() {
+        let (mended, rows) = mended::<Message>(
+            b"{\"messages\":[{\"id\":\"m\",\"from\":\"a\",\"to\":\"b\",\"body\":\"x\xe9\"}]}",
+        );
+        assert!(mended.is_kept_aside && mended.lines[0].state == State::Broken);
+        assert!(rows.contains('\u{fffd}'));
+    }
+}

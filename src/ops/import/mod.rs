@@ -1,0 +1,336 @@
+//! Taking over a hub as the first scripts left it.
+//!
+//! The rules are the domain's (`domain/import`); here it is decided which documents they are asked
+//! about, and everything that comes of it goes into one commit. What of a document has no place in its
+//! mended text is kept beside it, byte for byte, below [`ASIDE`].
+
+mod lost;
+
+pub use lost::{Lost, lost};
+
+use super::Verb;
+use super::found::{TEMPLATE, mark};
+use super::fsck::Document;
+use crate::domain::build_config::BuildConfig;
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
+use crate::domain::id::ServerName;
+use crate::domain::import::{
+    Imported, Kept, Line, Mended, State, found_record, mend_record, mend_row, mend_table,
+};
+use crate::domain::job::Job;
+use crate::domain::json;
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::pause::Pause;
+use crate::domain::record::Record;
+use crate::domain::refusal::Refusal;
+use crate::domain::server::{Server, folder_is_in_use};
+use crate::domain::status::Status;
+use crate::domain::table::{Row as _, Table};
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents, Stop, Transaction};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where documents are kept as they were found, each below the time of the import.
+pub const ASIDE: &str = "coordination/aside/";
+
+/// A document of an old hub.
+pub type Source = (String, Vec<u8>);
+
+/// Takes a hub over.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// The documents of another hub, if that one is taken over; else those of this one are mended.
+    pub source: Option<Vec<Source>>,
+    /// Records that are put back.
+    pub lost: Lost,
+    /// Unfinished jobs of this age are closed.
+    pub close_older_than: Option<Duration>,
+}
+
+/// What was found, and what was done about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How many documents need nothing.
+    pub sound: usize,
+    /// How many are mended without a loss.
+    pub mendable: usize,
+    /// Of how many a part cannot be used.
+    pub broken: usize,
+    /// Every document, and the records in it of which there is something to tell.
+    pub lines: Vec<Line>,
+    /// Where documents are kept as they were found.
+    pub aside: Vec<String>,
+    /// The servers that were registered.
+    pub registered: Vec<String>,
+    /// The jobs that were put back.
+    pub recovered_jobs: usize,
+    /// The messages that were put back.
+    pub recovered_messages: usize,
+    /// The jobs that were closed.
+    pub closed: Vec<String>,
+    /// The unfinished jobs that are left.
+    pub unfinished: Vec<String>,
+    /// How many messages are for names that are no server, by name.
+    pub to_nobody: BTreeMap<String, usize>,
+}
+
+impl Verb for Import {
+    type Answer = Report;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Report, Stop> {
+        let mut report = Report::default();
+        let documents = match &self.source {
+            Some(source) => {
+                refuse_if_in_use(transaction)?;
+                source.clone()
+            }
+            None => documents(transaction)?,
+        };
+        let mut kept = Sorts::default();
+        for (path, bytes) in &documents {
+            let Some(mended) = kept.mend(path, bytes) else { continue };
+            self.put(path, bytes, mended, (transaction, &mut report));
+        }
+        report.lines.sort_by(|a, b| a.path.cmp(&b.path));
+        (report.recovered_jobs, report.recovered_messages) = (
+            put_back::<Job>(&self.lost.jobs, &kept.jobs, transaction)?,
+            put_back::<Message>(&self.lost.messages, &kept.messages, transaction)?,
+        );
+        self.close_jobs(transaction, &mut report)?;
+        complete(transaction)?;
+        register(&documents, transaction, &mut report)?;
+        transaction.describe(format!(
+            "import: {} documents mended, {} servers registered",
+            report.mendable + report.broken,
+            report.registered.len()
+        ));
+        Ok(report)
+    }
+}
+
+impl Import {
+    /// Writes what became of one document, and counts it.
+    fn put(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        mended: Mended,
+        (transaction, report): (&mut Transaction<'_>, &mut Report),
+    ) {
+        match mended.lines.first().map(|line| line.state) {
+            Some(State::Broken) => report.broken += 1,
+            Some(State::Mendable) => report.mendable += 1,
+            _ => report.sound += 1,
+        }
+        if mended.is_kept_aside {
+            let aside = format!("{ASIDE}{}/{path}", transaction.now().compact());
+            transaction.put_bytes(&aside, bytes.to_vec());
+            report.aside.push(aside);
+        }
+        match mended.text {
+            Some(text) => transaction.put_text(path, text),
+            None if self.source.is_some() => transaction.put_bytes(path, bytes.to_vec()),
+            None => {}
+        }
+        report.lines.extend(mended.lines);
+    }
+
+    /// Closes the jobs that nobody will do any more, and names those that are left.
+    fn close_jobs(&self, transaction: &mut Transaction<'_>, report: &mut Report) -> Result<(), Stop> {
+        let now = transaction.now();
+        let mut jobs: Table<Job> = transaction.table()?;
+        for job in jobs.rows_mut() {
+            if job.status.is_final() {
+                continue;
+            }
+            let began_at = job.started_at.or(job.created_at).or_else(|| in_id(&job.id));
+            // Of what names no time nobody can say that it is young.
+            let age = began_at.map_or(Duration::MAX, |at| now.since(at));
+            if self.close_older_than.is_some_and(|limit| age >= limit) {
+                let why = format!("closed by the import: it was {} and nobody worked on it", job.status);
+                job.edit(|job| job.cancel(Some(why), now))?;
+                report.closed.push(job.id.clone());
+            } else {
+                report.unfinished.push(job.id.clone());
+            }
+        }
+        transaction.put_table(&jobs)
+    }
+}
+
+/// The time in an id as the first scripts made them: `job_1761781030`.
+fn in_id(id: &str) -> Option<Timestamp> {
+    id.split('_').nth(1).and_then(Timestamp::parse)
+}
+
+/// What stands in the documents of each sort.
+#[derive(Default)]
+struct Sorts {
+    jobs: Kept,
+    messages: Kept,
+    locks: Kept,
+    servers: Kept,
+    pauses: Kept,
+}
+
+impl Sorts {
+    /// Mends one document; `None` if it is none of ours.
+    fn mend(&mut self, path: &str, bytes: &[u8]) -> Option<Mended> {
+        if path == Pause::PATH {
+            return Some(mend_table::<Pause>(path, bytes, &mut self.pauses));
+        }
+        Some(match Document::at(path)? {
+            Document::Jobs | Document::JobArchive => mend_table::<Job>(path, bytes, &mut self.jobs),
+            Document::Messages | Document::MessageArchive => {
+                mend_table::<Message>(path, bytes, &mut self.messages)
+            }
+            Document::Locks => mend_table::<Lock>(path, bytes, &mut self.locks),
+            Document::Servers => mend_table::<Server>(path, bytes, &mut self.servers),
+            Document::Status(server) => {
+                mend_record::<Status>(path, bytes, || document_of(&Status::blank(&server)))
+            }
+            Document::Heartbeat(server) => {
+                mend_record::<Heartbeat>(path, bytes, || document_of(&Heartbeat::blank(&server)))
+            }
+            Document::BuildConfig => mend_record::<BuildConfig>(path, bytes, || "{}\n".to_owned()),
+            Document::Hub => mend_record::<Marker>(path, bytes, || "{}\n".to_owned()),
+        })
+    }
+}
+
+fn document_of(view: &impl Serialize) -> String {
+    format!("{}\n", json::pretty(view, 0))
+}
+
+/// The documents of a hub, the archives first: what is in them is no longer live.
+///
+/// # Errors
+/// When a branch cannot be read, or holds something else where a document should be.
+pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
+    const ARCHIVE: &str = "coordination/archive";
+    let mut paths: Vec<String> =
+        hub.list(ARCHIVE)?.into_iter().map(|name| format!("{ARCHIVE}/{name}")).collect();
+    paths.extend([Job::PATH, Lock::PATH, Message::PATH, Server::PATH, Pause::PATH].map(str::to_owned));
+    paths.extend([Marker::PATH, BuildConfig::PATH].map(str::to_owned));
+    for entry in hub.list("")? {
+        let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
+            continue;
+        };
+        paths.extend([Status::path(&server), Heartbeat::path(&server)]);
+    }
+    let mut found = Vec::new();
+    for path in paths {
+        if let Some(document) = hub.document(hub.main(), &path)? {
+            found.push((path, document.bytes().to_vec()));
+        }
+    }
+    Ok(found)
+}
+
+/// Fails if the hub holds anything that another's records would be mixed with.
+fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Stop> {
+    let jobs: Table<Job> = transaction.table()?;
+    let messages: Table<Message> = transaction.table()?;
+    let servers: Table<Server> = transaction.table()?;
+    let [jobs, messages, servers] = [jobs.rows().len(), messages.rows().len(), servers.rows().len()];
+    if jobs + messages + servers == 0 {
+        return Ok(());
+    }
+    let why = format!(
+        "nothing was imported: the hub is in use, it holds {jobs} jobs, {messages} messages and {servers} servers"
+    );
+    Err(Refusal::forbidden(why)
+        .hint("name a hub without records with `--into`, or leave `--into` out to mend the old hub in its place")
+        .into())
+}
+
+/// Appends records that the history holds to the live table, and says how many.
+fn put_back<T: Imported>(
+    texts: &[String],
+    kept: &Kept,
+    transaction: &mut Transaction<'_>,
+) -> Result<usize, Stop> {
+    let mut table: Table<T> = transaction.table()?;
+    let mut number = 0;
+    for text in texts {
+        let Some((view, text)) = mend_row::<T>(text) else { continue };
+        // Since the history was read it may have come back.
+        if kept.has(view.id()) || table.get(view.id()).is_some() {
+            continue;
+        }
+        if let Ok(record) = Record::<T>::read(T::PATH, "", &text, 0) {
+            table.push_record(&record);
+            number += 1;
+        }
+    }
+    transaction.put_table(&table)?;
+    Ok(number)
+}
+
+/// Writes what a hub has besides, where it is missing.
+fn complete(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    let main = transaction.main().to_owned();
+    for (path, text) in TEMPLATE {
+        if transaction.document(&main, path)?.is_none() {
+            transaction.put_text(path, (*text).to_owned());
+        }
+    }
+    mark(transaction).map(drop)
+}
+
+/// Registers the servers whose folders are in use, and counts the messages that are for no server.
+fn register(
+    documents: &[Source],
+    transaction: &mut Transaction<'_>,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let mut registry: Table<Server> = transaction.table()?;
+    for server in in_use(documents) {
+        if !registry.rows().any(|known| known.id.eq_ignore_ascii_case(&server.id)) {
+            report.registered.push(server.id.clone());
+            registry.push(server);
+        }
+    }
+    transaction.put_table(&registry)?;
+    let messages: Table<Message> = transaction.table()?;
+    for message in messages.rows() {
+        if !message.is_for_everybody() && registry.get(&message.to).is_none() {
+            *report.to_nobody.entry(message.to.clone()).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+/// What lies in the folder of a server.
+#[derive(Default)]
+struct Folder<'a> {
+    status: Option<&'a [u8]>,
+    beat: Option<&'a [u8]>,
+}
+
+/// The servers whose folders hold a sign of use, or a file that cannot be read.
+fn in_use(documents: &[Source]) -> Vec<Server> {
+    let mut folders: BTreeMap<ServerName, Folder<'_>> = BTreeMap::new();
+    for (path, bytes) in documents {
+        match Document::at(path) {
+            Some(Document::Status(server)) => folders.entry(server).or_default().status = Some(bytes),
+            Some(Document::Heartbeat(server)) => folders.entry(server).or_default().beat = Some(bytes),
+            _ => {}
+        }
+    }
+    let mut servers = Vec::new();
+    for (name, folder) in folders {
+        let status = folder.status.map(|bytes| found_record::<Status>("", bytes));
+        let beat = folder.beat.map(|bytes| found_record::<Heartbeat>("", bytes));
+        let is_broken = matches!(status, Some(None)) || matches!(beat, Some(None));
+        let (status, beat) = (status.flatten(), beat.flatten());
+        if is_broken || folder_is_in_use(beat.as_ref(), status.as_ref()) {
+            servers.push(Server::found(&name, status.as_deref()));
+        }
+    }
+    servers
+}

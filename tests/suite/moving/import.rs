@@ -1,0 +1,143 @@
+//! `import`: hubs as the first scripts left them.
+
+use crate::support::{Fleet, Host, MAIN, inspect};
+use serde_json::{Value, json};
+
+/// A message as a script of 2025 wrote it.
+fn message(id: &str, from: &str, to: &str) -> Value {
+    json!({"id": id, "from": from, "to": to, "type": "info", "subject": "s", "body": id,
+           "timestamp": "2025-11-13 01:00", "read": false})
+}
+
+fn table(field: &str, rows: &[Value]) -> String {
+    serde_json::to_string_pretty(&json!({field: rows})).unwrap() + "\n"
+}
+
+fn ids(host: &Host, hub: &str, noun: &str) -> Vec<String> {
+    let listed = host.run(["--hub", hub, noun, "list", "--json"]).success().json();
+    listed.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A hub in which everything went wrong that can: conflict markers in the messages, jobs that end too
+/// early, an empty beat, a byte order mark, a server without a registry.
+fn battered() -> (Fleet, Host) {
+    let fleet = Fleet::new();
+    let before: Vec<Value> = (0..3).map(|n| message(&format!("msg_{n}"), "build1", "build2")).collect();
+    fleet.hub().put(MAIN, &[("coordination/messages.json", table("messages", &before))], "messages");
+    let [ours, theirs, twice] = [
+        message("msg_a", "build1", "build2"),
+        message("msg_b", "build2", "build1"),
+        message("msg_a", "code2", "all"),
+    ];
+    let marked = format!(
+        "{{\"messages\":[\n{twice},\n<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 674624c0\n]}}\n"
+    );
+    let cut = r#"{"jobs":[{"id":"job_1761778190_1804","type":"test","status":"queued","created_at":"2025-10-29T22:49:50Z"},
+        {"id":"job_2","type":"x","status":"queued","attempts":-1,"created_at":"2045-10-29T22:49:50Z"},{"id":"job_3","sta"#;
+    let status = r#"{"server_id":"build3","timestamp":"$(date -u +%Y-%m-%dT%H:%M:%SZ)","status":"online"}"#;
+    fleet.hub().put(
+        MAIN,
+        &[
+            ("coordination/messages.json", marked.as_str()),
+            ("coordination/jobs.json", cut),
+            ("coordination/locks.json", "\u{feff}{\"locks\":{\"job_assignment\":{\"locked_by\":null}}}"),
+            (
+                "build1/heartbeat.json",
+                r#"{"server":"build1","timestamp":"2025-11-05T13:31:00Z","healthy":true}"#,
+            ),
+            ("build2/heartbeat.json", ""),
+            ("build3/status.json", status),
+            ("messages/notes.txt", "FROM: build1\n"),
+        ],
+        "battered",
+    );
+    let host = fleet.host("admin");
+    (fleet, host)
+}
+
+#[test]
+fn a_battered_hub_is_told_line_by_line_and_left_alone() {
+    let (fleet, admin) = battered();
+    let before = fleet.hub().git(["for-each-ref"]);
+    let url = fleet.hub().url();
+    let run = admin.run(["import", &url, "--check", "--recover", "--json"]).code(1);
+    let report = run.json();
+    assert_eq!((&report["sound"], &report["mendable"], &report["broken"]), (&json!(2), &json!(3), &json!(1)));
+    let lines: Vec<(&str, &str)> = report["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["path"].as_str().unwrap(), line["state"].as_str().unwrap()))
+        .collect();
+    for line in [
+        ("build1/heartbeat.json", "sound"),
+        ("build2/heartbeat.json", "mendable"),
+        ("coordination/jobs.json", "broken"),
+        ("coordination/locks.json", "mendable"),
+        ("coordination/messages.json", "mendable"),
+    ] {
+        assert!(lines.contains(&line), "{line:?} {run}");
+    }
+    assert_eq!(report["recovered_messages"], 3);
+    assert_eq!(report["registered"], json!(["build1", "build2", "build3"]));
+    assert_eq!(fleet.hub().git(["for-each-ref"]), before, "nothing was changed");
+    let said = admin.run(["import", &url, "--check"]).code(1);
+    assert!(said.stderr().contains(&format!("`git muster import {url}` mends it")), "{said}");
+}
+
+#[test]
+fn a_battered_hub_is_mended_where_it_is_without_losing_a_record() {
+    let (fleet, admin) = battered();
+    let url = fleet.hub().url();
+    let commits = inspect::log(fleet.hub(), MAIN).len();
+    let was = inspect::content(fleet.hub(), MAIN, "coordination/jobs.json").unwrap();
+    let report = admin.run(["import", &url, "--recover", "--json"]).success().json();
+    assert_eq!(inspect::log(fleet.hub(), MAIN).len(), commits + 1, "in one commit");
+    assert_eq!(ids(&admin, &url, "message"), ["msg_a", "msg_a_2", "msg_b", "msg_0", "msg_1", "msg_2"]);
+    assert_eq!(ids(&admin, &url, "job"), ["job_1761778190_1804", "job_2"]);
+    let aside: Vec<&str> =
+        report["aside"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert_eq!(aside.len(), 2, "{aside:?}");
+    let kept = aside.iter().find(|path| path.ends_with("/coordination/jobs.json")).unwrap();
+    assert_eq!(inspect::content(fleet.hub(), MAIN, kept).unwrap(), was, "byte for byte");
+    assert_eq!(inspect::job(fleet.hub(), "job_2")["unreadable_attempts"], -1);
+    admin.run(["fsck", "--history"]).success();
+    // A second time there is nothing to do, and nothing is written.
+    let tip = fleet.hub().tip(MAIN);
+    admin.run(["import", &url, "--check"]).success();
+    admin.run(["import", &url]).success();
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+}
+
+#[test]
+fn a_hub_is_taken_over_into_a_new_one() {
+    let (fleet, admin) = battered();
+    let (old, tip) = (fleet.hub().url(), fleet.hub().tip(MAIN));
+    let new = admin.directory().join("new.git").display().to_string();
+    let run = admin.run(["import", &old, "--into", &new, "--close-jobs-older-than", "7d"]).success();
+    assert!(run.stdout().contains("1 job closed: job_1761778190_1804"), "{run}");
+    assert_eq!(fleet.hub().tip(MAIN), tip, "the old one stays as it is");
+    admin.run(["--hub", &new, "fsck", "--history"]).success();
+    let build1 = fleet.host("build1");
+    build1.run(["join", &new, "--as", "build1"]).success();
+    let claimed = build1.run(["--hub", &new, "job", "claim", "--json"]).success().json();
+    assert_eq!(claimed["id"], "job_2", "the old one is not handed to the first claim: {claimed}");
+    // What is in use is not mixed with another hub's records, and the hint works.
+    let refused = admin.run(["import", &old, "--into", &new]).code(4);
+    assert!(refused.stderr().contains("leave `--into` out"), "{refused}");
+    admin.run(["import", &old]).success();
+    admin.run(["import", &old, "--into", &old]).code(2);
+    admin.run(["import", &admin.directory().join("no.git").display().to_string(), "--check"]).code(7);
+}
+
+#[test]
+fn what_is_no_hub_is_not_made_one() {
+    let fleet = Fleet::new();
+    fleet.hub().put(MAIN, &[("README.md", "a project")], "a project");
+    let tip = fleet.hub().tip(MAIN);
+    let admin = fleet.host("admin");
+    for args in [&["--check"][..], &[]] {
+        admin.run(["import", &*fleet.hub().url()].iter().copied().chain(args.iter().copied())).code(78);
+    }
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+}

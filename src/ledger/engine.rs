@@ -4,6 +4,7 @@
 //! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
 //! the simulator's memory is a third.
 
+use super::by_hand::Ours;
 use super::document::Document;
 use super::error::LedgerError;
 use super::far_side::Reason;
@@ -267,6 +268,14 @@ pub(crate) trait Engine {
     /// # Errors
     /// When the store is damaged.
     fn lost(&self, _branch: &str, _tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    /// Our newest commits below those on top of `tip` that no operation made; none if the newest is ours.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn below_foreign(&self, _tip: &Version) -> Result<Vec<Ours>, LedgerError> {
         Ok(Vec::new())
     }
 

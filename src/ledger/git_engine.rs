@@ -7,6 +7,7 @@ mod around;
 
 use super::abandoned;
 use super::bad_refs::{self, Bad};
+use super::by_hand::{self, Ours};
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::document::Document;
@@ -15,7 +16,7 @@ use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
-use super::objects::Objects;
+use super::objects::{Objects, failed, oid};
 use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
@@ -437,6 +438,11 @@ impl Engine for GitEngine {
             lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
         }
         Ok(lost)
+    }
+
+    fn below_foreign(&self, tip: &Version) -> Result<Vec<Ours>, LedgerError> {
+        let found = by_hand::below_foreign(self.objects.repository(), oid(tip)?);
+        failed("cannot read the commits of the hub", found)
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {

@@ -11,6 +11,7 @@
 
 mod abandoned;
 mod bad_refs;
+mod by_hand;
 mod cache;
 mod classify;
 mod clone_index;
@@ -29,6 +30,7 @@ mod look;
 #[cfg(test)]
 mod memory;
 mod objects;
+mod old_writers;
 #[cfg(test)]
 mod on_disk;
 mod open;
@@ -46,6 +48,7 @@ mod transaction;
 mod update;
 mod worktree;
 
+pub use by_hand::Ours;
 pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use document::Document;
 pub(crate) use engine::{Commit, Engine, Publication, Scope, Search};

@@ -1,5 +1,6 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
+use super::by_hand::Ours;
 use super::document::Document;
 use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
@@ -230,6 +231,29 @@ impl<'a> Snapshot<'a> {
     /// When the store is damaged.
     pub fn lost(&self) -> Result<Vec<Lost>, LedgerError> {
         self.engine.lost(self.main, &self.main_tip()?)
+    }
+
+    /// Our newest commits below those on top of the main branch that no operation made.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub(super) fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
+        match self.tip(self.main)? {
+            Some(tip) => self.engine.below_foreign(&tip),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A document as it was in another version.
+    ///
+    /// # Errors
+    /// When the store is damaged or the document is too large.
+    pub(super) fn document_of(
+        &self,
+        version: &Version,
+        path: &str,
+    ) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.engine.read(version, path)
     }
 
     /// Names of what lies directly in a folder of any branch; folders end with a slash.

@@ -1,5 +1,6 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
+use super::by_hand::Ours;
 use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
@@ -164,6 +165,23 @@ impl<'a> Transaction<'a> {
     /// in that: then nobody can tell.
     pub fn has_happened(&self, since: Option<&Version>) -> Result<bool, Stop> {
         Ok(self.snapshot.holds(self.op, since)?)
+    }
+
+    /// Our newest commits below those on top of the main branch that no operation made; none if its
+    /// newest commit is ours.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
+        self.snapshot.below_foreign()
+    }
+
+    /// A document as it was in another version.
+    ///
+    /// # Errors
+    /// When the store is damaged or the document is too large.
+    pub fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.snapshot.document_of(version, path)
     }
 
     /// Writes a table if it changed.

@@ -10,8 +10,9 @@ use super::abandoned;
 use super::clone_index::LockedIndex;
 use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::history::Reached;
+use super::old_writers;
 use super::publish;
-use crate::host::clock::Deadline;
+use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use crate::host::files;
@@ -85,6 +86,16 @@ fn follow_locked(
     };
     if local == target {
         return Ok(None);
+    }
+    let Some(_held) = old_writers::hold_locks(Path::new(&top)) else {
+        return Ok(Some(format!(
+            "the clone `{top}` was not brought up to date: a script holds one of the locks in `coordination` and would undo what was written; the next command brings it up to date"
+        )));
+    };
+    if old_writers::commit_here(repository, branch, clock::wall()) {
+        return Ok(Some(format!(
+            "the clone `{top}` was not brought up to date: scripts commit to `coordination` in it and could undo what was written; `git pull` there, or give them a clone of their own"
+        )));
     }
     if let Some(hub) = hub {
         bring_objects(repository, hub, branch, local, target)?;

@@ -28,6 +28,7 @@ pub mod removal;
 pub mod rescue;
 pub mod server;
 pub mod session;
+mod stale;
 pub mod status;
 pub mod submit;
 pub mod watch;
@@ -82,6 +83,7 @@ impl Envelope {
                 locks.get(name.as_str()).ok_or_else(free)?.check_token(*token)?;
             }
         }
+        stale::put_back(transaction)?;
         let answer = verb.apply(transaction)?;
         if let Some(beat) = &self.beat {
             transaction.trailer("Muster-Server", beat.server.as_str());

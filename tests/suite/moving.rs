@@ -1,5 +1,6 @@
 //! From the first scripts to git-muster: what old writers left behind and go on writing.
 
+mod clones;
 mod folders;
 mod import;
 mod leaving;

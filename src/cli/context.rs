@@ -6,14 +6,14 @@ use super::exit::Exit;
 use super::output::{Output, counted};
 use super::settings::{CHECKED_OUT, Settings};
 use crate::domain::id::{LockName, OpId, ServerName};
+use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::host::{clock, random};
-use crate::ledger::{self, Ledger, Location, OpenOptions, Outcome, Receipt, Snapshot};
+use crate::ledger::{self, Held, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot};
 use crate::ops::session::Session;
 use crate::ops::submit::{Keep, Place, submit};
 use crate::ops::{Envelope, Operation, Verb, journal};
 use serde::Serialize;
-use std::time::Duration;
 
 /// A command at work.
 pub(super) struct Context {
@@ -331,14 +331,14 @@ impl Context {
                 Ok(receipt)
             }
             Outcome::Refused(refusal) => Err(refusal.into()),
-            Outcome::Contended { attempts, locked: true, .. } => Err(CliError::new(
-                Exit::Contended,
-                format!(
-                    "a branch of the hub was locked, the last of {}; nothing was written",
-                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
-                ),
-            )
-            .hint(self.advice_on_lock())),
+            Outcome::Contended { attempts, locked: Locked::Here(held), .. } => {
+                Err(locked_here(attempts, &held))
+            }
+            Outcome::Contended { attempts, locked: Locked::There, .. } => {
+                let words = format!("a branch of the hub was locked, the last of {}", tries(attempts));
+                Err(CliError::new(Exit::Contended, format!("{words}; nothing was written"))
+                    .hint(LOCKED_THERE))
+            }
             Outcome::Contended { attempts, waited, .. } => Err(CliError::new(
                 Exit::Contended,
                 format!(
@@ -352,28 +352,6 @@ impl Context {
         }
     }
 
-    /// What to do about a branch of the hub that stays locked.
-    fn advice_on_lock(&self) -> String {
-        // An abandoned lock is waited out well within this.
-        const ENOUGH: Duration = Duration::from_secs(20);
-        const LEFT: &str =
-            "a process that was killed there may have left a lock file such as `refs/heads/main.lock`";
-        match self.settings.hub.as_ref().map(|hub| &hub.value) {
-            Some(Location::Path(_)) if self.settings.timeout.value < ENOUGH => {
-                format!(
-                    "{LEFT}: of a hub on this disk it is removed after 5 s, so give it more time with `--hub-timeout 30s`"
-                )
-            }
-            Some(Location::Path(path)) => format!(
-                "{LEFT} in `{}`: ask with `fuser` which process has it open, and remove it if none has",
-                path.display()
-            ),
-            _ => {
-                format!("{LEFT}: somebody has to remove it on the hub's machine, and more time does not help")
-            }
-        }
-    }
-
     /// Passes on what the ledger wants the user to know.
     pub(super) fn pass_on_notes(&mut self) {
         let notes = self.ledger.as_mut().map(Ledger::take_notes).unwrap_or_default();
@@ -381,6 +359,26 @@ impl Context {
             self.output.warn(&note);
         }
     }
+}
+
+/// What to do about a lock that only those see who can look at the hub's disk.
+const LOCKED_THERE: &str = "try again; if it stays, a process that was killed there may have left a lock file such as `refs/heads/main.lock`, which has to be removed on the hub's machine";
+
+fn tries(attempts: u32) -> String {
+    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
+}
+
+/// A lock that stood until the time was up.
+fn locked_here(attempts: u32, held: &Held) -> CliError {
+    let path = held.lock.display().to_string();
+    let words = format!(
+        "a branch of the hub was locked, the last of {}: {held}; nothing was written",
+        tries(attempts)
+    );
+    CliError::new(Exit::Contended, words).hint("try again when that process has ended").hint(format!(
+        "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
+        quoted(&path)
+    ))
 }
 
 fn parse_guard(text: &str) -> Result<(LockName, u64), CliError> {

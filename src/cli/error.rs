@@ -5,9 +5,11 @@ use super::exit::Exit;
 use super::far_side;
 use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{Cause, LedgerError, Past, Reached, Stop};
+use crate::ledger::{Cause, LedgerError, Past, Reached, Stop, Version};
+use std::path::Path;
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -163,6 +165,10 @@ impl From<LedgerError> for CliError {
                     "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it",
                 )
             }
+            LedgerError::BrokenBranch { branch, file, newest, .. } => {
+                let broken = Self::new(Exit::Failed, message);
+                put_back(branch, file, newest.as_ref()).into_iter().fold(broken, Self::hint)
+            }
             LedgerError::Document(document) if document.is_newer => {
                 Self::new(Exit::Failed, message)
                     .hint("another server runs a newer git-muster; install the same one here")
@@ -181,6 +187,28 @@ impl From<LedgerError> for CliError {
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         }
     }
+}
+
+/// What to do about a branch whose ref, in `file`, names no commit.
+fn put_back(branch: &str, file: &Path, newest: Option<&Version>) -> Vec<String> {
+    const COMPARE: &str = "compare with `git rev-parse origin/BRANCH` in the clones first: a commit there that follows on it is newer";
+    let Some(newest) = newest else {
+        return vec![format!(
+            "no commit in it carries an operation: put the branch back from a clone that has it, after `rm {}`",
+            quoted(&file.display().to_string())
+        )];
+    };
+    let hub = file.to_string_lossy();
+    let hub = hub.strip_suffix(&format!("refs/heads/{branch}")).unwrap_or(&hub).trim_end_matches('/');
+    vec![
+        format!(
+            "the newest commit that carries an operation is {}: `rm {} && git --git-dir={} update-ref refs/heads/{branch} {newest}` puts the branch there",
+            newest.short(),
+            quoted(&file.display().to_string()),
+            quoted(hub),
+        ),
+        COMPARE.replace("BRANCH", branch),
+    ]
 }
 
 /// What to do about something on this machine that cannot be a hub.

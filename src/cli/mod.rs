@@ -46,7 +46,7 @@ pub use generate::{audit_rules, command_reference, schemas};
 pub(crate) use settings::UserConfig;
 
 use crate::domain::health::Level;
-use crate::host::environment;
+use crate::host::{environment, notice};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
@@ -208,6 +208,7 @@ pub fn main() -> u8 {
         Err(error) => return usage(&error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
+    notice::tell_to(output::while_waiting);
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {

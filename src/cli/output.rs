@@ -234,6 +234,11 @@ fn print(text: &str) -> Result<(), CliError> {
     })
 }
 
+/// Says what a command waits for while it waits.
+pub(super) fn while_waiting(words: &str) {
+    complain(&format!("note: {}", clean(words)));
+}
+
 fn complain(text: &str) {
     // Nobody is left to tell when stderr is closed.
     drop(writeln!(io::stderr().lock(), "{text}"));

@@ -24,6 +24,7 @@ pub mod pause;
 pub mod planted;
 pub mod queue;
 pub mod record;
+pub mod ref_lock;
 pub mod refusal;
 pub mod secret;
 pub mod server;

@@ -43,6 +43,15 @@ pub fn since_boot() -> Duration {
     nix::time::clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Time since boot without what it was asleep: for how long something could have been watched.
+#[must_use]
+pub fn awake() -> Duration {
+    if let Some(machine) = simulated::present() {
+        return machine.since_boot();
+    }
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Names the present boot; readings of [`since_boot`] compare only within one. `None` where the
 /// system does not tell, and then nothing observed may outlive the process.
 #[must_use]

@@ -42,8 +42,19 @@ fn far(folder: &Path) -> Option<&'static str> {
         AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, FUSE_SUPER_MAGIC, NCP_SUPER_MAGIC, NFS_SUPER_MAGIC,
         SMB_SUPER_MAGIC, statfs,
     };
-    /// The numbers of CIFS and of its second version, which have no names in the library.
-    const CIFS: [u32; 2] = [0xff53_4d42, 0xfe53_4d42];
+    /// Numbers that have no names in the library: of CIFS and its second version, of directories that a
+    /// virtual machine shares with its host, and of file systems that several machines use at once.
+    const UNNAMED: [(u32, &str); 9] = [
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "CIFS"),
+        (0x0102_1997, "9P"),
+        (0x00c3_6400, "Ceph"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x4750_4653, "GPFS"),
+        (0x0116_1970, "GFS2"),
+        (0x7461_636f, "OCFS2"),
+        (0x1983_0326, "BeeGFS"),
+    ];
     let kind = statfs(folder).ok()?.filesystem_type();
     let named = [
         (NFS_SUPER_MAGIC, "NFS"),
@@ -54,7 +65,8 @@ fn far(folder: &Path) -> Option<&'static str> {
         (CODA_SUPER_MAGIC, "Coda"),
     ];
     let named = named.into_iter().find(|(number, _)| *number == kind).map(|(_, name)| name);
-    named.or_else(|| u32::try_from(kind.0).is_ok_and(|number| CIFS.contains(&number)).then_some("CIFS"))
+    let unnamed = |kind: u32| UNNAMED.into_iter().find(|(number, _)| *number == kind).map(|(_, name)| name);
+    named.or_else(|| unnamed(u32::try_from(kind.0).ok()?))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -73,6 +73,24 @@ impl FileLock {
     }
 }
 
+/// Whether a process keeps the file at `path` locked; `None` when the file system knows no locks, or
+/// there is no such file.
+#[must_use]
+pub fn is_kept(path: &Path) -> Option<bool> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_exclusive() {
+        Ok(()) => Some(false),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Some(true),
+        Err(_) => None,
+    }
+}
+
+/// Keeps an open file locked for as long as it is open. `false` when the file system knows no locks.
+#[must_use]
+pub fn keep(file: &File) -> bool {
+    file.try_lock_exclusive().is_ok()
+}
+
 impl Drop for FileLock {
     fn drop(&mut self) {
         // A real one is free when its file is closed.
@@ -96,5 +114,18 @@ mod tests {
         assert!(FileLock::acquire(&path, soon()).is_none());
         drop(first);
         assert!(FileLock::acquire(&path, soon()).is_some());
+    }
+
+    #[test]
+    fn a_file_is_kept_until_it_is_closed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("mark");
+        assert_eq!(is_kept(&path), None);
+        let file = File::create(&path).expect("file");
+        assert_eq!(is_kept(&path), Some(false));
+        assert!(keep(&file));
+        assert_eq!(is_kept(&path), Some(true));
+        drop(file);
+        assert_eq!(is_kept(&path), Some(false));
     }
 }

@@ -425,6 +425,14 @@ pub fn note(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
         .map_err(at("write", path))
 }
 
+/// When a file was made, by this machine's clock in milliseconds since 1970; `None` where the file system
+/// does not tell.
+#[must_use]
+pub fn born_millis(path: &Path) -> Option<i64> {
+    let born = fs::metadata(path).ok()?.created().ok()?;
+    i64::try_from(born.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()
+}
+
 /// Makes several files survive a loss of power; one that is not there is left out.
 ///
 /// One after the other while the disk is quick, because a thread costs more than such a flush. Once

@@ -1,33 +1,139 @@
-//! Whether some process has a file open, as `fuser` tells it.
+//! Which processes use a file or work in a folder, as `fuser` tells it and a little more.
 
+use crate::domain::ref_lock::Seen;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The number of the first namespace of processes: in it all processes of the machine are seen.
+const NAMESPACE_OF_ALL: u64 = 0xefff_fffc;
+
+/// What this program is called; and how git's programs begin.
+const OURS: &[u8] = b"git-muster";
+const GITS: &[u8] = b"git";
+
+/// How the variables begin by which git is told where it works.
+const GIT_SETTINGS: &[u8] = b"GIT_";
+
+/// Where a repository keeps what a server of it has open.
+const STORE: [&str; 2] = ["objects", "refs"];
 
 /// Whether a process that this user may look at has the file at `path` open; `None` where the
 /// system does not tell.
 #[must_use]
 pub fn is_open(path: &Path) -> Option<bool> {
-    let wanted = fs::metadata(path).map(|data| (data.dev(), data.ino())).ok()?;
-    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let wanted = identity(path)?;
     let mut known = false;
-    for process in
-        processes.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
-    {
+    for process in processes()? {
         // Those of other users are closed to us, and those that ended are gone.
-        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
+        let Ok(files) = fs::read_dir(process.join("fd")) else { continue };
         known = true;
-        let is_it = |data: fs::Metadata| (data.dev(), data.ino()) == wanted;
-        if files.flatten().any(|file| fs::metadata(file.path()).is_ok_and(is_it)) {
+        if files.flatten().any(|file| identity(&file.path()) == Some(wanted)) {
             return Some(true);
         }
     }
     known.then_some(false)
 }
 
+/// Who may be about to put the file at `path` in the place of another in `folder`: has it open, or is a
+/// git program that works in `folder`. git closes such a file before it renames it. With words for
+/// people that name the process.
+///
+/// This program itself does not count: of its own files it knows more.
+#[must_use]
+pub fn users(path: &Path, folder: &Path) -> (Seen, Option<String>) {
+    let wanted = identity(path);
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let Some(processes) = processes() else { return (Seen::NotAll, None) };
+    let own = crate::host::environment::process_id().to_string();
+    for process in processes.filter(|process| !process.ends_with(&own)) {
+        if !is_dead(&process) && uses(&process, wanted, &folder) {
+            return (Seen::Somebody, Some(told(&process)));
+        }
+    }
+    (if all_are_seen() { Seen::Nobody } else { Seen::NotAll }, None)
+}
+
+fn processes() -> Option<impl Iterator<Item = PathBuf>> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let numbered = entries.filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit));
+    Some(numbered.map(|entry| entry.path()))
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|data| (data.dev(), data.ino())).ok()
+}
+
+/// Whether no process of this machine is hidden from us.
+fn all_are_seen() -> bool {
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|data| data.ino() == NAMESPACE_OF_ALL)
+        && fs::metadata("/proc/1/stat").is_ok()
+}
+
+/// Whether only the end of a process is left, for its parent to ask about.
+fn is_dead(process: &Path) -> bool {
+    let Ok(text) = fs::read(process.join("stat")) else { return true };
+    // The name stands in brackets and may hold any.
+    let after = text.iter().rposition(|byte| *byte == b')').map_or(0, |place| place + 2);
+    matches!(text.get(after), None | Some(b'Z' | b'X'))
+}
+
+fn name(process: &Path) -> Vec<u8> {
+    let mut name = fs::read(process.join("comm")).unwrap_or_default();
+    name.retain(|byte| *byte != b'\n');
+    name
+}
+
+fn uses(process: &Path, wanted: Option<(u64, u64)>, folder: &Path) -> bool {
+    let name = name(process);
+    let is_ours = name.starts_with(OURS);
+    for file in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
+        if wanted.is_some() && identity(&file.path()) == wanted {
+            return true;
+        }
+        // Whatever a program is called: who has objects or refs open may be a server of its own kind.
+        let is_of_store = |file: &Path| STORE.iter().any(|part| file.starts_with(folder.join(part)));
+        if !is_ours && fs::read_link(file.path()).is_ok_and(|file| is_of_store(&file)) {
+            return true;
+        }
+    }
+    if is_ours || !name.starts_with(GITS) {
+        return false;
+    }
+    match fs::read_link(process.join("cwd")) {
+        Ok(at) if at.starts_with(folder) => return true,
+        // A git program of another user: it may be any.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return true,
+        _ => {}
+    }
+    let folder = folder.as_os_str().as_bytes();
+    let names_it = |text: &[u8]| text.windows(folder.len()).any(|part| part == folder);
+    let read = |what: &str| fs::read(process.join(what)).unwrap_or_default();
+    // Of its environment only what git itself looks at.
+    names_it(&read("cmdline"))
+        || read("environ")
+            .split(|byte| *byte == 0)
+            .any(|entry| entry.starts_with(GIT_SETTINGS) && names_it(entry))
+}
+
+fn told(process: &Path) -> String {
+    // The system keeps only the beginning of a name; its command line has all of it.
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    let first = line.split(|byte| matches!(byte, 0 | b' ')).next().unwrap_or_default();
+    let whole = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let short = name(process);
+    let name = String::from_utf8_lossy(if whole.starts_with(&short) { whole } else { &short }).into_owned();
+    let number = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("`{name}`, process {number}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::process::command;
+    use std::process::Stdio;
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -39,5 +145,46 @@ mod tests {
         drop(file);
         assert_eq!(is_open(&path), Some(false));
         assert_eq!(is_open(&folder.path().join("none")), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_works_in_a_folder_is_seen_while_it_lives() {
+        let folder = tempfile::tempdir().expect("folder");
+        let lock = folder.path().join("main.lock");
+        crate::host::files::write(&lock, "").expect("file");
+        let seen = || users(&lock, folder.path());
+        assert_ne!(seen().0, Seen::Somebody);
+        // A git program that waits for its input, by the folder it is in or that it was told.
+        let told = format!("--git-dir={}", folder.path().display());
+        for (at, arguments) in [
+            (folder.path(), &["hash-object", "--stdin"][..]),
+            (Path::new("/"), &[&told, "hash-object", "--stdin"]),
+        ] {
+            let mut git = command(Path::new("git"));
+            git.current_dir(at).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+            let mut git = git.spawn().expect("git");
+            let started = crate::host::clock::Deadline::after(std::time::Duration::from_secs(10));
+            while seen().0 != Seen::Somebody && !started.passed() {
+                std::thread::yield_now();
+            }
+            let (who, words) = seen();
+            git.kill().expect("ends");
+            // What is left of it before somebody asks how it ended does nothing any more.
+            let ended = crate::host::clock::Deadline::after(std::time::Duration::from_secs(10));
+            while seen().0 == Seen::Somebody && !ended.passed() {
+                std::thread::yield_now();
+            }
+            let after = seen().0;
+            git.wait().expect("ended");
+            assert_eq!(who, Seen::Somebody, "{arguments:?}");
+            assert!(words.is_some_and(|words| words.starts_with("`git`, process ")), "{arguments:?}");
+            assert_ne!(after, Seen::Somebody, "{arguments:?}");
+        }
+        // A program of any name that has it open.
+        let file = fs::File::open(&lock).expect("file");
+        let mut reader = command(Path::new("cat")).stdin(file).stdout(Stdio::piped()).spawn().expect("cat");
+        reader.wait().expect("ended");
+        assert_ne!(seen().0, Seen::Somebody);
     }
 }

@@ -9,6 +9,7 @@ use super::document::Document;
 use super::error::LedgerError;
 use super::far_side::Reason;
 use super::history::{Lost, Reached, Visit};
+use super::outcome::Held;
 use super::past::Past;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -72,8 +73,9 @@ pub(crate) enum Publication {
     Applied,
     /// A branch was elsewhere; nothing moved.
     Stale,
-    /// A branch was being moved by somebody else; nothing moved.
-    Busy,
+    /// A branch was being moved by somebody else; nothing moved. With the lock that stood all the time,
+    /// where that can be told.
+    Busy(Option<Held>),
     /// The hub will not have it, now or later; nothing moved.
     Denied(Reason),
     /// The hub was not reached; nothing moved.

@@ -1,11 +1,13 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
+use super::engine::Version;
 use super::far_side::Reason;
 use super::history::Reached;
 use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::host::files::FileError;
+use std::path::PathBuf;
 
 /// A fault of the ledger. Refusals and lost races are outcomes, not faults.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,18 @@ pub enum LedgerError {
         branch: String,
         /// What shows it.
         past: Past,
+    },
+    /// The ref of the branch says nothing: what another program was writing when it was cut off.
+    #[error("branch `{branch}` of the hub `{hub}` is damaged: its file `{}` names no commit", file.display())]
+    BrokenBranch {
+        /// Which hub.
+        hub: String,
+        /// Which branch.
+        branch: String,
+        /// The file of its ref.
+        file: PathBuf,
+        /// What it most likely named.
+        newest: Option<Version>,
     },
     /// A document on the hub cannot be used.
     #[error(transparent)]

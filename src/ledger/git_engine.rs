@@ -5,7 +5,7 @@
 
 mod around;
 
-use super::abandoned;
+use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
 use super::by_hand::{self, Ours};
 use super::cache::HubCopy;
@@ -20,11 +20,12 @@ use super::objects::{Objects, failed, oid};
 use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
+use super::salvage;
 use super::worktree;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
+use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::random;
 use git2::Repository;
@@ -188,14 +189,18 @@ impl GitEngine {
         loop {
             pruning::outwait(self.objects.repository());
             tries += 1;
-            let built =
-                self.build(commit).and_then(|built| Ok((self.objects.flush(&built, commit.changes)?, built)));
+            let since = clock::wall();
+            let built = self
+                .build(commit)
+                .and_then(|built| Ok((self.objects.flush(&built, commit.changes, since)?, built)));
             match built {
                 Ok((made, version)) => {
                     self.made.extend(made);
                     return Ok(version);
                 }
-                Err(LedgerError::Store { damaged: true, .. }) if tries < BUILDS_MAX => {}
+                Err(LedgerError::Store { damaged: true, .. }) if tries < BUILDS_MAX => {
+                    pruning::set_torn_aside(self.objects.repository(), since);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -211,6 +216,17 @@ impl GitEngine {
             }
             other => other,
         })
+    }
+
+    /// A branch of a hub on this disk whose ref cannot be read.
+    fn broken(&self, branch: &str) -> LedgerError {
+        let (repository, reference) = (self.objects.repository(), self.reference(branch));
+        LedgerError::BrokenBranch {
+            hub: self.name.clone(),
+            branch: branch.to_owned(),
+            file: repository.commondir().join(&reference),
+            newest: salvage::newest(repository, &reference),
+        }
     }
 
     /// The branch we had seen is gone from the hub: it must not seem to be there, and what it was is
@@ -247,7 +263,12 @@ impl Engine for GitEngine {
         if self.is_bad(branch) {
             return Ok(None);
         }
-        let tip = self.suspecting(self.objects.tip(&self.reference(branch)))?;
+        let tip = match self.objects.tip(&self.reference(branch)) {
+            Err(LedgerError::Store { damaged: true, .. }) if self.is_always_fresh() => {
+                return Err(self.broken(branch));
+            }
+            tip => self.suspecting(tip)?,
+        };
         // A folder that was moved away looks empty to whom had it open.
         if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
             let why = Reason::of(Cause::NoPlace, "its folder is no longer there");
@@ -299,7 +320,12 @@ impl Engine for GitEngine {
         let mut verdict = self.fetch(main, scope, deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
             let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
-            abandoned::outwait(&locks, deadline);
+            let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
+            let waited = abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline);
+            if let Waited::Stands(held) = waited {
+                let why = format!("our copy of it is locked: {held}");
+                return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Trouble, why) });
+            }
             verdict = self.fetch(main, scope, deadline)?;
         }
         // Somebody cleans our copy, or began it anew, at this moment.
@@ -381,7 +407,11 @@ impl Engine for GitEngine {
         {
             // A no on what may be old is no answer: nothing was sent, and the hub is asked first.
             let is_old = !self.is_always_fresh() && !self.asked;
-            return if is_old { Publication::Busy } else { Publication::Denied(bad_refs::refusal(bad)) };
+            return if is_old {
+                Publication::Busy(None)
+            } else {
+                Publication::Denied(bad_refs::refusal(bad))
+            };
         }
         let publication = match self.reach {
             Reach::Itself => {

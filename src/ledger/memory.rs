@@ -264,7 +264,7 @@ impl Engine for Memory {
         }
         let mut hub = self.hub.borrow_mut();
         let publication = match fault {
-            Some(Fault::Busy) => return Publication::Busy,
+            Some(Fault::Busy) => return Publication::Busy(None),
             Some(Fault::Deny) => return Publication::Denied(Reason::of(Cause::Protected, "protected")),
             Some(Fault::Cut) => return Publication::Unreachable(Reason::of(Cause::Network, "cut")),
             Some(Fault::Vanish) => return Publication::Unknown("vanished".to_owned()),

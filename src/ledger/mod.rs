@@ -39,6 +39,8 @@ mod pace;
 mod past;
 mod pruning;
 mod publish;
+mod ref_lock;
+mod salvage;
 mod search;
 mod snapshot;
 mod source;
@@ -63,7 +65,7 @@ pub use objects::init_bare;
 pub use open::{
     Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
 };
-pub use outcome::{Outcome, Receipt};
+pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, Snapshot};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};

@@ -189,9 +189,18 @@ impl Objects {
     /// Only the objects' files are flushed: on the file systems of Linux that takes the name of a new
     /// file along, as git's own `core.fsync` relies on too. The folders would cost as much again.
     ///
-    /// libgit2 would flush each object as it is written and wait for the disk each time; so
-    /// [`super::open`] has it leave that to us, and we do it once for all of them.
-    pub(super) fn flush(&self, at: &Version, changes: &Changes) -> Result<Vec<Made>, LedgerError> {
+    /// libgit2 would flush each object as it is written and wait for the disk each time; we do it once
+    /// for all of them.
+    ///
+    /// Folders and commits are read back by the building itself. A file that was there already is read
+    /// here, because libgit2 looks only at the names of objects: a loss of power leaves names of which
+    /// the content was not flushed. `since`: when the building began.
+    pub(super) fn flush(
+        &self,
+        at: &Version,
+        changes: &Changes,
+        since: Timestamp,
+    ) -> Result<Vec<Made>, LedgerError> {
         let what = "cannot read what was just written";
         let root = self.tree(at)?;
         let mut made = BTreeMap::from([(oid(at)?, None), (root.id(), None)]);
@@ -211,6 +220,7 @@ impl Objects {
             }
         });
         let made = made.collect::<Result<Vec<_>, LedgerError>>()?;
+        pruning::check_found(&self.repository, &made, since)?;
         pruning::flush(&self.repository, made.iter().map(|one| one.id))?;
         Ok(made)
     }

@@ -5,7 +5,6 @@ use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::update::{Ledger, Settings};
-use crate::host::files;
 use git2::{ConfigLevel, Repository, RepositoryOpenFlags};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -126,10 +125,7 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
         Location::Path(path) => {
             let repository = open_path(path)?;
             match why_not_in_process(&repository) {
-                None => {
-                    make_durable(&repository)?;
-                    GitEngine::new(name, repository, Reach::Itself, options.clone)
-                }
+                None => GitEngine::new(name, repository, Reach::Itself, options.clone),
                 Some(_) => copied(name, &path.display().to_string(), options.clone)?,
             }
         }
@@ -179,25 +175,6 @@ pub(super) fn why_not_in_process(repository: &Repository) -> Option<&'static str
     }
     let owner = std::fs::metadata(path).map(|data| data.uid()).ok()?;
     (owner != nix::unistd::geteuid().as_raw()).then_some("it belongs to another user")
-}
-
-/// Makes libgit2 flush the refs of this hub to the disk before it goes on; the objects of a commit
-/// are flushed together, by [`super::objects::Objects::flush`]. The setting lies in a file of its
-/// own: in the hub's own configuration the git program would warn about it at every turn.
-fn make_durable(repository: &Repository) -> Result<(), LedgerError> {
-    let failed = |error: git2::Error| LedgerError::store("cannot make the hub durable", &error);
-    // libgit2 has one setting for objects and refs and looks at it when it opens each. Opened
-    // now, the objects do without, and the refs, opened later, find it set.
-    drop(repository.odb().map_err(failed)?);
-    let file = repository.path().join("muster.durable");
-    if !file.exists() && files::write(&file, "[core]\n\tfsyncObjectFiles = true\n").is_err() {
-        // A hub that we may only read has nothing to flush.
-        return Ok(());
-    }
-    let mut config = repository.config().map_err(failed)?;
-    config.add_file(&file, ConfigLevel::App, true).map_err(failed)?;
-    // Makes libgit2 forget that it looked.
-    repository.set_config(&config).map_err(failed)
 }
 
 /// The hub at `url`, through the clone around us or a copy in the cache.

@@ -3,6 +3,8 @@
 use super::engine::Version;
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What became of one operation.
@@ -19,8 +21,8 @@ pub enum Outcome<A> {
         attempts: u32,
         /// How long it paused between the tries.
         waited: Duration,
-        /// Whether the last try found a branch locked, which a killed process may have left so.
-        locked: bool,
+        /// Whether the last try found a branch locked.
+        locked: Locked,
     },
     /// The hub may or may not have it.
     Unknown {
@@ -29,6 +31,32 @@ pub enum Outcome<A> {
         /// What happened.
         why: String,
     },
+}
+
+/// Whether a branch of the hub was locked by somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Locked {
+    /// It was not.
+    No,
+    /// Where the hub is, out of our sight.
+    There,
+    /// On this disk, and this is known of it.
+    Here(Held),
+}
+
+/// The lock file of a ref that somebody holds, or left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub lock: PathBuf,
+    /// Whose it is and how long it is left alone, for people.
+    pub told: String,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "`{}`, {}", self.lock.display(), self.told)
+    }
 }
 
 /// The proof that an operation was applied.

@@ -106,7 +106,11 @@ pub(super) fn is_hub(repository: &Repository, reference: &str) -> bool {
     repository.refname_to_id(reference).is_ok_and(|tip| holds_documents(repository, tip))
 }
 
-fn holds_documents(repository: &Repository, commit: Oid) -> bool {
+pub(super) fn holds_documents(repository: &Repository, commit: Oid) -> bool {
     let Ok(tree) = tree_of(repository, commit) else { return false };
-    DOCUMENTS.iter().any(|document| tree.get_path(Path::new(document)).is_ok())
+    // One that is named and cannot be read is none.
+    let is_there = |id| repository.odb().is_ok_and(|odb| odb.read_header(id).is_ok());
+    DOCUMENTS
+        .iter()
+        .any(|document| tree.get_path(Path::new(document)).is_ok_and(|entry| is_there(entry.id())))
 }

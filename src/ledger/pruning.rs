@@ -7,10 +7,12 @@
 
 use super::error::LedgerError;
 use super::objects::failed;
+use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::host::{facts, files, random};
-use git2::{ObjectType, Odb, Oid, Repository};
-use std::path::PathBuf;
+use crate::host::folder::{self, Found};
+use crate::host::{facts, files, notice, random};
+use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait for a `gc`. One that takes longer is hardly in its last step, and only that
@@ -22,6 +24,16 @@ const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// How much of an object's name is the name of its folder.
 const FAN_OUT_LENGTH: usize = 2;
+
+/// By how much a file may seem older than the moment before it was made: file systems look at a clock that
+/// goes in steps of some milliseconds.
+const BIRTH_MARGIN: Duration = Duration::from_millis(20);
+
+/// How long before a write what it touched may seem to have been touched, by a clock in whole seconds.
+const TOUCHED_MARGIN: Duration = Duration::from_secs(2);
+
+/// Where torn objects are put, in the repository.
+const TORN: &str = "muster.torn";
 
 /// An object that a write needs, as it can be written again.
 #[derive(Debug, Clone)]
@@ -77,6 +89,63 @@ fn write_missing(repository: &Repository, made: &[Made]) -> Result<(), LedgerErr
         failed(WRITING, odb.write(one.kind, &one.bytes))?;
     }
     flush(repository, missing.iter().map(|one| one.id))
+}
+
+/// Reads what was there before the writing began at `since`: libgit2 takes an object whose name is there
+/// for written, and a loss of power leaves names without content.
+///
+/// # Errors
+/// When one of them is not what its name says.
+pub(super) fn check_found(
+    repository: &Repository,
+    made: &[Made],
+    since: Timestamp,
+) -> Result<(), LedgerError> {
+    const READING: &str = "cannot read what is in the hub already";
+    let (since, now) = (since.before(BIRTH_MARGIN).unix_millis(), clock::wall().unix_millis());
+    let is_new = |file: &Path| files::born_millis(file).is_some_and(|born| (since..=now).contains(&born));
+    let odb = failed(READING, repository.odb())?;
+    for one in made {
+        let file = file_of(repository, one.id);
+        if one.kind == ObjectType::Blob && file.is_file() && !is_new(&file) {
+            // Its hash is compared on the way.
+            failed(READING, odb.read(one.id))?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves objects out of the way that were touched since `since` and are not what their names say, so that
+/// they are written anew. Only those in files of their own: a pack is checked when it is made.
+pub(super) fn set_torn_aside(repository: &Repository, since: Timestamp) {
+    let (objects, top) = (repository.commondir().join("objects"), repository.commondir().join(TORN));
+    // Opened anew: the one that is open remembers what it read.
+    let Ok(odb) = Odb::new() else { return };
+    if odb.add_disk_alternate(&objects.to_string_lossy()).is_err() {
+        return;
+    }
+    let age_max = clock::wall().since(since).saturating_add(TOUCHED_MARGIN);
+    let is_touched = |found: &Found| !found.is_folder && (found.age <= age_max || found.bytes == 0);
+    for found in folder::find(&objects, 1, is_touched) {
+        let Some(id) = id_of(&found.path) else { continue };
+        if matches!(odb.read(id), Err(error) if error.code() != ErrorCode::NotFound) || found.bytes == 0 {
+            let aside = top.join(id.to_string());
+            let moved = files::create_dir(&top).and_then(|()| files::set_aside(&found.path, &aside));
+            if moved.is_ok() {
+                notice::tell(&format!(
+                    "object {id} of the hub was torn, as a loss of power leaves it; it lies in `{}` now and is written again where it is needed",
+                    aside.display()
+                ));
+            }
+        }
+    }
+}
+
+/// The object that a file of its own holds.
+fn id_of(file: &Path) -> Option<Oid> {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let (folder, rest) = (name(file.parent()?)?, name(file)?);
+    (folder.len() == FAN_OUT_LENGTH).then(|| Oid::from_str(&format!("{folder}{rest}")).ok())?
 }
 
 /// Makes objects survive a loss of power. One that has no file of its own was packed before, and

@@ -4,7 +4,7 @@
 //! *not* used: it overwrites the remote ref without comparing, and lost a third of the
 //! acknowledged writes of eight writers. Everywhere else `git push` does it, with a lease.
 
-use super::abandoned;
+use super::abandoned::{self, Waited};
 use super::classify::{PushVerdict, broken_store, classify_push};
 use super::commits::CommitText;
 use super::engine::{Move, Publication};
@@ -12,6 +12,7 @@ use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::objects::Objects;
 use super::pruning::{self, Made};
+use super::ref_lock::{self, Refused, Step};
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
@@ -63,54 +64,48 @@ pub(super) fn in_process(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
-    let moved = match moves {
-        [one] => oid(Some(&one.to)).and_then(|to| {
-            repository
-                .reference_matching(&reference_of(repository, one), to, true, oid(one.from.as_ref())?, REFLOG)
-                .map(drop)
-        }),
-        many => move_together(repository, many),
+    let steps: Result<Vec<Step>, Error> = moves.iter().map(|one| step(repository, one)).collect();
+    let moved = match &steps {
+        Ok(steps) => ref_lock::move_together(repository, steps, REFLOG, true),
+        Err(error) => return Publication::Denied(Reason::of(Cause::Other, error.message())),
     };
+    let (any, all) = (
+        || moves.iter().any(|one| is_in_place(repository, one)),
+        || moves.iter().all(|one| is_in_place(repository, one)),
+    );
     match moved {
-        // Read back: who was suspended with a lock in hand may find on waking that it was taken
-        // for abandoned, and that what it put in place was another's.
-        Ok(()) if moves.iter().all(|one| is_in_place(repository, one)) => Publication::Applied,
+        // Read back: an older version of this program takes a lock for abandoned after seconds, and
+        // what was put in place may be gone again.
+        Ok(()) if all() => Publication::Applied,
         Ok(()) => Publication::Unknown("a branch is not where it was moved to".to_owned()),
-        Err(error) => match (error.code(), error.class()) {
-            (ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound, _) => Publication::Stale,
-            (ErrorCode::Locked, _) => {
-                let lock = |one: &Move| abandoned::lock_of(repository, &reference_of(repository, one));
-                abandoned::outwait(&moves.iter().map(lock).collect::<Vec<_>>(), deadline);
-                Publication::Busy
+        Err(Refused::Elsewhere) => Publication::Stale,
+        Err(Refused::Held) => {
+            let locks: Vec<_> =
+                steps.iter().flatten().map(|step| abandoned::lock_of(repository, &step.reference)).collect();
+            match abandoned::outwait(repository, &locks, false, deadline) {
+                Waited::Over => Publication::Busy(None),
+                Waited::Stands(held) => Publication::Busy(Some(held)),
             }
-            // Folders of refs are created and removed by others all the time; and a lock that was
-            // taken for abandoned may have been put in place by whom it belonged to.
-            (_, ErrorClass::Os) if error.message().contains("No such file") => {
-                Publication::Unknown(error.message().to_owned())
-            }
-            // A disk that is full is no rule of the hub. It may have failed after the move.
-            (_, ErrorClass::Os) if moves.iter().all(|one| is_in_place(repository, one)) => {
-                Publication::Applied
-            }
-            (_, ErrorClass::Os) if !moves.iter().any(|one| is_in_place(repository, one)) => {
-                Publication::Failed(error.message().to_owned())
-            }
-            (_, ErrorClass::Os) => Publication::Unknown(error.message().to_owned()),
-            _ => Publication::Denied(Reason::of(cause_of(&error), error.message())),
-        },
+        }
+        Err(Refused::InTheWay(other)) => {
+            let why = format!("`{other}` has a name that leaves no room for it");
+            Publication::Denied(Reason::of(Cause::NameTaken, why))
+        }
+        // It may have failed after the move.
+        Err(_) if all() => Publication::Applied,
+        Err(Refused::Lost) => Publication::Unknown("its lock was taken away".to_owned()),
+        // A disk that is full is no rule of the hub.
+        Err(Refused::Failed(error)) if !any() => Publication::Failed(error.to_string()),
+        Err(Refused::Unreadable(error)) if !any() => Publication::Failed(error.message().to_owned()),
+        Err(Refused::Failed(error)) => Publication::Unknown(error.to_string()),
+        Err(Refused::Unreadable(error)) => Publication::Unknown(error.message().to_owned()),
     }
 }
 
-/// Why a ref of this machine was not moved.
-fn cause_of(error: &Error) -> Cause {
-    match error.class() {
-        // A branch `a` and a branch `a/b` cannot both be.
-        ErrorClass::Filesystem | ErrorClass::Invalid => Cause::NameTaken,
-        ErrorClass::Reference => Cause::DamagedRef,
-        _ => Cause::Other,
-    }
+fn step(repository: &Repository, one: &Move) -> Result<Step, Error> {
+    let reference = reference_of(repository, one);
+    Ok(Step { reference, from: Some(oid(one.from.as_ref())?), to: oid(Some(&one.to))? })
 }
 
 /// The ref that a move changes: as git does, the one to which a symbolic ref leads in the end.
@@ -142,30 +137,6 @@ fn is_in_place(repository: &Repository, one: &Move) -> bool {
             || CommitText::read(&repository.odb()?, now)?.parents().next().is_none())
     };
     at().unwrap_or(false)
-}
-
-/// Locks all refs, compares all, then moves all.
-fn move_together(repository: &Repository, moves: &[Move]) -> Result<(), Error> {
-    let mut transaction = repository.transaction()?;
-    let name = |one: &Move| reference_of(repository, one);
-    for one in moves {
-        transaction.lock_ref(&name(one))?;
-    }
-    for one in moves {
-        let present = match repository.refname_to_id(&name(one)) {
-            Ok(present) => present,
-            Err(error) if error.code() == ErrorCode::NotFound => Oid::ZERO_SHA1,
-            Err(error) => return Err(error),
-        };
-        if present != oid(one.from.as_ref())? {
-            return Err(Error::new(ErrorCode::Modified, ErrorClass::Reference, "a branch was moved"));
-        }
-    }
-    failpoint("refs-locked");
-    for one in moves {
-        transaction.set_target(&name(one), oid(Some(&one.to))?, None, REFLOG)?;
-    }
-    transaction.commit()
 }
 
 /// Moves refs of a remote by `git push` under a lease, all or none, and has its git not look at the
@@ -208,7 +179,7 @@ pub(super) fn by_push(
     let publication = match classify_push(&branches, done.exit_code, &done.stdout, &done.stderr) {
         PushVerdict::Applied => Publication::Applied,
         PushVerdict::Stale => Publication::Stale,
-        PushVerdict::Busy => Publication::Busy,
+        PushVerdict::Busy => Publication::Busy(None),
         PushVerdict::Denied(why) => Publication::Denied(why),
         PushVerdict::Unreachable(why) => Publication::Unreachable(why),
         PushVerdict::Unknown(_) if done.timed_out => {
@@ -274,16 +245,32 @@ pub(super) fn keep_seen(repository: &Repository, branch: &str, tip: &super::engi
 }
 
 /// Moves a ref that is our own note and nobody's branch.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 fn note(repository: &Repository, reference: &str, tip: Oid) -> Result<(), Error> {
-    past_abandoned_lock(repository, reference, || {
-        repository.reference(reference, tip, true, REFLOG).map(drop)
-    })
+    let step = Step { reference: reference.to_owned(), from: None, to: tip };
+    past_abandoned_lock(repository, reference, || move_own(repository, &step, REFLOG))
 }
 
 /// Removes a ref that is our own note, if it is there. Failing leaves it to the next refresh.
 pub(super) fn remove_note(repository: &Repository, reference: &str) {
     drop(past_abandoned_lock(repository, reference, || repository.find_reference(reference)?.delete()));
+}
+
+/// Moves a ref of a copy or a clone: they only repeat what the hub has, and are not flushed.
+fn move_own(repository: &Repository, step: &Step, message: &str) -> Result<(), Error> {
+    let failed = |code, why: String| Err(Error::new(code, ErrorClass::Reference, why));
+    let reference = &step.reference;
+    match ref_lock::move_together(repository, std::slice::from_ref(step), message, false) {
+        Ok(()) => Ok(()),
+        Err(Refused::Held | Refused::Lost) => failed(ErrorCode::Locked, format!("`{reference}` is locked")),
+        Err(Refused::Elsewhere) => failed(ErrorCode::Modified, format!("`{reference}` was moved")),
+        Err(Refused::InTheWay(other)) => {
+            failed(ErrorCode::Exists, format!("`{other}` leaves no room for `{reference}`"))
+        }
+        Err(Refused::Failed(error)) => {
+            failed(ErrorCode::GenericError, format!("cannot move `{reference}`: {error}"))
+        }
+        Err(Refused::Unreadable(error)) => Err(error),
+    }
 }
 
 /// Does `change` to a ref; once more when a lock was in its way that a killed process left behind.
@@ -295,8 +282,12 @@ fn past_abandoned_lock(
     match change() {
         Err(error) if error.code() == ErrorCode::Locked => {
             let locks = [reference, "packed-refs"].map(|name| abandoned::lock_of(repository, name));
-            abandoned::outwait(&locks, Deadline::after(LOCK_PATIENCE));
-            change()
+            match abandoned::outwait(repository, &locks, false, Deadline::after(LOCK_PATIENCE)) {
+                Waited::Over => change(),
+                Waited::Stands(held) => {
+                    Err(Error::new(ErrorCode::Locked, ErrorClass::Reference, held.to_string()))
+                }
+            }
         }
         done => done,
     }
@@ -304,14 +295,14 @@ fn past_abandoned_lock(
 
 /// Moves the checked-out branch of a clone from `from` to `to` after its files were brought up to
 /// date.
-#[expect(clippy::disallowed_methods, reason = "the one door to moving a ref")]
 pub(super) fn move_local_branch(
     repository: &Repository,
     reference: &str,
     from: Oid,
     to: Oid,
 ) -> Result<(), Error> {
-    repository.reference_matching(reference, to, true, from, "git-muster: the hub moved on").map(drop)
+    let step = Step { reference: reference.to_owned(), from: Some(from), to };
+    past_abandoned_lock(repository, reference, || move_own(repository, &step, "git-muster: the hub moved on"))
 }
 
 #[cfg(test)]
@@ -377,7 +368,11 @@ mod tests {
         // Somebody holds the lock for longer than there is time.
         std::fs::File::create(abandoned::lock_of(&repository, "refs/heads/main")).expect("creates");
         let next = to("main", Some(second), commit(&repository, Some(second), "3"));
-        assert_eq!(in_process(&repository, &[next], &[], late), Publication::Busy);
+        let busy = in_process(&repository, &[next], &[], late);
+        assert!(
+            matches!(&busy, Publication::Busy(Some(held)) if held.lock.ends_with("refs/heads/main.lock")),
+            "{busy:?}"
+        );
     }
 
     #[test]

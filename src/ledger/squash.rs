@@ -71,7 +71,7 @@ impl Ledger {
             // A fifth of the time is kept for finding out what became of a push that hangs.
             match self.engine.publish(&moves, Deadline::after(deadline.left() * 4 / 5)) {
                 Publication::Applied => return Ok(squashed),
-                Publication::Stale | Publication::Busy => {}
+                Publication::Stale | Publication::Busy(_) => {}
                 // Whether it landed or not, the next look tells.
                 Publication::Unknown(why) => sent = Some(why),
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),

@@ -9,7 +9,7 @@ use run::{Attempt, Run};
 
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
-use super::outcome::{Outcome, Receipt};
+use super::outcome::{Locked, Outcome, Receipt};
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
 use crate::domain::id::OpId;
@@ -280,7 +280,11 @@ impl Ledger {
         let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
         let publication = self.engine.publish(&attempt.moves, push_deadline);
         failpoint("push");
-        run.locked = publication == Publication::Busy;
+        run.locked = match &publication {
+            Publication::Busy(Some(held)) => Locked::Here(held.clone()),
+            Publication::Busy(None) => Locked::There,
+            _ => Locked::No,
+        };
         let publication = match publication {
             Publication::Unknown(_) if planted("unknown-is-applied") => Publication::Applied,
             Publication::Stale if planted("stale-is-applied") => Publication::Applied,
@@ -308,7 +312,7 @@ impl Ledger {
                 run.doubted_push = true;
                 run.turned_down.push(attempt);
             }
-            Publication::Stale | Publication::Busy => {}
+            Publication::Stale | Publication::Busy(_) => {}
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
                 if !run.is_unsettled() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())

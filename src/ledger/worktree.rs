@@ -50,7 +50,7 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     if followed.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked) {
         let mut locks = abandoned::locks_of_tracking_refs(&repository);
         locks.push(abandoned::lock_of(&repository, &format!("refs/heads/{branch}")));
-        abandoned::outwait(&locks, Deadline::after(LOCK_PATIENCE));
+        drop(abandoned::outwait(&repository, &locks, false, Deadline::after(LOCK_PATIENCE)));
         followed = follow_locked(&repository, branch, target, hub);
     }
     match followed {

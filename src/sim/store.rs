@@ -92,7 +92,7 @@ impl Store {
     fn deliver(&self, moves: &[Move]) -> Publication {
         let mut world = self.world.get();
         if world.strikes(Fault::Busy) {
-            return Publication::Busy;
+            return Publication::Busy(None);
         }
         if world.trouble.read_only > world.now {
             return Publication::Denied(Reason::of(

@@ -64,6 +64,7 @@ mod documentation;
 // One issue for each cause of trouble.
 mod health_issues;
 // Empty, rewritten and foreign remotes; both versions of git.
+mod ref_locks;
 mod remotes;
 // Damaged copies of a hub.
 mod healing;

@@ -153,6 +153,11 @@ pub struct LockFile {
     pub age: Duration,
     /// Whether it lies in our own copy and no process holds it.
     pub is_ours: bool,
+    /// The process that may hold it, if one is seen.
+    pub user: Option<String>,
+    /// The folder in which git programs work that use the repository; `None` in a clone, where people are
+    /// at work as well.
+    pub folder: Option<String>,
 }
 
 /// Judges lock files in `looked_at` repositories.
@@ -169,6 +174,12 @@ pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judge
         (old, _) => format!("{} older than {}", number(old, "lock file"), show_span(LOCK_STALE_AFTER)),
     };
     let told = old.iter().take(TOLD_MAX).map(|lock| {
+        if let Some(user) = &lock.user {
+            let (path, what, age) = (&lock.path, lock.what, show_span(lock.age));
+            return Finding::problem(format!(
+                "{path} in the {what} is {age} old and held by {user}: who wants to change what it locks waits or fails until that process has ended"
+            ));
+        }
         let what = format!(
             "{} in the {} is {} old: left by a killed process, and who wants to change what it locks waits or fails{}",
             lock.path,
@@ -180,8 +191,10 @@ pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judge
         if lock.is_ours {
             Finding::problem(what).mended_by_fix()
         } else {
-            // 1: no process has it open. Anything else is no answer to that question.
-            Finding::problem(what).mend(format!("{sudo}fuser -s {path}; [ $? -eq 1 ] && rm {path}"))
+            // 1: no process has it open or works there: git closes a lock before it puts it in place.
+            // Anything else is no answer to that question.
+            let folder = lock.folder.as_deref().map_or_else(String::new, |folder| format!(" {}", quoted(folder)));
+            Finding::problem(what).mend(format!("{sudo}fuser -s {path}{folder}; [ $? -eq 1 ] && rm {path}"))
         }
     });
     let rest = old.len().saturating_sub(TOLD_MAX);
@@ -339,8 +352,15 @@ mod tests {
             path: "/srv/hub.git/packed-refs.lock".to_owned(),
             age,
             is_ours,
+            user: None,
+            folder: Some("/srv/hub.git".to_owned()),
         };
         let old = Duration::from_secs(900);
+        // Who holds it is told, and nobody is told to remove it.
+        let held = LockFile { user: Some("`git`, process 7".to_owned()), ..lock(old, false) };
+        let judged = stale_locks(&[place("hub")], std::slice::from_ref(&held), "");
+        let told = format!("{:?}", judged.findings);
+        assert!(told.contains("held by `git`, process 7") && !told.contains("rm "), "{told}");
         for (locks, verdict, fixable) in [
             (vec![], Fine, false),
             (vec![lock(old - Duration::from_secs(1), false)], Fine, false),

@@ -3,7 +3,7 @@
 use super::super::document::Document;
 use super::super::engine::Scope;
 use super::super::error::LedgerError;
-use super::super::outcome::Outcome;
+use super::super::outcome::{Locked, Outcome};
 use super::super::transaction::{Stop, Transaction};
 use super::super::update::{AnyAnswer, PUSH_TIME_MIN, Request};
 use super::{
@@ -30,8 +30,8 @@ fn word<A>(outcome: &Result<Outcome<A>, LedgerError>) -> &'static str {
     match outcome {
         Ok(Outcome::Applied(_)) => "applied",
         Ok(Outcome::Refused(_)) => "refused",
-        Ok(Outcome::Contended { locked: false, .. }) => "contended",
-        Ok(Outcome::Contended { locked: true, .. }) => "locked",
+        Ok(Outcome::Contended { locked: Locked::No, .. }) => "contended",
+        Ok(Outcome::Contended { .. }) => "locked",
         Ok(Outcome::Unknown { .. }) => "unknown",
         Err(LedgerError::Unreachable { .. }) => "unreachable",
         Err(LedgerError::Denied { .. }) => "denied",

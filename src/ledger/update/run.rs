@@ -6,7 +6,7 @@ use crate::domain::refusal::Refusal;
 use crate::host::clock::Deadline;
 use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
-use crate::ledger::outcome::{Outcome, Receipt};
+use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
 
 /// How often it is asked again when our copy has no main branch: another process of this host may have
@@ -31,7 +31,7 @@ pub(super) struct Run {
     pub(super) branchless: u32,
     pub(super) attempts: u32,
     /// Whether the last attempt found a branch locked.
-    pub(super) locked: bool,
+    pub(super) locked: Locked,
     pub(super) unreachable: u32,
     /// Which branches a refresh must bring: what the operations looked at.
     pub(super) scope: Scope,
@@ -58,7 +58,7 @@ impl Run {
             healings: 0,
             branchless: 0,
             attempts: 0,
-            locked: false,
+            locked: Locked::No,
             unreachable: 0,
             scope: Scope::default(),
             append: false,
@@ -108,7 +108,7 @@ impl Run {
                     Outcome::Contended {
                         attempts: self.attempts,
                         waited: self.pace.waited(),
-                        locked: self.locked,
+                        locked: self.locked.clone(),
                     }
                 } else {
                     Outcome::Unknown { op: request.op.clone(), why: self.why.clone() }

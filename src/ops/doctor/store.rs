@@ -5,6 +5,7 @@ use crate::domain::doctor::Judgement;
 use crate::domain::doctor::store::{
     self as rules, Copy, Held, LOCK_STALE_AFTER, LockFile, Place, Protection,
 };
+use crate::domain::ref_lock::Seen;
 use crate::domain::shell::quoted;
 use crate::host::open_files;
 use crate::ledger::{self, Location, Store};
@@ -84,13 +85,19 @@ pub(super) fn locks(places: &[(&'static str, PathBuf)]) -> Vec<LockFile> {
     let mut locks = Vec::new();
     for (what, path) in places {
         let found = Store::open(path).map(|store| store.locks()).unwrap_or_default();
-        locks.extend(found.into_iter().map(|lock| LockFile {
-            what,
-            is_ours: *what == "copy"
-                && lock.age >= LOCK_STALE_AFTER
-                && open_files::is_open(&lock.path) == Some(false),
-            path: lock.path.display().to_string(),
-            age: lock.age,
+        locks.extend(found.into_iter().map(|lock| {
+            let (seen, user) = match lock.age >= LOCK_STALE_AFTER {
+                true => open_files::users(&lock.path, path),
+                false => (Seen::NotAll, None),
+            };
+            LockFile {
+                what,
+                is_ours: *what == "copy" && lock.age >= LOCK_STALE_AFTER && seen != Seen::Somebody,
+                path: lock.path.display().to_string(),
+                age: lock.age,
+                user,
+                folder: (*what != "clone").then(|| path.display().to_string()),
+            }
         }));
     }
     locks

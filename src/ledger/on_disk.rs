@@ -18,7 +18,7 @@ use super::update::{Ledger, Settings};
 use crate::domain::id::OpId;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
-use crate::host::{files, random};
+use crate::host::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -384,6 +384,52 @@ fn what_is_damaged_is_not_taken_for_what_is_not_there() {
     let objects = Objects::new(hub.repository());
     for result in [objects.read(&tip, JOBS).map(drop), objects.list(&tip, "coordination").map(drop)] {
         assert!(matches!(result, Err(LedgerError::Store { damaged: true, .. })), "{result:?}");
+    }
+}
+
+/// The files below a folder, copied.
+fn copied(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().expect("folder");
+    for found in files::walk(from, "", 10_000).expect("lists") {
+        files::copy_file(&from.join(&found.below), &to.path().join(&found.below), &|| false).expect("copies");
+    }
+    to
+}
+
+#[test]
+fn an_object_that_a_loss_of_power_left_torn_is_written_anew() {
+    let mut hub = Hub::new();
+    hub.write("found", put(JOBS, "1"));
+    let (op, document) = (OpId::new(&random::id()).expect("an id"), "2".repeat(100));
+    let objects = |folder: &Path| files::walk(&folder.join("objects"), "", 10_000).expect("lists");
+    let write = |folder: &Path| {
+        let written =
+            ledger_at(folder, false).expect("opens").update_one(op.clone(), now(), put(JOBS, &document));
+        let Ok(Outcome::Applied(receipt)) = written else { panic!("{written:?}") };
+        receipt.version.expect("a commit")
+    };
+    // What the write makes: the same each time.
+    let whole = copied(hub.folder.path());
+    let version = write(whole.path());
+    let before: Vec<_> = objects(hub.folder.path()).into_iter().map(|found| found.below).collect();
+    let mut made = objects(whole.path());
+    made.retain(|found| !before.contains(&found.below));
+    assert_eq!(made.len(), 4, "a blob, two folders, a commit: {made:?}");
+    for torn in made {
+        // Empty, as most file systems leave it. Some that are cut in the middle libgit2 reads for ever.
+        let folder = copied(hub.folder.path());
+        let (from, to) =
+            (whole.path().join("objects").join(&torn.below), folder.path().join("objects").join(&torn.below));
+        let bytes = files::read_bytes(&from).expect("reads");
+        files::replace(&to, b"", false, folder.path()).expect("writes");
+        // It is older than the write.
+        clock::sleep(Duration::from_millis(50));
+        assert_eq!(write(folder.path()), version, "{}", torn.below);
+        assert_eq!(files::read_bytes(&to).expect("reads"), bytes, "{}", torn.below);
+        let aside = folder.path().join("muster.torn").join(torn.below.replace('/', ""));
+        assert!(files::read_bytes(&aside).expect("is kept").is_empty());
+        let objects = Objects::new(Repository::open_bare(folder.path()).expect("opens"));
+        assert_eq!(objects.read(&version, JOBS).expect("reads").as_deref(), Some(document.as_bytes()));
     }
 }
 

@@ -376,6 +376,39 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_and_is_gone_for_good_is_not_acknowledged() {
+        let (folder, repository) = repository();
+        let late = || Deadline::after(Duration::ZERO);
+        let first = commit(&repository, None, "1");
+        let folder_of = |id: Oid| folder.path().join("objects").join(&id.to_string()[..2]);
+        // A blob that lies in a folder of its own.
+        let made = (0..100).map(|number| {
+            let bytes = format!("made {number}").into_bytes();
+            let id = Oid::hash_object(git2::ObjectType::Blob, &bytes).expect("an id");
+            Made { id, kind: git2::ObjectType::Blob, bytes }
+        });
+        let made = made.into_iter().find(|made| !folder_of(made.id).exists()).expect("one");
+        let moved = [to("main", None, first)];
+        // `git gc` took it, and a file stands where it would have to be put back.
+        crate::host::files::write(&folder_of(made.id), "").expect("writes");
+        let publication = in_process(&repository, &moved, std::slice::from_ref(&made), late());
+        assert!(
+            matches!(&publication, Publication::Unknown(why) if why.contains("cannot write again")),
+            "{publication:?}"
+        );
+        assert_eq!(
+            repository.refname_to_id("refs/heads/main").ok(),
+            Some(first),
+            "nobody can take that back"
+        );
+        std::fs::remove_file(folder_of(made.id)).expect("is there");
+        let second = [to("main", Some(first), commit(&repository, Some(first), "2"))];
+        let publication = in_process(&repository, &second, std::slice::from_ref(&made), late());
+        assert_eq!(publication, Publication::Applied);
+        assert!(repository.find_blob(made.id).is_ok(), "it is put back");
+    }
+
+    #[test]
     fn what_a_symbolic_ref_names_is_moved() {
         let (folder, repository) = repository();
         let first = commit(&repository, None, "1");

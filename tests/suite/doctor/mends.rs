@@ -124,7 +124,7 @@ fn lock_files_in_our_copy_are_removed_when_nobody_holds_them() {
     let copy = copies(&ada).remove(0);
     let lock = old_file(copy.join("refs/remotes/origin/main.lock"));
     let held = fs::File::open(&lock).unwrap();
-    expect(&ada, "stale-locks", "problem", "fuser");
+    expect(&ada, "stale-locks", "problem", "and held by `");
     ada.run(["doctor", "--fix", "stale-locks"]).code(1);
     assert!(lock.exists(), "a process holds it");
     drop(held);

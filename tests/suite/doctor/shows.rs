@@ -89,7 +89,8 @@ fn a_sick_machine() {
     old_file(fleet.hub().path().join("packed-refs.lock"));
     old_file(ada.place("XDG_STATE_HOME").join("git-muster/.muster.x.tmp"));
     fleet.hub().git(["config", "receive.denyNonFastForwards", "true"]);
-    fleet.hub().put(MAIN, &[("coordination/jobs.json", "    commit_from_the_future(&fleet, MAIN, "bob", Duration::from_secs(86_400 * 3));
+    fleet.hub().put(MAIN, &[("coordination/jobs.json", "<<<<<<< HEAD\n")], "a merge by hand");
+    commit_from_the_future(&fleet, MAIN, "bob", Duration::from_secs(86_400 * 3));
     ada.set("SERVER_ID", "bob");
     assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @r"
     ok git [VERSION] at [PATH]
@@ -108,7 +109,6 @@ fn a_sick_machine() {
                mend: git muster doctor --fix copy
     problem  stale-locks         1 lock file older than [DURATION]
              problem: [HUB]/hub.git/packed-refs.lock in the hub is [DURATION] old: left by a killed process, and who wants to change what it locks waits or fails
-<<<<<<< HEAD
                mend: fuser -s [HUB]/hub.git/packed-refs.lock [HUB]/hub.git; [ $? -eq 1 ] && rm [HUB]/hub.git/packed-refs.lock
     ok       repository-size     hub: 28 loose objects ([SIZE]), 0 packs ([SIZE]); copy: 18 loose objects ([SIZE]), 0 packs ([SIZE])
     ok       hub-hooks           the hub has post-receive, so every write goes through git push

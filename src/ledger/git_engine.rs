@@ -218,6 +218,19 @@ impl GitEngine {
         })
     }
 
+    /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
+    fn outwait_locks(&self, deadline: Deadline) -> Result<(), LedgerError> {
+        let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
+        let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
+        match abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline) {
+            Waited::Over => Ok(()),
+            Waited::Stands(held) => {
+                let why = Reason::of(Cause::Trouble, format!("our copy of it is locked: {held}"));
+                Err(LedgerError::Unreachable { hub: self.name.clone(), why })
+            }
+        }
+    }
+
     /// A branch of a hub on this disk whose ref cannot be read.
     fn broken(&self, branch: &str) -> LedgerError {
         let (repository, reference) = (self.objects.repository(), self.reference(branch));
@@ -319,13 +332,7 @@ impl Engine for GitEngine {
         let hub = || self.name.clone();
         let mut verdict = self.fetch(main, scope, deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
-            let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
-            let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
-            let waited = abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline);
-            if let Waited::Stands(held) = waited {
-                let why = format!("our copy of it is locked: {held}");
-                return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Trouble, why) });
-            }
+            self.outwait_locks(deadline)?;
             verdict = self.fetch(main, scope, deadline)?;
         }
         // Somebody cleans our copy, or began it anew, at this moment.

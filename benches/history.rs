@@ -97,6 +97,7 @@ impl Fleet {
             interval_seconds: 60,
             system: None,
             by_worker: false,
+            origin: None,
         };
         let envelope = Envelope { guards: Vec::new(), beat: Some(beat) };
         let op = OpId::new(&random::id()).expect("an id");
@@ -122,6 +123,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
             labels: Vec::new(),
             replace: false,
             adopt: None,
+            old_readers_seconds: None,
         };
         drop(fleet.run(&name, &join));
     }

@@ -224,6 +224,13 @@ fn send(
     })
 }
 
+/// What to do about two machines under one name.
+fn which_keeps(me: &ServerName) -> String {
+    format!(
+        "run `git muster join --as {me} --replace` on the one that keeps the name, and join under another name on the other"
+    )
+}
+
 fn deliver(
     args: &BeatArgs,
     (me, every): (&ServerName, u64),
@@ -250,6 +257,12 @@ fn deliver(
         context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
     }
     session.keep(me);
+    if let Some((one, other)) = &answer.twins {
+        context.output.warn(&format!(
+            "two machines beat as `{me}`, on hosts `{one}` and `{other}`: {}",
+            which_keeps(me)
+        ));
+    }
     if let Some(host) = joined_elsewhere(me, context)? {
         context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place"));
     }

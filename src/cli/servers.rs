@@ -4,7 +4,7 @@ use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::input::{ago, or_dash};
+use super::input::{self, ago, or_dash};
 use super::output::{Output, counted};
 use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
 use super::table::{facts, table};
@@ -19,9 +19,11 @@ use crate::ops::documents::seen_beats;
 use crate::ops::machine;
 use crate::ops::removal::RemoveServer;
 use crate::ops::server::{Join, Joined};
+use crate::ops::session::Session;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -57,6 +59,10 @@ pub struct JoinArgs {
     /// Register this server alone
     #[arg(long)]
     pub no_adopt: bool,
+    /// Scripts judge servers by heartbeat.json on the main branch: heartbeats refresh it this often, for
+    /// all servers of the hub [0s: never]
+    #[arg(long, value_name = "SPAN", value_parser = input::span, num_args = 0..=1, default_missing_value = "4m")]
+    pub old_readers: Option<Duration>,
 }
 
 /// The verbs of `servers`.
@@ -102,15 +108,21 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     let verb = Join {
         name: args.name.clone(),
         host: environment::host_name(),
-        machine: machine::id()?,
+        machine: if args.replace { machine::new_id() } else { machine::id()? },
         ip: args.ip.clone(),
         manager: args.manager.clone(),
         labels: args.labels.clone(),
         replace: args.replace,
         adopt: args.adopt.then_some(true).or_else(|| args.no_adopt.then_some(false)),
+        old_readers_seconds: args.old_readers.map(|every| every.as_secs()),
     };
     let receipt = context.write(&verb)?;
     if !context.is_dry_run() {
+        if args.replace {
+            machine::keep(&verb.machine)?;
+            // A copied home goes on with the other machine's session.
+            drop(Session::restart(&args.name));
+        }
         remember(args, context)?;
     }
     let hub = context.settings.hub()?.shown();
@@ -130,6 +142,11 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
 
 /// Tells which servers were registered because they have a folder, and which were not.
 fn tell_of_folders(joined: &Joined, output: Output) {
+    if let Some(seconds) = joined.old_readers_seconds {
+        output.say(&format!(
+            "this hub has old readers: heartbeats refresh heartbeat.json on the main branch every {seconds} s"
+        ));
+    }
     let named =
         |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if !joined.adopted.is_empty() {

@@ -223,6 +223,13 @@ impl Fleet<'_> {
                     .hint(format!("see whether `{name}` runs, reaches the hub and beats")),
             );
         }
+        if let Some((one, other)) = beat.twins() {
+            findings.push(
+                Finding::of_server(Level::Critical, "name-shared", name)
+                    .what(format!("two machines beat as server `{name}`, on hosts `{one}` and `{other}`: they take each other's jobs and locks for their own"))
+                    .hint(format!("run `git muster join --as {name} --replace` on the one that keeps the name, and join under another name on the other")),
+            );
+        }
         if beat.healthy == Some(false) {
             findings.push(
                 Finding::of_server(Level::Critical, "server-unhealthy", name).what(format!(

@@ -9,6 +9,7 @@ use super::id::ServerName;
 use super::lenient;
 use super::planted::planted;
 use super::time::Timestamp;
+use super::twin::{Origin, Origins};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -75,6 +76,9 @@ pub struct Heartbeat {
     /// The sessions that beat here before the present one and did not come back, the latest last.
     #[serde(default, deserialize_with = "lenient::objects", skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierSession>,
+    /// Where the beats came from.
+    #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
+    pub origins: Option<Origins>,
     /// Spellings of older writers, read and left alone.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub server_id: Option<String>,
@@ -177,6 +181,7 @@ impl Heartbeat {
             system: None,
             revoked: None,
             earlier: Vec::new(),
+            origins: None,
             server_id: None,
             last_heartbeat: None,
         }
@@ -254,6 +259,16 @@ impl Heartbeat {
         if beat.by_worker {
             self.worker_at = self.timestamp;
         }
+        if let Some(here) = &beat.origin {
+            let interval = self.interval();
+            self.origins.get_or_insert_default().note(here, interval, now);
+        }
+    }
+
+    /// The hosts of the two machines that beat under this name, if two do.
+    #[must_use]
+    pub fn twins(&self) -> Option<(&str, &str)> {
+        self.origins.as_ref()?.twins()
     }
 
     /// The session of `beat` takes the place of the present one, which is remembered with its last
@@ -330,6 +345,9 @@ pub struct Beat {
     /// Whether the server's worker sends it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_worker: bool,
+    /// Where it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 #[cfg(test)]
@@ -404,6 +422,7 @@ mod tests {
             interval_seconds: 30,
             system: None,
             by_worker: false,
+            origin: None,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.advance(&beat, at("2025-10-29T12:00:30Z"));
@@ -424,6 +443,7 @@ mod tests {
             interval_seconds: 30,
             system: None,
             by_worker,
+            origin: None,
         };
         let mut beat = |by_worker, time| {
             heartbeat.advance(&sent(by_worker), at(time));
@@ -450,6 +470,7 @@ mod tests {
             interval_seconds: 30,
             system: None,
             by_worker: false,
+            origin: None,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.revoked = Some("one#1@0".into());
@@ -483,6 +504,7 @@ mod tests {
                 interval_seconds,
                 system: None,
                 by_worker: false,
+                origin: None,
             };
             heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
             let shown = |one: &EarlierSession| {

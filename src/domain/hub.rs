@@ -8,6 +8,7 @@ use super::id::OpId;
 use super::lenient;
 use super::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::time::Duration;
 
 /// The layout that this program writes.
 const LAYOUT: u64 = 1;
@@ -36,7 +37,28 @@ pub struct Marker {
 
 /// What holds for all who use the hub. Each setting may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct HubSettings {}
+pub struct HubSettings {
+    /// Whether readers of the main branch judge servers by `heartbeat.json` there, as the first scripts
+    /// do: then beats refresh it every so many seconds.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub old_readers_seconds: Option<u64>,
+}
+
+/// How often the copy on the main branch is refreshed unless it is said: old readers call a beat stale
+/// after 300 s.
+pub const MAIN_BEAT_EVERY: Duration = Duration::from_secs(240);
+
+/// The least time between two refreshes: each is a commit in the history.
+const MAIN_BEAT_EVERY_MIN: Duration = Duration::from_secs(30);
+
+impl HubSettings {
+    /// How often a beat refreshes its copy on the main branch, if that is read.
+    #[must_use]
+    pub fn main_beat_every(&self) -> Option<Duration> {
+        let seconds = self.old_readers_seconds.filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds).max(MAIN_BEAT_EVERY_MIN))
+    }
+}
 
 /// Null stands for none.
 fn settings<'de, D: Deserializer<'de>>(input: D) -> Result<HubSettings, D::Error> {

@@ -33,3 +33,4 @@ pub mod statistics;
 pub mod status;
 pub mod table;
 pub mod time;
+pub mod twin;

@@ -39,12 +39,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether it was registered on a machine of this name, however much of its domain is told.
+    fn is_on(&self, host: &str) -> bool {
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        self.host.as_deref().is_none_or(|registered| short(registered) == short(host))
+    }
+
     /// Whether it was registered by the machine `machine`, whose own name is `host`, as far as the
     /// record tells. `machine` is `None` on a machine that never joined.
     #[must_use]
     pub fn is_of(&self, machine: Option<&str>, host: &str) -> bool {
         match (self.machine.as_deref(), machine) {
-            (Some(registered), Some(machine)) => registered == machine,
+            // A home that was copied to another machine takes the id along.
+            (Some(registered), Some(machine)) => registered == machine && self.is_on(host),
             (Some(_), None) => self.host.as_deref() == Some(host),
             (None, _) => true,
         }
@@ -127,7 +134,9 @@ mod tests {
     #[test]
     fn a_record_is_of_the_machine_it_names_or_else_of_its_host() {
         for (record, machine, expected) in [
-            (r#"{"id":"a","machine":"m1","host":"h2"}"#, Some("m1"), true),
+            (r#"{"id":"a","machine":"m1","host":"H1.example"}"#, Some("m1"), true),
+            (r#"{"id":"a","machine":"m1"}"#, Some("m1"), true),
+            (r#"{"id":"a","machine":"m1","host":"h2"}"#, Some("m1"), false),
             (r#"{"id":"a","machine":"m2","host":"h1"}"#, Some("m1"), false),
             // A machine that never joined is known by its host's name alone.
             (r#"{"id":"a","machine":"m1","host":"h1"}"#, None, true),

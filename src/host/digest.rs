@@ -8,6 +8,12 @@ use std::path::Path;
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// The SHA-256 of a text in hexadecimal digits.
+#[must_use]
+pub fn of_text(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The size of a file in bytes and its SHA-256 in hexadecimal digits. It is read until `is_over` says
 /// that there is no time for it.
 ///

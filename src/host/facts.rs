@@ -39,6 +39,17 @@ pub fn command_line(process: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&line).into_owned())
 }
 
+/// A digest of the id that the operating system gave this machine when it was installed; the id itself is
+/// not for others.
+#[must_use]
+pub fn machine_digest() -> Option<String> {
+    if super::simulated::present().is_some() {
+        return None;
+    }
+    let id = std::fs::read_to_string("/etc/machine-id").ok().filter(|id| !id.trim().is_empty())?;
+    Some(super::digest::of_text(&format!("git-muster {}", id.trim())).chars().take(16).collect())
+}
+
 /// How many threads can run at the same time here, at least one.
 #[must_use]
 pub fn processors() -> usize {

@@ -3,6 +3,7 @@
 use super::Verb;
 use super::documents::{newest_beat, require_member};
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
+use crate::domain::hub::Marker;
 use crate::domain::job::Job;
 use crate::domain::record::Record;
 use crate::domain::table::Table;
@@ -27,6 +28,9 @@ pub struct BeatAnswer {
     pub branch: String,
     /// Why somebody had ended the session before, if so.
     pub revoked: Option<String>,
+    /// The hosts of two machines that beat under this name, if two do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub twins: Option<(String, String)>,
 }
 
 impl Verb for SendBeat {
@@ -62,8 +66,32 @@ impl SendBeat {
             heartbeat.running = running;
         });
         transaction.put_record_on(&self.branch, &path, &heartbeat)?;
+        if self.branch != transaction.main() {
+            self.refresh_for_old_readers(transaction)?;
+        }
         let sequence = heartbeat.sequence.unwrap_or(0);
-        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked })
+        let twins = heartbeat.twins().map(|(one, other)| (one.to_owned(), other.to_owned()));
+        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked, twins })
+    }
+
+    /// Refreshes the copy on the main branch if the hub has readers that look there alone, and only as
+    /// often as they need.
+    fn refresh_for_old_readers(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let marker = match transaction.record::<Marker>(Marker::PATH) {
+            // What says nothing that can be read must not silence a beat.
+            Err(Stop::Fault(LedgerError::Document(_))) => None,
+            marker => marker?,
+        };
+        let Some(every) = marker.and_then(|marker| marker.settings.main_beat_every()) else { return Ok(()) };
+        let at = match transaction.record::<Heartbeat>(&Heartbeat::path(&self.beat.server)) {
+            Err(Stop::Fault(LedgerError::Document(_))) => return Ok(()),
+            copy => copy?.and_then(|copy| copy.at()),
+        };
+        let now = transaction.now();
+        if at.is_none_or(|at| now.since(at) >= every) {
+            refresh_main(&self.beat, transaction)?;
+        }
+        Ok(())
     }
 
     /// The last beat on the branch. Garbage on a heartbeat branch must not silence a server for

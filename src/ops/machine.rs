@@ -29,3 +29,18 @@ pub fn id() -> Result<String, FileError> {
     files::write(&path(), &format!("{id}\n"))?;
     Ok(id)
 }
+
+/// A new id for this machine, to be kept with [`keep`] once it is registered: a home that was copied has
+/// the id of another.
+#[must_use]
+pub fn new_id() -> String {
+    random::id()
+}
+
+/// Keeps the id that was registered.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(id: &str) -> Result<(), FileError> {
+    files::write(&path(), &format!("{id}\n"))
+}

@@ -3,6 +3,7 @@
 use super::documents::unregistered;
 use super::{Verb, found};
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
@@ -10,7 +11,7 @@ use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,10 +36,14 @@ pub struct Join {
     /// server is registered.
     #[serde(default)]
     pub adopt: Option<bool>,
+    /// How often beats refresh their copy on the main branch for old readers, if that is to change; zero
+    /// for never.
+    #[serde(default)]
+    pub old_readers_seconds: Option<u64>,
 }
 
 /// A server that was registered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Joined {
     /// Its record, whole.
     #[serde(flatten)]
@@ -49,6 +54,9 @@ pub struct Joined {
     /// The servers that have a folder and stay unregistered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unregistered: Vec<String>,
+    /// How often beats refresh their copy on the main branch for old readers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_readers_seconds: Option<u64>,
 }
 
 impl Verb for Join {
@@ -89,7 +97,7 @@ impl Verb for Join {
             }
         }
         let found = unregistered(transaction, &registry)?;
-        let mut joined = Joined { server: Value::Null, adopted: Vec::new(), unregistered: Vec::new() };
+        let mut joined = Joined::default();
         for server in found {
             if adopts && !registry.rows().any(|known| known.id.eq_ignore_ascii_case(&server.id)) {
                 joined.adopted.push(server.id.clone());
@@ -100,6 +108,8 @@ impl Verb for Join {
         }
         transaction.put_table(&registry)?;
         found::mark(transaction)?;
+        joined.old_readers_seconds = self.set_old_readers(transaction)?;
+        self.forget_origins(transaction)?;
         self.found_folder(transaction)?;
         let with = match joined.adopted.as_slice() {
             [] => String::new(),
@@ -143,6 +153,35 @@ impl Join {
         let host = known.host.as_deref().unwrap_or("another machine");
         Err(Refusal::forbidden(format!("not joined: the name `{}` is used by `{host}`", self.name))
             .hint("choose another name with `--as`, or add `--replace` if this machine takes its place"))
+    }
+
+    /// Says in the marker whether the hub has old readers; returns what it says then.
+    fn set_old_readers(&self, transaction: &mut Transaction<'_>) -> Result<Option<u64>, Stop> {
+        let Some(mut marker) = transaction.record::<Marker>(Marker::PATH)? else { return Ok(None) };
+        if let Some(seconds) = self.old_readers_seconds {
+            marker.edit(|marker| {
+                marker.settings.old_readers_seconds = Some(seconds).filter(|every| *every > 0);
+            });
+            transaction.put_record(Marker::PATH, &marker)?;
+        }
+        Ok(marker.settings.main_beat_every().map(|every| every.as_secs()))
+    }
+
+    /// Whoever joins in place of another machine is no second one.
+    fn forget_origins(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let (branch, path) = (self.name.heartbeat_branch(), Heartbeat::path(&self.name));
+        if !self.replace {
+            return Ok(());
+        }
+        match transaction.record_on::<Heartbeat>(&branch, &path) {
+            Ok(Some(mut beat)) => {
+                beat.edit(|beat| beat.origins = None);
+                transaction.put_record_on(&branch, &path, &beat)
+            }
+            // The next beat takes the place of what cannot be read.
+            Ok(None) | Err(Stop::Fault(LedgerError::Document(_))) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn tell(&self, server: &mut Server) {

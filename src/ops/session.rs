@@ -2,6 +2,7 @@
 
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
+use crate::domain::twin::Origin;
 use crate::host::{clock, environment, facts, files, random};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,11 @@ pub fn system_facts(server: &ServerName) -> System {
     // Without it the next beat has no load.
     drop(files::note(&note, &sample));
     system
+}
+
+/// What tells this machine from a copy of it.
+fn origin() -> Origin {
+    Origin { host: environment::host_name(), machine: facts::machine_digest(), boot: clock::boot_id() }
 }
 
 impl Session {
@@ -84,6 +90,7 @@ impl Session {
             interval_seconds: self.interval_seconds.max(1),
             system,
             by_worker: false,
+            origin: Some(origin()),
         }
     }
 }

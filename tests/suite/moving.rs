@@ -5,3 +5,5 @@ mod folders;
 mod import;
 mod leaving;
 mod points;
+mod readers;
+mod twins;

@@ -428,7 +428,9 @@ mod tests {
         let here = Here { server: "ada", host: "h1", machine: Some("m1") };
         let server = |text: &str| -> Server { serde_json::from_str(text).expect(text) };
         for (servers, record, has_folder, verdict) in [
-            (1, Some(r#"{"id":"ada","machine":"m1","host":"other"}"#), true, Fine),
+            (1, Some(r#"{"id":"ada","machine":"m1","host":"h1"}"#), true, Fine),
+            // A home that was copied, or a machine that was renamed.
+            (1, Some(r#"{"id":"ada","machine":"m1","host":"other"}"#), true, Problem),
             (1, Some(r#"{"id":"ada","machine":"m2","host":"h1"}"#), true, Problem),
             (1, Some(r#"{"id":"ada"}"#), true, Fine),
             (1, None, true, Problem),

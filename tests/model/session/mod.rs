@@ -232,6 +232,7 @@ fn beat_after(host: u8, last: LastBeat, session: u8) -> LastBeat {
         interval_seconds: TICK.as_secs(),
         system: None,
         by_worker: false,
+        origin: None,
     };
     heartbeat.advance(&beat, *NOW);
     LastBeat { session, revoked: heartbeat.revoked.is_some() }

@@ -1,0 +1,76 @@
+//! Two machines under one name.
+
+use crate::support::{Fleet, Host, MAIN, inspect};
+use serde_json::Value;
+
+/// The last beat of `host`, with another place written into it.
+fn beat_from(host: &Host, change: impl Fn(&mut Value)) {
+    let (branch, path) = (format!("heartbeat-{}", host.name()), format!("{}/heartbeat.json", host.name()));
+    let mut beat = inspect::document(host.hub(), &branch, &path);
+    change(&mut beat["origins"]["last"]);
+    host.hub().put(&branch, &[(path.as_str(), beat.to_string())], "another machine beats");
+}
+
+fn causes(host: &Host) -> Vec<String> {
+    let report = host.run(["health", "--json"]).json();
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["cause"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_copied_home_is_noticed_by_the_next_beat_of_either() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["heartbeat"]).success();
+    assert!(causes(&ada).is_empty());
+    beat_from(&ada, |place| place["host"] = "machine-b".into());
+    let run = ada.run(["heartbeat"]).success();
+    assert!(run.stderr().contains("two machines beat as `ada`, on hosts `machine-b` and"), "{run}");
+    assert_eq!(causes(&ada), ["name-shared:ada"]);
+    // The registered one is another: this home was copied to here.
+    let path = "coordination/servers.json";
+    let mut registry = inspect::document(fleet.hub(), MAIN, path);
+    registry["servers"][0]["host"] = "machine-b".into();
+    fleet.hub().put(MAIN, &[(path, registry.to_string())], "it joined there");
+    let doctor = ada.run(["doctor", "registration"]);
+    assert!(doctor.stdout().contains("ada is registered by machine-b"), "{doctor}");
+
+    let id = |host: &Host| {
+        std::fs::read_to_string(host.place("XDG_DATA_HOME").join("git-muster/machine")).unwrap()
+    };
+    let before = id(&ada);
+    ada.run(["join", "--as", "ada", "--replace"]).success();
+    assert_ne!(id(&ada), before, "the copy does not pass for this machine any more");
+    let run = ada.run(["heartbeat"]).success();
+    assert!(!run.stderr().contains("machine"), "{run}");
+    assert!(causes(&ada).is_empty());
+    ada.run(["doctor", "registration"]).success();
+}
+
+#[test]
+fn a_copied_disk_is_told_from_a_machine_that_boots() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["heartbeat"]).success();
+    // The same names and ids from another boot: it may have booted.
+    beat_from(&ada, |place| place["boot"] = "another-boot".into());
+    let run = ada.run(["heartbeat"]).success();
+    assert!(!run.stderr().contains("two machines"), "{run}");
+    // A boot comes back, which no machine's does.
+    beat_from(&ada, |place| place["boot"] = "another-boot".into());
+    let branch = "heartbeat-ada";
+    let mut beat = inspect::document(fleet.hub(), branch, "ada/heartbeat.json");
+    beat["origins"]["before"] = beat["origins"]["last"].clone();
+    let here = ada.run(["--json", "heartbeat"]).success();
+    assert_eq!(here.json()["server"], "ada");
+    let now = inspect::document(fleet.hub(), branch, "ada/heartbeat.json");
+    beat["origins"]["before"] = now["origins"]["last"].clone();
+    fleet.hub().put(branch, &[("ada/heartbeat.json", beat.to_string())], "the copy beats again");
+    let run = ada.run(["heartbeat"]).success();
+    assert!(run.stderr().contains("two machines beat as `ada`"), "{run}");
+    assert_eq!(causes(&ada), ["name-shared:ada"]);
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Moves finished jobs and read messages to the archive.
+#
+# Usage: archive_old_messages.sh
+#
+# ARCHIVE_DAYS says from which age on, in days; otherwise 7.
+# Ends with 0 when the hub has it, 1 when it was not asked for properly, 2 when the hub did not take it, 3 when a
+# file cannot be used.
+set -eu
+here=$(dirname -- "$(readlink -f -- "$0")")
+# shellcheck source=scripts/lib.sh
+. "$here/lib.sh"
+help_if_asked "$@"
+[ $# -eq 0 ] || misused 'no argument is taken'
+case ${ARCHIVE_DAYS:-7} in
+    *[!0-9]* | '') misused "ARCHIVE_DAYS is \`$ARCHIVE_DAYS\`, which is no number of days" ;;
+esac
+find_program
+muster archive --older-than "${ARCHIVE_DAYS:-7}d"

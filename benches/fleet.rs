@@ -13,6 +13,7 @@ mod big_hub;
 
 use big_hub::Size;
 use git_muster::host::{clock, environment};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -25,6 +26,9 @@ const MEGABYTES_MAX: f64 = 100.0;
 /// The same for the two that a person has open all day.
 const WATCHED: [&str; 2] = ["health", "worker list"];
 const WATCHED_MEGABYTES_MAX: f64 = 40.0;
+
+/// The variable that names another program to be measured than the one that is built here.
+const PROGRAM: &str = "MUSTER_BENCH_PROGRAM";
 
 /// How often each that reads is run: the median counts.
 const ROUNDS: usize = 3;
@@ -119,6 +123,7 @@ macro_rules! say {
 }
 
 struct Bench<'a> {
+    program: OsString,
     folder: &'a Path,
     only: &'a [String],
     missed: usize,
@@ -133,8 +138,9 @@ fn main() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let hub = folder.path().join("hub.git");
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_git-muster").into());
     make(&hub, size);
-    let mut bench = Bench { folder: folder.path(), only: &arguments[numbers.len()..], missed: 0 };
+    let mut bench = Bench { program, folder: folder.path(), only: &arguments[numbers.len()..], missed: 0 };
     say!("{size:?}\n\n| Command | Time | Peak memory | Answer | Result |\n|---|---|---|---|---|");
     let by_path = hub.display().to_string();
     for command in READS.iter().chain(&WRITES) {
@@ -187,7 +193,7 @@ impl Bench<'_> {
         let (out, measured) = (self.folder.join("out"), self.folder.join("measured"));
         let mut time = Command::new("time");
         time.arg("-q").args(["-f", "%e %M"]).arg("-o").arg(&measured);
-        time.arg(env!("CARGO_BIN_EXE_git-muster")).args(command.split(' '));
+        time.arg(&self.program).args(command.split(' '));
         time.env_clear().current_dir(self.folder).stdin(Stdio::null());
         time.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         time.env("HOME", self.folder).env("MUSTER_HUB", hub).env("MUSTER_SERVER", "s0007").env("TZ", "UTC");

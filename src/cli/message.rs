@@ -154,26 +154,21 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
         context.settings.server.as_ref().map(|me| me.value.clone())
     };
     let now = context.now();
-    let messages: Vec<Found> = context.read(false, |snapshot| {
-        let messages: Table<Message> = snapshot.table()?;
-        let wanted = messages.rows().filter(|message| {
-            args.from.as_ref().is_none_or(|from| message.from == *from)
-                && args.to.as_ref().is_none_or(|to| message.to == *to)
-                && (!args.unread
-                    || me.as_ref().is_some_and(|me| message.is_for(me) && !message.is_read_by(me)))
-        });
-        Ok(wanted.map(found).collect())
-    })?;
-    let values: Vec<&Value> = messages.iter().map(|(raw, _)| raw).collect();
+    let all: Table<Message> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
+    let wanted = |message: &&Record<Message>| {
+        args.from.as_ref().is_none_or(|from| message.from == *from)
+            && args.to.as_ref().is_none_or(|to| message.to == *to)
+            && (!args.unread || me.as_ref().is_some_and(|me| message.is_for(me) && !message.is_read_by(me)))
+    };
+    let messages: Vec<&Record<Message>> = all.rows().filter(wanted).collect();
     let output = context.output;
-    output.list("message", &values, || {
+    output.list("message", messages.iter().map(|message| message.raw()), || {
         if messages.is_empty() {
             let only_unread = args.unread && args.from.is_none() && args.to.is_none();
             output.say(if only_unread { "there is nothing unread" } else { "there is no such message" });
             return String::new();
         }
-        let rows: Vec<Vec<String>> =
-            messages.iter().map(|(_, message)| row(message, me.as_ref(), now)).collect();
+        let rows: Vec<Vec<String>> = messages.iter().map(|message| row(message, me.as_ref(), now)).collect();
         table(&["MESSAGE", "FROM", "TO", "TYPE", "SENT", "STATE", "SUBJECT"], &rows)
     })
 }

@@ -37,6 +37,7 @@ mod rollback;
 mod servers;
 mod settings;
 mod status;
+mod style;
 mod table;
 mod worker;
 

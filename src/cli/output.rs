@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::style;
 use crate::host::clock;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -49,6 +50,7 @@ pub(super) fn clean_lines(text: &str) -> String {
 /// Characters that change what a terminal shows elsewhere.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
+        || style::MARKS.contains(&c)
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
@@ -124,30 +126,25 @@ impl Output {
     pub(super) fn list<T: Serialize>(
         self,
         kind: &str,
-        values: &[T],
+        values: impl IntoIterator<Item = T>,
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         if self.json {
-            let list: Vec<Value> = values.iter().map(|value| self.tagged(kind, value)).collect();
-            self.print_json(&Value::Array(list))
+            // One after the other: a long list as a whole would be there three times.
+            let mut list = String::from("[");
+            for (index, value) in values.into_iter().enumerate() {
+                list.push_str(if index == 0 { "\n  " } else { ",\n  " });
+                list.push_str(&json_text(&self.tagged(kind, &value))?.replace('\n', "\n  "));
+            }
+            list.push_str(if list.len() > 1 { "\n]" } else { "]" });
+            print(&list)
         } else {
             print_lines(&human())
         }
     }
 
     fn print_json(self, value: &Value) -> Result<(), CliError> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-        // serde_json escapes what is below a space; the rest may stand inside strings only.
-        let safe = text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-            if c != '\n' && is_obeyed(c) {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            } else {
-                out.push(c);
-            }
-            out
-        });
-        print(&safe)
+        print(&json_text(value)?)
     }
 
     /// The object with the version of its shape and its kind in front.
@@ -210,10 +207,25 @@ impl Output {
     }
 }
 
+/// A value as text in which nothing is obeyed by a terminal.
+fn json_text(value: &Value) -> Result<String, CliError> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+    // serde_json escapes what is below a space; the rest may stand inside strings only.
+    Ok(text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c != '\n' && is_obeyed(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+        out
+    }))
+}
+
 /// Prints what people read. Whoever put it together may have forgotten that the hub is written by
 /// others; here nothing is forgotten.
 fn print_lines(text: &str) -> Result<(), CliError> {
-    print(&clean_lines(text))
+    print(&style::painted(text))
 }
 
 fn print(text: &str) -> Result<(), CliError> {

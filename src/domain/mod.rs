@@ -9,6 +9,7 @@ pub mod artifact;
 pub mod audit;
 pub mod bad_branch;
 pub mod build_config;
+pub mod clocks;
 pub mod doctor;
 pub mod health;
 pub mod heartbeat;

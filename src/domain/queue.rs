@@ -2,8 +2,10 @@
 //!
 //! Waiting is computed, never stored: on jobs that are not completed, on a point in time, on a
 //! server with the right labels. Most urgent first, first in first out inside a priority, and a
-//! job gains one level for each [`AGEING_STEP`] it waits, so that nothing starves.
+//! job gains one level on those that are added each [`AGEING_STEP`] later, so that nothing starves. What
+//! was added later is what stands later; clocks of other machines say how much (`added.rs`).
 
+mod added;
 mod candidates;
 mod turn;
 
@@ -22,7 +24,7 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// How long a job waits for each level of urgency it gains.
+/// How much later a job must be added to come behind one that is a level less urgent.
 pub const AGEING_STEP: Duration = Duration::from_secs(15 * 60);
 
 /// Why a queued job cannot be claimed.
@@ -151,6 +153,8 @@ pub struct Queue<'a> {
     /// The job of each group that is at work, or may still be although it is cancelled.
     busy: HashMap<&'a str, &'a Job>,
     pauses: Option<&'a Table<Pause>>,
+    /// When each was added, as far as the order of all bears that out.
+    added: Vec<Timestamp>,
     now: Timestamp,
 }
 
@@ -167,7 +171,7 @@ impl<'a> Queue<'a> {
         let of_group = |job: &'a Record<Job>| Some((job.group.as_deref()?, &**job));
         // Of a group that has both, what is held is the one to tell.
         let busy = stopping.chain(held).filter_map(of_group).collect();
-        Self { jobs, first_of, busy, pauses: None, now }
+        Self { jobs, first_of, busy, pauses: None, added: added::added(jobs, now), now }
     }
 
     /// The same with what is paused.
@@ -193,7 +197,7 @@ impl<'a> Queue<'a> {
     /// What a server that has these labels could claim now if each were the only one of its group, the
     /// next one first.
     fn order(&self, have: &HashSet<&str>) -> Vec<&'a Record<Job>> {
-        let mut ready: Vec<(u64, i64, usize, &Record<Job>)> = self
+        let mut ready: Vec<(Timestamp, usize, &Record<Job>)> = self
             .jobs
             .rows()
             .enumerate()
@@ -205,22 +209,21 @@ impl<'a> Queue<'a> {
             // One that was made up with the last token there is can never change hands.
             .filter(|(_, job)| next_token(job.token, &job.id).is_ok())
             .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, have).is_empty())
-            .map(|(index, job)| {
-                (self.urgency(job), job.created_at.map_or(0, Timestamp::unix_millis), index, job)
-            })
+            .map(|(index, job)| (self.due(index, job), index, job))
             .collect();
-        ready.sort_unstable_by_key(|(urgency, created, index, _)| (*urgency, *created, *index));
-        ready.into_iter().map(|(_, _, _, job)| job).collect()
+        ready.sort_unstable_by_key(|(due, index, _)| (*due, *index));
+        ready.into_iter().map(|(_, _, job)| job).collect()
     }
 
     fn is_first(&self, index: usize, id: &str) -> bool {
         self.first_of.get(id).is_some_and(|(first, _)| *first == index)
     }
 
-    /// The priority after ageing.
-    fn urgency(&self, job: &Job) -> u64 {
-        let waited = job.created_at.map_or(0, |created| self.now.since(created).as_secs());
-        job.priority.level().saturating_sub(waited / AGEING_STEP.as_secs()).max(1)
+    /// When its turn is: so that a job comes before those that are one level more urgent and were added
+    /// an [`AGEING_STEP`] later, whatever the time is for who asks.
+    fn due(&self, index: usize, job: &Job) -> Timestamp {
+        let added = self.added.get(index).copied().unwrap_or(self.now);
+        added.plus(AGEING_STEP.saturating_mul(u32::try_from(job.priority.level()).unwrap_or(u32::MAX)))
     }
 
     /// What keeps a job from any server, if anything.
@@ -414,23 +417,36 @@ mod tests {
     }
 
     #[test]
-    fn waiting_makes_a_job_more_urgent() {
-        let jobs = format!(
-            "{},{{\"id\":\"old\",\"priority\":8,\"status\":\"queued\",\"created_at\":\"2025-10-29T10:00:00Z\"}}",
-            job("new", ",\"priority\":1")
-        );
-        assert_eq!(order(&jobs, &[]), ["old", "new"]);
+    fn who_waits_is_overtaken_for_a_quarter_of_an_hour_by_each_level_of_urgency() {
+        let patient = |since: &str| {
+            format!("{{\"id\":\"patient\",\"priority\":6,\"status\":\"queued\",\"created_at\":\"{since}\"}}")
+        };
+        for (waits_since, urgent, first) in [
+            ("2025-10-29T11:44:01Z", 5, "urgent"),
+            ("2025-10-29T11:44:00Z", 5, "patient"),
+            ("2025-10-29T10:44:01Z", 1, "urgent"),
+            ("2025-10-29T10:44:00Z", 1, "patient"),
+        ] {
+            let jobs =
+                format!("{},{}", patient(waits_since), job("urgent", &format!(",\"priority\":{urgent}")));
+            assert_eq!(order(&jobs, &[])[0], first, "{waits_since} {urgent}");
+        }
     }
 
     #[test]
-    fn a_level_of_urgency_is_gained_with_each_quarter_of_an_hour() {
-        for (waits_since, first) in [("2025-10-29T11:45:01Z", "urgent"), ("2025-10-29T11:45:00Z", "patient")]
-        {
-            let jobs = format!(
-                "{},{{\"id\":\"patient\",\"priority\":6,\"status\":\"queued\",\"created_at\":\"{waits_since}\"}}",
-                job("urgent", ",\"priority\":5")
-            );
-            assert_eq!(order(&jobs, &[])[0], first, "{waits_since}");
+    fn no_clock_but_the_order_of_the_queue_makes_a_job_old() {
+        let added = |id: &str, at: &str, more: &str| job(id, more).replace("2025-10-29T11:59:00Z", at);
+        let urgent = |at: &str| added("urgent", at, ",\"priority\":1");
+        let low = |at: &str| added("low", at, ",\"priority\":8");
+        let now = "2025-10-29T11:59:00Z";
+        for (rows, why) in [
+            ([urgent(now), low("2025-10-29T09:59:00Z")], "the clock of the later writer is slow"),
+            ([low(now), urgent("2025-10-29T09:59:00Z")], "that of the urgent one is"),
+            ([low(now), urgent("2025-10-29T16:59:00Z")], "that of the urgent one is fast"),
+            ([urgent("2025-10-29T16:59:00Z"), low(now)], "and it came first"),
+            ([low(now), urgent("2025-10-31T12:00:00Z")], "it is days ahead"),
+        ] {
+            assert_eq!(order(&rows.join(","), &[]), ["urgent", "low"], "{why}");
         }
     }
 

@@ -236,6 +236,15 @@ pub(crate) trait Engine {
     /// Says that many attempts may follow each other closely.
     fn stay_connected(&mut self) {}
 
+    /// When each of those who wrote last to the history of `version`, but for `author`, did so, by its
+    /// own clock.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn newest_of_others(&self, _version: &Version, _author: &str) -> Result<Vec<Timestamp>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     /// Whether `author` wrote the newest of a branch a moment before `now` and others wrote shortly
     /// before that, as far as we know.
     ///

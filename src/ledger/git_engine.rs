@@ -521,6 +521,10 @@ impl Engine for GitEngine {
         }
     }
 
+    fn newest_of_others(&self, version: &Version, author: &str) -> Result<Vec<Timestamp>, LedgerError> {
+        self.suspecting(self.objects.newest_of_others(version, author))
+    }
+
     fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
         match self.tip(branch)? {
             Some(tip) => self.objects.is_crowded(&tip, author, now),

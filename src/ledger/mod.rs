@@ -46,6 +46,7 @@ mod snapshot;
 mod source;
 mod squash;
 mod ssh_line;
+mod tops;
 mod transaction;
 mod update;
 mod worktree;

@@ -5,16 +5,19 @@ use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
 use super::history::{COMMITS_MAX, Reached};
 use super::pruning::{self, Made};
+use super::tops::{Entry, Top, Tops};
 use super::transaction::carries;
+use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
-use git2::{ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
+use git2::{ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 
 const READING: &str = "cannot read the history of the hub";
 
@@ -39,6 +42,7 @@ pub fn init_bare(path: &Path, branch: &str) -> Result<(), LedgerError> {
 /// The objects of one repository.
 pub(super) struct Objects {
     repository: Repository,
+    tops: Tops,
 }
 
 pub(super) fn oid(version: &Version) -> Result<Oid, LedgerError> {
@@ -63,7 +67,7 @@ fn with_parent(text: &[u8], parent: Option<Oid>) -> Vec<u8> {
 
 impl Objects {
     pub(super) fn new(repository: Repository) -> Self {
-        Self { repository }
+        Self { repository, tops: Tops::default() }
     }
 
     pub(super) fn repository(&self) -> &Repository {
@@ -99,49 +103,57 @@ impl Objects {
         failed("cannot read a commit of the hub", tree_of(&self.repository, oid(at)?))
     }
 
+    fn top(&self, at: &Version) -> Result<Rc<Top>, LedgerError> {
+        failed("cannot read a commit of the hub", self.tops.of(&self.repository, oid(at)?))
+    }
+
+    /// What lies at a path, if anything does.
+    fn entry(&self, at: &Version, path: &str) -> Result<Option<Entry>, LedgerError> {
+        let top = self.top(at)?;
+        let Some((first, rest)) = path.split_once('/') else { return Ok(top.get(path)) };
+        let Some(entry) = top.get(first).filter(|entry| entry.kind == Some(ObjectType::Tree)) else {
+            return Ok(None);
+        };
+        let found = self.repository.find_tree(entry.id).and_then(|tree| tree.get_path(Path::new(rest)));
+        match found {
+            Ok(entry) => Ok(Some(Entry { id: entry.id(), kind: entry.kind(), mode: entry.filemode() })),
+            Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => {
+                Ok(None)
+            }
+            Err(error) => Err(LedgerError::store(format!("cannot read `{path}` of the hub"), &error)),
+        }
+    }
+
     /// The bytes of a file, if there is one.
     pub(super) fn read(&self, at: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let entry = match self.tree(at)?.get_path(Path::new(path)) {
-            Ok(entry) => entry,
-            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(LedgerError::store(format!("cannot read `{path}` of the hub"), &error)),
-        };
+        let Some(entry) = self.entry(at, path)? else { return Ok(None) };
         let refuse = |problem: String| Err(crate::domain::json::DocumentError::new(path, problem).into());
         // A link is not followed: the hub is written by others.
-        if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == i32::from(FileMode::Link) {
+        if entry.kind != Some(ObjectType::Blob) || entry.mode == i32::from(FileMode::Link) {
             return refuse("it is not a file".to_owned());
         }
         let odb = failed("cannot open the objects of the hub", self.repository.odb())?;
-        let (bytes, _) = failed("cannot read a file of the hub", odb.read_header(entry.id()))?;
+        let (bytes, _) = failed("cannot read a file of the hub", odb.read_header(entry.id))?;
         if bytes > DOCUMENT_BYTES_MAX {
             return refuse(format!("it has {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
         }
-        let blob = failed("cannot read a file of the hub", self.repository.find_blob(entry.id()))?;
+        let blob = failed("cannot read a file of the hub", self.repository.find_blob(entry.id))?;
         Ok(Some(blob.content().to_vec()))
     }
 
     /// Names of what lies directly in a folder; folders end with a slash.
     pub(super) fn list(&self, at: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        let root = self.tree(at)?;
-        let tree = if folder.is_empty() {
-            root
-        } else {
-            match root.get_path(Path::new(folder)) {
-                Ok(entry) if entry.kind() == Some(ObjectType::Tree) => {
-                    failed("cannot read a folder of the hub", self.repository.find_tree(entry.id()))?
-                }
-                Ok(_) => return Ok(Vec::new()),
-                Err(error) if error.code() == ErrorCode::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(LedgerError::store("cannot read a folder of the hub", &error)),
-            }
+        let named = |name: &str, kind: Option<ObjectType>| {
+            format!("{name}{}", if kind == Some(ObjectType::Tree) { "/" } else { "" })
         };
-        Ok(tree
-            .iter()
-            .filter_map(|entry| {
-                let slash = if entry.kind() == Some(ObjectType::Tree) { "/" } else { "" };
-                entry.name().ok().map(|name| format!("{name}{slash}"))
-            })
-            .collect())
+        if folder.is_empty() {
+            let top = self.top(at)?;
+            return Ok(top.entries.iter().map(|(name, entry)| named(name, entry.kind)).collect());
+        }
+        let entry = self.entry(at, folder)?.filter(|entry| entry.kind == Some(ObjectType::Tree));
+        let Some(entry) = entry else { return Ok(Vec::new()) };
+        let tree = failed("cannot read a folder of the hub", self.repository.find_tree(entry.id))?;
+        Ok(tree.iter().filter_map(|entry| Some(named(entry.name().ok()?, entry.kind()))).collect())
     }
 
     /// Builds blobs, trees and one commit. Nothing refers to them yet.
@@ -236,6 +248,26 @@ impl Objects {
             return Ok(false);
         }
         failed(READING, leads_to(&self.repository, oid(version)?, oid(tip)?))
+    }
+
+    /// When each of those who wrote last, but for `author`, did so.
+    pub(super) fn newest_of_others(
+        &self,
+        tip: &Version,
+        author: &str,
+    ) -> Result<Vec<Timestamp>, LedgerError> {
+        let odb = failed(READING, self.repository.odb())?;
+        let mut newest: BTreeMap<String, Timestamp> = BTreeMap::new();
+        let mut next = Some(oid(tip)?);
+        for _ in 0..COMMITS_ASKED_MAX {
+            // The history of a copy may end here, and a commit may be damaged: then that is all.
+            let Some(commit) = next.and_then(|id| CommitText::read(&odb, id).ok()) else { break };
+            if let Some(at) = commit.at().filter(|_| commit.author() != author) {
+                newest.entry(commit.author().into_owned()).or_insert(at);
+            }
+            next = commit.parents().next();
+        }
+        Ok(newest.into_values().collect())
     }
 
     /// Whether `tip` is by `author`, just made, and others wrote shortly before.

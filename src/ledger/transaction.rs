@@ -132,6 +132,7 @@ pub struct Transaction<'a> {
     draft: &'a mut Draft,
     op: &'a OpId,
     now: Timestamp,
+    present: Timestamp,
 }
 
 impl<'a> Transaction<'a> {
@@ -141,7 +142,12 @@ impl<'a> Transaction<'a> {
         op: &'a OpId,
         now: Timestamp,
     ) -> Self {
-        Self { snapshot, draft, op, now }
+        Self { snapshot, draft, op, now, present: now }
+    }
+
+    /// The same, at a time that others know to be later than our clock says.
+    pub(super) fn at_present(self, present: Timestamp) -> Self {
+        Self { present: present.max(self.now), ..self }
     }
 
     /// The id of this operation; ids of new records derive from it.
@@ -154,6 +160,13 @@ impl<'a> Transaction<'a> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The time of this operation by the clocks of those who wrote last, where they agree that ours is
+    /// behind. For what is put into an order with what they wrote.
+    #[must_use]
+    pub fn present(&self) -> Timestamp {
+        self.present
     }
 
     /// Whether this very operation is in the history of the main branch already, sent by an earlier

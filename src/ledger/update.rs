@@ -12,9 +12,10 @@ use super::error::LedgerError;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
+use crate::domain::clocks::present_by_others;
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, show_span};
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
@@ -424,11 +425,13 @@ impl Ledger {
     ) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
         snapshot.check(self.settings.founding)?;
+        let present = self.present(&snapshot, now)?;
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(requests.len());
         for request in requests {
             let before = (requests.len() > 1).then(|| draft.clone());
-            let applied = (request.apply)(&mut Transaction::new(&snapshot, &mut draft, &request.op, now));
+            let mut applied = Transaction::new(&snapshot, &mut draft, &request.op, now).at_present(present);
+            let applied = (request.apply)(&mut applied);
             let applied = applied.and_then(|answer| Ok(draft.check().map(|()| answer)?));
             results.push(match applied {
                 Ok(answer) => {
@@ -450,9 +453,22 @@ impl Ledger {
         if run.append {
             draft.replaced.clear();
         }
+        if present > now && run.attempts == 0 {
+            self.notes.push(format!(
+                "this clock is {} behind those of others who wrote to the hub; set it, or give this machine its time from the network",
+                show_span(present.since(now))
+            ));
+        }
         let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
         let replaces = moves.iter().any(|one| one.from.is_some() && draft.replaced.contains(&one.branch));
         Ok(Attempt { moves, replaces, results })
+    }
+
+    /// The time: ours, or where those who wrote last agree that it is later, theirs.
+    fn present(&self, snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Timestamp, LedgerError> {
+        let Some(tip) = snapshot.tip(&self.settings.main)? else { return Ok(now) };
+        let newest = self.engine.newest_of_others(&tip, &self.settings.author)?;
+        Ok(present_by_others(now, &newest).unwrap_or(now))
     }
 
     /// Takes out of the draft what the hub has already; `true` when nothing is left.

@@ -132,7 +132,7 @@ impl Verb for AddJobs {
                 continue;
             }
             let id = new_id(transaction, index)?;
-            let mut job = self.job(new, id.clone(), &table, transaction.now())?;
+            let mut job = self.job(new, id.clone(), &table, transaction.present())?;
             if planted("looks-at-the-clock") {
                 job.created_at = Some(crate::host::clock::wall());
             }

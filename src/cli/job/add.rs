@@ -7,7 +7,7 @@ use crate::cli::input::{self, Moment};
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
 use crate::domain::time::Timestamp;
 use crate::host::files;
-use crate::ops::job_add::{AddJobs, AddedJob, NewJob, kind_build};
+use crate::ops::job_add::{AddJobs, NewJob, kind_build};
 use clap::Args;
 use std::fs::File;
 use std::time::Duration;
@@ -117,7 +117,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     let ids = || added.iter().map(|job| format!("{}\n", job.id)).collect::<String>();
     context.deliver_once(&receipt, |output| match (args.from.is_some(), added.as_slice()) {
         (false, [job]) => output.answer("job_added", job, ids),
-        _ => output.list::<AddedJob>("job_added", added, ids),
+        _ => output.list("job_added", added, ids),
     })
 }
 

@@ -68,18 +68,16 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
     }
     let now = context.now();
     let status = args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()));
-    let jobs: Vec<(Value, Job)> = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let wanted = jobs.rows().filter(|job| {
+    let jobs: Table<Job> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
+    let wanted = || {
+        jobs.rows().filter(|job| {
             status.as_ref().is_none_or(|status| job.status == *status)
                 && args.assigned_to.as_ref().is_none_or(|server| job.assigned_to.as_ref() == Some(server))
-        });
-        Ok(wanted.map(|job| (job.raw(), (**job).clone())).collect())
-    })?;
-    let values: Vec<&Value> = jobs.iter().map(|(raw, _)| raw).collect();
+        })
+    };
     let output = context.output;
-    output.list("job", &values, || {
-        let mut jobs: Vec<&Job> = jobs.iter().map(|(_, job)| job).collect();
+    output.list("job", wanted().map(|job| job.raw()), || {
+        let mut jobs: Vec<&Job> = wanted().map(|job| &**job).collect();
         jobs.sort_by_key(|job| job.status.is_final());
         let rows: Vec<Vec<String>> = jobs
             .iter()

@@ -164,6 +164,7 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         max_attempts: None,
         key: None,
         not_before: None,
+        delay_seconds: None,
         command: ["make", "-j4", "deb"].map(str::to_owned).to_vec(),
     };
     let added = fleet.run(&other, &AddJobs { jobs: vec![new], requester: other.clone() });
@@ -176,6 +177,7 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         start: false,
         expired_assignment: None,
         lost: Vec::new(),
+        ripe: Vec::new(),
         by: None,
     };
     drop(fleet.run(&me, &claim));

@@ -129,7 +129,7 @@ fn finding<'a>(located: &'a Located, advised: &mut HashSet<&'a str>, out: &mut S
 }
 
 fn named(commit: &CommitName) -> String {
-    let at = commit.at.map_or(String::new(), |at| format!(" {at}"));
+    let at = commit.at.map_or(String::new(), |at| format!(" {}", at.told()));
     clean(&format!("{}{at} {}: {}", commit.short(), commit.author, commit.subject))
 }
 

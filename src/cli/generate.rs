@@ -28,7 +28,14 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster completions bash > /etc/bash_completion.d/git-muster")]
+#[command(after_help = "Examples:
+  git muster completions bash > /etc/bash_completion.d/git-muster
+  git muster completions zsh > /usr/local/share/zsh/site-functions/_git-muster
+  git muster completions fish > ~/.config/fish/completions/git-muster.fish
+  git muster completions fish > ~/.config/fish/conf.d/git-muster.fish   # for `git muster`, too
+
+For `git-muster` and `git muster`, with the jobs, servers, locks and messages that this machine knows of; \
+nothing is asked over a connection.")]
 pub struct CompletionsArgs {
     /// Which shell
     pub shell: Shell,
@@ -65,8 +72,17 @@ pub enum Generated {
 /// # Errors
 /// None but a closed stdout.
 pub(super) fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "git-muster", &mut script);
+    let script = match args.shell {
+        Shell::Bash => include_bytes!("completions/git-muster.bash").to_vec(),
+        Shell::Zsh => include_bytes!("completions/git-muster.zsh").to_vec(),
+        Shell::Fish => include_bytes!("completions/git-muster.fish").to_vec(),
+        // Of other shells the words that stand still.
+        shell => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "git-muster", &mut script);
+            script
+        }
+    };
     Ok(io::stdout().lock().write_all(&script)?)
 }
 

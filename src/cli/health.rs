@@ -5,13 +5,16 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::counted;
 use super::table::table;
-use crate::domain::health::{Broken, Fleet, Known};
+use crate::domain::clocks::Change;
+use crate::domain::health::{Broken, Fleet, Known, Report};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
 use crate::ops::documents;
+use crate::ops::observations::Observations;
+use crate::ops::watch::compare_beats;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -22,13 +25,17 @@ use clap::Args;
 
 A heartbeat is judged by the interval that it declares itself: late after twice, stale after three \
 times the interval and a minute. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.")]
-pub struct HealthArgs {}
+pub struct HealthArgs {
+    /// Tell each finding; else of many of a kind only how many they are, with some examples
+    #[arg(long)]
+    pub all: bool,
+}
 
 /// Judges.
 ///
 /// # Errors
 /// When the hub cannot be read: then nothing is known, and the exit code is that of the error.
-pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliError> {
+pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliError> {
     let now = context.now();
     let only = context
         .settings
@@ -36,64 +43,76 @@ pub(super) fn run(_args: &HealthArgs, context: &mut Context) -> Result<u8, CliEr
         .as_ref()
         .filter(|server| server.origin == "--server")
         .map(|server| server.value.clone());
-    let report = context.read(true, |snapshot| {
+    let seen = context.read(true, |snapshot| {
         let servers: Table<Server> = snapshot.table()?;
-        let jobs: Table<Job> = snapshot.table()?;
-        let locks: Table<Lock> = snapshot.table()?;
-        let mut read = Vec::new();
+        let mut seen = Vec::new();
         for name in documents::server_names(snapshot, &servers)? {
-            let mut seen = documents::seen_beats(snapshot, &name)?;
+            let mut beats = documents::seen_beats(snapshot, &name)?;
             let status = documents::status(snapshot, &name)?.map(|status| (*status).clone());
-            read.push((name, seen.newest, status, seen.broken.pop()));
+            seen.push((name, beats.newest, status, beats.broken.pop()));
         }
-        let known = read
-            .iter()
-            .map(|(name, heartbeat, status, broken)| Known {
-                name: name.as_str(),
-                heartbeat: heartbeat.as_deref(),
-                status: status.as_ref(),
-                broken: broken
-                    .as_ref()
-                    .map(|broken| Broken { why: &broken.why, is_replaced: broken.is_replaced }),
-            })
-            .collect();
         let unregistered = documents::unregistered(snapshot, &servers)?;
-        let fleet =
-            Fleet { servers: &servers, known, jobs: &jobs, locks: &locks, unregistered: &unregistered, now };
-        let report = fleet.judge().with_bad_branches(&snapshot.bad_branches(), snapshot.hub());
-        match &only {
-            None => Ok(report),
-            Some(server) if servers.get(server.as_str()).is_some() => Ok(report.only(server.as_str())),
-            Some(server) => Err(CliError::new(Exit::No, format!("there is no server `{server}`"))
-                .hint("see the names with `git muster servers list`")),
-        }
+        let bad = (snapshot.bad_branches(), snapshot.hub().to_owned());
+        Ok((servers, (snapshot.table::<Job>()?, snapshot.table::<Lock>()?), unregistered, seen, bad))
     })?;
-    context.output.object("health", &report, || {
-        let findings = match report.findings.len() {
-            0 => "nothing to report".to_owned(),
-            number => counted(number, "finding"),
-        };
-        let head = format!(
-            "{}: {} looked at, {findings}\n",
-            report.level.as_str(),
-            counted(report.checked, "server")
-        );
-        if report.findings.is_empty() {
-            return head;
+    let (servers, (jobs, locks), unregistered, seen, (bad, hub)) = seen;
+    let beats: Vec<_> = seen.iter().filter_map(|(name, beat, ..)| Some((name, &**beat.as_ref()?))).collect();
+    let mut observed = Observations::recall();
+    let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
+    let (clock, changes) = compare_beats(&mut observed, &context.place()?, &beats, me, now);
+    observed.keep();
+    let known = seen.iter().map(|(name, heartbeat, status, broken)| Known {
+        name: name.as_str(),
+        heartbeat: heartbeat.as_deref(),
+        status: status.as_ref(),
+        broken: broken.as_ref().map(|broken| Broken { why: &broken.why, is_replaced: broken.is_replaced }),
+        change: changes.get(name).copied().unwrap_or(Change::First),
+    });
+    let fleet = Fleet {
+        servers: &servers,
+        known: known.collect(),
+        jobs: &jobs,
+        locks: &locks,
+        unregistered: &unregistered,
+        now: clock.now,
+        off: clock.off,
+    };
+    let report = fleet.judge().with_bad_branches(&bad, &hub);
+    let report = match &only {
+        None => report,
+        Some(server) if servers.get(server.as_str()).is_some() => report.only(server.as_str()),
+        Some(server) => {
+            return Err(CliError::new(Exit::No, format!("there is no server `{server}`"))
+                .hint("see the names with `git muster servers list`"));
         }
-        let rows: Vec<Vec<String>> = report
-            .findings
-            .iter()
-            .map(|finding| {
-                let hint = finding.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-                vec![
-                    finding.level.as_str().to_owned(),
-                    finding.subject.clone(),
-                    format!("{}{hint}", finding.what),
-                ]
-            })
-            .collect();
-        format!("{head}{}", table(&["LEVEL", "SUBJECT", "WHAT"], &rows))
-    })?;
+    };
+    let report = if args.all { report } else { report.in_short() };
+    context.output.object("health", &report, || told(&report))?;
     Ok(report.level.exit_code())
+}
+
+/// The report for people.
+fn told(report: &Report) -> String {
+    let findings = match report.findings.len() {
+        0 => "nothing to report".to_owned(),
+        number => counted(number, "finding"),
+    };
+    let head =
+        format!("{}: {} looked at, {findings}\n", report.level.as_str(), counted(report.checked, "server"));
+    if report.findings.is_empty() {
+        return head;
+    }
+    let rows: Vec<Vec<String>> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let hint = finding.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+            vec![
+                finding.level.as_str().to_owned(),
+                finding.subject.clone(),
+                format!("{}{hint}", finding.what),
+            ]
+        })
+        .collect();
+    format!("{head}{}", table(&["LEVEL", "SUBJECT", "WHAT"], &rows))
 }

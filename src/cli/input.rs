@@ -2,8 +2,9 @@
 
 use super::error::CliError;
 use super::exit::Exit;
-use crate::domain::time::{Timestamp, parse_span, show_span};
+use crate::domain::time::{Calendar, Timestamp, parse_span, show_span};
 use crate::host::files;
+use crate::host::zone::{self, Reading};
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -46,6 +47,15 @@ pub enum Moment {
 }
 
 impl Moment {
+    /// The span, if it is one from now.
+    #[must_use]
+    pub fn span(self) -> Option<Duration> {
+        match self {
+            Self::At(_) => None,
+            Self::In(span) => Some(span),
+        }
+    }
+
     /// Which one it is at `now`.
     #[must_use]
     pub fn after(self, now: Timestamp) -> Timestamp {
@@ -56,7 +66,8 @@ impl Moment {
     }
 }
 
-/// For clap: `2025-10-29T12:00:00Z` and the like, or `in 2h`.
+/// For clap: `2025-10-29T12:00:00Z` and the like, or `in 2h`. Without a zone it is a time where the user
+/// is.
 ///
 /// # Errors
 /// A sentence for the user.
@@ -64,12 +75,41 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Some(span) = text.trim().strip_prefix("in ") {
         return parse_span(span).map(Moment::In);
     }
+    if let Some(reading) = Calendar::parse(text).and_then(zone::read) {
+        return local(text.trim(), reading);
+    }
     // A number is a time only to programs; people who write one mean a span.
     let is_number = text.trim().parse::<f64>().is_ok();
     let at = Timestamp::parse(text).filter(|_| !is_number).map(Moment::At);
     at.ok_or_else(|| {
-        "give a time such as 2025-10-29T12:00:00Z, or a span from now such as 'in 2h'".to_owned()
+        "give a time such as 2025-10-29T12:00:00Z (without a zone it is one here), or a span from now such as 'in 2h'"
+            .to_owned()
     })
+}
+
+/// What a time without a zone is here, if it is one.
+fn local(text: &str, reading: Reading) -> Result<Moment, String> {
+    let (why, first, second, like) = match reading {
+        Reading::One(at) => return Ok(Moment::At(at)),
+        Reading::Twice(first, second) => ("comes twice", first, second, (first, second)),
+        // By the offset before the change it is a time after it, and the other way round.
+        Reading::Never(before, after) => ("is left out", before, after, (after, before)),
+    };
+    Err(format!(
+        "in the zone of this machine {} {why} when clocks are changed: say {} or {}",
+        text.escape_debug(),
+        zone::spell(first, like.0),
+        zone::spell(second, like.1)
+    ))
+}
+
+/// A point in time, with how far off it is: `2025-10-30 09:00:00 +01:00, in 12h`.
+#[must_use]
+pub(super) fn told(at: Timestamp, now: Timestamp) -> String {
+    match (at.since(now), now.since(at)) {
+        (ahead, past) if past.is_zero() => format!("{}, in {}", at.told(), show_span(ahead)),
+        (_, past) => format!("{}, {} ago", at.told(), show_span(past)),
+    }
 }
 
 /// `3m 20s ago`, or a dash when the time is unknown.

@@ -9,6 +9,7 @@
 mod archive;
 mod artifact;
 mod checkout;
+mod complete;
 mod config;
 mod context;
 mod demo;
@@ -47,7 +48,8 @@ pub use generate::{audit_rules, command_reference, schemas};
 pub(crate) use settings::UserConfig;
 
 use crate::domain::health::Level;
-use crate::host::{environment, notice};
+use crate::domain::time::tell_times_as;
+use crate::host::{environment, notice, zone};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
@@ -193,6 +195,9 @@ pub enum Command {
     /// Prepare the folder of a job for a worker
     #[command(hide = true, name = crate::worker::CHECKOUT_COMMAND)]
     Checkout(checkout::CheckoutArgs),
+    /// What can come next in a command line, for completion scripts
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
     /// Print generated documents of the project
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -210,6 +215,9 @@ pub fn main() -> u8 {
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
     notice::tell_to(output::while_waiting);
+    if !output.json {
+        tell_times_as(zone::show);
+    }
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
@@ -241,6 +249,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
     match &cli.command {
         Command::Completions(args) => return done(generate::completions(args)),
         Command::Man(args) => return done(generate::man(args)),
+        Command::Complete(args) => return done(complete::run(args)),
         Command::Generate(args) => return done(generate::generate(args)),
         Command::Guard(args) => return guard::run(args),
         Command::Checkout(args) => return checkout::run(args),
@@ -279,6 +288,7 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         | Command::Demo(_)
         | Command::Completions(_)
         | Command::Man(_)
+        | Command::Complete(_)
         | Command::Guard(_)
         | Command::Checkout(_)
         | Command::Generate(_) => Ok(Exit::Done.code()),

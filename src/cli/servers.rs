@@ -336,7 +336,7 @@ fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
             ("ip", server.ip),
             ("manager", server.manager),
             ("labels", Some(server.labels.join(", ")).filter(|labels| !labels.is_empty())),
-            ("joined", server.joined_at.map(|at| at.to_string())),
+            ("joined", server.joined_at.map(|at| at.told())),
             ("heartbeat", Some(ago(at, now))),
         ])
     })

@@ -5,7 +5,10 @@
 //! are compared with ours only to warn; nothing here takes anything away from anybody. Who may
 //! take over a lock or a job is `lock.rs`'s and `job.rs`'s.
 
+mod in_short;
+
 use super::bad_branch::BadBranch;
+use super::clocks::{self, Change, Off, SKEW_MAX};
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
 use super::lock::Lock;
@@ -17,9 +20,6 @@ use super::time::{Timestamp, show_span};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// How far ahead of ours a server's clock may be before we say so.
-pub const SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// How much of its time-out a job is granted beyond it, in percent: its server ends it at the
 /// time-out and needs a moment to say so.
@@ -91,6 +91,9 @@ pub struct Finding {
     /// What can be done about it; may name a command in backticks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// How many of a kind it stands for, where it stands for many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
 }
 
 /// All troubles, the worst first.
@@ -115,6 +118,8 @@ pub struct Known<'a> {
     pub status: Option<&'a Status>,
     /// A beat of it that cannot be read.
     pub broken: Option<Broken<'a>>,
+    /// What was seen of its newest beat before.
+    pub change: Change,
 }
 
 /// A beat that cannot be read.
@@ -139,8 +144,10 @@ pub struct Fleet<'a> {
     pub locks: &'a Table<Lock>,
     /// Servers that have a folder in use and are not registered.
     pub unregistered: &'a [Server],
-    /// The reader's time.
+    /// The reader's time, or that of the others when most of them agree on another.
     pub now: Timestamp,
+    /// By how much the reader's clock is off, if it is.
+    pub off: Option<Off>,
 }
 
 impl Fleet<'_> {
@@ -148,9 +155,15 @@ impl Fleet<'_> {
     #[must_use]
     pub fn judge(&self) -> Report {
         let known: HashMap<&str, Known<'_>> = self.known.iter().map(|known| (known.name, *known)).collect();
-        let mut findings = Vec::new();
+        let mut findings: Vec<Finding> = self.off.iter().map(clock_off).collect();
         for server in self.servers.rows() {
-            let unseen = Known { name: &server.id, heartbeat: None, status: None, broken: None };
+            let unseen = Known {
+                name: &server.id,
+                heartbeat: None,
+                status: None,
+                broken: None,
+                change: Change::First,
+            };
             self.judge_server(known.get(server.id.as_str()).unwrap_or(&unseen), &mut findings);
         }
         let queue = Queue::new(self.jobs, self.now);
@@ -184,7 +197,7 @@ impl Fleet<'_> {
             );
         }
         match known.heartbeat.and_then(|beat| beat.at().map(|at| (beat, at))) {
-            Some((beat, at)) => self.judge_beat(name, beat, at, findings),
+            Some((beat, at)) => self.judge_beat(known, beat, at, findings),
             None if known.broken.is_some() => {}
             None => findings.push(
                 Finding::of_server(Level::Warning, "heartbeat-never", name)
@@ -206,10 +219,12 @@ impl Fleet<'_> {
         }
     }
 
-    fn judge_beat(&self, name: &str, beat: &Heartbeat, at: Timestamp, findings: &mut Vec<Finding>) {
-        let age = format!("{} old", show_span(self.now.since(at)));
+    fn judge_beat(&self, known: &Known<'_>, beat: &Heartbeat, at: Timestamp, findings: &mut Vec<Finding>) {
+        let name = known.name;
+        let since = clocks::age(at, known.change, self.now);
+        let age = format!("{} old", show_span(since));
         let interval = show_span(beat.interval());
-        let lateness = match beat.freshness(self.now) {
+        let lateness = match beat.freshness_at_age(since) {
             Freshness::Late => Some((Level::Warning, "heartbeat-late")),
             Freshness::Stale => Some((Level::Critical, "heartbeat-stale")),
             Freshness::Fresh | Freshness::Unknown => None,
@@ -269,16 +284,21 @@ impl Fleet<'_> {
                     .hint(format!("call it off with `git muster job cancel {}`", job.id)),
             );
         }
-        let beat = holder.and_then(|holder| known.get(holder)?.heartbeat);
-        if let (Some(holder), Some(beat), Some(at)) = (holder, beat, beat.and_then(Heartbeat::at))
-            && beat.freshness(self.now) == Freshness::Stale
+        let known = holder.and_then(|holder| known.get(holder));
+        let beat = known.and_then(|known| known.heartbeat);
+        let age = beat
+            .and_then(Heartbeat::at)
+            .zip(known)
+            .map(|(at, known)| clocks::age(at, known.change, self.now));
+        if let (Some(holder), Some(beat), Some(age)) = (holder, beat, age)
+            && beat.freshness_at_age(age) == Freshness::Stale
         {
             findings.push(Finding::of_job(Level::Critical, "job-holder-lost", job).what(format!(
                 "job `{}` is {} {} `{holder}`, whose last heartbeat is {} old",
                 job.id,
                 job.status,
                 job.status.preposition(),
-                show_span(self.now.since(at))
+                show_span(age)
             )));
         }
     }
@@ -345,6 +365,25 @@ fn unregistered(name: &str, is_without_registry: bool) -> Finding {
         ))
 }
 
+/// Our own clock is off.
+fn clock_off(off: &Off) -> Finding {
+    let by = show_span(off.by);
+    let way = if off.is_ahead { "ahead of" } else { "behind" };
+    let doubt = if off.is_doubtful { ", unless they all fell silent at the same moment" } else { "" };
+    let hint = match off.is_doubtful {
+        false => "see that this machine takes its time from the network",
+        true => {
+            "see that this machine takes its time from the network, and look again in a few minutes: who has sent nothing until then is told to be silent"
+        }
+    };
+    Finding::new(Level::Warning, "clock-off", "this machine", None)
+        .what(format!(
+            "this clock is {by} {way} those of {} servers, which agree with each other{doubt}",
+            off.servers
+        ))
+        .hint(hint)
+}
+
 fn no_servers() -> Finding {
     Finding::new(Level::Unknown, "no-servers", "hub", None)
         .what("no server is registered, so there is nothing to judge".to_owned())
@@ -360,6 +399,7 @@ impl Finding {
             server: server.map(str::to_owned),
             what: String::new(),
             hint: None,
+            count: None,
         }
     }
 
@@ -399,6 +439,7 @@ impl Report {
             server: bad.server().map(|server| server.to_string()),
             what: format!("branch `{}` of the hub {}", bad.branch, bad.why()),
             hint: Some(bad.advice(hub)),
+            count: None,
         };
         let findings = self.findings.into_iter().chain(bad.iter().map(finding)).collect();
         Self::new(self.checked, findings)
@@ -466,12 +507,14 @@ mod tests {
                         heartbeat: beat.as_ref(),
                         status: status.as_ref(),
                         broken: None,
+                        change: Change::First,
                     })
                     .collect(),
                 jobs: &table(self.jobs),
                 locks: &table(self.locks),
                 unregistered: &[],
                 now: Timestamp::parse(NOW).expect("time"),
+                off: None,
             }
             .judge()
         }
@@ -497,11 +540,13 @@ mod tests {
                     heartbeat: None,
                     status: None,
                     broken: Some(Broken { why: "it is empty", is_replaced }),
+                    change: Change::First,
                 }],
                 jobs: &table(""),
                 locks: &table(""),
                 unregistered: &[],
                 now: Timestamp::parse(NOW).expect("time"),
+                off: None,
             };
             let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
             assert_eq!(told, [("heartbeat-broken:build1".to_owned(), Some(hint.to_owned()))]);
@@ -517,11 +562,18 @@ mod tests {
         {
             let fleet = Fleet {
                 servers: &table(registry),
-                known: vec![Known { name: "build1", heartbeat: Some(&fresh), status: None, broken: None }],
+                known: vec![Known {
+                    name: "build1",
+                    heartbeat: Some(&fresh),
+                    status: None,
+                    broken: None,
+                    change: Change::First,
+                }],
                 jobs: &table(""),
                 locks: &table(""),
                 unregistered: &found,
                 now: Timestamp::parse(NOW).expect("time"),
+                off: None,
             };
             let report = fleet.judge();
             let told = report.findings.iter().find(|one| one.cause == "server-unregistered:build3");

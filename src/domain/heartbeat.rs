@@ -214,8 +214,12 @@ impl Heartbeat {
     /// How fresh at `now` a sign of life is that was given at `at`, as often as this server beats.
     #[must_use]
     pub fn freshness_of(&self, at: Option<Timestamp>, now: Timestamp) -> Freshness {
-        let Some(at) = at else { return Freshness::Unknown };
-        let age = now.since(at);
+        at.map_or(Freshness::Unknown, |at| self.freshness_at_age(now.since(at)))
+    }
+
+    /// How fresh a sign of life is that is so old, as often as this server beats.
+    #[must_use]
+    pub fn freshness_at_age(&self, age: Duration) -> Freshness {
         let interval = self.interval();
         if age <= interval.saturating_mul(LATE_AFTER_INTERVALS) {
             Freshness::Fresh

@@ -35,9 +35,6 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(15);
 /// The longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
-/// The longest pause that any draw can give.
-pub const PAUSE_MAX: Duration = Duration::from_secs(3600 * 11 / 10);
-
 fn priority_normal() -> Priority {
     Priority::NORMAL
 }
@@ -128,6 +125,9 @@ pub struct Job {
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub not_before: Option<Timestamp>,
+    /// The span that was asked for instead, if it was one: `not_before` is by the clock of who added it.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<u64>,
     /// Why the last attempt ended without success.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -229,6 +229,7 @@ impl Job {
             token: None,
             incarnation: None,
             not_before: None,
+            delay_seconds: None,
             reason: None,
             error_message: None,
             exit_code: None,
@@ -292,6 +293,7 @@ impl Job {
         self.started_at = Some(now);
         self.completed_at = None;
         self.not_before = None;
+        self.delay_seconds = None;
         self.forget_attempt();
         Ok(token)
     }
@@ -396,6 +398,7 @@ impl Job {
         self.assigned_to = None;
         self.started_at = None;
         self.not_before = not_before;
+        self.delay_seconds = None;
     }
 
     /// Calls the job off. A holder's later report is refused.
@@ -574,7 +577,7 @@ impl Job {
         match &self.status {
             JobStatus::Queued => match self.not_before.filter(|at| *at > now) {
                 Some(at) if self.attempts.unwrap_or(0) == 0 => {
-                    format!("queued {} ago, not before {at}", since(self.created_at))
+                    format!("queued {} ago, not before {}", since(self.created_at), at.told())
                 }
                 Some(at) => {
                     format!(
@@ -597,13 +600,23 @@ impl Job {
     }
 }
 
+/// The longest pause that any draw gives after attempt number `attempts`: what seems to be longer was
+/// told by a clock that is ahead.
+#[must_use]
+pub fn pause_longest(attempts: u64) -> Duration {
+    backoff_base(attempts) * 11 / 10
+}
+
+fn backoff_base(attempts: u64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+    BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX)
+}
+
 /// The pause after attempt number `attempts`: 15 s, 30 s, 1 min ... 1 h, give or take a tenth that
 /// the op id decides, so that the rule stays free of randomness.
 fn backoff(attempts: u64, op: &OpId) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    let base = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
     let draw = u32::from_str_radix(&op.suffix(4), 16).unwrap_or(0) % 201;
-    base * (900 + draw) / 1000
+    backoff_base(attempts) * (900 + draw) / 1000
 }
 
 impl Row for Job {
@@ -682,7 +695,8 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_up_to_an_hour() {
-        assert_eq!(PAUSE_MAX, BACKOFF_MAX + BACKOFF_MAX / 10);
+        assert_eq!(pause_longest(99), BACKOFF_MAX + BACKOFF_MAX / 10);
+        assert_eq!(pause_longest(1), Duration::from_millis(16_500));
         for (attempts, low, high) in [(1, 13, 17), (2, 27, 33), (5, 216, 264), (60, 3240, 3960)] {
             let pause = backoff(attempts, &op()).as_secs();
             assert!((low..=high).contains(&pause), "{attempts}: {pause}");

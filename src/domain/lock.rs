@@ -301,7 +301,7 @@ impl Lock {
     pub fn held(&self, now: Timestamp) -> Refusal {
         let by = self.locked_by.as_deref().unwrap_or("somebody");
         let since = self.locked_at.map_or(String::new(), |at| {
-            format!(" since {at} ({} ago)", super::time::show_span(now.since(at)))
+            format!(" since {} ({} ago)", at.told(), super::time::show_span(now.since(at)))
         });
         let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
         Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}", self.name))

@@ -84,7 +84,7 @@ impl Pause {
     pub fn describe(&self, now: Timestamp) -> String {
         let by = self.by.as_deref().unwrap_or("somebody");
         let ago = self.at.map_or(String::new(), |at| format!(" {} ago", show_span(now.since(at))));
-        let until = self.until.map_or(String::new(), |until| format!(", until {until}"));
+        let until = self.until.map_or(String::new(), |until| format!(", until {}", until.told()));
         let note = self.note.as_deref().map_or(String::new(), |note| format!(": {note}"));
         format!("by {by}{ago}{until}{note}")
     }

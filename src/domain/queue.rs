@@ -13,7 +13,7 @@ pub use candidates::{BusyServer, Candidate, SilentServer};
 pub use turn::{Left, Turn};
 
 use super::id::JobId;
-use super::job::{IfNeedFails, Job, JobStatus, PAUSE_MAX};
+use super::job::{IfNeedFails, Job, JobStatus, pause_longest};
 use super::lock::next_token;
 use super::pause::{Pause, pause_of_job};
 use super::planted::planted;
@@ -104,11 +104,14 @@ impl Waiting {
         match self {
             Self::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
             Self::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
-            Self::NotBefore { at } => format!("not before {at}, {} from now", show_span(at.since(now))),
+            Self::NotBefore { at } => {
+                format!("not before {}, {} from now", at.told(), show_span(at.since(now)))
+            }
             Self::BackingOff { at, attempts, attempts_max, last } => {
                 let last = last.as_deref().map_or(String::new(), |reason| format!(" ended with {reason}"));
                 format!(
-                    "backing off until {at}, {} from now: attempt {attempts} of {attempts_max}{last}",
+                    "backing off until {}, {} from now: attempt {attempts} of {attempts_max}{last}",
+                    at.told(),
                     show_span(at.since(now))
                 )
             }
@@ -155,7 +158,20 @@ pub struct Queue<'a> {
     pauses: Option<&'a Table<Pause>>,
     /// When each was added, as far as the order of all bears that out.
     added: Vec<Timestamp>,
+    /// What has waited long enough, as whoever asks has seen.
+    ripe: HashSet<&'a str>,
     now: Timestamp,
+}
+
+/// A job that was added with a delay by a clock that is ahead of ours: more than all of it is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delayed {
+    /// The job.
+    pub job: JobId,
+    /// For how long it is not to be claimed.
+    pub delay: Duration,
+    /// Names this delay.
+    pub version: String,
 }
 
 impl<'a> Queue<'a> {
@@ -171,13 +187,32 @@ impl<'a> Queue<'a> {
         let of_group = |job: &'a Record<Job>| Some((job.group.as_deref()?, &**job));
         // Of a group that has both, what is held is the one to tell.
         let busy = stopping.chain(held).filter_map(of_group).collect();
-        Self { jobs, first_of, busy, pauses: None, added: added::added(jobs, now), now }
+        Self { jobs, first_of, busy, pauses: None, added: added::added(jobs, now), ripe: HashSet::new(), now }
     }
 
     /// The same with what is paused.
     #[must_use]
     pub fn paused_by(self, pauses: &'a Table<Pause>) -> Self {
         Self { pauses: Some(pauses), ..self }
+    }
+
+    /// The same, of which these have waited as long as they were to.
+    #[must_use]
+    pub fn with_ripe(self, ripe: &'a [JobId]) -> Self {
+        Self { ripe: ripe.iter().map(JobId::as_str).collect(), ..self }
+    }
+
+    /// The jobs whose delays have to be counted here: by the clock of who added them they would wait
+    /// longer than they were to.
+    #[must_use]
+    pub fn delayed(&self) -> Vec<Delayed> {
+        let delayed = |job: &Record<Job>| {
+            let at = job.not_before.filter(|_| job.status == JobStatus::Queued)?;
+            let delay = Duration::from_secs(job.delay_seconds?);
+            let job = JobId::new(&job.id).ok().filter(|_| at.since(self.now) > delay)?;
+            Some(Delayed { job, delay, version: format!("{at} {}", delay.as_secs()) })
+        };
+        self.jobs.rows().filter_map(delayed).collect()
     }
 
     /// The jobs that a server with `labels` may claim now, the next one first.
@@ -268,13 +303,16 @@ impl<'a> Queue<'a> {
 
     fn pause(&self, job: &Job) -> Option<Waiting> {
         let at = job.not_before.filter(|at| *at > self.now)?;
+        if job.delay_seconds.is_some() && self.ripe.contains(job.id.as_str()) {
+            return None;
+        }
         // After a first attempt it is a pause between attempts, told by another's clock.
         let attempts = job.attempts.unwrap_or(0);
         if attempts == 0 {
             return Some(Waiting::NotBefore { at });
         }
         let last = job.reason.clone();
-        (at.since(self.now) <= PAUSE_MAX).then(|| Waiting::BackingOff {
+        (at.since(self.now) <= pause_longest(attempts)).then(|| Waiting::BackingOff {
             at,
             attempts,
             attempts_max: job.attempts_max(),
@@ -460,9 +498,11 @@ mod tests {
             (",\"not_before\":\"2025-10-29T12:00:01Z\"", vec![], false),
             (",\"not_before\":\"2025-10-29T12:00:00Z\"", vec![], true),
             (",\"not_before\":\"2025-11-08T12:00:00Z\"", vec![], false),
-            (",\"not_before\":\"2025-10-29T13:00:00Z\",\"attempts\":1", vec![], false),
-            (",\"not_before\":\"2025-10-29T13:06:01Z\",\"attempts\":1", vec![], true),
+            // No pause is longer than its attempt gives.
+            (",\"not_before\":\"2025-10-29T12:00:16Z\",\"attempts\":1", vec![], false),
+            (",\"not_before\":\"2025-10-29T12:00:17Z\",\"attempts\":1", vec![], true),
             (",\"not_before\":\"2025-10-29T13:06:00Z\",\"attempts\":9", vec![], false),
+            (",\"not_before\":\"2025-10-29T13:06:01Z\",\"attempts\":9", vec![], true),
             (",\"labels\":[\"gpu\",\"arch=amd64\"]", vec!["gpu"], false),
             (",\"labels\":[\"gpu\"]", vec!["arch=amd64", "gpu"], true),
         ] {
@@ -471,6 +511,30 @@ mod tests {
                 job("a", more)
             );
             assert_eq!(order(&jobs, &labels).contains(&"a".to_owned()), claimable, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_delay_by_a_clock_that_is_ahead_is_counted_by_who_sees_the_job() {
+        let delayed = |at: &str, more: &str| {
+            job("a", &format!(",\"not_before\":\"2025-10-29T{at}Z\",\"delay_seconds\":10{more}"))
+        };
+        let now = Timestamp::parse(NOW).expect("time");
+        let ripe = [JobId::new("a").expect("an id")];
+        for (rows, is_counted_here, is_free_when_ripe) in [
+            (delayed("14:00:10", ""), true, true),
+            (delayed("12:00:11", ""), true, true),
+            // As it should be.
+            (delayed("12:00:10", ""), false, true),
+            (delayed("11:00:00", ""), false, true),
+            // A time, a pause after an attempt, a job at work.
+            (job("a", ",\"not_before\":\"2025-10-29T14:00:00Z\""), false, false),
+            (delayed("12:00:11", "").replace("queued", "running"), false, false),
+        ] {
+            let jobs = table(&rows);
+            let queue = Queue::new(&jobs, now);
+            assert_eq!(!queue.delayed().is_empty(), is_counted_here, "{rows}");
+            assert_eq!(!queue.with_ripe(&ripe).claimable(&[]).is_empty(), is_free_when_ripe, "{rows}");
         }
     }
 

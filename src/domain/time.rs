@@ -1,17 +1,48 @@
 //! Points in time and spans of time as the hub writes them.
 //!
-//! The only file that names chrono. Nothing here reads a clock: a [`Timestamp`] is always handed
+//! With `host/zone.rs` the only file that names chrono. Nothing here reads a clock or a zone: a [`Timestamp`] is always handed
 //! in. Written form: RFC 3339 in UTC with whole seconds and `Z`, because `jq`'s
 //! `fromdateiso8601`, which readers of a hub use, takes no fraction.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
+
+/// A time of the calendar whose zone is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calendar(NaiveDateTime);
+
+impl Calendar {
+    /// Reads one in the shapes in which [`Timestamp::parse`] reads a time without a zone; `None` also for
+    /// what names its zone.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let shaped = ZONELESS_SHAPES.iter().find_map(|shape| NaiveDateTime::parse_from_str(text, shape).ok());
+        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+        shaped.or_else(day).map(Self)
+    }
+}
+
+impl From<Calendar> for NaiveDateTime {
+    fn from(calendar: Calendar) -> Self {
+        calendar.0
+    }
+}
+
+/// How points in time are told to people, once the command line has said so.
+static TOLD_AS: OnceLock<fn(Timestamp) -> String> = OnceLock::new();
+
+/// Has [`Timestamp::told`] tell all points in time like this; the first to say so counts.
+pub fn tell_times_as(told: fn(Timestamp) -> String) {
+    TOLD_AS.get_or_init(|| told);
+}
 
 /// The earliest and latest years we accept when reading: what lies outside is a mistake.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
@@ -96,6 +127,12 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// For people: in their zone, or as it is written where nothing says which that is.
+    #[must_use]
+    pub fn told(self) -> String {
+        TOLD_AS.get().map_or_else(|| self.to_string(), |told| told(self))
     }
 
     /// `20251029T120000Z`, for file and branch names.

@@ -20,3 +20,4 @@ pub mod process;
 pub mod random;
 pub mod signals;
 pub mod simulated;
+pub mod zone;

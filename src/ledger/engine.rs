@@ -236,12 +236,12 @@ pub(crate) trait Engine {
     /// Says that many attempts may follow each other closely.
     fn stay_connected(&mut self) {}
 
-    /// When each of those who wrote last to the history of `version`, but for `author`, did so, by its
-    /// own clock.
+    /// Who wrote the last commits that lead to `version`, and when by the writer's clock, the newest
+    /// first.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn newest_of_others(&self, _version: &Version, _author: &str) -> Result<Vec<Timestamp>, LedgerError> {
+    fn last_commits(&self, _version: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
         Ok(Vec::new())
     }
 

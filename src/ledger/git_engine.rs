@@ -521,8 +521,8 @@ impl Engine for GitEngine {
         }
     }
 
-    fn newest_of_others(&self, version: &Version, author: &str) -> Result<Vec<Timestamp>, LedgerError> {
-        self.suspecting(self.objects.newest_of_others(version, author))
+    fn last_commits(&self, version: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
+        self.suspecting(self.objects.last_commits(version))
     }
 
     fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {

@@ -250,24 +250,18 @@ impl Objects {
         failed(READING, leads_to(&self.repository, oid(version)?, oid(tip)?))
     }
 
-    /// When each of those who wrote last, but for `author`, did so.
-    pub(super) fn newest_of_others(
-        &self,
-        tip: &Version,
-        author: &str,
-    ) -> Result<Vec<Timestamp>, LedgerError> {
+    /// Who wrote the last commits, and when.
+    pub(super) fn last_commits(&self, tip: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
         let odb = failed(READING, self.repository.odb())?;
-        let mut newest: BTreeMap<String, Timestamp> = BTreeMap::new();
+        let mut commits = Vec::new();
         let mut next = Some(oid(tip)?);
         for _ in 0..COMMITS_ASKED_MAX {
             // The history of a copy may end here, and a commit may be damaged: then that is all.
             let Some(commit) = next.and_then(|id| CommitText::read(&odb, id).ok()) else { break };
-            if let Some(at) = commit.at().filter(|_| commit.author() != author) {
-                newest.entry(commit.author().into_owned()).or_insert(at);
-            }
+            commits.extend(commit.at().map(|at| (commit.author().into_owned(), at)));
             next = commit.parents().next();
         }
-        Ok(newest.into_values().collect())
+        Ok(commits)
     }
 
     /// Whether `tip` is by `author`, just made, and others wrote shortly before.

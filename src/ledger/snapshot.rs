@@ -7,11 +7,13 @@ use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
 use crate::domain::bad_branch::BadBranch;
+use crate::domain::clocks::present_by_others;
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
-use std::cell::RefCell;
+use crate::domain::time::Timestamp;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -131,6 +133,8 @@ pub struct Snapshot<'a> {
     read: RefCell<Kept>,
     /// By the prefix of the branches.
     folders: RefCell<HashMap<String, ByFolder>>,
+    /// The time, once somebody asked for it: of one attempt, that of one clock.
+    present: Cell<Option<Timestamp>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -140,7 +144,14 @@ impl<'a> Snapshot<'a> {
 
     /// The documents of branches that are where `tips` says.
     pub(super) fn at(engine: &'a dyn Engine, main: &'a str, tips: Tips) -> Self {
-        Self { engine, main, tips: RefCell::new(tips), read: RefCell::default(), folders: RefCell::default() }
+        Self {
+            engine,
+            main,
+            tips: RefCell::new(tips),
+            read: RefCell::default(),
+            folders: RefCell::default(),
+            present: Cell::default(),
+        }
     }
 
     /// What the branches with a prefix have at their tops.
@@ -201,6 +212,21 @@ impl<'a> Snapshot<'a> {
             Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(()),
             checked => checked.map(drop),
         }
+    }
+
+    /// The time at `now` of who writes as `author`: by the clocks of those who wrote last where they agree
+    /// that ours is off.
+    pub(super) fn present(&self, now: Timestamp, author: &str) -> Result<Timestamp, LedgerError> {
+        if let Some(present) = self.present.get() {
+            return Ok(present);
+        }
+        let newest = match self.tip(self.main)? {
+            Some(tip) => self.engine.last_commits(&tip)?,
+            None => Vec::new(),
+        };
+        let present = present_by_others(now, author, &newest).unwrap_or(now);
+        self.present.set(Some(present));
+        Ok(present)
     }
 
     /// Walks through the history of the main branch to where this snapshot sees it. `wants` is asked

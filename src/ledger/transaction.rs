@@ -132,7 +132,7 @@ pub struct Transaction<'a> {
     draft: &'a mut Draft,
     op: &'a OpId,
     now: Timestamp,
-    present: Timestamp,
+    author: &'a str,
 }
 
 impl<'a> Transaction<'a> {
@@ -142,12 +142,12 @@ impl<'a> Transaction<'a> {
         op: &'a OpId,
         now: Timestamp,
     ) -> Self {
-        Self { snapshot, draft, op, now, present: now }
+        Self { snapshot, draft, op, now, author: "" }
     }
 
-    /// The same, at a time that others know to be later than our clock says.
-    pub(super) fn at_present(self, present: Timestamp) -> Self {
-        Self { present: present.max(self.now), ..self }
+    /// The same, by who writes as `author`.
+    pub(super) fn by(self, author: &'a str) -> Self {
+        Self { author, ..self }
     }
 
     /// The id of this operation; ids of new records derive from it.
@@ -162,11 +162,13 @@ impl<'a> Transaction<'a> {
         self.now
     }
 
-    /// The time of this operation by the clocks of those who wrote last, where they agree that ours is
-    /// behind. For what is put into an order with what they wrote.
-    #[must_use]
-    pub fn present(&self) -> Timestamp {
-        self.present
+    /// The time of this operation, by the clocks of those who wrote last where they agree that ours is
+    /// off. For what is put into an order with what they wrote.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn present(&self) -> Result<Timestamp, Stop> {
+        Ok(self.snapshot.present(self.now, self.author)?)
     }
 
     /// Whether this very operation is in the history of the main branch already, sent by an earlier

@@ -12,7 +12,6 @@ use super::error::LedgerError;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction};
-use crate::domain::clocks::present_by_others;
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
@@ -20,6 +19,7 @@ use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use std::any::Any;
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// How often a hub that does not answer is tried within the time budget.
@@ -425,12 +425,12 @@ impl Ledger {
     ) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
         snapshot.check(self.settings.founding)?;
-        let present = self.present(&snapshot, now)?;
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(requests.len());
         for request in requests {
             let before = (requests.len() > 1).then(|| draft.clone());
-            let mut applied = Transaction::new(&snapshot, &mut draft, &request.op, now).at_present(present);
+            let mut applied =
+                Transaction::new(&snapshot, &mut draft, &request.op, now).by(&self.settings.author);
             let applied = (request.apply)(&mut applied);
             let applied = applied.and_then(|answer| Ok(draft.check().map(|()| answer)?));
             results.push(match applied {
@@ -446,6 +446,8 @@ impl Ledger {
             });
         }
         let unchanged = self.drop_unchanged(&snapshot, &mut draft)?;
+        let writes_main = draft.branches.contains_key(&self.settings.main);
+        let present = if writes_main { snapshot.present(now, &self.settings.author)? } else { now };
         let tips = snapshot.into_tips();
         for branch in tips.keys().filter(|branch| **branch != self.settings.main) {
             run.scope.add(branch);
@@ -453,22 +455,12 @@ impl Ledger {
         if run.append {
             draft.replaced.clear();
         }
-        if present > now && run.attempts == 0 {
-            self.notes.push(format!(
-                "this clock is {} behind those of others who wrote to the hub; set it, or give this machine its time from the network",
-                show_span(present.since(now))
-            ));
+        if run.attempts == 0 {
+            self.notes.extend(clock_note(now, present));
         }
         let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
         let replaces = moves.iter().any(|one| one.from.is_some() && draft.replaced.contains(&one.branch));
         Ok(Attempt { moves, replaces, results })
-    }
-
-    /// The time: ours, or where those who wrote last agree that it is later, theirs.
-    fn present(&self, snapshot: &Snapshot<'_>, now: Timestamp) -> Result<Timestamp, LedgerError> {
-        let Some(tip) = snapshot.tip(&self.settings.main)? else { return Ok(now) };
-        let newest = self.engine.newest_of_others(&tip, &self.settings.author)?;
-        Ok(present_by_others(now, &newest).unwrap_or(now))
     }
 
     /// Takes out of the draft what the hub has already; `true` when nothing is left.
@@ -536,4 +528,17 @@ impl Ledger {
         let wait = self.settings.lock_wait.min(deadline.left());
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
     }
+}
+
+/// What is said of a clock by which it is `now` when by those of others it is `present`.
+fn clock_note(now: Timestamp, present: Timestamp) -> Option<String> {
+    let (by, way) = match present.cmp(&now) {
+        Ordering::Equal => return None,
+        Ordering::Greater => (present.since(now), "behind"),
+        Ordering::Less => (now.since(present), "ahead of"),
+    };
+    Some(format!(
+        "this clock is {} {way} those of others who wrote to the hub; see that this machine takes its time from the network",
+        show_span(by)
+    ))
 }

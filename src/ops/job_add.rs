@@ -8,9 +8,10 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::table::{Row as _, Table};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{SPAN_MAX, Timestamp};
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The most jobs added at once.
 pub const JOBS_AT_ONCE_MAX: usize = 10_000;
@@ -65,6 +66,9 @@ pub struct NewJob {
     /// Not to be claimed before.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
+    /// The same as a span from when it is added, which counts then.
+    #[serde(default)]
+    pub delay_seconds: Option<u64>,
     /// Program and arguments.
     #[serde(default)]
     pub command: Vec<String>,
@@ -132,7 +136,7 @@ impl Verb for AddJobs {
                 continue;
             }
             let id = new_id(transaction, index)?;
-            let mut job = self.job(new, id.clone(), &table, transaction.present())?;
+            let mut job = self.job(new, id.clone(), &table, transaction.present()?)?;
             if planted("looks-at-the-clock") {
                 job.created_at = Some(crate::host::clock::wall());
             }
@@ -201,7 +205,9 @@ impl AddJobs {
         job.timeout_seconds = new.timeout_seconds;
         job.max_attempts = new.max_attempts;
         job.key.clone_from(&new.key);
-        job.not_before = new.not_before;
+        job.delay_seconds = new.delay_seconds;
+        let delay = new.delay_seconds.map(Duration::from_secs);
+        job.not_before = delay.map_or(new.not_before, |delay| Some(now.plus(delay.min(SPAN_MAX))));
         job.command.clone_from(&new.command);
         job.requester = Some(self.requester.to_string());
         Ok(job)

@@ -49,6 +49,9 @@ pub struct ClaimJobs {
     pub expired_assignment: Option<String>,
     /// Jobs whose holders were watched until they were lost.
     pub lost: Vec<Lost>,
+    /// Jobs that were seen for as long as they were to wait, whatever the clock said of who added them.
+    #[serde(default)]
+    pub ripe: Vec<JobId>,
     /// The worker, if one claims.
     #[serde(default)]
     pub by: Option<ByWorker>,
@@ -117,7 +120,7 @@ impl ClaimJobs {
 
     fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
         let pauses: Table<Pause> = transaction.table()?;
-        let queue = Queue::new(jobs, transaction.now()).paused_by(&pauses);
+        let queue = Queue::new(jobs, transaction.present()?).paused_by(&pauses).with_ripe(&self.ripe);
         let registry: Table<Server> = transaction.table()?;
         let registered = registry.get(self.claimant.server.as_str()).map(|server| server.labels.clone());
         let mut labels = registered.unwrap_or_default();

@@ -5,9 +5,11 @@
 //! patience over many runs. After a reboot, or when the file cannot be understood, watching starts
 //! again: too late is safe, too early is not.
 
+use crate::domain::clocks::Change;
 use crate::domain::planted::planted;
 use crate::host::{clock, environment, files};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +58,22 @@ impl Observations {
                     .insert(what.to_owned(), Seen { version: version.to_owned(), since_boot_millis: now });
                 self.changed = true;
                 Duration::ZERO
+            }
+        }
+    }
+
+    /// As [`Observations::see`], and tells what it was before. Versions are to sort as they follow each
+    /// other: what went back did not change by itself.
+    pub fn compare(&mut self, what: &str, version: &str) -> Change {
+        let now = u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX);
+        let before =
+            self.entries.get(what).map(|seen| (version.cmp(seen.version.as_str()), seen.since_boot_millis));
+        let same = self.see(what, version);
+        match before {
+            None | Some((Ordering::Less, _)) => Change::First,
+            Some((Ordering::Equal, _)) => Change::Same(same),
+            Some((Ordering::Greater, since)) => {
+                Change::Within(Duration::from_millis(now.saturating_sub(since)))
             }
         }
     }

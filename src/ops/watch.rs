@@ -6,10 +6,15 @@
 
 use super::observations::Observations;
 use super::rescue::{Lost, Watched, WatchedSession};
-use crate::domain::id::ServerName;
+use crate::domain::clocks::{Change, OwnClock, Sign, own_clock};
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::id::{JobId, ServerName};
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
+use crate::domain::queue::Delayed;
+use crate::domain::time::Timestamp;
 use crate::host::clock;
+use std::collections::HashMap;
 
 /// The version of `lock` if it was seen unchanged for its patience; `place` names hub and branch.
 pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
@@ -18,6 +23,29 @@ pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Op
     }
     let seen = observed.see(&format!("{place} lock {}", lock.name), &lock.version());
     (seen >= lock.patience()).then(|| lock.version())
+}
+
+/// Compares the newest beats of servers with the looks before, and our clock with those of all of them
+/// but `me`.
+pub fn compare_beats(
+    observed: &mut Observations,
+    place: &str,
+    beats: &[(&ServerName, &Heartbeat)],
+    me: Option<&ServerName>,
+    now: Timestamp,
+) -> (OwnClock, HashMap<ServerName, Change>) {
+    let mut changes = HashMap::new();
+    let mut others = Vec::new();
+    for (name, beat) in beats {
+        let millis = beat.at().map_or(0, Timestamp::unix_millis);
+        let version = format!("{:020}@{millis:020}", beat.sequence.unwrap_or(0));
+        let change = observed.compare(&format!("{place} newest beat {name}"), &version);
+        if let Some(at) = beat.at().filter(|_| Some(*name) != me) {
+            others.push(Sign { at, interval: beat.interval(), change });
+        }
+        changes.insert((*name).clone(), change);
+    }
+    (own_clock(now, &others), changes)
 }
 
 /// Whether a session of `holder` showed no sign of life for its patience.
@@ -29,6 +57,13 @@ pub fn is_lost(
 ) -> bool {
     let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
     observed.see(&format!("{place} beat {holder}{which}"), &session.beat) >= session.patience
+}
+
+/// Those of `delayed` that were seen for as long as they are to wait.
+pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) -> Vec<JobId> {
+    let is_ripe =
+        |one: &&Delayed| observed.see(&format!("{place} delay {}", one.job), &one.version) >= one.delay;
+    delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
 }
 
 /// Those of `claims` that are over: their own time ran out, or the session that made them showed no

@@ -667,6 +667,7 @@ mod tests {
             start: false,
             expired_assignment: None,
             lost: lost.collect(),
+            ripe: Vec::new(),
             by: None,
         }))
     }

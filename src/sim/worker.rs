@@ -316,6 +316,7 @@ impl Worker {
             max_attempts: if random.chance(200) { Some(1) } else { None },
             key: random.chance(200).then(|| format!("key{}", random.up_to(5))),
             not_before: None,
+            delay_seconds: None,
             command: Vec::new(),
         }
     }
@@ -370,6 +371,7 @@ impl Worker {
             start: self.random.chance(300),
             expired_assignment: None,
             lost: Vec::new(),
+            ripe: Vec::new(),
             by: None,
         };
         for _ in 0..2 {

@@ -31,6 +31,7 @@ use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
 use crate::ops::job_step::{Step, StepJob};
 use crate::ops::observations::Observations;
+use crate::ops::watch::ripe_jobs;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -118,6 +119,8 @@ pub struct Dispatcher<'a> {
     options: Options,
     report: &'a dyn Report,
     observed: Observations,
+    /// Jobs with a delay that were seen for as long.
+    ripe: Vec<JobId>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     active: BTreeMap<JobId, Active>,
@@ -174,6 +177,7 @@ impl<'a> Dispatcher<'a> {
             options,
             report,
             observed: Observations::recall(),
+            ripe: Vec::new(),
             events,
             sender,
             active: BTreeMap::new(),
@@ -304,6 +308,7 @@ impl<'a> Dispatcher<'a> {
             labels: &self.options.labels,
             allow: &self.options.allow,
             active: self.active.iter().map(|(id, active)| (id.clone(), active.token)).collect(),
+            ripe: &self.ripe,
             now: clock::wall(),
         };
         self.hub.read(self.report, |snapshot| eye.look(snapshot))
@@ -333,6 +338,7 @@ impl<'a> Dispatcher<'a> {
             }
         }
         self.confirm_stopped(look.left.stopped);
+        self.ripe = ripe_jobs(&mut self.observed, &self.hub.place(), &look.delayed);
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {

@@ -4,7 +4,7 @@ use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::pause::{Pause, Paused, pause_of};
-use crate::domain::queue::Queue;
+use crate::domain::queue::{Delayed, Queue};
 use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -25,6 +25,8 @@ pub(super) struct Eye<'a> {
     pub allow: &'a Allow,
     /// The jobs at work here, with the tokens of their claims.
     pub active: Vec<(JobId, u64)>,
+    /// What this worker has seen for as long as it was to wait.
+    pub ripe: &'a [JobId],
     pub now: Timestamp,
 }
 
@@ -106,6 +108,8 @@ pub(super) struct Look {
     pub unwanted: Vec<(String, Vec<String>)>,
     /// Why this server is to claim nothing, if so, and whether its worker is to end.
     pub paused: Option<(String, bool)>,
+    /// Jobs whose delays have to be counted here.
+    pub delayed: Vec<Delayed>,
     /// Claims of other servers, and of other sessions of this one.
     pub watched: Vec<Watched>,
 }
@@ -145,7 +149,9 @@ impl Eye<'_> {
         if let Some(pause) = pause_of(&pauses, &Paused::Server(self.server.clone()), self.now) {
             look.paused = Some((pause.describe(self.now), pause.drain == Some(true)));
         }
-        for job in Queue::new(&jobs, self.now).paused_by(&pauses).claimable(&labels) {
+        let queue = Queue::new(&jobs, self.now).paused_by(&pauses).with_ripe(self.ripe);
+        look.delayed = queue.delayed();
+        for job in queue.claimable(&labels) {
             if self.allow.permits(&job.command) {
                 look.has_work = true;
             } else {

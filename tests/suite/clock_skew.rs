@@ -156,3 +156,55 @@ fn a_clock_that_runs_twice_as_fast_is_seen_to_do_so() {
     hosts[1].command(["lock", "acquire", "gate", "--wait", "2m"]).bound(BOUND).run().success();
     assert!(start.elapsed() < Duration::from_secs(20), "its lease was not over: {:?}", start.elapsed());
 }
+
+/// What a host claims next, by its type.
+fn claimed(host: &Host) -> String {
+    host.run(["job", "claim", "--json"]).success().json()["type"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_order_of_the_queue_is_that_of_the_hub_whatever_the_clocks() {
+    let clocks = [("true", "+0", true), ("behind", "-2h", true), ("ahead", "+2h", true)];
+    let Some((_fleet, hosts)) = fleet(&clocks) else { return };
+    let [right, behind, ahead] = &hosts[..] else { panic!("three hosts") };
+    let add = |host: &Host, priority: &str, kind: &str| {
+        host.run(["job", "add", "--priority", priority, "--type", kind, "--", "true"]).success()
+    };
+    // A low job by a slow clock, before and after an urgent one, and both by other clocks.
+    for (first, second) in [(right, behind), (ahead, right), (behind, right), (ahead, behind), (right, ahead)]
+    {
+        for claimant in [right, behind, ahead] {
+            let both = [("urgent", "critical", first), ("patient", "low", second)];
+            for (kind, priority, host) in both {
+                add(host, priority, kind);
+            }
+            assert_eq!([claimed(claimant), claimed(claimant)], ["urgent", "patient"], "{}", claimant.name());
+            for (kind, priority, host) in both.iter().rev() {
+                add(host, priority, kind);
+            }
+            assert_eq!([claimed(claimant), claimed(claimant)], ["urgent", "patient"], "{}", claimant.name());
+        }
+    }
+}
+
+#[test]
+fn who_writes_with_a_slow_clock_is_told_and_dates_its_jobs_by_those_of_others() {
+    let Some((_fleet, hosts)) = fleet(&[("true", "+0", true), ("behind", "-2h", true)]) else { return };
+    let added = hosts[1].run(["job", "add", "--type", "late", "--", "true"]).success();
+    assert!(added.stderr().contains("behind those of others who wrote to the hub"), "{added}");
+    let job = hosts[0].run(["job", "show", added.stdout().trim()]).success();
+    assert!(job.stdout().contains("queued 0s ago") || job.stdout().contains("queued 1s ago"), "{job}");
+    // Who is right is not blamed, whoever wrote before.
+    let other = hosts[0].run(["job", "add", "--type", "other", "--", "true"]).success();
+    assert_eq!(other.stderr(), "", "{other}");
+}
+
+#[test]
+fn a_delay_stays_a_delay_whatever_the_clock_of_who_asked_for_it() {
+    let Some((_fleet, hosts)) = fleet(&[("true", "+0", true), ("ahead", "+2h", true)]) else { return };
+    let start = Instant::now();
+    hosts[1].run(["job", "add", "--type", "delayed", "--not-before", "in 2s", "--", "true"]).success();
+    hosts[0].run(["job", "claim"]).code(3);
+    hosts[0].command(["job", "claim", "--wait", "2m"]).bound(BOUND).run().success();
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+}

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 640;
 const DOORS: [(&str, &[&str]); 8] = [
     ("use git2", &["src/ledger"]),
     ("fs2::", &["src/host/file_lock.rs"]),
-    ("chrono::", &["src/domain/time.rs"]),
+    ("chrono::", &["src/domain/time.rs", "src/host/zone.rs"]),
     ("sysinfo::", &["src/host/facts.rs"]),
     ("uuid::", &["src/host/random.rs"]),
     ("SystemTime", &["src/host/clock.rs"]),

@@ -24,7 +24,7 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
 
 A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels, \
-produces, description, timeout_seconds, max_attempts, key, not_before and command, all optional:
+produces, description, timeout_seconds, max_attempts, key, not_before (in UTC), delay_seconds and command, all optional:
   {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
 
 Whether a command is run is the decision of the server that claims the job.")]
@@ -65,7 +65,8 @@ pub struct AddArgs {
     /// How often it is tried [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<u64>,
-    /// Not to be claimed before: a time, or a span from now such as 'in 2h'
+    /// Not to be claimed before: a time ('2025-10-30 09:00' here, or with a zone), or a span from now
+    /// such as 'in 2h'
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     pub not_before: Option<Moment>,
     /// Add it only if no job with this key is there, finished or not, until it is archived
@@ -101,6 +102,12 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     }
     let receipt = context.write_to_deliver(&AddJobs { jobs, requester })?;
     let added = &receipt.answer;
+    if let (Some(moment), [job]) = (args.not_before, added.as_slice())
+        && !job.duplicate
+    {
+        let now = context.now();
+        context.output.say(&format!("not to be claimed before {}", input::told(moment.after(now), now)));
+    }
     for duplicate in added.iter().filter(|job| job.duplicate) {
         context.output.say(&format!(
             "job `{0}` with this key is there already and {1}; no second one was added{2}",
@@ -148,6 +155,7 @@ fn one(args: &AddArgs, now: Timestamp) -> NewJob {
         max_attempts: args.max_attempts,
         key: args.key.clone(),
         not_before: args.not_before.map(|moment| moment.after(now)),
+        delay_seconds: args.not_before.and_then(Moment::span).map(|span| span.as_secs()),
         command: args.command.clone(),
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::output::{Output, clean};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
+use crate::domain::queue::Queue;
 use crate::domain::table::Table;
 use crate::host::clock::{self, Deadline};
 use crate::host::random;
@@ -17,7 +18,7 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
 use crate::ops::session::Session;
-use crate::ops::watch::{expired_lock, lost_claims};
+use crate::ops::watch::{expired_lock, lost_claims, ripe_jobs};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -89,6 +90,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         start: args.start,
         expired_assignment: None,
         lost: Vec::new(),
+        ripe: Vec::new(),
         by: None,
     };
     let until = Deadline::after(args.wait.unwrap_or_default());
@@ -109,6 +111,11 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             Err(error) => return Err(error),
         };
         // Nothing to claim, or somebody is assigning: see whether a holder is lost.
+        let ripe = watch_delays(&mut observed, context)?;
+        if !ripe.is_empty() && ripe != verb.ripe {
+            verb.ripe = ripe;
+            continue;
+        }
         let (expired, lost) = watch(&me, &mut observed, context)?;
         if (expired.is_some() && expired != verb.expired_assignment)
             || (!lost.is_empty() && lost != verb.lost)
@@ -136,6 +143,19 @@ pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<()
     let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
     clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
     Ok(())
+}
+
+/// Looks at the jobs that were added with a delay by a clock that is ahead; names those that this host
+/// has seen for as long.
+fn watch_delays(observed: &mut Observations, context: &mut Context) -> Result<Vec<JobId>, CliError> {
+    let (now, place) = (context.now(), context.place()?);
+    let delayed = context.recall(|snapshot| {
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(Queue::new(&jobs, now).delayed())
+    })?;
+    let ripe = ripe_jobs(observed, &place, &delayed);
+    observed.keep();
+    Ok(ripe)
 }
 
 /// Looks at who holds what; names what this host has watched unchanged for long enough.

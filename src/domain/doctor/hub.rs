@@ -3,7 +3,7 @@
 use super::machine::TOLD_MAX;
 use super::{Finding, Judgement, number, size};
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::health::SKEW_MAX;
+use crate::domain::clocks::SKEW_MAX;
 use crate::domain::heartbeat::{Freshness, Heartbeat};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::domain::server::Server;
@@ -144,7 +144,7 @@ pub fn registration(here: Here<'_>, registered: Registered<'_>, join: &str) -> J
         ))
         .and(Finding::problem("beats, statuses and claims of this host are refused").mend(join)),
         Some(server) if server.is_of(here.machine, here.host) => {
-            let since = server.joined_at.map_or(String::new(), |at| format!(" since {at}"));
+            let since = server.joined_at.map_or(String::new(), |at| format!(" since {}", at.told()));
             Judgement::of(format!("{name} is registered by this machine{since}"))
         }
         Some(server) => {

@@ -7,16 +7,12 @@
 //! says that nothing was added in the future.
 
 use crate::domain::job::Job;
-use crate::domain::planted::planted;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 
 /// When the jobs were added, in their order, which these times keep.
 pub(super) fn added(jobs: &Table<Job>, now: Timestamp) -> Vec<Timestamp> {
     let told: Vec<Option<Timestamp>> = jobs.rows().map(|job| job.created_at.map(|at| at.min(now))).collect();
-    if planted("order-by-any-clock") {
-        return told.into_iter().map(|at| at.unwrap_or(now)).collect();
-    }
     believed(&told, now)
 }
 

@@ -97,6 +97,7 @@ impl Dispatcher<'_> {
             start: true,
             expired_assignment: None,
             lost: Vec::new(),
+            ripe: self.ripe.clone(),
             by: Some(ByWorker { worker: self.place.worker.clone(), allow: self.options.allow.clone() }),
         };
         // The lease of a claim is the session's, and its time begins before it is asked for.

@@ -245,7 +245,7 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     assert_snapshot!(said, @r#"
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: `jobs.jsonl` line 4: unknown field `colour`, expected one of `type`, `priority`, `branch`, `commit`, `needs`, `if_need_fails`, `group`, `labels`, `produces`, `description`, `timeout_seconds`, `max_attempts`, `key`, `not_before`, `command`, column 26; no job was added
+    error: `jobs.jsonl` line 4: unknown field `colour`, expected one of `type`, `priority`, `branch`, `commit`, `needs`, `if_need_fails`, `group`, `labels`, `produces`, `description`, `timeout_seconds`, `max_attempts`, `key`, `not_before`, `delay_seconds`, `command`, column 26; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------

@@ -1,7 +1,7 @@
 //! `queue`, pauses of servers, groups, wishes about needs, and jobs that are out of attempts.
 
 use super::{added, two_servers};
-use crate::support::{MAIN, Transcript};
+use crate::support::{Fleet, MAIN, Transcript};
 use insta::assert_snapshot;
 
 #[test]
@@ -565,15 +565,65 @@ fn each_reason_to_wait_is_told() {
     [exit status: 0]
     ada$ git muster job add --not-before tomorrow
     ------- stderr -------
-    error: invalid value 'tomorrow' for '--not-before <TIME>': give a time such as [TIME], or a span from now such as 'in [DURATION]'
+    error: invalid value 'tomorrow' for '--not-before <TIME>': give a time such as [TIME] (without a zone it is one here), or a span from now such as 'in [DURATION]'
 
     For more information, try '--help'.
     [exit status: 2]
     ada$ git muster job add --not-before 90
     ------- stderr -------
-    error: invalid value '90' for '--not-before <TIME>': give a time such as [TIME], or a span from now such as 'in [DURATION]'
+    error: invalid value '90' for '--not-before <TIME>': give a time such as [TIME] (without a zone it is one here), or a span from now such as 'in [DURATION]'
 
     For more information, try '--help'.
     [exit status: 2]
     "#);
+}
+
+/// The zone of Berlin, without a database of zones.
+const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+
+#[test]
+fn a_time_without_a_zone_is_one_where_the_user_is_and_is_said_back() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server("ada");
+    ada.set("TZ", BERLIN);
+    for (given, stored, told) in [
+        ("2999-01-30 09:00", "2999-01-30T08:00:00Z", "2999-01-30 09:00:00 +01:00, in "),
+        ("2999-07-30T09:00", "2999-07-30T07:00:00Z", "2999-07-30 09:00:00 +02:00, in "),
+        ("2999-01-30", "2999-01-29T23:00:00Z", "2999-01-30 00:00:00 +01:00, in "),
+        // What names its zone is what it says.
+        ("2999-01-30T09:00:00Z", "2999-01-30T09:00:00Z", "2999-01-30 10:00:00 +01:00, in "),
+        ("2999-01-30T09:00:00-05:00", "2999-01-30T14:00:00Z", "2999-01-30 15:00:00 +01:00, in "),
+        ("2020-01-30 09:00", "2020-01-30T08:00:00Z", "2020-01-30 09:00:00 +01:00, "),
+    ] {
+        let added = ada.run(["job", "add", "--not-before", given, "--", "true"]).success();
+        assert!(added.stderr().contains(&format!("not to be claimed before {told}")), "{added}");
+        let shown = ada.run(["job", "show", added.stdout().trim(), "--json"]).success();
+        assert_eq!(shown.json()["not_before"], stored, "{given}");
+        let shown = ada.run(["job", "show", added.stdout().trim()]).success();
+        assert!(shown.stdout().contains(&told[..26]), "{shown}");
+        let explained = ada.run(["job", "explain", added.stdout().trim(), "--json"]).success();
+        assert!(
+            !explained.stdout().contains("+01:00") && !explained.stdout().contains("+02:00"),
+            "{explained}"
+        );
+    }
+    let quiet = ada.run(["job", "add", "-q", "--not-before", "2999-01-30", "--", "true"]).success();
+    assert_eq!(quiet.stderr(), "", "{quiet}");
+}
+
+#[test]
+fn a_time_that_comes_twice_or_never_is_refused_with_both_readings_and_each_works() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server("ada");
+    ada.set("TZ", BERLIN);
+    for (given, readings) in [
+        ("2026-10-25 02:30", ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]),
+        ("2026-03-29T02:30", ["2026-03-29T02:30:00+01:00", "2026-03-29T02:30:00+02:00"]),
+    ] {
+        let refused = ada.run(["job", "add", "--not-before", given, "--", "true"]).code(2);
+        for reading in readings {
+            assert!(refused.stderr().contains(reading), "{reading}\n{refused}");
+            ada.run(["job", "add", "--not-before", reading, "--", "true"]).success();
+        }
+    }
 }

@@ -331,15 +331,18 @@ fn servers_are_listed_shown_and_removed() {
     ada$ git muster servers remove bob
     ------- stderr -------
     error: server `bob` was not removed: it holds job `<job>`
-    hint: call the job off with `git muster job cancel <job>`
+    hint: call the job off with `git muster job cancel <job>`; if `bob` is gone for good, `git muster servers remove bob --force` requeues its jobs and frees its locks
     [exit status: 4]
     ada$ git muster servers remove bob --dry-run
     dry run, not done: server `bob` is no longer registered
     ------- stderr -------
     warning: dry run: nothing was written
+    its branch `heartbeat-bob` stays; remove it with `git push [HUB]/hub.git --delete heartbeat-bob`, and `logs-bob` if there is one
     [exit status: 0]
     ada$ git muster servers remove bob
     server `bob` is no longer registered
+    ------- stderr -------
+    its branch `heartbeat-bob` stays; remove it with `git push [HUB]/hub.git --delete heartbeat-bob`, and `logs-bob` if there is one
     [exit status: 0]
     ada$ git muster servers list
     SERVER  HOST  MANAGER  LABELS  HEARTBEAT

@@ -4,11 +4,12 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::clean_lines;
+use super::settings::Settings;
 use super::table::whole_table;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::time::show_span;
 use crate::host::environment;
-use crate::ledger::{Documents as _, store_path};
+use crate::ledger::{Documents as _, Identity, store_path};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -50,6 +51,22 @@ fn build(context: &mut Context) -> Result<(), CliError> {
     context.output.object("build_config", &config.raw(), || clean_lines(config.text()))
 }
 
+/// A setting, its value and what set it.
+type Row = (&'static str, Option<String>, String);
+
+/// Who makes commits, and whether they are signed.
+fn commits(settings: &Settings) -> [Row; 3] {
+    let server = settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
+    let identity = Identity::of(server, settings.clone.as_deref());
+    let who = identity.committer;
+    let signs = if identity.sign.is_some() { "yes" } else { "no" };
+    [
+        ("commit_name", Some(who.name.value), who.name.origin),
+        ("commit_email", Some(who.email.value), who.email.origin),
+        ("commit_sign", Some(signs.to_owned()), identity.sign.unwrap_or_else(|| "default".to_owned())),
+    ]
+}
+
 fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
     let settings = &context.settings;
     let from_environment = |name: &str, default: &str| match environment::variable(name) {
@@ -69,7 +86,8 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
     let unset = || "nothing sets it".to_owned();
     let (beat_branch, beat_branch_origin) = from_environment("HEARTBEAT_BRANCH", "auto");
     let (push_every, push_every_origin) = from_environment("HEARTBEAT_PUSH_EVERY", "1");
-    let rows: Vec<(&str, Option<String>, String)> = vec![
+    let [name, email, sign] = commits(settings);
+    let rows: Vec<Row> = vec![
         ("hub", hub, settings.hub.as_ref().map_or_else(unset, |hub| hub.origin.clone())),
         ("branch", Some(settings.branch.value.clone()), settings.branch.origin.clone()),
         (
@@ -92,11 +110,18 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
             .to_owned(),
         ),
         ("copy", copy, copy_origin.to_owned()),
+        name,
+        email,
+        sign,
         ("timeout", Some(show_span(settings.timeout.value)), settings.timeout.origin.clone()),
         ("lock_wait", Some(show_span(settings.lock_wait.value)), settings.lock_wait.origin.clone()),
         ("heartbeat_branch", beat_branch, beat_branch_origin),
         ("heartbeat_push_every", push_every, push_every_origin),
     ];
+    print_settings(&rows, show_origin, context)
+}
+
+fn print_settings(rows: &[Row], show_origin: bool, context: &Context) -> Result<(), CliError> {
     let values: Vec<Value> = rows
         .iter()
         .map(|(name, value, origin)| json!({"name": name, "value": value, "origin": origin}))

@@ -43,8 +43,20 @@ impl<'a> CommitText<'a> {
         self.head().skip(1).map_while(|line| line.strip_prefix(b"parent ")).filter_map(id_in)
     }
 
-    /// The name of who made it.
+    /// The server that made it, or the name of who did: a server may write under another name, and
+    /// then the trailer tells which it was.
     pub(super) fn author(&self) -> Cow<'_, str> {
+        let name = self.author_name();
+        let message = self.message();
+        let servers: Vec<&str> =
+            message.lines().filter_map(|line| line.strip_prefix("Muster-Server: ")).collect();
+        match servers[..] {
+            [one] if one != name => Cow::Owned(one.to_owned()),
+            _ => name,
+        }
+    }
+
+    fn author_name(&self) -> Cow<'_, str> {
         let author = self.value(b"author ").unwrap_or_default();
         let name = author.split(|byte| *byte == b'<').next().unwrap_or_default();
         String::from_utf8_lossy(name.trim_ascii())

@@ -16,6 +16,7 @@ use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
+use super::identity::Identity;
 use super::objects::{Objects, failed, oid};
 use super::past::{self, Past};
 use super::pruning::{self, Made};
@@ -29,7 +30,7 @@ use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::random;
 use git2::Repository;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,8 @@ pub(super) struct GitEngine {
     /// The branches that cannot be used, and of which of them the user was told.
     bad: RefCell<Bad>,
     told: BTreeSet<String>,
+    /// Who makes commits: one server in each run.
+    who: OnceCell<Identity>,
     /// What else the user has to know.
     notes: Vec<String>,
     /// Whether the hub was asked, so that what is known of its branches is no older than this run.
@@ -117,6 +120,7 @@ impl GitEngine {
             suspect: RefCell::default(),
             bad: RefCell::default(),
             told: BTreeSet::new(),
+            who: OnceCell::new(),
             notes: Vec::new(),
             asked: false,
         }
@@ -179,7 +183,8 @@ impl GitEngine {
     }
 
     fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        self.suspecting(self.objects.commit(commit))
+        let who = self.who.get_or_init(|| Identity::of(commit.author, self.clone.as_deref()));
+        self.suspecting(self.objects.commit(commit, who, &self.git))
     }
 
     /// Builds a commit so that it outlasts a loss of power, and not while what nothing names is

@@ -83,8 +83,22 @@ impl GitProgram {
         arguments: &[String],
         deadline: Deadline,
     ) -> Result<Finished, LedgerError> {
+        self.run_with(directory, arguments, &[], deadline)
+    }
+
+    /// The same with more in the environment.
+    ///
+    /// # Errors
+    /// When git cannot be started.
+    pub(super) fn run_with(
+        &self,
+        directory: &Path,
+        arguments: &[String],
+        variables: &[(&str, String)],
+        deadline: Deadline,
+    ) -> Result<Finished, LedgerError> {
         let mut command = self.command(directory);
-        command.args(arguments);
+        command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
         process::run(&mut command, deadline).map_err(|error| {
             LedgerError::Configuration(format!(
                 "cannot start the program `git`: {error}; install git {}.{} or newer",

@@ -25,6 +25,7 @@ pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
 mod history;
+mod identity;
 mod inspect;
 mod look;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use error::LedgerError;
 pub use far_side::{Cause, Reason, Speaker};
 pub use git_program::GitProgram;
 pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
+pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use look::{Look, is_look};
 pub use objects::init_bare;

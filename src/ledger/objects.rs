@@ -3,7 +3,9 @@
 use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
+use super::git_program::GitProgram;
 use super::history::{COMMITS_MAX, Reached};
+use super::identity::{Identity, Person, Unsigned};
 use super::pruning::{self, Made};
 use super::tops::{Entry, Top, Tops};
 use super::transaction::carries;
@@ -157,7 +159,12 @@ impl Objects {
     }
 
     /// Builds blobs, trees and one commit. Nothing refers to them yet.
-    pub(super) fn commit(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+    pub(super) fn commit(
+        &self,
+        commit: &Commit<'_>,
+        who: &Identity,
+        git: &GitProgram,
+    ) -> Result<Version, LedgerError> {
         let repository = &self.repository;
         let base = match commit.base {
             Some(base) => self.tree(base)?,
@@ -186,12 +193,21 @@ impl Objects {
         let tree = failed("cannot write a folder", repository.find_tree(tree))?;
         failpoint("blobs");
         let parent = commit.base.filter(|_| commit.follows).map(oid).transpose()?;
-        let email = format!("{}@git-muster.invalid", commit.author);
-        let time = git2::Time::new(commit.at.unix_seconds(), 0);
-        let author = failed("cannot name the author", Signature::new(commit.author, &email, &time))?;
+        let seconds = commit.at.unix_seconds();
+        if who.sign.is_some() {
+            let (tree, parent) = (tree.id().to_string(), parent.map(|parent| parent.to_string()));
+            let unsigned = Unsigned { tree, parent, message: commit.message, seconds };
+            return who.sign(git, repository.path(), &unsigned).map(Version::new);
+        }
+        let time = git2::Time::new(seconds, 0);
+        let signature = |person: &Person| {
+            let made = Signature::new(&person.name.value, &person.email.value, &time);
+            failed("cannot name the author", made)
+        };
+        let (author, committer) = (signature(&who.author)?, signature(&who.committer)?);
         // Not by libgit2's own way to make a commit: on a full disk it says that all went well.
         let written = repository
-            .commit_create_buffer(&author, &author, commit.message, &tree, &[])
+            .commit_create_buffer(&author, &committer, commit.message, &tree, &[])
             .and_then(|text| repository.odb()?.write(ObjectType::Commit, &with_parent(&text, parent)));
         failed("cannot write a commit", written).map(version)
     }

@@ -8,6 +8,7 @@ use super::cache::copy_name;
 use super::classify::without_passwords;
 use super::error::LedgerError;
 use super::git_program::GitProgram;
+use super::identity::Identity;
 use super::open::Location;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
@@ -272,8 +273,10 @@ impl Source {
         if tags.iter().filter(|tag| tag.at > at).count() >= keep {
             return Ok(None);
         }
-        let who = ["-c", "user.name=git-muster", "-c", "user.email=git-muster@localhost"];
-        let mut tag = vec![who[0], who[1], who[2], who[3], "-c", "tag.gpgSign=false", "tag", "--force"];
+        let who = Identity::of("git-muster", None).committer;
+        let (name_is, email_is) =
+            (format!("user.name={}", who.name.value), format!("user.email={}", who.email.value));
+        let mut tag = vec!["-c", &name_is, "-c", &email_is, "-c", "tag.gpgSign=false", "tag", "--force"];
         tag.extend(["--annotate", "--message", message, &name, &commit]);
         self.succeed(&self.copy, "tag a build in", &tag, deadline)?;
         let place = format!("refs/tags/{name}:refs/tags/{name}");

@@ -210,3 +210,73 @@ fn what_the_user_set_for_other_repositories_is_not_sent_to_a_hub() {
         }
     });
 }
+
+/// What a program says that asks a person.
+const QUESTIONS: [&str; 5] = ["assword:", "assword for", "Username for", "yes/no", "assphrase"];
+
+/// Answers every request over http that a name and a password are wanted.
+fn wants_a_password() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            drop(std::io::Read::read(&mut stream, &mut head));
+            let answer = "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"hub\"\r\nContent-Length: 0\r\n\
+                          Connection: close\r\n\r\n";
+            drop(std::io::Write::write_all(&mut stream, answer.as_bytes()));
+        }
+    });
+    port
+}
+
+#[test]
+fn nobody_at_a_terminal_is_ever_asked() {
+    if !need::is_here(&["sshd", "ssh", "script"]) {
+        return;
+    }
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let mut ada = fleet.server("ada");
+    // ssh as it is without any setting of ours: it may ask, and the server takes passwords.
+    let directory = fleet.hub().server_directory();
+    let configuration = fs::read_to_string(directory.join("ssh_config")).unwrap();
+    let configuration: String = configuration
+        .lines()
+        .filter(|line| !line.contains("BatchMode") && !line.contains("StrictHostKeyChecking"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let programs = directory.join("programs");
+    fs::create_dir(&programs).unwrap();
+    let ssh = programs.join("ssh");
+    let path = format!("{}:{}", programs.display(), ada.place("PATH").display());
+    ada.unset("GIT_SSH_COMMAND");
+    ada.set("PATH", path);
+    let real = need::find("ssh").unwrap();
+    let web = format!("http://127.0.0.1:{}/hub.git", wants_a_password());
+    let no_key = configuration.replace("/key\n", "/no-such-key\n");
+    let no_host = configuration.replace("/known_hosts", "/no-such-hosts");
+    for (configuration, hub) in [(&no_key, fleet.hub().url()), (&no_host, fleet.hub().url()), (&no_key, web)]
+    {
+        let own = directory.join("own_config");
+        fs::write(&own, configuration).unwrap();
+        let script = format!("#!/bin/sh\nexec {} -F {} \"$@\"\n", real.display(), own.display());
+        fs::write(&ssh, script).unwrap();
+        fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for verb in ["job list", "job add --type test", "doctor hub-writable"] {
+            let program = env!("CARGO_BIN_EXE_git-muster");
+            let line = format!("{program} --timeout 5s --hub {hub} {verb}; echo ended with $?");
+            let run = ada.program("script").args(["-qec", &line, "/dev/null"]).run().success();
+            // git says what it would have asked for.
+            let told = |line: &&str| line.contains("terminal prompts disabled");
+            let shown: Vec<&str> = run.stdout().lines().filter(|line| !told(line)).collect();
+            let is_asked = |question: &&str| shown.iter().any(|line| line.contains(question));
+            assert!(!QUESTIONS.iter().any(is_asked), "{verb}\n{run}");
+            let code = if verb.starts_with("doctor") { 0..=1 } else { 4..=4 };
+            assert!(
+                code.clone().any(|code| run.stdout().contains(&format!("ended with {code}"))),
+                "{verb}\n{run}"
+            );
+        }
+    }
+}

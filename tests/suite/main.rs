@@ -92,3 +92,5 @@ mod moving;
 mod far_side;
 // A ref of the hub that leads nowhere.
 mod bad_refs;
+// Who makes commits.
+mod identity;

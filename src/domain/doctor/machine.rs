@@ -79,6 +79,8 @@ pub enum Named<'a> {
         name: &'a str,
         /// Where it comes from.
         origin: &'a str,
+        /// Under which name and address it makes commits.
+        commits_by: &'a str,
     },
     /// Something that is no name.
     Wrongly {
@@ -96,9 +98,9 @@ pub enum Named<'a> {
 #[must_use]
 pub fn identity(named: Named<'_>, host: &str, join: Option<&str>) -> Judgement {
     match named {
-        Named::As { name, origin } => Judgement::of(format!(
-            "server {name} from {origin}, on host {host}; commits are by {name} <{name}@git-muster.invalid>"
-        )),
+        Named::As { name, origin, commits_by } => {
+            Judgement::of(format!("server {name} from {origin}, on host {host}; commits are by {commits_by}"))
+        }
         Named::Wrongly { why, origin } => {
             Judgement::of(format!("what {origin} says is no name: {why}")).and(Finding::problem(format!(
                 "beats, statuses, claims and all other writes are refused until {origin} says another name or none"
@@ -423,7 +425,7 @@ mod tests {
         assert_eq!(clock_sync(None, "").verdict(), Skipped);
         assert_eq!(clock_sync(Some(true), "").verdict(), Fine);
         assert_eq!(clock_sync(Some(false), "").verdict(), Warning);
-        let named = Named::As { name: "build1", origin: "--server" };
+        let named = Named::As { name: "build1", origin: "--server", commits_by: "build1 <b@x>" };
         assert_eq!(identity(named, "h", Some("j")).verdict(), Fine);
         assert_eq!(
             identity(Named::Wrongly { why: "w", origin: "SERVER_ID" }, "h", Some("j")).verdict(),

@@ -105,6 +105,10 @@ impl GitEngine {
             return publication;
         };
         let bad = bad.clone();
+        // Of another branch the hub's own words say more.
+        if moves.iter().any(|one| one.branch == bad.branch) && !bad.is_of_heartbeats() {
+            return publication;
+        }
         // It is the hub that says so, at this moment.
         self.asked = true;
         if !self.find_bad("", deadline).unwrap_or(false) {

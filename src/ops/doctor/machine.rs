@@ -7,7 +7,7 @@ use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
 use crate::host::{environment, files, process};
-use crate::ledger::{self, GitProgram};
+use crate::ledger::{self, GitProgram, Identity};
 use crate::ops::journal;
 use crate::ops::submit::Place;
 use serde_json::Value;
@@ -53,8 +53,11 @@ pub(super) fn settings(patient: &Patient) -> Judgement {
 }
 
 pub(super) fn identity(patient: &Patient) -> Judgement {
+    let name = patient.subject.server.as_ref().map_or("git-muster", |(name, _)| name.as_str());
+    let who = Identity::of(name, patient.subject.clone.as_deref()).committer;
+    let commits_by = format!("{} <{}>", who.name.value, who.email.value);
     let named = match (&patient.subject.server, &patient.subject.bad_name) {
-        (Some((name, origin)), _) => Named::As { name: name.as_str(), origin },
+        (Some((name, origin)), _) => Named::As { name: name.as_str(), origin, commits_by: &commits_by },
         (None, Some((why, origin))) => Named::Wrongly { why, origin },
         (None, None) => Named::Nothing,
     };

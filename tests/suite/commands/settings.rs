@@ -134,6 +134,9 @@ fn the_rest_is_listed_with_its_origin() {
     server  ada
     clone  -
     copy  -
+    commit_name  ada
+    commit_email  ada@git-muster.invalid
+    commit_sign  no
     timeout  [DURATION]
     lock_wait  [DURATION]
     heartbeat_branch  auto
@@ -146,6 +149,9 @@ fn the_rest_is_listed_with_its_origin() {
     server  ada  MUSTER_SERVER
     clone  -  not in a clone of the hub
     copy  -  not needed here
+    commit_name  ada  default
+    commit_email  ada@git-muster.invalid  default
+    commit_sign  no  default
     timeout  [DURATION]  default
     lock_wait  [DURATION]  default
     heartbeat_branch  auto  default
@@ -158,6 +164,9 @@ fn the_rest_is_listed_with_its_origin() {
     server  ada  MUSTER_SERVER
     clone  -  not in a clone of the hub
     copy  [FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git  XDG_CACHE_HOME
+    commit_name  ada  default
+    commit_email  ada@git-muster.invalid  default
+    commit_sign  no  default
     timeout  [DURATION]  MUSTER_TIMEOUT
     lock_wait  [DURATION]  LOCK_WAIT
     heartbeat_branch  heartbeat-x  HEARTBEAT_BRANCH
@@ -170,11 +179,14 @@ fn the_rest_is_listed_with_its_origin() {
       "origin":"MUSTER_SERVER"},{"schema":1,"kind":"setting","name":"clone","value":null,
       "origin":"not in a clone of the hub"},{"schema":1,"kind":"setting","name":"copy",
       "value":"[FLEET]/ada/cache/git-muster/hubs/hub.example-hub.git-[COMMIT].git",
-      "origin":"XDG_CACHE_HOME"},{"schema":1,"kind":"setting","name":"timeout","value":"[DURATION]",
-      "origin":"--hub-timeout"},{"schema":1,"kind":"setting","name":"lock_wait","value":"[DURATION]",
-      "origin":"LOCK_WAIT"},{"schema":1,"kind":"setting","name":"heartbeat_branch",
-      "value":"heartbeat-x","origin":"HEARTBEAT_BRANCH"},{"schema":1,"kind":"setting",
-      "name":"heartbeat_push_every","value":"7","origin":"HEARTBEAT_PUSH_EVERY"}]
+      "origin":"XDG_CACHE_HOME"},{"schema":1,"kind":"setting","name":"commit_name","value":"ada",
+      "origin":"default"},{"schema":1,"kind":"setting","name":"commit_email",
+      "value":"ada@git-muster.invalid","origin":"default"},{"schema":1,"kind":"setting",
+      "name":"commit_sign","value":"no","origin":"default"},{"schema":1,"kind":"setting",
+      "name":"timeout","value":"[DURATION]","origin":"--hub-timeout"},{"schema":1,"kind":"setting",
+      "name":"lock_wait","value":"[DURATION]","origin":"LOCK_WAIT"},{"schema":1,"kind":"setting",
+      "name":"heartbeat_branch","value":"heartbeat-x","origin":"HEARTBEAT_BRANCH"},{"schema":1,
+      "kind":"setting","name":"heartbeat_push_every","value":"7","origin":"HEARTBEAT_PUSH_EVERY"}]
     [exit status: 0]
     ada$ git muster config list
     ------- stderr -------

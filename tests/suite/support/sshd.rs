@@ -75,7 +75,7 @@ fn write_configuration(site: &Site, port: u16) {
     let server = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nPidFile none\nVersionAddendum {token}\n\
          HostKey {directory}/key\nAuthorizedKeysFile {directory}/key.pub\nStrictModes no\n\
-         UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
+         UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication yes\n\
          KbdInteractiveAuthentication no\nUseDNS no\nPermitUserRC no\nPrintMotd no\n\
          PrintLastLog no\nBanner {directory}/greeting\nMaxStartups 500:30:1000\nMaxSessions 100\nKexAlgorithms {KEY_EXCHANGE}\n\
          SetEnv HOME={directory}/home \"PATH={path}\" GIT_CONFIG_GLOBAL=/dev/null \

@@ -9,12 +9,16 @@ fn main() -> ExitCode {
     ExitCode::from(cli::main())
 }
 
-/// A bug of ours ends with its own exit code, and says what to send us.
+/// A bug of ours ends with its own exit code, and says what to send us. One in the work of a job of a
+/// worker ends that job alone.
 #[expect(clippy::exit, reason = "a panic must not end in a signal, which scripts cannot tell apart")]
 fn report(panic: &str) {
     let version = env!("CARGO_PKG_VERSION");
     // Nobody is left to tell when stderr is closed.
     drop(writeln!(std::io::stderr(), "error: this is a bug in git-muster {version}: {panic}"));
     drop(writeln!(std::io::stderr(), "hint: please report it with the command that you ran"));
+    if git_muster::host::contained::is_contained() {
+        return;
+    }
     std::process::exit(cli::Exit::Bug.code().into());
 }

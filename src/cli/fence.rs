@@ -9,19 +9,24 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::id::LockName;
 use crate::host::clock::Deadline;
-use crate::host::file_lock::FileLock;
+use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
-use crate::host::process;
+use crate::host::guard::{Cause, Told};
+use crate::host::ward::{Charge, Ending, Ward};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait for another check of the same file.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a command has to end when the check that started it is killed: less than others wait.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The verbs of `fence`.
 #[derive(Debug, Subcommand)]
@@ -57,6 +62,20 @@ struct Fence {
     highest: BTreeMap<String, u64>,
 }
 
+/// Locks a file beside the state.
+fn locked(path: &Path) -> Result<FileLock, CliError> {
+    FileLock::acquire(path, Deadline::after(LOCK_WAIT)).map_err(|not| {
+        let exit = if not.is_busy() { Exit::Contended } else { Exit::Failed };
+        let hint = match not {
+            NotLocked::Busy(_) => "try again when that check has ended",
+            NotLocked::Impossible { .. } => {
+                "name a state file by `--state` in a folder on a local disk that can be written"
+            }
+        };
+        CliError::new(exit, format!("{not}; nothing was run")).hint(hint)
+    })
+}
+
 /// A verb of `fence`.
 ///
 /// # Errors
@@ -70,17 +89,10 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
     // Through a link or not, it is one state: what is written replaces the file and not the link.
     let state = &std::fs::canonicalize(state).unwrap_or_else(|_| state.clone());
     let lock_path = PathBuf::from(format!("{}.flock", state.display()));
-    let Some(_guard) = FileLock::acquire(&lock_path, Deadline::after(LOCK_WAIT)) else {
-        return Err(CliError::new(
-            Exit::Contended,
-            format!(
-                "`{}` could not be locked within {} s; nothing was run",
-                lock_path.display(),
-                LOCK_WAIT.as_secs()
-            ),
-        )
-        .hint("another check holds it, or the folder cannot be written"));
-    };
+    let _guard = locked(&lock_path)?;
+    // What an earlier check ran may be ending still, if that check was killed.
+    let at_work = PathBuf::from(format!("{}.guard", state.display()));
+    drop(locked(&at_work)?);
     // A file that cannot be understood must not let an old token pass.
     let mut fence: Fence = match files::read(state)? {
         None => Fence::default(),
@@ -106,18 +118,42 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
         files::write(state, &format!("{text}\n"))?;
     }
-    let Some((program, arguments)) = command.split_first() else {
+    let Some(program) = command.first() else {
         context.output.object("fence", &json!({"name": name, "token": token, "passed": true}), || {
             format!("token {token} of lock `{name}` passes")
         })?;
         return Ok(Exit::Done.code());
     };
-    match process::command(Path::new(program)).args(arguments).status() {
-        Ok(status) => Ok(process::shell_code(status)),
-        Err(error) => {
-            let why = format!("cannot run `{}`: {error}", program.display());
-            context.output.error(&CliError::new(Exit::Failed, why));
-            Ok(process::shell_code_of_start(&error))
+    run_guarded(command, &at_work, program, context)
+}
+
+/// Runs what is fenced, which does not outlive us.
+fn run_guarded(
+    command: &[OsString],
+    at_work: &Path,
+    program: &OsString,
+    context: &Context,
+) -> Result<u8, CliError> {
+    let program = program.display();
+    let charge = Charge { command, variables: &[], grace: STOP_GRACE, alive: Some(at_work) };
+    let mut ward = Ward::start(&charge).map_err(|error| {
+        CliError::new(Exit::Failed, format!("cannot guard `{program}`: {error}; nothing was run"))
+    })?;
+    let ending = loop {
+        if let Some(ending) = ward.wait_until(Deadline::after(LOCK_WAIT))? {
+            break ending;
         }
+    };
+    match ending {
+        Ending::Told(Told { cause: Cause::Unstarted, code, error }) => {
+            let error = io::Error::from_raw_os_error(error.unwrap_or_default());
+            context.output.error(&CliError::new(Exit::Failed, format!("cannot run `{program}`: {error}")));
+            Ok(code)
+        }
+        Ending::Told(Told { code, .. }) => Ok(code),
+        Ending::Unguarded(_) => Err(CliError::new(
+            Exit::Failed,
+            format!("the guard of `{program}` was killed, and so was the command"),
+        )),
     }
 }

@@ -1,7 +1,8 @@
-//! The hidden command that stands between a worker and one job; see `host/guard.rs`.
+//! The hidden command that stands between a worker and one job, or `lock run` and its command; see
+//! `host/guard.rs`.
 
 use super::error::CliError;
-use crate::host::guard;
+use crate::host::guard::{self, Manner, Post};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,13 +12,19 @@ use std::time::Duration;
 pub struct GuardArgs {
     /// A file to lock as long as something of the job lives
     #[arg(long, value_name = "FILE")]
-    alive: PathBuf,
+    alive: Option<PathBuf>,
     /// How long the job has to end after it was asked to
     #[arg(long, value_name = "MILLISECONDS")]
     grace_ms: u64,
     /// How long the job may run
     #[arg(long, value_name = "MILLISECONDS")]
-    limit_ms: u64,
+    limit_ms: Option<u64>,
+    /// The socket by which orders come, when the input is the job's
+    #[arg(long, value_name = "SOCKET")]
+    orders: Option<PathBuf>,
+    /// The process group to start the job in
+    #[arg(long, value_name = "ID", requires = "orders")]
+    group: Option<i32>,
     /// The job
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -28,6 +35,12 @@ pub struct GuardArgs {
 /// # Errors
 /// When the system does not tell what became of it.
 pub(super) fn run(args: &GuardArgs) -> Result<u8, CliError> {
-    let (grace, limit) = (Duration::from_millis(args.grace_ms), Duration::from_millis(args.limit_ms));
-    Ok(guard::guard(&args.command, &args.alive, grace, limit)?)
+    let manner = |orders: &PathBuf| Manner::Attached(orders.clone(), args.group);
+    let post = Post {
+        alive: args.alive.clone(),
+        grace: Duration::from_millis(args.grace_ms),
+        limit: args.limit_ms.map(Duration::from_millis),
+        manner: args.orders.as_ref().map_or(Manner::Job, manner),
+    };
+    Ok(guard::guard(&args.command, &post)?)
 }

@@ -1,7 +1,8 @@
 //! `git muster lock run`: a command that runs only while a lock is held.
 //!
-//! The lease is renewed between two looks at the command. No renewal may take so long that the
-//! command outlives what the holder may trust: then another may hold the lock already.
+//! The lease is renewed between two looks at the command. The command stands under a guard, which ends
+//! it when what the holder may trust is over, whatever keeps us from doing so: then another may hold the
+//! lock already.
 
 use super::context::Context;
 use super::error::CliError;
@@ -9,10 +10,12 @@ use super::exit::Exit;
 use super::lock::{TakeArgs, acquire};
 use crate::domain::lock::{margin, trust};
 use crate::host::clock::Deadline;
-use crate::host::process::{self, Running};
+use crate::host::guard::{Cause, Told};
 use crate::host::signals::Stop;
+use crate::host::ward::{Charge, Ending, Ward};
 use crate::ops::lock::{ReleaseLock, RenewLock};
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,8 +36,8 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     // It is used here; who kills this process finds the token by it.
     context.delivered(&taken);
     let term = taken.answer;
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
+    let program =
+        command.first().map(Path::new).ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
     if context.is_dry_run() {
         // Nobody holds the lock now, so nothing may be done under it.
         context.output.say(&format!("dry run: `{}` was not run", program.display()));
@@ -55,37 +58,95 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
         return Err(CliError::new(Exit::Failed, why));
     }
-    let mut child = process::command(Path::new(program));
-    child.args(arguments);
-    child.env("MUSTER_LOCK_NAME", &term.name).env("MUSTER_LOCK_TOKEN", term.token.to_string());
-    let mut child = match Running::start_attached(&mut child) {
-        Ok(child) => child,
+    let variables = [("MUSTER_LOCK_NAME", term.name.clone()), ("MUSTER_LOCK_TOKEN", term.token.to_string())];
+    let charge = Charge { command, variables: &variables, grace: held.grace, alive: None };
+    let mut ward = match Ward::start(&charge) {
+        Ok(ward) => ward,
         Err(error) => {
             context.write(&release)?;
+            let why = format!(
+                "cannot guard `{}`: {error}; it was not run and the lock was released",
+                program.display()
+            );
+            return Err(CliError::new(Exit::Failed, why));
+        }
+    };
+    match watch(&mut ward, &mut held, &stop, context) {
+        Ok(Ending::Told(Told { cause: Cause::Unstarted, code, error })) => {
+            context.write(&release)?;
+            let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
             context.output.error(&CliError::new(Exit::Failed, why));
-            return Ok(process::shell_code_of_start(&error));
+            Ok(code)
         }
-    };
-    let status = loop {
-        if let Some(status) = child.wait_until(Deadline::after(WATCH_PAUSE))? {
-            break status;
+        Ok(Ending::Told(Told { cause: Cause::Lapsed, .. })) => {
+            Err(lost(held.late(), &release, &held, context)?)
+        }
+        Ok(Ending::Told(Told { code, cause: Cause::Itself | Cause::Told, .. })) => {
+            end(code, &release, context)
+        }
+        Ok(Ending::Told(_)) => {
+            end_unguarded("its guard was stopped, and so was the command", &release, context)
+        }
+        Ok(Ending::Unguarded(true)) => {
+            end_unguarded("its guard was killed; the command was stopped", &release, context)
+        }
+        Ok(Ending::Unguarded(false)) => {
+            let why = "the guard of the command was killed, and not all of its processes can be ended";
+            let hint = format!(
+                "when they have, release the lock with `git muster lock release {} --token {}`",
+                args.name, term.token
+            );
+            Err(CliError::new(Exit::Failed, format!("{why}; the lock was not released")).hint(hint))
+        }
+        Err(error) => Err(lost(error, &release, &held, context)?),
+    }
+}
+
+/// Waits for the end of the command, and renews the lease meanwhile.
+///
+/// # Errors
+/// When the lease is lost: then the command has been ended.
+fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -> Result<Ending, CliError> {
+    ward.trust(held.trusted);
+    loop {
+        if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
+            return Ok(ending);
         }
         if stop.requested() {
-            break child.stop(held.grace)?;
+            return Ok(ward.stop()?);
         }
+        let trusted = held.trusted;
         if let Err(error) = held.keep(context) {
-            child.stop(held.grace)?;
-            if held.trusted.passed() {
-                // If the hub is back, the others need not wait for the end of the lease.
-                context.ledger()?.limit(held.grace);
-                drop(context.write(&release));
-            }
-            let message = format!("{}; the command was stopped", error.message);
-            return Err(CliError { exit: Exit::LeaseLost, message, ..error });
+            ward.stop()?;
+            return Err(error);
         }
-    };
-    end(process::shell_code(status), &release, context)
+        if held.trusted != trusted {
+            ward.trust(held.trusted);
+        }
+    }
+}
+
+/// What is told when the lease was lost while the command ran.
+fn lost(
+    error: CliError,
+    release: &ReleaseLock,
+    held: &Held,
+    context: &mut Context,
+) -> Result<CliError, CliError> {
+    if held.trusted.passed() {
+        // If the hub is back, the others need not wait for the end of the lease.
+        context.ledger()?.limit(held.grace);
+        drop(context.write(release));
+    }
+    let message = format!("{}; the command was stopped", error.message);
+    Ok(CliError { exit: Exit::LeaseLost, message, ..error })
+}
+
+/// Releases the lock after something took the guard of the command away, and the command with it.
+fn end_unguarded(why: &str, release: &ReleaseLock, context: &mut Context) -> Result<u8, CliError> {
+    context.write(release)?;
+    Err(CliError::new(Exit::Failed, format!("{why}; the lock was released")))
 }
 
 /// Releases the lock after the command ended with `code`.
@@ -144,10 +205,11 @@ impl Held {
                 }
             }
         }
-        if self.trusted.passed() {
-            let why = format!("the lease of lock `{}` could not be renewed in time", self.renew.name);
-            return Err(CliError::new(Exit::LeaseLost, why));
-        }
-        Ok(())
+        if self.trusted.passed() { Err(self.late()) } else { Ok(()) }
+    }
+
+    fn late(&self) -> CliError {
+        let why = format!("the lease of lock `{}` could not be renewed in time", self.renew.name);
+        CliError::new(Exit::LeaseLost, why)
     }
 }

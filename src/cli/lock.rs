@@ -118,8 +118,9 @@ taken all the same.")]
   git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
 
 The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN \
-in its environment. When the lease is lost the command is stopped and the exit code is 5. Only git-muster itself must not \
-be killed by KILL: the command would go on without the lock.")]
+in its environment. When the lease is lost the command is stopped and the exit code is 5. It is stopped \
+as well, with all that it started, when git-muster itself is killed, or stopped for so long that the lease runs out. \
+What it left in the background when it ended by itself goes on, without the lock.")]
     Run {
         /// How it is taken
         #[command(flatten)]

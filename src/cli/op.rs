@@ -287,8 +287,15 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
             })
         }
         Taken::UnderWay => Err(under_way(id)),
+        Taken::Unlockable(why) => Err(unlockable(id, &why)),
         Taken::Missing => Err(not_unsettled(id)),
     }
+}
+
+/// Nobody can know whether another process is at it: it is left alone.
+fn unlockable(id: &OpId, why: &str) -> CliError {
+    CliError::new(Exit::Failed, format!("operation {id} was not taken up: {why}"))
+        .hint("see where locks can be had with `git muster doctor folders`")
 }
 
 fn under_way(id: &OpId) -> CliError {
@@ -305,6 +312,7 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let (entry, _kept) = match journal::take(id) {
         Taken::Ours(entry, kept) => (entry, kept),
         Taken::UnderWay => return Err(under_way(id)),
+        Taken::Unlockable(why) => return Err(unlockable(id, &why)),
         Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);

@@ -3,7 +3,7 @@
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Ends the process by SIGKILL when `MUSTER_FAILPOINT` names this point, or when it is `name:n`
+/// Panics when `MUSTER_PANIC` names this point, and ends the process by SIGKILL when `MUSTER_FAILPOINT` names this point, or when it is `name:n`
 /// and this is the n-th time. With `MUSTER_FAILPOINT_LOG` it adds its name to that file, so that a
 /// test learns which points there are. Exists in debug builds only, so that nothing in a user's
 /// environment can do it.
@@ -13,6 +13,7 @@ pub fn failpoint(name: &str) {
     {
         use nix::sys::signal::{Signal, kill};
         static PASSED: AtomicU32 = AtomicU32::new(0);
+        panic_at(name);
         if let Some(log) = super::environment::variable("MUSTER_FAILPOINT_LOG") {
             use std::io::Write as _;
             let log = std::fs::OpenOptions::new().append(true).create(true).open(log);
@@ -28,5 +29,15 @@ pub fn failpoint(name: &str) {
     #[cfg(not(debug_assertions))]
     {
         let _ = name;
+    }
+}
+
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "this is what it is for")]
+fn panic_at(name: &str) {
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    let wanted = super::environment::variable("MUSTER_PANIC");
+    if wanted.is_some_and(|wanted| wanted == name) && PASSED.fetch_add(1, Ordering::SeqCst) == 0 {
+        panic!("a test wanted it at `{name}`");
     }
 }

@@ -20,6 +20,40 @@ use std::time::Duration;
 const PAUSE_FIRST: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(4);
 
+/// Why a lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum NotLocked {
+    /// Another process kept it all the time.
+    #[error("another process holds `{0}`")]
+    Busy(PathBuf),
+    /// The system does not give it to anybody: the file cannot be opened, or its file system keeps no
+    /// locks.
+    #[error("cannot lock `{path}`: {source}")]
+    Impossible {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl NotLocked {
+    /// Whether another process has the lock.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+
+    /// Why, without the path.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Busy(_) => "another process holds it".to_owned(),
+            Self::Impossible { source, .. } => source.to_string(),
+        }
+    }
+}
+
 /// Holds the lock until dropped; the kernel frees it when the process dies.
 #[derive(Debug)]
 pub struct FileLock(Place);
@@ -52,20 +86,25 @@ impl Place {
 }
 
 impl FileLock {
-    /// Tries until `deadline`. `None` when another process kept it all the time, or when the file
-    /// system knows no locks.
-    #[must_use]
-    pub fn acquire(path: &Path, deadline: Deadline) -> Option<Self> {
-        let place = Place::open(path).ok()?;
+    /// Tries until `deadline`.
+    ///
+    /// # Errors
+    /// When another process kept it all the time, or the system gives it to nobody. The two are not the
+    /// same: of the first somebody may conclude that a process is at work.
+    pub fn acquire(path: &Path, deadline: Deadline) -> Result<Self, NotLocked> {
+        let impossible = |source| NotLocked::Impossible { path: path.to_owned(), source };
+        let place = Place::open(path).map_err(impossible)?;
         let mut pause = PAUSE_FIRST;
         loop {
             match place.try_lock() {
-                Ok(()) => return Some(Self(place)),
-                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
-                    return None;
-                }
-                Err(_) if deadline.passed() => return None,
-                Err(_) => {}
+                Ok(()) => return Ok(Self(place)),
+                Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {}
+                // A signal came in between.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(impossible(error)),
+            }
+            if deadline.passed() {
+                return Err(NotLocked::Busy(path.to_owned()));
             }
             clock::sleep(random::up_to(pause).min(deadline.left()));
             pause = (pause * 2).min(PAUSE_MAX);
@@ -91,6 +130,18 @@ pub fn keep(file: &File) -> bool {
     file.try_lock_exclusive().is_ok()
 }
 
+/// Whether files in `folder` can be locked, tried with one that is removed at once.
+///
+/// # Errors
+/// When they cannot.
+pub fn try_in(folder: &Path) -> Result<(), NotLocked> {
+    let path = folder.join(format!(".muster-lock-{}", random::id()));
+    let tried = FileLock::acquire(&path, Deadline::after(Duration::ZERO));
+    // Where it could not be made there is none.
+    std::fs::remove_file(&path).ok();
+    tried.map(drop)
+}
+
 impl Drop for FileLock {
     fn drop(&mut self) {
         // A real one is free when its file is closed.
@@ -110,10 +161,24 @@ mod tests {
         let path = folder.path().join("lock");
         let soon = || Deadline::after(Duration::from_millis(20));
         let first = FileLock::acquire(&path, soon());
-        assert!(first.is_some());
-        assert!(FileLock::acquire(&path, soon()).is_none());
+        assert!(first.is_ok());
+        assert!(FileLock::acquire(&path, soon()).is_err_and(|not| not.is_busy()));
         drop(first);
-        assert!(FileLock::acquire(&path, soon()).is_some());
+        assert!(FileLock::acquire(&path, soon()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_nobody_can_have_is_not_one_that_another_has() {
+        let folder = tempfile::tempdir().expect("folder");
+        for path in [folder.path().join("not/there"), folder.path().to_owned()] {
+            let not =
+                FileLock::acquire(&path, Deadline::after(Duration::ZERO)).expect_err("cannot be opened");
+            assert!(!not.is_busy(), "{not}");
+            let words = format!("cannot lock `{}`: ", path.display());
+            assert!(not.to_string().starts_with(&words), "{not}");
+        }
+        try_in(folder.path()).expect("locks work here");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A process that stands between a worker and one job, so that nothing of the job outlives what
-//! its holder may trust.
+//! its holder may trust. `lock run` has one too (`ward.rs`): there the job is its command.
 //!
 //! It starts the job, collects what the job's processes leave behind (on Linux as their new
 //! parent, so that not even a process with a session of its own escapes), and ends all of them when
@@ -15,7 +15,7 @@ use super::process::{self, Running};
 use super::signals::Stop;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, PipeReader, Read as _, Write as _};
@@ -89,16 +89,19 @@ pub enum Cause {
     Lapsed,
     /// Its worker was gone.
     Orphaned,
+    /// It was never started.
+    Unstarted,
     /// The guard could not do its work.
     Unguarded,
 }
 
-const CAUSES: [(Cause, &str); 6] = [
+const CAUSES: [(Cause, &str); 7] = [
     (Cause::Itself, "itself"),
     (Cause::Told, "told"),
     (Cause::Late, "late"),
     (Cause::Lapsed, "lapsed"),
     (Cause::Orphaned, "orphaned"),
+    (Cause::Unstarted, "unstarted"),
     (Cause::Unguarded, "unguarded"),
 ];
 
@@ -109,6 +112,30 @@ impl Cause {
 
     fn parse(word: &str) -> Option<Self> {
         CAUSES.iter().find(|(_, known)| *known == word).map(|(cause, _)| *cause)
+    }
+}
+
+/// What a guard tells of the end of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The job's exit code, as a shell tells it.
+    pub code: u8,
+    /// Why it ended.
+    pub cause: Cause,
+    /// What the system said if it could not be started.
+    pub error: Option<i32>,
+}
+
+impl Told {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (code, cause) = (words.next()?.parse().ok()?, Cause::parse(words.next()?)?);
+        Some(Self { code, cause, error: words.next().and_then(|number| number.parse().ok()) })
+    }
+
+    fn line(self) -> String {
+        let error = self.error.map_or(String::new(), |number| format!(" {number}"));
+        format!("{} {}{error}", self.code, self.cause.word())
     }
 }
 
@@ -128,14 +155,22 @@ impl Orders {
         drop(writeln!(self.0, "stop"));
     }
 
-    /// What a guard that has ended told: the job's exit code and why it ended.
-    pub fn told(&mut self) -> Option<(u8, Cause)> {
+    /// The way that begins with `stream`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn by(stream: UnixStream) -> io::Result<Self> {
+        stream.set_write_timeout(Some(ORDER_PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    /// What a guard that has ended told.
+    pub fn told(&mut self) -> Option<Told> {
         let mut line = String::new();
         self.0.set_read_timeout(Some(ORDER_PATIENCE)).ok()?;
         // Not to its end: that is an error when the guard left orders unread.
         BufReader::new(&self.0).take(LINE_BYTES_MAX).read_line(&mut line).ok()?;
-        let (code, cause) = line.trim().split_once(' ')?;
-        Some((code.parse().ok()?, Cause::parse(cause)?))
+        Told::parse(&line)
     }
 
     /// The same way once more.
@@ -155,7 +190,6 @@ impl Orders {
 pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, PipeReader, Orders)> {
     let (output, writer) = io::pipe()?;
     let (ours, theirs) = UnixStream::pair()?;
-    ours.set_write_timeout(Some(ORDER_PATIENCE))?;
     let mut command = process::command(&program()?);
     command
         .arg0("git-muster")
@@ -173,7 +207,7 @@ pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, Pip
     let guard = Running::start(&mut command)?;
     // The command keeps its ends of output and orders: neither would ever seem to end.
     drop(command);
-    let mut orders = Orders(ours);
+    let mut orders = Orders::by(ours)?;
     orders.trust(trusted);
     Ok((guard, output, orders))
 }
@@ -203,10 +237,10 @@ fn order(line: &str) -> Option<Order> {
 }
 
 /// Hears orders until there are no more.
-fn listen() -> Receiver<Order> {
+fn listen(line: UnixStream) -> Receiver<Order> {
     let (sender, orders) = mpsc::channel();
     thread::spawn(move || {
-        let mut input = BufReader::new(io::stdin());
+        let mut input = BufReader::new(line);
         loop {
             let mut line = String::new();
             match (&mut input).take(LINE_BYTES_MAX).read_line(&mut line) {
@@ -227,7 +261,7 @@ struct Watch {
     /// Signals that end a process: of a service that is stopped they reach the guard as well.
     signalled: Stop,
     trusted: Option<Duration>,
-    limit: Deadline,
+    limit: Option<Deadline>,
 }
 
 impl Watch {
@@ -247,48 +281,88 @@ impl Watch {
             Err(RecvTimeoutError::Timeout) => None,
         };
         let is_lapsed = self.trusted.is_some_and(|until| clock::since_boot() >= until);
-        told.or_else(|| self.limit.passed().then_some(Cause::Late))
+        told.or_else(|| self.limit.is_some_and(Deadline::passed).then_some(Cause::Late))
             .or_else(|| is_lapsed.then_some(Cause::Lapsed))
             .or_else(|| self.signalled.requested().then_some(Cause::Unguarded))
     }
 }
 
+/// What a guard is told when it starts.
+#[derive(Debug)]
+pub struct Post {
+    /// A file to be locked as long as the guard lives: without it the next worker could not tell that
+    /// something of the job still does.
+    pub alive: Option<PathBuf>,
+    /// How long the job has to end after it was asked to.
+    pub grace: Duration,
+    /// How long it may run.
+    pub limit: Option<Duration>,
+    /// How the job is started.
+    pub manner: Manner,
+}
+
+/// How a guard starts its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manner {
+    /// Without input; orders come by the guard's own. Nothing that it leaves behind outlives it.
+    Job,
+    /// With the input and output of whoever runs it, and in that group, if it is to be the one in front
+    /// of a terminal; orders come by this socket. What it leaves behind when it ends by itself is its own.
+    Attached(PathBuf, Option<i32>),
+}
+
 /// The guard itself: runs the job, tells the worker how it ended, and returns the job's exit code as
-/// a shell would tell it. `limit` is how long the job may run.
+/// a shell would tell it.
 ///
 /// # Errors
 /// When the system does not tell what became of the job, or the guard cannot prove that it lives.
-pub fn guard(command: &[OsString], alive: &Path, grace: Duration, limit: Duration) -> io::Result<u8> {
+pub fn guard(command: &[OsString], post: &Post) -> io::Result<u8> {
     let signalled = Stop::listen_on()?;
-    let limit = Deadline::after(limit);
-    // Without it the next worker could not tell that something of the job still lives.
-    let _alive = FileLock::acquire(alive, Deadline::after(ALIVE_PATIENCE))
-        .ok_or_else(|| io::Error::other(format!("cannot lock `{}`", alive.display())))?;
+    let limit = post.limit.map(Deadline::after);
+    let lock = |alive: &PathBuf| FileLock::acquire(alive, Deadline::after(ALIVE_PATIENCE));
+    let _alive = post.alive.as_ref().map(lock).transpose().map_err(io::Error::other)?;
     adopt_orphans();
     // Orders come by it, and nothing else may hold it open.
-    let worker = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?;
-    let (code, cause) = run(command, Watch { orders: listen(), signalled, trusted: None, limit }, grace)?;
+    let worker = match &post.manner {
+        Manner::Job => io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?,
+        Manner::Attached(orders, _) => UnixStream::connect(orders)?,
+    };
+    let watch = Watch { orders: listen(worker.try_clone()?), signalled, trusted: None, limit };
+    let told = match start_job(command, &post.manner)? {
+        Ok(job) => run(job, watch, post)?,
+        Err(told) => told,
+    };
     // A worker that is gone is told by nobody.
-    drop(writeln!(&worker, "{code} {}", cause.word()));
-    Ok(code)
+    drop(writeln!(&worker, "{}", told.line()));
+    Ok(told.code)
 }
 
-/// Runs the job to its end, and ends what it leaves behind.
-fn run(command: &[OsString], mut watch: Watch, grace: Duration) -> io::Result<(u8, Cause)> {
+/// Starts the job, or gives what is told of one that cannot be started.
+fn start_job(command: &[OsString], manner: &Manner) -> io::Result<Result<Running, Told>> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::other("no command is given"));
     };
     let mut starting = process::command(Path::new(program));
-    starting.args(arguments).stdin(Stdio::null());
-    let mut job = match Running::start(&mut starting) {
-        Ok(job) => job,
-        Err(error) => {
-            // Its output is the log of the job.
-            let shown = program.display();
-            drop(writeln!(io::stderr().lock(), "git-muster: cannot start `{shown}`: {error}"));
-            return Ok((process::shell_code_of_start(&error), Cause::Itself));
-        }
+    starting.args(arguments);
+    let started = match manner {
+        Manner::Job => Running::start(starting.stdin(Stdio::null())),
+        Manner::Attached(_, Some(group)) => Running::start_in(&mut starting, Pid::from_raw(*group)),
+        Manner::Attached(_, None) => Running::start(&mut starting),
     };
+    Ok(started.map_err(|error| {
+        let (code, number) = (process::shell_code_of_start(&error), error.raw_os_error());
+        if *manner != Manner::Job {
+            return Told { code, cause: Cause::Unstarted, error: number };
+        }
+        // Its output is the log of the job.
+        let shown = program.display();
+        drop(writeln!(io::stderr().lock(), "git-muster: cannot start `{shown}`: {error}"));
+        Told { code, cause: Cause::Itself, error: None }
+    }))
+}
+
+/// Waits for the end of the job, and ends it and what it leaves behind.
+fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
     let mut ending: Option<(Cause, Deadline)> = None;
     let status = loop {
         reap_orphans(job.id());
@@ -298,19 +372,34 @@ fn run(command: &[OsString], mut watch: Watch, grace: Duration) -> io::Result<(u
         let cause = watch.wait();
         match (ending, cause) {
             (None, Some(cause)) => {
-                job.signal(Signal::SIGTERM);
-                signal_descendants(Signal::SIGTERM);
-                ending = Some((cause, Deadline::after(grace)));
+                signal_all(&job, Signal::SIGTERM);
+                ending = Some((cause, Deadline::after(post.grace)));
             }
             (Some((_, end)), _) if end.passed() => {
-                job.signal(Signal::SIGKILL);
-                signal_descendants(Signal::SIGKILL);
+                signal_all(&job, Signal::SIGKILL);
             }
             _ => {}
         }
     };
-    sweep(job.id().filter(|_| !ADOPTS_ORPHANS));
-    Ok((process::shell_code(status), ending.map_or(Cause::Itself, |(cause, _)| cause)))
+    if ending.is_some() || post.manner == Manner::Job {
+        sweep(job.group().filter(|_| !ADOPTS_ORPHANS));
+    }
+    let cause = ending.map_or(Cause::Itself, |(cause, _)| cause);
+    Ok(Told { code: process::shell_code(status), cause, error: None })
+}
+
+/// Sends a signal to all processes of the job, and to each once: those of its group together, the others
+/// one by one.
+fn signal_all(job: &Running, signal: Signal) {
+    job.signal(signal);
+    let reached = |process: &Pid| match job.group() {
+        Some(group) => getpgid(Some(*process)).is_ok_and(|of| of == group),
+        None => job.id() == Some(*process),
+    };
+    for process in descendants(Pid::this()).into_iter().filter(|process| !reached(process)) {
+        // It may have ended by itself just now.
+        kill(process, signal).ok();
+    }
 }
 
 /// Takes notice of the ends of adopted processes while the job runs: each would take up a number of
@@ -485,9 +574,12 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
         let mut orders = Orders(ours);
         orders.trust(Deadline::after(Duration::from_secs(1)));
-        writeln!(&theirs, "127 {}", Cause::Itself.word()).expect("written");
+        let told = Told { code: 127, cause: Cause::Unstarted, error: Some(2) };
+        writeln!(&theirs, "{}", told.line()).expect("written");
         drop(theirs);
-        assert_eq!(orders.told(), Some((127, Cause::Itself)));
+        assert_eq!(orders.told(), Some(told));
+        let told = Told { code: 7, cause: Cause::Itself, error: None };
+        assert_eq!(Told::parse(&told.line()), Some(told));
         assert_eq!(orders.told(), None);
         assert!(
             CAUSES.iter().all(|(cause, word)| Cause::parse(word) == Some(*cause) && cause.word() == *word)

@@ -5,6 +5,7 @@
 
 pub mod bounded;
 pub mod clock;
+pub mod contained;
 pub mod digest;
 pub mod disk;
 pub mod environment;
@@ -20,4 +21,5 @@ pub mod process;
 pub mod random;
 pub mod signals;
 pub mod simulated;
+pub mod ward;
 pub mod zone;

@@ -3,7 +3,7 @@
 use super::clock::{self, Deadline};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -143,19 +143,23 @@ impl Running {
         Ok(Self { child: command.process_group(0).spawn()?, ended: false, own_group: true })
     }
 
-    /// Starts `command` for a person: at a terminal it stays in our group, because a group in the
-    /// background may not read from it; the keys that interrupt reach us both then.
+    /// Starts `command` in a group that is there already: one in the background may not read from a
+    /// terminal, and the keys that interrupt reach only the one in front.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_attached(command: &mut Command) -> io::Result<Self> {
-        if !io::stdin().is_terminal() {
-            return Self::start(command);
-        }
-        Ok(Self { child: command.spawn()?, ended: false, own_group: false })
+    pub fn start_in(command: &mut Command, group: Pid) -> io::Result<Self> {
+        let child = command.process_group(group.as_raw()).spawn()?;
+        Ok(Self { child, ended: false, own_group: false })
     }
 
-    /// Its id, which is that of its group too.
+    /// Its group, if that is its own.
+    #[must_use]
+    pub fn group(&self) -> Option<Pid> {
+        self.id().filter(|_| self.own_group)
+    }
+
+    /// Its id, which is that of its group too if it has one of its own.
     #[must_use]
     pub fn id(&self) -> Option<Pid> {
         i32::try_from(self.child.id()).ok().map(Pid::from_raw)

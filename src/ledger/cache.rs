@@ -118,7 +118,7 @@ impl HubCopy {
     fn lock(&self) -> Result<Option<FileLock>, LedgerError> {
         files::create_dir(self.folder())?;
         let path = self.folder().join(format!("{}.flock", self.name()));
-        Ok(FileLock::acquire(&path, Deadline::after(LOCK_WAIT)))
+        Ok(FileLock::acquire(&path, Deadline::after(LOCK_WAIT)).ok())
     }
 
     fn folder(&self) -> &Path {

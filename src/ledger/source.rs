@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::open::Location;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
-use crate::host::file_lock::FileLock;
+use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files::FileError;
 use crate::host::process::Finished;
 use crate::host::{environment, files};
@@ -462,10 +462,13 @@ impl Source {
     fn lock(&self, deadline: Deadline) -> Result<FileLock, SourceError> {
         let path = self.copy.with_extension("flock");
         files::create_dir(self.copy.parent().unwrap_or(&self.copy))?;
-        FileLock::acquire(&path, deadline).ok_or_else(|| SourceError::Failed {
+        FileLock::acquire(&path, deadline).map_err(|not| SourceError::Failed {
             what: "use the copy of",
             source_shown: self.shown(),
-            why: "another process of this machine is at work on it".to_owned(),
+            why: match not {
+                NotLocked::Busy(_) => "another process of this machine is at work on it".to_owned(),
+                NotLocked::Impossible { .. } => not.to_string(),
+            },
         })
     }
 }

@@ -526,7 +526,7 @@ impl Ledger {
 
     fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
-        FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait))
+        FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait)).ok()
     }
 }
 

@@ -14,7 +14,7 @@ use super::old_writers;
 use super::publish;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
-use crate::host::file_lock::FileLock;
+use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
 use git2::build::CheckoutBuilder;
 use git2::{
@@ -44,8 +44,13 @@ const COMMITS_COPIED_MAX: usize = 64;
 /// objects when the clone does not have them yet.
 pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>) -> Option<String> {
     let repository = Repository::open(top).ok()?;
-    let _guard =
-        FileLock::acquire(&repository.path().join("muster.worktree.flock"), Deadline::after(LOCK_WAIT))?;
+    let lock = repository.path().join("muster.worktree.flock");
+    let _guard = match FileLock::acquire(&lock, Deadline::after(LOCK_WAIT)) {
+        Ok(guard) => guard,
+        // Another process brings it up to date.
+        Err(NotLocked::Busy(_)) => return None,
+        Err(not) => return Some(format!("the clone `{}` was not brought up to date: {not}", top.display())),
+    };
     let mut followed = follow_locked(&repository, branch, target, hub);
     if followed.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked) {
         let mut locks = abandoned::locks_of_tracking_refs(&repository);

@@ -12,7 +12,7 @@ use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
-use crate::host::file_lock::FileLock;
+use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::{environment, files, open_files};
 use crate::ledger::Version;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ fn path(op: &OpId) -> PathBuf {
 
 /// Who holds this is at the operation. A file of its own, because the entry is put into its place
 /// whole, and a lock belongs to a file and not to its name.
-fn lock(op: &OpId) -> Option<FileLock> {
+fn lock(op: &OpId) -> Result<FileLock, NotLocked> {
     FileLock::acquire(&lock_path(op), Deadline::after(Duration::ZERO))
 }
 
@@ -78,8 +78,8 @@ fn lock_path(op: &OpId) -> PathBuf {
 /// Keeps an entry. As long as what is returned lives, nobody else can take it up.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
+/// When it cannot be written, or not locked: what nobody can lock might be sent twice.
+pub fn open(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
     let path = path(&entry.op);
     // Made here, so that no other user can open it and keep it locked.
     files::remember_until_boot(&lock_path(&entry.op), &())?;
@@ -87,9 +87,20 @@ pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
         files::remember(&path, entry)?;
     }
     // First the lock: an entry that nobody holds is one that anybody may take up.
-    let lock = lock(&entry.op).filter(|_| !planted("kept-unlocked"));
+    let lock = lock(&entry.op)?;
     files::remember(&path, entry)?;
-    Ok(lock)
+    Ok(Some(lock).filter(|_| !planted("kept-unlocked")))
+}
+
+/// Why an operation could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    /// Its lock.
+    #[error(transparent)]
+    Lock(#[from] NotLocked),
 }
 
 /// [`open`] for an operation on a hub on this disk, which is kept for its answer only: it means
@@ -97,11 +108,11 @@ pub fn open(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn open_until_boot(entry: &Entry) -> Result<Option<FileLock>, files::FileError> {
+pub fn open_until_boot(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
     files::leave(&lock_path(&entry.op), &())?;
-    let lock = lock(&entry.op);
+    let lock = lock(&entry.op)?;
     files::leave(&path(&entry.op), entry)?;
-    Ok(lock)
+    Ok(Some(lock))
 }
 
 /// An entry that is to be taken up.
@@ -111,6 +122,8 @@ pub enum Taken {
     Missing,
     /// The process that began it, or another that took it up, is still at it.
     UnderWay,
+    /// Nobody can know whether a process is at it: locks cannot be had here.
+    Unlockable(String),
     /// It is ours for as long as the lock lives.
     Ours(Box<Entry>, FileLock),
 }
@@ -122,7 +135,11 @@ pub fn take(op: &OpId) -> Taken {
     if find(op).is_none() {
         return Taken::Missing;
     }
-    let Some(lock) = lock(op) else { return Taken::UnderWay };
+    let lock = match lock(op) {
+        Ok(lock) => lock,
+        Err(NotLocked::Busy(_)) => return Taken::UnderWay,
+        Err(error @ NotLocked::Impossible { .. }) => return Taken::Unlockable(error.to_string()),
+    };
     match find(op) {
         Some(entry) => Taken::Ours(Box::new(entry), lock),
         None => {

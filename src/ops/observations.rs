@@ -10,7 +10,7 @@ use crate::domain::planted::planted;
 use crate::host::{clock, environment, files};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ const ENTRIES_MAX: usize = 4096;
 pub struct Observations {
     boot: Option<String>,
     entries: BTreeMap<String, Seen>,
+    /// What was seen in another version since it was kept last.
     #[serde(skip)]
-    changed: bool,
+    changed: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,9 +55,7 @@ impl Observations {
                 Duration::from_millis(now.saturating_sub(seen.since_boot_millis))
             }
             _ => {
-                self.entries
-                    .insert(what.to_owned(), Seen { version: version.to_owned(), since_boot_millis: now });
-                self.changed = true;
+                self.note(what, version, now);
                 Duration::ZERO
             }
         }
@@ -78,10 +77,33 @@ impl Observations {
         }
     }
 
+    fn note(&mut self, what: &str, version: &str, now: u64) {
+        self.entries.insert(what.to_owned(), Seen { version: version.to_owned(), since_boot_millis: now });
+        self.changed.insert(what.to_owned());
+    }
+
+    /// Whether this host has not looked at all of `what` for `span`.
+    #[must_use]
+    pub fn is_due(&self, what: &str, span: Duration) -> bool {
+        let last = self.entries.get(what).map(|seen| Duration::from_millis(seen.since_boot_millis));
+        last.is_none_or(|last| clock::since_boot().saturating_sub(last) >= span)
+    }
+
+    /// Says that all of `what` was looked at just now.
+    pub fn looked(&mut self, what: &str) {
+        self.note(what, "looked", u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX));
+    }
+
     /// Keeps it for the next run. What cannot be kept only makes the next run wait longer.
     pub fn keep(&mut self) {
-        if !self.changed {
+        if self.changed.is_empty() {
             return;
+        }
+        // Another process of this host may have kept what it saw since this one began.
+        for (what, seen) in Self::recall().entries {
+            if !self.changed.contains(&what) {
+                self.entries.insert(what, seen);
+            }
         }
         while self.entries.len() > ENTRIES_MAX {
             let oldest = self
@@ -92,6 +114,6 @@ impl Observations {
             self.entries.remove(&oldest.unwrap_or_default());
         }
         drop(files::remember_until_boot(&path(), self));
-        self.changed = false;
+        self.changed.clear();
     }
 }

@@ -1,14 +1,13 @@
 //! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
 //! again when it stayed unknown.
 
-use super::journal::{self, Entry};
+use super::journal::{self, Entry, KeepError};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
-use crate::host::files::FileError;
 use crate::host::{clock, random};
 use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
 use serde_json::Value;
@@ -42,7 +41,7 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
     place: &Place,
     envelope: &Envelope,
     (verb, keep): (&V, Keep),
-    warn: impl FnOnce(FileError),
+    warn: impl FnOnce(KeepError),
 ) -> Result<Outcome<V::Answer>, LedgerError> {
     let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
     begun.run(ledger, |transaction| envelope.apply(verb, transaction))
@@ -58,7 +57,7 @@ pub fn submit_as<A: 'static>(
     place: &Place,
     kept: (&Envelope, Operation),
     apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
-    warn: impl FnOnce(FileError),
+    warn: impl FnOnce(KeepError),
 ) -> Result<Outcome<A>, LedgerError> {
     Begun::new(ledger, place, kept, Keep::WhileUnknown, warn).run(ledger, apply)
 }
@@ -79,7 +78,7 @@ impl Begun {
         place: &Place,
         (envelope, operation): (&Envelope, Operation),
         keep: Keep,
-        warn: impl FnOnce(FileError),
+        warn: impl FnOnce(KeepError),
     ) -> Self {
         let op = OpId::new(&random::id()).expect("an id of ours is one");
         let now = clock::wall();

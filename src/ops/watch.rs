@@ -15,6 +15,18 @@ use crate::domain::queue::Delayed;
 use crate::domain::time::Timestamp;
 use crate::host::clock;
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// How often a host that claims looks for holders that are lost, however much else there is to claim:
+/// each look asks the hub for the signs of life of all. What a lost server holds comes back two such spans
+/// after it may, as long as anybody claims.
+pub const LOST_LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether it is time to look for holders that are lost; `place` names hub and branch.
+#[must_use]
+pub fn is_due(observed: &Observations, place: &str) -> bool {
+    observed.is_due(&format!("{place} holders"), LOST_LOOK_EVERY) && !planted("recovers-when-idle")
+}
 
 /// The version of `lock` if it was seen unchanged for its patience; `place` names hub and branch.
 pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
@@ -66,10 +78,12 @@ pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) 
     delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
 }
 
-/// Those of `claims` that are over: their own time ran out, or the session that made them showed no
+/// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
+/// them showed no
 /// sign of life for its patience.
 pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
     let mut lost = Vec::new();
+    observed.looked(&format!("{place} holders"));
     for claim in claims {
         let job = &claim.job;
         let in_time = observed.see(&format!("{place} job {job}"), &claim.version) < claim.time_patience;

@@ -4,7 +4,7 @@
 //! has to show itself within a bounded number of seeds.
 
 /// The name of each bug, and what is wrong with it.
-pub const BUGS: [(&str, &str); 61] = [
+pub const BUGS: [(&str, &str); 62] = [
     ("token-stands-still", "a lock changes hands under the same token"),
     ("token-forgotten", "a lock that is freed forgets its token"),
     ("anybody-releases", "a lock is freed by one who does not hold it"),
@@ -45,6 +45,7 @@ pub const BUGS: [(&str, &str); 61] = [
     ("rescue-without-session", "a rescue does not end the holder's session"),
     ("replaced-at-once", "the claims of a session are lost as soon as another takes its place"),
     ("replaced-for-good", "a session that comes back after another took its place is not noticed"),
+    ("recovers-when-idle", "lost holders are looked for only when there is nothing to claim"),
     ("timeout-at-once", "a job's time is over at first sight"),
     ("sequence-restarts", "the number of a beat begins again with each session"),
     ("watches-through-renewals", "a watch does not begin again with a new version"),

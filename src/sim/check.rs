@@ -4,6 +4,7 @@
 //! to read documents and none of the real rules to judge them. What can be said only at the end is
 //! in [`super::history`].
 
+use super::recovery::{Held, Recovery};
 use super::world::{Built, Files};
 use crate::domain::artifact::first_missing;
 use crate::domain::id::OpId;
@@ -72,6 +73,10 @@ pub(super) struct Checker {
     /// When the last beat of each session arrived, by server and session, and how often they come.
     pub beats: BTreeMap<(String, String), Duration>,
     pub beats_every: Duration,
+    /// When each server wrote last, with a sign of life or for another reason.
+    writes: BTreeMap<String, Duration>,
+    /// Whether lost claims come back.
+    pub recovery: Recovery,
     /// The session of each server that was ended last.
     ended: BTreeMap<String, Ended>,
     /// Versions that an administrator took out of the history, and the operations they carried.
@@ -125,6 +130,32 @@ impl Checker {
         self.dependents(new);
         self.compare::<Lock>(old, new, Self::lock);
         self.compare::<Message>(old, new, Self::message);
+        self.writes
+            .extend(built.and_then(|built| Some((built.envelope.beat.as_ref()?.server.to_string(), now))));
+        self.recovery(new);
+    }
+
+    /// Whoever claims takes back what lost servers hold.
+    fn recovery(&mut self, new: &Files) {
+        let Some(Operation::ClaimJobs(claim)) = &self.operation else { return };
+        let server = claim.claimant.server.to_string();
+        let Ok(jobs) = read::<Job>(new) else { return };
+        let by_others = jobs.rows().filter(|job| job.status.is_held());
+        let held = by_others.filter_map(|job| {
+            let holder = job.assigned_to.clone().filter(|holder| *holder != server)?;
+            let session = (holder, job.incarnation.clone()?);
+            // What never beat is not watched.
+            self.beats.get(&session)?;
+            let beats = self.beats.iter().filter(|((of, _), _)| *of == session.0).map(|(_, at)| *at);
+            let heard = beats.chain(self.writes.get(&session.0).copied()).max()?;
+            let silent_since = heard.max(*self.claimed_at.get(&job.id)?);
+            Some(Held { job: job.id.clone(), token: job.token.unwrap_or(0), silent_since })
+        });
+        let held: Vec<Held> = held.collect();
+        let patience = self.beats_every * SESSION_INTERVALS * 3 / 2;
+        if let Some(job) = self.recovery.claimed(&server, self.now, &held, patience) {
+            self.blame(format!("I18: {server} goes on claiming, and the lost job {job} does not come back"));
+        }
     }
 
     /// A server's beat was replaced; `revoked` is the one after which its session was ended.
@@ -557,6 +588,7 @@ impl Checker {
             }
         }
         self.claimed_at.clear();
+        self.recovery.forget(None);
     }
 
     fn distrust(&mut self, lock: &str, token: u64) {

@@ -102,6 +102,15 @@ impl Rates {
         self.0.get(fault.index()).copied().unwrap_or(0)
     }
 
+    /// Leaves these kinds out.
+    pub(super) fn spare(&mut self, faults: &[Fault]) {
+        for fault in faults {
+            if let Some(rate) = self.0.get_mut(fault.index()) {
+                *rate = 0;
+            }
+        }
+    }
+
     /// The kinds that happen here.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         FAULTS.iter().zip(self.0).filter(|(_, rate)| *rate > 0).map(|((_, name, _), _)| *name)

@@ -18,6 +18,7 @@ mod history;
 mod machine;
 mod person;
 mod random;
+mod recovery;
 mod shrink;
 mod store;
 mod tuning;

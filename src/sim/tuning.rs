@@ -87,6 +87,8 @@ pub(super) struct Tuning {
     chores: Vec<(Chore, u64)>,
     /// Whether all hosts share the disk that the hub is on.
     pub is_path: bool,
+    /// Whether there is always something to claim, as long as the storm lasts.
+    pub is_stocked: bool,
     /// How coarse the wall clocks are.
     pub clock_step: Duration,
 }
@@ -111,12 +113,22 @@ impl Tuning {
             think_millis_max: random.between(5_000, 40_000),
             chores: chores.to_vec(),
             is_path: false,
+            is_stocked: false,
             clock_step: Duration::from_millis(1),
         }
     }
 
+    /// Makes it a fleet that never runs out of work, with beats so often that the storm is long beside them.
+    pub(super) fn stock(&mut self) {
+        self.is_stocked = true;
+        self.interval = Duration::from_secs(5);
+    }
+
     /// What a process does next.
     pub(super) fn chore(&self, random: &mut Random) -> Chore {
+        if self.is_stocked && random.chance(500) {
+            return Chore::Claim;
+        }
         let all: u64 = self.chores.iter().map(|(_, weight)| weight).sum();
         let mut draw = random.up_to(all.saturating_sub(1));
         for (chore, weight) in &self.chores {

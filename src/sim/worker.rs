@@ -1,5 +1,6 @@
 //! What a process of a server does all day: the operations of the command line, without its words.
 
+mod jobs;
 mod mail;
 
 use super::check::{Acknowledged, Window};
@@ -10,19 +11,18 @@ use super::store::{INJECTED, Store};
 use super::tuning::Chore;
 use super::world::MAIN;
 use crate::domain::id::{JobId, LockName, ServerName};
-use crate::domain::job::{Claimant, FailReason, IfNeedFails, Job, JobStatus, Priority, Report};
+use crate::domain::job::{Claimant, FailReason, Report};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker, trust};
 use crate::domain::planted::planted;
-use crate::domain::queue::{Queue, Waiting};
 use crate::domain::status::StatusWord;
 use crate::domain::table::Table;
 use crate::host::clock;
 use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings};
 use crate::ops::archive::Archive;
 use crate::ops::beat::SendBeat;
-use crate::ops::job_add::{AddJobs, NewJob};
+use crate::ops::job_add::AddJobs;
 use crate::ops::job_claim::ClaimJobs;
-use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
+use crate::ops::job_step::{Step, StepJob};
 use crate::ops::journal::{self, Taken};
 use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
 use crate::ops::observations::Observations;
@@ -30,7 +30,7 @@ use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
 use crate::ops::status::SetStatus;
 use crate::ops::submit::{Keep, Place, resume, submit};
-use crate::ops::watch::{expired_lock, lost_claims};
+use crate::ops::watch::{expired_lock, is_due, lost_claims};
 use crate::ops::{Envelope, Operation, Verb};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -285,81 +285,10 @@ impl Worker {
         look(&self.ledger().read(heartbeats).ok()?)
     }
 
-    fn add(&mut self) {
-        let jobs = self.look(false, |hub| hub.table::<Job>().ok());
-        let known: Vec<String> = jobs.iter().flat_map(Table::rows).map(|job| job.id.clone()).collect();
-        if jobs.iter().flat_map(Table::rows).filter(|job| !job.status.is_final()).count() > OPEN_JOBS_MAX {
-            return self.claim();
-        }
-        let count = if self.random.chance(200) { 3 } else { 1 };
-        let jobs = (0..count).map(|_| self.new_job(&known)).collect();
-        drop(self.write(&AddJobs { jobs, requester: self.server.clone() }));
-    }
-
-    fn new_job(&mut self, known: &[String]) -> NewJob {
-        let timeout = self.world.get().tuning.job_timeout;
-        let random = &mut self.random;
-        let need = if random.chance(150) { random.pick(known).cloned() } else { None };
-        let label = super::LABELS.get(usize::from(random.chance(500))).copied().unwrap_or_default();
-        NewJob {
-            kind: "test".to_owned(),
-            priority: if random.chance(300) { "high".parse::<Priority>().ok() } else { None },
-            branch: None,
-            commit: None,
-            needs: need.into_iter().collect(),
-            if_need_fails: random.chance(100).then_some(IfNeedFails::Cancel),
-            group: random.chance(100).then(|| "group".to_owned()),
-            labels: if random.chance(150) { vec![label.to_owned()] } else { Vec::new() },
-            produces: if random.chance(100) { vec!["*.deb".to_owned()] } else { Vec::new() },
-            description: None,
-            timeout_seconds: Some(timeout.as_secs()),
-            max_attempts: if random.chance(200) { Some(1) } else { None },
-            key: random.chance(200).then(|| format!("key{}", random.up_to(5))),
-            not_before: None,
-            delay_seconds: None,
-            command: Vec::new(),
-        }
-    }
-
-    /// Calls a job off, puts one back, or makes one more urgent.
-    fn change(&mut self) {
-        let ids: Option<Vec<String>> =
-            self.look(false, |hub| Some(hub.table::<Job>().ok()?.rows().map(|job| job.id.clone()).collect()));
-        let Some(job) = self.random.pick(&ids.unwrap_or_default()).and_then(|id| JobId::new(id).ok()) else {
-            return;
-        };
-        let change = match self.random.up_to(2) {
-            0 => Change::Cancel { why: None },
-            1 => Change::Retry { again: true },
-            _ => Change::Priority { priority: Priority::NORMAL },
-        };
-        drop(self.write(&ChangeJob { server: self.server.clone(), job, change }));
-    }
-
-    /// Calls off a job that can never be claimed.
-    fn call_off_in_vain(&self) {
-        let server = self.server.clone();
-        let hopeless = self.look(false, |hub| {
-            let jobs = hub.table::<Job>().ok()?;
-            let names: Vec<String> = self.world.get().alive();
-            let labels: Vec<Vec<String>> = names.iter().map(|name| vec![super::label_of(name)]).collect();
-            let queue = Queue::new(&jobs, clock::wall());
-            let in_vain = |job: &&crate::domain::record::Record<Job>| {
-                job.status == JobStatus::Queued
-                    && queue
-                        .explain(job, &labels)
-                        .iter()
-                        .any(|why| why.is_in_vain() || matches!(why, Waiting::Labels { .. }))
-            };
-            JobId::new(&jobs.rows().find(in_vain)?.id).ok()
-        });
-        if let Some(job) = hopeless {
-            drop(self.write(&ChangeJob { server, job, change: Change::Cancel { why: None } }));
-        }
-    }
-
-    /// Claims, and watches the holders when there is nothing to claim, as `job claim` does.
+    /// Claims, and watches the holders from time to time and when there is nothing to claim, as
+    /// `job claim` does.
     fn claim(&mut self) {
+        self.stock();
         let mut verb = ClaimJobs {
             claimant: Claimant {
                 server: self.server.clone(),
@@ -374,6 +303,10 @@ impl Worker {
             ripe: Vec::new(),
             by: None,
         };
+        if is_due(&Observations::recall(), "sim") {
+            let Some((_, lost)) = self.watch() else { return };
+            verb.lost = lost;
+        }
         for _ in 0..2 {
             if let Some(receipt) = self.write(&verb) {
                 for job in &receipt.answer {
@@ -383,7 +316,7 @@ impl Worker {
                 }
                 return;
             }
-            let (expired, lost) = self.watch();
+            let Some((expired, lost)) = self.watch() else { return };
             if expired.is_none() && lost.is_empty() {
                 return;
             }
@@ -395,10 +328,11 @@ impl Worker {
         }
     }
 
-    fn watch(&self) -> (Option<String>, Vec<Lost>) {
+    /// Looks at who holds what; nothing when the hub cannot be seen.
+    fn watch(&self) -> Option<(Option<String>, Vec<Lost>)> {
         let mut observed = Observations::recall();
         let mut ledger = self.ledger();
-        let Ok(snapshot) = ledger.read(true) else { return (None, Vec::new()) };
+        let snapshot = ledger.read(true).ok()?;
         let assignment = snapshot.table::<Lock>().ok().and_then(|locks| {
             locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone())
         });
@@ -406,7 +340,7 @@ impl Worker {
         let claims = watched_claims(&snapshot, &self.server).unwrap_or_default();
         let lost = lost_claims(&mut observed, "sim", &claims);
         observed.keep();
-        (expired, lost)
+        Some((expired, lost))
     }
 
     /// Takes a claimed job one step on.

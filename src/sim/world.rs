@@ -38,6 +38,12 @@ const DRIFT_MILLIONTHS_MAX: u64 = 50_000;
 /// How long the hub, or one host's way to it, is in trouble at most.
 const TROUBLE_MILLIS_MAX: u64 = 180_000;
 
+/// One of so many seeds is a fleet that never runs out of work.
+const STOCKED_EVERY: u64 = 8;
+
+/// Where these happen, a host may not see what there is, or not keep what it saw.
+const UNSURE: [Fault; 4] = [Fault::StaleFetch, Fault::Delayed, Fault::DiskFull, Fault::SameName];
+
 /// How many commits a hub is rolled back at most.
 const ROLLBACK_COMMITS_MAX: u64 = 5;
 
@@ -171,8 +177,13 @@ impl World {
     /// A hub and its members, none of which did anything yet.
     pub(super) fn new(seed: u64, limits: &Limits, with_log: bool) -> Self {
         let mut random = Random::new(seed);
-        let rates = Rates::drawn(&mut random, &limits.without);
-        let tuning = Tuning::drawn(&mut random, limits);
+        let mut rates = Rates::drawn(&mut random, &limits.without);
+        let mut tuning = Tuning::drawn(&mut random, limits);
+        // Not drawn: that would change what all other seeds do.
+        if seed % STOCKED_EVERY == STOCKED_EVERY - 1 {
+            rates.spare(&UNSURE);
+            tuning.stock();
+        }
         let hosts = (0..tuning.hosts).map(|number| Host::new(format!("build{number}"))).collect();
         let mut world = Self {
             now: Duration::ZERO,
@@ -194,6 +205,7 @@ impl World {
         };
         world.set_clocks();
         world.checker.beats_every = world.tuning.interval;
+        world.checker.recovery.is_sure = UNSURE.iter().all(|fault| world.rates.of(*fault) == 0);
         let (names, tuning) = (world.rates.names().collect::<Vec<_>>().join(" "), world.tuning.clone());
         world.note(|| format!("{names}; {tuning:?}"));
         let files = world.founded();
@@ -450,6 +462,8 @@ impl World {
                 (false, _, None) => drop(host.files.remove(&path)),
             });
         }
+        let name = self.hosts.get(host).map(|host| host.name.clone());
+        self.checker.recovery.forget(name.as_deref());
         self.on(host, |host| {
             host.locks.clear();
             host.boots += 1;

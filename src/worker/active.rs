@@ -92,7 +92,7 @@ impl Active {
                 (fail(FailReason::Lost, report(None, Some(words))), LOST_CODE)
             }
             End::Exited(_, Cause::Told) => (Some(Step::Release), INTERRUPTED_CODE),
-            End::Exited(_, Cause::Orphaned | Cause::Unguarded) => (
+            End::Exited(_, Cause::Orphaned | Cause::Unguarded | Cause::Unstarted) => (
                 fail(FailReason::WorkerSystemFailure, report(None, Some("its guard was stopped"))),
                 LOST_CODE,
             ),

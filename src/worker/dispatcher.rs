@@ -26,6 +26,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shell;
 use crate::host::clock::{self, Deadline};
+use crate::host::file_lock::NotLocked;
 use crate::host::files::FileError;
 use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
@@ -58,6 +59,9 @@ pub enum WorkerError {
     /// Something that an earlier worker started does not end.
     #[error("a job of an earlier worker does not end (`{0}` is locked); nothing was claimed")]
     StillRunning(String),
+    /// This machine gives nobody the lock that makes a worker the only one.
+    #[error("{0}; nothing was claimed")]
+    Unlockable(NotLocked),
     /// A file of ours.
     #[error(transparent)]
     File(FileError),

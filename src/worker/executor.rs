@@ -9,9 +9,11 @@ use super::task::Task;
 use crate::domain::artifact::{Manifest, attempt_of_log};
 use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
+use crate::host::contained::contained;
 use crate::host::environment;
+use crate::host::failpoint::failpoint;
 use crate::host::files::{self, FileError};
-use crate::host::guard::{self, Cause, Errand, Orders, Rest};
+use crate::host::guard::{self, Cause, Errand, Orders, Rest, Told};
 use crate::host::process::Running;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -94,6 +96,8 @@ struct Control {
     stopped: Option<Deadline>,
     /// The way to the guard that is at work.
     orders: Option<Orders>,
+    /// Why this server cannot go on with it.
+    broken: Option<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -118,11 +122,13 @@ impl Execution {
         let secrets = task.secrets();
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
-            control: Mutex::new(Control { trusted, stopped: None, orders: None }),
+            control: Mutex::new(Control { trusted, stopped: None, orders: None, broken: None }),
         });
         let for_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let (end, commit, made) = run(&task, &for_thread);
+            // A bug that shows in one job is not to end the others.
+            let (end, commit, made) =
+                contained(|| run(&task, &for_thread)).unwrap_or_else(|bug| (End::Broken(bug), None, None));
             lock(&for_thread.log).end(clock::wall());
             let spent = clock::since_boot().saturating_sub(task.asked);
             // What stays is removed when the worker starts again, by the file that tells where it is.
@@ -210,6 +216,7 @@ struct Ready {
 
 /// The folder of the job, with what it is to work on.
 fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
+    failpoint("job-prepared");
     task.check().map_err(End::Unrunnable)?;
     let broken = |error: FileError| End::Broken(error.to_string());
     make_folder(&task.folder).map_err(broken)?;
@@ -253,6 +260,7 @@ fn collect(
     (attempt, manifest): (&str, Manifest),
     shared: &Shared,
 ) -> Result<Option<Made>, End> {
+    failpoint("job-ended");
     let is_stopped = || lock(&shared.control).stopped.is_some();
     let is_over = || is_stopped() || task.limit().is_zero();
     let say = |words: &str| lock(&shared.log).say(words, clock::wall());
@@ -309,7 +317,7 @@ fn under_guard(
     let errand =
         Errand { command, folder, environment, alive: &task.alive, grace: task.grace, limit: task.limit() };
     let broken = |error: io::Error| End::Broken(format!("cannot start the job's guard: {error}"));
-    let (guard, output, told) = {
+    let (mut guard, output, told) = {
         let mut control = lock(&shared.control);
         if control.stopped.is_some() {
             return Err(End::Exited(128 + 15, Cause::Told));
@@ -319,9 +327,30 @@ fn under_guard(
         control.orders = Some(orders);
         (guard, output, told)
     };
-    let end = watch(task, guard, output, told, shared);
-    lock(&shared.control).orders = None;
-    Ok(end)
+    let end = contained(|| watch(task, &mut guard, output, told, shared));
+    let mut control = lock(&shared.control);
+    let (orders, broken) = (control.orders.take(), control.broken.take());
+    drop(control);
+    match end {
+        Ok(end @ End::Unguarded(_)) => Ok(end),
+        Ok(end) => Ok(broken.map_or(end, End::Broken)),
+        Err(bug) => Ok(abandon(task, &mut guard, orders, bug)),
+    }
+}
+
+/// Ends a job that nobody watches any more, because of `bug`.
+fn abandon(task: &Task, guard: &mut Running, orders: Option<Orders>, bug: String) -> End {
+    if let Some(mut orders) = orders {
+        orders.stop();
+    }
+    let has_ended = guard.wait_until(Deadline::after(task.grace + GUARD_PATIENCE));
+    if has_ended.is_ok_and(|status| status.is_some()) || guard::kill_tree(guard) == Rest::Nothing {
+        return End::Broken(bug);
+    }
+    match guard::kill_marked(&task.marks()) {
+        true => End::Unguarded(bug),
+        false => End::Unguarded(format!("{bug}; its processes do not end")),
+    }
 }
 
 fn make_folder(folder: &Path) -> Result<(), FileError> {
@@ -333,8 +362,15 @@ fn make_folder(folder: &Path) -> Result<(), FileError> {
     files::create_private_dir(folder)
 }
 
-fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, shared: &Arc<Shared>) -> End {
+fn watch(
+    task: &Task,
+    guard: &mut Running,
+    output: PipeReader,
+    mut told: Orders,
+    shared: &Arc<Shared>,
+) -> End {
     let reader = read(output, Arc::clone(shared));
+    failpoint("job-begun");
     let overdue = Deadline::after(task.limit() + task.grace + GUARD_PATIENCE);
     let (mut is_stuck, mut is_certain) = (false, false);
     loop {
@@ -346,7 +382,7 @@ fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, 
         let is_told = lock(&shared.control).stopped.is_some_and(Deadline::passed);
         if is_told || overdue.passed() {
             // It was stopped, perhaps by its own job.
-            let rest = guard::kill_tree(&guard);
+            let rest = guard::kill_tree(guard);
             is_certain |= rest == Rest::Nothing;
             if rest == Rest::Processes && !is_stuck {
                 is_stuck = true;
@@ -369,17 +405,29 @@ fn watch(task: &Task, mut guard: Running, output: PipeReader, mut told: Orders, 
         clock::sleep(Duration::from_millis(5).min(patience.left()));
     }
     match told {
-        Some((_, Cause::Unguarded)) | None => End::Broken("the job's guard was stopped".to_owned()),
-        Some((code, cause)) => End::Exited(code, cause),
+        Some(Told { cause: Cause::Unguarded, .. }) | None => {
+            End::Broken("the job's guard was stopped".to_owned())
+        }
+        Some(Told { code, cause, .. }) => End::Exited(code, cause),
     }
 }
 
 /// Reads what the job prints to its end.
 fn read(mut output: PipeReader, shared: Arc<Shared>) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut chunk = vec![0_u8; 64 * 1024];
-        while let Ok(length @ 1..) = output.read(&mut chunk) {
-            lock(&shared.log).take(chunk.get(..length).unwrap_or_default(), clock::wall());
+        let read = contained(|| {
+            let mut chunk = vec![0_u8; 64 * 1024];
+            while let Ok(length @ 1..) = output.read(&mut chunk) {
+                failpoint("job-printed");
+                lock(&shared.log).take(chunk.get(..length).unwrap_or_default(), clock::wall());
+            }
+        });
+        if let Err(bug) = read {
+            let mut control = lock(&shared.control);
+            control.broken = Some(bug);
+            if let Some(orders) = control.orders.as_mut() {
+                orders.stop();
+            }
         }
     })
 }

@@ -5,7 +5,7 @@ use super::dispatcher::WorkerError;
 use super::executor::AtWork;
 use crate::domain::id::{JobId, ServerName};
 use crate::host::clock::Deadline;
-use crate::host::file_lock::FileLock;
+use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::{environment, files, guard, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -56,8 +56,11 @@ impl Place {
     pub(super) fn take(server: &ServerName, name: &str, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
         let state = state_of(name);
         files::create_dir(&state).map_err(WorkerError::File)?;
-        let lock = FileLock::acquire(&lock_of(name), Deadline::after(OTHER_PATIENCE))
-            .ok_or_else(|| WorkerError::AlreadyRunning(server.clone()))?;
+        let lock =
+            FileLock::acquire(&lock_of(name), Deadline::after(OTHER_PATIENCE)).map_err(|not| match not {
+                NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
+                NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
+            })?;
         let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
         let file = state.join("worker.json");
         let mut kept: Kept = files::recall(&file);
@@ -82,7 +85,7 @@ impl Place {
         if !kept.was_at_work || kept.machine != environment::host_name() {
             return None;
         }
-        let lock = FileLock::acquire(&lock_of(name), Deadline::after(Duration::ZERO))?;
+        let lock = FileLock::acquire(&lock_of(name), Deadline::after(Duration::ZERO)).ok()?;
         let jobs = PathBuf::new();
         let place = Self { worker: kept.worker, unsure: kept.unsure, jobs, state, _lock: lock };
         place.outlive_guards(Duration::ZERO).ok()?;
@@ -114,8 +117,10 @@ impl Place {
             let path = self.state.join(&name);
             // The guard first; should that have been killed, what it guarded.
             let left: AtWork = files::recall(&path);
-            if FileLock::acquire(&path, patience).is_none() || !guard::kill_marked(&left.marks) {
-                return Err(WorkerError::StillRunning(name));
+            match FileLock::acquire(&path, patience) {
+                Ok(_) if guard::kill_marked(&left.marks) => {}
+                Ok(_) | Err(NotLocked::Busy(_)) => return Err(WorkerError::StillRunning(name)),
+                Err(not) => return Err(WorkerError::Unlockable(not)),
             }
             // Only what a worker wrote down to have made is removed, and nothing around it.
             if !left.folder.as_os_str().is_empty() && left.folder.is_dir() {
@@ -130,7 +135,12 @@ impl Place {
     /// Whether a worker is at work at the place `name`.
     pub(super) fn is_taken(name: &str) -> bool {
         let lock = lock_of(name);
-        lock.exists() && FileLock::acquire(&lock, Deadline::after(Duration::ZERO)).is_none()
+        if !lock.exists() {
+            return false;
+        }
+        // Where nobody can have a lock, no worker can be at work.
+        let tried = FileLock::acquire(&lock, Deadline::after(Duration::ZERO));
+        tried.is_err_and(|not| not.is_busy())
     }
 
     /// The folder of one attempt.

@@ -14,6 +14,7 @@ mod support;
 
 // The house: layers, lengths, generated files.
 mod tidy;
+mod wards;
 mod worker;
 mod worker_storm;
 // What jobs work on and what they make.
@@ -32,6 +33,7 @@ mod times;
 mod race;
 // Hooks, cut connections, hubs that are away.
 mod power_cuts;
+mod no_locks;
 mod push_faults;
 // Answers that do not arrive, and reports that come twice.
 mod lost_answers;

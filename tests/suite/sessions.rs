@@ -147,3 +147,40 @@ fn what_a_script_claimed_outlives_a_new_start_of_the_heartbeats() {
         is_lost(&fleet, &id)
     });
 }
+
+/// Makes `host` believe that all it has watched it saw a minute earlier.
+fn a_minute_passes(host: &Host) {
+    let file = host.place("XDG_STATE_HOME").join("git-muster/observations.json");
+    let mut seen: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for entry in seen["entries"].as_object_mut().unwrap().values_mut() {
+        let since = entry["since_boot_millis"].as_u64().unwrap();
+        entry["since_boot_millis"] = since.saturating_sub(60_000).into();
+    }
+    fs::write(&file, seen.to_string()).unwrap();
+}
+
+#[test]
+fn what_a_dead_server_holds_comes_back_although_there_is_always_something_else_to_claim() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    let add = || bob.run(["job", "add"]).success().stdout().trim().to_owned();
+    for how in [&["--json"][..], &["--count", "2"], &["ID"]] {
+        // The first one learns that its session was ended, the second is of the next.
+        beat(ada);
+        beat(ada);
+        let held = claimed(ada);
+        let [.., named] = [add(), add(), add(), add()];
+        bob.run(["job", "claim"]).success();
+        assert_eq!(situation(&fleet, &held).0, "claimed", "it was only seen");
+        a_minute_passes(bob);
+        let words = how.iter().map(|word| if *word == "ID" { named.as_str() } else { word });
+        bob.run(["job", "claim"].into_iter().chain(words)).success();
+        assert!(is_lost(&fleet, &held), "{how:?}: {:?}", situation(&fleet, &held));
+        // Between two looks nothing is asked of the hub for that.
+        let looks = fs::read(bob.place("XDG_STATE_HOME").join("git-muster/observations.json")).unwrap();
+        bob.run(["job", "claim"]).success();
+        let after = fs::read(bob.place("XDG_STATE_HOME").join("git-muster/observations.json")).unwrap();
+        assert_eq!(looks, after);
+        a_minute_passes(bob);
+    }
+}

@@ -561,14 +561,15 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
     }
 }
 
-/// What its guard would have found is hidden then, if somebody took pains.
+/// What its guard would have found is hidden then, if somebody took pains. It is deaf: its guard may ask
+/// all processes to end before it is killed itself.
 #[test]
 fn a_job_that_killed_its_guard_is_not_said_to_have_stopped() {
     let fleet = Fleet::new().founded();
     let ada = fleet.server("ada");
     let (begun, hidden) = (mark(&ada, "begun"), mark(&ada, "hidden"));
     let script = format!(
-        "env -i setsid sh -c 'echo $$ >{}; exec sleep 60' & trap 'kill -9 $PPID; exit' TERM; sleep 0.1; echo >{}; sleep 60 & wait",
+        "env -i setsid sh -c 'trap \"\" TERM; echo $$ >{}; exec sleep 600' & trap 'kill -9 $PPID; exit' TERM; echo >{}; sleep 600 & wait",
         hidden.display(),
         begun.display()
     );
@@ -590,6 +591,41 @@ fn a_job_that_killed_its_guard_is_not_said_to_have_stopped() {
     ada.run(UNTIL_IDLE).success();
     assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
     signal("KILL", fs::read_to_string(&hidden).unwrap().trim().parse().unwrap());
+}
+
+#[test]
+fn a_bug_of_ours_in_one_job_fails_that_job_and_the_worker_goes_on() {
+    for point in ["job-prepared", "job-begun", "job-printed", "job-ended"] {
+        let fleet = Fleet::new().founded();
+        let mut ada = fleet.server("ada");
+        let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
+        let waits = |name: &str| {
+            format!(
+                "echo {name}; echo >>{}; while [ ! -e {} ]; do sleep 0.02; done",
+                begun.display(),
+                go.display()
+            )
+        };
+        let more = ["--max-attempts", "1"];
+        let script = if point == "job-ended" { "echo first".to_owned() } else { waits("first") };
+        let first = add(&ada, &more, &script);
+        ada.set("MUSTER_PANIC", point);
+        let mut worker =
+            ada.command(["worker", "run", "--allow-any", "--jobs", "2", "--poll", "20ms"]).spawn();
+        eventually(BOUND, || status(&fleet, &first) == "dead");
+        // The other slot works, and the slot of the first is free again.
+        let before = lines(&begun);
+        let others = ["second", "third"].map(|name| add(&ada, &more, &waits(name)));
+        eventually(BOUND, || lines(&begun) == before + 2);
+        fs::write(&go, "").unwrap();
+        eventually(BOUND, || others.iter().all(|id| status(&fleet, id) == "completed"));
+        let job = inspect::job(fleet.hub(), &first);
+        assert_eq!(job["reason"], "worker_system_failure", "{point}: {job}");
+        assert!(job["error_message"].as_str().unwrap().contains("a bug in git-muster"), "{point}: {job}");
+        worker.signal("TERM");
+        let run = worker.wait().success();
+        assert!(run.stderr().contains("this is a bug in git-muster"), "{run}");
+    }
 }
 
 /// Many programs end with 0 when they are asked to end: that is no success of the job.

@@ -18,7 +18,7 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
 use crate::ops::session::Session;
-use crate::ops::watch::{expired_lock, lost_claims, ripe_jobs};
+use crate::ops::watch::{expired_lock, is_due, lost_claims, ripe_jobs};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -96,6 +96,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let until = Deadline::after(args.wait.unwrap_or_default());
     let mut observed = Observations::recall();
     let mut told = false;
+    verb.lost = lost_meanwhile(&me, &mut observed, context)?;
     let claimed = loop {
         let error = match context.write_to_deliver(&verb) {
             // Lost jobs went back to the queue, and none can be claimed yet.
@@ -133,6 +134,26 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         pause(until, context)?;
     };
     context.deliver(&claimed, |output| print(&claimed.answer, args, output))
+}
+
+/// What lost servers hold, if it is time to look, whatever there is to claim: a queue that never runs dry
+/// must not keep it.
+fn lost_meanwhile(
+    me: &ServerName,
+    observed: &mut Observations,
+    context: &mut Context,
+) -> Result<Vec<Lost>, CliError> {
+    if !is_due(observed, &context.place()?) {
+        return Ok(Vec::new());
+    }
+    match watch(me, observed, context) {
+        Ok((_, lost)) => Ok(lost),
+        Err(error) if error.exit == Exit::Unreachable => Err(error),
+        Err(error) => {
+            context.output.warn(&format!("lost holders of jobs were not looked for: {}", error.message));
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// Pauses between two looks at the queue.

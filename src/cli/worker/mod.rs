@@ -25,6 +25,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What to do where no lock can be had.
+const LOCKS_HINT: &str = "name a folder on a local disk by XDG_STATE_HOME; `git muster doctor folders` tries where locks can be had";
+
 /// How often a worker looks at the queue unless told: on this machine, and over a network.
 const POLL_LOCAL: Duration = Duration::from_secs(1);
 const POLL_REMOTE: Duration = Duration::from_secs(10);
@@ -405,6 +408,7 @@ impl From<WorkerError> for CliError {
             }
             WorkerError::StillRunning(_) => Self::new(Exit::Contended, error.to_string())
                 .hint("find what still runs with `ps -ef | grep '[g]it-muster guard'`"),
+            WorkerError::Unlockable(_) => Self::new(Exit::Failed, error.to_string()).hint(LOCKS_HINT),
             WorkerError::File(_) | WorkerError::Machine(_) => Self::new(Exit::Failed, error.to_string()),
         }
     }

@@ -125,6 +125,8 @@ pub struct Folder {
     pub path: String,
     /// Whether files can be made there.
     pub is_writable: bool,
+    /// Why files there cannot be locked, if so.
+    pub unlockable: Option<String>,
     /// The kind of a file system that lies elsewhere.
     pub far: Option<&'static str>,
     /// What is lost when it cannot be used.
@@ -144,6 +146,15 @@ pub fn folders(folders: &[Folder], sudo: &str) -> Judgement {
         ))
         .mend(format!("{sudo}install -d -m 700 -o \"$(id -un)\" {}", quoted(&folder.path)))
     });
+    let unlockable = folders.iter().filter_map(|folder| {
+        let why = folder.unlockable.as_ref()?;
+        Some(Finding::problem(format!(
+            "files in the {} folder {} cannot be locked: {why}; name one on a local disk by XDG_{}_HOME",
+            folder.what,
+            folder.path,
+            folder.what.to_uppercase()
+        )))
+    });
     let far = folders.iter().filter_map(|folder| {
         let kind = folder.far?;
         Some(Finding::warning(format!(
@@ -153,7 +164,7 @@ pub fn folders(folders: &[Folder], sudo: &str) -> Judgement {
             folder.what.to_uppercase()
         )))
     });
-    Judgement::of(told.join(", ")).with(not_writable).with(far)
+    Judgement::of(told.join(", ")).with(not_writable).with(unlockable).with(far)
 }
 
 /// The room on one disk.
@@ -371,6 +382,7 @@ mod tests {
     #[test]
     fn a_folder_must_be_writable_and_should_be_near() {
         let folder = |is_writable, far| Folder {
+            unlockable: None,
             what: "state",
             path: "/s/git-muster".to_owned(),
             is_writable,

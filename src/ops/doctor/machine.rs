@@ -6,7 +6,8 @@ use crate::domain::doctor::machine::{self as rules, Begun, Folder, Leftovers, Na
 use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
-use crate::host::{environment, files, process};
+use crate::host::{environment, file_lock, files, process};
+use crate::ledger::{self, GitProgram};
 use crate::ledger::{self, GitProgram, Identity};
 use crate::ops::journal;
 use crate::ops::submit::Place;
@@ -86,10 +87,15 @@ pub(super) fn folders(patient: &Patient) -> Judgement {
     let look = || {
         own_folders().map(|(what, path, without)| {
             let nearest = disk::nearest(&path);
+            let is_writable = disk::may_write_in(&nearest) && nearest.is_dir();
             Folder {
                 what,
                 path: path.display().to_string(),
-                is_writable: disk::may_write_in(&nearest) && nearest.is_dir(),
+                is_writable,
+                unlockable: is_writable
+                    .then(|| file_lock::try_in(&nearest).err())
+                    .flatten()
+                    .map(|not| not.reason()),
                 far: disk::under(&nearest).ok().and_then(|disk| disk.far),
                 without,
             }

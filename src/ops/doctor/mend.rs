@@ -70,6 +70,7 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
                     Err(why) => (false, format!("operation {id} of {age} ago is still unsettled: {why}")),
                 });
             }
+            Taken::Unlockable(why) => told.push((false, format!("operation {id} cannot be taken up: {why}"))),
             Taken::UnderWay => told.push((false, format!("operation {id} is under way in another process"))),
             Taken::Missing => {}
         }
@@ -129,7 +130,7 @@ fn remove(found: &Found) -> Result<(), String> {
 /// Removes the lock of an operation that is settled: held meanwhile, so that nobody begins with it.
 fn remove_lock(found: &Found) -> Result<(), String> {
     let lock = FileLock::acquire(&found.path, Deadline::after(Duration::ZERO));
-    let _held = lock.ok_or("a process holds it")?;
+    let _held = lock.map_err(|not| not.to_string())?;
     if found.path.with_extension("json").exists() {
         return Err("its operation is there again".to_owned());
     }
@@ -140,14 +141,14 @@ fn unlock(patient: &Patient, is_real: bool) -> Told {
     let Some(copy) = patient.copy() else { return Vec::new() };
     // Whoever fetches into the copy or pushes from it holds this.
     let hold = || FileLock::acquire(&copy.join("muster.flock"), Deadline::after(LOCK_WAIT));
-    let held = if is_real { hold() } else { None };
+    let held = is_real.then(hold);
     let mut told = Vec::new();
     for lock in store::our_stale_locks(patient) {
         let path = PathBuf::from(&lock.path);
         told.push(if !is_real {
             (false, format!("{} would be removed", lock.path))
-        } else if held.is_none() {
-            (false, format!("{} is still there: a process works in our copy", lock.path))
+        } else if let Some(Err(not)) = &held {
+            (false, format!("{} is still there: {not}", lock.path))
         } else {
             match files::remove(&path) {
                 Ok(()) => (

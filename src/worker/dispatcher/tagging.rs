@@ -5,6 +5,7 @@ use super::{Dispatcher, Event};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
+use crate::host::contained::contained;
 use crate::host::environment;
 use crate::ledger::{GoodBuild, Location, Source};
 use crate::ops::job_step::Step;
@@ -44,11 +45,13 @@ impl Dispatcher<'_> {
         let sender = self.sender.clone();
         self.tags_awaited += 1;
         thread::spawn(move || {
-            let source = Source::new(Location::parse(&source, &environment::home()));
-            let build = GoodBuild { branch: &branch, commit: &commit, at, message: &message };
-            let tag = source.tag_build(build, keep, Deadline::after(TAG_MAX));
+            let tag = contained(|| {
+                let source = Source::new(Location::parse(&source, &environment::home()));
+                let build = GoodBuild { branch: &branch, commit: &commit, at, message: &message };
+                source.tag_build(build, keep, Deadline::after(TAG_MAX)).map_err(|error| error.to_string())
+            });
             // Nobody listens any more: the worker is ending.
-            sender.send(Event::Tagged(tag.map_err(|error| error.to_string()))).ok();
+            sender.send(Event::Tagged(tag.and_then(|tag| tag))).ok();
         });
     }
 

@@ -1,0 +1,117 @@
+//! What `lock run` and `fence check` run: it does not outlive them, it has their terminal, and it ends
+//! before another may hold the lock.
+
+use crate::support::{Fleet, Host, eventually};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long anything here may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(60);
+
+fn fleet_of_two() -> (Fleet, Host, Host) {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    (fleet, ada, bob)
+}
+
+/// A command of three processes, one in a session of its own and one deaf, all of which hold `file` open for
+/// reading until they end.
+fn tree(host: &Host, file: &str) -> (String, PathBuf) {
+    let path = host.directory().join(file);
+    fs::write(&path, "").unwrap();
+    let shown = path.display();
+    let script =
+        format!("exec 9<{shown}; setsid sleep 600 & (trap '' TERM; exec sleep 600) & echo begun; sleep 600");
+    (script, path)
+}
+
+/// Whether a process has `file` open.
+fn is_in_use(file: &PathBuf) -> bool {
+    let open =
+        |process: fs::DirEntry| fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+    let mut files = fs::read_dir("/proc").unwrap().flatten().flat_map(open);
+    files.any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == *file))
+}
+
+#[test]
+fn a_command_ends_with_all_its_processes_when_what_ran_it_is_killed() {
+    let (_fleet, ada, _) = fleet_of_two();
+    let state = ada.directory().join("fence.json");
+    let fence = ["fence", "check", "--name", "x", "--token", "1", "--state", state.to_str().unwrap()];
+    let lock = ["lock", "run", "x", "--ttl", "10m"];
+    for (number, words) in [&fence[..], &lock].into_iter().enumerate() {
+        let (script, file) = tree(&ada, &format!("tree{number}"));
+        let words = words.iter().copied().chain(["--", "sh", "-c", script.as_str()]);
+        let mut running = ada.command(words).spawn();
+        running.wait_for_stdout("begun");
+        assert!(is_in_use(&file));
+        running.signal("KILL");
+        running.wait().killed_by(9);
+        eventually(BOUND, || !is_in_use(&file));
+    }
+    // The next check waits until what the killed one ran is gone.
+    let (script, file) = tree(&ada, "tree2");
+    let mut running = ada.command(fence.into_iter().chain(["--", "sh", "-c", script.as_str()])).spawn();
+    running.wait_for_stdout("begun");
+    running.signal("KILL");
+    running.wait().killed_by(9);
+    ada.run(fence.into_iter().chain(["--", "true"])).success();
+    assert!(!is_in_use(&file));
+}
+
+#[test]
+fn a_command_ends_before_another_holds_the_lock_although_lock_run_stands_still() {
+    let (_fleet, ada, bob) = fleet_of_two();
+    let (script, file) = tree(&ada, "tree");
+    let mut running = ada.command(["lock", "run", "x", "--ttl", "3s", "--", "sh", "-c", &script]).spawn();
+    running.wait_for_stdout("begun");
+    running.signal("STOP");
+    bob.run(["lock", "acquire", "x", "--ttl", "10m", "--wait", "1m"]).success();
+    assert!(!is_in_use(&file), "its guard has ended it");
+    running.signal("CONT");
+    let run = running.wait().code(5);
+    assert!(run.stderr().contains("could not be renewed in time; the command was stopped"), "{run}");
+}
+
+#[test]
+fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
+    let (_fleet, ada, bob) = fleet_of_two();
+    let script = "trap '' TERM; echo $PPID; sleep 600; sleep 600";
+    let mut running = ada.command(["lock", "run", "x", "--", "sh", "-c", script]).spawn();
+    running.wait_for_stdout("\n");
+    ada.program("kill").args(["-KILL", running.stdout().trim()]).run().success();
+    let run = running.wait().code(1);
+    assert!(run.stderr().contains("its guard was killed; the command was stopped"), "{run}");
+    bob.run(["lock", "acquire", "x"]).success();
+}
+
+#[test]
+fn what_a_command_left_behind_when_it_ended_by_itself_goes_on() {
+    let (_fleet, ada, bob) = fleet_of_two();
+    let (left, go) = (ada.directory().join("left"), ada.directory().join("go"));
+    let script = format!(
+        "(while [ ! -e {} ]; do sleep 0.02; done; echo >{}) >/dev/null 2>&1 &",
+        go.display(),
+        left.display()
+    );
+    ada.run(["lock", "run", "x", "--", "sh", "-c", &script]).success();
+    bob.run(["lock", "acquire", "x"]).success();
+    fs::write(&go, "").unwrap();
+    eventually(BOUND, || left.exists());
+}
+
+/// `script` gives it a terminal.
+#[test]
+fn a_command_reads_from_the_terminal_and_its_exit_code_is_told() {
+    let (_fleet, ada, _) = fleet_of_two();
+    let program = env!("CARGO_BIN_EXE_git-muster");
+    for (command, code) in [("read x; echo got $x; exit 7", 7), ("kill -TERM $$", 143)] {
+        let line = format!("{program} lock run x -- sh -c '{command}'");
+        let run = ada.program("script").args(["-qec", &line, "/dev/null"]).stdin("hello\n").run().code(code);
+        assert_eq!(run.stdout().contains("got hello"), code == 7, "{run}");
+    }
+    // The input is the command's also where it is no terminal.
+    let run = ada.command(["lock", "run", "x", "--", "cat"]).stdin("hello\n").run().success();
+    assert_eq!(run.stdout(), "hello\n");
+}

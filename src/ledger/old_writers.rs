@@ -30,7 +30,7 @@ const COMMITS_MAX: usize = 20;
 /// Takes the locks that scripts hold while they work, and holds them until dropped; `None` if a script
 /// has one of them. Only locks that a script has made are there to be taken.
 pub(super) fn hold_locks(top: &Path) -> Option<Vec<FileLock>> {
-    lock_files(top).iter().map(|path| FileLock::acquire(path, Deadline::after(Duration::ZERO))).collect()
+    lock_files(top).iter().map(|path| FileLock::acquire(path, Deadline::after(Duration::ZERO)).ok()).collect()
 }
 
 fn lock_files(top: &Path) -> Vec<PathBuf> {

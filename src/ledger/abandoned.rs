@@ -227,7 +227,7 @@ fn remove(repository: &Repository, lock: &Path, before: Identity) -> bool {
     if files::create_dir(&folder).is_err() {
         return false;
     }
-    let Some(_alone) = FileLock::acquire(&folder.join(REMOVER), Deadline::after(REMOVER_WAIT)) else {
+    let Ok(_alone) = FileLock::acquire(&folder.join(REMOVER), Deadline::after(REMOVER_WAIT)) else {
         return false;
     };
     if identity(lock) != Some(before) {

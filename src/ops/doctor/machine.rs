@@ -7,7 +7,6 @@ use crate::host::clock::Deadline;
 use crate::host::disk::{self, Disk};
 use crate::host::folder::{self, Found};
 use crate::host::{environment, file_lock, files, process};
-use crate::ledger::{self, GitProgram};
 use crate::ledger::{self, GitProgram, Identity};
 use crate::ops::journal;
 use crate::ops::submit::Place;

@@ -32,8 +32,8 @@ mod times;
 // Many want one thing, and holders die.
 mod race;
 // Hooks, cut connections, hubs that are away.
-mod power_cuts;
 mod no_locks;
+mod power_cuts;
 mod push_faults;
 // Answers that do not arrive, and reports that come twice.
 mod lost_answers;

@@ -33,6 +33,7 @@ pub enum ArtifactCommand {
     #[command(after_help = "Examples:
   git muster artifact list
   git muster artifact list job_1761778190_1804 --json | jq -r '.artifacts[].sha256'")]
+    #[command(alias = "ls")]
     List {
         /// The job; all when not given
         #[arg(value_name = "ID")]

@@ -21,6 +21,7 @@ pub enum ConfigCommand {
     #[command(
         after_help = "Examples:\n  git muster config list --show-origin\n  git muster config list --json | jq -r '.[] | select(.name == \"hub\") | .value'"
     )]
+    #[command(alias = "ls")]
     List {
         /// Also where each value comes from
         #[arg(long)]

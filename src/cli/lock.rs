@@ -85,12 +85,14 @@ unchanged for the whole lease and some grace, by its own clock.")]
     Release(TermArgs),
     /// Show one lock
     #[command(after_help = "Example:\n  git muster lock show deploy --json | jq .token")]
+    #[command(aliases = ["status", "describe"])]
     Show {
         /// The lock
         name: LockName,
     },
     /// List all locks
     #[command(after_help = "Example:\n  git muster lock list")]
+    #[command(alias = "ls")]
     List,
     /// Take a lock from its holder, who learns it at the next renewal
     #[command(after_help = "Examples:

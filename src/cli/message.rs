@@ -74,6 +74,7 @@ pub enum MessageCommand {
     /// Send a message
     Send(SendArgs),
     /// List messages
+    #[command(alias = "ls")]
     List(ListArgs),
     /// Print messages and mark them read by this server; without ids, all unread ones
     #[command(

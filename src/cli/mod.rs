@@ -51,6 +51,7 @@ use crate::domain::health::Level;
 use crate::domain::time::tell_times_as;
 use crate::host::{environment, notice, zone};
 use clap::builder::NonEmptyStringValueParser;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use context::Context;
 use error::CliError;
@@ -211,7 +212,7 @@ const UNKNOWN_HEALTH: u8 = Level::Unknown.exit_code();
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
     notice::tell_to(output::while_waiting);
@@ -230,7 +231,60 @@ pub fn main() -> u8 {
     }
 }
 
-fn usage(error: &clap::Error) -> u8 {
+/// Words that a tip may name: nouns, and verbs that write nothing. What is spelt alike is not what was
+/// meant, and `steal` is a bad guess for `status`.
+const HARMLESS: &[&str] = &[
+    "artifact",
+    "check",
+    "compare",
+    "completions",
+    "config",
+    "dead",
+    "doctor",
+    "explain",
+    "fence",
+    "fsck",
+    "health",
+    "help",
+    "job",
+    "last-good",
+    "list",
+    "lock",
+    "logs",
+    "man",
+    "message",
+    "once",
+    "op",
+    "queue",
+    "rollback",
+    "servers",
+    "server",
+    "show",
+    "stats",
+    "status",
+    "thread",
+    "verify",
+    "wait",
+    "where",
+    "worker",
+];
+
+/// The error without tips that do harm.
+fn without_harm(mut error: clap::Error) -> clap::Error {
+    let tips = match error.remove(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(tips)) => tips,
+        Some(ContextValue::String(tip)) => vec![tip],
+        _ => return error,
+    };
+    let tips: Vec<String> = tips.into_iter().filter(|tip| HARMLESS.contains(&tip.as_str())).collect();
+    if !tips.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(tips));
+    }
+    error
+}
+
+fn usage(error: clap::Error) -> u8 {
+    let error = without_harm(error);
     let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
     let text = error.render().to_string();
     if error.use_stderr() && environment::arguments().any(|argument| argument == "--json") {

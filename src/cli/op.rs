@@ -62,6 +62,7 @@ already it keeps, and a push that is still on its way may arrive: ask with `op s
 An operation is settled when its outcome is known and its answer was printed. A printed answer can \
 be lost all the same, on a pipe or a connection: so claims and locks are listed until they are over, \
 and messages that were read for a day.")]
+    #[command(alias = "ls")]
     List,
 }
 

@@ -49,6 +49,7 @@ pub enum QueueCommand {
     },
     /// List what is paused
     #[command(after_help = "Example:\n  git muster queue list --json | jq -r '.[].id'")]
+    #[command(alias = "ls")]
     List,
     /// How many jobs there are, how long they waited and took, how many failed
     #[command(after_help = "Examples:

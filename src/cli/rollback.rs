@@ -22,6 +22,7 @@ pub enum RollbackCommand {
     #[command(
         after_help = "Example:\n  git muster rollback list --source git@git.example:app.git --branch main"
     )]
+    #[command(alias = "ls")]
     List(OfArgs),
     /// Print the commit of the good build that ended last; exit code 3 when there is none
     #[command(after_help = "Example:

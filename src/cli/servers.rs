@@ -48,7 +48,7 @@ pub struct JoinArgs {
     #[arg(long)]
     pub ip: Option<String>,
     /// What it can do, such as arch=amd64 (can be repeated)
-    #[arg(long = "label", value_name = "LABEL")]
+    #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Take the name even if another machine uses it
     #[arg(long)]
@@ -71,9 +71,11 @@ pub struct JoinArgs {
 pub enum ServersCommand {
     /// List the registered servers
     #[command(after_help = "Example:\n  git muster servers list --json | jq -r '.[].id'")]
+    #[command(alias = "ls")]
     List,
     /// Show one server
     #[command(after_help = "Example:\n  git muster servers show build1")]
+    #[command(aliases = ["status", "describe"])]
     Show {
         /// Its name
         name: ServerName,
@@ -85,6 +87,7 @@ pub enum ServersCommand {
 
 Messages to it go to the archive, messages to all no longer wait for it, and a pause of it ends. Its status \
 becomes `removed`. Its branches stay.")]
+    #[command(alias = "rm")]
     Remove {
         /// Its name
         name: ServerName,

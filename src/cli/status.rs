@@ -33,6 +33,7 @@ pub enum StatusCommand {
     #[command(after_help = "Examples:
   git muster status show build2
   git muster status show --all --json")]
+    #[command(alias = "describe")]
     Show {
         /// Which server; this one when not given
         #[arg(value_name = "SERVER", conflicts_with = "all")]
@@ -43,6 +44,7 @@ pub enum StatusCommand {
     },
     /// List the status of all servers
     #[command(after_help = "Example:\n  git muster status list")]
+    #[command(alias = "ls")]
     List,
 }
 

@@ -26,6 +26,12 @@ pub struct AllowPattern {
     words: Vec<Pattern>,
 }
 
+impl std::fmt::Display for AllowPattern {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
 impl TryFrom<String> for AllowPattern {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {

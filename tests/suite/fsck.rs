@@ -309,7 +309,8 @@ fn what_a_merge_brings_in_is_one_step_and_its_operations_count() {
     clone.git(["add", "README"]).success();
     clone.git(["commit", "--quiet", "-m", "a page"]).success();
     // A job goes from its beginning to its end on the other side.
-    let job = ada.run(["job", "add", "--priority", "1"]).success().stdout().trim().to_owned();
+    let job =
+        ada.run(["job", "add", "--type", "build", "--priority", "1"]).success().stdout().trim().to_owned();
     ada.run(["job", "claim", &job]).success();
     ada.run(["job", "complete", &job, "--token", "1"]).success();
     clone.git(["pull", "--quiet", "--no-rebase", "--no-edit"]).success();

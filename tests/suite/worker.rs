@@ -318,7 +318,8 @@ fn what_a_killed_worker_had_at_work_comes_back_with_the_next_heartbeat_of_its_se
 fn a_worker_takes_back_what_a_script_of_its_own_server_holds_for_too_long() {
     let fleet = Fleet::new().founded();
     let ada = fleet.server("ada");
-    let id = ada.run(["job", "add", "--timeout", "1s"]).success().stdout().trim().to_owned();
+    let id =
+        ada.run(["job", "add", "--type", "build", "--timeout", "1s"]).success().stdout().trim().to_owned();
     ada.run(["job", "claim", &id]).success();
     let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
     eventually(BOUND, || status(&fleet, &id) == "queued");

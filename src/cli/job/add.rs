@@ -51,7 +51,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub group: Option<String>,
     /// A label the server must have (can be repeated)
-    #[arg(long = "label", value_name = "LABEL")]
+    #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// Files it must make, such as '*.deb': without them it failed (can be repeated)
     #[arg(long, value_name = "PATTERN")]
@@ -93,6 +93,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         )
         .hint("say it as in `git muster job add --type test -- make test`, or at least with `--type`"));
     }
+    tell_flags_before(args, context);
     let jobs = match &args.from {
         Some(file) => read_lines(file)?,
         None => vec![one(args, context.now())],
@@ -126,6 +127,23 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         (false, [job]) => output.answer("job_added", job, ids),
         _ => output.list("job_added", added, ids),
     })
+}
+
+/// Before the noun `--branch` and `--timeout` are the hub's, behind `add` the job's. Who gave them in one
+/// place only is told which was meant.
+fn tell_flags_before(args: &AddArgs, context: &Context) {
+    let settings = &context.settings;
+    for (flag, origin, is_given) in [
+        ("--branch", &settings.branch.origin, args.branch.is_some()),
+        ("--timeout", &settings.timeout.origin, args.timeout.is_some()),
+    ] {
+        if origin == flag && !is_given {
+            context.output.say(&format!(
+                "`{flag}` before `job add` is that of the hub, as `--hub-{}` is; the job's own stands behind `add`",
+                flag.trim_start_matches('-')
+            ));
+        }
+    }
 }
 
 impl AddArgs {

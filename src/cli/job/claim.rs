@@ -45,7 +45,7 @@ pub struct ClaimArgs {
     #[arg(value_name = "ID")]
     pub job: Option<JobId>,
     /// A label this server has besides those it joined with (can be repeated)
-    #[arg(long = "label", value_name = "LABEL")]
+    #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// How long to wait for a job
     #[arg(long, value_name = "SPAN", value_parser = input::span)]

@@ -23,6 +23,7 @@ use std::time::Duration;
 pub enum DeadCommand {
     /// List them
     #[command(after_help = "Example:\n  git muster job dead list --json | jq -r '.[].reason'")]
+    #[command(alias = "ls")]
     List,
     /// Put them back into the queue with all their attempts
     #[command(after_help = "Examples:

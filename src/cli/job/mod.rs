@@ -21,9 +21,11 @@ pub enum JobCommand {
     /// Add a job, or many from a file in one commit
     Add(Box<add::AddArgs>),
     /// List jobs, those that are not finished first of all
+    #[command(alias = "ls")]
     List(show::ListArgs),
     /// Show one job
     #[command(after_help = "Example:\n  git muster job show job_1761778190_1804")]
+    #[command(aliases = ["status", "describe"])]
     Show(show::OneArgs),
     /// Say why a job waits
     #[command(after_help = "Example:\n  git muster job explain job_1761778190_1804")]
@@ -65,6 +67,7 @@ the server: a heartbeat from cron, or a worker.")]
     /// Claim a job, run it, report how it ended, and end with its exit code
     Run(Box<super::worker::JobRunArgs>),
     /// Print what a job printed
+    #[command(alias = "log")]
     Logs(logs::LogsArgs),
     /// Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
     Wait(claim::WaitArgs),

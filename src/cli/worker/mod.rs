@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, counted};
 use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
 use crate::domain::id::{JobId, ServerName};
@@ -87,9 +87,11 @@ A worker that starts again while the pause holds ends at once. `worker resume` e
     #[command(
         after_help = "Example:\n  git muster worker list --json | jq -r '.[] | select(.paused) | .server'"
     )]
+    #[command(aliases = ["ls", "ps"])]
     List,
     /// Show one server: what it works on, what it ended last, what it could claim now
     #[command(after_help = "Examples:\n  git muster worker show\n  git muster worker show build3 --json")]
+    #[command(aliases = ["status", "describe"])]
     Show {
         /// The server; this one when not given
         #[arg(value_name = "SERVER")]
@@ -147,7 +149,7 @@ pub struct CommonArgs {
     #[arg(long, conflicts_with = "allow")]
     pub allow_any: bool,
     /// A label this server has besides those it joined with, which nobody else sees (can be repeated)
-    #[arg(long = "label", value_name = "LABEL")]
+    #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
     /// How often to give a sign of life; a server is taken for lost after a good four times that
     /// [default: 30s]
@@ -262,6 +264,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
                 .hint("give the address of your sources with `--source`, or start the worker without it")
         })?;
     }
+    tell_start(&options, context)?;
     let summary = work(options, args.poll, &args.common, context)?;
     if (args.once || args.job.is_some()) && summary.last_code.is_none() {
         return Err(nothing());
@@ -297,6 +300,25 @@ pub(in crate::cli) fn run_job(args: &JobRunArgs, context: &mut Context) -> Resul
 fn nothing() -> CliError {
     CliError::new(Exit::No, "there is no job to claim that may run here")
         .hint("see what waits with `git muster job list --status queued` and `git muster job explain ID`")
+}
+
+/// A worker that waits says nothing for hours: who started it sees here whether it is the one that was
+/// meant.
+fn tell_start(options: &Options, context: &Context) -> Result<(), CliError> {
+    let allow = match &options.allow {
+        Allow::Any => "any command".to_owned(),
+        Allow::These(patterns) => {
+            patterns.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
+        }
+    };
+    context.output.say(&format!(
+        "worker of `{}` at {}, branch {}: runs {allow}, {} at a time",
+        context.me()?,
+        context.settings.hub()?.shown(),
+        context.settings.branch.value,
+        counted(options.slots, "job")
+    ));
+    Ok(())
 }
 
 fn work(

@@ -91,7 +91,6 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ------- stderr -------
     error: unrecognized subcommand 'ad'
 
-      tip: a similar subcommand exists: 'add'
 
     Usage: git muster job [OPTIONS] <COMMAND>
 
@@ -188,4 +187,67 @@ fn completions_and_manual_come_out_of_the_program() {
     for document in ["command-reference", "schemas"] {
         assert!(!host.run(["generate", document]).success().stdout().is_empty());
     }
+}
+
+#[test]
+fn a_tip_names_no_verb_that_writes_and_plain_other_names_are_taken() {
+    let (fleet, ada, _bob) = two_servers();
+    let job = super::added(&ada, &["--label", "a=1,b=2"]);
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let tip = fleet.hub().tip(crate::support::MAIN);
+    for line in [
+        "job ls",
+        &format!("job status {job}"),
+        &format!("job describe {job}"),
+        "lock ls",
+        "lock status deploy",
+        "lock describe deploy",
+        "servers ls",
+        "servers describe ada",
+        "worker ps",
+        "message ls",
+        "queue ls",
+        "op ls",
+        "status describe ada",
+    ] {
+        ada.run(line.split(' ')).success();
+    }
+    let writes = [
+        "steal", "complete", "start", "release", "acquire", "cancel", "claim", "add", "remove", "purge",
+        "send", "ack", "pause", "drain", "resume", "drop", "prune", "retry", "requeue", "init", "join",
+        "archive",
+    ];
+    for line in [
+        "job delete",
+        "job compete",
+        "job claims",
+        "job cancl",
+        "lock stael",
+        "lock acquier",
+        "lock releas",
+        "message sent",
+        "queue paus",
+        "op dro",
+        "servers remov",
+        "int",
+        "joined",
+        "archiv",
+        "worker drai",
+    ] {
+        let run = ada.run(line.split(' ')).code(2);
+        let tips: Vec<&str> = run.stderr().lines().filter(|line| line.contains("tip:")).collect();
+        let named = |verb: &&str| tips.iter().any(|tip| tip.contains(&format!("'{verb}'")));
+        assert!(!writes.iter().any(named), "{line}: {run}");
+    }
+    assert!(ada.run(["job", "lst"]).code(2).stderr().contains("'list'"));
+    assert_eq!(fleet.hub().tip(crate::support::MAIN), tip);
+    // Labels behind one another are several, in whatever way they are given.
+    let shown = ada.run(["job", "show", &job, "--json"]).success().json();
+    assert_eq!(shown["labels"], serde_json::json!(["a=1", "b=2"]));
+    ada.run(["job", "claim", &job, "--label", "a=1,b=2"]).success();
+    // A flag with two places is told apart.
+    let run = ada.run(["--timeout", "20s", "job", "add", "--type", "test"]).success();
+    assert!(run.stderr().contains("before `job add`") && run.stderr().contains("--hub-timeout"), "{run}");
+    let run = ada.run(["--timeout", "20s", "job", "add", "--timeout", "2h", "--type", "test"]).success();
+    assert_eq!(run.stderr(), "");
 }

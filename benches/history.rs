@@ -14,7 +14,7 @@ use git_muster::domain::time::Timestamp;
 use git_muster::host::{clock, environment, random};
 use git_muster::ledger::{self, Ledger, Location, OpenOptions, Outcome, Settings};
 use git_muster::ops::archive::Archive;
-use git_muster::ops::found::Found;
+use git_muster::ops::found::{self, Found};
 use git_muster::ops::fsck::{self, Question};
 use git_muster::ops::job_add::{AddJobs, NewJob};
 use git_muster::ops::job_claim::ClaimJobs;
@@ -111,7 +111,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
     ledger::init_bare(path, "main").expect("a repository");
     let now = Timestamp::from_unix_millis(BEGUN).expect("a time");
     let mut fleet = Fleet { ledger: open(path), now };
-    drop(fleet.run(&server(0), &Found {}));
+    drop(fleet.run(&server(0), &Found { mark: found::Mark::Keep }));
     for number in 0..4 {
         let name = server(number);
         let join = Join {
@@ -124,6 +124,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
             replace: false,
             adopt: None,
             old_readers_seconds: None,
+            moved: false,
         };
         drop(fleet.run(&name, &join));
     }

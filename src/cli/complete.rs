@@ -231,6 +231,7 @@ fn globals(words: &[String]) -> GlobalArgs {
         hub_branch: value("--hub-branch"),
         server: None,
         json: false,
+        verbose: false,
         quiet: true,
         dry_run: true,
         timeout: None,

@@ -5,8 +5,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::clean_lines;
 use super::settings::Settings;
-use super::table::whole_table;
+use super::table::{facts, whole_table};
 use crate::domain::build_config::BuildConfig;
+use crate::domain::hub::Marker;
 use crate::domain::time::show_span;
 use crate::host::environment;
 use crate::ledger::{Documents as _, Identity, store_path};
@@ -27,6 +28,11 @@ pub enum ConfigCommand {
         #[arg(long)]
         show_origin: bool,
     },
+    /// Tell which hub and branch commands in this directory read and write, and what says so
+    #[command(
+        after_help = "Examples:\n  git muster config where\n  git muster config where --json | jq -r '.branch'"
+    )]
+    Where,
     /// Show what all servers build with: the hub's shared/build_config.json
     #[command(after_help = "Example:\n  git muster config build --json | jq -r '.artifacts.required[]'")]
     Build,
@@ -39,8 +45,39 @@ pub enum ConfigCommand {
 pub(super) fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         ConfigCommand::List { show_origin } => list(*show_origin, context),
+        ConfigCommand::Where => tell_where(context),
         ConfigCommand::Build => build(context),
     }
+}
+
+/// Which hub this is about, as far as it is known here: a hub over a connection is asked only for a
+/// branch that nothing says.
+fn tell_where(context: &mut Context) -> Result<(), CliError> {
+    let hub = context.settings.hub()?.clone();
+    context.settle_branch();
+    let settings = &context.settings;
+    let (branch, clone) = (settings.branch.clone(), settings.clone.clone());
+    let hub_origin = settings.hub.as_ref().map_or_else(String::new, |hub| hub.origin.clone());
+    // What cannot be opened is no less where commands would go.
+    let ledger = context.ledger().ok();
+    let known = ledger.as_ref().map(|ledger| ledger.known());
+    let marker = known.as_ref().and_then(|known| known.record::<Marker>(Marker::PATH).ok().flatten());
+    let id = marker.as_ref().map(|marker| marker.id.clone());
+    let commit = known.as_ref().and_then(|known| known.tip(known.main()).ok().flatten());
+    let clone = clone.map(|clone| clone.display().to_string());
+    let value = json!({
+        "hub": hub.shown(), "hub_origin": hub_origin, "branch": branch.value,
+        "branch_origin": branch.origin, "id": id, "commit": commit, "clone": clone,
+    });
+    context.output.object("where", &value, || {
+        facts(&[
+            ("hub", Some(format!("{} ({hub_origin})", hub.shown()))),
+            ("branch", Some(format!("{} ({})", branch.value, branch.origin))),
+            ("id", id),
+            ("commit", commit.map(|commit| commit.to_string())),
+            ("clone", clone),
+        ])
+    })
 }
 
 fn build(context: &mut Context) -> Result<(), CliError> {

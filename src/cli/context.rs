@@ -4,16 +4,19 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, counted};
-use super::settings::{CHECKED_OUT, Settings};
+use super::settings::{Setting, Settings};
+use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
+use crate::host::clock::Deadline;
 use crate::host::{clock, random};
-use crate::ledger::{self, Held, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot};
+use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
 use crate::ops::session::Session;
 use crate::ops::submit::{Keep, Place, submit};
 use crate::ops::{Envelope, Operation, Verb, journal};
 use serde::Serialize;
+use serde_json::json;
 
 /// A command at work.
 pub(super) struct Context {
@@ -22,6 +25,7 @@ pub(super) struct Context {
     /// Where its words go.
     pub output: Output,
     dry_run: bool,
+    is_verbose: bool,
     guards: Vec<(LockName, u64)>,
     ledger: Option<Ledger>,
 }
@@ -40,12 +44,21 @@ impl Context {
     /// # Errors
     /// When another setting cannot be used.
     pub(super) fn to_join(args: &GlobalArgs) -> Result<Self, CliError> {
-        Self::with(Settings::gather_to_join(args)?, args)
+        let mut settings = Settings::gather_to_join(args)?;
+        // It is taken for one now.
+        settings.which.passed_over = settings.which.passed_over.filter(|_| settings.which.joinable.is_none());
+        Self::with(settings, args)
     }
 
     fn with(settings: Settings, args: &GlobalArgs) -> Result<Self, CliError> {
+        if settings.which.is_told
+            && let Some(passed_over) = &settings.which.passed_over
+        {
+            Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run }.warn(passed_over);
+        }
         Ok(Self {
             settings,
+            is_verbose: args.verbose,
             output: Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run },
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
@@ -71,13 +84,42 @@ impl Context {
     ///
     /// # Errors
     /// When nothing names a hub.
-    pub(super) fn place(&self) -> Result<String, CliError> {
+    pub(super) fn place(&mut self) -> Result<String, CliError> {
+        self.settle_branch();
         Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
     }
 
     /// From now on nothing is published.
     pub(super) fn only_look(&mut self) {
         self.dry_run = true;
+    }
+
+    /// Asks a hub over a connection for its branch, if nothing else says which it is. The answer is
+    /// kept where the hub's objects are.
+    pub(super) fn settle_branch(&mut self) {
+        if self.settings.branch.origin != NOT_ASKED {
+            return;
+        }
+        let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return };
+        let deadline = Deadline::after(self.settings.timeout.value);
+        if let Some(branch) = ledger::home_branch(hub, self.settings.clone.as_deref(), false, deadline) {
+            self.settings.branch = Setting { value: branch, origin: SAID_BY_HEAD.to_owned() };
+        }
+    }
+
+    /// Goes to another branch than the one that was found.
+    pub(super) fn go_to_branch(&mut self, branch: &str, origin: &str) {
+        self.settings.branch = Setting { value: branch.to_owned(), origin: origin.to_owned() };
+        self.ledger = None;
+    }
+
+    /// Which branches of the hub hold one.
+    ///
+    /// # Errors
+    /// When it cannot be reached or read.
+    pub(super) fn homes(&self) -> Result<Homes, CliError> {
+        let deadline = Deadline::after(self.settings.timeout.value);
+        Ok(ledger::homes(self.settings.hub()?, self.settings.clone.as_deref(), deadline)?)
     }
 
     /// Whether nothing is to be published.
@@ -107,7 +149,8 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(super) fn open(&self, founding: bool) -> Result<Ledger, CliError> {
+    pub(super) fn open(&mut self, founding: bool) -> Result<Ledger, CliError> {
+        self.settle_branch();
         let author = self.settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
         Ok(ledger::open(OpenOptions {
             location: self.settings.hub()?.clone(),
@@ -159,13 +202,18 @@ impl Context {
     /// Tells where the address comes from that does not lead to a hub, and the branch that holds
     /// none, when nobody named them just now.
     fn with_advice(&self, mut error: CliError) -> CliError {
-        let (branch, hub) = (&self.settings.branch, &self.settings.hub);
-        if error.no_hub_there && branch.origin == CHECKED_OUT {
-            // To make a hub of a branch that somebody works on is the last thing to advise.
+        let hub = &self.settings.hub;
+        if error.not_in_branch
+            && let Some(home) = self.elsewhere()
+        {
+            // To make a second hub, or to put back what has another name now, is the last thing to
+            // advise.
             error.hints = vec![format!(
-                "`{}` is {CHECKED_OUT}; ask the hub's own with `--hub-branch main`",
-                branch.value
+                "the hub is in branch `{home}`: name it with `--hub-branch {}`; `git muster join --hub-branch {} --as NAME` has it remembered",
+                quoted(&home),
+                quoted(&home)
             )];
+            return error;
         }
         let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
         match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
@@ -173,6 +221,18 @@ impl Context {
                 .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),
             None => error,
         }
+    }
+
+    /// The branch that the hub is in, when it is not in the one that was looked at.
+    fn elsewhere(&self) -> Option<String> {
+        if self.settings.branch.origin == SAID_BY_HEAD {
+            // It may have got another since it was asked.
+            let (hub, clone) = (self.settings.hub().ok()?, self.settings.clone.as_deref());
+            let deadline = Deadline::after(self.settings.timeout.value);
+            drop(ledger::home_branch(hub, clone, true, deadline));
+        }
+        let homes = self.homes().ok()?;
+        homes.home().filter(|home| *home != self.settings.branch.value).map(str::to_owned)
     }
 
     /// Reads the hub as the last write of this command found it.
@@ -293,6 +353,7 @@ impl Context {
         envelope: &Envelope,
         keep: Keep,
     ) -> Result<Receipt<V::Answer>, CliError> {
+        self.settle_branch();
         let place = Place { hub: self.settings.hub()?.as_text(), branch: self.settings.branch.value.clone() };
         let output = self.output;
         let ledger = self.ledger().map_err(CliError::nothing_written)?;
@@ -325,6 +386,7 @@ impl Context {
     pub(super) fn settle<A>(&self, outcome: Outcome<A>) -> Result<Receipt<A>, CliError> {
         match outcome {
             Outcome::Applied(receipt) => {
+                self.tell_where(receipt.version.as_ref());
                 if self.dry_run {
                     self.output.warn("dry run: nothing was written");
                 }
@@ -350,6 +412,22 @@ impl Context {
             .hint("try again, or give it more time with `--hub-timeout 2m`")),
             Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
         }
+    }
+
+    /// Says where something was written, to who wants to know.
+    fn tell_where(&self, version: Option<&Version>) {
+        if self.dry_run {
+            return;
+        }
+        let hub = self.settings.hub.as_ref().map_or_else(String::new, |hub| hub.value.shown());
+        let branch = &self.settings.branch.value;
+        if self.is_verbose {
+            self.output.say(&match version {
+                Some(version) => format!("written: hub `{hub}`, branch `{branch}`, commit {version}"),
+                None => format!("nothing had to be written: hub `{hub}`, branch `{branch}`"),
+            });
+        }
+        self.output.note_written(json!({"hub": hub, "branch": branch, "commit": version}));
     }
 
     /// Passes on what the ledger wants the user to know.

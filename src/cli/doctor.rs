@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::heartbeat::wrong_variables;
 use super::output::{Output, clean};
-use super::settings::{CHECKED_OUT, Settings};
+use super::settings::Settings;
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Report, Verdict};
 use crate::domain::shell::quoted;
@@ -83,7 +83,6 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
     Subject {
         hub: hub.map(|hub| hub.value.clone()),
         branch: settings.branch.value.clone(),
-        branch_is_checked_out: settings.branch.origin == CHECKED_OUT,
         clone: settings.clone.clone(),
         timeout: settings.timeout.value,
         server: settings.server.as_ref().map(|server| (server.value.clone(), server.origin.clone())),

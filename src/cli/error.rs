@@ -32,6 +32,8 @@ pub(super) struct CliError {
     pub no_hub_there: bool,
     /// What a failure on the way to the hub, or in it, comes from.
     pub cause: Option<Cause>,
+    /// The same, also when there was one once.
+    pub not_in_branch: bool,
 }
 
 impl CliError {
@@ -46,6 +48,7 @@ impl CliError {
             by_hub: false,
             no_hub_there: false,
             cause: None,
+            not_in_branch: false,
         }
     }
 
@@ -138,7 +141,8 @@ impl From<Refusal> for CliError {
 impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
-        match &error {
+        let not_in_branch = error.is_about_branch();
+        let told = match &error {
             LedgerError::Unreachable { hub, why } => {
                 Self { cause: Some(why.cause), ..Self::new(Exit::Unreachable, message) }
                     .hint(far_side::advice(why, hub))
@@ -185,7 +189,8 @@ impl From<LedgerError> for CliError {
             LedgerError::Store { why, .. } if is_about_disk(why) => Self::new(Exit::Failed, message)
                 .hint("the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
-        }
+        };
+        Self { not_in_branch, ..told }
     }
 }
 

@@ -58,8 +58,9 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let (servers, (jobs, locks), unregistered, seen, (bad, hub)) = seen;
     let beats: Vec<_> = seen.iter().filter_map(|(name, beat, ..)| Some((name, &**beat.as_ref()?))).collect();
     let mut observed = Observations::recall();
+    let place = context.place()?;
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
-    let (clock, changes) = compare_beats(&mut observed, &context.place()?, &beats, me, now);
+    let (clock, changes) = compare_beats(&mut observed, &place, &beats, me, now);
     observed.keep();
     let known = seen.iter().map(|(name, heartbeat, status, broken)| Known {
         name: name.as_str(),

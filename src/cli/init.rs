@@ -3,12 +3,15 @@
 use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
+use super::exit::Exit;
 use super::settings::embedded_hub_path;
+use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::OpId;
+use crate::domain::shell::quoted;
 use crate::host::{clock, environment, random};
-use crate::ledger::{Location, init_bare};
+use crate::ledger::{Homes, Location, init_bare};
 use crate::ops::Envelope;
-use crate::ops::found::Found;
+use crate::ops::found::{Found, Mark};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
@@ -25,6 +28,9 @@ pub struct InitArgs {
     /// default: the embedded hub]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
+    /// Make a second hub beside one in another branch of the same repository
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Makes a hub.
@@ -41,27 +47,25 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let around = context.settings.clone.is_some().then(|| context.settings.hub.clone()).flatten();
     context.settings.go_to(location.clone(), "init");
     context.settings.clone = None;
-    let branch = context.settings.branch.value.clone();
+    let hub = location.shown();
     if let Location::Path(path) = &location
         && !path.exists()
-        && context.is_dry_run()
     {
-        let value = json!({"hub": location.shown(), "branch": branch, "files": []});
-        return context
-            .output
-            .confirm("init", &value, || format!("`{}` would be made a hub", location.shown()));
-    }
-    if let Location::Path(path) = &location
-        && !path.exists()
-        && !context.is_dry_run()
-    {
+        let branch = context.settings.branch.value.clone();
+        if context.is_dry_run() {
+            let value = json!({"hub": hub, "branch": branch, "files": []});
+            return context.output.confirm("init", &value, || format!("`{hub}` would be made a hub"));
+        }
         init_bare(path, &branch)?;
     }
+    let homes = context.homes().map_err(CliError::nothing_written)?;
+    let mark = choose_branch(&homes, args.force, context)?;
+    let branch = context.settings.branch.value.clone();
     let mut ledger = context.open(true)?;
-    let outcome = Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found {});
+    let outcome =
+        Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found { mark });
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let files = context.settle(outcome)?.answer.files;
-    let hub = location.shown();
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
         if files.is_empty() {
             format!("`{hub}` is a hub already; nothing was changed")
@@ -77,9 +81,53 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         ));
     }
     if target.is_some() {
-        context.output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
+        let flag = match homes.head.as_ref() {
+            // `join` asks the hub's HEAD.
+            Some(head) if *head != branch => format!("--hub-branch {} ", quoted(&branch)),
+            _ => String::new(),
+        };
+        let next = format!("next: `git muster join {} {flag}--as NAME` on each server", quoted(&hub));
+        context.output.say(&next);
     } else {
         context.output.say("next: `git muster join --as NAME` gives this machine a name");
     }
     Ok(())
+}
+
+/// Goes to the branch that the hub is in, or is to be in, and tells what becomes of the marker there.
+///
+/// # Errors
+/// When another branch holds a hub: two in one repository are mostly one too many.
+fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Mark, CliError> {
+    let is_named = ![NOT_ASKED, SAID_BY_HEAD].contains(&context.settings.branch.origin.as_str());
+    match (homes.home(), &homes.head) {
+        _ if is_named => {}
+        (Some(home), _) => context.go_to_branch(home, "the hub"),
+        (None, Some(head)) => context.go_to_branch(head, SAID_BY_HEAD),
+        (None, None) => {}
+    }
+    let branch = context.settings.branch.value.clone();
+    let of = |name: &str| homes.with_documents.iter().find(|home| home.branch == name);
+    let other = homes.home().map(str::to_owned).or_else(|| {
+        of(&branch).is_none().then(|| Some(homes.with_documents.first()?.branch.clone())).flatten()
+    });
+    if let Some(other) = other.filter(|other| *other != branch)
+        && !force
+    {
+        let hub = quoted(&context.settings.hub()?.shown());
+        return Err(CliError::new(
+            Exit::Refused,
+            format!("branch `{other}` of {hub} holds a hub already; nothing was written to `{branch}`"),
+        )
+        .hint(format!(
+            "use that one: `git muster join {hub} --hub-branch {} --as NAME`; `--force` makes a second hub beside it",
+            quoted(&other)
+        )));
+    }
+    let named = of(&branch).and_then(|home| home.marked.as_deref());
+    Ok(match named.filter(|named| *named != branch) {
+        Some(named) if of(named).is_none() => Mark::Moved,
+        Some(_) if force => Mark::Anew,
+        _ => Mark::Keep,
+    })
 }

@@ -40,6 +40,7 @@ mod settings;
 mod status;
 mod style;
 mod table;
+mod which;
 mod worker;
 
 pub use exit::Exit;
@@ -111,6 +112,9 @@ pub struct GlobalArgs {
     /// Say nothing beside the answer
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Also say which hub, branch and commit was written
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     /// Do everything but the push
     #[arg(short = 'n', long, global = true)]
     pub dry_run: bool,

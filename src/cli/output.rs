@@ -6,7 +6,7 @@ use super::style;
 use crate::host::clock;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -65,7 +65,17 @@ pub(super) fn counted(number: usize, what: &str) -> String {
     }
 }
 
+thread_local! {
+    /// Where this command wrote last: every answer after it tells that.
+    static WRITTEN: RefCell<Option<Value>> = const { RefCell::new(None) };
+}
+
 impl Output {
+    /// Has the answers that follow tell where was written.
+    pub(super) fn note_written(self, place: Value) {
+        WRITTEN.set(Some(place));
+    }
+
     /// Prints one object.
     ///
     /// # Errors
@@ -161,6 +171,9 @@ impl Output {
             }
             Ok(other) => drop(object.insert("value".to_owned(), other)),
             Err(_) => {}
+        }
+        if let Some(place) = WRITTEN.with_borrow(Clone::clone) {
+            object.insert("written".to_owned(), place);
         }
         Value::Object(object)
     }

@@ -8,7 +8,8 @@ use super::input::{self, ago, or_dash};
 use super::output::{Output, counted};
 use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
 use super::table::{facts, table};
-use crate::domain::id::ServerName;
+use crate::domain::hub::Marker;
+use crate::domain::id::{ServerName, check_branch};
 use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -106,6 +107,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
         context.settings.go_to(Location::parse(target, &folder), "the command line");
     }
+    let moved = find_branch(args, context)?;
     context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
     context.settings.bad_name = None;
     let verb = Join {
@@ -118,6 +120,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         replace: args.replace,
         adopt: args.adopt.then_some(true).or_else(|| args.no_adopt.then_some(false)),
         old_readers_seconds: args.old_readers.map(|every| every.as_secs()),
+        moved,
     };
     let receipt = context.write(&verb)?;
     if !context.is_dry_run() {
@@ -167,6 +170,54 @@ fn tell_of_folders(joined: &Joined, output: Output) {
     }
 }
 
+/// Goes to the branch that the hub is in; `true` when its marker names another that is no longer there.
+///
+/// # Errors
+/// When the hub cannot be read.
+fn find_branch(args: &JoinArgs, context: &mut Context) -> Result<bool, CliError> {
+    if args.target.is_none()
+        && let Some((clone, branch)) = context.settings.which.joinable.clone()
+        && context.settings.which.is_told
+    {
+        context.settings.go_to(Location::parse(&clone.origin, &clone.top), "the clone around");
+        context.settings.clone = Some(clone.top);
+        context.go_to_branch(&branch, "its marker");
+    }
+    context.settle_branch();
+    let is_named = ["--branch", "MUSTER_BRANCH"].contains(&context.settings.branch.origin.as_str());
+    let marked = |context: &mut Context| {
+        context
+            .read(false, |snapshot| Ok(snapshot.record::<Marker>(Marker::PATH)?))
+            .map(|marker| marker.and_then(|marker| marker.branch.clone()))
+    };
+    let named = match marked(context) {
+        Err(error) if error.not_in_branch && !is_named => {
+            let Some(home) = context.homes()?.home().map(str::to_owned) else {
+                return Err(error.nothing_written());
+            };
+            context.go_to_branch(&home, "the hub's marker");
+            marked(context)
+        }
+        read => read,
+    }
+    .map_err(CliError::nothing_written)?;
+    let branch = context.settings.branch.value.clone();
+    let Some(named) = named.filter(|named| *named != branch && check_branch(named).is_ok()) else {
+        return Ok(false);
+    };
+    if context.read_with(&named, |snapshot| Ok(snapshot.tip(&named)?))?.is_none() {
+        return Ok(true);
+    }
+    if is_named {
+        context.output.warn(&format!(
+            "`{branch}` is a branch made from the hub in `{named}`; who joins there sees only who does the same"
+        ));
+    } else {
+        context.go_to_branch(&named, "the hub's marker");
+    }
+    Ok(false)
+}
+
 /// Remembers hub and name where later commands look for them.
 fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
     if let Some(aside) = UserConfig::set_broken_aside()? {
@@ -176,6 +227,7 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
         ));
     }
     if let Some(clone) = &context.settings.clone {
+        ledger::configure(clone, ledger::BRANCH_KEY, &context.settings.branch.value)?;
         return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
     }
     let hub = context.settings.hub()?;
@@ -193,7 +245,7 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
     let branch = &context.settings.branch;
     UserConfig {
         hub: (!embedded).then(|| hub.as_text()),
-        branch: (branch.origin != "default").then(|| branch.value.clone()),
+        branch: Some(branch.value.clone()),
         server: Some(args.name.to_string()),
     }
     .write()

@@ -4,16 +4,14 @@
 use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
+use super::which::{self, BRANCH_DEFAULT, NOT_ASKED, Which};
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
 use crate::host::{clock, environment, files};
-use crate::ledger::{Location, clone_around, is_tracked};
+use crate::ledger::{Location, is_tracked};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The branch when nothing names another.
-const BRANCH_DEFAULT: &str = "main";
 
 /// How long one write may take when nothing says otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -21,9 +19,6 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long to wait for another process of this host when nothing says otherwise: the first
 /// scripts' `LOCK_WAIT`.
 const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
-
-/// Where a branch comes from when nothing names one inside a clone.
-pub(super) const CHECKED_OUT: &str = "the branch checked out in the clone";
 
 /// The first scripts' file with the name of the server, in its clone.
 const ID_FILE: &str = ".build_server_id";
@@ -37,7 +32,7 @@ pub(super) struct Setting<T> {
     pub origin: String,
 }
 
-fn from<T>(value: T, origin: impl Into<String>) -> Setting<T> {
+pub(super) fn from<T>(value: T, origin: impl Into<String>) -> Setting<T> {
     Setting { value, origin: origin.into() }
 }
 
@@ -147,6 +142,8 @@ pub(super) struct Settings {
     pub branch: Setting<String>,
     /// The clone of the hub that the command runs in, if it does.
     pub clone: Option<PathBuf>,
+    /// How hub and clone were found.
+    pub which: Which,
     /// Who am I, if that is known.
     pub server: Option<Setting<ServerName>>,
     /// What is said to be the name and cannot be: who needs no name works all the same.
@@ -193,10 +190,10 @@ impl Settings {
         mut wrong: Vec<CliError>,
     ) -> Result<(Self, Vec<CliError>), CliError> {
         let folder = environment::working_directory()?;
-        let around = clone_around(&folder);
-        let (hub, clone) = find_hub(args, user, &folder, around.as_ref());
-        let default_branch = || from(BRANCH_DEFAULT.to_owned(), "default");
-        let branch = or_else(find_branch(args, user, clone.as_deref()), default_branch, &mut wrong);
+        let which = or_else(which::find(args, user, &folder), Which::nothing, &mut wrong);
+        let default_branch = || from(BRANCH_DEFAULT.to_owned(), NOT_ASKED);
+        let branch = or_else(which::find_branch(args, user, &which), default_branch, &mut wrong);
+        let clone = which::top(&which);
         let server = or_else(find_server(args, user, &folder, clone.as_deref()), || None, &mut wrong);
         let (server, bad_name) = match server.map(|said| (ServerName::new(&said.value), said.origin)) {
             None => (None, None),
@@ -215,7 +212,9 @@ impl Settings {
         let timeout = or_else(timeout, || from(TIMEOUT_DEFAULT, "default"), &mut wrong);
         let lock_wait = span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT);
         let lock_wait = or_else(lock_wait, || from(LOCK_WAIT_DEFAULT, "default"), &mut wrong);
-        Ok((Self { hub, branch, clone, server, bad_name, timeout, lock_wait }, wrong))
+        let hub = which.hub.clone();
+        let settings = Self { hub, branch, clone, which, server, bad_name, timeout, lock_wait };
+        Ok((settings, wrong))
     }
 
     /// Settings that are said in several ways at once, one sentence each: what counts and what was
@@ -229,15 +228,7 @@ impl Settings {
         {
             found.push(format!("MUSTER_SERVER says `{ours}` and SERVER_ID `{first}`; the first counts"));
         }
-        let folder = environment::working_directory().ok();
-        let around = folder.as_deref().and_then(clone_around);
-        if let (Some((top, _)), None, Some(hub)) = (&around, &self.clone, &self.hub) {
-            found.push(format!(
-                "this folder is in the clone `{}`, and {} names another hub; the clone is not used and does not follow",
-                top.display(),
-                hub.origin
-            ));
-        }
+        found.extend(self.which.passed_over.clone());
         for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
             if said(name).is_some_and(|path| !Path::new(&path).is_absolute()) {
                 found.push(format!("{name} is no absolute path and is passed over"));
@@ -266,8 +257,8 @@ impl Settings {
     pub(super) fn go_to(&mut self, hub: Location, origin: &str) {
         if self.hub.as_ref().map(|hub| &hub.value) != Some(&hub) {
             self.clone = None;
-            if self.branch.origin == CHECKED_OUT {
-                self.branch = from(BRANCH_DEFAULT.to_owned(), "default");
+            if !["--branch", "MUSTER_BRANCH"].contains(&self.branch.origin.as_str()) {
+                self.branch = which::of_hub(&UserConfig::read_usable(), Some(&hub), None);
             }
         }
         self.hub = Some(from(hub, origin));
@@ -294,64 +285,6 @@ fn or_else<T>(found: Result<T, CliError>, other: impl FnOnce() -> T, wrong: &mut
         wrong.push(error);
         other()
     })
-}
-
-type FoundHub = (Option<Setting<Location>>, Option<PathBuf>);
-
-fn find_hub(
-    args: &GlobalArgs,
-    user: &UserConfig,
-    folder: &Path,
-    around: Option<&(PathBuf, Option<String>)>,
-) -> FoundHub {
-    let named = match (&args.hub, environment::variable("MUSTER_HUB")) {
-        (Some(hub), _) => Some(from(Location::parse(hub, folder), "--hub")),
-        (None, Some(hub)) => Some(from(Location::parse(&hub, folder), "MUSTER_HUB")),
-        (None, None) => None,
-    };
-    if let Some((top, Some(origin))) = around {
-        let origin = Location::parse(origin, top);
-        match &named {
-            None => {
-                return (
-                    Some(from(origin, format!("origin of the clone `{}`", top.display()))),
-                    Some(top.clone()),
-                );
-            }
-            // The hub was named, and the command runs in a clone of it all the same.
-            Some(hub) if hub.value == origin => return (named, Some(top.clone())),
-            Some(_) => {}
-        }
-    }
-    let configured = || {
-        let hub = user.hub.as_deref()?;
-        Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
-    };
-    let embedded = || {
-        let path = embedded_hub_path();
-        path.is_dir().then(|| from(Location::Path(path), "the embedded hub"))
-    };
-    (named.or_else(configured).or_else(embedded), None)
-}
-
-fn find_branch(
-    args: &GlobalArgs,
-    user: &UserConfig,
-    clone: Option<&Path>,
-) -> Result<Setting<String>, CliError> {
-    let branch = if let Some(branch) = args.hub_branch.as_ref().or(args.branch.as_ref()) {
-        from(branch.clone(), "--branch")
-    } else if let Some(branch) = environment::variable("MUSTER_BRANCH") {
-        from(branch, "MUSTER_BRANCH")
-    } else if let Some(branch) = clone.and_then(crate::ledger::checked_out_branch) {
-        from(branch, CHECKED_OUT)
-    } else if let Some(branch) = &user.branch {
-        from(branch.clone(), user_config_path().display().to_string())
-    } else {
-        from(BRANCH_DEFAULT.to_owned(), "default")
-    };
-    check_branch(&branch.value).map_err(|error| unusable(&branch.origin, &error.to_string()))?;
-    Ok(branch)
 }
 
 fn find_server(
@@ -402,7 +335,7 @@ fn span(
 
 /// The error of a value that cannot be used: a wrong flag is a wrong command line, anything else
 /// is configured wrongly.
-fn unusable(origin: &str, why: &str) -> CliError {
+pub(super) fn unusable(origin: &str, why: &str) -> CliError {
     if origin.starts_with("--") {
         return CliError::new(Exit::Usage, format!("{why} (from {origin})"));
     }

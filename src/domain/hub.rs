@@ -14,7 +14,7 @@ use std::time::Duration;
 const LAYOUT: u64 = 1;
 
 /// What marks a hub.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Marker {
     /// The layout of the hub. A higher one than the program knows is read and never rewritten.
     #[serde(default, deserialize_with = "lenient::count")]

@@ -208,6 +208,13 @@ pub fn check_branch(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether a branch is one that servers keep beside the hub, for heartbeats, logs or what was
+/// squashed.
+#[must_use]
+pub fn is_side_branch(name: &str) -> bool {
+    [HEARTBEAT_BRANCH_PREFIX, "logs-", "backup/"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -141,6 +141,12 @@ impl LedgerError {
         )
     }
 
+    /// Whether the branch that was looked at holds no hub: another may.
+    #[must_use]
+    pub fn is_about_branch(&self) -> bool {
+        matches!(self, Self::NoBranch { .. } | Self::NotAHub { .. } | Self::WasAHub { .. })
+    }
+
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};

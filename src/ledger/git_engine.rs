@@ -126,6 +126,11 @@ impl GitEngine {
         }
     }
 
+    /// The same, with `options` for every git command.
+    pub(super) fn with_options(self, options: Vec<String>) -> Self {
+        Self { git: self.git.with_options(options), ..self }
+    }
+
     fn reference(&self, branch: &str) -> String {
         match self.reach {
             Reach::Itself => format!("refs/heads/{branch}"),
@@ -475,7 +480,7 @@ impl Engine for GitEngine {
         let mut lost = of(&self.objects, &self.reference(branch))?;
         // Of a hub on this disk it is the clone around us that remembers.
         if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone)
-            && let Ok(clone) = Repository::open(clone)
+            && let Ok(clone) = super::permitted::open(clone)
         {
             lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
         }

@@ -64,15 +64,22 @@ const MISLEADING: &[&str] = &[
 pub struct GitProgram {
     program: PathBuf,
     line: Option<SshLine>,
+    /// What goes before every verb.
+    options: Vec<String>,
 }
 
 impl Default for GitProgram {
     fn default() -> Self {
-        Self { program: PathBuf::from("git"), line: None }
+        Self { program: PathBuf::from("git"), line: None, options: Vec::new() }
     }
 }
 
 impl GitProgram {
+    /// The same with `options` before every verb.
+    pub(super) fn with_options(self, options: Vec<String>) -> Self {
+        Self { options, ..self }
+    }
+
     /// Runs `git --git-dir=<directory> <arguments>`.
     ///
     /// # Errors
@@ -99,12 +106,25 @@ impl GitProgram {
     ) -> Result<Finished, LedgerError> {
         let mut command = self.command(directory);
         command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
-        process::run(&mut command, deadline).map_err(|error| {
-            LedgerError::Configuration(format!(
-                "cannot start the program `git`: {error}; install git {}.{} or newer",
-                VERSION_MIN.0, VERSION_MIN.1
-            ))
-        })
+        process::run(&mut command, deadline).map_err(|error| not_started(&error))
+    }
+
+    /// Runs `git <arguments>` as it would run in `folder`, which it looks for a repository.
+    ///
+    /// # Errors
+    /// When git cannot be started.
+    pub(super) fn run_in(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        deadline: Deadline,
+    ) -> Result<Finished, LedgerError> {
+        let mut command = process::command(&self.program);
+        for name in MISLEADING {
+            command.env_remove(name);
+        }
+        command.env("LC_ALL", "C").current_dir(folder).args(arguments);
+        process::run(&mut command, deadline).map_err(|error| not_started(&error))
     }
 
     fn command(&self, directory: &Path) -> Command {
@@ -117,6 +137,7 @@ impl GitProgram {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("SSH_ASKPASS_REQUIRE", "force")
             .args(OURS)
+            .args(&self.options)
             .arg(format!("--git-dir={}", directory.display()));
         if variable("SSH_ASKPASS").is_none() {
             command.env("SSH_ASKPASS", "/bin/false");
@@ -184,6 +205,13 @@ fn ssh_command(directory: &Path) -> Option<String> {
     }
     let command = named.unwrap_or_else(|| SSH_COMMAND.to_owned());
     Some(command).filter(is_openssh).map(|command| format!("{command} {NO_GREETING}"))
+}
+
+fn not_started(error: &std::io::Error) -> LedgerError {
+    let (major, minor) = VERSION_MIN;
+    LedgerError::Configuration(format!(
+        "cannot start the program `git`: {error}; install git {major}.{minor} or newer"
+    ))
 }
 
 /// How the user wants ssh to be started, if that is said.

@@ -4,11 +4,12 @@
 use super::commits::tree_of;
 use super::error::LedgerError;
 use super::open::{SERVER_HOOKS, why_not_in_process};
+use super::permitted;
 use crate::domain::doctor::store::Hook;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::disk;
 use crate::host::folder::{self, Found};
-use git2::{ConfigLevel, ObjectType, Oid, Repository, RepositoryOpenFlags, TreeWalkMode, TreeWalkResult};
+use git2::{ConfigLevel, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -48,8 +49,7 @@ impl Store {
     /// # Errors
     /// When there is none that can be opened.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let flags = RepositoryOpenFlags::NO_SEARCH;
-        let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>());
+        let repository = permitted::open(path);
         let failed = |error| LedgerError::store(format!("cannot open `{}`", path.display()), &error);
         repository.map(|repository| Self { repository }).map_err(failed)
     }

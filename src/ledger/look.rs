@@ -17,6 +17,7 @@ use super::inspect::Store;
 use super::objects::{Objects, init_bare};
 use super::open::{Location, configured, open_path, why_not_in_process};
 use super::past::Past;
+use super::permitted;
 use super::snapshot::Snapshot;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::doctor::hub::Tip;
@@ -113,7 +114,10 @@ impl Look {
                 }
             }
         };
-        let way = Way::prepare(&url, clone, why)?;
+        let mut way = Way::prepare(&url, clone, why)?;
+        if let Location::Path(path) = location {
+            way.options.extend(permitted::options_for(path));
+        }
         way.lean_on(&clone.map_or_else(|| store_path(&url), Path::to_owned), main);
         way.fetch(&name, main, deadline)?;
         let open = || Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error));
@@ -208,6 +212,42 @@ impl Look {
     }
 }
 
+/// Fetches all branches of the hub at `url`, one commit deep, but those that servers keep beside it,
+/// and has `read` look at what came; nothing is kept.
+///
+/// # Errors
+/// When the hub cannot be reached.
+pub(super) fn with_all_branches<T>(
+    url: &str,
+    clone: Option<&Path>,
+    deadline: Deadline,
+    read: impl FnOnce(&Path, &Repository) -> T,
+) -> Result<T, LedgerError> {
+    let way = Way::prepare(url, clone, "it is reached over a connection")?;
+    let specs = ["+refs/heads/*:refs/remotes/origin/*", "^refs/heads/heartbeat-*", "^refs/heads/logs-*"];
+    let done = way.git(FETCH, &specs.map(str::to_owned), deadline)?;
+    let hub = || Location::Url(url.to_owned()).shown();
+    if done.timed_out {
+        return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
+    }
+    // A hub without any branch matches no pattern.
+    let is_empty = done.stderr.contains("no matching remote head")
+        || (done.exit_code == Some(1) && done.stderr.trim().is_empty());
+    match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
+        _ if is_empty => {}
+        FetchVerdict::Fetched | FetchVerdict::MissingBranch => {}
+        FetchVerdict::Unreachable(why) => return Err(LedgerError::Unreachable { hub: hub(), why }),
+        FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
+        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
+            let what = format!("cannot read the hub `{}`", hub());
+            return Err(LedgerError::Store { what, why, damaged: true });
+        }
+    }
+    let repository =
+        Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error))?;
+    Ok(read(&way.folder.0, &repository))
+}
+
 /// What a hub that did not answer is said to have done.
 const TOO_SLOW: &str = "it did not answer in time";
 
@@ -224,7 +264,7 @@ impl Way {
         let failed = |error: git2::Error| LedgerError::store(OURS, &error);
         let repository = Repository::open_bare(&folder.0).map_err(failed)?;
         let mut config = repository.config().map_err(failed)?;
-        let clone = clone.and_then(|top| Some((top, Repository::open(top).ok()?)));
+        let clone = clone.and_then(|top| Some((top, permitted::open(top).ok()?)));
         let mut options = Vec::new();
         match clone {
             None => config.set_str("remote.origin.url", url).map_err(failed)?,

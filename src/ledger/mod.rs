@@ -10,6 +10,7 @@
 //! or locks; what an operation means is the business of the layer above.
 
 mod abandoned;
+mod around;
 mod bad_refs;
 mod by_hand;
 mod cache;
@@ -25,9 +26,11 @@ pub(crate) mod fuzz;
 mod git_engine;
 mod git_program;
 mod history;
+mod homes;
 mod identity;
 mod inspect;
 mod look;
+mod marks;
 #[cfg(test)]
 mod memory;
 mod objects;
@@ -38,6 +41,7 @@ mod open;
 mod outcome;
 mod pace;
 mod past;
+mod permitted;
 mod pruning;
 mod publish;
 mod ref_lock;
@@ -52,6 +56,7 @@ mod transaction;
 mod update;
 mod worktree;
 
+pub use around::{Alike, Around, BRANCH_KEY, HubClone, around};
 pub use by_hand::Ours;
 pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use document::Document;
@@ -61,13 +66,12 @@ pub use error::LedgerError;
 pub use far_side::{Cause, Reason, Speaker};
 pub use git_program::GitProgram;
 pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
+pub use homes::{Home, Homes, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use look::{Look, is_look};
 pub use objects::init_bare;
-pub use open::{
-    Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
-};
+pub use open::{Location, OpenOptions, configure, configured, is_tracked, open};
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, Snapshot};

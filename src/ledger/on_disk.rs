@@ -5,10 +5,7 @@ use super::engine::Version;
 use super::error::LedgerError;
 use super::history::{self, Content, Lost, Reached};
 use super::objects::{Objects, init_bare, version};
-use super::open::{
-    Location, OpenOptions, checked_out_branch, clone_around, configure, configured, is_tracked, open,
-    why_not_in_process,
-};
+use super::open::{Location, OpenOptions, configure, configured, is_tracked, open, why_not_in_process};
 use super::outcome::Outcome;
 use super::past::{self, Past};
 use super::publish::LOST;
@@ -350,17 +347,10 @@ fn only_a_bare_repository_without_hooks_is_opened_in_place() {
 fn what_a_clone_says_of_itself() {
     let folder = tempfile::tempdir().expect("folder");
     let top = folder.path().canonicalize().expect("is there");
-    assert_eq!((clone_around(&top), checked_out_branch(&top)), (None, None));
     let repository = Repository::init(&top).expect("repository");
-    files::write(&top.join(".git/HEAD"), "ref: refs/heads/trunk\n").expect("writes");
-    assert_eq!(checked_out_branch(&top).as_deref(), Some("trunk"));
-    assert_eq!(clone_around(&top), None, "it holds no hub");
     std::fs::create_dir(top.join("coordination")).expect("creates");
     files::write(&top.join(JOBS), "{}").expect("writes");
-    let around = || clone_around(&top.join("coordination")).expect("a clone");
-    assert_eq!((around().0.canonicalize().expect("is there"), around().1), (top.clone(), None));
     configure(&top, "remote.origin.url", "ssh://x/y").expect("writes");
-    assert_eq!(around().1.as_deref(), Some("ssh://x/y"));
     assert_eq!(configured(&top, "remote.origin.url").as_deref(), Some("ssh://x/y"));
     assert_eq!(configured(&top, "remote.origin.nothing"), None);
     assert!(!is_tracked(&top, Path::new(JOBS)));

@@ -4,8 +4,12 @@ use super::cache::HubCopy;
 use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
+use super::permitted;
 use super::update::{Ledger, Settings};
-use git2::{ConfigLevel, Repository, RepositoryOpenFlags};
+use crate::host::environment;
+use git2::{ConfigLevel, Repository};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,14 +20,6 @@ const FORGES: [&str; 6] =
 /// Server hooks that must run when a ref moves.
 pub(super) const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
-
-/// The documents by which a work tree is taken for that of a hub: any of them.
-pub(super) const DOCUMENTS: &[&str] = &[
-    "coordination/jobs.json",
-    "coordination/locks.json",
-    "coordination/messages.json",
-    "coordination/servers.json",
-];
 
 /// Where a hub is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +37,19 @@ impl Location {
         if let Some(path) = text.strip_prefix("file://") {
             let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
             // What names another host is for git to refuse.
-            return if path.starts_with('/') { Self::Path(path.into()) } else { Self::Url(text.to_owned()) };
+            return match path.starts_with('/') {
+                true => Self::Path(with_suffix(without_escapes(path))),
+                false => Self::Url(text.to_owned()),
+            };
         }
         let before_slash = text.split('/').next().unwrap_or_default();
         if text.contains("://") || (before_slash.contains(':') && !Path::new(text).exists()) {
             return Self::Url(text.to_owned());
         }
-        Self::Path(folder.join(text))
+        // A crontab, a unit file and quotes leave it to us.
+        let in_home = text.strip_prefix("~/").filter(|_| !folder.join("~").exists());
+        let path = in_home.map_or_else(|| folder.join(text), |rest| environment::home().join(rest));
+        Self::Path(with_suffix(path))
     }
 
     /// As it is written into a configuration.
@@ -92,6 +94,38 @@ impl Location {
     }
 }
 
+/// A path as git takes it: with `.git` behind it, if only that is there.
+fn with_suffix(path: PathBuf) -> PathBuf {
+    if path.exists() {
+        return path;
+    }
+    let mut longer: OsString = path.components().collect::<PathBuf>().into_os_string();
+    longer.push(".git");
+    let longer = PathBuf::from(longer);
+    if longer.is_dir() { longer } else { path }
+}
+
+/// The path of an address, whose `%20` git reads as a blank.
+fn without_escapes(path: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let digits = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if *first == b'%' && byte != 0 => {
+                bytes.push(byte);
+                rest = others.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 /// What [`open`] is to open.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
@@ -101,18 +135,6 @@ pub struct OpenOptions {
     pub clone: Option<PathBuf>,
     /// How the ledger is to work.
     pub settings: Settings,
-}
-
-/// The clone that contains `folder`: its top and the address of its `origin`.
-#[must_use]
-pub fn clone_around(folder: &Path) -> Option<(PathBuf, Option<String>)> {
-    let repository = Repository::discover(folder).ok()?;
-    let top = repository.workdir()?.to_owned();
-    let origin =
-        repository.find_remote("origin").ok().and_then(|origin| origin.url().ok().map(str::to_owned));
-    // A clone of a source repository is no hub: only one that holds a hub's documents counts.
-    let is_hub = DOCUMENTS.iter().any(|document| top.join(document).is_file());
-    is_hub.then_some((top, origin))
 }
 
 /// Opens the hub.
@@ -126,7 +148,8 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
             let repository = open_path(path)?;
             match why_not_in_process(&repository) {
                 None => GitEngine::new(name, repository, Reach::Itself, options.clone),
-                Some(_) => copied(name, &path.display().to_string(), options.clone)?,
+                Some(_) => copied(name, &path.display().to_string(), options.clone)?
+                    .with_options(permitted::options_for(path)),
             }
         }
         Location::Url(url) => copied(name, url, options.clone)?,
@@ -135,8 +158,7 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
 }
 
 pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
-    let flags = RepositoryOpenFlags::NO_SEARCH;
-    let repository = Repository::open_ext(path, flags, std::iter::empty::<&Path>()).map_err(|error| {
+    let repository = permitted::open(path).map_err(|error| {
         if path.exists() {
             LedgerError::Configuration(format!(
                 "`{}` cannot be used as a hub: {}",
@@ -180,7 +202,7 @@ pub(super) fn why_not_in_process(repository: &Repository) -> Option<&'static str
 /// The hub at `url`, through the clone around us or a copy in the cache.
 fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, LedgerError> {
     if let Some(clone) = clone
-        && let Ok(repository) = Repository::open(&clone)
+        && let Ok(repository) = permitted::open(&clone)
     {
         return Ok(GitEngine::new(name, repository, Reach::Origin { copy: None }, Some(clone)));
     }
@@ -188,26 +210,17 @@ fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, 
     Ok(GitEngine::new(name, repository, Reach::Origin { copy: Some(copy) }, None))
 }
 
-/// The branch checked out in the clone at `top`.
-#[must_use]
-pub fn checked_out_branch(top: &Path) -> Option<String> {
-    let repository = Repository::open(top).ok()?;
-    let head = repository.find_reference("HEAD").ok()?;
-    let target = head.symbolic_target().ok().flatten()?;
-    target.strip_prefix("refs/heads/").map(str::to_owned)
-}
-
 /// Whether the clone at `top` holds `path` as a file of its history, so that others wrote it.
 #[must_use]
 pub fn is_tracked(top: &Path, path: &Path) -> bool {
-    let index = Repository::open(top).and_then(|repository| repository.index());
+    let index = permitted::open(top).and_then(|repository| repository.index());
     index.is_ok_and(|index| index.get_path(path, 0).is_some())
 }
 
 /// A value of git's configuration as the clone at `top` sees it.
 #[must_use]
 pub fn configured(top: &Path, key: &str) -> Option<String> {
-    let config = Repository::open(top).ok()?.config().ok()?.snapshot().ok()?;
+    let config = permitted::open(top).ok()?.config().ok()?.snapshot().ok()?;
     config.get_str(key).ok().map(str::to_owned)
 }
 
@@ -219,7 +232,7 @@ pub fn configure(top: &Path, key: &str, value: &str) -> Result<(), LedgerError> 
     let failed = |error: git2::Error| {
         LedgerError::store(format!("cannot set `{key}` in the clone `{}`", top.display()), &error)
     };
-    let repository = Repository::open(top).map_err(failed)?;
+    let repository = permitted::open(top).map_err(failed)?;
     repository
         .config()
         .and_then(|config| config.open_level(ConfigLevel::Local))
@@ -237,6 +250,8 @@ mod tests {
         for (text, location) in [
             ("file:///srv/hub.git", Location::Path("/srv/hub.git".into())),
             ("file://localhost/srv/hub.git", Location::Path("/srv/hub.git".into())),
+            ("file:///srv/my%20hub%2egit", Location::Path("/srv/my hub.git".into())),
+            ("file:///srv/50%/%zz%2", Location::Path("/srv/50%/%zz%2".into())),
             ("file://other/srv/hub.git", Location::Url("file://other/srv/hub.git".to_owned())),
             ("hub.git", Location::Path("/here/hub.git".into())),
             ("hubs/a:b.git", Location::Path("/here/hubs/a:b.git".into())),
@@ -246,6 +261,28 @@ mod tests {
         ] {
             assert_eq!(Location::parse(text, here), location, "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_is_read_as_git_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("both")).expect("creates");
+        std::fs::create_dir_all(at("both.git")).expect("creates");
+        std::fs::create_dir_all(at("bare.git")).expect("creates");
+        for (text, expected) in [
+            ("bare", at("bare.git")),
+            ("bare/", at("bare.git")),
+            ("bare.git", at("bare.git")),
+            ("both", at("both")),
+            ("none", at("none")),
+            ("~/none.git", environment::home().join("none.git")),
+            ("~other/none.git", at("~other/none.git")),
+        ] {
+            assert_eq!(Location::parse(text, folder.path()), Location::Path(expected), "{text}");
+        }
+        std::fs::create_dir(at("~")).expect("creates");
+        assert_eq!(Location::parse("~/x", folder.path()), Location::Path(at("~/x")), "it is there");
     }
 
     #[test]

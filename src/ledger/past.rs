@@ -5,8 +5,9 @@
 
 use super::commits::{CommitText, back_from, tree_of};
 use super::engine::Version;
+use super::marks::DOCUMENTS;
 use super::objects::version;
-use super::open::DOCUMENTS;
+use super::permitted;
 use super::publish::GONE;
 use crate::domain::shell::quoted;
 use git2::{Oid, Repository};
@@ -98,7 +99,7 @@ pub(super) fn known(repository: &Repository, branch: &str) -> Option<Past> {
 /// What our copy of the hub, or the clone around, knows of `branch`.
 #[must_use]
 pub fn known_in(repository: &Path, branch: &str) -> Option<Past> {
-    known(&Repository::open(repository).ok()?, branch)
+    known(&permitted::open(repository).ok()?, branch)
 }
 
 /// Whether a ref leads to documents.

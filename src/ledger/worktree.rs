@@ -11,6 +11,7 @@ use super::clone_index::LockedIndex;
 use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::history::Reached;
 use super::old_writers;
+use super::permitted;
 use super::publish;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
@@ -43,7 +44,7 @@ const COMMITS_COPIED_MAX: usize = 64;
 /// way. Returns a note for the user when something does. `hub` is the repository that holds the
 /// objects when the clone does not have them yet.
 pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>) -> Option<String> {
-    let repository = Repository::open(top).ok()?;
+    let repository = permitted::open(top).ok()?;
     let lock = repository.path().join("muster.worktree.flock");
     let _guard = match FileLock::acquire(&lock, Deadline::after(LOCK_WAIT)) {
         Ok(guard) => guard,

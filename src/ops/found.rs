@@ -21,7 +21,24 @@ pub const TEMPLATE: &[(&str, &str)] = &[
 
 /// Writes the template where files of it are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {}
+pub struct Found {
+    /// What becomes of a marker that is there.
+    #[serde(default)]
+    pub mark: Mark,
+}
+
+/// What becomes of a marker that is there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// The hub has got another branch since: this one.
+    Moved,
+    /// It came with a branch that was made from a hub, and this becomes one of its own.
+    Anew,
+}
 
 /// Which files were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +59,7 @@ impl Verb for Found {
                 files.push((*path).to_owned());
             }
         }
-        if mark(transaction)? {
+        if mark(transaction, self.mark)? {
             files.push(Marker::PATH.to_owned());
         }
         transaction.describe(format!("init: {} files of a new hub", files.len()));
@@ -50,15 +67,24 @@ impl Verb for Found {
     }
 }
 
-/// Writes the marker into a hub that has none; `true` if it did.
+/// Writes the marker into a hub that has none, or as `mark` says; `true` if it did.
 ///
 /// # Errors
 /// When the marker that is there cannot be read.
-pub(super) fn mark(transaction: &mut Transaction<'_>) -> Result<bool, Stop> {
-    if transaction.record::<Marker>(Marker::PATH)?.is_some() {
-        return Ok(false);
+pub(super) fn mark(transaction: &mut Transaction<'_>, mark: Mark) -> Result<bool, Stop> {
+    let main = transaction.main().to_owned();
+    let new = Marker::new(transaction.op(), &main, transaction.now());
+    let Some(mut marker) = transaction.record::<Marker>(Marker::PATH)? else {
+        transaction.put_record(Marker::PATH, &Record::new(new, 0))?;
+        return Ok(true);
+    };
+    match mark {
+        Mark::Keep => {}
+        Mark::Moved => marker.edit(|marker| marker.branch = Some(main)),
+        Mark::Anew => {
+            marker.edit(|marker| *marker = Marker { settings: marker.settings.clone(), ..new });
+        }
     }
-    let marker = Marker::new(transaction.op(), transaction.main(), transaction.now());
-    transaction.put_record(Marker::PATH, &Record::new(marker, 0))?;
-    Ok(true)
+    transaction.put_record(Marker::PATH, &marker)?;
+    Ok(marker.is_changed())
 }

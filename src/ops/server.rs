@@ -1,7 +1,8 @@
 //! Who belongs to the hub: joining. Leaving is in `removal.rs`.
 
+use super::Verb;
 use super::documents::unregistered;
-use super::{Verb, found};
+use super::found::{self, Mark};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
@@ -40,6 +41,9 @@ pub struct Join {
     /// for never.
     #[serde(default)]
     pub old_readers_seconds: Option<u64>,
+    /// Whether the hub has got another branch since it was marked.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 /// A server that was registered.
@@ -107,7 +111,7 @@ impl Verb for Join {
             }
         }
         transaction.put_table(&registry)?;
-        found::mark(transaction)?;
+        found::mark(transaction, if self.moved { Mark::Moved } else { Mark::Keep })?;
         joined.old_readers_seconds = self.set_old_readers(transaction)?;
         self.forget_origins(transaction)?;
         self.found_folder(transaction)?;

@@ -97,7 +97,7 @@ fn a_second_hub_may_be_founded_in_another_branch() {
         let (fleet, ada) = fleet(transport);
         for host in [ada, fleet.host("eve")] {
             let branch = format!("of-{}", host.name());
-            host.run(["--branch", &branch, "init", &fleet.hub().url()]).success();
+            host.run(["--branch", &branch, "init", "--force", &fleet.hub().url()]).success();
             assert!(fleet.hub().tip(&branch).is_some());
         }
     });

@@ -18,7 +18,7 @@ use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Cause, Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, known_in, store_path,
+    Cause, Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, homes, known_in, store_path,
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
@@ -248,6 +248,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         .as_ref()
         .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
     let past = past(error, subject);
+    let elsewhere = elsewhere(error, subject);
     let (what, mend) = match (error, &path) {
         _ if let Some(path) = trust => (
             "git does not use a repository of another user unless it is told to trust it",
@@ -259,20 +260,16 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. }, _) => {
             (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
+        _ if let Some(branch) = elsewhere => (
+            "the hub is in another branch of it",
+            Some(muster(&format!("--hub-branch {} doctor", quoted(&branch)))),
+        ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
             if let Some(past) = past.as_ref().filter(|past| !matches!(past, Past::Beats(_))) =>
         {
             (
                 "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
                 Some(past.command(&subject.branch).trim_matches('`').to_owned()),
-            )
-        }
-        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
-            if subject.branch_is_checked_out =>
-        {
-            (
-                "the branch is the one checked out in the clone; ask the hub's own",
-                Some("git muster --hub-branch main doctor".to_owned()),
             )
         }
         (LedgerError::WasAHub { .. }, _) => (
@@ -302,4 +299,14 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         _ => ("the hub cannot be used like this", None),
     };
     Fault { why, what: what.to_owned(), mend }
+}
+
+/// The branch that the hub is in, when it is not in the one that was looked at.
+fn elsewhere(error: &LedgerError, subject: &Subject) -> Option<String> {
+    if !error.is_about_branch() {
+        return None;
+    }
+    let homes =
+        homes(subject.hub.as_ref()?, subject.clone.as_deref(), Deadline::after(subject.timeout)).ok()?;
+    homes.home().filter(|home| *home != subject.branch).map(str::to_owned)
 }

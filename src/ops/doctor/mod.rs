@@ -49,8 +49,6 @@ pub struct Subject {
     pub hub: Option<Location>,
     /// Its branch.
     pub branch: String,
-    /// Whether the branch is just the one checked out in the clone.
-    pub branch_is_checked_out: bool,
     /// The clone of the hub around, if there is one.
     pub clone: Option<PathBuf>,
     /// How long a command may take for one write; no answer is awaited for longer.

@@ -9,7 +9,7 @@ mod lost;
 pub use lost::{Lost, lost};
 
 use super::Verb;
-use super::found::{TEMPLATE, mark};
+use super::found::{Mark, TEMPLATE, mark};
 use super::fsck::Document;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
@@ -279,7 +279,7 @@ fn complete(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
             transaction.put_text(path, (*text).to_owned());
         }
     }
-    mark(transaction).map(drop)
+    mark(transaction, Mark::Keep).map(drop)
 }
 
 /// Registers the servers whose folders are in use, and counts the messages that are for no server.

@@ -37,7 +37,7 @@ fn a_beat_goes_to_a_branch_of_its_own() {
     [exit status: 0]
     ada$ git muster heartbeat --interval [DURATION] --json
     {"schema":1,"kind":"heartbeat","server":"ada","pushed":true,"sequence":2,"branch":"heartbeat-ada",
-      "revoked":null}
+      "revoked":null,"written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster heartbeat --on-main
     beat 1 of `ada` is on branch `main`
@@ -215,7 +215,8 @@ fn a_server_says_what_it_is_doing() {
     [exit status: 0]
     ada$ git muster status set failed --json
     {"schema":1,"kind":"status","server":"ada","timestamp":"[TIME]","status":"failed",
-      "current_job":null,"last_build":null,"system":{"memory_used_gb":[NUMBER],"disk_free_gb":[NUMBER]}}
+      "current_job":null,"last_build":null,"system":{"memory_used_gb":[NUMBER],"disk_free_gb":[NUMBER]},
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster status set success --job elsewhere_1
     ada is success

@@ -19,6 +19,8 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     said.run(&admin, &format!("init {url} --json -q"));
     assert_eq!(fleet.hub().tip("main"), tip, "a hub that is complete gets no commit");
     said.run(&admin, &format!("--branch fleet init {url}"));
+    assert_eq!(inspect::branches(fleet.hub()), ["main"]);
+    said.run(&admin, &format!("--branch fleet init --force {url}"));
     assert_eq!(inspect::branches(fleet.hub()), ["fleet", "main"]);
     assert_snapshot!(said, @r#"
     admin$ git muster servers list
@@ -44,12 +46,18 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     next: `git muster join [HUB]/hub.git --as NAME` on each server
     [exit status: 0]
     admin$ git muster init [HUB]/hub.git --json -q
-    {"schema":1,"kind":"init","hub":"[HUB]/hub.git","branch":"main","files":[]}
+    {"schema":1,"kind":"init","hub":"[HUB]/hub.git","branch":"main","files":[],
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     [exit status: 0]
     admin$ git muster --branch fleet init [HUB]/hub.git
+    ------- stderr -------
+    error: branch `main` of [HUB]/hub.git holds a hub already; nothing was written to `fleet`
+    hint: use that one: `git muster join [HUB]/hub.git --hub-branch main --as NAME`; `--force` makes a second hub beside it
+    [exit status: 4]
+    admin$ git muster --branch fleet init --force [HUB]/hub.git
     `[HUB]/hub.git` is a hub now, branch `fleet`
     ------- stderr -------
-    next: `git muster join [HUB]/hub.git --as NAME` on each server
+    next: `git muster join [HUB]/hub.git --hub-branch fleet --as NAME` on each server
     [exit status: 0]
     "#);
 }
@@ -95,7 +103,7 @@ fn init_makes_the_repository_where_there_is_none() {
     [exit status: 0]
     admin$ git muster init [FLEET]/admin/home/clone
     ------- stderr -------
-    error: `[FLEET]/admin/home/clone` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it
+    error: `[FLEET]/admin/home/clone` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it; nothing was written
     hint: make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed
     [exit status: 78]
     admin$ git muster init /proc/hub.git
@@ -206,7 +214,8 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 4]
     eve$ git muster join --as ada --replace --json -q
     {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":"10.1.3.175","manager":"Codex",
-      "labels":["arch=amd64","gpu"],"joined_at":"[TIME]","machine":"[UUID]"}
+      "labels":["arch=amd64","gpu"],"joined_at":"[TIME]","machine":"[UUID]",
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster join --as ada
     ------- stderr -------
@@ -350,7 +359,8 @@ fn servers_are_listed_shown_and_removed() {
     [exit status: 0]
     ada$ git muster servers remove ada --json
     {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":null,"manager":null,"labels":[],
-      "joined_at":"[TIME]","machine":"[UUID]"}
+      "joined_at":"[TIME]","machine":"[UUID]","written":{"hub":"[HUB]/hub.git","branch":"main",
+      "commit":"[COMMIT]"}}
     [exit status: 0]
     "#);
 }

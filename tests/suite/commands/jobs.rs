@@ -43,7 +43,8 @@ fn a_job_is_added_listed_and_shown() {
     [JOB]
     [exit status: 0]
     ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly --json -- true
-    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true,"status":"queued"}
+    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true,"status":"queued",
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     ------- stderr -------
     job `<whole>` with this key is there already and queued; no second one was added
     [exit status: 0]
@@ -268,8 +269,10 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     error: `jobs.jsonl` line 4: `soon` is not a point in time, column 39; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl --json
-    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued"},{"schema":1,
-      "kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued"}]
+    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued",
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}},{"schema":1,
+      "kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued",
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}]
     [exit status: 0]
     ada$ git muster job add --from -
     [JOB]

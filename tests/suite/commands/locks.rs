@@ -74,7 +74,8 @@ fn a_lock_is_held_by_one() {
     lock `deploy` is yours for [DURATION]
     [exit status: 0]
     ada$ git muster lock renew deploy --token 1 --ttl [DURATION] --json
-    {"schema":1,"kind":"lock_term","name":"deploy","token":1,"lease_seconds":3600}
+    {"schema":1,"kind":"lock_term","name":"deploy","token":1,"lease_seconds":3600,
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster lock release deploy --token 1
     ------- stderr -------
@@ -100,7 +101,8 @@ fn a_lock_is_held_by_one() {
     error: lock `deploy` was not renewed: the term of token 1 is over, it is free, the last token was 1
     [exit status: 5]
     bob$ git muster lock acquire deploy --json
-    {"schema":1,"kind":"lock_term","name":"deploy","token":2,"lease_seconds":600}
+    {"schema":1,"kind":"lock_term","name":"deploy","token":2,"lease_seconds":600,
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster lock list
     LOCK  STATE  HELD BY  TOKEN  SINCE  REASON
@@ -238,7 +240,8 @@ fn a_stolen_lock_is_lost_to_its_holder() {
     reason:  ada was reinstalled
     [exit status: 0]
     ada$ git muster lock steal deploy --reason 'back again' --json --force
-    {"schema":1,"kind":"lock_term","name":"deploy","token":3,"lease_seconds":600}
+    {"schema":1,"kind":"lock_term","name":"deploy","token":3,"lease_seconds":600,
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     "#);
 }

@@ -75,7 +75,8 @@ fn a_message_is_sent_read_and_acknowledged() {
     bob$ git muster message read <request> --json
     [{"schema":1,"kind":"message","id":"<request>","from":"ada","to":"bob","type":"request",
       "subject":"please retry","body":"it failed","timestamp":"[TIME]","read":true,"ack_required":true,
-      "ack_status":"pending","read_by":[{"by":"bob","at":"[TIME]"}]}]
+      "ack_status":"pending","read_by":[{"by":"bob","at":"[TIME]"}],"written":{"hub":"[HUB]/hub.git",
+      "branch":"main","commit":null}}]
     [exit status: 0]
     bob$ git muster message read
     ------- stderr -------
@@ -85,7 +86,8 @@ fn a_message_is_sent_read_and_acknowledged() {
     <request> is acknowledged
     [exit status: 0]
     bob$ git muster message ack <request> --json
-    {"schema":1,"kind":"messages_acknowledged","ids":["<request>"],"changed":[]}
+    {"schema":1,"kind":"messages_acknowledged","ids":["<request>"],"changed":[],
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     [exit status: 0]
     ada$ git muster message list
     MESSAGE  FROM  TO  TYPE  SENT  STATE  SUBJECT
@@ -159,7 +161,8 @@ fn a_message_to_all_is_read_by_each() {
     assert_eq!(read(&fleet), true, "now they have");
     assert_snapshot!(said, @r#"
     ada$ git muster message send --to all --type warning --subject 'hub moves at noon' --json
-    {"schema":1,"kind":"message_sent","id":"[MESSAGE]","duplicate":false}
+    {"schema":1,"kind":"message_sent","id":"[MESSAGE]","duplicate":false,
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster message read
     ------- stderr -------

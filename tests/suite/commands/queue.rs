@@ -71,7 +71,8 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     [exit status: 3]
     bob$ git muster queue resume --label pool=gpu --json
     {"schema":1,"kind":"pause","id":"label:pool=gpu","by":"ada","at":"[TIME]",
-      "note":"the driver is broken"}
+      "note":"the driver is broken","written":{"hub":"[HUB]/hub.git","branch":"main",
+      "commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster queue pause --label 'two words'
     ------- stderr -------
@@ -156,7 +157,8 @@ fn a_paused_server_claims_nothing() {
     the worker ends when its jobs have
     [exit status: 0]
     ada$ git muster worker resume --json
-    {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true}
+    {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true,
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     ------- stderr -------
     a worker that ended meanwhile has to be started again
     [exit status: 0]

@@ -67,7 +67,8 @@ fn a_thing_done_once_is_done_by_one() {
     reason: done once by ada
     [exit status: 0]
     bob$ git muster once do other --json
-    {"schema":1,"kind":"once","key":"other","answer":"do","token":1}
+    {"schema":1,"kind":"once","key":"other","answer":"do","token":1,"written":{"hub":"[HUB]/hub.git",
+      "branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     "#);
 }
@@ -233,7 +234,8 @@ fn what_is_finished_moves_to_the_archive_whole() {
     0 jobs and 0 messages went to the archive
     [exit status: 0]
     ada$ git muster archive --older-than [DURATION] --json
-    {"schema":1,"kind":"archived","jobs":1,"messages":1}
+    {"schema":1,"kind":"archived","jobs":1,"messages":1,"written":{"hub":"[HUB]/hub.git",
+      "branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster archive --older-than sometime
     ------- stderr -------

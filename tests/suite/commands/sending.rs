@@ -162,7 +162,8 @@ fn a_key_sends_once() {
     a message with this key was sent already
     [exit status: 0]
     ada$ git muster message send --to all --subject done --key build-77 --json
-    {"schema":1,"kind":"message_sent","id":"<first>","duplicate":true}
+    {"schema":1,"kind":"message_sent","id":"<first>","duplicate":true,"written":{"hub":"[HUB]/hub.git",
+      "branch":"main","commit":null}}
     ------- stderr -------
     a message with this key was sent already
     [exit status: 0]

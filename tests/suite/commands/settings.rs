@@ -22,7 +22,7 @@ fn the_hub_comes_from_the_strongest_source() {
     fleet.host("admin").run(["init", &hub]).success();
     let mut ada = fleet.host_in_clone("ada");
     ada.set("MUSTER_HUB", "/from/variable.git");
-    let clone = format!("origin of the clone `{}/`", ada.directory().display());
+    let clone = format!("origin of the clone `{}`", ada.directory().display());
     let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
     let home = ada.place("HOME");
     ada.command(["init"]).current_dir(&home).env_remove("MUSTER_HUB").run().success();
@@ -52,7 +52,7 @@ fn the_branch_comes_from_the_strongest_source() {
     let fleet = Fleet::new();
     let hub = fleet.hub().url();
     for branch in [MAIN, "joined", "checked-out"] {
-        fleet.host(&format!("admin-{branch}")).run(["--branch", branch, "init", &hub]).success();
+        fleet.host(&format!("admin-{branch}")).run(["--branch", branch, "init", "--force", &hub]).success();
     }
     let mut ada = fleet.host_in_clone("ada");
     ada.git(["checkout", "--quiet", "checked-out"]).success();
@@ -67,12 +67,12 @@ fn the_branch_comes_from_the_strongest_source() {
     assert_eq!(said(&["--branch", "flag"]), is("flag", "--branch"));
     assert_eq!(said(&[]), is("variable", "MUSTER_BRANCH"));
     ada.unset("MUSTER_BRANCH");
-    assert_eq!(setting(&ada, &[], "branch"), is("checked-out", "the branch checked out in the clone"));
+    assert_eq!(setting(&ada, &[], "branch"), is("checked-out", "coordination/hub.json"));
     let outside = ada.command(["config", "list", "--json"]).current_dir(&home).run().success().json();
     assert_eq!(outside[1]["value"], "joined");
     assert!(outside[1]["origin"].as_str().unwrap().ends_with("git-muster/config.json"), "{outside}");
     let other = fleet.host("other");
-    assert_eq!(setting(&other, &[], "branch"), is("main", "default"));
+    assert_eq!(setting(&other, &[], "branch"), is("main", "the hub's HEAD"));
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
                                   /etc/build_server_id, `join`]
           --json  Print answers as JSON, an empty list as []
       -q, --quiet  Say nothing beside the answer
+      -v, --verbose  Also say which hub, branch and commit was written
       -n, --dry-run  Do everything but the push
           --hub-timeout <SPAN>  How long one write may take, anywhere in the line [also:
                                   MUSTER_TIMEOUT; default: [DURATION]]
@@ -122,8 +123,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ada$ git muster --branch nowhere servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `nowhere`
-    hint: make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`
-    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
+    hint: the hub is in branch `main`: name it with `--hub-branch main`; `git muster join --hub-branch main --as NAME` has it remembered
     [exit status: 78]
     ada$ git muster completions klingon
     ------- stderr -------

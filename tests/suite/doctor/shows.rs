@@ -50,9 +50,9 @@ fn measured(text: &str) -> String {
 #[test]
 fn a_healthy_machine() {
     let (_fleet, ada) = joined(Transport::Path);
-    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @r#"
+    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @"
     ok git [VERSION] at [PATH]
-    ok       settings            hub [HUB]/hub.git (MUSTER_HUB), branch main (default), time-out [DURATION] (default)
+    ok       settings            hub [HUB]/hub.git (MUSTER_HUB), branch main ([ADA]/config/git-muster/config.json), time-out [DURATION] (default)
     ok identity [WHO]
     ok       folders             state [ADA]/state/git-muster, cache [ADA]/cache/git-muster, config [ADA]/config/git-muster, data [ADA]/data/git-muster
     ok disk [FREE]
@@ -74,7 +74,7 @@ fn a_healthy_machine() {
     ok       beat                [DURATION] old, one is meant every [DURATION]
     20 ok, 0 warnings, 0 problems, 1 skipped
     [exit status: 0]
-    "#);
+    ");
     assert_snapshot!(ada.run(["-q", "doctor"]).to_string(), @r#"
     [exit status: 0]
     "#);
@@ -92,9 +92,9 @@ fn a_sick_machine() {
     fleet.hub().put(MAIN, &[("coordination/jobs.json", "<<<<<<< HEAD\n")], "a merge by hand");
     commit_from_the_future(&fleet, MAIN, "bob", Duration::from_secs(86_400 * 3));
     ada.set("SERVER_ID", "bob");
-    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @r"
+    assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @"
     ok git [VERSION] at [PATH]
-    warning  settings            hub [HUB]/hub.git (MUSTER_HUB), branch main (default), time-out [DURATION] (default)
+    warning  settings            hub [HUB]/hub.git (MUSTER_HUB), branch main ([ADA]/config/git-muster/config.json), time-out [DURATION] (default)
              warning: MUSTER_SERVER says `ada` and SERVER_ID `bob`; the first counts
     ok identity [WHO]
     ok       folders             state [ADA]/state/git-muster, cache [ADA]/cache/git-muster, config [ADA]/config/git-muster, data [ADA]/data/git-muster

@@ -1,0 +1,202 @@
+//! Which hub a command is about, and in which branch: one rule for all commands.
+//!
+//! What is named now (`--hub`, `MUSTER_HUB`) comes before the clone around, if that is one of a hub,
+//! before what `join` wrote, before the embedded hub. The branch belongs to the hub: said now, else
+//! written by `join` or by the hub's marker, else named by the hub's own HEAD. A branch that happens to
+//! be checked out is never written to for that.
+
+use super::GlobalArgs;
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
+use crate::domain::id::check_branch;
+use crate::domain::shell::quoted;
+use crate::host::environment;
+use crate::ledger::{self, Alike, Around, HubClone, Location};
+use std::path::{Path, PathBuf};
+
+/// The branch when nothing names another.
+pub(super) const BRANCH_DEFAULT: &str = "main";
+
+/// Where the branch comes from when the hub was not asked yet.
+pub(super) const NOT_ASKED: &str = "default";
+
+/// Where it comes from when the hub was.
+pub(super) const SAID_BY_HEAD: &str = "the hub's HEAD";
+
+/// The hub of a command.
+#[derive(Debug, Clone)]
+pub(super) struct Which {
+    /// Where it is, if anything says so.
+    pub hub: Option<Setting<Location>>,
+    /// The clone of it that the command runs in.
+    pub clone: Option<HubClone>,
+    /// What lies around and looks like a clone of a hub, and is not used: why, and what to do.
+    pub passed_over: Option<String>,
+    /// Whether that is to be told with every command.
+    pub is_told: bool,
+    /// The branch around that is marked as a hub and can be joined.
+    pub joinable: Option<(HubClone, String)>,
+}
+
+impl Which {
+    /// As if nothing was found.
+    #[must_use]
+    pub(super) fn nothing() -> Self {
+        Self { hub: None, clone: None, passed_over: None, is_told: true, joinable: None }
+    }
+}
+
+/// Finds it.
+///
+/// # Errors
+/// When nothing is named and the repository around cannot be read: it may be of another hub than the
+/// one that would come next.
+pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Result<Which, CliError> {
+    let named = match (&args.hub, environment::variable("MUSTER_HUB")) {
+        (Some(hub), _) => Some(from(Location::parse(hub, folder), "--hub")),
+        (None, Some(hub)) => Some(from(Location::parse(&hub, folder), "MUSTER_HUB")),
+        (None, None) => None,
+    };
+    let around = ledger::around(folder);
+    let mut which = Which::nothing();
+    match (named, around) {
+        (None, Around::Unusable { top, why }) => return Err(unreadable(&top, &why)),
+        (Some(hub), Around::Unusable { top, why }) => {
+            which.is_told = false;
+            which.passed_over = Some(format!("the repository `{}` cannot be read: {why}", top.display()));
+            which.hub = Some(hub);
+        }
+        (None, Around::Hub(clone)) => {
+            let origin = format!("origin of the clone `{}`", clone.top.display());
+            which.hub = Some(from(Location::parse(&clone.origin, &clone.top), origin));
+            which.clone = Some(clone);
+        }
+        (Some(hub), Around::Hub(clone)) => {
+            if hub.value == Location::parse(&clone.origin, &clone.top) {
+                which.clone = Some(clone);
+            } else {
+                which.is_told = hub.origin != "--hub";
+                which.passed_over = Some(of_another(&clone.top, &hub));
+            }
+            which.hub = Some(hub);
+        }
+        (named, around) => {
+            which.hub = named.or_else(|| remembered(user));
+            if let Around::Alike(alike) = around {
+                pass_over(&mut which, alike);
+            }
+        }
+    }
+    Ok(which)
+}
+
+/// What `join` wrote, or else the embedded hub.
+fn remembered(user: &UserConfig) -> Option<Setting<Location>> {
+    let configured = || {
+        let hub = user.hub.as_deref()?;
+        Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
+    };
+    let embedded = || {
+        let path = embedded_hub_path();
+        path.is_dir().then(|| from(Location::Path(path), "the embedded hub"))
+    };
+    configured().or_else(embedded)
+}
+
+fn unreadable(top: &Path, why: &str) -> CliError {
+    let top = top.display();
+    let error = CliError::new(
+        Exit::Configuration,
+        format!(
+            "the repository `{top}` around this directory may be a clone of a hub and cannot be read: {why}; nothing was written"
+        ),
+    );
+    let error = match why.contains("not owned by") {
+        true => error.hint(format!(
+            "if you trust its owner, `git config --global --add safe.directory {}` lets git use it",
+            quoted(&top.to_string())
+        )),
+        false => error,
+    };
+    error.hint("name the hub with `--hub`, or go to another directory")
+}
+
+fn of_another(top: &Path, hub: &Setting<Location>) -> String {
+    format!(
+        "this directory is in the clone `{}` of another hub than the one that {} names; the clone is not used and does not follow",
+        top.display(),
+        hub.origin
+    )
+}
+
+/// Says of a repository that looks like a clone of a hub that it is not taken for one.
+fn pass_over(which: &mut Which, alike: Alike) {
+    let Alike { top, remotes, why, marked } = alike;
+    let location = |url: &String| Location::parse(url, &top);
+    let is_of = |url: &String| which.hub.as_ref().is_some_and(|hub| hub.value == location(url));
+    let of_ours = remotes.iter().any(is_of);
+    which.is_told = which.hub.as_ref().is_none_or(|hub| hub.origin != "--hub");
+    let Some(why) = why.or_else(|| of_ours.then(|| "the hub is among its remotes".to_owned())) else {
+        return;
+    };
+    let origin = remotes.first().cloned().unwrap_or_default();
+    if let Some(branch) = marked {
+        let clone = HubClone { top: top.clone(), origin: origin.clone(), branch: None };
+        which.joinable = Some((clone, branch));
+    }
+    let next = match (of_ours, &which.joinable) {
+        (true, _) => String::new(),
+        (false, Some(_)) => "; `git muster join --as NAME` in it makes it one".to_owned(),
+        (false, None) if origin.is_empty() => String::new(),
+        (false, None) => {
+            let url = location(&origin).shown();
+            format!("; if it is one, `git muster join {} --as NAME` marks it", quoted(&url))
+        }
+    };
+    which.passed_over = Some(format!("`{}` is not taken for a clone of a hub: {why}{next}", top.display()));
+}
+
+/// The hub's branch as far as it is said here, without asking the hub over a connection.
+///
+/// # Errors
+/// When what says it cannot be a branch.
+pub(super) fn find_branch(
+    args: &GlobalArgs,
+    user: &UserConfig,
+    which: &Which,
+) -> Result<Setting<String>, CliError> {
+    let branch = if let Some(branch) = args.hub_branch.as_ref().or(args.branch.as_ref()) {
+        from(branch.clone(), "--branch")
+    } else if let Some(branch) = environment::variable("MUSTER_BRANCH") {
+        from(branch, "MUSTER_BRANCH")
+    } else {
+        let clone = which.clone.as_ref();
+        let said = clone.and_then(|clone| clone.branch.clone()).map(|(branch, origin)| from(branch, origin));
+        let hub = which.hub.as_ref().map(|hub| &hub.value);
+        said.unwrap_or_else(|| of_hub(user, hub, clone.map(|clone| clone.top.as_path())))
+    };
+    check_branch(&branch.value).map_err(|error| unusable(&branch.origin, &error.to_string()))?;
+    Ok(branch)
+}
+
+/// The branch of a hub that no clone and nobody names.
+pub(super) fn of_hub(user: &UserConfig, hub: Option<&Location>, clone: Option<&Path>) -> Setting<String> {
+    let joined = remembered(user).map(|joined| joined.value);
+    match (&user.branch, hub) {
+        // What `join` wrote is about the hub that it joined.
+        (Some(branch), Some(hub)) if joined.as_ref() == Some(hub) => {
+            return from(branch.clone(), user_config_path().display().to_string());
+        }
+        (Some(branch), None) => return from(branch.clone(), user_config_path().display().to_string()),
+        _ => {}
+    }
+    let known = hub.and_then(|hub| ledger::known_home_branch(hub, clone));
+    known.map_or_else(|| from(BRANCH_DEFAULT.to_owned(), NOT_ASKED), |branch| from(branch, SAID_BY_HEAD))
+}
+
+/// The top of the clone, for what needs no more.
+#[must_use]
+pub(super) fn top(which: &Which) -> Option<PathBuf> {
+    which.clone.as_ref().map(|clone| clone.top.clone())
+}

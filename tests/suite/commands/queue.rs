@@ -153,6 +153,7 @@ fn a_paused_server_claims_nothing() {
     ada$ git muster worker run --allow-any
     ended: 0 completed, 0 failed, 0 back in the queue
     ------- stderr -------
+    worker of `ada` at [HUB]/hub.git, branch main: runs any command, 1 job at a time
     this server is paused by ada [DURATION] ago; nothing is claimed
     the worker ends when its jobs have
     [exit status: 0]

@@ -262,7 +262,7 @@ fn a_dry_run_writes_nothing_whatever_the_verb() {
     let before = refs();
     let url = fleet.hub().url();
     let writes: [&[&str]; 25] = [
-        &["--branch", "other", "init", &url],
+        &["--branch", "other", "init", "--force", &url],
         &["join", "--as", "carol"],
         &["servers", "remove", "ada"],
         &["heartbeat"],

@@ -157,7 +157,7 @@ fn the_hubs_branch_may_be_named_after_any_verb() {
     {
         let words = || line.split(' ');
         let run = host.run(words().chain(["--hub-branch", "nowhere"]));
-        assert!(run.stderr().contains("with `--hub-branch`"), "{run}");
+        assert!(run.stderr().contains("with `--hub-branch other`"), "{run}");
         host.run(words().chain(["--hub-branch", "other", "--hub-timeout", "1m"])).success();
     }
     let help = host.run(["job", "add", "--help"]).success();

@@ -198,7 +198,9 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
     };
     let sent = fleet.run(&me, &SendMessage { draft });
     let ids = vec![MessageId::new(&sent.id).expect("an id")];
-    drop(fleet.run(&other, &MarkMessages { server: other.clone(), ids, mark: Mark::Read }));
+    drop(
+        fleet.run(&other, &MarkMessages { server: other.clone(), ids, which: Vec::new(), mark: Mark::Read }),
+    );
     let name = LockName::new("deploy").expect("a name");
     let taker = Taker { server: me.clone(), holder: me.to_string(), lease_seconds: 600, reason: None };
     let term = fleet.run(&me, &AcquireLock { name: name.clone(), taker, expired: None });

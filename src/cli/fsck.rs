@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::output::{Progress, clean, counted};
 use crate::domain::audit::Severity;
 use crate::ops::fsck::{self, CommitName, Located, Question, Report};
+use crate::ops::mend::MendRecords;
 use crate::ops::submit::Place;
 use clap::Args;
 use std::collections::HashSet;
@@ -24,10 +25,12 @@ const FULL_ID_SHOWN: usize = 12;
   git muster fsck
   git muster fsck --history --json >fsck.json; jq -r '.findings[].what' fsck.json
   git muster fsck --history --since 4f2c1d9 --fail-on warning
+  git muster fsck --mend
 
 Errors are what commands refuse or misbehave over, or what was lost.
 Warnings are coped with. Notes are good to know.
-The rules, by name: docs/fsck.md. The hub is read only; its objects and packs are for `git fsck`.
+The rules, by name: docs/fsck.md. The hub is read only, but with --mend; its objects and packs are \
+for `git fsck`.
 
 Exit code: 0 nothing as bad as --fail-on, 1 something; any other: the hub was not checked.")]
 pub struct FsckArgs {
@@ -37,6 +40,9 @@ pub struct FsckArgs {
     /// Tell only what later commits than this one did
     #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
     pub since: Option<String>,
+    /// First set records aside that are no good, or give them an id of their own; nothing is lost
+    #[arg(long, conflicts_with = "history")]
+    pub mend: bool,
     /// The least severity that ends with exit code 1
     #[arg(long, value_name = "SEVERITY", value_enum, default_value = "error")]
     pub fail_on: Severity,
@@ -61,6 +67,9 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
     let place =
         Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
     let output = context.output;
+    if args.mend {
+        mend(context)?;
+    }
     let report = context.read(true, |snapshot| {
         if !args.history {
             return Ok(fsck::check(snapshot)?);
@@ -72,6 +81,23 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
     output.object("fsck", &report, || shown(&report, args.history))?;
     let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);
     Ok(if is_bad { Exit::Failed } else { Exit::Done }.code())
+}
+
+/// Mends the records that are no good, and tells of each on stderr: the answer is what is left.
+fn mend(context: &mut Context) -> Result<(), CliError> {
+    let output = context.output;
+    let mended = context.write(&MendRecords { server: context.me()? })?.answer;
+    for record in &mended.records {
+        output.say(record);
+    }
+    match &mended.kept_in {
+        Some(path) => output.say(&format!(
+            "{} mended; as they were they are kept in {path}",
+            counted(mended.records.len(), "record")
+        )),
+        None => output.say("there is no record to mend"),
+    }
+    Ok(())
 }
 
 /// The findings by severity, the commits made by hand, and how much was looked at.

@@ -6,13 +6,13 @@ use super::exit::Exit;
 use super::output::counted;
 use super::table::table;
 use crate::domain::clocks::Change;
-use crate::domain::health::{Broken, Fleet, Known, Report};
+use crate::domain::health::{Broken, Document, Fleet, Known, Report};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::ledger::Documents as _;
 use crate::ops::documents;
+use crate::ops::every::{Archives, Seen, every};
 use crate::ops::observations::Observations;
 use crate::ops::watch::compare_beats;
 use clap::Args;
@@ -44,7 +44,8 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         .filter(|server| server.origin == "--server")
         .map(|server| server.value.clone());
     let seen = context.read(true, |snapshot| {
-        let servers: Table<Server> = snapshot.table()?;
+        // What cannot be read is told with all else, and hides nothing of that.
+        let servers: Table<Server> = documents::or_empty(snapshot)?;
         let mut seen = Vec::new();
         for name in documents::server_names(snapshot, &servers)? {
             let mut beats = documents::seen_beats(snapshot, &name)?;
@@ -53,9 +54,10 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         }
         let unregistered = documents::unregistered(snapshot, &servers)?;
         let bad = (snapshot.bad_branches(), snapshot.hub().to_owned());
-        Ok((servers, (snapshot.table::<Job>()?, snapshot.table::<Lock>()?), unregistered, seen, bad))
+        let tables = (documents::or_empty::<Job>(snapshot)?, documents::or_empty::<Lock>(snapshot)?);
+        Ok((servers, tables, unregistered, (seen, every(snapshot, Archives::Syntax)?), bad))
     })?;
-    let (servers, (jobs, locks), unregistered, seen, (bad, hub)) = seen;
+    let (servers, (jobs, locks), unregistered, (seen, every), (bad, hub)) = seen;
     let beats: Vec<_> = seen.iter().filter_map(|(name, beat, ..)| Some((name, &**beat.as_ref()?))).collect();
     let mut observed = Observations::recall();
     let place = context.place()?;
@@ -66,7 +68,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         name: name.as_str(),
         heartbeat: heartbeat.as_deref(),
         status: status.as_ref(),
-        broken: broken.as_ref().map(|broken| Broken { why: &broken.why, is_replaced: broken.is_replaced }),
+        broken: broken.as_ref().map(|broken| Broken { why: &broken.why }),
         change: changes.get(name).copied().unwrap_or(Change::First),
     });
     let fleet = Fleet {
@@ -74,6 +76,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         known: known.collect(),
         jobs: &jobs,
         locks: &locks,
+        documents: looked_at(&every),
         unregistered: &unregistered,
         now: clock.now,
         off: clock.off,
@@ -81,7 +84,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let report = fleet.judge().with_bad_branches(&bad, &hub);
     let report = match &only {
         None => report,
-        Some(server) if servers.get(server.as_str()).is_some() => report.only(server.as_str()),
+        Some(server) if servers.holds(server.as_str()) => report.only(server.as_str()),
         Some(server) => {
             return Err(CliError::new(Exit::No, format!("there is no server `{server}`"))
                 .hint("see the names with `git muster servers list`"));
@@ -90,6 +93,19 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let report = if args.all { report } else { report.in_short() };
     context.output.object("health", &report, || told(&report))?;
     Ok(report.level.exit_code())
+}
+
+/// Every document but the beats, which are judged with all else of their servers.
+fn looked_at(every: &[Seen]) -> Vec<Document<'_>> {
+    let others = every.iter().filter(|seen| !seen.path.ends_with("/heartbeat.json"));
+    others
+        .map(|seen| Document {
+            path: &seen.path,
+            wrong: seen.wrong.as_deref(),
+            troubles: &seen.troubles,
+            server: seen.server.as_ref(),
+        })
+        .collect()
 }
 
 /// The report for people.

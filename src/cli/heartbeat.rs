@@ -252,6 +252,9 @@ fn deliver(
     if !context.is_dry_run() {
         session.beats_kept = 0;
     }
+    for path in &answer.made_anew {
+        context.output.warn(&format!("`{path}` could not be read and was made anew"));
+    }
     if let Some(why) = &answer.revoked {
         // Others took over what this session held; it must not go on as if nothing had happened.
         *session = Session::restart(me);

@@ -1,5 +1,6 @@
 //! `git muster lock`: named locks with a lease and a fencing token.
 
+use super::broken;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -8,7 +9,7 @@ use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker, trust};
-use crate::domain::table::Table;
+use crate::domain::table::{Table, Trouble};
 use crate::domain::time::{Timestamp, show_span};
 use crate::host::clock::{self, Deadline};
 use crate::host::signals::Stop;
@@ -279,8 +280,13 @@ fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let found = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
-        Ok(locks.get(name.as_str()).map(|lock| (lock.raw(), (**lock).clone())))
+        let found = locks.get(name.as_str()).map(|lock| (lock.raw(), (**lock).clone()));
+        Ok((found, broken::shown(&locks, name.as_str())))
     })?;
+    let (found, unreadable) = found;
+    if let (None, Some((raw, trouble))) = (&found, &unreadable) {
+        return context.output.object("lock", &held(raw, trouble), || broken::facts_of(raw, trouble));
+    }
     let Some((raw, lock)) = found else {
         return Err(CliError::new(Exit::No, format!("there is no lock `{name}`"))
             .hint("see the names with `git muster lock list`"));
@@ -302,11 +308,15 @@ fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let locks: Vec<(Value, Lock)> = context.read(false, |snapshot| {
+    let (locks, unreadable): (Vec<(Value, Lock)>, _) = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
-        Ok(locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect())
+        let rows = locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect();
+        Ok((rows, broken::listed(&locks)))
     })?;
-    let values: Vec<&Value> = locks.iter().map(|(value, _)| value).collect();
+    let unreadable: Vec<(Value, &Trouble)> =
+        unreadable.iter().map(|(raw, trouble)| (held(raw, trouble), trouble)).collect();
+    let values: Vec<&Value> =
+        locks.iter().map(|(value, _)| value).chain(unreadable.iter().map(|(value, _)| value)).collect();
     let output = context.output;
     output.list("lock", &values, || {
         let rows: Vec<Vec<String>> = locks
@@ -321,6 +331,10 @@ fn list(context: &mut Context) -> Result<(), CliError> {
                     or_dash(lock.reason.as_deref()),
                 ]
             })
+            .chain(unreadable.iter().map(|(raw, trouble)| {
+                let [by, token] = ["locked_by", "token"].map(|name| broken::column(raw, name));
+                broken::row(trouble, &["held".to_owned(), by, token, "-".to_owned()])
+            }))
             .collect();
         if rows.is_empty() {
             output.say("there is no lock");
@@ -329,6 +343,15 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             table(&["LOCK", "STATE", "HELD BY", "TOKEN", "SINCE", "REASON"], &rows)
         }
     })
+}
+
+/// A record that cannot be read, as that of a lock: nobody may take it.
+fn held(raw: &Value, trouble: &Trouble) -> Value {
+    let mut value = json!({"name": trouble.id, "state": "held"});
+    if let (Value::Object(members), Value::Object(raw)) = (&mut value, raw) {
+        members.extend(raw.clone());
+    }
+    value
 }
 
 fn state(lock: &Lock) -> &'static str {

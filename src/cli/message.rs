@@ -1,5 +1,6 @@
 //! `git muster message`: messages between servers.
 
+use super::broken;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -7,7 +8,7 @@ use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType, thread_of};
+use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType, Which, thread_of};
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -111,7 +112,8 @@ pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(),
         MessageCommand::List(args) => list(args, context),
         MessageCommand::Read { ids } => read(ids, context),
         MessageCommand::Ack { ids } => {
-            let verb = MarkMessages { server: context.me()?, ids: ids.clone(), mark: Mark::Acknowledged };
+            let (server, which) = (context.me()?, Vec::new());
+            let verb = MarkMessages { server, ids: ids.clone(), which, mark: Mark::Acknowledged };
             let changed = context.write(&verb)?.answer;
             context.output.confirm("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
                 ids.iter().map(|id| format!("{id} is acknowledged\n")).collect()
@@ -163,13 +165,24 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
     };
     let messages: Vec<&Record<Message>> = all.rows().filter(wanted).collect();
     let output = context.output;
-    output.list("message", messages.iter().map(|message| message.raw()), || {
-        if messages.is_empty() {
+    let is_filtered = args.unread || args.from.is_some() || args.to.is_some();
+    let (shown, left_out) = broken::among(&all, is_filtered);
+    broken::tell(&left_out, output);
+    let values = messages.iter().map(|message| message.raw()).chain(shown.iter().map(|(raw, _)| raw.clone()));
+    output.list("message", values, || {
+        if messages.is_empty() && shown.is_empty() {
             let only_unread = args.unread && args.from.is_none() && args.to.is_none();
             output.say(if only_unread { "there is nothing unread" } else { "there is no such message" });
             return String::new();
         }
-        let rows: Vec<Vec<String>> = messages.iter().map(|message| row(message, me.as_ref(), now)).collect();
+        let rows: Vec<Vec<String>> = messages
+            .iter()
+            .map(|message| row(message, me.as_ref(), now))
+            .chain(shown.iter().map(|(raw, trouble)| {
+                let [from, to, kind] = ["from", "to", "type"].map(|name| broken::column(raw, name));
+                broken::row(trouble, &[from, to, kind, "-".to_owned(), "unreadable".to_owned()])
+            }))
+            .collect();
         table(&["MESSAGE", "FROM", "TO", "TYPE", "SENT", "STATE", "SUBJECT"], &rows)
     })
 }
@@ -207,24 +220,38 @@ fn answered(message: &Message) -> &'static str {
 
 fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
-    let now = context.now();
+    let (now, output) = (context.now(), context.output);
     let messages: Vec<Found> = context.read(false, |snapshot| {
         let messages: Table<Message> = snapshot.table()?;
         if ids.is_empty() {
+            broken::tell(&messages.unreadables().into_iter().map(|(no, _)| no).collect::<Vec<_>>(), output);
             return Ok(messages
                 .rows()
                 .filter(|message| message.is_for(&me) && !message.is_read_by(&me))
                 .map(found)
                 .collect());
         }
-        ids.iter().map(|id| messages.get(id.as_str()).map(found).ok_or_else(|| unknown(id))).collect()
+        let mut all = Vec::new();
+        for id in ids {
+            let named = || messages.rows().filter(|message| message.id == id.as_str());
+            let has_mine = named().any(|message| message.is_for(&me));
+            let before = all.len();
+            all.extend(named().filter(|message| !has_mine || message.is_for(&me)).map(found));
+            if all.len() == before {
+                return Err(messages
+                    .trouble_with(id.as_str())
+                    .map_or_else(|| unknown(id), |no| broken::no(&no)));
+            }
+        }
+        Ok(all)
     })?;
     let mine = messages.iter().filter(|(_, message)| message.is_for(&me));
-    let read: Vec<MessageId> = mine.filter_map(|(_, message)| MessageId::new(&message.id).ok()).collect();
+    // What was shown and nothing else, whatever ids there are.
+    let which: Vec<Which> = mine.map(|(_, message)| Which::of(message)).collect();
     // First the answer, and only what was delivered is marked: what is lost on the way comes again.
     show(&messages, now, context).map_err(not_marked)?;
-    if !read.is_empty() {
-        let marks = MarkMessages { server: me, ids: read, mark: Mark::Read };
+    if !which.is_empty() {
+        let marks = MarkMessages { server: me, ids: Vec::new(), which, mark: Mark::Read };
         let marked = context.write_to_deliver(&marks).map_err(shown_and_not_marked)?;
         context.delivered(&marked);
     }

@@ -8,6 +8,7 @@
 
 mod archive;
 mod artifact;
+mod broken;
 mod checkout;
 mod complete;
 mod config;

@@ -12,7 +12,7 @@ use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::record::Record;
 use crate::domain::server::Server;
-use crate::domain::table::Table;
+use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location};
@@ -314,6 +314,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             for server in registry.rows() {
                 rows.push((server.raw(), beat_at(snapshot, server, &mut broken)?, (**server).clone()));
             }
+            broken.extend(registry.troubles().iter().map(Trouble::describe));
             Ok((rows, broken))
         })?,
     );

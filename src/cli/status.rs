@@ -7,7 +7,7 @@ use super::input::{ago, or_dash};
 use super::table::{facts, table};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::status::{Status, StatusWord};
-use crate::ledger::Documents as _;
+use crate::ledger::{Documents as _, LedgerError, Stop};
 use crate::ops::documents;
 use crate::ops::session::system_facts;
 use crate::ops::status::SetStatus;
@@ -66,24 +66,30 @@ pub(super) fn run(command: &StatusCommand, context: &mut Context) -> Result<(), 
 fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
     let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system: Some(system_facts(&me)) };
+    let broken = context.read(false, |snapshot| Ok(documents::own_troubles(snapshot, &me)?))?;
     let status = context.write(&verb)?.answer;
+    for why in broken {
+        context.output.warn(&format!("{why}; it could not be read and was made anew"));
+    }
     context.output.confirm("status", &status, || format!("{me} is {}", word.as_str()))
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {
-    let now = context.now();
+    let (now, output) = (context.now(), context.output);
     let found: Vec<(ServerName, Value, Status)> = context.read(false, |snapshot| {
         let registry = snapshot.table()?;
         let mut found = Vec::new();
         for name in documents::server_names(snapshot, &registry)? {
-            if let Some(status) = documents::status(snapshot, &name)? {
-                found.push((name, status.raw(), (*status).clone()));
+            match snapshot.record::<Status>(&Status::path(&name)) {
+                Ok(Some(status)) => found.push((name, status.raw(), (*status).clone())),
+                Ok(None) => {}
+                Err(Stop::Fault(LedgerError::Document(error))) => output.warn(&error.to_string()),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(found)
     })?;
     let values: Vec<&Value> = found.iter().map(|(_, raw, _)| raw).collect();
-    let output = context.output;
     output.list("status", &values, || {
         let rows: Vec<Vec<String>> = found
             .iter()
@@ -112,7 +118,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 
 fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(false, |snapshot| Ok(documents::status(snapshot, name)?))?;
+    let found = context.read(false, |snapshot| Ok(snapshot.record::<Status>(&Status::path(name))?))?;
     let Some(status) = found else {
         return Err(CliError::new(Exit::No, format!("server `{name}` has no status"))
             .hint("see the servers with `git muster status list`"));

@@ -5,7 +5,10 @@
 //! are compared with ours only to warn; nothing here takes anything away from anybody. Who may
 //! take over a lock or a job is `lock.rs`'s and `job.rs`'s.
 
+mod documents;
 mod in_short;
+
+pub use documents::Document;
 
 use super::bad_branch::BadBranch;
 use super::clocks::{self, Change, Off, SKEW_MAX};
@@ -127,8 +130,6 @@ pub struct Known<'a> {
 pub struct Broken<'a> {
     /// What is wrong with it, and where it lies.
     pub why: &'a str,
-    /// Whether the next beat puts another in its place.
-    pub is_replaced: bool,
 }
 
 /// Everything a hub holds that health is judged by.
@@ -144,6 +145,8 @@ pub struct Fleet<'a> {
     pub locks: &'a Table<Lock>,
     /// Servers that have a folder in use and are not registered.
     pub unregistered: &'a [Server],
+    /// What was found of every document.
+    pub documents: Vec<Document<'a>>,
     /// The reader's time, or that of the others when most of them agree on another.
     pub now: Timestamp,
     /// By how much the reader's clock is off, if it is.
@@ -175,9 +178,10 @@ impl Fleet<'_> {
             }
         }
         findings.extend(self.locks.rows().filter_map(|lock| self.expired(lock)));
+        findings.extend(self.documents.iter().flat_map(Document::judge));
         let checked = self.servers.rows().len();
         findings.extend(self.unregistered.iter().map(|server| unregistered(&server.id, checked == 0)));
-        if checked == 0 {
+        if self.servers.is_empty() && !findings.iter().any(|one| one.cause.starts_with("document-broken")) {
             findings.push(no_servers());
         }
         Report::new(checked, findings)
@@ -185,11 +189,8 @@ impl Fleet<'_> {
 
     fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
         let name = known.name;
-        if let Some(Broken { why, is_replaced }) = known.broken {
-            let hint = match is_replaced {
-                true => format!("the next `git muster heartbeat` on `{name}` replaces it"),
-                false => "mend it in a clone of the hub and push it".to_owned(),
-            };
+        if let Some(Broken { why }) = known.broken {
+            let hint = format!("the next `git muster heartbeat` on `{name}` makes it anew");
             findings.push(
                 Finding::of_server(Level::Critical, "heartbeat-broken", name)
                     .what(format!("a heartbeat of server `{name}` cannot be read: {why}"))
@@ -513,6 +514,7 @@ mod tests {
                 jobs: &table(self.jobs),
                 locks: &table(self.locks),
                 unregistered: &[],
+                documents: Vec::new(),
                 now: Timestamp::parse(NOW).expect("time"),
                 off: None,
             }
@@ -528,29 +530,26 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_that_cannot_be_read_is_one_trouble_and_is_mended_where_it_can_be() {
-        for (is_replaced, hint) in [
-            (true, "the next `git muster heartbeat` on `build1` replaces it"),
-            (false, "mend it in a clone of the hub and push it"),
-        ] {
-            let fleet = Fleet {
-                servers: &table(r#"{"id":"build1"}"#),
-                known: vec![Known {
-                    name: "build1",
-                    heartbeat: None,
-                    status: None,
-                    broken: Some(Broken { why: "it is empty", is_replaced }),
-                    change: Change::First,
-                }],
-                jobs: &table(""),
-                locks: &table(""),
-                unregistered: &[],
-                now: Timestamp::parse(NOW).expect("time"),
-                off: None,
-            };
-            let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
-            assert_eq!(told, [("heartbeat-broken:build1".to_owned(), Some(hint.to_owned()))]);
-        }
+    fn a_beat_that_cannot_be_read_is_one_trouble_and_its_server_mends_it() {
+        let fleet = Fleet {
+            servers: &table(r#"{"id":"build1"}"#),
+            known: vec![Known {
+                name: "build1",
+                heartbeat: None,
+                status: None,
+                broken: Some(Broken { why: "it is empty" }),
+                change: Change::First,
+            }],
+            jobs: &table(""),
+            locks: &table(""),
+            documents: Vec::new(),
+            unregistered: &[],
+            now: Timestamp::parse(NOW).expect("time"),
+            off: None,
+        };
+        let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
+        let hint = "the next `git muster heartbeat` on `build1` makes it anew";
+        assert_eq!(told, [("heartbeat-broken:build1".to_owned(), Some(hint.to_owned()))]);
     }
 
     #[test]
@@ -571,6 +570,7 @@ mod tests {
                 }],
                 jobs: &table(""),
                 locks: &table(""),
+                documents: Vec::new(),
                 unregistered: &found,
                 now: Timestamp::parse(NOW).expect("time"),
                 off: None,

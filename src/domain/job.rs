@@ -14,7 +14,7 @@ pub use earlier::EarlierResult;
 pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
 use super::artifact::first_missing;
-use super::id::{OpId, ServerName};
+use super::id::{JobId, OpId, ServerName};
 use super::lenient;
 use super::lock::{margin, next_token, term_over};
 use super::planted::planted;
@@ -624,6 +624,9 @@ impl Row for Job {
     const FIELD: &'static str = "jobs";
     fn id(&self) -> &str {
         &self.id
+    }
+    fn id_problem(&self) -> Option<String> {
+        JobId::new(&self.id).err().map(|error| error.to_string())
     }
 }
 

@@ -4,8 +4,9 @@
 //! spaces, a final newline. Says exactly what is wrong with a document that cannot be read, and
 //! where. Knows nothing of any particular document.
 
+use super::spelled::{FOREIGN, is_foreign};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::borrow::Cow;
 
 /// The largest document we read or write, in bytes. Far above what 10,000 jobs take, far below
 /// what would exhaust a small build server.
@@ -87,7 +88,7 @@ pub fn newer_layout(raw: &str) -> Option<String> {
 pub fn text<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
     let text = decoded(path, bytes)?;
     if is_too_deep(text, 0) {
-        return Err(DocumentError::new(path, format!("it nests deeper than {NESTING_MAX} levels")));
+        return Err(DocumentError::new(path, too_deep()));
     }
     Ok(text)
 }
@@ -98,18 +99,70 @@ pub(super) fn is_too_deep(text: &str, inside: usize) -> bool {
 }
 
 /// [`text`] without a look at how deep it nests.
-pub(super) fn decoded<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
+fn decoded<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, DocumentError> {
+    refuse_large(path, bytes)?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| DocumentError::new(path, format!("it is not UTF-8 text: {error}")))?;
+    body(path, text)
+}
+
+fn refuse_large(path: &str, bytes: &[u8]) -> Result<(), DocumentError> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         let problem = format!("it has {} bytes, more than the {DOCUMENT_BYTES_MAX} allowed", bytes.len());
         return Err(DocumentError::new(path, problem));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| DocumentError::new(path, format!("it is not UTF-8 text: {error}")))?;
+    Ok(())
+}
+
+/// What stands in a text besides a byte order mark and the space around it.
+pub(super) fn body<'a>(path: &str, text: &'a str) -> Result<&'a str, DocumentError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if text.is_empty() {
         return Err(DocumentError::new(path, "it is empty"));
     }
     Ok(text)
+}
+
+/// The text of a document of many records, of which one may hold bytes that are no text: a sign
+/// stands for each of them, from which [`foreign_bytes`] makes it again. Owned when there is one.
+///
+/// # Errors
+/// When it is too large, or holds such signs already besides.
+pub(super) fn legible<'a>(path: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>, DocumentError> {
+    refuse_large(path, bytes)?;
+    let Err(error) = std::str::from_utf8(bytes) else { return Ok(String::from_utf8_lossy(bytes)) };
+    let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
+    for chunk in bytes.utf8_chunks() {
+        if chunk.valid().contains(is_foreign) {
+            return Err(DocumentError::new(path, format!("it is not UTF-8 text: {error}")));
+        }
+        text.push_str(chunk.valid());
+        let sign = |byte: &u8| char::from_u32(u32::from(*FOREIGN.start()) + u32::from(*byte) - FOREIGN_FIRST);
+        text.extend(chunk.invalid().iter().filter_map(sign));
+    }
+    Ok(Cow::Owned(text))
+}
+
+/// The byte for which the first of the signs stands.
+const FOREIGN_FIRST: u32 = 0x80;
+
+/// The bytes of a text that [`legible`] made.
+#[must_use]
+pub(super) fn foreign_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for sign in text.chars() {
+        let byte = (u32::from(sign) + FOREIGN_FIRST).checked_sub(u32::from(*FOREIGN.start()));
+        match byte.filter(|_| is_foreign(sign)).and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
+}
+
+/// What is wrong with what nests too deep.
+pub(super) fn too_deep() -> String {
+    format!("it nests deeper than {NESTING_MAX} levels")
 }
 
 /// How deep brackets nest outside strings.
@@ -174,12 +227,18 @@ fn parse_with_place<'a, T: Deserialize<'a>>(
 }
 
 /// A merge that was committed with its markers is the commonest way to break a document; naming
-/// it saves the reader a search.
+/// it saves the reader a search. So does a pointer that was committed for the file it points to.
 fn conflict_note(text: &str) -> &'static str {
     let marked = text
         .lines()
         .any(|line| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>") || line == "=======");
-    if marked { "it holds merge conflict markers; " } else { "" }
+    if marked {
+        "it holds merge conflict markers; "
+    } else if text.starts_with("version https://git-lfs.") {
+        "it is a pointer of Git LFS in place of the document; "
+    } else {
+        ""
+    }
 }
 
 /// `value` as two-space JSON whose lines after the first are indented by `indent` more spaces.
@@ -193,92 +252,10 @@ pub fn pretty(value: &impl Serialize, indent: usize) -> String {
     text.replace('\n', &format!("\n{}", " ".repeat(indent)))
 }
 
-/// Whether what describes one thing now describes another: what is unknown of the one says nothing
-/// about the other.
-fn is_another(before: &Value, after: &Value) -> bool {
-    matches!((before.get("id"), after.get("id")), (Some(before), Some(after)) if before != after)
-}
-
-/// Carries the change from `before` to `after` into `raw`, touching nothing else: unknown fields
-/// at any depth, the order of keys and the spelling of unchanged values stay as they are. Only an
-/// object inside that gets another `id` is replaced as a whole.
-pub fn patch(raw: &mut Value, before: &Value, after: &Value) {
-    if before == after {
-        return;
-    }
-    match (raw, before, after) {
-        (Value::Object(raw), Value::Object(before), Value::Object(after)) => {
-            for (key, new) in after {
-                match (before.get(key), raw.get_mut(key)) {
-                    (Some(old), _) if old == new => {}
-                    (Some(old), Some(present)) if is_another(old, new) => *present = new.clone(),
-                    (old, Some(present)) => patch(present, old.unwrap_or(&Value::Null), new),
-                    (_, None) => {
-                        raw.insert(key.clone(), new.clone());
-                    }
-                }
-            }
-            for key in before.keys().filter(|key| !after.contains_key(*key)) {
-                raw.shift_remove(key);
-            }
-        }
-        (Value::Array(raw), Value::Array(before), Value::Array(after)) if raw.len() == before.len() => {
-            raw.truncate(after.len());
-            for (index, new) in after.iter().enumerate() {
-                match (raw.get_mut(index), before.get(index)) {
-                    (Some(present), Some(old)) => patch(present, old, new),
-                    _ => raw.push(new.clone()),
-                }
-            }
-        }
-        (raw, _, after) => *raw = after.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_is_unknown_of_one_job_is_not_told_of_the_next() {
-        for (before, after, expected) in [
-            (json!({"id": "a"}), json!({"id": "b"}), json!({"job": {"id": "b"}})),
-            (
-                json!({"id": "a", "x": 1}),
-                json!({"id": "a", "x": 2}),
-                json!({"job": {"id": "a", "x": 2, "log": "l"}}),
-            ),
-        ] {
-            let mut raw = json!({"job": before.clone()});
-            raw["job"]["log"] = json!("l");
-            patch(&mut raw, &json!({"job": before}), &json!({"job": after}));
-            assert_eq!(raw, expected);
-        }
-    }
-
-    #[test]
-    fn a_patch_keeps_what_it_does_not_know() {
-        let mut raw = json!({"future": 1, "id": "a", "load": {"cpu": 0.5, "gpu": [1, {"x": 2}]}, "gone": 1});
-        let before = json!({"id": "a", "load": {"cpu": 0.5}, "gone": 1});
-        let after = json!({"id": "b", "load": {"cpu": 0.7}, "new": true});
-        patch(&mut raw, &before, &after);
-        assert_eq!(
-            raw.to_string(),
-            r#"{"future":1,"id":"b","load":{"cpu":0.7,"gpu":[1,{"x":2}]},"new":true}"#
-        );
-    }
-
-    #[test]
-    fn a_patch_keeps_unknown_fields_inside_lists() {
-        let mut raw = json!({"acks": [{"who": "a", "why": "x"}, {"who": "b"}]});
-        patch(
-            &mut raw,
-            &json!({"acks": [{"who": "a"}, {"who": "b"}]}),
-            &json!({"acks": [{"who": "a"}, {"who": "c"}, {"who": "d"}]}),
-        );
-        assert_eq!(raw, json!({"acks": [{"who": "a", "why": "x"}, {"who": "c"}, {"who": "d"}]}));
-    }
+    use serde_json::Value;
 
     #[test]
     fn numbers_keep_their_spelling() {
@@ -369,12 +346,5 @@ mod tests {
     fn a_newer_layout_is_no_damage() {
         assert!(DocumentError::newer_layout("x", "2").is_newer);
         assert!(!DocumentError::new("x", "broken").is_newer);
-    }
-
-    #[test]
-    fn a_list_of_another_length_than_was_read_is_replaced() {
-        let mut raw = json!([{"note": 1}, {"by": "a", "note": 2}]);
-        patch(&mut raw, &json!([{"by": "a"}]), &json!([{"by": "b"}]));
-        assert_eq!(raw, json!([{"by": "b"}]), "nobody knows which note was whose");
     }
 }

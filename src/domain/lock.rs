@@ -5,7 +5,7 @@
 //! version of a record and takes over only that version, so no two clocks are ever compared. The
 //! token grows whenever the holder changes, never on renewal, and is kept when a lock is free.
 
-use super::id::ServerName;
+use super::id::{LockName, ServerName};
 use super::lenient;
 use super::planted::planted;
 use super::refusal::Refusal;
@@ -170,6 +170,24 @@ impl Lock {
         self.hand_to(taker, now)
     }
 
+    /// The same for a lock of which other records are known to have given tokens up to `mark`.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn take_from(
+        &mut self,
+        taker: &Taker,
+        expired: Option<&str>,
+        now: Timestamp,
+        mark: Option<u64>,
+    ) -> Result<u64, Refusal> {
+        // The version that was watched is that of the record.
+        let is_expired = expired == Some(self.version().as_str());
+        self.token = self.token.max(mark);
+        let raised = is_expired.then(|| self.version());
+        self.take(taker, raised.as_deref().or(expired), now)
+    }
+
     /// Gives the lock to `taker` whoever holds it.
     ///
     /// # Errors
@@ -309,13 +327,17 @@ impl Lock {
     }
 }
 
+/// The highest token there is: the last whole number that every reader of JSON, such as `jq`, tells
+/// from the next.
+pub const TOKEN_MAX: u64 = (1 << 53) - 1;
+
 /// The token of the next term of `what`: higher than any before.
 ///
 /// # Errors
 /// When there is none. A token that stood still or began again would let two holders pass the
 /// same fence.
 pub fn next_token(token: Option<u64>, what: &str) -> Result<u64, Refusal> {
-    token.unwrap_or(0).checked_add(1).ok_or_else(|| {
+    token.unwrap_or(0).checked_add(1).filter(|next| *next <= TOKEN_MAX).ok_or_else(|| {
         Refusal::forbidden(format!(
             "`{what}` cannot change hands: its token is the highest there is, which somebody must have made up"
         ))
@@ -364,8 +386,12 @@ impl Row for Lock {
     const PATH: &'static str = "coordination/locks.json";
     const FIELD: &'static str = "locks";
     const BY_NAME: bool = true;
+    const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.name
+    }
+    fn id_problem(&self) -> Option<String> {
+        LockName::new(&self.name).err().map(|error| error.to_string())
     }
     fn named(&mut self, name: &str) {
         name.clone_into(&mut self.name);

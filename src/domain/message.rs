@@ -5,6 +5,10 @@
 //! may be answered, but never answer one another. What a message says is data: nothing in it is
 //! ever run. What must not be sent at all is `secret.rs`'s.
 
+mod which;
+
+pub use which::Which;
+
 use super::id::{MessageId, ServerName};
 use super::lenient;
 use super::planted::planted;
@@ -485,8 +489,12 @@ fn names_in(message: &Message) -> impl Iterator<Item = &str> {
 impl Row for Message {
     const PATH: &'static str = "coordination/messages.json";
     const FIELD: &'static str = "messages";
+    const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id
+    }
+    fn id_problem(&self) -> Option<String> {
+        MessageId::new(&self.id).err().map(|error| error.to_string())
     }
 }
 

@@ -93,6 +93,7 @@ impl Pause {
 impl Row for Pause {
     const PATH: &'static str = "coordination/pauses.json";
     const FIELD: &'static str = "pauses";
+    const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id
     }

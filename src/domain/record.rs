@@ -8,6 +8,7 @@
 use super::json::{self, DocumentError};
 use super::lenient::Object;
 use super::planted::planted;
+use super::spelled::{Spelled, whole_characters};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::ops::Deref;
@@ -15,6 +16,9 @@ use std::ops::Deref;
 /// The largest document that is one record, in bytes: there is one of each sort for every server, so
 /// all of them together have to fit.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// The first byte of a sign that stands for a byte that is no text.
+const FOREIGN_LEAD: u8 = 0xf4;
 
 /// What a document or a row of one looks like to the rules.
 pub trait View: Serialize + DeserializeOwned + Clone + PartialEq + 'static {}
@@ -27,22 +31,22 @@ pub struct Record<T> {
     view: T,
     indent: usize,
     changed: bool,
+    /// Whether the view shows replacement signs for what is no Unicode in the text.
+    lossy: bool,
 }
 
 impl<T: View> Record<T> {
     /// Reads the record that stands at `inside` of the document at `path`; `indent` is how far
-    /// its lines are indented there.
+    /// its lines are indented there. Half a character in it is shown as a replacement sign.
     ///
     /// # Errors
     /// When the text is not JSON or a field has the wrong type.
     pub fn read(path: &str, inside: &str, text: &str, indent: usize) -> Result<Self, DocumentError> {
-        let Object(view) = json::parse(path, inside, text)?;
-        // What a view skips is checked less: half a surrogate pair passes there, and an edit could
-        // not read it. Escapes are rare enough to look twice.
-        if text.contains("\\u") {
-            json::parse::<Value>(path, inside, text)?;
-        }
-        Ok(Self { text: text.to_owned(), view, indent, changed: false })
+        // Escapes are rare enough to look twice: what a view skips is checked less.
+        let is_odd = text.contains("\\u") || text.as_bytes().contains(&FOREIGN_LEAD);
+        let whole = if is_odd { whole_characters(text) } else { None };
+        let Object(view) = json::parse(path, inside, whole.as_deref().unwrap_or(text))?;
+        Ok(Self { text: text.to_owned(), view, indent, changed: false, lossy: whole.is_some() })
     }
 
     /// Reads a document that is one record.
@@ -63,7 +67,7 @@ impl<T: View> Record<T> {
     /// A record that was not there before.
     #[must_use]
     pub fn new(view: T, indent: usize) -> Self {
-        Self { text: json::pretty(&view, indent), view, indent, changed: true }
+        Self { text: json::pretty(&view, indent), view, indent, changed: true, lossy: false }
     }
 
     /// Changes the view and carries the difference into the text.
@@ -71,12 +75,12 @@ impl<T: View> Record<T> {
         let before = self.view.clone();
         let result = change(&mut self.view);
         if before != self.view {
-            let mut raw = self.raw();
+            let mut spelled = Spelled::read(&self.text);
             if planted("strangers-lost") {
-                raw = to_value(&self.view);
+                spelled = Spelled::of(&to_value(&self.view));
             }
-            json::patch(&mut raw, &to_value(&before), &to_value(&self.view));
-            self.text = json::pretty(&raw, self.indent);
+            spelled.patch(&to_value(&before), &to_value(&self.view));
+            self.text = spelled.layout(self.indent);
             self.changed = true;
         }
         result
@@ -87,10 +91,18 @@ impl<T: View> Record<T> {
         tell(&mut self.view);
     }
 
-    /// Everything the record holds, known or not.
+    /// Everything the record holds, known or not, as its view shows it.
     #[must_use]
     pub fn raw(&self) -> Value {
-        serde_json::from_str(&self.text).expect("a record's text was parsed when it was read")
+        let whole = if self.lossy { whole_characters(&self.text) } else { None };
+        serde_json::from_str(whole.as_deref().unwrap_or(&self.text))
+            .expect("a record's text was parsed when it was read")
+    }
+
+    /// Whether it holds what is no Unicode, for which the view shows replacement signs.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
     }
 
     /// The text as it goes into the document.
@@ -120,7 +132,8 @@ impl<T: View> Record<T> {
     /// The record laid out for another depth, for moving it between documents.
     #[must_use]
     pub fn moved(&self, indent: usize) -> Self {
-        Self { text: json::pretty(&self.raw(), indent), view: self.view.clone(), indent, changed: true }
+        let text = Spelled::read(&self.text).layout(indent);
+        Self { text, view: self.view.clone(), indent, changed: true, lossy: self.lossy }
     }
 }
 
@@ -172,11 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_in_an_unknown_field_is_an_error_and_no_panic() {
-        let bad = Record::<Point>::read("p.json", "points[0]", r#"{"x": 1, "y": "\ud800"}"#, 0);
-        assert!(bad.is_err_and(|error| error.to_string().contains("points[0]")));
+    fn half_a_character_is_shown_as_a_replacement_sign_and_kept_as_it_is() {
+        let text = r#"{"x": 1, "y": "\ud800", "note": "caf\udce9"}"#;
+        let mut record = Record::<Point>::read("p.json", "points[0]", text, 0).expect("reads");
+        assert!(record.is_lossy());
+        assert_eq!(record.note.as_deref(), Some("caf\u{fffd}"));
+        assert_eq!(record.raw()["y"], "\u{fffd}");
+        record.edit(|point| point.x = 2);
+        assert_eq!(
+            record.text(),
+            text.replace("1", "2").replace("{", "{\n  ").replace(", ", ",\n  ").replace("}", "\n}")
+        );
         let good = Record::<Point>::read("p.json", "", r#"{"x": 1, "y": "\ud83d\ude00"}"#, 0);
-        assert!(good.is_ok_and(|record| record.raw().is_object()));
+        assert!(good.is_ok_and(|record| record.raw().is_object() && !record.is_lossy()));
     }
 
     #[test]

@@ -98,8 +98,12 @@ fn names_a_time(record: &Value) -> bool {
 impl Row for Server {
     const PATH: &'static str = "coordination/servers.json";
     const FIELD: &'static str = "servers";
+    const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id
+    }
+    fn id_problem(&self) -> Option<String> {
+        ServerName::new(&self.id).err().map(|error| error.to_string())
     }
 }
 

@@ -2,19 +2,23 @@
 //!
 //! Reads an object with the records under one key, or, as some writers leave behind, a bare list.
 //! Writes the object. Records that were not touched keep their bytes, and so does everything else
-//! that stands beside them.
+//! that stands beside them. A record that cannot be read stops no other: see [`Broken`].
 
 use super::json::{self, DocumentError};
 use super::record::{Record, View};
-use serde::de::{MapAccess, Visitor};
+use super::spelled::{self, plain_name};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+mod broken;
 mod versions;
 
+pub use broken::{Broken, Fault, MEND, Trouble, place};
 pub use versions::Versions;
 
 /// A record of a table.
@@ -25,9 +29,17 @@ pub trait Row: View {
     const FIELD: &'static str;
     /// Whether the records are an object by name (locks) and not a list.
     const BY_NAME: bool = false;
+    /// Whether a record may be acted on that holds what is no Unicode, which shows as replacement
+    /// signs: a message may, a command not.
+    const LOSSY: bool = false;
 
     /// The id or name of this record; the empty text when it has none.
     fn id(&self) -> &str;
+
+    /// Why no command can name this record, if so.
+    fn id_problem(&self) -> Option<String> {
+        None
+    }
 
     /// Tells a record the name it stands under, where [`Row::BY_NAME`].
     fn named(&mut self, _name: &str) {}
@@ -38,6 +50,9 @@ pub const ROWS_MAX: usize = 100_000;
 
 /// How far the records of a list are indented; of a map the same.
 const ROW_INDENT: usize = 4;
+
+/// How many brackets stand around a record: those of the document and of the list.
+const BRACKETS_AROUND: usize = 2;
 
 /// Records that stand one after the other in a table.
 pub type Stretch<'a, T> = &'a [Arc<Record<T>>];
@@ -50,6 +65,12 @@ pub struct Table<T> {
     members: Vec<(String, Option<String>)>,
     /// Shared with other versions of the same table, which differ in few of them.
     rows: Vec<Arc<Record<T>>>,
+    /// What stands between them and cannot be read.
+    broken: Vec<Broken>,
+    /// Names that are spelled otherwise than we would, in a table by name.
+    spellings: Vec<(String, String)>,
+    /// Whether the document held bytes that are no text, for which signs stand here.
+    foreign: bool,
     changed: bool,
     /// The layout version, if it is one that this program does not know.
     newer: Option<String>,
@@ -63,6 +84,9 @@ impl<T: Row> Table<T> {
             path: path.to_owned(),
             members: vec![(T::FIELD.to_owned(), None)],
             rows: Vec::new(),
+            broken: Vec::new(),
+            spellings: Vec::new(),
+            foreign: false,
             changed: false,
             newer: None,
         }
@@ -71,7 +95,7 @@ impl<T: Row> Table<T> {
     /// Reads the document.
     ///
     /// # Errors
-    /// Names the record and field that cannot be read.
+    /// When it is no JSON as a whole, or no table. A record that cannot be read is no error.
     pub fn read(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
         Self::read_after(path, bytes, None)
     }
@@ -82,83 +106,35 @@ impl<T: Row> Table<T> {
     /// # Errors
     /// As [`Table::read`].
     pub fn read_after(path: &str, bytes: &[u8], before: Option<&Self>) -> Result<Self, DocumentError> {
+        let legible = json::legible(path, bytes)?;
+        let text = json::body(path, &legible)?;
         let known = before.map_or(&[][..], |before| &before.rows);
-        let text = json::text(path, bytes)?;
-        let mut table = Self::empty(path);
+        let mut reading = Reading { known, is_deep: json::is_too_deep(text, 0), table: Self::empty(path) };
+        reading.table.foreign = matches!(legible, Cow::Owned(_));
         if text.starts_with('[') {
-            table.read_list(text, known)?;
-            return Ok(table);
+            reading.list(text)?;
+            return Ok(reading.table);
         }
-        let Members(members) = json::parse(path, "", text)?;
-        table.members.clear();
+        let members = members(path, "", text)?;
+        reading.table.members.clear();
         let mut found = false;
         for (key, raw) in members {
             if key == T::FIELD {
                 refuse_twice(path, &key, std::mem::replace(&mut found, true))?;
-                table.read_rows(raw.get(), known)?;
-                table.members.push((key, None));
+                reading.rows(raw)?;
+                reading.table.members.push((key, None));
             } else {
                 if key == "version" {
-                    table.newer = json::newer_layout(raw.get());
+                    reading.table.newer = json::newer_layout(raw);
                 }
-                table.members.push((key, Some(raw.get().to_owned())));
+                reading.table.members.push((key, Some(raw.to_owned())));
             }
         }
+        let mut table = reading.table;
         if !found {
             table.members.insert(0, (T::FIELD.to_owned(), None));
         }
         Ok(table)
-    }
-
-    fn read_rows(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
-        match (text.as_bytes().first(), T::BY_NAME) {
-            (Some(b'n'), _) => Ok(()),
-            (Some(b'['), false) => self.read_list(text, known),
-            (Some(b'{'), true) => self.read_map(text, known),
-            (_, by_name) => {
-                let wanted = if by_name { "an object" } else { "a list" };
-                Err(DocumentError::new(&self.path, format!("`{}` is not {wanted}", T::FIELD)))
-            }
-        }
-    }
-
-    fn read_list(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
-        if T::BY_NAME {
-            return Err(DocumentError::new(&self.path, format!("`{}` is not an object", T::FIELD)));
-        }
-        let items: Vec<&RawValue> = json::parse(&self.path, T::FIELD, text)?;
-        self.refuse_too_many(items.len())?;
-        self.rows.reserve_exact(items.len() + 1);
-        for (index, item) in items.iter().enumerate() {
-            let row = match same(known, index, item.get()) {
-                Some(row) => row,
-                None => {
-                    let inside = format!("{}[{index}]", T::FIELD);
-                    Arc::new(Record::read(&self.path, &inside, item.get(), ROW_INDENT)?)
-                }
-            };
-            self.rows.push(row);
-        }
-        Ok(())
-    }
-
-    fn read_map(&mut self, text: &str, known: &[Arc<Record<T>>]) -> Result<(), DocumentError> {
-        let Members(items) = json::parse(&self.path, T::FIELD, text)?;
-        self.refuse_too_many(items.len())?;
-        self.rows.reserve_exact(items.len() + 1);
-        let mut names = HashSet::new();
-        for (index, (name, item)) in items.into_iter().enumerate() {
-            refuse_twice(&self.path, &name, !names.insert(name.clone()))?;
-            if let Some(row) = same(known, index, item.get()).filter(|row| row.id() == name) {
-                self.rows.push(row);
-                continue;
-            }
-            let inside = format!("{}.{}", T::FIELD, name.escape_debug());
-            let mut row: Record<T> = Record::read(&self.path, &inside, item.get(), ROW_INDENT)?;
-            row.tell(|view| view.named(&name));
-            self.rows.push(Arc::new(row));
-        }
-        Ok(())
     }
 
     fn refuse_too_many(&self, rows: usize) -> Result<(), DocumentError> {
@@ -188,6 +164,11 @@ impl<T: Row> Table<T> {
     /// All records, to be edited.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Record<T>> {
         self.rows.iter_mut().map(Arc::make_mut)
+    }
+
+    /// The records that are `meant`, to be edited. Others stay shared with other versions.
+    pub fn rows_mut_where(&mut self, meant: impl Fn(&T) -> bool) -> impl Iterator<Item = &mut Record<T>> {
+        self.rows.iter_mut().filter(move |row| meant(row)).map(Arc::make_mut)
     }
 
     /// The stretch of records in which this table and a later version of it differ: what is left
@@ -226,11 +207,21 @@ impl<T: Row> Table<T> {
 
     /// Takes out the records for which `leaves` says so and returns them.
     pub fn take(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<Record<T>> {
-        let (out, stay): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.rows).into_iter().partition(|row| leaves(row));
-        self.rows = stay;
+        let mut out = Vec::new();
+        // Of the records that are kept, how many stood before each of the old places.
+        let mut kept_before = Vec::with_capacity(self.rows.len() + 1);
+        let mut kept = Vec::new();
+        for row in std::mem::take(&mut self.rows) {
+            kept_before.push(kept.len());
+            if leaves(&row) { out.push(Arc::unwrap_or_clone(row)) } else { kept.push(row) }
+        }
+        kept_before.push(kept.len());
+        for broken in &mut self.broken {
+            broken.before = kept_before.get(broken.before).copied().unwrap_or(kept.len());
+        }
+        self.rows = kept;
         self.changed |= !out.is_empty();
-        out.into_iter().map(Arc::unwrap_or_clone).collect()
+        out
     }
 
     /// Whether anything differs from what was read.
@@ -256,6 +247,15 @@ impl<T: Row> Table<T> {
         }
     }
 
+    /// The document as it is stored, with the very bytes of records that are no text.
+    ///
+    /// # Errors
+    /// As [`Table::write`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>, DocumentError> {
+        let text = self.write()?;
+        Ok(if self.foreign { json::foreign_bytes(&text) } else { text.into_bytes() })
+    }
+
     fn to_text(&self) -> String {
         let rows_bytes: usize = self.rows.iter().map(|row| row.text().len() + 8).sum();
         let mut out = String::with_capacity(rows_bytes + 256);
@@ -276,19 +276,174 @@ impl<T: Row> Table<T> {
     fn write_rows(&self, out: &mut String) {
         let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
         out.push(open);
-        for (index, row) in self.rows.iter().enumerate() {
-            out.push_str(if index == 0 { "\n    " } else { ",\n    " });
-            if T::BY_NAME {
-                out.push_str(&json::pretty(&row.id(), 0));
+        let mut is_first = true;
+        let mut put = |out: &mut String, name: Option<&str>, text: &str| {
+            out.push_str(if std::mem::take(&mut is_first) { "\n    " } else { ",\n    " });
+            if let Some(name) = name {
+                out.push_str(name);
                 out.push_str(": ");
             }
-            out.push_str(row.text());
+            out.push_str(text);
+        };
+        let mut broken = self.broken.iter().peekable();
+        for (index, row) in self.rows.iter().enumerate() {
+            while let Some(broken) = broken.next_if(|broken| broken.before <= index) {
+                put(out, broken.name.as_deref(), &broken.text);
+            }
+            let name = T::BY_NAME.then(|| self.spelling(row.id()));
+            put(out, name.as_deref(), row.text());
         }
-        if !self.rows.is_empty() {
+        for broken in broken {
+            put(out, broken.name.as_deref(), &broken.text);
+        }
+        if !is_first {
             out.push_str("\n  ");
         }
         out.push(close);
     }
+
+    /// How a name is spelled in the document.
+    fn spelling(&self, name: &str) -> Cow<'_, str> {
+        let other = self.spellings.iter().find(|(known, _)| known == name);
+        other.map_or_else(
+            || Cow::Owned(json::pretty(&name, 0)),
+            |(_, spelled)| Cow::Borrowed(spelled.as_str()),
+        )
+    }
+}
+
+/// A document that is being read.
+struct Reading<'a, T> {
+    /// The records of the version before.
+    known: &'a [Arc<Record<T>>],
+    /// Whether something in it nests too deep.
+    is_deep: bool,
+    table: Table<T>,
+}
+
+impl<T: Row> Reading<'_, T> {
+    fn rows(&mut self, text: &str) -> Result<(), DocumentError> {
+        match (text.as_bytes().first(), T::BY_NAME) {
+            (Some(b'n'), _) => Ok(()),
+            (Some(b'['), false) => self.list(text),
+            (Some(b'{'), true) => self.map(text),
+            (_, by_name) => {
+                let wanted = if by_name { "an object" } else { "a list" };
+                Err(DocumentError::new(&self.table.path, format!("`{}` is not {wanted}", T::FIELD)))
+            }
+        }
+    }
+
+    fn list(&mut self, text: &str) -> Result<(), DocumentError> {
+        if T::BY_NAME {
+            return Err(DocumentError::new(&self.table.path, format!("`{}` is not an object", T::FIELD)));
+        }
+        let items: Vec<&RawValue> = json::parse(&self.table.path, T::FIELD, text)?;
+        self.table.refuse_too_many(items.len())?;
+        self.table.rows.reserve_exact(items.len() + 1);
+        for (index, item) in items.iter().enumerate() {
+            if let Some(row) = same(self.known, index, item.get()) {
+                self.table.rows.push(row);
+                continue;
+            }
+            let before = self.table.rows.len();
+            match self.record(item.get(), index) {
+                Ok(row) => self.table.rows.push(Arc::new(row)),
+                Err(error) => {
+                    let inside = format!("{}[{index}]", T::FIELD);
+                    self.table.broken.push(Broken::of(before, item.get(), &inside, &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the record at `index`, which is told in an error only.
+    fn record(&self, text: &str, index: usize) -> Result<Record<T>, DocumentError> {
+        read_row(&self.table.path, text, self.is_deep)
+            .or_else(|_| read_row_at(&self.table.path, &format!("{}[{index}]", T::FIELD), text, self.is_deep))
+    }
+
+    fn map(&mut self, text: &str) -> Result<(), DocumentError> {
+        json::parse::<IgnoredAny>(&self.table.path, T::FIELD, text)?;
+        let items = spelled::members(text);
+        self.table.refuse_too_many(items.len())?;
+        self.table.rows.reserve_exact(items.len() + 1);
+        let mut times: HashMap<Cow<'_, str>, usize> = HashMap::new();
+        for (name, _) in &items {
+            *times.entry(plain_name(name)).or_default() += 1;
+        }
+        for (index, (spelled, text)) in items.iter().enumerate() {
+            let name = plain_name(spelled);
+            let is_only = times.get(&name) == Some(&1);
+            if json::pretty(&name, 0) != *spelled {
+                self.table.spellings.push((name.clone().into_owned(), (*spelled).to_owned()));
+            }
+            if let Some(row) = same(self.known, index, text).filter(|row| is_only && row.id() == name) {
+                self.table.rows.push(row);
+                continue;
+            }
+            self.named(&name, spelled, text, is_only);
+        }
+        Ok(())
+    }
+
+    /// Reads the record under a name. Of two under one name some readers take the first and some, such
+    /// as `jq`, the last: one would see a lock free that the other sees held. So neither counts.
+    fn named(&mut self, name: &str, spelled: &str, text: &str, is_only: bool) {
+        let before = self.table.rows.len();
+        let inside = place::<T>(0, name);
+        let broken = match read_row_at::<T>(&self.table.path, &inside, text, self.is_deep) {
+            _ if !is_only => Broken::new(before, text, "its name stands there twice".to_owned()),
+            Err(error) => Broken::of(before, text, &inside, &error),
+            // The name would be written in another spelling, for another name.
+            Ok(_) if spelled::whole_characters(spelled).is_some() => {
+                Broken::new(before, text, "its name holds what is no Unicode".to_owned())
+            }
+            Ok(mut row) => {
+                row.tell(|view| view.named(name));
+                self.table.rows.push(Arc::new(row));
+                return;
+            }
+        };
+        self.table.broken.push(Broken { name: Some(spelled.to_owned()), ..broken });
+    }
+}
+
+/// Reads a record of a table, without a word of where it stands.
+fn read_row<T: Row>(path: &str, text: &str, is_deep: bool) -> Result<Record<T>, DocumentError> {
+    read_row_at(path, T::FIELD, text, is_deep)
+}
+
+/// Reads a record that stands `inside` of a table.
+fn read_row_at<T: Row>(
+    path: &str,
+    inside: &str,
+    text: &str,
+    is_deep: bool,
+) -> Result<Record<T>, DocumentError> {
+    if is_deep && json::is_too_deep(text, BRACKETS_AROUND) {
+        return Err(DocumentError::new(path, json::too_deep()));
+    }
+    let record: Record<T> = Record::read(path, inside, text, ROW_INDENT)?;
+    if record.is_lossy() && !T::LOSSY {
+        return Err(DocumentError::new(path, "it holds what is no Unicode"));
+    }
+    Ok(record)
+}
+
+/// The members of an object in their order, each with the text it was written as.
+fn members<'a>(path: &str, inside: &str, text: &'a str) -> Result<Vec<(String, &'a str)>, DocumentError> {
+    if let Ok(Members(members)) = serde_json::from_str(text) {
+        return Ok(members.into_iter().map(|(key, raw): (String, &RawValue)| (key, raw.get())).collect());
+    }
+    // A key may hold half a character.
+    if !text.starts_with('{') || spelled::whole_characters(text).is_none() {
+        let Members(members) = json::parse(path, inside, text)?;
+        return Ok(members.into_iter().map(|(key, raw)| (key, raw.get())).collect());
+    }
+    json::parse::<IgnoredAny>(path, inside, text)?;
+    Ok(spelled::members(text).into_iter().map(|(key, raw)| (plain_name(key).into_owned(), raw)).collect())
 }
 
 /// The record that stood at `index` if it has this text now.
@@ -378,7 +533,9 @@ mod tests {
                 assert_eq!(Arc::ptr_eq(one, other), one.text() == other.text(), "{text}");
             }
         }
-        assert!(Table::read_after(Thing::PATH, b"{\"things\": [{\"id\": 4}]}", Some(&before)).is_err());
+        let broken =
+            Table::read_after(Thing::PATH, br#"{"things": [{"id": 4}]}"#, Some(&before)).expect("reads");
+        assert_eq!((broken.rows().len(), broken.broken().len()), (0, 1));
     }
 
     #[test]
@@ -475,22 +632,28 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_refused() {
+    fn a_name_that_stands_twice_counts_for_neither() {
         use crate::domain::lock::Lock;
-        let twice = r#"{"locks": {"x": {"locked_by": null}, "x": {"locked_by": "build2"}}}"#;
-        let error = Table::<Lock>::read(Lock::PATH, twice.as_bytes()).expect_err("twice");
-        assert!(error.to_string().contains("holds `x` twice"), "{error}");
+        let twice = r#"{"locks": {"x": {"locked_by": null}, "y": {}, "x": {"locked_by": "build2"}}}"#;
+        let table = Table::<Lock>::read(Lock::PATH, twice.as_bytes()).expect("reads");
+        assert_eq!(table.rows().map(|lock| lock.name.as_str()).collect::<Vec<_>>(), ["y"]);
+        let troubles: Vec<String> = table.troubles().iter().map(Trouble::describe).collect();
+        let told = "record locks.x (`x`) of coordination/locks.json: its name stands there twice";
+        assert_eq!(troubles, [told, told]);
         let lists = br#"{"things": [], "things": [{"id": "a"}]}"#;
         assert!(Table::<Thing>::read(Thing::PATH, lists).is_err());
     }
 
     #[test]
-    fn wrong_types_are_refused_with_their_place() {
+    fn what_is_no_table_as_a_whole_is_refused() {
         let problem =
             |text: &str| Table::<Thing>::read(Thing::PATH, text.as_bytes()).expect_err(text).to_string();
         assert!(problem("{\"things\": {}}").contains("`things` is not a list"));
-        assert!(problem("{\"things\": [{\"id\": \"a\"}, {\"id\": 4}]}").contains("things[1].id"));
         assert!(problem("7").contains("things.json"));
         assert!(problem("7").contains("expected an object"));
+        assert!(problem("").contains("it is empty"));
+        assert!(problem("{\"things\": [").contains("EOF"));
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n";
+        assert!(problem(pointer).contains("it is a pointer of Git LFS in place of the document"));
     }
 }

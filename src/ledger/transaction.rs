@@ -205,15 +205,15 @@ impl<'a> Transaction<'a> {
     /// When a newer version of this program wrote the document.
     pub fn put_table<T: Row>(&mut self, table: &Table<T>) -> Result<(), Stop> {
         if table.is_changed() {
-            if table.rows().len() > ROWS_MAX {
-                let rows = table.rows().len();
+            let rows = table.rows().len() + table.broken().len();
+            if rows > ROWS_MAX {
                 let why = format!(
                     "nothing was written: `{}` would hold {rows} records, more than the {ROWS_MAX} that are read",
                     table.path()
                 );
                 return Err(Refusal::forbidden(why).hint("make room with `git muster archive`").into());
             }
-            self.put_text(table.path(), table.write()?);
+            self.put_bytes(table.path(), table.to_bytes()?);
         }
         Ok(())
     }
@@ -268,8 +268,7 @@ impl<'a> Transaction<'a> {
 
     /// Writes any document of the main branch.
     pub fn put_text(&mut self, path: &str, text: String) {
-        let main = self.snapshot.main().to_owned();
-        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(text.into_bytes()));
+        self.put_bytes(path, text.into_bytes());
     }
 
     /// Writes any file of the main branch, byte for byte.

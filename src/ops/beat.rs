@@ -5,7 +5,8 @@ use super::documents::{newest_beat, require_member};
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
 use crate::domain::hub::Marker;
 use crate::domain::job::Job;
-use crate::domain::record::Record;
+use crate::domain::record::{Record, View};
+use crate::domain::status::Status;
 use crate::domain::table::Table;
 use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct BeatAnswer {
     /// The hosts of two machines that beat under this name, if two do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub twins: Option<(String, String)>,
+    /// Documents of this server that could not be read and were made anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub made_anew: Vec<String>,
 }
 
 impl Verb for SendBeat {
@@ -71,7 +75,8 @@ impl SendBeat {
         }
         let sequence = heartbeat.sequence.unwrap_or(0);
         let twins = heartbeat.twins().map(|(one, other)| (one.to_owned(), other.to_owned()));
-        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked, twins })
+        let made_anew = make_anew(&self.beat, transaction)?;
+        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked, twins, made_anew })
     }
 
     /// Refreshes the copy on the main branch if the hub has readers that look there alone, and only as
@@ -94,22 +99,54 @@ impl SendBeat {
         Ok(())
     }
 
-    /// The last beat on the branch. Garbage on a heartbeat branch must not silence a server for
-    /// ever: its beat replaces whatever is there.
+    /// The last beat on the branch. Garbage must not silence a server for ever: its beat replaces
+    /// whatever is there.
     fn last_on_branch(
         &self,
         transaction: &Transaction<'_>,
         path: &str,
     ) -> Result<Option<Record<Heartbeat>>, Stop> {
         match transaction.record_on::<Heartbeat>(&self.branch, path) {
-            Err(Stop::Fault(LedgerError::Document(error)))
-                if self.branch != transaction.main() && !error.is_newer =>
-            {
-                Ok(None)
-            }
+            Err(Stop::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(None),
             last => Ok(last?),
         }
     }
+}
+
+/// A document that `blank` begins and its server alone writes; one that cannot be read begins anew, as
+/// nobody else would mend it and nothing but its server's next words are lost by it.
+fn own<T: View>(
+    branch: &str,
+    path: &str,
+    blank: T,
+    transaction: &Transaction<'_>,
+) -> Result<Option<Record<T>>, Stop> {
+    match transaction.record_on(branch, path) {
+        Err(Stop::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(Some(Record::new(blank, 0))),
+        read => read,
+    }
+}
+
+/// Makes those documents of the server on the main branch anew that cannot be read; returns their
+/// paths.
+fn make_anew(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+    let main = transaction.main().to_owned();
+    let (now, mut made) = (transaction.now(), Vec::new());
+    let path = Heartbeat::path(&beat.server);
+    let copy = own::<Heartbeat>(&main, &path, Heartbeat::blank(&beat.server), transaction)?;
+    if let Some(mut copy) = copy.filter(Record::is_changed) {
+        copy.edit(|copy| copy.touch(beat, now));
+        transaction.put_record(&path, &copy)?;
+        made.push(path);
+    }
+    let path = Status::path(&beat.server);
+    let status = own::<Status>(&main, &path, Status::blank(&beat.server), transaction)?;
+    if let Some(mut status) = status.filter(Record::is_changed) {
+        status.edit(|status| status.timestamp = Some(now));
+        transaction.put_record(&path, &status)?;
+        made.push(path);
+    }
+    Ok(made)
 }
 
 /// The jobs this server holds. A queue that cannot be read must not silence a beat.
@@ -137,7 +174,9 @@ pub(super) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Re
 
 fn refresh(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
     let path = Heartbeat::path(&beat.server);
-    if let Some(mut heartbeat) = transaction.record::<Heartbeat>(&path)? {
+    let main = transaction.main().to_owned();
+    if let Some(mut heartbeat) = own::<Heartbeat>(&main, &path, Heartbeat::blank(&beat.server), transaction)?
+    {
         let now = transaction.now();
         heartbeat.edit(|heartbeat| heartbeat.touch(beat, now));
         transaction.put_record(&path, &heartbeat)?;

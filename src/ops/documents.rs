@@ -6,7 +6,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
-use crate::domain::table::Table;
+use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use std::collections::BTreeSet;
@@ -20,11 +20,11 @@ pub struct PlacedBeat {
     pub branch: String,
 }
 
-/// The beats of `server` on all branches that may carry them, the main branch first. One on a
-/// heartbeat branch that cannot be read is none: the next beat replaces it.
+/// The beats of `server` on all branches that may carry them, the main branch first. One that cannot
+/// be read is none: the next beat of its server makes it anew.
 ///
 /// # Errors
-/// When a document on the main branch cannot be read.
+/// When a branch cannot be read.
 pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<PlacedBeat>, Stop> {
     let mut branches = vec![documents.main().to_owned()];
     branches.extend(documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?);
@@ -34,7 +34,7 @@ pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<Plac
         match documents.record_on::<Heartbeat>(&branch, &path) {
             Ok(Some(beat)) => beats.push(PlacedBeat { beat, branch }),
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(_))) if branch != documents.main() => {}
+            Err(Stop::Fault(LedgerError::Document(_))) => {}
             Err(error) => return Err(error),
         }
     }
@@ -46,8 +46,6 @@ pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<Plac
 pub struct BrokenBeat {
     /// What is wrong with it, and where it lies.
     pub why: String,
-    /// Whether the next beat puts another in its place: one on a heartbeat branch.
-    pub is_replaced: bool,
 }
 
 /// What there is of the beats of a server for people to see.
@@ -70,17 +68,16 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
     let mut seen = SeenBeats::default();
     let main = documents.main().to_owned();
     let branches = documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?;
-    for branch in branches.into_iter().chain([main.clone()]) {
+    for branch in branches.into_iter().chain([main]) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
             Ok(Some(beat)) => {
                 seen.worker_at = seen.worker_at.max(beat.worker_at);
                 seen.newest = seen.newest.into_iter().chain([beat]).max_by_key(|beat| beat.at());
             }
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(error))) => seen.broken.push(BrokenBeat {
-                why: format!("{error} (branch `{branch}`)"),
-                is_replaced: branch != main,
-            }),
+            Err(Stop::Fault(LedgerError::Document(error))) => {
+                seen.broken.push(BrokenBeat { why: format!("{error} (branch `{branch}`)") });
+            }
             Err(error) => return Err(error),
         }
     }
@@ -101,12 +98,49 @@ pub fn life(beats: &[PlacedBeat]) -> String {
     beats.iter().map(|placed| placed.beat.version()).collect::<Vec<_>>().join(" ")
 }
 
-/// The status of `server`.
+/// The status of `server`. One that cannot be read is none: its server makes it anew with its next
+/// status, claim or beat, and others leave it alone.
 ///
 /// # Errors
-/// When the document cannot be read.
+/// When the branch cannot be read.
 pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<Record<Status>>, Stop> {
-    documents.record(&Status::path(server))
+    if_readable(documents.record(&Status::path(server)))
+}
+
+/// A document of one record, or none where it cannot be read.
+///
+/// # Errors
+/// All others.
+pub fn if_readable<T>(read: Result<Option<T>, Stop>) -> Result<Option<T>, Stop> {
+    match read {
+        Err(Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        read => read,
+    }
+}
+
+/// A table, or an empty one where it cannot be read, for whoever tells of that elsewhere.
+///
+/// # Errors
+/// When the branch cannot be read.
+pub fn or_empty<T: Row>(documents: &impl Documents) -> Result<Table<T>, Stop> {
+    Ok(if_readable(documents.table().map(Some))?.unwrap_or_else(|| Table::empty(T::PATH)))
+}
+
+/// What is wrong with the documents that `server` alone writes, for people.
+///
+/// # Errors
+/// When the branch cannot be read.
+pub fn own_troubles(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+    let mut found = Vec::new();
+    let status = documents.record::<Status>(&Status::path(server)).map(drop);
+    let beat = documents.record::<Heartbeat>(&Heartbeat::path(server)).map(drop);
+    for read in [status, beat] {
+        match read {
+            Err(Stop::Fault(LedgerError::Document(error))) => found.push(error.to_string()),
+            read => read?,
+        }
+    }
+    Ok(found)
 }
 
 /// Every server of the hub: the registered ones and those that have a folder with a status or a
@@ -115,8 +149,7 @@ pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<
 /// # Errors
 /// When a document cannot be read.
 pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
-    let mut names: BTreeSet<ServerName> =
-        registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
+    let mut names: BTreeSet<ServerName> = registered(registry).into_iter().collect();
     for entry in documents.list("")? {
         let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
             continue;
@@ -136,11 +169,13 @@ pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Res
 pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<Server>, Stop> {
     let mut found = Vec::new();
     for name in server_names(documents, registry)? {
-        if registry.get(name.as_str()).is_some() {
+        if registry.holds(name.as_str()) {
             continue;
         }
-        let (status, beat) =
-            (readable(status(documents, &name))?, readable(documents.record(&Heartbeat::path(&name)))?);
+        let (status, beat) = (
+            readable(documents.record::<Status>(&Status::path(&name)))?,
+            readable(documents.record::<Heartbeat>(&Heartbeat::path(&name)))?,
+        );
         let is_broken = status.is_none() || beat.is_none();
         let (status, beat) = (status.flatten(), beat.flatten());
         if is_broken || folder_is_in_use(beat.as_ref(), status.as_ref()) {
@@ -158,6 +193,13 @@ fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {
     }
 }
 
+/// The names in the registry, also those whose records cannot be read otherwise.
+#[must_use]
+pub fn registered(registry: &Table<Server>) -> Vec<ServerName> {
+    let broken = registry.broken().filter_map(|broken| ServerName::new(&broken.id()).ok());
+    registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).chain(broken).collect()
+}
+
 /// Whether these are the files of a server's folder.
 fn has_folder(files: &[String]) -> bool {
     files.iter().any(|file| file == "status.json" || file == "heartbeat.json")
@@ -169,10 +211,10 @@ fn has_folder(files: &[String]) -> bool {
 /// The refusal, or a document that cannot be read.
 pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Result<(), Stop> {
     let registry: Table<Server> = transaction.table()?;
-    let is_member = if registry.rows().len() == 0 {
+    let is_member = if registry.is_empty() {
         has_folder(&transaction.list(server.as_str())?)
     } else {
-        registry.get(server.as_str()).is_some()
+        registry.holds(server.as_str())
     };
     if is_member {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use super::Verb;
 use super::documents;
+use super::job_step::unknown;
 use super::rescue::{Lost, rescue};
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
@@ -13,7 +14,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::Table;
+use crate::domain::table::{Broken, MEND, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
@@ -129,8 +130,7 @@ impl ClaimJobs {
         let mut claimable = queue.claimable(&labels);
         claimable.retain(|job| self.runs(job));
         if let Some(id) = &self.job {
-            let job =
-                jobs.get(id.as_str()).ok_or_else(|| Refusal::not_found(format!("there is no job `{id}`")))?;
+            let job = jobs.get(id.as_str()).ok_or_else(|| unknown(id, jobs))?;
             if claimable.iter().any(|job| job.id == id.as_str()) {
                 return Ok(vec![id.to_string()]);
             }
@@ -165,6 +165,9 @@ impl ClaimJobs {
     /// and leave behind who assigned last, taken and released in this one commit.
     fn note_assignment(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         let mut locks: Table<Lock> = transaction.table()?;
+        if let Some(broken) = locks.unreadable(JOB_ASSIGNMENT) {
+            return respect(broken);
+        }
         if locks.get(JOB_ASSIGNMENT).is_none() {
             locks.push(Lock::free(JOB_ASSIGNMENT));
         }
@@ -185,6 +188,22 @@ impl ClaimJobs {
         }
         transaction.put_table(&locks)?;
         Ok(())
+    }
+}
+
+/// A `job_assignment` that cannot be read stays as it is. It holds up only who is named in it as its
+/// holder, as our own claims need no such lock.
+fn respect(broken: &Broken) -> Result<(), Stop> {
+    match broken.field("locked_by").filter(|by| !by.is_empty() && by != "null") {
+        Some(by) => {
+            let why = format!(
+                "nothing was claimed: lock `{JOB_ASSIGNMENT}` is held by `{}`, and the rest of its record cannot be read: {}",
+                by.escape_debug(),
+                broken.why()
+            );
+            Err(Refusal::forbidden(why).hint(MEND).into())
+        }
+        None => Ok(()),
     }
 }
 

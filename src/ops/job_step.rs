@@ -76,7 +76,8 @@ impl Verb for StepJob {
         let mut jobs: Table<Job> = transaction.table()?;
         let (now, op) = (transaction.now(), transaction.op().clone());
         let term = Term { server: &self.server, token: self.token };
-        let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        let missing = unknown(&self.job, &jobs);
+        let job = jobs.get_mut(self.job.as_str()).ok_or(missing)?;
         // Told before: what followed from it has followed.
         if self.is_repeated(job) {
             return Ok(job.raw());
@@ -205,7 +206,8 @@ impl Verb for ChangeJob {
         }
         let mut jobs: Table<Job> = transaction.table()?;
         let now = transaction.now();
-        let job = jobs.get_mut(self.job.as_str()).ok_or_else(|| unknown(&self.job))?;
+        let missing = unknown(&self.job, &jobs);
+        let job = jobs.get_mut(self.job.as_str()).ok_or(missing)?;
         // Done before: what followed from it has followed.
         if self.is_repeated(job) {
             return Ok(job.raw());
@@ -263,7 +265,11 @@ pub(super) fn call_off(changed: &str, jobs: &mut Table<Job>, transaction: &mut T
     }
 }
 
-pub(super) fn unknown(job: &JobId) -> Refusal {
+/// There is no such job, or its record cannot be read.
+pub(super) fn unknown(job: &JobId, jobs: &Table<Job>) -> Refusal {
+    if let Some(trouble) = jobs.trouble_with(job.as_str()) {
+        return trouble.refusal(&format!("nothing was done to job `{job}`"));
+    }
     Refusal::not_found(format!("there is no job `{job}`"))
         .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
 }

@@ -1,6 +1,7 @@
 //! Locks: taken, renewed, released, stolen; and things done once.
 
 use super::Verb;
+use crate::domain::high_water::{HighWater, note};
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::lock::{Lock, Taker};
 use crate::domain::planted::planted;
@@ -43,9 +44,10 @@ impl Verb for AcquireLock {
         let mut locks = table_with(&self.name, transaction)?;
         check(&self.taker)?;
         let now = transaction.now();
-        let token = edit(&mut locks, &self.name, |lock| {
+        let expired = self.expired.as_deref();
+        let token = hand_over(&mut locks, &self.name, transaction, |lock, raise| {
             refuse_done(lock)?;
-            lock.take(&self.taker, self.expired.as_deref(), now)
+            lock.take_from(&self.taker, expired, now, raise)
         })?;
         let took = if self.expired.is_some() { "take over" } else { "acquire" };
         finish(
@@ -132,10 +134,11 @@ impl Verb for StealLock {
         check(&self.taker)?;
         let mut locks = existing(&self.name, transaction)?;
         let now = transaction.now();
-        let (from, token) = edit(&mut locks, &self.name, |lock| {
+        let (from, token) = hand_over(&mut locks, &self.name, transaction, |lock, raise| {
             refuse_done(lock)?;
             self.refuse_valid(lock, now)?;
             let from = lock.locked_by.clone().unwrap_or_else(|| "nobody".to_owned());
+            lock.token = lock.token.max(raise);
             Ok((from, lock.hand_to(&self.taker, now)?))
         })?;
         let why = self.taker.reason.as_deref().unwrap_or_default();
@@ -199,21 +202,53 @@ impl Verb for MarkDone {
 }
 
 fn table_with(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
-    let mut locks: Table<Lock> = transaction.table()?;
+    let mut locks = readable(name, transaction)?;
     if locks.get(name.as_str()).is_none() {
         locks.push(Lock::free(name.as_str()));
     }
     Ok(locks)
 }
 
-fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
+/// The locks, of which this one can be read: nobody knows that one is free whose record cannot.
+fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
     let locks: Table<Lock> = transaction.table()?;
+    match locks.trouble_with(name.as_str()) {
+        Some(trouble) => {
+            Err(trouble.refusal(&format!("lock `{name}` counts as held, and nothing was changed")).into())
+        }
+        None => Ok(locks),
+    }
+}
+
+fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
+    let locks = readable(name, transaction)?;
     if locks.get(name.as_str()).is_none() {
         return Err(Refusal::not_found(format!("there is no lock `{name}`"))
             .hint("see the names with `git muster lock list`")
             .into());
     }
     Ok(locks)
+}
+
+/// Gives the lock to another by `give`, which is told the highest token that it ever gave, and notes the
+/// one that it gives now.
+fn hand_over<R>(
+    locks: &mut Table<Lock>,
+    name: &LockName,
+    transaction: &mut Transaction<'_>,
+    give: impl FnOnce(&mut Lock, Option<u64>) -> Result<R, Refusal>,
+) -> Result<R, Stop> {
+    let mut marks: Table<HighWater> = transaction.table()?;
+    if let Some(trouble) = marks.trouble_with(name.as_str()) {
+        return Err(trouble.refusal(&format!("nobody can tell the last token of lock `{name}`")).into());
+    }
+    let mark = marks.get(name.as_str()).and_then(|mark| mark.token);
+    let given = edit(locks, name, |lock| give(lock, mark))?;
+    if let Some(lock) = locks.get(name.as_str()) {
+        note(lock, &mut marks);
+    }
+    transaction.put_table(&marks)?;
+    Ok(given)
 }
 
 fn edit<R>(

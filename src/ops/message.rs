@@ -1,15 +1,17 @@
 //! Messages between servers: sent once, read and acknowledged per recipient.
 
 use super::Verb;
-use super::documents::server_names;
+use super::documents::{registered, server_names};
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{Draft, Message};
+use crate::domain::message::{Draft, Message, Which};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Sends a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ impl Verb for SendMessage {
         let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().record_part());
         let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
         // An id comes from its operation: this very one was applied before, and is not applied again.
-        if messages.get(id.as_str()).is_some() {
+        if messages.holds(id.as_str()) {
             let why = format!("nothing was sent: message `{id}` is there already");
             return Err(Refusal::forbidden(why).into());
         }
@@ -85,8 +87,11 @@ pub enum Mark {
 pub struct MarkMessages {
     /// The recipient.
     pub server: ServerName,
-    /// Which messages; none means all that are for the recipient.
+    /// Which messages; none, and none in particular, means all that are for the recipient.
     pub ids: Vec<MessageId>,
+    /// These in particular, of messages that may have one id or none. One that is gone by now is none.
+    #[serde(default)]
+    pub which: Vec<Which>,
     /// What it says about them.
     pub mark: Mark,
 }
@@ -101,17 +106,30 @@ impl Verb for MarkMessages {
         let mut messages: Table<Message> = transaction.table()?;
         let mut changed = Vec::new();
         for id in &self.ids {
-            let message = messages.get_mut(id.as_str()).ok_or_else(|| unknown(id, "marked"))?;
-            if message.edit(|message| self.apply_to(message, now, &servers))? {
-                changed.push(id.to_string());
+            let named = |message: &Message| message.id == id.as_str();
+            // Of several with one id those are meant that are for whoever speaks.
+            let is_mine = |message: &Message| named(message) && message.is_for(&self.server);
+            let has_mine = messages.rows().any(|message| is_mine(message));
+            if !messages.rows().any(|message| named(message)) {
+                let trouble = messages.trouble_with(id.as_str());
+                let no = trouble.map_or_else(|| unknown(id, "marked"), |no| no.refusal("nothing was marked"));
+                return Err(no.into());
             }
+            let meant = |message: &Message| if has_mine { is_mine(message) } else { named(message) };
+            self.mark(&mut messages, meant, (now, &servers), &mut changed)?;
         }
-        if self.ids.is_empty() {
-            for message in messages.rows_mut().filter(|message| message.is_for(&self.server)) {
-                if message.edit(|message| self.apply_to(message, now, &servers))? {
-                    changed.push(message.id.clone());
-                }
+        if !self.which.is_empty() {
+            let mut which: HashMap<&str, Vec<&Which>> = HashMap::new();
+            for one in &self.which {
+                which.entry(&one.id).or_default().push(one);
             }
+            let is_one = |message: &Message| {
+                let alike = which.get(message.id.as_str()).map(Vec::as_slice).unwrap_or_default();
+                message.is_for(&self.server) && alike.iter().any(|one| one.is(message))
+            };
+            self.mark(&mut messages, is_one, (now, &servers), &mut changed)?;
+        } else if self.ids.is_empty() {
+            self.mark(&mut messages, |message| message.is_for(&self.server), (now, &servers), &mut changed)?;
         }
         transaction.put_table(&messages)?;
         let verb = if self.mark == Mark::Read { "read" } else { "ack" };
@@ -120,7 +138,7 @@ impl Verb for MarkMessages {
             many => format!("{} messages", many.len()),
         };
         transaction.describe(format!("message {verb}: {which} by {}", self.server));
-        for id in changed.iter().take(TRAILERS_MAX) {
+        for id in changed.iter().filter(|id| !id.is_empty()).take(TRAILERS_MAX) {
             transaction.trailer("Muster-Message", id.as_str());
         }
         Ok(changed)
@@ -131,10 +149,26 @@ impl Verb for MarkMessages {
 const TRAILERS_MAX: usize = 100;
 
 impl MarkMessages {
+    /// Marks the messages that are `meant`; adds the ids of those that changed.
+    fn mark(
+        &self,
+        messages: &mut Table<Message>,
+        meant: impl Fn(&Message) -> bool,
+        (now, servers): (Timestamp, &[ServerName]),
+        changed: &mut Vec<String>,
+    ) -> Result<(), Stop> {
+        for message in messages.rows_mut_where(meant) {
+            if message.edit(|message| self.apply_to(message, now, servers))? {
+                changed.push(message.id.clone());
+            }
+        }
+        Ok(())
+    }
+
     fn apply_to(
         &self,
         message: &mut Message,
-        now: crate::domain::time::Timestamp,
+        now: Timestamp,
         servers: &[ServerName],
     ) -> Result<bool, Refusal> {
         match self.mark {
@@ -154,10 +188,10 @@ impl MarkMessages {
 /// that have a folder.
 fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
     let registry: Table<Server> = transaction.table()?;
-    if registry.rows().len() == 0 {
+    if registry.is_empty() {
         return server_names(transaction, &registry);
     }
-    Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
+    Ok(registered(&registry))
 }
 
 fn unknown(id: &MessageId, what: &str) -> Refusal {
@@ -169,7 +203,6 @@ fn unknown(id: &MessageId, what: &str) -> Refusal {
 mod tests {
     use super::*;
     use crate::domain::refusal::RefusalKind;
-    use crate::domain::time::Timestamp;
 
     #[test]
     fn a_message_to_another_is_marked_by_nobody_else() {
@@ -182,7 +215,7 @@ mod tests {
                 let text = format!(r#"{{"id":"m","from":"a","to":"{to}"}}"#);
                 let mut message: Message = serde_json::from_str(&text).expect("a message");
                 let reader = ServerName::new(reader).expect("a name");
-                let marks = MarkMessages { server: reader, ids: Vec::new(), mark };
+                let marks = MarkMessages { server: reader, ids: Vec::new(), which: Vec::new(), mark };
                 let told = marks.apply_to(&mut message, now, &servers);
                 let case = format!("{to} {} {mark:?}", marks.server);
                 assert_eq!(told.is_ok(), is_marked, "{case}");

@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod beat;
 pub mod doctor;
 pub mod documents;
+pub mod every;
 pub mod explain;
 pub mod found;
 pub mod fsck;
@@ -21,6 +22,7 @@ pub mod job_step;
 pub mod journal;
 pub mod lock;
 pub mod machine;
+pub mod mend;
 pub mod message;
 pub mod observations;
 pub mod pause;
@@ -75,6 +77,9 @@ impl Envelope {
         if !self.guards.is_empty() && !planted("guards-ignored") {
             let locks: Table<Lock> = transaction.table()?;
             for (name, token) in &self.guards {
+                if let Some(trouble) = locks.trouble_with(name.as_str()) {
+                    return Err(trouble.refusal(&format!("nobody can tell who holds lock `{name}`")).into());
+                }
                 let free = || {
                     Refusal::lease_lost(format!(
                         "lock `{name}` was never taken, so token {token} cannot hold it"
@@ -160,6 +165,7 @@ operations! {
     SetPause(pause::SetPause),
     EndPause(pause::EndPause),
     Archive(archive::Archive),
+    MendRecords(mend::MendRecords),
     Found(found::Found),
 }
 

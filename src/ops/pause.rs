@@ -97,7 +97,7 @@ impl SetPause {
 /// A name that was mistyped would pause nobody and seem to have.
 fn require_registered(name: &ServerName, transaction: &Transaction<'_>, not_done: &str) -> Result<(), Stop> {
     let registry: Table<Server> = transaction.table()?;
-    if registry.rows().len() == 0 || registry.get(name.as_str()).is_some() {
+    if registry.is_empty() || registry.holds(name.as_str()) {
         return Ok(());
     }
     Err(Refusal::not_found(format!("there is no server `{name}`; {not_done}"))

@@ -59,6 +59,9 @@ impl Verb for RemoveServer {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Removed, Stop> {
         let mut registry: Table<Server> = transaction.table()?;
+        if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
+            return Err(trouble.refusal(&format!("server `{}` was not removed", self.name)).into());
+        }
         let taken = registry.take(|server| server.id == self.name.as_str());
         let Some(first) = taken.first() else {
             return Err(Refusal::not_found(format!("there is no server `{}`", self.name))

@@ -1,7 +1,7 @@
 //! Who belongs to the hub: joining. Leaving is in `removal.rs`.
 
 use super::Verb;
-use super::documents::unregistered;
+use super::documents::{if_readable, unregistered};
 use super::found::{self, Mark};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
@@ -70,7 +70,7 @@ impl Verb for Join {
         self.check()?;
         let mut registry: Table<Server> = transaction.table()?;
         let now = transaction.now();
-        let adopts = self.adopt.unwrap_or(registry.rows().len() == 0);
+        let adopts = self.adopt.unwrap_or(registry.is_empty());
         let alike = |server: &&Record<Server>| {
             server.id.eq_ignore_ascii_case(self.name.as_str()) && server.id != self.name.as_str()
         };
@@ -80,6 +80,9 @@ impl Verb for Join {
                 self.name, other.id
             ))
             .into());
+        }
+        if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
+            return Err(trouble.refusal("not joined").into());
         }
         match registry.get_mut(self.name.as_str()) {
             Some(known) => {
@@ -201,7 +204,7 @@ impl Join {
     /// The server's folder with a status and a heartbeat, if it has none yet.
     fn found_folder(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         let path = Status::path(&self.name);
-        let known: Option<Record<Status>> = transaction.record(&path)?;
+        let known: Option<Record<Status>> = if_readable(transaction.record(&path))?;
         if known.is_none_or(|status| status.is_removed()) {
             let mut status = Status::blank(&self.name);
             status.ip.clone_from(&self.ip);
@@ -210,7 +213,7 @@ impl Join {
             transaction.put_record(&path, &Record::new(status, 0))?;
         }
         let path = Heartbeat::path(&self.name);
-        if transaction.record::<Heartbeat>(&path)?.is_none() {
+        if if_readable(transaction.record::<Heartbeat>(&path))?.is_none() {
             transaction.put_record(&path, &Record::new(Heartbeat::blank(&self.name), 0))?;
         }
         Ok(())

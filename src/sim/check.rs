@@ -848,6 +848,7 @@ mod tests {
             Some(Operation::MarkMessages(MarkMessages {
                 server: server(by),
                 ids: Vec::new(),
+                which: Vec::new(),
                 mark: Mark::Read,
             }))
         };

@@ -122,10 +122,14 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
         |jobs| jobs["jobs"][2]["status"] = json!("frobbed"),
         &["error illegal-step by hand", "warning unknown-status"],
     ),
-    (JOBS, |jobs| jobs["jobs"][2]["priority"] = json!([]), &["error unreadable by hand"]),
+    (JOBS, |jobs| jobs["jobs"][2]["priority"] = json!([]), &["error broken-record by hand"]),
     (JOBS, |jobs| jobs["version"] = json!(2), &["warning newer-layout"]),
     (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = json!("bob"), &["error handed-over by hand"]),
-    (LOCKS, |locks| locks["locks"]["held"]["token"] = json!(0), &["error token-lowered by hand"]),
+    (
+        LOCKS,
+        |locks| locks["locks"]["held"]["token"] = json!(0),
+        &["error token-lowered by hand", "warning token-lowered"],
+    ),
     (
         LOCKS,
         |locks| locks["locks"]["free"]["locked_by"] = json!("bob"),

@@ -17,6 +17,7 @@ use std::path::Path;
 
 const JOBS: &str = "coordination/jobs.json";
 const LOCKS: &str = "coordination/locks.json";
+const TOKENS: &str = "coordination/tokens.json";
 const MESSAGES: &str = "coordination/messages.json";
 const SERVERS: &str = "coordination/servers.json";
 
@@ -81,15 +82,24 @@ const CASES: &[Case] = &[
         &[(JOBS, "job_1761778190_1805", "priority")],
     ),
     Case { adds: &[JOBS], ..case("--server build3 job add --needs job_1761781030 -- true", &[]) },
-    Case { adds: &[LOCKS], ..case("--server build3 lock acquire nightly", &[]) },
-    case("--server build3 lock acquire config_update", &[(LOCKS, "config_update", TAKEN)]),
-    case("--server build3 lock acquire message_queue --reason x", &[(LOCKS, "message_queue", TAKEN)]),
+    Case { adds: &[LOCKS, TOKENS], ..case("--server build3 lock acquire nightly", &[]) },
+    Case {
+        adds: &[TOKENS],
+        ..case("--server build3 lock acquire config_update", &[(LOCKS, "config_update", TAKEN)])
+    },
+    Case {
+        adds: &[TOKENS],
+        ..case("--server build3 lock acquire message_queue --reason x", &[(LOCKS, "message_queue", TAKEN)])
+    },
     case(
         "--server build2 lock renew deploy --token 4 --ttl 5m",
         &[(LOCKS, "deploy", "expires_at lease_seconds renewal renewed_at")],
     ),
     case("--server build2 lock release deploy --token 4", &[(LOCKS, "deploy", FREED)]),
-    case("--server build3 lock steal deploy --reason test --force", &[(LOCKS, "deploy", TAKEN)]),
+    Case {
+        adds: &[TOKENS],
+        ..case("--server build3 lock steal deploy --reason test --force", &[(LOCKS, "deploy", TAKEN)])
+    },
     case("--server build2 once done deploy --token 4", &[(LOCKS, "deploy", FREED)]),
     Case { adds: &[MESSAGES], ..case("--server build3 message send --to all --subject x", &[]) },
     Case {

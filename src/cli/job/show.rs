@@ -1,5 +1,6 @@
 //! `git muster job list`, `show` and `explain`.
 
+use crate::cli::broken;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -76,9 +77,17 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
         })
     };
     let output = context.output;
-    output.list("job", wanted().map(|job| job.raw()), || {
+    let is_filtered = args.status.is_some() || args.assigned_to.is_some();
+    // What cannot be read is in no state and nobody's: it is told of, and listed with all.
+    let (shown, left_out) = broken::among(&jobs, is_filtered);
+    broken::tell(&left_out, output);
+    output.list("job", wanted().map(|job| job.raw()).chain(shown.iter().map(|(raw, _)| raw.clone())), || {
         let mut jobs: Vec<&Job> = wanted().map(|job| &**job).collect();
         jobs.sort_by_key(|job| job.status.is_final());
+        let unreadable = shown.iter().map(|(raw, trouble)| {
+            let fields = ["priority", "type", "branch", "assigned_to"].map(|name| broken::column(raw, name));
+            broken::row(trouble, &[&["unreadable".to_owned()][..], &fields].concat())
+        });
         let rows: Vec<Vec<String>> = jobs
             .iter()
             .map(|job| {
@@ -92,6 +101,7 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
                     job.situation(now),
                 ]
             })
+            .chain(unreadable)
             .collect();
         if rows.is_empty() {
             output.say(&args.nothing());
@@ -112,10 +122,14 @@ pub(in crate::cli) fn unknown(job: &JobId) -> CliError {
 /// When there is no such job.
 pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(false, |snapshot| {
+    let (found, unreadable) = context.read(false, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone())))
+        let found = jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone()));
+        Ok((found, broken::shown(&jobs, args.job.as_str())))
     })?;
+    if let (None, Some((raw, trouble))) = (&found, &unreadable) {
+        return context.output.object("job", raw, || broken::facts_of(raw, trouble));
+    }
     let (raw, job) = found.ok_or_else(|| unknown(&args.job))?;
     context.output.object("job", &raw, || {
         let joined = |list: &[String], by: &str| Some(list.join(by)).filter(|text| !text.is_empty());
@@ -163,7 +177,11 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     let now = context.now();
     let found = context.read(true, |snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
-        let Some(job) = jobs.get(args.job.as_str()) else { return Ok(None) };
+        let Some(job) = jobs.get(args.job.as_str()) else {
+            return jobs
+                .trouble_with(args.job.as_str())
+                .map_or(Ok(None), |trouble| Err(broken::no(&trouble)));
+        };
         Ok(Some(((**job).clone(), ops::explain::explain(snapshot, job, now)?)))
     })?;
     let (job, waiting) = found.ok_or_else(|| unknown(&args.job))?;

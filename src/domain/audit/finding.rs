@@ -71,6 +71,8 @@ macro_rules! kinds {
 kinds! {
     /// A document cannot be read: conflict markers, wrong types, a link, too large.
     Unreadable = "unreadable", Error;
+    /// A record cannot be read as what it should be: it is kept as it is and never acted on.
+    BrokenRecord = "broken-record", Error;
     /// A document that every hub has is not there: it is read as empty.
     Missing = "missing", Warning;
     /// A document of a layout that this program reads and does not write.

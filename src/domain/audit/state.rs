@@ -8,6 +8,7 @@
 use super::finding::{Finding, Kind, Severity, named, typed};
 use super::job::call_off_and_retry;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::high_water::HighWater;
 use crate::domain::id::{JobId, LockName, MessageId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::json;
@@ -16,7 +17,7 @@ use crate::domain::message::{EVERYBODY, Message};
 use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Row, Table};
+use crate::domain::table::{MEND, Row, Table, Trouble};
 use std::collections::{HashMap, HashSet};
 
 /// The live jobs and their archives.
@@ -51,7 +52,7 @@ pub fn messages(live: &Table<Message>, archives: &[Table<Message>]) -> Vec<Findi
                         format!("message {} {how} {}, which is nowhere", named(&message.id), named(id)),
                     )
                     .at(live.path())
-                    .place(place::<Message>(index, &message.id)),
+                    .place(place::<Message>(live.position(index), &message.id)),
                 );
             }
         }
@@ -59,10 +60,36 @@ pub fn messages(live: &Table<Message>, archives: &[Table<Message>]) -> Vec<Findi
     found
 }
 
-/// The locks.
+/// The locks, and the highest tokens that they gave.
 #[must_use]
-pub fn locks(locks: &Table<Lock>) -> Vec<Finding> {
-    table(locks)
+pub fn locks(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
+    let mut found = table(locks);
+    found.extend(broken_in(marks));
+    for (index, lock) in locks.rows().enumerate() {
+        let mark = marks.get(&lock.name).and_then(|mark| mark.token);
+        if mark > lock.token {
+            let what = format!(
+                "lock {} has {} and gave token {} before",
+                named(&lock.name),
+                lock.token.map_or("no token".to_owned(), |token| format!("token {token}")),
+                mark.unwrap_or_default()
+            );
+            found.push(
+                Finding::new(Kind::TokenLowered, what)
+                    .severity(Severity::Warning)
+                    .at(locks.path())
+                    .place(place::<Lock>(locks.position(index), &lock.name))
+                    .hint("an older writer dropped it: whoever takes the lock next by git-muster gets a higher one again"),
+            );
+        }
+    }
+    found
+}
+
+/// The records of a table that cannot be read.
+#[must_use]
+pub fn broken_in<T: Row>(table: &Table<T>) -> Vec<Finding> {
+    table.unreadables().into_iter().map(|(trouble, _)| broken(trouble)).collect()
 }
 
 /// The register of servers.
@@ -81,7 +108,7 @@ pub fn servers(servers: &Table<Server>) -> Vec<Finding> {
             found.push(
                 Finding::new(Kind::NamesAlike, what)
                     .at(servers.path())
-                    .place(place::<Server>(index, &server.id))
+                    .place(place::<Server>(servers.position(index), &server.id))
                     .hint(
                         "some disks cannot tell their folders apart: let one of them join under another name",
                     ),
@@ -94,14 +121,14 @@ pub fn servers(servers: &Table<Server>) -> Vec<Finding> {
 /// Jobs in the hands of servers that are not registered. A register without anybody is not used.
 #[must_use]
 pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
-    if servers.rows().len() == 0 {
+    if servers.is_empty() {
         return Vec::new();
     }
     let mut found = Vec::new();
     for (index, job) in live.rows().enumerate().filter(|(_, job)| job.status.is_held()) {
         let holder = job.assigned_to.as_deref().unwrap_or_default();
         // One that is no name at all is told with the job.
-        if ServerName::new(holder).is_ok() && servers.get(holder).is_none() {
+        if ServerName::new(holder).is_ok() && !servers.holds(holder) {
             let what = format!(
                 "job {} is {} and held by {}, which is not registered",
                 named(&job.id),
@@ -115,7 +142,7 @@ pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
             found.push(
                 Finding::new(Kind::HeldByStranger, what)
                     .at(live.path())
-                    .place(place::<Job>(index, &job.id))
+                    .place(place::<Job>(live.position(index), &job.id))
                     .hint(hint),
             );
         }
@@ -173,7 +200,7 @@ fn table<T: Judged>(table: &Table<T>) -> Vec<Finding> {
     for (index, row) in table.rows().enumerate() {
         let mut broken = Vec::new();
         row.judge(&mut broken);
-        let place = place::<T>(index, row.id());
+        let place = place::<T>(table.position(index), row.id());
         found.extend(broken.into_iter().map(|finding| finding.at(table.path()).place(place.clone())));
     }
     found
@@ -182,6 +209,7 @@ fn table<T: Judged>(table: &Table<T>) -> Vec<Finding> {
 fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         table.newer_layout().map(|version| newer_layout(table.path(), version)).into_iter().collect();
+    found.extend(table.unreadables().into_iter().map(|(trouble, _)| broken(trouble)));
     let mut seen = HashSet::new();
     for (index, row) in table.rows().enumerate() {
         if !row.id().is_empty() && !seen.insert(row.id()) {
@@ -191,12 +219,21 @@ fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
     found
 }
 
+/// A record that cannot be read.
+pub(super) fn broken(trouble: Trouble) -> Finding {
+    let id = if trouble.id.is_empty() { String::new() } else { format!("{}: ", named(&trouble.id)) };
+    Finding::new(Kind::BrokenRecord, format!("{id}{}", trouble.why))
+        .at(&trouble.path)
+        .place(trouble.place)
+        .hint(MEND)
+}
+
 /// The record at `index` has the id of one before it.
 pub(super) fn id_twice<T: Row>(table: &Table<T>, index: usize, id: &str) -> Finding {
     Finding::new(Kind::IdTwice, format!("{} stands there twice", named(id)))
         .at(table.path())
-        .place(place::<T>(index, id))
-        .hint("the first counts: give this one another id, or remove it")
+        .place(place::<T>(table.position(index), id))
+        .hint("the first counts: `git muster fsck --mend` gives a message or a queued job another id and sets all else aside")
 }
 
 /// Where a record stands, as errors of reading name it too.
@@ -314,7 +351,7 @@ fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding
                 found.push(
                     Finding::new(Kind::LiveAndArchived, format!("{} is in `{first}` too", named(row.id())))
                         .at(archive.path())
-                        .place(place::<T>(index, row.id()))
+                        .place(place::<T>(archive.position(index), row.id()))
                         .hint("remove the one that should not be there"),
                 );
             }
@@ -337,7 +374,8 @@ fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
     let circle = in_circle(live, &first_of);
     let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
     for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
-        let at = |finding: Finding| finding.at(live.path()).place(place::<Job>(index, &job.id));
+        let at =
+            |finding: Finding| finding.at(live.path()).place(place::<Job>(live.position(index), &job.id));
         for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
             let whither = if archived.contains(need) { "is in the archive" } else { "is not there" };
             let what =
@@ -514,7 +552,16 @@ mod tests {
             (r#""a b":{}"#, "warning bad-name locks.a b"),
             (r#""x":{"locked_by":"a"}"#, "note held-without-token locks.x"),
         ] {
-            assert_eq!(told(&locks(&read(rows))), expected, "{rows}");
+            assert_eq!(told(&locks(&read(rows), &read(""))), expected, "{rows}");
+        }
+        for (rows, expected) in [
+            (r#""x":{"token":3}"#, ""),
+            (r#""x":{"token":4}"#, ""),
+            (r#""x":{"token":2}"#, "warning token-lowered locks.x"),
+            (r#""x":{"locked_by":null}"#, "warning token-lowered locks.x"),
+            (r#""y":{"locked_by":null},"x":null"#, "error broken-record locks.x"),
+        ] {
+            assert_eq!(told(&locks(&read(rows), &read(r#""x":{"token":3}"#))), expected, "{rows}");
         }
         for (rows, expected) in [
             (r#"{"id":"build1"},{"id":"build2"}"#, ""),

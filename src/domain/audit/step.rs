@@ -8,7 +8,7 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::server::Server;
-use crate::domain::table::{Row, Stretch, Table};
+use crate::domain::table::{Broken, Row, Stretch, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A table before and after a commit. Where both are the same table nothing is looked at.
@@ -101,7 +101,7 @@ impl Step<'_> {
             Some(before) => job::judge(before, after, made, found),
             None => job::judge_new(after, made, found),
         });
-        jobs.gone(&mut found, |before, found| {
+        jobs.gone(made.by_hand(), &mut found, |before, found| {
             found.push(
                 Finding::new(
                     Kind::JobVanished,
@@ -119,7 +119,7 @@ impl Step<'_> {
                 message::judge(before, after, found);
             }
         });
-        messages.gone(&mut found, |before, found| {
+        messages.gone(made.by_hand(), &mut found, |before, found| {
             let what = format!("message {} is gone and not in the archive", named(&before.id));
             found.push(Finding::new(Kind::MessageVanished, what).hint(
                 "put the record back from the commit before; read messages leave by `git muster archive`",
@@ -131,11 +131,13 @@ impl Step<'_> {
             Some(before) => lock::judge(before, after, made, found),
             None => lock::judge(&Lock::free(&after.name), after, made, found),
         });
-        locks.gone(&mut found, lock::judge_gone);
+        locks.gone(made.by_hand(), &mut found, lock::judge_gone);
+        let nowhere = HashMap::new();
+        let servers = Rows::of(self.servers, &nowhere);
+        servers.tell_broken(&mut found);
         // Our own operations take out only whom they were told to.
         if made.by_hand() {
-            let nowhere = HashMap::new();
-            Rows::of(self.servers, &nowhere).gone(&mut found, server_gone);
+            servers.gone(true, &mut found, server_gone);
         }
         found
     }
@@ -181,6 +183,10 @@ impl<'a, T: Judged> Rows<'a, T> {
                 continue;
             }
             let before = self.known.get(row.id());
+            // One that could not be read before is compared with nothing.
+            if before.is_none() && self.change.before.unreadable(row.id()).is_some() {
+                continue;
+            }
             if before.is_some_and(|before| before.text() == row.text()) {
                 continue;
             }
@@ -198,6 +204,15 @@ impl<'a, T: Judged> Rows<'a, T> {
             }
         }
         self.tell_doubles(&doubles, found);
+        self.tell_broken(found);
+    }
+
+    /// Tells of each record that cannot be read and did not stand there before.
+    fn tell_broken(&self, found: &mut Vec<Finding>) {
+        let known: HashSet<&str> = self.change.before.broken().map(Broken::text).collect();
+        let after = self.change.after.unreadables().into_iter();
+        let newly = after.filter(|(_, broken)| !known.contains(broken.text()));
+        found.extend(newly.map(|(trouble, _)| state::broken(trouble)));
     }
 
     /// Tells of each record in `doubles` for which there was none before.
@@ -219,9 +234,14 @@ impl<'a, T: Judged> Rows<'a, T> {
     }
 
     /// Hands every record that is gone, and did not go to the archive, to `rule`.
-    fn gone(&self, found: &mut Vec<Finding>, rule: impl Fn(&T, &mut Vec<Finding>)) {
+    fn gone(&self, by_hand: bool, found: &mut Vec<Finding>, rule: impl Fn(&T, &mut Vec<Finding>)) {
         let stays: HashSet<&str> = self.after.iter().map(|row| row.id()).collect();
-        let gone = |row: &T| !stays.contains(row.id()) && !self.archived.contains_key(row.id());
+        // What cannot be read is there all the same; what had no id is set aside by us alone.
+        let is_there = |row: &T| {
+            self.change.after.unreadable(row.id()).is_some() || (!by_hand && row.id_problem().is_some())
+        };
+        let gone =
+            |row: &T| !stays.contains(row.id()) && !self.archived.contains_key(row.id()) && !is_there(row);
         if !self.before.iter().any(|row| gone(row)) {
             return;
         }
@@ -275,6 +295,7 @@ fn arrivals<'a, T: Row>(
         let mut present = by_id(after);
         for (index, row) in before.iter().enumerate() {
             let (kind, what) = match present.remove(row.id()) {
+                None if change.after.unreadable(row.id()).is_some() => continue,
                 None => (Kind::ArchiveVanished, "gone from the archive"),
                 Some(now) if **now != ***row => {
                     (Kind::ArchiveRewritten, "in the archive and was changed there")

@@ -77,6 +77,8 @@ pub struct Document {
     pub wrong: Option<String>,
     /// The layout version that it names, if that is newer than ours.
     pub newer: Option<String>,
+    /// Its records that need a person.
+    pub records: Vec<String>,
 }
 
 /// Judges whether all documents can be read; `fsck` is the command that tells all about them.
@@ -102,10 +104,19 @@ pub fn documents(documents: &[Document], fsck: &str) -> Judgement {
     });
     let rest = wrong.len().saturating_sub(TOLD_MAX);
     let more = (rest > 0).then(|| Finding::problem(format!("{rest} more cannot be read")));
+    let records: Vec<&String> = documents.iter().flat_map(|document| &document.records).collect();
+    let broken = records.iter().take(TOLD_MAX).map(|record| {
+        Finding::warning(format!("{record}; all else works, and that record is left alone"))
+            .mend(format!("{fsck} --mend"))
+    });
+    let rest = records.len().saturating_sub(TOLD_MAX);
+    let more_records = (rest > 0).then(|| Finding::warning(format!("{rest} more records are no good")));
     Judgement::of(format!("{}, {}", number(documents.len(), "document"), size(bytes)))
         .with(newer.take(TOLD_MAX))
         .with(told)
         .with(more)
+        .with(broken)
+        .with(more_records)
 }
 
 /// This host, as it would register.
@@ -475,10 +486,15 @@ mod tests {
             bytes: 10,
             wrong: wrong.map(str::to_owned),
             newer: newer.map(str::to_owned),
+            records: Vec::new(),
         };
         assert_eq!(documents(&[document(None, None)], "fsck").verdict(), Fine);
         assert_eq!(documents(&[document(None, Some("2"))], "fsck").verdict(), Warning);
         assert_eq!(documents(&[document(Some("empty"), None)], "fsck").verdict(), Problem);
+        let broken = Document { records: vec!["record jobs[1]".to_owned(); 50], ..document(None, None) };
+        let judged = documents(&[broken], "fsck");
+        assert_eq!((judged.verdict(), judged.findings.len()), (Warning, TOLD_MAX + 1));
+        assert_eq!(judged.findings[0].mend, Some(Mend::Run("fsck --mend".to_owned())));
         let many: Vec<_> = (0..50).map(|_| document(Some("empty"), None)).collect();
         assert_eq!(documents(&many, "fsck").findings.len(), TOLD_MAX + 1);
         let load = |records, over, bytes| Load { what: "job", bytes, records, over };

@@ -4,15 +4,11 @@
 //! differs from the one before is read; all other records are shared with it. What is read is
 //! exactly what [`Table::read`] reads: wherever that is not plain to see, it is asked.
 
-use super::{Members, ROW_INDENT, ROWS_MAX, Row, Table};
+use super::{BRACKETS_AROUND, ROWS_MAX, Row, Table, members, read_row};
 use crate::domain::json::{self, DocumentError};
-use crate::domain::record::Record;
 use serde_json::value::RawValue;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// How many brackets stand around a record of a list: those of the document and of the list.
-const BRACKETS_AROUND: usize = 2;
 
 /// How much is compared at once when two texts are laid side by side.
 const COMPARED_AT_ONCE: usize = 4096;
@@ -58,13 +54,13 @@ impl<T: Row> Versions<T> {
     /// # Errors
     /// As [`Table::read`].
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), DocumentError> {
-        let text = json::decoded(self.table.path(), bytes)?;
-        if let Some(next) = self.follow(text) {
+        if let Some(next) = text_of(self, bytes).and_then(|text| self.follow(text)) {
             *self = next;
             return Ok(());
         }
         let table = Arc::new(Table::read_after(self.table.path(), bytes, Some(&self.table))?);
-        *self = Self { places: places::<T>(text), table, text: text.to_owned() };
+        let text = text_of(self, bytes).unwrap_or_default();
+        *self = Self { places: places::<T>(text, &table), text: text.to_owned(), table };
         Ok(())
     }
 
@@ -102,8 +98,7 @@ impl<T: Row> Versions<T> {
         rows.extend(self.table.rows.get(..front)?.iter().cloned());
         lie.extend(places.rows.get(..front)?.iter().cloned());
         for item in items {
-            let record = Record::read(self.table.path(), T::FIELD, item.get(), ROW_INDENT).ok()?;
-            rows.push(Arc::new(record));
+            rows.push(Arc::new(read_row(self.table.path(), item.get(), false).ok()?));
             let start = inside + within(&list, item.get())?.checked_sub(1)?;
             lie.push(start..start + item.get().len());
         }
@@ -118,6 +113,9 @@ impl<T: Row> Versions<T> {
             path: self.table.path.clone(),
             members: self.table.members.clone(),
             rows,
+            broken: Vec::new(),
+            spellings: Vec::new(),
+            foreign: false,
             changed: false,
             newer: self.table.newer.clone(),
         };
@@ -139,16 +137,21 @@ fn items_between(stretch: &str, after_some: bool, before_some: bool) -> Option<&
     Some(stretch.trim()).filter(|items| !items.is_empty())
 }
 
-/// Where the records of a document lie; `None` where they are no list.
-fn places<T: Row>(text: &str) -> Option<Places> {
-    if T::BY_NAME {
+/// The text of a document; `None` where it is none, or stands for bytes that are none.
+fn text_of<'a, T: Row>(versions: &Versions<T>, bytes: &'a [u8]) -> Option<&'a str> {
+    json::body(versions.table.path(), std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Where the records of a document lie; `None` where they are no list, or some cannot be read.
+fn places<T: Row>(text: &str, table: &Table<T>) -> Option<Places> {
+    if T::BY_NAME || table.foreign || !table.broken.is_empty() {
         return None;
     }
     let list = if text.starts_with('[') {
         text
     } else {
-        let Members(members) = serde_json::from_str(text).ok()?;
-        members.into_iter().find(|(key, _)| key == T::FIELD).map(|(_, raw)| raw.get())?
+        let members = members(table.path(), "", text).ok()?;
+        members.into_iter().find(|(key, _)| key == T::FIELD).map(|(_, raw)| raw)?
     };
     if !list.starts_with('[') {
         return None;
@@ -318,7 +321,7 @@ mod tests {
             let alone = Table::read(Thing::PATH, text.as_bytes()).expect("reads");
             assert_eq!(seen(versions.table()), seen(&alone), "{text}");
             let rows = versions.places.as_ref().map(|places| places.rows.clone());
-            assert_eq!(rows, places::<Thing>(&text).map(|places| places.rows), "{text}");
+            assert_eq!(rows, places::<Thing>(&text, &alone).map(|places| places.rows), "{text}");
         }
         assert!(followed >= 4, "{followed}");
     }

@@ -2,19 +2,14 @@
 
 use super::{Subject, far_side};
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::build_config::BuildConfig;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
-use crate::domain::hub::Marker;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
-use crate::domain::json::newer_layout;
-use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::server::Server;
 use crate::domain::shell::quoted;
-use crate::domain::status::Status;
-use crate::domain::table::Row as _;
+use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
@@ -22,12 +17,9 @@ use crate::ledger::{
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
-use serde_json::Value;
+use crate::ops::every::{Archives, Seen, every, wrong};
 use std::collections::HashSet;
 use std::time::Duration;
-
-/// The most archives that are read; a hub makes two a month.
-const ARCHIVES_MAX: usize = 240;
 
 /// What has been over for so long may leave the live documents: the age that the command names.
 const ARCHIVED_AFTER: Duration = Duration::from_secs(86_400);
@@ -108,62 +100,16 @@ pub(super) fn gather(
     })
 }
 
-/// What is wrong with a document, or the error when it is not about a document.
-fn wrong<T>(read: Result<T, Stop>) -> Result<Option<String>, LedgerError> {
-    match read {
-        Ok(_) => Ok(None),
-        Err(Stop::Refused(refusal)) => Ok(Some(refusal.why)),
-        Err(Stop::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
-        Err(Stop::Fault(error)) => Err(error),
-    }
-}
-
 /// Reads every document there is on the main branch.
 fn read_all(hub: &Snapshot<'_>) -> Result<Vec<Document>, LedgerError> {
-    let mut all = Vec::new();
-    let mut note = |path: &str, read: Result<Option<String>, LedgerError>| -> Result<(), LedgerError> {
-        let document = hub.document(hub.main(), path).unwrap_or_default().unwrap_or_default();
-        let bytes = document.bytes();
-        let wrong = read?;
-        if wrong.is_some() || !bytes.is_empty() {
-            let newer = newer(bytes).filter(|_| wrong.is_none());
-            let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            all.push(Document { path: path.to_owned(), bytes, wrong, newer });
-        }
-        Ok(())
+    let document = |seen: Seen| Document {
+        path: seen.path,
+        bytes: u64::try_from(seen.bytes).unwrap_or(u64::MAX),
+        wrong: seen.wrong,
+        newer: seen.newer,
+        records: seen.troubles.iter().map(Trouble::describe).collect(),
     };
-    note(Job::PATH, wrong(hub.table::<Job>()))?;
-    note(Lock::PATH, wrong(hub.table::<Lock>()))?;
-    note(Message::PATH, wrong(hub.table::<Message>()))?;
-    note(Server::PATH, wrong(hub.table::<Server>()))?;
-    note(BuildConfig::PATH, wrong(hub.record::<BuildConfig>(BuildConfig::PATH)))?;
-    note(Marker::PATH, wrong(hub.record::<Marker>(Marker::PATH)))?;
-    for name in hub.list(ARCHIVE)?.into_iter().filter(|name| name.ends_with(".json")).take(ARCHIVES_MAX) {
-        let path = format!("{ARCHIVE}/{name}");
-        if name.starts_with("jobs-") {
-            note(&path, wrong(hub.table_at::<Job>(&path)))?;
-        } else if name.starts_with("messages-") {
-            note(&path, wrong(hub.table_at::<Message>(&path)))?;
-        }
-    }
-    for entry in hub.list("")? {
-        let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
-            continue;
-        };
-        let (status, beat) = (Status::path(&server), Heartbeat::path(&server));
-        note(&status, wrong(hub.record::<Status>(&status)))?;
-        note(&beat, wrong(hub.record::<Heartbeat>(&beat)))?;
-    }
-    Ok(all)
-}
-
-/// Where the archives lie.
-const ARCHIVE: &str = "coordination/archive";
-
-/// The layout version that a document names, if it is above ours.
-fn newer(bytes: &[u8]) -> Option<String> {
-    let document: Value = serde_json::from_slice(bytes).ok()?;
-    newer_layout(&document.get("version")?.to_string())
+    Ok(every(hub, Archives::Whole)?.into_iter().map(document).collect())
 }
 
 fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {

@@ -4,6 +4,7 @@ use super::{ARCHIVE, Document, Notes, readable};
 use crate::domain::audit::{Finding, Kind, Severity, state};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
@@ -36,17 +37,16 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     if let Some(live) = table_at(Message::PATH, snapshot, notes)? {
         notes.add_all(state::messages(&live, &messages));
     }
+    let marks = optional::<HighWater>(snapshot, notes)?;
     if let Some(locks) = table_at::<Lock>(Lock::PATH, snapshot, notes)? {
-        notes.add_all(state::locks(&locks));
+        notes.add_all(state::locks(&locks, &marks));
     }
     if let Some(servers) = table_at::<Server>(Server::PATH, snapshot, notes)? {
         notes.add_all(state::servers(&servers));
         notes.add_all(state::holders(&live, &servers));
     }
-    // Without a pause there is no such document.
-    if !matches!(snapshot.document(snapshot.main(), Pause::PATH), Ok(None)) {
-        table_at::<Pause>(Pause::PATH, snapshot, notes)?;
-    }
+    let pauses = optional::<Pause>(snapshot, notes)?;
+    notes.add_all(state::broken_in(&pauses));
     if let Some(findings) = record(snapshot.main(), BuildConfig::PATH, snapshot, notes, |path, config| {
         state::layout::<BuildConfig>(path, config)
     })? {
@@ -80,8 +80,18 @@ fn table_at<T: Row>(
     }
     notes.report.checked.documents += 1;
     let table = readable(snapshot.table_at::<T>(path), None, notes)?;
-    notes.report.checked.records += table.as_ref().map_or(0, |table| table.rows().len());
+    notes.report.checked.records +=
+        table.as_ref().map_or(0, |table| table.rows().len() + table.broken().len());
     Ok(table)
+}
+
+/// A table that is there when it holds something.
+fn optional<T: Row>(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<Table<T>, LedgerError> {
+    let table = match snapshot.document(snapshot.main(), T::PATH) {
+        Ok(None) => None,
+        _ => table_at::<T>(T::PATH, snapshot, notes)?,
+    };
+    Ok(table.unwrap_or_else(|| Table::empty(T::PATH)))
 }
 
 /// A single document of any branch, judged if it is there and can be read.

@@ -45,7 +45,12 @@ impl Worker {
             MessageId::new(&id).ok()
         });
         let Some(id) = anothers else { return };
-        let marks = MarkMessages { server: self.server.clone(), ids: vec![id.clone()], mark: Mark::Read };
+        let marks = MarkMessages {
+            server: self.server.clone(),
+            ids: vec![id.clone()],
+            which: Vec::new(),
+            mark: Mark::Read,
+        };
         if self.write(&marks).is_some() {
             let why = format!("I6: {} was told that message {id} of another is marked", self.server);
             self.world.get().checker.blame(why);
@@ -62,7 +67,12 @@ impl Worker {
         });
         if unread == Some(true) {
             let mark = if self.random.chance(300) { Mark::Acknowledged } else { Mark::Read };
-            drop(self.write(&MarkMessages { server: self.server.clone(), ids: Vec::new(), mark }));
+            drop(self.write(&MarkMessages {
+                server: self.server.clone(),
+                ids: Vec::new(),
+                which: Vec::new(),
+                mark,
+            }));
         }
     }
 }

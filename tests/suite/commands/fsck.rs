@@ -90,7 +90,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
       hint: the folder is what counts
-    1 error, 0 warnings, 2 notes in 10 documents on 1 branch
+    1 error, 0 warnings, 2 notes in 11 documents on 1 branch
     [exit status: 1]
     ada$ git muster fsck --history
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
@@ -113,11 +113,11 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       by hand in [COMMIT] [TIME] support: tidy up
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: tidy up
-    4 errors, 0 warnings, 3 notes in 10 documents on 1 branch, and 7 commits with 6 operations
+    4 errors, 0 warnings, 3 notes in 11 documents on 1 branch, and 7 commits with 6 operations
     hint: once these are known, `git muster fsck --history --since [COMMIT]` tells only what comes after
     [exit status: 1]
     ada$ git muster fsck --history --json
-    {"schema":1,"kind":"fsck","commit":"[COMMIT]","checked":{"branches":1,"documents":10,"records":7,
+    {"schema":1,"kind":"fsck","commit":"[COMMIT]","checked":{"branches":1,"documents":11,"records":8,
       "commits":7,"operations":6},"errors":4,"warnings":0,"notes":3,"findings":[{"severity":"error",
       "kind":"unreadable","path":"bob/heartbeat.json",
       "what":"it holds merge conflict markers; expected value at line 1 column 1",
@@ -153,7 +153,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
       hint: the folder is what counts
-    1 error, 0 warnings, 2 notes in 10 documents on 1 branch, and 8 commits with 7 operations
+    1 error, 0 warnings, 2 notes in 11 documents on 1 branch, and 8 commits with 7 operations
     [exit status: 1]
     ada$ git muster fsck --history --since [COMMIT]
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
@@ -162,7 +162,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: the folder is what counts
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: mend
-    0 errors, 0 warnings, 2 notes in 10 documents on 1 branch, and 9 commits with 7 operations
+    0 errors, 0 warnings, 2 notes in 11 documents on 1 branch, and 9 commits with 7 operations
     [exit status: 0]
     ada$ git muster fsck --history --since [COMMIT] --fail-on note
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
@@ -171,7 +171,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: the folder is what counts
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: mend
-    0 errors, 0 warnings, 2 notes in 10 documents on 1 branch, and 9 commits with 7 operations
+    0 errors, 0 warnings, 2 notes in 11 documents on 1 branch, and 9 commits with 7 operations
     [exit status: 1]
     "#);
 }

@@ -189,7 +189,39 @@ fn one_beat_that_cannot_be_read_hides_no_other() {
     ada$ git muster health
     critical: 2 servers looked at, 1 finding
     LEVEL  SUBJECT  WHAT
-    critical  bob  a heartbeat of server `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`) (mend it in a clone of the hub and push it)
+    critical  bob  a heartbeat of server `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`) (the next `git muster heartbeat` on `bob` makes it anew)
     [exit status: 2]
     ");
+}
+
+#[test]
+fn every_document_that_cannot_be_read_is_named() {
+    let (fleet, ada, bob) = two_servers();
+    ada.run(["heartbeat"]).success();
+    bob.run(["heartbeat"]).success();
+    let start = fleet.hub().tip(MAIN).unwrap();
+    let conflict: &[u8] = b"{\n<<<<<<< HEAD\n\"a\": 1\n=======\n>>>>>>> theirs\n}\n";
+    for (path, text) in [
+        ("coordination/jobs.json", conflict),
+        ("coordination/locks.json", b""),
+        ("coordination/messages.json", b""),
+        ("coordination/messages.json", conflict),
+        ("coordination/servers.json", conflict),
+        ("coordination/pauses.json", b"{\"pauses\": 1}"),
+        ("coordination/tokens.json", b"["),
+        ("coordination/hub.json", b""),
+        ("coordination/archive/jobs-2025-10.json", conflict),
+        ("coordination/archive/messages-2025-10.json", b""),
+        ("shared/build_config.json", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("bob/status.json", b""),
+    ] {
+        fleet.hub().git(["update-ref", "refs/heads/main", &start]);
+        fleet.hub().put(MAIN, &[(path, text)], "broken");
+        let run = ada.run(["health"]);
+        // A hub whose marker cannot be read may be told before it is judged.
+        assert!(run.exit_code() == Some(3) || path.ends_with("hub.json"), "{path}\n{run}");
+        assert!(run.stdout().contains(path) || run.stderr().contains(path), "{path}\n{run}");
+        let run = ada.run(["doctor", "hub-documents"]);
+        assert!(run.stdout().contains(path), "{path}\n{run}");
+    }
 }

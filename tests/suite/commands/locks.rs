@@ -391,3 +391,33 @@ fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
     [exit status: 5]
     "#);
 }
+
+#[test]
+fn a_token_that_an_older_writer_drops_is_not_given_again() {
+    let (fleet, ada, bob) = two_servers();
+    let path = "coordination/locks.json";
+    for token in 1..=3 {
+        let given = ada.run(["lock", "acquire", "deploy"]).success();
+        assert_eq!(given.stdout().trim(), token.to_string());
+        ada.run(["lock", "release", "deploy", "--token", &token.to_string()]).success();
+    }
+    let free = r#"{"locked_by": null, "locked_at": null, "expires_at": null}"#;
+    for (written, expected) in [
+        (format!(r#"{{"locks": {{"deploy": {free}}}}}"#), "4"),
+        (r#"{"locks": {}}"#.to_owned(), "5"),
+        (r#"{"locks": {"deploy": {"locked_by": null, "token": 2}}}"#.to_owned(), "6"),
+    ] {
+        fleet.hub().put(MAIN, &[(path, &written)], "an older writer");
+        let told = bob.run(["fsck"]).success();
+        assert_eq!(told.stdout().contains("(token-lowered)"), written.contains("deploy"), "{told}");
+        assert_eq!(bob.run(["lock", "acquire", "deploy"]).success().stdout().trim(), expected);
+        bob.run(["lock", "release", "deploy", "--token", expected]).success();
+    }
+    // One that is held there stays so, and who steals it gets a higher one.
+    let held = r#"{"locks": {"deploy": {"locked_by": "ada", "locked_at": null, "expires_at": null}}}"#;
+    fleet.hub().put(MAIN, &[(path, held)], "an older writer");
+    ada.run(["--if-lock", "deploy=6", "status", "set", "idle"]).code(5);
+    bob.run(["lock", "acquire", "deploy"]).code(4);
+    let stolen = bob.run(["lock", "steal", "deploy", "--reason", "test", "--force"]).success();
+    assert!(stolen.stdout().contains('7'), "{stolen}");
+}

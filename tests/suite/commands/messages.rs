@@ -255,3 +255,46 @@ fn a_thread_holds_what_was_said_before_and_after() {
     [exit status: 0]
     "#);
 }
+
+#[test]
+fn messages_with_one_id_or_none_are_read_once_each() {
+    let (fleet, ada, bob) = two_servers();
+    let path = "coordination/messages.json";
+    let text = r#"{"messages": [
+        {"id": "msg_1", "from": "bob", "to": "ada", "subject": "not for bob"},
+        {"id": "msg_1", "from": "ada", "to": "bob", "subject": "first \u2013 \/"},
+        {"from": "ada", "to": "bob", "subject": "nameless"},
+        {"id": null, "from": "ada", "to": "bob", "subject": "nameless too"},
+        {"id": "msg_1", "from": "ada", "to": "bob", "subject": "second"},
+        {"id": "msg_3", "from": "ada", "to": "bob", "subject": "caf\udce9"},
+        {"id": "msg_4", "from": "ada", "to": "bob", "body": ["x"]},
+        {"id": "msg_2", "from": "ada", "to": "bob", "subject": "urgent", "ack_required": true}
+    ]}"#;
+    fleet.hub().put(MAIN, &[(path, text)], "a merge");
+    let run = bob.run(["message", "read"]).success();
+    for subject in ["first \u{2013} /", "nameless", "nameless too", "second", "caf\u{fffd}", "urgent"] {
+        assert!(run.stdout().contains(&format!("  {subject}\n")), "{subject}\n{run}");
+    }
+    assert!(!run.stdout().contains("not for bob"), "{run}");
+    assert!(
+        run.stderr().contains("record messages[6] (`msg_4`) of coordination/messages.json: body"),
+        "{run}"
+    );
+    let again = bob.run(["message", "read"]).success();
+    assert!(again.stdout().is_empty(), "{again}");
+    let written = String::from_utf8(inspect::content(fleet.hub(), MAIN, path).unwrap()).unwrap();
+    for kept in [
+        r#""first \u2013 \/""#,
+        r#""caf\udce9""#,
+        r#"{"id": "msg_4", "from": "ada", "to": "bob", "body": ["x"]}"#,
+    ] {
+        assert!(written.contains(kept), "{kept}\n{written}");
+    }
+    ada.run(["message", "read"]).success();
+    bob.run(["message", "ack", "msg_1"]).success();
+    bob.run(["message", "ack", "msg_2"]).success();
+    ada.run(["fsck", "--mend"]).success();
+    ada.run(["fsck", "--fail-on", "warning"]).success();
+    assert!(ada.run(["archive", "--older-than", "0s"]).success().stderr().is_empty());
+    ada.run(["fsck", "--fail-on", "warning"]).success();
+}

@@ -1,0 +1,106 @@
+//! Documents and records that cannot be read, as troubles of the fleet.
+//!
+//! A document that cannot be read is nothing to judge by. A record is looked after by somebody,
+//! while everything else goes on.
+
+use super::{Finding, Level};
+use crate::domain::id::ServerName;
+use crate::domain::table::{Fault, MEND, Trouble};
+
+/// How many broken records of one document are told one by one: whoever sees these sees the kind.
+const TOLD_MAX: usize = 5;
+
+/// A document as a watcher found it.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// Where it lies.
+    pub path: &'a str,
+    /// What keeps it from being read.
+    pub wrong: Option<&'a str>,
+    /// Its records that are no good.
+    pub troubles: &'a [Trouble],
+    /// The server that alone writes it, if one does.
+    pub server: Option<&'a ServerName>,
+}
+
+impl Document<'_> {
+    /// What is wrong with it and with its records.
+    #[must_use]
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self.wrong.map(|why| self.unreadable(why)).into_iter().collect();
+        findings.extend(self.troubles.iter().take(TOLD_MAX).map(|trouble| self.record(trouble)));
+        if let Some(rest @ 1..) = self.troubles.len().checked_sub(TOLD_MAX) {
+            findings.push(
+                Finding::new(Level::Warning, "records-broken", self.path, None)
+                    .what(format!("{rest} more records of {} are no good", self.path))
+                    .hint(MEND),
+            );
+        }
+        findings
+    }
+
+    fn unreadable(&self, why: &str) -> Finding {
+        let server = self.server.map(ServerName::as_str);
+        let hint = match server {
+            Some(name) => format!("the next `git muster heartbeat` of `{name}` makes it anew"),
+            None => format!(
+                "no command that needs it works until it is corrected in a clone of the hub and pushed; `git log -p -- {}` there shows how it was",
+                self.path
+            ),
+        };
+        Finding::new(Level::Unknown, "document-broken", self.path, server)
+            .what(format!("{} cannot be read: {why}", self.path))
+            .hint(hint)
+    }
+
+    fn record(&self, trouble: &Trouble) -> Finding {
+        let cause = match trouble.fault {
+            Fault::Unreadable => "record-broken",
+            Fault::Id => "record-without-id",
+            Fault::Doubled => "id-doubled",
+        };
+        let subject = match trouble.id.as_str() {
+            "" => trouble.place.clone(),
+            id => id.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect(),
+        };
+        let finding = Finding::new(Level::Warning, cause, &format!("{}:{}", self.path, trouble.place), None);
+        Finding { subject, ..finding }.what(trouble.describe()).hint(MEND)
+    }
+}
+
+/// How much of an id is told in a column of its own.
+const SUBJECT_LENGTH_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_nothing_to_judge_by_and_a_record_a_warning() {
+        let trouble = |place: usize| Trouble {
+            fault: Fault::Unreadable,
+            path: "p".to_owned(),
+            place: format!("jobs[{place}]"),
+            id: String::new(),
+            why: "null".to_owned(),
+        };
+        let troubles: Vec<Trouble> = (0..7).map(trouble).collect();
+        let of = |wrong, troubles, server| Document { path: "p", wrong, troubles, server }.judge();
+        let told = |findings: Vec<Finding>| -> Vec<(Level, String)> {
+            findings.into_iter().map(|finding| (finding.level, finding.cause)).collect()
+        };
+        assert_eq!(
+            told(of(Some("it is empty"), &[], None)),
+            [(Level::Unknown, "document-broken:p".to_owned())]
+        );
+        let records = told(of(None, &troubles, None));
+        assert_eq!(records.len(), TOLD_MAX + 1);
+        assert_eq!(records[0], (Level::Warning, "record-broken:p:jobs[0]".to_owned()));
+        assert_eq!(records[TOLD_MAX].1, "records-broken:p");
+        let name = ServerName::new("build1").expect("name");
+        let own = of(Some("it is empty"), &[], Some(&name));
+        assert_eq!(own[0].server.as_deref(), Some("build1"));
+        assert!(own[0].hint.as_ref().is_some_and(|hint| hint.contains("git muster heartbeat")));
+        assert!(of(None, &[], None).is_empty());
+    }
+}

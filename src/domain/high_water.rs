@@ -1,0 +1,71 @@
+//! `coordination/tokens.json`: the highest token that each lock ever gave.
+//!
+//! A writer of the first scripts replaces a lock's record by three fields and drops its token. Who
+//! comes next must not begin again at one: two holders would pass the same fence. So the highest one
+//! is noted where no such writer writes.
+
+use super::id::LockName;
+use super::lenient;
+use super::lock::Lock;
+use super::table::{Row, Table};
+use serde::{Deserialize, Serialize};
+
+/// The mark of one lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct HighWater {
+    /// The lock: the key it stands under.
+    #[serde(skip)]
+    pub name: String,
+    /// The highest token that it gave.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+}
+
+impl Row for HighWater {
+    const PATH: &'static str = "coordination/tokens.json";
+    const FIELD: &'static str = "tokens";
+    const BY_NAME: bool = true;
+    fn id(&self) -> &str {
+        &self.name
+    }
+    fn id_problem(&self) -> Option<String> {
+        LockName::new(&self.name).err().map(|error| error.to_string())
+    }
+    fn named(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+    }
+}
+
+/// Has the next token of `lock` be higher than any before, whatever became of its record.
+pub fn raise(lock: &mut Lock, marks: &Table<HighWater>) {
+    lock.token = lock.token.max(marks.get(&lock.name).and_then(|mark| mark.token));
+}
+
+/// Notes the token that `lock` gives at present.
+pub fn note(lock: &Lock, marks: &mut Table<HighWater>) {
+    match marks.get_mut(&lock.name) {
+        Some(mark) => mark.edit(|mark| mark.token = mark.token.max(lock.token)),
+        None => marks.push(HighWater { name: lock.name.clone(), token: lock.token }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_was_dropped_goes_on_from_the_highest() {
+        let mut marks = Table::<HighWater>::empty(HighWater::PATH);
+        let mut lock = Lock::free("deploy");
+        for (given, next) in [(Some(3), Some(3)), (None, Some(3)), (Some(2), Some(3)), (Some(7), Some(7))] {
+            lock.token = given;
+            raise(&mut lock, &marks);
+            note(&lock, &mut marks);
+            assert_eq!(lock.token.max(given), next.max(given));
+            assert_eq!(marks.get("deploy").and_then(|mark| mark.token), next);
+        }
+        let mut other = Lock::free("other");
+        raise(&mut other, &marks);
+        assert_eq!(other.token, None);
+    }
+}

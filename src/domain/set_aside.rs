@@ -1,0 +1,50 @@
+//! `coordination/archive/broken-YYYY-MM.json`: records that a person had set aside, as they were.
+
+use super::lenient;
+use super::table::Row;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A record that was taken out of its document, or changed there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SetAside {
+    /// Names this entry.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub id: String,
+    /// The document it was in.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub document: String,
+    /// Where in it.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub place: String,
+    /// What was wrong with it.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub reason: String,
+    /// When it was set aside.
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+    /// By whom.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub by: String,
+    /// The record, as it stood there.
+    #[serde(default, deserialize_with = "lenient::plain_text")]
+    pub text: String,
+}
+
+impl SetAside {
+    /// Where what is set aside at `now` goes.
+    #[must_use]
+    pub fn path(now: Timestamp) -> String {
+        format!("coordination/archive/broken-{}.json", now.month())
+    }
+}
+
+impl Row for SetAside {
+    const PATH: &'static str = "coordination/archive/broken.json";
+    const FIELD: &'static str = "records";
+    const LOSSY: bool = true;
+    fn id(&self) -> &str {
+        &self.id
+    }
+}

@@ -1,0 +1,164 @@
+//! Every document of the main branch that some command reads, looked at as the commands do.
+//!
+//! For those who watch: what they do not look at breaks unseen. Whoever adds a document to the hub
+//! adds it here. Judges nothing; what a document is worth is the domain's.
+
+use crate::domain::build_config::BuildConfig;
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::high_water::HighWater;
+use crate::domain::hub::Marker;
+use crate::domain::id::ServerName;
+use crate::domain::job::Job;
+use crate::domain::json::{self, newer_layout};
+use crate::domain::lock::Lock;
+use crate::domain::message::Message;
+use crate::domain::pause::Pause;
+use crate::domain::server::Server;
+use crate::domain::status::Status;
+use crate::domain::table::{Row, Trouble};
+use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
+use serde::Deserialize as _;
+use serde::de::IgnoredAny;
+use std::rc::Rc;
+
+/// Where the archives lie.
+const ARCHIVE: &str = "coordination/archive";
+
+/// The most archives that are read; a hub makes two a month.
+const ARCHIVES_MAX: usize = 240;
+
+/// A document as it was found.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Where it lies.
+    pub path: String,
+    /// Its size.
+    pub bytes: usize,
+    /// What keeps it from being read.
+    pub wrong: Option<String>,
+    /// The layout version that it names, if that is newer than ours.
+    pub newer: Option<String>,
+    /// Its records that are no good.
+    pub troubles: Vec<Trouble>,
+    /// The server whose it is, if it is of one.
+    pub server: Option<ServerName>,
+}
+
+/// How much is read of archives, which are long and of use for few commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archives {
+    /// Each record.
+    Whole,
+    /// Whether they are JSON.
+    Syntax,
+}
+
+/// Every document there is.
+///
+/// # Errors
+/// When the store is damaged; a document that cannot be read is told of.
+pub fn every(hub: &Snapshot<'_>, archives: Archives) -> Result<Vec<Seen>, LedgerError> {
+    let mut looking = Looking { hub, seen: Vec::new() };
+    looking.table::<Job>(Job::PATH)?;
+    looking.table::<Lock>(Lock::PATH)?;
+    looking.table::<Message>(Message::PATH)?;
+    looking.table::<Server>(Server::PATH)?;
+    looking.table::<Pause>(Pause::PATH)?;
+    looking.table::<HighWater>(HighWater::PATH)?;
+    looking.note(Marker::PATH, None, |document| document.record::<Marker>(Marker::PATH).map(drop))?;
+    looking.note(BuildConfig::PATH, None, |document| {
+        document.record::<BuildConfig>(BuildConfig::PATH).map(drop)
+    })?;
+    let names = hub.list(ARCHIVE)?;
+    for name in names.iter().filter(|name| name.ends_with(".json")).take(ARCHIVES_MAX) {
+        let path = format!("{ARCHIVE}/{name}");
+        match archives {
+            Archives::Whole if name.starts_with("jobs-") => looking.table::<Job>(&path)?,
+            Archives::Whole if name.starts_with("messages-") => looking.table::<Message>(&path)?,
+            _ => looking.note(&path, None, syntax)?,
+        }
+    }
+    for entry in hub.list("")? {
+        let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
+            continue;
+        };
+        let (status, beat) = (Status::path(&server), Heartbeat::path(&server));
+        looking.note(&status, Some(&server), |document| document.record::<Status>(&status).map(drop))?;
+        looking.note(&beat, Some(&server), |document| document.record::<Heartbeat>(&beat).map(drop))?;
+    }
+    Ok(looking.seen)
+}
+
+struct Looking<'a> {
+    hub: &'a Snapshot<'a>,
+    seen: Vec<Seen>,
+}
+
+impl Looking<'_> {
+    fn table<T: Row>(&mut self, path: &str) -> Result<(), LedgerError> {
+        let mut troubles = Vec::new();
+        self.note(path, None, |document| {
+            troubles = document.table::<T>(path)?.troubles();
+            Ok(())
+        })?;
+        if let Some(last) = self.seen.last_mut().filter(|last| last.path == path) {
+            last.troubles = troubles;
+        }
+        Ok(())
+    }
+
+    /// Notes the document at `path`, if there is one.
+    fn note(
+        &mut self,
+        path: &str,
+        server: Option<&ServerName>,
+        read: impl FnOnce(&Document) -> Result<(), json::DocumentError>,
+    ) -> Result<(), LedgerError> {
+        let (bytes, wrong, newer) = match self.hub.document(self.hub.main(), path) {
+            Ok(None) => return Ok(()),
+            Ok(Some(document)) => {
+                let wrong = read(&document).err().map(|error| error.problem);
+                let newer = layout(&document).filter(|_| wrong.is_none());
+                (document.bytes().len(), wrong, newer)
+            }
+            Err(LedgerError::Document(error)) => (0, Some(error.problem), None),
+            Err(error) => return Err(error),
+        };
+        let server = server.cloned();
+        self.seen.push(Seen { path: path.to_owned(), bytes, wrong, newer, troubles: Vec::new(), server });
+        Ok(())
+    }
+}
+
+fn syntax(document: &Document) -> Result<(), json::DocumentError> {
+    json::parse::<IgnoredAny>("", "", json::text("", document.bytes())?).map(drop)
+}
+
+/// The layout version that a document names, if it is above ours.
+fn layout(document: &Rc<Document>) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Versioned<'a> {
+        #[serde(borrow)]
+        version: Option<&'a serde_json::value::RawValue>,
+    }
+    // Most name none, and to look for one in a long document takes as long as to read it.
+    let is_named = |bytes: &[u8]| bytes.windows(VERSION.len()).any(|piece| piece == VERSION);
+    let bytes = Some(document.bytes()).filter(|bytes| is_named(bytes))?;
+    let mut input = serde_json::Deserializer::from_slice(bytes);
+    newer_layout(Versioned::deserialize(&mut input).ok()?.version?.get())
+}
+
+const VERSION: &[u8] = b"\"version\"";
+
+/// What a reading of all that is wrong with a document comes to, or the error when it is not about one.
+///
+/// # Errors
+/// When the store is damaged.
+pub fn wrong<T>(read: Result<T, Stop>) -> Result<Option<String>, LedgerError> {
+    match read {
+        Ok(_) => Ok(None),
+        Err(Stop::Refused(refusal)) => Ok(Some(refusal.why)),
+        Err(Stop::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
+        Err(Stop::Fault(error)) => Err(error),
+    }
+}

@@ -62,8 +62,11 @@ fn candidates(words: &[String]) -> Vec<Candidate> {
         Next::Value(argument) => line.values(argument),
         Next::Any if typed.starts_with('-') => line.options(),
         Next::Any => {
-            let subs =
-                line.command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help");
+            // Behind a word that is no verb there is none.
+            let subs = line
+                .command
+                .get_subcommands()
+                .filter(|sub| line.positionals == 0 && !sub.is_hide_set() && sub.get_name() != "help");
             let mut found: Vec<Candidate> =
                 subs.map(|sub| (sub.get_name().to_owned(), first_line(sub.get_about()))).collect();
             if let Some(argument) = line.positional() {

@@ -51,7 +51,7 @@ impl std::str::FromStr for AllowPattern {
         let words: Result<Vec<Pattern>, _> = text.split_whitespace().map(Pattern::new).collect();
         let words = words.map_err(|error| format!("it is no pattern: {error}"))?;
         if words.is_empty() {
-            return Err("name a program, such as `make *`".to_owned());
+            return Err("name a program, such as `/srv/ci/build`".to_owned());
         }
         Ok(Self { text: text.to_owned(), words })
     }

@@ -37,6 +37,20 @@ pub struct FileError {
     source: io::Error,
 }
 
+impl FileError {
+    /// One of this kind, for tests of who is blamed.
+    #[cfg(test)]
+    pub(crate) fn of(kind: io::ErrorKind) -> Self {
+        at("read", Path::new("x"))(kind.into())
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
     move |source| FileError { what, path: path.to_owned(), source }
 }
@@ -254,7 +268,7 @@ pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, Fi
             looked += 1;
             if looked > entries_max {
                 let why = format!("it holds more than {entries_max} files and folders");
-                return Err(at("look through", top)(io::Error::other(why)));
+                return Err(at("look through", top)(io::Error::new(io::ErrorKind::FileTooLarge, why)));
             }
             let name = entry.file_name().to_string_lossy().into_owned();
             let Ok(about) = entry.path().symlink_metadata() else { continue };

@@ -15,6 +15,7 @@ pub mod file_lock;
 pub mod files;
 pub mod folder;
 pub mod guard;
+pub mod held;
 pub mod notice;
 pub mod open_files;
 pub mod process;

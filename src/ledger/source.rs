@@ -207,7 +207,9 @@ impl Source {
         let work_tree = format!("--work-tree={}", folder.display());
         let copy = self.copy.display().to_string();
         files::create_dir(folder)?;
-        run("prepare a checkout of", &["init", "--quiet", "--template="])?;
+        let asked = owned(&["rev-parse", "--show-object-format"]);
+        let format = format!("--object-format={}", self.git.run(&self.copy, &asked, deadline)?.stdout.trim());
+        run("prepare a checkout of", &["init", "--quiet", "--template=", &format])?;
         let objects = format!("{}\n", self.copy.join("objects").display());
         files::write(&own.join("objects/info/alternates"), &objects)?;
         // Without the tags of good builds: a build that finds one would not be that of before.
@@ -387,10 +389,21 @@ impl Source {
             }
         }
         if !is_begun {
-            let words = ["init", "--quiet", "--bare", "--template="];
+            let format = format!("--object-format={}", self.object_format(deadline)?);
+            let words = ["init", "--quiet", "--bare", "--template=", &format];
             self.succeed(&self.copy, "begin a copy of", &words, deadline)?;
         }
         Ok(())
+    }
+
+    /// How the source names its objects, whatever this user's git would choose for a new repository. One
+    /// that does not answer, or holds nothing, tells nothing: when it does, the copy is begun anew.
+    fn object_format(&self, deadline: Deadline) -> Result<&'static str, SourceError> {
+        let url = self.location.as_text();
+        let asked = ["ls-remote", "--", &url, "HEAD", "refs/heads/*"];
+        let told = self.git.run(&self.nowhere(), &owned(&asked), deadline)?.stdout;
+        let id = told.split_whitespace().next().unwrap_or_default();
+        Ok(if id.len() > ID_LENGTH { "sha256" } else { "sha1" })
     }
 
     fn fetch(&self, what: &[&str], deadline: Deadline) -> Result<(), SourceError> {

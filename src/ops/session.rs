@@ -3,9 +3,9 @@
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
 use crate::domain::twin::Origin;
-use crate::host::{clock, environment, facts, files, random};
+use crate::host::{clock, disk, environment, facts, files, random};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The session of one server on this host. A new one begins with each boot, and when another server
 /// ended the one before. Whatever starts in between goes on with it: what scripts have claimed lives
@@ -29,10 +29,17 @@ fn session_path(server: &ServerName) -> PathBuf {
     path(server, "json")
 }
 
-/// Load, memory and disk now. What the next call needs for the load is noted.
+/// Where the folders of jobs are made unless a worker is told otherwise.
+#[must_use]
+pub fn jobs_folder() -> PathBuf {
+    environment::cache_dir().join("work")
+}
+
+/// Load, memory and disk now; the disk is the one where jobs run, wherever the caller stands. What the
+/// next call needs for the load is noted.
 #[must_use]
 pub fn system_facts(server: &ServerName) -> System {
-    let folder = environment::working_directory().unwrap_or_else(|_| Path::new("/").to_owned());
+    let folder = disk::nearest(&jobs_folder());
     let note = path(server, "sample");
     let (system, sample) = facts::system(&files::recall(&note), &folder);
     // Without it the next beat has no load.

@@ -9,9 +9,11 @@ use crate::domain::artifact::{
     Artifact, FILES_MAX, FilePattern, Manifest, attempt_of_manifest, attempt_time, is_below, manifest_name,
 };
 use crate::domain::secret::credential_in;
-use crate::host::files::{self, Found};
+use crate::host::disk;
+use crate::host::files::{self, FileError, Found};
 use crate::host::{clock, digest};
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The folder in a job's own in which everything is kept, whatever it is called.
@@ -80,7 +82,7 @@ pub(super) fn remove_leftovers(keep: &Keep) {
 impl Collector {
     /// For the job whose folder is `top`, and which is to make what `patterns` say. Looks at what is
     /// there already.
-    pub(super) fn new(top: &Path, patterns: &[String], secrets: Vec<String>) -> Result<Self, String> {
+    pub(super) fn new(top: &Path, patterns: &[String], secrets: Vec<String>) -> Result<Self, Failed> {
         let patterns = patterns.iter().filter_map(|text| text.parse().ok()).collect();
         let mut collector = Self { top: top.to_owned(), patterns, secrets, before: HashMap::new() };
         let there = collector.wanted()?;
@@ -88,7 +90,7 @@ impl Collector {
         Ok(collector)
     }
 
-    fn wanted(&self) -> Result<Vec<Found>, String> {
+    fn wanted(&self) -> Result<Vec<Found>, Failed> {
         // A job may have put a link in the place of its folder.
         if !self.top.symlink_metadata().is_ok_and(|about| about.is_dir()) {
             return Ok(Vec::new());
@@ -100,7 +102,7 @@ impl Collector {
         } else {
             (self.top.clone(), "")
         };
-        let found = files::walk(&top, ".git", ENTRIES_MAX).map_err(|error| error.to_string())?;
+        let found = files::walk(&top, ".git", ENTRIES_MAX).map_err(|error| whose(&error, true))?;
         let found =
             found.into_iter().map(|found| Found { below: format!("{prefix}{}", found.below), ..found });
         let is_wanted = |found: &Found| {
@@ -119,7 +121,7 @@ impl Collector {
         manifest: Manifest,
         (mut say, is_over): (impl FnMut(&str), &dyn Fn() -> bool),
     ) -> Result<Option<Made>, Failed> {
-        let found = self.wanted().map_err(Failed::ByTheServer)?;
+        let found = self.wanted()?;
         let made: Vec<&Found> =
             found.iter().filter(|found| self.before.get(&found.below) != Some(*found)).collect();
         if made.len() > FILES_MAX {
@@ -149,15 +151,23 @@ impl Collector {
             } else {
                 files::move_file(&from, &to, is_over)
             };
-            moved.map_err(|error| server(error.to_string()))?;
+            let can_keep = || disk::may_write_in(&disk::nearest(&folder));
+            moved.map_err(|error| whose(&error, can_keep()))?;
             let (size, sha256) = digest::sha256(&to, is_over)
                 .map_err(|error| server(format!("cannot read `{file}`: {error}")))?;
             let url = keep.url.as_ref().map(|url| format!("{}/{attempt}/{file}", url.trim_end_matches('/')));
             let is_copied = size <= keep.copy_bytes_max.min(room);
-            let copy = is_copied.then(|| format!("{}/artifacts/{attempt}/{file}", manifest.server));
-            if let Some(path) = copy.clone() {
-                room -= size;
-                copies.push((path, files::read_bytes(&to).map_err(|error| server(error.to_string()))?));
+            let mut copy = None;
+            if is_copied {
+                let bytes = files::read_bytes(&to).map_err(|error| server(error.to_string()))?;
+                if holds_any(&bytes, &self.secrets) {
+                    say(&format!("`{file}` is not copied to the hub: it holds what is masked"));
+                } else {
+                    let path = format!("{}/artifacts/{attempt}/{file}", manifest.server);
+                    room -= size;
+                    copies.push((path.clone(), bytes));
+                    copy = Some(path);
+                }
             }
             artifacts.push(Artifact { file, size: Some(size), sha256, url, copy });
         }
@@ -172,6 +182,36 @@ impl Collector {
         files::write(&beside, &manifest.write()).map_err(|error| Failed::ByTheServer(error.to_string()))?;
         Ok(Some(Made { manifest, copies }))
     }
+}
+
+/// Whose fault it is that something of a job could not be looked at or kept; `can_keep`: this server's
+/// folder takes files.
+///
+/// The job's is what it did to its own files, and what would happen on every server: so many of them, such
+/// names, no right to read them or to take them away, no room for them (less than what was free when
+/// it was claimed). All else is the server's, and the job may be tried elsewhere.
+fn whose(error: &FileError, can_keep: bool) -> Failed {
+    match error.kind() {
+        ErrorKind::FileTooLarge
+        | ErrorKind::InvalidFilename
+        | ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::TooManyLinks
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound => Failed::ByTheJob(error.to_string()),
+        ErrorKind::PermissionDenied if can_keep => Failed::ByTheJob(error.to_string()),
+        _ => Failed::ByTheServer(error.to_string()),
+    }
+}
+
+/// Whether one of `secrets` stands in `bytes` as it is. What is compressed or written in another way is
+/// not recognised.
+fn holds_any(bytes: &[u8], secrets: &[String]) -> bool {
+    secrets.iter().map(String::as_bytes).any(|secret| {
+        let Some(first) = secret.first() else { return false };
+        let starts = bytes.iter().enumerate().filter(|(_, byte)| *byte == first);
+        starts.map(|(at, _)| at).any(|at| bytes.get(at..).is_some_and(|rest| rest.starts_with(secret)))
+    })
 }
 
 /// What the file at `below` is called in the manifest: without the folder that every job has, unless
@@ -198,6 +238,66 @@ mod tests {
 
     fn manifest() -> Manifest {
         serde_json::from_str(r#"{"job":"j","server":"build1","token":1}"#).expect("manifest")
+    }
+
+    #[test]
+    fn a_file_that_holds_what_is_masked_stays_on_this_server() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (top, kept) = (folder.path().join("job"), folder.path().join("kept"));
+        std::fs::create_dir_all(&top).expect("folder");
+        let secrets = vec!["first-line-of-it".to_owned(), "second".to_owned()];
+        let collector = Collector::new(&top, &[], secrets.clone()).expect("looks");
+        assert!(holds_any(b"\xff\x00 first-line-of-it", &secrets));
+        let put = |name: &str, text: &str| files::write(&top.join("artifacts").join(name), text).expect(name);
+        put("plain", "nothing");
+        put("end", "\0 first-line-of-it");
+        put("within", "xxsecsecondxx");
+        // On both sides of what is copied at once.
+        put("far", &("f".repeat(256 * 1024 - 3) + "first-line-of-it"));
+        put("part", "first-line-of-");
+        let keep = Keep { folder: kept, url: None, copy_bytes_max: 1 << 20, leaves_originals: false };
+        let mut said = Vec::new();
+        let made = collector.collect(
+            &keep,
+            "a1",
+            manifest(),
+            (|words: &str| said.push(words.to_owned()), &|| false),
+        );
+        let made = made.expect("kept").expect("something");
+        assert_eq!(made.manifest.files(), ["end", "far", "part", "plain", "within"]);
+        let copies: Vec<&str> = made.copies.iter().map(|copy| copy.0.as_str()).collect();
+        assert_eq!(copies, ["build1/artifacts/a1/part", "build1/artifacts/a1/plain"]);
+        let named =
+            made.manifest.artifacts.iter().filter(|one| one.copy.is_some()).map(|one| one.file.as_str());
+        assert_eq!(named.collect::<Vec<_>>(), ["part", "plain"]);
+        said.sort();
+        let words = |file: &str| format!("`{file}` is not copied to the hub: it holds what is masked");
+        assert_eq!(said, ["end", "far", "within"].map(words));
+    }
+
+    #[test]
+    fn whose_fault_it_is_that_something_is_not_kept() {
+        let folder = tempfile::tempdir().expect("folder");
+        let from = |kind: ErrorKind| whose(&FileError::of(kind), true);
+        for kind in [
+            ErrorKind::FileTooLarge,
+            ErrorKind::InvalidFilename,
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::NotFound,
+            ErrorKind::PermissionDenied,
+        ] {
+            assert!(matches!(from(kind), Failed::ByTheJob(_)), "{kind}");
+        }
+        for kind in [ErrorKind::Other, ErrorKind::ReadOnlyFilesystem, ErrorKind::StaleNetworkFileHandle] {
+            assert!(matches!(from(kind), Failed::ByTheServer(_)), "{kind}");
+        }
+        assert!(matches!(whose(&FileError::of(ErrorKind::PermissionDenied), false), Failed::ByTheServer(_)));
+        for name in ["a", "b", "c"] {
+            files::write(&folder.path().join(name), "").expect(name);
+        }
+        let many = files::walk(folder.path(), ".git", 2).expect_err("too many");
+        assert!(matches!(whose(&many, true), Failed::ByTheJob(_)), "{many}");
     }
 
     #[test]

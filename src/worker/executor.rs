@@ -4,7 +4,7 @@
 //! An executor knows of no hub and decides nothing: it is told to stop, and tells when all is over.
 
 use super::artifacts::{Collector, Failed, KEPT_FOLDER, Made};
-use super::log::Log;
+use super::log::{Log, mask_text};
 use super::task::Task;
 use crate::domain::artifact::{Manifest, attempt_of_log};
 use crate::domain::time::show_span;
@@ -14,6 +14,7 @@ use crate::host::environment;
 use crate::host::failpoint::failpoint;
 use crate::host::files::{self, FileError};
 use crate::host::guard::{self, Cause, Errand, Orders, Rest, Told};
+use crate::host::held::Held;
 use crate::host::process::Running;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -63,6 +64,18 @@ pub(super) enum End {
     Unguarded(String),
 }
 
+impl End {
+    /// The same with what is masked in the log masked here, too: it goes into the job's record.
+    fn masked(self, secrets: &[String]) -> Self {
+        match self {
+            Self::Exited(..) => self,
+            Self::Unrunnable(why) => Self::Unrunnable(mask_text(&why, secrets)),
+            Self::Broken(why) => Self::Broken(mask_text(&why, secrets)),
+            Self::Unguarded(why) => Self::Unguarded(mask_text(&why, secrets)),
+        }
+    }
+}
+
 /// What an executor tells.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -98,6 +111,8 @@ struct Control {
     orders: Option<Orders>,
     /// Why this server cannot go on with it.
     broken: Option<String>,
+    /// The folder that was made for it, wherever the job put it.
+    folder: Option<Held>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -122,7 +137,7 @@ impl Execution {
         let secrets = task.secrets();
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
-            control: Mutex::new(Control { trusted, stopped: None, orders: None, broken: None }),
+            control: Mutex::new(Control { trusted, stopped: None, orders: None, broken: None, folder: None }),
         });
         let for_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || {
@@ -131,6 +146,9 @@ impl Execution {
                 contained(|| run(&task, &for_thread)).unwrap_or_else(|bug| (End::Broken(bug), None, None));
             lock(&for_thread.log).end(clock::wall());
             let spent = clock::since_boot().saturating_sub(task.asked);
+            if !task.keeps_folder {
+                remove_moved(&task, &for_thread);
+            }
             // What stays is removed when the worker starts again, by the file that tells where it is.
             if !task.keeps_folder && (!task.folder.exists() || files::remove_all(&task.folder).is_ok()) {
                 drop(files::remove(&task.alive));
@@ -183,15 +201,29 @@ impl Execution {
     }
 }
 
+/// Removes the folder of a job that gave it another name: nobody would find it again.
+fn remove_moved(task: &Task, shared: &Shared) {
+    let held = lock(&shared.control).folder.take();
+    let moved = held.and_then(|held| held.path()).filter(|path| {
+        let made = task.folder.canonicalize().unwrap_or_else(|_| task.folder.clone());
+        *path != made
+    });
+    if let Some(moved) = moved {
+        // What cannot be removed only takes space.
+        drop(files::remove_all(&moved));
+    }
+}
+
 /// All of a job: how it ended, what it worked on, what it made.
 fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>) {
-    let (end, commit, made) = match prepare(task, shared) {
+    let ended = match prepare(task, shared) {
         Ok(ready) => match work(task, &ready, shared) {
             Ok((end, made)) => (end, ready.commit, made),
             Err(end) => (end, ready.commit, None),
         },
         Err(end) => (end, None, None),
     };
+    let (end, commit, made) = (ended.0.masked(&task.secrets()), ended.1, ended.2);
     match &end {
         End::Unrunnable(why) | End::Broken(why) | End::Unguarded(why) => {
             lock(&shared.log).say(why, clock::wall());
@@ -220,6 +252,8 @@ fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
     task.check().map_err(End::Unrunnable)?;
     let broken = |error: FileError| End::Broken(error.to_string());
     make_folder(&task.folder).map_err(broken)?;
+    // Without it only a folder that was given another name stays.
+    lock(&shared.control).folder = Held::open(&task.folder).ok();
     let at_work = AtWork { folder: task.folder.clone(), marks: task.marks().to_vec() };
     files::remember(&task.alive, &at_work).map_err(broken)?;
     let commit = match task.source() {
@@ -235,7 +269,11 @@ fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
         }
     };
     files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(broken)?;
-    let collector = Collector::new(&task.folder, &task.job.produces, task.secrets()).map_err(End::Broken)?;
+    let collector =
+        Collector::new(&task.folder, &task.job.produces, task.secrets()).map_err(|failed| match failed {
+            Failed::ByTheJob(why) => End::Unrunnable(format!("what it works on cannot be looked at: {why}")),
+            Failed::ByTheServer(why) => End::Broken(why),
+        })?;
     Ok(Ready { commit, collector })
 }
 

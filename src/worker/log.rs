@@ -159,6 +159,13 @@ impl Log {
     }
 }
 
+/// A text of our own with every one of `secrets` masked.
+pub(super) fn mask_text(text: &str, secrets: &[String]) -> String {
+    let mut secrets: Vec<Vec<u8>> = secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    String::from_utf8_lossy(&mask(text.as_bytes(), &secrets)).into_owned()
+}
+
 /// `line` with every secret masked.
 fn mask(line: &[u8], secrets: &[Vec<u8>]) -> Vec<u8> {
     let mut masked = Vec::with_capacity(line.len());

@@ -7,6 +7,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::host::clock::Deadline;
 use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::{environment, files, guard, random};
+use crate::ops::session::jobs_folder;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl Place {
                 NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
                 NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
             })?;
-        let jobs = jobs.unwrap_or_else(|| environment::cache_dir().join("work")).join(server.as_str());
+        let jobs = jobs.unwrap_or_else(jobs_folder).join(server.as_str());
         let file = state.join("worker.json");
         let mut kept: Kept = files::recall(&file);
         let machine = environment::host_name();

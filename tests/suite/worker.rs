@@ -629,6 +629,48 @@ fn a_bug_of_ours_in_one_job_fails_that_job_and_the_worker_goes_on() {
     }
 }
 
+#[test]
+fn a_source_is_checked_out_whatever_format_the_users_git_prefers() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server("ada");
+    for (format, length) in [("sha1", 40), ("sha256", 64)] {
+        let source = ada.directory().join(format);
+        let shown = source.to_str().unwrap().to_owned();
+        let format = format!("--object-format={format}");
+        ada.program("git").args(["init", "-q", "-b", "main", &format, &shown]).run().success();
+        let who =
+            ["-c", "user.name=x", "-c", "user.email=x@x.example", "commit", "-q", "--allow-empty", "-m", "x"];
+        ada.program("git").args(["-C", &shown]).args(who).run().success();
+        for preferred in ["sha256", "sha1"] {
+            // Each time a copy of its own is begun.
+            let cache = ada.directory().join(format!("cache-{preferred}-{length}"));
+            ada.set("XDG_CACHE_HOME", &cache);
+            ada.set("GIT_DEFAULT_HASH", preferred);
+            let id = add(&ada, &["--branch", "main"], "git log -1 --format=%H");
+            ada.run(["job", "run", "--allow-any", "--source", &shown]).success();
+            let job = inspect::job(fleet.hub(), &id);
+            assert_eq!(job["built_commit"].as_str().map(str::len), Some(length), "{preferred}: {job}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_its_job_renamed_is_removed_all_the_same() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let place = ada.directory().join("jobs");
+    let words = ["job", "run", "--allow-any", "--work-dir", place.to_str().unwrap()];
+    for script in ["mv ../../*-1 ../../renamed", "mkdir ../../x; mv ../../*-1 ../../x/y; ln -s / ../../z"] {
+        let id = add(&ada, &[], script);
+        ada.run(words).success();
+        assert_eq!(status(&fleet, &id), "completed");
+        let left: Vec<_> =
+            fs::read_dir(place.join("ada")).unwrap().flatten().map(|one| one.file_name()).collect();
+        assert!(left.iter().all(|name| name == "x"), "{left:?}");
+    }
+    assert_eq!(fs::read_dir(place.join("ada/x")).unwrap().count(), 1, "what is not ours stays");
+}
+
 /// Many programs end with 0 when they are asked to end: that is no success of the job.
 #[test]
 fn what_was_stopped_is_not_completed_although_it_ends_with_zero() {

@@ -41,14 +41,18 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(30);
 pub enum WorkerCommand {
     /// Claim jobs and run them until SIGTERM
     #[command(after_help = "Examples:
-  git muster worker run --allow 'make *' --allow '/srv/ci/*'
+  git muster worker run --allow '/srv/ci/build' --allow '/srv/ci/deploy staging'
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
   git muster worker run --allow 'dpkg-buildpackage *' --source git@git.example:app.git --tag-builds
 
 What may run is this server's decision, not the queue's: without --allow or --allow-any nothing \
 is run. A pattern is compared word by word with a job's command; a last word * stands for all \
-further arguments. A job starts in an empty folder of its own, or with --source in a checkout of the \
+further arguments. It holds back no more than the program that it names does: 'make *' allows everything, by \
+make --eval=... or another makefile, and so do sh, python, env, git, tar and most tools with a *, and so does whatever \
+the branch of a job brings along. Allow scripts of this server's own that take only what they should. A job that may run has all rights of \
+the user that started the worker: to hold back what it does, start the worker in a container, a virtual machine \
+or as a user that may do nothing else. A job starts in an empty folder of its own, or with --source in a checkout of the \
 branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME, \
 USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER, \
 MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and \
@@ -142,7 +146,8 @@ pub struct RunArgs {
 // What `worker run` and `job run` have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Run commands that match this pattern, such as 'make *' (can be repeated)
+    /// Run commands that match this pattern, such as '/srv/ci/build' (can be repeated); it holds back what
+    /// the program that it names holds back, and no more
     #[arg(long, value_name = "PATTERN")]
     pub allow: Vec<AllowPattern>,
     /// Run every command that anybody who can write to the hub asks for
@@ -165,7 +170,8 @@ pub struct CommonArgs {
     /// Let jobs see this variable too (can be repeated)
     #[arg(long = "env", value_name = "NAME")]
     pub environment: Vec<String>,
-    /// Let jobs see this variable, and mask its value in their logs (can be repeated)
+    /// Let jobs see this variable, and mask its value in their logs (can be repeated); a file that holds
+    /// it is not copied to the hub, unless it is compressed or holds it in another form
     #[arg(long, value_name = "NAME")]
     pub mask: Vec<String>,
     /// How much of a job's log is kept, in KiB; of more the middle is cut
@@ -211,7 +217,7 @@ fn push_limit(text: &str) -> Result<Limit, String> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster job run --allow 'make *'
+  git muster job run --allow '/srv/ci/build'
   git muster job run job_1761778190_1804 --allow-any
 
 Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and \
@@ -360,7 +366,7 @@ fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
                 Exit::Usage,
                 "nothing says which commands may run on this server; nothing was claimed",
             )
-            .hint("name them with `--allow 'make *'`, or trust everybody who can write to the hub with `--allow-any`"));
+            .hint("name them with `--allow '/srv/ci/build'`, or trust everybody who can write to the hub with `--allow-any`"));
         }
         (false, patterns) => Allow::These(patterns.to_vec()),
     };

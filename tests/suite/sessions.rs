@@ -163,7 +163,7 @@ fn a_minute_passes(host: &Host) {
 fn what_a_dead_server_holds_comes_back_although_there_is_always_something_else_to_claim() {
     let (fleet, hosts) = fleet_of(&["ada", "bob"]);
     let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
-    let add = || bob.run(["job", "add"]).success().stdout().trim().to_owned();
+    let add = || bob.run(["job", "add", "--type", "test"]).success().stdout().trim().to_owned();
     for how in [&["--json"][..], &["--count", "2"], &["ID"]] {
         // The first one learns that its session was ended, the second is of the next.
         beat(ada);
@@ -183,4 +183,27 @@ fn what_a_dead_server_holds_comes_back_although_there_is_always_something_else_t
         assert_eq!(looks, after);
         a_minute_passes(bob);
     }
+}
+
+#[test]
+fn a_server_that_pushes_every_sixth_beat_is_not_taken_for_lost_between_two_pushes() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    for _ in 0..6 {
+        ada.command(["heartbeat", "--interval", "20s"]).env("HEARTBEAT_PUSH_EVERY", "6").run().success();
+    }
+    assert!(inspect::branches(fleet.hub()).contains(&"heartbeat-ada".to_owned()), "the sixth is sent");
+    let id = claimed(ada);
+    bob.run(["job", "claim"]).code(3);
+    // Two pushes are two minutes apart: a session of beats every 20 s would be lost after one and a half.
+    for minute in 1..=4 {
+        a_minute_passes(bob);
+        bob.run(["job", "claim"]).code(3);
+        assert_eq!(situation(&fleet, &id).0, "claimed", "{minute} minutes after the last push");
+    }
+    for _ in 0..8 {
+        a_minute_passes(bob);
+    }
+    drop(bob.run(["job", "claim"]));
+    assert!(is_lost(&fleet, &id), "it pushes no more");
 }

@@ -97,6 +97,7 @@ impl Fleet {
             interval_seconds: 60,
             system: None,
             by_worker: false,
+            stopping: None,
             origin: None,
         };
         let envelope = Envelope { guards: Vec::new(), beat: Some(beat) };

@@ -226,9 +226,10 @@ impl Fleet<'_> {
         let age = format!("{} old", show_span(since));
         let interval = show_span(beat.interval());
         let lateness = match beat.freshness_at_age(since) {
+            _ if beat.is_last() => None,
             Freshness::Late => Some((Level::Warning, "heartbeat-late")),
             Freshness::Stale => Some((Level::Critical, "heartbeat-stale")),
-            Freshness::Fresh | Freshness::Unknown => None,
+            Freshness::Fresh | Freshness::Unknown | Freshness::Stopped => None,
         };
         if let Some((level, cause)) = lateness {
             findings.push(
@@ -596,6 +597,16 @@ mod tests {
             (r#"{"timestamp":"2025-10-29T11:57:00Z"}"#, Level::Warning, Some("heartbeat-late:build1")),
             (STALE, Level::Critical, Some("heartbeat-stale:build1")),
             (r#"{"timestamp":"2025-10-29T11:57:00Z","interval_seconds":300}"#, Level::Ok, None),
+            (
+                r#"{"timestamp":"2025-10-29T10:00:00Z","worker_stopped":{"at":"2025-10-29T10:00:00Z"}}"#,
+                Level::Ok,
+                None,
+            ),
+            (
+                r#"{"timestamp":"2025-10-29T10:00:00Z","worker_stopped":{"at":"2025-10-29T09:00:00Z"}}"#,
+                Level::Critical,
+                Some("heartbeat-stale:build1"),
+            ),
             (
                 r#"{"timestamp":"2025-10-29T11:59:00Z","healthy":false}"#,
                 Level::Critical,

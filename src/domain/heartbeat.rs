@@ -66,6 +66,9 @@ pub struct Heartbeat {
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub worker_at: Option<Timestamp>,
+    /// That the worker has ended by itself, until it begins again.
+    #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
+    pub worker_stopped: Option<WorkerStopped>,
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
@@ -95,6 +98,18 @@ pub struct RunningJob {
     pub id: String,
     /// The fencing token of the claim.
     pub token: u64,
+}
+
+/// The end of a worker that nothing ended but a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WorkerStopped {
+    /// When: the time of its last beat.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
+    /// Why, for people.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A session of which another took the place.
@@ -139,7 +154,7 @@ pub struct System {
     /// GiB of memory in use.
     #[serde(default, deserialize_with = "lenient::figure", skip_serializing_if = "Option::is_none")]
     pub memory_used_gb: Option<f64>,
-    /// GiB free on the disk of the working directory.
+    /// GiB free where jobs run.
     #[serde(default, deserialize_with = "lenient::figure", skip_serializing_if = "Option::is_none")]
     pub disk_free_gb: Option<f64>,
 }
@@ -156,6 +171,8 @@ pub enum Freshness {
     Stale,
     /// There is no beat, or none with a time in it.
     Unknown,
+    /// It was the last one of a worker that ended as it was meant to.
+    Stopped,
 }
 
 impl Heartbeat {
@@ -178,6 +195,7 @@ impl Heartbeat {
             interval_seconds: None,
             running: Vec::new(),
             worker_at: None,
+            worker_stopped: None,
             system: None,
             revoked: None,
             earlier: Vec::new(),
@@ -208,7 +226,18 @@ impl Heartbeat {
     /// How fresh the beat is at `now`.
     #[must_use]
     pub fn freshness(&self, now: Timestamp) -> Freshness {
+        if self.is_last() {
+            return Freshness::Stopped;
+        }
         self.freshness_of(self.at(), now)
+    }
+
+    /// Whether it is the last beat of a worker that ended as it was meant to: none is expected after it.
+    /// Whatever the server says after its worker ended, it means to say again.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        let ended = self.worker_stopped.as_ref().and_then(|stopped| stopped.at);
+        ended.is_some() && ended == self.at()
     }
 
     /// How fresh at `now` a sign of life is that was given at `at`, as often as this server beats.
@@ -262,6 +291,8 @@ impl Heartbeat {
         }
         if beat.by_worker {
             self.worker_at = self.timestamp;
+            let stopped = |why: &String| WorkerStopped { at: self.timestamp, why: Some(why.clone()) };
+            self.worker_stopped = beat.stopping.as_ref().map(stopped);
         }
         if let Some(here) = &beat.origin {
             let interval = self.interval();
@@ -352,6 +383,9 @@ pub struct Beat {
     /// Where it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Why that ends, if this is its last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<String>,
 }
 
 #[cfg(test)]
@@ -427,6 +461,7 @@ mod tests {
             system: None,
             by_worker: false,
             origin: None,
+            stopping: None,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.advance(&beat, at("2025-10-29T12:00:30Z"));
@@ -448,6 +483,7 @@ mod tests {
             system: None,
             by_worker,
             origin: None,
+            stopping: None,
         };
         let mut beat = |by_worker, time| {
             heartbeat.advance(&sent(by_worker), at(time));
@@ -475,6 +511,7 @@ mod tests {
             system: None,
             by_worker: false,
             origin: None,
+            stopping: None,
         };
         heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
         heartbeat.revoked = Some("one#1@0".into());
@@ -509,6 +546,7 @@ mod tests {
                 system: None,
                 by_worker: false,
                 origin: None,
+                stopping: None,
             };
             heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
             let shown = |one: &EarlierSession| {

@@ -1,6 +1,6 @@
 //! Reading what lies spread over the hub: statuses and beats of all servers.
 
-use crate::domain::heartbeat::Heartbeat;
+use crate::domain::heartbeat::{Freshness, Heartbeat, WorkerStopped};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
@@ -55,8 +55,21 @@ pub struct SeenBeats {
     pub newest: Option<Record<Heartbeat>>,
     /// When its worker last beat.
     pub worker_at: Option<Timestamp>,
+    /// How that ended, if it did so by itself.
+    pub worker_stopped: Option<WorkerStopped>,
     /// Those that cannot be read.
     pub broken: Vec<BrokenBeat>,
+}
+
+impl SeenBeats {
+    /// How the last sign of life of the worker is to be judged at `now`.
+    #[must_use]
+    pub fn worker(&self, now: Timestamp) -> Freshness {
+        if self.worker_stopped.is_some() {
+            return Freshness::Stopped;
+        }
+        self.newest.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(self.worker_at, now))
+    }
 }
 
 /// What there is of the beats of `server`. One document must not hide the rest of the fleet.
@@ -71,8 +84,11 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
     for branch in branches.into_iter().chain([main]) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
             Ok(Some(beat)) => {
-                seen.worker_at = seen.worker_at.max(beat.worker_at);
-                seen.newest = seen.newest.into_iter().chain([beat]).max_by_key(|beat| beat.at());
+                if beat.worker_at > seen.worker_at {
+                    (seen.worker_at, seen.worker_stopped) = (beat.worker_at, beat.worker_stopped.clone());
+                }
+                // Of two of one second that on the server's own branch: main's copy says less.
+                seen.newest = [beat].into_iter().chain(seen.newest).max_by_key(|beat| beat.at());
             }
             Ok(None) => {}
             Err(Stop::Fault(LedgerError::Document(error))) => {

@@ -59,8 +59,8 @@ fn candidate(
     now: Timestamp,
 ) -> Result<Candidate, Stop> {
     let seen = seen_beats(documents, &name)?;
+    let worker = seen.worker(now);
     let beat = seen.newest;
-    let worker = beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now));
     // What scripts of its server hold keeps no worker from anything.
     let has_worker = matches!(worker, Freshness::Fresh | Freshness::Late);
     let held = held.iter().filter(|job| job.worker.is_some() || !has_worker);

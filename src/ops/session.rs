@@ -98,6 +98,7 @@ impl Session {
             system,
             by_worker: false,
             origin: Some(origin()),
+            stopping: None,
         }
     }
 }

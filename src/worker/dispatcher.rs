@@ -25,6 +25,7 @@ use crate::domain::artifact::manifest_beside;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shell;
+use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
 use crate::host::file_lock::NotLocked;
 use crate::host::files::FileError;
@@ -491,7 +492,24 @@ impl<'a> Dispatcher<'a> {
         self.report.say(&format!("job `{}` {what}", active.job.id));
     }
 
-    fn finish(self) -> Summary {
+    /// Why a worker that ends by itself does.
+    fn reason(&self) -> String {
+        match (self.phase, self.options.exit_when_idle) {
+            (Phase::Working, _) if self.is_closed => "its server is being drained".to_owned(),
+            (Phase::Working, Some(span)) if span < Duration::from_secs(1) => {
+                format!("there was no job for {}ms", span.as_millis())
+            }
+            (Phase::Working, Some(span)) => format!("there was no job for {}", show_span(span)),
+            _ => "it was asked to end".to_owned(),
+        }
+    }
+
+    fn finish(mut self) -> Summary {
+        // What runs one job and ends was never expected to go on.
+        if !self.options.once && self.options.job.is_none() {
+            let why = self.reason();
+            self.hub.farewell(self.report, &why);
+        }
         if self.tags_awaited > 0 {
             self.report.warn(&format!(
                 "{} good builds are perhaps not tagged; see `git muster rollback list`, and tag with `git muster rollback tag JOB`",

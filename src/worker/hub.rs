@@ -194,6 +194,19 @@ impl Hub {
         })
     }
 
+    /// The last sign of life: this worker ends, because of `why`.
+    pub(super) fn farewell(&mut self, report: &dyn Report, why: &str) {
+        let mut verb = self.sign_of_life();
+        verb.beat.stopping = Some(why.to_owned());
+        let told = match self.write_unkept(report, &verb) {
+            Ok(Written::Done(_)) => return,
+            Ok(Written::Refused(refusal)) => refusal.why,
+            Ok(Written::Later(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        report.warn(&format!("the hub does not know that this worker ended: {told}"));
+    }
+
     fn sign_of_life(&self) -> SendBeat {
         let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
         let beat = Beat { by_worker: true, ..beat };

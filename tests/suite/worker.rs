@@ -630,6 +630,43 @@ fn a_bug_of_ours_in_one_job_fails_that_job_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_worker_that_ended_as_it_was_meant_to_is_told_as_stopped_until_it_begins_again() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let listed = || ada.run(["worker", "list", "--json"]).success().json()[0].clone();
+    ada.run(UNTIL_IDLE).success();
+    let idle = listed();
+    assert_eq!((&idle["worker"], &idle["life"]), (&"stopped".into(), &"stopped".into()), "{idle}");
+    assert_eq!(idle["worker_stopped"], "there was no job for 100ms", "{idle}");
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || listed()["worker"] == "fresh");
+    assert!(listed()["worker_stopped"].is_null());
+    worker.signal("TERM");
+    worker.wait().success();
+    assert_eq!(listed()["worker_stopped"], "it was asked to end");
+    // The server's own heartbeats are judged as ever, from the next second on.
+    eventually(BOUND, || {
+        ada.run(["heartbeat"]).success();
+        listed()["life"] == "fresh"
+    });
+    let beats = listed();
+    assert_eq!((&beats["worker"], &beats["life"]), (&"stopped".into(), &"fresh".into()), "{beats}");
+    // What was killed has not stopped.
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || listed()["worker"] == "fresh");
+    worker.signal("KILL");
+    worker.wait().killed_by(9);
+    assert_eq!(listed()["worker"], "fresh");
+    ada.run(["worker", "drain"]).success();
+    ada.run(["worker", "run", "--allow-any", "--poll", "20ms"]).success();
+    let shown = ada.run(["worker", "show"]).success();
+    assert!(
+        shown.stdout().contains("stopped, ") && shown.stdout().contains(": its server is being drained"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_source_is_checked_out_whatever_format_the_users_git_prefers() {
     let fleet = Fleet::new().founded();
     let mut ada = fleet.server("ada");

@@ -32,6 +32,9 @@ struct Listed {
     /// The same of its worker: scripts and cron lines of a server beat too.
     worker: Freshness,
     worker_last_seen: Option<Timestamp>,
+    /// Why it ended, if it did so as it was meant to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker_stopped: Option<String>,
     /// The jobs it holds.
     jobs: Vec<String>,
     labels: Vec<String>,
@@ -47,12 +50,14 @@ impl Listed {
         now: Timestamp,
     ) -> Result<Self, CliError> {
         let seen = seen_beats(snapshot, name)?;
-        let beat = seen.newest;
+        let worker = seen.worker(now);
+        let (beat, stopped) = (seen.newest, seen.worker_stopped);
         Ok(Self {
             server: server.id.clone(),
             life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
-            worker: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(seen.worker_at, now)),
+            worker,
             worker_last_seen: seen.worker_at,
+            worker_stopped: stopped.map(|stopped| stopped.why.unwrap_or_default()),
             last_heartbeat: beat.and_then(|beat| beat.at()),
             jobs: work.of(name.as_str()),
             labels: server.labels.clone(),
@@ -76,7 +81,9 @@ impl Listed {
 
     /// Nothing where no worker was ever seen.
     fn worker(&self, now: Timestamp) -> Option<String> {
-        self.worker_last_seen.map(|at| sign(self.worker, Some(at), now))
+        let why = self.worker_stopped.as_ref().filter(|why| !why.is_empty());
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        self.worker_last_seen.map(|at| sign(self.worker, Some(at), now) + &why)
     }
 }
 

@@ -194,7 +194,7 @@ pub fn beat(beat: Option<&Heartbeat>, now: Timestamp, send: &str) -> Judgement {
     }
     let evidence = format!("{} old, one is meant every {interval}", show_span(now.since(at)));
     let stale = match beat.freshness(now) {
-        Freshness::Fresh | Freshness::Unknown => None,
+        Freshness::Fresh | Freshness::Unknown | Freshness::Stopped => None,
         Freshness::Late => Some(Finding::warning(format!("it is late: {KEEP_BEATING}"))),
         Freshness::Stale => Some(Finding::problem(format!(
             "nothing on this host beats for it, and others take its jobs back: {KEEP_BEATING}"

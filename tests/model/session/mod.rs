@@ -233,6 +233,7 @@ fn beat_after(host: u8, last: LastBeat, session: u8) -> LastBeat {
         system: None,
         by_worker: false,
         origin: None,
+        stopping: None,
     };
     heartbeat.advance(&beat, *NOW);
     LastBeat { session, revoked: heartbeat.revoked.is_some() }

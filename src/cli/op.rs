@@ -57,7 +57,6 @@ already it keeps, and a push that is still on its way may arrive: ask with `op s
     /// or a lock that still stands, or messages
     #[command(after_help = "Example:
   git muster op list      # the answer of a command did not arrive
-  git muster op status ID
 
 An operation is settled when its outcome is known and its answer was printed. A printed answer can \
 be lost all the same, on a pipe or a connection: so claims and locks are listed until they are over, \

@@ -130,16 +130,19 @@ pub fn keep(file: &File) -> bool {
     file.try_lock_exclusive().is_ok()
 }
 
-/// Whether files in `folder` can be locked, tried with one that is removed at once.
+/// Whether files in `folder` can be locked, tried with the folder itself: nothing is made or changed there.
 ///
 /// # Errors
-/// When they cannot.
+/// When the folder cannot be opened, or its file system gives locks to nobody.
 pub fn try_in(folder: &Path) -> Result<(), NotLocked> {
-    let path = folder.join(format!(".muster-lock-{}", random::id()));
-    let tried = FileLock::acquire(&path, Deadline::after(Duration::ZERO));
-    // Where it could not be made there is none.
-    std::fs::remove_file(&path).ok();
-    tried.map(drop)
+    let impossible = |source| NotLocked::Impossible { path: folder.to_owned(), source };
+    // A shared lock: over NFS an exclusive one wants a file that is open for writing.
+    match File::open(folder).and_then(|folder| fs2::FileExt::try_lock_shared(&folder)) {
+        Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
+            Err(impossible(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Drop for FileLock {

@@ -96,7 +96,7 @@ impl Line {
             _ => run.fail(&format!("{cut:?}")),
         }
         self.proxy.arm(None);
-        let unsettled = self.ada.run(["op", "list", "--json"]).success().json();
+        let unsettled = self.ada.unsettled();
         for entry in unsettled.as_array().unwrap() {
             let op = entry["op"].as_str().unwrap();
             self.ada.run(["op", "resume", op]).success();

@@ -397,7 +397,8 @@ fn what_is_archived_is_accounted_for() {
         (JOBS, json!({"jobs": []}), &["job-vanished"]),
     ] {
         fleet.hub().put(MAIN, &[(path, text.to_string())], "by hand");
-        assert_eq!(since(1), set(expected), "{path} {text}");
+        let told = ada.run(["fsck", "--history", "--since", &start]);
+        assert_eq!(since(1), set(expected), "{path} {text}\n{told}");
         fleet.hub().git(["update-ref", "refs/heads/main", &archived]);
     }
 }

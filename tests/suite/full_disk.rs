@@ -115,7 +115,7 @@ fn sent(fleet: &Fleet, host: &Host, place: Place, what: &str, words: &[&str]) ->
 /// All is well again: what is unsettled can be settled, the next command works, nothing is broken.
 #[track_caller]
 fn assert_well_again(fleet: &Fleet, host: &Host, place: Place, what: &str) {
-    let unsettled = host.run(["op", "list", "--json"]).success().json();
+    let unsettled = host.unsettled();
     for entry in unsettled.as_array().unwrap() {
         let op = entry["op"].as_str().unwrap();
         host.run(["op", "resume", op]).success();

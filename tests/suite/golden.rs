@@ -32,7 +32,7 @@ const REQUEUED: &str = "status assigned_to started_at completed_at attempts not_
 const CLAIMED: &str = "status assigned_to started_at attempts token incarnation";
 const WORKING: &str = "status timestamp current_job last_build";
 const BEAT: &str =
-    "server timestamp uptime_seconds healthy sequence incarnation interval_seconds running system";
+    "server timestamp uptime_seconds healthy sequence incarnation interval_seconds running system origins";
 
 /// A document, a record of it (empty: the document is one record) and the fields that may change.
 type Change = (&'static str, &'static str, &'static str);

@@ -58,7 +58,7 @@ fn under_each_hook(transport: Transport) {
         assert_fit_for_a_terminal(run.stderr());
         assert_eq!(commits(), before + usize::from(*code == 0), "{transport:?} {hook}: {does}");
         std::fs::remove_file(fleet.hub().path().join("hooks").join(hook)).unwrap();
-        let unsettled = host.run(["op", "list", "--json"]).success().json();
+        let unsettled = host.unsettled();
         let unsettled = unsettled.as_array().unwrap();
         assert_eq!(unsettled.len(), usize::from(dies_unheard), "{transport:?} {hook}: {does}");
         for entry in unsettled {

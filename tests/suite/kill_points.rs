@@ -55,7 +55,7 @@ fn killed_at(transport: Transport, in_clone: bool) {
         set("building").env("MUSTER_FAILPOINT", point).run().killed_by(9);
         let expected = usize::from(effect == Effect::Once);
         assert_eq!(commits_with(&fleet, &subject), expected, "{transport:?} {point}");
-        let unsettled = host.run(["op", "list", "--json"]).success().json();
+        let unsettled = host.unsettled();
         if let Some(op) = unsettled[0]["op"].as_str() {
             host.run(["op", "status", op]).code(if effect == Effect::Once { 0 } else { 3 });
         } else {
@@ -95,13 +95,13 @@ fn killed_at_any_step_over_ssh() {
 #[cfg(debug_assertions)]
 fn resumed(fleet: &Fleet, host: &Host, args: &[&str]) {
     host.command(args).env("MUSTER_FAILPOINT", "commit").run().killed_by(9);
-    let ops = host.run(["op", "list", "--json"]).success().json();
+    let ops = host.unsettled();
     let [op] = &ops.as_array().unwrap()[..] else { panic!("{args:?} left {ops}") };
     let op = op["op"].as_str().unwrap();
     host.run(["op", "status", op]).code(3);
     host.run(["op", "resume", op]).success();
     host.run(["op", "status", op]).success();
-    assert_eq!(host.run(["op", "list"]).success().stdout(), "");
+    assert_eq!(host.unsettled(), serde_json::json!([]));
     assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1), "{args:?}");
 }
 
@@ -114,7 +114,7 @@ fn what_a_shallow_clone_cannot_tell_is_not_done_again() {
     let ada = member(&fleet, "ada", false);
     let send = ["message", "send", "--to", "all", "--subject", "once"];
     ada.command(send).env("MUSTER_FAILPOINT", "push").run().killed_by(9);
-    let ops = ada.run(["op", "list", "--json"]).success().json();
+    let ops = ada.unsettled();
     let op = ops[0]["op"].as_str().unwrap();
     member(&fleet, "bob", false).run(["job", "add", "--type", "test"]).success();
     let url = format!("file://{}", fleet.hub().path().display());
@@ -129,7 +129,7 @@ fn what_a_shallow_clone_cannot_tell_is_not_done_again() {
     ada.program("git").args(["fetch", "--quiet", "--unshallow"]).current_dir(&clone).run().success();
     asked("resume").success();
     assert_eq!(inspect::ops_in_history(fleet.hub(), MAIN).get(op), Some(&1));
-    assert_eq!(ada.run(["op", "list"]).success().stdout(), "");
+    assert_eq!(ada.unsettled(), serde_json::json!([]));
 }
 
 #[cfg(debug_assertions)]
@@ -309,7 +309,7 @@ fn a_storm_under_a_killer_loses_nothing_and_repeats_nothing() {
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     for host in &hosts {
-        let unsettled = host.run(["op", "list", "--json"]).success().json();
+        let unsettled = host.unsettled();
         for entry in unsettled.as_array().unwrap() {
             host.run(["op", "resume", entry["op"].as_str().unwrap()]).success();
         }

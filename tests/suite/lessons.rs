@@ -59,7 +59,7 @@ fn a_status_that_is_taken_up_late_brings_no_old_one_back() {
     let asked = ada.run(["op", "status", op]).code(3);
     assert!(asked.stderr().contains("may still arrive"), "{asked}");
     // Statuses are told in whole seconds.
-    let begun = ada.run(["op", "list", "--json"]).success().json()[0]["at"].as_str().unwrap().to_owned();
+    let begun = ada.unsettled()[0]["at"].as_str().unwrap().to_owned();
     let later = wait_for(Duration::from_secs(10), || {
         let set = ada.run(["status", "set", "failed", "--json"]).success().json();
         (set["timestamp"].as_str() > Some(begun.as_str())).then_some(())

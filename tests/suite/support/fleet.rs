@@ -287,6 +287,16 @@ impl Host {
         self.command(args).run()
     }
 
+    /// The operations that this host began and does not know the end of, as `op list` shows them; without
+    /// those whose answer it can have again.
+    #[track_caller]
+    #[must_use]
+    pub(crate) fn unsettled(&self) -> serde_json::Value {
+        let listed = self.run(["op", "list", "--json"]).success().json();
+        let entries = listed.as_array().expect("a list").iter();
+        entries.filter(|entry| entry["state"] == "not settled").cloned().collect()
+    }
+
     /// A `git-muster` command, to be completed and run.
     pub(crate) fn command<I, S>(&self, args: I) -> HostCommand
     where

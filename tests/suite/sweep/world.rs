@@ -101,7 +101,7 @@ fn prune(value: &mut Value) {
 /// The operations that a host began and does not know the end of: id and verb.
 #[track_caller]
 pub(super) fn unsettled(host: &Host) -> Vec<(String, String)> {
-    let listed = host.run(["op", "list", "--json"]).success().json();
+    let listed = host.unsettled();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let entries = listed.as_array().unwrap().iter();
     entries.map(|entry| (text(&entry["op"]), text(&entry["operation"]["verb"]))).collect()

@@ -18,6 +18,10 @@ use crate::ops::{Envelope, Operation, Verb, journal};
 use serde::Serialize;
 use serde_json::json;
 
+/// What part of the time for one write the question for the hub's branch may take: a hub that never answers
+/// is given up in time all the same.
+const BRANCH_ASK_SHARE: u32 = 4;
+
 /// A command at work.
 pub(super) struct Context {
     /// What was decided before it began.
@@ -101,7 +105,7 @@ impl Context {
             return;
         }
         let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return };
-        let deadline = Deadline::after(self.settings.timeout.value);
+        let deadline = Deadline::after(self.settings.timeout.value / BRANCH_ASK_SHARE);
         if let Some(branch) = ledger::home_branch(hub, self.settings.clone.as_deref(), false, deadline) {
             self.settings.branch = Setting { value: branch, origin: SAID_BY_HEAD.to_owned() };
         }

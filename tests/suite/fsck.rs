@@ -371,8 +371,9 @@ fn who_pulls_the_hub_into_a_branch_hides_nothing() {
 
 #[test]
 fn what_is_archived_is_accounted_for() {
-    let fleet = Fleet::new();
-    let (ada, _bob) = at_work(&fleet);
+    // Without jobs of its own: those that a hand takes away come back with the next write.
+    let fleet = Fleet::new().founded();
+    let (ada, _bob) = (fleet.server("ada"), fleet.server("bob"));
     // Finished and read long ago.
     let old = "2025-10-29T12:00:00Z";
     let jobs = json!({"jobs": [{"id": "old", "status": "completed", "completed_at": old}, {"id": "new"}]});

@@ -141,7 +141,11 @@ const CASES: &[Case] = &[
         adds: &["coordination/hub.json"],
         ..case("join --as build2 --manager Copilot", &[(SERVERS, "build2", "host machine manager")])
     },
-    Case { removes: &[(SERVERS, "code2")], ..case("--server build1 servers remove code2", &[]) },
+    Case {
+        adds: &["code2/status.json"],
+        removes: &[(SERVERS, "code2")],
+        ..case("--server build1 servers remove code2", &[])
+    },
     Case {
         adds: &["coordination/archive/jobs-2025-11.json"],
         removes: &[(JOBS, "job_1761778190_1807")],

@@ -47,7 +47,10 @@ impl Clocked {
 }
 
 fn founded() -> (Fleet, Clocked) {
-    let fleet = Fleet::new().founded();
+    // At its time too: who writes beside clocks of another day is told so, and goes by theirs.
+    let fleet = Fleet::new();
+    let founder = Clocked { host: fleet.host("founder") };
+    founder.at("10:59:00", &["init", &fleet.hub().url()]).success();
     let ada = Clocked::new(&fleet, "ada");
     (fleet, ada)
 }

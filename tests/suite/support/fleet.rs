@@ -294,7 +294,7 @@ impl Host {
     pub(crate) fn unsettled(&self) -> serde_json::Value {
         let listed = self.run(["op", "list", "--json"]).success().json();
         let entries = listed.as_array().expect("a list").iter();
-        entries.filter(|entry| entry["state"] == "not settled").cloned().collect()
+        entries.filter(|entry| entry["settled"] == false).cloned().collect()
     }
 
     /// A `git-muster` command, to be completed and run.

@@ -66,7 +66,7 @@ pub(super) const OPS: &[Op] = &[
     op("SetPause", &["worker", "drain"]),
     op("EndPause", &["queue", "resume", "--label", "never"]),
     op("Archive", &["archive", "--older-than", "1s"]),
-    unkept(&["--branch", "other", "init"]),
+    unkept(&["--branch", "other", "init", "--force"]),
     unkept(&["heartbeat", "squash", "--branch", "heartbeat-old"]),
 ];
 

@@ -43,13 +43,17 @@ enum Effect {
 #[cfg(debug_assertions)]
 fn killed_at(transport: Transport, in_clone: bool) {
     let fleet = Fleet::over(transport).founded();
-    let points =
-        [("read", Effect::None), ("commit", Effect::None), ("push", Effect::Once), ("refresh", Effect::Once)];
+    let points = [
+        ("read", Effect::None),
+        ("commit", Effect::None),
+        ("push", Effect::Once),
+        ("refresh:2", Effect::Once),
+    ];
     for (point, effect) in points {
-        if point == "refresh" && !in_clone {
+        if point.starts_with("refresh") && !in_clone {
             continue;
         }
-        let host = member(&fleet, &format!("at-{point}"), in_clone);
+        let host = member(&fleet, &format!("at-{}", point.replace(':', "-")), in_clone);
         let subject = format!("status set: {} building", host.name());
         let set = |word: &str| host.command(["status", "set", word]);
         set("building").env("MUSTER_FAILPOINT", point).run().killed_by(9);

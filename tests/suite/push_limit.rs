@@ -40,8 +40,8 @@ fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
         assert_eq!(run.stderr().matches("at most 6 in 3s pushes").count(), 1, "{run}");
         let pushes = pushes(&file);
         assert!(most_within(&pushes, 3000) <= 6, "{transport:?}: {pushes:?}");
-        // One sign of life; then a claim and a report for each job, the report with its log.
-        assert_eq!(pushes.len(), 1 + 6 * 2, "{transport:?}: {pushes:?}");
+        // One sign of life; then a claim and a report for each job, the report with its log; and that it ended.
+        assert_eq!(pushes.len(), 1 + 6 * 2 + 1, "{transport:?}: {pushes:?}");
         for (number, id) in added.stdout().lines().enumerate() {
             let log = ada.run(["job", "logs", id]).success();
             assert!(log.stdout().contains(&format!("this is {number}")), "{log}");

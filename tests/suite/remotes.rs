@@ -55,7 +55,7 @@ fn an_empty_or_a_used_repository_becomes_a_hub() {
 
         let files = [("README.md", "a program\n"), ("coordination/jobs.json", "{\"jobs\":[],\"own\":1}")];
         let parent = fleet.hub().put("used", &files, "begin");
-        host.run(["--branch", "used", "init", &fleet.hub().url()]).success();
+        host.run(["--branch", "used", "init", &fleet.hub().url(), "--force"]).success();
         for (path, text) in files {
             assert_eq!(
                 inspect::content(fleet.hub(), "used", path).as_deref(),

@@ -10,6 +10,9 @@ use crate::ledger::Documents as _;
 use crate::ops::job_add::{AddJobs, NewJob};
 use crate::ops::job_step::{Change, ChangeJob};
 
+/// With so many jobs waiting a fleet does not run out of work before the next look.
+const STOCK: usize = 12;
+
 impl Worker {
     pub(super) fn add(&mut self) {
         let jobs = self.look(false, |hub| hub.table::<Job>().ok());
@@ -53,11 +56,23 @@ impl Worker {
             let world = self.world.get();
             world.tuning.is_stocked && !world.is_calm
         };
-        if is_stocked {
+        if is_stocked && self.plain_jobs_waiting().is_none_or(|waiting| waiting < STOCK) {
             let plain = |job| NewJob { needs: Vec::new(), group: None, labels: Vec::new(), key: None, ..job };
             let jobs = (0..3).map(|_| plain(self.new_job(&[]))).collect();
             drop(self.write(&AddJobs { jobs, requester: self.server.clone() }));
         }
+    }
+
+    /// How many jobs any server could claim.
+    fn plain_jobs_waiting(&mut self) -> Option<usize> {
+        self.look(false, |hub| {
+            let table = hub.table::<Job>().ok()?;
+            let waiting = table.rows().filter(|job| {
+                let is_plain = job.needs.is_empty() && job.labels.is_empty() && job.group.is_none();
+                job.status == JobStatus::Queued && is_plain
+            });
+            Some(waiting.count())
+        })
     }
 
     /// Calls a job off, puts one back, or makes one more urgent.

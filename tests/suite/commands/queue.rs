@@ -182,10 +182,11 @@ fn a_paused_server_claims_nothing() {
     job `<job>` completed
     [exit status: 0]
     bob$ git muster worker list --json
-    [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]",
-      "worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":[],"paused":null},{"schema":1,
-      "kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]","worker":"fresh",
-      "worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],"paused":null}]
+    [{"schema":1,"kind":"worker","server":"ada","life":"stopped","last_heartbeat":"[TIME]",
+      "worker":"stopped","worker_last_seen":"[TIME]","worker_stopped":"its server is being drained",
+      "jobs":[],"labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
+      "last_heartbeat":"[TIME]","worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],
+      "paused":null}]
     [exit status: 0]
     bob$ git muster worker show
     server:  bob

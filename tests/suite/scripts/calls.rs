@@ -628,7 +628,7 @@ fn a_machine_is_set_up_and_nothing_is_removed() {
     assert_snapshot!(said, @r#"
     machine$ setup_build1.sh
     ------- stderr -------
-    error: no hub is named
+    error: no hub is named; nothing was written
     hint: one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`
     [exit status: 1]
     machine$ setup_build1.sh <hub> --skip-reclone --manager Codex --label=arch=amd64

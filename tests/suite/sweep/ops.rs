@@ -83,8 +83,9 @@ pub(super) const SHOWN: &[Op] = &[
 ];
 
 /// Variants of `Operation` that no command of today sends, with the reason.
-pub(super) const UNSENT: [(&str, &str); 2] = [
+pub(super) const UNSENT: [(&str, &str); 3] = [
     ("RescueJobs", "a claim takes lost jobs back by itself; what a worker sends is made for what it watched"),
+    ("MendRecords", "a hub with broken records is none on which the others could be compared"),
     ("Found", "`init` does not keep what it begins: it is begun again by the same command"),
 ];
 

@@ -153,7 +153,6 @@ impl Way {
     /// Whether some write passes this fail point here; all that are not named are passed everywhere.
     pub(super) fn passes(self, point: &str) -> bool {
         match point {
-            "refs-locked" => !self.has_hooks(),
             "fetched" | "answer" => self.has_hooks(),
             // Where the address stays the same the copy does too.
             "copy" => matches!(self, Self::Ssh | Self::Http),

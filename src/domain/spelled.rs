@@ -285,7 +285,7 @@ pub fn whole_characters(json: &str) -> Option<String> {
     (!is_whole).then_some(out)
 }
 
-/// Whether a sign stands for a byte that is no text: see [`super::json::legible`].
+/// Whether a sign stands for a byte that is no text: see `legible` in `json.rs`.
 #[must_use]
 pub fn is_foreign(sign: char) -> bool {
     FOREIGN.contains(&sign)

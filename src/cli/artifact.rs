@@ -15,6 +15,7 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::host::{digest, environment, files};
 use crate::ledger::{Documents as _, Location, copy_name};
+use crate::ops::archived::{Named, look_up};
 use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -163,11 +164,12 @@ struct Build {
 
 /// The newest manifest of a job, also of one that is archived.
 fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
-    let (is_known, log) = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let job = jobs.get(job.as_str());
-        Ok((job.is_some(), job.and_then(|job| job.log.clone())))
-    })?;
+    // What was made may be kept for longer than the record of the job.
+    let named = context.read(false, |snapshot| Ok(look_up::<Job>(snapshot, job.as_str())?))?;
+    let (is_known, log) = match named {
+        Named::Record(job) => (true, job.log.clone()),
+        Named::Unreadable(..) | Named::Nothing => (false, None),
+    };
     let place = log.as_deref().and_then(|log| {
         let server = ServerName::new(log.split('/').next()?).ok()?;
         Some((server, attempt_of_log(log)?.to_owned()))
@@ -186,7 +188,9 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
     let why = match (is_known, was_run) {
         (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
         (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
-        (false, _) => format!("nothing is known of what job `{job}` made, and it is not in the queue"),
+        (false, _) => format!(
+            "nothing is known of what job `{job}` made, and it is neither in the queue nor in the archive"
+        ),
     };
     Err(CliError::new(Exit::No, why).hint("see what is kept with `git muster artifact list`"))
 }

@@ -12,7 +12,8 @@ use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, Message
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::Documents as _;
+use crate::ledger::Documents;
+use crate::ops::archived::{all, look_up};
 use crate::ops::message::{Mark, MarkMessages, SendMessage};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -233,14 +234,16 @@ fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
         }
         let mut all = Vec::new();
         for id in ids {
+            if !messages.holds(id.as_str()) {
+                all.push(found(&existing(id, snapshot)?));
+                continue;
+            }
             let named = || messages.rows().filter(|message| message.id == id.as_str());
             let has_mine = named().any(|message| message.is_for(&me));
             let before = all.len();
             all.extend(named().filter(|message| !has_mine || message.is_for(&me)).map(found));
             if all.len() == before {
-                return Err(messages
-                    .trouble_with(id.as_str())
-                    .map_or_else(|| unknown(id), |no| broken::no(&no)));
+                existing(id, snapshot)?;
             }
         }
         Ok(all)
@@ -274,7 +277,8 @@ fn shown_and_not_marked(error: CliError) -> CliError {
 fn thread(id: &MessageId, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let messages: Vec<Found> = context.read(false, |snapshot| {
-        let messages: Table<Message> = snapshot.table()?;
+        // Any part of it may be archived.
+        let messages = all::<Message>(snapshot, None)?;
         Ok(thread_of(&messages, id.as_str()).into_iter().map(found).collect())
     })?;
     if messages.is_empty() {
@@ -315,6 +319,11 @@ pub(super) fn whole(message: &Message, now: Timestamp) -> String {
         })
         .collect();
     format!("{}\n  {}\n{indented}{marks}", clean(&head), clean(&message.subject))
+}
+
+/// The message `id`, live or archived.
+fn existing(id: &MessageId, documents: &impl Documents) -> Result<Record<Message>, CliError> {
+    look_up::<Message>(documents, id.as_str())?.or_no(broken::no, || unknown(id))
 }
 
 fn unknown(id: &MessageId) -> CliError {

@@ -14,6 +14,7 @@ use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, show_span};
 use crate::host::clock::Deadline;
 use crate::ledger::Documents as _;
+use crate::ops::archived::all;
 use crate::ops::pause::{EndPause, SetPause};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -56,7 +57,7 @@ pub enum QueueCommand {
   git muster queue stats --since 1d
   git muster queue stats --json | jq .failure_rate
 
-Of the jobs that are not archived. A wait is the time from being added to the start of the last \
+Of all jobs, also of those that are archived. A wait is the time from being added to the start of the last \
 attempt, p95 what 95 of 100 jobs did not exceed.")]
     Stats {
         /// Only jobs that were added within this time
@@ -186,7 +187,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 
 fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliError> {
     let since = since.map(|span| context.now().before(span));
-    let figures = context.read(false, |snapshot| Ok(Statistics::of(&snapshot.table::<Job>()?, since)))?;
+    let figures = context.read(false, |snapshot| Ok(Statistics::of(&all::<Job>(snapshot, since)?, since)))?;
     context.output.object("queue_statistics", &figures, || {
         let span = |seconds: u64| Some(show_span(Duration::from_secs(seconds)));
         facts(&[

@@ -6,11 +6,10 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::table::table;
 use crate::domain::id::JobId;
-use crate::domain::job::{Job, JobStatus};
-use crate::domain::table::Table;
+use crate::domain::job::JobStatus;
 use crate::host::clock::Deadline;
 use crate::host::environment;
-use crate::ledger::{BuildTag, Documents as _, GoodBuild, Location, Source};
+use crate::ledger::{BuildTag, GoodBuild, Location, Source};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -112,11 +111,7 @@ fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Result<(), CliError> {
-    let job = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.get(id.as_str()).map(|job| (**job).clone()))
-    })?;
-    let job = job.ok_or_else(|| super::job::show::unknown(id))?;
+    let job = context.read(false, |snapshot| super::job::show::existing(id, snapshot))?;
     let refuse = |why: &str| CliError::new(Exit::Refused, format!("job `{id}` {why}; nothing was tagged"));
     if job.status != JobStatus::Completed {
         return Err(refuse(&format!("is {}, not completed", job.status)));

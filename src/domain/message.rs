@@ -15,7 +15,7 @@ use super::planted::planted;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::secret;
-use super::table::{Row, Table};
+use super::table::Row;
 use super::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
@@ -448,10 +448,9 @@ fn has(marks: &[Mark], server: &ServerName) -> bool {
 ///
 /// Messages belong together when one names the other as its thread or as what it answers, so
 /// that replies of writers that know no threads are found as well, and replies to a message that
-/// is in the archive.
+/// is nowhere.
 #[must_use]
-pub fn thread_of<'a>(table: &'a Table<Message>, id: &str) -> Vec<&'a Record<Message>> {
-    let rows: Vec<&Record<Message>> = table.rows().collect();
+pub fn thread_of<'a>(rows: &'a [Record<Message>], id: &str) -> Vec<&'a Record<Message>> {
     let mut naming: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, row) in rows.iter().enumerate() {
         for name in names_in(row) {
@@ -469,7 +468,7 @@ pub fn thread_of<'a>(table: &'a Table<Message>, id: &str) -> Vec<&'a Record<Mess
         }
     }
     let mut thread: Vec<(Option<Timestamp>, usize, &Record<Message>)> = rows
-        .into_iter()
+        .iter()
         .enumerate()
         .filter(|(index, _)| found.contains(index))
         .map(|(index, row)| (row.timestamp, index, row))
@@ -556,6 +555,7 @@ impl<'de> Deserialize<'de> for Mark {
 mod tests {
     use super::*;
     use crate::domain::refusal::RefusalKind;
+    use crate::domain::table::Table;
 
     const NOW: &str = "2025-10-29T12:00:00Z";
 
@@ -863,7 +863,8 @@ mod tests {
                {"id":"loop","reply_to":"loop"},
                {"id":"","reply_to":""},{"subject":"no id"}"#,
         );
-        let ids = |id: &str| thread_of(&table, id).iter().map(|row| row.id.clone()).collect::<Vec<_>>();
+        let rows: Vec<Record<Message>> = table.rows().cloned().collect();
+        let ids = |id: &str| thread_of(&rows, id).iter().map(|row| row.id.clone()).collect::<Vec<_>>();
         for (id, thread) in [
             ("a", vec!["a", "b", "c", "d"]),
             ("d", vec!["a", "b", "c", "d"]),

@@ -1,12 +1,12 @@
 //! How the queue does, in figures.
 
 use super::job::{Job, JobStatus};
-use super::table::Table;
+use super::record::Record;
 use super::time::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Figures of the jobs of one table. Times are whole seconds.
+/// Figures of jobs. Times are whole seconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Statistics {
     /// Waiting to be claimed, for whatever reason.
@@ -34,11 +34,11 @@ pub struct Statistics {
 impl Statistics {
     /// The figures of the jobs that were added after `since`.
     #[must_use]
-    pub fn of(jobs: &Table<Job>, since: Option<Timestamp>) -> Self {
+    pub fn of(jobs: &[Record<Job>], since: Option<Timestamp>) -> Self {
         let mut figures = Self::default();
         let (mut waits, mut executions) = (Vec::new(), Vec::new());
         let is_new = |job: &Job| since.is_none_or(|since| job.created_at.is_some_and(|at| at > since));
-        for job in jobs.rows().filter(|job| is_new(job)) {
+        for job in jobs.iter().filter(|job| is_new(job)) {
             let count = match job.status {
                 JobStatus::Queued => &mut figures.queued,
                 JobStatus::Claimed | JobStatus::Running => &mut figures.running,
@@ -85,6 +85,7 @@ fn rate(bad: u64, good: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::table::Table;
 
     #[test]
     fn figures_are_those_of_the_jobs() {
@@ -112,6 +113,7 @@ mod tests {
         );
         let table =
             Table::read("jobs.json", format!("{{\"jobs\":[{}]}}", rows.join(",")).as_bytes()).expect("jobs");
+        let table: Vec<Record<Job>> = table.rows().cloned().collect();
         let since = Timestamp::parse("2025-10-29T00:00:00Z");
         assert_eq!(
             Statistics::of(&table, since),
@@ -129,7 +131,7 @@ mod tests {
             }
         );
         assert_eq!(Statistics::of(&table, None).completed, 3);
-        assert_eq!(Statistics::of(&Table::empty("jobs.json"), None), Statistics::default());
+        assert_eq!(Statistics::of(&[], None), Statistics::default());
         let spans: Vec<Duration> = (1..=100).map(Duration::from_secs).collect();
         assert_eq!(nearest_rank(&spans, 95), 95);
         assert_eq!((rate(1, 2), rate(0, 5), rate(5, 0)), (0.333, 0.0, 1.0));

@@ -3,6 +3,7 @@
 //! The commit that carries an operation shows by what it changed what was handed out. The answers
 //! have the shape of those that the verbs give.
 
+use super::archived::{Named, look_up};
 use super::job_add::AddedJob;
 use super::lock::Term;
 use super::message::Sent;
@@ -30,15 +31,17 @@ pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Opti
     if !claims.is_empty() {
         return Ok(Some(Value::Array(claims)));
     }
-    let added: Vec<AddedJob> = new
-        .rows()
-        .filter(|job| old.get(&job.id).is_none())
-        .map(|job| AddedJob { id: job.id.clone(), duplicate: false, status: job.status.clone() })
-        .collect();
+    let mut added = Vec::new();
+    for job in new.rows().filter(|job| old.get(&job.id).is_none()) {
+        // What was archived before came back because it is needed.
+        if matches!(look_up::<Job>(before, &job.id)?, Named::Nothing) {
+            added.push(AddedJob { id: job.id.clone(), duplicate: false, status: job.status.clone() });
+        }
+    }
     if !added.is_empty() {
         return Ok(to_value(&added));
     }
-    of_messages(&before.table()?, &after.table()?)
+    of_messages(before, &before.table()?, &after.table()?)
 }
 
 /// The locks that changed hands. That of assignments is taken by the way.
@@ -57,16 +60,24 @@ fn terms(before: &impl Documents, after: &impl Documents) -> Result<Vec<Term>, S
     Ok(taken.map(|lock| term(lock)).collect())
 }
 
-fn of_messages(old: &Table<Message>, new: &Table<Message>) -> Result<Option<Value>, Stop> {
-    if let Some(sent) = new.rows().find(|message| old.get(&message.id).is_none()) {
-        return Ok(to_value(&Sent { id: sent.id.clone(), duplicate: false }));
+fn of_messages(
+    before: &impl Documents,
+    old: &Table<Message>,
+    new: &Table<Message>,
+) -> Result<Option<Value>, Stop> {
+    let mut marked = Vec::new();
+    for message in new.rows() {
+        let old = match old.get(&message.id) {
+            Some(old) => old.clone(),
+            None => match look_up::<Message>(before, &message.id)? {
+                Named::Record(archived) => archived,
+                _ => return Ok(to_value(&Sent { id: message.id.clone(), duplicate: false })),
+            },
+        };
+        if old.read_by.len() < message.read_by.len() || old.read != message.read {
+            marked.push(message.id.as_str());
+        }
     }
-    let is_marked = |message: &Message| {
-        old.get(&message.id)
-            .is_some_and(|old| old.read_by.len() < message.read_by.len() || old.read != message.read)
-    };
-    let marked: Vec<&str> =
-        new.rows().filter(|message| is_marked(message)).map(|message| message.id.as_str()).collect();
     Ok(if marked.is_empty() { None } else { to_value(&marked) })
 }
 

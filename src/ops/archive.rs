@@ -1,6 +1,7 @@
 //! Moving what is finished out of the live documents, in the commit that removes it there.
 
 use super::Verb;
+use super::archived::ARCHIVE;
 use super::documents::unregistered;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
@@ -163,8 +164,7 @@ pub(super) fn store<T: Row>(
         months.entry(at(record).unwrap_or(now).month()).or_default().push(record);
     }
     for (month, records) in months {
-        let mut archive: Table<T> =
-            transaction.table_at(&format!("coordination/archive/{name}-{month}.json"))?;
+        let mut archive: Table<T> = transaction.table_at(&format!("{ARCHIVE}/{name}-{month}.json"))?;
         for record in records {
             archive.push_record(record);
         }

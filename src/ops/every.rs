@@ -3,6 +3,7 @@
 //! For those who watch: what they do not look at breaks unseen. Whoever adds a document to the hub
 //! adds it here. Judges nothing; what a document is worth is the domain's.
 
+use super::archived::{ARCHIVE, ARCHIVES_MAX};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
@@ -20,12 +21,6 @@ use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
 use serde::Deserialize as _;
 use serde::de::IgnoredAny;
 use std::rc::Rc;
-
-/// Where the archives lie.
-const ARCHIVE: &str = "coordination/archive";
-
-/// The most archives that are read; a hub makes two a month.
-const ARCHIVES_MAX: usize = 240;
 
 /// A document as it was found.
 #[derive(Debug, Clone)]

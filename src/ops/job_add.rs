@@ -1,6 +1,7 @@
 //! Adding jobs to the queue, one or many in one commit.
 
 use super::Verb;
+use super::archived::{Left, bring_back_job, id_where};
 use crate::domain::artifact::FilePattern;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
@@ -124,6 +125,7 @@ impl Verb for AddJobs {
             let why = format!("no job was added: job `{first}` is there already");
             return Err(Refusal::forbidden(why).into());
         }
+        let mut left = Left::default();
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
             check(new).map_err(|refusal| match self.jobs.len() {
@@ -134,6 +136,9 @@ impl Verb for AddJobs {
             if let Some((id, status)) = known {
                 added.push(AddedJob { id, duplicate: true, status });
                 continue;
+            }
+            for need in &new.needs {
+                bring_back(need, &mut table, &mut left, transaction)?;
             }
             let id = new_id(transaction, index)?;
             let mut job = self.job(new, id.clone(), &table, transaction.present()?)?;
@@ -146,6 +151,7 @@ impl Verb for AddJobs {
             table.push(job);
             added.push(AddedJob { id, duplicate: false, status: JobStatus::Queued });
         }
+        left.put(transaction)?;
         transaction.put_table(&table)?;
         let fresh: Vec<&AddedJob> = added.iter().filter(|job| !job.duplicate).collect();
         match (fresh.as_slice(), self.jobs.as_slice()) {
@@ -214,6 +220,23 @@ impl AddJobs {
     }
 }
 
+/// Takes a needed job that is archived back into the queue, where it stays for as long as it is needed.
+fn bring_back(
+    need: &str,
+    table: &mut Table<Job>,
+    left: &mut Left<Job>,
+    transaction: &Transaction<'_>,
+) -> Result<(), Stop> {
+    if table.holds(need) || by_key(table, need).is_some() {
+        return Ok(());
+    }
+    let is_meant = |job: &Job| job.id == need || job.key.as_deref() == Some(need);
+    match id_where(transaction, is_meant)? {
+        Some(id) => bring_back_job(&id, table, left, transaction),
+        None => Ok(()),
+    }
+}
+
 /// A need names a job that is there, by id or by key; so no circle can arise.
 fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
     if table.get(need).is_some() {
@@ -221,7 +244,7 @@ fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
     }
     by_key(table, need).map(|(id, _)| id).ok_or_else(|| {
         Refusal::not_found(format!(
-            "no job was added: the needed job `{}` is not in the queue",
+            "no job was added: the needed job `{}` is neither in the queue nor in the archive",
             need.escape_debug()
         ))
         .hint(format!("see the ids with `git muster job list` ({})", Job::PATH))

@@ -2,7 +2,7 @@
 
 use super::Verb;
 use super::documents;
-use super::job_step::unknown;
+use super::job_step::existing;
 use super::rescue::{Lost, rescue};
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
@@ -130,15 +130,15 @@ impl ClaimJobs {
         let mut claimable = queue.claimable(&labels);
         claimable.retain(|job| self.runs(job));
         if let Some(id) = &self.job {
-            let job = jobs.get(id.as_str()).ok_or_else(|| unknown(id, jobs))?;
+            let job = jobs.get(id.as_str()).cloned().map_or_else(|| existing(id, transaction), Ok)?;
             if claimable.iter().any(|job| job.id == id.as_str()) {
                 return Ok(vec![id.to_string()]);
             }
             let now = transaction.now();
-            let why = if job.status == JobStatus::Queued && !self.runs(job) {
-                not_run(job)
+            let why = if job.status == JobStatus::Queued && !self.runs(&job) {
+                not_run(&job)
             } else if job.status == JobStatus::Queued {
-                let reasons = queue.explain(job, &[labels]);
+                let reasons = queue.explain(&job, &[labels]);
                 reasons.first().map_or_else(
                     || job.situation(now),
                     |reason| match reason {

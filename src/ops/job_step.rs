@@ -1,15 +1,16 @@
 //! The steps of a claimed job, which its holder reports, and what anybody may change.
 
-use super::Verb;
-use super::documents;
+use super::archived::{Left, bring_back_job, look_up};
+use super::{Verb, documents};
 use crate::domain::artifact::FILES_MAX;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::queue::call_off_dependents;
+use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
-use crate::domain::table::Table;
+use crate::domain::table::{Table, Trouble};
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,8 +77,11 @@ impl Verb for StepJob {
         let mut jobs: Table<Job> = transaction.table()?;
         let (now, op) = (transaction.now(), transaction.op().clone());
         let term = Term { server: &self.server, token: self.token };
-        let missing = unknown(&self.job, &jobs);
-        let job = jobs.get_mut(self.job.as_str()).ok_or(missing)?;
+        let mut left = Left::default();
+        bring_back_job(self.job.as_str(), &mut jobs, &mut left, transaction)?;
+        let Some(job) = jobs.get_mut(self.job.as_str()) else {
+            return existing(&self.job, transaction).map(|job| job.raw());
+        };
         // Told before: what followed from it has followed.
         if self.is_repeated(job) {
             return Ok(job.raw());
@@ -94,6 +98,7 @@ impl Verb for StepJob {
             call_off(self.job.as_str(), &mut jobs, transaction);
         }
         self.tell_status(&jobs, transaction)?;
+        left.put(transaction)?;
         transaction.put_table(&jobs)?;
         transaction.describe(format!("job {}: {} by {}", self.step.word(), self.job, self.server));
         transaction.trailer("Muster-Job", self.job.as_str());
@@ -206,8 +211,11 @@ impl Verb for ChangeJob {
         }
         let mut jobs: Table<Job> = transaction.table()?;
         let now = transaction.now();
-        let missing = unknown(&self.job, &jobs);
-        let job = jobs.get_mut(self.job.as_str()).ok_or(missing)?;
+        let mut left = Left::default();
+        bring_back_job(self.job.as_str(), &mut jobs, &mut left, transaction)?;
+        let Some(job) = jobs.get_mut(self.job.as_str()) else {
+            return existing(&self.job, transaction).map(|job| job.raw());
+        };
         // Done before: what followed from it has followed.
         if self.is_repeated(job) {
             return Ok(job.raw());
@@ -233,6 +241,7 @@ impl Verb for ChangeJob {
         if is_cancelled {
             call_off(self.job.as_str(), &mut jobs, transaction);
         }
+        left.put(transaction)?;
         transaction.put_table(&jobs)?;
         let what = match &self.change {
             Change::Cancel { .. } => "cancel".to_owned(),
@@ -265,13 +274,17 @@ pub(super) fn call_off(changed: &str, jobs: &mut Table<Job>, transaction: &mut T
     }
 }
 
+/// The job `id`, live or archived.
+///
+/// # Errors
 /// There is no such job, or its record cannot be read.
-pub(super) fn unknown(job: &JobId, jobs: &Table<Job>) -> Refusal {
-    if let Some(trouble) = jobs.trouble_with(job.as_str()) {
-        return trouble.refusal(&format!("nothing was done to job `{job}`"));
-    }
-    Refusal::not_found(format!("there is no job `{job}`"))
-        .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
+pub(super) fn existing(id: &JobId, transaction: &Transaction<'_>) -> Result<Record<Job>, Stop> {
+    let missing = || {
+        Refusal::not_found(format!("there is no job `{id}`"))
+            .hint("see the ids with `git muster job list`; the archive was looked through as well")
+    };
+    let broken = |trouble: &Trouble| trouble.refusal(&format!("nothing was done to job `{id}`"));
+    Ok(look_up::<Job>(transaction, id.as_str())?.or_no(broken, missing)?)
 }
 
 /// The most bytes that the names of artifacts have together: they stand in the record of the job and

@@ -1,13 +1,14 @@
 //! Messages between servers: sent once, read and acknowledged per recipient.
 
 use super::Verb;
+use super::archived::{Left, bring_back, look_up};
 use super::documents::{registered, server_names};
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{Draft, Message, Which};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
-use crate::domain::table::Table;
+use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,10 @@ impl Verb for SendMessage {
             return Ok(Sent { id: known.id.clone(), duplicate: true });
         }
         let original = match &self.draft.reply_to {
-            Some(id) => Some((**messages.get(id.as_str()).ok_or_else(|| unknown(id, "sent"))?).clone()),
+            Some(id) => {
+                let no = |trouble: &Trouble| trouble.refusal("nothing was sent");
+                Some(look_up::<Message>(transaction, id.as_str())?.or_no(no, || unknown(id, "sent"))?)
+            }
             None => None,
         };
         if let Some(original) = &original {
@@ -61,7 +65,7 @@ impl Verb for SendMessage {
             let first = messages.rows().next().map(|first| first.id.clone());
             messages.take(|message| Some(&message.id) == first.as_ref());
         }
-        messages.push(Message::new(&id, &self.draft, original.as_ref(), transaction.now()));
+        messages.push(Message::new(&id, &self.draft, original.as_deref(), transaction.now()));
         transaction.put_table(&messages)?;
         transaction.describe(format!(
             "message send: {} to {}: {}",
@@ -104,16 +108,17 @@ impl Verb for MarkMessages {
         let servers = recipients(transaction)?;
         let now = transaction.now();
         let mut messages: Table<Message> = transaction.table()?;
+        let mut left = Left::default();
         let mut changed = Vec::new();
         for id in &self.ids {
+            bring_back(id.as_str(), &mut messages, &mut left, transaction)?;
             let named = |message: &Message| message.id == id.as_str();
             // Of several with one id those are meant that are for whoever speaks.
             let is_mine = |message: &Message| named(message) && message.is_for(&self.server);
             let has_mine = messages.rows().any(|message| is_mine(message));
             if !messages.rows().any(|message| named(message)) {
-                let trouble = messages.trouble_with(id.as_str());
-                let no = trouble.map_or_else(|| unknown(id, "marked"), |no| no.refusal("nothing was marked"));
-                return Err(no.into());
+                let no = |trouble: &Trouble| trouble.refusal("nothing was marked");
+                look_up::<Message>(transaction, id.as_str())?.or_no(no, || unknown(id, "marked"))?;
             }
             let meant = |message: &Message| if has_mine { is_mine(message) } else { named(message) };
             self.mark(&mut messages, meant, (now, &servers), &mut changed)?;
@@ -121,6 +126,7 @@ impl Verb for MarkMessages {
         if !self.which.is_empty() {
             let mut which: HashMap<&str, Vec<&Which>> = HashMap::new();
             for one in &self.which {
+                bring_back(&one.id, &mut messages, &mut left, transaction)?;
                 which.entry(&one.id).or_default().push(one);
             }
             let is_one = |message: &Message| {
@@ -131,7 +137,11 @@ impl Verb for MarkMessages {
         } else if self.ids.is_empty() {
             self.mark(&mut messages, |message| message.is_for(&self.server), (now, &servers), &mut changed)?;
         }
-        transaction.put_table(&messages)?;
+        // What nothing changed about stays where it is.
+        if !changed.is_empty() {
+            left.put(transaction)?;
+            transaction.put_table(&messages)?;
+        }
         let verb = if self.mark == Mark::Read { "read" } else { "ack" };
         let which = match changed.as_slice() {
             [one] => one.clone(),

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod archive;
+pub mod archived;
 pub mod artifact;
 pub mod beat;
 pub mod doctor;

@@ -7,6 +7,7 @@
 //! One that was there for longer and is gone, or that says something new, is left to who did that, and so
 //! is everything a commit does that reverts another.
 
+use super::archived;
 use crate::domain::job::Job;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
@@ -14,9 +15,6 @@ use crate::domain::table::{Row, Table};
 use crate::ledger::{Documents as _, LedgerError, Ours, Stop, Transaction, Version};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
-
-/// Where finished records go.
-const ARCHIVE: &str = "coordination/archive";
 
 /// Puts back what was undone since our last operation.
 ///
@@ -77,7 +75,7 @@ fn stale<'a, T: Row>(
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
-    let archived = archived::<T>(transaction)?;
+    let archived = archived_ids::<T>(transaction)?;
     let mut stale: HashSet<&str> = HashSet::new();
     let mut last: Option<Vec<u8>> = None;
     for version in &ours.before {
@@ -110,10 +108,10 @@ fn at<T: Row>(version: &Version, transaction: &Transaction<'_>) -> Result<Option
     Ok(document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table)))
 }
 
-fn archived<T: Row>(transaction: &Transaction<'_>) -> Result<HashSet<String>, Stop> {
+fn archived_ids<T: Row>(transaction: &Transaction<'_>) -> Result<HashSet<String>, Stop> {
     let mut ids = HashSet::new();
-    for name in transaction.list(ARCHIVE)?.iter().filter(|name| name.starts_with(T::FIELD)) {
-        if let Some(table) = readable(transaction.table_at::<T>(&format!("{ARCHIVE}/{name}")))? {
+    for path in archived::paths::<T>(transaction)? {
+        if let Some(table) = readable(transaction.table_at::<T>(&path))? {
             ids.extend(table.rows().map(|row| row.id().to_owned()));
         }
     }

@@ -25,6 +25,8 @@ mod smoke;
 mod storm;
 // Every verb as a user meets it: answer, words beside it, exit code.
 mod commands;
+// What was archived is found all the same.
+mod archived;
 // What the README promises and no other test would miss.
 mod promises;
 // What is told of times, at times that the test chooses.

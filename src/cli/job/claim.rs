@@ -246,14 +246,10 @@ fn shell_lines(job: &Value) -> String {
 pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
     let until = Deadline::after(args.wait);
     loop {
-        let job = context.read(false, |snapshot| {
-            let jobs: Table<Job> = snapshot.table()?;
-            Ok(jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone())))
-        })?;
-        let Some((raw, job)) = job else { return Err(super::show::unknown(&args.job)) };
+        let job = context.read(false, |snapshot| super::show::existing(&args.job, snapshot))?;
         if job.status.is_final() {
             let now = context.now();
-            context.output.object("job", &raw, || format!("{} {}", job.id, job.situation(now)))?;
+            context.output.object("job", &job.raw(), || format!("{} {}", job.id, job.situation(now)))?;
             return Ok(match (&job.status, job.exit_code) {
                 (JobStatus::Completed, _) => 0,
                 (_, Some(code)) => u8::try_from(code).ok().filter(|code| *code != 0).unwrap_or(1),

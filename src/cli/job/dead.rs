@@ -72,7 +72,7 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
 }
 
 /// How a job that is not dead goes back.
-fn put_back(job: &JobId, status: &JobStatus) -> String {
+fn put_back(job: &str, status: &JobStatus) -> String {
     if status.is_held() {
         return format!("call it off first with `git muster job cancel {job}`");
     }
@@ -80,35 +80,30 @@ fn put_back(job: &JobId, status: &JobStatus) -> String {
     format!("put a finished one back with `git muster job retry {job}{again}`")
 }
 
+/// The id of a job that is dead, or was before it was put back: it is asked for again.
+fn dead(job: &Job) -> Result<String, CliError> {
+    if job.status == JobStatus::Dead || job.was_put_back() {
+        return Ok(job.id.clone());
+    }
+    let why = format!("job `{}` was not put back: it is {}, not dead", job.id, job.status);
+    Err(CliError::new(Exit::Refused, why).hint(put_back(&job.id, &job.status)))
+}
+
 /// Puts one dead job back, or all there are.
 fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
-    let dead: Vec<(String, JobStatus)> = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        // One that was put back counts as dead still: it is asked for again.
-        let status = |job: &Job| if job.was_put_back() { JobStatus::Dead } else { job.status.clone() };
-        Ok(jobs
-            .rows()
-            .filter(|row| job.is_some() || row.status == JobStatus::Dead)
-            .map(|row| (row.id.clone(), status(row)))
-            .collect())
-    })?;
-    let is_wanted = |id: &str, status: &JobStatus| match job {
-        Some(job) => job.as_str() == id,
-        None => *status == JobStatus::Dead,
-    };
-    let wanted: Vec<&(String, JobStatus)> =
-        dead.iter().filter(|(id, status)| is_wanted(id, status)).collect();
-    match (job, wanted.as_slice()) {
-        (Some(job), []) => return Err(show::unknown(job)),
-        (Some(job), [(_, status)]) if *status != JobStatus::Dead => {
-            let why = format!("job `{job}` was not put back: it is {status}, not dead");
-            return Err(CliError::new(Exit::Refused, why).hint(put_back(job, status)));
+    let wanted = context.read(false, |snapshot| match job {
+        Some(job) => {
+            let job = show::existing(job, snapshot)?;
+            Ok(vec![dead(&job)?])
         }
-        _ => {}
-    }
+        None => {
+            let jobs: Table<Job> = snapshot.table()?;
+            Ok(jobs.rows().filter(|row| row.status == JobStatus::Dead).map(|row| row.id.clone()).collect())
+        }
+    })?;
     let mut back: Vec<Value> = Vec::new();
-    for (id, _) in wanted {
-        let Ok(job) = JobId::new(id) else { continue };
+    for id in wanted {
+        let Ok(job) = JobId::new(&id) else { continue };
         let verb = ChangeJob { server: context.me()?, job, change: Change::Retry { again: false } };
         back.push(context.write(&verb)?.answer);
     }

@@ -1,14 +1,12 @@
 //! `git muster job logs`: what a job printed, from any clone of the hub.
 
-use super::show::unknown;
+use super::show::existing;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::clean_lines;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::Job;
-use crate::domain::table::Table;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::Documents as _;
 use clap::Args;
@@ -79,13 +77,9 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
 }
 
 fn look(id: &JobId, context: &mut Context) -> Result<Look, CliError> {
-    let job = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.get(id.as_str()).map(|job| (**job).clone()))
-    })?;
-    let Some(job) = job else { return Err(unknown(id)) };
+    let job = context.read(false, |snapshot| existing(id, snapshot))?;
     let is_final = job.status.is_final();
-    let Some(path) = job.log else { return Ok(Look { bytes: None, path: None, is_final }) };
+    let Some(path) = job.log.clone() else { return Ok(Look { bytes: None, path: None, is_final }) };
     // The path was written by somebody else: it must be what a worker writes.
     let server = path.split('/').next().and_then(|name| ServerName::new(name).ok());
     let server = server.filter(|server| path.starts_with(&format!("{server}/logs/")) && !path.contains(".."));

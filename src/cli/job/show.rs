@@ -10,11 +10,13 @@ use crate::cli::table::{facts, table};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
+use crate::domain::record::Record;
 use crate::domain::shell::words;
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
-use crate::ledger::Documents as _;
+use crate::ledger::Documents;
 use crate::ops;
+use crate::ops::archived::{Named, look_up};
 use clap::Args;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -113,7 +115,15 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
 
 pub(in crate::cli) fn unknown(job: &JobId) -> CliError {
     CliError::new(Exit::No, format!("there is no job `{job}`"))
-        .hint("see the ids with `git muster job list`; finished jobs may be in coordination/archive")
+        .hint("see the ids with `git muster job list`; the archive was looked through as well")
+}
+
+/// The job `id`, live or archived.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub(in crate::cli) fn existing(id: &JobId, documents: &impl Documents) -> Result<Record<Job>, CliError> {
+    look_up::<Job>(documents, id.as_str())?.or_no(broken::no, || unknown(id))
 }
 
 /// Shows one.
@@ -122,15 +132,14 @@ pub(in crate::cli) fn unknown(job: &JobId) -> CliError {
 /// When there is no such job.
 pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let (found, unreadable) = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let found = jobs.get(args.job.as_str()).map(|job| (job.raw(), (**job).clone()));
-        Ok((found, broken::shown(&jobs, args.job.as_str())))
-    })?;
-    if let (None, Some((raw, trouble))) = (&found, &unreadable) {
-        return context.output.object("job", raw, || broken::facts_of(raw, trouble));
-    }
-    let (raw, job) = found.ok_or_else(|| unknown(&args.job))?;
+    let job = match context.read(false, |snapshot| Ok(look_up::<Job>(snapshot, args.job.as_str())?))? {
+        Named::Record(job) => job,
+        Named::Unreadable(raw, trouble) => {
+            return context.output.object("job", &raw, || broken::facts_of(&raw, &trouble));
+        }
+        Named::Nothing => return Err(unknown(&args.job)),
+    };
+    let raw = job.raw();
     context.output.object("job", &raw, || {
         let joined = |list: &[String], by: &str| Some(list.join(by)).filter(|text| !text.is_empty());
         let needs: Vec<String> = job.all_needs().map(str::to_owned).collect();
@@ -175,16 +184,11 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
 /// When there is no such job.
 pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(true, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let Some(job) = jobs.get(args.job.as_str()) else {
-            return jobs
-                .trouble_with(args.job.as_str())
-                .map_or(Ok(None), |trouble| Err(broken::no(&trouble)));
-        };
-        Ok(Some(((**job).clone(), ops::explain::explain(snapshot, job, now)?)))
+    let (job, waiting) = context.read(true, |snapshot| {
+        let job = existing(&args.job, snapshot)?;
+        let waiting = ops::explain::explain(snapshot, &job, now)?;
+        Ok((job, waiting))
     })?;
-    let (job, waiting) = found.ok_or_else(|| unknown(&args.job))?;
     let mut value =
         json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
     if let (Some(server), Value::Object(fields)) = (job.may_still_run_on(), &mut value) {

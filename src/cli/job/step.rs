@@ -5,9 +5,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Job, Priority, Report, Term};
-use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Receipt};
+use crate::domain::job::{FailReason, Priority, Report, Term};
+use crate::ledger::Receipt;
 use crate::ops::answer::plain;
 use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
@@ -197,8 +196,7 @@ pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), Cl
     // First the sign: what stands after it stands for a while.
     crate::cli::heartbeat::for_a_claim(&me, context)?;
     let job = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let job = jobs.get(args.job.as_str()).ok_or_else(|| show::unknown(&args.job))?;
+        let job = show::existing(&args.job, snapshot)?;
         job.check_term(Term { server: &me, token: args.token }, "renewed").map_err(CliError::from)?;
         Ok(job.raw())
     })?;
@@ -274,8 +272,7 @@ pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> Result<(), CliEr
 /// When nobody holds it, or it changed hands meanwhile.
 pub(super) fn requeue(args: &RequeueArgs, context: &mut Context) -> Result<(), CliError> {
     let (token, holder) = context.read(false, |snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        let job = jobs.get(args.job.as_str()).ok_or_else(|| show::unknown(&args.job))?;
+        let job = show::existing(&args.job, snapshot)?;
         Ok((job.token.unwrap_or(0), job.assigned_to.clone()))
     })?;
     let more = holder.map_or_else(String::new, |holder| format!(", taken from {holder}"));

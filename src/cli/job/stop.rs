@@ -4,15 +4,15 @@
 //! as for a rescue: when it is lost, its worker has ended the job before its lease was over.
 
 use super::claim::pause;
-use super::show::unknown;
+use super::show::existing;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::table::Table;
+use crate::domain::record::Record;
 use crate::host::clock::Deadline;
-use crate::ledger::{Documents as _, Snapshot, Stop};
+use crate::ledger::Snapshot;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{WatchedSession, session_of};
 use crate::ops::watch::is_lost;
@@ -21,8 +21,7 @@ use std::time::Duration;
 
 /// A cancelled job, and the session that may still run it.
 struct Seen {
-    raw: Value,
-    job: Job,
+    job: Record<Job>,
     session: Option<(ServerName, WatchedSession)>,
 }
 
@@ -36,14 +35,14 @@ pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<
     let place = context.place()?;
     let mut observed = Observations::recall();
     loop {
-        let seen = context.read(true, |snapshot| Ok(look(id, snapshot)?))?.ok_or_else(|| unknown(id))?;
+        let seen = context.read(true, |snapshot| look(id, snapshot))?;
         if seen.job.status != JobStatus::Cancelled {
             let why = format!("job `{id}` was put back into the queue meanwhile: it is {}", seen.job.status);
             return Err(CliError::new(Exit::Refused, why));
         }
         let Some(server) = seen.job.may_still_run_on() else {
             let more = seen.job.confirmation().map_or(String::new(), |told| format!("; {told}"));
-            return Ok((seen.raw, more));
+            return Ok((seen.job.raw(), more));
         };
         let is_lost = seen
             .session
@@ -52,7 +51,7 @@ pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<
         observed.keep();
         if is_lost {
             let more = format!("; `{server}` is lost, and with it what ran there for the hub");
-            return Ok((seen.raw, more));
+            return Ok((seen.job.raw(), more));
         }
         if until.passed() {
             let why = format!("job `{id}` is cancelled; not confirmed yet: `{server}` may still run it");
@@ -64,13 +63,12 @@ pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<
     }
 }
 
-fn look(id: &JobId, snapshot: &Snapshot<'_>) -> Result<Option<Seen>, Stop> {
-    let jobs: Table<Job> = snapshot.table()?;
-    let Some(job) = jobs.get(id.as_str()) else { return Ok(None) };
+fn look(id: &JobId, snapshot: &Snapshot<'_>) -> Result<Seen, CliError> {
+    let job = existing(id, snapshot)?;
     let holder = job.may_still_run_on().and_then(|holder| ServerName::new(holder).ok());
     let session = match holder {
-        Some(holder) => session_of(snapshot, &holder, job)?.map(|session| (holder, session)),
+        Some(holder) => session_of(snapshot, &holder, &job)?.map(|session| (holder, session)),
         None => None,
     };
-    Ok(Some(Seen { raw: job.raw(), job: (**job).clone(), session }))
+    Ok(Seen { job, session })
 }

@@ -95,8 +95,8 @@ impl Step<'_> {
     pub fn judge(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         let made = self.made;
-        let archived = arrivals(self.job_archives, &mut found);
-        let jobs = Rows::of(self.jobs, &archived);
+        let crossed = Crossed::of(self.job_archives, self.jobs.after, &mut found);
+        let jobs = Rows::of(self.jobs, &crossed);
         jobs.judge(&mut found, |before, after, found| match before {
             Some(before) => job::judge(before, after, made, found),
             None => job::judge_new(after, made, found),
@@ -112,8 +112,8 @@ impl Step<'_> {
                 ),
             );
         });
-        let archived = arrivals(self.message_archives, &mut found);
-        let messages = Rows::of(self.messages, &archived);
+        let crossed = Crossed::of(self.message_archives, self.messages.after, &mut found);
+        let messages = Rows::of(self.messages, &crossed);
         messages.judge(&mut found, |before, after, found| {
             if let Some(before) = before {
                 message::judge(before, after, found);
@@ -125,14 +125,14 @@ impl Step<'_> {
                 "put the record back from the commit before; read messages leave by `git muster archive`",
             ));
         });
-        let nowhere = HashMap::new();
+        let nowhere = Crossed::default();
         let locks = Rows::of(self.locks, &nowhere);
         locks.judge(&mut found, |before, after, found| match before {
             Some(before) => lock::judge(before, after, made, found),
             None => lock::judge(&Lock::free(&after.name), after, made, found),
         });
         locks.gone(made.by_hand(), &mut found, lock::judge_gone);
-        let nowhere = HashMap::new();
+        let nowhere = Crossed::default();
         let servers = Rows::of(self.servers, &nowhere);
         servers.tell_broken(&mut found);
         // Our own operations take out only whom they were told to.
@@ -160,18 +160,18 @@ struct Rows<'a, T> {
     after: Stretch<'a, T>,
     /// Those before, by id; of two with one id the first counts.
     known: HashMap<&'a str, &'a Record<T>>,
-    /// What the archive got in the same commit.
-    archived: &'a HashMap<&'a str, &'a Record<T>>,
+    /// What the same commit moved to the archives and back.
+    crossed: &'a Crossed<'a, T>,
 }
 
 impl<'a, T: Judged> Rows<'a, T> {
-    fn of(change: Change<'a, T>, archived: &'a HashMap<&'a str, &'a Record<T>>) -> Self {
+    fn of(change: Change<'a, T>, crossed: &'a Crossed<'a, T>) -> Self {
         let (first, before, after) = if std::ptr::eq(change.before, change.after) {
             (0, Stretch::default(), Stretch::default())
         } else {
             change.before.differing(change.after)
         };
-        Self { change, first, before, after, known: by_id(before), archived }
+        Self { change, first, before, after, known: by_id(before), crossed }
     }
 
     /// Hands every record that is new or differs to `rule`, with what it was before, also where it
@@ -182,7 +182,7 @@ impl<'a, T: Judged> Rows<'a, T> {
             if doubles.contains(&index) {
                 continue;
             }
-            let before = self.known.get(row.id());
+            let before = self.known.get(row.id()).or_else(|| self.crossed.back.get(row.id()));
             // One that could not be read before is compared with nothing.
             if before.is_none() && self.change.before.unreadable(row.id()).is_some() {
                 continue;
@@ -197,7 +197,7 @@ impl<'a, T: Judged> Rows<'a, T> {
         }
         for (index, row) in (self.first..).zip(self.before) {
             let first = self.known.get(row.id()).filter(|first| std::ptr::eq(**first, row.as_ref()));
-            if let (Some(before), Some(archived)) = (first, self.archived.get(row.id())) {
+            if let (Some(before), Some(archived)) = (first, self.crossed.archived.get(row.id())) {
                 let mut broken = Vec::new();
                 rule(Some(before), archived, &mut broken);
                 self.tell(index, row.id(), broken, found);
@@ -240,8 +240,8 @@ impl<'a, T: Judged> Rows<'a, T> {
         let is_there = |row: &T| {
             self.change.after.unreadable(row.id()).is_some() || (!by_hand && row.id_problem().is_some())
         };
-        let gone =
-            |row: &T| !stays.contains(row.id()) && !self.archived.contains_key(row.id()) && !is_there(row);
+        let archived = &self.crossed.archived;
+        let gone = |row: &T| !stays.contains(row.id()) && !archived.contains_key(row.id()) && !is_there(row);
         if !self.before.iter().any(|row| gone(row)) {
             return;
         }
@@ -284,34 +284,51 @@ fn by_id<'a, T: Row>(rows: Stretch<'a, T>) -> HashMap<&'a str, &'a Record<T>> {
     rows.iter().rev().map(|row| (row.id(), row.as_ref())).collect()
 }
 
-/// What the archives got, by id; what they lost or changed is a breach.
-fn arrivals<'a, T: Row>(
-    archives: &[Change<'a, T>],
-    found: &mut Vec<Finding>,
-) -> HashMap<&'a str, &'a Record<T>> {
-    let mut arrived = HashMap::new();
-    for change in archives {
-        let (first, before, after) = change.before.differing(change.after);
-        let mut present = by_id(after);
-        for (index, row) in before.iter().enumerate() {
-            let (kind, what) = match present.remove(row.id()) {
-                None if change.after.unreadable(row.id()).is_some() => continue,
-                None => (Kind::ArchiveVanished, "gone from the archive"),
-                Some(now) if **now != ***row => {
-                    (Kind::ArchiveRewritten, "in the archive and was changed there")
-                }
-                Some(_) => continue,
-            };
-            found.push(
-                Finding::new(kind, format!("{} is {what}", named(row.id())))
-                    .at(change.before.path())
-                    .place(state::place::<T>(first + index, row.id()))
-                    .hint("the archive is history: put the record back from the commit before"),
-            );
-        }
-        arrived.extend(present);
+/// What one commit moved between the live table and the archives, by id.
+struct Crossed<'a, T> {
+    /// What went to an archive.
+    archived: HashMap<&'a str, &'a Record<T>>,
+    /// What came back from one, as it stood there: it is needed again, or was put back.
+    back: HashMap<&'a str, &'a Record<T>>,
+}
+
+impl<T> Default for Crossed<'_, T> {
+    fn default() -> Self {
+        Self { archived: HashMap::new(), back: HashMap::new() }
     }
-    arrived
+}
+
+impl<'a, T: Row> Crossed<'a, T> {
+    /// What the archives lost to nowhere, or changed, is a breach.
+    fn of(archives: &[Change<'a, T>], live: &Table<T>, found: &mut Vec<Finding>) -> Self {
+        let mut crossed = Self::default();
+        for change in archives {
+            let (first, before, after) = change.before.differing(change.after);
+            let mut present = by_id(after);
+            for (index, row) in before.iter().enumerate() {
+                let (kind, what) = match present.remove(row.id()) {
+                    None if change.after.unreadable(row.id()).is_some() => continue,
+                    None if live.get(row.id()).is_some() => {
+                        crossed.back.insert(row.id(), row);
+                        continue;
+                    }
+                    None => (Kind::ArchiveVanished, "gone from the archive"),
+                    Some(now) if **now != ***row => {
+                        (Kind::ArchiveRewritten, "in the archive and was changed there")
+                    }
+                    Some(_) => continue,
+                };
+                found.push(
+                    Finding::new(kind, format!("{} is {what}", named(row.id())))
+                        .at(change.before.path())
+                        .place(state::place::<T>(first + index, row.id()))
+                        .hint("the archive is history: put the record back from the commit before"),
+                );
+            }
+            crossed.archived.extend(present);
+        }
+        crossed
+    }
 }
 
 #[cfg(test)]
@@ -382,6 +399,15 @@ mod tests {
             // It was there before, and is no proof.
             (Case { jobs: (AB, B), archive: (A, A), ..Case::default() }, "job-vanished -"),
             (Case { archive: (A, ""), ..Case::default() }, "archive-vanished jobs[0]"),
+            (Case { jobs: (B, BA), archive: (A, ""), ..Case::default() }, ""),
+            (
+                Case {
+                    jobs: ("", r#"{"id":"a","status":"completed","token":1}"#),
+                    archive: (r#"{"id":"a","status":"completed","token":2}"#, ""),
+                    ..Case::default()
+                },
+                "token-lowered jobs[0]",
+            ),
             (
                 Case { archive: (A, r#"{"id":"a","status":"failed"}"#), ..Case::default() },
                 "archive-rewritten jobs[0]",

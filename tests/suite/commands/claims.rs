@@ -77,7 +77,7 @@ fn the_most_urgent_job_is_claimed_first() {
     ada$ git muster job claim job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster status list
     SERVER  STATUS  JOB  LAST BUILD  UPDATED

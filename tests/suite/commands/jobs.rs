@@ -96,7 +96,7 @@ fn a_job_is_added_listed_and_shown() {
     ada$ git muster job show job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster job show ../../etc/passwd
     ------- stderr -------
@@ -165,7 +165,7 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     [exit status: 2]
     ada$ git muster job add --needs job_404
     ------- stderr -------
-    error: no job was added: the needed job `job_404` is not in the queue
+    error: no job was added: the needed job `job_404` is neither in the queue nor in the archive
     hint: see the ids with `git muster job list` (coordination/jobs.json)
     [exit status: 3]
     ada$ git muster job add --label 'two words'
@@ -344,7 +344,7 @@ fn a_job_tells_why_it_waits() {
     ada$ git muster job explain job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     "#);
 }

@@ -396,7 +396,8 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     said.name(&two, "<two>");
     ada.run(["job", "claim", "--count", "2"]).success();
     for id in [&one, &two] {
-        ada.run(["job", "fail", id, "--token", "1", "--reason", "timeout"]).success();
+        let fail = ["job", "fail", id, "--token", "1", "--reason", "timeout", "--duration", "1"];
+        ada.run(fail).success();
     }
     said.run(&ada, "job dead list");
     said.run(&ada, &format!("job explain {one}"));
@@ -438,7 +439,7 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     ada$ git muster job dead retry job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster job dead purge --older-than [DURATION]
     0 dead jobs went to the archive
@@ -462,17 +463,17 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     running:  0
     completed:  0
     failed:  0
-    dead:  0
+    dead:  1
     cancelled:  0
     wait on average: [DURATION]
     wait, 95 %:  [DURATION]
     time on average: [DURATION]
-    failed of all:  0.0 %
+    failed of all:  100.0 %
     [exit status: 0]
     ada$ git muster queue stats --since [DURATION] --json
     {"schema":1,"kind":"queue_statistics","queued":1,"running":0,"completed":0,"failed":0,
-      "dead_lettered":0,"cancelled":0,"avg_wait_seconds":0,"p95_wait_seconds":0,
-      "avg_execution_seconds":0,"failure_rate":0.0}
+      "dead_lettered":1,"cancelled":0,"avg_wait_seconds":0,"p95_wait_seconds":0,
+      "avg_execution_seconds":1,"failure_rate":1.0}
     [exit status: 0]
     "#);
 }

@@ -44,7 +44,7 @@ fn a_script_keeps_its_claim_with_signs_of_life_and_learns_when_it_is_over() {
     bob$ git muster job heartbeat job_404 --token 1
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     bob$ git muster job heartbeat <job> --token 1 --json
     ------- stderr -------
@@ -122,7 +122,7 @@ fn a_job_is_started_and_completed_by_its_holder() {
     bob$ git muster job complete job_404 --token 1
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster status show bob
     server:  bob
@@ -451,17 +451,17 @@ fn anybody_can_cancel_retry_and_reorder() {
     ada$ git muster job cancel job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster job retry job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ada$ git muster job priority job_404 low
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     "#);
 }
@@ -512,7 +512,7 @@ fn waiting_for_a_job_gives_its_exit_code() {
     ada$ git muster job wait job_404
     ------- stderr -------
     error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; finished jobs may be in coordination/archive
+    hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
     ");
 }

@@ -165,7 +165,7 @@ fn a_job_goes_through_the_queue() {
     [exit status: 1]
     machine$ job_queue.sh add main [COMMIT] 5 job_404
     ------- stderr -------
-    error: no job was added: the needed job `job_404` is not in the queue
+    error: no job was added: the needed job `job_404` is neither in the queue nor in the archive
     hint: see the ids with `git muster job list` (coordination/jobs.json)
     [exit status: 1]
     machine$ job_queue.sh complete

@@ -1,0 +1,159 @@
+//! What was archived is where it is looked for: no look-up and no figure forgets it.
+
+use crate::support::{Fleet, Host, MAIN, inspect};
+use serde_json::Value;
+
+/// A hub with two servers, a completed job, a failed one, and both in the archive.
+fn archived() -> (Fleet, [Host; 2], [String; 2]) {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let add = |key: &str| {
+        let run = ada.run(["job", "add", "--type", "build", "--key", key]).success();
+        run.stdout().trim().to_owned()
+    };
+    let jobs = [add("good"), add("bad")];
+    bob.run(["job", "claim", "--count", "2"]).success();
+    bob.run(["job", "complete", &jobs[0], "--token", "1", "--duration", "90"]).success();
+    bob.run(["job", "fail", &jobs[1], "--token", "1", "--exit-code", "2", "--duration", "30"]).success();
+    archive(&ada);
+    (fleet, [ada, bob], jobs)
+}
+
+fn archive(host: &Host) {
+    host.run(["archive", "--older-than", "0s"]).success();
+}
+
+/// The ids of a table of the hub, or of an archive.
+fn ids(fleet: &Fleet, path: &str, field: &str) -> Vec<String> {
+    let document = inspect::document(fleet.hub(), MAIN, path);
+    let rows = document[field].as_array().cloned().unwrap_or_default();
+    rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect()
+}
+
+fn live(fleet: &Fleet) -> Vec<String> {
+    ids(fleet, "coordination/jobs.json", "jobs")
+}
+
+#[test]
+fn a_job_that_was_archived_is_found_by_every_command_that_names_one() {
+    let (fleet, [ada, bob], [good, bad]) = archived();
+    assert_eq!(live(&fleet), [""; 0]);
+    let tip = fleet.hub().tip(MAIN).expect("a hub");
+    let shown = ada.run(["job", "show", &good]).success();
+    assert!(shown.stdout().contains("completed"), "{shown}");
+    ada.run(["job", "wait", &good]).success();
+    ada.run(["job", "wait", &bad]).code(2);
+    let told = ada.run(["job", "explain", &bad]).success();
+    assert!(told.stdout().contains("failed"), "{told}");
+    // No worker has run it, which is another answer than that it never was.
+    let log = ada.run(["job", "logs", &good]).code(3);
+    assert!(log.stderr().contains("has no log"), "{log}");
+    let made = ada.run(["artifact", "verify", &good]).code(3);
+    assert!(made.stderr().contains("no worker has run"), "{made}");
+    // A report that comes late or again is answered as that of a live one.
+    bob.run(["job", "complete", &good, "--token", "1", "--duration", "90"]).success();
+    bob.run(["job", "complete", &bad, "--token", "1"]).code(5);
+    bob.run(["job", "heartbeat", &bad, "--token", "1"]).code(5);
+    let main = |run: &crate::support::Run| run.stderr().to_owned();
+    assert!(main(&ada.run(["job", "cancel", &good]).code(4)).contains("completed already"));
+    assert!(main(&ada.run(["job", "claim", &good]).code(4)).contains("completed"));
+    assert!(main(&ada.run(["job", "dead", "retry", &bad]).code(4)).contains("it is failed, not dead"));
+    assert!(main(&ada.run(["job", "retry", &good]).code(4)).contains("--again"));
+    let changed = fleet.hub().git(["diff", "--name-only", &tip, MAIN]);
+    assert!(!changed.contains("jobs"), "what was asked or refused moved nothing: {changed}");
+    let no = ada.run(["job", "show", "job_1_never"]).code(3);
+    assert!(no.stderr().contains("there is no job `job_1_never`"), "{no}");
+}
+
+#[test]
+fn a_job_that_was_archived_is_put_back_and_needed_as_if_it_had_stayed() {
+    let (fleet, [ada, _], [good, bad]) = archived();
+    let next = ada.run(["job", "add", "--type", "deploy", "--needs", &good]).success();
+    let next = next.stdout().trim().to_owned();
+    assert_eq!(live(&fleet), [good.clone(), next.clone()], "what is needed came back");
+    archive(&ada);
+    assert_eq!(live(&fleet), [good.clone(), next.clone()], "and stays for as long as it is");
+    let claimed = ada.run(["job", "claim"]).success();
+    assert!(claimed.stdout().starts_with(&next), "its need is met: {claimed}");
+    ada.run(["job", "complete", &next, "--token", "1"]).success();
+    archive(&ada);
+    assert_eq!(live(&fleet), [""; 0]);
+
+    // What is put back brings along what it needs, which it would wait for in vain.
+    ada.run(["job", "retry", &next, "--again"]).success();
+    assert_eq!(live(&fleet), [next.clone(), good.clone()]);
+    assert!(ada.run(["job", "claim"]).success().stdout().starts_with(&next));
+
+    // By its key too, and one that failed counts as failed.
+    let no = ada.run(["job", "add", "--type", "t", "--needs", "bad", "--if-need-fails", "cancel"]).code(4);
+    assert!(no.stderr().contains("did not complete"), "{no}");
+    ada.run(["job", "retry", &bad]).success();
+    assert!(ada.run(["job", "claim", &bad]).success().stdout().contains("token 2"), "the token goes on");
+    let sound = ada.run(["fsck", "--history"]).success();
+    assert!(sound.stdout().contains("0 errors"), "{sound}");
+}
+
+#[test]
+fn figures_do_not_change_because_jobs_are_archived() {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    let at = |time: &str, args: &[&str]| {
+        ada.command(args.iter().copied()).env("MUSTER_CLOCK", format!("2026-{time}Z")).run().success()
+    };
+    at("06-01T10:00:00", &["init", &fleet.hub().url()]);
+    at("06-01T10:00:00", &["join", &fleet.hub().url(), "--as", "ada"]);
+    let add = |time: &str, duration: &str| {
+        at(time, &["job", "add", "--type", "build", "--timeout", "300d"]);
+        let id = at(time, &["job", "claim", "--json"]).json()["id"].as_str().expect("an id").to_owned();
+        at(time, &["job", "complete", &id, "--token", "1", "--duration", duration]);
+    };
+    add("07-01T10:00:00", "10");
+    add("08-31T10:00:00", "20");
+    add("09-02T10:00:00", "60");
+    let now = "09-03T10:00:00";
+    let figures = |since: &[&str]| {
+        let args = [&["queue", "stats", "--json"], since].concat();
+        let stats: Value = at(now, &args).json();
+        [&stats["completed"], &stats["avg_execution_seconds"]]
+            .map(|figure| figure.as_u64().expect("a figure"))
+    };
+    let all = || [figures(&[]), figures(&["--since", "10d"]), figures(&["--since", "1d12h"])];
+    let before = all();
+    assert_eq!(before, [[3, 30], [2, 40], [1, 60]]);
+    at(now, &["archive", "--older-than", "2d"]);
+    assert_eq!(all(), before);
+    at(now, &["archive", "--older-than", "0s"]);
+    assert_eq!(all(), before);
+}
+
+#[test]
+fn a_message_that_was_archived_is_read_answered_and_acknowledged() {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let send = |host: &Host, more: &[&str]| {
+        let run = host.run([&["message", "send", "--subject", "first"], more].concat()).success();
+        run.stdout().trim().to_owned()
+    };
+    let asked = send(&ada, &["--to", "bob", "--ack", "--body", "please"]);
+    bob.run(["message", "read", &asked]).success();
+    let unread = send(&ada, &["--to", "bob"]);
+    ada.run(["archive", "--older-than", "0s", "--unread-older-than", "0s"]).success();
+    let live = || ids(&fleet, "coordination/messages.json", "messages");
+    assert_eq!(live(), [""; 0]);
+
+    let shown = ada.run(["message", "read", &asked]).success();
+    assert!(shown.stdout().contains("please"), "{shown}");
+    assert_eq!(live(), [""; 0], "who looks at another's changes nothing");
+    let reply = send(&bob, &["--to", "ada", "--reply-to", &asked]);
+    let thread = ada.run(["message", "thread", &reply]).success();
+    assert!(thread.stdout().contains(&asked) && thread.stdout().contains(&reply), "{thread}");
+    bob.run(["message", "ack", &asked]).success();
+    bob.run(["message", "read", &unread]).success();
+    assert_eq!(live(), [reply, asked.clone(), unread], "what changed came back");
+    let thread = ada.run(["message", "thread", &asked]).success();
+    assert!(thread.stdout().contains("acknowledged by bob"), "{thread}");
+    let sound = ada.run(["fsck", "--history"]).success();
+    assert!(sound.stdout().contains("0 errors"), "{sound}");
+    let no = ada.run(["message", "thread", "msg_1_never"]).code(3);
+    assert!(no.stderr().contains("there is no message"), "{no}");
+}

@@ -212,7 +212,7 @@ pub(crate) trait Engine {
     /// When the store cannot be written.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError>;
 
-    /// Moves branches, all or none.
+    /// Moves branches, all or none. Where it is killed in between, the first has not moved.
     fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication;
 
     /// Whether `version` is `tip` or in its history.

@@ -76,6 +76,6 @@ pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, Snapshot};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
-pub(crate) use transaction::ops_in;
 pub use transaction::{Stop, Transaction};
+pub(crate) use transaction::{ops_in, shows};
 pub use update::{Ledger, Request, Settings};

@@ -8,7 +8,7 @@ use super::history::{COMMITS_MAX, Reached};
 use super::identity::{Identity, Person, Unsigned};
 use super::pruning::{self, Made};
 use super::tops::{Entry, Top, Tops};
-use super::transaction::carries;
+use super::transaction::shows;
 use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
@@ -339,7 +339,7 @@ impl Objects {
         let mut found = None;
         let mut look = |id: Oid, commit: &CommitText<'_>| {
             let message = commit.message();
-            if !carries(&message, op) {
+            if !shows(&message, op) {
                 return ControlFlow::Continue(());
             }
             found = Some(Found {

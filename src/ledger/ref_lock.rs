@@ -69,7 +69,9 @@ pub(super) enum Refused {
     Unreadable(git2::Error),
 }
 
-/// Locks all refs, compares all, then moves all. With `is_flushed` that is on the disk afterwards.
+/// Locks all refs, compares all, then moves all, the first one last: a process that is killed in between
+/// has moved the others and not the first, by which is judged whether the write happened. With
+/// `is_flushed` that is on the disk afterwards.
 pub(super) fn move_together(
     repository: &Repository,
     steps: &[Step],
@@ -89,7 +91,7 @@ pub(super) fn move_together(
         }
         before.push(present);
     }
-    for (step, lock) in steps.iter().zip(&locks) {
+    for (step, lock) in steps.iter().zip(&locks).rev() {
         lock.put_in_place(repository)?;
         failpoint("ref-moved");
         lock.flush(repository)?;

@@ -68,6 +68,9 @@ impl Draft {
 /// The longest first line of a commit message.
 const SUBJECT_LENGTH_MAX: usize = 100;
 
+/// What a commit says that goes along with one of another branch.
+const ALONG: &str = "Muster-With: ";
+
 impl Draft {
     /// The commit message: one line for people, or one each and a heading, then the trailers.
     pub(super) fn message(&self) -> String {
@@ -113,6 +116,18 @@ pub(crate) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
 /// Whether a commit with this message carries the operation `op`.
 pub(super) fn carries(message: &str, op: &OpId) -> bool {
     ops_in(message).any(|carried| carried == *op)
+}
+
+/// The message of a commit that goes along with one of the branch `main`, which tells of both whether
+/// they happened.
+pub(super) fn along(message: &str, main: &str) -> String {
+    format!("{message}{ALONG}{main}\n")
+}
+
+/// Whether a commit with this message shows that `op` happened. One that only goes along does not: a
+/// process may have been killed after that one had moved, and before the one that counts.
+pub(crate) fn shows(message: &str, op: &OpId) -> bool {
+    carries(message, op) && !message.lines().any(|line| line.starts_with(ALONG))
 }
 
 fn one_line(text: &str) -> String {
@@ -361,6 +376,17 @@ pub(super) fn message_of(op: &OpId, texts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_along_with_a_commit_is_no_proof_of_it() {
+        let ids = ["019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f", "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e60"];
+        let [own, other] = ids.map(|id| OpId::new(id).expect("an op id"));
+        // Nothing that a stranger writes makes a commit one that goes along.
+        let message = message_of(&own, &["Muster-With: main", "a\nMuster-With: main"]);
+        assert!(shows(&message, &own) && !shows(&message, &other), "{message}");
+        let along = along(&message, "main");
+        assert!(carries(&along, &own) && !shows(&along, &own), "{along}");
+    }
 
     #[test]
     fn a_message_tells_people_what_was_done_and_machines_by_what() {

@@ -11,7 +11,7 @@ use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::snapshot::Snapshot;
-use super::transaction::{Draft, Stop, Transaction};
+use super::transaction::{Draft, Stop, Transaction, along};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
@@ -485,6 +485,8 @@ impl Ledger {
 
     fn build(&mut self, draft: &Draft, tips: &Tips, now: Timestamp) -> Result<Vec<Move>, LedgerError> {
         let message = draft.message();
+        let main = &self.settings.main;
+        let along = draft.branches.contains_key(main).then(|| along(&message, main));
         let mut moves = Vec::with_capacity(draft.branches.len());
         for (branch, changes) in &draft.branches {
             let from = match tips.get(branch) {
@@ -495,14 +497,14 @@ impl Ledger {
                 base: from.as_ref(),
                 follows: !draft.replaced.contains(branch),
                 changes,
-                message: &message,
+                message: along.as_deref().filter(|_| branch != main).unwrap_or(&message),
                 author: &self.settings.author,
                 at: now,
             })?;
             moves.push(Move { branch: branch.clone(), from, to });
         }
-        // The first is the one that the receipt names.
-        moves.sort_by_key(|one| one.branch != self.settings.main);
+        // The first is the one that the receipt names, and moves last where they move one by one.
+        moves.sort_by_key(|one| one.branch != *main);
         Ok(moves)
     }
 

@@ -20,6 +20,7 @@ pub(super) enum Fault {
     Delayed,
     Duplicated,
     Repeated,
+    Halved,
     RolledBack,
     Killed,
     Paused,
@@ -50,7 +51,7 @@ impl Fault {
 
 /// All kinds: the name by which each can be left out, and its highest rate in a thousand chances.
 /// What a chance is follows from the kind: a push, a fetch, a turn of a process, a seed.
-pub(super) const FAULTS: [(Fault, &str, u64); 31] = [
+pub(super) const FAULTS: [(Fault, &str, u64); 32] = [
     (Fault::Unreachable, "unreachable", 100),
     (Fault::Outage, "outage", 3),
     (Fault::CutOff, "cut-off", 3),
@@ -63,6 +64,7 @@ pub(super) const FAULTS: [(Fault, &str, u64); 31] = [
     (Fault::Delayed, "delayed", 80),
     (Fault::Duplicated, "duplicated", 100),
     (Fault::Repeated, "repeated", 100),
+    (Fault::Halved, "halved", 100),
     (Fault::RolledBack, "rolled-back", 1),
     (Fault::Killed, "killed", 30),
     (Fault::Paused, "paused", 10),

@@ -5,11 +5,12 @@ use super::faults::Fault;
 use super::machine::Shared;
 use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
+use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
     Cause, Commit, Document, Engine, Found, LedgerError, Move, Publication, Reason, Scope, Search, Version,
-    ops_in,
+    ops_in, shows,
 };
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -99,6 +100,17 @@ impl Store {
                 Cause::MayNotWrite,
                 format!("{INJECTED} the hub is read-only"),
             ));
+        }
+        if let [first, others @ ..] = moves
+            && !others.is_empty()
+            && world.strikes(Fault::Halved)
+        {
+            // Branches of a real hub move one by one.
+            let moved = if planted("first-moves-first") { std::slice::from_ref(first) } else { others };
+            return match world.swap_some(moves, moved) {
+                Publication::Applied => Publication::Unknown("it ended between two branches".to_owned()),
+                other => other,
+            };
         }
         if world.tuning.is_path {
             return world.swap(moves);
@@ -249,7 +261,7 @@ impl Engine for Store {
 
     fn find(&self, branch: &str, op: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         let known = self.known();
-        let carries = |stored: &Stored| op_of(&stored.message).as_ref() == Some(op);
+        let carries = |stored: &Stored| shows(&stored.message, op);
         let world = self.world.get();
         let found = world.history(known.get(branch)).find(|(_, stored)| carries(stored));
         Ok(found.map_or(Search::NotThere, |(version, stored)| {

@@ -304,18 +304,23 @@ impl World {
 
     /// Moves branches if all are where they are expected to be.
     pub(super) fn swap(&mut self, moves: &[Move]) -> Publication {
+        self.swap_some(moves, moves)
+    }
+
+    /// Compares all of `moves`, and makes those that are `moved`.
+    pub(super) fn swap_some(&mut self, moves: &[Move], moved: &[Move]) -> Publication {
         let is_stale = moves.iter().any(|one| self.refs.get(&one.branch) != one.from.as_ref());
         if is_stale && !planted("moves-without-comparing") {
             return Publication::Stale;
         }
-        for one in moves {
+        for one in moved {
             Rc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
         }
         // Judged first: a session that is ended by the same push was not ended before.
-        for one in moves.iter().filter(|one| one.branch == MAIN) {
+        for one in moved.iter().filter(|one| one.branch == MAIN) {
             self.judge(one);
         }
-        for one in moves {
+        for one in moved {
             let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) else { continue };
             self.note_session(server, &one.to);
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Host, Hub, git, normalise};
+use crate::support::{Host, Hub, MAIN, git, normalise};
 
 /// Fields that differ between two runs of the same command and mean nothing here.
 const VARYING: [&str; 4] = ["uptime_seconds", "system", "duration_seconds", "holder"];
@@ -25,6 +25,11 @@ pub(super) fn operations(hub: &Hub) -> BTreeMap<(String, String), usize> {
         }
     }
     counts
+}
+
+/// Whether this is the main branch, by its name or its whole name.
+pub(super) fn is_main(branch: &str) -> bool {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch) == MAIN
 }
 
 /// Every document of every branch, without what differs from run to run.

@@ -180,6 +180,9 @@ fn a_lock_of_ours_in_a_clone_whose_process_was_killed_stops_nobody() {
         ada.run(["status", "set", "idle"]).success();
         assert!(start.elapsed() < AT_ONCE, "{time}: {:?}", start.elapsed());
         assert!(!in_clone("heads/main.lock").exists() && !in_clone("remotes/origin/main.lock").exists());
+        inspect::assert_clone_is_clean(ada.directory());
+        let head = ada.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+        assert_eq!(Some(head), fleet.hub().tip(MAIN), "{time}");
     }
     assert_eq!((branch, note), (1, 1), "each lock was left once");
 }

@@ -210,3 +210,20 @@ fn the_tests_that_pages_name_exist() {
         }
     }
 }
+
+/// The first column of the rows of the tables of a text, for each that stands there more than once.
+fn doubled_rows(text: &str) -> Vec<String> {
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let mut names: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1).map(str::trim)).collect();
+    names.sort_unstable();
+    let doubled = names.windows(2).filter(|pair| pair[0] == pair[1]);
+    doubled.map(|pair| pair[0].to_owned()).collect()
+}
+
+#[test]
+fn no_kind_of_fault_has_two_rows() {
+    let edges = fs::read_to_string(root().join("docs/edges.md")).unwrap();
+    assert_eq!(doubled_rows(&edges), [""; 0], "one row for each kind: extend the one that is there");
+    let last = edges.lines().rfind(|line| line.starts_with("| ")).unwrap();
+    assert_eq!(doubled_rows(&format!("{edges}{last}\n")).len(), 1, "a row that is there twice is noticed");
+}

@@ -137,6 +137,11 @@ const PUSH_STARTED: &[&str] = &[
 const CUT: &[&str] = &[
     "hung up unexpectedly", "early eof", "rpc failed", "read error", "timed out",
     "connection reset", "expected flush after ", "unable to write to remote",
+    // The answer of a fetch ends at, or in, the head of one of its sections; at that of the pack the hub
+    // may as well have found damage of its own.
+    "expected 'acknowledgments'", "expected 'shallow-info'", "expected 'wanted-refs'",
+    "error reading section header", "error processing acks", "expected response end packet",
+    "unexpected disconnect while reading",
 ];
 
 /// A damaged object database (0-byte and garbled objects, packs and refs under git 2.39 and 2.47).
@@ -226,6 +231,10 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
     match exit_code {
         None => {
             FetchVerdict::Unreachable(Reason::of(Cause::Network, "git fetch was ended before it finished"))
+        }
+        // What git cannot do here it names; of a connection that ssh lost in its last bytes it says nothing.
+        Some(_) if stdout.trim().is_empty() && stderr.trim().is_empty() => {
+            FetchVerdict::Unreachable(Reason::of(Cause::Silent, "git fetch failed without a word"))
         }
         Some(code) => FetchVerdict::Failed(last_words(code, stdout, stderr)),
     }

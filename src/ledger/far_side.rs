@@ -78,6 +78,12 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the connection was lost or never came to be, so that the next one may well hold.
+    #[must_use]
+    pub(super) fn is_of_the_connection(self) -> bool {
+        matches!(self, Self::Network | Self::Silent)
+    }
+
     /// Its name in `--json` answers; never changes.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -10,6 +10,7 @@ use run::{Attempt, Run};
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
 use super::outcome::{Locked, Outcome, Receipt};
+use super::pace::Pace;
 use super::snapshot::Snapshot;
 use super::transaction::{Draft, Stop, Transaction, along};
 use crate::domain::id::OpId;
@@ -135,7 +136,7 @@ impl Ledger {
         let deadline = Deadline::after(self.settings.budget);
         if !self.engine.is_always_fresh() {
             let _guard = self.local_lock(deadline);
-            self.refresh(scope, deadline)?;
+            self.refresh_again(scope, deadline)?;
         }
         self.settle_main();
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
@@ -506,6 +507,23 @@ impl Ledger {
         // The first is the one that the receipt names, and moves last where they move one by one.
         moves.sort_by_key(|one| one.branch != *main);
         Ok(moves)
+    }
+
+    /// Asks the hub, and again when the connection was lost: one that can be reached must not look as if
+    /// it could not, for a write no more than for a read.
+    fn refresh_again(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
+        let mut pace = Pace::network();
+        for _ in 1..UNREACHABLE_TRIES_MAX {
+            match self.refresh(scope, deadline) {
+                Err(LedgerError::Unreachable { why, .. })
+                    if why.cause.is_of_the_connection() && !deadline.passed() =>
+                {
+                    pace.wait(deadline);
+                }
+                settled => return settled,
+            }
+        }
+        self.refresh(scope, deadline)
     }
 
     pub(super) fn refresh(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {

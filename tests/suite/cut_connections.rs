@@ -3,10 +3,12 @@
 //!
 //! By default at a few places; `MUSTER_SWEEP=full` cuts every few bytes.
 
+use std::fs;
+
 use crate::support::{Cut, Fleet, Host, How, MAIN, Proxy, Run, Transport, Way, inspect};
 
 /// How many places of a command are cut: by default, and by hand.
-const PLACES: usize = 6;
+const PLACES: usize = 2;
 const PLACES_FULL: usize = 150;
 
 /// The same where each takes the whole time of the command.
@@ -14,19 +16,47 @@ const PLACES_STALLED: usize = 2;
 const PLACES_STALLED_FULL: usize = 12;
 
 /// Places in the head of the first answer, where git takes what is missing for nothing.
-const IN_THE_HEAD: [usize; 2] = [1, 40];
+const IN_THE_HEAD: [usize; 1] = [40];
 
-/// The time of a command whose connection stalls.
-const PATIENCE: &str = "4s";
+/// Places in the last answer, counted from the end of all.
+const IN_THE_ANSWER: [usize; 3] = [100, 160, 280];
+
+/// How often a cut is tried that was not reached.
+const TRIES_MAX: usize = 4;
+
+/// So many commits are there before anything is measured: what git says of those it has grows until then.
+const COMMITS_BEFORE: usize = 20;
+
+/// How often a command is measured: the first run of a kind takes more along than those after it.
+const MEASUREMENTS: usize = 3;
+
+/// By so many bytes one run of a command may be shorter than another: ids and times are packed anew.
+const LENGTHS_DIFFER_BY: usize = 64;
+
+/// With its last bytes who asks only takes leave: one that stalls there stalls what comes next.
+const FAREWELL: usize = 256;
+
+/// The time of a command whose connection stalls, and of one that can try again.
+const PATIENCE: [(How, &str); 3] = [(How::Stall, "3s"), (How::Reset, "60s"), (How::Close, "60s")];
 
 fn is_full() -> bool {
     std::env::var("MUSTER_SWEEP").is_ok_and(|what| what == "full")
 }
 
-/// Every cut of a command that sends and gets so many bytes.
-fn cuts(up: usize, down: usize) -> Vec<Cut> {
+/// A command that is left alone: how many bytes went through each way, before it pushed and in all.
+#[derive(Debug, Clone, Copy)]
+struct Whole {
+    before_push: (usize, usize),
+    all: (usize, usize),
+}
+
+/// Every cut of such a command: over what it asks, and over its push if it is a write.
+fn cuts(whole: Whole) -> Vec<Cut> {
     let mut cuts = Vec::new();
-    for (way, length) in [(Way::Up, up), (Way::Down, down)] {
+    let (up, down) = ((whole.before_push.0, whole.all.0), (whole.before_push.1, whole.all.1));
+    for (way, (push_from, end)) in [(Way::Up, up), (Way::Down, down)] {
+        let reached = end - LENGTHS_DIFFER_BY;
+        let parts = [(0, push_from.saturating_sub(FAREWELL)), (push_from, reached)];
         for how in [How::Reset, How::Close, How::Stall] {
             let places = match (how, is_full()) {
                 (How::Stall, false) => PLACES_STALLED,
@@ -34,9 +64,14 @@ fn cuts(up: usize, down: usize) -> Vec<Cut> {
                 (_, false) => PLACES,
                 (_, true) => PLACES_FULL,
             };
-            let spread = (1..=places).map(|place| length * place / places);
             let in_the_head = IN_THE_HEAD.into_iter().filter(|_| how != How::Stall || is_full());
-            cuts.extend(in_the_head.chain(spread).map(|after| Cut { way, after, how }));
+            let in_the_answer =
+                IN_THE_ANSWER.into_iter().filter(|_| way == Way::Down).map(|from_end| end - from_end);
+            cuts.extend(in_the_head.chain(in_the_answer).map(|after| Cut { way, after, how }));
+            for (from, to) in parts.into_iter().filter(|(from, to)| from < to) {
+                let spread = (1..=places).map(|place| from + (to - from) * place / places);
+                cuts.extend(spread.map(|after| Cut { way, after, how }));
+            }
         }
     }
     cuts
@@ -65,6 +100,9 @@ impl Line {
         for host in [&ada, &bob] {
             host.run(["join", "--as", host.name()]).success();
         }
+        for _ in 0..COMMITS_BEFORE {
+            bob.run(says("was here")).success();
+        }
         Some(Self { fleet, proxy, ada, bob })
     }
 
@@ -78,75 +116,178 @@ impl Line {
             .count()
     }
 
-    fn ada_says(&self, subject: &str) -> Run {
-        let command = self.ada.command(["message", "send", "--to", "all", "--subject", subject]);
-        command.env("MUSTER_TIMEOUT", PATIENCE).run()
+    /// Has ada run something under a cut, which has to fall. Both write first: so ada has to ask what the
+    /// hub has, and to fetch it, each time.
+    ///
+    /// `None` if the command was over before the cut was reached.
+    fn under(&self, cut: Option<Cut>, arguments: &[&str]) -> Option<(Run, Place)> {
+        for host in [&self.ada, &self.bob] {
+            host.run(says("was here")).success();
+        }
+        let trace = self.ada.place("HOME").join("trace");
+        fs::write(&trace, "").unwrap();
+        self.proxy.set_witness(&trace, "built-in: git push ");
+        // Without a cut one that is never reached: it counts.
+        let cut = cut.unwrap_or(Cut { way: Way::Up, after: usize::MAX, how: How::Close });
+        self.proxy.arm(cut);
+        let (_, patience) = PATIENCE.into_iter().find(|(how, _)| *how == cut.how).unwrap();
+        let command = self.ada.command(arguments).env("MUSTER_TIMEOUT", patience).env("GIT_TRACE", &trace);
+        let run = command.run();
+        self.proxy.disarm();
+        let place = match self.proxy.fallen() {
+            None if cut.after == usize::MAX => Place::Nowhere,
+            None => return None,
+            Some(fallen) => {
+                assert_eq!(fallen.passed(cut.way), cut.after, "{cut:?}");
+                Place::of(&fallen.witness)
+            }
+        };
+        Some((run, place))
+    }
+
+    /// Runs what is made anew for each try: no two runs have the same length, and a cut that was not
+    /// reached by one falls within the next.
+    fn surely(&self, mut cut: Cut, run: impl Fn(&str, Cut) -> Option<Seen>) -> Seen {
+        for number in 0..TRIES_MAX {
+            if let Some(seen) = run(&format!("{:?} {:?} {} {number}", cut.how, cut.way, cut.after), cut) {
+                return seen;
+            }
+            cut.after = self.proxy.counted(cut.way) - LENGTHS_DIFFER_BY;
+        }
+        panic!("{cut:?} did not fall");
     }
 
     /// Runs a write under a cut and settles it.
-    fn write(&self, number: usize, cut: Cut) -> Option<i32> {
-        let subject = format!("number {number}");
-        self.proxy.arm(Some(cut));
-        let run = self.ada_says(&subject);
-        let has_it = self.has(&subject);
-        match run.exit_code() {
-            Some(0) => assert_eq!(has_it, 1, "{cut:?}: acknowledged\n{run}"),
-            Some(9) => assert!(has_it <= 1, "{cut:?}: nobody knows\n{run}"),
-            Some(7 | 75) => assert_eq!(has_it, 0, "{cut:?}: it said that nothing was written\n{run}"),
-            _ => run.fail(&format!("{cut:?}")),
-        }
-        self.proxy.arm(None);
+    fn write(&self, subject: &str, cut: Cut) -> Option<Seen> {
+        let (run, place) = self.under(Some(cut), &says(subject))?;
+        let seen = Seen { place, how: cut.how, exit_code: run.exit_code(), arrived: self.has(subject) > 0 };
+        seen.assert_allowed(cut, &run);
         let unsettled = self.ada.unsettled();
-        for entry in unsettled.as_array().unwrap() {
+        let unsettled = unsettled.as_array().unwrap();
+        assert_eq!(unsettled.len(), usize::from(run.exit_code() == Some(9)), "{cut:?}: {unsettled:?}");
+        for entry in unsettled {
             let op = entry["op"].as_str().unwrap();
             self.ada.run(["op", "resume", op]).success();
-            assert_eq!(self.has(&subject), 1, "{cut:?}: resumed");
         }
-        run.exit_code()
+        let expected = usize::from(seen.arrived || !unsettled.is_empty());
+        assert_eq!(self.has(subject), expected, "{cut:?}: settled\n{run}");
+        Some(seen)
     }
 
     /// Lists messages under a cut, with one that is new.
-    fn read(&self, number: usize, cut: Cut) -> Option<i32> {
-        let subject = format!("news {number}");
-        self.bob.run(["message", "send", "--to", "all", "--subject", &subject]).success();
-        self.proxy.arm(Some(cut));
-        let run = self.ada.command(["message", "list"]).env("MUSTER_TIMEOUT", PATIENCE).run();
-        match run.exit_code() {
-            Some(0) => assert!(run.stdout().contains(&subject), "{cut:?}: old news\n{run}"),
-            Some(7) => assert_eq!(run.stdout(), "", "{cut:?}"),
-            _ => run.fail(&format!("{cut:?}")),
-        }
-        self.proxy.arm(None);
+    fn read(&self, subject: &str, cut: Cut) -> Option<Seen> {
+        self.bob.run(says(subject)).success();
+        let (run, place) = self.under(Some(cut), &["message", "list"])?;
+        assert_eq!(place, Place::Asking, "{cut:?}");
+        let seen =
+            Seen { place, how: cut.how, exit_code: run.exit_code(), arrived: run.stdout().contains(subject) };
+        seen.assert_allowed(cut, &run);
         let again = self.ada.run(["message", "list"]).success();
-        assert!(again.stdout().contains(&subject), "{cut:?}: {again}");
-        run.exit_code()
+        assert!(again.stdout().contains(subject), "{cut:?}: {again}");
+        Some(seen)
+    }
+
+    /// Runs something that is left alone a few times; the shortest counts, so that each cut is reached.
+    fn measure(&self, arguments: &[&str]) -> Whole {
+        let once = |_| {
+            self.under(None, arguments).unwrap().0.success();
+            let all = (self.proxy.counted(Way::Up), self.proxy.counted(Way::Down));
+            let push = self.proxy.marked();
+            Whole { before_push: push.map_or(all, |moment| (moment.up, moment.down)), all }
+        };
+        (0..MEASUREMENTS).map(once).min_by_key(|whole| whole.all.1).unwrap()
+    }
+}
+
+fn says(subject: &str) -> [&str; 6] {
+    ["message", "send", "--to", "all", "--subject", subject]
+}
+
+/// What a command was at when its connection was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// It was not cut.
+    Nowhere,
+    /// What the hub has.
+    Asking,
+    /// Moving the hub's branch.
+    Pushing,
+    /// What the hub has, after it took no push because another was faster.
+    AskingAgain,
+}
+
+impl Place {
+    /// By what git wrote of itself until then: which of its programs were begun.
+    fn of(trace: &str) -> Self {
+        let programs =
+            trace.lines().filter_map(|line| line.split_once("built-in: git ")?.1.split(' ').next());
+        let programs: Vec<&str> = programs.filter(|program| ["fetch", "push"].contains(program)).collect();
+        match programs.split_last() {
+            Some((&"push", _)) => Self::Pushing,
+            Some((_, before)) if before.contains(&"push") => Self::AskingAgain,
+            Some(_) => Self::Asking,
+            None => Self::Nowhere,
+        }
+    }
+}
+
+/// How a command under a cut ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    place: Place,
+    how: How,
+    exit_code: Option<i32>,
+    /// Whether the hub, or whoever asked it, has what is new.
+    arrived: bool,
+}
+
+impl Seen {
+    /// The codes that are right for the place, each with whether the news arrived.
+    ///
+    /// A connection that ends leaves time to try again, and then everything is as without a cut. One that
+    /// stalls takes all the time: who asked knows that nothing was done, who pushed does not know, unless
+    /// the answer was there but for its last bytes.
+    fn allowed(self) -> &'static [(i32, bool)] {
+        match (self.how, self.place) {
+            (_, Place::Nowhere) => &[],
+            (How::Reset | How::Close, _) => &[(0, true)],
+            (How::Stall, Place::Asking) => &[(7, false)],
+            (How::Stall, Place::AskingAgain) => &[(75, false)],
+            (How::Stall, Place::Pushing) => &[(9, false), (9, true), (0, true)],
+        }
+    }
+
+    #[track_caller]
+    fn assert_allowed(self, cut: Cut, run: &Run) {
+        let allowed = self.allowed();
+        if !allowed.iter().any(|(code, arrived)| Some(*code) == self.exit_code && *arrived == self.arrived) {
+            run.fail(&format!("{cut:?}: {self:?} is none of {allowed:?}"));
+        }
     }
 }
 
 fn cut_everywhere(transport: Transport) {
     let Some(line) = Line::over(transport) else { return };
-    for what in ["write", "read"] {
-        let run: &dyn Fn(usize, Cut) -> Option<i32> = match what {
-            "write" => &|number, cut| line.write(number, cut),
-            _ => &|number, cut| line.read(number, cut),
-        };
-        // Never reached: counts the bytes of a command that is left alone.
-        let far = Cut { way: Way::Up, after: usize::MAX, how: How::Close };
-        line.proxy.arm(Some(far));
-        match what {
-            "write" => drop(line.ada_says("the first").success()),
-            _ => drop(line.ada.run(["message", "list"]).success()),
+    let count = |all: &[Seen], wanted: &dyn Fn(&Seen) -> bool| all.iter().filter(|seen| wanted(seen)).count();
+
+    let cuts_of_writes = cuts(line.measure(&says("the first"))).into_iter();
+    let write = |cut| line.surely(cut, |subject, cut| line.write(subject, cut));
+    let writes: Vec<Seen> = cuts_of_writes.map(write).collect();
+    for how in [How::Reset, How::Close, How::Stall] {
+        for place in [Place::Asking, Place::Pushing] {
+            let cases = count(&writes, &|seen| (seen.how, seen.place) == (how, place));
+            assert!(cases > 0, "{how:?} while it is {place:?}");
         }
-        let (up, down) = (line.proxy.counted(Way::Up), line.proxy.counted(Way::Down));
-        let cuts = cuts(up, down);
-        let mut ends = std::collections::BTreeMap::<Option<i32>, usize>::new();
-        for (number, cut) in cuts.iter().enumerate() {
-            *ends.entry(run(number, *cut)).or_default() += 1;
-        }
-        eprintln!(
-            "{transport:?} {what}: {up} bytes up, {down} down, {} cuts; exit codes {ends:?}",
-            cuts.len()
+    }
+    // Both ways not to know were there: the question was lost, and the answer.
+    for arrived in [false, true] {
+        assert!(
+            count(&writes, &|seen| seen.exit_code == Some(9) && seen.arrived == arrived) > 0,
+            "{arrived}"
         );
+    }
+    for cut in cuts(line.measure(&["message", "list"])) {
+        line.surely(cut, |subject, cut| line.read(subject, cut));
     }
     assert!(inspect::ops_in_history(line.fleet.hub(), MAIN).values().all(|count| *count == 1));
     inspect::assert_hub_is_sound(line.fleet.hub());

@@ -2,10 +2,13 @@
 //! through it after so many bytes.
 //!
 //! Bytes are counted over all connections since [`Proxy::arm`], so that the whole of a command is
-//! one line, however many connections it makes. It is cut once; what comes later goes through.
+//! one line, however many connections it makes. It is cut once; what comes later goes through. Whether
+//! and where the cut fell is told by [`Proxy::fallen`]: a test that does not ask may have tested nothing.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -44,10 +47,34 @@ pub(crate) struct Cut {
     pub(crate) how: How,
 }
 
+/// A moment in the life of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// How many bytes had been handed on each way.
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    /// What the witness held.
+    pub(crate) witness: String,
+}
+
+impl Moment {
+    /// How many bytes had been handed on that way.
+    #[must_use]
+    pub(crate) fn passed(&self, way: Way) -> usize {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+        }
+    }
+}
+
 /// What the threads share.
 #[derive(Debug, Default)]
 struct Shared {
     cut: Mutex<Option<Cut>>,
+    fallen: Mutex<Option<Moment>>,
+    marked: Mutex<Option<Moment>>,
+    witness: Mutex<Option<(PathBuf, &'static str)>>,
     up: AtomicUsize,
     down: AtomicUsize,
     ended: AtomicBool,
@@ -82,10 +109,17 @@ impl Proxy {
     }
 
     /// Begins to count anew, and cuts as said.
-    pub(crate) fn arm(&self, cut: Option<Cut>) {
-        *self.shared.cut.lock().unwrap() = cut;
+    pub(crate) fn arm(&self, cut: Cut) {
+        *self.shared.cut.lock().unwrap() = Some(cut);
+        *self.shared.fallen.lock().unwrap() = None;
+        *self.shared.marked.lock().unwrap() = None;
         self.shared.up.store(0, Ordering::SeqCst);
         self.shared.down.store(0, Ordering::SeqCst);
+    }
+
+    /// Cuts no more, and lets what was counted stand.
+    pub(crate) fn disarm(&self) {
+        *self.shared.cut.lock().unwrap() = None;
     }
 
     /// How many bytes went each way since then.
@@ -94,10 +128,21 @@ impl Proxy {
         self.shared.counter(way).load(Ordering::SeqCst)
     }
 
-    /// Whether it has cut since it was armed.
+    /// Names a file that tells what a command is at, and what in it is worth noting.
+    pub(crate) fn set_witness(&self, file: &Path, mark: &'static str) {
+        *self.shared.witness.lock().unwrap() = Some((file.to_owned(), mark));
+    }
+
+    /// Where it has cut since it was armed, if it has.
     #[must_use]
-    pub(crate) fn has_cut(&self) -> bool {
-        self.shared.cut.lock().unwrap().is_none()
+    pub(crate) fn fallen(&self) -> Option<Moment> {
+        self.shared.fallen.lock().unwrap().clone()
+    }
+
+    /// When the witness held its mark for the first time since then.
+    #[must_use]
+    pub(crate) fn marked(&self) -> Option<Moment> {
+        self.shared.marked.lock().unwrap().clone()
     }
 }
 
@@ -118,13 +163,38 @@ impl Shared {
         }
     }
 
+    fn now(&self) -> Moment {
+        let witness = self.witness.lock().unwrap();
+        let witness = witness.as_ref().and_then(|(file, _)| fs::read_to_string(file).ok());
+        Moment {
+            up: self.up.load(Ordering::SeqCst),
+            down: self.down.load(Ordering::SeqCst),
+            witness: witness.unwrap_or_default(),
+        }
+    }
+
+    fn look_for_mark(&self) {
+        let mark = self.witness.lock().unwrap().as_ref().map(|(_, mark)| *mark);
+        let mut marked = self.marked.lock().unwrap();
+        if let (Some(mark), None) = (mark, &*marked) {
+            *marked = Some(self.now()).filter(|now| now.witness.contains(mark));
+        }
+    }
+
     /// Counts `length` more bytes; how many of them go through, and how it ends there if it does.
     fn pass(&self, way: Way, length: usize) -> (usize, Option<How>) {
         let mut armed = self.cut.lock().unwrap();
+        self.look_for_mark();
         let before = self.counter(way).fetch_add(length, Ordering::SeqCst);
         match *armed {
             Some(cut) if cut.way == way && before + length >= cut.after => {
                 *armed = None;
+                let passed = cut.after.max(before);
+                let now = self.now();
+                *self.fallen.lock().unwrap() = Some(match way {
+                    Way::Up => Moment { up: passed, ..now },
+                    Way::Down => Moment { down: passed, ..now },
+                });
                 (cut.after.saturating_sub(before), Some(cut.how))
             }
             _ => (length, None),

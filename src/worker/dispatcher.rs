@@ -283,12 +283,16 @@ impl<'a> Dispatcher<'a> {
         if !self.active.is_empty() {
             return false;
         }
-        let ends = self.phase != Phase::Working || self.is_closed;
-        if !self.unreported.is_empty() || !self.unsent.is_empty() || self.tags_awaited > 0 {
-            return ends && self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed();
-        }
+        let is_told_to = self.phase != Phase::Working || self.is_closed;
         let idle = self.idle_since.map(|since| clock::since_boot().saturating_sub(since));
-        ends || self.options.exit_when_idle.zip(idle).is_some_and(|(span, idle)| idle >= span)
+        let is_idle = self.options.exit_when_idle.zip(idle).is_some_and(|(span, idle)| idle >= span);
+        let (owes, ends) =
+            match (!self.unreported.is_empty() || self.tags_awaited > 0, self.unsent.is_empty()) {
+                (true, _) => (true, is_told_to),
+                // A log that a hub does not take keeps nobody from a planned end.
+                (false, is_sent) => (!is_sent, is_told_to || is_idle),
+            };
+        ends && (!owes || self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed())
     }
 
     /// Says what is wrong, once until it is right again.

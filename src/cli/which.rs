@@ -9,14 +9,17 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
-use crate::domain::id::check_branch;
+use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
 use crate::host::environment;
-use crate::ledger::{self, Alike, Around, HubClone, Location};
+use crate::ledger::{self, Alike, Around, HubClone, Location, Unclear};
 use std::path::{Path, PathBuf};
 
 /// The branch when nothing names another.
 pub(super) const BRANCH_DEFAULT: &str = "main";
+
+/// What the remote of a clone is called that follows its hub.
+const FOLLOWED: &str = "origin";
 
 /// Where the branch comes from when the hub was not asked yet.
 pub(super) const NOT_ASKED: &str = "default";
@@ -67,14 +70,23 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
             which.passed_over = Some(format!("the repository `{}` cannot be read: {why}", top.display()));
             which.hub = Some(hub);
         }
+        (None, Around::Unclear { top, why }) => return Err(unclear(&top, &why)),
+        (Some(hub), Around::Unclear { top, why }) => {
+            which.is_told = false;
+            which.passed_over = Some(format!("`{}` {}", top.display(), because(&why)));
+            which.hub = Some(hub);
+        }
+        (None, Around::Itself(path)) => {
+            which.hub = Some(from(Location::Path(path), "the bare repository around".to_owned()));
+        }
         (None, Around::Hub(clone)) => {
-            let origin = format!("origin of the clone `{}`", clone.top.display());
+            let origin = format!("{} of the clone `{}`", clone.remote, clone.top.display());
             which.hub = Some(from(Location::parse(&clone.origin, &clone.top), origin));
-            which.clone = Some(clone);
+            bring_along(&mut which, clone);
         }
         (Some(hub), Around::Hub(clone)) => {
             if hub.value == Location::parse(&clone.origin, &clone.top) {
-                which.clone = Some(clone);
+                bring_along(&mut which, clone);
             } else {
                 which.is_told = hub.origin != "--hub";
                 which.passed_over = Some(of_another(&clone.top, &hub));
@@ -89,6 +101,21 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
         }
     }
     Ok(which)
+}
+
+/// Uses the clone, unless what is known in it of the hub lies where only the user's git looks.
+fn bring_along(which: &mut Which, clone: HubClone) {
+    if clone.remote == FOLLOWED {
+        which.clone = Some(clone);
+        return;
+    }
+    which.is_told = false;
+    which.passed_over = Some(format!(
+        "the clone `{}` does not follow what is written to its hub: its remote is called `{}`; `git remote rename {} {FOLLOWED}` in it mends that",
+        clone.top.display(),
+        clone.remote,
+        quoted(&clone.remote)
+    ));
 }
 
 /// What `join` wrote, or else the embedded hub.
@@ -122,6 +149,54 @@ fn unreadable(top: &Path, why: &str) -> CliError {
     error.hint("name the hub with `--hub`, or go to another directory")
 }
 
+fn unclear(top: &Path, why: &Unclear) -> CliError {
+    let text = format!(
+        "which hub is meant cannot be told: `{}` {}; nothing was written",
+        top.display(),
+        because(why)
+    );
+    let error = CliError::new(Exit::Configuration, text);
+    let named = |place: &str| quoted(&Location::parse(place, top).shown());
+    match why {
+        Unclear::TwoPlaces { remote, read, pushed } => error
+            .hint(format!("name the hub: `--hub {}` or `--hub {}`", named(read), named(pushed)))
+            .hint(format!("`git remote get-url --push --all {}` shows where its pushes go", quoted(remote))),
+        Unclear::BareClone(url) => error.hint(format!("`--hub {}` names what it is a copy of", named(url))),
+        Unclear::BareWithin(_) => {
+            error.hint(format!("`--hub {}` uses it, with its hooks", quoted(&top.display().to_string())))
+        }
+        Unclear::NamedByGitDir => {
+            error.hint("name the hub with `--hub`, or unset GIT_DIR: this directory counts then")
+        }
+        Unclear::NoRemote => error.hint("name the hub with `--hub`, or `git remote add origin HUB` in it"),
+        Unclear::Remotes(_) => error.hint("name the hub with `--hub`; `git remote -v` shows the addresses"),
+    }
+}
+
+/// Why it cannot be told of a repository which hub it stands for.
+fn because(why: &Unclear) -> String {
+    match why {
+        Unclear::TwoPlaces { remote, read, pushed } => {
+            let shown = |url: &str| Location::parse(url, Path::new("/")).shown();
+            format!("reads `{remote}` from {} and pushes to {}", shown(read), shown(pushed))
+        }
+        Unclear::BareClone(url) => {
+            format!("is a bare clone of {}", Location::parse(url, Path::new("/")).shown())
+        }
+        Unclear::BareWithin(above) => {
+            format!(
+                "is a bare repository within the work tree `{}`, which may have brought it",
+                above.display()
+            )
+        }
+        Unclear::NamedByGitDir => {
+            "is of a hub and named by GIT_DIR, and this directory is not in it".to_owned()
+        }
+        Unclear::NoRemote => "holds commits of a hub and has no remote that could be it".to_owned(),
+        Unclear::Remotes(names) => format!("has several remotes that may be it: {}", names.join(", ")),
+    }
+}
+
 fn of_another(top: &Path, hub: &Setting<Location>) -> String {
     format!(
         "this directory is in the clone `{}` of another hub than the one that {} names; the clone is not used and does not follow",
@@ -142,7 +217,8 @@ fn pass_over(which: &mut Which, alike: Alike) {
     };
     let origin = remotes.first().cloned().unwrap_or_default();
     if let Some(branch) = marked {
-        let clone = HubClone { top: top.clone(), origin: origin.clone(), branch: None };
+        let clone =
+            HubClone { top: top.clone(), remote: FOLLOWED.to_owned(), origin: origin.clone(), branch: None };
         which.joinable = Some((clone, branch));
     }
     let next = match (of_ours, &which.joinable) {
@@ -176,7 +252,7 @@ pub(super) fn find_branch(
         let hub = which.hub.as_ref().map(|hub| &hub.value);
         said.unwrap_or_else(|| of_hub(user, hub, clone.map(|clone| clone.top.as_path())))
     };
-    check_branch(&branch.value).map_err(|error| unusable(&branch.origin, &error.to_string()))?;
+    check_hub_branch(&branch.value).map_err(|error| unusable(&branch.origin, &error.to_string()))?;
     Ok(branch)
 }
 

@@ -208,6 +208,18 @@ pub fn check_branch(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// The branch of a hub, which none may be that a server replaces.
+///
+/// # Errors
+/// As [`check_branch`], and when it has the name of a branch that servers keep for themselves.
+pub fn check_hub_branch(text: &str) -> Result<(), NameError> {
+    check_branch(text)?;
+    if is_side_branch(text) {
+        return Err(refuse("branch", text, "has the name of a branch that servers keep beside the hub"));
+    }
+    Ok(())
+}
+
 /// Whether a branch is one that servers keep beside the hub, for heartbeats, logs or what was
 /// squashed.
 #[must_use]

@@ -15,6 +15,13 @@ pub fn variables() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     std::env::vars_os().collect()
 }
 
+/// Whether the environment says something of git's configuration, or where it lies; libgit2 does not
+/// read all of that.
+#[must_use]
+pub fn names_git_configuration() -> bool {
+    variables().iter().any(|(name, _)| name.to_string_lossy().starts_with("GIT_CONFIG"))
+}
+
 /// What follows the name of the program on the command line, as far as it is text.
 pub fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok())

@@ -7,6 +7,7 @@
 //! template documents has them too. Looked at are commits, never the work tree, and nothing is asked
 //! of the remote.
 
+use super::addresses::Addresses;
 use super::marks::{self, DOCUMENTS};
 use super::permitted;
 use crate::domain::hub::Marker;
@@ -28,6 +29,15 @@ pub enum Around {
     Nothing,
     /// A clone of a hub.
     Hub(HubClone),
+    /// A hub itself.
+    Itself(PathBuf),
+    /// Of a hub, and of which, or whether that one is meant, cannot be told.
+    Unclear {
+        /// Where it is.
+        top: PathBuf,
+        /// What leaves it open, and the places it may stand for.
+        why: Unclear,
+    },
     /// It looks like a clone of a hub and is not marked as one.
     Alike(Alike),
     /// git takes it for a repository, and we cannot use it.
@@ -39,12 +49,39 @@ pub enum Around {
     },
 }
 
+/// What leaves open which hub a repository stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unclear {
+    /// It is read from one place and pushed to another.
+    TwoPlaces {
+        /// The remote.
+        remote: String,
+        /// Where it is read from.
+        read: String,
+        /// Where a push goes.
+        pushed: String,
+    },
+    /// It is a bare clone, which no command writes to or brings along; with the address that it came
+    /// from.
+    BareClone(String),
+    /// It is bare and lies in the work tree of another repository, which may have brought it.
+    BareWithin(PathBuf),
+    /// `GIT_DIR` names it, and the command does not run in it.
+    NamedByGitDir,
+    /// Its commits are a hub's, and it has no remote.
+    NoRemote,
+    /// Several remotes may be the hub.
+    Remotes(Vec<String>),
+}
+
 /// A clone of a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubClone {
     /// Its top.
     pub top: PathBuf,
-    /// The address of its `origin`.
+    /// The remote that is the hub.
+    pub remote: String,
+    /// The address of it.
     pub origin: String,
     /// The hub's branch and what says so; `None`: the remote has to be asked.
     pub branch: Option<(String, &'static str)>,
@@ -71,7 +108,21 @@ const SAID_BY_HEAD: &str = "the hub's HEAD";
 /// The repository around `folder`.
 #[must_use]
 pub fn around(folder: &Path) -> Around {
-    let Some(top) = nearest(folder) else { return Around::Nothing };
+    let nearest = nearest(folder);
+    if let Some(named) = environment::variable("GIT_DIR").map(|named| folder.join(named))
+        && !nearest.as_ref().is_some_and(|nearest| nearest.is_at(&named))
+        && let Some(top) = of_a_hub(&named)
+    {
+        return Around::Unclear { top, why: Unclear::NamedByGitDir };
+    }
+    match nearest {
+        None => Around::Nothing,
+        Some(Nearest::Clone(top)) => clone(top),
+        Some(Nearest::Bare(folder)) => bare(folder),
+    }
+}
+
+fn clone(top: PathBuf) -> Around {
     match permitted::open(&top) {
         Ok(repository) if repository.head().is_err_and(|error| is_broken(&error)) => {
             Around::Unusable { top, why: "its HEAD cannot be read".to_owned() }
@@ -81,22 +132,67 @@ pub fn around(folder: &Path) -> Around {
     }
 }
 
+/// A bare repository: a hub, or a clone of one, when what its HEAD names is marked or in use.
+fn bare(folder: PathBuf) -> Around {
+    if of_a_hub(&folder).is_none() {
+        return Around::Nothing;
+    }
+    let Ok(repository) = permitted::open(&folder) else { return Around::Nothing };
+    // What lies in a work tree may have come with it, and its hooks would run.
+    let within = folder.ancestors().skip(1).find(|above| above.join(".git").exists()).map(Path::to_owned);
+    if let Some(within) = within {
+        return Around::Unclear { top: folder, why: Unclear::BareWithin(within) };
+    }
+    let remotes = remotes(&repository);
+    match remotes.first().and_then(|remote| Addresses::of(&repository, remote)) {
+        Some(addresses) => Around::Unclear { top: folder, why: Unclear::BareClone(addresses.read) },
+        None => Around::Itself(folder),
+    }
+}
+
+/// The place of the repository at `folder`, if what is checked out in it is a hub's.
+fn of_a_hub(folder: &Path) -> Option<PathBuf> {
+    let repository = permitted::open(folder).ok()?;
+    let head = repository.head().and_then(|head| head.peel_to_commit()).ok()?;
+    let is_hub = marks::marker(&repository, &head).is_some() || marks::is_in_use(&repository, &head);
+    is_hub.then(|| repository.workdir().unwrap_or(folder).to_owned())
+}
+
 /// A HEAD that names a branch which is not there yet, or is not there at all, is none of this.
 fn is_broken(error: &git2::Error) -> bool {
     !matches!(error.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound)
 }
 
-/// The nearest folder with a `.git`, unless the way leads through a bare repository.
-fn nearest(folder: &Path) -> Option<PathBuf> {
+/// What git would take for the repository.
+enum Nearest {
+    /// The top of a work tree.
+    Clone(PathBuf),
+    /// A bare repository.
+    Bare(PathBuf),
+}
+
+impl Nearest {
+    /// Whether `directory` is where its objects and refs lie, or lies a work tree of it.
+    fn is_at(&self, directory: &Path) -> bool {
+        let (Self::Clone(here) | Self::Bare(here)) = self;
+        let path = |at: &Path| permitted::open(at).ok().map(|repository| repository.commondir().to_owned());
+        let known = path(here);
+        known.is_some() && known == path(directory)
+    }
+}
+
+/// The nearest folder with a `.git`, or the bare repository that comes before it.
+fn nearest(folder: &Path) -> Option<Nearest> {
     let ceilings = environment::variable("GIT_CEILING_DIRECTORIES").unwrap_or_default();
     for at in folder.ancestors() {
         if at.join(".git").exists() {
-            return Some(at.to_owned());
+            return Some(Nearest::Clone(at.to_owned()));
         }
         let is_bare = ["HEAD", "objects", "refs"].iter().all(|name| at.join(name).exists());
-        let is_ceiling =
-            at.parent().is_some_and(|above| ceilings.split(':').any(|one| Path::new(one) == above));
-        if is_ceiling || (is_bare && at.file_name().is_none_or(|name| name != ".git")) {
+        if is_bare && at.file_name().is_none_or(|name| name != ".git") {
+            return Some(Nearest::Bare(at.to_owned()));
+        }
+        if at.parent().is_some_and(|above| ceilings.split(':').any(|one| Path::new(one) == above)) {
             return None;
         }
     }
@@ -124,25 +220,70 @@ fn without_us(top: PathBuf, why: &str) -> Around {
 }
 
 fn judge(repository: &Repository, top: PathBuf) -> Around {
-    let origin = repository.find_remote("origin").ok();
-    let origin = origin.and_then(|origin| origin.url().ok().map(str::to_owned));
+    let names = remotes(repository);
+    let ours = names.iter().find(|name| *name == "origin");
     if let Ok(head) = repository.head()
         && !head.peel_to_commit().is_ok_and(|commit| marks::is_sound(repository, &commit))
     {
-        return damaged(top, origin);
+        let origin = ours.and_then(|remote| Addresses::of(repository, remote));
+        return damaged(top, origin.map(|addresses| addresses.read));
     }
-    if let Some(origin) = origin
-        && let Some(branch) = said_branch(repository)
-    {
-        return Around::Hub(HubClone { top, origin, branch });
+    // Under another name than git gives it, it is the only remote, or it alone is told to be a hub.
+    let candidates: Vec<&String> = ours.map_or_else(|| names.iter().collect(), |ours| vec![ours]);
+    let mut hubs: Vec<Said<'_>> = Vec::new();
+    for remote in candidates {
+        if let Some(branch) = said_branch(repository, remote)
+            && let Some(addresses) = Addresses::of(repository, remote)
+        {
+            hubs.push(Said { remote, branch, addresses });
+        }
     }
-    let names = repository.remotes();
-    let names: Vec<String> =
-        names.iter().flatten().flatten().filter_map(|name| Some(name?.to_owned())).collect();
-    let url = |name: &String| Some(repository.find_remote(name).ok()?.url().ok()?.to_owned());
-    let remotes = names.iter().filter_map(url).collect();
-    let (why, marked) = likeness(repository);
-    Around::Alike(Alike { top, remotes, why, marked })
+    match hubs.as_slice() {
+        [] if names.is_empty() && is_of_a_hub(repository) => without_remote(top),
+        [] => {
+            let address = |name: &String| Some(Addresses::of(repository, name)?.read);
+            let remotes = names.iter().filter_map(address).collect();
+            let (why, marked) = likeness(repository);
+            Around::Alike(Alike { top, remotes, why, marked })
+        }
+        [_, _, ..] => {
+            let names = hubs.iter().map(|said| said.remote.to_owned()).collect();
+            Around::Unclear { top, why: Unclear::Remotes(names) }
+        }
+        [said] => {
+            let (remote, read) = (said.remote.to_owned(), said.addresses.read.clone());
+            if let Some(pushed) = said.addresses.elsewhere().map(str::to_owned) {
+                return Around::Unclear { top, why: Unclear::TwoPlaces { remote, read, pushed } };
+            }
+            Around::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
+        }
+    }
+}
+
+/// Whether commits that are checked out or tracked are marked as a hub's.
+fn is_of_a_hub(repository: &Repository) -> bool {
+    let head = repository.head().and_then(|head| head.peel_to_commit()).ok();
+    head.is_some_and(|head| marks::marker(repository, &head).is_some()) || likeness(repository).1.is_some()
+}
+
+/// A clone of a hub without a remote: its configuration was lost, or only git knows that it cannot read it.
+fn without_remote(top: PathBuf) -> Around {
+    match permitted::git_says(&top, &["rev-parse", "--git-dir"]) {
+        Ok(_) => Around::Unclear { top, why: Unclear::NoRemote },
+        Err(why) => Around::Unusable { top, why },
+    }
+}
+
+/// A remote that is a hub.
+struct Said<'a> {
+    remote: &'a str,
+    branch: Option<(String, &'static str)>,
+    addresses: Addresses,
+}
+
+fn remotes(repository: &Repository) -> Vec<String> {
+    let Ok(names) = repository.remotes() else { return Vec::new() };
+    names.iter().flatten().flatten().map(str::to_owned).collect()
 }
 
 /// A repository whose objects cannot be read: what is checked out still tells of a marker.
@@ -152,7 +293,8 @@ fn damaged(top: PathBuf, origin: Option<String>) -> Around {
     match (origin, marker) {
         (Some(origin), Some(marker)) => {
             let branch = marker.branch.filter(|branch| check_branch(branch).is_ok());
-            Around::Hub(HubClone { top, origin, branch: branch.map(|branch| (branch, SAID_BY_MARKER)) })
+            let branch = branch.map(|branch| (branch, SAID_BY_MARKER));
+            Around::Hub(HubClone { top, remote: "origin".to_owned(), origin, branch })
         }
         _ => {
             Around::Unusable { top, why: "objects of what is checked out are missing or damaged".to_owned() }
@@ -165,13 +307,13 @@ fn damaged(top: PathBuf, origin: Option<String>) -> Around {
     clippy::option_option,
     reason = "a clone of a hub whose branch is not known yet is one all the same"
 )]
-fn said_branch(repository: &Repository) -> Option<Option<(String, &'static str)>> {
+fn said_branch(repository: &Repository, remote: &str) -> Option<Option<(String, &'static str)>> {
     if let Some(branch) = configured_here(repository) {
         return Some(Some((branch, SAID_BY_CONFIG)));
     }
     let checked_out = repository.head().and_then(|head| head.peel_to_commit()).ok();
-    let named = home_here(repository);
-    let tip = |branch: &str| tracked(repository, branch);
+    let named = home_here(repository, remote);
+    let tip = |branch: &str| tracked(repository, remote, branch);
     let home = named.as_deref().and_then(tip);
     let marker = |commit: &Option<Commit<'_>>| marks::marker(repository, commit.as_ref()?);
     if let Some(marker) = marker(&checked_out).or_else(|| marker(&home)) {
@@ -199,7 +341,7 @@ fn likeness(repository: &Repository) -> (Option<String>, Option<String>) {
         "its commits hold a folder `coordination` as a hub does, and nothing marks it as one".to_owned()
     });
     for name in tracked_branches(repository) {
-        let Some(commit) = tracked(repository, &name) else { continue };
+        let Some(commit) = tracked(repository, "origin", &name) else { continue };
         if marks::marker(repository, &commit).is_some_and(|marker| marker.branch.as_deref() == Some(&name)) {
             return (Some(format!("it tracks `{name}`, which is marked as a hub")), Some(name));
         }
@@ -215,15 +357,15 @@ fn configured_here(repository: &Repository) -> Option<String> {
     config.get_string(BRANCH_KEY).ok().filter(|branch| check_branch(branch).is_ok())
 }
 
-/// The branch that the HEAD of `origin` named when git looked last.
-fn home_here(repository: &Repository) -> Option<String> {
-    let head = repository.find_reference("refs/remotes/origin/HEAD").ok()?;
+/// The branch that the HEAD of `remote` named when git looked last.
+fn home_here(repository: &Repository, remote: &str) -> Option<String> {
+    let head = repository.find_reference(&format!("refs/remotes/{remote}/HEAD")).ok()?;
     let target = head.symbolic_target().ok().flatten()?;
-    target.strip_prefix("refs/remotes/origin/").map(str::to_owned)
+    target.strip_prefix(&format!("refs/remotes/{remote}/")).map(str::to_owned)
 }
 
-fn tracked<'a>(repository: &'a Repository, branch: &str) -> Option<Commit<'a>> {
-    let reference = repository.find_reference(&format!("refs/remotes/origin/{branch}")).ok()?;
+fn tracked<'a>(repository: &'a Repository, remote: &str, branch: &str) -> Option<Commit<'a>> {
+    let reference = repository.find_reference(&format!("refs/remotes/{remote}/{branch}")).ok()?;
     reference.peel_to_commit().ok()
 }
 

@@ -11,7 +11,7 @@ use super::look;
 use super::marks;
 use super::open::{Location, open_path};
 use super::permitted;
-use crate::domain::id::{check_branch, is_side_branch};
+use crate::domain::id::{check_hub_branch, is_side_branch};
 use crate::host::clock::Deadline;
 use git2::{ConfigLevel, Repository};
 use std::path::Path;
@@ -61,12 +61,12 @@ fn head_of(repository: &Repository) -> Option<String> {
     let head = repository.find_reference("HEAD").ok()?;
     let branch = head.symbolic_target().ok().flatten()?.strip_prefix("refs/heads/")?.to_owned();
     repository.find_reference(&format!("refs/heads/{branch}")).ok()?;
-    check_branch(&branch).ok().map(|()| branch)
+    check_hub_branch(&branch).ok().map(|()| branch)
 }
 
 fn recorded(repository: &Repository) -> Option<String> {
     let config = repository.config().ok()?.open_level(ConfigLevel::Local).ok()?;
-    config.get_string(BRANCH_KEY).ok().filter(|branch| check_branch(branch).is_ok())
+    config.get_string(BRANCH_KEY).ok().filter(|branch| check_hub_branch(branch).is_ok())
 }
 
 fn record(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
@@ -79,7 +79,7 @@ fn ask_head(directory: &Path, deadline: Deadline) -> Option<String> {
     let done = GitProgram::default().run(directory, &words, deadline).ok()?;
     let line = done.stdout.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"))?;
     let branch = line.split_whitespace().next()?.to_owned();
-    check_branch(&branch).ok().map(|()| branch)
+    check_hub_branch(&branch).ok().map(|()| branch)
 }
 
 /// A branch that holds documents of a hub.

@@ -8,7 +8,7 @@
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use crate::host::clock::Deadline;
-use crate::host::environment::{variable, variables};
+use crate::host::environment::{names_git_configuration, variable};
 use git2::{Config, Repository};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -137,8 +137,7 @@ fn configured(clone: Option<&Path>) -> Configured {
     if cfg!(test) && clone.is_none() {
         return Configured::new();
     }
-    // What the environment says of git's configuration, libgit2 does not read.
-    if variables().iter().any(|(name, _)| name.to_string_lossy().starts_with("GIT_CONFIG")) {
+    if names_git_configuration() {
         return told_by_git(clone).unwrap_or_default();
     }
     let local = || {

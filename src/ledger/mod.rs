@@ -10,6 +10,7 @@
 //! or locks; what an operation means is the business of the layer above.
 
 mod abandoned;
+mod addresses;
 mod around;
 mod bad_refs;
 mod by_hand;
@@ -56,7 +57,7 @@ mod transaction;
 mod update;
 mod worktree;
 
-pub use around::{Alike, Around, BRANCH_KEY, HubClone, around};
+pub use around::{Alike, Around, BRANCH_KEY, HubClone, Unclear, around};
 pub use by_hand::Ours;
 pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use document::Document;

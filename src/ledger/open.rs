@@ -1,5 +1,6 @@
 //! From "which hub" to an open ledger: decides how the hub is reached and where its objects lie.
 
+use super::addresses::Addresses;
 use super::cache::HubCopy;
 use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
@@ -207,7 +208,20 @@ fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, 
         return Ok(GitEngine::new(name, repository, Reach::Origin { copy: None }, Some(clone)));
     }
     let (repository, copy) = HubCopy::open(url)?;
+    one_place(&repository)?;
     Ok(GitEngine::new(name, repository, Reach::Origin { copy: Some(copy) }, None))
+}
+
+/// Refuses a hub that git, by the user's settings, would read from one place and push to another.
+fn one_place(copy: &Repository) -> Result<(), LedgerError> {
+    let Some(addresses) = Addresses::of(copy, "origin") else { return Ok(()) };
+    let Some(pushed) = addresses.elsewhere() else { return Ok(()) };
+    let shown = |url: &str| Location::parse(url, Path::new("/")).shown();
+    Err(LedgerError::Configuration(format!(
+        "git is set to read the hub from {} and to push to {}, which may be another hub; `git config --get-regexp '^url\\.'` shows what sets that",
+        shown(&addresses.read),
+        shown(pushed)
+    )))
 }
 
 /// Whether the clone at `top` holds `path` as a file of its history, so that others wrote it.

@@ -7,6 +7,7 @@ use std::path::Path;
 mod branch;
 mod clone;
 mod marker;
+mod places;
 
 /// The line to join with that a command printed, with `name` in its place.
 #[track_caller]

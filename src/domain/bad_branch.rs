@@ -15,18 +15,43 @@ pub enum Flaw {
     NotACommit,
     /// It lies below the name of the heartbeat branch of a server, which cannot be while this is.
     InTheWay,
+    /// It is a symbolic ref, most likely to the hub's branch, or holds what that holds. What moves or
+    /// removes it by a push may move or remove that.
+    AnotherName,
 }
 
-/// A branch that cannot be used.
+/// Where branches lie among the refs.
+const HEADS: &str = "refs/heads/";
+
+/// A branch, or another ref, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadBranch {
-    /// Its name.
+    /// The name of the branch; of another ref, all of its name, with `refs/`.
     pub branch: String,
     /// What is wrong with it.
     pub flaw: Flaw,
 }
 
 impl BadBranch {
+    /// The one of the ref `reference`.
+    #[must_use]
+    pub fn at(reference: &str, flaw: Flaw) -> Self {
+        Self { branch: reference.strip_prefix(HEADS).unwrap_or(reference).to_owned(), flaw }
+    }
+
+    /// The whole name of the ref that [`BadBranch::branch`] `name` stands for.
+    #[must_use]
+    pub fn reference_of(name: &str) -> String {
+        if name.starts_with("refs/") { name.to_owned() } else { format!("{HEADS}{name}") }
+    }
+
+    /// What it is, with its name.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let what = if self.branch.starts_with("refs/") { "ref" } else { "branch" };
+        format!("{what} `{}`", self.branch)
+    }
+
     /// The server that it keeps from sending heartbeats.
     #[must_use]
     pub fn server(&self) -> Option<ServerName> {
@@ -49,6 +74,7 @@ impl BadBranch {
                 }
                 None => "takes the name of a heartbeat branch".to_owned(),
             },
+            Flaw::AnotherName => "is, or may be, another name of the hub's own branch".to_owned(),
         }
     }
 
@@ -60,23 +86,31 @@ impl BadBranch {
             Flaw::Unreadable if hub.starts_with('/') => (
                 format!(
                     "rm {}",
-                    quoted(&format!("{}/refs/heads/{}", hub.trim_end_matches('/'), self.branch))
+                    quoted(&format!("{}/{}", hub.trim_end_matches('/'), Self::reference_of(&self.branch)))
                 ),
                 "",
             ),
-            Flaw::Unreadable => (
-                format!("rm {}", quoted(&format!("refs/heads/{}", self.branch))),
+            Flaw::Unreadable => {
+                (format!("rm {}", self.reference()), " in the directory of the hub, on its machine,")
+            }
+            // A push that deletes another name of a branch deletes the branch.
+            Flaw::AnotherName | Flaw::InTheWay if hub.starts_with('/') => {
+                (format!("git -C {} update-ref --no-deref -d {}", quoted(hub), self.reference()), "")
+            }
+            Flaw::AnotherName | Flaw::InTheWay => (
+                format!("git update-ref --no-deref -d {}", self.reference()),
                 " in the directory of the hub, on its machine,",
             ),
-            Flaw::Missing | Flaw::NotACommit | Flaw::InTheWay => (
-                format!(
-                    "git push {} --delete {}",
-                    quoted(hub),
-                    quoted(&format!("refs/heads/{}", self.branch))
-                ),
-                "",
-            ),
+            Flaw::Missing | Flaw::NotACommit => (self.deleted_by_push(hub), ""),
         }
+    }
+
+    fn reference(&self) -> String {
+        quoted(&Self::reference_of(&self.branch))
+    }
+
+    fn deleted_by_push(&self, hub: &str) -> String {
+        format!("git push {} --delete {}", quoted(hub), self.reference())
     }
 
     /// Whether it holds nothing but heartbeats, so that nothing is lost with it.
@@ -89,15 +123,17 @@ impl BadBranch {
     #[must_use]
     pub fn advice(&self, hub: &str) -> String {
         let (command, place) = self.mend(hub);
+        if self.flaw == Flaw::AnotherName {
+            return format!("`{command}`{place} removes it and leaves alone what it names");
+        }
         if self.is_of_heartbeats() {
             return format!(
                 "`{command}`{place} removes it; the next heartbeat of its server makes a new one"
             );
         }
-        let back =
-            format!("git push {} COMMIT:{}", quoted(hub), quoted(&format!("refs/heads/{}", self.branch)));
+        let back = format!("git push {} COMMIT:{}", quoted(hub), self.reference());
         match self.flaw {
-            Flaw::InTheWay => format!("`{command}` removes it"),
+            Flaw::InTheWay | Flaw::AnotherName => format!("`{command}` removes it"),
             Flaw::Unreadable => format!(
                 "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` put it back"
             ),
@@ -110,7 +146,7 @@ impl BadBranch {
     /// What everybody is told who does without it.
     #[must_use]
     pub fn warning(&self, hub: &str) -> String {
-        format!("branch `{}` of the hub {} and is left out: {}", self.branch, self.why(), self.advice(hub))
+        format!("{} of the hub {} and is left out: {}", self.shown(), self.why(), self.advice(hub))
     }
 }
 
@@ -141,16 +177,43 @@ mod tests {
                 Flaw::InTheWay,
                 "/srv/hub.git",
                 Some("s3"),
-                r"git push /srv/hub.git --delete 'refs/heads/heartbeat-s3/it'\''s'",
+                r"git -C /srv/hub.git update-ref --no-deref -d 'refs/heads/heartbeat-s3/it'\''s'",
             ),
             ("main", Flaw::NotACommit, "/hub", None, "git push /hub --delete refs/heads/main"),
+            ("refs/tags/v1", Flaw::Unreadable, "/srv/hub.git", None, "rm /srv/hub.git/refs/tags/v1"),
+            (
+                "refs/tags/v1",
+                Flaw::Missing,
+                "/srv/hub.git",
+                None,
+                "git push /srv/hub.git --delete refs/tags/v1",
+            ),
+            (
+                "heartbeat-s2",
+                Flaw::AnotherName,
+                "/srv/hub.git",
+                Some("s2"),
+                "git -C /srv/hub.git update-ref --no-deref -d refs/heads/heartbeat-s2",
+            ),
+            (
+                "logs-s2",
+                Flaw::AnotherName,
+                "ssh://h/hub.git",
+                None,
+                "git update-ref --no-deref -d refs/heads/logs-s2",
+            ),
         ] {
             let bad = BadBranch { branch: branch.to_owned(), flaw };
             assert_eq!(bad.server().as_ref().map(ServerName::as_str), server, "{branch}");
             assert_eq!(bad.mend(hub).0, command, "{branch}");
             assert!(bad.warning(hub).contains(&format!("`{command}`")), "{}", bad.warning(hub));
             // What holds more than heartbeats is never just removed.
-            assert_eq!(bad.advice(hub).contains("COMMIT"), branch == "main", "{}", bad.advice(hub));
+            assert_eq!(
+                bad.advice(hub).contains("COMMIT"),
+                bad.flaw != Flaw::AnotherName && server.is_none(),
+                "{}",
+                bad.advice(hub)
+            );
         }
     }
 }

@@ -439,7 +439,7 @@ impl Report {
             cause: format!("branch-broken:{}", bad.branch),
             subject: bad.branch.clone(),
             server: bad.server().map(|server| server.to_string()),
-            what: format!("branch `{}` of the hub {}", bad.branch, bad.why()),
+            what: format!("{} of the hub {}", bad.shown(), bad.why()),
             hint: Some(bad.advice(hub)),
             count: None,
         };

@@ -3,10 +3,11 @@
 //! git gives up on a whole fetch, and on every push, when one ref of the other side leads nowhere.
 
 use super::far_side::{Cause, Reason};
+use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use git2::{ErrorCode, ObjectType, Oid};
+use git2::{ErrorCode, ObjectType, Oid, ReferenceType, Repository};
 use std::collections::BTreeMap;
 
 /// How often a fetch is tried with one more set of refs left out: git names one at a time.
@@ -24,19 +25,19 @@ pub(super) fn may_be_one(why: &str) -> bool {
 pub(super) fn find(listing: &str, why: &str) -> Bad {
     let bad = |line: &str| {
         let (id, name) = line.split_once('\t')?;
-        let branch = name.strip_prefix("refs/heads/")?;
+        let BadBranch { branch, .. } = BadBranch::at(name, Flaw::Unreadable);
         let flaw = match Oid::from_str(id) {
             Ok(id) if !id.is_zero() => Some(Flaw::Missing).filter(|_| why.contains(&id.to_string())),
             _ => Some(Flaw::Unreadable),
         };
-        Some((branch.to_owned(), flaw?))
+        Some((branch, flaw?))
     };
     listing.lines().filter_map(bad).collect()
 }
 
 /// What is added to a fetch to leave them out.
 pub(super) fn left_out(bad: &Bad) -> impl Iterator<Item = String> + '_ {
-    bad.keys().map(|branch| format!("^refs/heads/{branch}"))
+    bad.keys().map(|branch| format!("^{}", BadBranch::reference_of(branch)))
 }
 
 /// What is wrong with a heartbeat branch that is here, if anything.
@@ -51,6 +52,7 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<F
     let below = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).is_some_and(|name| name.contains('/'));
     let header = repository.odb().and_then(|odb| odb.read_header(id));
     match header {
+        _ if is_symbolic(repository, reference) => Some(Flaw::AnotherName),
         _ if below => Some(Flaw::InTheWay),
         Ok((_, ObjectType::Commit)) => None,
         Ok(_) => Some(Flaw::NotACommit),
@@ -60,27 +62,44 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<F
     }
 }
 
-/// The heartbeat branches of a hub of this machine whose files hold no ref, which no list of refs
-/// shows.
+/// Whether a ref of this repository is another name of another ref.
+pub(super) fn is_symbolic(repository: &Repository, reference: &str) -> bool {
+    repository.find_reference(reference).is_ok_and(|found| found.kind() == Some(ReferenceType::Symbolic))
+}
+
+/// Whether a commit of a branch that a server keeps for itself holds the documents of the hub.
+pub(super) fn holds_hub(repository: &Repository, id: Oid) -> bool {
+    repository
+        .find_commit(id)
+        .is_ok_and(|commit| marks::holds_documents(&commit) || marks::marker(repository, &commit).is_some())
+}
+
+/// The heartbeat branches and tags of a hub of this machine whose files hold no ref, which no list of
+/// refs shows, and which stop the pushes of everybody who reaches it by git.
 pub(super) fn unreadable_files(objects: &Objects) -> Vec<String> {
     let repository = objects.repository();
-    let entries = std::fs::read_dir(repository.commondir().join("refs/heads"));
-    let names = entries.into_iter().flatten().filter_map(|entry| {
-        let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))?;
-        entry.file_name().into_string().ok()
-    });
-    let is_beat = |name: &String| name.starts_with(HEARTBEAT_BRANCH_PREFIX) && !name.ends_with(".lock");
+    let files = |folder: &'static str| {
+        let entries = std::fs::read_dir(repository.commondir().join(folder));
+        entries.into_iter().flatten().filter_map(move |entry| {
+            let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))?;
+            Some(format!("{folder}/{}", entry.file_name().into_string().ok()?))
+        })
+    };
+    let beats = format!("refs/heads/{HEARTBEAT_BRANCH_PREFIX}");
+    let is_known = |name: &String| !name.starts_with("refs/heads/") || name.starts_with(&beats);
     let is_bad = |name: &String| {
-        let found = repository.refname_to_id(&format!("refs/heads/{name}"));
+        let found = repository.refname_to_id(name);
         matches!(found, Err(error) if error.code() != ErrorCode::NotFound)
     };
-    names.filter(is_beat).filter(is_bad).collect()
+    let names = ["refs", "refs/heads", "refs/tags"].into_iter().flat_map(files);
+    let bad = names.filter(|name| is_known(name) && !name.ends_with(".lock")).filter(is_bad);
+    bad.map(|name| BadBranch::at(&name, Flaw::Unreadable).branch).collect()
 }
 
 /// What a push says that would move a bad branch.
 pub(super) fn refusal(bad: BadBranch) -> Reason {
     let cause = if bad.flaw == Flaw::InTheWay { Cause::NameTaken } else { Cause::DamagedRef };
-    let words = format!("its branch `{}` {}", bad.branch, bad.why());
+    let words = format!("its {} {}", bad.shown(), bad.why());
     Reason { about: Some(bad), ..Reason::of(cause, words) }
 }
 
@@ -97,12 +116,18 @@ mod tests {
         );
         let why = format!("git upload-pack: not our ref {gone}");
         assert!(may_be_one(&why));
-        let expected =
-            [("heartbeat-a", Flaw::Unreadable), ("heartbeat-b", Flaw::Missing), ("odd", Flaw::Unreadable)];
+        let expected = [
+            ("heartbeat-a", Flaw::Unreadable),
+            ("heartbeat-b", Flaw::Missing),
+            ("odd", Flaw::Unreadable),
+            ("refs/tags/t", Flaw::Unreadable),
+        ];
         let expected: Bad = expected.map(|(name, flaw)| (name.to_owned(), flaw)).into();
         let found = find(&listing, &why);
         assert_eq!(found, expected);
         let left: Vec<String> = left_out(&found).collect();
-        assert_eq!(left, ["^refs/heads/heartbeat-a", "^refs/heads/heartbeat-b", "^refs/heads/odd"]);
+        let expected =
+            ["^refs/heads/heartbeat-a", "^refs/heads/heartbeat-b", "^refs/heads/odd", "^refs/tags/t"];
+        assert_eq!(left, expected);
     }
 }

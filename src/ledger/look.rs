@@ -336,7 +336,7 @@ impl Way {
             if done.exit_code == Some(0) || !bad_refs::may_be_one(&done.stderr) {
                 break;
             }
-            let listing = self.git(&["ls-remote", "--heads", "origin"], &[], deadline)?;
+            let listing = self.git(&["ls-remote", "origin"], &[], deadline)?;
             self.bad.borrow_mut().extend(bad_refs::find(&listing.stdout, &done.stderr));
             let around: Vec<String> =
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();

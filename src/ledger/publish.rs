@@ -13,6 +13,7 @@ use super::git_program::GitProgram;
 use super::objects::Objects;
 use super::pruning::{self, Made};
 use super::ref_lock::{self, Refused, Step};
+use crate::domain::bad_branch::BadBranch;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
@@ -151,8 +152,10 @@ pub(super) fn by_push(
 ) -> (Publication, Option<String>) {
     let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
     if !hidden.is_empty() {
-        let hide: String =
-            hidden.iter().map(|one| format!(" -c transfer.hideRefs=refs/heads/{one}")).collect();
+        let hide: String = hidden
+            .iter()
+            .map(|one| format!(" -c transfer.hideRefs={}", BadBranch::reference_of(one)))
+            .collect();
         arguments.push(format!("--receive-pack=git{hide} receive-pack"));
     }
     if moves.len() > 1 {
@@ -199,13 +202,16 @@ pub(super) fn by_push(
     (publication, damaged)
 }
 
-/// Removes a branch of a remote that leads to nothing of use, if it is still what it is now.
+/// Removes a branch of a remote that leads to nothing of use, if it is still what it is now. A push that
+/// deletes a symbolic ref would delete what it names, so one that is told as such is left alone.
 pub(super) fn remove_by_push(git: &GitProgram, copy: &Path, branch: &str, deadline: Deadline) -> bool {
-    let reference = format!("refs/heads/{branch}");
+    let reference = BadBranch::reference_of(branch);
     let run = |arguments: &[String]| git.run(copy, arguments, deadline).ok();
-    let asked = run(&["ls-remote".to_owned(), "origin".to_owned(), reference.clone()]);
-    let listing = asked.map(|asked| asked.stdout).unwrap_or_default();
-    let Some((id, _)) = listing.split_once('\t') else { return false };
+    let ask = ["ls-remote", "--symref", "origin", &reference].map(str::to_owned);
+    let listing = run(&ask).map(|asked| asked.stdout).unwrap_or_default();
+    let Some((id, _)) = listing.split_once('\t').filter(|_| !listing.contains("ref: ")) else {
+        return false;
+    };
     let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
     arguments.extend([
         format!("--force-with-lease={reference}:{id}"),

@@ -137,3 +137,69 @@ fn other_odd_refs_are_no_matter() {
         assert_ne!(ada.run(["health"]).exit_code(), Some(3), "{transport:?}");
     });
 }
+
+/// Branches of bob's that are other names of the hub's own.
+fn another_name(transport: Transport) {
+    for name in ["heartbeat-bob", "heartbeat-bob/x", "logs-bob"] {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        let main = format!("refs/heads/{MAIN}");
+        fleet.hub().git(["symbolic-ref", &format!("refs/heads/{name}"), &main]);
+        ada.run(["job", "add", "--", "echo", "hi"]).success();
+        ada.run(["heartbeat"]).success();
+        let at = format!("{transport:?} {name}");
+        let before = fleet.hub().tip(MAIN).unwrap();
+        let run = match name {
+            "logs-bob" => bob.run(["worker", "run", "--allow-any", "--exit-when-idle", "1s"]),
+            _ => bob.run(["heartbeat"]).code(4),
+        };
+        assert!(run.stderr().contains(name), "{at}\n{run}");
+        // A push that deletes another name would delete the hub's branch.
+        assert!(!run.stderr().contains("git push"), "{at}\n{run}");
+        assert_eq!(name != "logs-bob", run.stderr().contains("update-ref --no-deref -d"), "{at}\n{run}");
+        let is_kept = || git(fleet.hub().path(), ["merge-base", "--is-ancestor", &before, MAIN]);
+        is_kept();
+        if name == "logs-bob" {
+            continue;
+        }
+        run_mend(&fleet, &bob);
+        is_kept();
+        bob.run(["heartbeat"]).success();
+        inspect::assert_hub_is_sound(fleet.hub());
+    }
+}
+
+#[test]
+fn another_name_of_the_hubs_branch_is_neither_replaced_nor_removed() {
+    Transport::each(&[Transport::Path, Transport::Ssh, Transport::Daemon], another_name);
+}
+
+#[test]
+fn an_empty_tag_stops_nobody_and_a_missing_one_is_named() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        for (file, content) in [
+            ("tags/v1", String::new()),
+            ("tags/v2", format!("{}\n", "1".repeat(40))),
+            ("stash", String::new()),
+        ] {
+            let fleet = Fleet::over(transport).founded();
+            let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+            fs::write(fleet.hub().path().join("refs").join(file), content).unwrap();
+            // What leads to a missing commit git looks at in any case.
+            let is_stuck = file.ends_with("v2") && transport == Transport::Ssh;
+            let run = ada.run(["job", "add", "--", "true"]);
+            if is_stuck {
+                let run = run.code(4);
+                assert!(run.stderr().contains("ref `refs/tags/v2` leads to a commit"), "{run}");
+                fs::remove_file(fleet.hub().path().join("refs").join(file)).unwrap();
+                ada.run(["job", "add", "--", "true"]).success();
+                continue;
+            }
+            run.success();
+            bob.run(["heartbeat"]).success();
+            let health = ada.run(["health"]).to_string();
+            let is_told = health.contains(&format!("refs/{file}"));
+            assert_eq!(is_told, transport == Transport::Path && !file.ends_with("v2"), "{file}\n{health}");
+        }
+    });
+}

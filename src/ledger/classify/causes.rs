@@ -362,14 +362,14 @@ pub(super) fn rejected(reason: &str, head: &str, stderr: &str) -> Reason {
 /// The branch at fault, where the hub names it: one that leads nowhere, or that takes a name.
 fn bad_branch(cause: Cause, words: &[String]) -> Option<BadBranch> {
     let (flaw, before, after) = match cause {
-        Cause::DamagedRef => (Flaw::Missing, "bad object refs/heads/", None),
-        Cause::NameTaken => (Flaw::InTheWay, "'refs/heads/", Some("' exists; cannot create")),
+        Cause::DamagedRef => (Flaw::Missing, "bad object ", None),
+        Cause::NameTaken => (Flaw::InTheWay, "'", Some("' exists; cannot create")),
         _ => return None,
     };
     let named = |line: &String| {
         let end = after.map_or(Some(line.len()), |after| line.find(after))?;
         let name = line.get(..end)?.rsplit_once(before)?.1;
-        (!name.is_empty()).then(|| BadBranch { branch: name.to_owned(), flaw })
+        name.starts_with("refs/").then(|| BadBranch::at(name, flaw))
     };
     words.iter().find_map(named)
 }

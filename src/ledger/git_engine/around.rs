@@ -2,7 +2,7 @@
 
 use super::{GitEngine, Reach};
 use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::host::clock::Deadline;
 use crate::ledger::bad_refs;
 use crate::ledger::classify::FetchVerdict;
@@ -34,7 +34,7 @@ impl GitEngine {
 
     /// Asks the hub which of its branches lead nowhere; whether there are more than were known.
     pub(super) fn find_bad(&self, why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
-        let ask = ["ls-remote", "--heads", "origin"].map(str::to_owned);
+        let ask = ["ls-remote", "origin"].map(str::to_owned);
         let listing = self.git.run(self.directory(), &ask, deadline)?;
         let mut bad = self.bad.borrow_mut();
         let known = bad.len();
@@ -50,7 +50,11 @@ impl GitEngine {
         if !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
             return false;
         }
-        let flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch));
+        let mut flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch));
+        // What replaces or removes it might do that to what it names.
+        if matches!(flaw, None | Some(Flaw::InTheWay)) && self.is_another_name(branch) {
+            flaw = Some(Flaw::AnotherName);
+        }
         if let Some(flaw) = flaw {
             self.bad.borrow_mut().insert(branch.to_owned(), flaw);
         }
@@ -63,10 +67,23 @@ impl GitEngine {
             if let Some(flaw) = self.bad.borrow().get(&one.branch) {
                 return Some(BadBranch { branch: one.branch.clone(), flaw: *flaw });
             }
+            if is_side_branch(&one.branch) && one.from.is_some() && self.is_another_name(&one.branch) {
+                return Some(BadBranch { branch: one.branch.clone(), flaw: Flaw::AnotherName });
+            }
             let below = format!("{}/", one.branch);
             let rest = self.objects.names(&self.reference(&below)).ok()?.into_iter().next()?;
             Some(BadBranch { branch: format!("{below}{rest}"), flaw: Flaw::InTheWay })
         })
+    }
+
+    /// Whether a branch that a server keeps for itself is another name of the hub's own. Over a connection
+    /// that is seen by what it holds only: not every protocol tells of symbolic refs.
+    fn is_another_name(&self, branch: &str) -> bool {
+        let (repository, reference) = (self.objects.repository(), self.reference(branch));
+        if self.is_always_fresh() {
+            return bad_refs::is_symbolic(repository, &reference);
+        }
+        repository.refname_to_id(&reference).is_ok_and(|id| bad_refs::holds_hub(repository, id))
     }
 
     /// Removes a heartbeat branch that leads to nothing of use: its server makes it anew with each
@@ -90,7 +107,7 @@ impl GitEngine {
         if removed {
             self.bad.get_mut().remove(&bad.branch);
             publish::remove_note(self.objects.repository(), &self.reference(&bad.branch));
-            self.notes.push(format!("branch `{}` of the hub {}; it was removed", bad.branch, bad.why()));
+            self.notes.push(format!("{} of the hub {}; it was removed", bad.shown(), bad.why()));
         }
         removed
     }

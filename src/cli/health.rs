@@ -5,16 +5,15 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::counted;
 use super::table::table;
-use crate::domain::clocks::Change;
 use crate::domain::health::{Broken, Document, Fleet, Known, Report};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
+use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::ops::documents;
 use crate::ops::every::{Archives, Seen, every};
-use crate::ops::observations::Observations;
-use crate::ops::watch::compare_beats;
+use crate::ops::signs::{Signs, seen_of};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -46,35 +45,44 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let seen = context.read(true, |snapshot| {
         // What cannot be read is told with all else, and hides nothing of that.
         let servers: Table<Server> = documents::or_empty(snapshot)?;
-        let mut seen = Vec::new();
-        for name in documents::server_names(snapshot, &servers)? {
-            let mut beats = documents::seen_beats(snapshot, &name)?;
+        let names = documents::server_names(snapshot, &servers)?;
+        let seen = seen_of(snapshot, names.iter().cloned())?;
+        let mut statuses = Vec::new();
+        for name in names {
             let status = documents::status(snapshot, &name)?.map(|status| (*status).clone());
-            seen.push((name, beats.newest, status, beats.broken.pop()));
+            statuses.push((name, status));
         }
         let unregistered = documents::unregistered(snapshot, &servers)?;
         let bad = (snapshot.bad_branches(), snapshot.hub().to_owned());
-        let tables = (documents::or_empty::<Job>(snapshot)?, documents::or_empty::<Lock>(snapshot)?);
-        Ok((servers, tables, unregistered, (seen, every(snapshot, Archives::Syntax)?), bad))
+        let tables = (
+            documents::or_empty::<Job>(snapshot)?,
+            documents::or_empty::<Lock>(snapshot)?,
+            documents::or_empty::<Pause>(snapshot)?,
+        );
+        Ok((servers, tables, unregistered, (seen, statuses, every(snapshot, Archives::Syntax)?), bad))
     })?;
-    let (servers, (jobs, locks), unregistered, (seen, every), (bad, hub)) = seen;
-    let beats: Vec<_> = seen.iter().filter_map(|(name, beat, ..)| Some((name, &**beat.as_ref()?))).collect();
-    let mut observed = Observations::recall();
+    let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), (bad, hub)) = seen;
     let place = context.place()?;
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
-    let (clock, changes) = compare_beats(&mut observed, &place, &beats, me, now);
-    observed.keep();
-    let known = seen.iter().map(|(name, heartbeat, status, broken)| Known {
-        name: name.as_str(),
-        heartbeat: heartbeat.as_deref(),
-        status: status.as_ref(),
-        broken: broken.as_ref().map(|broken| Broken { why: &broken.why }),
-        change: changes.get(name).copied().unwrap_or(Change::First),
+    let signs = Signs::judge(seen, &place, me, now);
+    let clock = signs.clock;
+    let known = statuses.iter().map(|(name, status)| {
+        let beats = signs.of(name);
+        Known {
+            name: name.as_str(),
+            heartbeat: beats.and_then(|beats| beats.newest.as_deref()),
+            status: status.as_ref(),
+            broken: beats.and_then(|beats| beats.broken.last()).map(|broken| Broken { why: &broken.why }),
+            change: signs.change(name),
+            worker: signs.worker(name),
+            worker_at: beats.and_then(|beats| beats.worker_at),
+        }
     });
     let fleet = Fleet {
         servers: &servers,
         known: known.collect(),
         jobs: &jobs,
+        pauses: &pauses,
         locks: &locks,
         documents: looked_at(&every),
         unregistered: &unregistered,

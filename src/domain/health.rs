@@ -7,6 +7,7 @@
 
 mod documents;
 mod in_short;
+mod workers;
 
 pub use documents::Document;
 
@@ -15,6 +16,7 @@ use super::clocks::{self, Change, Off, SKEW_MAX};
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
 use super::lock::Lock;
+use super::pause::Pause;
 use super::queue::{Queue, Waiting};
 use super::server::Server;
 use super::status::Status;
@@ -123,6 +125,10 @@ pub struct Known<'a> {
     pub broken: Option<Broken<'a>>,
     /// What was seen of its newest beat before.
     pub change: Change,
+    /// How the last sign of life of its worker is to be judged.
+    pub worker: Freshness,
+    /// When that was.
+    pub worker_at: Option<Timestamp>,
 }
 
 /// A beat that cannot be read.
@@ -141,6 +147,8 @@ pub struct Fleet<'a> {
     pub known: Vec<Known<'a>>,
     /// The live jobs.
     pub jobs: &'a Table<Job>,
+    /// What is paused.
+    pub pauses: &'a Table<Pause>,
     /// The locks.
     pub locks: &'a Table<Lock>,
     /// Servers that have a folder in use and are not registered.
@@ -166,10 +174,13 @@ impl Fleet<'_> {
                 status: None,
                 broken: None,
                 change: Change::First,
+                worker: Freshness::Unknown,
+                worker_at: None,
             };
             self.judge_server(known.get(server.id.as_str()).unwrap_or(&unseen), &mut findings);
         }
-        let queue = Queue::new(self.jobs, self.now);
+        let queue = Queue::new(self.jobs, self.now).paused_by(self.pauses);
+        findings.extend(self.without_worker(&queue));
         for job in self.jobs.rows() {
             if job.status.is_held() {
                 self.judge_held_job(job, &known, &mut findings);
@@ -368,7 +379,8 @@ fn unregistered(name: &str, is_without_registry: bool) -> Finding {
 }
 
 /// Our own clock is off.
-fn clock_off(off: &Off) -> Finding {
+#[must_use]
+pub fn clock_off(off: &Off) -> Finding {
     let by = show_span(off.by);
     let way = if off.is_ahead { "ahead of" } else { "behind" };
     let doubt = if off.is_doubtful { ", unless they all fell silent at the same moment" } else { "" };
@@ -510,9 +522,12 @@ mod tests {
                         status: status.as_ref(),
                         broken: None,
                         change: Change::First,
+                        worker: Freshness::Unknown,
+                        worker_at: None,
                     })
                     .collect(),
                 jobs: &table(self.jobs),
+                pauses: &table(""),
                 locks: &table(self.locks),
                 unregistered: &[],
                 documents: Vec::new(),
@@ -540,8 +555,11 @@ mod tests {
                 status: None,
                 broken: Some(Broken { why: "it is empty" }),
                 change: Change::First,
+                worker: Freshness::Unknown,
+                worker_at: None,
             }],
             jobs: &table(""),
+            pauses: &table(""),
             locks: &table(""),
             documents: Vec::new(),
             unregistered: &[],
@@ -568,8 +586,11 @@ mod tests {
                     status: None,
                     broken: None,
                     change: Change::First,
+                    worker: Freshness::Unknown,
+                    worker_at: None,
                 }],
                 jobs: &table(""),
+                pauses: &table(""),
                 locks: &table(""),
                 documents: Vec::new(),
                 unregistered: &found,

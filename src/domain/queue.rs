@@ -9,7 +9,7 @@ mod added;
 mod candidates;
 mod turn;
 
-pub use candidates::{BusyServer, Candidate, SilentServer};
+pub use candidates::{BusyServer, Candidate, SilentServer, Workerless, shows_scripts, works};
 pub use turn::{Left, Turn};
 
 use super::id::JobId;
@@ -86,6 +86,14 @@ pub enum Waiting {
         /// Those servers.
         servers: Vec<SilentServer>,
     },
+    /// No worker runs on any server that could run it.
+    NoWorker {
+        /// Since when, as far as is known; absent where there never was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+        /// Those servers.
+        servers: Vec<Workerless>,
+    },
     /// Another job of its group comes before it.
     GroupTurn {
         /// The group.
@@ -131,6 +139,20 @@ impl Waiting {
             Self::Silent { servers } => {
                 let told: Vec<String> = servers.iter().map(|one| one.describe(now)).collect();
                 format!("no server that could run it gives a sign of life: {}", told.join(", "))
+            }
+            Self::NoWorker { since: None, servers } => {
+                let names: Vec<&str> = servers.iter().map(|one| one.server.as_str()).collect();
+                let names = names.join(", ");
+                format!("no worker runs on any server that could take it, and none ever has: {names}")
+            }
+            Self::NoWorker { since: Some(since), servers } => {
+                let told: Vec<String> = servers.iter().map(|one| one.describe(now)).collect();
+                format!(
+                    "no worker runs on any server that could take it, since {}, {} ago: {}",
+                    since.told(),
+                    show_span(now.since(*since)),
+                    told.join(", ")
+                )
             }
             Self::GroupTurn { group, job } => format!("`{job}` of its group `{group}` is before it"),
             Self::Server(turn) => turn.describe(),
@@ -332,7 +354,7 @@ impl<'a> Queue<'a> {
             missing_labels(job, &server.labels.iter().map(String::as_str).collect()).is_empty()
         };
         let able: Vec<&Candidate> = servers.iter().filter(able).collect();
-        let hindrances = candidates::hindrances(&able);
+        let hindrances = candidates::hindrances(&able, !job.command.is_empty());
         if !hindrances.is_empty() {
             // That it is next says nothing when nobody is there to ask.
             reasons.retain(|reason| !matches!(reason, Waiting::Server(turn) if turn.is_next()));

@@ -1,6 +1,6 @@
 //! Reading what lies spread over the hub: statuses and beats of all servers.
 
-use crate::domain::heartbeat::{Freshness, Heartbeat, WorkerStopped};
+use crate::domain::heartbeat::{Heartbeat, WorkerStopped};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
@@ -49,7 +49,7 @@ pub struct BrokenBeat {
 }
 
 /// What there is of the beats of a server for people to see.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SeenBeats {
     /// The newest that can be read.
     pub newest: Option<Record<Heartbeat>>,
@@ -59,17 +59,6 @@ pub struct SeenBeats {
     pub worker_stopped: Option<WorkerStopped>,
     /// Those that cannot be read.
     pub broken: Vec<BrokenBeat>,
-}
-
-impl SeenBeats {
-    /// How the last sign of life of the worker is to be judged at `now`.
-    #[must_use]
-    pub fn worker(&self, now: Timestamp) -> Freshness {
-        if self.worker_stopped.is_some() {
-            return Freshness::Stopped;
-        }
-        self.newest.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness_of(self.worker_at, now))
-    }
 }
 
 /// What there is of the beats of `server`. One document must not hide the rest of the fleet.

@@ -1,76 +1,79 @@
 //! What `job explain` looks at: the queue, and the servers that could run a job.
 
-use super::documents::{seen_beats, server_names};
-use crate::domain::heartbeat::Freshness;
+use super::documents::{SeenBeats, server_names};
+use super::signs::{Signs, seen_of};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::pause::{Pause, Paused, pause_of};
-use crate::domain::queue::{Candidate, Queue, Waiting};
+use crate::domain::queue::{Candidate, Queue, Waiting, shows_scripts, works};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
 use std::collections::HashMap;
 
-/// Everything that keeps `job` waiting at `now`; nothing when it is not queued.
-///
-/// # Errors
-/// When a document cannot be read.
-pub fn explain(documents: &impl Documents, job: &Job, now: Timestamp) -> Result<Vec<Waiting>, Stop> {
-    if job.status != JobStatus::Queued {
-        return Ok(Vec::new());
-    }
-    let (jobs, pauses): (Table<Job>, Table<Pause>) = (documents.table()?, documents.table()?);
-    let candidates = candidates(documents, &jobs, &pauses, now)?;
-    Ok(Queue::new(&jobs, now).paused_by(&pauses).explain_among(job, &candidates))
+/// What was read.
+pub struct Look {
+    jobs: Table<Job>,
+    pauses: Table<Pause>,
+    registry: Table<Server>,
+    /// The signs of life of the servers that could run a job.
+    pub seen: HashMap<ServerName, SeenBeats>,
 }
 
-/// The registered servers; in a hub where nobody is registered, those that have a folder.
-fn candidates(
-    documents: &impl Documents,
-    jobs: &Table<Job>,
-    pauses: &Table<Pause>,
-    now: Timestamp,
-) -> Result<Vec<Candidate>, Stop> {
-    let registry: Table<Server> = documents.table()?;
-    let mut held: HashMap<&str, Vec<&Job>> = HashMap::new();
-    for job in jobs.rows().filter(|job| job.status.is_held()) {
-        held.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(job);
+impl Look {
+    /// Reads: of the registered servers; in a hub where nobody is registered, of those that have a folder.
+    ///
+    /// # Errors
+    /// When a document cannot be read.
+    pub fn at(documents: &impl Documents) -> Result<Self, Stop> {
+        let registry: Table<Server> = documents.table()?;
+        let names = server_names(documents, &registry)?.into_iter();
+        let is_asked = |name: &ServerName| registry.is_empty() || registry.get(name.as_str()).is_some();
+        let seen = seen_of(documents, names.filter(is_asked))?;
+        Ok(Self { jobs: documents.table()?, pauses: documents.table()?, registry, seen })
     }
-    let mut candidates = Vec::new();
-    for name in server_names(documents, &registry)? {
-        let registered = registry.get(name.as_str());
-        if registered.is_none() && registry.rows().len() > 0 {
-            continue;
+
+    /// Everything that keeps `job` waiting; nothing when it is not queued.
+    #[must_use]
+    pub fn explain(&self, job: &Job, signs: &Signs) -> Vec<Waiting> {
+        if job.status != JobStatus::Queued {
+            return Vec::new();
         }
-        let labels = registered.map(|server| server.labels.clone()).unwrap_or_default();
-        let held = held.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-        candidates.push(candidate(documents, held, pauses, (name, labels), now)?);
+        let queue = Queue::new(&self.jobs, signs.clock.now).paused_by(&self.pauses);
+        queue.explain_among(job, &self.candidates(signs))
     }
-    Ok(candidates)
-}
 
-/// A server that holds the jobs `held`.
-fn candidate(
-    documents: &impl Documents,
-    held: &[&Job],
-    pauses: &Table<Pause>,
-    (name, labels): (ServerName, Vec<String>),
-    now: Timestamp,
-) -> Result<Candidate, Stop> {
-    let seen = seen_beats(documents, &name)?;
-    let worker = seen.worker(now);
-    let beat = seen.newest;
-    // What scripts of its server hold keeps no worker from anything.
-    let has_worker = matches!(worker, Freshness::Fresh | Freshness::Late);
-    let held = held.iter().filter(|job| job.worker.is_some() || !has_worker);
-    Ok(Candidate {
-        labels,
-        life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
-        last_heartbeat: beat.and_then(|beat| beat.at()),
-        worker,
-        jobs: held.map(|job| job.id.clone()).collect(),
-        server: name.to_string(),
-        paused: pause_of(pauses, &Paused::Server(name), now).map(|pause| pause.describe(now)),
-    })
+    fn candidates(&self, signs: &Signs) -> Vec<Candidate> {
+        let mut of: HashMap<&str, Vec<&Job>> = HashMap::new();
+        for job in self.jobs.rows() {
+            of.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(job);
+        }
+        let mut names: Vec<&ServerName> = self.seen.keys().collect();
+        names.sort_unstable();
+        let jobs = |name: &ServerName| of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        names.into_iter().map(|name| self.candidate(name, jobs(name), signs)).collect()
+    }
+
+    /// A server that took `jobs`.
+    fn candidate(&self, name: &ServerName, jobs: &[&Job], signs: &Signs) -> Candidate {
+        let (worker, now) = (signs.worker(name), signs.clock.now);
+        let seen = signs.of(name);
+        // What scripts of its server hold keeps no worker from anything.
+        let counts = |job: &&&Job| job.status.is_held() && (job.worker.is_some() || !works(worker));
+        Candidate {
+            labels: self.registry.get(name.as_str()).map(|server| server.labels.clone()).unwrap_or_default(),
+            life: signs.life(name),
+            last_heartbeat: seen.and_then(|seen| seen.newest.as_ref()).and_then(|beat| beat.at()),
+            worker,
+            worker_at: seen.and_then(|seen| seen.worker_at),
+            worker_ended: seen
+                .and_then(|seen| seen.worker_stopped.as_ref())
+                .map(|stopped| stopped.why.clone().unwrap_or_default()),
+            has_scripts: jobs.iter().any(|job| shows_scripts(job, now)),
+            jobs: jobs.iter().filter(counts).map(|job| job.id.clone()).collect(),
+            server: name.to_string(),
+            paused: pause_of(&self.pauses, &Paused::Server(name.clone()), now)
+                .map(|pause| pause.describe(now)),
+        }
+    }
 }

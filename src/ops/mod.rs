@@ -31,6 +31,7 @@ pub mod removal;
 pub mod rescue;
 pub mod server;
 pub mod session;
+pub mod signs;
 mod stale;
 pub mod status;
 pub mod submit;

@@ -35,6 +35,8 @@ mod times;
 mod race;
 // Hooks, cut connections, hubs that are away.
 mod no_locks;
+// No worker anywhere, and the signs of life of all.
+mod no_worker;
 mod power_cuts;
 mod push_faults;
 // Answers that do not arrive, and reports that come twice.

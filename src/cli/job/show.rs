@@ -7,6 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::input::or_dash;
 use crate::cli::output::clean;
 use crate::cli::table::{facts, table};
+use crate::cli::worker::judged;
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
@@ -15,8 +16,8 @@ use crate::domain::shell::words;
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents;
-use crate::ops;
 use crate::ops::archived::{Named, look_up};
+use crate::ops::explain::Look;
 use clap::Args;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -183,12 +184,15 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
 /// # Errors
 /// When there is no such job.
 pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
-    let now = context.now();
-    let (job, waiting) = context.read(true, |snapshot| {
+    let (job, look) = context.read(true, |snapshot| {
         let job = existing(&args.job, snapshot)?;
-        let waiting = ops::explain::explain(snapshot, &job, now)?;
-        Ok((job, waiting))
+        let look = if job.status == JobStatus::Queued { Some(Look::at(snapshot)?) } else { None };
+        Ok((job, look))
     })?;
+    let signs = look.as_ref().map(|look| judged(look.seen.clone(), context)).transpose()?;
+    let now = signs.as_ref().map_or_else(|| context.now(), |signs| signs.clock.now);
+    let waiting = look.iter().zip(&signs).flat_map(|(look, signs)| look.explain(&job, signs));
+    let waiting: Vec<Waiting> = waiting.collect();
     let mut value =
         json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
     if let (Some(server), Value::Object(fields)) = (job.may_still_run_on(), &mut value) {
@@ -226,6 +230,7 @@ fn advice(waiting: &Waiting) -> String {
         Waiting::Needs { job, status: Some(_) } if waiting.is_in_vain() => {
             format!("; put that back with `git muster job retry {job}`")
         }
+        Waiting::NoWorker { .. } => "; `git muster worker run` on one of them starts one".to_owned(),
         _ => String::new(),
     }
 }

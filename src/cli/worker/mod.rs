@@ -2,6 +2,8 @@
 
 mod seen;
 
+pub(super) use seen::judged;
+
 use crate::cli::artifact;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;

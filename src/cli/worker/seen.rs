@@ -5,6 +5,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::table::{facts, table};
+use crate::domain::health::clock_off;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
 use crate::domain::job::Job;
@@ -15,7 +16,8 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot};
-use crate::ops::documents::seen_beats;
+use crate::ops::documents::SeenBeats;
+use crate::ops::signs::{Signs, seen_of};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -43,27 +45,22 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(
-        server: &Server,
-        name: &ServerName,
-        (snapshot, work): (&Snapshot<'_>, &Work<'_>),
-        now: Timestamp,
-    ) -> Result<Self, CliError> {
-        let seen = seen_beats(snapshot, name)?;
-        let worker = seen.worker(now);
-        let (beat, stopped) = (seen.newest, seen.worker_stopped);
-        Ok(Self {
+    fn of(server: &Server, name: &ServerName, (signs, work): (&Signs, &Work<'_>)) -> Self {
+        let (seen, now) = (signs.of(name), signs.clock.now);
+        let beat = seen.and_then(|seen| seen.newest.as_ref());
+        let stopped = seen.and_then(|seen| seen.worker_stopped.as_ref());
+        Self {
             server: server.id.clone(),
-            life: beat.as_ref().map_or(Freshness::Unknown, |beat| beat.freshness(now)),
-            worker,
-            worker_last_seen: seen.worker_at,
-            worker_stopped: stopped.map(|stopped| stopped.why.unwrap_or_default()),
+            life: signs.life(name),
+            worker: signs.worker(name),
+            worker_last_seen: seen.and_then(|seen| seen.worker_at),
+            worker_stopped: stopped.map(|stopped| stopped.why.clone().unwrap_or_default()),
             last_heartbeat: beat.and_then(|beat| beat.at()),
             jobs: work.of(name.as_str()),
             labels: server.labels.clone(),
             paused: pause_of(work.pauses, &Paused::Server(name.clone()), now)
                 .map(|pause| pause.describe(now)),
-        })
+        }
     }
 
     fn heartbeat(&self, now: Timestamp) -> String {
@@ -113,20 +110,52 @@ fn sign(life: Freshness, at: Option<Timestamp>, now: Timestamp) -> String {
     format!("{}, {}", format!("{life:?}").to_lowercase(), input::ago(at, now))
 }
 
+/// What was read for a list.
+struct Look {
+    registry: Table<Server>,
+    jobs: Table<Job>,
+    pauses: Table<Pause>,
+    seen: HashMap<ServerName, SeenBeats>,
+}
+
+impl Look {
+    fn at(snapshot: &Snapshot<'_>) -> Result<Self, CliError> {
+        let registry: Table<Server> = snapshot.table()?;
+        let names = registry.rows().filter_map(|server| ServerName::new(&server.id).ok());
+        let seen = seen_of(snapshot, names)?;
+        Ok(Self { registry, jobs: snapshot.table()?, pauses: snapshot.table()?, seen })
+    }
+}
+
+/// Judges what was read just now of the signs of life of servers. Where our own clock is off, it says so.
+///
+/// # Errors
+/// When nothing says which hub is meant.
+pub(in crate::cli) fn judged(
+    seen: HashMap<ServerName, SeenBeats>,
+    context: &mut Context,
+) -> Result<Signs, CliError> {
+    let (place, now) = (context.place()?, context.now());
+    let me = context.settings.server.as_ref().map(|server| server.value.clone());
+    let signs = Signs::judge(seen, &place, me.as_ref(), now);
+    if let Some(off) = &signs.clock.off {
+        context.output.warn(&format!("{}; the times here are told by theirs", clock_off(off).what));
+    }
+    Ok(signs)
+}
+
 /// Lists all servers.
 ///
 /// # Errors
 /// When the hub cannot be used.
 pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
-    let now = context.now();
-    let listed = context.read(true, |snapshot| {
-        let registry: Table<Server> = snapshot.table()?;
-        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
-        let work = Work::new(&jobs, &pauses);
-        let named = registry.rows().filter_map(|server| Some((server, ServerName::new(&server.id).ok()?)));
-        let listed = named.map(|(server, name)| Listed::of(server, &name, (snapshot, &work), now));
-        listed.collect::<Result<Vec<_>, _>>()
-    })?;
+    let look = context.read(true, Look::at)?;
+    let signs = judged(look.seen.clone(), context)?;
+    let now = signs.clock.now;
+    let work = Work::new(&look.jobs, &look.pauses);
+    let named = look.registry.rows().filter_map(|server| Some((server, ServerName::new(&server.id).ok()?)));
+    let listed: Vec<Listed> =
+        named.map(|(server, name)| Listed::of(server, &name, (&signs, &work))).collect();
     let output = context.output;
     output.list("worker", &listed, || {
         if listed.is_empty() {
@@ -171,27 +200,26 @@ struct Told {
 /// # Errors
 /// When there is no such server, or the hub cannot be used.
 pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
-    let now = context.now();
-    let found = context.read(true, |snapshot| {
-        let registry: Table<Server> = snapshot.table()?;
-        let Some(server) = registry.get(name.as_str()) else { return Ok(None) };
-        let (jobs, pauses): (Table<Job>, Table<Pause>) = (snapshot.table()?, snapshot.table()?);
-        let told = |job: &Record<Job>| Told { id: job.id.clone(), situation: job.situation(now) };
-        let of_server = || jobs.rows().filter(|job| job.assigned_to.as_deref() == Some(name.as_str()));
-        let mut ended: Vec<&Record<Job>> = of_server().filter(|job| job.status.is_final()).collect();
-        ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
-        let claimable = Queue::new(&jobs, now).paused_by(&pauses).claimable(&server.labels);
-        Ok(Some(Shown {
-            listed: Listed::of(server, name, (snapshot, &Work::new(&jobs, &pauses)), now)?,
-            at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
-            ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
-            claimable: claimable.into_iter().map(told).collect(),
-        }))
-    })?;
-    let shown = found.ok_or_else(|| {
+    // Of all: whether our clock is off is for most of them to say.
+    let look = context.read(true, Look::at)?;
+    let server = look.registry.get(name.as_str()).ok_or_else(|| {
         CliError::new(Exit::No, format!("there is no server `{name}`"))
             .hint("see the names with `git muster worker list`")
     })?;
+    let signs = judged(look.seen.clone(), context)?;
+    let now = signs.clock.now;
+    let (jobs, pauses) = (&look.jobs, &look.pauses);
+    let told = |job: &Record<Job>| Told { id: job.id.clone(), situation: job.situation(now) };
+    let of_server = || jobs.rows().filter(|job| job.assigned_to.as_deref() == Some(name.as_str()));
+    let mut ended: Vec<&Record<Job>> = of_server().filter(|job| job.status.is_final()).collect();
+    ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
+    let claimable = Queue::new(jobs, now).paused_by(pauses).claimable(&server.labels);
+    let shown = Shown {
+        listed: Listed::of(server, name, (&signs, &Work::new(jobs, pauses))),
+        at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
+        ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
+        claimable: claimable.into_iter().map(told).collect(),
+    };
     context.output.object("worker", &shown, || {
         let listed = &shown.listed;
         let lines = |jobs: &[Told]| {

@@ -5,8 +5,10 @@
 
 use super::Waiting;
 use crate::domain::heartbeat::Freshness;
+use crate::domain::job::Job;
 use crate::domain::time::{Timestamp, show_span};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A server, as far as it matters to who waits for it.
 #[derive(Debug, Clone)]
@@ -21,6 +23,12 @@ pub struct Candidate {
     pub last_heartbeat: Option<Timestamp>,
     /// How the last one of its worker is to be judged.
     pub worker: Freshness,
+    /// When that was, if there ever was one.
+    pub worker_at: Option<Timestamp>,
+    /// Why it ended, if it did so as it was meant to.
+    pub worker_ended: Option<String>,
+    /// Whether its scripts took a job lately.
+    pub has_scripts: bool,
     /// Its pause, for people.
     pub paused: Option<String>,
     /// The jobs it holds.
@@ -45,6 +53,49 @@ pub struct SilentServer {
     pub last_heartbeat: Option<Timestamp>,
 }
 
+/// A server on which no worker runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workerless {
+    /// Its name.
+    pub server: String,
+    /// How the last sign of life of its worker is to be judged: `stopped`, `stale`, or `unknown` where
+    /// there never was one.
+    pub worker: Freshness,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_last_seen: Option<Timestamp>,
+    /// Why it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_stopped: Option<String>,
+}
+
+/// A server whose scripts took a job within this time is one that will take others.
+const SCRIPTS_WITHIN: Duration = Duration::from_secs(60 * 60);
+
+/// Whether the scripts of the server that took `job` are likely to ask for another one.
+#[must_use]
+pub fn shows_scripts(job: &Job, now: Timestamp) -> bool {
+    job.worker.is_none() && job.started_at.is_some_and(|at| now.since(at) <= SCRIPTS_WITHIN)
+}
+
+/// Whether a worker of which this is known is one that asks for jobs.
+#[must_use]
+pub const fn works(worker: Freshness) -> bool {
+    matches!(worker, Freshness::Fresh | Freshness::Late)
+}
+
+impl Workerless {
+    pub(super) fn describe(&self, now: Timestamp) -> String {
+        let Some(at) = self.worker_last_seen else { return format!("none ever on {}", self.server) };
+        let ago = show_span(now.since(at));
+        match (&self.worker_stopped, self.worker) {
+            (Some(why), _) if !why.is_empty() => format!("that of {} ended {ago} ago ({why})", self.server),
+            (_, Freshness::Stopped) => format!("that of {} ended {ago} ago", self.server),
+            _ => format!("that of {} was seen last {ago} ago", self.server),
+        }
+    }
+}
+
 impl BusyServer {
     pub(super) fn describe(&self) -> String {
         format!("{} has {}", self.server, self.jobs.join(", "))
@@ -62,7 +113,16 @@ impl SilentServer {
 
 impl Candidate {
     fn has_worker(&self) -> bool {
-        matches!(self.worker, Freshness::Fresh | Freshness::Late)
+        works(self.worker)
+    }
+
+    fn workerless(&self) -> Workerless {
+        Workerless {
+            server: self.server.clone(),
+            worker: self.worker,
+            worker_last_seen: self.worker_at,
+            worker_stopped: self.worker_ended.clone(),
+        }
     }
 
     fn is_free(&self) -> bool {
@@ -76,8 +136,25 @@ pub(super) fn idle_workers(able: &[&Candidate]) -> Vec<String> {
     idle.map(|one| one.server.clone()).collect()
 }
 
-/// Why none of `able`, which have all the labels, takes a job; nothing when one could.
-pub(super) fn hindrances(able: &[&Candidate]) -> Vec<Waiting> {
+/// That no worker runs on any of `able`, which have all the labels, and nobody else is likely to take what
+/// has a command.
+fn no_worker(able: &[&Candidate]) -> Option<Waiting> {
+    if able.is_empty() || able.iter().any(|one| one.has_worker() || one.has_scripts) {
+        return None;
+    }
+    let since = able.iter().filter_map(|one| one.worker_at).max();
+    Some(Waiting::NoWorker { since, servers: able.iter().map(|one| one.workerless()).collect() })
+}
+
+/// Why none of `able`, which have all the labels, takes a job; nothing when one could. Without a command
+/// it is for people and scripts.
+pub(super) fn hindrances(able: &[&Candidate], has_command: bool) -> Vec<Waiting> {
+    let no_worker = no_worker(able).filter(|_| has_command);
+    no_worker.into_iter().chain(of_servers(able)).collect()
+}
+
+/// What keeps the servers themselves from it.
+fn of_servers(able: &[&Candidate]) -> Vec<Waiting> {
     let is_alive = |one: &&&Candidate| matches!(one.life, Freshness::Fresh | Freshness::Late);
     let mut alive: Vec<&&Candidate> = able.iter().filter(is_alive).collect();
     if alive.is_empty() {
@@ -119,6 +196,9 @@ mod tests {
             life,
             last_heartbeat: None,
             worker: Freshness::Unknown,
+            worker_at: None,
+            worker_ended: None,
+            has_scripts: false,
             paused: paused.map(str::to_owned),
             jobs: jobs.iter().map(ToString::to_string).collect(),
         }
@@ -152,8 +232,43 @@ mod tests {
             (vec![with_worker(idle()), with_worker(paused())], ""),
         ] {
             let able: Vec<&Candidate> = able.iter().collect();
-            let told: Vec<String> = hindrances(&able).iter().map(|one| one.describe(now)).collect();
+            let told: Vec<String> = hindrances(&able, false).iter().map(|one| one.describe(now)).collect();
             assert_eq!(told.join("; "), expected);
         }
+    }
+
+    #[test]
+    fn that_no_worker_runs_is_told_with_since_when() {
+        let at = |minutes: i64| Timestamp::from_unix_millis(minutes * 60_000).expect("time");
+        let now = at(180);
+        let worker = |server: &str, life, minutes: Option<i64>, why: Option<&str>| Candidate {
+            worker: life,
+            worker_at: minutes.map(at),
+            worker_ended: why.map(str::to_owned),
+            ..candidate(server, Freshness::Fresh, None, &[])
+        };
+        let never = || worker("a", Freshness::Unknown, None, None);
+        let stopped = || worker("b", Freshness::Stopped, Some(120), Some("idle"));
+        let stale = || worker("c", Freshness::Stale, Some(60), None);
+        let scripts = || Candidate { has_scripts: true, ..never() };
+        let late = || worker("d", Freshness::Late, Some(178), None);
+        for (able, expected) in [
+            (vec![never()], "no worker runs on any server that could take it, and none ever has: a"),
+            (
+                vec![stale(), stopped(), never()],
+                "no worker runs on any server that could take it, since 1970-01-01T02:00:00Z, 1h ago: that of c was seen last 2h ago, that of b ended 1h ago (idle), none ever on a",
+            ),
+            (vec![stale(), late()], ""),
+            (vec![scripts(), stopped()], ""),
+            (
+                vec![Candidate { life: Freshness::Stale, ..stale() }],
+                "no worker runs on any server that could take it, since 1970-01-01T01:00:00Z, 2h ago: that of c was seen last 2h ago; no server that could run it gives a sign of life: none ever of c",
+            ),
+        ] {
+            let able: Vec<&Candidate> = able.iter().collect();
+            let told: Vec<String> = hindrances(&able, true).iter().map(|one| one.describe(now)).collect();
+            assert_eq!(told.join("; "), expected);
+        }
+        assert_eq!(hindrances(&[&never()], false), [], "what has no command is for people and scripts");
     }
 }

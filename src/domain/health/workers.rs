@@ -1,0 +1,167 @@
+//! Jobs that wait although nothing keeps them, because no worker runs where they could.
+//!
+//! One finding for all of them: what is missing is a worker, however long the queue is.
+
+use super::{Finding, Fleet, Known, Level};
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::queue::{Queue, shows_scripts, works};
+use crate::domain::time::{Timestamp, show_span};
+use std::collections::{HashMap, HashSet};
+
+/// How many of the jobs are named.
+const NAMED_MAX: usize = 5;
+
+/// What is known of those who could take jobs with some labels.
+#[derive(Clone, Copy)]
+struct Able {
+    /// Whether there is any.
+    is_any: bool,
+    /// Whether one of them works, by a worker or by scripts.
+    works: bool,
+    /// When a worker of one was seen last.
+    since: Option<Timestamp>,
+}
+
+impl Fleet<'_> {
+    /// That jobs wait for a worker.
+    pub(super) fn without_worker(&self, queue: &Queue<'_>) -> Option<Finding> {
+        let scripts: HashSet<&str> = self
+            .jobs
+            .rows()
+            .filter(|job| shows_scripts(job, self.now))
+            .filter_map(|job| job.assigned_to.as_deref())
+            .collect();
+        let known: HashMap<&str, &Known<'_>> = self.known.iter().map(|known| (known.name, known)).collect();
+        let mut by_labels: HashMap<&[String], Able> = HashMap::new();
+        let mut waiting: Vec<(&Job, Option<Timestamp>)> = Vec::new();
+        // What has no command is for people and scripts.
+        let queued = |job: &&Job| job.status == JobStatus::Queued && !job.command.is_empty();
+        for job in self.jobs.rows().map(|job| &**job).filter(queued) {
+            let able =
+                *by_labels.entry(&job.labels).or_insert_with(|| self.able(&job.labels, &known, &scripts));
+            if able.is_any && !able.works && queue.waits_for(job).is_none() {
+                waiting.push((job, able.since));
+            }
+        }
+        told(&waiting, self.now)
+    }
+
+    fn able(&self, labels: &[String], known: &HashMap<&str, &Known<'_>>, scripts: &HashSet<&str>) -> Able {
+        let registered =
+            self.servers.rows().filter(|server| labels.iter().all(|one| server.labels.contains(one)));
+        let mut names: Vec<&str> = registered.map(|server| server.id.as_str()).collect();
+        if self.servers.is_empty() && labels.is_empty() {
+            // Where nobody is registered, folders count.
+            names = known.keys().copied().collect();
+        }
+        let of = || names.iter().filter_map(|name| known.get(name));
+        Able {
+            is_any: !names.is_empty(),
+            works: of().any(|one| works(one.worker)) || names.iter().any(|name| scripts.contains(name)),
+            since: of().filter_map(|one| one.worker_at).max(),
+        }
+    }
+}
+
+fn told(waiting: &[(&Job, Option<Timestamp>)], now: Timestamp) -> Option<Finding> {
+    let (first, _) = waiting.first()?;
+    let names: Vec<String> = waiting.iter().take(NAMED_MAX).map(|(job, _)| format!("`{}`", job.id)).collect();
+    let more = match waiting.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (jobs, wait) = if waiting.len() == 1 { ("job", "waits") } else { ("jobs", "wait") };
+    let since = match waiting.iter().filter_map(|(_, since)| *since).max() {
+        Some(since) => format!(", since {}, {} ago", since.told(), show_span(now.since(since))),
+        None => ", and none ever has".to_owned(),
+    };
+    let what = format!(
+        "{} {jobs} {wait}, and no worker runs on any server that could take {}{since}: {}{more}",
+        waiting.len(),
+        if waiting.len() == 1 { "it" } else { "them" },
+        names.join(", ")
+    );
+    let finding = Finding::new(Level::Warning, "no-worker", "queue", None)
+        .what(what)
+        .hint(format!("see `git muster job explain {}`; `git muster worker run` starts one", first.id));
+    Some(Finding { count: Some(waiting.len()), ..finding })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Report;
+    use super::*;
+    use crate::domain::clocks::Change;
+    use crate::domain::heartbeat::Freshness;
+    use crate::domain::table::{Row, Table};
+
+    fn table<T: Row>(rows: &str) -> Table<T> {
+        Table::read(T::PATH, format!("{{\"{}\":[{rows}]}}", T::FIELD).as_bytes()).expect(rows)
+    }
+
+    fn report(jobs: &str, pauses: &str, a: (Freshness, &str), b: Freshness) -> Report {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let known = |name: &'static str, worker, at: &str| Known {
+            name,
+            heartbeat: None,
+            status: None,
+            broken: None,
+            change: Change::First,
+            worker,
+            worker_at: Timestamp::parse(at),
+        };
+        Fleet {
+            servers: &table(r#"{"id":"a"},{"id":"b","labels":["gpu"]}"#),
+            known: vec![known("a", a.0, a.1), known("b", b, "")],
+            jobs: &table(jobs),
+            pauses: &table(pauses),
+            locks: &Table::empty("locks.json"),
+            unregistered: &[],
+            documents: Vec::new(),
+            now,
+            off: None,
+        }
+        .judge()
+    }
+
+    #[test]
+    fn jobs_that_no_worker_will_take_are_one_finding_that_counts_them() {
+        use Freshness::{Fresh, Late, Stopped, Unknown};
+        let told = |jobs: &str, pauses: &str, a, b| {
+            let findings = report(jobs, pauses, a, b).findings.into_iter();
+            let found = findings.filter(|one| one.cause == "no-worker:queue");
+            found.map(|one| format!("{} {}", one.count.unwrap_or(0), one.what)).collect::<Vec<_>>().join("; ")
+        };
+        let job =
+            |id: &str, more: &str| format!(r#"{{"id":"{id}","status":"queued","command":["true"]{more}}}"#);
+        let (one, gpu) = (job("j1", ""), job("j2", r#","labels":["gpu"]"#));
+        let never = (Unknown, "");
+        let stopped = (Stopped, "2025-10-29T09:00:00Z");
+        assert_eq!(
+            told(&one, "", never, Unknown),
+            "1 1 job waits, and no worker runs on any server that could take it, and none ever has: `j1`"
+        );
+        let both = format!("{one},{gpu}");
+        assert_eq!(
+            told(&both, "", stopped, Unknown),
+            "2 2 jobs wait, and no worker runs on any server that could take them, since 2025-10-29T09:00:00Z, 3h ago: `j1`, `j2`"
+        );
+        assert!(told(&both, "", (Late, ""), Unknown).contains("could take it, and none ever has: `j2`"));
+        assert_eq!(told(&both, "", stopped, Fresh), "", "the one with the label takes both");
+        let many: Vec<String> = (0..9).map(|n| job(&format!("j{n}"), "")).collect();
+        assert!(told(&many.join(","), "", never, Unknown).ends_with("`j4` and 4 more"));
+        // What is kept waiting by something else, is for people, or is taken by scripts.
+        for jobs in [
+            job("j", r#","not_before":"2025-10-29T13:00:00Z","created_at":"2025-10-29T11:00:00Z""#),
+            job("j", r#","needs":["k"]"#),
+            job("j", r#","labels":["tpu"]"#),
+            r#"{"id":"j","status":"queued"}"#.to_owned(),
+            format!(
+                r#"{one},{{"id":"s","status":"completed","assigned_to":"a","started_at":"2025-10-29T11:30:00Z"}}"#
+            ),
+        ] {
+            assert_eq!(told(&jobs, "", never, Unknown), "", "{jobs}");
+        }
+        assert_eq!(told(&one, r#"{"id":"queue","by":"a"}"#, never, Unknown), "", "it was paused on purpose");
+    }
+}

@@ -54,25 +54,29 @@ pub(super) fn run(command: &ConfigCommand, context: &mut Context) -> Result<(), 
 /// branch that nothing says.
 fn tell_where(context: &mut Context) -> Result<(), CliError> {
     let hub = context.settings.hub()?.clone();
-    context.settle_branch();
+    let unknown = context.settle_branch().err();
+    if let Some(error) = &unknown {
+        context.output.warn(&format!("{}; its branch is not known", error.message));
+    }
     let settings = &context.settings;
     let (branch, clone) = (settings.branch.clone(), settings.clone.clone());
+    let branch = Some(branch).filter(|_| unknown.is_none());
     let hub_origin = settings.hub.as_ref().map_or_else(String::new, |hub| hub.origin.clone());
     // What cannot be opened is no less where commands would go.
-    let ledger = context.ledger().ok();
+    let ledger = if unknown.is_none() { context.ledger().ok() } else { None };
     let known = ledger.as_ref().map(|ledger| ledger.known());
     let marker = known.as_ref().and_then(|known| known.record::<Marker>(Marker::PATH).ok().flatten());
     let id = marker.as_ref().map(|marker| marker.id.clone());
     let commit = known.as_ref().and_then(|known| known.tip(known.main()).ok().flatten());
     let clone = clone.map(|clone| clone.display().to_string());
     let value = json!({
-        "hub": hub.shown(), "hub_origin": hub_origin, "branch": branch.value,
-        "branch_origin": branch.origin, "id": id, "commit": commit, "clone": clone,
+        "hub": hub.shown(), "hub_origin": hub_origin, "branch": branch.as_ref().map(|branch| &branch.value),
+        "branch_origin": branch.as_ref().map(|branch| &branch.origin), "id": id, "commit": commit, "clone": clone,
     });
     context.output.object("where", &value, || {
         facts(&[
             ("hub", Some(format!("{} ({hub_origin})", hub.shown()))),
-            ("branch", Some(format!("{} ({})", branch.value, branch.origin))),
+            ("branch", branch.map(|branch| format!("{} ({})", branch.value, branch.origin))),
             ("id", id),
             ("commit", commit.map(|commit| commit.to_string())),
             ("clone", clone),

@@ -18,10 +18,6 @@ use crate::ops::{Envelope, Operation, Verb, journal};
 use serde::Serialize;
 use serde_json::json;
 
-/// What part of the time for one write the question for the hub's branch may take: a hub that never answers
-/// is given up in time all the same.
-const BRANCH_ASK_SHARE: u32 = 4;
-
 /// A command at work.
 pub(super) struct Context {
     /// What was decided before it began.
@@ -89,7 +85,7 @@ impl Context {
     /// # Errors
     /// When nothing names a hub.
     pub(super) fn place(&mut self) -> Result<String, CliError> {
-        self.settle_branch();
+        self.settle_branch()?;
         Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
     }
 
@@ -99,16 +95,22 @@ impl Context {
     }
 
     /// Asks a hub over a connection for its branch, if nothing else says which it is. The answer is
-    /// kept where the hub's objects are.
-    pub(super) fn settle_branch(&mut self) {
+    /// kept where the hub's objects are. Only a hub that answers and names none is in the usual one.
+    ///
+    /// # Errors
+    /// When the hub cannot be asked.
+    pub(super) fn settle_branch(&mut self) -> Result<(), CliError> {
         if self.settings.branch.origin != NOT_ASKED {
-            return;
+            return Ok(());
         }
-        let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return };
-        let deadline = Deadline::after(self.settings.timeout.value / BRANCH_ASK_SHARE);
-        if let Some(branch) = ledger::home_branch(hub, self.settings.clone.as_deref(), false, deadline) {
+        let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return Ok(()) };
+        let deadline = Deadline::after(self.settings.timeout.value);
+        let asked = ledger::home_branch(hub, self.settings.clone.as_deref(), false, deadline);
+        let asked = asked.map_err(|error| self.with_advice(CliError::from(error)))?;
+        if let Some(branch) = asked {
             self.settings.branch = Setting { value: branch, origin: SAID_BY_HEAD.to_owned() };
         }
+        Ok(())
     }
 
     /// Goes to another branch than the one that was found.
@@ -154,7 +156,7 @@ impl Context {
     /// # Errors
     /// When it cannot be opened.
     pub(super) fn open(&mut self, founding: bool) -> Result<Ledger, CliError> {
-        self.settle_branch();
+        self.settle_branch()?;
         let author = self.settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
         Ok(ledger::open(OpenOptions {
             location: self.settings.hub()?.clone(),
@@ -357,7 +359,7 @@ impl Context {
         envelope: &Envelope,
         keep: Keep,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        self.settle_branch();
+        self.settle_branch().map_err(CliError::nothing_written)?;
         let place = Place { hub: self.settings.hub()?.as_text(), branch: self.settings.branch.value.clone() };
         let output = self.output;
         let ledger = self.ledger().map_err(CliError::nothing_written)?;

@@ -63,7 +63,7 @@ fn commit_id(text: &str) -> Result<String, String> {
 /// # Errors
 /// When the hub cannot be read; a document that cannot is a finding.
 pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
-    context.settle_branch();
+    context.settle_branch()?;
     let place =
         Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
     let output = context.output;

@@ -82,7 +82,7 @@ pub enum HeartbeatCommand {
 /// # Errors
 /// When the beat did not reach the hub.
 pub(super) fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), CliError> {
-    context.settle_branch();
+    context.settle_branch().map_err(CliError::nothing_written)?;
     match &args.command {
         None => once(&args.beat, context),
         Some(HeartbeatCommand::Run(beat)) => until_stopped(beat, context),

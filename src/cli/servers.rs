@@ -183,7 +183,7 @@ fn find_branch(args: &JoinArgs, context: &mut Context) -> Result<bool, CliError>
         context.settings.clone = Some(clone.top);
         context.go_to_branch(&branch, "its marker");
     }
-    context.settle_branch();
+    context.settle_branch().map_err(CliError::nothing_written)?;
     let is_named = ["--branch", "MUSTER_BRANCH"].contains(&context.settings.branch.origin.as_str());
     let marked = |context: &mut Context| {
         context

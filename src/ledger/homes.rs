@@ -5,44 +5,58 @@
 
 use super::around::BRANCH_KEY;
 use super::cache::{HubCopy, store_path};
+use super::classify::{FetchVerdict, classify_fetch};
 use super::error::LedgerError;
+use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
-use super::look;
+use super::look::{self, TOO_SLOW};
 use super::marks;
 use super::open::{Location, open_path};
+use super::pace::Pace;
 use super::permitted;
 use crate::domain::id::{check_hub_branch, is_side_branch};
 use crate::host::clock::Deadline;
-use git2::{ConfigLevel, Repository};
+use git2::{ConfigLevel, ErrorCode, Repository};
 use std::path::Path;
+
+/// What could not be done.
+const ASKING: &str = "cannot ask the hub for its branch";
 
 /// The most branches of a hub that are looked into.
 const BRANCHES_MAX: usize = 1000;
 
-/// The branch that the hub's own HEAD names and that is there, as far as it is known or can be
-/// asked; `again`: what was recorded does not count.
-#[must_use]
+/// How often a hub that cannot be reached is asked.
+const ASKED_MAX: u32 = 4;
+
+/// The branch that the hub's own HEAD names and that is there; none where the hub answers and names
+/// none. `again`: what was recorded does not count.
+///
+/// # Errors
+/// When the hub cannot be asked: what is not known then is not taken for what is not there.
 pub fn home_branch(
     location: &Location,
     clone: Option<&Path>,
     again: bool,
     deadline: Deadline,
-) -> Option<String> {
+) -> Result<Option<String>, LedgerError> {
     let url = match location {
-        Location::Path(path) => return head_of(&open_path(path).ok()?),
+        // Whoever opens it tells why it cannot be opened.
+        Location::Path(path) => return Ok(open_path(path).ok().and_then(|hub| head_of(&hub))),
         Location::Url(url) => url,
     };
     let repository = match clone {
-        Some(top) => permitted::open(top).ok()?,
-        None => HubCopy::open(url).ok()?.0,
+        Some(top) => permitted::open(top).map_err(|error| LedgerError::store(ASKING, &error))?,
+        None => HubCopy::open(url)?.0,
     };
     if !again && let Some(branch) = recorded(&repository) {
-        return Some(branch);
+        return Ok(Some(branch));
     }
-    let branch = ask_head(repository.path(), deadline)?;
+    let Some(branch) = ask_patiently(repository.path(), &location.shown(), deadline)? else {
+        return Ok(None);
+    };
     // Otherwise it is asked again the next time.
     drop(record(&repository, &branch));
-    Some(branch)
+    Ok(Some(branch))
 }
 
 /// The same for who must leave no trace: nothing is made and nothing recorded.
@@ -60,7 +74,11 @@ pub fn known_home_branch(location: &Location, clone: Option<&Path>) -> Option<St
 fn head_of(repository: &Repository) -> Option<String> {
     let head = repository.find_reference("HEAD").ok()?;
     let branch = head.symbolic_target().ok().flatten()?.strip_prefix("refs/heads/")?.to_owned();
-    repository.find_reference(&format!("refs/heads/{branch}")).ok()?;
+    // One whose ref cannot be read is there all the same: whoever opens it tells what is wrong.
+    let found = repository.find_reference(&format!("refs/heads/{branch}"));
+    if found.is_err_and(|error| error.code() == ErrorCode::NotFound) {
+        return None;
+    }
     check_hub_branch(&branch).ok().map(|()| branch)
 }
 
@@ -73,13 +91,41 @@ fn record(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
     repository.config()?.open_level(ConfigLevel::Local)?.set_str(BRANCH_KEY, branch)
 }
 
-/// Asks `origin` of the repository at `directory`.
-fn ask_head(directory: &Path, deadline: Deadline) -> Option<String> {
+/// Asks a hub more than once that cannot be reached, as a write does.
+fn ask_patiently(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<String>, LedgerError> {
+    let mut pace = Pace::network();
+    let mut asked = 1;
+    loop {
+        match ask_head(directory, hub, deadline) {
+            Err(LedgerError::Unreachable { .. }) if asked < ASKED_MAX && !deadline.passed() => {
+                asked += 1;
+                pace.wait(deadline);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Asks `origin` of the repository at `directory` which branch its HEAD names; none where it has no
+/// commit.
+fn ask_head(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<String>, LedgerError> {
     let words = ["ls-remote", "--symref", "origin", "HEAD"].map(str::to_owned);
-    let done = GitProgram::default().run(directory, &words, deadline).ok()?;
-    let line = done.stdout.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"))?;
-    let branch = line.split_whitespace().next()?.to_owned();
-    check_hub_branch(&branch).ok().map(|()| branch)
+    let done = GitProgram::default().run(directory, &words, deadline)?;
+    let hub = || hub.to_owned();
+    if done.timed_out {
+        return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
+    }
+    match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
+        FetchVerdict::Fetched | FetchVerdict::MissingBranch => {}
+        FetchVerdict::Unreachable(why) => return Err(LedgerError::Unreachable { hub: hub(), why }),
+        FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
+        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
+            return Err(LedgerError::Store { what: ASKING.to_owned(), why, damaged: false });
+        }
+    }
+    let line = done.stdout.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"));
+    let branch = line.and_then(|line| line.split_whitespace().next()).map(str::to_owned);
+    Ok(branch.filter(|branch| check_hub_branch(branch).is_ok()))
 }
 
 /// A branch that holds documents of a hub.
@@ -133,10 +179,12 @@ pub fn homes(location: &Location, clone: Option<&Path>, deadline: Deadline) -> R
                 with_documents: with_documents(&repository, "refs/heads/"),
             })
         }
-        Location::Url(url) => look::with_all_branches(url, clone, deadline, |folder, repository| Homes {
-            head: ask_head(folder, deadline),
-            with_documents: with_documents(repository, "refs/remotes/origin/"),
-        }),
+        Location::Url(url) => look::with_all_branches(url, clone, deadline, |folder, repository| {
+            Ok(Homes {
+                head: ask_patiently(folder, &location.shown(), deadline)?,
+                with_documents: with_documents(repository, "refs/remotes/origin/"),
+            })
+        })?,
     }
 }
 

@@ -249,7 +249,7 @@ pub(super) fn with_all_branches<T>(
 }
 
 /// What a hub that did not answer is said to have done.
-const TOO_SLOW: &str = "it did not answer in time";
+pub(super) const TOO_SLOW: &str = "it did not answer in time";
 
 /// What failed when it was a folder of our own.
 const OURS: &str = "cannot look at the hub through a temporary folder";

@@ -2,7 +2,11 @@
 //! following a hint.
 
 use super::{follow, join_line};
-use crate::support::{Fleet, MAIN, Transport, git, inspect};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Path, Transport::FileUrl, Transport::Ssh];
 
@@ -113,4 +117,86 @@ fn the_answer_of_a_hub_over_a_connection_is_recorded_once() {
     fleet.hub().go_down();
     let again = ada.run(["--json", "config", "where"]).success().json();
     assert_eq!(again["branch"], "trunk", "nothing is asked again");
+}
+
+/// A host whose first `refused` connections are refused, and where it is noted how many there were.
+fn reached_late(fleet: &Fleet, name: &str, refused: usize) -> (Host, PathBuf) {
+    let mut host = fleet.host(name);
+    let noted = host.directory().join("connections");
+    let script = host.directory().join("ssh");
+    let configuration = fleet.hub().server_directory().join("ssh_config");
+    let text = format!(
+        "#!/bin/sh\necho >>'{0}'\n[ $(wc -l <'{0}') -gt {refused} ] && exec ssh -F '{1}' \"$@\"\n\
+         echo 'ssh: connect to host hub port 22: Connection refused' >&2\nexit 255\n",
+        noted.display(),
+        configuration.display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    host.set("GIT_SSH_COMMAND", script.display().to_string());
+    (host, noted)
+}
+
+fn connections(noted: &Path) -> usize {
+    fs::read_to_string(noted).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_hub_that_cannot_be_asked_is_not_taken_to_be_in_the_usual_branch() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    // What a guess would find: a hub of others, in the usual branch of the same repository.
+    fleet.hub().git(["branch", "trunk"]);
+    fleet.hub().git(["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    let before = fleet.hub().tip(MAIN);
+    for (number, args) in [
+        &["job", "add", "--type", "test"][..],
+        &["job", "list"],
+        &["lock", "acquire", "gate"],
+        &["join", "--as", "ada"],
+        &["fsck"],
+        &["health"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (mut host, noted) = reached_late(&fleet, &format!("s{number}"), 4);
+        host.set("MUSTER_SERVER", "ada");
+        let run = host.run(*args);
+        // A look at all servers tells by its own codes that it could not look.
+        let expected = if args == &["health"] { 3 } else { 7 };
+        let run = run.code(expected);
+        assert_eq!(connections(&noted), 4, "asked as often as a write would: {run}");
+    }
+    assert_eq!(fleet.hub().tip(MAIN), before, "nothing is written where nobody said that the hub is");
+    let (host, _) = reached_late(&fleet, "where", 4);
+    let run = host.run(["--json", "config", "where"]).success();
+    assert!(run.json()["branch"].is_null() && run.stderr().contains("its branch is not known"), "{run}");
+    // One that answers a little later is no hub that cannot be asked.
+    let (mut host, _) = reached_late(&fleet, "late", 2);
+    host.set("MUSTER_SERVER", "ada");
+    host.run(["job", "add", "--type", "test"]).success();
+    assert_eq!(fleet.hub().tip(MAIN), before);
+    assert_ne!(fleet.hub().tip("trunk"), before);
+}
+
+#[test]
+fn who_knows_the_branch_of_the_hub_does_not_ask_for_it() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let (host, noted) = reached_late(&fleet, "ada", 0);
+    host.run(["job", "list"]).success();
+    let first = connections(&noted);
+    for args in [&["job", "list"][..], &["--hub-branch", MAIN, "job", "list"]] {
+        let before = connections(&noted);
+        host.run(args).success();
+        assert_eq!(connections(&noted) - before, 1, "{args:?}, after {first}");
+    }
+}
+
+#[test]
+fn a_hub_whose_branch_is_damaged_is_not_looked_for_in_another() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    rename(&fleet, "trunk");
+    fs::write(fleet.hub().path().join("refs/heads/trunk"), "").unwrap();
+    let run = fleet.host("ada").run(["job", "list"]).code(1);
+    assert!(run.stderr().contains("`trunk`") && !run.stderr().contains("init"), "{run}");
 }

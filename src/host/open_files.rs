@@ -14,6 +14,9 @@ const NAMESPACE_OF_ALL: u64 = 0xefff_fffc;
 const OURS: &[u8] = b"git-muster";
 const GITS: &[u8] = b"git";
 
+/// By what word git starts this program.
+const VERB: &[u8] = b"muster";
+
 /// How the variables begin by which git is told where it works.
 const GIT_SETTINGS: &[u8] = b"GIT_";
 
@@ -48,8 +51,13 @@ pub fn users(path: &Path, folder: &Path) -> (Seen, Option<String>) {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let Some(processes) = processes() else { return (Seen::NotAll, None) };
     let own = crate::host::environment::process_id().to_string();
-    for process in processes.filter(|process| !process.ends_with(&own)) {
-        if !is_dead(&process) && uses(&process, wanted, &folder) {
+    let processes: Vec<PathBuf> = processes.filter(|process| !is_dead(process)).collect();
+    let started_us: Vec<PathBuf> =
+        processes.iter().filter(|one| is_ours(one)).filter_map(|one| parent(one)).collect();
+    for process in processes.into_iter().filter(|process| !process.ends_with(&own)) {
+        // `git muster` waits for us, and its command line names what ours does.
+        let only_waits = started_us.contains(&process) && arguments(&process).any(|word| word == VERB);
+        if !only_waits && uses(&process, wanted, &folder) {
             return (Seen::Somebody, Some(told(&process)));
         }
     }
@@ -72,12 +80,29 @@ fn all_are_seen() -> bool {
         && fs::metadata("/proc/1/stat").is_ok()
 }
 
+/// What the system says of a process after its name, which stands in brackets and may hold any.
+fn stat(process: &Path) -> Option<String> {
+    let text = fs::read(process.join("stat")).ok()?;
+    let after = text.iter().rposition(|byte| *byte == b')')?;
+    Some(String::from_utf8_lossy(text.get(after + 2..)?).into_owned())
+}
+
 /// Whether only the end of a process is left, for its parent to ask about.
 fn is_dead(process: &Path) -> bool {
-    let Ok(text) = fs::read(process.join("stat")) else { return true };
-    // The name stands in brackets and may hold any.
-    let after = text.iter().rposition(|byte| *byte == b')').map_or(0, |place| place + 2);
-    matches!(text.get(after), None | Some(b'Z' | b'X'))
+    stat(process).is_none_or(|stat| stat.starts_with(['Z', 'X']))
+}
+
+fn parent(process: &Path) -> Option<PathBuf> {
+    Some(process.with_file_name(stat(process)?.split(' ').nth(1)?))
+}
+
+fn is_ours(process: &Path) -> bool {
+    name(process).starts_with(OURS)
+}
+
+fn arguments(process: &Path) -> impl Iterator<Item = Vec<u8>> {
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter()
 }
 
 fn name(process: &Path) -> Vec<u8> {

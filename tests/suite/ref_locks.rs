@@ -200,6 +200,27 @@ fn a_lock_of_nobody_that_can_be_seen_is_left_to_a_person() {
     acquire(&ada, "gate", "30s").success();
 }
 
+#[test]
+fn the_git_that_started_us_is_no_holder() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let lock = fleet.hub().path().join("refs/heads/main.lock");
+    fs::write(&lock, "").unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap().to_owned();
+    let path =
+        std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&ada.place("PATH")))).unwrap();
+    let hub = fleet.hub().path().display().to_string();
+    // By its command line, and by where it runs.
+    for (words, place) in [
+        (vec!["muster", "--hub", &hub, "lock", "acquire", "gate"], ada.directory()),
+        (vec!["muster", "lock", "acquire", "gate"], fleet.hub().path()),
+    ] {
+        let git = ada.program("git").args(words).env("PATH", &path).env("MUSTER_TIMEOUT", BRIEF);
+        let run = git.current_dir(place).run().code(75);
+        assert!(run.stderr().contains("no process is seen that holds it"), "{run}");
+    }
+}
+
 /// Locks in the hub that no write of ours needs are no business of ours.
 #[test]
 fn other_locks_in_a_hub_are_neither_waited_for_nor_removed() {

@@ -35,8 +35,9 @@ const SEEN: &str = "refs/muster/seen/";
 /// How many symbolic refs may lead from one to the next; git follows as many.
 const SYMBOLIC_DEPTH_MAX: usize = 5;
 
-/// How long to wait for the lock of a ref of our copy: long enough to know an abandoned one.
-const LOCK_PATIENCE: Duration = Duration::from_secs(7);
+/// How long to wait for the lock of a ref of our copy: it only repeats what the hub has, and an answer
+/// waits for it. One of ours whose process is gone is known at once.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A push of exactly what we name, whatever the user's configuration would add: private tags,
 /// submodules instead of our commit, a signature that the hub does not take.

@@ -6,7 +6,7 @@
 //! under the edit would turn the user's next commit into a revert of what others did. A refresh
 //! that was cut short is recognised by its files holding some version the hub had, and finished.
 
-use super::abandoned;
+use super::abandoned::{self, Waited};
 use super::clone_index::LockedIndex;
 use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::history::Reached;
@@ -31,8 +31,9 @@ use std::time::Duration;
 /// How long to wait for another process that refreshes the same clone.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// How long to wait for the lock of a ref in the clone: long enough to know an abandoned one.
-const LOCK_PATIENCE: Duration = Duration::from_secs(7);
+/// How long to wait for the lock of a ref in the clone: the answer of a write waits as long. One of ours
+/// whose process is gone is known at once, and the next command comes by again.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far back the versions of a file are looked at to recognise a refresh that was cut short.
 const VERSIONS_MAX: usize = 1000;
@@ -52,14 +53,15 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
         Err(NotLocked::Busy(_)) => return None,
         Err(not) => return Some(format!("the clone `{}` was not brought up to date: {not}", top.display())),
     };
-    let mut followed = follow_locked(&repository, branch, target, hub);
-    if followed.as_ref().is_err_and(|error| error.code() == ErrorCode::Locked) {
-        let mut locks = abandoned::locks_of_tracking_refs(&repository);
-        locks.push(abandoned::lock_of(&repository, &format!("refs/heads/{branch}")));
-        drop(abandoned::outwait(&repository, &locks, false, Deadline::after(LOCK_PATIENCE)));
-        followed = follow_locked(&repository, branch, target, hub);
+    // Before anything is changed: files that are ahead of their branch are edits to everybody else.
+    let locks = ["heads", "remotes/origin"]
+        .map(|folder| abandoned::lock_of(&repository, &format!("refs/{folder}/{branch}")));
+    if let Waited::Stands(held) =
+        abandoned::outwait(&repository, &locks, false, Deadline::after(LOCK_PATIENCE))
+    {
+        return Some(format!("the clone `{}` was not brought up to date: {held}", top.display()));
     }
-    match followed {
+    match follow_locked(&repository, branch, target, hub) {
         Ok(note) => note,
         Err(error) => {
             Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message()))

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::support::{Fleet, Host, MAIN, Run, Transport, inspect};
 
@@ -189,6 +190,34 @@ fn another_branch_or_none_is_left_alone() {
         scene.git(&["checkout", "--quiet", "topic"]);
         scene.bob.run(["message", "list"]).success();
         assert_eq!(inspect::branches(scene.fleet.hub()), [MAIN]);
+    });
+}
+
+/// What an answer may wait for a lock in the clone, with everything else a command does on a busy machine.
+const SOON: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_lock_of_nobody_on_a_ref_of_the_clone_holds_up_no_answer() {
+    Transport::each(&WAYS, |transport| {
+        for reference in ["heads", "remotes/origin"] {
+            let scene = Scene::new(transport);
+            let lock = scene.file(&format!(".git/refs/{reference}/{MAIN}.lock"));
+            fs::write(&lock, "").unwrap();
+            scene.others_go_on();
+            let start = Instant::now();
+            let run = scene.bob.run(["lock", "acquire", "deploy"]);
+            // What git fetches into has to be free: there it is the time-out of the command that counts.
+            if transport == Transport::Path || reference == "heads" {
+                let run = run.success();
+                assert_eq!(run.stdout(), "1\n", "{run}");
+                assert!(run.stderr().contains(&format!("{MAIN}.lock")), "{run}");
+                assert!(start.elapsed() < SOON, "{transport:?} {reference}: {:?}", start.elapsed());
+            }
+            assert_eq!(scene.git(&["status", "--porcelain"]), "", "{transport:?}: nothing is half done");
+            fs::remove_file(lock).unwrap();
+            scene.bob.run(["job", "list"]).success();
+            assert!(scene.is_on_the_tip(), "{transport:?} {reference}");
+        }
     });
 }
 

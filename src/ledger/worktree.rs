@@ -19,8 +19,8 @@ use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
 use git2::build::CheckoutBuilder;
 use git2::{
-    Delta, ErrorCode, FetchOptions, FileMode, ObjectType, Odb, OdbLookupFlags, Oid, Repository,
-    RepositoryState, Tree,
+    AttrCheckFlags, AttrValue, Delta, DiffOptions, ErrorCode, FetchOptions, FileMode, Index, ObjectType, Odb,
+    OdbLookupFlags, Oid, Repository, RepositoryState, Tree,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -205,8 +205,14 @@ fn advance(
             )));
         }
         changes.push((path.to_owned(), delta.status() == Delta::Deleted));
+        if let Some(filter) = foreign_filter(repository, path)? {
+            return Ok(Some(format!(
+                "the clone was not brought up to date: `{}` goes through {filter} in it, which only git runs; `git pull` there brings it up to date",
+                path.display()
+            )));
+        }
         let staged = index.entries.get_path(path, 0).map(|entry| entry.id);
-        let present = present(repository, path)?;
+        let present = present(repository, path, (&index.entries, staged))?;
         let as_before = entry(&old, path);
         if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged)
         {
@@ -215,7 +221,7 @@ fn advance(
         let known = versions(repository, path, local, target)?;
         if ![staged, present].iter().all(|id| *id == as_before || known.contains(id)) {
             return Ok(Some(format!(
-                "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `git stash`, `git pull`, `git stash pop` brings both together",
+                "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `git pull --autostash` there brings both together",
                 path.display()
             )));
         }
@@ -246,9 +252,49 @@ fn entry(tree: &Tree<'_>, path: &Path) -> Option<Oid> {
     tree.get_path(path).ok().map(|entry| entry.id())
 }
 
-/// The blob that what lies in the work tree would be. Something that is no file, or a file behind a
+/// The blob that what lies in the work tree would be. What git calls unchanged is what was staged, whatever
+/// its bytes are: by its times and size, or by how lines end in this clone. Something that is no file, or a file behind a
 /// link, is no blob of the hub's: links are the user's, and lead anywhere.
-fn present(repository: &Repository, path: &Path) -> Result<Option<Oid>, git2::Error> {
+fn present(
+    repository: &Repository,
+    path: &Path,
+    (index, staged): (&Index, Option<Oid>),
+) -> Result<Option<Oid>, git2::Error> {
+    let raw = raw(repository, path)?;
+    if raw != staged && staged.is_some() && raw.is_some() && raw != Some(Oid::ZERO_SHA1) {
+        let mut only = DiffOptions::new();
+        only.pathspec(path).disable_pathspec_match(true);
+        if repository.diff_index_to_workdir(Some(index), Some(&mut only))?.deltas().len() == 0 {
+            return Ok(staged);
+        }
+    }
+    Ok(raw)
+}
+
+/// A filter that a file goes through on its way into and out of the work tree and that we do not have:
+/// a program of the user's, or another encoding.
+fn foreign_filter(repository: &Repository, path: &Path) -> Result<Option<String>, git2::Error> {
+    let attribute = |name| {
+        let flags = AttrCheckFlags::FILE_THEN_INDEX;
+        repository.get_attr(path, name, flags).map(|value| match AttrValue::from_string(value) {
+            AttrValue::String(value) => Some(value.to_owned()),
+            _ => None,
+        })
+    };
+    if let Some(encoding) = attribute("working-tree-encoding")? {
+        return Ok(Some(format!("the encoding `{}`", encoding.escape_debug())));
+    }
+    let Some(filter) = attribute("filter")? else { return Ok(None) };
+    // A name that no configuration knows is no filter, for git too.
+    let config = repository.config()?.snapshot()?;
+    let is_there = ["clean", "smudge", "process"]
+        .iter()
+        .any(|way| config.get_str(&format!("filter.{filter}.{way}")).is_ok());
+    Ok(is_there.then(|| format!("the filter `{}`", filter.escape_debug())))
+}
+
+/// The blob that the bytes in the work tree are.
+fn raw(repository: &Repository, path: &Path) -> Result<Option<Oid>, git2::Error> {
     let top = repository.workdir().unwrap_or_else(|| repository.path());
     if leads_through_link(top, path) {
         return Ok(Some(Oid::ZERO_SHA1));
@@ -356,7 +402,7 @@ mod tests {
             ("way/file", Some(Oid::ZERO_SHA1)),
             ("gone", None),
         ] {
-            assert_eq!(present(&repository, Path::new(path)).expect("reads"), expected, "{path}");
+            assert_eq!(raw(&repository, Path::new(path)).expect("reads"), expected, "{path}");
         }
     }
 }

@@ -247,3 +247,92 @@ fn a_git_at_work_in_the_clone_is_not_disturbed() {
         assert_eq!(scene.git(&["rev-parse", "HEAD"]), head);
     });
 }
+
+/// A clone that somebody made with settings of their own, and a host whose commands run in it.
+fn clone_with(fleet: &Fleet, attributes: &str, settings: &[&str]) -> Host {
+    let bob = fleet.host("bob");
+    let url = fleet.hub().url();
+    let mut args = vec!["clone", "-q"];
+    for setting in settings {
+        args.extend(["-c", setting]);
+    }
+    args.extend([url.as_str(), "."]);
+    bob.git(&args).success();
+    if !attributes.is_empty() {
+        fs::write(bob.directory().join(".git/info/attributes"), attributes).unwrap();
+        // As git lays the files out by them.
+        let files = bob.git(["ls-files", "-z"]).success().stdout().to_owned();
+        for file in files.split('\0').filter(|file| !file.is_empty()) {
+            fs::remove_file(bob.directory().join(file)).unwrap();
+        }
+        bob.git(["checkout", "-q", "--", "."]).success();
+    }
+    bob
+}
+
+#[test]
+fn what_git_calls_unchanged_was_not_edited_however_its_lines_end() {
+    for (attributes, settings) in [
+        ("", &["core.autocrlf=true"][..]),
+        ("", &["core.autocrlf=input"]),
+        ("*.json text eol=crlf\n", &[]),
+        ("*.json text\n", &["core.eol=crlf"]),
+        ("*.json text ident\n", &[]),
+        ("*.json filter=unknown\n", &[]),
+        ("", &["core.filemode=false", "core.symlinks=false"]),
+    ] {
+        let fleet = Fleet::new().founded();
+        fleet.server("ada").run(["status", "set", "idle"]).success();
+        let bob = clone_with(&fleet, attributes, settings);
+        let case = format!("{attributes:?} {settings:?}");
+        let ends = fs::read_to_string(bob.directory().join("coordination/jobs.json")).unwrap();
+        let is_crlf = attributes.contains("crlf")
+            || settings.iter().any(|one| one.contains("=crlf") || *one == "core.autocrlf=true");
+        assert_eq!(ends.contains("\r\n"), is_crlf, "git laid it out so: {case}");
+        for subject in ["one", "two"] {
+            let run = bob.run(["job", "add", "--server", "bob", "--type", subject]).success();
+            assert!(!run.stderr().contains("not brought up to date"), "{case}: {run}");
+            let tip = fleet.hub().tip(MAIN);
+            assert_eq!(bob.git(["rev-parse", "HEAD"]).success().stdout().trim(), tip.unwrap(), "{case}");
+            assert_eq!(bob.git(["status", "--short"]).success().stdout(), "", "{case}");
+        }
+        // An edit is one all the same.
+        let edited = bob.directory().join("coordination/jobs.json");
+        let text = fs::read_to_string(&edited).unwrap();
+        fs::write(&edited, text.replacen('{', "{ ", 1)).unwrap();
+        let run = bob.run(["job", "add", "--server", "bob", "--type", "three"]).success();
+        assert!(run.stderr().contains("was edited in it"), "{case}: {run}");
+    }
+}
+
+#[test]
+fn an_edit_beside_an_older_stash_is_brought_together_by_the_hint() {
+    let scene = Scene::new(Transport::Path);
+    fs::write(scene.file("older.txt"), "mine").unwrap();
+    scene.git(&["stash", "-q", "-u"]);
+    scene.others_go_on();
+    let path = "ada/status.json";
+    let edited = scene.shown(path).trim_end().to_owned() + "\n\n";
+    fs::write(scene.file(path), edited).unwrap();
+    let run = scene.write("held").success();
+    let hint = run.stderr().split('`').find(|part| part.starts_with("git ")).expect("a command").to_owned();
+    scene.git(&hint.split_whitespace().skip(1).collect::<Vec<_>>());
+    assert!(scene.is_on_the_tip());
+    assert!(scene.shown(path).ends_with("\n\n"), "the edit is there");
+    assert!(!scene.file("older.txt").exists(), "and what was put aside before stays aside");
+    assert_eq!(scene.git(&["stash", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_file_that_goes_through_a_program_of_the_user_is_left_to_git() {
+    let fleet = Fleet::new().founded();
+    let mark = fleet.hub().path().with_extension("ran");
+    let program = format!("filter.upper.clean=touch {} && tr A-Z a-z", mark.display());
+    let bob = clone_with(&fleet, "", &[&program, "filter.upper.smudge=cat"]);
+    fs::write(bob.directory().join(".git/info/attributes"), "*.json filter=upper\n").unwrap();
+    let run = bob.run(["job", "add", "--server", "bob", "--type", "one"]).success();
+    assert!(run.stderr().contains("goes through the filter `upper`"), "{run}");
+    assert!(!mark.exists(), "we run no program that a file names");
+    bob.git(["pull", "-q"]).success();
+    assert_eq!(bob.git(["rev-parse", "HEAD"]).success().stdout().trim(), fleet.hub().tip(MAIN).unwrap());
+}

@@ -214,7 +214,8 @@ fn a_lock_of_nobody_on_a_ref_of_the_clone_holds_up_no_answer() {
                 assert!(start.elapsed() < SOON, "{transport:?} {reference}: {:?}", start.elapsed());
             }
             assert_eq!(scene.git(&["status", "--porcelain"]), "", "{transport:?}: nothing is half done");
-            fs::remove_file(lock).unwrap();
+            // It may have been found to be nobody's by then.
+            drop(fs::remove_file(lock));
             scene.bob.run(["job", "list"]).success();
             assert!(scene.is_on_the_tip(), "{transport:?} {reference}");
         }

@@ -9,7 +9,7 @@ use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::OpId;
 use crate::domain::shell::quoted;
 use crate::host::{clock, environment, random};
-use crate::ledger::{Homes, Location, init_bare};
+use crate::ledger::{self, Homes, Location, init_bare};
 use crate::ops::Envelope;
 use crate::ops::found::{Found, Mark};
 use clap::Args;
@@ -66,6 +66,9 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found { mark });
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let files = context.settle(outcome)?.answer.files;
+    if let Location::Path(path) = &location {
+        ledger::head_names(path, &branch);
+    }
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
         if files.is_empty() {
             format!("`{hub}` is a hub already; nothing was changed")

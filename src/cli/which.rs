@@ -169,6 +169,10 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
             error.hint("name the hub with `--hub`, or unset GIT_DIR: this directory counts then")
         }
         Unclear::NoRemote => error.hint("name the hub with `--hub`, or `git remote add origin HUB` in it"),
+        Unclear::NoHead(_) => error.hint(format!(
+            "`git -C {} remote set-head origin --auto` asks the remote; or name the hub with `--hub`",
+            quoted(&top.display().to_string())
+        )),
         Unclear::Remotes(_) => error.hint("name the hub with `--hub`; `git remote -v` shows the addresses"),
     }
 }
@@ -193,6 +197,11 @@ fn because(why: &Unclear) -> String {
             "is of a hub and named by GIT_DIR, and this directory is not in it".to_owned()
         }
         Unclear::NoRemote => "holds commits of a hub and has no remote that could be it".to_owned(),
+        Unclear::NoHead(branch) => {
+            format!(
+                "tracks `{branch}`, which is marked as a hub, and does not know what its remote's HEAD names"
+            )
+        }
         Unclear::Remotes(names) => format!("has several remotes that may be it: {}", names.join(", ")),
     }
 }

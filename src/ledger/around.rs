@@ -70,6 +70,8 @@ pub enum Unclear {
     NamedByGitDir,
     /// Its commits are a hub's, and it has no remote.
     NoRemote,
+    /// It tracks this branch, which is marked as a hub, and was never told what the remote's HEAD names.
+    NoHead(String),
     /// Several remotes may be the hub.
     Remotes(Vec<String>),
 }
@@ -244,6 +246,11 @@ fn judge(repository: &Repository, top: PathBuf) -> Around {
             let address = |name: &String| Some(Addresses::of(repository, name)?.read);
             let remotes = names.iter().filter_map(address).collect();
             let (why, marked) = likeness(repository);
+            if let Some(marked) = &marked
+                && home_here(repository, "origin").is_none()
+            {
+                return Around::Unclear { top, why: Unclear::NoHead(marked.clone()) };
+            }
             Around::Alike(Alike { top, remotes, why, marked })
         }
         [_, _, ..] => {

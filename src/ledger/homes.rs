@@ -137,6 +137,16 @@ pub struct Home {
     pub marked: Option<String>,
 }
 
+/// Has the HEAD of the repository at `path` name `branch`, if it names one that is not there: whoever
+/// clones it would have nothing checked out, and a clone would not know which branch is the hub's.
+/// Failing leaves it as it was.
+pub fn head_names(path: &Path, branch: &str) {
+    let Ok(repository) = permitted::open(path) else { return };
+    if repository.head().is_err_and(|error| error.code() == git2::ErrorCode::UnbornBranch) {
+        drop(repository.set_head(&format!("refs/heads/{branch}")));
+    }
+}
+
 /// The branches of a repository that hold documents of a hub.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Homes {

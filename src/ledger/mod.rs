@@ -67,7 +67,7 @@ pub use error::LedgerError;
 pub use far_side::{Cause, Reason, Speaker};
 pub use git_program::GitProgram;
 pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
-pub use homes::{Home, Homes, home_branch, homes, known_home_branch};
+pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use look::{Look, is_look};

@@ -228,6 +228,53 @@ fn a_clone_that_lost_its_configuration_leads_to_no_other_hub() {
 }
 
 #[test]
+fn where_the_remotes_head_is_not_known_it_is_asked_for_whatever_is_checked_out() {
+    let fleet = Fleet::new().founded();
+    for (name, steps) in [
+        ("fetched", &[&["init", "-q", "."][..], &["remote", "add", "origin", "HUB"], &["fetch", "-q"]][..]),
+        (
+            "forgot",
+            &[
+                &["clone", "-q", "HUB", "."],
+                &["remote", "set-head", "origin", "--delete"],
+                &["checkout", "-q", "--orphan", "pages"],
+                &["rm", "-rqf", "."],
+            ],
+        ),
+    ] {
+        let mut ada = fleet.host(name);
+        ada.unset("MUSTER_HUB");
+        let other = other_hub(&ada);
+        for step in steps {
+            let words = step.iter().map(|word| word.replace("HUB", &fleet.hub().url()));
+            ada.git(words.collect::<Vec<_>>()).success();
+        }
+        let before = (fleet.hub().tip(MAIN), tip(&other));
+        let run = refused(ada.run(["job", "add", "--", "true"]), &["HEAD"]);
+        assert_eq!((fleet.hub().tip(MAIN), tip(&other)), before, "{name}");
+        let asks = run.stderr().split('`').find(|part| part.starts_with("git -C")).unwrap();
+        ada.program("sh").args(["-c", asks]).run().success();
+        ada.run(["job", "add", "--", "true"]).success();
+        assert_ne!(fleet.hub().tip(MAIN), before.0, "{name}");
+        assert_eq!(tip(&other), before.1, "{name}");
+    }
+}
+
+#[test]
+fn a_repository_that_becomes_a_hub_names_it_in_its_head() {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    fleet.hub().git(["symbolic-ref", "HEAD", "refs/heads/master"]);
+    ada.run(["init", &fleet.hub().url()]).success();
+    assert_eq!(fleet.hub().git(["symbolic-ref", "HEAD"]).trim(), format!("refs/heads/{MAIN}"));
+    // One that names a branch which is there is somebody's.
+    fleet.hub().git(["branch", "trunk", MAIN]);
+    fleet.hub().git(["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+    ada.run(["init", &fleet.hub().url()]).success();
+    assert_eq!(fleet.hub().git(["symbolic-ref", "HEAD"]).trim(), "refs/heads/trunk");
+}
+
+#[test]
 fn a_branch_that_servers_replace_is_no_hub() {
     let fleet = Fleet::new();
     let ada = fleet.host("ada");

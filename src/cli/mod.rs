@@ -107,7 +107,7 @@ pub struct GlobalArgs {
     /// Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, `join`]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub server: Option<String>,
-    /// Print answers as JSON, an empty list as []
+    /// Print answers, errors, warnings and notes as JSON, an empty list as []
     #[arg(long, global = true)]
     pub json: bool,
     /// Say nothing beside the answer
@@ -220,7 +220,7 @@ pub fn main() -> u8 {
         Err(error) => return usage(error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
-    notice::tell_to(output::while_waiting);
+    notice::tell_to(if output.json { output::while_waiting_as_json } else { output::while_waiting });
     if !output.json {
         tell_times_as(zone::show);
     }

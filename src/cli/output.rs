@@ -180,14 +180,17 @@ impl Output {
 
     /// Says what is going on, on stderr.
     pub(super) fn say(self, words: &str) {
-        if !self.quiet {
-            complain(&clean(words));
+        match (self.quiet, self.json) {
+            (true, _) => {}
+            (false, true) => complain(&remark("note", words)),
+            (false, false) => complain(&clean(words)),
         }
     }
 
     /// Warns, on stderr, even when quiet.
     pub(super) fn warn(self, words: &str) {
-        complain(&format!("warning: {}", clean(words)));
+        let line = if self.json { remark("warning", words) } else { format!("warning: {}", clean(words)) };
+        complain(&line);
     }
 
     /// Prints an error with its hints.
@@ -264,6 +267,16 @@ pub(super) fn while_waiting(words: &str) {
     complain(&format!("note: {}", clean(words)));
 }
 
+/// The same, for machines.
+pub(super) fn while_waiting_as_json(words: &str) {
+    complain(&remark("note", words));
+}
+
+/// A note or a warning beside the answer, as one line of JSON.
+fn remark(kind: &str, words: &str) -> String {
+    json!({"schema": SCHEMA, "kind": kind, "text": clean(words)}).to_string()
+}
+
 fn complain(text: &str) {
     // Nobody is left to tell when stderr is closed.
     drop(writeln!(io::stderr().lock(), "{text}"));
@@ -290,7 +303,7 @@ impl Progress {
     pub(super) fn new(output: Output, what: &'static str) -> Self {
         Self {
             what,
-            is_watched: !output.quiet && io::stderr().is_terminal(),
+            is_watched: !output.quiet && !output.json && io::stderr().is_terminal(),
             next: Cell::new(clock::since_boot().saturating_add(PROGRESS_AFTER)),
             is_shown: Cell::new(false),
         }

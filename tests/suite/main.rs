@@ -57,6 +57,7 @@ mod full_disk;
 // Every write under every single fault.
 mod sweep;
 // Commands that are killed, at any step and at any moment.
+mod json_answers;
 mod kill_points;
 // The scripts and jq lines of before, beside our commands.
 mod seed_compatibility;

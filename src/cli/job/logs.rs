@@ -5,11 +5,12 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
-use crate::cli::output::clean_lines;
+use crate::cli::output::{Output, clean_lines};
 use crate::domain::id::{JobId, ServerName};
 use crate::host::clock::{self, Deadline};
 use crate::ledger::Documents as _;
 use clap::Args;
+use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
 
 A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is \
 too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the \
-bytes as they are. Exit code 3: the job has no log.")]
+bytes as they are; --json gives an object for each part, in which bytes that are no UTF-8 are replaced. \
+Exit code 3: the job has no log.")]
 pub struct LogsArgs {
     /// The job
     #[arg(value_name = "ID")]
@@ -63,7 +65,11 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
             return Err(CliError::new(Exit::No, why)
                 .hint(format!("see how it stands with `git muster job show {}`", args.job)));
         }
-        shown.print(look.path.as_deref(), &look.bytes.unwrap_or_default())?;
+        let bytes = look.bytes.unwrap_or_default();
+        if let Some(new) = shown.new_of(look.path.as_deref(), &bytes) {
+            print(args, look.path.as_deref(), new, context.output)?;
+        }
+        shown = Shown { path: look.path, bytes };
         if !args.follow || look.is_final {
             return Ok(Exit::Done.code());
         }
@@ -102,26 +108,30 @@ struct Shown {
 }
 
 impl Shown {
-    /// Prints what is new. A log whose middle was cut meanwhile, or that of another attempt, begins
-    /// anew.
-    fn print(&mut self, path: Option<&str>, bytes: &[u8]) -> Result<(), CliError> {
+    /// What is new, if anything is. A log whose middle was cut meanwhile, or that of another attempt,
+    /// begins anew.
+    fn new_of<'a>(&self, path: Option<&str>, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let is_other = self.path.as_deref() != path;
         let new = match bytes.strip_prefix(self.bytes.as_slice()) {
             Some(new) if !is_other => new,
             _ => bytes,
         };
-        if new.is_empty() {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        if out.is_terminal() {
-            out.write_all(clean_lines(&String::from_utf8_lossy(new)).as_bytes())?;
-        } else {
-            out.write_all(new)?;
-        }
-        out.flush()?;
-        self.path = path.map(str::to_owned);
-        self.bytes = bytes.to_vec();
-        Ok(())
+        (!new.is_empty()).then_some(new)
     }
+}
+
+/// Prints a part of a log: as an object for machines, at a terminal so that nothing is obeyed, and the
+/// bytes as they are otherwise.
+fn print(args: &LogsArgs, path: Option<&str>, bytes: &[u8], output: Output) -> Result<(), CliError> {
+    let text = String::from_utf8_lossy(bytes);
+    if output.json {
+        return output.object("job_log", &json!({"job": args.job, "path": path, "text": text}), String::new);
+    }
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        out.write_all(clean_lines(&text).as_bytes())?;
+    } else {
+        out.write_all(bytes)?;
+    }
+    Ok(out.flush()?)
 }

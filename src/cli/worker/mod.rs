@@ -277,20 +277,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     if (args.once || args.job.is_some()) && summary.last_code.is_none() {
         return Err(nothing());
     }
-    context.output.confirm(
-        "worker",
-        &json!({
-            "completed": summary.completed,
-            "failed": summary.failed,
-            "cancelled": summary.cancelled,
-            "returned": summary.returned,
-        }),
-        || {
-            let Summary { completed, failed, cancelled, returned, .. } = summary;
-            let cancelled = if cancelled > 0 { format!("{cancelled} cancelled, ") } else { String::new() };
-            format!("ended: {completed} completed, {failed} failed, {cancelled}{returned} back in the queue")
-        },
-    )?;
+    tell_end(&summary, context)?;
     Ok(summary.last_code.filter(|_| args.reflect_exit_status).unwrap_or(0))
 }
 
@@ -302,7 +289,26 @@ pub(in crate::cli) fn run_job(args: &JobRunArgs, context: &mut Context) -> Resul
     let mut options = options(&args.common, context)?;
     options.once = true;
     options.job.clone_from(&args.job);
-    work(options, None, &args.common, context)?.last_code.ok_or_else(nothing)
+    let summary = work(options, None, &args.common, context)?;
+    let code = summary.last_code.ok_or_else(nothing)?;
+    // People have seen in the messages how it ended.
+    if context.output.json {
+        tell_end(&summary, context)?;
+    }
+    Ok(code)
+}
+
+/// What came of a worker's jobs.
+fn tell_end(summary: &Summary, context: &Context) -> Result<(), CliError> {
+    let Summary { completed, failed, cancelled, returned, .. } = summary;
+    context.output.confirm(
+        "worker_ended",
+        &json!({"completed": completed, "failed": failed, "cancelled": cancelled, "returned": returned}),
+        || {
+            let cancelled = if *cancelled > 0 { format!("{cancelled} cancelled, ") } else { String::new() };
+            format!("ended: {completed} completed, {failed} failed, {cancelled}{returned} back in the queue")
+        },
+    )
 }
 
 fn nothing() -> CliError {

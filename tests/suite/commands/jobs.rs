@@ -46,7 +46,7 @@ fn a_job_is_added_listed_and_shown() {
     {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true,"status":"queued",
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     ------- stderr -------
-    job `<whole>` with this key is there already and queued; no second one was added
+    {"schema":1,"kind":"note","text":"job `<whole>` with this key is there already and queued; no second one was added"}
     [exit status: 0]
     ada$ git muster job list
     JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
@@ -282,7 +282,7 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     ada$ git muster job add --from - --json
     []
     ------- stderr -------
-    there is no job in the file; nothing was added
+    {"schema":1,"kind":"note","text":"there is no job in the file; nothing was added"}
     [exit status: 0]
     "#);
 }

@@ -161,7 +161,7 @@ fn a_paused_server_claims_nothing() {
     {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true,
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     ------- stderr -------
-    a worker that ended meanwhile has to be started again
+    {"schema":1,"kind":"note","text":"a worker that ended meanwhile has to be started again"}
     [exit status: 0]
     ada$ git muster worker resume bob
     server `bob` is no longer paused

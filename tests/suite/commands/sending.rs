@@ -165,7 +165,7 @@ fn a_key_sends_once() {
     {"schema":1,"kind":"message_sent","id":"<first>","duplicate":true,"written":{"hub":"[HUB]/hub.git",
       "branch":"main","commit":null}}
     ------- stderr -------
-    a message with this key was sent already
+    {"schema":1,"kind":"note","text":"a message with this key was sent already"}
     [exit status: 0]
     bob$ git muster message send --to all --subject done --key build-77
     [MESSAGE]

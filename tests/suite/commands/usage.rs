@@ -80,7 +80,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
                                   main]
           --server <NAME>  Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id,
                                   /etc/build_server_id, `join`]
-          --json  Print answers as JSON, an empty list as []
+          --json  Print answers, errors, warnings and notes as JSON, an empty list as []
       -q, --quiet  Say nothing beside the answer
       -v, --verbose  Also say which hub, branch and commit was written
       -n, --dry-run  Do everything but the push

@@ -51,6 +51,7 @@ mod clock_skew;
 // Hooks that refuse, flood and write what no terminal should see.
 mod hub_hooks;
 // Connections that are cut after any number of bytes.
+mod completion;
 mod cut_connections;
 // Disks that are full or read-only.
 mod full_disk;

@@ -214,10 +214,12 @@ impl Context {
         {
             // To make a second hub, or to put back what has another name now, is the last thing to
             // advise.
+            // Outside a clone of it the hub must be named: another may be remembered, or none.
+            let named = hub.as_ref().filter(|_| self.settings.clone.is_none());
+            let named = named.map_or_else(String::new, |hub| format!("{} ", quoted(&hub.value.shown())));
+            let branch = quoted(&home);
             error.hints = vec![format!(
-                "the hub is in branch `{home}`: name it with `--hub-branch {}`; `git muster join --hub-branch {} --as NAME` has it remembered",
-                quoted(&home),
-                quoted(&home)
+                "the hub is in branch `{home}`: name it with `--hub-branch {branch}`; `git muster join {named}--hub-branch {branch} --as NAME` has it remembered"
             )];
             return error;
         }

@@ -101,7 +101,9 @@ fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) 
             Kind::ClaimedWithoutToken,
             format!("job {name} was claimed by {} without a token", holder(after)),
         )
-        .hint("nothing fences off a holder without a token; claim with `git muster job claim`"),
+        .hint(
+            "nothing fences off a holder without a token; whoever claims with `git muster job claim` has one",
+        ),
         (_, false, 1..) => Finding::new(
             Kind::TokenWithoutClaim,
             format!("the token of job {name} went from {old} to {new}, and nobody claimed it: {steps}"),

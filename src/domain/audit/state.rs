@@ -293,7 +293,7 @@ impl Judged for Job {
             let what = format!("job {} is {} without a token", named(&self.id), self.status);
             found.push(
                 Finding::new(Kind::HeldWithoutToken, what)
-                    .hint("an older writer claimed it: nothing fences off its holder; claim with `git muster job claim`"),
+                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", self.id)),
             );
         }
     }

@@ -97,7 +97,7 @@ pub fn documents(documents: &[Document], fsck: &str) -> Judgement {
         let why = document.wrong.as_ref()?;
         Some(
             Finding::problem(format!(
-                "{} cannot be read, and nothing that needs it works: {why}; `{fsck}` shows all that is wrong, and a person mends it in a clone of the hub",
+                "{} cannot be read, and nothing that needs it works: {why}; `{fsck}` shows all that is wrong; `git muster import HUB --check` shows what can be mended without a loss, and a person mends the rest in a clone of the hub",
                 document.path
             )),
         )

@@ -182,6 +182,23 @@ fn past(error: &LedgerError, subject: &Subject) -> Option<Past> {
     }
 }
 
+/// The command that goes by the branch that the hub is in. What was named for one command is named
+/// otherwise; what is written down is written anew.
+fn in_branch(branch: &str, subject: &Subject, address: Option<&str>) -> String {
+    const FLAG: &str = "--hub-branch ";
+    let (branch, flags) = (quoted(branch), &subject.flags);
+    match (flags.split_once(FLAG), &subject.server, address) {
+        (Some((before, named)), ..) => {
+            let (_, after) = named.split_once(' ').unwrap_or_default();
+            format!("git muster {before}{FLAG}{branch} {after}doctor")
+        }
+        (None, Some((server, _)), Some(address)) => {
+            format!("git muster join {} {FLAG}{branch} --as {server}", quoted(address))
+        }
+        _ => format!("git muster {flags}{FLAG}{branch} doctor"),
+    }
+}
+
 /// What a fault of the ledger means to whoever has to mend it; `muster` makes a command.
 pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str) -> String) -> Fault {
     let address = subject.hub.as_ref().filter(|hub| hub.as_text() == hub.shown()).map(Location::as_text);
@@ -206,10 +223,9 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. }, _) => {
             (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
-        _ if let Some(branch) = elsewhere => (
-            "the hub is in another branch of it",
-            Some(muster(&format!("--hub-branch {} doctor", quoted(&branch)))),
-        ),
+        _ if let Some(branch) = elsewhere => {
+            ("the hub is in another branch of it", Some(in_branch(&branch, subject, address.as_deref())))
+        }
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
             if let Some(past) = past.as_ref().filter(|past| !matches!(past, Past::Beats(_))) =>
         {

@@ -332,7 +332,7 @@ fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
     let path = &error.path;
     let hint = match branch {
         None => format!(
-            "mend it in a clone of the hub and push it; `git log -p -- {path}` there shows who changed it"
+            "`git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- {path}` there shows who changed it"
         ),
         Some(branch) => format!(
             "the next beat of that server replaces it; `git log -p origin/{branch} -- {path}` in a clone of the hub shows who changed it"

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Path, Transport::FileUrl, Transport::Ssh];
 
@@ -31,6 +31,13 @@ fn a_hub_in_another_branch_than_main_is_found_by_its_head() {
     }
 }
 
+/// The words of the command of ours that doctor printed to mend what it found.
+#[track_caller]
+fn mend_line(run: &Run) -> Vec<String> {
+    let line = run.stdout().lines().find_map(|line| line.trim().strip_prefix("mend: git muster "));
+    line.unwrap_or_else(|| run.fail("no command that mends")).split(' ').map(str::to_owned).collect()
+}
+
 #[test]
 fn who_knew_the_hub_under_another_branch_is_led_to_it() {
     for transport in TRANSPORTS {
@@ -46,6 +53,12 @@ fn who_knew_the_hub_under_another_branch_is_led_to_it() {
             doctor.stdout().contains("--hub-branch trunk") && !doctor.stdout().contains("init"),
             "{doctor}"
         );
+        // What is named for one command is named otherwise; what is written down is written anew.
+        let named = ada.run(["--hub-branch", MAIN, "doctor", "hub-reachable"]).code(1);
+        ada.run(mend_line(&named)).success();
+        ada.run(["job", "list"]).code(78);
+        ada.run(mend_line(&doctor)).success();
+        ada.run(["job", "list"]).success();
         follow(&run, &ada, ada.directory());
         ada.run(["job", "add", "--type", "test"]).success();
         assert_eq!(inspect::branches(fleet.hub()), ["trunk"], "{transport:?}");

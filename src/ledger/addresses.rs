@@ -5,7 +5,6 @@
 
 use super::open::Location;
 use super::permitted;
-use crate::host::environment;
 use git2::Repository;
 use std::path::Path;
 
@@ -63,7 +62,7 @@ fn is_plain(repository: &Repository, remote: &str) -> bool {
         }
         Some(count)
     };
-    !environment::names_git_configuration()
+    !permitted::git_knows_more(&config)
         && of_remote("url").unwrap_or(0) == 1
         && of_remote("pushurl").unwrap_or(0) == 0
         && count(r"^url\..*\.pushinsteadof$") == Some(0)

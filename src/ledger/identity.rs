@@ -7,8 +7,9 @@
 
 use super::error::LedgerError;
 use super::git_program::GitProgram;
+use super::permitted;
 use crate::host::clock::Deadline;
-use crate::host::environment::{names_git_configuration, variable};
+use crate::host::environment::variable;
 use git2::{Config, Repository};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -137,14 +138,15 @@ fn configured(clone: Option<&Path>) -> Configured {
     if cfg!(test) && clone.is_none() {
         return Configured::new();
     }
-    if names_git_configuration() {
-        return told_by_git(clone).unwrap_or_default();
-    }
     let local = || {
         let repository = Repository::open(clone?).ok()?;
         repository.config().ok()
     };
-    let config = local().or_else(|| Config::open_default().ok()).and_then(|mut all| all.snapshot().ok());
+    let config = local().or_else(|| Config::open_default().ok());
+    if config.as_ref().is_none_or(permitted::git_knows_more) {
+        return told_by_git(clone).unwrap_or_default();
+    }
+    let config = config.and_then(|mut all| all.snapshot().ok());
     let own = ["muster.name", "muster.email", "user.name", "user.email", "commit.gpgSign"];
     let keys = own.iter().chain(SIGNING_SETTINGS);
     keys.filter_map(|key| Some((key.to_lowercase(), config.as_ref()?.get_string(key).ok()?))).collect()

@@ -7,7 +7,8 @@
 use super::git_program::GitProgram;
 use crate::domain::shell::quoted;
 use crate::host::clock::Deadline;
-use git2::{ErrorCode, Repository, RepositoryOpenFlags};
+use crate::host::environment;
+use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,13 @@ pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
         }
         Ok(repository)
     })
+}
+
+/// Whether git reads more of its configuration than libgit2 does: what the environment or an outer git
+/// says, and files that are included by the addresses of remotes.
+pub(super) fn git_knows_more(config: &Config) -> bool {
+    environment::names_git_configuration()
+        || config.entries(Some(r"^includeif\.hasconfig:")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// What git prints when it is called in `folder`, or its last words when it refuses.

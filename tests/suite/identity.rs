@@ -118,3 +118,22 @@ fn a_hub_that_asks_for_signatures_gets_them() {
         assert!(run.stderr().contains("nothing was written"), "{run}");
     });
 }
+
+#[test]
+fn what_is_included_by_the_address_of_a_remote_counts_as_for_git() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let mut ada = fleet.server_in_clone("ada");
+    for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"] {
+        ada.unset(name);
+    }
+    ada.git(["config", "--unset", "user.name"]).success();
+    ada.git(["config", "--unset", "user.email"]).success();
+    let home = ada.place("HOME");
+    let included = home.join("corp.gitconfig");
+    fs::write(&included, "[user]\n\tname = Corp\n\temail = kim@corp.example\n").unwrap();
+    let rule = format!("[includeIf \"hasconfig:remote.*.url:**\"]\n\tpath = {}\n", included.display());
+    fs::write(home.join(".gitconfig"), rule).unwrap();
+    assert_eq!(ada.git(["config", "user.email"]).success().stdout().trim(), "kim@corp.example");
+    ada.run(["job", "add", "--type", "test"]).success();
+    assert_eq!(newest(&fleet, MAIN, "%an|%ae"), "Corp|kim@corp.example");
+}

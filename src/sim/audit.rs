@@ -5,6 +5,7 @@
 //! call an error; else people would learn not to believe them. What was done by hand is not asked
 //! for: there they may well be right.
 
+use super::archives;
 use super::check;
 use super::world::{Files, Stored};
 use crate::domain::audit::{Change, Made, Severity, Step};
@@ -64,7 +65,7 @@ fn read<T: Row>(files: &Files) -> Option<Rc<Table<T>>> {
 
 /// The archives of `T` that differ.
 fn archives<T: Row>(before: &Files, after: &Files) -> Vec<Pair<T>> {
-    let prefix = check::archive_of::<T>();
+    let prefix = archives::archive_of::<T>();
     let table = |files: &Files, path: &str| match files.get(path) {
         Some(document) => document.table(path).ok(),
         None => Some(Rc::new(Table::empty(path))),

@@ -4,6 +4,7 @@
 //! to read documents and none of the real rules to judge them. What can be said only at the end is
 //! in [`super::history`].
 
+use super::archives;
 use super::recovery::{Held, Recovery};
 use super::world::{Built, Files};
 use crate::domain::artifact::first_missing;
@@ -215,12 +216,15 @@ impl Checker {
             self.blame(format!("I5: an id stands twice in {}", T::PATH));
         }
         for row in before.rows().filter(|row| !ids.contains(row.id())) {
-            if !archived::<T>(&old, new, row.id()) {
+            if !archives::archived::<T>(&old, new, row.id()) {
                 self.blame(format!("I7: {} vanished from {}", row.id(), T::PATH));
             }
         }
         for row in after.rows() {
-            let before = before.get(row.id());
+            // What came back out of an archive is compared with what it was there.
+            let back = before.get(row.id()).is_none().then(|| archives::left::<T>(&old, new, row.id()));
+            let back = back.flatten();
+            let before = before.get(row.id()).or_else(|| back.as_ref()?.get(row.id()));
             if before.is_some_and(|before| before.text() == row.text()) {
                 continue;
             }
@@ -614,22 +618,6 @@ pub(super) fn read<T: Row>(files: &Files) -> Result<Rc<Table<T>>, String> {
         Some(document) => document.table(T::PATH).map_err(|error| error.to_string()),
         None => Ok(Rc::new(Table::empty(T::PATH))),
     }
-}
-
-/// How the paths of the archives of `T` begin.
-pub(super) fn archive_of<T: Row>() -> String {
-    format!("coordination/archive/{}-", T::FIELD)
-}
-
-/// Whether a record that is gone went to an archive in the same step.
-fn archived<T: Row>(old: &Files, new: &Files, id: &str) -> bool {
-    let prefix = archive_of::<T>();
-    let holds = |files: &Files, path: &str| {
-        files
-            .get(path)
-            .is_some_and(|archive| archive.table::<T>(path).is_ok_and(|table| table.get(id).is_some()))
-    };
-    new.keys().any(|path| path.starts_with(&prefix) && holds(new, path) && !holds(old, path))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! First a storm, in which things go wrong, then a calm, in which everything has to come to its
 //! end (after TigerBeetle's simulator).
 
+mod archives;
 mod audit;
 mod bugs;
 mod check;

@@ -24,5 +24,7 @@ mod clock;
 mod lease;
 // Jobs: claims, beats, rescue, reports.
 mod session;
+// The lock file of a ref, and programs that stand still with it.
+mod ref_lock;
 // One operation, ambiguous pushes, `op resume`.
 mod operation;

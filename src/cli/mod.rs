@@ -38,6 +38,7 @@ mod queue;
 mod rollback;
 mod servers;
 mod settings;
+mod standstill;
 mod status;
 mod style;
 mod table;
@@ -224,12 +225,16 @@ pub fn main() -> u8 {
     if !output.json {
         tell_times_as(zone::show);
     }
+    // To a monitor, a fleet that cannot be judged is unknown, whatever the reason.
+    let code_of_errors = matches!(cli.command, Command::Health(_)).then_some(UNKNOWN_HEALTH);
+    // What guards a job reads no repository.
+    if !matches!(cli.command, Command::Guard(_)) {
+        standstill::watch(output, code_of_errors);
+    }
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            // To a monitor, a fleet that cannot be judged is unknown, whatever the reason.
-            let code =
-                if matches!(cli.command, Command::Health(_)) { UNKNOWN_HEALTH } else { error.exit.code() };
+            let code = code_of_errors.unwrap_or_else(|| error.exit.code());
             output.error_with(&error, code);
             code
         }

@@ -22,5 +22,6 @@ pub mod process;
 pub mod random;
 pub mod signals;
 pub mod simulated;
+pub mod threads;
 pub mod ward;
 pub mod zone;

@@ -122,6 +122,10 @@ fn lost(hub: &str, branch: &str, past: &Past) -> String {
             "the hub `{hub}` has lost its branch `{branch}`, which this host knew at {}",
             version.short()
         ),
+        Past::PutLast { version, .. } => format!(
+            "the hub `{hub}` has lost its branch `{branch}`, which was put at {} last",
+            version.short()
+        ),
         Past::Beats(beats) => {
             format!("branch `{branch}` of `{hub}` holds no hub, but there are heartbeats of one in `{beats}`")
         }

@@ -508,6 +508,9 @@ impl Engine for GitEngine {
             if self.branches("")?.iter().any(|other| past::is_hub(repository, &self.reference(other))) {
                 return Ok(None);
             }
+            if let (Reach::Itself, Some(last)) = (&self.reach, past::put_last(repository, branch)) {
+                return Ok(Some(last));
+            }
             Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats))
         };
         known.map_or_else(beats, |known| Ok(Some(known)))

@@ -1,6 +1,7 @@
 //! Reading and building git objects. Moves no ref.
 
 use super::commits::{CommitText, back_from, leads_to, tree_of};
+use super::cut_objects;
 use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
@@ -69,6 +70,7 @@ fn with_parent(text: &[u8], parent: Option<Oid>) -> Vec<u8> {
 
 impl Objects {
     pub(super) fn new(repository: Repository) -> Self {
+        cut_objects::note(&repository);
         Self { repository, tops: Tops::default() }
     }
 

@@ -9,6 +9,7 @@ use super::marks::DOCUMENTS;
 use super::objects::version;
 use super::permitted;
 use super::publish::GONE;
+use super::ref_lock;
 use crate::domain::shell::quoted;
 use git2::{Oid, Repository};
 use std::ops::ControlFlow;
@@ -30,6 +31,13 @@ pub enum Past {
         /// The repository.
         folder: PathBuf,
     },
+    /// The branch is gone from a hub on this disk, and this is where this program put it last.
+    PutLast {
+        /// The commit.
+        version: Version,
+        /// The hub.
+        folder: PathBuf,
+    },
     /// There is a branch of heartbeats, this one.
     Beats(String),
 }
@@ -44,6 +52,10 @@ impl Past {
             }
             Self::Known { .. } => format!(
                 "put it back, unless another host knows a newer state of it: {}",
+                self.command(branch)
+            ),
+            Self::PutLast { .. } => format!(
+                "put it back, unless a clone has a commit that follows on it: {}",
                 self.command(branch)
             ),
             Self::Beats(_) => format!(
@@ -63,6 +75,10 @@ impl Past {
             ),
             Self::Known { version, folder } => format!(
                 "`git --git-dir={} push origin {version}:refs/heads/{branch}`",
+                quoted(&folder.display().to_string())
+            ),
+            Self::PutLast { version, folder } => format!(
+                "`git --git-dir={} update-ref refs/heads/{branch} {version} ''`",
                 quoted(&folder.display().to_string())
             ),
             Self::Beats(_) => format!("`git push origin refs/remotes/origin/{branch}:refs/heads/{branch}`"),
@@ -94,6 +110,13 @@ pub(super) fn known(repository: &Repository, branch: &str) -> Option<Past> {
     let version = references.iter().find_map(known)?;
     // Without the slash at the end.
     Some(Past::Known { version, folder: repository.path().components().collect() })
+}
+
+/// Where this program put a branch last that is gone from the hub `repository`.
+pub(super) fn put_last(repository: &Repository, branch: &str) -> Option<Past> {
+    let last = ref_lock::last(repository, &format!("refs/heads/{branch}"))?;
+    let folder = repository.path().components().collect();
+    holds_documents(repository, last).then(|| Past::PutLast { version: version(last), folder })
 }
 
 /// What our copy of the hub, or the clone around, knows of `branch`.

@@ -4,6 +4,7 @@
 //! command line of an outer git says. Where libgit2 refuses, the git program is asked, and its word
 //! holds. Nothing here makes an exception of its own.
 
+use super::cut_objects;
 use super::git_program::GitProgram;
 use crate::domain::shell::quoted;
 use crate::host::clock::Deadline;
@@ -21,7 +22,7 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(10);
 /// When there is none, or neither libgit2 nor git uses it.
 pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
     let flags = RepositoryOpenFlags::NO_SEARCH;
-    Repository::open_ext(path, flags, std::iter::empty::<&Path>()).or_else(|error| {
+    let opened = Repository::open_ext(path, flags, std::iter::empty::<&Path>()).or_else(|error| {
         if error.code() != ErrorCode::Owner {
             return Err(error);
         }
@@ -34,7 +35,8 @@ pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
             repository.set_workdir(path, false)?;
         }
         Ok(repository)
-    })
+    });
+    opened.inspect(cut_objects::note)
 }
 
 /// Whether git reads more of its configuration than libgit2 does: what the environment or an outer git

@@ -118,7 +118,7 @@ pub(super) fn check_found(
 /// Moves objects out of the way that were touched since `since` and are not what their names say, so that
 /// they are written anew. Only those in files of their own: a pack is checked when it is made.
 pub(super) fn set_torn_aside(repository: &Repository, since: Timestamp) {
-    let (objects, top) = (repository.commondir().join("objects"), repository.commondir().join(TORN));
+    let objects = repository.commondir().join("objects");
     // Opened anew: the one that is open remembers what it read.
     let Ok(odb) = Odb::new() else { return };
     if odb.add_disk_alternate(&objects.to_string_lossy()).is_err() {
@@ -128,15 +128,13 @@ pub(super) fn set_torn_aside(repository: &Repository, since: Timestamp) {
     let is_touched = |found: &Found| !found.is_folder && (found.age <= age_max || found.bytes == 0);
     for found in folder::find(&objects, 1, is_touched) {
         let Some(id) = id_of(&found.path) else { continue };
-        if matches!(odb.read(id), Err(error) if error.code() != ErrorCode::NotFound) || found.bytes == 0 {
-            let aside = top.join(id.to_string());
-            let moved = files::create_dir(&top).and_then(|()| files::set_aside(&found.path, &aside));
-            if moved.is_ok() {
-                notice::tell(&format!(
-                    "object {id} of the hub was torn, as a loss of power leaves it; it lies in `{}` now and is written again where it is needed",
-                    aside.display()
-                ));
-            }
+        let is_torn =
+            found.bytes == 0 || matches!(odb.read(id), Err(error) if error.code() != ErrorCode::NotFound);
+        if is_torn && let Some(aside) = set_aside(repository.commondir(), id) {
+            notice::tell(&format!(
+                "object {id} of the hub was torn, as a loss of power leaves it; it lies in `{}` now and is written again where it is needed",
+                aside.display()
+            ));
         }
     }
 }
@@ -157,9 +155,21 @@ pub(super) fn flush(repository: &Repository, ids: impl Iterator<Item = Oid>) -> 
 
 /// The file of an object that is not in a pack.
 fn file_of(repository: &Repository, id: Oid) -> PathBuf {
+    file_below(repository.commondir(), id)
+}
+
+/// The same in the repository whose folder this is.
+pub(super) fn file_below(repository: &Path, id: Oid) -> PathBuf {
     let name = id.to_string();
     let (folder, file) = name.split_at(FAN_OUT_LENGTH);
-    repository.commondir().join("objects").join(folder).join(file)
+    repository.join("objects").join(folder).join(file)
+}
+
+/// Moves the file of an object away that is not what its name says; where it lies then.
+pub(super) fn set_aside(repository: &Path, id: Oid) -> Option<PathBuf> {
+    let (top, file) = (repository.join(TORN), file_below(repository, id));
+    let aside = top.join(id.to_string());
+    files::create_dir(&top).and_then(|()| files::set_aside(&file, &aside)).ok().map(|()| aside)
 }
 
 /// Whether a `gc` of this machine is under way that may remove what is young.

@@ -293,3 +293,76 @@ fn a_loss_of_power_at_any_moment_of_a_write_loses_nothing_acknowledged_and_tears
         assert!(seen.len() >= STATES_MIN, "{} states only", seen.len());
     }
 }
+
+/// The object that a name of the hub leads to, and its file.
+fn object(fleet: &Fleet, name: &str) -> PathBuf {
+    let id = fleet.hub().git(["rev-parse", name]).trim().to_owned();
+    fleet.hub().path().join("objects").join(&id[..2]).join(&id[2..])
+}
+
+#[test]
+fn an_object_that_is_cut_off_is_named_and_nothing_reads_it_for_ever() {
+    let tree = format!("{MAIN}^{{tree}}");
+    let jobs = format!("{MAIN}:coordination/jobs.json");
+    let mut never_ending = 0;
+    for name in [MAIN, &tree, &jobs] {
+        for part in [3, 2, 1] {
+            let fleet = Fleet::over(Transport::Path).founded();
+            let ada = fleet.server("ada");
+            ada.run(["job", "add", "--type", "test"]).success();
+            let clone = fleet.hub().path().with_file_name("clone.git");
+            git(fleet.hub().path(), ["clone", "--quiet", "--bare", ".", &clone.display().to_string()]);
+            let file = object(&fleet, name);
+            let bytes = fs::read(&file).unwrap();
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, &bytes[..bytes.len() * part / 4]).unwrap();
+            let run = ada.run(["job", "add", "--type", "test"]).code(1);
+            if run.stderr().contains("is damaged") {
+                // Cut off in its first bytes, it is told at once.
+                continue;
+            }
+            assert!(run.stderr().contains("is cut off") && !file.exists(), "{name} {part}: {run}");
+            never_ending += 1;
+            // It is only missing from now on, and is had back as the hint says.
+            ada.run(["job", "list"]).code(1);
+            let line = run.stderr().split('`').find(|part| part.contains("--refetch")).unwrap();
+            let line = line.replace("CLONE", &clone.display().to_string());
+            ada.program("sh").args(["-c", &line]).run().success();
+            ada.run(["job", "add", "--type", "test"]).success();
+        }
+    }
+    assert!(never_ending > 2, "what this is about was met: {never_ending}");
+}
+
+#[test]
+fn an_object_of_our_copy_that_is_cut_off_is_fetched_again() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let ada = fleet.server("ada");
+    ada.run(["job", "add", "--type", "test"]).success();
+    let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
+    let copy = fs::read_dir(copies).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap().path();
+    let id = fleet.hub().git(["rev-parse", &format!("{MAIN}:coordination/jobs.json")]).trim().to_owned();
+    let file = copy.join("objects").join(&id[..2]).join(&id[2..]);
+    let bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    ada.run(["job", "list"]).code(1);
+    ada.run(["job", "list"]).success();
+    ada.run(["job", "add", "--type", "test"]).success();
+}
+
+#[test]
+fn a_hub_whose_list_of_refs_was_lost_is_not_made_anew() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    ada.run(["job", "add", "--type", "test"]).success();
+    let tip = fleet.hub().tip(MAIN);
+    git(fleet.hub().path(), ["pack-refs", "--all"]);
+    fs::write(fleet.hub().path().join("packed-refs"), "").unwrap();
+    let run = ada.run(["job", "list"]).code(78);
+    assert!(!run.stderr().contains("init"), "{run}");
+    let line = run.stderr().split('`').find(|part| part.contains("update-ref")).unwrap().to_owned();
+    ada.program("sh").args(["-c", &line]).run().success();
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    ada.run(["job", "add", "--type", "test"]).success();
+}

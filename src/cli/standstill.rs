@@ -1,0 +1,66 @@
+//! Ends a command that would never end, because an object that it reads is cut off.
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+use crate::domain::shell::quoted;
+use crate::host::clock;
+use crate::host::threads::Threads;
+use crate::ledger::{self, CutObject};
+use std::time::Duration;
+
+/// How long from one look to the next: seldom enough to cost nothing, and a person hardly waits for it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After how many looks it is asked again, where nothing was cut off and a thread goes on computing.
+const ASKED_EVERY: u32 = 60;
+
+/// Begins to look, for as long as this process lives. `code`: what it ends with, if not the usual.
+pub(super) fn watch(output: Output, code: Option<u8>) {
+    let watch = move || {
+        let (mut threads, mut pause) = (Threads::default(), 0);
+        loop {
+            clock::sleep(LOOK_EVERY);
+            pause = u32::saturating_sub(pause, 1);
+            if threads.is_one_turning() && pause == 0 {
+                pause = ASKED_EVERY;
+                if let Some(error) = error(&ledger::cut_objects()) {
+                    end(output, &error, code);
+                }
+            }
+        }
+    };
+    // Without it all is as it was.
+    drop(std::thread::Builder::new().name("standstill".to_owned()).spawn(watch));
+}
+
+#[expect(clippy::exit, reason = "the thread that stands still cannot be told to end")]
+fn end(output: Output, error: &CliError, code: Option<u8>) {
+    let code = code.unwrap_or_else(|| error.exit.code());
+    output.error_with(error, code);
+    std::process::exit(code.into());
+}
+
+/// What is said of them; nothing where there are none.
+fn error(cut: &[CutObject]) -> Option<CliError> {
+    let first = cut.first()?;
+    let more = match cut.len() {
+        1 => String::new(),
+        all => format!(", and {} more", all - 1),
+    };
+    let repository = first.repository.display().to_string();
+    let repository = repository.trim_end_matches('/');
+    let message = format!(
+        "object {} of `{repository}` is cut off{more}, as a loss of power leaves it, and reading it would never end",
+        first.id
+    );
+    let told = CliError::new(Exit::Failed, message);
+    let told = match &first.aside {
+        Some(aside) => told.hint(format!("it lies in `{}` now: give the command again", aside.display())),
+        None => told.hint(format!("move it away: `rm -f {}`", quoted(&first.file.display().to_string()))),
+    };
+    Some(told.hint(format!(
+        "a hub that misses it then gets it back from a clone: `git -C {} fetch --refetch CLONE HEAD`",
+        quoted(repository)
+    )))
+}

@@ -58,7 +58,7 @@ pub enum QueueCommand {
   git muster queue stats --json | jq .failure_rate
 
 Of all jobs, also of those that are archived. A wait is the time from being added to the start of the last \
-attempt, p95 what 95 of 100 jobs did not exceed.")]
+attempt, p95 what 95 of 100 jobs did not exceed. What no job tells is left out, and null with --json.")]
     Stats {
         /// Only jobs that were added within this time
         #[arg(long, value_name = "SPAN", value_parser = input::span)]
@@ -189,7 +189,8 @@ fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliE
     let since = since.map(|span| context.now().before(span));
     let figures = context.read(false, |snapshot| Ok(Statistics::of(&all::<Job>(snapshot, since)?, since)))?;
     context.output.object("queue_statistics", &figures, || {
-        let span = |seconds: u64| Some(show_span(Duration::from_secs(seconds)));
+        // What nobody measured is left out.
+        let span = |seconds: Option<u64>| seconds.map(|seconds| show_span(Duration::from_secs(seconds)));
         facts(&[
             ("queued", Some(figures.queued.to_string())),
             ("running", Some(figures.running.to_string())),
@@ -200,7 +201,7 @@ fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliE
             ("wait on average", span(figures.avg_wait_seconds)),
             ("wait, 95 %", span(figures.p95_wait_seconds)),
             ("time on average", span(figures.avg_execution_seconds)),
-            ("failed of all", Some(format!("{:.1} %", figures.failure_rate * 100.0))),
+            ("failed of all", figures.failure_rate.map(|rate| format!("{:.1} %", rate * 100.0))),
         ])
     })
 }

@@ -8,6 +8,7 @@
 mod again;
 mod earlier;
 mod lost;
+mod took;
 mod words;
 
 pub use earlier::EarlierResult;
@@ -20,7 +21,7 @@ use super::lock::{margin, next_token, term_over};
 use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
-use super::time::{Timestamp, show_span};
+use super::time::{Timestamp, between, show_span};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -371,8 +372,8 @@ impl Job {
         self.error_message.clone_from(&result.message);
         self.artifacts.clone_from(&result.artifacts);
         self.built_commit.clone_from(&result.commit);
-        self.duration_seconds =
-            result.duration_seconds.or_else(|| self.started_at.map(|started| now.since(started).as_secs()));
+        let measured = || between(self.started_at, Some(now)).map(|took| took.as_secs());
+        self.duration_seconds = result.duration_seconds.or_else(measured);
     }
 
     fn end_attempt(&mut self, reason: FailReason, now: Timestamp, op: &OpId) {

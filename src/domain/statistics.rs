@@ -2,7 +2,7 @@
 
 use super::job::{Job, JobStatus};
 use super::record::Record;
-use super::time::Timestamp;
+use super::time::{Timestamp, between};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -22,13 +22,15 @@ pub struct Statistics {
     /// Called off.
     pub cancelled: u64,
     /// From being added to the start of the last attempt, on average; of jobs that were started.
-    pub avg_wait_seconds: u64,
+    /// Null where none tells.
+    pub avg_wait_seconds: Option<u64>,
     /// The same that 95 of 100 do not exceed.
-    pub p95_wait_seconds: u64,
-    /// How long the last attempt took, on average; of jobs that ended.
-    pub avg_execution_seconds: u64,
-    /// Which part of the jobs that ended by themselves ended without success, from 0 to 1.
-    pub failure_rate: f64,
+    pub p95_wait_seconds: Option<u64>,
+    /// How long the last attempt took, on average; of jobs that ended. Null where none tells.
+    pub avg_execution_seconds: Option<u64>,
+    /// Which part of the jobs that ended by themselves ended without success, from 0 to 1. Null where
+    /// none ended.
+    pub failure_rate: Option<f64>,
 }
 
 impl Statistics {
@@ -49,11 +51,8 @@ impl Statistics {
                 JobStatus::Other(_) => continue,
             };
             *count += 1;
-            if let (Some(created), Some(started)) = (job.created_at, job.started_at) {
-                waits.push(started.since(created));
-            }
-            executions
-                .extend(job.duration_seconds.filter(|_| job.status.is_final()).map(Duration::from_secs));
+            waits.extend(between(job.created_at, job.started_at));
+            executions.extend(job.took());
         }
         waits.sort_unstable();
         figures.avg_wait_seconds = average(&waits);
@@ -64,22 +63,23 @@ impl Statistics {
     }
 }
 
-fn average(spans: &[Duration]) -> u64 {
+/// `None` where there is nothing to take the middle of: that is another answer than zero.
+fn average(spans: &[Duration]) -> Option<u64> {
     let sum = spans.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span));
-    sum.as_secs().checked_div(u64::try_from(spans.len()).unwrap_or(u64::MAX)).unwrap_or(0)
+    sum.as_secs().checked_div(u64::try_from(spans.len()).unwrap_or(u64::MAX))
 }
 
 /// The smallest span that `percent` of all do not exceed; `spans` are sorted.
-fn nearest_rank(spans: &[Duration], percent: usize) -> u64 {
+fn nearest_rank(spans: &[Duration], percent: usize) -> Option<u64> {
     let rank = (spans.len() * percent).div_ceil(100);
-    spans.get(rank.saturating_sub(1)).map_or(0, Duration::as_secs)
+    spans.get(rank.saturating_sub(1)).map(Duration::as_secs)
 }
 
 /// To three digits, so that equal queues print equal figures.
-fn rate(bad: u64, good: u64) -> f64 {
+fn rate(bad: u64, good: u64) -> Option<f64> {
     let all = bad.saturating_add(good);
-    let thousandths = bad.saturating_mul(1000).checked_div(all).unwrap_or(0);
-    f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0
+    let thousandths = bad.saturating_mul(1000).checked_div(all)?;
+    Some(f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0)
 }
 
 #[cfg(test)]
@@ -124,16 +124,45 @@ mod tests {
                 failed: 1,
                 dead_lettered: 1,
                 cancelled: 1,
-                avg_wait_seconds: (10 + 20 + 60 + 3600 + 30 + 30) / 6,
-                p95_wait_seconds: 3600,
-                avg_execution_seconds: (10 + 21 + 30 + 30) / 4,
-                failure_rate: 0.5,
+                avg_wait_seconds: Some((10 + 20 + 60 + 3600 + 30 + 30) / 6),
+                p95_wait_seconds: Some(3600),
+                avg_execution_seconds: Some((10 + 21 + 30 + 30) / 4),
+                failure_rate: Some(0.5),
             }
         );
         assert_eq!(Statistics::of(&table, None).completed, 3);
         assert_eq!(Statistics::of(&[], None), Statistics::default());
         let spans: Vec<Duration> = (1..=100).map(Duration::from_secs).collect();
-        assert_eq!(nearest_rank(&spans, 95), 95);
-        assert_eq!((rate(1, 2), rate(0, 5), rate(5, 0)), (0.333, 0.0, 1.0));
+        assert_eq!(nearest_rank(&spans, 95), Some(95));
+        assert_eq!((rate(1, 2), rate(0, 5), rate(5, 0)), (Some(0.333), Some(0.0), Some(1.0)));
+    }
+
+    #[test]
+    fn what_nobody_measured_is_no_figure() {
+        let of = |more: &str| {
+            let text = format!("{{\"jobs\":[{{\"id\":\"x\",\"status\":\"completed\"{more}}}]}}");
+            let table = Table::<Job>::read("jobs.json", text.as_bytes()).expect(more);
+            let figures = Statistics::of(&table.rows().cloned().collect::<Vec<_>>(), None);
+            (figures.avg_wait_seconds, figures.avg_execution_seconds)
+        };
+        let [created, started, ended] = [
+            ",\"created_at\":\"2025-10-29T12:00:00Z\"",
+            ",\"started_at\":\"2025-10-29T12:00:10Z\"",
+            ",\"completed_at\":\"2025-10-29T12:01:30Z\"",
+        ];
+        for (more, expected) in [
+            (String::new(), (None, None)),
+            (format!("{created}{ended}"), (None, None)),
+            (format!("{created}{started}{ended}"), (Some(10), Some(80))),
+            (format!("{started}{ended},\"duration_seconds\":7"), (None, Some(7))),
+            (format!("{started}{ended},\"duration_seconds\":0"), (None, Some(0))),
+            // Two clocks that contradict each other measure nothing.
+            (",\"started_at\":\"2025-10-29T13:00:00Z\"".to_owned() + ended, (None, None)),
+            (",\"created_at\":\"2025-10-29T13:00:00Z\"".to_owned() + started, (None, None)),
+        ] {
+            assert_eq!(of(&more), expected, "{more}");
+        }
+        let none = Statistics::of(&[], None);
+        assert_eq!((none.p95_wait_seconds, none.failure_rate), (None, None));
     }
 }

@@ -199,6 +199,14 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+/// How long it was from `start` to `end`; `None` where one is not known, or where they contradict each
+/// other, as times of two clocks do: that is another answer than zero.
+#[must_use]
+pub fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Duration> {
+    let (start, end) = (start?, end?);
+    (start <= end).then(|| end.since(start))
+}
+
 /// A span for people, two units at most: `45s`, `3m 20s`, `2h 5m`, `4d 3h`.
 #[must_use]
 pub fn show_span(span: Duration) -> String {

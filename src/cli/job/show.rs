@@ -20,7 +20,6 @@ use crate::ops::archived::{Named, look_up};
 use crate::ops::explain::Look;
 use clap::Args;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -165,7 +164,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("not before", job.not_before.map(|at| at.told())),
             ("started", job.started_at.map(|at| at.told())),
             ("ended", job.completed_at.map(|at| at.told())),
-            ("took", job.duration_seconds.map(|seconds| show_span(Duration::from_secs(seconds)))),
+            ("took", job.took().map(show_span)),
             ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
             ("server", job.assigned_to.clone()),
             ("token", job.token.map(|token| token.to_string())),

@@ -233,7 +233,7 @@ fn check_one(path: &Path) {
     let begin = clock::since_boot();
     let place = Place { hub: path.display().to_string(), branch: "main".to_owned() };
     let snapshot = ledger.read(true).expect("a hub");
-    let question = Question { place: &place, since: None };
+    let question = Question { place: &place, since: None, until: None };
     let found = fsck::check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");
     let took = clock::since_boot().saturating_sub(begin);
     let computed = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);

@@ -25,6 +25,7 @@ const FULL_ID_SHOWN: usize = 12;
   git muster fsck
   git muster fsck --history --json >fsck.json; jq -r '.findings[].what' fsck.json
   git muster fsck --history --since 4f2c1d9 --fail-on warning
+  git muster fsck --history --until 4f2c1d9
   git muster fsck --mend
 
 Errors are what commands refuse or misbehave over, or what was lost.
@@ -40,6 +41,9 @@ pub struct FsckArgs {
     /// Tell only what later commits than this one did
     #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
     pub since: Option<String>,
+    /// Tell only what this commit and earlier ones did
+    #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
+    pub until: Option<String>,
     /// First set records aside that are no good, or give them an id of their own; nothing is lost
     #[arg(long, conflicts_with = "history")]
     pub mend: bool,
@@ -75,7 +79,7 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
             return Ok(fsck::check(snapshot)?);
         }
         let progress = Progress::new(output, "commits");
-        let question = Question { place: &place, since: args.since.as_deref() };
+        let question = Question { place: &place, since: args.since.as_deref(), until: args.until.as_deref() };
         Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
     })?;
     output.object("fsck", &report, || shown(&report, args.history))?;

@@ -502,3 +502,62 @@ fn what_this_host_never_settled_is_told() {
     assert!(run.stdout().contains("is not in the history of the main branch"), "{run}");
     assert_eq!(found(&bob, 0), set(&[]));
 }
+
+#[test]
+fn a_bulk_loss_is_one_finding_and_what_came_back_is_a_note() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let jobs: String = (0..60).map(|_| "{\"type\":\"build\"}\n").collect();
+    ada.command(["job", "add", "--from", "-"]).stdin(jobs).run().success();
+    let before = inspect::content(fleet.hub(), MAIN, JOBS).expect("jobs");
+    let mut fewer: Value = serde_json::from_slice(&before).expect("JSON");
+    let put = |jobs: &Value, what: &str| {
+        let text = serde_json::to_string_pretty(jobs).unwrap() + "\n";
+        fleet.hub().put(MAIN, &[(JOBS, text)], what);
+        fleet.hub().tip(MAIN).expect("a commit")
+    };
+    fewer["jobs"].as_array_mut().unwrap().drain(5..55);
+    let lost = put(&fewer, "an old list");
+    let report = |more: &[&str], code: i32| {
+        let args = [&["fsck", "--history", "--json"], more].concat();
+        let report = ada.run(args).code(code).json();
+        let told = |finding: &Value| {
+            let of = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+            (of("severity"), of("kind"), finding["count"].as_u64(), of("what"))
+        };
+        report["findings"].as_array().unwrap().iter().map(told).collect::<Vec<_>>()
+    };
+    let found = report(&[], 1);
+    let [(severity, kind, count, what)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((severity.as_str(), kind.as_str(), *count), ("error", "job-vanished", Some(50)));
+    assert!(what.contains(" and 46 more"), "{what}");
+
+    // A part of it, and then the rest, as it was.
+    let mut some: Value = serde_json::from_slice(&before).expect("JSON");
+    some["jobs"].as_array_mut().unwrap().drain(5..20);
+    put(&some, "some of it");
+    let found = report(&[], 1);
+    assert!(found.len() == 1 && found[0].3.contains("; 35 of 50 were put back, the last in "), "{found:?}");
+    fleet.hub().put(MAIN, &[(JOBS, &before)], "all of it");
+    let found = report(&[], 0);
+    assert!(found.len() == 1 && found[0].0 == "note" && found[0].3.contains("; put back in "), "{found:?}");
+
+    // One more loss; each is told by itself.
+    let one_less = |id: usize, what: &str| {
+        let mut jobs = inspect::document(fleet.hub(), MAIN, JOBS);
+        jobs["jobs"].as_array_mut().unwrap().remove(id);
+        put(&jobs, what)
+    };
+    one_less(3, "a slip");
+    let kinds =
+        |more: &[&str], code: i32| report(more, code).into_iter().map(|one| one.0).collect::<Vec<_>>();
+    assert_eq!(kinds(&[], 1), ["error", "note"]);
+    assert_eq!(
+        kinds(&["--until", &lost], 0),
+        ["note"],
+        "what came later is not told, and put back what was lost"
+    );
+    assert_eq!(kinds(&["--since", &lost], 1), ["error"]);
+    let no = ada.run(["fsck", "--history", "--until", "0123456"]).code(3);
+    assert!(no.stderr().contains("is not in the history"), "{no}");
+}

@@ -175,13 +175,28 @@ pub struct Finding {
     /// What to do about it; may name a command in backticks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of how many records it tells, where one commit broke a rule at many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// The record that it is about.
+    #[serde(skip)]
+    pub subject: Option<String>,
 }
 
 impl Finding {
     /// A breach of this rule.
     #[must_use]
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { severity: kind.severity(), kind, path: None, place: None, what: what.into(), hint: None }
+        Self {
+            severity: kind.severity(),
+            kind,
+            path: None,
+            place: None,
+            what: what.into(),
+            hint: None,
+            count: None,
+            subject: None,
+        }
     }
 
     /// Whether it makes the document at `path` as a whole unusable.
@@ -208,6 +223,12 @@ impl Finding {
     #[must_use]
     pub fn place(self, place: impl Into<String>) -> Self {
         Self { place: Some(place.into()), ..self }
+    }
+
+    /// About the record of this id.
+    #[must_use]
+    pub fn of(self, id: &str) -> Self {
+        Self { subject: Some(id.to_owned()), ..self }
     }
 
     /// As bad as this and not as usual.

@@ -253,7 +253,7 @@ impl<'a, T: Judged> Rows<'a, T> {
                 let mut broken = Vec::new();
                 rule(row, &mut broken);
                 // Where it stood, there stands another now.
-                found.extend(broken.into_iter().map(|one| one.at(self.change.after.path())));
+                found.extend(broken.into_iter().map(|one| one.at(self.change.after.path()).of(row.id())));
             }
         }
     }
@@ -276,7 +276,7 @@ impl<'a, T: Judged> Rows<'a, T> {
 
     fn tell(&self, index: usize, id: &str, broken: Vec<Finding>, found: &mut Vec<Finding>) {
         let path = self.change.after.path();
-        found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id))));
+        found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id)).of(id)));
     }
 }
 
@@ -322,6 +322,7 @@ impl<'a, T: Row> Crossed<'a, T> {
                     Finding::new(kind, format!("{} is {what}", named(row.id())))
                         .at(change.before.path())
                         .place(state::place::<T>(first + index, row.id()))
+                        .of(row.id())
                         .hint("the archive is history: put the record back from the commit before"),
                 );
             }

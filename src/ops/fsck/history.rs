@@ -4,6 +4,7 @@
 //! could: a break does not hide what was lost in it. The commits that a merge brought in are one
 //! step together with it, of as many operations as they carry.
 
+use super::losses::{Losses, together};
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
 use crate::domain::build_config::BuildConfig;
@@ -45,9 +46,14 @@ pub(super) fn check(
     let mut auditor = Auditor::new(notes);
     let reached = snapshot.walk(&is_wanted, &mut |stride| {
         let (number, of) = (stride.number, stride.of);
-        let is_asked = question.since.is_some_and(|since| stride.told.version.as_str().starts_with(since));
+        let is_named =
+            |name: Option<&str>| name.is_some_and(|name| stride.told.version.as_str().starts_with(name));
         auditor.commit(stride)?;
-        if is_asked {
+        if is_named(question.until) {
+            // Later ones are looked at for what they put back.
+            auditor.is_telling = false;
+        }
+        if is_named(question.since) {
             // What was found so far is known.
             *auditor.notes = present.clone();
             begun_at = Some(number);
@@ -55,10 +61,16 @@ pub(super) fn check(
         progress(number, of);
         Ok(())
     })?;
-    let (ops, commits) = (auditor.ops, auditor.commits);
+    let (ops, commits, losses, is_telling) =
+        (auditor.ops, auditor.commits, auditor.losses, auditor.is_telling);
+    notes.settle(&losses);
     (notes.report.checked.commits, notes.report.checked.operations) = (commits, ops.len());
     if let (Some(since), None) = (question.since, begun_at) {
         let why = format!("commit `{since}` is not in the history that was walked");
+        return Err(Refusal::not_found(why).hint("see it with `git log --first-parent`").into());
+    }
+    if let Some(until) = question.until.filter(|_| is_telling) {
+        let why = format!("commit `{until}` is not in the history that was walked");
         return Err(Refusal::not_found(why).hint("see it with `git log --first-parent`").into());
     }
     cut(reached, notes);
@@ -80,6 +92,10 @@ struct Auditor<'a> {
     message_archives: Archives<Message>,
     /// What was told of commits so far.
     told: HashSet<u64>,
+    /// What they took away.
+    losses: Losses,
+    /// Whether what they broke is told.
+    is_telling: bool,
     /// Documents that cannot be used as the walk goes by.
     unusable: HashSet<String>,
     /// In which of the commits, by its number, each operation is.
@@ -98,6 +114,8 @@ impl<'a> Auditor<'a> {
             job_archives: Archives(Vec::new()),
             message_archives: Archives(Vec::new()),
             told: HashSet::new(),
+            losses: Losses::default(),
+            is_telling: true,
             unusable: HashSet::new(),
             ops: HashMap::new(),
             commits: 0,
@@ -166,13 +184,44 @@ impl<'a> Auditor<'a> {
                 broken.extend(self.judge_merged(stride, merged)?);
             }
         }
-        for finding in broken {
-            // From the other side of a merge it looks as if the merge had done what others did before.
-            if self.told.insert(breach(&finding)) || !stride.is_merge() {
-                self.notes.broken_by(&commit, finding);
-            }
-        }
+        self.tell(broken, (&before.0, &before.1, &before.2, &before.3), &commit, stride.is_merge());
         Ok(())
+    }
+
+    /// Tells what a commit broke of the tables `before` it.
+    fn tell(
+        &mut self,
+        mut broken: Vec<Finding>,
+        before: (&Table<Job>, &Table<Lock>, &Table<Message>, &Table<Server>),
+        commit: &CommitName,
+        is_merge: bool,
+    ) {
+        let back = [
+            self.losses.back(before.0, self.jobs.table(), commit),
+            self.losses.back(before.1, self.locks.table(), commit),
+            self.losses.back(before.2, self.messages.table(), commit),
+            self.losses.back(before.3, self.servers.table(), commit),
+        ];
+        let back: HashSet<(&str, String)> = back.into_iter().flatten().collect();
+        // A record that is back as it was is none that nobody made.
+        broken.retain(|one| {
+            let record = one.path.as_deref().zip(one.subject.clone());
+            record.is_none_or(|record| !back.contains(&record))
+        });
+        // From the other side of a merge it looks as if the merge had done what others did before.
+        broken.retain(|finding| self.told.insert(breach(finding)) || !is_merge);
+        let text = |path: &str, id: &str| match path {
+            Job::PATH => before.0.get(id).map(Record::text),
+            Lock::PATH => before.1.get(id).map(Record::text),
+            Message::PATH => before.2.get(id).map(Record::text),
+            Server::PATH => before.3.get(id).map(Record::text),
+            _ => None,
+        };
+        for told in together(broken).into_iter().filter(|_| self.is_telling) {
+            told.of.iter().for_each(|one| self.notes.no_longer_only_present(one));
+            let loss = self.losses.note(&told, text);
+            self.notes.push(commit, told.finding, loss);
+        }
     }
 
     /// Judges a merge as the step that it is from a history it merged in, of which it may have

@@ -5,6 +5,7 @@
 //! like any other, so that one broken file does not hide the next.
 
 mod history;
+mod losses;
 mod present;
 
 use crate::domain::audit::{Finding, Kind, Severity};
@@ -74,6 +75,9 @@ pub struct Located {
     /// The commit that broke the rule; absent when none is known to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitName>,
+    /// The number of the loss that it tells.
+    #[serde(skip)]
+    loss: Option<usize>,
 }
 
 /// Enough of a commit to find it and whoever made it.
@@ -136,6 +140,8 @@ pub struct Question<'a> {
     pub place: &'a Place,
     /// The beginning of the id of a commit: what it and those before it did is known and not told.
     pub since: Option<&'a str>,
+    /// The same of a commit after which nothing is told.
+    pub until: Option<&'a str>,
 }
 
 /// Checks that and the whole history that led to it.
@@ -189,7 +195,8 @@ impl Notes {
         let count = self.count(finding.severity);
         *count += 1;
         if *count <= KEPT_MAX {
-            self.present.push(Located { finding, branch: branch.map(str::to_owned), commit: None });
+            let branch = branch.map(str::to_owned);
+            self.present.push(Located { finding, branch, commit: None, loss: None });
         }
     }
 
@@ -201,14 +208,23 @@ impl Notes {
 
     /// Notes what a commit broke. What is still broken is told once, with the commit.
     fn broken_by(&mut self, commit: &CommitName, finding: Finding) {
-        let is_same = |now: &Located| now.branch.is_none() && now.finding.is_same_breach(&finding);
+        self.no_longer_only_present(&finding);
+        self.push(commit, finding, None);
+    }
+
+    /// What is still broken is told with the commit that broke it.
+    fn no_longer_only_present(&mut self, finding: &Finding) {
+        let is_same = |now: &Located| now.branch.is_none() && now.finding.is_same_breach(finding);
         if let Some(at) = self.present.iter().position(is_same) {
             let now = self.present.remove(at);
             *self.count(now.finding.severity) -= 1;
         }
+    }
+
+    fn push(&mut self, commit: &CommitName, finding: Finding, loss: Option<usize>) {
         let severity = finding.severity;
         *self.count(severity) += 1;
-        self.past.push(Located { finding, branch: None, commit: Some(commit.clone()) });
+        self.past.push(Located { finding, branch: None, commit: Some(commit.clone()), loss });
         let as_bad = |one: &&Located| one.finding.severity == severity;
         let kept = self.present.iter().chain(&self.past).filter(as_bad).count();
         if kept > KEPT_MAX
@@ -228,6 +244,18 @@ impl Notes {
             finding.hint = None;
             *self.count(was) -= 1;
             *self.count(Severity::Note) += 1;
+        }
+    }
+
+    /// Tells with each loss what of it came back.
+    fn settle(&mut self, losses: &losses::Losses) {
+        for one in 0..self.past.len() {
+            let Some(Located { finding, loss: Some(number), .. }) = self.past.get_mut(one) else { continue };
+            let was = finding.severity;
+            losses.settle(*number, finding);
+            let is = finding.severity;
+            *self.count(was) -= 1;
+            *self.count(is) += 1;
         }
     }
 

@@ -17,7 +17,7 @@ use crate::host::{environment, random};
 use crate::ledger::{Documents as _, Receipt};
 use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::ops::observations::Observations;
-use crate::ops::watch::expired_lock;
+use crate::ops::watch::{WatchedLock, watch_lock};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -232,12 +232,17 @@ pub(super) fn acquire(
             Err(error) => return Err(error),
         };
         let watched = watch(&args.name, &mut observed, context)?;
-        if watched.is_some() && watched != verb.expired {
-            verb.expired = watched;
+        let expired = watched.as_ref().and_then(|(_, seen)| seen.expired.clone());
+        if expired.is_some() && expired != verb.expired {
+            verb.expired = expired;
             continue;
         }
         if until.passed() {
-            return Err(error.after_waiting(args.wait));
+            let error = error.after_waiting(args.wait);
+            return Err(match watched.filter(|(lock, _)| lock.overdue(context.now()).is_some()) {
+                Some((lock, seen)) => error.hint(overdue_hint(&lock.name, seen.left)),
+                None => error,
+            });
         }
         if !told {
             context.output.say(&format!(
@@ -259,21 +264,35 @@ pub(super) fn acquire(
     }
 }
 
-/// Looks at the lock; its version if this host has watched it unchanged for long enough.
+/// What to do about a lock that nobody renews and this machine may take over when `left` is over.
+fn overdue_hint(name: &str, left: Duration) -> String {
+    format!(
+        "if nobody renews it this machine may take it over in {}: `git muster lock acquire {name} --wait {}`, or at once `git muster lock steal {name} --reason WHY`",
+        show_span(left),
+        wait_over(left)
+    )
+}
+
+/// A `--wait` that suffices to take over what is free when `left` is over: a look at the hub comes after it.
+pub(super) fn wait_over(left: Duration) -> String {
+    format!("{}s", left.saturating_add(LOOK_PAUSE_REMOTE).as_secs() + 1)
+}
+
+/// Looks at the lock, if it is held, and at how long this host has watched it unchanged.
 fn watch(
     name: &LockName,
     observed: &mut Observations,
     context: &mut Context,
-) -> Result<Option<String>, CliError> {
+) -> Result<Option<(Lock, WatchedLock)>, CliError> {
     let place = context.place()?;
     let lock = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
     })?;
     let Some(lock) = lock.filter(Lock::is_held) else { return Ok(None) };
-    let expired = expired_lock(observed, &place, &lock);
+    let seen = watch_lock(observed, &place, &lock);
     observed.keep();
-    Ok(expired)
+    Ok(Some((lock, seen)))
 }
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {

@@ -15,7 +15,7 @@ use super::bad_branch::BadBranch;
 use super::clocks::{self, Change, Off, SKEW_MAX};
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::{Job, JobStatus};
-use super::lock::Lock;
+use super::lock::{JOB_ASSIGNMENT, Lock};
 use super::pause::Pause;
 use super::queue::{Queue, Waiting};
 use super::server::Server;
@@ -29,6 +29,10 @@ use std::time::Duration;
 /// How much of its time-out a job is granted beyond it, in percent: its server ends it at the
 /// time-out and needs a moment to say so.
 pub const TIMEOUT_GRACE_PERCENT: u32 = 10;
+
+/// How long somebody may assign jobs, who needs a moment for it, before it is worth a word that nobody else
+/// can claim one.
+const ASSIGNMENT_MAX: Duration = Duration::from_secs(60);
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -189,6 +193,7 @@ impl Fleet<'_> {
             }
         }
         findings.extend(self.locks.rows().filter_map(|lock| self.expired(lock)));
+        findings.extend(self.locks.rows().filter_map(|lock| self.held_up(lock)));
         findings.extend(self.documents.iter().flat_map(Document::judge));
         let checked = self.servers.rows().len();
         findings.extend(self.unregistered.iter().map(|server| unregistered(&server.id, checked == 0)));
@@ -357,10 +362,43 @@ impl Fleet<'_> {
     fn expired(&self, lock: &Lock) -> Option<Finding> {
         let (over, holder) = (lock.overdue(self.now)?, lock.locked_by.as_deref()?);
         let what = format!("lock `{}`, held by `{holder}`, expired {} ago", lock.name, show_span(over));
+        // Who looks on the quarter of a minute sees in time that nobody renewed it.
+        let wait = lock.patience().as_secs().saturating_add(15);
+        let finding = Finding::new(Level::Warning, "lock-expired", &lock.name, Some(holder));
+        Some(if lock.name == JOB_ASSIGNMENT {
+            finding.what(format!("{what}: no job is claimed until it is taken over")).hint(format!(
+                "a worker or `git muster job claim --wait {wait}s` takes it over when it has watched it for its lease"
+            ))
+        } else {
+            finding.what(what).hint(format!(
+                "who needs it takes it over with `git muster lock acquire {0} --wait {wait}s`, which watches it for its lease first; see `git muster lock show {0}`",
+                lock.name
+            ))
+        })
+    }
+
+    /// Whoever assigns a job needs a moment for it.
+    fn held_up(&self, lock: &Lock) -> Option<Finding> {
+        let (since, holder) = (lock.locked_at?, lock.locked_by.as_deref()?);
+        let held = self.now.since(since);
+        let waits = || self.jobs.rows().any(|job| job.status == JobStatus::Queued);
+        if lock.name != JOB_ASSIGNMENT
+            || !lock.is_held()
+            || lock.overdue(self.now).is_some()
+            || held <= ASSIGNMENT_MAX
+            || !waits()
+        {
+            return None;
+        }
         Some(
-            Finding::new(Level::Warning, "lock-expired", &lock.name, Some(holder))
-                .what(what)
-                .hint(format!("see `git muster lock show {}`; who needs it can acquire it", lock.name)),
+            Finding::new(Level::Warning, "claims-held-up", &lock.name, Some(holder))
+                .what(format!(
+                    "no job is claimed: lock `{JOB_ASSIGNMENT}` is held by `{holder}` for {}",
+                    show_span(held)
+                ))
+                .hint(format!(
+                    "see `git muster lock show {JOB_ASSIGNMENT}`; workers take it over when its lease is over"
+                )),
         )
     }
 }

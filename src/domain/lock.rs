@@ -322,7 +322,10 @@ impl Lock {
             format!(" since {} ({} ago)", at.told(), super::time::show_span(now.since(at)))
         });
         let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
-        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}", self.name))
+        let over = self
+            .overdue(now)
+            .map_or(String::new(), |over| format!(", and its lease expired {} ago", super::time::show_span(over)));
+        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}{over}", self.name))
             .hint(format!("wait with `--wait 2m`, or look with `git muster lock show {}`", self.name))
     }
 }

@@ -71,6 +71,11 @@ pub enum Waiting {
         /// By whom, since and until when, and why, for people.
         told: String,
     },
+    /// Somebody holds the lock under which jobs are assigned, and nobody claims meanwhile.
+    Assignment {
+        /// Who holds it and since when, for people.
+        told: String,
+    },
     /// The server lacks labels.
     Labels {
         /// The ones it lacks.
@@ -130,6 +135,9 @@ impl Waiting {
                 "`{job}` of its group `{group}` is cancelled, and {server} has not confirmed that it stopped"
             ),
             Self::Paused { what, told } => format!("{what} is paused {told}"),
+            Self::Assignment { told } => {
+                format!("nothing is claimed until it is released or taken over: {told}")
+            }
             Self::Labels { missing } => format!("no server has the labels {}", missing.join(", ")),
             Self::Busy { servers } => {
                 let told: Vec<String> = servers.iter().map(BusyServer::describe).collect();

@@ -2,8 +2,10 @@
 
 use super::documents::{SeenBeats, server_names};
 use super::signs::{Signs, seen_of};
+use super::watch::held_assignment;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::lock::Lock;
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Candidate, Queue, Waiting, shows_scripts, works};
 use crate::domain::server::Server;
@@ -16,6 +18,8 @@ pub struct Look {
     jobs: Table<Job>,
     pauses: Table<Pause>,
     registry: Table<Server>,
+    /// The lock under which nobody claims, while somebody holds it.
+    assignment: Option<Lock>,
     /// The signs of life of the servers that could run a job.
     pub seen: HashMap<ServerName, SeenBeats>,
 }
@@ -30,7 +34,8 @@ impl Look {
         let names = server_names(documents, &registry)?.into_iter();
         let is_asked = |name: &ServerName| registry.is_empty() || registry.get(name.as_str()).is_some();
         let seen = seen_of(documents, names.filter(is_asked))?;
-        Ok(Self { jobs: documents.table()?, pauses: documents.table()?, registry, seen })
+        let assignment = held_assignment(documents)?;
+        Ok(Self { jobs: documents.table()?, pauses: documents.table()?, registry, assignment, seen })
     }
 
     /// Everything that keeps `job` waiting; nothing when it is not queued.
@@ -40,7 +45,13 @@ impl Look {
             return Vec::new();
         }
         let queue = Queue::new(&self.jobs, signs.clock.now).paused_by(&self.pauses);
-        queue.explain_among(job, &self.candidates(signs))
+        let mut reasons = queue.explain_among(job, &self.candidates(signs));
+        if let Some(lock) = &self.assignment {
+            // Its turn, or which servers have something at work, says nothing while nobody can claim.
+            reasons.retain(|reason| !matches!(reason, Waiting::Server(_) | Waiting::Busy { .. }));
+            reasons.insert(0, Waiting::Assignment { told: lock.held(signs.clock.now).why });
+        }
+        reasons
     }
 
     fn candidates(&self, signs: &Signs) -> Vec<Candidate> {

@@ -9,11 +9,13 @@ use super::rescue::{Lost, Watched, WatchedSession};
 use crate::domain::clocks::{Change, OwnClock, Sign, own_clock};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::lock::Lock;
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::planted::planted;
 use crate::domain::queue::Delayed;
+use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::host::clock;
+use crate::ledger::{Documents, Stop};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -28,13 +30,40 @@ pub fn is_due(observed: &Observations, place: &str) -> bool {
     observed.is_due(&format!("{place} holders"), LOST_LOOK_EVERY) && !planted("recovers-when-idle")
 }
 
-/// The version of `lock` if it was seen unchanged for its patience; `place` names hub and branch.
-pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
+/// A lock of which this host has seen one version for some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedLock {
+    /// That version, once it may be taken over.
+    pub expired: Option<String>,
+    /// How long that takes if nobody renews it.
+    pub left: Duration,
+}
+
+/// Looks at `lock`: it may be taken over when it was seen unchanged for its patience; `place` names hub and
+/// branch.
+pub fn watch_lock(observed: &mut Observations, place: &str, lock: &Lock) -> WatchedLock {
     if planted("wall-clock") {
-        return lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+        let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+        return WatchedLock { expired, left: Duration::ZERO };
     }
     let seen = observed.see(&format!("{place} lock {}", lock.name), &lock.version());
-    (seen >= lock.patience()).then(|| lock.version())
+    let left = lock.patience().saturating_sub(seen);
+    WatchedLock { expired: left.is_zero().then(|| lock.version()), left }
+}
+
+/// The version of `lock` if it may be taken over.
+pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
+    watch_lock(observed, place, lock).expired
+}
+
+/// `job_assignment`, if anybody holds it: a script of the first ones that assigns, or one that died over it.
+/// Nothing is claimed meanwhile, so who claims watches it as it watches the holders of jobs.
+///
+/// # Errors
+/// When the locks cannot be read.
+pub fn held_assignment(documents: &impl Documents) -> Result<Option<Lock>, Stop> {
+    let locks: Table<Lock> = documents.table()?;
+    Ok(locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone()))
 }
 
 /// Compares the newest beats of servers with the looks before, and our clock with those of all of them

@@ -12,7 +12,7 @@ use super::tuning::Chore;
 use super::world::MAIN;
 use crate::domain::id::{JobId, LockName, ServerName};
 use crate::domain::job::{Claimant, FailReason, Report};
-use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker, trust};
+use crate::domain::lock::{Lock, Taker, trust};
 use crate::domain::planted::planted;
 use crate::domain::status::StatusWord;
 use crate::domain::table::Table;
@@ -30,7 +30,7 @@ use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
 use crate::ops::status::SetStatus;
 use crate::ops::submit::{Keep, Place, resume, submit};
-use crate::ops::watch::{expired_lock, is_due, lost_claims};
+use crate::ops::watch::{expired_lock, held_assignment, is_due, lost_claims};
 use crate::ops::{Envelope, Operation, Verb};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -333,9 +333,7 @@ impl Worker {
         let mut observed = Observations::recall();
         let mut ledger = self.ledger();
         let snapshot = ledger.read(true).ok()?;
-        let assignment = snapshot.table::<Lock>().ok().and_then(|locks| {
-            locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone())
-        });
+        let assignment = held_assignment(&snapshot).ok().flatten();
         let expired = assignment.and_then(|lock| expired_lock(&mut observed, "sim", &lock));
         let claims = watched_claims(&snapshot, &self.server).unwrap_or_default();
         let lost = lost_claims(&mut observed, "sim", &claims);

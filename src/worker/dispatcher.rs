@@ -33,7 +33,7 @@ use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
 use crate::ops::job_step::{Step, StepJob};
 use crate::ops::observations::Observations;
-use crate::ops::watch::ripe_jobs;
+use crate::ops::watch::{expired_lock, ripe_jobs};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -44,6 +44,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// How many attempts in a row may fail by this server's own fault before it pauses, and how long.
 const FAULTS_MAX: u32 = 3;
 const FAULTS_PAUSE: Duration = Duration::from_secs(300);
+
+/// How many claims in a row may come to nothing because others are faster, each after seconds of trying,
+/// until a worker that claims once gives up.
+const CLAIMS_PUT_OFF_MAX: u32 = 3;
 
 /// What is worth a word when it works again.
 const RECOVERIES: [&str; 4] = ["beat", "look", "claim", "logs"];
@@ -72,6 +76,9 @@ pub enum WorkerError {
     /// The hub said no.
     #[error("{}", .0.why)]
     Refused(Refusal),
+    /// Others were faster all the time.
+    #[error("nothing was claimed: {0}")]
+    Contended(String),
     /// The hub could not be used when the worker began.
     #[error(transparent)]
     Ledger(LedgerError),
@@ -126,6 +133,8 @@ pub struct Dispatcher<'a> {
     observed: Observations,
     /// Jobs with a delay that were seen for as long.
     ripe: Vec<JobId>,
+    /// The version of `job_assignment` that was watched until it expired.
+    expired_assignment: Option<String>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     active: BTreeMap<JobId, Active>,
@@ -150,6 +159,8 @@ pub struct Dispatcher<'a> {
     combines: bool,
     /// Attempts in a row that failed by this server's own fault.
     faults: u32,
+    /// Claims in a row of which others were faster, or nobody knows whether the hub has them.
+    claims_put_off: u32,
     paused_until: Option<Deadline>,
     /// What keeps this machine from claiming, for people.
     hindrance: Option<String>,
@@ -183,6 +194,7 @@ impl<'a> Dispatcher<'a> {
             report,
             observed: Observations::recall(),
             ripe: Vec::new(),
+            expired_assignment: None,
             events,
             sender,
             active: BTreeMap::new(),
@@ -199,6 +211,7 @@ impl<'a> Dispatcher<'a> {
             budget,
             combines: true,
             faults: 0,
+            claims_put_off: 0,
             paused_until: None,
             hindrance: None,
             told: HashSet::new(),
@@ -348,6 +361,10 @@ impl<'a> Dispatcher<'a> {
         }
         self.confirm_stopped(look.left.stopped);
         self.ripe = ripe_jobs(&mut self.observed, &self.hub.place(), &look.delayed);
+        self.expired_assignment = look
+            .assignment
+            .as_ref()
+            .and_then(|lock| expired_lock(&mut self.observed, &self.hub.place(), lock));
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {
@@ -361,11 +378,13 @@ impl<'a> Dispatcher<'a> {
             && look.paused.is_none()
             && (look.has_work || self.options.job.is_some())
         {
-            is_waiting = self.claim()?;
+            is_waiting = self.claim(look.assignment.is_some())?;
         } else if self.options.once {
             self.is_closed = true;
         }
-        if self.active.is_empty() && self.idle_since.is_none() && !is_waiting {
+        if is_waiting {
+            self.idle_since = None;
+        } else if self.active.is_empty() && self.idle_since.is_none() {
             self.idle_since = Some(clock::since_boot());
         }
         Ok(())

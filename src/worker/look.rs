@@ -3,6 +3,7 @@
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, Report};
+use crate::domain::lock::Lock;
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Delayed, Queue};
 use crate::domain::record::Record;
@@ -12,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot, Stop};
 use crate::ops::job_step::{Step, StepJob};
 use crate::ops::rescue::{Watched, watched_claims};
+use crate::ops::watch::held_assignment;
 
 /// Who looks.
 #[derive(Debug)]
@@ -112,13 +114,19 @@ pub(super) struct Look {
     pub delayed: Vec<Delayed>,
     /// Claims of other servers, and of other sessions of this one.
     pub watched: Vec<Watched>,
+    /// The lock under which nobody claims, while somebody holds it.
+    pub assignment: Option<Lock>,
 }
 
 impl Eye<'_> {
     pub(super) fn look(&self, snapshot: &Snapshot<'_>) -> Result<Look, Stop> {
         let jobs: Table<Job> = snapshot.table()?;
         let registry: Table<Server> = snapshot.table()?;
-        let mut look = Look { watched: watched_claims(snapshot, self.server)?, ..Look::default() };
+        let mut look = Look {
+            watched: watched_claims(snapshot, self.server)?,
+            assignment: held_assignment(snapshot)?,
+            ..Look::default()
+        };
         // What this worker has at work ends with its time by itself.
         let is_own = |claim: &Watched| {
             let job = jobs.get(claim.job.as_str());

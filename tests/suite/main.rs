@@ -27,6 +27,8 @@ mod storm;
 mod commands;
 // What was archived is found all the same.
 mod archived;
+
+mod held_up;
 // What the README promises and no other test would miss.
 mod promises;
 // What is told of times, at times that the test chooses.

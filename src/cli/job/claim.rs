@@ -4,12 +4,14 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
+use crate::cli::lock::wait_over;
 use crate::cli::output::{Output, clean};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus};
-use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
+use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::queue::Queue;
 use crate::domain::table::Table;
+use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
 use crate::host::random;
 use crate::ledger::Documents as _;
@@ -18,7 +20,7 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
 use crate::ops::session::Session;
-use crate::ops::watch::{expired_lock, is_due, lost_claims, ripe_jobs};
+use crate::ops::watch::{WatchedLock, held_assignment, is_due, lost_claims, ripe_jobs, watch_lock};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -117,7 +119,8 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             verb.ripe = ripe;
             continue;
         }
-        let (expired, lost) = watch(&me, &mut observed, context)?;
+        let (assignment, lost) = watch(&me, &mut observed, context)?;
+        let expired = assignment.as_ref().and_then(|seen| seen.expired.clone());
         if (expired.is_some() && expired != verb.expired_assignment)
             || (!lost.is_empty() && lost != verb.lost)
         {
@@ -125,7 +128,11 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             continue;
         }
         if until.passed() {
-            return Err(error.after_waiting(args.wait));
+            let error = error.after_waiting(args.wait);
+            return Err(match assignment {
+                Some(seen) => error.hint(held_up_hint(seen.left)),
+                None => error,
+            });
         }
         if !told {
             context.output.say(&format!("waiting: {}", error.message));
@@ -134,6 +141,15 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         pause(until, context)?;
     };
     context.deliver(&claimed, |output| print(&claimed.answer, args, output))
+}
+
+/// What to do while somebody holds the lock under which jobs are assigned.
+fn held_up_hint(left: Duration) -> String {
+    format!(
+        "if it is not released, this machine may take it over in {}: `git muster job claim --wait {}`; see it with `git muster lock show {JOB_ASSIGNMENT}`",
+        show_span(left),
+        wait_over(left)
+    )
 }
 
 /// What lost servers hold, if it is time to look, whatever there is to claim: a queue that never runs dry
@@ -179,31 +195,28 @@ fn watch_delays(observed: &mut Observations, context: &mut Context) -> Result<Ve
     Ok(ripe)
 }
 
-/// Looks at who holds what; names what this host has watched unchanged for long enough.
+/// Looks at who holds what, and names what this host has watched unchanged for long enough; with it how
+/// long the lock under which jobs are assigned was watched, if anybody holds it.
 fn watch(
     me: &ServerName,
     observed: &mut Observations,
     context: &mut Context,
-) -> Result<(Option<String>, Vec<Lost>), CliError> {
+) -> Result<(Option<WatchedLock>, Vec<Lost>), CliError> {
     // Nothing is held by others: there is nobody to watch, and no need to ask the hub again.
     let held = context.recall(|snapshot| {
-        let (jobs, locks): (Table<Job>, Table<Lock>) = (snapshot.table()?, snapshot.table()?);
-        Ok(jobs.rows().any(|job| job.status.is_held())
-            || locks.get(JOB_ASSIGNMENT).is_some_and(|lock| lock.is_held()))
+        let jobs: Table<Job> = snapshot.table()?;
+        Ok(jobs.rows().any(|job| job.status.is_held()) || held_assignment(snapshot)?.is_some())
     })?;
     if !held {
         return Ok((None, Vec::new()));
     }
     let place = context.place()?;
-    let (assignment, claims): (Option<Lock>, Vec<Watched>) = context.read(true, |snapshot| {
-        let locks: Table<Lock> = snapshot.table()?;
-        let assignment = locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone());
-        Ok((assignment, watched_claims(snapshot, me)?))
-    })?;
-    let expired = assignment.and_then(|lock| expired_lock(observed, &place, &lock));
+    let (assignment, claims): (_, Vec<Watched>) =
+        context.read(true, |snapshot| Ok((held_assignment(snapshot)?, watched_claims(snapshot, me)?)))?;
+    let assignment = assignment.map(|lock| watch_lock(observed, &place, &lock));
     let lost = lost_claims(observed, &place, &claims);
     observed.keep();
-    Ok((expired, lost))
+    Ok((assignment, lost))
 }
 
 fn print(claimed: &[Value], args: &ClaimArgs, output: Output) -> Result<(), CliError> {

@@ -442,6 +442,8 @@ impl From<WorkerError> for CliError {
                 );
                 Self::new(Exit::Refused, error.to_string()).hint(hint)
             }
+            WorkerError::Contended(_) => Self::new(Exit::Contended, error.to_string())
+                .hint("try again; `git muster worker run` without `--once` goes on by itself"),
             WorkerError::StillRunning(_) => Self::new(Exit::Contended, error.to_string())
                 .hint("find what still runs with `ps -ef | grep '[g]it-muster guard'`"),
             WorkerError::Unlockable(_) => Self::new(Exit::Failed, error.to_string()).hint(LOCKS_HINT),

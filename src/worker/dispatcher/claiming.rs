@@ -1,7 +1,7 @@
 //! How the dispatcher gets jobs: from the queue, and from servers that are lost.
 
 use super::reporting::LOG_PAUSE_SAVING;
-use super::{Dispatcher, WorkerError};
+use super::{CLAIMS_PUT_OFF_MAX, Dispatcher, WorkerError};
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lock::margin;
@@ -69,8 +69,9 @@ impl Dispatcher<'_> {
         if self.options.once { room.min(1) } else { room }
     }
 
-    /// Claims what there is room for; `true` when that has to wait for the budget of pushes.
-    pub(super) fn claim(&mut self) -> Result<bool, WorkerError> {
+    /// Claims what there is room for; `true` when that has to wait, for the budget of pushes or, as it may
+    /// where `is_held_up`, for whoever holds `job_assignment`.
+    pub(super) fn claim(&mut self, is_held_up: bool) -> Result<bool, WorkerError> {
         let room = self.room();
         if room == 0 && self.options.once && self.active.is_empty() {
             let why =
@@ -95,7 +96,7 @@ impl Dispatcher<'_> {
             count: room,
             job: self.options.job.clone(),
             start: true,
-            expired_assignment: None,
+            expired_assignment: self.expired_assignment.clone(),
             lost: Vec::new(),
             ripe: self.ripe.clone(),
             by: Some(ByWorker { worker: self.place.worker.clone(), allow: self.options.allow.clone() }),
@@ -105,21 +106,32 @@ impl Dispatcher<'_> {
         match self.write(&verb, None).0 {
             Ok(Written::Done(claimed)) => {
                 self.recovered("claim");
+                self.claims_put_off = 0;
                 for job in claimed {
                     self.start(job, asked);
                 }
                 self.is_closed |= self.options.once || self.options.job.is_some();
             }
-            Ok(Written::Refused(refusal)) if self.options.job.is_some() => {
-                return Err(WorkerError::Refused(refusal));
-            }
-            Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::Nothing => {
+            Ok(Written::Refused(refusal))
+                if refusal.kind == RefusalKind::Nothing && self.options.job.is_none() =>
+            {
                 self.is_closed |= self.options.once;
+            }
+            Ok(Written::Refused(refusal)) if self.options.once || self.options.job.is_some() => {
+                return Err(WorkerError::Refused(refusal));
             }
             Ok(Written::Refused(refusal)) => {
                 self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
+                return Ok(is_held_up);
             }
-            Ok(Written::Later(why)) => self.complain("claim", &format!("nothing was claimed: {why}")),
+            Ok(Written::Later(why)) => {
+                self.claims_put_off += 1;
+                if self.options.once && self.claims_put_off >= CLAIMS_PUT_OFF_MAX {
+                    return Err(WorkerError::Contended(why));
+                }
+                self.complain("claim", &format!("nothing was claimed: {why}"));
+                return Ok(true);
+            }
             // Nothing else is waited for.
             Err(error) if self.options.once || self.options.job.is_some() => {
                 return Err(WorkerError::Ledger(error));

@@ -128,7 +128,7 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
     critical: 2 servers looked at, 2 findings
     LEVEL  SUBJECT  WHAT
     critical  bob  the last heartbeat of server `bob` is [DURATION] old, it means to beat every [DURATION] (see whether `bob` runs, reaches the hub and beats)
-    warning  deploy  lock `deploy`, held by `bob`, expired [DURATION] ago (see `git muster lock show deploy`; who needs it can acquire it)
+    warning  deploy  lock `deploy`, held by `bob`, expired [DURATION] ago (who needs it takes it over with `git muster lock acquire deploy --wait [DURATION]`, which watches it for its lease first; see `git muster lock show deploy`)
     [exit status: 2]
     ada$ git muster health --json
     {"schema":1,"kind":"health","level":"critical","checked":2,"findings":[{"level":"critical",
@@ -137,7 +137,8 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
       "hint":"see whether `bob` runs, reaches the hub and beats"},{"level":"warning",
       "cause":"lock-expired:deploy","subject":"deploy","server":"bob","what":"lock `deploy`,
        held by `bob`, expired [DURATION] ago",
-      "hint":"see `git muster lock show deploy`; who needs it can acquire it"}]}
+      "hint":"who needs it takes it over with `git muster lock acquire deploy --wait [DURATION]`,
+       which watches it for its lease first; see `git muster lock show deploy`"}]}
     [exit status: 2]
     ada$ git muster health --server ada
     ok: 1 server looked at, nothing to report
@@ -149,7 +150,8 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
       "hint":"see whether `bob` runs, reaches the hub and beats"},{"level":"warning",
       "cause":"lock-expired:deploy","subject":"deploy","server":"bob","what":"lock `deploy`,
        held by `bob`, expired [DURATION] ago",
-      "hint":"see `git muster lock show deploy`; who needs it can acquire it"}]}
+      "hint":"who needs it takes it over with `git muster lock acquire deploy --wait [DURATION]`,
+       which watches it for its lease first; see `git muster lock show deploy`"}]}
     [exit status: 2]
     ada$ git muster health --server carol
     ------- stderr -------

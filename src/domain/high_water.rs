@@ -34,6 +34,12 @@ impl Row for HighWater {
     fn named(&mut self, name: &str) {
         name.clone_into(&mut self.name);
     }
+    fn token(&self) -> Option<u64> {
+        self.token
+    }
+    fn set_token(&mut self, token: Option<u64>) {
+        self.token = token;
+    }
 }
 
 /// Has the next token of `lock` be higher than any before, whatever became of its record.

@@ -629,6 +629,13 @@ impl Row for Job {
     fn id_problem(&self) -> Option<String> {
         JobId::new(&self.id).err().map(|error| error.to_string())
     }
+    fn token(&self) -> Option<u64> {
+        // Who holds it reports under its token, and nobody claims what is over.
+        self.token.filter(|_| self.status == JobStatus::Queued)
+    }
+    fn set_token(&mut self, token: Option<u64>) {
+        self.token = token;
+    }
 }
 
 #[cfg(test)]

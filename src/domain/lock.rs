@@ -188,6 +188,21 @@ impl Lock {
         self.take(taker, raised.as_deref().or(expired), now)
     }
 
+    /// Takes the lock and leaves it at once, in one commit, as `take` may. Nobody ever acts under that token,
+    /// so one that is no possible one stops nobody.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn pass(&mut self, taker: &Taker, expired: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+        let is_expired = expired == Some(self.version().as_str());
+        self.token = token_anew(self.token, now);
+        let version = is_expired.then(|| self.version());
+        self.take(taker, version.as_deref().or(expired), now)?;
+        self.vacate();
+        self.renewed_at = Some(now);
+        Ok(())
+    }
+
     /// Gives the lock to `taker` whoever holds it.
     ///
     /// # Errors
@@ -322,9 +337,9 @@ impl Lock {
             format!(" since {} ({} ago)", at.told(), super::time::show_span(now.since(at)))
         });
         let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
-        let over = self
-            .overdue(now)
-            .map_or(String::new(), |over| format!(", and its lease expired {} ago", super::time::show_span(over)));
+        let over = self.overdue(now).map_or(String::new(), |over| {
+            format!(", and its lease expired {} ago", super::time::show_span(over))
+        });
         Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}{over}", self.name))
             .hint(format!("wait with `--wait 2m`, or look with `git muster lock show {}`", self.name))
     }
@@ -333,6 +348,27 @@ impl Lock {
 /// The highest token there is: the last whole number that every reader of JSON, such as `jq`, tells
 /// from the next.
 pub const TOKEN_MAX: u64 = (1 << 53) - 1;
+
+/// The highest token that was ever given: each costs a commit, and no hub has so many. What is above was
+/// made up, and there would soon be none after it.
+const TOKEN_POSSIBLE_MAX: u64 = TOKEN_MAX / 2;
+
+/// What is wrong with a token that was never given one by one, if so.
+#[must_use]
+pub fn token_problem(token: Option<u64>) -> Option<String> {
+    let token = token.filter(|token| *token > TOKEN_POSSIBLE_MAX)?;
+    Some(format!("its token {token} is no possible one, and none can be given after it"))
+}
+
+/// Where tokens go on after one that is no possible one: above all that were really given, as nobody gives
+/// one each millisecond for decades.
+#[must_use]
+pub fn token_anew(token: Option<u64>, now: Timestamp) -> Option<u64> {
+    if token_problem(token).is_none() {
+        return token;
+    }
+    u64::try_from(now.unix_millis()).ok().filter(|anew| *anew <= TOKEN_POSSIBLE_MAX)
+}
 
 /// The token of the next term of `what`: higher than any before.
 ///
@@ -344,6 +380,7 @@ pub fn next_token(token: Option<u64>, what: &str) -> Result<u64, Refusal> {
         Refusal::forbidden(format!(
             "`{what}` cannot change hands: its token is the highest there is, which somebody must have made up"
         ))
+        .hint("`git muster fsck` names it, `git muster fsck --mend` has its tokens go on from a possible one")
     })
 }
 
@@ -398,6 +435,12 @@ impl Row for Lock {
     }
     fn named(&mut self, name: &str) {
         name.clone_into(&mut self.name);
+    }
+    fn token(&self) -> Option<u64> {
+        self.token
+    }
+    fn set_token(&mut self, token: Option<u64>) {
+        self.token = token;
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 mod broken;
 mod versions;
 
-pub use broken::{Broken, Fault, MEND, Trouble, place};
+pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place};
 pub use versions::Versions;
 
 /// A record of a table.
@@ -40,6 +40,14 @@ pub trait Row: View {
     fn id_problem(&self) -> Option<String> {
         None
     }
+
+    /// Its token, where one that was never given would stop the next.
+    fn token(&self) -> Option<u64> {
+        None
+    }
+
+    /// Gives it another token.
+    fn set_token(&mut self, _token: Option<u64>) {}
 
     /// Tells a record the name it stands under, where [`Row::BY_NAME`].
     fn named(&mut self, _name: &str) {}

@@ -179,12 +179,7 @@ impl ClaimJobs {
         };
         let now = transaction.now();
         if let Some(lock) = locks.get_mut(JOB_ASSIGNMENT) {
-            lock.edit(|lock| -> Result<(), Refusal> {
-                lock.take(&taker, self.expired_assignment.as_deref(), now)?;
-                lock.vacate();
-                lock.renewed_at = Some(now);
-                Ok(())
-            })?;
+            lock.edit(|lock| lock.pass(&taker, self.expired_assignment.as_deref(), now))?;
         }
         transaction.put_table(&locks)?;
         Ok(())

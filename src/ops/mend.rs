@@ -1,4 +1,4 @@
-//! Setting records aside that are no good, for a person who says so.
+//! Setting records aside that are no good, or mending them, for a person who says so.
 //!
 //! Nothing is thrown away: what is taken out or renamed is kept as it was in the archive of broken
 //! records of the month. A lock keeps its name and its token, and its holder if one can be made out.
@@ -7,7 +7,7 @@ use super::Verb;
 use crate::domain::high_water::{HighWater, raise};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::lock::{Lock, TOKEN_MAX};
+use crate::domain::lock::{Lock, token_anew, token_problem};
 use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::server::Server;
@@ -124,10 +124,25 @@ impl Mending {
                 }
             }
         }
+        self.tokens(&mut table);
         table.take_broken();
         let mut indexes = 0..;
         table.take(|_| indexes.next().is_some_and(|index: usize| leaving.contains(&index)));
         transaction.put_table(&table)
+    }
+
+    /// Tokens that were never given go on from a possible one; names those whose did. A holder under such a
+    /// token learns at its next renewal that its term is over.
+    fn tokens<T: Row>(&mut self, table: &mut Table<T>) -> HashSet<String> {
+        let made_up: BTreeMap<usize, Trouble> = table.made_up().into_iter().collect();
+        for (index, row) in table.rows_mut().enumerate() {
+            let Some(trouble) = made_up.get(&index) else { continue };
+            let (text, anew) = (row.text().to_owned(), token_anew(row.token(), self.now));
+            row.edit(|row| row.set_token(anew));
+            let told = anew.map_or("they begin again".to_owned(), |anew| format!("they go on from {anew}"));
+            self.keep(trouble, &text, &told);
+        }
+        made_up.into_values().map(|trouble| trouble.id).collect()
     }
 
     /// A lock whose record cannot be read becomes one that can, with all that can be made out of it.
@@ -140,7 +155,7 @@ impl Mending {
             let name = broken.id();
             let lock = anew.entry(name.clone()).or_insert_with(|| Lock::free(&name));
             let token = broken.field("token").and_then(|token| token.parse().ok());
-            lock.token = lock.token.max(token.filter(|token| *token < TOKEN_MAX));
+            lock.token = lock.token.max(token.filter(|token| token_problem(Some(*token)).is_none()));
             if let Some(holder) = broken.field("locked_by").and_then(|by| ServerName::new(&by).ok()) {
                 lock.locked_by = Some(holder.to_string());
                 lock.locked_at = Some(self.now);
@@ -149,11 +164,17 @@ impl Mending {
         for (trouble, broken) in marks.unreadables() {
             self.keep(&trouble, broken.text(), "set aside");
         }
+        self.tokens(&mut locks);
+        let raised = self.tokens(&mut marks);
         locks.take_broken();
         marks.take_broken();
         for mut lock in anew.into_values() {
             raise(&mut lock, &marks);
             locks.push(lock);
+        }
+        // The term of who holds one goes on.
+        for lock in locks.rows_mut().filter(|lock| raised.contains(&lock.name) && !lock.is_held()) {
+            lock.edit(|lock| raise(lock, &marks));
         }
         transaction.put_table(&locks)?;
         transaction.put_table(&marks)

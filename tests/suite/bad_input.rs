@@ -5,6 +5,7 @@ mod commits;
 mod documents;
 mod names;
 mod terminal;
+mod tokens;
 mod trees;
 
 use crate::support::{Fleet, Host};

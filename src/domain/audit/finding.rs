@@ -126,6 +126,8 @@ kinds! {
     JobRewritten = "job-rewritten", Warning;
     /// A token went down or is gone: an earlier holder may pass for the present one.
     TokenLowered = "token-lowered", Error;
+    /// A token is so high that it can never have been given, and none can follow it.
+    TokenImpossible = "token-impossible", Error;
     /// A token rose by more than there were claims.
     TokenSkipped = "token-skipped", Error;
     /// A job's token rose and nobody claimed it.

@@ -3,6 +3,7 @@
 use super::finding::{Finding, Kind, named, typed};
 use super::step::Made;
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::lock::token_problem;
 
 /// Judges a job before and after a commit.
 pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {
@@ -69,7 +70,8 @@ pub(super) fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
 fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) -> bool {
     let (old, new) = (before.token.unwrap_or(0), after.token.unwrap_or(0));
     let name = named(&after.id);
-    if new < old {
+    // From one that was never given there is no way but down.
+    if new < old && token_problem(before.token).is_none() {
         let now = after.token.map_or("none".to_owned(), |token| token.to_string());
         found.push(
             Finding::new(Kind::TokenLowered, format!("the token of job {name} went from {old} to {now}"))
@@ -80,7 +82,7 @@ fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) 
         );
         return false;
     }
-    let claims = new - old;
+    let claims = new.saturating_sub(old);
     if claims > made.steps() {
         found.push(
             Finding::new(

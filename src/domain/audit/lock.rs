@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Kind, Severity, named, typed};
 use super::step::Made;
-use crate::domain::lock::Lock;
+use crate::domain::lock::{Lock, token_problem};
 
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.
 pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Finding>) {
@@ -17,7 +17,8 @@ pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Fin
             .hint("it may be done a second time: put `done_at` back"),
         );
     }
-    if new < old {
+    // From one that was never given there is no way but down.
+    if new < old && token_problem(before.token).is_none() {
         let now = after.token.map_or("none".to_owned(), |token| token.to_string());
         found.push(
             Finding::new(Kind::TokenLowered, format!("the token of lock {name} went from {old} to {now}"))
@@ -28,7 +29,7 @@ pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Fin
         );
         return;
     }
-    let terms = new - old;
+    let terms = new.saturating_sub(old);
     if terms > made.steps() {
         found.push(
             Finding::new(
@@ -131,6 +132,7 @@ mod tests {
             (B_3, A_2, ONE, "error token-lowered"),
             (A_2, r#""locked_by":"a""#, HAND, "error token-lowered"),
             (A_2, r#""locked_by":null,"token":0"#, HAND, "error token-lowered"),
+            (r#""token":9007199254740991"#, r#""token":1761739200000"#, ONE, ""),
             (FREE_2, r#""locked_by":"b","token":4"#, ONE, "error token-skipped"),
             (FREE_2, r#""locked_by":"b","token":4"#, HAND, "warning token-skipped"),
             (r#""token":2,"done_at":"2025-10-29T12:00:00Z""#, r#""token":2"#, HAND, "error undone"),

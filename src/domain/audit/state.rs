@@ -17,7 +17,7 @@ use crate::domain::message::{EVERYBODY, Message};
 use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{MEND, Row, Table, Trouble};
+use crate::domain::table::{MEND, MEND_TOKEN, Row, Table, Trouble};
 use std::collections::{HashMap, HashSet};
 
 /// The live jobs and their archives.
@@ -65,6 +65,7 @@ pub fn messages(live: &Table<Message>, archives: &[Table<Message>]) -> Vec<Findi
 pub fn locks(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
     let mut found = table(locks);
     found.extend(broken_in(marks));
+    found.extend(made_up(marks));
     for (index, lock) in locks.rows().enumerate() {
         let mark = marks.get(&lock.name).and_then(|mark| mark.token);
         if mark > lock.token {
@@ -84,6 +85,17 @@ pub fn locks(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The records of a table whose tokens were never given.
+fn made_up<T: Row>(table: &Table<T>) -> Vec<Finding> {
+    let impossible = |(_, trouble): (usize, Trouble)| {
+        Finding::new(Kind::TokenImpossible, format!("{}: {}", named(&trouble.id), trouble.why))
+            .at(&trouble.path)
+            .place(trouble.place)
+            .hint(MEND_TOKEN)
+    };
+    table.made_up().into_iter().map(impossible).collect()
 }
 
 /// The records of a table that cannot be read.
@@ -210,6 +222,7 @@ fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         table.newer_layout().map(|version| newer_layout(table.path(), version)).into_iter().collect();
     found.extend(table.unreadables().into_iter().map(|(trouble, _)| broken(trouble)));
+    found.extend(made_up(table));
     let mut seen = HashSet::new();
     for (index, row) in table.rows().enumerate() {
         if !row.id().is_empty() && !seen.insert(row.id()) {

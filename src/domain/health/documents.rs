@@ -58,13 +58,14 @@ impl Document<'_> {
             Fault::Unreadable => "record-broken",
             Fault::Id => "record-without-id",
             Fault::Doubled => "id-doubled",
+            Fault::Token => "token-impossible",
         };
         let subject = match trouble.id.as_str() {
             "" => trouble.place.clone(),
             id => id.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect(),
         };
         let finding = Finding::new(Level::Warning, cause, &format!("{}:{}", self.path, trouble.place), None);
-        Finding { subject, ..finding }.what(trouble.describe()).hint(MEND)
+        Finding { subject, ..finding }.what(trouble.describe()).hint(trouble.fault.mend())
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::{Row, Table};
 use crate::domain::json::DocumentError;
+use crate::domain::lock::token_problem;
 use crate::domain::refusal::Refusal;
 use crate::domain::spelled::{plain_name, whole_characters};
 use serde_json::{Value, json};
@@ -85,6 +86,19 @@ pub enum Fault {
     Id,
     /// It has the id of a record before it.
     Doubled,
+    /// It has a token that was never given.
+    Token,
+}
+
+impl Fault {
+    /// What a person does about it.
+    #[must_use]
+    pub fn mend(self) -> &'static str {
+        match self {
+            Self::Token => MEND_TOKEN,
+            Self::Unreadable | Self::Id | Self::Doubled => MEND,
+        }
+    }
 }
 
 /// A record that needs a person, and where it is.
@@ -133,6 +147,10 @@ impl Trouble {
 
 /// What a person does about records that are no good.
 pub const MEND: &str = "`git muster fsck` names each such record, `git muster fsck --mend` sets it aside; or correct it in a clone of the hub and push that";
+
+/// The same about tokens that were never given.
+pub const MEND_TOKEN: &str =
+    "nobody claims or takes it after that; `git muster fsck --mend` has its tokens go on from a possible one";
 
 fn shown(id: &str) -> String {
     let cut: String = id.chars().take(SHOWN_LENGTH_MAX).collect();
@@ -195,12 +213,27 @@ impl<T: Row> Table<T> {
         }
     }
 
-    /// Every record that needs a person: unreadable, without an id that can be named, or with the id
-    /// of another.
+    /// Every record that needs a person: unreadable, without an id that can be named, with the id of
+    /// another, or with a token that was never given.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         let unreadable = self.unreadables().into_iter().map(|(trouble, _)| trouble);
-        unreadable.chain(self.nameless().into_iter().map(|(_, trouble)| trouble)).collect()
+        let readable = self.nameless().into_iter().chain(self.made_up()).map(|(_, trouble)| trouble);
+        unreadable.chain(readable).collect()
+    }
+
+    /// The records with tokens that were never given, with their index in [`Table::rows`].
+    #[must_use]
+    pub fn made_up(&self) -> Vec<(usize, Trouble)> {
+        let rows = self.rows().enumerate();
+        let wrong = rows.filter_map(|(index, row)| Some((index, row.id(), token_problem(row.token())?)));
+        wrong
+            .map(|(index, id, why)| {
+                let place = place::<T>(self.position(index), id);
+                let (path, id) = (self.path.clone(), id.to_owned());
+                (index, Trouble { fault: Fault::Token, path, place, id, why })
+            })
+            .collect()
     }
 
     /// The records that can be read and have no id of their own, with their index in [`Table::rows`].

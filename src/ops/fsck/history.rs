@@ -274,9 +274,10 @@ impl<'a> Auditor<'a> {
     }
 }
 
-/// Whether a commit took an older hub over, or put back what an older writer undid.
+/// Whether a commit took an older hub over, mended it, or put back what an older writer undid.
 fn is_repair(told: &Told) -> bool {
-    !told.ops.is_empty() && ["import: ", "put back: "].iter().any(|line| told.subject.starts_with(line))
+    !told.ops.is_empty()
+        && ["import: ", "fsck mend: ", "put back: "].iter().any(|line| told.subject.starts_with(line))
 }
 
 /// What a finding says, short enough to be kept of each.

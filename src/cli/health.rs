@@ -14,6 +14,7 @@ use crate::domain::table::Table;
 use crate::ops::documents;
 use crate::ops::every::{Archives, Seen, every};
 use crate::ops::signs::{Signs, seen_of};
+use crate::ops::stale::undone;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -59,9 +60,10 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
             documents::or_empty::<Lock>(snapshot)?,
             documents::or_empty::<Pause>(snapshot)?,
         );
+        let bad = (bad, undone(snapshot, now)?);
         Ok((servers, tables, unregistered, (seen, statuses, every(snapshot, Archives::Syntax)?), bad))
     })?;
-    let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), (bad, hub)) = seen;
+    let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), ((bad, hub), undone)) = seen;
     let place = context.place()?;
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
     let signs = Signs::judge(seen, &place, me, now);
@@ -89,7 +91,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         now: clock.now,
         off: clock.off,
     };
-    let report = fleet.judge().with_bad_branches(&bad, &hub);
+    let report = fleet.judge().with_bad_branches(&bad, &hub).with_undone(&undone);
     let report = match &only {
         None => report,
         Some(server) if servers.holds(server.as_str()) => report.only(server.as_str()),

@@ -497,6 +497,24 @@ impl Report {
         Self::new(self.checked, findings)
     }
 
+    /// The same with what an older writer undid, and the next write puts back.
+    #[must_use]
+    pub fn with_undone(self, undone: &[String]) -> Self {
+        let cause = |what: &String| Finding {
+            level: Level::Warning,
+            cause: format!("undone:{what}"),
+            subject: what.clone(),
+            server: None,
+            what: format!("an older writer, or a merge by hand, undid what was acknowledged: {what}"),
+            hint: Some(
+                "the next write of any server puts it back, such as `git muster heartbeat`".to_owned(),
+            ),
+            count: None,
+        };
+        let findings = self.findings.into_iter().chain(undone.iter().map(cause)).collect();
+        Self::new(self.checked, findings)
+    }
+
     /// What concerns `server`: its beat, its status, the jobs and locks it holds. That there is
     /// such a server was asked before.
     #[must_use]

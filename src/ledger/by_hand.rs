@@ -25,10 +25,16 @@ pub struct Ours {
     pub version: Version,
     /// What came before it, the nearest first.
     pub before: Vec<Version>,
+    /// What it was made on.
+    parents: Vec<Oid>,
 }
 
-/// Our newest commits below those on top of `tip` that were made by hand. None if the newest is ours,
-/// or if somebody reverts a commit on purpose.
+/// How many commits before ours are looked at for others of ours: a merge by hand brings in one that is older
+/// by as much as its clone was behind.
+const OLDER_MAX: usize = 4096;
+
+/// Our newest commits below those on top of `tip` that were made by hand, without those that led to others
+/// of them. None if the newest is ours, or if somebody reverts a commit on purpose.
 pub(super) fn below_foreign(repository: &Repository, tip: Oid) -> Result<Vec<Ours>, Error> {
     let odb = repository.odb()?;
     let (mut open, mut seen) = (VecDeque::from([tip]), HashSet::from([tip]));
@@ -39,7 +45,8 @@ pub(super) fn below_foreign(repository: &Repository, tip: Oid) -> Result<Vec<Our
             if id == tip {
                 return Ok(Vec::new());
             }
-            ours.push(Ours { version: version(id), before: before(&odb, &commit)? });
+            let parents = commit.parents().collect();
+            ours.push(Ours { version: version(id), before: before(&odb, &commit)?, parents });
             continue;
         }
         foreign += 1;
@@ -51,7 +58,27 @@ pub(super) fn below_foreign(repository: &Repository, tip: Oid) -> Result<Vec<Our
         }
         open.extend(commit.parents().filter(|parent| seen.insert(*parent)));
     }
+    if ours.len() > 1 {
+        let older = older(repository, &ours)?;
+        ours.retain(|one| !older.contains(&one.version));
+    }
     Ok(ours)
+}
+
+/// Those of `ours` that led to others of them: what was done since is no undoing.
+fn older(repository: &Repository, ours: &[Ours]) -> Result<HashSet<Version>, Error> {
+    let mut walk = repository.revwalk()?;
+    for id in ours.iter().flat_map(|one| &one.parents) {
+        walk.push(*id)?;
+    }
+    let mut older = HashSet::new();
+    for id in walk.take(OLDER_MAX) {
+        let id = version(id?);
+        if ours.iter().any(|one| one.version == id) {
+            older.insert(id);
+        }
+    }
+    Ok(older)
 }
 
 /// The first parents of a commit.

@@ -77,7 +77,7 @@ pub use objects::init_bare;
 pub use open::{Location, OpenOptions, configure, configured, is_tracked, open};
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
-pub use snapshot::{Documents, Snapshot};
+pub use snapshot::{Documents, History, Snapshot};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};

@@ -17,6 +17,22 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// Where documents can be read as they were, too.
+pub trait History: Documents {
+    /// Our newest commits below those on top of the main branch that no operation made; none if its
+    /// newest commit is ours.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError>;
+
+    /// A document as it was in another version.
+    ///
+    /// # Errors
+    /// When the store is damaged or the document is too large.
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
+}
+
 /// Where documents can be read from.
 pub trait Documents {
     /// A document of `branch`; `None` when there is no such document.
@@ -259,29 +275,6 @@ impl<'a> Snapshot<'a> {
         self.engine.lost(self.main, &self.main_tip()?)
     }
 
-    /// Our newest commits below those on top of the main branch that no operation made.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    pub(super) fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
-        match self.tip(self.main)? {
-            Some(tip) => self.engine.below_foreign(&tip),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// A document as it was in another version.
-    ///
-    /// # Errors
-    /// When the store is damaged or the document is too large.
-    pub(super) fn document_of(
-        &self,
-        version: &Version,
-        path: &str,
-    ) -> Result<Option<Rc<Document>>, LedgerError> {
-        self.engine.read(version, path)
-    }
-
     /// Names of what lies directly in a folder of any branch; folders end with a slash.
     ///
     /// # Errors
@@ -304,6 +297,19 @@ impl<'a> Snapshot<'a> {
 
     pub(super) fn into_tips(self) -> Tips {
         self.tips.into_inner()
+    }
+}
+
+impl History for Snapshot<'_> {
+    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
+        match self.tip(self.main)? {
+            Some(tip) => self.engine.below_foreign(&tip),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.engine.read(version, path)
     }
 }
 

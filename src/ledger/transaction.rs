@@ -4,7 +4,7 @@ use super::by_hand::Ours;
 use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
-use super::snapshot::{Documents, Snapshot};
+use super::snapshot::{Documents, History, Snapshot};
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
@@ -197,23 +197,6 @@ impl<'a> Transaction<'a> {
         Ok(self.snapshot.holds(self.op, since)?)
     }
 
-    /// Our newest commits below those on top of the main branch that no operation made; none if its
-    /// newest commit is ours.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    pub fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
-        self.snapshot.below_foreign()
-    }
-
-    /// A document as it was in another version.
-    ///
-    /// # Errors
-    /// When the store is damaged or the document is too large.
-    pub fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
-        self.snapshot.document_of(version, path)
-    }
-
     /// Writes a table if it changed.
     ///
     /// # Errors
@@ -313,6 +296,16 @@ impl<'a> Transaction<'a> {
     /// and a line of its own would pass for another trailer.
     pub fn trailer(&mut self, key: &'static str, value: impl Into<String>) {
         self.draft.trailer(key, &value.into());
+    }
+}
+
+impl History for Transaction<'_> {
+    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
+        self.snapshot.below_foreign()
+    }
+
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.snapshot.document_of(version, path)
     }
 }
 

@@ -32,7 +32,7 @@ pub mod rescue;
 pub mod server;
 pub mod session;
 pub mod signs;
-mod stale;
+pub mod stale;
 pub mod status;
 pub mod submit;
 pub mod watch;
@@ -76,6 +76,8 @@ impl Envelope {
     /// # Errors
     /// As the verb, or when a guarding lock is lost.
     pub fn apply<V: Verb>(&self, verb: &V, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+        // What was undone holds, for guards as well.
+        stale::put_back(transaction)?;
         if !self.guards.is_empty() && !planted("guards-ignored") {
             let locks: Table<Lock> = transaction.table()?;
             for (name, token) in &self.guards {
@@ -90,7 +92,6 @@ impl Envelope {
                 locks.get(name.as_str()).ok_or_else(free)?.check_token(*token)?;
             }
         }
-        stale::put_back(transaction)?;
         let answer = verb.apply(transaction)?;
         if let Some(beat) = &self.beat {
             transaction.trailer("Muster-Server", beat.server.as_str());

@@ -2,58 +2,148 @@
 //!
 //! Such a writer reads a table, takes its time, and commits the table as it was with a change of its
 //! own. Records that were added or changed by operations in between are gone, or are as they were
-//! before. Whoever writes next compares: a record that differs from what our last operation left, and is
-//! exactly what stood there before one of the operations shortly before it, was not changed on purpose.
-//! One that was there for longer and is gone, or that says something new, is left to who did that, and so
-//! is everything a commit does that reverts another.
+//! before; a merge by hand that keeps one side does the same to all documents. Whoever writes next compares:
+//! a record that differs from what our last operation left, and is exactly what stood there before one of the
+//! operations shortly before it, was not changed on purpose. One that was there for longer and is gone, or
+//! that says something new, is left to who did that, and so is everything a commit does that reverts another.
+//!
+//! Jobs, messages and pauses come back as they were. Of locks see `locks.rs`.
+
+mod locks;
 
 use super::archived;
+use crate::domain::high_water::HighWater;
 use crate::domain::job::Job;
+use crate::domain::lock::Lock;
 use crate::domain::message::Message;
+use crate::domain::pause::Pause;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
-use crate::ledger::{Documents as _, LedgerError, Ours, Stop, Transaction, Version};
+use crate::domain::time::Timestamp;
+use crate::ledger::{History, LedgerError, Ours, Stop, Transaction, Version};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+
+/// What was undone since our last operation.
+struct Undone {
+    jobs: Restored<Job>,
+    messages: Restored<Message>,
+    pauses: Restored<Pause>,
+    locks: Restored<Lock>,
+    marks: Restored<HighWater>,
+}
+
+/// A table with what was undone in it put back.
+struct Restored<T> {
+    /// `None` if it cannot be read or written, which is a trouble of its own.
+    table: Option<Table<T>>,
+    /// What was undone, for people.
+    told: Vec<String>,
+}
 
 /// Puts back what was undone since our last operation.
 ///
 /// # Errors
 /// When the store is damaged.
 pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
-    let ours = transaction.below_foreign()?;
-    if ours.is_empty() {
-        return Ok(());
-    }
-    let mut restored = restore::<Job>(&ours, transaction)?;
-    restored.extend(restore::<Message>(&ours, transaction)?);
-    if !restored.is_empty() {
-        transaction.describe(format!("put back: {} as an older writer found it", restored.join(", ")));
+    let Some(undone) = look(transaction, transaction.now())? else { return Ok(()) };
+    put(&undone.jobs, transaction)?;
+    put(&undone.messages, transaction)?;
+    put(&undone.pauses, transaction)?;
+    put(&undone.locks, transaction)?;
+    put(&undone.marks, transaction)?;
+    let told = undone.told();
+    if !told.is_empty() {
+        transaction.describe(format!("put back: {} as an older writer found it", told.join(", ")));
     }
     Ok(())
 }
 
-fn restore<T: Row>(ours: &[Ours], transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
-    // A table that cannot be read has a trouble of its own.
-    let Some(mut table) = readable(transaction.table::<T>())? else { return Ok(Vec::new()) };
-    let mut restored = Vec::new();
+/// What the next write will put back, for people.
+///
+/// # Errors
+/// When the store is damaged.
+pub fn undone(hub: &impl History, now: Timestamp) -> Result<Vec<String>, Stop> {
+    Ok(look(hub, now)?.map(|undone| undone.told()).unwrap_or_default())
+}
+
+fn look(hub: &impl History, now: Timestamp) -> Result<Option<Undone>, Stop> {
+    let ours = hub.below_foreign()?;
+    if ours.is_empty() {
+        return Ok(None);
+    }
+    let locks = restore::<Lock>(&ours, hub, |lock| locks::revived(lock, now))?;
+    let mut pauses = restore::<Pause>(&ours, hub, |pause| Some(pause.clone()))?;
+    withdraw(&ours, hub, &mut pauses)?;
+    Ok(Some(Undone {
+        jobs: restore::<Job>(&ours, hub, |job| Some(job.clone()))?,
+        messages: restore::<Message>(&ours, hub, |message| Some(message.clone()))?,
+        marks: locks::raised(&ours, hub, locks.table.as_ref())?,
+        pauses,
+        locks,
+    }))
+}
+
+impl Undone {
+    fn told(&self) -> Vec<String> {
+        let Self { jobs, messages, pauses, locks, marks } = self;
+        [&jobs.told, &messages.told, &pauses.told, &locks.told, &marks.told]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}
+
+fn put<T: Row>(restored: &Restored<T>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    restored.table.as_ref().map_or(Ok(()), |table| transaction.put_table(table))
+}
+
+/// The table of `T` with what was undone in it, as `revived` has it come back.
+fn restore<T: Row>(
+    ours: &[Ours],
+    hub: &impl History,
+    revived: impl Fn(&Record<T>) -> Option<Record<T>>,
+) -> Result<Restored<T>, Stop> {
+    let mut told_of = Vec::new();
+    let Some(mut table) = writable::<T>(hub)? else { return Ok(Restored { table: None, told: told_of }) };
     for one in ours {
-        let Some(known) = at::<T>(&one.version, transaction)? else { continue };
+        let Some(known) = at::<T>(&one.version, hub)? else { continue };
         let now = by_id(&table);
         let is_other = |row: &&Record<T>| match now.get(row.id()) {
             Some(other) => other.text() != row.text() && told(Some(other)) != told(Some(row)),
             None => true,
         };
         let candidates: Vec<&Record<T>> = by_id(&known).into_values().filter(is_other).collect();
-        let stale = stale(&candidates, &table, one, transaction)?;
-        for row in stale {
+        let stale = stale(&candidates, &table, one, hub)?;
+        for row in stale.into_iter().filter_map(&revived) {
             table.take(|view| view.id() == row.id());
-            table.push_record(row);
-            restored.push(format!("{} {}", T::FIELD.trim_end_matches('s'), row.id()));
+            table.push_record(&row);
+            told_of.push(format!("{} {}", T::FIELD.trim_end_matches('s'), row.id()));
         }
     }
-    transaction.put_table(&table)?;
-    Ok(restored)
+    Ok(Restored { table: Some(table), told: told_of })
+}
+
+/// Takes out what an operation took out and is there again exactly as it was.
+fn withdraw<T: Row>(ours: &[Ours], hub: &impl History, restored: &mut Restored<T>) -> Result<(), Stop> {
+    let Some(table) = &mut restored.table else { return Ok(()) };
+    for one in ours {
+        let Some(known) = at::<T>(&one.version, hub)? else { continue };
+        let mut gone: HashSet<String> = HashSet::new();
+        let is_back = table.rows().any(|row| known.get(row.id()).is_none());
+        for version in one.before.iter().filter(|_| is_back) {
+            let Some(before) = at::<T>(version, hub)? else { continue };
+            let back = table
+                .rows()
+                .filter(|row| known.get(row.id()).is_none() && told(before.get(row.id())) == told(Some(row)));
+            gone.extend(back.map(|row| row.id().to_owned()));
+        }
+        table.take(|view| gone.contains(view.id()));
+        let what = T::FIELD.trim_end_matches('s');
+        restored.told.extend(gone.iter().map(|id| format!("no {what} {id}")));
+    }
+    Ok(())
 }
 
 /// The records of a table by id; of two with one id the first counts.
@@ -70,22 +160,22 @@ fn stale<'a, T: Row>(
     candidates: &[&'a Record<T>],
     table: &Table<T>,
     ours: &Ours,
-    transaction: &Transaction<'_>,
+    hub: &impl History,
 ) -> Result<Vec<&'a Record<T>>, Stop> {
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
-    let archived = archived_ids::<T>(transaction)?;
+    let archived = archived_ids::<T>(hub)?;
     let mut stale: HashSet<&str> = HashSet::new();
-    let mut last: Option<Vec<u8>> = None;
+    let mut last: Option<Option<Vec<u8>>> = None;
     for version in &ours.before {
-        let document = transaction.document_of(version, T::PATH)?;
+        let document = hub.document_of(version, T::PATH)?;
         let bytes = document.as_ref().map(|document| document.bytes().to_vec());
-        if bytes == last {
+        if last.as_ref() == Some(&bytes) {
             continue;
         }
-        last = bytes;
-        let Some(before) = at::<T>(version, transaction)? else { continue };
+        last = Some(bytes);
+        let Some(before) = at::<T>(version, hub)? else { continue };
         for row in candidates.iter().filter(|row| !archived.contains(row.id())) {
             if told(before.get(row.id())) == told(table.get(row.id())) {
                 stale.insert(row.id());
@@ -101,21 +191,27 @@ fn told<T: Row>(record: Option<&Record<T>>) -> Option<Value> {
 }
 
 /// The table in another version; `None` if it cannot be read there.
-fn at<T: Row>(version: &Version, transaction: &Transaction<'_>) -> Result<Option<Table<T>>, Stop> {
-    let Some(document) = transaction.document_of(version, T::PATH)? else {
+fn at<T: Row>(version: &Version, hub: &impl History) -> Result<Option<Table<T>>, Stop> {
+    let Some(document) = hub.document_of(version, T::PATH)? else {
         return Ok(Some(Table::empty(T::PATH)));
     };
     Ok(document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table)))
 }
 
-fn archived_ids<T: Row>(transaction: &Transaction<'_>) -> Result<HashSet<String>, Stop> {
+fn archived_ids<T: Row>(hub: &impl History) -> Result<HashSet<String>, Stop> {
     let mut ids = HashSet::new();
-    for path in archived::paths::<T>(transaction)? {
-        if let Some(table) = readable(transaction.table_at::<T>(&path))? {
+    for path in archived::paths::<T>(hub)? {
+        if let Some(table) = readable(hub.table_at::<T>(&path))? {
             ids.extend(table.rows().map(|row| row.id().to_owned()));
         }
     }
     Ok(ids)
+}
+
+/// The table of `T`; `None` if it cannot be read, or not be written by us: what was undone in it must stop no
+/// other write.
+fn writable<T: Row>(hub: &impl History) -> Result<Option<Table<T>>, Stop> {
+    Ok(readable(hub.table::<T>())?.filter(|table| table.newer_layout().is_none()))
 }
 
 fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {

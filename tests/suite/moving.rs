@@ -7,3 +7,4 @@ mod leaving;
 mod points;
 mod readers;
 mod twins;
+mod undone;

@@ -1,0 +1,174 @@
+//! Locks, what is done once and pauses that an older writer in the same clone, or a merge by hand, undid:
+//! what was acknowledged holds with the next write.
+
+use crate::support::{Fleet, Host, MAIN, eventually, inspect};
+use serde_json::Value;
+use std::fs;
+use std::time::Duration;
+
+const LOCKS: &str = "coordination/locks.json";
+const TOKENS: &str = "coordination/tokens.json";
+
+/// `ada` in a clone of the hub, in which scripts work too, and `bob` elsewhere.
+fn shared_clone() -> (Fleet, Host, Host) {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server_in_clone("ada"), fleet.server("bob"));
+    bob.run(["lock", "acquire", "base"]).success();
+    pull(&ada, &[]);
+    (fleet, ada, bob)
+}
+
+fn pull(ada: &Host, how: &[&str]) {
+    let words = ["pull", "--quiet", "--no-rebase"].iter().chain(how).chain(&["origin", MAIN]);
+    ada.git(words).success();
+}
+
+fn lock(fleet: &Fleet, name: &str) -> Value {
+    inspect::document(fleet.hub(), MAIN, LOCKS)["locks"][name].clone()
+}
+
+fn acquire(host: &Host, name: &str, more: &[&str]) -> String {
+    let run = host.run(["lock", "acquire", name].iter().chain(more)).success();
+    run.stdout().trim().to_owned()
+}
+
+/// A script that takes a lock of its own: what it has read before `meanwhile`, it writes after that.
+fn script_takes_a_lock(ada: &Host, meanwhile: impl FnOnce()) {
+    let file = ada.directory().join(LOCKS);
+    let filter = r#".locks.script = {"locked_by":"ada","locked_at":"2025-11-13T05:08:10Z","expires_at":"2025-11-13T05:18:10Z"}"#;
+    let read =
+        ada.program("jq").args([filter, &file.display().to_string()]).run().success().stdout().to_owned();
+    meanwhile();
+    fs::write(file, read).unwrap();
+    ada.git(["commit", "--quiet", "-m", "script lock", "--", LOCKS]).success();
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+}
+
+/// A person who merges `meanwhile` away: only what is in the clone stays.
+fn merged_away(ada: &Host, meanwhile: impl FnOnce()) {
+    pull(ada, &[]);
+    meanwhile();
+    fs::write(ada.directory().join("n.txt"), "1\n").unwrap();
+    ada.git(["add", "n.txt"]).success();
+    ada.git(["commit", "--quiet", "-m", "n"]).success();
+    pull(ada, &["--no-edit", "-s", "ours"]);
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+}
+
+#[test]
+fn a_lock_that_a_stale_script_dropped_is_held_again() {
+    let (fleet, ada, bob) = shared_clone();
+    script_takes_a_lock(&ada, || assert_eq!(acquire(&ada, "deploy", &[]), "1"));
+    assert_eq!(lock(&fleet, "deploy"), Value::Null, "dropped");
+    let health = bob.run(["health"]).code(1);
+    assert!(health.stdout().contains("undid what was acknowledged: lock deploy"), "{health}");
+    // Who holds it goes on, under its guard as well.
+    ada.run(["--if-lock", "deploy=1", "job", "add", "--type", "x"]).success();
+    assert_eq!(lock(&fleet, "deploy")["locked_by"], "ada");
+    assert_eq!(lock(&fleet, "script")["locked_by"], "ada", "and nothing of the script is lost");
+    bob.run(["lock", "acquire", "deploy"]).code(4);
+    ada.run(["lock", "renew", "deploy", "--token", "1"]).success();
+    let history = bob.run(["fsck", "--history"]).code(1);
+    assert!(history.stdout().contains("lock `deploy` is gone"), "of the script: {history}");
+    assert!(history.stdout().contains("\n1 error,"), "and nothing of ours: {history}");
+}
+
+#[test]
+fn a_lock_whose_lease_is_over_comes_back_for_its_token() {
+    let (fleet, ada, bob) = shared_clone();
+    script_takes_a_lock(&ada, || {
+        acquire(&ada, "deploy", &["--ttl", "3s"]);
+        let over = || lock(&fleet, "deploy")["expires_at"].as_str().map(str::to_owned);
+        let until = over().unwrap();
+        // Its lease and the margin of it.
+        eventually(Duration::from_secs(30), || {
+            let now = ada.run(["lock", "show", "deploy"]).success();
+            assert_eq!(over().as_ref(), Some(&until));
+            now.stdout().contains("overdue")
+        });
+    });
+    assert_eq!(acquire(&bob, "deploy", &[]), "2", "free, and not under the token of the term before");
+    ada.run(["lock", "renew", "deploy", "--token", "1"]).code(5);
+}
+
+#[test]
+fn a_lock_that_a_script_took_and_freed_stays_free() {
+    let (fleet, ada, bob) = shared_clone();
+    let set = |by: &str| {
+        let file = ada.directory().join(LOCKS);
+        let filter = format!(r#".locks.script = {{"locked_by":{by},"locked_at":null,"expires_at":null}}"#);
+        let text = ada
+            .program("jq")
+            .args([&filter, &file.display().to_string()])
+            .run()
+            .success()
+            .stdout()
+            .to_owned();
+        fs::write(file, text).unwrap();
+        ada.git(["commit", "--quiet", "-m", "script lock", "--", LOCKS]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+        // A write of ours stands between any two of the script.
+        bob.run(["job", "add", "--type", "x"]).success();
+        pull(&ada, &[]);
+    };
+    set("null");
+    set(r#""ada""#);
+    assert_eq!(lock(&fleet, "script")["locked_by"], "ada");
+    set("null");
+    assert_eq!(lock(&fleet, "script")["locked_by"], Value::Null);
+}
+
+#[test]
+fn a_merge_by_hand_gives_no_token_twice_and_ends_no_pause() {
+    let (fleet, ada, bob) = shared_clone();
+    bob.run(["queue", "pause", "--label", "gpu", "--note", "n"]).success();
+    merged_away(&ada, || {
+        acquire(&bob, "two", &[]);
+        acquire(&bob, "three", &[]);
+        bob.run(["lock", "release", "three", "--token", "1"]).success();
+        bob.run(["once", "do", "key"]).success();
+        bob.run(["once", "done", "key", "--token", "1"]).success();
+        bob.run(["queue", "pause", "--note", "x"]).success();
+        bob.run(["queue", "resume", "--label", "gpu"]).success();
+    });
+    assert_eq!(lock(&fleet, "two"), Value::Null);
+    let health = ada.run(["health"]).code(1);
+    assert!(health.stdout().contains("last token of lock"), "{health}");
+    ada.run(["lock", "acquire", "two"]).code(4);
+    assert_eq!(acquire(&ada, "three", &[]), "2");
+    assert_eq!(ada.run(["once", "do", "key"]).success().stdout().trim(), "done");
+    let pauses = ada.run(["queue", "list"]).success();
+    assert!(pauses.stdout().contains("queue") && !pauses.stdout().contains("gpu"), "{pauses}");
+    bob.run(["lock", "renew", "two", "--token", "1"]).success();
+    assert_eq!(inspect::document(fleet.hub(), MAIN, TOKENS)["tokens"]["three"]["token"], 2);
+    ada.run(["fsck"]).success();
+    assert_eq!(ada.run(["health"]).stdout().matches("undid").count(), 0);
+}
+
+#[test]
+fn the_first_record_of_a_document_comes_back_too() {
+    let (_fleet, ada, bob) = shared_clone();
+    merged_away(&ada, || {
+        bob.run(["queue", "pause", "--note", "x"]).success();
+    });
+    bob.run(["job", "add", "--type", "x"]).success();
+    bob.run(["job", "claim"]).code(3);
+    let pauses = ada.run(["queue", "list"]).success();
+    assert!(pauses.stdout().contains("queue"), "{pauses}");
+}
+
+#[test]
+fn a_merge_of_what_happened_since_puts_nothing_back() {
+    let (_fleet, ada, bob) = shared_clone();
+    bob.run(["queue", "pause", "--note", "x"]).success();
+    pull(&ada, &[]);
+    fs::write(ada.directory().join("n.txt"), "1\n").unwrap();
+    ada.git(["add", "n.txt"]).success();
+    ada.git(["commit", "--quiet", "-m", "n"]).success();
+    bob.run(["queue", "resume"]).success();
+    pull(&ada, &["--no-edit"]);
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+    bob.run(["job", "add", "--type", "x"]).success();
+    let pauses = bob.run(["queue", "list"]).success();
+    assert!(pauses.stderr().contains("nothing is paused"), "{pauses}");
+}

@@ -112,6 +112,7 @@ fn looked_at(every: &[Seen]) -> Vec<Document<'_>> {
         .map(|seen| Document {
             path: &seen.path,
             wrong: seen.wrong.as_deref(),
+            newer: seen.newer.as_deref(),
             troubles: &seen.troubles,
             server: seen.server.as_ref(),
         })

@@ -17,6 +17,8 @@ pub struct Document<'a> {
     pub path: &'a str,
     /// What keeps it from being read.
     pub wrong: Option<&'a str>,
+    /// The layout version that it names, if that is newer than ours.
+    pub newer: Option<&'a str>,
     /// Its records that are no good.
     pub troubles: &'a [Trouble],
     /// The server that alone writes it, if one does.
@@ -28,6 +30,7 @@ impl Document<'_> {
     #[must_use]
     pub fn judge(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.wrong.map(|why| self.unreadable(why)).into_iter().collect();
+        findings.extend(self.newer.map(|version| self.unwritable(version)));
         findings.extend(self.troubles.iter().take(TOLD_MAX).map(|trouble| self.record(trouble)));
         if let Some(rest @ 1..) = self.troubles.len().checked_sub(TOLD_MAX) {
             findings.push(
@@ -51,6 +54,18 @@ impl Document<'_> {
         Finding::new(Level::Unknown, "document-broken", self.path, server)
             .what(format!("{} cannot be read: {why}", self.path))
             .hint(hint)
+    }
+
+    /// It can be read and is never rewritten: what needs it is refused on this machine.
+    fn unwritable(&self, version: &str) -> Finding {
+        let shown: String = version.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect();
+        let server = self.server.map(ServerName::as_str);
+        Finding::new(Level::Warning, "document-newer", self.path, server)
+            .what(format!(
+                "{} has layout version {shown}, which this git-muster reads and does not write: every command that would change it is refused here",
+                self.path
+            ))
+            .hint("install the git-muster of the other servers here; `git muster doctor hub-documents` names all such documents")
     }
 
     fn record(&self, trouble: &Trouble) -> Finding {
@@ -86,7 +101,8 @@ mod tests {
             why: "null".to_owned(),
         };
         let troubles: Vec<Trouble> = (0..7).map(trouble).collect();
-        let of = |wrong, troubles, server| Document { path: "p", wrong, troubles, server }.judge();
+        let of =
+            |wrong, troubles, server| Document { path: "p", wrong, newer: None, troubles, server }.judge();
         let told = |findings: Vec<Finding>| -> Vec<(Level, String)> {
             findings.into_iter().map(|finding| (finding.level, finding.cause)).collect()
         };
@@ -103,5 +119,13 @@ mod tests {
         assert_eq!(own[0].server.as_deref(), Some("build1"));
         assert!(own[0].hint.as_ref().is_some_and(|hint| hint.contains("git muster heartbeat")));
         assert!(of(None, &[], None).is_empty());
+    }
+
+    #[test]
+    fn a_document_of_a_newer_layout_is_told_though_all_of_it_can_be_read() {
+        let newer = Document { path: "p", wrong: None, newer: Some("2"), troubles: &[], server: None };
+        let told = newer.judge();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].level, told[0].cause.as_str()), (Level::Warning, "document-newer:p"));
     }
 }

@@ -1,4 +1,5 @@
-//! Tokens that somebody made up: they do not stop the fleet without a word.
+//! Tokens that somebody made up, and documents that only a newer version may write: neither stops the fleet
+//! without a word.
 
 use super::two_servers;
 use crate::support::{Host, MAIN, inspect};
@@ -75,4 +76,20 @@ fn what_has_a_made_up_token_is_named_and_mended() {
     ada.run(["lock", "renew", "held", "--token", &LAST.to_string()]).code(5);
     let history = ada.run(["fsck", "--history"]);
     assert!(!history.stdout().contains("token-lowered"), "{history}");
+}
+
+#[test]
+fn a_document_of_a_newer_layout_is_told_by_health_as_no_write_succeeds() {
+    let (fleet, ada, _bob) = two_servers();
+    for (path, write) in [(JOBS, "job add --type x"), (LOCKS, "lock acquire x"), (TOKENS, "lock acquire y")] {
+        let mut newer = inspect::document(fleet.hub(), MAIN, path);
+        newer["version"] = json!(2);
+        fleet.hub().put(MAIN, &[(path, &format!("{newer:#}\n"))], "newer");
+        ada.run(write.split_whitespace()).code(1);
+        let health = ada.run(["health"]).code(1);
+        assert!(health.stdout().contains(&format!("{path} has layout version 2")), "{health}");
+        newer["version"] = json!(1);
+        fleet.hub().put(MAIN, &[(path, &format!("{newer:#}\n"))], "as before");
+        ada.run(write.split_whitespace()).success();
+    }
 }

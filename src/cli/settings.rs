@@ -248,8 +248,13 @@ impl Settings {
     /// When nothing names one.
     pub(super) fn hub(&self) -> Result<&Location, CliError> {
         self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
-            CliError::new(Exit::Configuration, "no hub is named")
-                .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`")
+            let error = CliError::new(Exit::Configuration, "no hub is named")
+                .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`");
+            // As in a service or a cron job that was not given one.
+            match environment::variable("HOME") {
+                None => error.hint("HOME is not set: what `join` wrote for a user is not found without; set it, or MUSTER_HUB"),
+                Some(_) => error,
+            }
         })
     }
 

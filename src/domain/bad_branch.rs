@@ -9,6 +9,8 @@ use super::shell::quoted;
 pub enum Flaw {
     /// Its file is empty or garbled: git finds nothing in it that it could remove.
     Unreadable,
+    /// Its file may not be read by this account: what is in it may be as it should be.
+    Forbidden,
     /// It leads to a commit that is not there.
     Missing,
     /// It leads to something that is no commit.
@@ -64,6 +66,7 @@ impl BadBranch {
     pub fn why(&self) -> String {
         match self.flaw {
             Flaw::Unreadable => "is empty or damaged".to_owned(),
+            Flaw::Forbidden => "is in a file that this account may not read".to_owned(),
             Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
             Flaw::NotACommit => "leads to something that is no commit".to_owned(),
             Flaw::InTheWay => match self.server() {
@@ -82,6 +85,7 @@ impl BadBranch {
     #[must_use]
     pub fn mend(&self, hub: &str) -> (String, &'static str) {
         match self.flaw {
+            Flaw::Forbidden => (format!("chmod -R go+rX {}", quoted(hub)), ""),
             // git neither moves nor removes what it cannot read.
             Flaw::Unreadable if hub.starts_with('/') => (
                 format!(
@@ -126,6 +130,12 @@ impl BadBranch {
         if self.flaw == Flaw::AnotherName {
             return format!("`{command}`{place} removes it and leaves alone what it names");
         }
+        if self.flaw == Flaw::Forbidden {
+            let stays = format!("git -C {} config core.sharedRepository all", quoted(hub));
+            return format!(
+                "let the owner of its files run `{command}`, and `{stays}` so that it stays so whatever their umask is"
+            );
+        }
         if self.is_of_heartbeats() {
             return format!(
                 "`{command}`{place} removes it; the next heartbeat of its server makes a new one"
@@ -133,7 +143,8 @@ impl BadBranch {
         }
         let back = format!("git push {} COMMIT:{}", quoted(hub), self.reference());
         match self.flaw {
-            Flaw::InTheWay | Flaw::AnotherName => format!("`{command}` removes it"),
+            // The two others have been told above.
+            Flaw::InTheWay | Flaw::AnotherName | Flaw::Forbidden => format!("`{command}` removes it"),
             Flaw::Unreadable => format!(
                 "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` put it back"
             ),

@@ -71,7 +71,8 @@ pub fn read(path: &Path) -> Result<Option<String>, FileError> {
     read_bounded(file, OWN_FILE_BYTES_MAX).map(Some).map_err(at("read", path))
 }
 
-/// Everything from `input`, if it has no more than `bytes_max` bytes.
+/// Everything from `input`, if it has no more than `bytes_max` bytes, without the byte order mark that
+/// some editors put in front.
 ///
 /// # Errors
 /// When it has more, or is not UTF-8.
@@ -84,7 +85,8 @@ pub fn read_bounded(input: impl io::Read, bytes_max: u64) -> io::Result<String> 
             format!("it has more than {bytes_max} bytes"),
         ));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes).to_vec();
+    String::from_utf8(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 /// Creates a directory and those above it.

@@ -9,6 +9,7 @@ use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use git2::{ErrorCode, ObjectType, Oid, ReferenceType, Repository};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// How often a fetch is tried with one more set of refs left out: git names one at a time.
 pub(super) const ROUNDS_MAX: u32 = 8;
@@ -40,6 +41,14 @@ pub(super) fn left_out(bad: &Bad) -> impl Iterator<Item = String> + '_ {
     bad.keys().map(|branch| format!("^{}", BadBranch::reference_of(branch)))
 }
 
+/// Why the ref at `file` cannot be read: what may not be read is not damaged, and must not be removed.
+pub(super) fn why_unreadable(file: &Path) -> Flaw {
+    match std::fs::File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Flaw::Forbidden,
+        _ => Flaw::Unreadable,
+    }
+}
+
 /// What is wrong with a heartbeat branch that is here, if anything.
 pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<Flaw> {
     let repository = objects.repository();
@@ -47,7 +56,7 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<F
         Ok(id) => id,
         // A symbolic ref that leads nowhere is a branch that is not there.
         Err(error) if error.code() == ErrorCode::NotFound => return None,
-        Err(_) => return Some(Flaw::Unreadable),
+        Err(_) => return Some(why_unreadable(&repository.commondir().join(reference))),
     };
     let below = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).is_some_and(|name| name.contains('/'));
     let header = repository.odb().and_then(|odb| odb.read_header(id));
@@ -76,7 +85,7 @@ pub(super) fn holds_hub(repository: &Repository, id: Oid) -> bool {
 
 /// The heartbeat branches and tags of a hub of this machine whose files hold no ref, which no list of
 /// refs shows, and which stop the pushes of everybody who reaches it by git.
-pub(super) fn unreadable_files(objects: &Objects) -> Vec<String> {
+pub(super) fn unreadable_files(objects: &Objects) -> Bad {
     let repository = objects.repository();
     let files = |folder: &'static str| {
         let entries = std::fs::read_dir(repository.commondir().join(folder));
@@ -93,12 +102,20 @@ pub(super) fn unreadable_files(objects: &Objects) -> Vec<String> {
     };
     let names = ["refs", "refs/heads", "refs/tags"].into_iter().flat_map(files);
     let bad = names.filter(|name| is_known(name) && !name.ends_with(".lock")).filter(is_bad);
-    bad.map(|name| BadBranch::at(&name, Flaw::Unreadable).branch).collect()
+    let told = |name: String| {
+        let flaw = why_unreadable(&repository.commondir().join(&name));
+        (BadBranch::at(&name, flaw).branch, flaw)
+    };
+    bad.map(told).collect()
 }
 
 /// What a push says that would move a bad branch.
 pub(super) fn refusal(bad: BadBranch) -> Reason {
-    let cause = if bad.flaw == Flaw::InTheWay { Cause::NameTaken } else { Cause::DamagedRef };
+    let cause = match bad.flaw {
+        Flaw::InTheWay => Cause::NameTaken,
+        Flaw::Forbidden => Cause::MayNotRead,
+        _ => Cause::DamagedRef,
+    };
     let words = format!("its {} {}", bad.shown(), bad.why());
     Reason { about: Some(bad), ..Reason::of(cause, words) }
 }

@@ -288,6 +288,12 @@ impl Engine for GitEngine {
         }
         let tip = match self.objects.tip(&self.reference(branch)) {
             Err(LedgerError::Store { damaged: true, .. }) if self.is_always_fresh() => {
+                let file = self.objects.repository().commondir().join(self.reference(branch));
+                if bad_refs::why_unreadable(&file) == Flaw::Forbidden {
+                    let why =
+                        bad_refs::refusal(BadBranch { branch: branch.to_owned(), flaw: Flaw::Forbidden });
+                    return Err(LedgerError::Denied { hub: self.name.clone(), why });
+                }
                 return Err(self.broken(branch));
             }
             tip => self.suspecting(tip)?,
@@ -308,7 +314,7 @@ impl Engine for GitEngine {
         }
         if self.is_always_fresh() {
             let files = bad_refs::unreadable_files(&self.objects);
-            self.bad.borrow_mut().extend(files.into_iter().map(|name| (name, Flaw::Unreadable)));
+            self.bad.borrow_mut().extend(files);
         }
         Ok(names.filter(|name| !self.is_bad(name)).collect())
     }

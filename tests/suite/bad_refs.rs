@@ -2,7 +2,12 @@
 
 use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Command;
+
+/// A user whom permissions bind and who owns nothing.
+const NOBODY: &str = "65534";
 
 /// What lies in the file of bob's heartbeat branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,4 +207,44 @@ fn an_empty_tag_stops_nobody_and_a_missing_one_is_named() {
             assert_eq!(is_told, transport == Transport::Path && !file.ends_with("v2"), "{file}\n{health}");
         }
     });
+}
+
+/// As root only: permissions bind nobody else's processes that we could start.
+#[test]
+fn a_branch_that_may_not_be_read_is_no_damage_and_the_line_that_is_told_opens_it() {
+    let own = |path: &Path, who: &str| {
+        let done = Command::new("chown").args(["-R", who]).arg(path).status().unwrap();
+        assert!(done.success());
+    };
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    for branch in ["main", "heartbeat-ada"] {
+        let fleet = Fleet::new().founded();
+        let mut ada = fleet.server("ada");
+        ada.run(["heartbeat"]).success();
+        own(ada.place("HOME").parent().unwrap(), NOBODY);
+        own(ada.place("HOME").parent().unwrap().parent().unwrap(), NOBODY);
+        own(fleet.hub().path().parent().unwrap(), "0");
+        for (name, value) in
+            [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")]
+        {
+            ada.set(name, value);
+        }
+        let look = || {
+            let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()];
+            let program = ada.program("setpriv").args(ids).args([env!("CARGO_BIN_EXE_git-muster")]);
+            program.args(["worker", "list"]).run()
+        };
+        fs::set_permissions(fleet.hub().path().parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+        let file = fleet.hub().path().join("refs/heads").join(branch);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let told = look();
+        assert!(told.stderr().contains("in a file that this account may not read"), "{branch}: {told}");
+        assert!(!told.stderr().contains("`rm "), "{branch}: {told}");
+        let command = format!("chmod -R go+rX {}", fleet.hub().path().display());
+        assert!(told.stderr().contains(&command), "{branch}: {told}");
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+        assert_eq!(look().success().stderr(), "", "{branch}");
+    }
 }

@@ -14,6 +14,7 @@ mod support;
 
 // The house: layers, lengths, generated files.
 mod tidy;
+mod user_files;
 mod wards;
 mod worker;
 mod worker_storm;

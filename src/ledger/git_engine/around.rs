@@ -11,6 +11,7 @@ use crate::ledger::engine::{Move, Publication};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
 use crate::ledger::publish;
+use std::path::Path;
 
 impl GitEngine {
     /// A fetch that leaves out, if it has to, what leads nowhere in the hub.
@@ -38,7 +39,13 @@ impl GitEngine {
         let listing = self.git.run(self.directory(), &ask, deadline)?;
         let mut bad = self.bad.borrow_mut();
         let known = bad.len();
-        bad.extend(bad_refs::find(&listing.stdout, why));
+        let found = bad_refs::find(&listing.stdout, why).into_iter().map(|(branch, flaw)| {
+            // Where the hub lies on this machine it can be told whether that is damage.
+            let file = Path::new(&self.name).join(BadBranch::reference_of(&branch));
+            let forbidden = flaw == Flaw::Unreadable && bad_refs::why_unreadable(&file) == Flaw::Forbidden;
+            (branch, if forbidden { Flaw::Forbidden } else { flaw })
+        });
+        bad.extend(found);
         Ok(bad.len() > known)
     }
 

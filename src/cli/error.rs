@@ -8,7 +8,7 @@ use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{Cause, LedgerError, Past, Reached, Stop, Version};
+use crate::ledger::{Cause, FORMAT_IS_FOREIGN, LedgerError, Past, Reached, Stop, Version};
 use std::path::Path;
 use std::time::Duration;
 
@@ -226,6 +226,10 @@ fn advice_on_place(why: &str) -> Option<&'static str> {
         (
             &["has a work tree"],
             "make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed",
+        ),
+        (
+            &[FORMAT_IS_FOREIGN],
+            "make one that can be used with `git init --bare --object-format=sha1 --ref-format=files PATH`, and a hub of it with `git muster init PATH`",
         ),
         (
             &["cannot be used as a hub"],

@@ -74,7 +74,7 @@ pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use look::{Look, is_look};
 pub use objects::init_bare;
-pub use open::{Location, OpenOptions, configure, configured, is_tracked, open};
+pub use open::{FORMAT_IS_FOREIGN, Location, OpenOptions, configure, configured, is_tracked, open};
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, History, Snapshot};

@@ -8,7 +8,7 @@ use super::git_engine::{GitEngine, Reach};
 use super::permitted;
 use super::update::{Ledger, Settings};
 use crate::host::environment;
-use git2::{ConfigLevel, Repository};
+use git2::{Config, ConfigLevel, Repository};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -158,13 +158,31 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
     Ok(Ledger::new(Box::new(engine), options.settings))
 }
 
+/// What is told of a repository whose format we cannot use yet. git 3.0 makes such by default.
+pub const FORMAT_IS_FOREIGN: &str = "and this program uses `sha1` and `files`";
+
+/// In which format a repository is, if that is one that we cannot use: what its objects are named by, or
+/// how its refs are kept.
+fn foreign_format(path: &Path) -> Option<String> {
+    let files = ["config", ".git/config"].map(|name| path.join(name));
+    let config = files.iter().find(|file| file.is_file()).and_then(|file| Config::open(file).ok())?;
+    let told = |key, ours: &str, what: &str| {
+        let format = config.get_string(key).ok().filter(|format| format != ours)?;
+        Some(format!("{what} `{}`", format.escape_debug()))
+    };
+    let objects = told("extensions.objectformat", "sha1", "its objects have the format");
+    let refs = told("extensions.refstorage", "files", "its refs have the format");
+    let told: Vec<String> = objects.into_iter().chain(refs).collect();
+    (!told.is_empty()).then(|| format!("{}, {FORMAT_IS_FOREIGN}", told.join(", ")))
+}
+
 pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
     let repository = permitted::open(path).map_err(|error| {
         if path.exists() {
             LedgerError::Configuration(format!(
                 "`{}` cannot be used as a hub: {}",
                 path.display(),
-                error.message()
+                foreign_format(path).unwrap_or_else(|| error.message().to_owned())
             ))
         } else {
             LedgerError::Unreachable {

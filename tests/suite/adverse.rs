@@ -305,3 +305,46 @@ fn an_unsettled_operation_is_taken_up_by_one_process_and_kept_until_it_is_settle
     let jobs = ada.run(["--json", "job", "list"]).success().json();
     assert_eq!(jobs.as_array().unwrap().len(), 1);
 }
+
+/// The repositories that git 3.0 makes unless it is told otherwise, and what tells us of each.
+#[test]
+fn a_hub_in_a_format_that_we_cannot_use_is_named_with_the_line_that_makes_one() {
+    for (format, told) in [
+        ("--object-format=sha256", "its objects have the format `sha256`"),
+        ("--ref-format=reftable", "its refs have the format `reftable`"),
+    ] {
+        let fleet = Fleet::new();
+        let ada = fleet.host("ada");
+        let folder = ada.directory();
+        let made = ada.git(["init", "-q", "--bare", format, "theirs.git"]).exit_code() == Some(0);
+        if !crate::support::need::has(made, "git 2.45 or newer") {
+            continue;
+        }
+        let theirs = folder.join("theirs.git").display().to_string();
+        let mut line = String::new();
+        for (at, args, code) in [
+            (theirs.clone(), &["job", "list"][..], 78),
+            (theirs.clone(), &["job", "add", "--", "true"], 78),
+            // Of a fleet that cannot be looked at nothing is known.
+            (theirs.clone(), &["health"], 3),
+            (format!("file://{theirs}"), &["heartbeat", "--server", "ada"], 78),
+            (theirs.clone(), &["init", &theirs], 78),
+        ] {
+            let run = ada.command(args.iter().copied()).env("MUSTER_HUB", at).run().code(code);
+            assert!(run.stderr().contains(told), "{run}");
+            let hint =
+                run.stderr().lines().find(|line| line.starts_with("hint: ")).expect("a hint").to_owned();
+            line = hint.split('`').nth(1).expect("a command").to_owned();
+        }
+        let doctor = ada.command(["doctor", "hub-reachable"]).env("MUSTER_HUB", &theirs).run().code(1);
+        assert!(doctor.stdout().contains(told) && doctor.stdout().contains(&line), "{doctor}");
+
+        // What the line makes is one that can be used.
+        let ours = folder.join("ours.git").display().to_string();
+        let args: Vec<String> =
+            line.split_whitespace().skip(1).map(|word| word.replace("PATH", &ours)).collect();
+        ada.git(args).success();
+        ada.run(["init", &ours]).success();
+        ada.command(["job", "add", "--", "true"]).env("MUSTER_HUB", &ours).run().success();
+    }
+}

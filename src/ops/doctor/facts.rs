@@ -13,7 +13,8 @@ use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Cause, Documents as _, LedgerError, Location, Look, Past, Snapshot, Stop, homes, known_in, store_path,
+    Cause, Documents as _, FORMAT_IS_FOREIGN, LedgerError, Location, Look, Past, Snapshot, Stop, homes,
+    known_in, store_path,
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
@@ -250,6 +251,10 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
                 Some(format!("git clone --bare {} {}", quoted(&text), quoted(&bare))),
             )
         }
+        (LedgerError::Configuration(why), _) if why.contains(FORMAT_IS_FOREIGN) => (
+            "git made it in a format that this program cannot use; make another one for the hub, at a path that is free",
+            Some("git init --bare --object-format=sha1 --ref-format=files PATH".to_owned()),
+        ),
         (LedgerError::Store { damaged: true, .. }, Some(path)) => (
             "the hub is damaged; what it lacks may be in a clone or a copy, so keep all of them",
             Some(format!("git --git-dir={} fsck", quoted(&path.display().to_string()))),

@@ -10,7 +10,7 @@ use super::lenient;
 use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
-use super::time::Timestamp;
+use super::time::{SPAN_MAX, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -112,14 +112,17 @@ impl Lock {
         self.locked_by.as_deref().is_some_and(|holder| !holder.is_empty())
     }
 
-    /// The declared lease; of a record without one, what its two times say.
+    /// The declared lease; of a record without one, what its two times say. One that nobody can have asked for
+    /// is none.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        match (self.lease_seconds, self.locked_at, self.expires_at) {
+        let lease = match (self.lease_seconds, self.locked_at, self.expires_at) {
             (Some(seconds), _, _) => Duration::from_secs(seconds),
             (None, Some(from), Some(until)) if until > from => until.since(from),
             _ => LEASE_ASSUMED,
-        }
+        };
+        // What no holder can have asked for would keep everybody away for ever.
+        if lease > SPAN_MAX { LEASE_ASSUMED } else { lease }
     }
 
     /// How long a challenger must see one version of this record before it may take over.
@@ -136,7 +139,9 @@ impl Lock {
             return None;
         }
         let lease = self.lease();
-        let expires_at = self.expires_at.or_else(|| self.locked_at.map(|at| at.plus(lease)))?;
+        let is_possible = |until: &Timestamp| self.locked_at.is_none_or(|at| until.since(at) <= SPAN_MAX);
+        let told = self.expires_at.filter(is_possible);
+        let expires_at = told.or_else(|| self.locked_at.map(|at| at.plus(lease)))?;
         Some(now.since(expires_at)).filter(|over| *over > margin(lease))
     }
 
@@ -562,6 +567,20 @@ mod tests {
             lock.locked_at = Some(now());
             lock.expires_at = Some(now().plus(Duration::from_secs(until)));
             assert_eq!(lock.lease(), Duration::from_secs(lease), "ends after {until} s");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_can_have_asked_for_is_the_assumed_one() {
+        let far = Timestamp::parse("9999-01-01T00:00:00Z").expect("time");
+        for (lease_seconds, expires_at) in
+            [(Some(u64::MAX), Some(far)), (Some(999_999_999_999), None), (None, Some(far))]
+        {
+            let mut lock = Lock::free("deploy");
+            lock.take(&taker("build1"), None, now()).expect("free");
+            (lock.lease_seconds, lock.expires_at) = (lease_seconds, expires_at);
+            assert_eq!(lock.lease(), LEASE_ASSUMED);
+            assert!(lock.overdue(now().plus(LEASE_ASSUMED * 2)).is_some(), "and it is told");
         }
     }
 

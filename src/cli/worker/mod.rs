@@ -128,7 +128,7 @@ pub struct RunArgs {
     /// How often to look at the queue [default: 1s on this machine, 10s over a network]
     #[arg(long, value_name = "SPAN", value_parser = input::span)]
     pub poll: Option<Duration>,
-    /// Claim once, run what was claimed, and end; exit code 3 when there is nothing
+    /// Claim once, run what was claimed, and end; exit code 3 when there is nothing, 4 while somebody holds the lock `job_assignment`
     #[arg(long)]
     pub once: bool,
     /// Run this job and end

@@ -68,9 +68,7 @@ fn a_lock_that_a_stale_script_dropped_is_held_again() {
     assert_eq!(lock(&fleet, "script")["locked_by"], "ada", "and nothing of the script is lost");
     bob.run(["lock", "acquire", "deploy"]).code(4);
     ada.run(["lock", "renew", "deploy", "--token", "1"]).success();
-    let history = bob.run(["fsck", "--history"]).code(1);
-    assert!(history.stdout().contains("lock `deploy` is gone"), "of the script: {history}");
-    assert!(history.stdout().contains("\n1 error,"), "and nothing of ours: {history}");
+    bob.run(["fsck", "--history"]).success();
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ada$ git muster --branch nowhere servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `nowhere`
-    hint: the hub is in branch `main`: name it with `--hub-branch main`; `git muster join --hub-branch main --as NAME` has it remembered
+    hint: the hub is in branch `main`: name it with `--hub-branch main`; `git muster join [HUB]/hub.git --hub-branch main --as NAME` has it remembered
     [exit status: 78]
     ada$ git muster completions klingon
     ------- stderr -------

@@ -103,6 +103,8 @@ mod tests {
             job("failed", ",\"started_at\":\"2025-10-29T12:01:00Z\",\"duration_seconds\":10"),
             job("dead", ",\"started_at\":\"2025-10-29T13:00:00Z\",\"duration_seconds\":21"),
             job("cancelled", ""),
+            // It waited as long as any other until it was started.
+            job("cancelled", ",\"started_at\":\"2025-10-29T12:05:00Z\""),
             job("a word", ""),
             "{\"id\":\"old\",\"status\":\"completed\",\"created_at\":\"2025-10-28T12:00:00Z\",\"duration_seconds\":5}".to_owned(),
         ];
@@ -123,8 +125,8 @@ mod tests {
                 completed: 2,
                 failed: 1,
                 dead_lettered: 1,
-                cancelled: 1,
-                avg_wait_seconds: Some((10 + 20 + 60 + 3600 + 30 + 30) / 6),
+                cancelled: 2,
+                avg_wait_seconds: Some((10 + 20 + 60 + 3600 + 300 + 30 + 30) / 7),
                 p95_wait_seconds: Some(3600),
                 avg_execution_seconds: Some((10 + 21 + 30 + 30) / 4),
                 failure_rate: Some(0.5),

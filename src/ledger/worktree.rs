@@ -13,6 +13,7 @@ use super::history::Reached;
 use super::old_writers;
 use super::permitted;
 use super::publish;
+use crate::domain::shell::quoted;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::{FileLock, NotLocked};
@@ -41,6 +42,20 @@ const VERSIONS_MAX: usize = 1000;
 /// The most commits that are copied object by object.
 const COMMITS_COPIED_MAX: usize = 64;
 
+/// Why the index of the clone at `top` cannot be read, and the line that makes it one that can: by
+/// itself that would never change.
+fn index_of_another_kind(top: &str, why: &str) -> Option<String> {
+    let (kind, arguments) = match why.split_once("mandatory extension: ")?.1 {
+        "'sdir'" => ("sparse", "sparse-checkout disable"),
+        "'link'" => ("split", "update-index --no-split-index"),
+        _ => return None,
+    };
+    Some(format!(
+        "its index is {kind}, which is not supported; `git -C {} {arguments}` changes that",
+        quoted(top)
+    ))
+}
+
 /// Moves the clone at `top` to `target` if its branch is checked out and nothing stands in the
 /// way. Returns a note for the user when something does. `hub` is the repository that holds the
 /// objects when the clone does not have them yet.
@@ -64,7 +79,9 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     match follow_locked(&repository, branch, target, hub) {
         Ok(note) => note,
         Err(error) => {
-            Some(format!("the clone `{}` was not brought up to date: {}", top.display(), error.message()))
+            let (top, why) = (top.display().to_string(), error.message());
+            let why = index_of_another_kind(&top, why).unwrap_or_else(|| why.to_owned());
+            Some(format!("the clone `{top}` was not brought up to date: {why}"))
         }
     }
 }

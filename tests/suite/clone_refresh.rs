@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
 
 /// Two ways: the clone of a hub on this machine, and one whose objects come through git.
 const WAYS: [Transport; 2] = [Transport::Path, Transport::Ssh];
@@ -336,4 +336,24 @@ fn a_file_that_goes_through_a_program_of_the_user_is_left_to_git() {
     assert!(!mark.exists(), "we run no program that a file names");
     bob.git(["pull", "-q"]).success();
     assert_eq!(bob.git(["rev-parse", "HEAD"]).success().stdout().trim(), fleet.hub().tip(MAIN).unwrap());
+}
+
+#[test]
+fn a_clone_whose_index_cannot_be_read_follows_after_the_line_that_is_told() {
+    for (make, mend) in [
+        (&["sparse-checkout", "set", "--sparse-index", "coordination"][..], "sparse-checkout disable"),
+        (&["update-index", "--split-index"], "update-index --no-split-index"),
+    ] {
+        let scene = Scene::new(Transport::Path);
+        let top = scene.bob.directory();
+        git(top, make);
+        scene.others_go_on();
+        let told = scene.write("one").success();
+        let line = format!("git -C {} {mend}", top.display());
+        assert!(told.stderr().contains(&line), "{told}");
+        git(top, mend.split(' '));
+        assert_eq!(warnings(&scene.write("two").success()), 0);
+        inspect::assert_clone_is_clean(top);
+        assert_eq!(git(top, ["rev-parse", "HEAD"]), scene.fleet.hub().git(["rev-parse", MAIN]));
+    }
 }

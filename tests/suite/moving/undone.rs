@@ -157,7 +157,7 @@ fn the_first_record_of_a_document_comes_back_too() {
 
 #[test]
 fn a_merge_of_what_happened_since_puts_nothing_back() {
-    let (_fleet, ada, bob) = shared_clone();
+    let (fleet, ada, bob) = shared_clone();
     bob.run(["queue", "pause", "--note", "x"]).success();
     pull(&ada, &[]);
     fs::write(ada.directory().join("n.txt"), "1\n").unwrap();
@@ -169,4 +169,6 @@ fn a_merge_of_what_happened_since_puts_nothing_back() {
     bob.run(["job", "add", "--type", "x"]).success();
     let pauses = bob.run(["queue", "list"]).success();
     assert!(pauses.stderr().contains("nothing is paused"), "{pauses}");
+    let log = inspect::log(fleet.hub(), MAIN);
+    assert!(!log[0].subject.starts_with("put back"), "{:?}", log[0]);
 }

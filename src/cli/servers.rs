@@ -124,8 +124,10 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     };
     let receipt = context.write(&verb)?;
     if !context.is_dry_run() {
-        if args.replace {
+        if machine::known()?.as_ref() != Some(&verb.machine) {
             machine::keep(&verb.machine)?;
+        }
+        if args.replace {
             // A copied home goes on with the other machine's session.
             drop(Session::restart(&args.name));
         }

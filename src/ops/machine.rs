@@ -3,21 +3,28 @@
 
 use crate::host::files::FileError;
 use crate::host::{environment, files, random};
+use std::io;
 use std::path::PathBuf;
 
 fn path() -> PathBuf {
     environment::data_dir().join("machine")
 }
 
-/// The id, if it was made.
+/// The id, if it was made. What a loss of power left of one is none: `join` makes another.
 ///
 /// # Errors
 /// When it is there and cannot be read.
 pub fn known() -> Result<Option<String>, FileError> {
-    Ok(files::read(&path())?.map(|id| id.trim().to_owned()))
+    let text = match files::read(&path()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+        read => read?,
+    };
+    let id = text.map(|text| text.trim().to_owned());
+    Ok(id.filter(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-')))
 }
 
-/// The id, made once.
+/// The id, made once. In the place of one that was lost it is kept with [`keep`] once it is registered:
+/// until then this machine is known by its name.
 ///
 /// # Errors
 /// When it cannot be kept.
@@ -26,7 +33,9 @@ pub fn id() -> Result<String, FileError> {
         return Ok(id);
     }
     let id = random::id();
-    files::write(&path(), &format!("{id}\n"))?;
+    if !path().exists() {
+        keep(&id)?;
+    }
     Ok(id)
 }
 

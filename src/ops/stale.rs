@@ -20,9 +20,10 @@ use crate::domain::pause::Pause;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{History, LedgerError, Ours, Stop, Transaction, Version};
+use crate::ledger::{Document, History, LedgerError, Ours, Stop, Transaction, Version};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 /// What was undone since our last operation.
 struct Undone {
@@ -169,7 +170,7 @@ fn stale<'a, T: Row>(
     let mut stale: HashSet<&str> = HashSet::new();
     let mut last: Option<Option<Vec<u8>>> = None;
     for version in &ours.before {
-        let document = hub.document_of(version, T::PATH)?;
+        let Some(document) = earlier(version, T::PATH, hub)? else { continue };
         let bytes = document.as_ref().map(|document| document.bytes().to_vec());
         if last.as_ref() == Some(&bytes) {
             continue;
@@ -192,10 +193,15 @@ fn told<T: Row>(record: Option<&Record<T>>) -> Option<Value> {
 
 /// The table in another version; `None` if it cannot be read there.
 fn at<T: Row>(version: &Version, hub: &impl History) -> Result<Option<Table<T>>, Stop> {
-    let Some(document) = hub.document_of(version, T::PATH)? else {
-        return Ok(Some(Table::empty(T::PATH)));
-    };
+    let Some(document) = earlier(version, T::PATH, hub)? else { return Ok(None) };
+    let Some(document) = document else { return Ok(Some(Table::empty(T::PATH))) };
     Ok(document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table)))
+}
+
+/// A document of another version, if there was one; `None` if what was there could not be read: that was
+/// mended since, and must stop no write of now.
+fn earlier(version: &Version, path: &str, hub: &impl History) -> Result<Option<Option<Rc<Document>>>, Stop> {
+    readable(hub.document_of(version, path).map_err(Stop::from))
 }
 
 fn archived_ids<T: Row>(hub: &impl History) -> Result<HashSet<String>, Stop> {

@@ -74,3 +74,20 @@ fn a_copied_disk_is_told_from_a_machine_that_boots() {
     assert!(run.stderr().contains("two machines beat as `ada`"), "{run}");
     assert_eq!(causes(&ada), ["name-shared:ada"]);
 }
+
+#[test]
+fn what_tells_this_machine_apart_may_be_lost_and_stops_no_beat() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let file = ada.place("XDG_DATA_HOME").join("git-muster/machine");
+    for left in [&b"\xff\xfe\0"[..], b"", b"\0\0\0\0", b"no id\n"] {
+        std::fs::write(&file, left).unwrap();
+        ada.run(["heartbeat"]).success();
+        ada.run(["doctor", "registration"]).success();
+        let run = ada.run(["join", "--as", "ada"]).code(4);
+        assert!(run.stderr().contains("--replace"), "{run}");
+        ada.run(["heartbeat"]).success();
+        ada.run(["join", "--as", "ada", "--replace"]).success();
+        ada.run(["heartbeat"]).success();
+    }
+}

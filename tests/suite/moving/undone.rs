@@ -172,3 +172,45 @@ fn a_merge_of_what_happened_since_puts_nothing_back() {
     let log = inspect::log(fleet.hub(), MAIN);
     assert!(!log[0].subject.starts_with("put back"), "{:?}", log[0]);
 }
+
+#[test]
+fn what_could_not_be_read_before_it_was_mended_stops_no_write() {
+    const JOBS: &str = "coordination/jobs.json";
+    for kind in ["a link", "a folder", "no JSON"] {
+        let (fleet, ada, bob) = shared_clone();
+        ada.run(["job", "add", "--type", "x"]).success();
+        pull(&ada, &[]);
+        let file = ada.directory().join(JOBS);
+        let good = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        match kind {
+            "a link" => std::os::unix::fs::symlink("../good.json", &file).unwrap(),
+            "a folder" => {
+                fs::create_dir(&file).unwrap();
+                fs::write(file.join("x"), "x").unwrap();
+            }
+            _ => fs::write(&file, "<<<<<<< mine\n").unwrap(),
+        }
+        ada.git(["add", "--all", "coordination"]).success();
+        ada.git(["commit", "--quiet", "-m", "broken"]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+        // An operation of ours stands on it.
+        bob.run(["lock", "acquire", "between"]).success();
+        pull(&ada, &[]);
+        if kind == "a folder" {
+            fs::remove_dir_all(&file).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        fs::write(&file, &good).unwrap();
+        ada.git(["add", "--all", "coordination"]).success();
+        ada.git(["commit", "--quiet", "-m", "mended"]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+        for args in [&["job", "add", "--type", "y"][..], &["heartbeat"], &["lock", "acquire", "after"]] {
+            bob.run(args).success();
+        }
+        let jobs = inspect::document(fleet.hub(), MAIN, JOBS);
+        assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2, "{kind}");
+        bob.run(["fsck"]).success();
+    }
+}

@@ -144,7 +144,7 @@ impl Case<'_> {
                     environment.into_iter().fold(command, |command, (name, value)| command.env(name, value));
                 let run = run.run();
                 fault.lift(world);
-                (run, fault.said)
+                (run, fault.said(world.way))
             }
         };
         said.check(&run, self.usual.once.0);

@@ -21,6 +21,8 @@ pub(super) enum Said {
     Usual,
     /// That the hub refuses.
     Refused,
+    /// That it cannot be reached.
+    Away,
     /// That nobody knows.
     Unknown,
     /// Nothing: it was killed.
@@ -34,6 +36,7 @@ impl Said {
         let expected = match self {
             Self::Usual => usual,
             Self::Refused => Some(4),
+            Self::Away => Some(7),
             Self::Unknown => Some(9),
             Self::Nothing => None,
         };
@@ -153,6 +156,15 @@ impl HubFault {
     /// cannot be told to outlive its connection.
     pub(super) fn fits(&self, way: Way) -> bool {
         way.has_hooks() && (way != Way::Http || self.arrives == Arrives::InTime)
+    }
+
+    /// What the command says when the hub is reached like this: a path that a clone names is looked at
+    /// before git is asked to push there.
+    pub(super) fn said(&self, way: Way) -> Said {
+        match self.hook {
+            None if way == Way::PushedClone => Said::Away,
+            _ => self.said,
+        }
     }
 
     fn is_late(&self) -> bool {

@@ -142,10 +142,6 @@ impl Way {
         }
     }
 
-    fn is_pushed(self) -> bool {
-        matches!(self, Self::Pushed | Self::PushedClone)
-    }
-
     fn is_in_clone(self) -> bool {
         matches!(self, Self::DirectClone | Self::PushedClone)
     }
@@ -179,12 +175,16 @@ pub(super) struct Template {
 impl Template {
     pub(super) fn new(way: Way) -> Self {
         let fleet = Fleet::in_memory(way.transport()).founded();
+        if way == Way::PushedClone {
+            // What several users share is pushed to by git.
+            fleet.hub().git(["config", "core.sharedRepository", "umask"]);
+        }
         let host = |name| {
             let mut host = if way.is_in_clone() { fleet.host_in_clone(name) } else { fleet.host(name) };
             let configuration = host.place("HOME").join("gitconfig");
             fs::write(&configuration, "").unwrap();
             host.set("GIT_CONFIG_GLOBAL", &configuration);
-            if way.is_pushed() {
+            if way == Way::Pushed {
                 reach_by_alias(&mut host, &configuration);
             }
             host.run(["join", "--as", host.name()]).success();
@@ -306,9 +306,5 @@ impl Template {
 fn reach_by_alias(host: &mut Host, configuration: &Path) {
     let real = host.hub().url();
     fs::write(configuration, format!("[url \"{real}\"]\n\tinsteadOf = {ALIAS}\n")).unwrap();
-    if host.directory().join(".git").exists() {
-        host.git(["remote", "set-url", "origin", ALIAS]).success();
-    } else {
-        host.set("MUSTER_HUB", ALIAS);
-    }
+    host.set("MUSTER_HUB", ALIAS);
 }

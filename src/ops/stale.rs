@@ -25,6 +25,10 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+/// So much of earlier versions of one document is compared, the newest first: every write and every look at
+/// the health of a fleet waits for it.
+const COMPARED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// What was undone since our last operation.
 struct Undone {
     jobs: Restored<Job>,
@@ -75,14 +79,18 @@ fn look(hub: &impl History, now: Timestamp) -> Result<Option<Undone>, Stop> {
     }
     let locks = restore::<Lock>(&ours, hub, |lock| locks::revived(lock, now))?;
     let mut pauses = restore::<Pause>(&ours, hub, |pause| Some(pause.clone()))?;
-    withdraw(&ours, hub, &mut pauses)?;
-    Ok(Some(Undone {
-        jobs: restore::<Job>(&ours, hub, |job| Some(job.clone()))?,
-        messages: restore::<Message>(&ours, hub, |message| Some(message.clone()))?,
-        marks: locks::raised(&ours, hub, locks.table.as_ref())?,
-        pauses,
-        locks,
-    }))
+    let mut jobs = restore::<Job>(&ours, hub, |job| Some(job.clone()))?;
+    let mut messages = restore::<Message>(&ours, hub, |message| Some(message.clone()))?;
+    let marks = locks::raised(&ours, hub, locks.table.as_ref())?;
+    // What was archived is over, and a job would be done twice.
+    withdraw(&ours, hub, &mut jobs, |hub| archived_ids::<Job>(hub).map(Some))?;
+    withdraw(&ours, hub, &mut messages, |hub| archived_ids::<Message>(hub).map(Some))?;
+    // A pause has no time of its own: the same words by themselves may be meant.
+    let with_others = [&jobs.told, &messages.told, &pauses.told, &locks.told, &marks.told];
+    if with_others.iter().any(|told| !told.is_empty()) {
+        withdraw(&ours, hub, &mut pauses, |_| Ok(None))?;
+    }
+    Ok(Some(Undone { jobs, messages, marks, pauses, locks }))
 }
 
 impl Undone {
@@ -126,9 +134,16 @@ fn restore<T: Row>(
     Ok(Restored { table: Some(table), told: told_of })
 }
 
-/// Takes out what an operation took out and is there again exactly as it was.
-fn withdraw<T: Row>(ours: &[Ours], hub: &impl History, restored: &mut Restored<T>) -> Result<(), Stop> {
+/// Takes out what an operation took out and is there again exactly as it was: all of it, or what `over`
+/// names.
+fn withdraw<T: Row, H: History>(
+    ours: &[Ours],
+    hub: &H,
+    restored: &mut Restored<T>,
+    over: impl Fn(&H) -> Result<Option<HashSet<String>>, Stop>,
+) -> Result<(), Stop> {
     let Some(table) = &mut restored.table else { return Ok(()) };
+    let mut is_over: Option<Option<HashSet<String>>> = None;
     for one in ours {
         let Some(known) = at::<T>(&one.version, hub)? else { continue };
         let mut gone: HashSet<String> = HashSet::new();
@@ -139,6 +154,16 @@ fn withdraw<T: Row>(ours: &[Ours], hub: &impl History, restored: &mut Restored<T
                 .rows()
                 .filter(|row| known.get(row.id()).is_none() && told(before.get(row.id())) == told(Some(row)));
             gone.extend(back.map(|row| row.id().to_owned()));
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        // Read only where it is asked for: an archive may be long.
+        if is_over.is_none() {
+            is_over = Some(over(hub)?);
+        }
+        if let Some(Some(ids)) = &is_over {
+            gone.retain(|id| ids.contains(id));
         }
         table.take(|view| gone.contains(view.id()));
         let what = T::FIELD.trim_end_matches('s');
@@ -169,12 +194,18 @@ fn stale<'a, T: Row>(
     let archived = archived_ids::<T>(hub)?;
     let mut stale: HashSet<&str> = HashSet::new();
     let mut last: Option<Option<Vec<u8>>> = None;
+    let mut left = COMPARED_BYTES_MAX;
     for version in &ours.before {
         let Some(document) = earlier(version, T::PATH, hub)? else { continue };
         let bytes = document.as_ref().map(|document| document.bytes().to_vec());
         if last.as_ref() == Some(&bytes) {
             continue;
         }
+        let size = bytes.as_ref().map_or(0, Vec::len);
+        if size > left {
+            break;
+        }
+        left -= size;
         last = Some(bytes);
         let Some(before) = at::<T>(version, hub)? else { continue };
         for row in candidates.iter().filter(|row| !archived.contains(row.id())) {

@@ -214,3 +214,55 @@ fn what_could_not_be_read_before_it_was_mended_stops_no_write() {
         bob.run(["fsck"]).success();
     }
 }
+
+#[test]
+fn a_job_that_is_archived_is_not_done_again_for_a_stale_script() {
+    const JOBS: &str = "coordination/jobs.json";
+    for completed_first in [false, true] {
+        let (fleet, ada, bob) = shared_clone();
+        let job = bob.run(["job", "add", "--", "true"]).success().stdout().trim().to_owned();
+        let read = |host: &Host| {
+            pull(host, &[]);
+            fs::read(host.directory().join(JOBS)).unwrap()
+        };
+        let mut stale = read(&ada);
+        bob.run(["job", "claim", &job]).success();
+        bob.run(["job", "complete", &job, "--token", "1"]).success();
+        if completed_first {
+            stale = read(&ada);
+        }
+        eventually(Duration::from_secs(20), || {
+            bob.run(["archive", "--older-than", "0s"]).success();
+            let jobs = inspect::document(fleet.hub(), MAIN, JOBS);
+            jobs["jobs"].as_array().is_some_and(Vec::is_empty)
+        });
+        pull(&ada, &[]);
+        fs::write(ada.directory().join(JOBS), &stale).unwrap();
+        ada.git(["commit", "--quiet", "-am", "stale"]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+        bob.run(["job", "claim"]).code(3);
+        bob.run(["lock", "acquire", "after"]).success();
+        assert_eq!(inspect::document(fleet.hub(), MAIN, JOBS)["jobs"], serde_json::json!([]));
+        bob.run(["fsck"]).success();
+    }
+}
+
+#[test]
+fn a_pause_in_the_same_words_as_one_before_is_meant() {
+    const PAUSES: &str = "coordination/pauses.json";
+    let (_fleet, ada, bob) = shared_clone();
+    bob.run(["job", "add", "--", "true"]).success();
+    for _ in 0..2 {
+        pull(&ada, &[]);
+        let text = r#"{"pauses":[{"id":"queue","by":"nightly","reason":"backup"}]}"#;
+        fs::write(ada.directory().join(PAUSES), text).unwrap();
+        ada.git(["add", "coordination"]).success();
+        ada.git(["commit", "--quiet", "-m", "pause"]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+        bob.run(["job", "claim"]).code(3);
+        bob.run(["heartbeat"]).success();
+        let pauses = bob.run(["queue", "list"]).success();
+        assert!(pauses.stdout().contains("nightly"), "{pauses}");
+        bob.run(["queue", "resume"]).success();
+    }
+}

@@ -16,6 +16,9 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
+/// Where the branch comes from of a hub that was found.
+const THE_HUB: &str = "the hub";
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster init                                     # a hub of this user on this machine
@@ -66,7 +69,8 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found { mark });
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let files = context.settle(outcome)?.answer.files;
-    if let Location::Path(path) = &location {
+    // In a branch that somebody names it lies beside something else.
+    if let (Location::Path(path), false) = (&location, is_named(context)) {
         ledger::head_names(path, &branch);
     }
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
@@ -97,15 +101,19 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     Ok(())
 }
 
+/// Whether somebody says in which branch the hub is to be.
+fn is_named(context: &Context) -> bool {
+    ![NOT_ASKED, SAID_BY_HEAD, THE_HUB].contains(&context.settings.branch.origin.as_str())
+}
+
 /// Goes to the branch that the hub is in, or is to be in, and tells what becomes of the marker there.
 ///
 /// # Errors
 /// When another branch holds a hub: two in one repository are mostly one too many.
 fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Mark, CliError> {
-    let is_named = ![NOT_ASKED, SAID_BY_HEAD].contains(&context.settings.branch.origin.as_str());
     match (homes.home(), &homes.head) {
-        _ if is_named => {}
-        (Some(home), _) => context.go_to_branch(home, "the hub"),
+        _ if is_named(context) => {}
+        (Some(home), _) => context.go_to_branch(home, THE_HUB),
         (None, Some(head)) => context.go_to_branch(head, SAID_BY_HEAD),
         (None, None) => {}
     }

@@ -76,9 +76,10 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
             which.passed_over = Some(format!("`{}` {}", top.display(), because(&why)));
             which.hub = Some(hub);
         }
-        (None, Around::Itself(path)) => {
-            which.hub = Some(from(Location::Path(path), "the bare repository around".to_owned()));
-        }
+        (None, Around::Itself(path, origin)) => match other_than(&path, origin, user) {
+            Some(other) => return Err(unclear(&path, &Unclear::BareCopy(other))),
+            None => which.hub = Some(from(Location::Path(path), "the bare repository around".to_owned())),
+        },
         (None, Around::Hub(clone)) => {
             let origin = format!("{} of the clone `{}`", clone.remote, clone.top.display());
             which.hub = Some(from(Location::parse(&clone.origin, &clone.top), origin));
@@ -118,17 +119,29 @@ fn bring_along(which: &mut Which, clone: HubClone) {
     ));
 }
 
+/// What a hub around is perhaps a copy of: another one that `join` wrote, or else where it was cloned from.
+fn other_than(path: &Path, origin: Option<String>, user: &UserConfig) -> Option<String> {
+    let Some(joined) = joined(user) else { return origin };
+    let is_this = match &joined.value {
+        Location::Path(other) => other.canonicalize().ok() == path.canonicalize().ok(),
+        Location::Url(_) => false,
+    };
+    (!is_this).then(|| joined.value.as_text())
+}
+
+/// What `join` wrote.
+fn joined(user: &UserConfig) -> Option<Setting<Location>> {
+    let hub = user.hub.as_deref()?;
+    Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
+}
+
 /// What `join` wrote, or else the embedded hub.
 fn remembered(user: &UserConfig) -> Option<Setting<Location>> {
-    let configured = || {
-        let hub = user.hub.as_deref()?;
-        Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
-    };
     let embedded = || {
         let path = embedded_hub_path();
         path.is_dir().then(|| from(Location::Path(path), "the embedded hub"))
     };
-    configured().or_else(embedded)
+    joined(user).or_else(embedded)
 }
 
 fn unreadable(top: &Path, why: &str) -> CliError {
@@ -161,7 +174,10 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
         Unclear::TwoPlaces { remote, read, pushed } => error
             .hint(format!("name the hub: `--hub {}` or `--hub {}`", named(read), named(pushed)))
             .hint(format!("`git remote get-url --push --all {}` shows where its pushes go", quoted(remote))),
-        Unclear::BareClone(url) => error.hint(format!("`--hub {}` names what it is a copy of", named(url))),
+        Unclear::BareCopy(url) => {
+            let here = quoted(&top.display().to_string());
+            error.hint(format!("`--hub {here}` names this one, `--hub {}` the other", named(url)))
+        }
         Unclear::BareWithin(_) => {
             error.hint(format!("`--hub {}` uses it, with its hooks", quoted(&top.display().to_string())))
         }
@@ -184,8 +200,11 @@ fn because(why: &Unclear) -> String {
             let shown = |url: &str| Location::parse(url, Path::new("/")).shown();
             format!("reads `{remote}` from {} and pushes to {}", shown(read), shown(pushed))
         }
-        Unclear::BareClone(url) => {
-            format!("is a bare clone of {}", Location::parse(url, Path::new("/")).shown())
+        Unclear::BareCopy(url) => {
+            format!(
+                "is a bare repository with a hub in it, beside {}, of which it may be a copy",
+                Location::parse(url, Path::new("/")).shown()
+            )
         }
         Unclear::BareWithin(above) => {
             format!(

@@ -29,8 +29,8 @@ pub enum Around {
     Nothing,
     /// A clone of a hub.
     Hub(HubClone),
-    /// A hub itself.
-    Itself(PathBuf),
+    /// A bare repository that is a hub, with the address that it was cloned from, if it was.
+    Itself(PathBuf, Option<String>),
     /// Of a hub, and of which, or whether that one is meant, cannot be told.
     Unclear {
         /// Where it is.
@@ -61,9 +61,8 @@ pub enum Unclear {
         /// Where a push goes.
         pushed: String,
     },
-    /// It is a bare clone, which no command writes to or brings along; with the address that it came
-    /// from.
-    BareClone(String),
+    /// It is bare, and may be a hub or a copy of one: of this one.
+    BareCopy(String),
     /// It is bare and lies in the work tree of another repository, which may have brought it.
     BareWithin(PathBuf),
     /// `GIT_DIR` names it, and the command does not run in it.
@@ -134,7 +133,8 @@ fn clone(top: PathBuf) -> Around {
     }
 }
 
-/// A bare repository: a hub, or a clone of one, when what its HEAD names is marked or in use.
+/// A bare repository, when what its HEAD names is marked or in use: a hub, or a clone of one if it came
+/// from somewhere.
 fn bare(folder: PathBuf) -> Around {
     if of_a_hub(&folder).is_none() {
         return Around::Nothing;
@@ -145,11 +145,9 @@ fn bare(folder: PathBuf) -> Around {
     if let Some(within) = within {
         return Around::Unclear { top: folder, why: Unclear::BareWithin(within) };
     }
-    let remotes = remotes(&repository);
-    match remotes.first().and_then(|remote| Addresses::of(&repository, remote)) {
-        Some(addresses) => Around::Unclear { top: folder, why: Unclear::BareClone(addresses.read) },
-        None => Around::Itself(folder),
-    }
+    // Other remotes are where a hub is pushed to.
+    let origin = Addresses::of(&repository, "origin").map(|addresses| addresses.read);
+    Around::Itself(folder, origin)
 }
 
 /// The place of the repository at `folder`, if what is checked out in it is a hub's.

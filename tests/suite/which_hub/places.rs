@@ -162,8 +162,8 @@ fn the_hub_itself_and_bare_clones_of_it_are_no_other_hub() {
     let add = ["job", "add", "--", "true"];
     // A copy that nobody reads.
     let run = ada.command(add).current_dir(home.join("bare.git")).run();
-    let run = refused(run, &["bare clone", &hub.display().to_string()]);
-    assert!(run.stderr().contains(&format!("--hub {}", hub.display())), "{run}");
+    let run = refused(run, &["of which it may be a copy", &other.display().to_string()]);
+    assert!(run.stderr().contains(&format!("--hub {}", other.display())), "{run}");
     // A bare repository that a checkout brought with it.
     let within = home.join("checkout/evil.git");
     std::fs::create_dir_all(home.join("checkout")).unwrap();
@@ -172,7 +172,14 @@ fn the_hub_itself_and_bare_clones_of_it_are_no_other_hub() {
     git(&within, ["remote", "remove", "origin"]);
     refused(ada.command(add).current_dir(&within).run(), &["within the work tree"]);
     assert_eq!((tip(&hub), tip(&other), tip(&home.join("bare.git"))), before);
-    // The hub itself.
+    // The hub itself is one of two as well, for who has joined another.
+    refused(ada.command(add).current_dir(&hub).run(), &[&other.display().to_string()]);
+    assert_eq!((tip(&hub), tip(&other), tip(&home.join("bare.git"))), before);
+    // Who has joined none, or this very one, means it, also where it is mirrored elsewhere.
+    std::fs::remove_file(ada.place("XDG_CONFIG_HOME").join("git-muster/config.json")).unwrap();
+    let run = ada.command(add).current_dir(home.join("bare.git")).run();
+    refused(run, &["of which it may be a copy", &hub.display().to_string()]);
+    git(&hub, ["remote", "add", "--mirror=push", "backup", &home.join("bare.git").display().to_string()]);
     ada.command(add).current_dir(&hub).run().success();
     ada.command(add).current_dir(hub.join("refs")).run().success();
     assert_eq!(
@@ -267,6 +274,11 @@ fn a_repository_that_becomes_a_hub_names_it_in_its_head() {
     fleet.hub().git(["symbolic-ref", "HEAD", "refs/heads/master"]);
     ada.run(["init", &fleet.hub().url()]).success();
     assert_eq!(fleet.hub().git(["symbolic-ref", "HEAD"]).trim(), format!("refs/heads/{MAIN}"));
+    // A hub that is put beside something else leaves that its HEAD.
+    let beside = fleet.hub().path().with_file_name("project.git");
+    git(fleet.hub().path(), ["init", "-q", "--bare", "-b", "trunk", &beside.display().to_string()]);
+    ada.run(["--hub-branch", "fleet", "init", &beside.display().to_string()]).success();
+    assert_eq!(git(&beside, ["symbolic-ref", "HEAD"]).trim(), "refs/heads/trunk");
     // One that names a branch which is there is somebody's.
     fleet.hub().git(["branch", "trunk", MAIN]);
     fleet.hub().git(["symbolic-ref", "HEAD", "refs/heads/trunk"]);

@@ -20,8 +20,9 @@ use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
 use git2::build::CheckoutBuilder;
 use git2::{
-    AttrCheckFlags, AttrValue, Delta, DiffOptions, ErrorCode, FetchOptions, FileMode, Index, ObjectType, Odb,
-    OdbLookupFlags, Oid, Repository, RepositoryState, Tree,
+    AttrCheckFlags, AttrValue, Delta, DiffOptions, ErrorCode, FetchOptions, FileMode, Index,
+    IndexEntryExtendedFlag, IndexEntryFlag, ObjectType, Odb, OdbLookupFlags, Oid, Repository,
+    RepositoryState, Tree,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -270,15 +271,17 @@ fn entry(tree: &Tree<'_>, path: &Path) -> Option<Oid> {
 }
 
 /// The blob that what lies in the work tree would be. What git calls unchanged is what was staged, whatever
-/// its bytes are: by its times and size, or by how lines end in this clone. Something that is no file, or a file behind a
-/// link, is no blob of the hub's: links are the user's, and lead anywhere.
+/// its bytes are: by its times and size, or by how lines end in this clone. It is not asked of a file that it
+/// was told not to look at. Something that is no file, or a file behind a link, is no blob of the hub's: links
+/// are the user's, and lead anywhere.
 fn present(
     repository: &Repository,
     path: &Path,
     (index, staged): (&Index, Option<Oid>),
 ) -> Result<Option<Oid>, git2::Error> {
     let raw = raw(repository, path)?;
-    if raw != staged && staged.is_some() && raw.is_some() && raw != Some(Oid::ZERO_SHA1) {
+    let is_asked = !is_passed_over(index, path);
+    if raw != staged && staged.is_some() && raw.is_some() && raw != Some(Oid::ZERO_SHA1) && is_asked {
         let mut only = DiffOptions::new();
         only.pathspec(path).disable_pathspec_match(true);
         if repository.diff_index_to_workdir(Some(index), Some(&mut only))?.deltas().len() == 0 {
@@ -286,6 +289,15 @@ fn present(
         }
     }
     Ok(raw)
+}
+
+/// Whether git takes a file for unchanged without a look, by `update-index --assume-unchanged` or
+/// `--skip-worktree`: who says that has mostly edited it.
+fn is_passed_over(index: &Index, path: &Path) -> bool {
+    index.get_path(path, 0).is_some_and(|entry| {
+        entry.flags & IndexEntryFlag::VALID.bits() != 0
+            || entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
+    })
 }
 
 /// A filter that a file goes through on its way into and out of the work tree and that we do not have:

@@ -134,6 +134,20 @@ fn what_the_user_and_the_hub_edited_holds_the_clone_where_it_is() {
 }
 
 #[test]
+fn an_edit_that_git_was_told_not_to_look_at_is_kept() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let scene = Scene::new(Transport::Path);
+        let file = scene.file("ada/status.json");
+        scene.git(&["update-index", flag, "ada/status.json"]);
+        fs::write(&file, "mine").unwrap();
+        scene.others_go_on();
+        let run = scene.write("more").success();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine", "{flag}: {run}");
+        assert!(run.stderr().contains("ada/status.json"), "{flag}: {run}");
+    }
+}
+
+#[test]
 fn a_new_file_of_the_hub_does_not_replace_one_of_the_user() {
     Transport::each(&WAYS, |transport| {
         let scene = Scene::new(transport);

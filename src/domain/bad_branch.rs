@@ -17,7 +17,7 @@ pub enum Flaw {
     NotACommit,
     /// It lies below the name of the heartbeat branch of a server, which cannot be while this is.
     InTheWay,
-    /// It is a symbolic ref, most likely to the hub's branch, or holds what that holds. What moves or
+    /// It is a symbolic ref to the hub's branch, or holds what that holds and may be one. What moves or
     /// removes it by a push may move or remove that.
     AnotherName,
 }

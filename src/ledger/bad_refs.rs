@@ -61,7 +61,7 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<F
     let below = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).is_some_and(|name| name.contains('/'));
     let header = repository.odb().and_then(|odb| odb.read_header(id));
     match header {
-        _ if is_symbolic(repository, reference) => Some(Flaw::AnotherName),
+        _ if is_symbolic(repository, reference) && holds_hub(repository, id) => Some(Flaw::AnotherName),
         _ if below => Some(Flaw::InTheWay),
         Ok((_, ObjectType::Commit)) => None,
         Ok(_) => Some(Flaw::NotACommit),

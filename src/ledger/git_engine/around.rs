@@ -87,10 +87,8 @@ impl GitEngine {
     /// that is seen by what it holds only: not every protocol tells of symbolic refs.
     fn is_another_name(&self, branch: &str) -> bool {
         let (repository, reference) = (self.objects.repository(), self.reference(branch));
-        if self.is_always_fresh() {
-            return bad_refs::is_symbolic(repository, &reference);
-        }
-        repository.refname_to_id(&reference).is_ok_and(|id| bad_refs::holds_hub(repository, id))
+        let may_be = !self.is_always_fresh() || bad_refs::is_symbolic(repository, &reference);
+        may_be && repository.refname_to_id(&reference).is_ok_and(|id| bad_refs::holds_hub(repository, id))
     }
 
     /// Removes a heartbeat branch that leads to nothing of use: its server makes it anew with each

@@ -69,13 +69,15 @@ pub struct Workerless {
     pub worker_stopped: Option<String>,
 }
 
-/// A server whose scripts took a job within this time is one that will take others.
-const SCRIPTS_WITHIN: Duration = Duration::from_secs(60 * 60);
+/// A server whose scripts took a job within this time is one that will take others: some come by once a
+/// night.
+const SCRIPTS_WITHIN: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// Whether the scripts of the server that took `job` are likely to ask for another one.
 #[must_use]
 pub fn shows_scripts(job: &Job, now: Timestamp) -> bool {
-    job.worker.is_none() && job.started_at.is_some_and(|at| now.since(at) <= SCRIPTS_WITHIN)
+    let is_recent = || job.started_at.is_some_and(|at| now.since(at) <= SCRIPTS_WITHIN);
+    job.worker.is_none() && (job.status.is_held() || is_recent())
 }
 
 /// Whether a worker of which this is known is one that asks for jobs.

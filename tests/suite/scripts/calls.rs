@@ -487,14 +487,10 @@ fn the_fleet_is_told_and_judged() {
     == Queue ==
     queued:  0
     running:  0
-    completed:  0
+    completed: 0
     failed:  0
     dead:  0
-    cancelled:  0
-    wait on average: [DURATION]
-    wait, 95 %:  [DURATION]
-    time on average: [DURATION]
-    failed of all:  0.0 %
+    cancelled: 0
 
     == Unread messages ==
     there is nothing unread

@@ -82,10 +82,12 @@ pub enum HeartbeatCommand {
 /// # Errors
 /// When the beat did not reach the hub.
 pub(super) fn run(args: &HeartbeatArgs, context: &mut Context) -> Result<(), CliError> {
+    if let Some(HeartbeatCommand::Run(beat)) = &args.command {
+        return until_stopped(beat, context);
+    }
     context.settle_branch().map_err(CliError::nothing_written)?;
     match &args.command {
-        None => once(&args.beat, context),
-        Some(HeartbeatCommand::Run(beat)) => until_stopped(beat, context),
+        None | Some(HeartbeatCommand::Run(_)) => once(&args.beat, context),
         Some(HeartbeatCommand::Squash { branch, backup }) => {
             let branch = match branch {
                 Some(branch) => branch.clone(),
@@ -277,13 +279,21 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     check_interval(args)?;
     let stop = Stop::listen()?;
     let me = context.me()?;
+    let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
+    // A machine may be up before its network is.
+    while let Err(error) = context.settle_branch() {
+        if error.exit != Exit::Unreachable || stop.requested() {
+            return Err(error.nothing_written());
+        }
+        context.output.error(&error);
+        wait(Deadline::after(interval), &stop);
+    }
     if crate::worker::is_at_work(&place_of(&me, context)?) {
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
     let mut session = Session::present(&me);
-    session.interval_seconds = args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1);
-    let interval = Duration::from_secs(session.interval_seconds);
+    session.interval_seconds = interval.as_secs();
     let mut has_beaten = false;
     while !stop.requested() {
         let next = Deadline::after(interval);
@@ -299,12 +309,17 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
             }
             Err(error) => return Err(error),
         }
-        while !next.passed() && !stop.requested() {
-            clock::sleep(STOP_LATENCY.min(next.left()));
-        }
+        wait(next, &stop);
     }
     context.output.say(&format!("`{me}` was asked to end and beats no longer"));
     Ok(())
+}
+
+/// Waits until `next`, or until the end is asked for.
+fn wait(next: Deadline, stop: &Stop) {
+    while !next.passed() && !stop.requested() {
+        clock::sleep(STOP_LATENCY.min(next.left()));
+    }
 }
 
 fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliError> {

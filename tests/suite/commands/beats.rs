@@ -1,8 +1,9 @@
 //! `heartbeat` and `status`.
 
 use super::two_servers;
-use crate::support::{MAIN, Transcript, inspect};
+use crate::support::{Fleet, MAIN, Transcript, Transport, eventually, inspect};
 use insta::assert_snapshot;
+use std::time::Duration;
 
 #[test]
 fn a_beat_goes_to_a_branch_of_its_own() {
@@ -120,6 +121,34 @@ fn beats_go_on_until_the_end_is_asked_for() {
     let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
     assert_eq!((&beat["interval_seconds"], &beat["healthy"]), (&1.into(), &true.into()));
     assert!(beat["sequence"].as_u64().unwrap() >= 2, "{beat}");
+}
+
+#[test]
+fn beats_wait_for_a_hub_that_is_away_when_they_begin() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let ada = fleet.server("ada");
+    // Nothing that says which branch it is outlasted the night.
+    for (place, name) in [("XDG_CONFIG_HOME", "git-muster"), ("XDG_CACHE_HOME", "git-muster")] {
+        std::fs::remove_dir_all(ada.place(place).join(name)).unwrap();
+    }
+    // Its network comes up later.
+    let (up, ssh) = (ada.place("HOME").join("up"), ada.place("HOME").join("late-ssh"));
+    let real = fleet.hub().client_env().into_iter().find(|(name, _)| name == "GIT_SSH_COMMAND").unwrap().1;
+    let refused = "ssh: connect to host hub.test port 22: Connection refused";
+    std::fs::write(
+        &ssh,
+        format!("[ -e '{}' ] || {{ echo '{refused}' >&2; exit 255; }}\nexec {real} \"$@\"\n", up.display()),
+    )
+    .unwrap();
+    let late = format!("sh {}", ssh.display());
+    let mut running =
+        ada.command(["heartbeat", "run", "--interval", "1s"]).env("GIT_SSH_COMMAND", late).spawn();
+    eventually(Duration::from_secs(20), || running.stderr().contains("error"));
+    assert!(!running.has_ended(), "{}", running.stderr());
+    std::fs::write(up, "").unwrap();
+    running.wait_for_stdout("beat ");
+    running.signal("TERM");
+    running.wait().success();
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `queue`, pauses of servers, groups, wishes about needs, and jobs that are out of attempts.
 
 use super::{added, two_servers};
-use crate::support::{Fleet, MAIN, Transcript};
+use crate::support::{Fleet, MAIN, Transcript, eventually};
 use insta::assert_snapshot;
+use std::time::Duration;
 
 #[test]
 fn a_paused_queue_says_why_nothing_is_claimed() {
@@ -111,6 +112,14 @@ fn a_paused_server_claims_nothing() {
     said.run(&ada, "worker resume bob");
     said.run(&ada, "worker pause nobody");
     said.run(&bob, "job run --allow-any");
+    // A beat in a later second than the end of the worker is one of a server that lives.
+    eventually(Duration::from_secs(20), || {
+        ada.run(["heartbeat"]).success();
+        let workers = bob.run(["worker", "list", "--json"]).success().json();
+        workers
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["server"] == "ada" && one["life"] == "fresh"))
+    });
     said.run(&bob, "worker list --json");
     said.run(&bob, "worker show");
     said.run(&bob, "worker show --json");
@@ -182,7 +191,7 @@ fn a_paused_server_claims_nothing() {
     job `<job>` completed
     [exit status: 0]
     bob$ git muster worker list --json
-    [{"schema":1,"kind":"worker","server":"ada","life":"stopped","last_heartbeat":"[TIME]",
+    [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]",
       "worker":"stopped","worker_last_seen":"[TIME]","worker_stopped":"its server is being drained",
       "jobs":[],"labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
       "last_heartbeat":"[TIME]","worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],

@@ -5,7 +5,6 @@ use super::faults::Fault;
 use super::machine::Shared;
 use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
-use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
@@ -101,13 +100,12 @@ impl Store {
                 format!("{INJECTED} the hub is read-only"),
             ));
         }
-        if let [first, others @ ..] = moves
+        if let [_, others @ ..] = moves
             && !others.is_empty()
             && world.strikes(Fault::Halved)
         {
-            // Branches of a real hub move one by one.
-            let moved = if planted("first-moves-first") { std::slice::from_ref(first) } else { others };
-            return match world.swap_some(moves, moved) {
+            // Branches of a real hub move one by one, the one by which a write is judged last.
+            return match world.swap_some(moves, others) {
                 Publication::Applied => Publication::Unknown("it ended between two branches".to_owned()),
                 other => other,
             };

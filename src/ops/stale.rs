@@ -22,7 +22,7 @@ use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Document, History, LedgerError, Ours, Stop, Transaction, Version};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// So much of earlier versions of one document is compared, the newest first: every write and every look at
@@ -135,7 +135,7 @@ fn restore<T: Row>(
 }
 
 /// Takes out what an operation took out and is there again exactly as it was: all of it, or what `over`
-/// names.
+/// names. What has no id of its own stays: nothing tells which of several it would be.
 fn withdraw<T: Row, H: History>(
     ours: &[Ours],
     hub: &H,
@@ -143,31 +143,55 @@ fn withdraw<T: Row, H: History>(
     over: impl Fn(&H) -> Result<Option<HashSet<String>>, Stop>,
 ) -> Result<(), Stop> {
     let Some(table) = &mut restored.table else { return Ok(()) };
-    let mut is_over: Option<Option<HashSet<String>>> = None;
     for one in ours {
         let Some(known) = at::<T>(&one.version, hub)? else { continue };
-        let mut gone: HashSet<String> = HashSet::new();
-        let is_back = table.rows().any(|row| known.get(row.id()).is_none());
-        for version in one.before.iter().filter(|_| is_back) {
-            let Some(before) = at::<T>(version, hub)? else { continue };
-            let back = table
-                .rows()
-                .filter(|row| known.get(row.id()).is_none() && told(before.get(row.id())) == told(Some(row)));
-            gone.extend(back.map(|row| row.id().to_owned()));
+        let is_alone = |id: &str| table.rows().filter(|row| row.id() == id).count() == 1;
+        let is_new = |id: &&str| known.get(id).is_none();
+        let new: BTreeMap<&str, &Record<T>> = by_id(table).into_iter().filter(|(id, _)| is_new(id)).collect();
+        if new.is_empty() {
+            continue;
         }
-        if gone.is_empty() {
+        // In the order of ids, so that whoever does it writes the same.
+        let mut back: BTreeSet<String> = BTreeSet::new();
+        each_before::<T>(one, hub, |before| {
+            let as_before = new.iter().filter(|(id, row)| told(before.get(id)) == told(Some(row)));
+            back.extend(as_before.map(|(id, _)| (*id).to_owned()));
+        })?;
+        back.retain(|id| is_alone(id));
+        if back.is_empty() {
             continue;
         }
         // Read only where it is asked for: an archive may be long.
-        if is_over.is_none() {
-            is_over = Some(over(hub)?);
+        if let Some(ids) = over(hub)? {
+            back.retain(|id| ids.contains(id));
         }
-        if let Some(Some(ids)) = &is_over {
-            gone.retain(|id| ids.contains(id));
-        }
-        table.take(|view| gone.contains(view.id()));
+        table.take(|view| back.contains(view.id()));
         let what = T::FIELD.trim_end_matches('s');
-        restored.told.extend(gone.iter().map(|id| format!("no {what} {id}")));
+        restored.told.extend(back.iter().map(|id| format!("no {what} {id}")));
+    }
+    Ok(())
+}
+
+/// Shows the table in each version before ours that differs from the one shown before, the newest first, as
+/// far as the bound goes.
+fn each_before<T: Row>(ours: &Ours, hub: &impl History, mut look: impl FnMut(&Table<T>)) -> Result<(), Stop> {
+    let mut last: Option<Option<Rc<Document>>> = None;
+    let mut left = COMPARED_BYTES_MAX;
+    for version in &ours.before {
+        let Some(document) = earlier(version, T::PATH, hub)? else { continue };
+        let bytes = |document: &Option<Rc<Document>>| document.as_ref().map(|it| it.bytes().to_vec());
+        if last.as_ref().is_some_and(|last| bytes(last) == bytes(&document)) {
+            continue;
+        }
+        let size = document.as_ref().map_or(0, |document| document.bytes().len());
+        if size > left {
+            break;
+        }
+        left -= size;
+        if let Some(table) = table_of(document.as_ref()) {
+            look(&table);
+        }
+        last = Some(document);
     }
     Ok(())
 }
@@ -193,27 +217,11 @@ fn stale<'a, T: Row>(
     }
     let archived = archived_ids::<T>(hub)?;
     let mut stale: HashSet<&str> = HashSet::new();
-    let mut last: Option<Option<Vec<u8>>> = None;
-    let mut left = COMPARED_BYTES_MAX;
-    for version in &ours.before {
-        let Some(document) = earlier(version, T::PATH, hub)? else { continue };
-        let bytes = document.as_ref().map(|document| document.bytes().to_vec());
-        if last.as_ref() == Some(&bytes) {
-            continue;
-        }
-        let size = bytes.as_ref().map_or(0, Vec::len);
-        if size > left {
-            break;
-        }
-        left -= size;
-        last = Some(bytes);
-        let Some(before) = at::<T>(version, hub)? else { continue };
-        for row in candidates.iter().filter(|row| !archived.contains(row.id())) {
-            if told(before.get(row.id())) == told(table.get(row.id())) {
-                stale.insert(row.id());
-            }
-        }
-    }
+    each_before::<T>(ours, hub, |before| {
+        let live = candidates.iter().filter(|row| !archived.contains(row.id()));
+        let as_before = live.filter(|row| told(before.get(row.id())) == told(table.get(row.id())));
+        stale.extend(as_before.map(|row| row.id()));
+    })?;
     Ok(candidates.iter().filter(|row| stale.contains(row.id())).copied().collect())
 }
 
@@ -224,9 +232,13 @@ fn told<T: Row>(record: Option<&Record<T>>) -> Option<Value> {
 
 /// The table in another version; `None` if it cannot be read there.
 fn at<T: Row>(version: &Version, hub: &impl History) -> Result<Option<Table<T>>, Stop> {
-    let Some(document) = earlier(version, T::PATH, hub)? else { return Ok(None) };
-    let Some(document) = document else { return Ok(Some(Table::empty(T::PATH))) };
-    Ok(document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table)))
+    Ok(earlier(version, T::PATH, hub)?.and_then(|document| table_of(document.as_ref())))
+}
+
+/// The table in a document, empty where there is none; `None` if it cannot be read.
+fn table_of<T: Row>(document: Option<&Rc<Document>>) -> Option<Table<T>> {
+    let Some(document) = document else { return Some(Table::empty(T::PATH)) };
+    document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table))
 }
 
 /// A document of another version, if there was one; `None` if what was there could not be read: that was

@@ -266,3 +266,30 @@ fn a_pause_in_the_same_words_as_one_before_is_meant() {
         bob.run(["queue", "resume"]).success();
     }
 }
+
+#[test]
+fn messages_without_an_id_stay_whatever_is_archived() {
+    const MESSAGES: &str = "coordination/messages.json";
+    let (fleet, ada, bob) = shared_clone();
+    let message = |subject: &str| {
+        format!(
+            r#"{{"from":"ada","to":"bob","subject":"{subject}","body":"x","timestamp":"2025-01-01T00:00:00Z","read":true}}"#
+        )
+    };
+    let put = |subjects: &[&str]| {
+        pull(&ada, &[]);
+        let all: Vec<String> = subjects.iter().map(|subject| message(subject)).collect();
+        fs::write(ada.directory().join(MESSAGES), format!(r#"{{"messages":[{}]}}"#, all.join(","))).unwrap();
+        ada.git(["commit", "--quiet", "-am", "messages of a script"]).success();
+        ada.git(["push", "--quiet", "origin", MAIN]).success();
+    };
+    put(&["old"]);
+    bob.run(["archive", "--older-than", "0s"]).success();
+    put(&["old", "new"]);
+    bob.run(["lock", "acquire", "after"]).success();
+    let messages = inspect::document(fleet.hub(), MAIN, MESSAGES);
+    let there = |subject: &str| {
+        messages["messages"].as_array().unwrap().iter().any(|message| message["subject"] == subject)
+    };
+    assert!(there("new"), "{messages}");
+}

@@ -17,7 +17,9 @@ mod tests;
 mod words;
 
 use super::far_side::{Cause, Reason, Speaker};
-use causes::{Verb, http_refusal, never_connected, own_line, own_words, rejected, turned_away};
+use causes::{
+    Verb, http_refusal, never_connected, not_connected, own_line, own_words, rejected, turned_away,
+};
 pub(super) use words::without_passwords;
 use words::{explain, headline, last_words, one_line, remote_lines};
 
@@ -225,7 +227,7 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
         let line = own_line(stderr, CUT)?;
         Some(Reason::said(Cause::Network, Speaker::Git, explain(line, stderr)))
     };
-    if let Some(reason) = never_connected(stderr).or_else(cut) {
+    if let Some(reason) = not_connected(stderr).or_else(cut) {
         return FetchVerdict::Unreachable(reason);
     }
     match exit_code {

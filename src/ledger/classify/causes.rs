@@ -172,8 +172,6 @@ const NEVER_CONNECTED: &[Row] = &[
     (Cause::Network, Speaker::Login, Framed("connection closed by ", " port ")),
     (Cause::Network, Speaker::Login, Framed("connection reset by ", " port ")),
     (Cause::Network, Speaker::Login, Framed("connection to ", " timed out")),
-    (Cause::Network, Speaker::Login, Framed("connection to ", " closed by remote host")),
-    (Cause::Network, Speaker::Login, Begins("timeout, server ")),
     (Cause::Network, Speaker::Git, Has("unable to connect to")),
     (Cause::Network, Speaker::Git, Has("unable to access")),
     (Cause::Network, Speaker::Git, Has("connection refused")),
@@ -182,6 +180,30 @@ const NEVER_CONNECTED: &[Row] = &[
     (Cause::Silent, Speaker::Git, Has("could not read from remote repository")),
     (Cause::Silent, Speaker::Git, Has("upon initial contact")),
 ];
+
+/// Lines with which ssh ends when it loses a connection that stood, of OpenSSH 7 to 10 and of one that is
+/// shared. When git had all that it wanted, nobody else says a word. Of a push they prove nothing, unless git
+/// says that it never began.
+const LOST: &[Row] = &[
+    (Cause::Network, Speaker::Login, Begins("client_loop: ")),
+    (Cause::Network, Speaker::Login, Framed("connection to ", " closed by remote host")),
+    (Cause::Network, Speaker::Login, Framed("shared connection to ", " closed")),
+    (Cause::Network, Speaker::Login, Begins("timeout, server ")),
+    (Cause::Network, Speaker::Login, Framed("received disconnect from ", " port ")),
+    (Cause::Network, Speaker::Login, Framed("disconnected from ", " port ")),
+    (Cause::Network, Speaker::Login, Framed("disconnecting ", " port ")),
+    (Cause::Network, Speaker::Login, Begins("ssh_dispatch_run_fatal: ")),
+    (Cause::Network, Speaker::Login, Begins("ssh_packet_")),
+    (Cause::Network, Speaker::Login, Begins("packet_write_")),
+    (Cause::Network, Speaker::Login, Begins("mux_client_")),
+    (Cause::Network, Speaker::Login, Begins("write failed: ")),
+    (Cause::Network, Speaker::Login, Begins("read from socket failed: ")),
+    (Cause::Network, Speaker::Login, Begins("corrupted mac on input")),
+    (Cause::Network, Speaker::Login, Begins("bad packet length ")),
+];
+
+/// With these words git says that the connection ended before the hub's first answer.
+const BEFORE_THE_FIRST_ANSWER: &[&str] = &["could not read from remote repository", "upon initial contact"];
 
 /// What the words of a rejection are about: receive-pack, gitolite, Gerrit, GitHub, GitLab,
 /// Bitbucket, and what people write into hooks. The reason of the ref and the lines of the hub are
@@ -326,9 +348,23 @@ pub(super) fn http_refusal(verb: Verb, text: &str) -> Option<Cause> {
     }
 }
 
+/// Why the connection was lost, before it came to be or while it stood.
+pub(super) fn not_connected(stderr: &str) -> Option<Reason> {
+    why_not_connected(&[LOST, NEVER_CONNECTED], stderr)
+}
+
 /// Why no connection came to be, if that is what git says.
 pub(super) fn never_connected(stderr: &str) -> Option<Reason> {
-    let mut reason = find(&[NEVER_CONNECTED], stderr)?;
+    let began = own_line(stderr, BEFORE_THE_FIRST_ANSWER).is_none();
+    let reason =
+        why_not_connected(if began { &[NEVER_CONNECTED] } else { &[LOST, NEVER_CONNECTED] }, stderr)?;
+    // ssh says the same of a connection that was lost after git sent something.
+    let proves_nothing = began && reason.speaker == Speaker::Login;
+    (!proves_nothing).then_some(reason)
+}
+
+fn why_not_connected(tables: &[&[Row]], stderr: &str) -> Option<Reason> {
+    let mut reason = find(tables, stderr)?;
     let has_status = || own_words(stderr).contains("returned error: ");
     if reason.cause == Cause::Network && has_status() {
         reason.cause = Cause::Trouble;

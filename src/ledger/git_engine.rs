@@ -18,6 +18,7 @@ use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::identity::Identity;
 use super::objects::{Objects, failed, oid};
+use super::open::why_not_in_process;
 use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
@@ -437,6 +438,10 @@ impl Engine for GitEngine {
             };
         }
         let publication = match self.reach {
+            // A hook may have come since the hub was opened: a worker has it open for weeks.
+            Reach::Itself if why_not_in_process(self.objects.repository()).is_some() => {
+                self.push(moves, deadline)
+            }
             Reach::Itself => {
                 self.replaced = publish::ref_files(self.objects.repository(), moves);
                 let made = std::mem::take(&mut self.made);

@@ -141,12 +141,19 @@ fn is_in_place(repository: &Repository, one: &Move) -> bool {
     at().unwrap_or(false)
 }
 
-/// Moves refs of a remote by `git push` under a lease, all or none, and has its git not look at the
+/// Where a push goes: to the hub of which `objects` are a copy, or into the repository that they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    Origin,
+    Itself,
+}
+
+/// Moves refs by `git push` under a lease, all or none, and has the git of the other side not look at the
 /// branches `hidden`, where that is possible. Also says why our copy of the
 /// hub seems damaged, if so.
 pub(super) fn by_push(
     git: &GitProgram,
-    objects: &Objects,
+    (objects, to): (&Objects, To),
     moves: &[Move],
     hidden: &[String],
     deadline: Deadline,
@@ -166,12 +173,13 @@ pub(super) fn by_push(
         let expected = one.from.as_ref().map_or("", |version| version.as_str());
         arguments.push(format!("--force-with-lease=refs/heads/{}:{expected}", one.branch));
     }
-    arguments.push("origin".to_owned());
+    let here = objects.repository().path();
+    arguments.push(if to == To::Origin { "origin".to_owned() } else { here.display().to_string() });
     for one in moves {
         // No plus sign: it would overrule the lease.
         arguments.push(format!("{}:refs/heads/{}", one.to, one.branch));
     }
-    let done = match git.run(objects.repository().path(), &arguments, deadline) {
+    let done = match git.run(here, &arguments, deadline) {
         Ok(done) => done,
         Err(error) => {
             let why = Reason::of(Cause::NoProgram, error.to_string());
@@ -191,7 +199,7 @@ pub(super) fn by_push(
         }
         PushVerdict::Unknown(why) => Publication::Unknown(why),
     };
-    if publication == Publication::Applied {
+    if publication == Publication::Applied && to == To::Origin {
         for one in moves {
             if let Ok(to) = oid(Some(&one.to)) {
                 note_tip(objects.repository(), &one.branch, to);

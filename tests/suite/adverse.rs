@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{Fleet, Host, MAIN, inspect, wait_for};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
 
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
@@ -181,20 +181,22 @@ fn a_server_that_pushes_every_fifth_beat_declares_five_intervals() {
     assert_eq!(beat["interval_seconds"], 300);
 }
 
+/// Also where the first hook comes while the hub is open in place.
 #[test]
 fn who_has_beaten_goes_on_beating_whatever_happens_to_the_hub() {
-    let fleet = founded();
-    let ada = fleet.server("ada");
-    let mut beating = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
-    beating.wait_for_stdout("beat 1");
-    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 1\n");
-    let told = || beating.stderr().contains("refuses").then_some(());
-    wait_for(Duration::from_secs(30), told).unwrap();
-    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 0\n");
-    let before = fleet.hub().tip("heartbeat-ada");
-    wait_for(Duration::from_secs(30), || (fleet.hub().tip("heartbeat-ada") != before).then_some(())).unwrap();
-    beating.signal("TERM");
-    beating.wait().success();
+    for fleet in [founded(), Fleet::new().founded()] {
+        let ada = fleet.server("ada");
+        let mut beating = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        beating.wait_for_stdout("beat 1");
+        fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 1\n");
+        eventually(Duration::from_secs(30), || beating.stderr().contains("refuses"));
+        fleet.hub().install_hook("pre-receive", "#!/bin/sh\nexit 0\n");
+        let before = fleet.hub().tip("heartbeat-ada");
+        eventually(Duration::from_secs(30), || fleet.hub().tip("heartbeat-ada") != before);
+        beating.signal("TERM");
+        beating.wait().success();
+        inspect::assert_hub_is_sound(fleet.hub());
+    }
 }
 
 /// The hub takes no push any more while the file that is returned is there: each hangs.

@@ -192,6 +192,18 @@ fn a_job_that_takes_too_long_is_ended_with_all_its_processes() {
     assert!(ada.run(["job", "logs", &id]).success().stdout().contains("took longer than 1s"));
 }
 
+/// All of it is over before others may take the job for late: a longer time to end is not given.
+#[test]
+fn a_job_has_no_longer_to_end_than_its_lateness_is_overlooked() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let rare = rare_seconds(7);
+    let id = add(&ada, &["--timeout", "1s", "--max-attempts", "1"], &format!("trap '' TERM; sleep {rare}"));
+    ada.run(["job", "run", "--allow-any", "--grace", "1h"]).code(124);
+    assert_eq!(processes_with(&rare), Vec::<String>::new());
+    assert_eq!(inspect::job(fleet.hub(), &id)["reason"].as_str(), Some("timeout"));
+}
+
 #[test]
 fn a_job_that_is_called_off_is_stopped() {
     let fleet = Fleet::new().founded();
@@ -469,6 +481,50 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
         process.signal("TERM");
         process.wait().success();
     }
+}
+
+/// Its claims can still be written, and its signs of life cannot: what it claims would be lost at once.
+#[test]
+fn a_worker_without_a_sign_of_life_claims_nothing() {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let mut worker =
+        ada.command(["worker", "run", "--allow-any", "--poll", "20ms", "--interval", "1s"]).spawn();
+    let first = add(&bob, &[], "true");
+    eventually(BOUND, || status(&fleet, &first) == "completed");
+    let gate = mark(&bob, "beats-may-come");
+    let hook = format!(
+        "#!/bin/sh\ncase $1 in refs/heads/heartbeat-ada) [ -e {} ] || exit 1 ;; esac\n",
+        gate.display()
+    );
+    fleet.hub().install_hook("update", &hook);
+    let rare = rare_seconds(8);
+    let sleeper = add(&bob, &["--max-attempts", "1"], &format!("sleep {rare}"));
+    eventually(BOUND, || sleeps(&rare));
+    // Its guard ends it when the lease is over; from then on ada must not claim.
+    eventually(BOUND, || processes_with(&rare).is_empty());
+    let id = add(&bob, &["--max-attempts", "1"], "true");
+    eventually(BOUND, || status(&fleet, &sleeper) == "dead");
+    for word in ["building", "idle", "building", "idle"] {
+        bob.run(["status", "set", word]).success();
+    }
+    assert_eq!(status(&fleet, &id), "queued");
+    fs::write(&gate, "").unwrap();
+    eventually(BOUND, || status(&fleet, &id) == "completed");
+    worker.signal("TERM");
+    worker.wait().success();
+}
+
+/// What a job printed last may still be unread when it is known to have ended.
+#[cfg(debug_assertions)]
+#[test]
+fn the_last_words_of_a_job_are_in_its_log() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let id = add(&ada, &[], "echo the last words");
+    ada.command(["job", "run", "--allow-any"]).env("MUSTER_SLOW", "job-printed").run().success();
+    let run = ada.run(["job", "logs", &id]).success();
+    assert!(run.stdout().ends_with(" the last words\n"), "{run}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::ledger::engine::Engine as _;
 use crate::ledger::engine::{Move, Publication};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
-use crate::ledger::publish;
+use crate::ledger::publish::{self, To};
 use std::path::Path;
 
 impl GitEngine {
@@ -120,7 +120,11 @@ impl GitEngine {
     /// A push, and once more where a branch that leads nowhere stops each push and need not be
     /// looked at.
     pub(super) fn push(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
-        let (publication, damaged) = publish::by_push(&self.git, &self.objects, moves, &[], deadline);
+        let to = if matches!(self.reach, Reach::Itself) { To::Itself } else { To::Origin };
+        let by_push = |hub: &Self, hidden: &[String]| {
+            publish::by_push(&hub.git, (&hub.objects, to), moves, hidden, deadline)
+        };
+        let (publication, damaged) = by_push(self, &[]);
         *self.suspect.get_mut() = damaged;
         let Publication::Denied(Reason { cause: Cause::DamagedRef, about: Some(bad), .. }) = &publication
         else {
@@ -139,12 +143,12 @@ impl GitEngine {
         let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
         let hidden: Vec<String> = self.bad.borrow().keys().filter(|name| is_plain(name)).cloned().collect();
         if flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline) {
-            return publish::by_push(&self.git, &self.objects, moves, &[], deadline).0;
+            return by_push(self, &[]).0;
         }
         let is_moved = |name: &String| moves.iter().any(|one| one.branch == *name);
         let can_hide = !self.name.starts_with("http") && !self.name.starts_with("git://");
         if can_hide && !hidden.is_empty() && !hidden.iter().any(is_moved) {
-            let (again, _) = publish::by_push(&self.git, &self.objects, moves, &hidden, deadline);
+            let (again, _) = by_push(self, &hidden);
             if !matches!(again, Publication::Denied(_) | Publication::Unreachable(_)) {
                 return again;
             }

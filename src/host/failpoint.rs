@@ -3,9 +3,13 @@
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// How long a point takes that is to be slow.
+#[cfg(debug_assertions)]
+const SLOW: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Panics when `MUSTER_PANIC` names this point, and ends the process by SIGKILL when `MUSTER_FAILPOINT` names this point, or when it is `name:n`
-/// and this is the n-th time. With `MUSTER_FAILPOINT_LOG` it adds its name to that file, so that a
-/// test learns which points there are. Exists in debug builds only, so that nothing in a user's
+/// and this is the n-th time. Takes its time when `MUSTER_SLOW` names it. With `MUSTER_FAILPOINT_LOG` it adds
+/// its name to that file, so that a test learns which points there are. Exists in debug builds only, so that nothing in a user's
 /// environment can do it.
 pub fn failpoint(name: &str) {
     super::simulated::step();
@@ -14,6 +18,9 @@ pub fn failpoint(name: &str) {
         use nix::sys::signal::{Signal, kill};
         static PASSED: AtomicU32 = AtomicU32::new(0);
         panic_at(name);
+        if super::environment::variable("MUSTER_SLOW").is_some_and(|slow| slow == name) {
+            super::clock::sleep(SLOW);
+        }
         if let Some(log) = super::environment::variable("MUSTER_FAILPOINT_LOG") {
             use std::io::Write as _;
             let log = std::fs::OpenOptions::new().append(true).create(true).open(log);

@@ -1,5 +1,6 @@
 //! `git muster queue`: the queue as a whole.
 
+use super::broken;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
@@ -9,6 +10,7 @@ use super::output::counted;
 use super::table::{facts, table};
 use crate::domain::job::Job;
 use crate::domain::pause::{Pause, Paused};
+use crate::domain::record::Record;
 use crate::domain::statistics::Statistics;
 use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, show_span};
@@ -164,23 +166,23 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let pauses: Vec<(Value, Pause)> = context.read(false, |snapshot| {
-        let pauses: Table<Pause> = snapshot.table()?;
-        Ok(pauses
-            .rows()
-            .filter(|pause| pause.holds(now))
-            .map(|pause| (pause.raw(), (**pause).clone()))
-            .collect())
-    })?;
-    let values: Vec<&Value> = pauses.iter().map(|(raw, _)| raw).collect();
+    let pauses: Table<Pause> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
+    let holding: Vec<&Record<Pause>> = pauses.rows().filter(|pause| pause.holds(now)).collect();
+    let unreadable = broken::listed(&pauses);
+    let values: Vec<Value> = holding
+        .iter()
+        .map(|pause| pause.raw())
+        .chain(unreadable.iter().map(|(raw, _)| raw.clone()))
+        .collect();
     let output = context.output;
     output.list("pause", &values, || {
-        if pauses.is_empty() {
+        if values.is_empty() {
             output.say("nothing is paused");
             return String::new();
         }
+        let readable = holding.iter().map(|pause| vec![pause.id.clone(), pause.describe(now)]);
         let rows: Vec<Vec<String>> =
-            pauses.iter().map(|(_, pause)| vec![pause.id.clone(), pause.describe(now)]).collect();
+            readable.chain(unreadable.iter().map(|(_, trouble)| broken::row(trouble, &[]))).collect();
         table(&["PAUSED", "BY"], &rows)
     })
 }

@@ -7,10 +7,12 @@
 
 mod documents;
 mod in_short;
+mod standing;
 mod workers;
 
 pub use documents::Document;
 
+use super::audit::state::never_claimed;
 use super::bad_branch::BadBranch;
 use super::clocks::{self, Change, Off, SKEW_MAX};
 use super::heartbeat::{Freshness, Heartbeat};
@@ -185,6 +187,12 @@ impl Fleet<'_> {
         }
         let queue = Queue::new(self.jobs, self.now).paused_by(self.pauses);
         findings.extend(self.without_worker(&queue));
+        findings.extend(self.standing_still(&queue));
+        findings.extend(never_claimed(self.jobs).into_iter().map(|(job, found)| {
+            Finding::of_job(Level::Warning, found.kind.as_str(), job)
+                .what(found.what)
+                .hint(found.hint.unwrap_or_default())
+        }));
         for job in self.jobs.rows() {
             if job.status.is_held() {
                 self.judge_held_job(job, &known, &mut findings);
@@ -469,6 +477,10 @@ impl Finding {
 
     fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    fn count(self, count: usize) -> Self {
+        Self { count: Some(count), ..self }
     }
 }
 
@@ -770,12 +782,13 @@ mod tests {
             (r#""status":"queued","labels":["gpu","arch=amd64"]"#, Level::Ok, None),
             (r#""status":"queued","labels":["gpu","arch=arm64"]"#, Level::Warning, Some("job-unclaimable:j")),
             (r#""status":"queued","needs":["k"]"#, Level::Warning, Some("job-blocked:j")),
+            (r#""status":"queued","dependencies":["k"]"#, Level::Warning, Some("job-blocked:j")),
+            (r#""status":"queued","needs":["j"]"#, Level::Warning, Some("needs-in-circle:j")),
             (
-                r#""status":"queued","needs":["j"],"dependencies":["k"]"#,
-                Level::Warning,
-                Some("job-blocked:j"),
+                r#""status":"queued","needs":["k"]},{"id":"k","status":"completed","needs":["j"]"#,
+                Level::Ok,
+                None,
             ),
-            (r#""status":"queued","needs":["j"]"#, Level::Ok, None),
             (
                 r#""status":"queued"},{"id":"k","status":"queued","needs":["f"]},{"id":"f","status":"failed""#,
                 Level::Warning,
@@ -785,7 +798,11 @@ mod tests {
             (r#""status":"completed","labels":["arch=arm64"]"#, Level::Ok, None),
             (r#""status":"dead","reason":"lost""#, Level::Warning, Some("job-dead:j")),
             (r#""status":"failed""#, Level::Ok, None),
-            (r#""status":"on_hold","started_at":"2025-10-24T12:00:00Z""#, Level::Ok, None),
+            (
+                r#""status":"on_hold","started_at":"2025-10-24T12:00:00Z""#,
+                Level::Warning,
+                Some("unknown-status:j"),
+            ),
         ] {
             let jobs = format!("{{\"id\":\"j\",{job}}}").leak();
             Hub { jobs, ..hub() }.expect(level, cause.as_slice());

@@ -3,14 +3,19 @@
 //! A pause is about the whole queue, about jobs that require a label (so about a pool of servers), or
 //! about one server. It says who made it and why, so that nobody has to guess why nothing happens. It
 //! ends by itself when it says until when; that is told by the clock of who made it and judged by the
-//! clock of who claims: minutes, not a lease.
+//! clock of who claims: minutes, not a lease. One that cannot be read holds until it is ended: what was
+//! paused on purpose does not start because a writer broke the record. One that does not even say what it
+//! is about holds nobody, and is shown.
 
 use super::id::ServerName;
 use super::job::Job;
 use super::lenient;
-use super::table::{Row, Table};
+use super::shell::quoted;
+use super::table::{Broken, Row, Table};
 use super::time::{Timestamp, show_span};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a pause is about.
@@ -43,6 +48,16 @@ impl Paused {
             Self::Queue => "the queue".to_owned(),
             Self::Label(label) => format!("label `{label}`"),
             Self::Server(server) => format!("server `{server}`"),
+        }
+    }
+
+    /// The command that ends its pause.
+    #[must_use]
+    pub fn resume(&self) -> String {
+        match self {
+            Self::Queue => "git muster queue resume".to_owned(),
+            Self::Label(label) => format!("git muster queue resume --label {}", quoted(label)),
+            Self::Server(server) => format!("git muster worker resume {server}"),
         }
     }
 }
@@ -79,6 +94,21 @@ impl Pause {
         self.until.is_none_or(|until| until > now)
     }
 
+    /// What is left of one that cannot be read.
+    fn unreadable(broken: &Broken) -> Self {
+        Self {
+            id: broken.id(),
+            by: broken.field("by"),
+            at: broken.field("at").and_then(|at| Timestamp::parse(&at)),
+            note: Some(format!(
+                "its record cannot be read, so it holds until it is ended ({})",
+                broken.why()
+            )),
+            until: None,
+            drain: None,
+        }
+    }
+
     /// For people: `by build2 5m ago, until 2025-10-29T12:00:00Z: disk is being replaced`.
     #[must_use]
     pub fn describe(&self, now: Timestamp) -> String {
@@ -101,18 +131,33 @@ impl Row for Pause {
 
 /// The pause that holds for `what` at `now`.
 #[must_use]
-pub fn pause_of<'a>(pauses: &'a Table<Pause>, what: &Paused, now: Timestamp) -> Option<&'a Pause> {
+pub fn pause_of<'a>(pauses: &'a Table<Pause>, what: &Paused, now: Timestamp) -> Option<Cow<'a, Pause>> {
     let id = what.to_string();
-    pauses.rows().map(|row| &**row).find(|pause| pause.id == id && pause.holds(now))
+    let readable = pauses.rows().map(|row| &**row).find(|pause| pause.id == id && pause.holds(now));
+    let unreadable = || pauses.unreadable(&id).map(|broken| Cow::Owned(Pause::unreadable(broken)));
+    readable.map(Cow::Borrowed).or_else(unreadable)
 }
 
 /// The pause that keeps `job` from being claimed by anybody at `now`, and what it is about.
 #[must_use]
-pub fn pause_of_job<'a>(pauses: &'a Table<Pause>, job: &Job, now: Timestamp) -> Option<(Paused, &'a Pause)> {
+pub fn pause_of_job<'a>(
+    pauses: &'a Table<Pause>,
+    job: &Job,
+    now: Timestamp,
+) -> Option<(Paused, Cow<'a, Pause>)> {
     let labels = job.labels.iter().map(|label| Paused::Label(label.clone()));
     std::iter::once(Paused::Queue)
         .chain(labels)
         .find_map(|what| pause_of(pauses, &what, now).map(|pause| (what, pause)))
+}
+
+/// Takes out every pause of `what`, also one that cannot be read; what each held.
+pub fn end(pauses: &mut Table<Pause>, what: &Paused) -> Vec<Value> {
+    let id = what.to_string();
+    let readable = pauses.take(|pause| pause.id == id).into_iter().map(|pause| pause.raw());
+    let ended: Vec<Value> = readable.collect();
+    let broken = pauses.take_broken(|broken| broken.id() == id);
+    ended.into_iter().chain(broken.iter().map(Broken::raw)).collect()
 }
 
 #[cfg(test)]
@@ -149,5 +194,35 @@ mod tests {
         let server = Paused::Server(ServerName::new("build1").expect("name"));
         let told = pause_of(&pauses, &server, now).map(|pause| pause.describe(now));
         assert_eq!(told.as_deref(), Some("by build2 5m ago, until 2025-10-29T13:00:00Z: disk"));
+    }
+
+    #[test]
+    fn a_pause_that_cannot_be_read_holds_until_it_is_ended() {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let job: Job = serde_json::from_str(r#"{"id":"a","labels":["gpu"]}"#).expect("job");
+        for (rows, expected) in [
+            (r#"{"id":"queue","until":{"at":"2025-10-29T11:00:00Z"}}"#, Some(Paused::Queue)),
+            (r#"{"id":"queue","note":"a","note":"b"}"#, Some(Paused::Queue)),
+            (r#"{"id":"queue","until":"2025-10-29T11:00:00Z"},{"id":"queue","by":[]}"#, Some(Paused::Queue)),
+            (r#"{"id":"label:gpu","drain":[]}"#, Some(Paused::Label("gpu".to_owned()))),
+            // Nobody can tell whom these were to hold.
+            (r#"null,"queue",[],{"id":["queue"]}"#, None),
+        ] {
+            let mut pauses = table(rows);
+            assert_eq!(pause_of_job(&pauses, &job, now).map(|found| found.0), expected, "{rows}");
+            let Some(what) = expected else { continue };
+            assert!(
+                !end(&mut pauses, &what).is_empty() && pauses.is_empty() && pauses.is_changed(),
+                "{rows}"
+            );
+        }
+        let pauses = table(r#"{"id":"server:b","by":"build2","at":"2025-10-29T11:55:00Z","until":[]}"#);
+        let server = Paused::Server(ServerName::new("b").expect("name"));
+        assert_eq!(
+            pause_of(&pauses, &server, now).map(|pause| pause.describe(now)).as_deref(),
+            Some(
+                "by build2 5m ago: its record cannot be read, so it holds until it is ended (until: a list where a time belongs)"
+            )
+        );
     }
 }

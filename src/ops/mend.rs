@@ -125,7 +125,7 @@ impl Mending {
             }
         }
         self.tokens(&mut table);
-        table.take_broken();
+        table.take_broken(|_| true);
         let mut indexes = 0..;
         table.take(|_| indexes.next().is_some_and(|index: usize| leaving.contains(&index)));
         transaction.put_table(&table)
@@ -166,8 +166,8 @@ impl Mending {
         }
         self.tokens(&mut locks);
         let raised = self.tokens(&mut marks);
-        locks.take_broken();
-        marks.take_broken();
+        locks.take_broken(|_| true);
+        marks.take_broken(|_| true);
         for mut lock in anew.into_values() {
             raise(&mut lock, &marks);
             locks.push(lock);

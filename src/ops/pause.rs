@@ -2,7 +2,7 @@
 
 use super::Verb;
 use crate::domain::id::ServerName;
-use crate::domain::pause::{Pause, Paused};
+use crate::domain::pause::{Pause, Paused, end};
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
@@ -42,6 +42,7 @@ impl Verb for SetPause {
         let mut pauses: Table<Pause> = transaction.table()?;
         let id = self.what.to_string();
         let now = transaction.now();
+        pauses.take_broken(|broken| broken.id() == id);
         if pauses.get(&id).is_none() {
             let (by, at, note, until, drain) = (None, None, None, None, None);
             pauses.push(Pause { id: id.clone(), by, at, note, until, drain });
@@ -120,9 +121,7 @@ impl Verb for EndPause {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
         let mut pauses: Table<Pause> = transaction.table()?;
-        let id = self.what.to_string();
-        let ended = pauses.take(|pause| pause.id == id);
-        let Some(first) = ended.first() else {
+        let Some(first) = end(&mut pauses, &self.what).into_iter().next() else {
             if let Paused::Server(name) = &self.what {
                 require_registered(name, transaction, "nothing was changed")?;
             }
@@ -133,6 +132,6 @@ impl Verb for EndPause {
         };
         transaction.put_table(&pauses)?;
         transaction.describe(format!("resume: {} by {}", self.what.named().replace('`', ""), self.server));
-        Ok(first.raw())
+        Ok(first)
     }
 }

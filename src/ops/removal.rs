@@ -10,7 +10,7 @@ use crate::domain::id::ServerName;
 use crate::domain::job::{FailReason, Job};
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
-use crate::domain::pause::{Pause, Paused};
+use crate::domain::pause::{Pause, Paused, end};
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
@@ -73,8 +73,7 @@ impl Verb for RemoveServer {
         removed.locks = self.free_locks(transaction)?;
         removed.messages = self.settle_messages(&registry, transaction)?;
         let mut pauses: Table<Pause> = transaction.table()?;
-        let paused = Paused::Server(self.name.clone()).to_string();
-        if !pauses.take(|pause| pause.id == paused).is_empty() {
+        if !end(&mut pauses, &Paused::Server(self.name.clone())).is_empty() {
             transaction.put_table(&pauses)?;
         }
         self.note_in_status(transaction)?;

@@ -277,10 +277,7 @@ impl Judged for Job {
             let hint = "it can be neither claimed nor cancelled: give it another id";
             found.push(Finding::new(Kind::BadId, error.to_string()).hint(hint));
         }
-        if let JobStatus::Other(word) = &self.status {
-            let what = format!("{} is no status of a job: it is shown and never acted on", named(word));
-            found.push(Finding::new(Kind::UnknownStatus, what).hint(call_off(&self.id)));
-        }
+        found.extend(unknown_status(self));
         if !self.status.is_held() {
             return;
         }
@@ -379,12 +376,9 @@ fn call_off(id: &str) -> String {
 
 /// Needs that are never met.
 fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
-    let mut first_of: HashMap<&str, &Job> = HashMap::new();
-    for job in live.rows() {
-        first_of.entry(&job.id).or_insert(job);
-    }
+    let first_of = first_of(live);
     let mut found = Vec::new();
-    let circle = in_circle(live, &first_of);
+    let circle = in_circle(live);
     let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
     for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
         let at =
@@ -396,18 +390,55 @@ fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
             found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));
         }
         if circle.contains(job.id.as_str()) {
-            let what =
-                format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
-            found.push(at(Finding::new(Kind::NeedsInCircle, what)
-                .hint(format!("one of the circle has to go: {}", call_off(&job.id)))));
+            found.push(at(in_a_circle(job)));
         }
     }
     found
 }
 
+/// The live jobs that nobody will claim as they stand, for a reason that only looking at all of them or at
+/// the words of other writers tells: for those who watch.
+#[must_use]
+pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, Finding)> {
+    let circle = in_circle(live);
+    let open = live.rows().filter(|job| !job.status.is_final());
+    open.filter_map(|job| {
+        let finding =
+            unknown_status(job).or_else(|| circle.contains(job.id.as_str()).then(|| in_a_circle(job)))?;
+        Some((&**job, finding))
+    })
+    .collect()
+}
+
+fn unknown_status(job: &Job) -> Option<Finding> {
+    let JobStatus::Other(word) = &job.status else { return None };
+    let what = format!(
+        "job {} is {}, which is no status of a job: it is shown and never acted on",
+        named(&job.id),
+        named(word)
+    );
+    Some(Finding::new(Kind::UnknownStatus, what).hint(call_off(&job.id)))
+}
+
+fn in_a_circle(job: &Job) -> Finding {
+    let what = format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
+    Finding::new(Kind::NeedsInCircle, what)
+        .hint(format!("one of the circle has to go: {}", call_off(&job.id)))
+}
+
+/// The first job of each id, which is the one that is meant by it.
+fn first_of(live: &Table<Job>) -> HashMap<&str, &Job> {
+    let mut first_of: HashMap<&str, &Job> = HashMap::new();
+    for job in live.rows() {
+        first_of.entry(&job.id).or_insert(job);
+    }
+    first_of
+}
+
 /// The unfinished jobs that need themselves: what is left when all that need none of the others
 /// are taken out, again and again, and then all that nothing needs.
-fn in_circle<'a>(live: &'a Table<Job>, first_of: &HashMap<&str, &'a Job>) -> HashSet<&'a str> {
+fn in_circle(live: &Table<Job>) -> HashSet<&str> {
+    let first_of = first_of(live);
     let open = |job: &&Job| !job.status.is_final();
     let mut left: HashMap<&str, Vec<&str>> = HashMap::new();
     for job in live.rows().map(|job| &**job).filter(open) {

@@ -84,7 +84,7 @@ fn told(waiting: &[(&Job, Option<Timestamp>)], now: Timestamp) -> Option<Finding
     let finding = Finding::new(Level::Warning, "no-worker", "queue", None)
         .what(what)
         .hint(format!("see `git muster job explain {}`; `git muster worker run` starts one", first.id));
-    Some(Finding { count: Some(waiting.len()), ..finding })
+    Some(finding.count(waiting.len()))
 }
 
 #[cfg(test)]

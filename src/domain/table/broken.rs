@@ -254,10 +254,11 @@ impl<T: Row> Table<T> {
         found
     }
 
-    /// Takes out the records that cannot be read.
-    pub fn take_broken(&mut self) -> Vec<Broken> {
-        self.changed |= !self.broken.is_empty();
-        std::mem::take(&mut self.broken)
+    /// Takes out the records that cannot be read for which `leaves` says so and returns them.
+    pub fn take_broken(&mut self, leaves: impl FnMut(&mut Broken) -> bool) -> Vec<Broken> {
+        let out: Vec<Broken> = self.broken.extract_if(.., leaves).collect();
+        self.changed |= !out.is_empty();
+        out
     }
 }
 

@@ -1,0 +1,184 @@
+//! Jobs that stand still on purpose, or for somebody who has not said a word: what is paused, and groups
+//! that a cancelled job keeps busy.
+//!
+//! A pause is no trouble as long as nothing waits for its end. One that is forgotten is, and so is a fleet
+//! of which every server is paused one by one.
+
+use super::{Finding, Fleet, Level};
+use crate::domain::id::ServerName;
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::pause::{Paused, pause_of, pause_of_job};
+use crate::domain::queue::{Queue, Waiting};
+use crate::domain::server::Server;
+use crate::domain::time::show_span;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long whoever held a cancelled job may take to say that it stopped before it is worth a word.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+impl Fleet<'_> {
+    /// What stands still for a pause or for a group.
+    pub(super) fn standing_still(&self, queue: &Queue<'_>) -> Vec<Finding> {
+        let mut paused: BTreeMap<String, (Paused, String, usize)> = BTreeMap::new();
+        let mut groups: BTreeMap<String, (String, usize)> = BTreeMap::new();
+        let mut unserved: Vec<&Job> = Vec::new();
+        for job in self.jobs.rows().map(|job| &**job).filter(|job| job.status == JobStatus::Queued) {
+            match queue.waits_for(job) {
+                Some(Waiting::Paused { .. }) => {
+                    let Some((what, pause)) = pause_of_job(self.pauses, job, self.now) else { continue };
+                    let told = || (what.clone(), pause.describe(self.now), 0);
+                    paused.entry(what.to_string()).or_insert_with(told).2 += 1;
+                }
+                Some(Waiting::Group { group, job, may_still_run_on: Some(_) }) => {
+                    groups.entry(group).or_insert((job, 0)).1 += 1;
+                }
+                None if self.is_unserved(job) => unserved.push(job),
+                _ => {}
+            }
+        }
+        let mut found: Vec<Finding> = paused
+            .into_iter()
+            .map(|(id, (what, told, jobs))| {
+                Finding::new(Level::Warning, "paused", &id, None)
+                    .what(format!("{} is paused {told}; {}", what.named(), wait(jobs, "the end of that")))
+                    .hint(format!("if it is over, end it with `{}`", what.resume()))
+                    .count(jobs)
+            })
+            .collect();
+        if let Some(first) = unserved.first() {
+            let finding = Finding::new(Level::Warning, "paused", "servers", None)
+                .what(format!("every server that could take them is paused: {}", wait(unserved.len(), "one of them")))
+                .hint(format!(
+                    "see `git muster job explain {}`; `git muster worker resume SERVER` ends the pause of one",
+                    first.id
+                ));
+            found.push(finding.count(unserved.len()));
+        }
+        found.extend(
+            groups.iter().filter_map(|(group, (holder, jobs))| self.unconfirmed(group, holder, *jobs)),
+        );
+        found
+    }
+
+    /// Whether each server that could take it is paused. That there is none at all is told otherwise.
+    fn is_unserved(&self, job: &Job) -> bool {
+        let able = |server: &&Server| job.labels.iter().all(|label| server.labels.contains(label));
+        let mut able = self.servers.rows().map(|server| &**server).filter(able).peekable();
+        let is_paused = |server: &Server| {
+            let name = ServerName::new(&server.id).ok();
+            name.is_some_and(|name| pause_of(self.pauses, &Paused::Server(name), self.now).is_some())
+        };
+        able.peek().is_some() && able.all(is_paused)
+    }
+
+    /// That `jobs` of a group wait for the word that a cancelled one has stopped.
+    fn unconfirmed(&self, group: &str, cancelled: &str, jobs: usize) -> Option<Finding> {
+        let job = self.jobs.get(cancelled)?;
+        let server = job.may_still_run_on()?;
+        let since = self.now.since(job.completed_at?);
+        (since > CONFIRMED_WITHIN).then(|| {
+            Finding::new(Level::Warning, "group-held", group, Some(server))
+                .what(format!(
+                    "group `{group}` is held by job `{cancelled}`, which was cancelled {} ago and of which `{server}` has not confirmed that it stopped; {}",
+                    show_span(since),
+                    wait(jobs, "that")
+                ))
+                .hint(format!(
+                    "if nothing of it runs, say so with `git muster --server {server} job stopped {cancelled} --token {}`",
+                    job.token.unwrap_or(0)
+                ))
+                .count(jobs)
+        })
+    }
+}
+
+fn wait(jobs: usize, what: &str) -> String {
+    if jobs == 1 { format!("1 job waits for {what}") } else { format!("{jobs} jobs wait for {what}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Report;
+    use super::*;
+    use crate::domain::table::{Row, Table};
+    use crate::domain::time::Timestamp;
+
+    fn table<T: Row>(rows: &str) -> Table<T> {
+        Table::read(T::PATH, format!("{{\"{}\":[{rows}]}}", T::FIELD).as_bytes()).expect(rows)
+    }
+
+    fn told(jobs: &str, pauses: &str) -> Vec<String> {
+        let report: Report = Fleet {
+            servers: &table(r#"{"id":"a"},{"id":"b","labels":["gpu"]}"#),
+            known: Vec::new(),
+            jobs: &table(jobs),
+            pauses: &table(pauses),
+            locks: &Table::empty("locks.json"),
+            unregistered: &[],
+            documents: Vec::new(),
+            now: Timestamp::parse("2025-10-29T12:00:00Z").expect("time"),
+            off: None,
+        }
+        .judge();
+        let is_ours =
+            |one: &Finding| one.cause.starts_with("paused:") || one.cause.starts_with("group-held:");
+        report.findings.into_iter().filter(is_ours).map(|one| format!("{} {}", one.cause, one.what)).collect()
+    }
+
+    #[test]
+    fn a_pause_is_told_for_as_long_as_jobs_wait_for_its_end() {
+        const JOBS: &str = r#"{"id":"j","status":"queued"},{"id":"k","status":"queued","labels":["gpu"]}"#;
+        for (jobs, pauses, expected) in [
+            (JOBS, "", &[][..]),
+            ("", r#"{"id":"queue"}"#, &[]),
+            (
+                r#"{"id":"j","status":"running","assigned_to":"a","started_at":"2025-10-29T11:59:00Z"}"#,
+                r#"{"id":"queue"}"#,
+                &[],
+            ),
+            (
+                JOBS,
+                r#"{"id":"queue","by":"b","at":"2025-10-26T12:00:00Z","note":"disk"}"#,
+                &["paused:queue the queue is paused by b 3d ago: disk; 2 jobs wait for the end of that"],
+            ),
+            (JOBS, r#"{"id":"queue","until":"2025-10-29T11:00:00Z"}"#, &[]),
+            (
+                JOBS,
+                r#"{"id":"label:gpu","by":"b"}"#,
+                &["paused:label:gpu label `gpu` is paused by b; 1 job waits for the end of that"],
+            ),
+            (
+                JOBS,
+                r#"{"id":"server:b","by":"b"}"#,
+                &["paused:servers every server that could take them is paused: 1 job waits for one of them"],
+            ),
+            (JOBS, r#"{"id":"server:a","by":"b"}"#, &[]),
+            (
+                JOBS,
+                r#"{"id":"server:a"},{"id":"server:b","until":[]}"#,
+                &["paused:servers every server that could take them is paused: 2 jobs wait for one of them"],
+            ),
+        ] {
+            assert_eq!(told(jobs, pauses), expected, "{jobs} {pauses}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_waits_for_a_word_of_confirmation_is_told() {
+        let jobs = |cancelled: &str, timeout: &str| {
+            format!(
+                r#"{{"id":"j","status":"cancelled","group":"g","assigned_to":"a","token":3,"started_at":"2025-10-28T12:00:00Z","completed_at":"{cancelled}","timeout_seconds":{timeout}}},{{"id":"k","status":"queued","group":"g"}}"#
+            )
+        };
+        assert_eq!(
+            told(&jobs("2025-10-29T11:00:00Z", "9999999999"), ""),
+            [
+                "group-held:g group `g` is held by job `j`, which was cancelled 1h ago and of which `a` has not confirmed that it stopped; 1 job waits for that"
+            ]
+        );
+        for (cancelled, timeout) in [("2025-10-29T11:50:00Z", "9999999999"), ("2025-10-28T13:00:00Z", "60")] {
+            assert!(told(&jobs(cancelled, timeout), "").is_empty(), "{cancelled} {timeout}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::domain::pause::{Paused, pause_of, pause_of_job};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
 use crate::domain::time::show_span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 /// How long whoever held a cancelled job may take to say that it stopped before it is worth a word.
@@ -23,6 +23,9 @@ impl Fleet<'_> {
         let mut paused: BTreeMap<String, (Paused, String, usize)> = BTreeMap::new();
         let mut groups: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let mut unserved: Vec<&Job> = Vec::new();
+        let working = self.not_paused();
+        // A queue of thousands wants few sets of labels.
+        let mut served: HashMap<&[String], bool> = HashMap::new();
         for job in self.jobs.rows().map(|job| &**job).filter(|job| job.status == JobStatus::Queued) {
             match queue.waits_for(job) {
                 Some(Waiting::Paused { .. }) => {
@@ -33,7 +36,12 @@ impl Fleet<'_> {
                 Some(Waiting::Group { group, job, may_still_run_on: Some(_) }) => {
                     groups.entry(group).or_insert((job, 0)).1 += 1;
                 }
-                None if self.is_unserved(job) => unserved.push(job),
+                None if !*served
+                    .entry(&job.labels)
+                    .or_insert_with(|| self.is_served(&job.labels, &working)) =>
+                {
+                    unserved.push(job);
+                }
                 _ => {}
             }
         }
@@ -61,15 +69,20 @@ impl Fleet<'_> {
         found
     }
 
-    /// Whether each server that could take it is paused. That there is none at all is told otherwise.
-    fn is_unserved(&self, job: &Job) -> bool {
-        let able = |server: &&Server| job.labels.iter().all(|label| server.labels.contains(label));
-        let mut able = self.servers.rows().map(|server| &**server).filter(able).peekable();
+    /// The servers that are not paused themselves.
+    fn not_paused(&self) -> HashSet<&str> {
         let is_paused = |server: &Server| {
             let name = ServerName::new(&server.id).ok();
             name.is_some_and(|name| pause_of(self.pauses, &Paused::Server(name), self.now).is_some())
         };
-        able.peek().is_some() && able.all(is_paused)
+        self.servers.rows().filter(|server| !is_paused(server)).map(|server| server.id.as_str()).collect()
+    }
+
+    /// Whether not each server with `labels` is paused. That there is none at all is told otherwise.
+    fn is_served(&self, labels: &[String], working: &HashSet<&str>) -> bool {
+        let able = |server: &&Server| labels.iter().all(|label| server.labels.contains(label));
+        let mut able = self.servers.rows().map(|server| &**server).filter(able).peekable();
+        able.peek().is_none() || able.any(|server| working.contains(server.id.as_str()))
     }
 
     /// That `jobs` of a group wait for the word that a cancelled one has stopped.

@@ -83,12 +83,18 @@ impl Verb for Import {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Report, Stop> {
         let mut report = Report::default();
-        let documents = match &self.source {
+        let (documents, becomes) = match &self.source {
             Some(source) => {
                 refuse_if_in_use(transaction)?;
-                source.clone()
+                let mut documents = source.clone();
+                let main = transaction.main().to_owned();
+                if transaction.document(&main, Marker::PATH)?.is_some() {
+                    documents.retain(|(path, _)| path != Marker::PATH);
+                }
+                let is_another = documents.iter().any(|(path, _)| path == Marker::PATH);
+                (documents, if is_another { Mark::Anew } else { Mark::Keep })
             }
-            None => documents(transaction)?,
+            None => (documents(transaction)?, Mark::Keep),
         };
         let mut kept = Sorts::default();
         for (path, bytes) in &documents {
@@ -101,7 +107,7 @@ impl Verb for Import {
             put_back::<Message>(&self.lost.messages, &kept.messages, transaction)?,
         );
         self.close_jobs(transaction, &mut report)?;
-        complete(transaction)?;
+        complete(transaction, becomes)?;
         register(&documents, transaction, &mut report)?;
         transaction.describe(format!(
             "import: {} documents mended, {} servers registered",
@@ -271,15 +277,15 @@ fn put_back<T: Imported>(
     Ok(number)
 }
 
-/// Writes what a hub has besides, where it is missing.
-fn complete(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+/// Writes what a hub has besides, where it is missing. What was another hub's marker becomes its own.
+fn complete(transaction: &mut Transaction<'_>, becomes: Mark) -> Result<(), Stop> {
     let main = transaction.main().to_owned();
     for (path, text) in TEMPLATE {
         if transaction.document(&main, path)?.is_none() {
             transaction.put_text(path, (*text).to_owned());
         }
     }
-    mark(transaction, Mark::Keep).map(drop)
+    mark(transaction, becomes).map(drop)
 }
 
 /// Registers the servers whose folders are in use, and counts the messages that are for no server.

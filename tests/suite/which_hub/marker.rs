@@ -1,7 +1,8 @@
 //! `coordination/hub.json`: who writes it, and that nobody writes it twice.
 
-use crate::support::{Fleet, MAIN, inspect};
+use crate::support::{Fleet, MAIN, git, inspect};
 use serde_json::Value;
+use std::path::Path;
 
 const MARKER: &str = "coordination/hub.json";
 
@@ -39,6 +40,29 @@ fn a_hub_that_was_made_before_there_was_a_marker_gets_one_with_the_next_init_or_
         assert_eq!(marker(&fleet)["branch"], MAIN);
         assert_eq!(ada.run(["fsck"]).exit_code(), Some(0));
     }
+}
+
+#[test]
+fn a_hub_that_takes_over_the_records_of_another_has_an_id_of_its_own() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.host("ada");
+    ada.run(["join", "--as", "ada", "--old-readers"]).success();
+    let old = marker(&fleet);
+    assert_eq!(old["settings"]["old_readers_seconds"], 240);
+    let [new, prepared] = ["new.git", "prepared.git"].map(|name| ada.directory().join(name));
+    ada.run(["init", &prepared.display().to_string()]).success();
+    let of = |hub: &Path| -> Value {
+        serde_json::from_str(&git(hub, ["show", &format!("{MAIN}:{MARKER}")])).unwrap()
+    };
+    let its_own = of(&prepared);
+    for target in [&new, &prepared] {
+        ada.run(["import", &fleet.hub().url(), "--into", &target.display().to_string()]).success();
+        ada.run(["--hub", &target.display().to_string(), "fsck", "--history"]).success();
+    }
+    assert_ne!(of(&new)["id"], old["id"]);
+    assert_eq!((&of(&new)["settings"], &of(&new)["branch"]), (&old["settings"], &MAIN.into()));
+    assert_eq!(of(&prepared), its_own, "what was a hub before keeps what it says of itself");
+    assert_eq!(marker(&fleet), old);
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     let folder = environment::working_directory()?;
     let source = Location::parse(&args.source, &folder);
     let into = args.into.as_ref().map(|text| Location::parse(text, &folder));
-    if into.as_ref() == Some(&source) {
+    if into.as_ref().is_some_and(|into| into.is_place_of(&source)) {
         let why = format!("`{}` cannot be imported into itself; nothing was changed", source.shown());
         return Err(CliError::new(Exit::Usage, why).hint("leave `--into` out to mend the hub where it is"));
     }

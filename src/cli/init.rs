@@ -80,7 +80,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
             format!("`{hub}` is a hub now, branch `{branch}`")
         }
     })?;
-    if let Some(other) = around.filter(|other| other.value != location) {
+    if let Some(other) = around.filter(|other| !other.value.is_spelling_of(&location)) {
         context.output.warn(&format!(
             "commands in this folder use another hub, `{}`, {}; name this one with `--hub` or go elsewhere",
             other.value.shown(),

@@ -260,7 +260,7 @@ impl Settings {
 
     /// Goes to another hub than the one that was found. A clone of the other says nothing about it.
     pub(super) fn go_to(&mut self, hub: Location, origin: &str) {
-        if self.hub.as_ref().map(|hub| &hub.value) != Some(&hub) {
+        if !self.hub.as_ref().is_some_and(|before| before.value.is_spelling_of(&hub)) {
             self.clone = None;
             if !["--branch", "MUSTER_BRANCH"].contains(&self.branch.origin.as_str()) {
                 self.branch = which::of_hub(&UserConfig::read_usable(), Some(&hub), None);

@@ -12,7 +12,7 @@ use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, us
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
 use crate::host::environment;
-use crate::ledger::{self, Alike, Around, HubClone, Location, Unclear};
+use crate::ledger::{self, Alike, Around, HubClone, KnownHub, Location, Unclear};
 use std::path::{Path, PathBuf};
 
 /// The branch when nothing names another.
@@ -86,11 +86,12 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
             bring_along(&mut which, clone);
         }
         (Some(hub), Around::Hub(clone)) => {
-            if hub.value == Location::parse(&clone.origin, &clone.top) {
+            let origin = Location::parse(&clone.origin, &clone.top);
+            if hub.value.is_spelling_of(&origin) {
                 bring_along(&mut which, clone);
             } else {
                 which.is_told = hub.origin != "--hub";
-                which.passed_over = Some(of_another(&clone.top, &hub));
+                which.passed_over = Some(of_another(&clone, &origin, &hub));
             }
             which.hub = Some(hub);
         }
@@ -122,10 +123,7 @@ fn bring_along(which: &mut Which, clone: HubClone) {
 /// What a hub around is perhaps a copy of: another one that `join` wrote, or else where it was cloned from.
 fn other_than(path: &Path, origin: Option<String>, user: &UserConfig) -> Option<String> {
     let Some(joined) = joined(user) else { return origin };
-    let is_this = match &joined.value {
-        Location::Path(other) => other.canonicalize().ok() == path.canonicalize().ok(),
-        Location::Url(_) => false,
-    };
+    let is_this = joined.value.is_spelling_of(&Location::Path(path.to_owned()));
     (!is_this).then(|| joined.value.as_text())
 }
 
@@ -185,10 +183,13 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
             error.hint("name the hub with `--hub`, or unset GIT_DIR: this directory counts then")
         }
         Unclear::NoRemote => error.hint("name the hub with `--hub`, or `git remote add origin HUB` in it"),
-        Unclear::NoHead(_) => error.hint(format!(
-            "`git -C {} remote set-head origin --auto` asks the remote; or name the hub with `--hub`",
-            quoted(&top.display().to_string())
-        )),
+        // Of a branch that was never fetched git takes no note.
+        Unclear::NoHead(_) => {
+            let git = format!("git -C {}", quoted(&top.display().to_string()));
+            error.hint(format!(
+                "`{git} fetch origin '+refs/heads/*:refs/remotes/origin/*' && {git} remote set-head origin --auto` asks the remote; or name the hub with `--hub`"
+            ))
+        }
         Unclear::Remotes(_) => error.hint("name the hub with `--hub`; `git remote -v` shows the addresses"),
     }
 }
@@ -225,11 +226,21 @@ fn because(why: &Unclear) -> String {
     }
 }
 
-fn of_another(top: &Path, hub: &Setting<Location>) -> String {
+/// Says of the clone of a hub that it is not used.
+fn of_another(clone: &HubClone, origin: &Location, hub: &Setting<Location>) -> String {
+    let id = |location: &Location, clone: Option<&Path>| {
+        let branch = ledger::known_home_branch(location, clone)?;
+        KnownHub::of(location, clone).id(&branch)
+    };
+    let named = id(&hub.value, None);
+    let is_one = hub.value.is_place_of(origin) || (named.is_some() && named == id(origin, Some(&clone.top)));
+    let whose = match is_one {
+        true => format!("the hub that {} names or of a copy of it, at {}", hub.origin, origin.shown()),
+        false => format!("another hub than the one that {} names", hub.origin),
+    };
     format!(
-        "this directory is in the clone `{}` of another hub than the one that {} names; the clone is not used and does not follow",
-        top.display(),
-        hub.origin
+        "this directory is in the clone `{}` of {whose}; the clone is not used and does not follow",
+        clone.top.display()
     )
 }
 
@@ -237,7 +248,7 @@ fn of_another(top: &Path, hub: &Setting<Location>) -> String {
 fn pass_over(which: &mut Which, alike: Alike) {
     let Alike { top, remotes, why, marked } = alike;
     let location = |url: &String| Location::parse(url, &top);
-    let is_of = |url: &String| which.hub.as_ref().is_some_and(|hub| hub.value == location(url));
+    let is_of = |url: &String| which.hub.as_ref().is_some_and(|hub| hub.value.is_place_of(&location(url)));
     let of_ours = remotes.iter().any(is_of);
     which.is_told = which.hub.as_ref().is_none_or(|hub| hub.origin != "--hub");
     let Some(why) = why.or_else(|| of_ours.then(|| "the hub is among its remotes".to_owned())) else {
@@ -289,7 +300,7 @@ pub(super) fn of_hub(user: &UserConfig, hub: Option<&Location>, clone: Option<&P
     let joined = remembered(user).map(|joined| joined.value);
     match (&user.branch, hub) {
         // What `join` wrote is about the hub that it joined.
-        (Some(branch), Some(hub)) if joined.as_ref() == Some(hub) => {
+        (Some(branch), Some(hub)) if joined.as_ref().is_some_and(|joined| joined.is_spelling_of(hub)) => {
             return from(branch.clone(), user_config_path().display().to_string());
         }
         (Some(branch), None) => return from(branch.clone(), user_config_path().display().to_string()),

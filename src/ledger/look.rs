@@ -110,7 +110,7 @@ impl Look {
                 let repository = open_path(path)?;
                 match why_not_in_process(&repository) {
                     None => return Ok(Self::in_place(name, repository, open_path(path)?, main)),
-                    Some(why) => (path.display().to_string(), why),
+                    Some(why) => (location.address(), why),
                 }
             }
         };

@@ -31,6 +31,7 @@ mod history;
 mod homes;
 mod identity;
 mod inspect;
+mod known;
 mod look;
 mod marks;
 #[cfg(test)]
@@ -72,6 +73,7 @@ pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
 pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use inspect::{Size, Store};
+pub use known::KnownHub;
 pub use look::{Look, is_look};
 pub use objects::init_bare;
 pub use open::{FORMAT_IS_FOREIGN, Location, OpenOptions, configure, configured, is_tracked, open};

@@ -149,7 +149,7 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
             let repository = open_path(path)?;
             match why_not_in_process(&repository) {
                 None => GitEngine::new(name, repository, Reach::Itself, options.clone),
-                Some(_) => copied(name, &path.display().to_string(), options.clone)?
+                Some(_) => copied(name, &options.location.address(), options.clone)?
                     .with_options(permitted::options_for(path)),
             }
         }

@@ -170,8 +170,7 @@ fn beat_branches(
 fn past(error: &LedgerError, subject: &Subject) -> Option<Past> {
     let copy = || match subject.hub.as_ref()? {
         _ if subject.clone.is_some() => subject.clone.clone(),
-        Location::Url(url) => Some(store_path(url)),
-        Location::Path(path) => Some(store_path(&path.display().to_string())),
+        hub => Some(store_path(&hub.address())),
     };
     let found = match error {
         LedgerError::WasAHub { past, .. } => Some(past.clone()),

@@ -267,6 +267,32 @@ fn where_the_remotes_head_is_not_known_it_is_asked_for_whatever_is_checked_out()
     }
 }
 
+/// A clone of a project that fetched the branch of its hub and not the one that the HEAD names.
+#[test]
+fn the_hint_that_asks_for_the_head_works_where_its_branch_was_never_fetched() {
+    for fetch in [&["fetch", "-q", "origin"][..], &["fetch", "-q", "--depth", "1", "origin"]] {
+        let fleet = Fleet::new().founded();
+        fleet.hub().git(["branch", "fleet", MAIN]);
+        let mut ada = fleet.host("ada");
+        let url = fleet.hub().url();
+        ada.run(["--hub-branch", "fleet", "init", "--force", &url]).success();
+        ada.unset("MUSTER_HUB");
+        ada.git(["init", "-q", "."]).success();
+        ada.git(["remote", "add", "-t", "fleet", "origin", &format!("file://{url}")]).success();
+        ada.git(fetch).success();
+        drop(ada.git(["remote", "set-head", "origin", "--delete"]));
+        let other = other_hub(&ada);
+        let run = refused(ada.run(["job", "add", "--", "true"]), &["HEAD", "fleet"]);
+        let asks = run.stderr().split('`').find(|part| part.starts_with("git -C")).unwrap();
+        ada.program("sh").args(["-c", asks]).run().success();
+        // The hub that the HEAD names is the one of the clone now.
+        let before = (fleet.hub().tip(MAIN), fleet.hub().tip("fleet"), tip(&other));
+        ada.run(["job", "add", "--", "true"]).success();
+        assert_ne!(fleet.hub().tip(MAIN), before.0);
+        assert_eq!((fleet.hub().tip("fleet"), tip(&other)), (before.1, before.2));
+    }
+}
+
 #[test]
 fn a_repository_that_becomes_a_hub_names_it_in_its_head() {
     let fleet = Fleet::new();

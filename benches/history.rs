@@ -231,7 +231,8 @@ fn run(program: &str, arguments: &[&str]) -> String {
 fn check_one(path: &Path) {
     let mut ledger = open(path);
     let begin = clock::since_boot();
-    let place = Place { hub: path.display().to_string(), branch: "main".to_owned() };
+    let place =
+        Place { hub: path.display().to_string(), branch: "main".to_owned(), name: "bench".to_owned() };
     let snapshot = ledger.read(true).expect("a hub");
     let question = Question { place: &place, since: None, until: None };
     let found = fsck::check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");

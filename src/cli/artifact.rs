@@ -14,7 +14,7 @@ use crate::domain::job::Job;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::host::{digest, environment, files};
-use crate::ledger::{Documents as _, Location, copy_name};
+use crate::ledger::{Documents as _, Location};
 use crate::ops::archived::{Named, look_up};
 use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
 use clap::{Args, Subcommand};
@@ -114,7 +114,7 @@ pub struct PlaceArgs {
 pub(super) fn folder(
     named: Option<&PathBuf>,
     server: &ServerName,
-    context: &Context,
+    context: &mut Context,
 ) -> Result<PathBuf, CliError> {
     let all = match named {
         Some(named) => environment::working_directory()?.join(named),
@@ -127,9 +127,8 @@ pub(super) fn folder(
 ///
 /// # Errors
 /// When nothing names a hub.
-pub(super) fn place_of(server: &ServerName, context: &Context) -> Result<String, CliError> {
-    let hub = copy_name(&context.settings.hub()?.as_text());
-    Ok(format!("{}/{server}", hub.trim_end_matches(".git")))
+pub(super) fn place_of(server: &ServerName, context: &mut Context) -> Result<String, CliError> {
+    Ok(format!("{}/{server}", context.place()?.name))
 }
 
 /// An address of a repository as it was given, a path made absolute.

@@ -11,10 +11,12 @@ use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::{clock, random};
-use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
-use crate::ops::session::Session;
+use crate::ledger::{
+    self, Held, Homes, Ledger, LedgerError, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version,
+};
+use crate::ops::session::{Session, Whose};
 use crate::ops::submit::{Keep, Place, submit};
-use crate::ops::{Envelope, Operation, Verb, journal};
+use crate::ops::{Envelope, Operation, Verb, hubs, journal};
 use serde::Serialize;
 use serde_json::json;
 
@@ -28,6 +30,7 @@ pub(super) struct Context {
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
     ledger: Option<Ledger>,
+    place: Option<Place>,
 }
 
 impl Context {
@@ -63,6 +66,7 @@ impl Context {
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
             ledger: None,
+            place: None,
         })
     }
 
@@ -80,13 +84,39 @@ impl Context {
         clock::wall()
     }
 
-    /// The hub and its branch: what is watched in one is nothing seen in another.
+    /// The hub and its branch, with the name under which this host keeps what it keeps of them. A hub of
+    /// which nothing is known yet is asked.
     ///
     /// # Errors
-    /// When nothing names a hub.
-    pub(super) fn place(&mut self) -> Result<String, CliError> {
+    /// When nothing names a hub, or it cannot be asked.
+    pub(super) fn place(&mut self) -> Result<Place, CliError> {
         self.settle_branch()?;
-        Ok(format!("{} {}", self.settings.hub()?.as_text(), self.settings.branch.value))
+        let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
+        let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
+        if let Some(place) = self.place.as_ref().filter(is_it) {
+            return Ok(place.clone());
+        }
+        let ledger = self.ledger()?;
+        if ledger.known_tip().is_none() {
+            let asked = ledger.read(false).map(drop);
+            self.pass_on_notes();
+            if let Err(error) = asked {
+                let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
+                let is_away = matches!(error, LedgerError::Unreachable { .. });
+                let remembered = hubs::remembered_place(hub, clone, &branch).filter(|_| is_away);
+                return remembered.ok_or_else(|| self.with_advice(CliError::from(error)));
+            }
+        }
+        let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
+        Ok(self.place.insert(place).clone())
+    }
+
+    /// Whose session `server` has in this hub.
+    ///
+    /// # Errors
+    /// As [`Context::place`].
+    pub(super) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
+        Ok(self.place()?.whose(server))
     }
 
     /// From now on nothing is published.
@@ -255,10 +285,12 @@ impl Context {
     }
 
     /// What goes with a write by `server`.
-    #[must_use]
-    pub(super) fn envelope(&self, server: &ServerName) -> Envelope {
-        let session = Session::present(server);
-        Envelope { guards: self.guards.clone(), beat: Some(session.beat(server, None)) }
+    ///
+    /// # Errors
+    /// As [`Context::place`].
+    pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
+        let session = Session::present(&self.whose(server).map_err(CliError::nothing_written)?);
+        Ok(Envelope { guards: self.guards.clone(), beat: Some(session.beat(server, None)) })
     }
 
     /// Applies `verb` in this server's name.
@@ -269,7 +301,8 @@ impl Context {
         &mut self,
         verb: &V,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        let envelope = self.envelope(&self.me()?);
+        let me = self.me()?;
+        let envelope = self.envelope(&me)?;
         self.write_with(verb, &envelope)
     }
 
@@ -282,7 +315,8 @@ impl Context {
         &mut self,
         verb: &V,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        let envelope = self.envelope(&self.me()?);
+        let me = self.me()?;
+        let envelope = self.envelope(&me)?;
         self.submit(verb, &envelope, Keep::UntilDelivered)
     }
 
@@ -361,8 +395,7 @@ impl Context {
         envelope: &Envelope,
         keep: Keep,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        self.settle_branch().map_err(CliError::nothing_written)?;
-        let place = Place { hub: self.settings.hub()?.as_text(), branch: self.settings.branch.value.clone() };
+        let place = self.place().map_err(CliError::nothing_written)?;
         let output = self.output;
         let ledger = self.ledger().map_err(CliError::nothing_written)?;
         let outcome = submit(ledger, &place, envelope, (verb, keep), |error| {

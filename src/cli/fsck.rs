@@ -7,7 +7,6 @@ use super::output::{Progress, clean, counted};
 use crate::domain::audit::Severity;
 use crate::ops::fsck::{self, CommitName, Located, Question, Report};
 use crate::ops::mend::MendRecords;
-use crate::ops::submit::Place;
 use clap::Args;
 use std::collections::HashSet;
 
@@ -67,9 +66,7 @@ fn commit_id(text: &str) -> Result<String, String> {
 /// # Errors
 /// When the hub cannot be read; a document that cannot is a finding.
 pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
-    context.settle_branch()?;
-    let place =
-        Place { hub: context.settings.hub()?.as_text(), branch: context.settings.branch.value.clone() };
+    let place = context.place()?;
     let output = context.output;
     if args.mend {
         mend(context)?;

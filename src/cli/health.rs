@@ -64,7 +64,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         Ok((servers, tables, unregistered, (seen, statuses, every(snapshot, Archives::Syntax)?), bad))
     })?;
     let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), ((bad, hub), undone)) = seen;
-    let place = context.place()?;
+    let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
     let signs = Signs::judge(seen, &place, me, now);
     let clock = signs.clock;

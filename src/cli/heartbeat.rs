@@ -16,7 +16,7 @@ use crate::ledger::LedgerError;
 use crate::ops::Envelope;
 use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_step::Step;
-use crate::ops::session::{Session, system_facts};
+use crate::ops::session::Session;
 use crate::worker::Gone;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -161,14 +161,15 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
             || format!("the worker of `{me}` gives its signs of life; no other was sent"),
         );
     }
-    let mut session = Session::present(&me);
+    let whose = context.whose(&me).map_err(CliError::nothing_written)?;
+    let mut session = Session::present(&whose);
     if let Some(interval) = args.interval {
         session.interval_seconds = interval.as_secs();
     }
     let every = push_every()?;
     session.beats_kept += 1;
     if session.beats_kept < every {
-        session.keep(&me);
+        session.keep(&whose);
         let kept = session.beats_kept;
         return context.output.confirm(
             "heartbeat",
@@ -209,7 +210,7 @@ pub(super) fn for_a_claim(me: &ServerName, context: &mut Context) -> Result<(), 
     if crate::worker::is_at_work(&place_of(me, context)?) {
         return Ok(());
     }
-    let (mut session, every) = (Session::present(me), push_every()?);
+    let (mut session, every) = (Session::present(&context.whose(me)?), push_every()?);
     deliver(&BeatArgs::default(), (me, every), &mut session, context).map(drop)
 }
 
@@ -245,11 +246,12 @@ fn deliver(
     if let Err(error) = give_back(me, context) {
         context.output.warn(&format!("what the worker of `{me}` left was not given back: {}", error.message));
     }
-    let mut beat = session.beat(me, Some(system_facts(me)));
+    let whose = context.whose(me)?;
+    let mut beat = session.beat(me, Some(whose.system_facts()));
     // What others see is the pushes: they would take a server that pushes seldom for dead.
     beat.interval_seconds = beat.interval_seconds.saturating_mul(every).min(SPAN_MAX.as_secs());
     let verb = SendBeat { beat, branch };
-    let envelope = Envelope { beat: None, ..context.envelope(me) };
+    let envelope = Envelope { beat: None, ..context.envelope(me)? };
     let answer = context.write_with(&verb, &envelope)?.answer;
     if !context.is_dry_run() {
         session.beats_kept = 0;
@@ -259,10 +261,10 @@ fn deliver(
     }
     if let Some(why) = &answer.revoked {
         // Others took over what this session held; it must not go on as if nothing had happened.
-        *session = Session::restart(me);
+        *session = Session::restart(&whose);
         context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
     }
-    session.keep(me);
+    session.keep(&whose);
     if let Some((one, other)) = &answer.twins {
         context.output.warn(&format!(
             "two machines beat as `{me}`, on hosts `{one}` and `{other}`: {}",
@@ -281,7 +283,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let me = context.me()?;
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
-    while let Err(error) = context.settle_branch() {
+    while let Err(error) = context.place() {
         if error.exit != Exit::Unreachable || stop.requested() {
             return Err(error.nothing_written());
         }
@@ -292,7 +294,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
-    let mut session = Session::present(&me);
+    let mut session = Session::present(&context.whose(&me)?);
     session.interval_seconds = interval.as_secs();
     let mut has_beaten = false;
     while !stop.requested() {

@@ -284,7 +284,7 @@ fn watch(
     observed: &mut Observations,
     context: &mut Context,
 ) -> Result<Option<(Lock, WatchedLock)>, CliError> {
-    let place = context.place()?;
+    let place = context.place()?.watched();
     let lock = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))

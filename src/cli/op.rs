@@ -9,6 +9,7 @@ use super::message::whole;
 use super::output::clean;
 use super::settings::Setting;
 use super::table::whole_table;
+use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
@@ -17,6 +18,7 @@ use crate::host::environment;
 use crate::ledger::{Documents as _, Found, Location};
 use crate::ops::Operation;
 use crate::ops::answer::{answer_of, plain, stands};
+use crate::ops::hubs;
 use crate::ops::journal::{self, Entry, Taken};
 use crate::ops::submit::{self, Keep};
 use clap::Subcommand;
@@ -122,7 +124,7 @@ fn answered(context: &mut Context) -> Result<Vec<(Entry, String)>, CliError> {
         return Ok(Vec::new());
     }
     let here = context.place().ok();
-    let is_here = |entry: &Entry| here.as_deref() == Some(&format!("{} {}", entry.hub, entry.branch));
+    let is_here = |entry: &Entry| here.as_ref().is_some_and(|here| here.is_of(entry));
     let asked: Result<Vec<Option<bool>>, CliError> = context.read(false, |snapshot| {
         let stands = |entry: &Entry| match &entry.answer {
             Some(answer) if is_here(entry) => stands(answer, snapshot),
@@ -157,13 +159,35 @@ fn verb(entry: &Entry) -> String {
     value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned()
 }
 
-/// An unsettled operation knows its hub; the command line may still name another.
+/// An operation that is kept knows its hub; the command line may still name another, or the same where it
+/// is now.
 fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
-    if let Some(entry) = entry {
-        let origin = "the unsettled operation";
-        context.settings.go_to(Location::parse(&entry.hub, &environment::home()), origin);
-        context.settings.branch = Setting { value: entry.branch.clone(), origin: origin.to_owned() };
+    let Some(entry) = entry else { return };
+    let origin = "the unsettled operation";
+    let settings = &mut context.settings;
+    let here = settings
+        .hub
+        .as_ref()
+        .map(|hub| hubs::known_place(&hub.value, settings.clone.as_deref(), &entry.branch));
+    if !here.is_some_and(|here| here.is_of(entry)) {
+        settings.go_to(Location::parse(&entry.hub, &environment::home()), origin);
     }
+    settings.branch = Setting { value: entry.branch.clone(), origin: origin.to_owned() };
+}
+
+/// Refuses to take up an operation in another hub that is by now where its own was.
+fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> {
+    let Some(meant) = entry.name.as_deref().and_then(hubs::id_of) else { return Ok(()) };
+    let id = context.read(false, |snapshot| Ok(snapshot.record::<Marker>(Marker::PATH)?))?;
+    if id.is_none_or(|marker| marker.id.is_empty() || marker.id == meant) {
+        return Ok(());
+    }
+    let (op, hub) = (&entry.op, context.settings.hub()?.shown());
+    let why =
+        format!("operation {op} was for another hub than the one that is at `{hub}` now; nothing was done");
+    Err(CliError::new(Exit::Refused, why).hint(format!(
+        "if that one was moved, name it: `git muster --hub HUB op resume {op}`; `git muster op drop {op}` forgets the operation"
+    )))
 }
 
 fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
@@ -175,6 +199,9 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     context.pass_on_notes();
     if let Some(found) = found {
         return tell(id, &found, true, context);
+    }
+    if let Some(entry) = &known {
+        refuse_another(entry, context)?;
     }
     if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
         journal::close(id);
@@ -316,6 +343,7 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         Taken::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
+    refuse_another(&entry, context)?;
     let outcome = submit::resume(context.ledger()?, &entry, Keep::UntilDelivered);
     context.pass_on_notes();
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;

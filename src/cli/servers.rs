@@ -129,7 +129,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         }
         if args.replace {
             // A copied home goes on with the other machine's session.
-            drop(Session::restart(&args.name));
+            drop(Session::restart(&context.whose(&args.name)?));
         }
         remember(args, context)?;
     }

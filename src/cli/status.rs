@@ -9,7 +9,6 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::status::{Status, StatusWord};
 use crate::ledger::{Documents as _, LedgerError, Stop};
 use crate::ops::documents;
-use crate::ops::session::system_facts;
 use crate::ops::status::SetStatus;
 use clap::Subcommand;
 use serde_json::Value;
@@ -65,7 +64,8 @@ pub(super) fn run(command: &StatusCommand, context: &mut Context) -> Result<(), 
 
 fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let me = context.me()?;
-    let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system: Some(system_facts(&me)) };
+    let system = context.whose(&me).map_err(CliError::nothing_written)?.system_facts();
+    let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system: Some(system) };
     let broken = context.read(false, |snapshot| Ok(documents::own_troubles(snapshot, &me)?))?;
     let status = context.write(&verb)?.answer;
     for why in broken {

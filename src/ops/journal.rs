@@ -29,6 +29,9 @@ pub struct Entry {
     pub hub: String,
     /// Which branch.
     pub branch: String,
+    /// The name of the hub on this host, of `hubs`; versions before kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Where the branch was as far as this host knew: what led there cannot hold the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Version>,

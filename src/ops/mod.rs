@@ -15,6 +15,7 @@ pub mod every;
 pub mod explain;
 pub mod found;
 pub mod fsck;
+pub mod hubs;
 pub mod import;
 pub mod job_add;
 pub mod job_claim;

@@ -1,4 +1,5 @@
-//! What this host remembers of itself between runs: the session its beats belong to.
+//! What this host remembers of itself between runs: the session its beats belong to, one for each hub and
+//! server.
 
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
@@ -21,30 +22,46 @@ pub struct Session {
     pub beats_kept: u64,
 }
 
-fn path(server: &ServerName, what: &str) -> PathBuf {
-    environment::state_dir().join("sessions").join(format!("{server}.{what}"))
+/// Whose session: that of a server in the hub of this name here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whose {
+    /// The name, of `hubs`.
+    pub hub: String,
+    /// The server.
+    pub server: ServerName,
 }
 
-fn session_path(server: &ServerName) -> PathBuf {
-    path(server, "json")
+impl Whose {
+    fn path(&self, what: &str) -> PathBuf {
+        sessions().join(&self.hub).join(format!("{}.{what}", self.server))
+    }
+
+    /// Where versions before kept one session for all hubs.
+    fn path_before(&self) -> PathBuf {
+        sessions().join(format!("{}.json", self.server))
+    }
+
+    /// Load, memory and disk now; the disk is the one where jobs run, wherever the caller stands. What the
+    /// next call needs for the load is noted.
+    #[must_use]
+    pub fn system_facts(&self) -> System {
+        let folder = disk::nearest(&jobs_folder());
+        let note = self.path("sample");
+        let (system, sample) = facts::system(&files::recall(&note), &folder);
+        // Without it the next beat has no load.
+        drop(files::note(&note, &sample));
+        system
+    }
+}
+
+fn sessions() -> PathBuf {
+    environment::state_dir().join("sessions")
 }
 
 /// Where the folders of jobs are made unless a worker is told otherwise.
 #[must_use]
 pub fn jobs_folder() -> PathBuf {
     environment::cache_dir().join("work")
-}
-
-/// Load, memory and disk now; the disk is the one where jobs run, wherever the caller stands. What the
-/// next call needs for the load is noted.
-#[must_use]
-pub fn system_facts(server: &ServerName) -> System {
-    let folder = disk::nearest(&jobs_folder());
-    let note = path(server, "sample");
-    let (system, sample) = facts::system(&files::recall(&note), &folder);
-    // Without it the next beat has no load.
-    drop(files::note(&note, &sample));
-    system
 }
 
 /// What tells this machine from a copy of it.
@@ -55,33 +72,40 @@ fn origin() -> Origin {
 impl Session {
     /// The session that is going on, or a new one.
     #[must_use]
-    pub fn present(server: &ServerName) -> Self {
-        let kept: Self = files::recall(&session_path(server));
+    pub fn present(whose: &Whose) -> Self {
         let boot = clock::boot_id();
-        if kept.incarnation.is_empty() || kept.boot != boot {
-            let session = Self {
+        let goes_on = |kept: &Self| !kept.incarnation.is_empty() && kept.boot == boot;
+        let kept: Self = files::recall(&whose.path("json"));
+        if goes_on(&kept) {
+            return kept;
+        }
+        // What was claimed before this version came goes on in each hub.
+        let before: Self = files::recall(&whose.path_before());
+        let session = if kept.incarnation.is_empty() && goes_on(&before) {
+            before
+        } else {
+            Self {
                 boot,
                 incarnation: random::id(),
                 interval_seconds: INTERVAL_ASSUMED.as_secs(),
                 beats_kept: 0,
-            };
-            session.keep(server);
-            return session;
-        }
-        kept
+            }
+        };
+        session.keep(whose);
+        session
     }
 
     /// A new session, after another server ended the present one.
     #[must_use]
-    pub fn restart(server: &ServerName) -> Self {
-        let session = Self { incarnation: random::id(), ..Self::present(server) };
-        session.keep(server);
+    pub fn restart(whose: &Whose) -> Self {
+        let session = Self { incarnation: random::id(), ..Self::present(whose) };
+        session.keep(whose);
         session
     }
 
     /// Keeps it for the next run. What cannot be kept only means a new session then.
-    pub fn keep(&self, server: &ServerName) {
-        let path = session_path(server);
+    pub fn keep(&self, whose: &Whose) {
+        let path = whose.path("json");
         if files::recall::<Self>(&path) != *self {
             drop(files::remember_until_boot(&path, self));
         }

@@ -2,8 +2,9 @@
 //! again when it stayed unknown.
 
 use super::journal::{self, Entry, KeepError};
+use super::session::Whose;
 use super::{Envelope, Operation, Verb};
-use crate::domain::id::OpId;
+use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
@@ -29,6 +30,32 @@ pub struct Place {
     pub hub: String,
     /// Its branch.
     pub branch: String,
+    /// The name of the hub on this host, of `hubs`.
+    pub name: String,
+}
+
+impl Place {
+    /// As observations name it: what is watched in one hub is nothing seen in another.
+    #[must_use]
+    pub fn watched(&self) -> String {
+        format!("{} {}", self.name, self.branch)
+    }
+
+    /// Whose session `server` has here.
+    #[must_use]
+    pub fn whose(&self, server: &ServerName) -> Whose {
+        Whose { hub: self.name.clone(), server: server.clone() }
+    }
+
+    /// Whether an operation is one of this hub. Versions before kept its address alone.
+    #[must_use]
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        let is_hub = match &entry.name {
+            Some(name) => *name == self.name,
+            None => entry.hub == self.hub,
+        };
+        is_hub && entry.branch == self.branch
+    }
 }
 
 /// Applies `verb` under a new op id, which `warn` is told when it cannot be kept before the first
@@ -89,6 +116,7 @@ impl Begun {
                 op: op.clone(),
                 hub: place.hub.clone(),
                 branch: place.branch.clone(),
+                name: Some(place.name.clone()),
                 since: ledger.known_tip(),
                 at: now,
                 envelope: envelope.clone(),

@@ -72,6 +72,11 @@ pub(super) struct Worker {
     terms: Vec<Term>,
 }
 
+/// The hub of all hosts, as each names it.
+fn place() -> Place {
+    Place { hub: "sim".to_owned(), branch: MAIN.to_owned(), name: "sim".to_owned() }
+}
+
 impl Worker {
     /// `at`: its host and its number.
     pub(super) fn new(world: Shared, at: (usize, usize), server: ServerName, beats: bool, seed: u64) -> Self {
@@ -167,11 +172,10 @@ impl Worker {
         verb: &V,
     ) -> Option<Receipt<V::Answer>> {
         let invoked = self.world.get().now;
-        let session = Session::present(&self.server);
+        let session = Session::present(&place().whose(&self.server));
         let envelope = Envelope { guards, beat: Some(session.beat(&self.server, None)) };
         self.begin(&envelope, verb.clone().into());
-        let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
-        let outcome = submit(&mut self.ledger(), &place, &envelope, (verb, Keep::WhileUnknown), |_| {});
+        let outcome = submit(&mut self.ledger(), &place(), &envelope, (verb, Keep::WhileUnknown), |_| {});
         let told = |answer: &V::Answer| serde_json::to_value(answer).ok();
         self.told(outcome, invoked, told)
     }
@@ -233,24 +237,23 @@ impl Worker {
     }
 
     fn beat(&self, interval: Duration) {
-        let mut session = Session::present(&self.server);
+        let mut session = Session::present(&place().whose(&self.server));
         if session.interval_seconds != interval.as_secs() {
             session.interval_seconds = interval.as_secs();
-            session.keep(&self.server);
+            session.keep(&place().whose(&self.server));
         }
         let verb =
             SendBeat { beat: session.beat(&self.server, None), branch: self.server.heartbeat_branch() };
         let envelope = Envelope::default();
         self.begin(&envelope, verb.clone().into());
-        let place = Place { hub: "sim".to_owned(), branch: MAIN.to_owned() };
         // A beat replaces the one before, so it is not looked for in the history.
-        let outcome = submit(&mut self.ledger(), &place, &envelope, (&verb, Keep::WhileUnknown), |_| {});
+        let outcome = submit(&mut self.ledger(), &place(), &envelope, (&verb, Keep::WhileUnknown), |_| {});
         if let Ok(Outcome::Applied(receipt)) = outcome
             && receipt.answer.revoked.is_some()
         {
-            let mut session = Session::restart(&self.server);
+            let mut session = Session::restart(&place().whose(&self.server));
             session.interval_seconds = interval.as_secs();
-            session.keep(&self.server);
+            session.keep(&place().whose(&self.server));
         }
     }
 
@@ -292,7 +295,7 @@ impl Worker {
         let mut verb = ClaimJobs {
             claimant: Claimant {
                 server: self.server.clone(),
-                incarnation: Session::present(&self.server).incarnation,
+                incarnation: Session::present(&place().whose(&self.server)).incarnation,
             },
             labels: Vec::new(),
             count: if self.random.chance(200) { 2 } else { 1 },

@@ -10,7 +10,7 @@ use crate::host::random;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
 use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_log::WriteLogs;
-use crate::ops::session::{Session, system_facts};
+use crate::ops::session::{Session, Whose};
 use crate::ops::submit::{Place, submit_as};
 use crate::ops::{Envelope, Operation, Verb};
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub struct Hub {
     ledger: Ledger,
     place: Place,
     server: ServerName,
+    whose: Whose,
     session: Session,
     interval: Duration,
     /// Until when nobody else may take what this session holds.
@@ -59,12 +60,14 @@ impl Hub {
     #[must_use]
     pub fn new(mut ledger: Ledger, place: Place, server: ServerName, interval: Duration) -> Self {
         ledger.limit(BUDGET);
-        let mut session = Session::present(&server);
+        let whose = place.whose(&server);
+        let mut session = Session::present(&whose);
         session.interval_seconds = interval.as_secs().max(1);
         Self {
             ledger,
             place,
             server,
+            whose,
             session,
             interval,
             trusted: Deadline::after(Duration::ZERO),
@@ -91,7 +94,7 @@ impl Hub {
 
     /// The hub and its branch, as observations name them.
     pub(super) fn place(&self) -> String {
-        format!("{} {}", self.place.hub, self.place.branch)
+        self.place.watched()
     }
 
     /// How many pushes were sent since this was asked last.
@@ -208,7 +211,7 @@ impl Hub {
     }
 
     fn sign_of_life(&self) -> SendBeat {
-        let beat = self.session.beat(&self.server, Some(system_facts(&self.server)));
+        let beat = self.session.beat(&self.server, Some(self.whose.system_facts()));
         let beat = Beat { by_worker: true, ..beat };
         SendBeat { beat, branch: self.server.heartbeat_branch() }
     }
@@ -223,7 +226,7 @@ impl Hub {
     fn beaten(&mut self, answer: &BeatAnswer, asked: Deadline) -> bool {
         if answer.revoked.is_some() {
             let interval_seconds = self.session.interval_seconds;
-            self.session = Session::restart(&self.server);
+            self.session = Session::restart(&self.whose);
             self.session.interval_seconds = interval_seconds;
             self.trusted = Deadline::after(Duration::ZERO);
             return true;

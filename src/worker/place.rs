@@ -62,7 +62,8 @@ impl Place {
                 NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
                 NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
             })?;
-        let jobs = jobs.unwrap_or_else(jobs_folder).join(server.as_str());
+        // A copy of the hub has jobs of the same names.
+        let jobs = jobs.map_or_else(|| jobs_folder().join(name), |named| named.join(server.as_str()));
         let file = state.join("worker.json");
         let mut kept: Kept = files::recall(&file);
         let machine = environment::host_name();

@@ -40,7 +40,7 @@ fn is_lost(fleet: &Fleet, id: &str) -> bool {
 
 /// Nothing of what ran on `host` is there any more, and the kernel counts from zero.
 fn reboot(host: &Host) {
-    let state = host.place("XDG_STATE_HOME").join("git-muster/sessions").join("ada.json");
+    let state = host.session();
     let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
     assert!(session["boot"].is_string(), "{session}");
     session["boot"] = "another boot".into();

@@ -84,8 +84,9 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         let why = "a dry run claims nothing, so there is nothing for a shell to eval";
         return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));
     }
+    let whose = context.whose(&me).map_err(CliError::nothing_written)?;
     let mut verb = ClaimJobs {
-        claimant: Claimant { server: me.clone(), incarnation: Session::present(&me).incarnation },
+        claimant: Claimant { server: me.clone(), incarnation: Session::present(&whose).incarnation },
         labels: args.labels.clone(),
         count: args.count.into(),
         job: args.job.clone(),
@@ -159,7 +160,7 @@ fn lost_meanwhile(
     observed: &mut Observations,
     context: &mut Context,
 ) -> Result<Vec<Lost>, CliError> {
-    if !is_due(observed, &context.place()?) {
+    if !is_due(observed, &context.place()?.watched()) {
         return Ok(Vec::new());
     }
     match watch(me, observed, context) {
@@ -185,7 +186,7 @@ pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<()
 /// Looks at the jobs that were added with a delay by a clock that is ahead; names those that this host
 /// has seen for as long.
 fn watch_delays(observed: &mut Observations, context: &mut Context) -> Result<Vec<JobId>, CliError> {
-    let (now, place) = (context.now(), context.place()?);
+    let (now, place) = (context.now(), context.place()?.watched());
     let delayed = context.recall(|snapshot| {
         let jobs: Table<Job> = snapshot.table()?;
         Ok(Queue::new(&jobs, now).delayed())
@@ -210,7 +211,7 @@ fn watch(
     if !held {
         return Ok((None, Vec::new()));
     }
-    let place = context.place()?;
+    let place = context.place()?.watched();
     let (assignment, claims): (_, Vec<Watched>) =
         context.read(true, |snapshot| Ok((held_assignment(snapshot)?, watched_claims(snapshot, me)?)))?;
     let assignment = assignment.map(|lock| watch_lock(observed, &place, &lock));

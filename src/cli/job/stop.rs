@@ -32,7 +32,7 @@ struct Seen {
 /// When that is not known in time, or somebody put the job back.
 pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<(Value, String), CliError> {
     let until = Deadline::after(span);
-    let place = context.place()?;
+    let place = context.place()?.watched();
     let mut observed = Observations::recall();
     loop {
         let seen = context.read(true, |snapshot| look(id, snapshot))?;

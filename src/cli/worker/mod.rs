@@ -17,7 +17,6 @@ use crate::domain::pause::Paused;
 use crate::host::clock::Deadline;
 use crate::host::environment;
 use crate::ledger::{Location, Source};
-use crate::ops::submit::Place;
 use crate::worker::{
     Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
     Summary, WorkerError,
@@ -357,7 +356,7 @@ fn work(
         Some(Limit(limit)) => limit,
         None => location.is_forge().then_some(PushLimit::FORGE),
     };
-    let place = Place { hub: location.as_text(), branch: context.settings.branch.value.clone() };
+    let place = context.place().map_err(CliError::nothing_written)?;
     let ledger = context.open(false)?;
     let interval = args.interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1));
     let hub = Hub::new(ledger, place, me, interval);
@@ -366,7 +365,7 @@ fn work(
     Ok(Dispatcher::new(hub, options, &context.output)?.work()?)
 }
 
-fn options(args: &CommonArgs, context: &Context) -> Result<Options, CliError> {
+fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError> {
     let allow = match (args.allow_any, args.allow.as_slice()) {
         (true, _) => Allow::Any,
         (false, []) => {

@@ -135,7 +135,7 @@ pub(in crate::cli) fn judged(
     seen: HashMap<ServerName, SeenBeats>,
     context: &mut Context,
 ) -> Result<Signs, CliError> {
-    let (place, now) = (context.place()?, context.now());
+    let (place, now) = (context.place()?.watched(), context.now());
     let me = context.settings.server.as_ref().map(|server| server.value.clone());
     let signs = Signs::judge(seen, &place, me.as_ref(), now);
     if let Some(off) = &signs.clock.off {

@@ -9,7 +9,6 @@ use crate::host::folder::{self, Found};
 use crate::host::{environment, file_lock, files, process};
 use crate::ledger::{self, GitProgram, Identity};
 use crate::ops::journal;
-use crate::ops::submit::Place;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -154,11 +153,6 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
     rules::clock_sync(is_synchronised, patient.sudo())
 }
 
-/// Whether an operation is one of this hub.
-pub(super) fn is_of(entry: &journal::Entry, place: Option<&Place>) -> bool {
-    place.is_some_and(|place| (&entry.hub, &entry.branch) == (&place.hub, &place.branch))
-}
-
 pub(super) fn operations(patient: &Patient) -> Judgement {
     let place = patient.place();
     let look = move || {
@@ -175,7 +169,8 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
                     }
                     let value = serde_json::to_value(&entry.operation).unwrap_or_default();
                     let verb = value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned();
-                    let is_harmless = is_of(&entry, place.as_ref()) && entry.operation.is_harmless_late();
+                    let is_harmless = place.as_ref().is_some_and(|place| place.is_of(&entry))
+                        && entry.operation.is_harmless_late();
                     let op = entry.op.to_string();
                     begun.push(Begun { op, at: entry.at, verb, is_under_way, is_harmless });
                 }

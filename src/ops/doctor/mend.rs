@@ -8,9 +8,9 @@ use crate::domain::doctor::Deed;
 use crate::domain::time::show_span;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
+use crate::host::files;
 use crate::host::folder::Found;
-use crate::host::{environment, files};
-use crate::ledger::{self, Location, OpenOptions, Outcome};
+use crate::ledger::{self, OpenOptions, Outcome};
 use crate::ops::journal::{self, Entry, Taken};
 use crate::ops::submit::{self, Keep};
 use std::path::{Path, PathBuf};
@@ -46,8 +46,9 @@ type Told = Vec<(bool, String)>;
 fn settle(patient: &Patient, is_real: bool) -> Told {
     let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
     let place = patient.place();
-    let may_happen =
-        |entry: &Entry| machine::is_of(entry, place.as_ref()) && entry.operation.is_harmless_late();
+    let may_happen = |entry: &Entry| {
+        place.as_ref().is_some_and(|place| place.is_of(entry)) && entry.operation.is_harmless_late()
+    };
     let mut told = Vec::new();
     for id in journal::unsettled().into_iter().take(OPERATIONS_MAX) {
         // To take a lock or a job that was wanted a day ago would take it from somebody.
@@ -65,7 +66,7 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
         match journal::take(&id) {
             Taken::Ours(entry, _kept) => {
                 let age = show_span(now.since(entry.at));
-                told.push(match resume(&entry) {
+                told.push(match resume(&entry, patient) {
                     Ok(how) => (true, format!("operation {id} of {age} ago {how}")),
                     Err(why) => (false, format!("operation {id} of {age} ago is still unsettled: {why}")),
                 });
@@ -79,10 +80,12 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
 }
 
 /// How the operation was settled, or why it was not.
-fn resume(entry: &Entry) -> Result<String, String> {
+fn resume(entry: &Entry, patient: &Patient) -> Result<String, String> {
+    // As it is named now: it may have been moved since.
+    let location = patient.subject.hub.clone().ok_or("no hub is named")?;
     let author = entry.envelope.beat.as_ref().map_or("git-muster", |beat| beat.server.as_str());
     let mut ledger = ledger::open(OpenOptions {
-        location: Location::parse(&entry.hub, &environment::home()),
+        location,
         clone: None,
         settings: ledger::Settings {
             main: entry.branch.clone(),

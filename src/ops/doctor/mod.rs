@@ -20,6 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::{bounded, environment};
 use crate::ledger::{Location, Store, store_path};
+use crate::ops::hubs;
 use crate::ops::submit::Place;
 use facts::HubFacts;
 use std::cell::OnceCell;
@@ -170,8 +171,8 @@ impl Patient {
 
     /// The hub as unsettled operations name it.
     fn place(&self) -> Option<Place> {
-        let hub = self.subject.hub.as_ref()?.as_text();
-        Some(Place { hub, branch: self.subject.branch.clone() })
+        let Subject { hub, clone, branch, .. } = &self.subject;
+        Some(hubs::known_place(hub.as_ref()?, clone.as_deref(), branch))
     }
 
     /// A `git muster` command for the same hub and server.
@@ -219,10 +220,7 @@ impl Patient {
 
     /// The address that our copy of the hub is kept under.
     fn address(&self) -> Option<String> {
-        Some(match self.subject.hub.as_ref()? {
-            Location::Url(url) => url.clone(),
-            Location::Path(path) => path.display().to_string(),
-        })
+        Some(self.subject.hub.as_ref()?.address())
     }
 
     /// Where our copy of the hub lies, where one is needed.

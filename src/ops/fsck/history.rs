@@ -463,8 +463,7 @@ fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
 /// What this host began and never learned the outcome of. What a process is at just now is none of it.
 fn unsettled(place: &Place, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
     let entries = journal::unsettled().into_iter().filter_map(|op| journal::find(&op));
-    let is_of_it = |entry: &journal::Entry| entry.hub == place.hub && entry.branch == place.branch;
-    for entry in entries.filter(is_of_it).filter(journal::is_left) {
+    for entry in entries.filter(|entry| place.is_of(entry)).filter(journal::is_left) {
         let found = if ops.contains_key(&entry.op) {
             "is in the history"
         } else {

@@ -353,8 +353,8 @@ fn broken_files_of_our_own_are_no_obstacle() {
     ada.run(["lock", "acquire", "deploy"]).code(4);
     let state = ada.place("XDG_STATE_HOME").join("git-muster");
     for text in [&b""[..], b"{", b"[]", b"\xff", b"{\"boot\": 1}"] {
-        for file in ["observations.json", "sessions/ada.json"] {
-            std::fs::write(state.join(file), text).unwrap();
+        for file in [state.join("observations.json"), state.join("hubs.json"), ada.session()] {
+            std::fs::write(file, text).unwrap();
         }
         ada.run(["heartbeat"]).success();
         ada.run(["lock", "acquire", "deploy"]).code(4);

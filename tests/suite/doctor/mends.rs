@@ -169,8 +169,7 @@ fn what_killed_processes_left_is_removed_and_nothing_else() {
     }
     let young = state.join(".muster.young.tmp");
     fs::write(&young, "").unwrap();
-    let session = state.join("sessions/ada.json");
-    assert!(session.exists());
+    let session = ada.session();
     assert_mended(&ada, "leftovers", "warning", gone.len());
     assert!(gone.iter().all(|path| !path.exists()));
     assert!(kept.iter().chain(&foreign).chain([&young, &session]).all(|path| path.exists()));

@@ -31,12 +31,8 @@ const DIRECTORIES: [(&str, &str); 7] = [
 const MEMORY: &str = "/dev/shm";
 
 /// Where a host may have written the address of its hub.
-const KNOWS_THE_HUB: [&str; 4] = [
-    "clone/.git/config",
-    "config/git-muster/config.json",
-    "home/gitconfig",
-    "state/git-muster/observations.json",
-];
+const KNOWS_THE_HUB: [&str; 4] =
+    ["clone/.git/config", "config/git-muster/config.json", "home/gitconfig", "state/git-muster/hubs.json"];
 
 /// What is the same on every host.
 const ENVIRONMENT: [(&str, &str); 4] =
@@ -251,6 +247,20 @@ impl Host {
     pub(crate) fn place(&self, variable: &str) -> PathBuf {
         let known = self.environment.iter().find(|(name, _)| name == variable);
         PathBuf::from(&known.expect("every host has this variable").1)
+    }
+
+    /// Where it keeps its session of a hub, of which there must be one.
+    #[track_caller]
+    #[must_use]
+    pub(crate) fn session(&self) -> PathBuf {
+        let sessions = self.place("XDG_STATE_HOME").join("git-muster/sessions");
+        let hubs: Vec<PathBuf> = fs::read_dir(sessions)
+            .expect("it has beaten")
+            .map(|entry| entry.expect("a folder").path().join(format!("{}.json", self.name)))
+            .filter(|path| path.exists())
+            .collect();
+        let [session] = hubs.as_slice() else { panic!("sessions of several hubs: {hubs:?}") };
+        session.clone()
     }
 
     /// The hub that it shares.

@@ -1,0 +1,157 @@
+//! Under which name this host keeps what it keeps of a hub: the session of its beats, what it watched, what
+//! it began, the place of its worker, what its jobs made.
+//!
+//! A hub is its id at its place. The id alone is not enough, because a copy has the id of what it was
+//! copied from; nor is the place, because a hub may be moved, be reached in several ways, or make room for
+//! another ([decision 017](../../docs/decisions/017-what-a-host-keeps-of-a-hub.md)). Losing the list of
+//! names loses no more than the sessions that stand under them.
+
+use super::submit::Place;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
+use crate::host::{environment, files};
+use crate::ledger::{KnownHub, Location, copy_name};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long another process may take to write down a name. Going on without is safe: the same comes out.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The most hubs whose names are kept; the oldest are forgotten.
+const HUBS_MAX: usize = 256;
+
+/// The hubs that this host keeps something of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Names {
+    hubs: Vec<Named>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Named {
+    /// Names folders and files.
+    name: String,
+    id: String,
+    /// Where it is, the first place first.
+    places: Vec<KnownHub>,
+}
+
+fn path() -> PathBuf {
+    environment::state_dir().join("hubs.json")
+}
+
+/// The hub at `location` as a command in `clone` reaches it, with its name on this host, which is written
+/// down if it is new. What is known of the hub counts: nobody asks it here.
+#[must_use]
+pub fn place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
+    let here = KnownHub::of(location, clone);
+    let Some(id) = here.id(branch) else { return of_address(location, branch) };
+    let asked = Asked { here, id, branch, location };
+    let mut names: Names = files::recall(&path());
+    let before = names.clone();
+    let mut name = names.name(&asked);
+    if names != before {
+        let _lock = FileLock::acquire(&path().with_extension("flock"), Deadline::after(LOCK_WAIT));
+        names = files::recall(&path());
+        name = names.name(&asked);
+        // Otherwise the same comes out the next time.
+        drop(files::remember(&path(), &names));
+    }
+    Place { name, ..of_address(location, branch) }
+}
+
+/// [`place`] for who leaves no trace.
+#[must_use]
+pub fn known_place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
+    let here = KnownHub::of(location, clone);
+    let Some(id) = here.id(branch) else { return of_address(location, branch) };
+    let mut names: Names = files::recall(&path());
+    let name = names.name(&Asked { here, id, branch, location });
+    Place { name, ..of_address(location, branch) }
+}
+
+/// The hub that was last known at `location`, where nobody can be asked which one it is now.
+#[must_use]
+pub fn remembered_place(location: &Location, clone: Option<&Path>, branch: &str) -> Option<Place> {
+    let here = KnownHub::of(location, clone);
+    let names: Names = files::recall(&path());
+    let is_here = |hub: &Named| hub.places.iter().any(|place| place.is_place_of(&here));
+    let hub = names.hubs.into_iter().rev().find(is_here)?;
+    Some(Place { name: hub.name, ..of_address(location, branch) })
+}
+
+/// The id of the hub that has this name here.
+#[must_use]
+pub fn id_of(name: &str) -> Option<String> {
+    let names: Names = files::recall(&path());
+    names.hubs.into_iter().find(|hub| hub.name == name).map(|hub| hub.id)
+}
+
+/// A hub that nothing but its address tells apart.
+fn of_address(location: &Location, branch: &str) -> Place {
+    let hub = location.as_text();
+    Place { name: copy_name(&hub).trim_end_matches(".git").to_owned(), branch: branch.to_owned(), hub }
+}
+
+/// A hub that is asked for.
+struct Asked<'a> {
+    here: KnownHub,
+    id: String,
+    branch: &'a str,
+    location: &'a Location,
+}
+
+impl Names {
+    /// The name of the hub that is asked for, after what is new about it was noted.
+    fn name(&mut self, asked: &Asked<'_>) -> String {
+        let is_here = |place: &KnownHub| place.is_place_of(&asked.here);
+        let ours = |hub: &&mut Named| hub.id == asked.id;
+        if let Some(hub) = self.hubs.iter_mut().filter(ours).find(|hub| hub.places.iter().any(is_here)) {
+            if hub.goes_on_with(asked) {
+                return hub.name.clone();
+            }
+            hub.places.retain(|place| !is_here(place));
+        } else if let Some(hub) = self.hubs.iter_mut().filter(ours).find(|hub| hub.has_come(asked)) {
+            hub.places.retain(|place| !place.is_gone(asked.branch, &asked.id));
+            hub.places.push(asked.here.clone());
+            return hub.name.clone();
+        }
+        let name = self.free(of_address(asked.location, asked.branch).name);
+        self.hubs.push(Named { name: name.clone(), id: asked.id.clone(), places: vec![asked.here.clone()] });
+        self.hubs.drain(..self.hubs.len().saturating_sub(HUBS_MAX));
+        name
+    }
+
+    fn free(&self, name: String) -> String {
+        let is_free = |name: &String| self.hubs.iter().all(|hub| hub.name != *name);
+        if is_free(&name) {
+            return name;
+        }
+        let numbered = (2..).map(|number| format!("{name}-{number}")).find(is_free);
+        numbered.expect("there are fewer hubs than numbers")
+    }
+}
+
+impl Named {
+    /// Whether the hub at one of its places is still the one at the first: what was taken for one hub in
+    /// two ways may turn out to be a copy.
+    fn goes_on_with(&self, asked: &Asked<'_>) -> bool {
+        match self.places.as_slice() {
+            [first, _, ..] if !first.is_place_of(&asked.here) => {
+                let (here, branch) = (&asked.here, asked.branch);
+                here.goes_on_from(first, branch) || first.goes_on_from(here, branch)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether what has its id at a new place is this hub: moved, or reached in another way. Of two
+    /// folders that both are there, one is a copy; what is told by addresses alone must not have gone on
+    /// apart.
+    fn has_come(&self, asked: &Asked<'_>) -> bool {
+        self.places.iter().all(|place| {
+            place.is_gone(asked.branch, &self.id)
+                || (!place.are_folders(&asked.here) && asked.here.goes_on_from(place, asked.branch))
+        })
+    }
+}

@@ -60,7 +60,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
             documents::or_empty::<Lock>(snapshot)?,
             documents::or_empty::<Pause>(snapshot)?,
         );
-        let bad = (bad, undone(snapshot, now)?);
+        let bad = (bad, undone(snapshot)?);
         Ok((servers, tables, unregistered, (seen, statuses, every(snapshot, Archives::Syntax)?), bad))
     })?;
     let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), ((bad, hub), undone)) = seen;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         now: clock.now,
         off: clock.off,
     };
-    let report = fleet.judge().with_bad_branches(&bad, &hub).with_undone(&undone);
+    let report = fleet.judge().with_bad_branches(&bad, &hub).with_undone(&undone.back, &undone.unknown);
     let report = match &only {
         None => report,
         Some(server) if servers.holds(server.as_str()) => report.only(server.as_str()),

@@ -509,21 +509,28 @@ impl Report {
         Self::new(self.checked, findings)
     }
 
-    /// The same with what an older writer undid, and the next write puts back.
+    /// The same with what an older writer undid and the next write puts back, and what nobody can tell of it.
     #[must_use]
-    pub fn with_undone(self, undone: &[String]) -> Self {
-        let cause = |what: &String| Finding {
+    pub fn with_undone(self, back: &[String], unknown: &[String]) -> Self {
+        let finding = |cause: String, subject: &str, what: String, hint: &str| Finding {
             level: Level::Warning,
-            cause: format!("undone:{what}"),
-            subject: what.clone(),
+            cause,
+            subject: subject.to_owned(),
             server: None,
-            what: format!("an older writer, or a merge by hand, undid what was acknowledged: {what}"),
-            hint: Some(
-                "the next write of any server puts it back, such as `git muster heartbeat`".to_owned(),
-            ),
+            what,
+            hint: Some(hint.to_owned()),
             count: None,
         };
-        let findings = self.findings.into_iter().chain(undone.iter().map(cause)).collect();
+        let undone = back.iter().map(|what| {
+            let told = format!("an older writer, or a merge by hand, undid what was acknowledged: {what}");
+            let hint = "the next write of any server puts it back, such as `git muster heartbeat`";
+            finding(format!("undone:{what}"), what, told, hint)
+        });
+        let unknown = unknown.iter().map(|what| {
+            let hint = "see what is gone with `git muster fsck --history`; the next write looks further back";
+            finding("undone-unknown".to_owned(), "history", what.clone(), hint)
+        });
+        let findings = self.findings.into_iter().chain(undone).chain(unknown).collect();
         Self::new(self.checked, findings)
     }
 

@@ -11,7 +11,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -210,6 +210,43 @@ impl<T: Row> Table<T> {
     /// Appends a record that comes from another table, whole.
     pub fn push_record(&mut self, record: &Record<T>) {
         self.rows.push(Arc::new(record.moved(ROW_INDENT)));
+        self.changed = true;
+    }
+
+    /// Puts the records with these ids as `known` has them in the place of those that are here: each after
+    /// the record that it stood after there, so that none loses its turn.
+    pub fn put_back(&mut self, known: &Self, ids: &BTreeSet<String>) {
+        if ids.is_empty() {
+            return;
+        }
+        self.take(|row| ids.contains(row.id()));
+        let here: HashSet<&str> = self.rows.iter().map(|row| row.id()).filter(|id| !id.is_empty()).collect();
+        let (mut first, mut after) = (Vec::new(), HashMap::<String, Vec<Arc<Record<T>>>>::new());
+        let mut stands_after = None;
+        for row in known.rows() {
+            if ids.contains(row.id()) {
+                let row = Arc::new(row.moved(ROW_INDENT));
+                match stands_after {
+                    None => first.push(row),
+                    Some(ref id) => after.entry(String::clone(id)).or_default().push(row),
+                }
+            } else if here.contains(row.id()) {
+                stands_after = Some(row.id().to_owned());
+            }
+        }
+        let mut rows = first;
+        let mut places = Vec::with_capacity(self.rows.len() + 1);
+        for row in std::mem::take(&mut self.rows) {
+            places.push(rows.len());
+            let next = after.remove(row.id()).unwrap_or_default();
+            rows.push(row);
+            rows.extend(next);
+        }
+        places.push(rows.len());
+        for broken in &mut self.broken {
+            broken.before = places.get(broken.before).copied().unwrap_or(rows.len());
+        }
+        self.rows = rows;
         self.changed = true;
     }
 

@@ -73,6 +73,13 @@ impl<'a> CommitText<'a> {
         std::str::from_utf8(time).ok()?.split_whitespace().next()?.parse().ok()
     }
 
+    /// Whether author and committer made it in the same second, by the time of the world: as we do.
+    pub(super) fn is_made_at_once(&self) -> bool {
+        let made = |key: &[u8]| self.value(key).and_then(|value| value.rsplit(|byte| *byte == b'>').next());
+        let (author, committer) = (made(b"author "), made(b"committer "));
+        author == committer && author.is_some_and(|time| time.ends_with(b" +0000"))
+    }
+
     /// Its message.
     pub(super) fn message(&self) -> Cow<'_, str> {
         self.message_up_to(usize::MAX).0

@@ -4,7 +4,7 @@
 //! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
 //! the simulator's memory is a third.
 
-use super::by_hand::Ours;
+use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
 use super::error::LedgerError;
 use super::far_side::Reason;
@@ -282,12 +282,33 @@ pub(crate) trait Engine {
         Ok(Vec::new())
     }
 
-    /// Our newest commits below those on top of `tip` that no operation made; none if the newest is ours.
+    /// What lies below the commits by hand on top of `tip`; `None` if that is ours and left nothing
+    /// unchecked. Those of ours that are not final are passed.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn below_foreign(&self, _tip: &Version) -> Result<Vec<Ours>, LedgerError> {
-        Ok(Vec::new())
+    fn below_foreign(
+        &self,
+        _tip: &Version,
+        _is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        Ok(None)
+    }
+
+    /// What a document was before one of ours.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn earlier(&self, _version: &Version, _path: &str) -> Result<Earlier, LedgerError> {
+        Ok(Earlier::default())
+    }
+
+    /// The documents of all servers in which two versions differ.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn changed_since(&self, _version: &Version, _tip: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        Ok(BTreeSet::new())
     }
 
     /// What shows that a branch without documents was a hub.

@@ -7,7 +7,7 @@ mod around;
 
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
-use super::by_hand::{self, Ours};
+use super::by_hand::{self, Below, Earlier, Ours};
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, classify_fetch};
 use super::document::Document;
@@ -17,7 +17,7 @@ use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::identity::Identity;
-use super::objects::{Objects, failed, oid};
+use super::objects::{Objects, oid};
 use super::open::why_not_in_process;
 use super::past::{self, Past};
 use super::pruning::{self, Made};
@@ -498,9 +498,20 @@ impl Engine for GitEngine {
         Ok(lost)
     }
 
-    fn below_foreign(&self, tip: &Version) -> Result<Vec<Ours>, LedgerError> {
-        let found = by_hand::below_foreign(self.objects.repository(), oid(tip)?);
-        failed("cannot read the commits of the hub", found)
+    fn below_foreign(
+        &self,
+        tip: &Version,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, by_hand::PASSED_MAX, is_final))
+    }
+
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+        self.suspecting(by_hand::earlier(&self.objects, version, path))
+    }
+
+    fn changed_since(&self, version: &Version, tip: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.suspecting(self.objects.changed(version, tip, "coordination"))
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {

@@ -16,8 +16,8 @@ use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
-use git2::{ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
-use std::collections::BTreeMap;
+use git2::{DiffOptions, ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
@@ -126,6 +126,27 @@ impl Objects {
             }
             Err(error) => Err(LedgerError::store(format!("cannot read `{path}` of the hub"), &error)),
         }
+    }
+
+    /// What lies at a path, by name.
+    pub(super) fn content(&self, at: &Version, path: &str) -> Result<Option<Oid>, LedgerError> {
+        Ok(self.entry(at, path)?.map(|entry| entry.id))
+    }
+
+    /// The paths below a folder at which two versions differ.
+    pub(super) fn changed(
+        &self,
+        before: &Version,
+        after: &Version,
+        folder: &str,
+    ) -> Result<BTreeSet<String>, LedgerError> {
+        let (before, after) = (self.tree(before)?, self.tree(after)?);
+        let mut options = DiffOptions::new();
+        options.pathspec(folder);
+        let difference = self.repository.diff_tree_to_tree(Some(&before), Some(&after), Some(&mut options));
+        let difference = failed("cannot compare two commits of the hub", difference)?;
+        let files = difference.deltas().flat_map(|delta| [delta.old_file().path(), delta.new_file().path()]);
+        Ok(files.flatten().filter_map(|path| path.to_str().map(str::to_owned)).collect())
     }
 
     /// The bytes of a file, if there is one.

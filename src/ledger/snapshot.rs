@@ -1,6 +1,6 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
-use super::by_hand::Ours;
+use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
 use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
@@ -14,17 +14,32 @@ use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Where documents can be read as they were, too.
 pub trait History: Documents {
-    /// Our newest commits below those on top of the main branch that no operation made; none if its
-    /// newest commit is ours.
+    /// What lies below the commits by hand on top of the main branch; `None` if its newest commit is ours and
+    /// left nothing unchecked. Those of ours that are not final are passed.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError>;
+    fn below_foreign(
+        &self,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError>;
+
+    /// What a document was before one of ours.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError>;
+
+    /// The documents of all servers in which the main branch, as it was published, differs from `version`.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError>;
 
     /// A document as it was in another version.
     ///
@@ -301,10 +316,24 @@ impl<'a> Snapshot<'a> {
 }
 
 impl History for Snapshot<'_> {
-    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
+    fn below_foreign(
+        &self,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
         match self.tip(self.main)? {
-            Some(tip) => self.engine.below_foreign(&tip),
-            None => Ok(Vec::new()),
+            Some(tip) => self.engine.below_foreign(&tip, is_final),
+            None => Ok(None),
+        }
+    }
+
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+        self.engine.earlier(version, path)
+    }
+
+    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        match self.tip(self.main)? {
+            Some(tip) => self.engine.changed_since(version, &tip),
+            None => Ok(BTreeSet::new()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
-use super::by_hand::Ours;
+use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
@@ -111,6 +111,11 @@ impl Draft {
 /// The operations that a commit with this message carries.
 pub(crate) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
     message.lines().filter_map(|line| OpId::new(line.strip_prefix("Muster-Op: ")?).ok())
+}
+
+/// The lines at the end of a message that are for machines.
+pub(super) fn trailers(message: &str) -> impl Iterator<Item = &str> {
+    message.trim_end().rsplit_once("\n\n").map_or("", |(_, last)| last).lines()
 }
 
 /// Whether a commit with this message carries the operation `op`.
@@ -300,8 +305,19 @@ impl<'a> Transaction<'a> {
 }
 
 impl History for Transaction<'_> {
-    fn below_foreign(&self) -> Result<Vec<Ours>, LedgerError> {
-        self.snapshot.below_foreign()
+    fn below_foreign(
+        &self,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        self.snapshot.below_foreign(is_final)
+    }
+
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+        self.snapshot.earlier(version, path)
+    }
+
+    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.snapshot.changed_since(version)
     }
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {

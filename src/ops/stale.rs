@@ -1,49 +1,53 @@
 //! Puts back what an older writer undid with a stale document.
 //!
-//! Such a writer reads a table, takes its time, and commits the table as it was with a change of its
-//! own. Records that were added or changed by operations in between are gone, or are as they were
-//! before; a merge by hand that keeps one side does the same to all documents. Whoever writes next compares:
-//! a record that differs from what our last operation left, and is exactly what stood there before one of the
-//! operations shortly before it, was not changed on purpose. One that was there for longer and is gone, or
-//! that says something new, is left to who did that, and so is everything a commit does that reverts another.
+//! Such a writer reads a document, takes its time, and commits it as it was with a change of its own. Records
+//! that were added or changed by operations in between are gone, or are as they were before; a merge by hand
+//! that keeps one side does the same to all documents. Whoever writes next compares: a record that differs from
+//! what our last operation left, and is exactly what stood there before one of the operations shortly before
+//! it, was not changed on purpose. One that was there for longer and is gone, or that says something new, is
+//! left to who did that, and so is what a commit changed that reverts another.
 //!
-//! Jobs, messages and pauses come back as they were. Of locks see `locks.rs`.
+//! Each write judges what lies below it, and what it cannot judge it names in its commit: a document that could
+//! not be read or written at that time, history that was not there or too long. The next write looks further
+//! back for that (see `ledger/by_hand.rs`). So no write makes a loss one for good.
+//!
+//! Records with one id count as one: all of them are as they were, or none is touched. Records come back as
+//! they were, and where they stood. Of locks see `locks.rs`, of archives `archives.rs`.
 
+mod archives;
 mod locks;
+#[cfg(test)]
+mod tests;
 
-use super::archived;
-use crate::domain::high_water::HighWater;
+use crate::domain::hub::Marker;
 use crate::domain::job::Job;
-use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::record::Record;
-use crate::domain::table::{Row, Table};
-use crate::domain::time::Timestamp;
-use crate::ledger::{Document, History, LedgerError, Ours, Stop, Transaction, Version};
+use crate::domain::server::Server;
+use crate::domain::set_aside::SetAside;
+use crate::domain::table::{ROWS_MAX, Row, Table, Versions};
+use crate::ledger::{
+    Below, Document, Earlier, History, LedgerError, Ours, PASSED_MAX, Stop, Transaction, UNCHECKED, Version,
+};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// So much of earlier versions of one document is compared, the newest first: every write and every look at
 /// the health of a fleet waits for it.
-const COMPARED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const COMPARED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// What was undone since our last operation.
-struct Undone {
-    jobs: Restored<Job>,
-    messages: Restored<Message>,
-    pauses: Restored<Pause>,
-    locks: Restored<Lock>,
-    marks: Restored<HighWater>,
-}
+/// Ids of records.
+type Ids = BTreeSet<String>;
 
-/// A table with what was undone in it put back.
-struct Restored<T> {
-    /// `None` if it cannot be read or written, which is a trouble of its own.
-    table: Option<Table<T>>,
-    /// What was undone, for people.
-    told: Vec<String>,
+/// What was undone since our last operation, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// What the next write puts back.
+    pub back: Vec<String>,
+    /// What could not be judged.
+    pub unknown: Vec<String>,
 }
 
 /// Puts back what was undone since our last operation.
@@ -51,216 +55,385 @@ struct Restored<T> {
 /// # Errors
 /// When the store is damaged.
 pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
-    let Some(undone) = look(transaction, transaction.now())? else { return Ok(()) };
-    put(&undone.jobs, transaction)?;
-    put(&undone.messages, transaction)?;
-    put(&undone.pauses, transaction)?;
-    put(&undone.locks, transaction)?;
-    put(&undone.marks, transaction)?;
-    let told = undone.told();
-    if !told.is_empty() {
-        transaction.describe(format!("put back: {} as an older writer found it", told.join(", ")));
+    let Some(found) = look(transaction)? else { return Ok(()) };
+    for (path, bytes) in found.writes {
+        transaction.put_bytes(&path, bytes);
     }
+    if !found.undone.back.is_empty() {
+        transaction
+            .describe(format!("put back: {} as an older writer found it", found.undone.back.join(", ")));
+    }
+    found.undone.unknown.into_iter().for_each(|line| transaction.describe(line));
+    found.unchecked.into_iter().for_each(|what| transaction.trailer(UNCHECKED, what));
     Ok(())
 }
 
-/// What the next write will put back, for people.
+/// What the next write will put back, and what nobody can tell.
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn undone(hub: &impl History, now: Timestamp) -> Result<Vec<String>, Stop> {
-    Ok(look(hub, now)?.map(|undone| undone.told()).unwrap_or_default())
+pub fn undone(hub: &impl History) -> Result<Undone, Stop> {
+    Ok(look(hub)?.map(|found| found.undone).unwrap_or_default())
 }
 
-fn look(hub: &impl History, now: Timestamp) -> Result<Option<Undone>, Stop> {
-    let ours = hub.below_foreign()?;
-    if ours.is_empty() {
-        return Ok(None);
+/// What a look found.
+#[derive(Default)]
+struct Found {
+    undone: Undone,
+    /// The documents with it put back.
+    writes: BTreeMap<String, Vec<u8>>,
+    /// What the next write has to look at again.
+    unchecked: BTreeSet<String>,
+}
+
+fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
+    let Some(below) = hub.below_foreign(&|_| Ok(true))? else { return Ok(None) };
+    let mut touched = below.unchecked.clone();
+    for one in &below.ours {
+        touched.extend(hub.changed_since(one)?);
     }
-    let locks = restore::<Lock>(&ours, hub, |lock| locks::revived(lock, now))?;
-    let mut pauses = restore::<Pause>(&ours, hub, |pause| Some(pause.clone()))?;
-    let mut jobs = restore::<Job>(&ours, hub, |job| Some(job.clone()))?;
-    let mut messages = restore::<Message>(&ours, hub, |message| Some(message.clone()))?;
-    let marks = locks::raised(&ours, hub, locks.table.as_ref())?;
+    let mut look = Look { hub, below, touched, found: Found::default() };
+    if !look.below.open.is_empty() {
+        look.tell_end();
+        look.found.unchecked.extend(look.below.open.iter().map(ToString::to_string));
+    }
     // What was archived is over, and a job would be done twice.
-    withdraw(&ours, hub, &mut jobs, |hub| archived_ids::<Job>(hub).map(Some))?;
-    withdraw(&ours, hub, &mut messages, |hub| archived_ids::<Message>(hub).map(Some))?;
-    // A pause has no time of its own: the same words by themselves may be meant.
-    let with_others = [&jobs.told, &messages.told, &pauses.told, &locks.told, &marks.told];
-    if with_others.iter().any(|told| !told.is_empty()) {
-        withdraw(&ours, hub, &mut pauses, |_| Ok(None))?;
+    look.with_archives::<Job>()?;
+    look.with_archives::<Message>()?;
+    for path in look.touched_archives("broken") {
+        look.restored::<SetAside>(&path, "archived ", |_| true)?;
     }
-    Ok(Some(Undone { jobs, messages, marks, pauses, locks }))
-}
-
-impl Undone {
-    fn told(&self) -> Vec<String> {
-        let Self { jobs, messages, pauses, locks, marks } = self;
-        [&jobs.told, &messages.told, &pauses.told, &locks.told, &marks.told]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+    let pauses = look.restored::<Pause>(Pause::PATH, "", |_| true)?;
+    let servers = look.restored::<Server>(Server::PATH, "", |_| true)?;
+    look.locks()?;
+    look.marker()?;
+    // What has no time of its own may be meant, where nothing else was undone.
+    if !look.found.undone.back.is_empty() {
+        look.withdrawn(pauses)?;
+        look.withdrawn(servers)?;
     }
+    Ok(Some(look.found))
 }
 
-fn put<T: Row>(restored: &Restored<T>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
-    restored.table.as_ref().map_or(Ok(()), |table| transaction.put_table(table))
+/// A look at what lies on top of our last operation.
+struct Look<'a, H> {
+    hub: &'a H,
+    /// What lies below, for documents that all of ours there could judge.
+    below: Below,
+    /// The documents that differ from what ours left, and those that were not judged.
+    touched: BTreeSet<String>,
+    found: Found,
 }
 
-/// The table of `T` with what was undone in it, as `revived` has it come back.
-fn restore<T: Row>(
-    ours: &[Ours],
-    hub: &impl History,
-    revived: impl Fn(&Record<T>) -> Option<Record<T>>,
-) -> Result<Restored<T>, Stop> {
-    let mut told_of = Vec::new();
-    let Some(mut table) = writable::<T>(hub)? else { return Ok(Restored { table: None, told: told_of }) };
-    for one in ours {
-        let Some(known) = at::<T>(&one.version, hub)? else { continue };
-        let now = by_id(&table);
-        let is_other = |row: &&Record<T>| match now.get(row.id()) {
-            Some(other) => other.text() != row.text() && told(Some(other)) != told(Some(row)),
-            None => true,
+/// A table, and what ours left of it.
+struct Place<T> {
+    table: Table<T>,
+    below: Below,
+    /// What stands before the name of a record where it is told.
+    kind: &'static str,
+}
+
+impl<H: History> Look<'_, H> {
+    fn tell_end(&mut self) {
+        let line = format!(
+            "what was undone is not known: the newest commits, {PASSED_MAX} or as many as are here, are all made by hand"
+        );
+        if !self.found.undone.unknown.contains(&line) {
+            self.found.undone.unknown.push(line);
+        }
+    }
+
+    /// The table at `path`; `None` if it cannot be read, or not be written by us: what was undone in it must
+    /// stop no other write. Whoever writes when it can looks further back.
+    fn place<T: Row>(&mut self, path: &str, kind: &'static str) -> Result<Option<Place<T>>, Stop> {
+        let hub = self.hub;
+        let table = readable(hub.table_at::<T>(path))?.filter(|table| table.newer_layout().is_none());
+        let Some(table) = table else {
+            self.found.unchecked.insert(path.to_owned());
+            return Ok(None);
         };
-        let candidates: Vec<&Record<T>> = by_id(&known).into_values().filter(is_other).collect();
-        let stale = stale(&candidates, &table, one, hub)?;
-        for row in stale.into_iter().filter_map(&revived) {
-            table.take(|view| view.id() == row.id());
-            table.push_record(&row);
-            told_of.push(format!("{} {}", T::FIELD.trim_end_matches('s'), row.id()));
+        let is_judged = |version: &Version| -> Result<bool, LedgerError> {
+            Ok(at::<T>(version, path, hub)?.is_some_and(|table| table.newer_layout().is_none()))
+        };
+        let mut below = self.below.clone();
+        let mut is_shared = !below.unchecked.contains(path);
+        for one in &self.below.ours {
+            is_shared = is_shared && is_judged(one)?;
         }
+        if !is_shared {
+            let is_final = |one: &Ours| Ok(!one.unchecked.contains(path) && is_judged(&one.version)?);
+            below = hub.below_foreign(&is_final)?.unwrap_or_default();
+            if !below.open.is_empty() {
+                self.tell_end();
+                self.found.unchecked.insert(path.to_owned());
+            }
+        }
+        Ok(Some(Place { table, below, kind }))
     }
-    Ok(Restored { table: Some(table), told: told_of })
-}
 
-/// Takes out what an operation took out and is there again exactly as it was: all of it, or what `over`
-/// names. What has no id of its own stays: nothing tells which of several it would be.
-fn withdraw<T: Row, H: History>(
-    ours: &[Ours],
-    hub: &H,
-    restored: &mut Restored<T>,
-    over: impl Fn(&H) -> Result<Option<HashSet<String>>, Stop>,
-) -> Result<(), Stop> {
-    let Some(table) = &mut restored.table else { return Ok(()) };
-    for one in ours {
-        let Some(known) = at::<T>(&one.version, hub)? else { continue };
-        let is_alone = |id: &str| table.rows().filter(|row| row.id() == id).count() == 1;
-        let is_new = |id: &&str| known.get(id).is_none();
-        let new: BTreeMap<&str, &Record<T>> = by_id(table).into_iter().filter(|(id, _)| is_new(id)).collect();
-        if new.is_empty() {
-            continue;
+    /// The table at `path` with what was undone in it, as far as it `comes_back`; `None` if nothing was.
+    fn restored<T: Row>(
+        &mut self,
+        path: &str,
+        kind: &'static str,
+        comes_back: impl Fn(&T) -> bool,
+    ) -> Result<Option<Place<T>>, Stop> {
+        if !self.touched.contains(path) {
+            return Ok(None);
         }
-        // In the order of ids, so that whoever does it writes the same.
-        let mut back: BTreeSet<String> = BTreeSet::new();
-        each_before::<T>(one, hub, |before| {
-            let as_before = new.iter().filter(|(id, row)| told(before.get(id)) == told(Some(row)));
-            back.extend(as_before.map(|(id, _)| (*id).to_owned()));
+        let Some(mut place) = self.place::<T>(path, kind)? else { return Ok(None) };
+        self.restore(&mut place, |known, ids| {
+            ids.retain(|id| known.get(id).is_some_and(|row| comes_back(row)));
+            Ok(())
         })?;
-        back.retain(|id| is_alone(id));
-        if back.is_empty() {
-            continue;
-        }
-        // Read only where it is asked for: an archive may be long.
-        if let Some(ids) = over(hub)? {
-            back.retain(|id| ids.contains(id));
-        }
-        table.take(|view| back.contains(view.id()));
-        let what = T::FIELD.trim_end_matches('s');
-        restored.told.extend(back.iter().map(|id| format!("no {what} {id}")));
+        self.write(&place)?;
+        Ok(Some(place))
     }
-    Ok(())
+
+    fn write<T: Row>(&mut self, place: &Place<T>) -> Result<(), Stop> {
+        if place.table.is_changed() {
+            self.found.writes.insert(place.table.path().to_owned(), place.table.to_bytes()?);
+        }
+        Ok(())
+    }
+
+    /// Puts back in a table what was undone in it, of those ids that `keep` leaves.
+    fn restore<T: Row>(
+        &mut self,
+        place: &mut Place<T>,
+        keep: impl Fn(&Table<T>, &mut Ids) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        for one in place.below.ours.clone() {
+            let Some(known) = at::<T>(&one, place.table.path(), self.hub)? else { continue };
+            let mut ids = {
+                let (then, now) = (groups(&known), groups(&place.table));
+                let differs = |id: &str| match (then.get(id), now.get(id)) {
+                    (Some(then), Some(now)) => {
+                        then.iter().map(|row| row.text()).ne(now.iter().map(|row| row.text()))
+                            && told(then) != told(now)
+                    }
+                    _ => true,
+                };
+                then.keys().filter(|id| differs(id)).map(|id| (*id).to_owned()).collect::<Ids>()
+            };
+            // What cannot be read at present may be undone in the end.
+            let is_broken = |id: &String| place.table.unreadable(id).is_some();
+            if ids.iter().any(is_broken) {
+                self.found.unchecked.insert(place.table.path().to_owned());
+                ids.retain(|id| !is_broken(id));
+            }
+            let mut stale = self.stale(place, &one, ids)?;
+            if stale.is_empty() {
+                continue;
+            }
+            keep(&known, &mut stale)?;
+            if place.table.rows().len() + stale.len() > ROWS_MAX {
+                // It would stop every write.
+                let path = place.table.path();
+                let line =
+                    format!("`{path}` has no room for what was undone: make some with `git muster archive`");
+                self.found.undone.unknown.push(line);
+                self.found.unchecked.insert(path.to_owned());
+                continue;
+            }
+            place.table.put_back(&known, &stale);
+            self.tell(place.kind, T::FIELD, &stale);
+        }
+        Ok(())
+    }
+
+    /// Those that an operation took out and that are there again exactly as they were. What has no id of its
+    /// own stays: nothing tells which of several it would be.
+    fn again<T: Row>(&mut self, place: &Place<T>) -> Result<Ids, Stop> {
+        let mut again = Ids::new();
+        for one in place.below.ours.clone() {
+            let Some(known) = at::<T>(&one, place.table.path(), self.hub)? else { continue };
+            let now = groups(&place.table);
+            let ids = now.iter().filter(|(id, rows)| rows.len() == 1 && !known.holds(id));
+            let ids: Ids = ids.map(|(id, _)| (*id).to_owned()).collect();
+            again.extend(self.stale(place, &one, ids)?);
+        }
+        Ok(again)
+    }
+
+    /// Takes out what an operation took out and is there again.
+    fn withdrawn<T: Row>(&mut self, place: Option<Place<T>>) -> Result<(), Stop> {
+        let Some(mut place) = place else { return Ok(()) };
+        let again = self.again(&place)?;
+        self.withdraw(&mut place, &again);
+        self.write(&place)
+    }
+
+    fn withdraw<T: Row>(&mut self, place: &mut Place<T>, ids: &Ids) {
+        if !ids.is_empty() {
+            place.table.take(|row| ids.contains(row.id()));
+            self.tell(&format!("no {}", place.kind), T::FIELD, ids);
+        }
+    }
+
+    fn tell(&mut self, kind: &str, field: &str, ids: &Ids) {
+        let what = field.trim_end_matches('s');
+        let back = &mut self.found.undone.back;
+        let lines = ids.iter().map(|id| {
+            let kind = kind.trim_end();
+            format!("{kind}{}{what} {id}", if kind.is_empty() { "" } else { " " })
+        });
+        for line in lines {
+            if !back.contains(&line) {
+                back.push(line);
+            }
+        }
+    }
+
+    /// Those of `ids` of which the records are again as they were before `ours`, and were not meant to.
+    fn stale<T: Row>(&mut self, place: &Place<T>, ours: &Version, ids: Ids) -> Result<Ids, Stop> {
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let path = place.table.path();
+        let now = groups(&place.table);
+        let now = |id: &str| now.get(id).map(|rows| told(rows));
+        let mut versions = Versions::<T>::new(path);
+        let (mut open, mut stale, mut left) = (ids, Ids::new(), COMPARED_BYTES_MAX);
+        let Earlier { versions: earlier, is_cut } = self.hub.earlier(ours, path)?;
+        for version in earlier {
+            if open.is_empty() {
+                break;
+            }
+            let Some(document) = document(&version, path, self.hub)? else { continue };
+            let size = document.as_ref().map_or(0, |document| document.bytes().len());
+            if size > left {
+                let line = format!("what was undone is not known: `{path}` is too long to be compared");
+                self.found.undone.unknown.push(line);
+                break;
+            }
+            left -= size;
+            match document {
+                Some(document) if versions.read(document.bytes()).is_err() => continue,
+                Some(_) => {}
+                None => versions.remove(),
+            }
+            let then = groups_of(versions.table(), &open);
+            let (again, rest) =
+                open.into_iter().partition(|id| then.get(id.as_str()).map(|rows| told(rows)) == now(id));
+            stale.extend::<Ids>(again);
+            open = rest;
+        }
+        // What is gone may be as it was in what is not here.
+        if is_cut && !open.is_empty() {
+            self.found.unchecked.insert(path.to_owned());
+        }
+        self.without_meant(place, stale)
+    }
+
+    /// Those of `ids` that no operation and no revert on the way changed.
+    fn without_meant<T: Row>(&self, place: &Place<T>, mut ids: Ids) -> Result<Ids, Stop> {
+        let path = place.table.path();
+        for (before, after) in &place.below.meant {
+            if ids.is_empty() {
+                break;
+            }
+            let read = |version| document(version, path, self.hub);
+            let (Some(before), Some(after)) = (read(before)?, read(after)?) else { continue };
+            let bytes = |document: &Option<Rc<Document>>| document.as_ref().map(|it| it.bytes().to_vec());
+            if bytes(&before) == bytes(&after) {
+                continue;
+            }
+            let (Some(before), Some(after)) = (table_of::<T>(before, path), table_of::<T>(after, path))
+            else {
+                continue;
+            };
+            let (before, after) = (groups_of(&before, &ids), groups_of(&after, &ids));
+            let of = |groups: &Groups<'_, T>, id: &str| groups.get(id).map(|rows| told(rows));
+            let same: Ids = ids.iter().filter(|id| of(&before, id) == of(&after, id)).cloned().collect();
+            ids = same;
+        }
+        Ok(ids)
+    }
+
+    /// The marker of the hub as ours left it, if it is again as it was before.
+    fn marker(&mut self) -> Result<(), Stop> {
+        if !self.touched.contains(Marker::PATH) {
+            return Ok(());
+        }
+        let hub = self.hub;
+        let Some(now) = readable(hub.document(hub.main(), Marker::PATH).map_err(Stop::from))? else {
+            self.found.unchecked.insert(Marker::PATH.to_owned());
+            return Ok(());
+        };
+        let value = |document: &Option<Rc<Document>>| -> Option<Value> {
+            document.as_ref().and_then(|it| serde_json::from_slice(it.bytes()).ok())
+        };
+        for one in self.below.ours.clone() {
+            let Some(Some(known)) = document(&one, Marker::PATH, hub)? else { continue };
+            let record = known.record::<Marker>(Marker::PATH).ok();
+            let is_ours = record.is_some_and(|record| record.write(Marker::PATH).is_ok());
+            let known = Some(known);
+            if !is_ours || value(&known) == value(&now) {
+                continue;
+            }
+            for version in hub.earlier(&one, Marker::PATH)?.versions {
+                let before = document(&version, Marker::PATH, hub)?;
+                if before
+                    .is_some_and(|before| before.is_some() == now.is_some() && value(&before) == value(&now))
+                {
+                    let bytes = known.iter().flat_map(|known| known.bytes().to_vec()).collect();
+                    self.found.writes.insert(Marker::PATH.to_owned(), bytes);
+                    self.found.undone.back.push(Marker::PATH.to_owned());
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Shows the table in each version before ours that differs from the one shown before, the newest first, as
-/// far as the bound goes.
-fn each_before<T: Row>(ours: &Ours, hub: &impl History, mut look: impl FnMut(&Table<T>)) -> Result<(), Stop> {
-    let mut last: Option<Option<Rc<Document>>> = None;
-    let mut left = COMPARED_BYTES_MAX;
-    for version in &ours.before {
-        let Some(document) = earlier(version, T::PATH, hub)? else { continue };
-        let bytes = |document: &Option<Rc<Document>>| document.as_ref().map(|it| it.bytes().to_vec());
-        if last.as_ref().is_some_and(|last| bytes(last) == bytes(&document)) {
-            continue;
-        }
-        let size = document.as_ref().map_or(0, |document| document.bytes().len());
-        if size > left {
-            break;
-        }
-        left -= size;
-        if let Some(table) = table_of(document.as_ref()) {
-            look(&table);
-        }
-        last = Some(document);
-    }
-    Ok(())
-}
+/// The records of a table that can be named, by their id.
+type Groups<'a, T> = BTreeMap<&'a str, Vec<&'a Record<T>>>;
 
-/// The records of a table by id; of two with one id the first counts.
-fn by_id<T: Row>(table: &Table<T>) -> BTreeMap<&str, &Record<T>> {
-    let mut first = BTreeMap::new();
+fn groups<T: Row>(table: &Table<T>) -> Groups<'_, T> {
+    let mut groups = Groups::new();
     for row in table.rows().filter(|row| !row.id().is_empty()) {
-        first.entry(row.id()).or_insert(row);
+        groups.entry(row.id()).or_default().push(row);
     }
-    first
+    groups
 }
 
-/// Those of `candidates` that are again as they were in a version before ours, and not archived.
-fn stale<'a, T: Row>(
-    candidates: &[&'a Record<T>],
-    table: &Table<T>,
-    ours: &Ours,
-    hub: &impl History,
-) -> Result<Vec<&'a Record<T>>, Stop> {
-    if candidates.is_empty() {
-        return Ok(Vec::new());
+fn groups_of<'a, T: Row>(table: &'a Table<T>, ids: &Ids) -> Groups<'a, T> {
+    let mut groups = Groups::new();
+    for row in table.rows().filter(|row| ids.contains(row.id())) {
+        groups.entry(row.id()).or_default().push(row);
     }
-    let archived = archived_ids::<T>(hub)?;
-    let mut stale: HashSet<&str> = HashSet::new();
-    each_before::<T>(ours, hub, |before| {
-        let live = candidates.iter().filter(|row| !archived.contains(row.id()));
-        let as_before = live.filter(|row| told(before.get(row.id())) == told(table.get(row.id())));
-        stale.extend(as_before.map(|row| row.id()));
-    })?;
-    Ok(candidates.iter().filter(|row| stale.contains(row.id())).copied().collect())
+    groups
 }
 
-/// What a record says, however it is laid out.
-fn told<T: Row>(record: Option<&Record<T>>) -> Option<Value> {
-    record.map(Record::raw)
+/// What records say, however they are laid out.
+fn told<T: Row>(records: &[&Record<T>]) -> Vec<Value> {
+    records.iter().map(|record| record.raw()).collect()
 }
 
 /// The table in another version; `None` if it cannot be read there.
-fn at<T: Row>(version: &Version, hub: &impl History) -> Result<Option<Table<T>>, Stop> {
-    Ok(earlier(version, T::PATH, hub)?.and_then(|document| table_of(document.as_ref())))
+fn at<T: Row>(version: &Version, path: &str, hub: &impl History) -> Result<Option<Table<T>>, LedgerError> {
+    Ok(document(version, path, hub)?.and_then(|document| table_of(document, path)))
 }
 
 /// The table in a document, empty where there is none; `None` if it cannot be read.
-fn table_of<T: Row>(document: Option<&Rc<Document>>) -> Option<Table<T>> {
-    let Some(document) = document else { return Some(Table::empty(T::PATH)) };
-    document.table::<T>(T::PATH).ok().map(|table| Table::clone(&table))
+fn table_of<T: Row>(document: Option<Rc<Document>>, path: &str) -> Option<Table<T>> {
+    let Some(document) = document else { return Some(Table::empty(path)) };
+    document.table::<T>(path).ok().map(|table| Table::clone(&table))
 }
 
 /// A document of another version, if there was one; `None` if what was there could not be read: that was
 /// mended since, and must stop no write of now.
-fn earlier(version: &Version, path: &str, hub: &impl History) -> Result<Option<Option<Rc<Document>>>, Stop> {
-    readable(hub.document_of(version, path).map_err(Stop::from))
-}
-
-fn archived_ids<T: Row>(hub: &impl History) -> Result<HashSet<String>, Stop> {
-    let mut ids = HashSet::new();
-    for path in archived::paths::<T>(hub)? {
-        if let Some(table) = readable(hub.table_at::<T>(&path))? {
-            ids.extend(table.rows().map(|row| row.id().to_owned()));
-        }
+fn document(
+    version: &Version,
+    path: &str,
+    hub: &impl History,
+) -> Result<Option<Option<Rc<Document>>>, LedgerError> {
+    match hub.document_of(version, path) {
+        Err(LedgerError::Document(_)) => Ok(None),
+        read => read.map(Some),
     }
-    Ok(ids)
-}
-
-/// The table of `T`; `None` if it cannot be read, or not be written by us: what was undone in it must stop no
-/// other write.
-fn writable<T: Row>(hub: &impl History) -> Result<Option<Table<T>>, Stop> {
-    Ok(readable(hub.table::<T>())?.filter(|table| table.newer_layout().is_none()))
 }
 
 fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {

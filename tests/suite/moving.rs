@@ -1,6 +1,7 @@
 //! From the first scripts to git-muster: what old writers left behind and go on writing.
 
 mod clones;
+mod covered;
 mod folders;
 mod import;
 mod leaving;

@@ -48,7 +48,7 @@ fn a_message_that_a_stale_script_dropped_is_put_back_by_the_next_write() {
     assert_eq!(messages(&fleet), [first.as_str(), "msg_old"], "and drops what was acknowledged");
 
     let run = bob.run(["job", "add", "--type", "x"]).success();
-    assert_eq!(messages(&fleet), [first.as_str(), "msg_old", second.as_str()], "{run}");
+    assert_eq!(messages(&fleet), [first.as_str(), second.as_str(), "msg_old"], "where it stood: {run}");
     let log = inspect::log(fleet.hub(), MAIN);
     assert!(log[0].subject.starts_with(&format!("put back: message {second}")), "{:?}", log[0]);
     // From now on the clone is known for one in which scripts write, and stays where it is: the next

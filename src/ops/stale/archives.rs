@@ -1,0 +1,86 @@
+//! Tables that have archives, when an older writer undid what crossed between them.
+//!
+//! A record is live or archived, not both: what was archived and stands live again is taken out there, and
+//! what was brought back and is archived again is taken out of the archive.
+
+use super::super::archived::{self, ARCHIVE};
+use super::{Ids, Look, Place, at, readable};
+use crate::domain::table::Row;
+use crate::ledger::{History, Stop};
+
+impl<H: History> Look<'_, H> {
+    /// The archives called `name` that are touched.
+    pub(super) fn touched_archives(&self, name: &str) -> Vec<String> {
+        let begin = format!("{ARCHIVE}/{name}-");
+        let is_one = |path: &&String| path.starts_with(&begin) && path.ends_with(".json");
+        self.touched.iter().filter(is_one).cloned().collect()
+    }
+
+    /// The live table of `T` and its archives as they are put back.
+    pub(super) fn with_archives<T: Row>(&mut self) -> Result<(), Stop> {
+        let touched = self.touched_archives(T::FIELD);
+        if touched.is_empty() && !self.touched.contains(T::PATH) {
+            return Ok(());
+        }
+        let Some(mut live) = self.place::<T>(T::PATH, "")? else {
+            // Without it nobody knows what came back from them.
+            self.found.unchecked.extend(touched);
+            return Ok(());
+        };
+        let again = self.again(&live)?;
+        let mut archives = Vec::new();
+        for path in touched {
+            let Some(mut archive) = self.place::<T>(&path, "archived ")? else { continue };
+            let brought_back = self.again(&archive)?;
+            let brought_back = self.live_in_ours(&live, &brought_back)?;
+            self.withdraw(&mut archive, &brought_back);
+            self.restore(&mut archive, |_, ids| {
+                ids.retain(|id| !live.table.holds(id) || again.contains(id));
+                Ok(())
+            })?;
+            self.write(&archive)?;
+            archives.push(archive);
+        }
+        let hub = self.hub;
+        self.restore(&mut live, |_, ids| {
+            let archived = archived_ids(hub, &archives)?;
+            ids.retain(|id| !archived.contains(id));
+            Ok(())
+        })?;
+        if !again.is_empty() {
+            let archived = archived_ids(hub, &archives)?;
+            self.withdraw(&mut live, &again.intersection(&archived).cloned().collect());
+        }
+        self.write(&live)
+    }
+
+    /// Those of `ids` that were live as ours left it.
+    fn live_in_ours<T: Row>(&self, live: &Place<T>, ids: &Ids) -> Result<Ids, Stop> {
+        let mut found = Ids::new();
+        if !ids.is_empty() {
+            for one in &live.below.ours {
+                let known = at::<T>(one, T::PATH, self.hub)?;
+                found.extend(ids.iter().filter(|id| known.as_ref().is_some_and(|it| it.holds(id))).cloned());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The ids of what is archived, with `archives` as they are put back. Read only where somebody asks: archives
+/// may be long.
+fn archived_ids<T: Row>(hub: &impl History, archives: &[Place<T>]) -> Result<Ids, Stop> {
+    let mut ids = Ids::new();
+    for archive in archives {
+        ids.extend(archive.table.rows().map(|row| row.id().to_owned()));
+    }
+    for path in archived::paths::<T>(hub)? {
+        if archives.iter().any(|archive| archive.table.path() == path) {
+            continue;
+        }
+        if let Some(table) = readable(hub.table_at::<T>(&path))? {
+            ids.extend(table.rows().map(|row| row.id().to_owned()));
+        }
+    }
+    Ok(ids)
+}

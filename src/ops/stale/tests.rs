@@ -1,0 +1,332 @@
+//! What is put back, in a history that is told step by step.
+
+use super::*;
+use crate::ledger::Documents;
+
+const JOBS: &str = Job::PATH;
+const MESSAGES: &str = Message::PATH;
+const ARCHIVE: &str = "coordination/archive/jobs-2025-11.json";
+
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    Us,
+    /// Ours, and it says that it could not judge this document.
+    UsUnsure(&'static str),
+    Hand,
+    Revert,
+}
+use By::{Hand, Revert, Us, UsUnsure};
+
+type Files = BTreeMap<String, String>;
+
+/// A hub with one line of commits, the newest last.
+struct Hub {
+    commits: Vec<(By, Files)>,
+    is_shallow: bool,
+}
+
+fn number(version: &Version) -> usize {
+    version.as_str().parse().expect("a number")
+}
+
+fn version(number: usize) -> Version {
+    Version::new(number.to_string())
+}
+
+/// The commits of `steps`, each with what it changes; no text removes a document.
+fn hub(steps: &[(By, &[(&str, &str)])]) -> Hub {
+    let mut commits: Vec<(By, Files)> = Vec::new();
+    for (by, changes) in steps {
+        let mut files = commits.last().map(|(_, files)| files.clone()).unwrap_or_default();
+        for (path, text) in *changes {
+            files.insert((*path).to_owned(), (*text).to_owned());
+        }
+        files.retain(|_, text| !text.is_empty());
+        commits.push((*by, files));
+    }
+    Hub { commits, is_shallow: false }
+}
+
+impl Hub {
+    fn files(&self) -> &Files {
+        &self.commits.last().expect("a commit").1
+    }
+
+    fn told(&self) -> String {
+        undone(self).expect("looks").back.join(", ")
+    }
+
+    fn unchecked(&self) -> Vec<String> {
+        let found = look(self).expect("looks");
+        found.map(|found| found.unchecked.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// A document as it is put back, without what is only layout.
+    fn after(&self, path: &str) -> String {
+        let found = look(self).expect("looks").unwrap_or_default();
+        let bytes = found.writes.get(path).cloned();
+        let bytes = bytes.unwrap_or_else(|| self.files()[path].clone().into_bytes());
+        serde_json::from_slice::<Value>(&bytes).expect("JSON").to_string()
+    }
+}
+
+impl Documents for Hub {
+    fn document(&self, _branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.document_of(&version(self.commits.len() - 1), path)
+    }
+    fn main(&self) -> &'static str {
+        "main"
+    }
+    fn branches(&self, _prefix: &str) -> Result<Vec<String>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn branches_with(&self, _prefix: &str, _folder: &str) -> Result<Vec<String>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
+        let inside = |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
+        Ok(self.files().keys().filter_map(inside).collect())
+    }
+}
+
+impl History for Hub {
+    fn below_foreign(
+        &self,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        let mut below = Below::default();
+        for (index, (by, _)) in self.commits.iter().enumerate().rev() {
+            let unchecked: BTreeSet<String> = match by {
+                Us => BTreeSet::new(),
+                UsUnsure(path) => BTreeSet::from([(*path).to_owned()]),
+                Hand => continue,
+                Revert => {
+                    below.meant.push((version(index - 1), version(index)));
+                    continue;
+                }
+            };
+            let one = Ours { version: version(index), unchecked };
+            if !is_final(&one)? {
+                below.meant.push((version(index - 1), one.version));
+                continue;
+            }
+            if index + 1 == self.commits.len() && one.unchecked.is_empty() {
+                return Ok(None);
+            }
+            below.ours.push(one.version);
+            below.unchecked = one.unchecked;
+            return Ok(Some(below));
+        }
+        below.open.extend(self.is_shallow.then(|| version(99)));
+        Ok(Some(below))
+    }
+
+    fn earlier(&self, of: &Version, _path: &str) -> Result<Earlier, LedgerError> {
+        Ok(Earlier { versions: (0..number(of)).rev().map(version).collect(), is_cut: self.is_shallow })
+    }
+
+    fn changed_since(&self, since: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        let (before, after) = (&self.commits[number(since)].1, self.files());
+        let paths = before.keys().chain(after.keys());
+        Ok(paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect())
+    }
+
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        let text = self.commits[number(version)].1.get(path);
+        Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
+    }
+}
+
+const NONE: &str = r#"{"jobs":[]}"#;
+const A: &str = r#"{"jobs":[{"id":"a","status":"queued"}]}"#;
+const A_CLAIMED: &str = r#"{"jobs":[{"id":"a","status":"claimed","token":1}]}"#;
+const AB: &str = r#"{"jobs":[{"id":"a","status":"queued"},{"id":"b","status":"queued"}]}"#;
+const CONFLICT: &str = "<<<<<<< HEAD";
+
+#[test]
+fn what_was_undone_while_a_document_could_not_be_read_is_put_back_when_it_can() {
+    for between in [&[Us][..], &[UsUnsure(JOBS)], &[Us, UsUnsure(JOBS), Us], &[]] {
+        let mut steps: Vec<(By, &[(&str, &str)])> =
+            vec![(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, A)]), (Hand, &[(JOBS, CONFLICT)])];
+        steps.extend(between.iter().map(|by| (*by, &[][..])));
+        assert_eq!(hub(&steps).told(), "");
+        // Whoever writes now says that it could not look.
+        if steps.last().is_some_and(|(by, _)| *by != Us) {
+            assert_eq!(hub(&steps).unchecked(), [JOBS], "{}", between.len());
+        }
+        steps.push((Hand, &[(JOBS, NONE)]));
+        assert_eq!(hub(&steps).told(), "job a", "{}", between.len());
+        assert_eq!(hub(&steps).unchecked(), [""; 0]);
+    }
+    // One record of it, and a document of a newer program.
+    let broken = r#"{"jobs":[{"id":"a","status":["no"]}]}"#;
+    let newer = r#"{"version":2,"jobs":[]}"#;
+    for text in [broken, newer] {
+        let steps: &[(By, &[(&str, &str)])] =
+            &[(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, A)]), (Hand, &[(JOBS, text)])];
+        assert_eq!((hub(steps).told(), hub(steps).unchecked()), (String::new(), vec![JOBS.to_owned()]));
+        let mended = [steps, &[(UsUnsure(JOBS), &[]), (Hand, &[(JOBS, NONE)])]].concat();
+        assert_eq!(hub(&mended).told(), "job a", "{text}");
+    }
+}
+
+#[test]
+fn what_one_of_ours_did_that_could_not_look_is_meant() {
+    let steps: &[(By, &[(&str, &str)])] = &[
+        (Us, &[(JOBS, A)]),
+        (Us, &[(JOBS, A_CLAIMED)]),
+        (Hand, &[(MESSAGES, "{}")]),
+        // It gave the job back.
+        (UsUnsure(JOBS), &[(JOBS, A)]),
+    ];
+    assert_eq!(hub(steps).told(), "");
+    let by_hand = [&steps[..3], &[(Hand, &[(JOBS, A)][..])]].concat();
+    assert_eq!(hub(&by_hand).told(), "job a");
+}
+
+#[test]
+fn a_message_with_the_id_of_another_is_not_lost_by_what_is_put_back() {
+    let messages = |rows: &[&str]| format!(r#"{{"messages":[{}]}}"#, rows.join(","));
+    const COPY: &str = r#"{"id":"m","to":"a","body":"copy","read":false}"#;
+    const READ: &str = r#"{"id":"m","to":"a","body":"copy","read":true}"#;
+    const PRECIOUS: &str = r#"{"id":"m","to":"b","body":"precious","read":false}"#;
+    const OTHER: &str = r#"{"id":"n","to":"b","body":"other"}"#;
+    let after = |before: &[&str], ours: &[&str], stale: &[&str]| {
+        let [before, ours, stale] = [before, ours, stale].map(messages);
+        hub(&[(Us, &[(MESSAGES, &before)]), (Us, &[(MESSAGES, &ours)]), (Hand, &[(MESSAGES, &stale)])])
+            .after(MESSAGES)
+    };
+    let expected = |rows: &[&str]| serde_json::from_str::<Value>(&messages(rows)).expect("JSON").to_string();
+    for (before, ours, stale, then) in [
+        (
+            &[COPY, PRECIOUS][..],
+            &[READ, PRECIOUS][..],
+            &[COPY, PRECIOUS, OTHER][..],
+            &[READ, PRECIOUS, OTHER][..],
+        ),
+        // The second of the two was read.
+        (&[PRECIOUS, COPY], &[PRECIOUS, READ], &[PRECIOUS, COPY, OTHER], &[PRECIOUS, READ, OTHER]),
+        // One of the two is new: nobody can tell what was meant.
+        (&[COPY], &[READ], &[COPY, PRECIOUS], &[COPY, PRECIOUS]),
+        (&[], &[READ, PRECIOUS], &[OTHER], &[READ, PRECIOUS, OTHER]),
+    ] {
+        assert_eq!(after(before, ours, stale), expected(then), "{before:?}");
+    }
+}
+
+#[test]
+fn jobs_with_one_id_come_back_together() {
+    let twice =
+        r#"{"jobs":[{"id":"a","status":"queued"},{"id":"a","status":"claimed","token":1},{"id":"c"}]}"#;
+    let stale = r#"{"jobs":[{"id":"x"}]}"#;
+    let after = hub(&[(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, twice)]), (Hand, &[(JOBS, stale)])]).after(JOBS);
+    let jobs: Value = serde_json::from_str(&after).expect("JSON");
+    let ids: Vec<&str> =
+        jobs["jobs"].as_array().expect("a list").iter().filter_map(|job| job["id"].as_str()).collect();
+    assert_eq!(ids, ["a", "a", "c", "x"]);
+}
+
+#[test]
+fn what_is_put_back_stands_where_it_stood() {
+    let jobs = |ids: &[&str]| {
+        let rows: Vec<String> =
+            ids.iter().map(|id| format!(r#"{{"id":"{id}","status":"queued"}}"#)).collect();
+        format!(r#"{{"jobs":[{}]}}"#, rows.join(","))
+    };
+    for (before, ours, stale, expected) in [
+        (&["a"][..], &["a", "b"][..], &["a", "x"][..], &["a", "b", "x"][..]),
+        (&["b"], &["a", "b", "c"], &["b", "x"], &["a", "b", "c", "x"]),
+        (&["a", "d"], &["a", "b", "c", "d"], &["d", "a"], &["d", "a", "b", "c"]),
+    ] {
+        let [before, ours, stale, expected] = [before, ours, stale, expected].map(jobs);
+        let found = hub(&[(Us, &[(JOBS, &before)]), (Us, &[(JOBS, &ours)]), (Hand, &[(JOBS, &stale)])]);
+        let expected: Value = serde_json::from_str(&expected).expect("JSON");
+        assert_eq!(found.after(JOBS), expected.to_string());
+    }
+}
+
+#[test]
+fn what_an_archive_lost_comes_back_to_it() {
+    const ARCHIVED: &str = r#"{"jobs":[{"id":"a","status":"queued"},{"id":"b","status":"queued"}]}"#;
+    let archived: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(JOBS, AB)]), (Us, &[(JOBS, NONE), (ARCHIVE, ARCHIVED)])];
+    for (changes, expected) in [
+        // One side of a merge, of the archive alone and of both.
+        (&[(ARCHIVE, "")][..], "archived job a, archived job b"),
+        (&[(ARCHIVE, ""), (JOBS, AB)], "archived job a, archived job b, no job a, no job b"),
+        (&[(JOBS, AB)], "no job a, no job b"),
+        // Somebody takes one out of the archive and does something with it.
+        (&[(ARCHIVE, A), (JOBS, r#"{"jobs":[{"id":"b","status":"failed"}]}"#)], ""),
+    ] {
+        let steps = [archived, &[(Hand, changes)]].concat();
+        assert_eq!(hub(&steps).told(), expected, "{changes:?}");
+    }
+    let broken = "coordination/archive/broken-2025-11.json";
+    let aside = r#"{"records":[{"id":"r","document":"x"}]}"#;
+    let steps: &[(By, &[(&str, &str)])] = &[(Us, &[]), (Us, &[(broken, aside)]), (Hand, &[(broken, "")])];
+    assert_eq!(hub(steps).told(), "archived record r");
+}
+
+#[test]
+fn what_was_brought_back_from_an_archive_does_not_go_there_again() {
+    const BACK: &str = r#"{"jobs":[{"id":"a","status":"queued","retries":1}]}"#;
+    let steps: &[(By, &[(&str, &str)])] = &[
+        (Us, &[(JOBS, NONE), (ARCHIVE, A)]),
+        (Us, &[(JOBS, BACK), (ARCHIVE, NONE)]),
+        (Hand, &[(JOBS, NONE), (ARCHIVE, A)]),
+    ];
+    assert_eq!(hub(steps).told(), "no archived job a, job a");
+    // A script that archives it once more takes it as it is.
+    let again = [&steps[..2], &[(Hand, &[(JOBS, NONE), (ARCHIVE, BACK)][..])]].concat();
+    assert_eq!(hub(&again).told(), "");
+}
+
+#[test]
+fn registrations_and_the_marker_come_back() {
+    const HUB: &str = r#"{"version":1,"id":"h"}"#;
+    const OLD_READERS: &str = r#"{"version":1,"id":"h","settings":{"old_readers_seconds":240}}"#;
+    const ADA: &str = r#"{"servers":[{"id":"ada"}]}"#;
+    const BOTH: &str = r#"{"servers":[{"id":"ada"},{"id":"bob"}]}"#;
+    let (servers, marker) = (Server::PATH, Marker::PATH);
+    let ours: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(servers, ADA), (marker, HUB)]), (Us, &[(servers, BOTH), (marker, OLD_READERS)])];
+    for (changes, expected) in [
+        (&[(servers, ADA)][..], "server bob"),
+        (&[(marker, HUB)], marker),
+        (&[(marker, "{\"id\": \"h\", \"version\": 1}")], marker),
+        (&[(servers, ADA), (marker, HUB)], "server bob, coordination/hub.json"),
+        (&[(servers, r#"{"servers":[{"id":"ada"},{"id":"bob","hostname":"x"}]}"#)], ""),
+        (&[(marker, r#"{"version":1,"id":"other"}"#)], ""),
+    ] {
+        assert_eq!(hub(&[ours, &[(Hand, changes)]].concat()).told(), expected, "{changes:?}");
+    }
+    let newer = OLD_READERS.replace("\"version\":1", "\"version\":9");
+    let steps: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(marker, HUB)]), (Us, &[(marker, &newer)]), (Hand, &[(marker, HUB)])];
+    assert_eq!(hub(steps).told(), "", "of a newer program");
+}
+
+#[test]
+fn a_revert_keeps_what_it_changed_and_nothing_else() {
+    const M: &str = r#"{"messages":[{"id":"m","body":"x"}]}"#;
+    let steps: &[(By, &[(&str, &str)])] = &[
+        (Us, &[(JOBS, NONE), (MESSAGES, r#"{"messages":[]}"#)]),
+        (Us, &[(JOBS, AB), (MESSAGES, M)]),
+        (Hand, &[(MESSAGES, r#"{"messages":[]}"#)]),
+        (Revert, &[(JOBS, A)]),
+    ];
+    assert_eq!(hub(steps).told(), "message m");
+    let more = [steps, &[(Hand, &[(JOBS, NONE)][..])]].concat();
+    assert_eq!(hub(&more).told(), "job a, message m", "b was reverted, a not");
+}
+
+#[test]
+fn what_a_shallow_clone_cannot_tell_is_left_to_the_next_write() {
+    let steps: &[(By, &[(&str, &str)])] = &[(Us, &[(JOBS, AB)]), (Hand, &[(JOBS, A)])];
+    let shallow = Hub { is_shallow: true, ..hub(steps) };
+    assert_eq!((shallow.told(), shallow.unchecked()), (String::new(), vec![JOBS.to_owned()]));
+    let only_by_hand = Hub { is_shallow: true, ..hub(&steps[1..]) };
+    assert_eq!(only_by_hand.unchecked(), ["99"]);
+    assert_eq!(undone(&only_by_hand).expect("looks").unknown.len(), 1, "and health tells it");
+    assert_eq!(undone(&hub(&steps[1..])).expect("looks"), Undone::default(), "there is none of ours");
+}

@@ -100,8 +100,8 @@ unchanged for the whole lease and some grace, by its own clock.")]
   git muster lock steal deploy --reason 'build2 was reinstalled'
   git muster lock steal deploy --reason 'build2 is being reinstalled' --force
 
-Refused while the lease of whoever holds it runs: until then it may be at work. With --force it is \
-taken all the same.")]
+Refused until this machine has watched that nobody renewed it for the whole lease: until then its \
+holder may be at work, whatever clocks say. With --force it is taken all the same.")]
     Steal {
         /// The lock
         name: LockName,
@@ -111,7 +111,7 @@ taken all the same.")]
         /// How long the lease lasts without a renewal
         #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
         ttl: Duration,
-        /// Also while the lease of whoever holds it runs
+        /// Also while the lease of whoever holds it may run
         #[arg(long)]
         force: bool,
     },
@@ -172,7 +172,9 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl, force } => {
             let taker = taker(*ttl, Some(reason.clone()), context)?;
-            let verb = StealLock { name: name.clone(), taker, force: *force };
+            let watched = if *force { None } else { watch(name, &mut Observations::recall(), context)? };
+            let expired = watched.and_then(|(_, seen)| seen.expired);
+            let verb = StealLock { name: name.clone(), taker, force: *force, expired };
             let term = context.write_to_deliver(&verb)?;
             deliver(&term, context)?;
         }
@@ -267,7 +269,7 @@ pub(super) fn acquire(
 /// What to do about a lock that nobody renews and this machine may take over when `left` is over.
 fn overdue_hint(name: &str, left: Duration) -> String {
     format!(
-        "if nobody renews it this machine may take it over in {}: `git muster lock acquire {name} --wait {}`, or at once `git muster lock steal {name} --reason WHY`",
+        "if nobody renews it this machine may take it over in {}: `git muster lock acquire {name} --wait {}`, or, if its holder is known to be gone, at once `git muster lock steal {name} --reason WHY --force`",
         show_span(left),
         wait_over(left)
     )

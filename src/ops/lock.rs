@@ -125,6 +125,9 @@ pub struct StealLock {
     /// Also while the lease of whoever holds it runs.
     #[serde(default)]
     pub force: bool,
+    /// The version that its host watched until the lease was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<String>,
 }
 
 impl Verb for StealLock {
@@ -153,14 +156,16 @@ impl Verb for StealLock {
 }
 
 impl StealLock {
-    /// A lease that runs is not taken by a slip. The holder's times and our clock are good enough to ask
-    /// once more, and decide nothing else.
+    /// A lease that may run is not taken by a slip. Whether it does is told by watching, as for everybody: the
+    /// holder's times and our clock may contradict each other by hours.
     fn refuse_valid(&self, lock: &Lock, now: Timestamp) -> Result<(), Refusal> {
-        if self.force || !lock.is_held() || lock.overdue(now).is_some() {
+        if self.force || !lock.is_held() || self.expired.as_ref() == Some(&lock.version()) {
             return Ok(());
         }
         let held = lock.held(now);
-        Err(Refusal::forbidden(format!("{}, and its lease runs; it was not taken", held.why)).hint(format!(
+        let why =
+            format!("{}, and this machine has not watched it for its lease; it was not taken", held.why);
+        Err(Refusal::forbidden(why).hint(format!(
             "wait for it with `git muster lock acquire {0} --wait 10m`; `--force` takes it at once, and both may work at the same time until its holder renews",
             self.name
         )))

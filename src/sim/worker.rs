@@ -465,7 +465,9 @@ impl Worker {
         let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
         let Ok(name) = LockName::new(name) else { return };
         let taker = Taker { reason: Some("it hangs".to_owned()), ..self.taker() };
-        if let Some(receipt) = self.write(&StealLock { name: name.clone(), taker, force: true }) {
+        if let Some(receipt) =
+            self.write(&StealLock { name: name.clone(), taker, force: true, expired: None })
+        {
             // Whoever steals does not wait for the other: it has no trust, only the token.
             self.terms.retain(|term| term.name != name);
             self.terms.push(Term { name, token: receipt.answer.token });

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, Host, MAIN, inspect, need};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, need};
 
 /// What is faked: a name, libfaketime's words, and whether the wall clock is all of it.
 const CLOCKS: [(&str, &str, bool); 6] = [
@@ -114,6 +114,26 @@ fn no_two_hosts_trust_a_lock_at_the_same_time_whatever_their_clocks() {
         assert!(pair[1].from >= trusted_until, "{pair:?}");
     }
     inspect::assert_hub_is_sound(fleet.hub());
+}
+
+#[test]
+fn who_steals_without_force_has_watched_the_lease_whatever_the_clocks() {
+    let clocks = [("true", "+0", true), ("behind", "-2h", true), ("ahead", "+2h", true)];
+    let Some((_fleet, hosts)) = fleet(&clocks) else { return };
+    let steal = |thief: &Host| thief.run(["lock", "steal", "gate", "--reason", "test"]);
+    for holder in &hosts {
+        let token =
+            holder.run(["lock", "acquire", "gate", "--ttl", "10m"]).success().stdout().trim().to_owned();
+        for thief in hosts.iter().filter(|thief| thief.name() != holder.name()) {
+            let run = steal(thief).code(4);
+            assert!(run.stderr().contains("has not watched it for its lease"), "{run}");
+        }
+        holder.run(["lock", "release", "gate", "--token", &token]).success();
+    }
+    hosts[1].run(["lock", "acquire", "gate", "--ttl", LEASE]).success();
+    let start = Instant::now();
+    eventually(BOUND, || steal(&hosts[2]).exit_code() == Some(0));
+    assert!(start.elapsed() >= TRUST.div_f64(SLOWEST), "{:?}", start.elapsed());
 }
 
 #[test]

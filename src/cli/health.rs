@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::counted;
+use super::output::{as_begun, counted};
 use super::table::table;
 use crate::domain::health::{Broken, Document, Fleet, Known, Report};
 use crate::domain::job::Job;
@@ -100,7 +100,10 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
                 .hint("see the names with `git muster servers list`"));
         }
     };
-    let report = if args.all { report } else { report.in_short() };
+    let mut report = if args.all { report } else { report.in_short() };
+    for hint in report.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+        *hint = as_begun(hint);
+    }
     context.output.object("health", &report, || told(&report))?;
     Ok(report.level.exit_code())
 }

@@ -4,7 +4,7 @@ use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::settings::embedded_hub_path;
+use super::settings::{UserConfig, embedded_hub_path};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::OpId;
 use crate::domain::shell::quoted;
@@ -80,6 +80,8 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
             format!("`{hub}` is a hub now, branch `{branch}`")
         }
     })?;
+    // What `join` wrote comes before the embedded hub.
+    let is_elsewhere = around.is_some() || UserConfig::read_usable().hub.is_some();
     if let Some(other) = around.filter(|other| !other.value.is_spelling_of(&location)) {
         context.output.warn(&format!(
             "commands in this folder use another hub, `{}`, {}; name this one with `--hub` or go elsewhere",
@@ -87,7 +89,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
             other.origin
         ));
     }
-    if target.is_some() {
+    if target.is_some() || is_elsewhere {
         let flag = match homes.head.as_ref() {
             // `join` asks the hub's HEAD.
             Some(head) if *head != branch => format!("--hub-branch {} ", quoted(&branch)),

@@ -1,14 +1,64 @@
 //! What is printed: answers to stdout, everything else to stderr, never a control character.
 
+use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::style;
+use crate::domain::shell::quoted;
 use crate::host::clock;
+use crate::ledger::Location;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
+
+thread_local! {
+    /// What the command line said of hub and server, for the commands that are printed.
+    static BEGUN_WITH: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Commands that need no hub, or are told theirs otherwise.
+const WITHOUT_HUB: [&str; 4] = ["init", "config", "completions", "man"];
+
+/// Remembers which hub, branch and server the command line names: a command that is printed has to lead
+/// to the same.
+pub(super) fn begun_with(global: &GlobalArgs) {
+    // Without a password that stands in it.
+    let hub = global.hub.as_ref().map(|hub| Location::parse(hub, Path::new("")).shown());
+    let given = [
+        ("--hub", hub.as_ref()),
+        ("--hub-branch", global.branch.as_ref().or(global.hub_branch.as_ref())),
+        ("--server", global.server.as_ref()),
+    ];
+    let given = given.into_iter().filter_map(|(flag, value)| Some((flag, quoted(value?))));
+    BEGUN_WITH.set(given.collect());
+}
+
+/// `text` with its commands as they have to be typed to be about the same hub and server.
+pub(super) fn as_begun(text: &str) -> String {
+    const COMMAND: &str = "`git muster ";
+    BEGUN_WITH.with_borrow(|given| {
+        let mut parts = text.split(COMMAND);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            out.push_str(COMMAND);
+            let command = part.split('`').next().unwrap_or_default();
+            let verb = command.split(' ').next().unwrap_or_default();
+            for (flag, value) in given.iter().filter(|_| !WITHOUT_HUB.contains(&verb)) {
+                let is_said = command.split(' ').any(|word| word == *flag);
+                // Who joins says its name in another way.
+                let is_name = *flag == "--server" && verb == "join";
+                if !is_said && !is_name {
+                    out.push_str(&format!("{flag} {value} "));
+                }
+            }
+            out.push_str(part);
+        }
+        out
+    })
+}
 
 /// The version of the shapes that `--json` prints.
 pub(super) const SCHEMA: u64 = 1;
@@ -182,13 +232,14 @@ impl Output {
     pub(super) fn say(self, words: &str) {
         match (self.quiet, self.json) {
             (true, _) => {}
-            (false, true) => complain(&remark("note", words)),
-            (false, false) => complain(&clean(words)),
+            (false, true) => complain(&remark("note", &as_begun(words))),
+            (false, false) => complain(&clean(&as_begun(words))),
         }
     }
 
     /// Warns, on stderr, even when quiet.
     pub(super) fn warn(self, words: &str) {
+        let words = &as_begun(words);
         let line = if self.json { remark("warning", words) } else { format!("warning: {}", clean(words)) };
         complain(&line);
     }
@@ -207,7 +258,7 @@ impl Output {
         if self.json {
             let mut value = json!({
                 "schema": SCHEMA, "kind": "error", "exit_code": code,
-                "error": clean(&error.message), "hints": error.hints.iter().map(|hint| clean(hint)).collect::<Vec<_>>(),
+                "error": clean(&error.message), "hints": error.hints.iter().map(|hint| clean(&as_begun(hint))).collect::<Vec<_>>(),
                 "op": error.op.as_ref().map(ToString::to_string),
             });
             if let Some(cause) = error.cause {
@@ -218,7 +269,7 @@ impl Output {
         }
         complain(&format!("error: {}", clean(&error.message)));
         for hint in &error.hints {
-            complain(&format!("hint: {}", clean(hint)));
+            complain(&format!("hint: {}", clean(&as_begun(hint))));
         }
     }
 }

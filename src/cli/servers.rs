@@ -228,7 +228,7 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
             aside.display()
         ));
     }
-    if let Some(clone) = &context.settings.clone {
+    if let Some(clone) = context.settings.clone.as_ref().or(context.settings.which.own.as_ref()) {
         ledger::configure(clone, ledger::BRANCH_KEY, &context.settings.branch.value)?;
         return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
     }

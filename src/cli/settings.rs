@@ -194,7 +194,7 @@ impl Settings {
         let default_branch = || from(BRANCH_DEFAULT.to_owned(), NOT_ASKED);
         let branch = or_else(which::find_branch(args, user, &which), default_branch, &mut wrong);
         let clone = which::top(&which);
-        let server = or_else(find_server(args, user, &folder, clone.as_deref()), || None, &mut wrong);
+        let server = or_else(find_server(args, user, &folder, which.own.as_deref()), || None, &mut wrong);
         let (server, bad_name) = match server.map(|said| (ServerName::new(&said.value), said.origin)) {
             None => (None, None),
             Some((Ok(name), origin)) => (Some(from(name, origin)), None),
@@ -261,7 +261,7 @@ impl Settings {
     /// Goes to another hub than the one that was found. A clone of the other says nothing about it.
     pub(super) fn go_to(&mut self, hub: Location, origin: &str) {
         if !self.hub.as_ref().is_some_and(|before| before.value.is_spelling_of(&hub)) {
-            self.clone = None;
+            (self.clone, self.which.own) = (None, None);
             if !["--branch", "MUSTER_BRANCH"].contains(&self.branch.origin.as_str()) {
                 self.branch = which::of_hub(&UserConfig::read_usable(), Some(&hub), None);
             }

@@ -34,6 +34,8 @@ pub(super) struct Which {
     pub hub: Option<Setting<Location>>,
     /// The clone of it that the command runs in.
     pub clone: Option<HubClone>,
+    /// The clone around whose configuration says who we are, also where it does not follow the hub.
+    pub own: Option<PathBuf>,
     /// What lies around and looks like a clone of a hub, and is not used: why, and what to do.
     pub passed_over: Option<String>,
     /// Whether that is to be told with every command.
@@ -46,7 +48,7 @@ impl Which {
     /// As if nothing was found.
     #[must_use]
     pub(super) fn nothing() -> Self {
-        Self { hub: None, clone: None, passed_over: None, is_told: true, joinable: None }
+        Self { hub: None, clone: None, own: None, passed_over: None, is_told: true, joinable: None }
     }
 }
 
@@ -107,6 +109,7 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
 
 /// Uses the clone, unless what is known in it of the hub lies where only the user's git looks.
 fn bring_along(which: &mut Which, clone: HubClone) {
+    which.own = Some(clone.top.clone());
     if clone.remote == FOLLOWED {
         which.clone = Some(clone);
         return;

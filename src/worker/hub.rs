@@ -38,6 +38,8 @@ pub struct Hub {
     whose: Whose,
     session: Session,
     interval: Duration,
+    /// What the server said of its signs of life before it had this worker, in seconds.
+    interval_before: u64,
     /// Until when nobody else may take what this session holds.
     trusted: Deadline,
     /// Pushes that were sent and not asked for yet.
@@ -56,13 +58,21 @@ pub(super) struct Riders {
 }
 
 impl Hub {
-    /// `ledger` is the hub at `place`; `server` beats every `interval` there.
+    /// `ledger` is the hub at `place`; `server` beats every `interval` there, and `stays` until it is asked to
+    /// end. One that ends with its job says of the server what was said before, if that is a longer interval:
+    /// nobody else would go on with its own.
     #[must_use]
-    pub fn new(mut ledger: Ledger, place: Place, server: ServerName, interval: Duration) -> Self {
+    pub fn new(
+        mut ledger: Ledger,
+        place: Place,
+        server: ServerName,
+        (interval, stays): (Duration, bool),
+    ) -> Self {
         ledger.limit(BUDGET);
         let whose = place.whose(&server);
         let mut session = Session::present(&whose);
-        session.interval_seconds = interval.as_secs().max(1);
+        let before = session.interval_seconds;
+        session.interval_seconds = interval.as_secs().max(if stays { 1 } else { before });
         Self {
             ledger,
             place,
@@ -70,6 +80,7 @@ impl Hub {
             whose,
             session,
             interval,
+            interval_before: before,
             trusted: Deadline::after(Duration::ZERO),
             pushes: 0,
             beaten: None,
@@ -201,6 +212,7 @@ impl Hub {
     pub(super) fn farewell(&mut self, report: &dyn Report, why: &str) {
         let mut verb = self.sign_of_life();
         verb.beat.stopping = Some(why.to_owned());
+        verb.beat.interval_seconds = verb.beat.interval_seconds.max(self.interval_before);
         let told = match self.write_unkept(report, &verb) {
             Ok(Written::Done(_)) => return,
             Ok(Written::Refused(refusal)) => refusal.why,

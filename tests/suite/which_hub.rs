@@ -6,6 +6,7 @@ use std::path::Path;
 
 mod branch;
 mod clone;
+mod hints;
 mod kept;
 mod marker;
 mod places;

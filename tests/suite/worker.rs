@@ -515,6 +515,31 @@ fn a_worker_without_a_sign_of_life_claims_nothing() {
     worker.wait().success();
 }
 
+/// A worker beats more often than a cron line, and takes that back when it ends.
+#[test]
+fn a_worker_leaves_the_interval_that_its_server_told() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["heartbeat", "--interval", "5m"]).success();
+    let interval = || {
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        beat["interval_seconds"].as_u64().unwrap()
+    };
+    // One that ends with its job, whether there is one or not.
+    ada.run(["job", "run", "--allow-any"]).code(3);
+    assert_eq!(interval(), 300);
+    add(&ada, &[], "true");
+    ada.run(["worker", "run", "--allow-any", "--once"]).success();
+    assert_eq!(interval(), 300);
+    let go = mark(&ada, "go");
+    add(&ada, &[], &format!("while [ ! -e {} ]; do sleep 0.05; done", go.display()));
+    let worker = ada.command(UNTIL_IDLE).spawn();
+    eventually(BOUND, || interval() == 30);
+    fs::write(&go, "").unwrap();
+    worker.wait().success();
+    assert_eq!(interval(), 300);
+}
+
 /// What a job printed last may still be unread when it is known to have ended.
 #[cfg(debug_assertions)]
 #[test]

@@ -221,7 +221,7 @@ pub fn main() -> u8 {
         Err(error) => return usage(error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
-    output::begun_with(&cli.global);
+    output::begun_with(&cli.global, !matches!(cli.command, Command::Health(_)));
     notice::tell_to(if output.json { output::while_waiting_as_json } else { output::while_waiting });
     if !output.json {
         tell_times_as(zone::show);

@@ -23,14 +23,14 @@ thread_local! {
 const WITHOUT_HUB: [&str; 4] = ["init", "config", "completions", "man"];
 
 /// Remembers which hub, branch and server the command line names: a command that is printed has to lead
-/// to the same.
-pub(super) fn begun_with(global: &GlobalArgs) {
+/// to the same. `is_me`: the server is who asks, and not what is asked for.
+pub(super) fn begun_with(global: &GlobalArgs, is_me: bool) {
     // Without a password that stands in it.
     let hub = global.hub.as_ref().map(|hub| Location::parse(hub, Path::new("")).shown());
     let given = [
         ("--hub", hub.as_ref()),
         ("--hub-branch", global.branch.as_ref().or(global.hub_branch.as_ref())),
-        ("--server", global.server.as_ref()),
+        ("--server", global.server.as_ref().filter(|_| is_me)),
     ];
     let given = given.into_iter().filter_map(|(flag, value)| Some((flag, quoted(value?))));
     BEGUN_WITH.set(given.collect());

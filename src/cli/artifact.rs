@@ -17,6 +17,7 @@ use crate::host::{digest, environment, files};
 use crate::ledger::{Documents as _, Location};
 use crate::ops::archived::{Named, look_up};
 use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
+use crate::ops::hubs;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -120,7 +121,10 @@ pub(super) fn folder(
         Some(named) => environment::working_directory()?.join(named),
         None => environment::data_dir().join("artifacts"),
     };
-    Ok(all.join(place_of(server, context)?))
+    let folder = all.join(place_of(server, context)?);
+    // Versions before had one for each spelling of the hub's address.
+    let before = all.join(hubs::name_before(context.settings.hub()?)).join(server.as_str());
+    Ok(if !folder.exists() && before.exists() { before } else { folder })
 }
 
 /// Names this hub and `server` in folders of this machine: a server may belong to several hubs.

@@ -74,7 +74,16 @@ impl KnownHub {
         else {
             return false;
         };
-        tip == before || repository.graph_descendant_of(tip, before).unwrap_or(false)
+        leads_to(&repository, tip, before)
+    }
+
+    /// Whether each is known to have a commit that the other lacks. Of what cannot be looked at, and of a
+    /// history that is not all here, nobody knows that.
+    #[must_use]
+    pub fn went_apart_from(&self, other: &Self, branch: &str) -> bool {
+        let (Ok(Some(one)), Ok(Some(two))) = (self.look(branch), other.look(branch)) else { return false };
+        let is_whole = ![&one.0, &two.0].iter().any(|repository| repository.is_shallow());
+        is_whole && !leads_to(&one.0, one.1, two.1) && !leads_to(&two.0, two.1, one.1)
     }
 
     /// The repository and the newest commit of the branch that is known.
@@ -91,6 +100,10 @@ impl KnownHub {
         };
         Ok(Some((repository, tip)))
     }
+}
+
+fn leads_to(repository: &Repository, tip: Oid, before: Oid) -> bool {
+    tip == before || repository.graph_descendant_of(tip, before).unwrap_or(false)
 }
 
 fn id_in(repository: &Repository, tip: Oid) -> Option<String> {

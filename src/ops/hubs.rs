@@ -70,6 +70,12 @@ pub fn known_place(location: &Location, clone: Option<&Path>, branch: &str) -> P
     Place { name, ..of_address(location, branch) }
 }
 
+/// The name that versions before gave the hub at `location`.
+#[must_use]
+pub fn name_before(location: &Location) -> String {
+    copy_name(&location.as_text()).trim_end_matches(".git").to_owned()
+}
+
 /// The hub that was last known at `location`, where nobody can be asked which one it is now.
 #[must_use]
 pub fn remembered_place(location: &Location, clone: Option<&Path>, branch: &str) -> Option<Place> {
@@ -89,8 +95,7 @@ pub fn id_of(name: &str) -> Option<String> {
 
 /// A hub that nothing but its address tells apart.
 fn of_address(location: &Location, branch: &str) -> Place {
-    let hub = location.as_text();
-    Place { name: copy_name(&hub).trim_end_matches(".git").to_owned(), branch: branch.to_owned(), hub }
+    Place { name: name_before(location), branch: branch.to_owned(), hub: location.as_text() }
 }
 
 /// A hub that is asked for.
@@ -136,13 +141,8 @@ impl Named {
     /// Whether the hub at one of its places is still the one at the first: what was taken for one hub in
     /// two ways may turn out to be a copy.
     fn goes_on_with(&self, asked: &Asked<'_>) -> bool {
-        match self.places.as_slice() {
-            [first, _, ..] if !first.is_place_of(&asked.here) => {
-                let (here, branch) = (&asked.here, asked.branch);
-                here.goes_on_from(first, branch) || first.goes_on_from(here, branch)
-            }
-            _ => true,
-        }
+        let first = self.places.first().filter(|first| !first.is_place_of(&asked.here));
+        !first.is_some_and(|first| first.went_apart_from(&asked.here, asked.branch))
     }
 
     /// Whether what has its id at a new place is this hub: moved, or reached in another way. Of two

@@ -154,8 +154,9 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
 }
 
 pub(super) fn operations(patient: &Patient) -> Judgement {
-    let place = patient.place();
+    let subject = patient.subject.clone();
     let look = move || {
+        let place = subject.place();
         let folder = journal::folder();
         let (mut begun, mut unreadable) = (Vec::new(), Vec::new());
         for name in files::list(&folder).into_iter().filter(|name| name.ends_with(".json")) {

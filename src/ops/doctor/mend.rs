@@ -45,7 +45,7 @@ type Told = Vec<(bool, String)>;
 
 fn settle(patient: &Patient, is_real: bool) -> Told {
     let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
-    let place = patient.place();
+    let place = patient.subject.place();
     let may_happen = |entry: &Entry| {
         place.as_ref().is_some_and(|place| place.is_of(entry)) && entry.operation.is_harmless_late()
     };

@@ -66,6 +66,13 @@ pub struct Subject {
     pub flags: String,
 }
 
+impl Subject {
+    /// The hub as unsettled operations name it.
+    fn place(&self) -> Option<Place> {
+        Some(hubs::known_place(self.hub.as_ref()?, self.clone.as_deref(), &self.branch))
+    }
+}
+
 /// One check.
 struct Entry {
     name: &'static str,
@@ -167,12 +174,6 @@ impl Patient {
 
     fn now(&self) -> Timestamp {
         clock::wall()
-    }
-
-    /// The hub as unsettled operations name it.
-    fn place(&self) -> Option<Place> {
-        let Subject { hub, clone, branch, .. } = &self.subject;
-        Some(hubs::known_place(hub.as_ref()?, clone.as_deref(), branch))
     }
 
     /// A `git muster` command for the same hub and server.

@@ -267,6 +267,10 @@ fn a_hub_at_two_addresses_is_one_until_they_go_on_apart() {
     for hub_address in [&old, &new] {
         assert_eq!(beat(&ada, hub_address, &hub), session);
     }
+    // Where nothing is known of the other any more, nothing says that they went on apart.
+    fs::remove_dir_all(ada.place("XDG_CACHE_HOME").join("git-muster")).unwrap();
+    at(&ada, &new, &["job", "add", "--type", "test"]).success();
+    assert_eq!(beat(&ada, &new, &hub), session);
 }
 
 #[test]
@@ -369,4 +373,17 @@ fn a_clone_follows_under_another_spelling_and_is_told_of_under_another_address()
     ada.set("MUSTER_HUB", &other);
     let run = ada.run(["status", "list"]).success();
     assert!(run.stderr().contains("of another hub than the one that MUSTER_HUB names"), "{run}");
+}
+
+#[test]
+fn what_jobs_made_under_one_spelling_of_before_is_found_under_it() {
+    let (_fleet, ada, [hub, _]) = two_hubs();
+    let link = ada.place("HOME").join("link.git");
+    symlink(&hub, &link).unwrap();
+    let job = ["job", "add", "--type", "test", "--", "sh", "-c", "echo made > $MUSTER_ARTIFACTS/made"];
+    let id = at(&ada, &hub, &job).success().stdout().trim().to_owned();
+    at(&ada, &hub, &["job", "run", "--allow-any"]).success();
+    fs::remove_file(ada.place("XDG_STATE_HOME").join("git-muster/hubs.json")).unwrap();
+    beat(&ada, &link.display().to_string(), &hub);
+    at(&ada, &hub, &["artifact", "verify", &id]).success();
 }

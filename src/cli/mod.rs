@@ -230,7 +230,8 @@ pub fn main() -> u8 {
     let code_of_errors = matches!(cli.command, Command::Health(_)).then_some(UNKNOWN_HEALTH);
     // What guards a job reads no repository.
     if !matches!(cli.command, Command::Guard(_)) {
-        standstill::watch(output, code_of_errors);
+        let goes_on = matches!(&cli.command, Command::Worker(command) if command.goes_on());
+        standstill::watch(output, code_of_errors, goes_on);
     }
     match run(&cli) {
         Ok(code) => code,

@@ -1,11 +1,16 @@
 //! Ends a command that would never end, because an object that it reads is cut off.
+//!
+//! A thread that reads such an object cannot be stopped without its process. What is meant to go on for ever,
+//! a worker, takes its own place: it begins anew as after a crash, gives back at once what it had at work, and
+//! reads the object no more, as that was moved away. Each such beginning moves one away, so it does not go on
+//! for ever.
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::domain::shell::quoted;
-use crate::host::clock;
 use crate::host::threads::Threads;
+use crate::host::{clock, process};
 use crate::ledger::{self, CutObject};
 use std::time::Duration;
 
@@ -15,8 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After how many looks it is asked again, where nothing was cut off and a thread goes on computing.
 const ASKED_EVERY: u32 = 60;
 
-/// Begins to look, for as long as this process lives. `code`: what it ends with, if not the usual.
-pub(super) fn watch(output: Output, code: Option<u8>) {
+/// Begins to look, for as long as this process lives. `code`: what it ends with, if not the usual; `goes_on`:
+/// whether it begins anew instead.
+pub(super) fn watch(output: Output, code: Option<u8>, goes_on: bool) {
     let watch = move || {
         let (mut threads, mut pause) = (Threads::default(), 0);
         loop {
@@ -24,7 +30,16 @@ pub(super) fn watch(output: Output, code: Option<u8>) {
             pause = u32::saturating_sub(pause, 1);
             if threads.is_one_turning() && pause == 0 {
                 pause = ASKED_EVERY;
-                if let Some(error) = error(&ledger::cut_objects()) {
+                let cut = ledger::cut_objects();
+                if let Some(error) = error(&cut) {
+                    if goes_on && cut.iter().all(|one| one.aside.is_some()) {
+                        output.warn(&format!(
+                            "{}; it was moved away, and this program begins anew",
+                            error.message
+                        ));
+                        let failed = process::begin_anew();
+                        output.warn(&format!("this program cannot begin anew: {failed}"));
+                    }
                     end(output, &error, code);
                 }
             }

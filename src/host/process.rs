@@ -1,6 +1,7 @@
 //! Child processes: in a group of their own, with a deadline, ended together with their children.
 
 use super::clock::{self, Deadline};
+use super::environment;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::io::{self, Read};
@@ -35,6 +36,15 @@ pub struct Finished {
     pub stderr: String,
     /// Whether we ended it because its time ran out.
     pub timed_out: bool,
+}
+
+/// Puts this program, called as it was, in the place of this very process. Returns only if that fails.
+#[must_use]
+pub fn begin_anew() -> io::Error {
+    match environment::own_program() {
+        Ok(program) => command(&program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    }
 }
 
 /// A command for [`run`] or [`Running::start`].

@@ -138,9 +138,15 @@ impl Hub {
     pub(super) fn read<R>(
         &mut self,
         report: &dyn Report,
-        read: impl FnOnce(&Snapshot<'_>) -> Result<R, Stop>,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, Stop>,
     ) -> Result<R, Stop> {
-        let result = self.ledger.read(true).map_err(Stop::Fault).and_then(|snapshot| read(&snapshot));
+        let look =
+            |ledger: &mut Ledger| ledger.read(true).map_err(Stop::Fault).and_then(|snapshot| read(&snapshot));
+        let mut result = look(&mut self.ledger);
+        if self.ledger.is_suspect() {
+            // What our copy lacks is fetched again.
+            result = look(&mut self.ledger);
+        }
         self.pass_on(report);
         result
     }

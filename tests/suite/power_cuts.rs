@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::support::{Fleet, Host, MAIN, Transport, git, need, try_git};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, need, try_git};
 
 /// The calls that change what is on a disk, and those that flush it.
 const CALLS: &str =
@@ -19,6 +20,9 @@ const CALLS: &str =
 /// How many calls of each kind a write makes at least: with fewer, something was not recorded.
 const FLUSHES_MIN: usize = 6;
 const STATES_MIN: usize = 10;
+
+/// How long a worker may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 
 /// A file by what it is, whatever its names are.
 #[derive(Debug, Clone, Default)]
@@ -349,6 +353,45 @@ fn an_object_of_our_copy_that_is_cut_off_is_fetched_again() {
     ada.run(["job", "list"]).code(1);
     ada.run(["job", "list"]).success();
     ada.run(["job", "add", "--type", "test"]).success();
+}
+
+/// The worker reads the object while a job is at work: it begins anew, and the job is not left at work until it
+/// counts as lost.
+#[test]
+fn a_worker_that_meets_an_object_that_is_cut_off_begins_anew_and_gives_its_job_back() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let add = |script: &str| {
+        let words = ["job", "add", "--type", "x", "--", "sh", "-c", script];
+        bob.run(words).success().stdout().trim().to_owned()
+    };
+    let (begun, go) = (ada.directory().join("begun"), ada.directory().join("go"));
+    // The second time it ends.
+    let script = format!("echo >> '{}'; [ -e '{}' ] || sleep 600", begun.display(), go.display());
+    let job = add(&script);
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "200ms"]).bound(BOUND).spawn();
+    eventually(BOUND, || begun.exists());
+    worker.signal("STOP");
+    fs::write(&go, "").unwrap();
+    let other = add("exit 0");
+    // What is new lies in the copy already, cut off, when the worker goes on and asks for it.
+    let copies = ada.place("XDG_CACHE_HOME").join("git-muster/hubs");
+    let copy = fs::read_dir(copies).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap().path();
+    let fetch = ["-C", &copy.display().to_string(), "fetch", "--quiet", &fleet.hub().url(), MAIN];
+    ada.program("git").args(fetch).run().success();
+    let id = fleet.hub().git(["rev-parse", &format!("{MAIN}:coordination/jobs.json")]).trim().to_owned();
+    let file = copy.join("objects").join(&id[..2]).join(&id[2..]);
+    let bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    worker.signal("CONT");
+    eventually(BOUND, || {
+        [&job, &other].iter().all(|id| inspect::job(fleet.hub(), id)["status"] == "completed")
+    });
+    assert_eq!(fs::read_to_string(&begun).unwrap().lines().count(), 2);
+    worker.signal("TERM");
+    let run = worker.wait();
+    assert!(run.stderr().contains("is cut off") && run.stderr().contains("begins anew"), "{run}");
 }
 
 #[test]

@@ -234,6 +234,13 @@ pub struct JobRunArgs {
     pub common: CommonArgs,
 }
 
+impl WorkerCommand {
+    /// Whether it is meant to go on until somebody ends it.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
+}
+
 /// A verb of `worker`.
 ///
 /// # Errors

@@ -24,6 +24,9 @@ const PROBLEM_TAIL_LENGTH: usize = 200;
 /// read and is not rewritten.
 pub const LAYOUT_VERSION: u32 = 1;
 
+/// What is wrong with a link or a folder.
+const NO_FILE: &str = "it is not a file";
+
 /// A document on the hub that cannot be used; nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` on the hub cannot be used: {problem}")]
@@ -62,6 +65,18 @@ fn shortened(problem: &str) -> String {
 }
 
 impl DocumentError {
+    /// Something else than a file, such as a link or a folder, stands where the document belongs.
+    #[must_use]
+    pub fn no_file(path: &str) -> Self {
+        Self::new(path, NO_FILE)
+    }
+
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_no_file(&self) -> bool {
+        self.problem == NO_FILE
+    }
+
     /// A document of a layout that is newer than ours was to be rewritten.
     #[must_use]
     pub fn newer_layout(path: &str, version: &str) -> Self {

@@ -455,6 +455,11 @@ impl<T: Row> Reading<'_, T> {
     }
 }
 
+/// Whether a record nests too deep where it stands.
+pub(super) fn row_is_too_deep(text: &str) -> bool {
+    json::is_too_deep(text, BRACKETS_AROUND)
+}
+
 /// Reads a record of a table, without a word of where it stands.
 fn read_row<T: Row>(path: &str, text: &str, is_deep: bool) -> Result<Record<T>, DocumentError> {
     read_row_at(path, T::FIELD, text, is_deep)
@@ -467,7 +472,7 @@ fn read_row_at<T: Row>(
     text: &str,
     is_deep: bool,
 ) -> Result<Record<T>, DocumentError> {
-    if is_deep && json::is_too_deep(text, BRACKETS_AROUND) {
+    if is_deep && row_is_too_deep(text) {
         return Err(DocumentError::new(path, json::too_deep()));
     }
     let record: Record<T> = Record::read(path, inside, text, ROW_INDENT)?;
@@ -478,7 +483,11 @@ fn read_row_at<T: Row>(
 }
 
 /// The members of an object in their order, each with the text it was written as.
-fn members<'a>(path: &str, inside: &str, text: &'a str) -> Result<Vec<(String, &'a str)>, DocumentError> {
+pub(super) fn members<'a>(
+    path: &str,
+    inside: &str,
+    text: &'a str,
+) -> Result<Vec<(String, &'a str)>, DocumentError> {
     if let Ok(Members(members)) = serde_json::from_str(text) {
         return Ok(members.into_iter().map(|(key, raw): (String, &RawValue)| (key, raw.get())).collect());
     }
@@ -512,7 +521,7 @@ fn refuse_twice(path: &str, name: &str, is_second: bool) -> Result<(), DocumentE
 }
 
 /// The members of an object in their order, each as the text it was written as.
-pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

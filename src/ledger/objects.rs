@@ -12,7 +12,7 @@ use super::tops::{Entry, Top, Tops};
 use super::transaction::shows;
 use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
-use crate::domain::json::DOCUMENT_BYTES_MAX;
+use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
@@ -152,15 +152,15 @@ impl Objects {
     /// The bytes of a file, if there is one.
     pub(super) fn read(&self, at: &Version, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let Some(entry) = self.entry(at, path)? else { return Ok(None) };
-        let refuse = |problem: String| Err(crate::domain::json::DocumentError::new(path, problem).into());
         // A link is not followed: the hub is written by others.
         if entry.kind != Some(ObjectType::Blob) || entry.mode == i32::from(FileMode::Link) {
-            return refuse("it is not a file".to_owned());
+            return Err(DocumentError::no_file(path).into());
         }
         let odb = failed("cannot open the objects of the hub", self.repository.odb())?;
         let (bytes, _) = failed("cannot read a file of the hub", odb.read_header(entry.id))?;
         if bytes > DOCUMENT_BYTES_MAX {
-            return refuse(format!("it has {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
+            let problem = format!("it has {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} allowed");
+            return Err(DocumentError::new(path, problem).into());
         }
         let blob = failed("cannot read a file of the hub", self.repository.find_blob(entry.id))?;
         Ok(Some(blob.content().to_vec()))
@@ -181,6 +181,23 @@ impl Objects {
         Ok(tree.iter().filter_map(|entry| Some(named(entry.name().ok()?, entry.kind()))).collect())
     }
 
+    /// The same folder without what is no file where a commit writes one: libgit2 does not replace it.
+    fn without_folders<'a>(&'a self, base: Tree<'a>, commit: &Commit<'_>) -> Result<Tree<'a>, LedgerError> {
+        let (mut update, mut is_any) = (TreeUpdateBuilder::new(), false);
+        for path in commit.changes.iter().filter_map(|(path, change)| change.as_ref().map(|_| path)) {
+            let entry = base.get_path(Path::new(path));
+            if entry.is_ok_and(|entry| entry.kind() != Some(ObjectType::Blob)) {
+                update.remove(path.as_str());
+                is_any = true;
+            }
+        }
+        if !is_any {
+            return Ok(base);
+        }
+        let tree = failed("cannot write a folder", update.create_updated(&self.repository, &base))?;
+        failed("cannot write a folder", self.repository.find_tree(tree))
+    }
+
     /// Builds blobs, trees and one commit. Nothing refers to them yet.
     pub(super) fn commit(
         &self,
@@ -197,6 +214,7 @@ impl Objects {
                 failed("cannot write a folder", repository.find_tree(empty))?
             }
         };
+        let base = self.without_folders(base, commit)?;
         let mut update = TreeUpdateBuilder::new();
         for (path, change) in commit.changes {
             match change {

@@ -470,10 +470,15 @@ impl Ledger {
         for (branch, changes) in &mut draft.branches {
             let mut same = Vec::new();
             for (path, change) in changes.iter() {
-                let present = snapshot.document(branch, path)?;
-                let present = present.as_ref().map(|document| document.bytes());
-                if present == change.as_deref() {
-                    same.push(path.clone());
+                match snapshot.document(branch, path) {
+                    // Whoever writes there knows what stands there.
+                    Err(LedgerError::Document(error)) if error.is_no_file() => {}
+                    present => {
+                        let present = present?;
+                        if present.as_ref().map(|document| document.bytes()) == change.as_deref() {
+                            same.push(path.clone());
+                        }
+                    }
                 }
             }
             for path in same {

@@ -66,6 +66,16 @@ pub struct Mended {
     pub is_kept_aside: bool,
 }
 
+impl Mended {
+    /// An empty document in the place of something that is no file.
+    #[must_use]
+    pub fn in_place_of_no_file(self, path: &str) -> Self {
+        let what = "it is not a file, and begins anew: what it held before is in the history, from which `--recover` puts jobs and messages back";
+        let line = Line { state: State::Broken, path: path.to_owned(), place: None, what: what.to_owned() };
+        Self { lines: vec![line], is_kept_aside: false, ..self }
+    }
+}
+
 /// Collects what is told of one document.
 #[derive(Debug)]
 struct Notes {

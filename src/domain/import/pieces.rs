@@ -1,7 +1,6 @@
 //! The parts of a table's text: the records, each as it was written, and what stands beside them.
 
-use super::super::json;
-use super::super::table::{Members, Row};
+use super::super::table::{Row, members};
 use serde_json::value::RawValue;
 
 /// A record as it was found.
@@ -30,22 +29,18 @@ pub(super) struct Pieces {
 pub(super) fn take_apart<T: Row>(text: &str) -> Option<Pieces> {
     let text = text.trim();
     let mut pieces = Pieces::default();
-    if json::is_too_deep(text, 0) {
-        return None;
-    }
     if text.starts_with('[') {
         pieces.is_bare = true;
         pieces.lists = 1;
         pieces.take_rows::<T>(text)?;
         return Some(pieces);
     }
-    let Members(members) = serde_json::from_str(text).ok()?;
-    for (key, raw) in members {
+    for (key, raw) in members("", "", text).ok()? {
         if key == T::FIELD {
             pieces.lists += 1;
-            pieces.take_rows::<T>(raw.get())?;
+            pieces.take_rows::<T>(raw)?;
         } else {
-            pieces.members.push((key, raw.get().to_owned()));
+            pieces.members.push((key, raw.to_owned()));
         }
     }
     pieces.is_bare = pieces.lists == 0;
@@ -58,9 +53,8 @@ impl Pieces {
             return Some(());
         }
         if T::BY_NAME {
-            let Members(rows) = serde_json::from_str(text).ok()?;
-            let named = rows.into_iter().map(|(name, raw)| (Some(name), raw));
-            self.rows.extend(named.map(|(name, raw)| Piece { name, text: raw.get().to_owned() }));
+            let rows = members("", "", text).ok()?.into_iter();
+            self.rows.extend(rows.map(|(name, raw)| Piece { name: Some(name), text: raw.to_owned() }));
         } else {
             let rows: Vec<&RawValue> = serde_json::from_str(text).ok()?;
             self.rows.extend(rows.into_iter().map(|raw| Piece { name: None, text: raw.get().to_owned() }));

@@ -7,7 +7,7 @@ use super::super::lock::Lock;
 use super::super::message::Message;
 use super::super::pause::Pause;
 use super::super::server::Server;
-use super::super::table::Row;
+use super::super::table::{Row, row_is_too_deep};
 use super::super::time::Timestamp;
 use super::fields::{rename, set_unreadable_aside, without_a_time, without_half_characters};
 use super::pieces::Piece;
@@ -213,11 +213,18 @@ pub(super) struct Good<T> {
 /// # Errors
 /// Why it cannot be made so.
 pub(super) fn usable<T: Imported>(piece: &Piece) -> Result<Good<T>, String> {
+    if row_is_too_deep(&piece.text) {
+        return Err(json::too_deep());
+    }
     let whole = without_half_characters(&piece.text);
-    let loses = whole.is_some();
+    let name_is_cut = piece.name.as_ref().is_some_and(|name| name.contains(char::REPLACEMENT_CHARACTER));
+    let loses = whole.is_some() || name_is_cut;
     let mut mended = Vec::new();
-    if loses {
+    if whole.is_some() {
         mended.push("half a character in it becomes a replacement sign".to_owned());
+    }
+    if name_is_cut {
+        mended.push("half a character in its name becomes a replacement sign".to_owned());
     }
     let text = whole.as_deref().unwrap_or(&piece.text);
     let value: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;

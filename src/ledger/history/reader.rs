@@ -126,14 +126,15 @@ impl<'a> Reader<'a> {
 
     /// What lies there, without the bytes of a file.
     pub(super) fn look(&self, path: &str, lies: Option<Lies>) -> Result<Look, LedgerError> {
-        let refuse = |problem: String| Ok(Look::Told(Content::Unusable(DocumentError::new(path, problem))));
+        let refuse = |error: DocumentError| Ok(Look::Told(Content::Unusable(error)));
         let Some(lies) = lies else { return Ok(Look::Told(Content::Missing)) };
         if !lies.is_file() {
-            return refuse("it is not a file".to_owned());
+            return refuse(DocumentError::no_file(path));
         }
         let (size, _) = failed(READING_FILE, self.odb.read_header(lies.id))?;
         if size > DOCUMENT_BYTES_MAX {
-            return refuse(format!("it has {size} bytes, more than the {DOCUMENT_BYTES_MAX} allowed"));
+            let problem = format!("it has {size} bytes, more than the {DOCUMENT_BYTES_MAX} allowed");
+            return refuse(DocumentError::new(path, problem));
         }
         Ok(Look::File { id: lies.id, size })
     }

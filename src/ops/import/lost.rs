@@ -46,7 +46,11 @@ pub fn lost(snapshot: &Snapshot<'_>) -> Result<Lost, LedgerError> {
     let archives = snapshot.list("coordination/archive")?;
     paths.extend(archives.iter().map(|name| format!("coordination/archive/{name}")));
     for path in paths {
-        let Some(document) = snapshot.document(snapshot.main(), &path)? else { continue };
+        let document = match snapshot.document(snapshot.main(), &path) {
+            Err(LedgerError::Document(error)) if error.is_no_file() => continue,
+            document => document?,
+        };
+        let Some(document) = document else { continue };
         match Document::at(&path) {
             Some(Document::Jobs | Document::JobArchive) => jobs.forget::<Job>(document.bytes()),
             Some(Document::Messages | Document::MessageArchive) => {

@@ -29,7 +29,7 @@ use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop, Transaction};
+use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,8 +37,8 @@ use std::time::Duration;
 /// Where documents are kept as they were found, each below the time of the import.
 pub const ASIDE: &str = "coordination/aside/";
 
-/// A document of an old hub.
-pub type Source = (String, Vec<u8>);
+/// A document of an old hub; without bytes if a link or a folder stands where it belongs.
+pub type Source = (String, Option<Vec<u8>>);
 
 /// Takes a hub over.
 #[derive(Debug, Clone, Default)]
@@ -98,8 +98,10 @@ impl Verb for Import {
         };
         let mut kept = Sorts::default();
         for (path, bytes) in &documents {
-            let Some(mended) = kept.mend(path, bytes) else { continue };
-            self.put(path, bytes, mended, (transaction, &mut report));
+            let present = bytes.as_deref().unwrap_or_default();
+            let Some(mended) = kept.mend(path, present) else { continue };
+            let mended = if bytes.is_some() { mended } else { mended.in_place_of_no_file(path) };
+            self.put(path, present, mended, (transaction, &mut report));
         }
         report.lines.sort_by(|a, b| a.path.cmp(&b.path));
         (report.recovered_jobs, report.recovered_messages) = (
@@ -215,11 +217,14 @@ fn document_of(view: &impl Serialize) -> String {
 /// The documents of a hub, the archives first: what is in them is no longer live.
 ///
 /// # Errors
-/// When a branch cannot be read, or holds something else where a document should be.
+/// When a branch cannot be read, or a document is too large.
 pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
     const ARCHIVE: &str = "coordination/archive";
-    let mut paths: Vec<String> =
-        hub.list(ARCHIVE)?.into_iter().map(|name| format!("{ARCHIVE}/{name}")).collect();
+    let mut paths: Vec<String> = hub
+        .list(ARCHIVE)?
+        .into_iter()
+        .map(|name| format!("{ARCHIVE}/{}", name.trim_end_matches('/')))
+        .collect();
     paths.extend([Job::PATH, Lock::PATH, Message::PATH, Server::PATH, Pause::PATH].map(str::to_owned));
     paths.extend([Marker::PATH, BuildConfig::PATH].map(str::to_owned));
     for entry in hub.list("")? {
@@ -230,8 +235,11 @@ pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
     }
     let mut found = Vec::new();
     for path in paths {
-        if let Some(document) = hub.document(hub.main(), &path)? {
-            found.push((path, document.bytes().to_vec()));
+        match hub.document(hub.main(), &path) {
+            Ok(Some(document)) => found.push((path, Some(document.bytes().to_vec()))),
+            Ok(None) => {}
+            Err(LedgerError::Document(error)) if error.is_no_file() => found.push((path, None)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(found)
@@ -322,6 +330,8 @@ struct Folder<'a> {
 fn in_use(documents: &[Source]) -> Vec<Server> {
     let mut folders: BTreeMap<ServerName, Folder<'_>> = BTreeMap::new();
     for (path, bytes) in documents {
+        // What is no file is none that can be read.
+        let bytes = bytes.as_deref().unwrap_or(b"no file");
         match Document::at(path) {
             Some(Document::Status(server)) => folders.entry(server).or_default().status = Some(bytes),
             Some(Document::Heartbeat(server)) => folders.entry(server).or_default().beat = Some(bytes),

@@ -141,3 +141,96 @@ fn what_is_no_hub_is_not_made_one() {
     }
     assert_eq!(fleet.hub().tip(MAIN), tip);
 }
+
+/// What `git muster import` says of a document of a hub, and whether it took it for no JSON.
+fn line_of(report: &Value, path: &str) -> (String, String) {
+    let lines = report["lines"].as_array().unwrap().iter().filter(|line| line["path"] == path);
+    let first = lines.clone().next().unwrap_or_else(|| panic!("{report:#}"));
+    let all: Vec<&str> = lines.map(|line| line["what"].as_str().unwrap()).collect();
+    (first["state"].as_str().unwrap().to_owned(), all.join("; "))
+}
+
+#[test]
+fn what_is_sound_is_not_called_no_json() {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for (path, text, state, said) in [
+        ("coordination/jobs.json", r#"{"jobs": [{"id": "a"}], "\udce9": 1}"#.to_owned(), "sound", "1 job"),
+        (
+            "coordination/jobs.json",
+            format!(r#"{{"jobs": [{{"id": "a"}}], "x": {}}}"#, deep(120)),
+            "sound",
+            "1 job",
+        ),
+        (
+            "coordination/jobs.json",
+            format!(r#"{{"jobs": [{{"id": "a"}}, {{"id": "b", "x": {}}}]}}"#, deep(120)),
+            "broken",
+            "1 job; it nests deeper than 100 levels",
+        ),
+        (
+            "coordination/locks.json",
+            r#"{"locks": {"deploy": {"token": 3}, "\udce9": {"token": 1}}}"#.to_owned(),
+            "mendable",
+            "2 locks; half a character in its name becomes a replacement sign",
+        ),
+    ] {
+        let fleet = Fleet::new();
+        let admin = fleet.host("admin");
+        fleet.hub().put(MAIN, &[(path, text.as_str())], "as it was");
+        let url = fleet.hub().url();
+        let check = admin.run(["import", &url, "--check", "--json"]).json();
+        assert_eq!(line_of(&check, path), (state.to_owned(), said.to_owned()), "{text}");
+        admin.run(["import", &url]).success();
+        let after = String::from_utf8(inspect::content(fleet.hub(), MAIN, path).unwrap()).unwrap();
+        if state == "sound" {
+            assert_eq!(after, text);
+        }
+        admin.run(["--hub", &url, "job", "list"]).success();
+        admin.run(["--hub", &url, "lock", "list"]).success();
+    }
+}
+
+#[test]
+fn a_link_or_a_folder_in_the_place_of_a_document_stops_no_import() {
+    for path in ["coordination/jobs.json", "coordination/locks.json", "build1/status.json"] {
+        let fleet = Fleet::new();
+        let admin = fleet.host("admin");
+        let jobs = table(
+            "jobs",
+            &[json!({"id": "job_1", "type": "x", "status": "queued", "created_at": "2045-01-01T00:00:00Z"})],
+        );
+        fleet.hub().put(
+            MAIN,
+            &[
+                ("coordination/jobs.json", jobs.as_str()),
+                ("coordination/locks.json", "{\"locks\": {\"deploy\": {\"locked_by\": null}}}\n"),
+                ("build1/status.json", "{\"server_id\": \"build1\", \"status\": \"idle\"}\n"),
+            ],
+            "as it was",
+        );
+        for is_link in [true, false] {
+            let clone = fleet.host_in_clone(if is_link { "linker" } else { "nester" });
+            let place = clone.directory().join(path);
+            std::fs::remove_file(&place).unwrap();
+            if is_link {
+                std::os::unix::fs::symlink("elsewhere", &place).unwrap();
+            } else {
+                std::fs::create_dir(&place).unwrap();
+                std::fs::write(place.join("x"), "x").unwrap();
+            }
+            clone.git(["add", "--all"]).success();
+            clone.git(["commit", "--quiet", "-m", "no file"]).success();
+            clone.git(["push", "--quiet", "origin", MAIN]).success();
+            let url = fleet.hub().url();
+            let check = admin.run(["import", &url, "--check", "--json"]).code(1).json();
+            let (state, what) = line_of(&check, path);
+            assert!(state == "broken" && what.contains("it is not a file"), "{check:#}");
+            admin.run(["import", &url, "--recover"]).success();
+            for noun in ["job", "lock", "status"] {
+                admin.run(["--hub", &url, noun, "list"]).success();
+            }
+            assert_eq!(ids(&admin, &url, "job"), ["job_1"], "{path}");
+            admin.run(["--hub", &url, "fsck"]).success();
+        }
+    }
+}

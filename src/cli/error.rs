@@ -82,6 +82,13 @@ impl CliError {
         Self { message, ..self }
     }
 
+    /// What failed in the middle, of which a part was done.
+    #[must_use]
+    pub(super) fn after(self, done: &str) -> Self {
+        let message = format!("{}; before that: {done}", self.message);
+        Self { message, ..self }
+    }
+
     /// A command line that makes no sense, in the words of the parser: what is wrong comes first,
     /// tips and the usage after it.
     #[must_use]

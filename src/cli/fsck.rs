@@ -68,9 +68,11 @@ fn commit_id(text: &str) -> Result<String, String> {
 pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
     let place = context.place()?;
     let output = context.output;
-    if args.mend {
-        mend(context)?;
-    }
+    let mended = if args.mend { mend(context)? } else { 0 };
+    let after_mending = |error: CliError| match mended {
+        0 => error,
+        number => error.undelivered().after(&format!("{} mended", counted(number, "record"))),
+    };
     let report = context.read(true, |snapshot| {
         if !args.history {
             return Ok(fsck::check(snapshot)?);
@@ -78,14 +80,16 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
         let progress = Progress::new(output, "commits");
         let question = Question { place: &place, since: args.since.as_deref(), until: args.until.as_deref() };
         Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
-    })?;
-    output.object("fsck", &report, || shown(&report, args.history))?;
+    });
+    let report = report.map_err(after_mending)?;
+    output.object("fsck", &report, || shown(&report, args.history)).map_err(after_mending)?;
     let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);
     Ok(if is_bad { Exit::Failed } else { Exit::Done }.code())
 }
 
-/// Mends the records that are no good, and tells of each on stderr: the answer is what is left.
-fn mend(context: &mut Context) -> Result<(), CliError> {
+/// Mends the records that are no good, and tells of each on stderr: the answer is what is left. Returns how
+/// many that were.
+fn mend(context: &mut Context) -> Result<usize, CliError> {
     let output = context.output;
     let mended = context.write(&MendRecords { server: context.me()? })?.answer;
     for record in &mended.records {
@@ -98,7 +102,7 @@ fn mend(context: &mut Context) -> Result<(), CliError> {
         )),
         None => output.say("there is no record to mend"),
     }
-    Ok(())
+    Ok(if context.is_dry_run() { 0 } else { mended.records.len() })
 }
 
 /// The findings by severity, the commits made by hand, and how much was looked at.

@@ -101,7 +101,12 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     let report = apply(&import, target, context)?;
     let hub = context.settings.hub()?.shown();
     let answer = Answer { hub: hub.clone(), check: args.check, report: &report };
-    context.output.object("import", &answer, || shown(&report, args.check, &hub))?;
+    let printed = context.output.object("import", &answer, || shown(&report, args.check, &hub));
+    if args.check {
+        printed?;
+    } else {
+        context.output.done_or(printed, || format!("`{hub}` is imported"))?;
+    }
     if import.lost.is_cut {
         context
             .output

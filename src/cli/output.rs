@@ -170,13 +170,24 @@ impl Output {
         if self.dry_run && !self.json {
             return print_lines(&format!("dry run, not done: {words}"));
         }
-        // Done is done, and the token of a lock may be in the answer.
         let printed = self.object(kind, value, || words.clone());
+        self.done_or(printed, || words)
+    }
+
+    /// What came of printing the answer of a write, of which `done` says what it did: done is done, and the
+    /// token of a lock may be in the answer.
+    ///
+    /// # Errors
+    /// When it could not be printed.
+    pub(super) fn done_or(
+        self,
+        printed: Result<(), CliError>,
+        done: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
         if self.dry_run {
-            printed
-        } else {
-            printed.map_err(|error| error.undelivered().done_all_the_same(&words))
+            return printed;
         }
+        printed.map_err(|error| error.undelivered().done_all_the_same(&done()))
     }
 
     /// Prints a list; an empty one is `[]`.

@@ -350,19 +350,19 @@ impl Lock {
     }
 }
 
-/// The highest token there is: the last whole number that every reader of JSON, such as `jq`, tells
-/// from the next.
-pub const TOKEN_MAX: u64 = (1 << 53) - 1;
-
-/// The highest token that was ever given: each costs a commit, and no hub has so many. What is above was
-/// made up, and there would soon be none after it.
-const TOKEN_POSSIBLE_MAX: u64 = TOKEN_MAX / 2;
+/// The highest token that is given: each costs a commit, and no hub has so many. What is above was made up,
+/// and nothing is given after it: every reader of JSON, such as `jq`, tells each from the next.
+const TOKEN_MAX: u64 = (1 << 52) - 1;
 
 /// What is wrong with a token that was never given one by one, if so.
 #[must_use]
 pub fn token_problem(token: Option<u64>) -> Option<String> {
-    let token = token.filter(|token| *token > TOKEN_POSSIBLE_MAX)?;
-    Some(format!("its token {token} is no possible one, and none can be given after it"))
+    let token = token.filter(|token| *token >= TOKEN_MAX)?;
+    Some(if token == TOKEN_MAX {
+        format!("its token {token} is the last there is, and none can be given after it")
+    } else {
+        format!("its token {token} is no possible one, and none can be given after it")
+    })
 }
 
 /// Where tokens go on after one that is no possible one: above all that were really given, as nobody gives
@@ -372,7 +372,7 @@ pub fn token_anew(token: Option<u64>, now: Timestamp) -> Option<u64> {
     if token_problem(token).is_none() {
         return token;
     }
-    u64::try_from(now.unix_millis()).ok().filter(|anew| *anew <= TOKEN_POSSIBLE_MAX)
+    u64::try_from(now.unix_millis()).ok().filter(|anew| *anew < TOKEN_MAX)
 }
 
 /// The token of the next term of `what`: higher than any before.

@@ -2,7 +2,7 @@
 
 use super::Verb;
 use super::documents::{newest_beat, require_member};
-use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob};
+use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob, STALE_ALLOWANCE};
 use crate::domain::hub::Marker;
 use crate::domain::job::Job;
 use crate::domain::record::{Record, View};
@@ -71,7 +71,7 @@ impl SendBeat {
         });
         transaction.put_record_on(&self.branch, &path, &heartbeat)?;
         if self.branch != transaction.main() {
-            self.refresh_for_old_readers(transaction)?;
+            self.refresh_main_if_needed(transaction)?;
         }
         let sequence = heartbeat.sequence.unwrap_or(0);
         let twins = heartbeat.twins().map(|(one, other)| (one.to_owned(), other.to_owned()));
@@ -80,20 +80,22 @@ impl SendBeat {
     }
 
     /// Refreshes the copy on the main branch if the hub has readers that look there alone, and only as
-    /// often as they need.
-    fn refresh_for_old_readers(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    /// often as they need; and one that is from when the clock here was ahead, which would count as the newest
+    /// until that time.
+    fn refresh_main_if_needed(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
         let marker = match transaction.record::<Marker>(Marker::PATH) {
             // What says nothing that can be read must not silence a beat.
             Err(Stop::Fault(LedgerError::Document(_))) => None,
             marker => marker?,
         };
-        let Some(every) = marker.and_then(|marker| marker.settings.main_beat_every()) else { return Ok(()) };
+        let every = marker.and_then(|marker| marker.settings.main_beat_every());
         let at = match transaction.record::<Heartbeat>(&Heartbeat::path(&self.beat.server)) {
             Err(Stop::Fault(LedgerError::Document(_))) => return Ok(()),
             copy => copy?.and_then(|copy| copy.at()),
         };
         let now = transaction.now();
-        if at.is_none_or(|at| now.since(at) >= every) {
+        let is_due = every.is_some_and(|every| at.is_none_or(|at| now.since(at) >= every));
+        if is_due || at.is_some_and(|at| at.since(now) > STALE_ALLOWANCE) {
             refresh_main(&self.beat, transaction)?;
         }
         Ok(())

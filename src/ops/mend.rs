@@ -106,7 +106,13 @@ impl Mending {
     ) -> Result<(), Stop> {
         let mut table: Table<T> = transaction.table()?;
         for (trouble, broken) in table.unreadables() {
-            self.keep(&trouble, broken.text(), "set aside");
+            let is_gone = ServerName::new(&trouble.id).is_ok() && table.get(&trouble.id).is_none();
+            let done = if T::PATH == Server::PATH && is_gone {
+                format!("set aside: `git muster join --as {0}` on `{0}` registers it again", trouble.id)
+            } else {
+                "set aside".to_owned()
+            };
+            self.keep(&trouble, broken.text(), &done);
         }
         let nameless: BTreeMap<usize, Trouble> = table.nameless().into_iter().collect();
         let mut leaving = HashSet::new();

@@ -10,6 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::{CurrentJob, Status, StatusWord};
 use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,9 +65,9 @@ impl SetStatus {
     ///
     /// # Errors
     /// The refusal, or a document that cannot be read.
-    pub fn refuse_if_outdated(&self, transaction: &Transaction<'_>) -> Result<(), Stop> {
+    pub fn refuse_if_outdated(&self, begun: Timestamp, transaction: &Transaction<'_>) -> Result<(), Stop> {
         let status = documents::status(transaction, &self.server)?;
-        match status.and_then(|status| status.timestamp).filter(|said| *said > transaction.now()) {
+        match status.and_then(|status| status.timestamp).filter(|said| *said > begun) {
             Some(said) => Err(Refusal::forbidden(format!(
                 "the status of `{}` was not set to {}: it was set again since, at {said}",
                 self.server,

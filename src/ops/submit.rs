@@ -165,12 +165,13 @@ impl Begun {
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // Asked on every attempt: what was sent then may still be on its way and land before us.
-    let outcome = ledger.update_one(entry.op.clone(), entry.at, |transaction| {
+    // It happens now, if it did not then: a lease that began hours ago would be over.
+    let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
         if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
             return Ok(None);
         }
         if let Operation::SetStatus(status) = &entry.operation {
-            status.refuse_if_outdated(transaction)?;
+            status.refuse_if_outdated(entry.at, transaction)?;
         }
         entry.envelope.apply(&entry.operation, transaction).map(Some)
     });

@@ -195,3 +195,64 @@ fn a_time_limit_after_the_push_takes_no_answer_along() {
         assert!(again.stdout().contains(told), "{command}: {again}");
     }
 }
+
+#[test]
+fn a_write_of_many_whose_answer_cannot_be_written_says_what_it_did() {
+    let (fleet, ada, _bob) = fleet();
+    let jobs = "{\"type\": \"x\"}\n{\"type\": \"y\"}\n{\"type\": \"z\", \"key\": \"k\"}\n";
+    fs::write(ada.directory().join("jobs"), jobs).unwrap();
+    let dead = r#"{"jobs": [{"id": "a", "status": "dead"}, {"id": "b", "status": "dead"}, null]}"#;
+    let old = fleet.hub().path().with_file_name("old.git");
+    for (command, done) in [
+        ("job add --from jobs", "3 jobs added"),
+        ("job add --from jobs --json", "2 jobs added"),
+        ("job dead retry --all", "2 jobs put back into the queue"),
+        ("fsck --mend", "1 record mended"),
+        ("fsck --mend --json", "1 record mended"),
+        ("import \"$HUB\"", "is imported"),
+    ] {
+        if !command.contains("--from") {
+            fleet.hub().put(MAIN, &[("coordination/jobs.json", dead)], "by hand");
+        }
+        let line = format!("\"$M\" {command} > /dev/full");
+        let run = ada.program("sh").args(["-c", &line]).env("M", PROGRAM).env("HUB", fleet.hub().url()).run();
+        let run = run.code(1);
+        assert!(run.stderr().contains("the answer cannot be written"), "{command}: {run}");
+        assert!(run.stderr().contains(done), "{command}: {run}");
+    }
+    assert!(!old.exists());
+    // What was not asked to be done says nothing of the kind.
+    let dry = shell(&ada, "\"$M\" --dry-run job add --from jobs > /dev/full").code(1);
+    assert!(!dry.stderr().contains("done all the same"), "{dry}");
+}
+
+#[test]
+fn what_happens_when_it_is_resumed_happens_then() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let at = |time: &str, line: &str| {
+        ada.command(line.split(' ')).env("MUSTER_CLOCK", format!("2026-11-21T{time}Z"))
+    };
+    for (begun, command) in
+        [("10:00:00", "lock acquire deploy --ttl 10m"), ("10:00:01", "lock acquire taken")]
+    {
+        at(begun, command).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+    }
+    let open: Vec<String> = listed(&ada).into_iter().map(|(op, _)| op).collect();
+    assert_eq!(open.len(), 2, "{open:?}");
+    let bob = fleet.server("bob");
+    bob.command(["lock", "acquire", "taken"]).env("MUSTER_CLOCK", "2026-11-21T11:58:00Z").run().success();
+    let mut refused = 0;
+    for op in &open {
+        let run = at("12:00:00", &format!("op resume {op}")).run();
+        if run.exit_code() == Some(0) {
+            let lock = ada.run(["lock", "show", "deploy", "--json"]).success().json();
+            assert_eq!(lock["locked_at"], "2026-11-21T12:00:00Z", "{lock}");
+            assert_eq!(lock["expires_at"], "2026-11-21T12:10:00Z", "{lock}");
+        } else {
+            assert!(run.stderr().contains("(2m ago)"), "{run}");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 1);
+}

@@ -4,6 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input::{self, Moment};
+use crate::cli::output::counted;
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
 use crate::domain::time::Timestamp;
 use crate::host::files;
@@ -125,7 +126,9 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     let ids = || added.iter().map(|job| format!("{}\n", job.id)).collect::<String>();
     context.deliver_once(&receipt, |output| match (args.from.is_some(), added.as_slice()) {
         (false, [job]) => output.answer("job_added", job, ids),
-        _ => output.list("job_added", added, ids),
+        _ => output.done_or(output.list("job_added", added, ids), || {
+            format!("{} added", counted(added.iter().filter(|job| !job.duplicate).count(), "job"))
+        }),
     })
 }
 

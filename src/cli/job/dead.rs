@@ -105,14 +105,23 @@ fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     for id in wanted {
         let Ok(job) = JobId::new(&id) else { continue };
         let verb = ChangeJob { server: context.me()?, job, change: Change::Retry { again: false } };
-        back.push(context.write(&verb)?.answer);
+        let done = context.write(&verb).map_err(|error| match back.len() {
+            0 => error,
+            before => error.after(&put_back_so_far(before)),
+        });
+        back.push(done?.answer);
     }
     let output = context.output;
-    output.list("job", &back, || {
+    let printed = output.list("job", &back, || {
         if back.is_empty() {
             output.say("no job is dead");
         }
         let id = |job: &Value| job.get("id").and_then(plain).map(|id| clean(&id)).unwrap_or_default();
         back.iter().map(|job| format!("{} is queued\n", id(job))).collect()
-    })
+    });
+    if back.is_empty() { printed } else { output.done_or(printed, || put_back_so_far(back.len())) }
+}
+
+fn put_back_so_far(jobs: usize) -> String {
+    format!("{} put back into the queue", counted(jobs, "job"))
 }

@@ -360,3 +360,26 @@ fn broken_files_of_our_own_are_no_obstacle() {
         ada.run(["lock", "acquire", "deploy"]).code(4);
     }
 }
+
+#[test]
+fn a_registration_that_is_set_aside_names_the_way_back() {
+    let (fleet, ada, bob) = two_servers();
+    for (rows, is_told) in [
+        (r#"{"id": "ada"}, {"id": "bob", "labels": {}}"#, true),
+        (r#"{"id": "ada"}, {"id": "bob"}, {"id": "bob", "labels": {}}"#, false),
+        (r#"{"id": "ada"}, {"id": "bob"}, true"#, false),
+    ] {
+        fleet.hub().put(MAIN, &[(SERVERS, format!("{{\"servers\": [{rows}]}}\n"))], "broken");
+        let run = ada.run(["fsck", "--mend"]).success();
+        assert!(run.stderr().contains("set aside"), "{run}");
+        assert_eq!(
+            run.stderr().contains("`git muster join --as bob` on `bob` registers it again"),
+            is_told,
+            "{run}"
+        );
+        if is_told {
+            bob.run(["join", "--as", "bob"]).success();
+        }
+        assert_eq!(inspect::document(fleet.hub(), MAIN, SERVERS)["servers"].as_array().unwrap().len(), 2);
+    }
+}

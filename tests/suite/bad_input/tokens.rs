@@ -93,3 +93,42 @@ fn a_document_of_a_newer_layout_is_told_by_health_as_no_write_succeeds() {
         ada.run(write.split_whitespace()).success();
     }
 }
+
+/// Whatever is given can be followed, or is told to be the last.
+#[test]
+fn no_token_is_given_that_is_then_called_impossible() {
+    const LAST_GIVEN: u64 = (1 << 52) - 1;
+    let (fleet, ada, bob) = two_servers();
+    for (token, is_given) in [
+        (LAST_GIVEN - 2, true),
+        (LAST_GIVEN - 1, true),
+        (LAST_GIVEN, false),
+        (LAST_GIVEN + 1, false),
+        (LAST - 1, false),
+    ] {
+        let locks = json!({"locks": {"deploy": {"locked_by": null, "token": token}}});
+        let jobs = json!({"jobs": [{"id": "job_1", "status": "queued", "token": token}]});
+        let files =
+            [(LOCKS, format!("{locks:#}\n")), (JOBS, format!("{jobs:#}\n")), (TOKENS, "{}\n".to_owned())];
+        fleet.hub().put(MAIN, &files, "made up");
+        let run = ada.run(["lock", "acquire", "deploy"]);
+        let claimed = ada.run(["job", "claim"]);
+        if is_given {
+            assert_eq!(run.success().stdout().trim(), (token + 1).to_string());
+            claimed.success();
+            let health = ada.run(["health"]);
+            assert!(!health.stdout().contains("is no possible one"), "{token}: {health}");
+            let is_last = health.stdout().contains("is the last there is");
+            assert_eq!(is_last, token + 1 == LAST_GIVEN, "{token}: {health}");
+            continue;
+        }
+        let refused = run.code(4);
+        assert!(refused.stderr().contains("git muster fsck --mend"), "{refused}");
+        claimed.code(3);
+        assert!(ada.run(["fsck"]).code(1).stdout().contains("none can be given after it"));
+        ada.run(["fsck", "--mend"]).success();
+        let next: u64 = ada.run(["lock", "acquire", "deploy"]).success().stdout().trim().parse().unwrap();
+        assert!(next < LAST_GIVEN / 2, "{next}");
+        assert_eq!(claim(&bob)["id"], "job_1");
+    }
+}

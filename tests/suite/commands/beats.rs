@@ -282,3 +282,31 @@ fn a_server_says_what_it_is_doing() {
     [exit status: 2]
     "#);
 }
+
+/// A copy on main from when the clock was ahead would be the newest beat for hours, whatever the server does.
+#[test]
+fn a_beat_from_a_clock_that_was_ahead_is_taken_back_by_the_next() {
+    let (fleet, ada, bob) = two_servers();
+    let at = |time: &str, line: &str| {
+        let clock = format!("2026-11-21T{time}Z");
+        ada.command(line.split(' ')).env("MUSTER_CLOCK", clock).run().success()
+    };
+    let main = || {
+        inspect::document(fleet.hub(), MAIN, "ada/heartbeat.json")["timestamp"].as_str().unwrap().to_owned()
+    };
+    at("17:00:00", "status set idle");
+    at("17:00:01", "heartbeat");
+    assert!(main().as_str() > "2026-11-21T17:", "{}", main());
+    // The clock was put right.
+    at("12:00:00", "heartbeat");
+    assert!(main().as_str() < "2026-11-21T12:02:00Z", "{}", main());
+    let tip = fleet.hub().tip(MAIN);
+    at("12:01:00", "heartbeat");
+    assert_eq!(fleet.hub().tip(MAIN), tip, "once is enough");
+    // And then it fell silent.
+    let list = bob.command(["health", "--json"]).env("MUSTER_CLOCK", "2026-11-21T14:00:00Z").run();
+    let found = list.json();
+    let causes: Vec<&str> =
+        found["findings"].as_array().unwrap().iter().map(|one| one["cause"].as_str().unwrap()).collect();
+    assert!(causes.contains(&"heartbeat-stale:ada"), "{found:#}");
+}

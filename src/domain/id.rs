@@ -187,6 +187,14 @@ impl OpId {
         format!("{:016x}", mixed ^ (mixed >> 31)).chars().take(DIGITS).collect()
     }
 
+    /// When it was made, in seconds and by the clock of who made it, where it is a version 7 uuid.
+    #[must_use]
+    pub fn unix_seconds(&self) -> Option<i64> {
+        let digits: String = self.0.chars().filter(|c| *c != '-').take(13).collect();
+        let millis = digits.strip_suffix('7').filter(|_| digits.len() == 13)?;
+        Some(i64::from_str_radix(millis, 16).ok()? / 1000)
+    }
+
     /// The last `length` hexadecimal digits, all random in a version 7 uuid.
     #[must_use]
     pub fn suffix(&self, length: usize) -> String {

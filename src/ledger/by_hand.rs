@@ -11,6 +11,7 @@ use super::engine::Version;
 use super::error::LedgerError;
 use super::objects::{Objects, failed, oid, version};
 use super::transaction::{ops_in, trailers};
+use crate::domain::id::OpId;
 use git2::{ErrorCode, Odb, Oid, Repository};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
@@ -22,8 +23,10 @@ pub const PASSED_MAX: usize = 30_000;
 /// takes its time.
 const OPERATIONS_MAX: usize = 64;
 
-/// How many commits before a copy of one of ours the original is looked for; it is as old as the copy says.
-const COPIED_MAX: usize = 256;
+/// How many commits before a copy of one of ours the original is looked for, and how many of them may be
+/// older than the operation: clocks differ.
+const COPIED_MAX: usize = 1024;
+const OLDER_MAX: usize = 8;
 
 /// The trailer that says what a commit of ours could not judge: a document, or all that lies below a commit.
 pub const UNCHECKED: &str = "Muster-Unchecked";
@@ -49,6 +52,8 @@ pub struct Below {
     pub meant: Vec<(Version, Version)>,
     /// Where the look ended, if none of ours was found: at the bound, or where a shallow clone ends.
     pub open: Vec<Version>,
+    /// Whether a shallow clone ended there, and not the bound.
+    pub is_cut: bool,
 }
 
 /// What was there before one of ours.
@@ -79,7 +84,10 @@ pub(super) fn below(
         }
         let Some(commit) = read(&odb, id)? else {
             // Elsewhere a commit that is not there is damage, which others tell.
-            below.open.extend(repository.is_shallow().then(|| version(id)));
+            if repository.is_shallow() {
+                below.open.push(version(id));
+                below.is_cut = true;
+            }
             continue;
         };
         passed += 1;
@@ -106,7 +114,7 @@ pub(super) fn below(
         open.extend(next.into_iter().filter(|id| seen.insert(*id)));
     }
     if !below.ours.is_empty() {
-        below.open.clear();
+        (below.open, below.is_cut) = (Vec::new(), false);
     }
     if below.ours.len() > 1 {
         below.ours = newest(repository, &below.ours)?;
@@ -153,21 +161,21 @@ fn is_ours(commit: &CommitText<'_>) -> bool {
         && commit.is_made_at_once()
 }
 
-/// Whether the operation of a commit is in the history below it: what carries it is a copy, made by hand.
+/// Whether an operation of a commit is in the history below it: what carries it is a copy, made by hand.
+/// The id of an operation tells when it began, so that of most commits few before them are read.
 fn is_copy(odb: &Odb<'_>, copy: &CommitText<'_>) -> Result<bool, LedgerError> {
-    let (message, at) = (copy.message(), copy.seconds());
-    let ops: HashSet<_> = ops_in(&message).collect();
+    let ops: HashSet<OpId> = ops_in(&copy.message()).collect();
+    let began = ops.iter().filter_map(OpId::unix_seconds).chain(copy.seconds()).min();
     let mut open: VecDeque<Oid> = copy.parents().collect();
     let mut seen: HashSet<Oid> = open.iter().copied().collect();
+    let mut older = 0;
     for _ in 0..COPIED_MAX {
-        let Some(id) = open.pop_front() else { break };
+        let Some(id) = open.pop_front().filter(|_| older < OLDER_MAX) else { break };
         let Some(commit) = read(odb, id)? else { continue };
-        if commit.seconds() < at {
-            continue;
-        }
         if ops_in(&commit.message()).any(|op| ops.contains(&op)) {
             return Ok(true);
         }
+        older += usize::from(commit.seconds() < began);
         open.extend(commit.parents().filter(|parent| seen.insert(*parent)));
     }
     Ok(false)
@@ -217,6 +225,7 @@ mod tests {
     use git2::ObjectType;
 
     const OURS: &str = "author a <a@x> 7 +0000\ncommitter a <a@x> 7 +0000";
+    const LATER: &str = "author a <a@x> 1800000000 +0000\ncommitter a <a@x> 1800000000 +0000";
     const PICKED: &str = "author a <a@x> 7 +0000\ncommitter p <p@x> 9 +0000";
 
     const BOUND: usize = 100;
@@ -263,6 +272,13 @@ mod tests {
             let tip = commit(&repository, &parents, people, &message);
             assert_eq!(found(&repository, tip).map(|it| it.ours), Some(vec![version(ours)]), "{what}");
         }
+        // Its message alone, with the time of now, long after.
+        let mut tip = stale;
+        for _ in 0..OLDER_MAX * 3 {
+            tip = commit(&repository, &[tip], LATER, "beat");
+        }
+        tip = commit(&repository, &[tip], LATER, &op(2));
+        assert_eq!(found(&repository, tip).map(|it| it.ours), Some(vec![version(ours)]));
         let genuine = commit(&repository, &[stale], OURS, &op(4));
         assert_eq!(found(&repository, genuine), None);
     }
@@ -297,7 +313,8 @@ mod tests {
         let tip = commit(&repository, &[missing], PICKED, "beat");
         assert_eq!(found(&repository, tip), Some(Below::default()));
         files::write(&repository.path().join("shallow"), &format!("{tip}\n")).expect("writes");
-        assert_eq!(found(&repository, tip).map(|it| it.open), Some(vec![version(missing)]));
+        let cut = Below { open: vec![version(missing)], is_cut: true, ..Below::default() };
+        assert_eq!(found(&repository, tip), Some(cut));
     }
 
     #[test]

@@ -93,10 +93,8 @@ fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
         touched.extend(hub.changed_since(one)?);
     }
     let mut look = Look { hub, below, touched, found: Found::default() };
-    if !look.below.open.is_empty() {
-        look.tell_end();
-        look.found.unchecked.extend(look.below.open.iter().map(ToString::to_string));
-    }
+    look.tell_end(&look.below.clone());
+    look.found.unchecked.extend(look.below.open.iter().map(ToString::to_string));
     // What was archived is over, and a job would be done twice.
     look.with_archives::<Job>()?;
     look.with_archives::<Message>()?;
@@ -134,11 +132,13 @@ struct Place<T> {
 }
 
 impl<H: History> Look<'_, H> {
-    fn tell_end(&mut self) {
+    /// What could not be looked for, in words. Of a clone that has not all of the history nothing is told here:
+    /// another one knows.
+    fn tell_end(&mut self, below: &Below) {
         let line = format!(
-            "what was undone is not known: the newest commits, {PASSED_MAX} or as many as are here, are all made by hand"
+            "what was undone is not known: the newest {PASSED_MAX} commits that were looked at are all made by hand"
         );
-        if !self.found.undone.unknown.contains(&line) {
+        if !below.open.is_empty() && !below.is_cut && !self.found.undone.unknown.contains(&line) {
             self.found.undone.unknown.push(line);
         }
     }
@@ -155,20 +155,30 @@ impl<H: History> Look<'_, H> {
         let is_judged = |version: &Version| -> Result<bool, LedgerError> {
             Ok(at::<T>(version, path, hub)?.is_some_and(|table| table.newer_layout().is_none()))
         };
-        let mut below = self.below.clone();
-        let mut is_shared = !below.unchecked.contains(path);
+        let below = self.below_for(path, &is_judged)?;
+        Ok(Some(Place { table, below, kind }))
+    }
+
+    /// What lies below for the document at `path`, which ours could judge where it `is_judged`.
+    fn below_for(
+        &mut self,
+        path: &str,
+        is_judged: &dyn Fn(&Version) -> Result<bool, LedgerError>,
+    ) -> Result<Below, Stop> {
+        let mut is_shared = !self.below.unchecked.contains(path);
         for one in &self.below.ours {
             is_shared = is_shared && is_judged(one)?;
         }
-        if !is_shared {
-            let is_final = |one: &Ours| Ok(!one.unchecked.contains(path) && is_judged(&one.version)?);
-            below = hub.below_foreign(&is_final)?.unwrap_or_default();
-            if !below.open.is_empty() {
-                self.tell_end();
-                self.found.unchecked.insert(path.to_owned());
-            }
+        if is_shared {
+            return Ok(self.below.clone());
         }
-        Ok(Some(Place { table, below, kind }))
+        let is_final = |one: &Ours| Ok(!one.unchecked.contains(path) && is_judged(&one.version)?);
+        let below = self.hub.below_foreign(&is_final)?.unwrap_or_default();
+        self.tell_end(&below);
+        if !below.open.is_empty() {
+            self.found.unchecked.insert(path.to_owned());
+        }
+        Ok(below)
     }
 
     /// The table at `path` with what was undone in it, as far as it `comes_back`; `None` if nothing was.
@@ -353,39 +363,43 @@ impl<H: History> Look<'_, H> {
 
     /// The marker of the hub as ours left it, if it is again as it was before.
     fn marker(&mut self) -> Result<(), Stop> {
-        if !self.touched.contains(Marker::PATH) {
+        const PATH: &str = Marker::PATH;
+        if !self.touched.contains(PATH) {
             return Ok(());
         }
         let hub = self.hub;
-        let Some(now) = readable(hub.document(hub.main(), Marker::PATH).map_err(Stop::from))? else {
-            self.found.unchecked.insert(Marker::PATH.to_owned());
+        let now = readable(hub.document(hub.main(), PATH).map_err(Stop::from))?.and_then(value_of);
+        let Some(now) = now else {
+            self.found.unchecked.insert(PATH.to_owned());
             return Ok(());
         };
-        let value = |document: &Option<Rc<Document>>| -> Option<Value> {
-            document.as_ref().and_then(|it| serde_json::from_slice(it.bytes()).ok())
+        let at = |version: &Version| -> Result<Option<Option<Value>>, LedgerError> {
+            Ok(document(version, PATH, hub)?.and_then(value_of))
         };
-        for one in self.below.ours.clone() {
-            let Some(Some(known)) = document(&one, Marker::PATH, hub)? else { continue };
-            let record = known.record::<Marker>(Marker::PATH).ok();
-            let is_ours = record.is_some_and(|record| record.write(Marker::PATH).is_ok());
-            let known = Some(known);
-            if !is_ours || value(&known) == value(&now) {
+        let below = self.below_for(PATH, &|version| Ok(at(version)?.is_some()))?;
+        for one in below.ours {
+            let Some(Some(known)) = document(&one, PATH, hub)? else { continue };
+            // One of a newer program is never written by us.
+            let is_ours = known.record::<Marker>(PATH).is_ok_and(|record| record.write(PATH).is_ok());
+            if !is_ours || at(&one)?.as_ref() == Some(&now) {
                 continue;
             }
-            for version in hub.earlier(&one, Marker::PATH)?.versions {
-                let before = document(&version, Marker::PATH, hub)?;
-                if before
-                    .is_some_and(|before| before.is_some() == now.is_some() && value(&before) == value(&now))
-                {
-                    let bytes = known.iter().flat_map(|known| known.bytes().to_vec()).collect();
-                    self.found.writes.insert(Marker::PATH.to_owned(), bytes);
-                    self.found.undone.back.push(Marker::PATH.to_owned());
+            for version in hub.earlier(&one, PATH)?.versions {
+                if at(&version)?.as_ref() == Some(&now) {
+                    self.found.writes.insert(PATH.to_owned(), known.bytes().to_vec());
+                    self.found.undone.back.push(PATH.to_owned());
                     break;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// What a document says, however it is laid out; `None` if it is no JSON.
+fn value_of(document: Option<Rc<Document>>) -> Option<Option<Value>> {
+    let Some(document) = document else { return Some(None) };
+    serde_json::from_slice(document.bytes()).ok().map(Some)
 }
 
 /// The records of a table that can be named, by their id.

@@ -23,6 +23,8 @@ type Files = BTreeMap<String, String>;
 struct Hub {
     commits: Vec<(By, Files)>,
     is_shallow: bool,
+    /// Whether the bound is reached before one of ours is.
+    is_long: bool,
 }
 
 fn number(version: &Version) -> usize {
@@ -44,7 +46,7 @@ fn hub(steps: &[(By, &[(&str, &str)])]) -> Hub {
         files.retain(|_, text| !text.is_empty());
         commits.push((*by, files));
     }
-    Hub { commits, is_shallow: false }
+    Hub { commits, is_shallow: false, is_long: false }
 }
 
 impl Hub {
@@ -117,7 +119,8 @@ impl History for Hub {
             below.unchecked = one.unchecked;
             return Ok(Some(below));
         }
-        below.open.extend(self.is_shallow.then(|| version(99)));
+        below.open.extend((self.is_shallow || self.is_long).then(|| version(99)));
+        below.is_cut = self.is_shallow;
         Ok(Some(below))
     }
 
@@ -300,6 +303,11 @@ fn registrations_and_the_marker_come_back() {
     ] {
         assert_eq!(hub(&[ours, &[(Hand, changes)]].concat()).told(), expected, "{changes:?}");
     }
+    // It could not be read while we wrote.
+    let (broken, resolved) = ([(marker, "<<<<<<<")], [(marker, HUB)]);
+    let meanwhile = [ours, &[(Hand, &broken[..]), (Us, &[]), (Hand, &resolved)]].concat();
+    assert_eq!(hub(&meanwhile).told(), marker);
+    assert_eq!(hub(&meanwhile[..3]).unchecked(), [marker]);
     let newer = OLD_READERS.replace("\"version\":1", "\"version\":9");
     let steps: &[(By, &[(&str, &str)])] =
         &[(Us, &[(marker, HUB)]), (Us, &[(marker, &newer)]), (Hand, &[(marker, HUB)])];
@@ -327,6 +335,15 @@ fn what_a_shallow_clone_cannot_tell_is_left_to_the_next_write() {
     assert_eq!((shallow.told(), shallow.unchecked()), (String::new(), vec![JOBS.to_owned()]));
     let only_by_hand = Hub { is_shallow: true, ..hub(&steps[1..]) };
     assert_eq!(only_by_hand.unchecked(), ["99"]);
-    assert_eq!(undone(&only_by_hand).expect("looks").unknown.len(), 1, "and health tells it");
+    assert_eq!(undone(&only_by_hand).expect("looks"), Undone::default(), "another clone knows");
     assert_eq!(undone(&hub(&steps[1..])).expect("looks"), Undone::default(), "there is none of ours");
+}
+
+#[test]
+fn where_the_bound_is_reached_health_tells_it_and_the_next_write_looks_further() {
+    let long = Hub { is_long: true, ..hub(&[(Hand, &[(JOBS, A)])]) };
+    assert_eq!((long.told(), long.unchecked()), (String::new(), vec!["99".to_owned()]));
+    let unknown = undone(&long).expect("looks").unknown;
+    assert!(matches!(&unknown[..], [line] if line.contains("30000 commits")), "{unknown:?}");
+    assert_eq!(hub(&[(Hand, &[(JOBS, A)])]).unchecked(), [""; 0], "a hub without any of ours");
 }

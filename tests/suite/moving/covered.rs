@@ -30,7 +30,9 @@ fn added(host: &Host, args: &[&str]) -> String {
 
 #[test]
 fn whatever_lies_on_top_of_a_stale_commit_what_it_undid_is_put_back() {
-    for cover in ["beats", "a copy of ours", "a write of ours while nobody could read it", "a revert"] {
+    for cover in
+        ["beats", "a copy of ours", "words of ours", "a write of ours while nobody could read it", "a revert"]
+    {
         let (fleet, ada, bob) = shared_clone();
         let read = |path: &str| fs::read(ada.directory().join(path)).unwrap();
         let (jobs, messages) = (read(JOBS), read(MESSAGES));
@@ -51,6 +53,10 @@ fn whatever_lies_on_top_of_a_stale_commit_what_it_undid_is_put_back() {
         match cover {
             "beats" => (0..70).for_each(|beat| commit(&ada, "beat.txt", beat.to_string().as_bytes())),
             "a copy of ours" => drop(ada.git(["cherry-pick", &ours]).success()),
+            "words of ours" => {
+                let words = fleet.hub().git(["log", "-1", "--format=%B", &ours]);
+                ada.git(["commit", "--quiet", "--allow-empty", "-m", &words]).success();
+            }
             "a revert" => {
                 commit(&ada, "n.txt", b"x");
                 ada.git(["revert", "--no-edit", "HEAD"]).success();

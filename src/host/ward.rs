@@ -87,7 +87,7 @@ impl Ward {
         command.arg("--").args(charge.command).env(MARK, &mark);
         command.envs(charge.variables.iter().map(|(name, value)| (name, value)));
         let mut guard = Running::start(&mut command)?;
-        let stream = meeting.wait_for(&mut guard)?;
+        let stream = meeting.wait_for(|| Ok(guard.status()?.is_some()))?;
         let orders = Orders::by(stream)?;
         Ok(Self { guard, orders, mark, grace: charge.grace, overdue: None, has_ended: false })
     }
@@ -173,10 +173,12 @@ impl Meeting {
         Err(why)
     }
 
-    /// Waits until `guard` is there.
-    fn wait_for(self, guard: &mut Running) -> io::Result<UnixStream> {
+    /// Waits until the guard is there; `has_ended` tells whether it will not come any more.
+    fn wait_for(self, mut has_ended: impl FnMut() -> io::Result<bool>) -> io::Result<UnixStream> {
         let bound = Deadline::after(BEGIN_MAX);
         loop {
+            // Asked first: a guard of a command that cannot be started has come and gone in a moment.
+            let is_last_look = has_ended()? || bound.passed();
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(false)?;
@@ -185,7 +187,7 @@ impl Meeting {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            if guard.status()?.is_some() || bound.passed() {
+            if is_last_look {
                 return Err(io::Error::other("the guard does not begin"));
             }
             clock::sleep(BEGIN_LOOK);
@@ -198,5 +200,32 @@ impl Drop for Meeting {
         // What stays only takes space.
         drop(files::remove(&self.socket));
         drop(files::remove_dir(&self.folder));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    #[test]
+    fn a_guard_that_comes_and_goes_between_two_looks_was_there() {
+        let meeting = Meeting::arrange().unwrap();
+        let socket = meeting.socket.clone();
+        let mut stream = meeting
+            .wait_for(|| {
+                writeln!(UnixStream::connect(&socket)?, "127 unstarted 2")?;
+                Ok(true)
+            })
+            .unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "127 unstarted 2\n");
+    }
+
+    #[test]
+    fn a_guard_that_ended_before_it_came_does_not_begin() {
+        let meeting = Meeting::arrange().unwrap();
+        assert_eq!(meeting.wait_for(|| Ok(true)).unwrap_err().to_string(), "the guard does not begin");
     }
 }

@@ -88,7 +88,7 @@ struct Line {
 impl Line {
     /// `None` on a machine without the server.
     fn over(transport: Transport) -> Option<Self> {
-        let fleet = Fleet::in_memory(transport).founded();
+        let fleet = Fleet::over(transport).founded();
         let port = fleet.hub().port()?;
         let proxy = Proxy::before(port);
         let (mut ada, bob) = (fleet.host("ada"), fleet.host("bob"));

@@ -41,7 +41,7 @@ const COMMANDS: [&str; 16] = [
 
 /// A host that is a server of a fleet of this size.
 fn server_of(size: Size) -> (Fleet, Host) {
-    let fleet = Fleet::in_memory(crate::support::Transport::Path);
+    let fleet = Fleet::new();
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is later").as_millis();
     let now = Timestamp::from_unix_millis(i64::try_from(now).expect("a time")).expect("a time");
     let host = fleet.host("s0001");

@@ -71,7 +71,7 @@ impl Place {
 
 /// A hub and a host of it, with `place` on a small disk.
 fn set_up(place: Place) -> Option<(Fleet, Host, Mount)> {
-    let fleet = Fleet::in_memory(Transport::Path).founded();
+    let fleet = Fleet::over(Transport::Path).founded();
     if !matches!(place, Place::Hub | Place::DirectClone) {
         fleet.hub().install_hook("post-update", "#!/bin/sh\n");
     }

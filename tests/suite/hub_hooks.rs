@@ -37,7 +37,7 @@ fn assert_fit_for_a_terminal(text: &str) {
 }
 
 fn under_each_hook(transport: Transport) {
-    let fleet = Fleet::in_memory(transport).founded();
+    let fleet = Fleet::over(transport).founded();
     let hosts = [fleet.host("ada"), fleet.host_in_clone("bob")];
     for host in &hosts {
         host.run(["join", &fleet.hub().url(), "--as", host.name()]).success();

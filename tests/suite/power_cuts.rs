@@ -259,7 +259,7 @@ fn look(host: &Host, place: &Path, left: &Left, tips: [&str; 2], is_acknowledged
 #[test]
 fn a_loss_of_power_at_any_moment_of_a_write_loses_nothing_acknowledged_and_tears_no_branch() {
     for args in [&["lock", "acquire", "gate"][..], &["job", "add", "--type", "test"]] {
-        let fleet = Fleet::in_memory(Transport::Path).founded();
+        let fleet = Fleet::over(Transport::Path).founded();
         let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
         if !need::is_here(&["strace"]) {
             return;

@@ -166,7 +166,7 @@ fn a_unit_for_a_worker_takes_all_its_options() {
 /// A service that has a `/tmp` of its own finds nothing that lies in the other one.
 #[test]
 fn what_lies_in_tmp_stays_in_sight() {
-    for fleet in [Fleet::new(), Fleet::in_memory(Transport::Path)] {
+    for fleet in [Fleet::new(), Fleet::on_disk(Transport::Path)] {
         let host = machine(&fleet);
         host.run(["init", &fleet.hub().url()]).success();
         host.run(["join", &fleet.hub().url(), "--as", "build1"]).success();

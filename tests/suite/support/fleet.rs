@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::hub::{Hub, Transport, copy_folder};
+use super::place::place;
 use super::plain_git::HERMETIC_GIT;
 use super::run::{HostCommand, Run};
 
@@ -26,9 +27,6 @@ const DIRECTORIES: [(&str, &str); 7] = [
     ("XDG_RUNTIME_DIR", "runtime"),
     ("TMPDIR", "tmp"),
 ];
-
-/// A file system in memory, on Linux.
-const MEMORY: &str = "/dev/shm";
 
 /// Where a host may have written the address of its hub.
 const KNOWS_THE_HUB: [&str; 4] =
@@ -58,16 +56,13 @@ impl Fleet {
     /// A fleet around an empty hub that is reached over `transport`.
     #[track_caller]
     pub(crate) fn over(transport: Transport) -> Self {
-        Self::start_in(&std::env::temp_dir(), transport)
+        Self::start_in(place(), transport)
     }
 
-    /// [`Fleet::over`] with all its files in memory, where there is such a place: for tests that make
-    /// hundreds of hubs and would mostly wait for the disk.
+    /// [`Fleet::over`] where temporary files lie, though that be a disk.
     #[track_caller]
-    pub(crate) fn in_memory(transport: Transport) -> Self {
-        let memory = Path::new(MEMORY);
-        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self::start_in(&folder, transport)
+    pub(crate) fn on_disk(transport: Transport) -> Self {
+        Self::start_in(&std::env::temp_dir(), transport)
     }
 
     #[track_caller]

@@ -56,8 +56,10 @@ impl Transport {
         });
     }
 
-    /// Whether what serves hubs this way is installed.
-    fn is_here(self) -> bool {
+    /// Whether what serves hubs this way is installed; if not, that is noted.
+    #[track_caller]
+    #[must_use]
+    pub(crate) fn is_here(self) -> bool {
         self.server().is_none_or(|kind| need::is_here(programs(kind)))
     }
 
@@ -89,13 +91,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Makes an empty hub and starts its server.
-    #[track_caller]
-    pub(crate) fn start(transport: Transport) -> Self {
-        Self::start_in(&std::env::temp_dir(), transport)
-    }
-
-    /// [`Hub::start`] below another directory than that for temporary files.
+    /// Makes an empty hub below `folder` and starts its server.
     #[track_caller]
     pub(super) fn start_in(folder: &Path, transport: Transport) -> Self {
         let transport = transport.here();

@@ -28,6 +28,7 @@ mod mount;
 pub(crate) mod need;
 mod nginx;
 mod normalise;
+mod place;
 mod plain_git;
 mod proxy;
 mod run;

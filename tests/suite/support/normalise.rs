@@ -4,6 +4,7 @@
 //! on the side of replacing, never on the side of an output that is equal only most of the time: every
 //! word of hexadecimal digits as long as a short commit id is one, whichever digits chance gave it.
 
+use super::place::place;
 use std::env;
 
 /// A rule looks at the text from the start of a word and tells how much of it is to be replaced.
@@ -44,12 +45,12 @@ fn is_word(c: char) -> bool {
 
 /// The directories of hubs and fleets: `/tmp/muster-hub-x1Y2z3/hub.git` becomes `[HUB]/hub.git`.
 fn temporary_paths(text: &str) -> String {
-    let temporary = env::temp_dir();
+    let folders = [place().to_owned(), env::temp_dir()];
     let mut text = text.to_owned();
     for (name, placeholder) in [("muster-hub-", "[HUB]"), ("muster-fleet-", "[FLEET]")] {
-        let named = temporary.join(name).display().to_string();
+        let named = folders.iter().map(|folder| folder.join(name).display().to_string());
         // `git daemon` names hubs without the directory before them.
-        for start in [named, format!("/{name}")] {
+        for start in named.chain([format!("/{name}")]) {
             while let Some(at) = text.find(&start) {
                 let length = start.len() + span(&text[at + start.len()..], char::is_alphanumeric);
                 text.replace_range(at..at + length, placeholder);
@@ -176,12 +177,14 @@ mod tests {
 
     #[test]
     fn temporary_directories_are_named_by_what_they_are() {
-        let hub = std::env::temp_dir().join("muster-hub-x1Y2z3");
-        let text = format!(
-            "{0}/hub.git file://{0}/hub.git git://127.0.0.1:4/muster-hub-x1Y2z3/hub.git",
-            hub.display()
-        );
-        let expected = "[HUB]/hub.git file://[HUB]/hub.git git://127.0.0.1:[PORT][HUB]/hub.git";
-        assert_eq!(normalise(&text), expected);
+        for folder in [super::place(), &std::env::temp_dir()] {
+            let hub = folder.join("muster-hub-x1Y2z3");
+            let text = format!(
+                "{0}/hub.git file://{0}/hub.git git://127.0.0.1:4/muster-hub-x1Y2z3/hub.git",
+                hub.display()
+            );
+            let expected = "[HUB]/hub.git file://[HUB]/hub.git git://127.0.0.1:[PORT][HUB]/hub.git";
+            assert_eq!(normalise(&text), expected);
+        }
     }
 }

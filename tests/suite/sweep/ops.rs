@@ -174,7 +174,7 @@ pub(super) struct Template {
 
 impl Template {
     pub(super) fn new(way: Way) -> Self {
-        let fleet = Fleet::in_memory(way.transport()).founded();
+        let fleet = Fleet::over(way.transport()).founded();
         if way == Way::PushedClone {
             // What several users share is pushed to by git.
             fleet.hub().git(["config", "core.sharedRepository", "umask"]);

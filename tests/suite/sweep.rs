@@ -9,9 +9,11 @@
 //! nobody knows; the next command works; and nobody repairs anything.
 //!
 //! The cases come out of the table of writes, the table of what a hub does, and the fail points
-//! that each write is seen to pass. By default all of them run over a hub that is pushed to on this
-//! disk and in process, and some over ssh and http; `MUSTER_SWEEP=full` runs all of them
-//! everywhere. `MUSTER_SWEEP_ONLY=words` runs those whose names hold the words.
+//! that each write is seen to pass. What a fault meets is the path of a write through journal, commit
+//! and push, and most writes take the same: by default the first write of each path that is seen meets
+//! all faults, and the others those that are their own ([`OWN`]); over ssh and http two writes do.
+//! `MUSTER_SWEEP=full` runs all of them everywhere. `MUSTER_SWEEP_ONLY=words` runs those whose names
+//! hold the words.
 
 mod faults;
 mod ops;
@@ -31,6 +33,10 @@ use ops::{FEW, OPS, Op, SHOWN, Template, UNSENT, Way};
 
 /// Cases that run at the same time: most of a case is waiting for processes.
 const CASES_TOGETHER: usize = 6;
+
+/// What comes out of a write itself, whatever path it takes: it is applied again after it did not
+/// arrive, known to have arrived, refused, and applied to what another wrote meanwhile.
+const OWN: [&str; 4] = ["killed at commit:1", "killed at push:1", "refused", "overtaken"];
 
 /// Documents by branch and path.
 type Documents = BTreeMap<String, String>;
@@ -80,6 +86,11 @@ impl Usual {
         let main = self.before.iter().filter(|(name, _)| is_main(name));
         let others = self.once.1.iter().filter(|(name, _)| !is_main(name));
         main.chain(others).map(|(name, text)| (name.clone(), text.clone())).collect()
+    }
+
+    /// What faults meet: the steps of the write, in order, and what it moves.
+    fn path(&self) -> (&[(String, usize)], bool) {
+        (&self.passed, self.moves_main)
     }
 
     /// Whether the command writes more than once.
@@ -253,8 +264,18 @@ fn snake_case(name: &str) -> String {
     text
 }
 
+/// Whether all cases are asked for, or words of some of all.
 fn is_full() -> bool {
-    std::env::var("MUSTER_SWEEP").is_ok_and(|what| what == "full")
+    std::env::var("MUSTER_SWEEP").is_ok_and(|what| what == "full") || only().is_some()
+}
+
+fn only() -> Option<String> {
+    std::env::var("MUSTER_SWEEP_ONLY").ok()
+}
+
+/// The faults that a write meets by default: all, if no write before it took its path.
+fn by_default(usual: &Usual, before: &[Usual], fault: &Fault) -> bool {
+    before.iter().all(|other| other.path() != usual.path()) || OWN.contains(&fault.name().as_str())
 }
 
 /// Runs the cases of all writes, or by default of `some`, several at the same time, and fails with
@@ -263,15 +284,17 @@ fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
     let start = Instant::now();
     let ops: Vec<Op> = if is_full() { OPS } else { some }.iter().copied().filter(|op| op.fits(way)).collect();
     let template = Template::new(way);
-    let usual = together(&ops, |op| Usual::of(*op, &template));
+    let usual_of_all = together(&ops, |op| Usual::of(*op, &template));
     let mut cases = Vec::new();
-    for (op, usual) in ops.iter().zip(&usual) {
+    for (number, (op, usual)) in ops.iter().zip(&usual_of_all).enumerate() {
+        let before = &usual_of_all[..number];
         let killed = usual.passed.iter().map(|(point, count)| Fault::Killed(point.clone(), *count));
         let by_hub = HUB_FAULTS.iter().filter(|fault| fault.fits(way)).map(|fault| Fault::Hub(*fault));
+        let wanted = |fault: &Fault| wanted(fault) && by_default(usual, before, fault);
         let faults = killed.chain(by_hub).filter(|fault| is_full() || wanted(fault));
         cases.extend(faults.map(|fault| Case { template: &template, op: *op, usual, fault }));
     }
-    if let Ok(words) = std::env::var("MUSTER_SWEEP_ONLY") {
+    if let Some(words) = only() {
         cases.retain(|case| case.name().contains(&words));
         assert!(!cases.is_empty(), "no case of {way:?} has `{words}` in its name");
     }
@@ -286,7 +309,7 @@ fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
     .flatten()
     .collect();
     if is_full() || some.len() == OPS.len() {
-        assert_every_point_was_passed(way, &usual);
+        assert_every_point_was_passed(way, &usual_of_all);
     }
     let seconds = start.elapsed().as_secs_f64();
     eprintln!(

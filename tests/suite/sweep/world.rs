@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -35,16 +36,31 @@ pub(super) fn is_main(branch: &str) -> bool {
 /// Every document of every branch, without what differs from run to run.
 #[track_caller]
 pub(super) fn documents(hub: &Hub) -> BTreeMap<String, String> {
-    let branches = hub.git(["for-each-ref", "--format=%(refname)", "refs/heads/"]);
-    let listed = |branch: &str| {
-        let text = hub.git(["ls-tree", "-r", "--name-only", branch]);
-        text.lines().map(|path| format!("{branch}:{path}")).collect::<Vec<_>>()
+    let branches = hub.git(["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/"]);
+    let of_branch = |line: &str| {
+        let (branch, commit) = line.split_once(' ').unwrap();
+        let documents = of_commit(hub, commit);
+        documents.iter().map(|(path, text)| (format!("{branch}:{path}"), text.clone())).collect::<Vec<_>>()
     };
-    let names: Vec<String> = branches.lines().flat_map(listed).collect();
-    let contents = contents(hub, &names);
-    let documents = names.into_iter().zip(contents);
-    let documents = documents.map(|(name, text)| (normalise(&name), without_varying(&text)));
+    let documents = branches.lines().flat_map(of_branch);
     documents.chain([("one commit on heartbeat-old".to_owned(), squashed(hub).to_string())]).collect()
+}
+
+/// The documents of a commit. Most branches of most worlds are as they were in another, and the same
+/// commit holds the same everywhere.
+#[track_caller]
+fn of_commit(hub: &Hub, commit: &str) -> Arc<Vec<(String, String)>> {
+    static KNOWN: Mutex<BTreeMap<String, Arc<Vec<(String, String)>>>> = Mutex::new(BTreeMap::new());
+    if let Some(known) = KNOWN.lock().unwrap().get(commit) {
+        return Arc::clone(known);
+    }
+    let paths = hub.git(["ls-tree", "-r", "--name-only", commit]);
+    let names: Vec<String> = paths.lines().map(|path| format!("{commit}:{path}")).collect();
+    let texts = contents(hub, &names);
+    let documents = paths.lines().zip(texts).map(|(path, text)| (normalise(path), without_varying(&text)));
+    let documents = Arc::new(documents.collect());
+    KNOWN.lock().unwrap().insert(commit.to_owned(), Arc::clone(&documents));
+    documents
 }
 
 /// Whether the branch that waits to be squashed holds one commit.

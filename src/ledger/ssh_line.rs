@@ -117,6 +117,7 @@ impl Drop for SshLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     const HUB: &str = "ssh://git@hub.example:2222/srv/hub.git";
 
@@ -145,9 +146,15 @@ mod tests {
 
     #[test]
     fn a_connection_that_the_user_shares_is_left_to_the_user() {
-        let shared = "ssh -F /dev/null -o ControlPath=/run/mine/%C";
-        assert!(SshLine::prepare(shared, HUB).is_none());
-        assert!(SshLine::prepare("ssh -F /dev/null", HUB).is_some());
+        // Its answer to `-G`, in place of a program that may not be installed.
+        let folder = tempfile::tempdir().expect("folder");
+        let ssh = folder.path().join("ssh");
+        let script = "#!/bin/sh\ncase \"$*\" in *ControlPath=*) echo controlpath /run/mine/1 ;; esac\n";
+        files::write(&ssh, script).expect("a script");
+        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        let ssh = ssh.display();
+        assert!(SshLine::prepare(&format!("{ssh} -F /dev/null -o ControlPath=/run/mine/%C"), HUB).is_none());
+        assert!(SshLine::prepare(&format!("{ssh} -F /dev/null"), HUB).is_some());
     }
 
     #[test]

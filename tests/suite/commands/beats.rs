@@ -1,7 +1,7 @@
 //! `heartbeat` and `status`.
 
 use super::two_servers;
-use crate::support::{Fleet, MAIN, Transcript, Transport, eventually, inspect};
+use crate::support::{Fleet, MAIN, Transcript, Transport, eventually, inspect, need};
 use insta::assert_snapshot;
 use std::time::Duration;
 
@@ -125,6 +125,9 @@ fn beats_go_on_until_the_end_is_asked_for() {
 
 #[test]
 fn beats_wait_for_a_hub_that_is_away_when_they_begin() {
+    if !need::is_here(&["sshd", "ssh"]) {
+        return;
+    }
     let fleet = Fleet::over(Transport::Ssh).founded();
     let ada = fleet.server("ada");
     // Nothing that says which branch it is outlasted the night.

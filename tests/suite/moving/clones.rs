@@ -1,6 +1,6 @@
 //! Old writers and git-muster in one clone: what was acknowledged stays.
 
-use crate::support::{Fleet, Host, MAIN, eventually, inspect};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, need};
 use std::fs;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ const APPEND: &str = r#".messages += [{"id":"msg_old","from":"ada","to":"bob","t
 
 #[test]
 fn a_message_that_a_stale_script_dropped_is_put_back_by_the_next_write() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     let first = send(&bob, "ada");
     ada.git(["pull", "--quiet", "origin", MAIN]).success();
@@ -63,6 +66,9 @@ fn a_message_that_a_stale_script_dropped_is_put_back_by_the_next_write() {
 
 #[test]
 fn a_claim_that_a_stale_script_undid_holds_again() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     let jobs = "coordination/jobs.json";
     let job = bob.run(["job", "add", "--type", "x"]).success().stdout().trim().to_owned();
@@ -79,6 +85,9 @@ fn a_claim_that_a_stale_script_undid_holds_again() {
 
 #[test]
 fn the_clone_stays_where_it_is_while_a_script_holds_its_lock() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     let locks = ada.directory().join("coordination/.locks");
     fs::create_dir(&locks).unwrap();
@@ -115,6 +124,9 @@ fn the_clone_stays_where_it_is_while_a_script_holds_its_lock() {
 
 #[test]
 fn what_was_removed_on_purpose_is_not_put_back() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     let first = send(&bob, "ada");
     for _ in 0..70 {

@@ -1,7 +1,7 @@
 //! Locks, what is done once and pauses that an older writer in the same clone, or a merge by hand, undid:
 //! what was acknowledged holds with the next write.
 
-use crate::support::{Fleet, Host, MAIN, eventually, inspect};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, need};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -57,6 +57,9 @@ pub(super) fn merged_away(ada: &Host, meanwhile: impl FnOnce()) {
 
 #[test]
 fn a_lock_that_a_stale_script_dropped_is_held_again() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     script_takes_a_lock(&ada, || assert_eq!(acquire(&ada, "deploy", &[]), "1"));
     assert_eq!(lock(&fleet, "deploy"), Value::Null, "dropped");
@@ -73,6 +76,9 @@ fn a_lock_that_a_stale_script_dropped_is_held_again() {
 
 #[test]
 fn a_lock_whose_lease_is_over_comes_back_held_and_is_taken_over_as_ever() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     script_takes_a_lock(&ada, || {
         acquire(&ada, "deploy", &["--ttl", "3s"]);
@@ -95,6 +101,9 @@ fn a_lock_whose_lease_is_over_comes_back_held_and_is_taken_over_as_ever() {
 
 #[test]
 fn a_lock_that_a_script_took_and_freed_stays_free() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
     let (fleet, ada, bob) = shared_clone();
     let set = |by: &str| {
         let file = ada.directory().join(LOCKS);

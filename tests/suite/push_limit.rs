@@ -1,6 +1,6 @@
 //! How many pushes a worker sends, and how often it asks: forges ask for few.
 
-use crate::support::{Fleet, MAIN, Transport, inspect};
+use crate::support::{Fleet, MAIN, Transport, inspect, need};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -58,7 +58,8 @@ fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
 /// A git that notes what it is asked for.
 fn noting_git(folder: &std::path::Path) -> (PathBuf, PathBuf) {
     let (program, file) = (folder.join("noting-git"), folder.join("asked"));
-    let script = format!("#!/bin/sh\necho \"$*\" >>'{}'\nexec /usr/bin/git \"$@\"\n", file.display());
+    let real = need::find("git").unwrap();
+    let script = format!("#!/bin/sh\necho \"$*\" >>'{}'\nexec '{}' \"$@\"\n", file.display(), real.display());
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     (program, file)

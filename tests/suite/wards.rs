@@ -1,7 +1,7 @@
 //! What `lock run` and `fence check` run: it does not outlive them, it has their terminal, and it ends
 //! before another may hold the lock.
 
-use crate::support::{Fleet, Host, eventually};
+use crate::support::{Fleet, Host, eventually, need};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +104,9 @@ fn what_a_command_left_behind_when_it_ended_by_itself_goes_on() {
 /// `script` gives it a terminal.
 #[test]
 fn a_command_reads_from_the_terminal_and_its_exit_code_is_told() {
+    if !need::is_here(&["script"]) {
+        return;
+    }
     let (_fleet, ada, _) = fleet_of_two();
     let program = env!("CARGO_BIN_EXE_git-muster");
     for (command, code) in [("read x; echo got $x; exit 7", 7), ("kill -TERM $$", 143)] {

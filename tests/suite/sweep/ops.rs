@@ -134,7 +134,7 @@ pub(super) enum Way {
 const ALIAS: &str = "muster-sweep://hub";
 
 impl Way {
-    fn transport(self) -> Transport {
+    pub(super) fn transport(self) -> Transport {
         match self {
             Self::Ssh => Transport::Ssh,
             Self::Http => Transport::Http,

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect, need};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Path, Transport::FileUrl, Transport::Ssh];
 
@@ -156,6 +156,9 @@ fn connections(noted: &Path) -> usize {
 
 #[test]
 fn a_hub_that_cannot_be_asked_is_not_taken_to_be_in_the_usual_branch() {
+    if !need::is_here(&["sshd", "ssh"]) {
+        return;
+    }
     let fleet = Fleet::over(Transport::Ssh).founded();
     // What a guess would find: a hub of others, in the usual branch of the same repository.
     fleet.hub().git(["branch", "trunk"]);
@@ -194,6 +197,9 @@ fn a_hub_that_cannot_be_asked_is_not_taken_to_be_in_the_usual_branch() {
 
 #[test]
 fn who_knows_the_branch_of_the_hub_does_not_ask_for_it() {
+    if !need::is_here(&["sshd", "ssh"]) {
+        return;
+    }
     let fleet = Fleet::over(Transport::Ssh).founded();
     let (host, noted) = reached_late(&fleet, "ada", 0);
     host.run(["job", "list"]).success();

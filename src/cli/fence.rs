@@ -8,6 +8,8 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::id::LockName;
+use crate::domain::lock::token_problem;
+use crate::domain::shell::quoted;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
@@ -76,12 +78,26 @@ fn locked(path: &Path) -> Result<FileLock, CliError> {
     })
 }
 
+/// What to do where the state file says nothing that holds any more.
+fn begin_anew(state: &Path) -> String {
+    let file = quoted(&state.display().to_string());
+    format!("once nothing runs any more under an earlier token, `rm {file}`: the next check makes it anew")
+}
+
 /// A verb of `fence`.
 ///
 /// # Errors
 /// When the token is from an earlier term, or the file cannot be used.
 pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
+    // Kept, it would let nobody pass ever after.
+    if let Some(problem) = token_problem(Some(*token)) {
+        let why = format!("lock `{name}` cannot be held: {problem}; nothing was run");
+        let hint = format!(
+            "`git muster lock show {name}` tells the token; `git muster fsck --mend` has those of a hub go on from a possible one"
+        );
+        return Err(CliError::new(Exit::Usage, why).hint(hint));
+    }
     if let Some(folder) = state.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
         return Err(CliError::new(Exit::Failed, why));
@@ -101,16 +117,19 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
                 Exit::Failed,
                 format!("`{}` cannot be used: {error}; nothing was run", state.display()),
             )
+            .hint(begin_anew(state))
         })?,
     };
     let highest = fence.highest.get(name.as_str()).copied().unwrap_or(0);
     if *token < highest {
-        return Err(CliError::new(
+        let error = CliError::new(
             Exit::LeaseLost,
             format!(
                 "token {token} of lock `{name}` is from an earlier term: token {highest} was seen here; nothing was run"
             ),
-        ));
+        );
+        let made_up = token_problem(Some(highest));
+        return Err(made_up.into_iter().fold(error, |error, _| error.hint(begin_anew(state))));
     }
     if *token > highest {
         fence.highest.insert(name.to_string(), *token);

@@ -120,6 +120,7 @@ fn a_fence_lets_no_earlier_term_pass() {
     ada$ git muster fence check --state fence.json --name deploy --token 10 -- echo effect
     ------- stderr -------
     error: `[FLEET]/ada/work/fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
+    hint: once nothing runs any more under an earlier token, `rm [FLEET]/ada/work/fence.json`: the next check makes it anew
     [exit status: 1]
     ada$ git muster fence check --state fence.json --name deploy --token x
     ------- stderr -------
@@ -128,6 +129,41 @@ fn a_fence_lets_no_earlier_term_pass() {
     For more information, try '--help'.
     [exit status: 2]
     "#);
+}
+
+#[test]
+fn a_token_that_nobody_can_have_been_given_passes_no_fence_and_stays_nowhere() {
+    let (_fleet, ada, _bob) = two_servers();
+    let state = ada.directory().join("fence.json");
+    let check = |token: &str| {
+        ada.run([
+            "fence",
+            "check",
+            "--state",
+            "fence.json",
+            "--name",
+            "deploy",
+            "--token",
+            token,
+            "--",
+            "true",
+        ])
+    };
+    for token in [u64::MAX, 1 << 53, 1 << 52] {
+        let run = check(&token.to_string()).code(2);
+        assert!(run.stderr().contains("no possible one"), "{run}");
+        assert!(!state.exists());
+    }
+    check("2").success();
+    check(&((1_u64 << 51) - 1).to_string()).success();
+    let kept = format!(r#"{{"highest": {{"deploy": {}}}}}"#, u64::MAX);
+    for (text, code) in [("", 1), ("[]", 1), (kept.as_str(), 5)] {
+        fs::write(&state, text).unwrap();
+        let run = check("2").code(code);
+        let line = run.stderr().split('`').find(|part| part.starts_with("rm ")).unwrap().to_owned();
+        ada.program("sh").args(["-c", &line]).run().success();
+        check("2").success();
+    }
 }
 
 #[test]

@@ -222,7 +222,12 @@ fn send(
     context: &mut Context,
 ) -> Result<(), CliError> {
     let answer = deliver(args, (me, every), session, context)?;
-    let (sequence, branch) = (answer.sequence, answer.branch);
+    tell(me, &answer, context)
+}
+
+/// Says that a beat was sent.
+fn tell(me: &ServerName, answer: &BeatAnswer, context: &mut Context) -> Result<(), CliError> {
+    let (sequence, branch) = (answer.sequence, &answer.branch);
     context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
         format!("beat {sequence} of `{me}` is on branch `{branch}`")
     })
@@ -299,8 +304,11 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let mut has_beaten = false;
     while !stop.requested() {
         let next = Deadline::after(interval);
-        match send(args, (&me, 1), &mut session, context) {
-            Ok(()) => has_beaten = true,
+        let sent = deliver(args, (&me, 1), &mut session, context);
+        // Whether anybody reads of it is another matter.
+        has_beaten |= sent.is_ok();
+        match sent.and_then(|answer| tell(&me, &answer, context)) {
+            Ok(()) => {}
             // The hub or the way to it has a bad moment: the next beat may get through. What was
             // right once will be right again, and who stops beating is taken for dead.
             Err(error)

@@ -2,7 +2,7 @@
 //! ends the command after the hub has the commit. What was handed out can be had again by who asked,
 //! and what was only to be shown is shown again.
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, inspect};
 use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -255,4 +255,18 @@ fn what_happens_when_it_is_resumed_happens_then() {
         }
     }
     assert_eq!(refused, 1);
+}
+
+#[test]
+fn a_beat_whose_answer_cannot_be_written_is_not_the_last() {
+    let (fleet, ada, _bob) = fleet();
+    let beat = || inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json")["sequence"].as_u64();
+    for flags in ["", "--json", "--quiet"] {
+        let before = beat();
+        let line = format!("exec \"$M\" {flags} heartbeat run --interval 1s > /dev/full");
+        let mut beats = ada.program("sh").args(["-c", &line]).env("M", PROGRAM).spawn();
+        eventually(ARRIVAL_MAX, || beat() >= before.map(|before| before + 3));
+        beats.signal("TERM");
+        drop(beats.wait());
+    }
 }

@@ -4,7 +4,7 @@
 //! Writes the object. Records that were not touched keep their bytes, and so does everything else
 //! that stands beside them. A record that cannot be read stops no other: see [`Broken`].
 
-use super::json::{self, DocumentError};
+use super::json::{self, DOCUMENT_BYTES_MAX, DocumentError};
 use super::record::{Record, View};
 use super::spelled::{self, plain_name};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -58,6 +58,9 @@ pub const ROWS_MAX: usize = 100_000;
 
 /// How far the records of a list are indented; of a map the same.
 const ROW_INDENT: usize = 4;
+
+/// The most bytes that stand around a record without a name: indentation, comma and line ends.
+const ROW_SIGNS_MAX: usize = ROW_INDENT + 4;
 
 /// How many brackets stand around a record: those of the document and of the list.
 const BRACKETS_AROUND: usize = 2;
@@ -213,6 +216,22 @@ impl<T: Row> Table<T> {
         self.changed = true;
     }
 
+    /// Adds records, which may come from other documents, until the document would be too large to be read
+    /// again; those that are left are given back.
+    pub fn push_what_fits<'a, 'r>(&mut self, records: &'a [&'r Record<T>]) -> &'a [&'r Record<T>] {
+        let mut bytes = self.to_text().len();
+        for (index, record) in records.iter().enumerate() {
+            let row = record.moved(ROW_INDENT);
+            bytes += row.text().len() + ROW_SIGNS_MAX;
+            if bytes > DOCUMENT_BYTES_MAX || self.rows.len() + self.broken.len() >= ROWS_MAX {
+                return records.get(index..).unwrap_or_default();
+            }
+            self.rows.push(Arc::new(row));
+            self.changed = true;
+        }
+        &[]
+    }
+
     /// Puts the records with these ids as `known` has them in the place of those that are here: each after
     /// the record that it stood after there, so that none loses its turn.
     pub fn put_back(&mut self, known: &Self, ids: &BTreeSet<String>) {
@@ -302,7 +321,7 @@ impl<T: Row> Table<T> {
     }
 
     fn to_text(&self) -> String {
-        let rows_bytes: usize = self.rows.iter().map(|row| row.text().len() + 8).sum();
+        let rows_bytes: usize = self.rows.iter().map(|row| row.text().len() + ROW_SIGNS_MAX).sum();
         let mut out = String::with_capacity(rows_bytes + 256);
         out.push('{');
         for (index, (key, raw)) in self.members.iter().enumerate() {

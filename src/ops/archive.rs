@@ -8,6 +8,7 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::message::Message;
 use crate::domain::planted::planted;
 use crate::domain::record::Record;
+use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
@@ -15,6 +16,12 @@ use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
+
+/// How many archives are tried for the records of one month.
+const MONTHS_TRIED_MAX: u32 = 24;
+
+/// From the first of a month so long leads into the next one.
+const MONTH_MAX: Duration = Duration::from_secs(31 * 86_400);
 
 /// Archives finished jobs and messages that nobody has to read any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,7 +155,8 @@ fn needed(jobs: &Table<Job>, leaves: &dyn Fn(&Job) -> bool) -> HashSet<String> {
     needed
 }
 
-/// Appends records to the archives of their months.
+/// Appends records to the archives of their months. What an archive has no room for goes into that of the
+/// next month, where every look-up finds it: an archive holds nothing that was over later than its month.
 pub(super) fn store<T: Row>(
     name: &str,
     records: &[Record<T>],
@@ -164,13 +172,33 @@ pub(super) fn store<T: Row>(
         months.entry(at(record).unwrap_or(now).month()).or_default().push(record);
     }
     for (month, records) in months {
-        let mut archive: Table<T> = transaction.table_at(&format!("{ARCHIVE}/{name}-{month}.json"))?;
-        for record in records {
-            archive.push_record(record);
+        let mut rest = records.as_slice();
+        let mut into = month.clone();
+        for _ in 0..MONTHS_TRIED_MAX {
+            let mut archive: Table<T> = transaction.table_at(&format!("{ARCHIVE}/{name}-{into}.json"))?;
+            rest = archive.push_what_fits(rest);
+            transaction.put_table(&archive)?;
+            if rest.is_empty() {
+                break;
+            }
+            into = month_after(&into);
         }
-        transaction.put_table(&archive)?;
+        if !rest.is_empty() {
+            let why = format!(
+                "nothing was written: `{ARCHIVE}/{name}-{month}.json` and the archives up to `{into}` are full"
+            );
+            let hint =
+                format!("remove what nobody needs any more from `{ARCHIVE}` in a clone, and push that");
+            return Err(Refusal::forbidden(why).hint(hint).into());
+        }
     }
     Ok(())
+}
+
+/// The month after one that is written as [`Timestamp::month`] does.
+fn month_after(month: &str) -> String {
+    let begin = Timestamp::parse(&format!("{month}-01T00:00:00Z"));
+    begin.map_or_else(|| month.to_owned(), |begin| begin.plus(MONTH_MAX).month())
 }
 
 #[cfg(test)]
@@ -212,6 +240,15 @@ mod tests {
             "unread all-unread ack",
             "each by its own age"
         );
+    }
+
+    #[test]
+    fn the_next_month_is_told_at_every_end() {
+        for (month, next) in
+            [("2020-01", "2020-02"), ("2020-12", "2021-01"), ("2024-02", "2024-03"), ("2025-04", "2025-05")]
+        {
+            assert_eq!(month_after(month), next);
+        }
     }
 
     #[test]

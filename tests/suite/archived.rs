@@ -1,7 +1,7 @@
 //! What was archived is where it is looked for: no look-up and no figure forgets it.
 
 use crate::support::{Fleet, Host, MAIN, inspect};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A hub with two servers, a completed job, a failed one, and both in the archive.
 fn archived() -> (Fleet, [Host; 2], [String; 2]) {
@@ -156,4 +156,38 @@ fn a_message_that_was_archived_is_read_answered_and_acknowledged() {
     assert!(sound.stdout().contains("0 errors"), "{sound}");
     let no = ada.run(["message", "thread", "msg_1_never"]).code(3);
     assert!(no.stderr().contains("there is no message"), "{no}");
+}
+
+#[test]
+fn a_month_whose_archive_is_full_keeps_nothing_from_being_archived_and_found() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let jobs = |kind: &str, month: &str, count: usize| {
+        let job = |index| {
+            json!({"id": format!("job_{kind}_{index:04x}"), "type": "t", "status": "completed",
+                "created_at": format!("{month}-01T00:00:00Z"), "completed_at": format!("{month}-01T00:00:00Z"),
+                "description": "x".repeat(6000)})
+        };
+        (0..count).map(job).collect::<Vec<_>>()
+    };
+    let live = [jobs("2", "2020-12", 400), jobs("3", "2021-05", 3)].concat();
+    let read = json!([{"id": "m1", "from": "ada", "to": "ada", "type": "info", "subject": "s", "body": "b",
+        "timestamp": "2021-01-01T00:00:00Z", "read": true, "read_by": ["ada"]}]);
+    let files = [
+        ("coordination/archive/jobs-2020-12.json", json!({"jobs": jobs("1", "2020-12", 5300)}).to_string()),
+        ("coordination/jobs.json", json!({"jobs": live}).to_string()),
+        ("coordination/messages.json", json!({"messages": read}).to_string()),
+    ];
+    fleet.hub().put(MAIN, &files, "by hand");
+    archive(&ada);
+    let count = |path: &str| ids(&fleet, &format!("coordination/{path}.json"), "jobs").len();
+    let (full, next) = (count("archive/jobs-2020-12"), count("archive/jobs-2021-01"));
+    assert_eq!((full + next, count("jobs")), (5700, 0));
+    assert!(next > 0 && next < 400, "{next}");
+    assert_eq!(count("archive/jobs-2021-05"), 3);
+    assert_eq!(ids(&fleet, "coordination/archive/messages-2021-01.json", "messages"), ["m1"]);
+    for job in ["job_1_0000", "job_2_018f", "job_3_0000"] {
+        ada.run(["job", "show", job]).success();
+    }
+    inspect::assert_hub_is_sound(fleet.hub());
 }

@@ -9,6 +9,8 @@ use super::shell::quoted;
 pub enum Flaw {
     /// Its file is empty or garbled: git finds nothing in it that it could remove.
     Unreadable,
+    /// Its file has a name that no ref can have, as programs that copy files make: `main 2`.
+    NoName,
     /// Its file may not be read by this account: what is in it may be as it should be.
     Forbidden,
     /// It leads to a commit that is not there.
@@ -50,6 +52,9 @@ impl BadBranch {
     /// What it is, with its name.
     #[must_use]
     pub fn shown(&self) -> String {
+        if self.flaw == Flaw::NoName {
+            return format!("file `{}`", Self::reference_of(&self.branch));
+        }
         let what = if self.branch.starts_with("refs/") { "ref" } else { "branch" };
         format!("{what} `{}`", self.branch)
     }
@@ -66,6 +71,7 @@ impl BadBranch {
     pub fn why(&self) -> String {
         match self.flaw {
             Flaw::Unreadable => "is empty or damaged".to_owned(),
+            Flaw::NoName => "has a name that no ref can have".to_owned(),
             Flaw::Forbidden => "is in a file that this account may not read".to_owned(),
             Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
             Flaw::NotACommit => "leads to something that is no commit".to_owned(),
@@ -87,34 +93,35 @@ impl BadBranch {
         match self.flaw {
             Flaw::Forbidden => (format!("chmod -R go+rX {}", quoted(hub)), ""),
             // git neither moves nor removes what it cannot read.
-            Flaw::Unreadable if hub.starts_with('/') => (
+            Flaw::Unreadable | Flaw::NoName if hub.starts_with('/') => (
                 format!(
                     "rm {}",
                     quoted(&format!("{}/{}", hub.trim_end_matches('/'), Self::reference_of(&self.branch)))
                 ),
                 "",
             ),
-            Flaw::Unreadable => {
+            Flaw::Unreadable | Flaw::NoName => {
                 (format!("rm {}", self.reference()), " in the directory of the hub, on its machine,")
             }
-            // A push that deletes another name of a branch deletes the branch.
-            Flaw::AnotherName | Flaw::InTheWay if hub.starts_with('/') => {
+            Flaw::Missing | Flaw::NotACommit
+                if self.is_of_heartbeats() || self.branch.starts_with("refs/") =>
+            {
+                (format!("git push {} --delete {}", quoted(hub), self.reference()), "")
+            }
+            // A push that deletes another name of a branch deletes the branch, and none may delete the one
+            // that the hub's HEAD names.
+            _ if hub.starts_with('/') => {
                 (format!("git -C {} update-ref --no-deref -d {}", quoted(hub), self.reference()), "")
             }
-            Flaw::AnotherName | Flaw::InTheWay => (
+            _ => (
                 format!("git update-ref --no-deref -d {}", self.reference()),
                 " in the directory of the hub, on its machine,",
             ),
-            Flaw::Missing | Flaw::NotACommit => (self.deleted_by_push(hub), ""),
         }
     }
 
     fn reference(&self) -> String {
         quoted(&Self::reference_of(&self.branch))
-    }
-
-    fn deleted_by_push(&self, hub: &str) -> String {
-        format!("git push {} --delete {}", quoted(hub), self.reference())
     }
 
     /// Whether it holds nothing but heartbeats, so that nothing is lost with it.
@@ -130,6 +137,9 @@ impl BadBranch {
         if self.flaw == Flaw::AnotherName {
             return format!("`{command}`{place} removes it and leaves alone what it names");
         }
+        if self.flaw == Flaw::NoName {
+            return format!("`{command}`{place} removes it; it belongs to no branch");
+        }
         if self.flaw == Flaw::Forbidden {
             let stays = format!("git -C {} config core.sharedRepository all", quoted(hub));
             return format!(
@@ -143,13 +153,9 @@ impl BadBranch {
         }
         let back = format!("git push {} COMMIT:{}", quoted(hub), self.reference());
         match self.flaw {
-            // The two others have been told above.
-            Flaw::InTheWay | Flaw::AnotherName | Flaw::Forbidden => format!("`{command}` removes it"),
-            Flaw::Unreadable => format!(
-                "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` put it back"
-            ),
-            Flaw::Missing | Flaw::NotACommit => format!(
-                "look for its newest commit in a clone or another host's copy, and put it back with `{command}` and `{back}`"
+            Flaw::InTheWay => format!("`{command}`{place} removes it"),
+            _ => format!(
+                "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` where it was found put it back"
             ),
         }
     }
@@ -190,7 +196,10 @@ mod tests {
                 Some("s3"),
                 r"git -C /srv/hub.git update-ref --no-deref -d 'refs/heads/heartbeat-s3/it'\''s'",
             ),
-            ("main", Flaw::NotACommit, "/hub", None, "git push /hub --delete refs/heads/main"),
+            ("main", Flaw::NotACommit, "/hub", None, "git -C /hub update-ref --no-deref -d refs/heads/main"),
+            ("main", Flaw::Missing, "ssh://h/hub.git", None, "git update-ref --no-deref -d refs/heads/main"),
+            ("main 2", Flaw::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
+            ("heartbeat-s2 2", Flaw::NoName, "ssh://h/hub.git", None, "rm 'refs/heads/heartbeat-s2 2'"),
             ("refs/tags/v1", Flaw::Unreadable, "/srv/hub.git", None, "rm /srv/hub.git/refs/tags/v1"),
             (
                 "refs/tags/v1",
@@ -221,7 +230,7 @@ mod tests {
             // What holds more than heartbeats is never just removed.
             assert_eq!(
                 bad.advice(hub).contains("COMMIT"),
-                bad.flaw != Flaw::AnotherName && server.is_none(),
+                !matches!(bad.flaw, Flaw::AnotherName | Flaw::NoName) && server.is_none(),
                 "{}",
                 bad.advice(hub)
             );

@@ -7,8 +7,8 @@ use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use git2::{ErrorCode, ObjectType, Oid, ReferenceType, Repository};
-use std::collections::BTreeMap;
+use git2::{ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// How often a fetch is tried with one more set of refs left out: git names one at a time.
@@ -22,23 +22,34 @@ pub(super) fn may_be_one(why: &str) -> bool {
     why.contains("not our ref")
 }
 
-/// The bad branches in what `git ls-remote` printed, where git named `why` a fetch failed.
+/// What comes before the verb of git where a name may be at fault that git cannot have, such as `main 2`:
+/// only the first protocol tells all of it, the newer ones end it at its space.
+pub(super) const WHOLE_NAMES: [&str; 2] = ["-c", "protocol.version=0"];
+
+/// The bad branches in what `git ls-remote` printed, where git named `why` a fetch failed. A ref that is
+/// listed a second time and leads somewhere is none of them.
 pub(super) fn find(listing: &str, why: &str) -> Bad {
-    let bad = |line: &str| {
-        let (id, name) = line.split_once('\t')?;
-        let BadBranch { branch, .. } = BadBranch::at(name, Flaw::Unreadable);
-        let flaw = match Oid::from_str(id) {
-            Ok(id) if !id.is_zero() => Some(Flaw::Missing).filter(|_| why.contains(&id.to_string())),
-            _ => Some(Flaw::Unreadable),
-        };
-        Some((branch, flaw?))
+    let lines =
+        || listing.lines().filter_map(|line| line.split_once('\t')).filter(|(_, name)| *name != "HEAD");
+    let flaw = |id: &str, name: &str| match Oid::from_str(id) {
+        Ok(id) if !id.is_zero() => Some(Flaw::Missing).filter(|_| why.contains(&id.to_string())),
+        _ => Some(flaw_of_name(name).unwrap_or(Flaw::Unreadable)),
     };
-    listing.lines().filter_map(bad).collect()
+    let sound: HashSet<&str> =
+        lines().filter(|(id, name)| flaw(id, name).is_none()).map(|(_, name)| name).collect();
+    let bad = lines().filter(|(_, name)| !sound.contains(name));
+    bad.filter_map(|(id, name)| Some((BadBranch::at(name, Flaw::NoName).branch, flaw(id, name)?))).collect()
 }
 
-/// What is added to a fetch to leave them out.
+/// What is wrong with a ref by its name alone.
+pub(super) fn flaw_of_name(reference: &str) -> Option<Flaw> {
+    (!Reference::is_valid_name(reference)).then_some(Flaw::NoName)
+}
+
+/// What is added to a fetch to leave them out. What has no name git leaves out by itself.
 pub(super) fn left_out(bad: &Bad) -> impl Iterator<Item = String> + '_ {
-    bad.keys().map(|branch| format!("^{}", BadBranch::reference_of(branch)))
+    let named = bad.iter().filter(|(_, flaw)| **flaw != Flaw::NoName);
+    named.map(|(branch, _)| format!("^{}", BadBranch::reference_of(branch)))
 }
 
 /// Why the ref at `file` cannot be read: what may not be read is not damaged, and must not be removed.
@@ -83,8 +94,8 @@ pub(super) fn holds_hub(repository: &Repository, id: Oid) -> bool {
         .is_ok_and(|commit| marks::holds_documents(&commit) || marks::marker(repository, &commit).is_some())
 }
 
-/// The heartbeat branches and tags of a hub of this machine whose files hold no ref, which no list of
-/// refs shows, and which stop the pushes of everybody who reaches it by git.
+/// The heartbeat branches and tags of a hub of this machine whose files hold no ref, and files whose names
+/// no ref can have, which no list of refs shows, and which stop pushes of those who reach it by git.
 pub(super) fn unreadable_files(objects: &Objects) -> Bad {
     let repository = objects.repository();
     let files = |folder: &'static str| {
@@ -95,7 +106,9 @@ pub(super) fn unreadable_files(objects: &Objects) -> Bad {
         })
     };
     let beats = format!("refs/heads/{HEARTBEAT_BRANCH_PREFIX}");
-    let is_known = |name: &String| !name.starts_with("refs/heads/") || name.starts_with(&beats);
+    let is_known = |name: &String| {
+        !name.starts_with("refs/heads/") || name.starts_with(&beats) || flaw_of_name(name).is_some()
+    };
     let is_bad = |name: &String| {
         let found = repository.refname_to_id(name);
         matches!(found, Err(error) if error.code() != ErrorCode::NotFound)
@@ -103,7 +116,7 @@ pub(super) fn unreadable_files(objects: &Objects) -> Bad {
     let names = ["refs", "refs/heads", "refs/tags"].into_iter().flat_map(files);
     let bad = names.filter(|name| is_known(name) && !name.ends_with(".lock")).filter(is_bad);
     let told = |name: String| {
-        let flaw = why_unreadable(&repository.commondir().join(&name));
+        let flaw = flaw_of_name(&name).unwrap_or_else(|| why_unreadable(&repository.commondir().join(&name)));
         (BadBranch::at(&name, flaw).branch, flaw)
     };
     bad.map(told).collect()
@@ -128,15 +141,18 @@ mod tests {
     fn bad_refs_are_found_in_a_listing() {
         let (zero, gone, well) = ("0".repeat(40), "1".repeat(40), "2".repeat(40));
         let listing = format!(
-            "{well}\tHEAD\n{well}\trefs/heads/main\n{zero}\trefs/heads/heartbeat-a\n\
-             {gone}\trefs/heads/heartbeat-b\nodd\trefs/heads/odd\n{zero}\trefs/tags/t\n"
+            "{gone}\tHEAD\n{well}\trefs/heads/main\n{zero}\trefs/heads/heartbeat-a\n\
+             {gone}\trefs/heads/heartbeat-b\nodd\trefs/heads/odd\n{zero}\trefs/tags/t\n\
+             {zero}\trefs/heads/main 2\n{zero}\trefs/heads/main\n{zero}\trefs/tags/a..b\n"
         );
         let why = format!("git upload-pack: not our ref {gone}");
         assert!(may_be_one(&why));
         let expected = [
             ("heartbeat-a", Flaw::Unreadable),
             ("heartbeat-b", Flaw::Missing),
+            ("main 2", Flaw::NoName),
             ("odd", Flaw::Unreadable),
+            ("refs/tags/a..b", Flaw::NoName),
             ("refs/tags/t", Flaw::Unreadable),
         ];
         let expected: Bad = expected.map(|(name, flaw)| (name.to_owned(), flaw)).into();

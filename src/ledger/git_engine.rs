@@ -153,9 +153,14 @@ impl GitEngine {
         self.fetch_all(&specs, deadline)
     }
 
-    fn fetch_once(&self, specs: &[String], deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
-        let arguments: Vec<String> =
-            FETCH.iter().map(ToString::to_string).chain(specs.iter().cloned()).collect();
+    fn fetch_once(
+        &self,
+        options: &[&str],
+        specs: &[String],
+        deadline: Deadline,
+    ) -> Result<FetchVerdict, LedgerError> {
+        let begin = options.iter().chain(FETCH).map(ToString::to_string);
+        let arguments: Vec<String> = begin.chain(specs.iter().cloned()).collect();
         let done = self.git.run(self.directory(), &arguments, deadline)?;
         if done.timed_out {
             return Ok(FetchVerdict::Unreachable(Reason::of(Cause::Network, "it did not answer in time")));

@@ -336,11 +336,12 @@ impl Way {
             if done.exit_code == Some(0) || !bad_refs::may_be_one(&done.stderr) {
                 break;
             }
-            let listing = self.git(&["ls-remote", "origin"], &[], deadline)?;
+            let listing =
+                self.git(&[&bad_refs::WHOLE_NAMES[..], &["ls-remote", "origin"]].concat(), &[], deadline)?;
             self.bad.borrow_mut().extend(bad_refs::find(&listing.stdout, &done.stderr));
             let around: Vec<String> =
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
-            done = self.git(FETCH, &around, deadline)?;
+            done = self.git(&[&bad_refs::WHOLE_NAMES[..], FETCH].concat(), &around, deadline)?;
         }
         let hub = || name.to_owned();
         if let Some(flaw) = self.bad.borrow().get(main) {

@@ -14,10 +14,12 @@ use super::objects::Objects;
 use super::pruning::{self, Made};
 use super::ref_lock::{self, Refused, Step};
 use crate::domain::bad_branch::BadBranch;
+use crate::domain::shell::quoted;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
+use std::iter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -148,23 +150,22 @@ pub(super) enum To {
     Itself,
 }
 
-/// Moves refs by `git push` under a lease, all or none, and has the git of the other side not look at the
-/// branches `hidden`, where that is possible. Also says why our copy of the
-/// hub seems damaged, if so.
+/// Moves refs by `git push` under a lease, all or none, and has the git of the other side not look at any
+/// other ref if it `hides_others`, which needs a shell there. Also says why our copy of the hub seems
+/// damaged, if so.
 pub(super) fn by_push(
     git: &GitProgram,
     (objects, to): (&Objects, To),
     moves: &[Move],
-    hidden: &[String],
+    hides_others: bool,
     deadline: Deadline,
 ) -> (Publication, Option<String>) {
     let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
-    if !hidden.is_empty() {
-        let hide: String = hidden
-            .iter()
-            .map(|one| format!(" -c transfer.hideRefs={}", BadBranch::reference_of(one)))
-            .collect();
-        arguments.push(format!("--receive-pack=git{hide} receive-pack"));
+    if hides_others {
+        let setting = |value: &str| format!(" -c {}", quoted(&format!("transfer.hideRefs={value}")));
+        let shown = moves.iter().map(|one| setting(&format!("!refs/heads/{}", one.branch)));
+        let settings: String = iter::once(setting("refs/")).chain(shown).collect();
+        arguments.push(format!("--receive-pack=git{settings} receive-pack"));
     }
     if moves.len() > 1 {
         arguments.push("--atomic".to_owned());

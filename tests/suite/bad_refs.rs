@@ -1,6 +1,6 @@
 //! One ref of the hub that leads nowhere, is no commit or takes a name stops nobody but its server.
 
-use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -207,6 +207,84 @@ fn an_empty_tag_stops_nobody_and_a_missing_one_is_named() {
             assert_eq!(is_told, transport == Transport::Path && !file.ends_with("v2"), "{file}\n{health}");
         }
     });
+}
+
+/// The first line for a shell in what a run said that begins with `start`, run in the directory of the hub.
+#[track_caller]
+fn run_told(fleet: &Fleet, run: &Run, start: &str) {
+    let said = run.to_string();
+    let line = said.split('`').find(|part| part.starts_with(start)).unwrap_or_else(|| run.fail(start));
+    let done = Command::new("sh").args(["-c", line]).current_dir(fleet.hub().path()).output().unwrap();
+    assert!(done.status.success(), "{line}: {done:?}");
+}
+
+#[test]
+fn an_odd_name_stops_nobody_and_is_never_told_as_a_sound_branch() {
+    Transport::each(&[Transport::Path, Transport::Ssh, Transport::Http], |transport| {
+        for (name, is_a_name) in [
+            ("heads/main 2", false),
+            ("heads/heartbeat-ada 2", false),
+            ("heads/heartbeat- it's", false),
+            ("heads/a..b", false),
+            ("tags/v 1", false),
+            ("heads/heartbeat-(old)", true),
+        ] {
+            // Over http git cuts this one in what it lists, and nothing else has the name that is left.
+            if transport == Transport::Http && name == "heads/heartbeat- it's" {
+                continue;
+            }
+            let fleet = Fleet::over(transport).founded();
+            let ada = fleet.server("ada");
+            ada.run(["heartbeat"]).success();
+            let tip = fleet.hub().tip(MAIN).unwrap();
+            let file = fleet.hub().path().join("refs").join(name);
+            fs::write(&file, if is_a_name { "no id\n".to_owned() } else { format!("{tip}\n") }).unwrap();
+            // Over http nobody can tell the other git what to look at.
+            let is_stuck = transport == Transport::Http;
+            let wrote = ada.run(["job", "add", "--type", "test"]);
+            let wrote = if is_stuck { wrote.code(4) } else { wrote.success() };
+            let told = if transport == Transport::Path { ada.run(["health"]) } else { wrote };
+            let at = format!("{transport:?} {name}\n{told}");
+            assert!(told.to_string().contains(name.rsplit('/').next().unwrap()), "{at}");
+            assert_eq!(told.to_string().contains("a name that no ref can have"), !is_a_name, "{at}");
+            for sound in ["rm refs/heads/main`", "rm refs/heads/heartbeat-ada`", "--delete", "COMMIT"] {
+                assert!(!told.to_string().contains(sound), "{at}");
+            }
+            let beat = ada.run(["heartbeat"]);
+            if is_stuck {
+                beat.code(4)
+            } else {
+                beat.success()
+            };
+            assert!(ada.run(["worker", "list"]).success().stdout().contains("ada"), "{at}");
+            run_told(&fleet, &told, "rm ");
+            assert!(!file.exists(), "{at}");
+            let run = ada.run(["job", "add", "--type", "test"]).success();
+            assert_eq!(run.stderr(), "", "{at}");
+            inspect::assert_hub_is_sound(fleet.hub());
+        }
+    });
+}
+
+#[test]
+fn a_branch_whose_commit_is_missing_is_put_back_by_the_lines_that_are_told() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    // What is in one's own copy nobody misses.
+    let (bob, ada) = (fleet.server("bob"), fleet.server("ada"));
+    ada.run(["job", "add", "--type", "test"]).success();
+    let good = fleet.hub().path().parent().unwrap().join("good");
+    git(fleet.hub().path(), ["clone", "--quiet", ".", good.to_str().unwrap()]);
+    let tip = fleet.hub().tip(MAIN).unwrap();
+    let (folder, rest) = tip.split_at(2);
+    fs::remove_file(fleet.hub().path().join("objects").join(folder).join(rest)).unwrap();
+    let run = bob.run(["job", "list"]).code(4);
+    assert!(!run.stderr().contains("`HEAD`"), "{run}");
+    run_told(&fleet, &run, "git update-ref");
+    let push = run.stderr().split('`').find(|part| part.starts_with("git push")).unwrap().to_owned();
+    let line = format!("cd {} && {}", good.display(), push.replace("COMMIT", &tip));
+    bob.program("sh").args(["-c", &line]).run().success();
+    assert_eq!(bob.run(["job", "list"]).success().stderr(), "");
+    bob.run(["job", "add", "--type", "test"]).success();
 }
 
 /// As root only: permissions bind nobody else's processes that we could start.

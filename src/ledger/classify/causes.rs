@@ -9,6 +9,7 @@
 
 use super::words::{explain, headline, one_line, remote_lines};
 use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::ledger::bad_refs::flaw_of_name;
 use crate::ledger::far_side::{Cause, Reason, Speaker};
 
 /// How a line is recognized, in lower case.
@@ -405,7 +406,7 @@ fn bad_branch(cause: Cause, words: &[String]) -> Option<BadBranch> {
     let named = |line: &String| {
         let end = after.map_or(Some(line.len()), |after| line.find(after))?;
         let name = line.get(..end)?.rsplit_once(before)?.1;
-        name.starts_with("refs/").then(|| BadBranch::at(name, flaw))
+        name.starts_with("refs/").then(|| BadBranch::at(name, flaw_of_name(name).unwrap_or(flaw)))
     };
     words.iter().find_map(named)
 }

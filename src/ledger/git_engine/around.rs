@@ -20,23 +20,25 @@ impl GitEngine {
         specs: &[String],
         deadline: Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
-        let mut verdict = self.fetch_once(specs, deadline)?;
-        for _ in 0..bad_refs::ROUNDS_MAX {
-            let FetchVerdict::Failed(why) = &verdict else { break };
-            if !bad_refs::may_be_one(why) || !self.find_bad(why, deadline)? {
-                break;
-            }
+        let mut rounds = 0..bad_refs::ROUNDS_MAX;
+        loop {
             let around: Vec<String> =
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
-            verdict = self.fetch_once(&around, deadline)?;
+            let options = if self.bad.borrow().is_empty() { &[][..] } else { &bad_refs::WHOLE_NAMES };
+            let verdict = self.fetch_once(options, &around, deadline)?;
+            let FetchVerdict::Failed(why) = &verdict else { return Ok(verdict) };
+            let more =
+                rounds.next().is_some() && bad_refs::may_be_one(why) && self.find_bad(why, deadline)?;
+            if !more {
+                return Ok(verdict);
+            }
         }
-        Ok(verdict)
     }
 
     /// Asks the hub which of its branches lead nowhere; whether there are more than were known.
     pub(super) fn find_bad(&self, why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
-        let ask = ["ls-remote", "origin"].map(str::to_owned);
-        let listing = self.git.run(self.directory(), &ask, deadline)?;
+        let ask = bad_refs::WHOLE_NAMES.iter().chain(&["ls-remote", "origin"]).map(ToString::to_string);
+        let listing = self.git.run(self.directory(), &ask.collect::<Vec<_>>(), deadline)?;
         let mut bad = self.bad.borrow_mut();
         let known = bad.len();
         let found = bad_refs::find(&listing.stdout, why).into_iter().map(|(branch, flaw)| {
@@ -117,14 +119,14 @@ impl GitEngine {
         removed
     }
 
-    /// A push, and once more where a branch that leads nowhere stops each push and need not be
-    /// looked at.
+    /// A push, and once more where a ref that leads nowhere stops each push: then the git of the other
+    /// side is told to look at nothing but what moves.
     pub(super) fn push(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
         let to = if matches!(self.reach, Reach::Itself) { To::Itself } else { To::Origin };
-        let by_push = |hub: &Self, hidden: &[String]| {
-            publish::by_push(&hub.git, (&hub.objects, to), moves, hidden, deadline)
+        let by_push = |hub: &Self, hides_others: bool| {
+            publish::by_push(&hub.git, (&hub.objects, to), moves, hides_others, deadline)
         };
-        let (publication, damaged) = by_push(self, &[]);
+        let (publication, damaged) = by_push(self, false);
         *self.suspect.get_mut() = damaged;
         let Publication::Denied(Reason { cause: Cause::DamagedRef, about: Some(bad), .. }) = &publication
         else {
@@ -137,27 +139,21 @@ impl GitEngine {
         }
         // It is the hub that says so, at this moment.
         self.asked = true;
-        if !self.find_bad("", deadline).unwrap_or(false) {
+        // Where the hub tells a whole name nothing is asked: over http git cuts names in what it lists.
+        if bad.flaw == Flaw::NoName || !self.find_bad("", deadline).unwrap_or(false) {
             self.bad.get_mut().entry(bad.branch.clone()).or_insert(bad.flaw);
         }
         let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
-        let hidden: Vec<String> = self.bad.borrow().keys().filter(|name| is_plain(name)).cloned().collect();
         if flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline) {
-            return by_push(self, &[]).0;
+            return by_push(self, false).0;
         }
-        let is_moved = |name: &String| moves.iter().any(|one| one.branch == *name);
         let can_hide = !self.name.starts_with("http") && !self.name.starts_with("git://");
-        if can_hide && !hidden.is_empty() && !hidden.iter().any(is_moved) {
-            let (again, _) = by_push(self, &hidden);
+        if can_hide {
+            let (again, _) = by_push(self, true);
             if !matches!(again, Publication::Denied(_) | Publication::Unreachable(_)) {
                 return again;
             }
         }
         Publication::Denied(bad_refs::refusal(BadBranch { flaw, ..bad }))
     }
-}
-
-/// Whether a name can go through the shell of a server as it is.
-fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
 }

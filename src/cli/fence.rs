@@ -8,7 +8,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::id::LockName;
-use crate::domain::lock::token_problem;
+use crate::domain::lock::TOKEN_MAX;
 use crate::domain::shell::quoted;
 use crate::host::clock::Deadline;
 use crate::host::file_lock::{FileLock, NotLocked};
@@ -91,8 +91,10 @@ fn begin_anew(state: &Path) -> String {
 pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
     // Kept, it would let nobody pass ever after.
-    if let Some(problem) = token_problem(Some(*token)) {
-        let why = format!("lock `{name}` cannot be held: {problem}; nothing was run");
+    if *token > TOKEN_MAX {
+        let why = format!(
+            "token {token} of lock `{name}` is no possible one: none is above {TOKEN_MAX}; nothing was run"
+        );
         let hint = format!(
             "`git muster lock show {name}` tells the token; `git muster fsck --mend` has those of a hub go on from a possible one"
         );
@@ -128,8 +130,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
                 "token {token} of lock `{name}` is from an earlier term: token {highest} was seen here; nothing was run"
             ),
         );
-        let made_up = token_problem(Some(highest));
-        return Err(made_up.into_iter().fold(error, |error, _| error.hint(begin_anew(state))));
+        return Err(if highest > TOKEN_MAX { error.hint(begin_anew(state)) } else { error });
     }
     if *token > highest {
         fence.highest.insert(name.to_string(), *token);

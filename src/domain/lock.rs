@@ -352,7 +352,7 @@ impl Lock {
 
 /// The highest token that is given: each costs a commit, and no hub has so many. What is above was made up,
 /// and nothing is given after it: every reader of JSON, such as `jq`, tells each from the next.
-const TOKEN_MAX: u64 = (1 << 52) - 1;
+pub const TOKEN_MAX: u64 = (1 << 52) - 1;
 
 /// What is wrong with a token that was never given one by one, if so.
 #[must_use]

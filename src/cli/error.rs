@@ -8,7 +8,10 @@ use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
-use crate::ledger::{Cause, FORMAT_IS_FOREIGN, LedgerError, Past, Reached, Stop, Version};
+use crate::ledger::{
+    Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, Reached, Stop,
+    Version,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -238,6 +241,11 @@ fn advice_on_place(why: &str) -> Option<&'static str> {
             &[FORMAT_IS_FOREIGN],
             "make one that can be used with `git init --bare --object-format=sha1 --ref-format=files PATH`, and a hub of it with `git muster init PATH`",
         ),
+        (
+            &[MAY_NOT_BE_READ],
+            "its owner lets others look there with `chmod go+rX PATH`; who is to write needs more, see `git help config` for core.sharedRepository",
+        ),
+        (&[GIT_IS_MISCONFIGURED], "correct the line that is named: git itself stops at it, too"),
         (
             &["cannot be used as a hub"],
             "name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet",

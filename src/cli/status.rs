@@ -81,7 +81,10 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         let mut found = Vec::new();
         for name in documents::server_names(snapshot, &registry)? {
             match snapshot.record::<Status>(&Status::path(&name)) {
-                Ok(Some(status)) => found.push((name, status.raw(), (*status).clone())),
+                Ok(Some(status)) => {
+                    let raw = with_server(status.raw(), &name);
+                    found.push((name, raw, (*status).clone()));
+                }
                 Ok(None) => {}
                 Err(Stop::Fault(LedgerError::Document(error))) => output.warn(&error.to_string()),
                 Err(error) => return Err(error.into()),
@@ -103,7 +106,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
                     status.status.clone(),
                     or_dash(job),
                     or_dash(last.as_deref()),
-                    ago(status.timestamp, now),
+                    ago(status.at(), now),
                 ]
             })
             .collect();
@@ -116,6 +119,14 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
+/// A status as it lies in the folder of `server`, which is whose it is: older writers name it otherwise.
+fn with_server(mut status: Value, server: &ServerName) -> Value {
+    if let Value::Object(fields) = &mut status {
+        fields.entry("server").or_insert_with(|| server.as_str().into());
+    }
+    status
+}
+
 fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let found = context.read(false, |snapshot| Ok(snapshot.record::<Status>(&Status::path(name))?))?;
@@ -123,13 +134,13 @@ fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
         return Err(CliError::new(Exit::No, format!("server `{name}` has no status"))
             .hint("see the servers with `git muster status list`"));
     };
-    context.output.object("status", &status.raw(), || {
+    context.output.object("status", &with_server(status.raw(), name), || {
         let job = status.current_job.as_ref();
         let last = status.last_build.as_ref();
         facts(&[
             ("server", Some(name.to_string())),
             ("status", Some(status.status.clone())),
-            ("updated", Some(ago(status.timestamp, now))),
+            ("updated", Some(ago(status.at(), now))),
             ("manager", status.manager.clone()),
             ("ip", status.ip.clone()),
             ("job", job.and_then(|job| job.id.clone())),

@@ -324,7 +324,16 @@ impl Message {
     pub fn is_read_by(&self, server: &ServerName) -> bool {
         let by_flag = self.to == server.as_str()
             || (self.is_for_everybody() && self.read_by.is_empty() && self.is_for(server));
-        has(&self.read_by, server) || (by_flag && self.read == Some(true))
+        // Who acknowledged it has read it.
+        has(&self.read_by, server) || has(&self.acknowledged_by, server) || (by_flag && self.is_read_by_all())
+    }
+
+    /// Whether `read` speaks for all whom it is for. An older writer sets it for the one who acknowledges,
+    /// whom we note as a reader, too.
+    fn is_read_by_all(&self) -> bool {
+        let is_of_one =
+            self.acknowledged_by.iter().any(|mark| self.read_by.iter().all(|one| one.by != mark.by));
+        self.read == Some(true) && !(self.is_for_everybody() && is_of_one)
     }
 
     /// Notes that `server` has read it; `servers` are all that belong to the hub. Tells whether
@@ -399,13 +408,14 @@ impl Message {
     #[must_use]
     pub fn is_settled(&self, servers: &[ServerName]) -> bool {
         let mut recipients = servers.iter().filter(|server| self.is_for(server));
-        let is_read = self.read == Some(true);
         if servers.is_empty() {
             // Who belongs to the hub is not known.
+            let is_read = self.read == Some(true);
             let is_acknowledged = self.ack_status.as_deref() == Some(AckStatus::Completed.as_str());
             return is_read && (self.ack_required != Some(true) || is_acknowledged);
         }
-        recipients.all(|server| (is_read || self.is_read_by(server)) && !self.needs_ack_from(server))
+        recipients
+            .all(|server| (self.is_read_by_all() || self.is_read_by(server)) && !self.needs_ack_from(server))
     }
 
     /// After a server left: what it says of all recipients, if those that stay have read or
@@ -776,6 +786,31 @@ mod tests {
                 false,
             ),
             (r#"{"from":"build1","to":"ALL"}"#, "build1", false, false),
+            // One of them has acknowledged it, by a script that sets all flags.
+            (
+                r#"{"from":"build1","to":"all","read":true,"acknowledged_by":["build2"]}"#,
+                "build2",
+                true,
+                true,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":true,"acknowledged_by":["build2"]}"#,
+                "build3",
+                true,
+                false,
+            ),
+            (
+                r#"{"from":"build1","to":"all","read":true,"acknowledged_by":["build2"],"read_by":["build2"]}"#,
+                "build3",
+                true,
+                false,
+            ),
+            (
+                r#"{"from":"build1","to":"build3","read":true,"acknowledged_by":["build2"]}"#,
+                "build3",
+                true,
+                true,
+            ),
         ] {
             let (message, reader) = (message(text), server(reader));
             assert_eq!(

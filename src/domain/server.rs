@@ -81,7 +81,7 @@ impl Server {
 #[must_use]
 pub fn folder_is_in_use(beat: Option<&Record<Heartbeat>>, status: Option<&Record<Status>>) -> bool {
     if let Some(status) = status.filter(|status| status.is_removed()) {
-        return beat.and_then(|beat| beat.at()) > status.timestamp;
+        return beat.and_then(|beat| beat.at()) > status.at();
     }
     let word = status.map_or("", |status| &status.status);
     beat.is_some_and(|beat| names_a_time(&beat.raw()))

@@ -65,6 +65,10 @@ pub struct Status {
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
+    /// A spelling of older writers, read and left alone.
+    #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub last_updated: Option<Timestamp>,
 }
 
 /// The job a server works on.
@@ -125,7 +129,14 @@ impl Status {
             current_job: None,
             last_build: None,
             system: None,
+            last_updated: None,
         }
+    }
+
+    /// When it was written, in whichever field that stands.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.timestamp.max(self.last_updated)
     }
 
     /// Whether the server was taken out of the registry.

@@ -33,6 +33,9 @@ const CARRY_TIME_MAX: Duration = Duration::from_secs(10);
 /// A fetch from the copy that was set aside.
 const CARRY: &[&str] = &["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap="];
 
+/// How many digits an id has in a copy.
+const ID_LENGTH: usize = 40;
+
 /// How the name of a damaged copy ends that holds what nothing else does.
 const KEPT: &str = "-kept";
 
@@ -73,6 +76,25 @@ pub fn replace_copy(url: &str) -> Result<Option<String>, LedgerError> {
     drop(copy.usable());
     copy.replace()?;
     Ok(copy.note)
+}
+
+/// Whether the lists in which git keeps refs, and the ends of a history that is not all here, are what git
+/// writes. Where they are not, git blames whatever it was asked for.
+fn has_whole_lists(copy: &Path) -> bool {
+    let is_id = |text: &[u8]| text.len() == ID_LENGTH && text.iter().all(u8::is_ascii_hexdigit);
+    let is_ref = |line: &[u8]| match line {
+        [b'#', ..] => true,
+        [b'^', peeled @ ..] => is_id(peeled),
+        _ => line
+            .split_at_checked(ID_LENGTH)
+            .is_some_and(|(id, name)| is_id(id) && name.starts_with(b" refs/")),
+    };
+    let is_whole = |name: &str, is_line: &dyn Fn(&[u8]) -> bool| {
+        // What is not there, or may not be read, is no list that is garbled.
+        let Ok(text) = std::fs::read(copy.join(name)) else { return true };
+        text.split_inclusive(|byte| *byte == b'\n').all(|line| line.strip_suffix(b"\n").is_some_and(is_line))
+    };
+    is_whole("packed-refs", &is_ref) && is_whole("shallow", &is_id)
 }
 
 /// A copy of a hub that is ours to replace.
@@ -133,7 +155,7 @@ impl HubCopy {
     fn usable(&mut self) -> Option<Repository> {
         let repository = Repository::open_bare(&self.path).ok()?;
         self.generation = std::fs::metadata(&self.path).map(|data| data.ino()).ok();
-        self.is_of(&repository).then_some(repository)
+        (self.is_of(&repository) && has_whole_lists(&self.path)).then_some(repository)
     }
 
     /// Whether a repository is a copy of this hub.
@@ -286,6 +308,31 @@ mod tests {
         });
         assert!(generations.windows(2).all(|two| two[0] == two[1]), "{generations:?}");
         assert_eq!(damaged(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_copy_with_a_garbled_list_is_replaced() {
+        const ID: &str = "1111111111111111111111111111111111111111";
+        for (name, content, is_whole) in [
+            ("packed-refs", "# pack-refs with: peeled\n".to_owned(), true),
+            ("packed-refs", format!("{ID} refs/remotes/origin/main\n^{ID}\n"), true),
+            ("packed-refs", String::new(), true),
+            ("packed-refs", "garbage\n".to_owned(), false),
+            ("packed-refs", format!("{ID} refs/remotes/origin/ma"), false),
+            ("packed-refs", format!("{ID}\n"), false),
+            ("packed-refs", "\0".repeat(64), false),
+            ("shallow", format!("{ID}\n"), true),
+            ("shallow", "garbage\n".to_owned(), false),
+            ("shallow", ID.to_owned(), false),
+        ] {
+            let folder = tempfile::tempdir().expect("folder");
+            let path = folder.path().join("hub.git");
+            let first = HubCopy::open_at(&path, URL).expect("opens").1.generation;
+            files::write(&path.join(name), &content).expect("writes");
+            let again = HubCopy::open_at(&path, URL).expect("opens").1.generation;
+            assert_eq!(first == again, is_whole, "{name} {content:?}");
+            assert_eq!(damaged(folder.path()), usize::from(!is_whole), "{name} {content:?}");
+        }
     }
 
     #[test]

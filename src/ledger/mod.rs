@@ -76,7 +76,10 @@ pub use inspect::{Size, Store};
 pub use known::KnownHub;
 pub use look::{Look, is_look};
 pub use objects::init_bare;
-pub use open::{FORMAT_IS_FOREIGN, Location, OpenOptions, configure, configured, is_tracked, open};
+pub use open::{
+    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, Location, MAY_NOT_BE_READ, OpenOptions, configure, configured,
+    is_tracked, open,
+};
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use snapshot::{Documents, History, Snapshot};

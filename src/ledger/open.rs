@@ -8,7 +8,7 @@ use super::git_engine::{GitEngine, Reach};
 use super::permitted;
 use super::update::{Ledger, Settings};
 use crate::host::environment;
-use git2::{Config, ConfigLevel, Repository};
+use git2::{Config, ConfigLevel, ErrorClass, Repository};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -161,6 +161,29 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
 /// What is told of a repository whose format we cannot use yet. git 3.0 makes such by default.
 pub const FORMAT_IS_FOREIGN: &str = "and this program uses `sha1` and `files`";
 
+/// What is told of a place at which this account may not look.
+pub const MAY_NOT_BE_READ: &str = "may not be read by this account";
+
+/// What is told where git itself would not start.
+pub const GIT_IS_MISCONFIGURED: &str = "git's configuration cannot be read";
+
+/// The first place of a repository, or on the way to it, that this account may not read. What cannot be looked
+/// at is not missing.
+fn not_readable(path: &Path) -> Option<PathBuf> {
+    let is_refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let way = path.ancestors().skip(1).collect::<Vec<_>>();
+    // From the root on: below the first that refuses nothing can be told.
+    let folder = way.into_iter().rev().find(|folder| folder.join(".").metadata().is_err_and(is_refused));
+    if let Some(folder) = folder {
+        return Some(folder.to_owned());
+    }
+    let is_closed = |folder: &PathBuf| folder.join(".").metadata().is_err_and(is_refused);
+    let folders = ["", "objects", "refs"].map(|name| path.join(name));
+    let files = ["HEAD", "config"].map(|name| path.join(name));
+    let refused = folders.into_iter().find(is_closed);
+    refused.or_else(|| files.into_iter().find(|place| std::fs::File::open(place).is_err_and(is_refused)))
+}
+
 /// In which format a repository is, if that is one that we cannot use: what its objects are named by, or
 /// how its refs are kept.
 fn foreign_format(path: &Path) -> Option<String> {
@@ -178,7 +201,11 @@ fn foreign_format(path: &Path) -> Option<String> {
 
 pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
     let repository = permitted::open(path).map_err(|error| {
-        if path.exists() {
+        if let Some(place) = not_readable(path) {
+            LedgerError::Configuration(format!("`{}` {MAY_NOT_BE_READ}", place.display()))
+        } else if error.class() == ErrorClass::Config {
+            LedgerError::Configuration(format!("{GIT_IS_MISCONFIGURED}: {}", error.message()))
+        } else if path.exists() {
             LedgerError::Configuration(format!(
                 "`{}` cannot be used as a hub: {}",
                 path.display(),

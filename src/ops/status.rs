@@ -67,7 +67,7 @@ impl SetStatus {
     /// The refusal, or a document that cannot be read.
     pub fn refuse_if_outdated(&self, begun: Timestamp, transaction: &Transaction<'_>) -> Result<(), Stop> {
         let status = documents::status(transaction, &self.server)?;
-        match status.and_then(|status| status.timestamp).filter(|said| *said > begun) {
+        match status.and_then(|status| status.at()).filter(|said| *said > begun) {
             Some(said) => Err(Refusal::forbidden(format!(
                 "the status of `{}` was not set to {}: it was set again since, at {said}",
                 self.server,

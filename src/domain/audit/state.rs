@@ -166,7 +166,7 @@ pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
 #[must_use]
 pub fn missing(path: &str) -> Finding {
     Finding::new(Kind::Missing, "it is not there, and read as empty").at(path).hint(format!(
-        "if it was removed, put it back: `git log --diff-filter=D -- {path}` in a clone of the hub shows by whom; else the first record makes it"
+        "if it was removed, put it back in a clone of the hub: `git log --diff-filter=D -- {path}` shows the commit, `git checkout COMMIT~1 -- {path}` brings it back, then commit and push; else the first record makes it"
     ))
 }
 

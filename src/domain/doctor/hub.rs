@@ -279,12 +279,12 @@ pub struct BeatBranch {
     pub wrong: Option<String>,
 }
 
-/// Judges the heartbeat branches; `squash` is the command that reduces one.
+/// Judges the heartbeat branches; `squash` is the command that reduces one, if the hub takes that.
 #[must_use]
 pub fn heartbeat_branches(
     branches: &[BeatBranch],
     has_register: bool,
-    squash: impl Fn(&str) -> String,
+    squash: impl Fn(&str) -> Option<String>,
 ) -> Judgement {
     let mut findings = Vec::new();
     for BeatBranch { tip, is_of_member, wrong } in branches {
@@ -299,12 +299,13 @@ pub fn heartbeat_branches(
             let count = tip
                 .commits
                 .map_or_else(|| "more than one commit".to_owned(), |count| number(count, "commit"));
-            findings.push(
-                Finding::warning(format!(
-                    "{branch} holds {count} and grows with each beat; a hub that lets no history be replaced makes it so"
-                ))
-                .mend(squash(branch)),
+            let what = format!(
+                "{branch} holds {count} and grows with each beat; a hub that lets no history be replaced makes it so"
             );
+            findings.push(match squash(branch) {
+                Some(squash) => Finding::warning(what).mend(squash),
+                None => Finding::warning(format!("{what}: see hub-protection first")),
+            });
         }
         if has_register && !is_of_member {
             findings.push(Finding::warning(format!(
@@ -470,13 +471,21 @@ mod tests {
             (branch(Some(1), true, Some("empty")), true, Problem),
         ] {
             assert_eq!(
-                heartbeat_branches(std::slice::from_ref(&branch), has_register, str::to_owned).verdict(),
+                heartbeat_branches(std::slice::from_ref(&branch), has_register, |branch| Some(
+                    branch.to_owned()
+                ))
+                .verdict(),
                 verdict,
                 "{branch:?}"
             );
         }
+        let refused = heartbeat_branches(&[branch(Some(9), true, None)], true, |_| None);
+        assert!(refused.findings.iter().all(|one| one.mend.is_none()), "{refused:?}");
         let many: Vec<_> = (0..50).map(|_| branch(Some(2), true, None)).collect();
-        assert_eq!(heartbeat_branches(&many, true, str::to_owned).findings.len(), TOLD_MAX + 1);
+        assert_eq!(
+            heartbeat_branches(&many, true, |branch| Some(branch.to_owned())).findings.len(),
+            TOLD_MAX + 1
+        );
     }
 
     #[test]

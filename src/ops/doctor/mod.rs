@@ -314,8 +314,11 @@ fn document_size(patient: &Patient) -> Judgement {
 fn heartbeat_branches(patient: &Patient) -> Judgement {
     patient.of_hub(|facts| {
         let has_register = facts.servers.as_ref().is_some_and(|servers| !servers.is_empty());
-        let squash =
-            |branch: &str| patient.muster(&format!("heartbeat squash --branch {} --backup", quoted(branch)));
+        let is_taken = !store::denies_replacing(patient);
+        let squash = |branch: &str| {
+            is_taken
+                .then(|| patient.muster(&format!("heartbeat squash --branch {} --backup", quoted(branch))))
+        };
         rules::heartbeat_branches(&facts.branches, has_register, squash)
             .with(rules::bad_branches(&facts.bad, &facts.name))
     })

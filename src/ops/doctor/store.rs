@@ -34,6 +34,9 @@ pub(super) fn unwritable(path: &Path) -> Option<Vec<String>> {
     Some(unwritable.iter().map(|path| path.display().to_string()).collect())
 }
 
+/// The setting by which a hub lets no history be replaced.
+const NO_REPLACING: &str = "receive.denyNonFastForwards";
+
 pub(super) fn hooks(patient: &Patient) -> Judgement {
     let (hub, clone) = (patient.hub_path(), patient.subject.clone.clone());
     if patient.subject.hub.is_none() {
@@ -54,6 +57,13 @@ pub(super) fn hooks(patient: &Patient) -> Judgement {
     }
 }
 
+/// Whether the hub, as far as can be seen from here, lets no history be replaced.
+pub(super) fn denies_replacing(patient: &Patient) -> bool {
+    let Some(path) = patient.hub_path() else { return false };
+    let look = move || Store::open(&path).is_ok_and(|store| store.flag(NO_REPLACING) == Some(true));
+    patient.within(DISK_TIME_MAX, look).unwrap_or(false)
+}
+
 pub(super) fn protection(patient: &Patient) -> Judgement {
     if patient.subject.hub.is_none() {
         return Judgement::skipped(NO_HUB);
@@ -66,7 +76,7 @@ pub(super) fn protection(patient: &Patient) -> Judgement {
         let store = Store::open(&path)?;
         let hidden = ["transfer.hideRefs", "receive.hideRefs", "uploadpack.hideRefs"];
         Ok(Protection {
-            denies_replacing: store.flag("receive.denyNonFastForwards") == Some(true),
+            denies_replacing: store.flag(NO_REPLACING) == Some(true),
             denies_deleting: store.flag("receive.denyDeletes") == Some(true),
             lacks_atomic: store.flag("receive.advertiseAtomic") == Some(false),
             hides: hidden.iter().flat_map(|key| store.values(key)).collect(),

@@ -63,7 +63,9 @@ pub(super) fn advice(reason: &Reason, hub: &str) -> String {
         Cause::Size => {
             "the hub, or a proxy before it, takes no push of this size: its owner has to raise `receive.maxInputSize` or the limit of the proxy; `git muster archive` makes what is pushed smaller"
         }
-        Cause::Disk => "the disk of the hub is full or cannot be written; try again when there is room on it",
+        Cause::Disk => {
+            "the disk of the hub is full or cannot be written, or the account that its git runs as may not write there: make room, or let it in; for a hub on this machine `git muster doctor hub-writable disk` tells which"
+        }
         Cause::Files => {
             "the account that the hub's git runs as may not write its repository; its owner has to let it in"
         }

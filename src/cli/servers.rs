@@ -12,6 +12,7 @@ use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::record::Record;
 use crate::domain::server::Server;
+use crate::domain::shell::quoted;
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::environment;
@@ -297,9 +298,16 @@ fn remove(name: &ServerName, force: bool, context: &mut Context) -> Result<(), C
     })?;
     let branch = name.heartbeat_branch();
     if context.recall(|snapshot| Ok(snapshot.tip(&branch)?.is_some()))? {
-        let hub = context.settings.hub()?.shown();
+        let remove = match context.settings.hub()? {
+            Location::Path(hub) => {
+                format!("`git --git-dir={} branch -D {branch}`", quoted(&hub.display().to_string()))
+            }
+            url @ Location::Url(_) => {
+                format!("`git push {} --delete {branch}` in any git repository", quoted(&url.shown()))
+            }
+        };
         context.output.say(&format!(
-            "its branch `{branch}` stays; remove it with `git push {hub} --delete {branch}`, and `logs-{name}` if there is one"
+            "its branch `{branch}` stays; remove it with {remove}, and `logs-{name}` if there is one"
         ));
     }
     Ok(())

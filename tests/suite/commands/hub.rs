@@ -346,12 +346,12 @@ fn servers_are_listed_shown_and_removed() {
     dry run, not done: server `bob` is no longer registered
     ------- stderr -------
     warning: dry run: nothing was written
-    its branch `heartbeat-bob` stays; remove it with `git push [HUB]/hub.git --delete heartbeat-bob`, and `logs-bob` if there is one
+    its branch `heartbeat-bob` stays; remove it with `git --git-dir=[HUB]/hub.git branch -D heartbeat-bob`, and `logs-bob` if there is one
     [exit status: 0]
     ada$ git muster servers remove bob
     server `bob` is no longer registered
     ------- stderr -------
-    its branch `heartbeat-bob` stays; remove it with `git push [HUB]/hub.git --delete heartbeat-bob`, and `logs-bob` if there is one
+    its branch `heartbeat-bob` stays; remove it with `git --git-dir=[HUB]/hub.git branch -D heartbeat-bob`, and `logs-bob` if there is one
     [exit status: 0]
     ada$ git muster servers list
     SERVER  HOST  MANAGER  LABELS  HEARTBEAT

@@ -1,6 +1,6 @@
 //! What a command tells people to type is about the hub and the server that it was about itself.
 
-use crate::support::{Fleet, Host, MAIN, inspect};
+use crate::support::{Fleet, Host, MAIN, Transport, inspect};
 
 /// A hub that the user has joined as `one`, and another.
 fn two_hubs() -> (Fleet, Host, String) {
@@ -80,4 +80,19 @@ fn who_a_clone_says_we_are_counts_whatever_its_remote_is_called() {
     assert_eq!(ada.git(["config", "muster.server"]).success().stdout().trim(), "eve");
     let run = ada.command(["config", "where"]).current_dir(&elsewhere).run().success();
     assert!(!run.stdout().contains("eve"), "{run}");
+}
+
+#[test]
+fn the_branch_of_a_server_that_was_removed_is_removed_as_it_is_told() {
+    for transport in [Transport::Path, Transport::Daemon] {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        bob.run(["heartbeat"]).success();
+        ada.run(["health"]).success();
+        let run = ada.run(["servers", "remove", "bob"]).success();
+        let line = run.stderr().split('`').find(|part| part.starts_with("git ")).unwrap();
+        ada.git(["init", "-q", "."]).success();
+        ada.program("sh").args(["-c", line]).run().success();
+        assert_eq!(fleet.hub().tip("heartbeat-bob"), None, "{run}");
+    }
 }

@@ -170,6 +170,19 @@ impl Context {
         !self.guards.is_empty()
     }
 
+    /// Refuses `--if-lock` before a write that cannot be bound to a lock.
+    ///
+    /// # Errors
+    /// When a guard is given.
+    pub(super) fn refuse_guards(&self, what: &str) -> Result<(), CliError> {
+        if !self.has_guards() {
+            return Ok(());
+        }
+        let why = format!("{what} is bound to no lock: `--if-lock` has no place here; nothing was written");
+        Err(CliError::new(Exit::Usage, why)
+            .hint("hold the lock around it with `git muster lock run NAME -- git muster ...`"))
+    }
+
     /// Opens the hub; the second time it is open already.
     ///
     /// # Errors
@@ -404,6 +417,27 @@ impl Context {
         self.pass_on_notes();
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
         self.settle(outcome)
+    }
+
+    /// Gives back what was taken under the guards of the line, although one of them is lost.
+    ///
+    /// # Errors
+    /// As [`Context::write`]; the loss of a guard is told, and whether it was given back all the same.
+    pub(super) fn give_back<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+        what: &str,
+    ) -> Result<Receipt<V::Answer>, CliError> {
+        let refused = match self.write(verb) {
+            Err(error) if error.exit == Exit::LeaseLost && self.has_guards() => error,
+            written => return written,
+        };
+        let me = self.me()?;
+        let envelope = Envelope { guards: Vec::new(), ..self.envelope(&me)? };
+        Err(match self.write_with(verb, &envelope) {
+            Ok(_) => CliError { message: format!("{}; {what} was given back", refused.message), ..refused },
+            Err(_) => refused,
+        })
     }
 
     /// Applies `verb`, which is simply done again if this process dies.

@@ -340,6 +340,7 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
         );
         return Err(CliError::new(Exit::Usage, why));
     }
+    context.refuse_guards("the replacement of a branch")?;
     let now = context.now();
     let ledger = context.ledger()?;
     let backup = backup.then(|| format!("backup/{branch}-{}", now.compact()));

@@ -53,7 +53,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         renewal: Deadline::after(args.ttl / RENEWALS_PER_LEASE),
     };
     if stop.requested() || held.trusted.passed() {
-        context.write(&release)?;
+        context.give_back(&release, &named(&release))?;
         let why = if stop.requested() { "asked to end" } else { "it took too long to get the lock" };
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
         return Err(CliError::new(Exit::Failed, why));
@@ -63,7 +63,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     let mut ward = match Ward::start(&charge) {
         Ok(ward) => ward,
         Err(error) => {
-            context.write(&release)?;
+            context.give_back(&release, &named(&release))?;
             let why = format!(
                 "cannot guard `{}`: {error}; it was not run and the lock was released",
                 program.display()
@@ -73,7 +73,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     };
     match watch(&mut ward, &mut held, &stop, context) {
         Ok(Ending::Told(Told { cause: Cause::Unstarted, code, error })) => {
-            context.write(&release)?;
+            context.give_back(&release, &named(&release))?;
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
             context.output.error(&CliError::new(Exit::Failed, why));
@@ -127,6 +127,10 @@ fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -
     }
 }
 
+fn named(release: &ReleaseLock) -> String {
+    format!("lock `{}`", release.name)
+}
+
 /// What is told when the lease was lost while the command ran.
 fn lost(
     error: CliError,
@@ -137,7 +141,7 @@ fn lost(
     if held.trusted.passed() {
         // If the hub is back, the others need not wait for the end of the lease.
         context.ledger()?.limit(held.grace);
-        drop(context.write(release));
+        drop(context.give_back(release, &named(release)));
     }
     let message = format!("{}; the command was stopped", error.message);
     Ok(CliError { exit: Exit::LeaseLost, message, ..error })
@@ -145,13 +149,13 @@ fn lost(
 
 /// Releases the lock after something took the guard of the command away, and the command with it.
 fn end_unguarded(why: &str, release: &ReleaseLock, context: &mut Context) -> Result<u8, CliError> {
-    context.write(release)?;
+    context.give_back(release, &named(release))?;
     Err(CliError::new(Exit::Failed, format!("{why}; the lock was released")))
 }
 
 /// Releases the lock after the command ended with `code`.
 fn end(code: u8, release: &ReleaseLock, context: &mut Context) -> Result<u8, CliError> {
-    match context.write(release) {
+    match context.give_back(release, &named(release)) {
         // Whoever has the lock now may have worked at the same time as the command.
         Err(error) if error.exit == Exit::LeaseLost => {
             let message = format!("{}; the command had ended with exit code {code}", error.message);

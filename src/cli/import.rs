@@ -79,6 +79,8 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     }
     if args.check {
         context.only_look();
+    } else {
+        context.refuse_guards("what is taken over or mended")?;
     }
     context.settings.go_to(source.clone(), "the command line");
     context.settings.clone = None;

@@ -41,6 +41,7 @@ pub struct InitArgs {
 /// # Errors
 /// When it cannot be made there.
 pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
+    context.refuse_guards("a hub that is made")?;
     let folder = environment::working_directory()?;
     let named = args.target.clone().or_else(|| global.hub.clone());
     let target = named.or_else(|| environment::variable("MUSTER_HUB"));

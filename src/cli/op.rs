@@ -336,6 +336,8 @@ fn not_unsettled(id: &OpId) -> CliError {
 }
 
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
+    // It was begun under what its own line said.
+    context.refuse_guards("what was begun before")?;
     let (entry, _kept) = match journal::take(id) {
         Taken::Ours(entry, kept) => (entry, kept),
         Taken::UnderWay => return Err(under_way(id)),

@@ -1,7 +1,7 @@
 //! `lock`, and `--if-lock` on other writes.
 
 use super::two_servers;
-use crate::support::{MAIN, Transcript, eventually, inspect};
+use crate::support::{Fleet, MAIN, Transcript, eventually, inspect};
 use insta::assert_snapshot;
 use std::time::Duration;
 
@@ -349,6 +349,49 @@ fn asking_lock_run_to_end_ends_the_command_and_frees_the_lock() {
 }
 
 /// Every kind of write, under a right token, a wrong one and one of a lock that never was.
+/// What cannot be bound to a lock says so and does nothing.
+#[test]
+fn a_guard_is_never_passed_over_in_silence() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["lock", "acquire", "gate"]).success();
+    ada.run(["lock", "release", "gate", "--token", "1"]).success();
+    ada.run(["heartbeat"]).success();
+    let before = [fleet.hub().tip(MAIN), fleet.hub().tip("heartbeat-ada")];
+    let new = ada.directory().join("new.git").display().to_string();
+    let hub = fleet.hub().url();
+    for line in [
+        &["import", &hub][..],
+        &["heartbeat", "squash"],
+        &["op", "resume", "01234567-89ab-4cde-8f01-23456789abcd"],
+        &["init", &new],
+    ] {
+        let run = ada.run([&["--if-lock", "gate=1"][..], line].concat());
+        assert!(
+            run.exit_code() == Some(2) && run.stderr().contains("`--if-lock` has no place here"),
+            "{run}"
+        );
+    }
+    assert_eq!([fleet.hub().tip(MAIN), fleet.hub().tip("heartbeat-ada")], before);
+    assert!(!std::path::Path::new(&new).exists());
+}
+
+#[test]
+fn a_lock_that_was_taken_under_another_is_given_back_although_the_other_is_lost() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["lock", "acquire", "outer"]).success();
+    let script = "$MUSTER lock release outer --token 1";
+    let run = ada
+        .command(["--if-lock", "outer=1", "lock", "run", "inner", "--ttl", "1h", "--", "sh", "-c", script])
+        .env("MUSTER", env!("CARGO_BIN_EXE_git-muster"))
+        .run()
+        .code(5);
+    assert!(run.stderr().contains("lock `inner` was given back"), "{run}");
+    let lock = ada.run(["lock", "show", "inner", "--json"]).success().json();
+    assert_eq!(lock["state"], "free", "{lock}");
+}
+
 #[test]
 fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
     let (fleet, ada, bob) = two_servers();

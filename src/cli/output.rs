@@ -22,6 +22,9 @@ thread_local! {
 /// Commands that need no hub, or are told theirs otherwise.
 const WITHOUT_HUB: [&str; 4] = ["init", "config", "completions", "man"];
 
+/// Commands that are the same for all servers, or take a name in another way.
+const WITHOUT_SERVER: [&str; 4] = ["join", "servers", "health", "fsck"];
+
 /// Remembers which hub, branch and server the command line names: a command that is printed has to lead
 /// to the same. `is_me`: the server is who asks, and not what is asked for.
 pub(super) fn begun_with(global: &GlobalArgs, is_me: bool) {
@@ -48,9 +51,8 @@ pub(super) fn as_begun(text: &str) -> String {
             let verb = command.split(' ').next().unwrap_or_default();
             for (flag, value) in given.iter().filter(|_| !WITHOUT_HUB.contains(&verb)) {
                 let is_said = command.split(' ').any(|word| word == *flag);
-                // Who joins says its name in another way.
-                let is_name = *flag == "--server" && verb == "join";
-                if !is_said && !is_name {
+                let is_for_all = *flag == "--server" && WITHOUT_SERVER.contains(&verb);
+                if !is_said && !is_for_all {
                     out.push_str(&format!("{flag} {value} "));
                 }
             }

@@ -419,7 +419,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     machine$ mark_messages_read.sh build1 msg_404
     ------- stderr -------
     error: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    hint: see the ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ mark_messages_read.sh
     ------- stderr -------
@@ -429,7 +429,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     machine$ ack_message.sh msg_404 build1
     ------- stderr -------
     error: nothing was marked: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    hint: see the ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ ack_message.sh msg_404
     ------- stderr -------

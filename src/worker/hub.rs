@@ -1,7 +1,7 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
 use super::Report;
-use crate::domain::heartbeat::{Beat, LEASE_INTERVALS};
+use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lock::trust;
 use crate::domain::refusal::Refusal;
@@ -58,21 +58,23 @@ pub(super) struct Riders {
 }
 
 impl Hub {
-    /// `ledger` is the hub at `place`; `server` beats every `interval` there, and `stays` until it is asked to
-    /// end. One that ends with its job says of the server what was said before, if that is a longer interval:
-    /// nobody else would go on with its own.
+    /// `ledger` is the hub at `place`; `server` beats every `interval` there. Of the server is said what was
+    /// told before, if that is a longer one and `keeps` says so: nobody goes on with that of a worker which
+    /// ends with its job.
     #[must_use]
     pub fn new(
         mut ledger: Ledger,
         place: Place,
         server: ServerName,
-        (interval, stays): (Duration, bool),
+        (interval, keeps): (Duration, bool),
     ) -> Self {
         ledger.limit(BUDGET);
         let whose = place.whose(&server);
         let mut session = Session::present(&whose);
         let before = session.interval_seconds;
-        session.interval_seconds = interval.as_secs().max(if stays { 1 } else { before });
+        // The first is assumed: nobody told it.
+        let is_told = before > INTERVAL_ASSUMED.as_secs();
+        session.interval_seconds = interval.as_secs().max(if keeps && is_told { before } else { 1 });
         Self {
             ledger,
             place,

@@ -366,8 +366,8 @@ fn work(
     let place = context.place().map_err(CliError::nothing_written)?;
     let ledger = context.open(false)?;
     let interval = args.interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1));
-    let stays = !options.once && options.job.is_none();
-    let hub = Hub::new(ledger, place, me, (interval, stays));
+    let keeps = args.interval.is_none() && (options.once || options.job.is_some());
+    let hub = Hub::new(ledger, place, me, (interval, keeps));
     let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
     let options = Options { poll: poll.max(Duration::from_millis(10)), push_limit, ..options };
     Ok(Dispatcher::new(hub, options, &context.output)?.work()?)

@@ -159,6 +159,13 @@ fn assert_objects_are_sound(repository: &Path) {
     );
 }
 
+/// Whether somebody is in the middle of a write to the hub.
+pub(crate) fn is_locked(hub: &Hub) -> bool {
+    let mut found = Vec::new();
+    collect_lock_files(hub.path(), &mut found);
+    !found.is_empty()
+}
+
 #[track_caller]
 fn assert_no_lock_files(directory: &Path) {
     let mut found = Vec::new();

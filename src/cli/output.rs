@@ -12,12 +12,11 @@ use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-thread_local! {
-    /// What the command line said of hub and server, for the commands that are printed.
-    static BEGUN_WITH: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
-}
+/// What the command line said of hub and server, for the commands that are printed, by any thread.
+static BEGUN_WITH: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
 
 /// Commands that need no hub, or are told theirs otherwise.
 const WITHOUT_HUB: [&str; 4] = ["init", "config", "completions", "man"];
@@ -36,30 +35,29 @@ pub(super) fn begun_with(global: &GlobalArgs, is_me: bool) {
         ("--server", global.server.as_ref().filter(|_| is_me)),
     ];
     let given = given.into_iter().filter_map(|(flag, value)| Some((flag, quoted(value?))));
-    BEGUN_WITH.set(given.collect());
+    // The line is parsed once.
+    drop(BEGUN_WITH.set(given.collect()));
 }
 
 /// `text` with its commands as they have to be typed to be about the same hub and server.
 pub(super) fn as_begun(text: &str) -> String {
     const COMMAND: &str = "`git muster ";
-    BEGUN_WITH.with_borrow(|given| {
-        let mut parts = text.split(COMMAND);
-        let mut out = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            out.push_str(COMMAND);
-            let command = part.split('`').next().unwrap_or_default();
-            let verb = command.split(' ').next().unwrap_or_default();
-            for (flag, value) in given.iter().filter(|_| !WITHOUT_HUB.contains(&verb)) {
-                let is_said = command.split(' ').any(|word| word == *flag);
-                let is_for_all = *flag == "--server" && WITHOUT_SERVER.contains(&verb);
-                if !is_said && !is_for_all {
-                    out.push_str(&format!("{flag} {value} "));
-                }
+    let mut parts = text.split(COMMAND);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(COMMAND);
+        let command = part.split('`').next().unwrap_or_default();
+        let verb = command.split(' ').next().unwrap_or_default();
+        for (flag, value) in BEGUN_WITH.get().into_iter().flatten().filter(|_| !WITHOUT_HUB.contains(&verb)) {
+            let is_said = command.split(' ').any(|word| word == *flag);
+            let is_for_all = *flag == "--server" && WITHOUT_SERVER.contains(&verb);
+            if !is_said && !is_for_all {
+                out.push_str(&format!("{flag} {value} "));
             }
-            out.push_str(part);
         }
-        out
-    })
+        out.push_str(part);
+    }
+    out
 }
 
 /// The version of the shapes that `--json` prints.

@@ -526,9 +526,10 @@ impl Report {
             let hint = "the next write of any server puts it back, such as `git muster heartbeat`";
             finding(format!("undone:{what}"), what, told, hint)
         });
-        let unknown = unknown.iter().map(|what| {
+        // One cause: which documents they are may be others the next time.
+        let unknown = (!unknown.is_empty()).then(|| {
             let hint = "see what is gone with `git muster fsck --history`; the next write looks further back";
-            finding("undone-unknown".to_owned(), "history", what.clone(), hint)
+            finding("undone-unknown".to_owned(), "history", unknown.join("; "), hint)
         });
         let findings = self.findings.into_iter().chain(undone).chain(unknown).collect();
         Self::new(self.checked, findings)
@@ -618,6 +619,15 @@ mod tests {
             let found: Vec<&str> = report.findings.iter().map(|finding| finding.cause.as_str()).collect();
             assert_eq!((report.level, found.as_slice()), (level, causes));
         }
+    }
+
+    #[test]
+    fn what_nobody_can_tell_of_the_history_is_one_cause() {
+        let unknown = ["one".to_owned(), "another".to_owned()];
+        let report = Report::new(0, Vec::new()).with_undone(&[], &unknown);
+        let told: Vec<_> = report.findings.iter().map(|found| (&*found.cause, &*found.what)).collect();
+        assert_eq!(told, [("undone-unknown", "one; another")]);
+        assert!(Report::new(0, Vec::new()).with_undone(&[], &[]).findings.is_empty());
     }
 
     #[test]

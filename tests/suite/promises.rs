@@ -107,3 +107,94 @@ fn a_heartbeat_adds_nothing_to_the_history_of_main() {
         assert_eq!(inspect::log(fleet.hub(), MAIN), before);
     }
 }
+
+/// A host on which nothing says which hub and which name, but what `join` wrote.
+fn user(fleet: &Fleet) -> Host {
+    let mut user = fleet.host("user");
+    user.unset("MUSTER_HUB");
+    user.unset("MUSTER_SERVER");
+    user
+}
+
+/// The servers of the hub at `address`.
+fn servers(host: &Host, address: &str) -> Vec<String> {
+    let listed = host.run(["--hub", address, "servers", "list", "--json"]).success().json();
+    let servers = listed.as_array().unwrap().iter();
+    servers.map(|server| server["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_second_join_replaces_hub_and_name_and_leaves_the_first_hub_as_it_was() {
+    let (first, second) = (Fleet::new().founded(), Fleet::new().founded());
+    let user = user(&first);
+    let (first, second) = (first.hub().url(), second.hub().url());
+    user.run(["join", &first, "--as", "one"]).success();
+    user.run(["join", &second, "--as", "two"]).success();
+    let here = user.run(["config", "where", "--json"]).success().json();
+    assert_eq!(here["hub"], second.as_str(), "{here}");
+    let job = user.run(["job", "add", "--", "true"]).success().stdout().trim().to_owned();
+    user.run(["--hub", &second, "job", "show", &job]).success();
+    user.run(["--hub", &first, "job", "show", &job]).code(3);
+    assert_eq!(user.run(["job", "claim", "--json"]).success().json()["assigned_to"], "two");
+    // The hub of before goes on, for whoever names it and the name there.
+    user.run(["--hub", &first, "--server", "one", "heartbeat"]).success();
+    assert_eq!((servers(&user, &first), servers(&user, &second)), (vec!["one".into()], vec!["two".into()]));
+}
+
+#[test]
+fn a_hub_that_has_moved_is_followed_by_a_join_and_in_a_clone_by_its_remote() {
+    let fleet = Fleet::new().founded();
+    let user = user(&fleet);
+    let hub = fleet.hub().url();
+    let clone = user.directory().join("clone");
+    user.run(["join", &hub, "--as", "ada"]).success();
+    let job = user.run(["job", "add", "--", "true"]).success().stdout().trim().to_owned();
+    let token = user.run(["job", "claim", "--json"]).success().json()["token"].to_string();
+    user.git(["clone", "--quiet", &hub, &clone.display().to_string()]).success();
+
+    let moved = user.directory().join("moved.git").display().to_string();
+    fs::rename(&hub, &moved).unwrap();
+    user.run(["heartbeat"]).code(7);
+    user.command(["job", "list"]).current_dir(&clone).run().code(7);
+
+    user.run(["join", &moved, "--as", "ada"]).success();
+    user.run(["heartbeat"]).success();
+    user.run(["job", "complete", &job, "--token", &token]).success();
+    user.git(["-C", &clone.display().to_string(), "remote", "set-url", "origin", &moved]).success();
+    let shown = user.command(["job", "show", &job, "--json"]).current_dir(&clone).run().success().json();
+    assert_eq!(shown["status"], "completed", "{shown}");
+}
+
+#[test]
+fn a_server_is_renamed_and_the_old_name_taken_out_once_its_jobs_are_finished() {
+    let fleet = Fleet::new().founded();
+    let user = user(&fleet);
+    let hub = fleet.hub().url();
+    user.run(["join", &hub, "--as", "old"]).success();
+    let job = user.run(["job", "add", "--", "true"]).success().stdout().trim().to_owned();
+    let token = user.run(["job", "claim", "--json"]).success().json()["token"].to_string();
+    user.run(["join", &hub, "--as", "new"]).success();
+    user.run(["heartbeat"]).success();
+    user.run(["servers", "remove", "old"]).code(4);
+    user.run(["--server", "old", "job", "complete", &job, "--token", &token]).success();
+    user.run(["servers", "remove", "old"]).success();
+    assert_eq!(servers(&user, &hub), ["new"]);
+    user.run(["--server", "old", "heartbeat"]).code(4);
+}
+
+#[test]
+fn who_joined_in_a_clone_beats_from_cron_which_starts_elsewhere_and_knows_nothing() {
+    let fleet = Fleet::new().founded();
+    let mut user = user(&fleet);
+    let (hub, clone) = (fleet.hub().url(), user.directory().join("clone"));
+    user.git(["clone", "--quiet", &hub, &clone.display().to_string()]).success();
+    user.command(["join", &hub, "--as", "ada"]).current_dir(&clone).run().success();
+    let programs = Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap().display().to_string();
+    user.set("PATH", format!("{programs}:{}", user.place("PATH").display()));
+    let cron = |line: &str| {
+        let kept = ["HOME", "PATH"].map(|name| format!("{name}={}", user.place(name).display()));
+        user.program("env").args(["-i"]).args(kept).args(["sh", "-c", line]).current_dir("/").run()
+    };
+    cron("git muster heartbeat").code(78);
+    cron(&format!("git -C '{}' muster heartbeat", clone.display())).success();
+}

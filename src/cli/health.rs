@@ -47,6 +47,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         // What cannot be read is told with all else, and hides nothing of that.
         let servers: Table<Server> = documents::or_empty(snapshot)?;
         let names = documents::server_names(snapshot, &servers)?;
+        let every = every(snapshot, Archives::Syntax)?;
         let seen = seen_of(snapshot, names.iter().cloned())?;
         let mut statuses = Vec::new();
         for name in names {
@@ -61,7 +62,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
             documents::or_empty::<Pause>(snapshot)?,
         );
         let bad = (bad, undone(snapshot)?);
-        Ok((servers, tables, unregistered, (seen, statuses, every(snapshot, Archives::Syntax)?), bad))
+        Ok((servers, tables, unregistered, (seen, statuses, every), bad))
     })?;
     let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), ((bad, hub), undone)) = seen;
     let place = context.place()?.watched();

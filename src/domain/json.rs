@@ -267,6 +267,11 @@ pub fn pretty(value: &impl Serialize, indent: usize) -> String {
     text.replace('\n', &format!("\n{}", " ".repeat(indent)))
 }
 
+/// Where in `whole` its piece `part` begins.
+pub(super) fn within(whole: &str, part: &str) -> Option<usize> {
+    part.as_ptr().addr().checked_sub(whole.as_ptr().addr()).filter(|at| at + part.len() <= whole.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

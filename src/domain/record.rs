@@ -12,6 +12,7 @@ use super::spelled::{Spelled, whole_characters};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// The largest document that is one record, in bytes: there is one of each sort for every server, so
 /// all of them together have to fit.
@@ -27,12 +28,52 @@ impl<T: Serialize + DeserializeOwned + Clone + PartialEq + 'static> View for T {
 /// A view and the text it was read from. Reads like the view; changes through [`Record::edit`].
 #[derive(Debug, Clone)]
 pub struct Record<T> {
-    text: String,
+    text: Text,
     view: T,
     indent: usize,
     changed: bool,
     /// Whether the view shows replacement signs for what is no Unicode in the text.
     lossy: bool,
+}
+
+/// The text of a record. The many of a long document share its text: one by one they would take as much
+/// once more, and each a piece of memory of its own.
+#[derive(Debug)]
+enum Text {
+    Own(String),
+    Piece { of: Arc<String>, from: u32, to: u32 },
+}
+
+impl Text {
+    /// `text`, which stands in `whole` if there is one.
+    fn of(text: &str, whole: Option<&Arc<String>>) -> Self {
+        let piece = whole.and_then(|whole| {
+            let from = json::within(whole, text)?;
+            let to = u32::try_from(from + text.len()).ok()?;
+            Some(Self::Piece { of: Arc::clone(whole), from: u32::try_from(from).ok()?, to })
+        });
+        piece.unwrap_or_else(|| Self::Own(text.to_owned()))
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        match self {
+            Self::Own(text) => text,
+            Self::Piece { of, from, to } => {
+                let place = usize::try_from(*from).ok().zip(usize::try_from(*to).ok());
+                place.and_then(|(from, to)| of.get(from..to)).expect("it was taken from there")
+            }
+        }
+    }
+}
+
+/// Who copies a record goes on with it, and the document need not stay for it.
+impl Clone for Text {
+    fn clone(&self) -> Self {
+        Self::Own((**self).to_owned())
+    }
 }
 
 impl<T: View> Record<T> {
@@ -42,11 +83,21 @@ impl<T: View> Record<T> {
     /// # Errors
     /// When the text is not JSON or a field has the wrong type.
     pub fn read(path: &str, inside: &str, text: &str, indent: usize) -> Result<Self, DocumentError> {
+        Self::read_in(None, (path, inside), text, indent)
+    }
+
+    /// As [`Record::read`], of a text that stands in `whole` and is shared with it.
+    pub(super) fn read_in(
+        whole: Option<&Arc<String>>,
+        (path, inside): (&str, &str),
+        text: &str,
+        indent: usize,
+    ) -> Result<Self, DocumentError> {
         // Escapes are rare enough to look twice: what a view skips is checked less.
         let is_odd = text.contains("\\u") || text.as_bytes().contains(&FOREIGN_LEAD);
-        let whole = if is_odd { whole_characters(text) } else { None };
-        let Object(view) = json::parse(path, inside, whole.as_deref().unwrap_or(text))?;
-        Ok(Self { text: text.to_owned(), view, indent, changed: false, lossy: whole.is_some() })
+        let legible = if is_odd { whole_characters(text) } else { None };
+        let Object(view) = json::parse(path, inside, legible.as_deref().unwrap_or(text))?;
+        Ok(Self { text: Text::of(text, whole), view, indent, changed: false, lossy: legible.is_some() })
     }
 
     /// Reads a document that is one record.
@@ -54,20 +105,23 @@ impl<T: View> Record<T> {
     /// # Errors
     /// As [`Record::read`], and when it is larger than such a document ever is.
     pub fn read_document(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
-        if bytes.len() > RECORD_BYTES_MAX {
-            let problem = format!(
-                "it has {} bytes, more than the {RECORD_BYTES_MAX} allowed for one record",
-                bytes.len()
-            );
-            return Err(DocumentError::new(path, problem));
-        }
+        refuse_too_large(path, bytes)?;
         Self::read(path, "", json::text(path, bytes)?, 0)
+    }
+
+    /// As [`Record::read_document`], with the text shared for as long as the record is there.
+    ///
+    /// # Errors
+    /// As [`Record::read_document`].
+    pub fn share_document(path: &str, whole: &Arc<String>) -> Result<Self, DocumentError> {
+        refuse_too_large(path, whole.as_bytes())?;
+        Self::read_in(Some(whole), (path, ""), json::text(path, whole.as_bytes())?, 0)
     }
 
     /// A record that was not there before.
     #[must_use]
     pub fn new(view: T, indent: usize) -> Self {
-        Self { text: json::pretty(&view, indent), view, indent, changed: true, lossy: false }
+        Self { text: Text::Own(json::pretty(&view, indent)), view, indent, changed: true, lossy: false }
     }
 
     /// Changes the view and carries the difference into the text.
@@ -80,7 +134,7 @@ impl<T: View> Record<T> {
                 spelled = Spelled::of(&to_value(&self.view));
             }
             spelled.patch(&to_value(&before), &to_value(&self.view));
-            self.text = spelled.layout(self.indent);
+            self.text = Text::Own(spelled.layout(self.indent));
             self.changed = true;
         }
         result
@@ -119,7 +173,7 @@ impl<T: View> Record<T> {
         let raw = self.raw();
         match raw.get("version").and_then(|version| json::newer_layout(&version.to_string())) {
             Some(version) => Err(DocumentError::newer_layout(path, &version)),
-            None => Ok(format!("{}\n", self.text)),
+            None => Ok(format!("{}\n", self.text())),
         }
     }
 
@@ -132,7 +186,7 @@ impl<T: View> Record<T> {
     /// The record laid out for another depth, for moving it between documents.
     #[must_use]
     pub fn moved(&self, indent: usize) -> Self {
-        let text = Spelled::read(&self.text).layout(indent);
+        let text = Text::Own(Spelled::read(&self.text).layout(indent));
         Self { text, view: self.view.clone(), indent, changed: true, lossy: self.lossy }
     }
 }
@@ -142,6 +196,15 @@ impl<T> Deref for Record<T> {
     fn deref(&self) -> &T {
         &self.view
     }
+}
+
+fn refuse_too_large(path: &str, bytes: &[u8]) -> Result<(), DocumentError> {
+    if bytes.len() > RECORD_BYTES_MAX {
+        let problem =
+            format!("it has {} bytes, more than the {RECORD_BYTES_MAX} allowed for one record", bytes.len());
+        return Err(DocumentError::new(path, problem));
+    }
+    Ok(())
 }
 
 fn to_value(view: &impl Serialize) -> Value {

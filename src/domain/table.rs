@@ -108,7 +108,15 @@ impl<T: Row> Table<T> {
     /// # Errors
     /// When it is no JSON as a whole, or no table. A record that cannot be read is no error.
     pub fn read(path: &str, bytes: &[u8]) -> Result<Self, DocumentError> {
-        Self::read_after(path, bytes, None)
+        Self::read_as(path, bytes, &[], None)
+    }
+
+    /// Reads a document whose records share its text with it, for as long as one of them is there.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn share(path: &str, whole: &Arc<String>) -> Result<Self, DocumentError> {
+        Self::read_as(path, whole.as_bytes(), &[], Some(whole))
     }
 
     /// Reads the document, knowing what it was `before`: records whose text did not change are not
@@ -116,11 +124,21 @@ impl<T: Row> Table<T> {
     ///
     /// # Errors
     /// As [`Table::read`].
-    pub fn read_after(path: &str, bytes: &[u8], before: Option<&Self>) -> Result<Self, DocumentError> {
+    pub fn read_after(path: &str, bytes: &[u8], before: &Self) -> Result<Self, DocumentError> {
+        // Each version would stay for as long as one record is there that came with it.
+        Self::read_as(path, bytes, &before.rows, None)
+    }
+
+    fn read_as(
+        path: &str,
+        bytes: &[u8],
+        known: &[Arc<Record<T>>],
+        whole: Option<&Arc<String>>,
+    ) -> Result<Self, DocumentError> {
         let legible = json::legible(path, bytes)?;
         let text = json::body(path, &legible)?;
-        let known = before.map_or(&[][..], |before| &before.rows);
-        let mut reading = Reading { known, is_deep: json::is_too_deep(text, 0), table: Self::empty(path) };
+        let is_deep = json::is_too_deep(text, 0);
+        let mut reading = Reading { known, whole, is_deep, table: Self::empty(path) };
         reading.table.foreign = matches!(legible, Cow::Owned(_));
         if text.starts_with('[') {
             reading.list(text)?;
@@ -380,6 +398,8 @@ impl<T: Row> Table<T> {
 struct Reading<'a, T> {
     /// The records of the version before.
     known: &'a [Arc<Record<T>>],
+    /// What the records share their text with.
+    whole: Option<&'a Arc<String>>,
     /// Whether something in it nests too deep.
     is_deep: bool,
     table: Table<T>,
@@ -424,8 +444,8 @@ impl<T: Row> Reading<'_, T> {
 
     /// Reads the record at `index`, which is told in an error only.
     fn record(&self, text: &str, index: usize) -> Result<Record<T>, DocumentError> {
-        read_row(&self.table.path, text, self.is_deep)
-            .or_else(|_| read_row_at(&self.table.path, &format!("{}[{index}]", T::FIELD), text, self.is_deep))
+        let read = |inside: &str| read_row(self.whole, (&self.table.path, inside), text, self.is_deep);
+        read(T::FIELD).or_else(|_| read(&format!("{}[{index}]", T::FIELD)))
     }
 
     fn map(&mut self, text: &str) -> Result<(), DocumentError> {
@@ -457,7 +477,7 @@ impl<T: Row> Reading<'_, T> {
     fn named(&mut self, name: &str, spelled: &str, text: &str, is_only: bool) {
         let before = self.table.rows.len();
         let inside = place::<T>(0, name);
-        let broken = match read_row_at::<T>(&self.table.path, &inside, text, self.is_deep) {
+        let broken = match read_row::<T>(self.whole, (&self.table.path, &inside), text, self.is_deep) {
             _ if !is_only => Broken::new(before, text, "its name stands there twice".to_owned()),
             Err(error) => Broken::of(before, text, &inside, &error),
             // The name would be written in another spelling, for another name.
@@ -479,22 +499,17 @@ pub(super) fn row_is_too_deep(text: &str) -> bool {
     json::is_too_deep(text, BRACKETS_AROUND)
 }
 
-/// Reads a record of a table, without a word of where it stands.
-fn read_row<T: Row>(path: &str, text: &str, is_deep: bool) -> Result<Record<T>, DocumentError> {
-    read_row_at(path, T::FIELD, text, is_deep)
-}
-
-/// Reads a record that stands `inside` of a table.
-fn read_row_at<T: Row>(
-    path: &str,
-    inside: &str,
+/// Reads the record of a table that stands `inside` of it.
+fn read_row<T: Row>(
+    whole: Option<&Arc<String>>,
+    (path, inside): (&str, &str),
     text: &str,
     is_deep: bool,
 ) -> Result<Record<T>, DocumentError> {
     if is_deep && row_is_too_deep(text) {
         return Err(DocumentError::new(path, json::too_deep()));
     }
-    let record: Record<T> = Record::read(path, inside, text, ROW_INDENT)?;
+    let record: Record<T> = Record::read_in(whole, (path, inside), text, ROW_INDENT)?;
     if record.is_lossy() && !T::LOSSY {
         return Err(DocumentError::new(path, "it holds what is no Unicode"));
     }
@@ -600,14 +615,13 @@ mod tests {
     fn a_later_version_shares_what_did_not_change_and_reads_the_rest() {
         let before = read(TWO);
         for text in [TWO.replace("\"n\": 1", "\"n\": 2"), TWO.replace("\"a\"", "\"c\""), "[]".to_owned()] {
-            let after = Table::read_after(Thing::PATH, text.as_bytes(), Some(&before)).expect("reads");
+            let after = Table::read_after(Thing::PATH, text.as_bytes(), &before).expect("reads");
             assert_eq!(after.to_text(), read(&text).to_text());
             for (one, other) in before.rows.iter().zip(&after.rows) {
                 assert_eq!(Arc::ptr_eq(one, other), one.text() == other.text(), "{text}");
             }
         }
-        let broken =
-            Table::read_after(Thing::PATH, br#"{"things": [{"id": 4}]}"#, Some(&before)).expect("reads");
+        let broken = Table::read_after(Thing::PATH, br#"{"things": [{"id": 4}]}"#, &before).expect("reads");
         assert_eq!((broken.rows().len(), broken.broken().len()), (0, 1));
     }
 
@@ -617,7 +631,7 @@ mod tests {
         let before = Table::<Lock>::read(Lock::PATH, br#"{"locks":{"x":{"token":1}}}"#).expect("reads");
         for (name, is_shared) in [("x", true), ("y", false)] {
             let text = format!(r#"{{"locks":{{"{name}":{{"token":1}}}},"more":1}}"#);
-            let after = Table::read_after(Lock::PATH, text.as_bytes(), Some(&before)).expect("reads");
+            let after = Table::read_after(Lock::PATH, text.as_bytes(), &before).expect("reads");
             assert_eq!(after.rows().map(|lock| lock.name.as_str()).collect::<Vec<_>>(), [name]);
             assert_eq!(Arc::ptr_eq(&before.rows[0], &after.rows[0]), is_shared, "{name}");
         }

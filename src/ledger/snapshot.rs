@@ -301,6 +301,18 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// The document at `path` of the main branch, for who looks once: it is not kept for others.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn glance(&self, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        let place = (self.main.to_owned(), path.to_owned());
+        if let Some(document) = self.read.borrow().documents.get(&place) {
+            return Ok(document.clone());
+        }
+        self.tip(self.main)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))
+    }
+
     /// Whether an operation is in the history of the main branch, from its tip back to `since`.
     pub(super) fn holds(&self, op: &OpId, since: Option<&Version>) -> Result<bool, LedgerError> {
         match self.engine.find(self.main, op, since)? {
@@ -348,10 +360,7 @@ impl Documents for Snapshot<'_> {
         if let Some(document) = self.read.borrow().documents.get(&place) {
             return Ok(document.clone());
         }
-        let document = match self.tip(branch)? {
-            Some(tip) => self.engine.read(&tip, path)?,
-            None => None,
-        };
+        let document = self.tip(branch)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))?;
         self.read.borrow_mut().keep(place, document.clone());
         Ok(document)
     }

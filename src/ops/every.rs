@@ -54,9 +54,10 @@ pub enum Archives {
 /// When the store is damaged; a document that cannot be read is told of.
 pub fn every(hub: &Snapshot<'_>, archives: Archives) -> Result<Vec<Seen>, LedgerError> {
     let mut looking = Looking { hub, seen: Vec::new() };
+    // Long, and gone again before the jobs are read, which stay.
+    looking.table::<Message>(Message::PATH)?;
     looking.table::<Job>(Job::PATH)?;
     looking.table::<Lock>(Lock::PATH)?;
-    looking.table::<Message>(Message::PATH)?;
     looking.table::<Server>(Server::PATH)?;
     looking.table::<Pause>(Pause::PATH)?;
     looking.table::<HighWater>(HighWater::PATH)?;
@@ -109,7 +110,12 @@ impl Looking<'_> {
         server: Option<&ServerName>,
         read: impl FnOnce(&Document) -> Result<(), json::DocumentError>,
     ) -> Result<(), LedgerError> {
-        let (bytes, wrong, newer) = match self.hub.document(self.hub.main(), path) {
+        let found = match path {
+            Job::PATH => self.hub.document(self.hub.main(), path),
+            // Nobody who looks at all of them asks for them again.
+            _ => self.hub.glance(path),
+        };
+        let (bytes, wrong, newer) = match found {
             Ok(None) => return Ok(()),
             Ok(Some(document)) => {
                 let wrong = read(&document).err().map(|error| error.problem);

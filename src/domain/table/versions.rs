@@ -58,7 +58,7 @@ impl<T: Row> Versions<T> {
             *self = next;
             return Ok(());
         }
-        let table = Arc::new(Table::read_after(self.table.path(), bytes, Some(&self.table))?);
+        let table = Arc::new(Table::read_after(self.table.path(), bytes, &self.table)?);
         let text = text_of(self, bytes).unwrap_or_default();
         *self = Self { places: places::<T>(text, &table), text: text.to_owned(), table };
         Ok(())
@@ -91,15 +91,16 @@ impl<T: Row> Versions<T> {
             return None;
         }
         let list = format!("[{items}]");
-        let inside = within(text, items)?;
+        let inside = json::within(text, items)?;
         let items: Vec<&RawValue> = serde_json::from_str(&list).ok()?;
         let mut rows = Vec::with_capacity(front + items.len() + places.rows.len() - back);
         let mut lie = Vec::with_capacity(rows.capacity());
         rows.extend(self.table.rows.get(..front)?.iter().cloned());
         lie.extend(places.rows.get(..front)?.iter().cloned());
         for item in items {
-            rows.push(Arc::new(read_row(self.table.path(), item.get(), false).ok()?));
-            let start = inside + within(&list, item.get())?.checked_sub(1)?;
+            let place = (self.table.path(), T::FIELD);
+            rows.push(Arc::new(read_row(None, place, item.get(), false).ok()?));
+            let start = inside + json::within(&list, item.get())?.checked_sub(1)?;
             lie.push(start..start + item.get().len());
         }
         rows.extend(self.table.rows.get(back..)?.iter().cloned());
@@ -156,19 +157,14 @@ fn places<T: Row>(text: &str, table: &Table<T>) -> Option<Places> {
     if !list.starts_with('[') {
         return None;
     }
-    let start = within(text, list)?;
+    let start = json::within(text, list)?;
     let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
-        let at = within(text, item.get())?;
+        let at = json::within(text, item.get())?;
         rows.push(at..at + item.get().len());
     }
     Some(Places { list: start + 1..start + list.len() - 1, rows })
-}
-
-/// Where in `whole` its piece `part` begins.
-fn within(whole: &str, part: &str) -> Option<usize> {
-    part.as_ptr().addr().checked_sub(whole.as_ptr().addr()).filter(|at| at + part.len() <= whole.len())
 }
 
 /// How many bytes two texts have in common at their beginning.

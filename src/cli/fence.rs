@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::input;
 use crate::domain::id::LockName;
 use crate::domain::lock::TOKEN_MAX;
 use crate::domain::shell::quoted;
@@ -46,9 +47,9 @@ Needs no hub.")]
         /// The lock
         #[arg(long, env = "MUSTER_LOCK_NAME")]
         name: LockName,
-        /// The token under which the effect is wanted
-        #[arg(long, env = "MUSTER_LOCK_TOKEN")]
-        token: u64,
+        /// The token under which the effect is wanted [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+        #[arg(long)]
+        token: Option<u64>,
         /// The file that remembers the highest token of each lock
         #[arg(long, value_name = "FILE")]
         state: PathBuf,
@@ -90,8 +91,9 @@ fn begin_anew(state: &Path) -> String {
 /// When the token is from an earlier term, or the file cannot be used.
 pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
+    let token = input::token(*token, name.as_str(), input::OF_LOCK)?;
     // Kept, it would let nobody pass ever after.
-    if *token > TOKEN_MAX {
+    if token > TOKEN_MAX {
         let why = format!(
             "token {token} of lock `{name}` is no possible one: none is above {TOKEN_MAX}; nothing was run"
         );
@@ -123,7 +125,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         })?,
     };
     let highest = fence.highest.get(name.as_str()).copied().unwrap_or(0);
-    if *token < highest {
+    if token < highest {
         let error = CliError::new(
             Exit::LeaseLost,
             format!(
@@ -132,8 +134,8 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         );
         return Err(if highest > TOKEN_MAX { error.hint(begin_anew(state)) } else { error });
     }
-    if *token > highest {
-        fence.highest.insert(name.to_string(), *token);
+    if token > highest {
+        fence.highest.insert(name.to_string(), token);
         let text = serde_json::to_string_pretty(&fence)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
         files::write(state, &format!("{text}\n"))?;
@@ -155,7 +157,8 @@ fn run_guarded(
     context: &Context,
 ) -> Result<u8, CliError> {
     let program = program.display();
-    let charge = Charge { command, variables: &[], grace: STOP_GRACE, alive: Some(at_work) };
+    let charge =
+        Charge { command, variables: &context.settings.said(), grace: STOP_GRACE, alive: Some(at_work) };
     let mut ward = Ward::start(&charge).map_err(|error| {
         CliError::new(Exit::Failed, format!("cannot guard `{program}`: {error}; nothing was run"))
     })?;
@@ -167,7 +170,8 @@ fn run_guarded(
     match ending {
         Ending::Told(Told { cause: Cause::Unstarted, code, error }) => {
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
-            context.output.error(&CliError::new(Exit::Failed, format!("cannot run `{program}`: {error}")));
+            let error = CliError::new(Exit::Failed, format!("cannot run `{program}`: {error}"));
+            context.output.error_with(&error, code);
             Ok(code)
         }
         Ending::Told(Told { code, .. }) => Ok(code),

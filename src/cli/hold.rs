@@ -58,7 +58,9 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
         return Err(CliError::new(Exit::Failed, why));
     }
-    let variables = [("MUSTER_LOCK_NAME", term.name.clone()), ("MUSTER_LOCK_TOKEN", term.token.to_string())];
+    let mut variables = context.settings.said();
+    variables.push(("MUSTER_LOCK_NAME", term.name.clone()));
+    variables.push(("MUSTER_LOCK_TOKEN", term.token.to_string()));
     let charge = Charge { command, variables: &variables, grace: held.grace, alive: None };
     let mut ward = match Ward::start(&charge) {
         Ok(ward) => ward,
@@ -76,7 +78,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
             context.give_back(&release, &named(&release))?;
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
-            context.output.error(&CliError::new(Exit::Failed, why));
+            context.output.error_with(&CliError::new(Exit::Failed, why), code);
             Ok(code)
         }
         Ok(Ending::Told(Told { cause: Cause::Lapsed, .. })) => {

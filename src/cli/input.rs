@@ -3,8 +3,8 @@
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::time::{Calendar, Timestamp, parse_span, show_span};
-use crate::host::files;
 use crate::host::zone::{self, Reading};
+use crate::host::{environment, files};
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -26,6 +26,53 @@ pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
             read(&what, File::open(path).and_then(|file| files::read_bounded(file, bytes_max)))
         }
         None => Ok(given.to_owned()),
+    }
+}
+
+/// The variables in which whoever runs a command for a job or under a lock tells its name and token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// What has the token, in one word.
+    pub what: &'static str,
+    /// The variable with its name.
+    pub name: &'static str,
+    /// The variable with its token.
+    pub token: &'static str,
+}
+
+/// Of a job.
+pub(super) const OF_JOB: Told = Told { what: "job", name: "MUSTER_JOB_ID", token: "MUSTER_JOB_TOKEN" };
+
+/// Of a lock.
+pub(super) const OF_LOCK: Told = Told { what: "lock", name: "MUSTER_LOCK_NAME", token: "MUSTER_LOCK_TOKEN" };
+
+/// The token of the job or lock `name`: the `given` one, else that of the environment, which belongs to
+/// the name beside it. Tokens are small numbers: that of another one would fit too often.
+///
+/// # Errors
+/// When there is none, or it is of another.
+pub(super) fn token(given: Option<u64>, name: &str, of: Told) -> Result<u64, CliError> {
+    let Told { what, name: name_variable, token: token_variable } = of;
+    let usage = |why: String| CliError::new(Exit::Usage, format!("{why}; nothing was done"));
+    let hint = format!("give the token of {what} `{name}` with `--token`");
+    if let Some(token) = given {
+        return Ok(token);
+    }
+    let Some(text) = environment::variable(token_variable) else {
+        let why = format!("the token of {what} `{name}` is not given, and {token_variable} is not set");
+        return Err(usage(why).hint(hint));
+    };
+    match environment::variable(name_variable) {
+        Some(other) if other != name => {
+            let why = format!(
+                "{token_variable} is the token of {what} `{}`, not of `{name}`",
+                other.escape_debug()
+            );
+            Err(usage(why).hint(hint))
+        }
+        _ => text.parse().map_err(|_| {
+            usage(format!("{token_variable} holds `{}`, which is no token", text.escape_debug())).hint(hint)
+        }),
     }
 }
 

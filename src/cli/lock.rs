@@ -53,9 +53,15 @@ pub struct TakeArgs {
 pub struct TermArgs {
     /// The lock
     pub name: LockName,
-    /// The token that `acquire` printed
-    #[arg(long, env = "MUSTER_LOCK_TOKEN")]
-    pub token: u64,
+    /// The token that `acquire` printed [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+    #[arg(long)]
+    pub token: Option<u64>,
+}
+
+impl TermArgs {
+    fn token(&self) -> Result<u64, CliError> {
+        input::token(self.token, self.name.as_str(), input::OF_LOCK)
+    }
 }
 
 /// The verbs of `lock`.
@@ -148,7 +154,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
             let verb = RenewLock {
                 name: term.name.clone(),
                 server: context.me()?,
-                token: term.token,
+                token: term.token()?,
                 lease_seconds: ttl.map(|ttl| ttl.as_secs()),
             };
             let renewed = context.write(&verb)?.answer;
@@ -161,7 +167,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
             })?;
         }
         LockCommand::Release(term) => {
-            let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token };
+            let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token()? };
             let released = context.write(&verb)?;
             let before =
                 if released.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" };

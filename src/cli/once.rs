@@ -40,9 +40,9 @@ What is called so is a lock, done for good: use no name of another lock, and a n
     Done {
         /// What the thing is called
         key: LockName,
-        /// The token that `once do` printed
-        #[arg(long, env = "MUSTER_LOCK_TOKEN")]
-        token: u64,
+        /// The token that `once do` printed [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+        #[arg(long)]
+        token: Option<u64>,
     },
 }
 
@@ -71,7 +71,8 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
             }
         }
         OnceCommand::Done { key, token } => {
-            let verb = MarkDone { key: key.clone(), server: context.me()?, token: *token };
+            let token = input::token(*token, key.as_str(), input::OF_LOCK)?;
+            let verb = MarkDone { key: key.clone(), server: context.me()?, token };
             context.write(&verb)?;
             context
                 .output

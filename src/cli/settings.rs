@@ -164,6 +164,20 @@ impl Settings {
         wrong.into_iter().next().map_or(Ok(settings), Err)
     }
 
+    /// What the command line says of hub, branch and server, as variables for a command that we run: what
+    /// it calls has to be about the same. Without a password that stands in an address.
+    pub(super) fn said(&self) -> Vec<(&'static str, String)> {
+        let hub = self.hub.as_ref().filter(|hub| hub.origin == "--hub").map(|hub| hub.value.shown());
+        let branch = Some(&self.branch).filter(|branch| branch.origin == "--branch");
+        let server = self.server.as_ref().filter(|server| server.origin == "--server");
+        let all = [
+            ("MUSTER_HUB", hub),
+            ("MUSTER_BRANCH", branch.map(|branch| branch.value.clone())),
+            ("MUSTER_SERVER", server.map(|server| server.value.to_string())),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// Gathers them for a command that writes the user's file anew, whatever it says now.
     ///
     /// # Errors

@@ -105,6 +105,8 @@ pub struct Options {
     pub keep: Keep,
     /// How many tags of good builds of a branch stay in the source; `None`: builds are not tagged.
     pub tags: Option<usize>,
+    /// The address of the hub and its branch, which jobs are told: what they call has to be about the same.
+    pub hub: (String, String),
     /// Names hub and server in folders of this machine: a server may belong to several hubs.
     pub place: String,
     /// Where the folders of jobs are made.

@@ -40,6 +40,8 @@ pub(super) struct Task {
     pub token: u64,
     /// The server that runs it.
     pub server: String,
+    /// The address of the hub and its branch.
+    pub hub: (String, String),
     /// The folder that is made for it.
     pub folder: PathBuf,
     /// A file that is locked as long as something of the job may live.
@@ -153,6 +155,13 @@ impl Task {
         let mut variables: Vec<(OsString, OsString)> = names
             .filter_map(|name| Some((OsString::from(name), OsString::from(environment::variable(name)?))))
             .collect();
+        let (hub, branch) = &self.hub;
+        for (name, value) in [("MUSTER_HUB", hub), ("MUSTER_BRANCH", branch)] {
+            // `--env` may say otherwise.
+            if !self.inherited.iter().any(|inherited| inherited == name) {
+                variables.push((OsString::from(name), OsString::from(value)));
+            }
+        }
         variables.extend(self.mark_variables());
         let job = &self.job;
         let mut tell = |name: &str, value: String| {

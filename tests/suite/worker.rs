@@ -158,6 +158,8 @@ fn a_job_sees_what_it_is_given_and_nothing_else() {
         "MUSTER_JOB_DESCRIPTION=a test".to_owned(),
         "MUSTER_JOB_ATTEMPT=1".to_owned(),
         "MUSTER_SERVER=ada".to_owned(),
+        format!("MUSTER_HUB={}", fleet.hub().url()),
+        "MUSTER_BRANCH=main".to_owned(),
         format!("MUSTER_JOB_ID={id}"),
         "KEY=***".to_owned(),
     ] {

@@ -19,9 +19,15 @@ pub struct TermArgs {
     /// The job
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// The token that `claim` printed
-    #[arg(long, env = "MUSTER_JOB_TOKEN")]
-    pub token: u64,
+    /// The token that `claim` printed [also: MUSTER_JOB_TOKEN, of the job in MUSTER_JOB_ID]
+    #[arg(long)]
+    pub token: Option<u64>,
+}
+
+impl TermArgs {
+    fn token(&self) -> Result<u64, CliError> {
+        input::token(self.token, self.job.as_str(), input::OF_JOB)
+    }
 }
 
 // How an attempt went.
@@ -156,7 +162,7 @@ pub struct PriorityArgs {
 }
 
 fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliError> {
-    let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token, step };
+    let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token()?, step };
     let told = context.write(&verb)?;
     print(&told.answer, told_before(&told, context), context)
 }
@@ -192,15 +198,15 @@ pub(super) fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliErr
 /// # Errors
 /// When it does not, or the sign did not reach the hub.
 pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
-    let me = context.me()?;
+    let (me, token) = (context.me()?, args.token()?);
     // First the sign: what stands after it stands for a while.
     crate::cli::heartbeat::for_a_claim(&me, context)?;
     let job = context.read(false, |snapshot| {
         let job = show::existing(&args.job, snapshot)?;
-        job.check_term(Term { server: &me, token: args.token }, "renewed").map_err(CliError::from)?;
+        job.check_term(Term { server: &me, token }, "renewed").map_err(CliError::from)?;
         Ok(job.raw())
     })?;
-    print(&job, &format!(", still yours under token {}", args.token), context)
+    print(&job, &format!(", still yours under token {token}"), context)
 }
 
 /// Reports success.
@@ -233,7 +239,7 @@ pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliE
 /// When it is not cancelled, or was held under another claim.
 pub(super) fn stopped(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     let verb =
-        StepJob { server: context.me()?, job: args.job.clone(), token: args.token, step: Step::Stopped };
+        StepJob { server: context.me()?, job: args.job.clone(), token: args.token()?, step: Step::Stopped };
     let told = context.write(&verb)?;
     let more = format!("; it is confirmed that it stopped{}", told_before(&told, context));
     print(&told.answer, &more, context)

@@ -55,8 +55,8 @@ the branch of a job brings along. Allow scripts of this server's own that take o
 the user that started the worker: to hold back what it does, start the worker in a container, a virtual machine \
 or as a user that may do nothing else. A job starts in an empty folder of its own, or with --source in a checkout of the \
 branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME, \
-USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_SERVER, \
-MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and \
+USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_HUB, \
+MUSTER_BRANCH, MUSTER_SERVER, MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and \
 MUSTER_ARTIFACTS.
 
 What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and \
@@ -420,6 +420,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         grace: args.grace,
         environment: args.environment.iter().chain(&args.mask).cloned().collect(),
         masked: args.mask.clone(),
+        hub: (context.settings.hub()?.shown(), context.settings.branch.value.clone()),
         log_bytes_max: usize::try_from(args.log_max).unwrap_or(LOG_BYTES_MAX / 1024) * 1024,
         place,
         folder: args.work_dir.clone(),
@@ -445,7 +446,7 @@ impl From<WorkerError> for CliError {
             WorkerError::Ledger(error) => error.into(),
             WorkerError::AlreadyRunning(ref server) => {
                 let hint = format!(
-                    "see it with `git muster servers show {server}`, or give this one a server of its own with `git muster join --as NAME`"
+                    "see it with `git muster worker show {server}`, or give this one a server of its own with `git muster join --as NAME`"
                 );
                 Self::new(Exit::Refused, error.to_string()).hint(hint)
             }

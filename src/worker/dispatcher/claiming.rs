@@ -150,6 +150,7 @@ impl Dispatcher<'_> {
         let task = Task {
             token,
             server: self.hub.server().to_string(),
+            hub: self.options.hub.clone(),
             folder: self.place.folder(&job.id, token),
             alive: self.place.alive(&job.id, token),
             source: self.options.source.clone(),

@@ -83,12 +83,8 @@ fn a_lock_is_held_by_one() {
     [exit status: 4]
     ada$ git muster lock release deploy
     ------- stderr -------
-    error: the following required arguments were not provided:
-      --token <TOKEN>
-
-    Usage: git muster lock release --token <TOKEN> <NAME>
-
-    For more information, try '--help'.
+    error: the token of lock `deploy` is not given, and MUSTER_LOCK_TOKEN is not set; nothing was done
+    hint: give the token of lock `deploy` with `--token`
     [exit status: 2]
     ada$ git muster lock release deploy
     lock `deploy` is free

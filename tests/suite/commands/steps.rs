@@ -86,12 +86,8 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 5]
     bob$ git muster job start <job>
     ------- stderr -------
-    error: the following required arguments were not provided:
-      --token <TOKEN>
-
-    Usage: git muster job start --token <TOKEN> <ID>
-
-    For more information, try '--help'.
+    error: the token of job `<job>` is not given, and MUSTER_JOB_TOKEN is not set; nothing was done
+    hint: give the token of job `<job>` with `--token`
     [exit status: 2]
     bob$ git muster job start <job> --token 1 --dry-run
     dry run, not done: <job> is running

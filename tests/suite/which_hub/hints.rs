@@ -1,6 +1,8 @@
 //! What a command tells people to type is about the hub and the server that it was about itself.
 
 use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+use serde_json::Value;
+use std::path::Path;
 
 /// A hub that the user has joined as `one`, and another.
 fn two_hubs() -> (Fleet, Host, String) {
@@ -94,5 +96,124 @@ fn the_branch_of_a_server_that_was_removed_is_removed_as_it_is_told() {
         ada.git(["init", "-q", "."]).success();
         ada.program("sh").args(["-c", line]).run().success();
         assert_eq!(fleet.hub().tip("heartbeat-bob"), None, "{run}");
+    }
+}
+
+/// What a job or a command under a lock calls, in hub `other`.
+const CALLS: &str =
+    "git-muster lock acquire inner && git-muster job add --type inner && git-muster status set building";
+
+fn called(host: &Host, hub: &str, server: &str) {
+    let list = |noun: &str| {
+        host.run(["--hub", hub, noun, "list", "--json"]).success().json().as_array().unwrap().clone()
+    };
+    let of = |records: &[Value], field: &str, value: &str| records.iter().any(|one| one[field] == value);
+    assert!(of(&list("lock"), "locked_by", server), "{:?}", list("lock"));
+    assert!(of(&list("job"), "type", "inner"), "{:?}", list("job"));
+}
+
+/// The commands of ours on the `PATH` of a host, as an installation has them.
+fn installed(host: &mut Host) {
+    let ours = Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap();
+    let path = std::env::split_paths(&host.place("PATH")).collect::<Vec<_>>();
+    let all = std::env::join_paths(std::iter::once(ours.to_path_buf()).chain(path)).unwrap();
+    host.set("PATH", all);
+}
+
+#[test]
+fn what_a_command_calls_that_we_run_is_about_the_hub_and_server_of_the_line() {
+    let (fleet, mut one, other) = two_hubs();
+    installed(&mut one);
+    one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
+    one.run(["--hub", &other, "join", "--as", "two"]).success();
+    one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
+    let before = fleet.hub().tip(MAIN);
+    let line = ["--hub", &other, "--server", "two"];
+    one.run([&line[..], &["lock", "run", "outer", "--", "sh", "-c", CALLS]].concat()).success();
+    called(&one, &other, "two");
+    let state = one.directory().join("fence").display().to_string();
+    let fence = ["fence", "check", "--name", "x", "--token", "1", "--state", &state, "--"];
+    let added = ["git-muster", "job", "add", "--type", "fenced"];
+    one.run([&line[..], &fence, &added].concat()).success();
+    let jobs = one.run(["--hub", &other, "job", "list", "--json"]).success().json();
+    assert!(jobs.as_array().unwrap().iter().any(|job| job["type"] == "fenced"), "{jobs}");
+    assert_eq!(fleet.hub().tip(MAIN), before, "nothing of it is in the hub that the user joined");
+}
+
+#[test]
+fn what_a_job_calls_is_about_the_hub_and_server_of_its_worker() {
+    let (fleet, mut one, other) = two_hubs();
+    installed(&mut one);
+    one.unset("MUSTER_SERVER");
+    one.run(["--hub", &other, "join", "--as", "two"]).success();
+    one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
+    let before = fleet.hub().tip(MAIN);
+    let line = ["--hub", &other, "--server", "two"];
+    one.run([&line[..], &["job", "add", "--type", "outer", "--", "sh", "-c", CALLS]].concat()).success();
+    one.run([&line[..], &["job", "run", "--allow-any"]].concat()).success();
+    called(&one, &other, "two");
+    assert_eq!(fleet.hub().tip(MAIN), before, "nothing of it is in the hub that the user joined");
+
+    // Who joined in a clone works in another folder than that, too.
+    let clone = one.directory().join("clone");
+    one.git(["clone", "--quiet", &other, &clone.display().to_string()]).success();
+    let here = |words: &[&str]| one.command(words).current_dir(&clone).run();
+    here(&["join", "--as", "three"]).success();
+    here(&["job", "add", "--type", "outer", "--", "sh", "-c", &CALLS.replace("inner", "deeper")]).success();
+    here(&["job", "run", "--allow-any"]).success();
+    called(&one, &other, "three");
+    assert_eq!(fleet.hub().tip(MAIN), before);
+}
+
+/// Tokens are small numbers: that of another job or lock would fit.
+#[test]
+fn a_token_of_the_environment_is_that_of_the_name_beside_it() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let job = || ada.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
+    let (first, second) = (job(), job());
+    ada.run(["job", "claim", "--count", "2"]).success();
+    let jobs = |id: &str| vec![("MUSTER_JOB_ID", id.to_owned()), ("MUSTER_JOB_TOKEN", "1".to_owned())];
+    let locks =
+        |name: &str| vec![("MUSTER_LOCK_NAME", name.to_owned()), ("MUSTER_LOCK_TOKEN", "1".to_owned())];
+    let run = |words: &[&str], told: &[(&str, String)]| {
+        told.iter().fold(ada.command(words), |command, (name, value)| command.env(name, value)).run()
+    };
+    for verb in ["start", "heartbeat", "complete", "fail", "release", "stopped"] {
+        let run = run(&["job", verb, &second], &jobs(&first)).code(2);
+        assert!(run.stderr().contains(&format!("is the token of job `{first}`, not of `{second}`")), "{run}");
+    }
+    ada.run(["job", "complete", &second]).code(2);
+    run(&["job", "complete", &second], &[("MUSTER_JOB_TOKEN", "one".to_owned())]).code(2);
+    run(&["job", "complete", &second, "--token", "1"], &jobs(&first)).success();
+    run(&["job", "complete", &first], &jobs(&first)).success();
+    for lock in ["deploy", "other"] {
+        ada.run(["lock", "acquire", lock]).success();
+    }
+    ada.run(["once", "do", "migrate"]).success();
+    let state = ada.directory().join("fence").display().to_string();
+    let check = ["fence", "check", "--name", "other", "--state", &state];
+    for words in
+        [&["lock", "renew", "other"][..], &["lock", "release", "other"], &["once", "done", "migrate"], &check]
+    {
+        run(words, &locks("deploy")).code(2);
+    }
+    run(&["lock", "release", "other", "--token", "1"], &locks("deploy")).success();
+    run(&["lock", "release", "deploy"], &locks("deploy")).success();
+    // Without a name beside it it is meant.
+    run(&["once", "done", "migrate"], &[("MUSTER_LOCK_TOKEN", "1".to_owned())]).success();
+}
+
+#[test]
+fn the_code_in_an_error_is_the_one_that_the_command_ends_with() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let state = ada.directory().join("fence").display().to_string();
+    let fence = ["fence", "check", "--name", "d", "--token", "1", "--state", &state, "--", "./not-there"];
+    for words in [&["lock", "run", "deploy", "--", "./not-there"][..], &fence] {
+        let run = ada.run([&["--json"], words].concat()).code(127);
+        let line = run.stderr().lines().next().unwrap_or_default();
+        let error: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(error["exit_code"], 127, "{run}");
     }
 }

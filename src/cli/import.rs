@@ -8,6 +8,7 @@ use super::output::counted;
 use super::table::table;
 use crate::domain::id::OpId;
 use crate::domain::import::State;
+use crate::domain::shell::quoted;
 use crate::host::{clock, environment, random};
 use crate::ledger::{Ledger, Location, init_bare};
 use crate::ops::Envelope;
@@ -216,7 +217,7 @@ fn advise(report: &Report, args: &ImportArgs, hub: &str, context: &Context) {
     if args.check && report.mendable + report.broken == 0 {
         output.say("nothing is to be mended");
     } else if args.check {
-        output.say(&format!("next: `git muster import {}` mends it", args.source));
+        output.say(&format!("next: `git muster import {}` mends it", quoted(&args.source)));
     } else {
         output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
     }

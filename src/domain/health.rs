@@ -24,6 +24,7 @@ use super::server::Server;
 use super::status::Status;
 use super::table::Table;
 use super::time::{Timestamp, show_span};
+use crate::domain::shell::typed;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -239,7 +240,7 @@ impl Fleet<'_> {
             findings.push(
                 Finding::of_server(Level::Warning, "build-failed", name)
                     .what(format!("the last build of server `{name}`{id} failed{ago}"))
-                    .hint(format!("see `git muster status show {name}`")),
+                    .hint(format!("see `git muster status show {}`", typed(name, "NAME"))),
             );
         }
     }
@@ -268,7 +269,7 @@ impl Fleet<'_> {
             findings.push(
                 Finding::of_server(Level::Critical, "name-shared", name)
                     .what(format!("two machines beat as server `{name}`, on hosts `{one}` and `{other}`: they take each other's jobs and locks for their own"))
-                    .hint(format!("run `git muster join --as {name} --replace` on the one that keeps the name, and join under another name on the other")),
+                    .hint(format!("run `git muster join --as {} --replace` on the one that keeps the name, and join under another name on the other", typed(name, "NAME"))),
             );
         }
         if beat.healthy == Some(false) {
@@ -307,7 +308,7 @@ impl Fleet<'_> {
                         show_span(held),
                         show_span(timeout)
                     ))
-                    .hint(format!("call it off with `git muster job cancel {}`", job.id)),
+                    .hint(format!("call it off with `git muster job cancel {}`", typed(&job.id, "ID"))),
             );
         }
         let known = holder.and_then(|holder| known.get(holder));
@@ -340,14 +341,14 @@ impl Fleet<'_> {
                 findings.push(
                     Finding::of_job(Level::Warning, "job-dead", job)
                         .what(format!("job `{}` used up its {} attempts{why}", job.id, job.attempts_max()))
-                        .hint(format!("put it back with `git muster job retry {}`", job.id)),
+                        .hint(format!("put it back with `git muster job retry {}`", typed(&job.id, "ID"))),
                 );
             }
             JobStatus::Queued if let Some(waiting) = queue.unmet_needs(job).find(Waiting::is_in_vain) => {
                 findings.push(
                     Finding::of_job(Level::Warning, "job-blocked", job)
                         .what(format!("job `{}` waits in vain: {}", job.id, waiting.describe(self.now)))
-                        .hint(format!("call it off with `git muster job cancel {}`, or put back what it needs with `git muster job retry ID`", job.id)),
+                        .hint(format!("call it off with `git muster job cancel {}`, or put back what it needs with `git muster job retry ID`", typed(&job.id, "ID"))),
                 );
             }
             JobStatus::Queued
@@ -360,7 +361,7 @@ impl Fleet<'_> {
                             job.id,
                             job.labels.join(", ")
                         ))
-                        .hint(format!("see `git muster job explain {}`", job.id)),
+                        .hint(format!("see `git muster job explain {}`", typed(&job.id, "ID"))),
                 );
             }
             _ => {}
@@ -380,7 +381,7 @@ impl Fleet<'_> {
         } else {
             finding.what(what).hint(format!(
                 "who needs it takes it over with `git muster lock acquire {0} --wait {wait}s`, which watches it for its lease first; see `git muster lock show {0}`",
-                lock.name
+                typed(&lock.name, "NAME")
             ))
         })
     }
@@ -420,7 +421,8 @@ fn unregistered(name: &str, is_without_registry: bool) -> Finding {
             "server `{name}` has a folder in the hub and is not registered: its heartbeats are not judged{lacks}"
         ))
         .hint(format!(
-            "run `git muster join --as {name}` on it, or `git muster join --as SERVER --adopt` on a server that is registered"
+            "run `git muster join --as {}` on it, or `git muster join --as SERVER --adopt` on a server that is registered",
+            typed(name, "NAME")
         ))
 }
 

@@ -22,6 +22,7 @@ use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::{Timestamp, between, show_span};
+use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -473,33 +474,31 @@ impl Job {
     /// When it is not final, completed and not asked for `again`, or may still be at work: it would
     /// run twice.
     pub fn retry(&mut self, again: bool, now: Timestamp) -> Result<(), Refusal> {
+        let id = typed(&self.id, "ID");
+        let refused = |why: String, hint: String| {
+            Err(Refusal::forbidden(format!("job `{}` was not put back: it is {why}", self.id)).hint(hint))
+        };
         if self.status == JobStatus::Completed && !again {
-            let why = format!("job `{}` was not put back: it is completed", self.id);
-            return Err(Refusal::forbidden(why).hint(format!(
-                "`git muster job retry {} --again` has it done a second time; its result is kept in the record",
-                self.id
-            )));
+            let hint = format!(
+                "`git muster job retry {id} --again` has it done a second time; its result is kept in the record"
+            );
+            return refused("completed".to_owned(), hint);
         }
         if !self.status.is_final() && !planted("retries-the-running") {
             let hint = if self.status.is_held() {
-                format!("call it off first with `git muster job cancel {}`", self.id)
+                format!("call it off first with `git muster job cancel {id}`")
             } else {
-                format!("see why it waits with `git muster job explain {}`", self.id)
+                format!("see why it waits with `git muster job explain {id}`")
             };
-            let why = format!("job `{}` was not put back: it is {}", self.id, self.status);
-            return Err(Refusal::forbidden(why).hint(hint));
+            return refused(self.status.to_string(), hint);
         }
         if let Some(server) = self.may_still_run_at(now).filter(|_| !planted("retries-what-may-run")) {
-            let why = format!(
-                "job `{}` was not put back: it is cancelled, and {server} has not confirmed that it stopped",
-                self.id
-            );
             let hint = format!(
-                "wait for that with `git muster job cancel {0} --wait`; if nothing of it runs, say so with `git muster --server {server} job stopped {0} --token {1}`",
-                self.id,
+                "wait for that with `git muster job cancel {id} --wait`; if nothing of it runs, say so with `git muster --server {} job stopped {id} --token {}`",
+                typed(server, "SERVER"),
                 self.token.unwrap_or(0)
             );
-            return Err(Refusal::forbidden(why).hint(hint));
+            return refused(format!("cancelled, and {server} has not confirmed that it stopped"), hint);
         }
         self.keep_result();
         self.back_to_queue(None);

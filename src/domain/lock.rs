@@ -11,6 +11,7 @@ use super::planted::planted;
 use super::refusal::Refusal;
 use super::table::Row;
 use super::time::{SPAN_MAX, Timestamp};
+use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -345,8 +346,12 @@ impl Lock {
         let over = self.overdue(now).map_or(String::new(), |over| {
             format!(", and its lease expired {} ago", super::time::show_span(over))
         });
-        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}{over}", self.name))
-            .hint(format!("wait with `--wait 2m`, or look with `git muster lock show {}`", self.name))
+        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}{over}", self.name)).hint(
+            format!(
+                "wait with `--wait 2m`, or look with `git muster lock show {}`",
+                typed(&self.name, "NAME")
+            ),
+        )
     }
 }
 

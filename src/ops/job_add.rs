@@ -8,6 +8,7 @@ use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::credential_in;
+use crate::domain::shell::typed;
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::{SPAN_MAX, Timestamp};
 use crate::ledger::{Documents as _, Stop, Transaction};
@@ -197,9 +198,8 @@ impl AddJobs {
         {
             let why =
                 format!("no job was added: the needed job `{}` did not complete", failed.escape_debug());
-            return Err(
-                Refusal::forbidden(why).hint(format!("put it back with `git muster job retry {failed}`"))
-            );
+            return Err(Refusal::forbidden(why)
+                .hint(format!("put it back with `git muster job retry {}`", typed(failed, "ID"))));
         }
         job.needs = new.needs.iter().map(|need| resolve(need, table)).collect::<Result<_, _>>()?;
         job.if_need_fails =

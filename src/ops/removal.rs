@@ -14,6 +14,7 @@ use crate::domain::pause::{Pause, Paused, end};
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
+use crate::domain::shell::typed;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
 use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
@@ -94,7 +95,7 @@ impl RemoveServer {
             .collect();
         let Some((first, _)) = held.first() else { return Ok(Vec::new()) };
         if !self.force {
-            let way_out = format!("call the job off with `git muster job cancel {first}`");
+            let way_out = format!("call the job off with `git muster job cancel {}`", typed(first, "ID"));
             return Err(self.holds(&format!("job `{first}`"), &way_out).into());
         }
         let at = (transaction.now(), transaction.op().clone());
@@ -120,7 +121,7 @@ impl RemoveServer {
             locks.rows().filter(|lock| is_its(lock)).map(|lock| lock.name.clone()).collect();
         let Some(first) = held.first() else { return Ok(Vec::new()) };
         if !self.force {
-            let way_out = format!("see who uses it with `git muster lock show {first}`");
+            let way_out = format!("see who uses it with `git muster lock show {}`", typed(first, "NAME"));
             return Err(self.holds(&format!("lock `{first}`"), &way_out).into());
         }
         for name in &held {

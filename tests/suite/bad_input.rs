@@ -4,6 +4,7 @@
 mod commits;
 mod documents;
 mod names;
+mod pasted;
 mod pauses;
 mod terminal;
 mod tokens;

@@ -6,6 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::input::{self, Moment};
 use crate::cli::output::counted;
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
+use crate::domain::shell::typed;
 use crate::domain::time::Timestamp;
 use crate::host::files;
 use crate::ops::job_add::{AddJobs, NewJob, kind_build};
@@ -117,7 +118,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
             duplicate.status,
             if duplicate.status.is_final() {
                 let again = if duplicate.status == JobStatus::Completed { " --again" } else { "" };
-                format!("; run it again with `git muster job retry {}{again}`", duplicate.id)
+                format!("; run it again with `git muster job retry {}{again}`", typed(&duplicate.id, "ID"))
             } else {
                 String::new()
             }

@@ -8,6 +8,7 @@ use crate::cli::input;
 use crate::cli::output::{clean, counted};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::shell::typed;
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
 use crate::ops::answer::plain;
@@ -73,6 +74,7 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
 
 /// How a job that is not dead goes back.
 fn put_back(job: &str, status: &JobStatus) -> String {
+    let job = typed(job, "ID");
     if status.is_held() {
         return format!("call it off first with `git muster job cancel {job}`");
     }

@@ -12,7 +12,7 @@ use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
 use crate::domain::record::Record;
-use crate::domain::shell::words;
+use crate::domain::shell::{typed, words};
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents;
@@ -211,7 +211,7 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
 /// What became of a job that does not wait, and what puts one back that nobody else will.
 fn standing(job: &Job, now: Timestamp) -> String {
     let message = job.error_message.as_ref().filter(|_| job.status.is_final());
-    let advice = format!("put it back with `git muster job dead retry {}`", job.id);
+    let advice = format!("put it back with `git muster job dead retry {}`", typed(&job.id, "ID"));
     let advice = Some(advice).filter(|_| job.status == JobStatus::Dead);
     let more = job.confirmation().into_iter().chain(advice).map(|told| format!("; {told}"));
     let why = message.map_or(String::new(), |why| format!(": {}", why.replace('\n', " ")));
@@ -227,7 +227,7 @@ fn job_command(job: &Job) -> Option<String> {
 fn advice(waiting: &Waiting) -> String {
     match waiting {
         Waiting::Needs { job, status: Some(_) } if waiting.is_in_vain() => {
-            format!("; put that back with `git muster job retry {job}`")
+            format!("; put that back with `git muster job retry {}`", typed(job, "ID"))
         }
         Waiting::NoWorker { .. } => "; `git muster worker run` on one of them starts one".to_owned(),
         _ => String::new(),

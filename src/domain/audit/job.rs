@@ -1,9 +1,10 @@
 //! What one commit may make of a job.
 
-use super::finding::{Finding, Kind, named, typed};
+use super::finding::{Finding, Kind, named};
 use super::step::Made;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::token_problem;
+use crate::domain::shell::typed;
 
 /// Judges a job before and after a commit.
 pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {

@@ -1,8 +1,9 @@
 //! What one commit may make of a lock.
 
-use super::finding::{Finding, Kind, Severity, named, typed};
+use super::finding::{Finding, Kind, Severity, named};
 use super::step::Made;
 use crate::domain::lock::{Lock, token_problem};
+use crate::domain::shell::typed;
 
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.
 pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Finding>) {

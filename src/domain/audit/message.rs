@@ -1,7 +1,8 @@
 //! What one commit may make of a message.
 
-use super::finding::{Finding, Kind, named, typed};
+use super::finding::{Finding, Kind, named};
 use crate::domain::message::{Mark, Message};
+use crate::domain::shell::typed;
 use std::collections::HashSet;
 
 /// Judges a message before and after a commit.

@@ -5,7 +5,7 @@
 //!
 //! [FORMATS.md]: https://github.com/git-muster/git-muster/blob/main/docs/FORMATS.md
 
-use super::finding::{Finding, Kind, Severity, named, typed};
+use super::finding::{Finding, Kind, Severity, named};
 use super::job::call_off_and_retry;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
@@ -16,6 +16,7 @@ use crate::domain::lock::Lock;
 use crate::domain::message::{EVERYBODY, Message};
 use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
+use crate::domain::shell::{quoted, typed};
 use crate::domain::status::Status;
 use crate::domain::table::{MEND, MEND_TOKEN, Row, Table, Trouble};
 use std::collections::{HashMap, HashSet};
@@ -166,7 +167,8 @@ pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
 #[must_use]
 pub fn missing(path: &str) -> Finding {
     Finding::new(Kind::Missing, "it is not there, and read as empty").at(path).hint(format!(
-        "if it was removed, put it back in a clone of the hub: `git log --diff-filter=D -- {path}` shows the commit, `git checkout COMMIT~1 -- {path}` brings it back, then commit and push; else the first record makes it"
+        "if it was removed, put it back in a clone of the hub: `git log --diff-filter=D -- {0}` shows the commit, `git checkout COMMIT~1 -- {0}` brings it back, then commit and push; else the first record makes it",
+        quoted(path)
     ))
 }
 
@@ -303,7 +305,7 @@ impl Judged for Job {
             let what = format!("job {} is {} without a token", named(&self.id), self.status);
             found.push(
                 Finding::new(Kind::HeldWithoutToken, what)
-                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", self.id)),
+                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", typed(&self.id, "ID"))),
             );
         }
     }

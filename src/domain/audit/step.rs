@@ -1,6 +1,6 @@
 //! One commit: the documents before it and after it, and what is wrong with the way between them.
 
-use super::finding::{Finding, Kind, Severity, named, typed};
+use super::finding::{Finding, Kind, Severity, named};
 use super::state::{self, Judged};
 use super::{job, lock, message};
 use crate::domain::job::Job;
@@ -8,6 +8,7 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::server::Server;
+use crate::domain::shell::typed;
 use crate::domain::table::{Broken, Row, Stretch, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
 

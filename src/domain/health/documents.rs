@@ -5,6 +5,7 @@
 
 use super::{Finding, Level};
 use crate::domain::id::ServerName;
+use crate::domain::shell::quoted;
 use crate::domain::table::{Fault, MEND, Trouble};
 
 /// How many broken records of one document are told one by one: whoever sees these sees the kind.
@@ -48,7 +49,7 @@ impl Document<'_> {
             Some(name) => format!("the next `git muster heartbeat` of `{name}` makes it anew"),
             None => format!(
                 "no command that needs it works until `git muster import HUB` mends it, or it is corrected in a clone of the hub and pushed; `git log -p -- {}` there shows how it was",
-                self.path
+                quoted(self.path)
             ),
         };
         Finding::new(Level::Unknown, "document-broken", self.path, server)

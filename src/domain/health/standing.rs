@@ -10,6 +10,7 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::pause::{Paused, pause_of, pause_of_job};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
+use crate::domain::shell::typed;
 use crate::domain::time::show_span;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Fleet<'_> {
                 .what(format!("every server that could take them is paused: {}", wait(unserved.len(), "one of them")))
                 .hint(format!(
                     "see `git muster job explain {}`; `git muster worker resume SERVER` ends the pause of one",
-                    first.id
+                    typed(&first.id, "ID")
                 ));
             found.push(finding.count(unserved.len()));
         }
@@ -98,7 +99,9 @@ impl Fleet<'_> {
                     wait(jobs, "that")
                 ))
                 .hint(format!(
-                    "if nothing of it runs, say so with `git muster --server {server} job stopped {cancelled} --token {}`",
+                    "if nothing of it runs, say so with `git muster --server {} job stopped {} --token {}`",
+                    typed(server, "SERVER"),
+                    typed(cancelled, "ID"),
                     job.token.unwrap_or(0)
                 ))
                 .count(jobs)

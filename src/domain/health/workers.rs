@@ -5,6 +5,7 @@
 use super::{Finding, Fleet, Known, Level};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::{Queue, shows_scripts, works};
+use crate::domain::shell::typed;
 use crate::domain::time::{Timestamp, show_span};
 use std::collections::{HashMap, HashSet};
 
@@ -81,9 +82,10 @@ fn told(waiting: &[(&Job, Option<Timestamp>)], now: Timestamp) -> Option<Finding
         if waiting.len() == 1 { "it" } else { "them" },
         names.join(", ")
     );
-    let finding = Finding::new(Level::Warning, "no-worker", "queue", None)
-        .what(what)
-        .hint(format!("see `git muster job explain {}`; `git muster worker run` starts one", first.id));
+    let finding = Finding::new(Level::Warning, "no-worker", "queue", None).what(what).hint(format!(
+        "see `git muster job explain {}`; `git muster worker run` starts one",
+        typed(&first.id, "ID")
+    ));
     Some(finding.count(waiting.len()))
 }
 

@@ -294,7 +294,8 @@ fn removed(path: &str, commit: &CommitName) -> Finding {
         .severity(Severity::Error)
         .at(path)
         .hint(format!(
-            "put it back in a clone of the hub and push: `git checkout {short}^ -- {path}`, then commit"
+            "put it back in a clone of the hub and push: `git checkout {short}^ -- {}`, then commit",
+            quoted(path)
         ))
 }
 

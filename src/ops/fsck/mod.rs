@@ -11,6 +11,7 @@ mod present;
 use crate::domain::audit::{Finding, Kind, Severity};
 use crate::domain::id::ServerName;
 use crate::domain::json::DocumentError;
+use crate::domain::shell::quoted;
 use crate::domain::table::Row as _;
 use crate::domain::time::Timestamp;
 use crate::domain::{build_config, hub, job, lock, message, server};
@@ -357,7 +358,7 @@ fn is_wanted(path: &str) -> bool {
 
 /// A document that cannot be read, as a finding.
 fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
-    let path = &error.path;
+    let path = &quoted(&error.path);
     let hint = match branch {
         None => format!(
             "`git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- {path}` there shows who changed it"
@@ -366,7 +367,7 @@ fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
             "the next beat of that server replaces it; `git log -p origin/{branch} -- {path}` in a clone of the hub shows who changed it"
         ),
     };
-    Finding::new(Kind::Unreadable, error.problem.clone()).at(path).hint(hint)
+    Finding::new(Kind::Unreadable, error.problem.clone()).at(&error.path).hint(hint)
 }
 
 /// What was read, or nothing and a note of why not. Only a damaged store is an error.

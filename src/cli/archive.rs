@@ -10,9 +10,9 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster archive                     # finished and read more than 30 days ago
+  git muster archive                          # finished and read 30 days ago
   git muster archive --older-than 7d --dry-run
-  git muster archive --unread-older-than 90d    # and what nobody read for 90 days
+  git muster archive --unread-older-than 90d    # and unread for 90 days
 
 A message is finished once every registered server that it is for has read it, and acknowledged it if that \
 was asked for. A message to a name that is no server is finished from the start. Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from \

@@ -34,7 +34,7 @@ pub enum ArtifactCommand {
     /// List what a job made, or the newest builds that made something
     #[command(after_help = "Examples:
   git muster artifact list
-  git muster artifact list job_1761778190_1804 --json | jq -r '.artifacts[].sha256'")]
+  git muster artifact list job_1761_1804 --json | jq -r '.artifacts[].sha256'")]
     #[command(alias = "ls")]
     List {
         /// The job; all when not given
@@ -43,8 +43,8 @@ pub enum ArtifactCommand {
     },
     /// Compare the files of a job with its manifest: exit code 0 the same, 1 not
     #[command(after_help = "Examples:
-  git muster artifact verify job_1761778190_1804               # on the server that made them
-  git muster artifact verify job_1761778190_1804 --dir ~/debs  # what was fetched from there")]
+  git muster artifact verify job_1761_1804             # where it was made
+  git muster artifact verify job_1761_1804 --dir ~/debs  # what was fetched")]
     Verify {
         /// The job
         #[arg(value_name = "ID")]
@@ -57,7 +57,7 @@ pub enum ArtifactCommand {
         place: PlaceArgs,
     },
     /// Compare what two jobs made, file by file: exit code 0 the same, 1 not
-    #[command(after_help = "Example:\n  git muster artifact compare job_1761778190_1804 job_1761781030_77ab
+    #[command(after_help = "Example:\n  git muster artifact compare job_1761_1804 job_1761781030_77ab
 
 Two builds of one commit that made the same files bit by bit are reproducible.")]
     Compare {
@@ -70,8 +70,8 @@ Two builds of one commit that made the same files bit by bit are reproducible.")
     },
     /// Write files of a job to this machine, from the hub or from this server's own folder
     #[command(after_help = "Examples:
-  git muster artifact get job_1761778190_1804                        # all of them
-  git muster artifact get job_1761778190_1804 hello_1.0_all.deb --to /tmp")]
+  git muster artifact get job_1761_1804   # all of them
+  git muster artifact get job_1761_1804 hello_1.0_all.deb --to /tmp")]
     Get {
         /// The job
         #[arg(value_name = "ID")]

@@ -37,8 +37,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 pub enum FenceCommand {
     /// Let a command run only if no higher token of the lock was seen here
     #[command(after_help = "Examples:
-  git muster fence check --name deploy --token 7 --state /var/lib/app/fence.json -- ./switch.sh
-  git muster fence check --name deploy --token 7 --state /var/lib/app/fence.json && ./switch.sh
+  git muster fence check --name deploy --token 7 --state fence.json -- ./go
+  git muster fence check --name deploy --token 7 --state fence.json && ./go
 
 Run it where the effect happens. The highest token is kept in the state file, per lock, before the \
 command runs; the file stays locked while it runs. Exit code 5: the token is from an earlier term. \

@@ -22,7 +22,7 @@ const FULL_ID_SHOWN: usize = 12;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster fsck
-  git muster fsck --history --json >fsck.json; jq -r '.findings[].what' fsck.json
+  git muster fsck --history --json | jq -r '.findings[].what'
   git muster fsck --history --since 4f2c1d9 --fail-on warning
   git muster fsck --history --until 4f2c1d9
   git muster fsck --mend

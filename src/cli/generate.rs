@@ -32,7 +32,7 @@ use std::path::PathBuf;
   git muster completions bash > /etc/bash_completion.d/git-muster
   git muster completions zsh > /usr/local/share/zsh/site-functions/_git-muster
   git muster completions fish > ~/.config/fish/completions/git-muster.fish
-  git muster completions fish > ~/.config/fish/conf.d/git-muster.fish   # for `git muster`, too
+  git muster completions fish > ~/.config/fish/conf.d/git-muster.fish
 
 For `git-muster` and `git muster`, with the jobs, servers, locks and messages that this machine knows of; \
 nothing is asked over a connection.")]
@@ -44,7 +44,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster man | man -l -
-  git muster man --to /usr/local/share/man/man1   # then: man git-muster-job-claim")]
+  git muster man --to /usr/local/share/man/man1  # then: man git-muster-job")]
 pub struct ManArgs {
     /// Write a page for every command into this folder
     #[arg(long, value_name = "FOLDER")]

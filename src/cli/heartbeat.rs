@@ -31,7 +31,7 @@ const STOP_LATENCY: Duration = Duration::from_millis(100);
     after_help = "Examples:
   * * * * *  git muster heartbeat -q                  # a line for cron
   git muster heartbeat run --interval 60              # until SIGTERM
-  HEARTBEAT_PUSH_EVERY=5 git muster heartbeat         # push every fifth beat only
+  HEARTBEAT_PUSH_EVERY=5 git muster heartbeat    # push each fifth beat only
 
 A beat goes to the server's own branch, heartbeat-<server>, which holds one commit that is \
 replaced: no history grows and nobody is contended. HEARTBEAT_BRANCH names another branch (1 or \

@@ -26,10 +26,10 @@ const TO_MEND: u8 = 1;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster import /srv/old.git --check                 # report, change nothing
-  git muster import /srv/old.git                         # mend the hub where it is, in one commit
-  git muster import /srv/old.git --into /srv/hub.git     # make a new hub of its documents
-  git muster import ssh://git@hub.example/srv/old.git --recover --close-jobs-older-than 7d
+  git muster import /srv/old.git --check               # report, change nothing
+  git muster import /srv/old.git                       # mend it, in one commit
+  git muster import /srv/old.git --into /srv/hub.git   # make a new hub of it
+  git muster import /srv/old.git --recover --close-jobs-older-than 7d
 
 Reads the documents of a hub as shell scripts left them: conflict markers, empty files, bare lists, byte order \
 marks, ids that stand twice, fields of a wrong type, half characters, text that ends too early. Each document \

@@ -21,9 +21,9 @@ const THE_HUB: &str = "the hub";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster init                                     # a hub of this user on this machine
-  git muster init /srv/hub.git                        # a bare repository, made if it is not there
-  git muster init ssh://git@hub.example/srv/hub.git   # an empty repository elsewhere
+  git muster init                       # a hub of this user on this machine
+  git muster init /srv/hub.git          # a bare repository, made if need be
+  git muster init git@hub.example:hub   # an empty repository elsewhere
 
 What is in the branch already is never touched: an old hub becomes a complete one.")]
 pub struct InitArgs {

@@ -71,7 +71,7 @@ pub enum LockCommand {
     /// Take a lock and print its token
     #[command(after_help = "Examples:
   token=$(git muster lock acquire deploy --ttl 10m --wait 2m) || exit
-  git muster --if-lock deploy=$token status set building   # refused once the lock is lost
+  git muster --if-lock deploy=$token status set building   # not once it is lost
   git muster lock release deploy --token $token
 
 A lock that is not renewed can be taken over by another server when that server has watched it \

@@ -23,9 +23,9 @@ const CHARACTER_BYTES_MAX: u64 = 4;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster message send --to build2 --type request --subject 'please retry job_1' --ack
-  make test 2>&1 | tail -n 20 | git muster message send --to all --type error --subject 'tests fail' --body -
-  git muster message send --to build1 --reply-to msg_1761751875_2531 --subject done --body @report.txt")]
+  git muster message send --to build2 --type request --subject 'retry it' --ack
+  tail -n 20 log | git muster message send --to all --subject failed --body -
+  git muster message send --to b1 --reply-to msg_1_2531 --subject s --body @file")]
 pub struct SendArgs {
     /// A server, or all
     #[arg(long, value_name = "NAME|all")]
@@ -79,23 +79,21 @@ pub enum MessageCommand {
     #[command(alias = "ls")]
     List(ListArgs),
     /// Print messages and mark them read by this server; without ids, all unread ones
-    #[command(
-        after_help = "Examples:\n  git muster message read\n  git muster message read msg_1761751875_2531"
-    )]
+    #[command(after_help = "Examples:\n  git muster message read\n  git muster message read msg_1761_2531")]
     Read {
         /// Which
         #[arg(value_name = "ID")]
         ids: Vec<MessageId>,
     },
     /// Acknowledge a message in this server's name
-    #[command(after_help = "Example:\n  git muster message ack msg_1761751875_2531")]
+    #[command(after_help = "Example:\n  git muster message ack msg_1761_2531")]
     Ack {
         /// Which
         #[arg(value_name = "ID", required = true)]
         ids: Vec<MessageId>,
     },
     /// Show a message with everything that was said before and after it
-    #[command(after_help = "Example:\n  git muster message thread msg_1761751875_2531")]
+    #[command(after_help = "Example:\n  git muster message thread msg_1761_2531")]
     Thread {
         /// Any message of the thread
         #[arg(value_name = "ID")]

@@ -17,9 +17,9 @@ use std::time::Duration;
 pub enum OnceCommand {
     /// Ask whether to do it: prints `do` and a token to one server, `done` to all others after
     #[command(after_help = "Example:
-  answer=$(git muster once do migrate-2026-11 --wait 10m)
+  answer=$(git muster once do migrate-2026 --wait 15m) || exit
   case $answer in
-    do*) ./migrate && git muster once done migrate-2026-11 --token ${answer#do } ;;
+    do*) ./migrate && git muster once done migrate-2026 --token ${answer#do } ;;
     done) echo 'another server did it' ;;
   esac
 

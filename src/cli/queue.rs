@@ -158,7 +158,7 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
             let why = format!("{} still at work; the pause holds", counted(held, "job"));
             return Err(CliError::new(Exit::Contended, why)
                 .after_waiting(Some(wait))
-                .hint("see them with `git muster job list --status running`"));
+                .hint("see them with `git muster job list`"));
         }
         pause(until, context)?;
     }

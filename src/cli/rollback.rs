@@ -29,7 +29,7 @@ pub enum RollbackCommand {
     LastGood(OfArgs),
     /// Tag the commit that a completed job built, as `worker run --tag-builds` does
     #[command(
-        after_help = "Example:\n  git muster rollback tag job_1761778190_1804 --source git@git.example:app.git"
+        after_help = "Example:\n  git muster rollback tag job_1761_1804 --source git@git.example:app.git"
     )]
     Tag {
         /// The job

@@ -29,9 +29,9 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster join ssh://git@hub.example/srv/hub.git --as build1 --manager Codex --label arch=amd64
-  git muster join --as build2            # in a clone of the hub, or with the embedded hub
-  git muster join --as build3 --adopt    # and register the servers that have a folder in the hub
+  git muster join git@hub.example:hub --as build1 --manager Codex --label gpu
+  git muster join --as build2          # in a clone of it, or the embedded hub
+  git muster join --as build3 --adopt  # and register all that have a folder
 
 Registers the server in coordination/servers.json and remembers hub and name: in the clone's \
 configuration when run inside one, else for this user. As long as no server is registered, the servers \
@@ -85,7 +85,7 @@ pub enum ServersCommand {
     /// Take a server out of the registry; its folder stays
     #[command(after_help = "Examples:
   git muster servers remove build4
-  git muster servers remove build4 --force    # its machine is gone: requeue its jobs, free its locks
+  git muster servers remove build4 --force  # gone: requeue jobs, free locks
 
 Messages to it go to the archive, messages to all no longer wait for it, and a pause of it ends. Its status \
 becomes `removed`. Its branches stay.")]

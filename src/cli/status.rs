@@ -19,7 +19,7 @@ use serde_json::Value;
 pub enum StatusCommand {
     /// Say what this server is doing
     #[command(after_help = "Examples:
-  git muster status set building --job job_1761778190_1804
+  git muster status set building --job job_1761_1804
   git muster status set idle")]
     Set {
         /// What it is doing

@@ -20,14 +20,14 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job add --type build --branch main --commit 4f2c1d9 -- make deb
-  git muster job add --type build --branch main --produces '*.deb' -- dpkg-buildpackage -us -uc -b
-  git muster job add --type test --needs job_1761778190_1804 --label arch=amd64 --priority high
+  git muster job add --branch main --produces '*.deb' -- dpkg-buildpackage -b
+  git muster job add --type test --needs job_1761_1804 --label gpu
   git muster job add --type test --not-before 'in 2h' -- make soak-test
-  git muster job add --from jobs.jsonl        # one JSON object a line, all in one commit
+  git muster job add --from jobs.jsonl   # a JSON object a line, in one commit
 
 A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels, \
 produces, description, timeout_seconds, max_attempts, key, not_before (in UTC), delay_seconds and command, all optional:
-  {\"type\": \"test\", \"needs\": [\"base\"], \"labels\": [\"gpu\"], \"command\": [\"make\", \"test\"]}
+  {\"type\": \"test\", \"needs\": [\"base\"], \"command\": [\"make\", \"test\"]}
 
 Whether a command is run is the decision of the server that claims the job.")]
 pub struct AddArgs {

@@ -64,7 +64,7 @@ pub struct ClaimArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster job wait job_1761778190_1804 --wait 2h")]
+#[command(after_help = "Example:\n  git muster job wait job_1761_1804 --wait 2h")]
 pub struct WaitArgs {
     /// The job
     #[arg(value_name = "ID")]

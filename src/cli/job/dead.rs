@@ -28,7 +28,7 @@ pub enum DeadCommand {
     List,
     /// Put them back into the queue with all their attempts
     #[command(after_help = "Examples:
-  git muster job dead retry job_1761778190_1804
+  git muster job dead retry job_1761_1804
   git muster job dead retry --all")]
     #[command(group = clap::ArgGroup::new("which").required(true).args(["job", "all"]))]
     Retry {

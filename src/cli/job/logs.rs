@@ -20,8 +20,8 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster job logs job_1761778190_1804
-  git muster job logs -f job_1761778190_1804
+  git muster job logs job_1761_1804
+  git muster job logs -f job_1761_1804
 
 A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is \
 too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the \

@@ -24,20 +24,20 @@ pub enum JobCommand {
     #[command(alias = "ls")]
     List(show::ListArgs),
     /// Show one job
-    #[command(after_help = "Example:\n  git muster job show job_1761778190_1804")]
+    #[command(after_help = "Example:\n  git muster job show job_1761_1804")]
     #[command(aliases = ["status", "describe"])]
     Show(show::OneArgs),
     /// Say why a job waits
-    #[command(after_help = "Example:\n  git muster job explain job_1761778190_1804")]
+    #[command(after_help = "Example:\n  git muster job explain job_1761_1804")]
     Explain(show::OneArgs),
     /// Claim the next job and print it with its token
     Claim(claim::ClaimArgs),
     /// Say that the work on a claimed job begins
-    #[command(after_help = "Example:\n  git muster job start job_1761778190_1804 --token 1")]
+    #[command(after_help = "Example:\n  git muster job start job_1761_1804 --token 1")]
     Start(step::TermArgs),
     /// Give a sign of life for a claimed job, and ask whether it is still yours: exit code 5 when not
     #[command(after_help = "Example:
-  git muster job heartbeat job_1761778190_1804 --token 1     # once a minute while it is at work
+  git muster job heartbeat job_1761_1804 --token 1   # each minute at work
 
 A claim lasts as long as its server gives signs of life, and no longer than the job's time-out; this \
 moves the first, not the second. So does whatever else beats for \
@@ -48,12 +48,12 @@ the server: a heartbeat from cron, or a worker.")]
     /// Report failure
     Fail(step::FailArgs),
     /// Hand a claimed job back; the attempt does not count
-    #[command(after_help = "Example:\n  git muster job release job_1761778190_1804 --token 1")]
+    #[command(after_help = "Example:\n  git muster job release job_1761_1804 --token 1")]
     Release(step::TermArgs),
     /// Call a job off
     Cancel(step::CancelArgs),
     /// Confirm that nothing of a cancelled job, which was claimed, runs any more
-    #[command(after_help = "Example:\n  git muster job stopped job_1761778190_1804 --token 1")]
+    #[command(after_help = "Example:\n  git muster job stopped job_1761_1804 --token 1")]
     Stopped(step::TermArgs),
     /// Put a finished job back into the queue
     Retry(step::RetryArgs),

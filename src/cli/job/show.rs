@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job list --status queued
-  git muster job list --json | jq -r '.[] | select(.assigned_to == \"build1\") | .id'")]
+  git muster job list --json | jq -r '.[] | select(.priority < 3) | .id'")]
 pub struct ListArgs {
     /// Only jobs in this state
     #[arg(long, value_name = "STATUS")]

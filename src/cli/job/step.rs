@@ -63,9 +63,7 @@ impl ReportArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  git muster job complete job_1761778190_1804 --token 1 --artifact app_1.0_amd64.deb"
-)]
+#[command(after_help = "Example:\n  git muster job complete job_1761_1804 --token 1 --artifact app_1.0.deb")]
 pub struct CompleteArgs {
     /// Which claim
     #[command(flatten)]
@@ -77,8 +75,8 @@ pub struct CompleteArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster job fail job_1761778190_1804 --token 1 --exit-code 2 --message 'tests failed'
-  git muster job fail job_1761778190_1804 --token 1 --reason worker_system_failure
+  git muster job fail job_1761_1804 --token 1 --exit-code 2 --message 'tests'
+  git muster job fail job_1761_1804 --token 1 --reason worker_system_failure
 
 script_failure and missing_artifact end the job; after any other reason it is tried again, until \
 its attempts are used up.")]
@@ -96,8 +94,8 @@ pub struct FailArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster job retry job_1761778190_1804
-  git muster job retry job_1761778190_1804 --again     # although it has completed
+  git muster job retry job_1761_1804
+  git muster job retry job_1761_1804 --again   # although it has completed
 
 The result of a completed job stays in its record, under `earlier`.")]
 pub struct RetryArgs {
@@ -111,7 +109,7 @@ pub struct RetryArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  git muster job requeue job_1761778190_1804 --holder-lost --reason 'build2 has burnt down'
+  git muster job requeue job_1761_1804 --holder-lost --reason 'it burnt down'
 
 For an operator who knows that the server which holds the job is gone for good, and does not want to wait \
 until its signs of life are missed. If it lives all the same, the job may be done twice; what it \
@@ -131,8 +129,8 @@ pub struct RequeueArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster job cancel job_1761778190_1804 --reason 'superseded'
-  git muster job cancel job_1761778190_1804 --wait 2m     # until nothing of it runs any more
+  git muster job cancel job_1761_1804 --reason 'superseded'
+  git muster job cancel job_1761_1804 --wait 2m   # until nothing of it runs
 
 A job is cancelled at once; whoever has it at work learns that at its next look and stops it. A worker \
 confirms that, a script does with `job stopped`. With --wait: exit code 0 when it is confirmed, when \
@@ -151,7 +149,7 @@ pub struct CancelArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  git muster job priority job_1761778190_1804 critical")]
+#[command(after_help = "Example:\n  git muster job priority job_1761_1804 critical")]
 pub struct PriorityArgs {
     /// The job
     #[arg(value_name = "ID")]

@@ -45,7 +45,7 @@ pub enum WorkerCommand {
   git muster worker run --allow '/srv/ci/build' --allow '/srv/ci/deploy staging'
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
-  git muster worker run --allow 'dpkg-buildpackage *' --source git@git.example:app.git --tag-builds
+  git muster worker run --allow 'dpkg-buildpackage *' --source git@git.local:app
 
 What may run is this server's decision, not the queue's: without --allow or --allow-any nothing \
 is run. A pattern is compared word by word with a job's command; a last word * stands for all \
@@ -219,7 +219,7 @@ fn push_limit(text: &str) -> Result<Limit, String> {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job run --allow '/srv/ci/build'
-  git muster job run job_1761778190_1804 --allow-any
+  git muster job run job_1761_1804 --allow-any
 
 Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and \
 ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called \

@@ -60,7 +60,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     the queue is paused until it is resumed; what is at work goes on
     ------- stderr -------
     error: 1 job still at work; the pause holds; waited [DURATION]
-    hint: see them with `git muster job list --status running`
+    hint: see them with `git muster job list`
     [exit status: 75]
     bob$ git muster queue resume
     the queue is no longer paused

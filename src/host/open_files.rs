@@ -64,6 +64,41 @@ pub fn users(path: &Path, folder: &Path) -> (Seen, Option<String>) {
     (if all_are_seen() { Seen::Nobody } else { Seen::NotAll }, None)
 }
 
+/// The git program that runs one of `verbs` in the work tree at `top`, in words for people. git goes there before
+/// it looks at anything. Those of other users are not seen.
+#[must_use]
+pub fn git_at_work(top: &Path, verbs: &[&str]) -> Option<String> {
+    let top = top.canonicalize().ok()?;
+    let is_there = |process: &PathBuf| {
+        name(process).starts_with(GITS)
+            && !is_dead(process)
+            && fs::read_link(process.join("cwd")).is_ok_and(|at| at == top)
+    };
+    processes()?.filter(is_there).find_map(|process| {
+        let verb = verb(arguments(&process))?;
+        let verb = verbs.iter().find(|one| one.as_bytes() == verb)?;
+        Some(format!("`git {verb}`, process {}", number(&process)))
+    })
+}
+
+/// The options of git before its verb that have a value of their own.
+const WITH_VALUE: [&[u8]; 7] =
+    [b"-C", b"-c", b"--git-dir", b"--work-tree", b"--namespace", b"--super-prefix", b"--config-env"];
+
+/// What a command line of git is to do.
+fn verb(line: impl Iterator<Item = Vec<u8>>) -> Option<Vec<u8>> {
+    let mut words = line.skip(1);
+    while let Some(word) = words.next() {
+        if !word.starts_with(b"-") {
+            return Some(word);
+        }
+        if WITH_VALUE.contains(&&*word) {
+            words.next();
+        }
+    }
+    None
+}
+
 fn processes() -> Option<impl Iterator<Item = PathBuf>> {
     let entries = fs::read_dir("/proc").ok()?.flatten();
     let numbered = entries.filter(|entry| entry.file_name().as_bytes().iter().all(u8::is_ascii_digit));
@@ -150,8 +185,11 @@ fn told(process: &Path) -> String {
     let whole = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let short = name(process);
     let name = String::from_utf8_lossy(if whole.starts_with(&short) { whole } else { &short }).into_owned();
-    let number = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    format!("`{name}`, process {number}")
+    format!("`{name}`, process {}", number(process))
+}
+
+fn number(process: &Path) -> String {
+    process.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -170,6 +208,20 @@ mod tests {
         drop(file);
         assert_eq!(is_open(&path), Some(false));
         assert_eq!(is_open(&folder.path().join("none")), None);
+    }
+
+    #[test]
+    fn the_verb_of_a_line_of_git_stands_behind_its_options() {
+        for (line, expected) in [
+            ("git commit -m x", Some("commit")),
+            ("git -C /a -c b=c --git-dir /d --no-pager commit", Some("commit")),
+            ("git --git-dir=/d log", Some("log")),
+            ("git -c commit", None),
+            ("git", None),
+        ] {
+            let words = line.split(' ').map(|word| word.as_bytes().to_vec());
+            assert_eq!(verb(words).as_deref(), expected.map(str::as_bytes), "{line}");
+        }
     }
 
     #[test]

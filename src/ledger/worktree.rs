@@ -17,7 +17,7 @@ use crate::domain::shell::quoted;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::{FileLock, NotLocked};
-use crate::host::files;
+use crate::host::{files, open_files};
 use git2::build::CheckoutBuilder;
 use git2::{
     AttrCheckFlags, AttrValue, Delta, DiffOptions, ErrorCode, FetchOptions, FileMode, Index,
@@ -42,6 +42,22 @@ const VERSIONS_MAX: usize = 1000;
 
 /// The most commits that are copied object by object.
 const COMMITS_COPIED_MAX: usize = 64;
+
+/// The commands of git that look where a branch is and move it from there later: a person may be writing the
+/// message in between, and no lock tells of that.
+const MOVERS: [&str; 11] = [
+    "commit",
+    "merge",
+    "pull",
+    "rebase",
+    "cherry-pick",
+    "revert",
+    "am",
+    "stash",
+    "checkout",
+    "switch",
+    "reset",
+];
 
 /// Why the index of the clone at `top` cannot be read, and the line that makes it one that can: by
 /// itself that would never change.
@@ -212,6 +228,13 @@ fn advance(
     let (old, new) = (tree_of(repository, local)?, tree_of(repository, target)?);
     let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
     let mut index = LockedIndex::take(repository)?;
+    // Asked under the lock: whoever begins later does not get it.
+    let top = repository.workdir().unwrap_or_else(|| repository.path());
+    if let Some(git) = open_files::git_at_work(top, &MOVERS) {
+        return Ok(Some(format!(
+            "the clone was not brought up to date: {git}, is at work in it; the next command afterwards brings it up to date"
+        )));
+    }
     let mut changes = Vec::new();
     for delta in difference.deltas() {
         let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };

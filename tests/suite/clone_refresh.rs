@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, git, inspect};
 
 /// Two ways: the clone of a hub on this machine, and one whose objects come through git.
 const WAYS: [Transport; 2] = [Transport::Path, Transport::Ssh];
@@ -260,6 +260,42 @@ fn a_git_at_work_in_the_clone_is_not_disturbed() {
         let run = scene.write("three").success();
         assert_eq!(warnings(&run), 1, "{run}");
         assert_eq!(scene.git(&["rev-parse", "HEAD"]), head);
+    });
+}
+
+#[test]
+fn a_commit_whose_message_is_being_written_is_not_broken() {
+    Transport::each(&WAYS, |transport| {
+        let scene = Scene::new(transport);
+        let (begun, go_on) = (scene.file(".git/begun"), scene.file(".git/go-on"));
+        let editor = format!(
+            "sh -c 'touch {}; until [ -e {} ]; do sleep 0.05; done; echo mine > \"$1\"' --",
+            begun.display(),
+            go_on.display()
+        );
+        for (at, line) in [("", &["commit"][..]), ("ada", &["-c", "a.b=c", "commit"])] {
+            let before = scene.git(&["rev-parse", "HEAD"]);
+            fs::write(scene.file("mine.txt"), format!("{at}\n")).unwrap();
+            scene.git(&["add", "mine.txt"]);
+            let git = scene.bob.program("git").args(line).env("GIT_EDITOR", &editor);
+            let mut committing = git.current_dir(scene.file(at)).spawn();
+            eventually(Duration::from_secs(10), || begun.exists());
+            scene.others_go_on();
+            let run = scene.write("meanwhile").success();
+            assert!(run.stderr().contains("`git commit`, process "), "{run}");
+            assert!(!committing.has_ended());
+            fs::write(&go_on, "").unwrap();
+            committing.wait().success();
+            assert_eq!(scene.git(&["log", "-1", "--format=%s"]), "mine");
+            assert_eq!(scene.git(&["rev-parse", "HEAD~1"]), before, "nothing moved below the commit");
+            for mark in [&begun, &go_on] {
+                fs::remove_file(mark).unwrap();
+            }
+            scene.git(&["pull", "-q", "--rebase"]);
+            scene.git(&["push", "-q", "origin", MAIN]);
+            assert_eq!(warnings(&scene.write("after").success()), 0);
+            assert!(scene.is_on_the_tip());
+        }
     });
 }
 

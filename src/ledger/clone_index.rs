@@ -19,6 +19,8 @@ const MARK: &str = "taken by git-muster\n";
 pub(super) struct LockedIndex {
     /// The entries; changed in memory until [`Self::write`].
     pub entries: Index,
+    /// Whether the clone has none: nothing was ever checked out in it.
+    pub is_missing: bool,
     path: PathBuf,
     copy: PathBuf,
     lock: PathBuf,
@@ -48,7 +50,7 @@ impl LockedIndex {
             _ => git2::Error::from_str(&format!("cannot create `{}`: {error}", lock.display())),
         })?;
         let (path, copy) = (folder.join("index"), folder.join("muster.index"));
-        let mut index = Self { entries: Index::new()?, path, copy, lock };
+        let mut index = Self { entries: Index::new()?, is_missing: false, path, copy, lock };
         index.read(repository)?;
         Ok(index)
     }
@@ -63,10 +65,15 @@ impl LockedIndex {
             let modified = fs::metadata(&self.path)?.modified()?;
             File::options().write(true).open(&self.copy)?.set_modified(modified)
         });
-        if let Err(error) = copied
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(git2::Error::from_str(&format!("cannot copy `{}`: {error}", self.path.display())));
+        match copied {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.is_missing = true,
+            Err(error) => {
+                return Err(git2::Error::from_str(&format!(
+                    "cannot copy `{}`: {error}",
+                    self.path.display()
+                )));
+            }
+            Ok(()) => {}
         }
         self.entries = Index::open(&self.copy)?;
         repository.set_index(&mut self.entries)

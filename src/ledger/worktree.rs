@@ -20,14 +20,15 @@ use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::{files, open_files};
 use git2::build::CheckoutBuilder;
 use git2::{
-    AttrCheckFlags, AttrValue, Delta, DiffOptions, ErrorCode, FetchOptions, FileMode, Index,
-    IndexEntryExtendedFlag, IndexEntryFlag, ObjectType, Odb, OdbLookupFlags, Oid, Repository,
-    RepositoryState, Tree,
+    AttrCheckFlags, AttrValue, Delta, Diff, DiffFile, DiffOptions, ErrorCode, FetchOptions, FileMode, Index,
+    IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, IndexTime, ObjectType, Odb, OdbLookupFlags, Oid,
+    Repository, RepositoryState, Tree,
 };
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long to wait for another process that refreshes the same clone.
@@ -229,11 +230,11 @@ fn advance(
     let difference = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
     let mut index = LockedIndex::take(repository)?;
     // Asked under the lock: whoever begins later does not get it.
-    let top = repository.workdir().unwrap_or_else(|| repository.path());
-    if let Some(git) = open_files::git_at_work(top, &MOVERS) {
-        return Ok(Some(format!(
-            "the clone was not brought up to date: {git}, is at work in it; the next command afterwards brings it up to date"
-        )));
+    if let Some(note) = another_git(repository) {
+        return Ok(Some(note));
+    }
+    if index.is_missing {
+        return without_index(repository, &difference, (reference, local, target));
     }
     let mut changes = Vec::new();
     for delta in difference.deltas() {
@@ -245,7 +246,6 @@ fn advance(
                 path.display()
             )));
         }
-        changes.push((path.to_owned(), delta.status() == Delta::Deleted));
         if let Some(filter) = foreign_filter(repository, path)? {
             return Ok(Some(format!(
                 "the clone was not brought up to date: `{}` goes through {filter} in it, which only git runs; `git pull` there brings it up to date",
@@ -254,6 +254,14 @@ fn advance(
         }
         let staged = index.entries.get_path(path, 0).map(|entry| entry.id);
         let present = present(repository, path, (&index.entries, staged))?;
+        let is_left_out = present.is_none() && is_left_out(&index.entries, path);
+        let present = if is_left_out { staged } else { present };
+        let how = match delta.status() {
+            Delta::Deleted => How::Removed,
+            _ if is_left_out => How::LeftOut,
+            _ => How::LaidOut,
+        };
+        changes.push((path.to_owned(), how));
         let as_before = entry(&old, path);
         if (staged == as_before && present == as_before) || (staged == entry(&new, path) && present == staged)
         {
@@ -261,21 +269,109 @@ fn advance(
         }
         let known = versions(repository, path, local, target)?;
         if ![staged, present].iter().all(|id| *id == as_before || known.contains(id)) {
+            let before = passed_over(&index.entries, path).map_or_else(String::new, |option| {
+                format!("git update-index {option} {} && ", quoted(&path.display().to_string()))
+            });
             return Ok(Some(format!(
-                "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `git pull --autostash` there brings both together",
+                "the clone was not brought up to date: `{}` was edited in it and changed on the hub; `{before}git pull --autostash` there brings both together",
                 path.display()
             )));
         }
     }
-    for (path, deleted) in &changes {
-        write(repository, &new, path, *deleted)?;
-        if *deleted { index.entries.remove_path(path)? } else { index.entries.add_path(path)? }
+    for (path, how) in &changes {
+        match how {
+            How::Removed => {
+                remove(repository, path)?;
+                index.entries.remove_path(path)?;
+            }
+            How::LaidOut => {
+                write(repository, &new, path)?;
+                index.entries.add_path(path)?;
+            }
+            How::LeftOut => index.entries.add(&left_out(&new, path)?)?,
+        }
     }
     failpoint("files");
     index.write()?;
     failpoint("index");
     publish::move_local_branch(repository, reference, local, target)?;
     Ok(None)
+}
+
+/// What is said where another git is about to move what is checked out.
+fn another_git(repository: &Repository) -> Option<String> {
+    let top = repository.workdir().unwrap_or_else(|| repository.path());
+    let git = open_files::git_at_work(top, &MOVERS)?;
+    Some(format!(
+        "the clone was not brought up to date: {git}, is at work in it; the next command afterwards brings it up to date"
+    ))
+}
+
+/// A clone without an index. Where nothing of it was ever checked out (`git clone --no-checkout`), only its branch
+/// has to move.
+fn without_index(
+    repository: &Repository,
+    difference: &Diff<'_>,
+    (reference, local, target): (&str, Oid, Oid),
+) -> Result<Option<String>, git2::Error> {
+    for delta in difference.deltas() {
+        for path in [delta.old_file(), delta.new_file()].iter().filter_map(DiffFile::path) {
+            if raw(repository, path)?.is_some() {
+                let top = repository.workdir().unwrap_or_else(|| repository.path());
+                return Ok(Some(format!(
+                    "the clone was not brought up to date: `{}` lies in it, and it has no index; `git -C {} reset -q` makes one",
+                    path.display(),
+                    quoted(&top.display().to_string())
+                )));
+            }
+        }
+    }
+    publish::move_local_branch(repository, reference, local, target)?;
+    Ok(None)
+}
+
+/// What becomes of a file that the hub changed.
+enum How {
+    Removed,
+    /// It lies in the work tree as the hub has it.
+    LaidOut,
+    /// Only the index knows of it: the user wants it in no work tree.
+    LeftOut,
+}
+
+/// Whether a file that is not there is none that the user wants to have there (`git sparse-checkout`): it is marked so,
+/// or is new in a folder of which every file is.
+fn is_left_out(index: &Index, path: &Path) -> bool {
+    if index.get_path(path, 0).is_some() {
+        return passed_over(index, path) == Some(NO_SKIP);
+    }
+    let beside = |folder: &Path| -> Vec<bool> {
+        let is_inside = |one: &IndexEntry| Path::new(OsStr::from_bytes(&one.path)).starts_with(folder);
+        index.iter().filter(is_inside).map(|one| option(&one) == Some(NO_SKIP)).collect()
+    };
+    let folders = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+    let beside = folders.map(beside).find(|beside| !beside.is_empty());
+    beside.is_some_and(|beside| beside.iter().all(|is_left_out| *is_left_out))
+}
+
+/// The entry of a file that lies in no work tree.
+fn left_out(new: &Tree<'_>, path: &Path) -> Result<IndexEntry, git2::Error> {
+    let entry = new.get_path(path)?;
+    let none = IndexTime::new(0, 0);
+    Ok(IndexEntry {
+        ctime: none,
+        mtime: none,
+        dev: 0,
+        ino: 0,
+        mode: u32::try_from(entry.filemode()).unwrap_or_default(),
+        uid: 0,
+        gid: 0,
+        file_size: 0,
+        id: entry.id(),
+        flags: 0,
+        flags_extended: IndexEntryExtendedFlag::SKIP_WORKTREE.bits(),
+        path: path.as_os_str().as_bytes().to_vec(),
+    })
 }
 
 /// Whether a path of the hub is one that git would check out: nothing outside the work tree and
@@ -303,7 +399,7 @@ fn present(
     (index, staged): (&Index, Option<Oid>),
 ) -> Result<Option<Oid>, git2::Error> {
     let raw = raw(repository, path)?;
-    let is_asked = !is_passed_over(index, path);
+    let is_asked = passed_over(index, path).is_none();
     if raw != staged && staged.is_some() && raw.is_some() && raw != Some(Oid::ZERO_SHA1) && is_asked {
         let mut only = DiffOptions::new();
         only.pathspec(path).disable_pathspec_match(true);
@@ -314,13 +410,21 @@ fn present(
     Ok(raw)
 }
 
-/// Whether git takes a file for unchanged without a look, by `update-index --assume-unchanged` or
-/// `--skip-worktree`: who says that has mostly edited it.
-fn is_passed_over(index: &Index, path: &Path) -> bool {
-    index.get_path(path, 0).is_some_and(|entry| {
-        entry.flags & IndexEntryFlag::VALID.bits() != 0
-            || entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
-    })
+/// The options that let git look at a file again.
+const NO_ASSUME: &str = "--no-assume-unchanged";
+const NO_SKIP: &str = "--no-skip-worktree";
+
+/// What lets git look again at a file that it takes for unchanged without a look, by `update-index
+/// --assume-unchanged` or `--skip-worktree`: who says that of one that is there has mostly edited it.
+fn passed_over(index: &Index, path: &Path) -> Option<&'static str> {
+    option(&index.get_path(path, 0)?)
+}
+
+fn option(entry: &IndexEntry) -> Option<&'static str> {
+    if entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0 {
+        return Some(NO_SKIP);
+    }
+    (entry.flags & IndexEntryFlag::VALID.bits() != 0).then_some(NO_ASSUME)
 }
 
 /// A filter that a file goes through on its way into and out of the work tree and that we do not have:
@@ -386,23 +490,29 @@ fn versions(
     Ok(versions)
 }
 
-fn write(repository: &Repository, new: &Tree<'_>, path: &Path, deleted: bool) -> Result<(), git2::Error> {
+/// Where a path of the hub lies in the work tree. Asked again right before it is changed: the change before
+/// may have been a link.
+fn place(repository: &Repository, path: &Path) -> Result<PathBuf, git2::Error> {
     let top = repository.workdir().unwrap_or_else(|| repository.path());
-    // Asked again: the change before this one may have been the link.
     if leads_through_link(top, path) {
         return Err(git2::Error::from_str(&format!("`{}` lies behind a link", path.display())));
     }
-    let file = top.join(path);
-    let failed = |error: files::FileError| git2::Error::from_str(&error.to_string());
-    if deleted {
-        return files::remove(&file).map_err(failed);
-    }
+    Ok(top.join(path))
+}
+
+fn remove(repository: &Repository, path: &Path) -> Result<(), git2::Error> {
+    files::remove(&place(repository, path)?).map_err(|error| git2::Error::from_str(&error.to_string()))
+}
+
+fn write(repository: &Repository, new: &Tree<'_>, path: &Path) -> Result<(), git2::Error> {
+    let file = place(repository, path)?;
     let entry = new.get_path(path)?;
     let mode = entry.filemode();
     if mode == i32::from(FileMode::Blob) || mode == i32::from(FileMode::BlobExecutable) {
         let blob = repository.find_blob(entry.id())?;
         let executable = mode == i32::from(FileMode::BlobExecutable);
-        return files::replace(&file, blob.content(), executable, repository.path()).map_err(failed);
+        return files::replace(&file, blob.content(), executable, repository.path())
+            .map_err(|error| git2::Error::from_str(&error.to_string()));
     }
     // Links and the like are no documents of ours: git itself knows what to do with them.
     let mut checkout = CheckoutBuilder::new();

@@ -144,6 +144,16 @@ fn an_edit_that_git_was_told_not_to_look_at_is_kept() {
         let run = scene.write("more").success();
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine", "{flag}: {run}");
         assert!(run.stderr().contains("ada/status.json"), "{flag}: {run}");
+        // The line that is told lets git look at it again, and brings both together.
+        let line = run.stderr().split('`').find(|part| part.starts_with("git ")).expect("a line").to_owned();
+        assert!(line.contains(&flag.replacen("--", "--no-", 1)), "{flag}: {line}");
+        fs::write(&file, scene.on_hub("ada/status.json").trim_end().to_owned() + "\n\n").unwrap();
+        let shell = scene.bob.program("sh").args(["-c", &line]).run();
+        assert_eq!(
+            scene.git(&["rev-parse", "HEAD"]),
+            scene.fleet.hub().tip(MAIN).unwrap(),
+            "{flag}: {shell}"
+        );
     }
 }
 
@@ -406,4 +416,79 @@ fn a_clone_whose_index_cannot_be_read_follows_after_the_line_that_is_told() {
         inspect::assert_clone_is_clean(top);
         assert_eq!(git(top, ["rev-parse", "HEAD"]), scene.fleet.hub().git(["rev-parse", MAIN]));
     }
+}
+
+#[test]
+fn a_clone_of_which_only_a_part_is_checked_out_follows_and_stays_one() {
+    for (way, transport) in
+        [("--cone", Transport::Path), ("--no-cone", Transport::Path), ("--cone", Transport::Ssh)]
+    {
+        let scene = Scene::new(transport);
+        scene.fleet.hub().put(MAIN, &[("ada/gone.json", "{}\n"), ("notes/a", "a\n")], "more files");
+        scene.git(&["pull", "-q"]);
+        let wanted = if way == "--cone" { ["coordination", "bob"] } else { ["/coordination/", "/bob/"] };
+        scene.git(&[&["sparse-checkout", "set", way][..], &wanted].concat());
+        assert!(!scene.file("ada").exists(), "{way}: git leaves it out");
+        let left_out = |scene: &Scene| {
+            scene.git(&["ls-files", "-t"]).lines().filter(|line| line.starts_with('S')).count()
+        };
+        let before = left_out(&scene);
+        scene.others_go_on();
+        // Beside what is left out one file is gone, one is new, and one is new beside what is wanted.
+        let files =
+            [("ada/new.json", "{}\n"), ("ada/deep/er.json", "{}\n"), ("coordination/new.json", "{}\n")];
+        scene.fleet.hub().put(MAIN, &files, "new files");
+        let url = scene.fleet.hub().url();
+        let eve = scene.fleet.host("eve");
+        for line in [
+            &["clone", "-q", &url, "."][..],
+            &["rm", "-q", "ada/gone.json"],
+            &["-c", "user.name=eve", "-c", "user.email=eve@eve.example", "commit", "-qm", "less"],
+            &["push", "-q"],
+        ] {
+            eve.git(line).success();
+        }
+        for subject in ["one", "two"] {
+            let run = scene.write(subject).success();
+            assert_eq!(warnings(&run), 0, "{way}: {run}");
+            assert!(scene.is_on_the_tip());
+        }
+        assert!(!scene.file("ada").exists(), "{way}: it is left out as before");
+        assert_eq!(left_out(&scene), before + 1, "{way}: two more and one less");
+        for path in ["coordination/messages.json", "coordination/new.json"] {
+            assert_eq!(scene.shown(path), scene.on_hub(path), "{way}: {path}");
+        }
+        assert_eq!(scene.git(&["status", "--porcelain"]), "", "{way}");
+        // git agrees with what was laid out, and with what it lays out when all is wanted again.
+        scene.git(&["sparse-checkout", "reapply"]);
+        assert_eq!(scene.git(&["status", "--porcelain"]), "", "{way}");
+        scene.git(&["sparse-checkout", "disable"]);
+        assert_eq!(scene.shown("ada/new.json"), "{}\n");
+        inspect::assert_clone_is_clean(scene.bob.directory());
+    }
+}
+
+#[test]
+fn a_clone_of_which_nothing_is_checked_out_follows_and_stays_empty() {
+    let fleet = Fleet::new().founded();
+    let bob = fleet.host("bob");
+    bob.git(["clone", "-q", "--no-checkout", &fleet.hub().url(), "."]).success();
+    for subject in ["one", "two"] {
+        let run = bob.run(["job", "add", "--server", "bob", "--type", subject]).success();
+        assert_eq!(warnings(&run), 0, "{run}");
+        let head = bob.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+        assert_eq!(Some(head), fleet.hub().tip(MAIN));
+    }
+    assert_eq!(fs::read_dir(bob.directory()).unwrap().count(), 1, "`.git`");
+    bob.git(["checkout", "-q", MAIN]).success();
+    inspect::assert_clone_is_clean(bob.directory());
+
+    // With files and without an index nobody can tell what was edited, and git makes the index.
+    fs::remove_file(bob.directory().join(".git/index")).unwrap();
+    let held = bob.run(["job", "add", "--server", "bob", "--type", "three"]).success();
+    let line = held.stderr().split('`').find(|part| part.starts_with("git ")).expect("a line").to_owned();
+    bob.program("sh").args(["-c", &line]).run().success();
+    let run = bob.run(["job", "add", "--server", "bob", "--type", "four"]).success();
+    assert_eq!(warnings(&run), 0, "{run}");
+    inspect::assert_clone_is_clean(bob.directory());
 }

@@ -242,27 +242,52 @@ pub fn list(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A regular file found by [`walk`].
+/// What lies in a folder, and is none itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A link.
+    Link,
+    /// A pipe, a socket and the like.
+    Other,
+}
+
+/// Something found by [`walk`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its path below the folder, parts divided by `/`.
     pub below: String,
+    /// What it is.
+    pub kind: Kind,
     /// Its size in bytes.
     pub size: u64,
     /// When it was changed last, in nanoseconds since the epoch.
     pub changed: i128,
 }
 
-/// The regular files below a folder, in order; links are not followed, not even where the folder is one,
-/// and folders called `skip` are left out. What in a name is no text is shown as [`char::REPLACEMENT_CHARACTER`].
+/// What lies below a folder and is no folder, in order; links are not followed, not even where the folder is
+/// one: then it is found itself, with nothing for a path, as is a file in its place. Folders called `skip` are
+/// left out. What in a name is no text is shown as [`char::REPLACEMENT_CHARACTER`].
 ///
 /// # Errors
 /// When there is more than `entries_max` to look at.
 pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, FileError> {
     use std::os::unix::fs::MetadataExt as _;
     let (mut open, mut found, mut looked) = (vec![String::new()], Vec::new(), 0_usize);
-    if !top.symlink_metadata().is_ok_and(|about| about.is_dir()) {
-        return Ok(found);
+    let note = |below: String, about: &fs::Metadata| {
+        let changed = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
+        let kind = match about.file_type() {
+            kind if kind.is_file() => Kind::File,
+            kind if kind.is_symlink() => Kind::Link,
+            _ => Kind::Other,
+        };
+        Found { below, kind, size: about.len(), changed }
+    };
+    match top.symlink_metadata() {
+        Ok(about) if about.is_dir() => {}
+        Ok(about) => return Ok(vec![note(String::new(), &about)]),
+        Err(_) => return Ok(found),
     }
     while let Some(below) = open.pop() {
         // A folder that cannot be read holds nothing for us.
@@ -275,11 +300,10 @@ pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, Fi
             let name = entry.file_name().to_string_lossy().into_owned();
             let Ok(about) = entry.path().symlink_metadata() else { continue };
             let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-            if about.is_dir() && name != skip {
+            if !about.is_dir() {
+                found.push(note(path, &about));
+            } else if name != skip {
                 open.push(path);
-            } else if about.is_file() {
-                let changed = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
-                found.push(Found { below: path, size: about.len(), changed });
             }
         }
     }

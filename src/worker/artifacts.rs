@@ -10,7 +10,7 @@ use crate::domain::artifact::{
 };
 use crate::domain::secret::credential_in;
 use crate::host::disk;
-use crate::host::files::{self, FileError, Found};
+use crate::host::files::{self, FileError, Found, Kind};
 use crate::host::{clock, digest};
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -21,6 +21,9 @@ pub(super) const KEPT_FOLDER: &str = "artifacts";
 
 /// The most files and folders of a job that are looked at.
 const ENTRIES_MAX: usize = 500_000;
+
+/// How many links and the like are named that are not kept.
+const LINKS_TOLD_MAX: usize = 10;
 
 /// How much an attempt may have copied to the hub, in bytes.
 const COPIES_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -107,13 +110,14 @@ impl Collector {
             found.into_iter().map(|found| Found { below: format!("{prefix}{}", found.below), ..found });
         let is_wanted = |found: &Found| {
             found.below.starts_with(&inside)
+                || found.below == KEPT_FOLDER
                 || self.patterns.iter().any(|pattern| pattern.matches(&found.below))
         };
         Ok(found.filter(is_wanted).collect())
     }
 
-    /// Moves what the job made into the folder of `attempt`, and names it. `manifest` is about the attempt; `None` when nothing was made. `say` is told what is left
-    /// out; when `is_over` says so there is no time for the rest.
+    /// Moves what the job made into the folder of `attempt`, and names it. `manifest` is about the attempt; `None`
+    /// when nothing was made. `say` is told what is left out, links too, which may lead anywhere; when `is_over` says so there is no time for the rest.
     pub(super) fn collect(
         &self,
         keep: &Keep,
@@ -121,9 +125,15 @@ impl Collector {
         manifest: Manifest,
         (mut say, is_over): (impl FnMut(&str), &dyn Fn() -> bool),
     ) -> Result<Option<Made>, Failed> {
+        if self.top.symlink_metadata().is_ok_and(|about| !about.is_dir()) {
+            say("nothing is kept: something else lies in the place of the job's folder");
+        }
         let found = self.wanted()?;
-        let made: Vec<&Found> =
-            found.iter().filter(|found| self.before.get(&found.below) != Some(*found)).collect();
+        let (made, odd): (Vec<&Found>, Vec<&Found>) = found
+            .iter()
+            .filter(|found| self.before.get(&found.below) != Some(*found))
+            .partition(|found| found.kind == Kind::File && !self.is_in_place_of_folder(found));
+        self.tell_left_out(&odd, &mut say);
         if made.len() > FILES_MAX {
             let why = format!("it made {} files that are to be kept, more than {FILES_MAX}", made.len());
             return Err(Failed::ByTheJob(why));
@@ -132,7 +142,7 @@ impl Collector {
         let (mut artifacts, mut copies, mut room): (Vec<Artifact>, _, _) =
             (Vec::new(), Vec::new(), COPIES_BYTES_MAX);
         for found in made {
-            if self.secrets.iter().any(|secret| found.below.contains(secret)) {
+            if self.is_masked(found) {
                 say("a file is not kept: its name holds what is masked");
                 continue;
             }
@@ -181,6 +191,32 @@ impl Collector {
         let beside = keep.folder.join(manifest_name(attempt));
         files::write(&beside, &manifest.write()).map_err(|error| Failed::ByTheServer(error.to_string()))?;
         Ok(Some(Made { manifest, copies }))
+    }
+
+    /// Whether a file took the place of the folder of artifacts, and is not asked for by that name.
+    fn is_in_place_of_folder(&self, found: &Found) -> bool {
+        found.below.trim_end_matches('/') == KEPT_FOLDER
+            && !self.patterns.iter().any(|pattern| pattern.matches(KEPT_FOLDER))
+    }
+
+    fn is_masked(&self, found: &Found) -> bool {
+        self.secrets.iter().any(|secret| found.below.contains(secret))
+    }
+
+    /// Says what is no file, and is not kept because of that.
+    fn tell_left_out(&self, odd: &[&Found], mut say: impl FnMut(&str)) {
+        for found in odd.iter().take(LINKS_TOLD_MAX) {
+            let what = if found.kind == Kind::Link { "a link" } else { "no file" };
+            let below = found.below.trim_end_matches('/');
+            say(&match below {
+                _ if self.is_masked(found) => format!("something is not kept: it is {what}"),
+                KEPT_FOLDER => format!("nothing in `{KEPT_FOLDER}` is kept: it is no folder any more"),
+                _ => format!("not kept, because it is {what}: {}", below.escape_debug()),
+            });
+        }
+        if odd.len() > LINKS_TOLD_MAX {
+            say(&format!("nor are {} more that are links or no files", odd.len() - LINKS_TOLD_MAX));
+        }
     }
 }
 
@@ -301,6 +337,34 @@ mod tests {
     }
 
     #[test]
+    fn links_that_a_job_made_are_told_and_not_followed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let top = folder.path().join("job");
+        let link = |name: &str| {
+            std::os::unix::fs::symlink("/etc/passwd", top.join("artifacts").join(name)).expect("link");
+        };
+        files::create_dir(&top.join("artifacts")).expect("folder");
+        link("before");
+        let collector = Collector::new(&top, &[], vec!["hidden".to_owned()]).expect("looks");
+        files::write(&top.join("artifacts/real"), "real").expect("written");
+        for number in 0..11 {
+            link(&format!("to-{number:02}"));
+        }
+        link("so-hidden");
+        let kept = folder.path().join("kept");
+        let keep = Keep { folder: kept, url: None, copy_bytes_max: 0, leaves_originals: false };
+        let mut said = Vec::new();
+        let say = |words: &str| said.push(words.to_owned());
+        let made = collector.collect(&keep, "a1", manifest(), (say, &|| false)).expect("kept");
+        assert_eq!(made.expect("something").manifest.files(), ["real"]);
+        let mut expected = vec!["something is not kept: it is a link".to_owned()];
+        expected
+            .extend((0..9).map(|number| format!("not kept, because it is a link: artifacts/to-{number:02}")));
+        expected.push("nor are 2 more that are links or no files".to_owned());
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn what_the_job_made_is_kept_and_nothing_else() {
         let folder = tempfile::tempdir().expect("folder");
         let (top, kept) = (folder.path().join("job"), folder.path().join("kept"));
@@ -352,6 +416,7 @@ mod tests {
             said,
             [
                 "a file is not kept: its name holds what is masked",
+                "not kept, because it is a link: link.deb",
                 "not kept, because of its name: artifacts/password=hunter2hunter2"
             ]
         );
@@ -377,8 +442,16 @@ mod tests {
                 files::remove_all(&top.join("artifacts")).expect("removed");
                 std::os::unix::fs::symlink(dear.join("artifacts"), top.join("artifacts")).expect("link");
             }
-            let made = collector.collect(&keep, "a4", manifest(), (|_: &str| {}, &|| false)).expect("kept");
+            let mut said = Vec::new();
+            let say = |words: &str| said.push(words.to_owned());
+            let made = collector.collect(&keep, "a4", manifest(), (say, &|| false)).expect("kept");
             assert!(made.is_none() && dear.join("artifacts/x").exists());
+            let words = if *top == linked {
+                "nothing is kept: something else lies in the place of the job's folder"
+            } else {
+                "nothing in `artifacts` is kept: it is no folder any more"
+            };
+            assert_eq!(said, [words]);
         }
         files::remove(&top.join("artifacts")).expect("removed");
         let again = Collector::new(&top, &[], Vec::new()).expect("looks");

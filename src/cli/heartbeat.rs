@@ -234,12 +234,6 @@ fn tell(me: &ServerName, answer: &BeatAnswer, context: &mut Context) -> Result<(
 }
 
 /// What to do about two machines under one name.
-fn which_keeps(me: &ServerName) -> String {
-    format!(
-        "run `git muster join --as {me} --replace` on the one that keeps the name, and join under another name on the other"
-    )
-}
-
 fn deliver(
     args: &BeatArgs,
     (me, every): (&ServerName, u64),
@@ -261,8 +255,8 @@ fn deliver(
     if !context.is_dry_run() {
         session.beats_kept = 0;
     }
-    for path in &answer.made_anew {
-        context.output.warn(&format!("`{path}` could not be read and was made anew"));
+    for words in answer.made_anew() {
+        context.output.warn(&words);
     }
     if let Some(why) = &answer.revoked {
         // Others took over what this session held; it must not go on as if nothing had happened.
@@ -270,11 +264,8 @@ fn deliver(
         context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
     }
     session.keep(&whose);
-    if let Some((one, other)) = &answer.twins {
-        context.output.warn(&format!(
-            "two machines beat as `{me}`, on hosts `{one}` and `{other}`: {}",
-            which_keeps(me)
-        ));
+    if let Some(words) = answer.two_machines(me) {
+        context.output.warn(&words);
     }
     if let Some(host) = joined_elsewhere(me, context)? {
         context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place"));

@@ -4,6 +4,7 @@ use super::Verb;
 use super::documents::{newest_beat, require_member};
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob, STALE_ALLOWANCE};
 use crate::domain::hub::Marker;
+use crate::domain::id::ServerName;
 use crate::domain::job::Job;
 use crate::domain::record::{Record, View};
 use crate::domain::status::Status;
@@ -35,6 +36,22 @@ pub struct BeatAnswer {
     /// Documents of this server that could not be read and were made anew.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub made_anew: Vec<String>,
+}
+
+impl BeatAnswer {
+    /// What is said of documents that were made anew.
+    pub fn made_anew(&self) -> impl Iterator<Item = String> + '_ {
+        self.made_anew.iter().map(|path| format!("`{path}` could not be read and was made anew"))
+    }
+
+    /// What is said where two machines beat as `server`.
+    #[must_use]
+    pub fn two_machines(&self, server: &ServerName) -> Option<String> {
+        let (one, other) = self.twins.as_ref()?;
+        Some(format!(
+            "two machines beat as `{server}`, on hosts `{one}` and `{other}`: run `git muster join --as {server} --replace` on the one that keeps the name, and join under another name on the other"
+        ))
+    }
 }
 
 impl Verb for SendBeat {

@@ -46,6 +46,8 @@ pub struct Hub {
     pushes: u32,
     /// What a sign of life told that went along with a write, if that was not asked for yet.
     beaten: Option<bool>,
+    /// Whether it was said that another machine beats as this server.
+    is_twin_told: bool,
 }
 
 /// What goes along with a write, in one push.
@@ -86,6 +88,7 @@ impl Hub {
             trusted: Deadline::after(Duration::ZERO),
             pushes: 0,
             beaten: None,
+            is_twin_told: false,
         }
     }
 
@@ -182,7 +185,7 @@ impl Hub {
         outcome.map(|outcome| match written(outcome) {
             Written::Done((answer, beaten)) => {
                 if let Some(beaten) = beaten {
-                    self.beaten = Some(self.beaten(&beaten, asked));
+                    self.beaten = Some(self.beaten(report, &beaten, asked));
                 }
                 Written::Done(answer)
             }
@@ -210,7 +213,7 @@ impl Hub {
         let verb = self.sign_of_life();
         let asked = self.trust_from_now();
         Ok(match self.write_unkept(report, &verb)? {
-            Written::Done(answer) => Written::Done(self.beaten(&answer, asked)),
+            Written::Done(answer) => Written::Done(self.beaten(report, &answer, asked)),
             Written::Refused(refusal) => Written::Refused(refusal),
             Written::Later(why) => Written::Later(why),
         })
@@ -243,7 +246,13 @@ impl Hub {
     }
 
     /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.
-    fn beaten(&mut self, answer: &BeatAnswer, asked: Deadline) -> bool {
+    fn beaten(&mut self, report: &dyn Report, answer: &BeatAnswer, asked: Deadline) -> bool {
+        answer.made_anew().for_each(|words| report.warn(&words));
+        let twins = answer.two_machines(&self.server);
+        if let Some(words) = twins.as_ref().filter(|_| !self.is_twin_told) {
+            report.warn(words);
+        }
+        self.is_twin_told = twins.is_some();
         if answer.revoked.is_some() {
             let interval_seconds = self.session.interval_seconds;
             self.session = Session::restart(&self.whose);

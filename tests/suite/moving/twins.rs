@@ -1,7 +1,8 @@
 //! Two machines under one name.
 
-use crate::support::{Fleet, Host, MAIN, inspect};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect};
 use serde_json::Value;
+use std::time::Duration;
 
 /// The last beat of `host`, with another place written into it.
 fn beat_from(host: &Host, change: impl Fn(&mut Value)) {
@@ -49,6 +50,28 @@ fn a_copied_home_is_noticed_by_the_next_beat_of_either() {
     assert!(!run.stderr().contains("machine"), "{run}");
     assert!(causes(&ada).is_empty());
     ada.run(["doctor", "registration"]).success();
+}
+
+#[test]
+fn two_workers_of_one_server_on_two_machines_say_so_each_once() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let words = ["worker", "run", "--allow", "true", "--interval", "1s", "--poll", "100ms"];
+    let mut worker = ada.command(words).spawn();
+    let branch = "heartbeat-ada";
+    eventually(Duration::from_secs(20), || fleet.hub().tip(branch).is_some());
+    // The other one beats in between, for as long as it takes to be seen; what is broken on main is made anew.
+    fleet.hub().put(MAIN, &[("ada/status.json", "{")], "half a status");
+    eventually(Duration::from_secs(20), || {
+        beat_from(&ada, |place| place["host"] = "machine-b".into());
+        worker.stderr().contains("two machines beat as `ada`, on hosts `machine-b` and")
+    });
+    eventually(Duration::from_secs(20), || worker.stderr().contains("`ada/status.json` could not be read"));
+    let beats = fleet.hub().tip(branch);
+    eventually(Duration::from_secs(20), || fleet.hub().tip(branch) != beats);
+    worker.signal("TERM");
+    let run = worker.wait().success();
+    assert_eq!(run.stderr().matches("two machines").count(), 1, "{run}");
 }
 
 #[test]

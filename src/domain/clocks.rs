@@ -68,8 +68,8 @@ fn lower_middle(spans: &mut [Duration]) -> Option<Duration> {
 pub enum Change {
     /// Nobody looked before.
     First,
-    /// It has been like this for so long at least.
-    Same(Duration),
+    /// It has been like this for so long at least, and for so long at most if this host saw it become so.
+    Same(Duration, Option<Duration>),
     /// It became so within this time.
     Within(Duration),
 }
@@ -134,13 +134,15 @@ pub fn own_clock(now: Timestamp, others: &[Sign]) -> OwnClock {
         return right;
     }
     let count = |is: fn(&&&Sign) -> bool| agreeing.iter().filter(is).count();
-    let silent = count(|sign| matches!(sign.change, Change::Same(span) if span > sign.interval * 2));
+    let silent = count(|sign| matches!(sign.change, Change::Same(span, _) if span > sign.interval * 2));
     let is_ahead = middle > 0;
     // Nothing comes from the future; but what is past may be the last there ever was.
     if is_ahead && silent * 2 > agreeing.len() {
         return right;
     }
-    let alive = count(|sign| matches!(sign.change, Change::Within(span) if span <= sign.interval * 3));
+    let alive = count(
+        |sign| matches!(sign.change, Change::Within(span) | Change::Same(_, Some(span)) if span <= sign.interval * 3),
+    );
     let is_doubtful = is_ahead && alive * 2 <= agreeing.len();
     let theirs = if is_ahead { now.before(by) } else { now.plus(by) };
     OwnClock { now: theirs, off: Some(Off { by, is_ahead, servers: agreeing.len(), is_doubtful }) }
@@ -152,7 +154,7 @@ pub fn age(at: Timestamp, change: Change, now: Timestamp) -> Duration {
     let told = now.since(at);
     match change {
         Change::First => told,
-        Change::Same(span) => told.max(span),
+        Change::Same(least, most) => told.max(least).min(most.unwrap_or(Duration::MAX)),
         Change::Within(span) => told.min(span),
     }
 }
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn most_of_the_others_say_by_how_much_our_own_clock_is_off() {
         let minute = Duration::from_secs(60);
-        let (new, dead) = (Change::Within(minute), Change::Same(minute * 5));
+        let (new, dead) = (Change::Within(minute), Change::Same(minute * 5, None));
         for (ages, change, expected) in [
             // All is well, and with one that is dead, one that is mad, or nobody.
             (&[5, 20, 30, 55][..], Change::First, None),
@@ -242,9 +244,13 @@ mod tests {
             (300, Change::First, 300),
             (300, Change::Within(short), 20),
             (300, Change::Within(long), 300),
-            (10, Change::Same(long), 500),
-            (-300, Change::Same(long), 500),
-            (300, Change::Same(short), 300),
+            (10, Change::Same(long, None), 500),
+            (-300, Change::Same(long, None), 500),
+            (300, Change::Same(short, None), 300),
+            // Seen to become so a moment ago, by a server whose clock is slow, right or ahead.
+            (300, Change::Same(short, Some(short * 2)), 40),
+            (30, Change::Same(short, Some(short * 2)), 30),
+            (-300, Change::Same(short, Some(short * 2)), 20),
         ] {
             assert_eq!(
                 age(at(-seconds), change, at(0)),

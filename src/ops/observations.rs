@@ -31,6 +31,9 @@ pub struct Observations {
 struct Seen {
     version: String,
     since_boot_millis: u64,
+    /// Since when the version before it was seen, if this host saw it change: it became so after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before_millis: Option<u64>,
 }
 
 fn path() -> PathBuf {
@@ -65,20 +68,25 @@ impl Observations {
     /// other: what went back did not change by itself.
     pub fn compare(&mut self, what: &str, version: &str) -> Change {
         let now = u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX);
-        let before =
-            self.entries.get(what).map(|seen| (version.cmp(seen.version.as_str()), seen.since_boot_millis));
+        let ago = |millis: u64| Duration::from_millis(now.saturating_sub(millis));
+        let before = self.entries.get(what).cloned();
         let same = self.see(what, version);
-        match before {
-            None | Some((Ordering::Less, _)) => Change::First,
-            Some((Ordering::Equal, _)) => Change::Same(same),
-            Some((Ordering::Greater, since)) => {
-                Change::Within(Duration::from_millis(now.saturating_sub(since)))
+        let Some(before) = before else { return Change::First };
+        match version.cmp(before.version.as_str()) {
+            Ordering::Less => Change::First,
+            Ordering::Equal => Change::Same(same, before.before_millis.map(ago)),
+            Ordering::Greater => {
+                if let Some(seen) = self.entries.get_mut(what) {
+                    seen.before_millis = Some(before.since_boot_millis);
+                }
+                Change::Within(ago(before.since_boot_millis))
             }
         }
     }
 
     fn note(&mut self, what: &str, version: &str, now: u64) {
-        self.entries.insert(what.to_owned(), Seen { version: version.to_owned(), since_boot_millis: now });
+        let seen = Seen { version: version.to_owned(), since_boot_millis: now, before_millis: None };
+        self.entries.insert(what.to_owned(), seen);
         self.changed.insert(what.to_owned());
     }
 

@@ -87,6 +87,7 @@ impl Signs {
         // What changed lately is the newest beat; one that stood still says as much of an older one.
         let change = match self.change(name) {
             Change::Within(_) if beat.at() != Some(at) => Change::First,
+            Change::Same(least, Some(_)) if beat.at() != Some(at) => Change::Same(least, None),
             change => change,
         };
         beat.freshness_at_age(age(at, change, self.clock.now))

@@ -313,3 +313,25 @@ fn a_beat_from_a_clock_that_was_ahead_is_taken_back_by_the_next() {
         found["findings"].as_array().unwrap().iter().map(|one| one["cause"].as_str().unwrap()).collect();
     assert!(causes.contains(&"heartbeat-stale:ada"), "{found:#}");
 }
+
+/// Who was seen to beat lately is judged by when it was seen, also between two beats.
+#[test]
+fn a_server_whose_clock_is_slow_is_judged_by_when_it_was_seen_to_beat() {
+    let (_fleet, mut ada, bob) = two_servers();
+    bob.run(["heartbeat"]).success();
+    let causes = || {
+        let report = bob.run(["health", "--json"]).json();
+        let findings = report["findings"].as_array().unwrap().clone();
+        findings.iter().map(|one| one["cause"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    ada.set("MUSTER_CLOCK", "2025-01-01T12:00:00Z");
+    ada.run(["heartbeat"]).success();
+    assert_eq!(causes(), ["heartbeat-stale:ada"], "at the first look there is only its word");
+    ada.set("MUSTER_CLOCK", "2025-01-01T12:01:00Z");
+    ada.run(["heartbeat"]).success();
+    for look in ["new", "the same", "the same again"] {
+        assert!(causes().is_empty(), "{look}");
+    }
+    let list = bob.run(["worker", "list", "--json"]).success();
+    assert!(!list.stdout().contains("stale"), "{list}");
+}

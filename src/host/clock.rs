@@ -52,8 +52,26 @@ pub fn awake() -> Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
-/// Names the present boot; readings of [`since_boot`] compare only within one. `None` where the
-/// system does not tell, and then nothing observed may outlive the process.
+/// Names the clock that [`since_boot`] and [`awake`] read: readings compare only within one. A boot has several of
+/// them where namespaces of time are used. `None` where the system does not tell, and then nothing observed may outlive
+/// the process.
+#[must_use]
+pub fn clock_id() -> Option<String> {
+    let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    boot_id().map(|boot| boot + &shifted(&offsets))
+}
+
+/// By what the clocks of this process are shifted, in a few signs; nothing where they are those of the machine.
+fn shifted(offsets: &str) -> String {
+    let numbers = offsets.lines().flat_map(|line| line.split_whitespace().skip(1)).collect::<Vec<_>>();
+    if numbers.iter().all(|number| *number == "0") {
+        String::new()
+    } else {
+        format!("+{}", numbers.join("+"))
+    }
+}
+
+/// Names the present boot. `None` where the system does not tell.
 #[must_use]
 pub fn boot_id() -> Option<String> {
     if let Some(machine) = simulated::present() {
@@ -93,5 +111,23 @@ impl Deadline {
     #[must_use]
     pub fn passed(self) -> bool {
         self.left().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_named_by_what_it_is_shifted() {
+        for (offsets, expected) in [
+            ("", ""),
+            ("monotonic           0         0\nboottime            0         0\n", ""),
+            ("monotonic           0         0\nboottime         1000         5\n", "+0+0+1000+5"),
+            ("monotonic          -7         0\nboottime            0         0\n", "+-7+0+0+0"),
+        ] {
+            assert_eq!(shifted(offsets), expected, "{offsets:?}");
+        }
+        assert!(clock_id().is_none_or(|id| id.starts_with(&boot_id().expect("a boot"))));
     }
 }

@@ -91,7 +91,7 @@ struct Watch(BTreeMap<String, Watched>);
 
 fn watch_file(repository: &Repository) -> PathBuf {
     // Those of another machine have another clock.
-    let boot = clock::boot_id().unwrap_or_default();
+    let boot = clock::clock_id().unwrap_or_default();
     ref_lock::folder(repository).join(format!("{WATCHED}-{boot}.json"))
 }
 

@@ -45,7 +45,7 @@ impl Observations {
     #[must_use]
     pub fn recall() -> Self {
         let kept: Self = files::recall(&path());
-        let boot = clock::boot_id();
+        let boot = clock::clock_id();
         if boot.is_some() && kept.boot == boot { kept } else { Self { boot, ..Self::default() } }
     }
 

@@ -96,13 +96,14 @@ impl BadBranch {
             Flaw::Unreadable | Flaw::NoName if hub.starts_with('/') => (
                 format!(
                     "rm {}",
-                    quoted(&format!("{}/{}", hub.trim_end_matches('/'), Self::reference_of(&self.branch)))
+                    pattern(&format!("{}/{}", hub.trim_end_matches('/'), Self::reference_of(&self.branch)))
                 ),
                 "",
             ),
-            Flaw::Unreadable | Flaw::NoName => {
-                (format!("rm {}", self.reference()), " in the directory of the hub, on its machine,")
-            }
+            Flaw::Unreadable | Flaw::NoName => (
+                format!("rm {}", pattern(&Self::reference_of(&self.branch))),
+                " in the directory of the hub, on its machine,",
+            ),
             Flaw::Missing | Flaw::NotACommit
                 if self.is_of_heartbeats() || self.branch.starts_with("refs/") =>
             {
@@ -167,6 +168,25 @@ impl BadBranch {
     }
 }
 
+/// A file as a word of a shell that finds it also where its name cannot be typed: control characters, which git
+/// prints as `?`, and what is no text. What makes a name impossible stands in each name that the word fits, so
+/// that it fits no sound ref.
+fn pattern(file: &str) -> String {
+    let mut word = String::new();
+    let mut rest = file;
+    while let Some(at) = rest.find(|c: char| c.is_control() || matches!(c, '?' | char::REPLACEMENT_CHARACTER))
+    {
+        let (plain, odd) = rest.split_at(at);
+        let mut odd = odd.chars();
+        if !plain.is_empty() {
+            word += &quoted(plain);
+        }
+        word += if odd.next() == Some(char::REPLACEMENT_CHARACTER) { "*" } else { "[[:cntrl:]?]" };
+        rest = odd.as_str();
+    }
+    if rest.is_empty() { word } else { word + &quoted(rest) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +220,9 @@ mod tests {
             ("main", Flaw::Missing, "ssh://h/hub.git", None, "git update-ref --no-deref -d refs/heads/main"),
             ("main 2", Flaw::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
             ("heartbeat-s2 2", Flaw::NoName, "ssh://h/hub.git", None, "rm 'refs/heads/heartbeat-s2 2'"),
+            ("Icon\r", Flaw::NoName, "/a hub", None, "rm '/a hub/refs/heads/Icon'[[:cntrl:]?]"),
+            ("a ?\n b", Flaw::NoName, "ssh://h/x", None, "rm 'refs/heads/a '[[:cntrl:]?][[:cntrl:]?]' b'"),
+            ("a \u{fffd}b", Flaw::NoName, "ssh://h/x", None, "rm 'refs/heads/a '*b"),
             ("refs/tags/v1", Flaw::Unreadable, "/srv/hub.git", None, "rm /srv/hub.git/refs/tags/v1"),
             (
                 "refs/tags/v1",

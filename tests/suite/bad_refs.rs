@@ -227,6 +227,8 @@ fn an_odd_name_stops_nobody_and_is_never_told_as_a_sound_branch() {
             ("heads/heartbeat- it's", false),
             ("heads/a..b", false),
             ("tags/v 1", false),
+            // As macOS leaves it in folders that have a picture of their own.
+            ("heads/Icon\r", false),
             ("heads/heartbeat-(old)", true),
         ] {
             // Over http git cuts this one in what it lists, and nothing else has the name that is left.
@@ -245,7 +247,8 @@ fn an_odd_name_stops_nobody_and_is_never_told_as_a_sound_branch() {
             let wrote = if is_stuck { wrote.code(4) } else { wrote.success() };
             let told = if transport == Transport::Path { ada.run(["health"]) } else { wrote };
             let at = format!("{transport:?} {name}\n{told}");
-            assert!(told.to_string().contains(name.rsplit('/').next().unwrap()), "{at}");
+            let shown = name.rsplit('/').next().unwrap().trim_end();
+            assert!(told.to_string().contains(shown), "{at}");
             assert_eq!(told.to_string().contains("a name that no ref can have"), !is_a_name, "{at}");
             for sound in ["rm refs/heads/main`", "rm refs/heads/heartbeat-ada`", "--delete", "COMMIT"] {
                 assert!(!told.to_string().contains(sound), "{at}");
@@ -264,6 +267,24 @@ fn an_odd_name_stops_nobody_and_is_never_told_as_a_sound_branch() {
             inspect::assert_hub_is_sound(fleet.hub());
         }
     });
+}
+
+#[test]
+fn a_name_of_two_lines_is_not_told_as_the_branch_that_its_first_line_names() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let ada = fleet.server("ada");
+    let tip = fleet.hub().tip(MAIN).unwrap();
+    let file = fleet.hub().path().join("refs/heads/main\n2");
+    fs::write(&file, format!("{tip}\n")).unwrap();
+    for _ in 0..2 {
+        let run = ada.run(["job", "add", "--type", "test"]).success();
+        assert!(!run.stderr().contains(MAIN), "{run}");
+    }
+    // On its machine the whole name is seen.
+    let told = ada.run(["--hub", fleet.hub().path().to_str().unwrap(), "health"]);
+    run_told(&fleet, &told, "rm ");
+    assert!(!file.exists(), "{told}");
+    inspect::assert_hub_is_sound(fleet.hub());
 }
 
 #[test]

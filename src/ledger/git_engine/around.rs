@@ -133,19 +133,11 @@ impl GitEngine {
             return publication;
         };
         let bad = bad.clone();
-        // Of another branch the hub's own words say more.
-        if moves.iter().any(|one| one.branch == bad.branch) && !bad.is_of_heartbeats() {
-            return publication;
-        }
-        // It is the hub that says so, at this moment.
-        self.asked = true;
-        // Where the hub tells a whole name nothing is asked: over http git cuts names in what it lists.
-        if bad.flaw == Flaw::NoName || !self.find_bad("", deadline).unwrap_or(false) {
-            self.bad.get_mut().entry(bad.branch.clone()).or_insert(bad.flaw);
-        }
-        let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
-        if flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline) {
-            return by_push(self, false).0;
+        // It moved there from where it was seen: either its commit is lost, of which the hub's own words say more, or
+        // a file has a name that begins so and goes on in another line.
+        let is_moved = moves.iter().any(|one| one.branch == bad.branch) && !bad.is_of_heartbeats();
+        if !is_moved && let Some(done) = self.note_bad(&bad, deadline, &by_push) {
+            return done;
         }
         let can_hide = !self.name.starts_with("http") && !self.name.starts_with("git://");
         if can_hide {
@@ -154,6 +146,29 @@ impl GitEngine {
                 return again;
             }
         }
+        if is_moved {
+            return publication;
+        }
+        let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
         Publication::Denied(bad_refs::refusal(BadBranch { flaw, ..bad }))
+    }
+
+    /// Notes a ref that stops pushes; what came of the push once more where it could be removed.
+    fn note_bad(
+        &mut self,
+        bad: &BadBranch,
+        deadline: Deadline,
+        push: &impl Fn(&Self, bool) -> (Publication, Option<String>),
+    ) -> Option<Publication> {
+        // It is the hub that says so, at this moment.
+        self.asked = true;
+        // Where the hub tells a whole name nothing is asked: over http git cuts names in what it lists.
+        if bad.flaw == Flaw::NoName || !self.find_bad("", deadline).unwrap_or(false) {
+            self.bad.get_mut().entry(bad.branch.clone()).or_insert(bad.flaw);
+        }
+        let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
+        let is_removed =
+            flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline);
+        is_removed.then(|| push(self, false).0)
     }
 }

@@ -31,6 +31,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long a command has to end when the check that started it is killed: less than others wait.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How many links are followed to a state file that is not there yet.
+const LINKS_MAX: usize = 40;
+
 /// The verbs of `fence`.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -85,6 +88,33 @@ fn begin_anew(state: &Path) -> String {
     format!("once nothing runs any more under an earlier token, `rm {file}`: the next check makes it anew")
 }
 
+/// Where links lead from `path`, also if nothing is there yet.
+fn followed(path: &Path) -> PathBuf {
+    let mut at = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(real) = at.canonicalize() {
+            return real;
+        }
+        let Ok(to) = at.read_link() else { break };
+        at = at.parent().unwrap_or(Path::new("")).join(to);
+    }
+    at
+}
+
+/// What the state file says.
+fn kept(state: &Path) -> Result<Fence, CliError> {
+    let failed = |why: String| CliError::new(Exit::Failed, format!("{why}; nothing was run"));
+    let text = files::read(state).map_err(|error| {
+        let told = failed(error.to_string());
+        // What else is in the way may pass, or is no file.
+        if error.kind() == io::ErrorKind::InvalidData { told.hint(begin_anew(state)) } else { told }
+    })?;
+    let Some(text) = text else { return Ok(Fence::default()) };
+    serde_json::from_str(&text).map_err(|error| {
+        failed(format!("`{}` cannot be used: {error}", state.display())).hint(begin_anew(state))
+    })
+}
+
 /// A verb of `fence`.
 ///
 /// # Errors
@@ -92,38 +122,29 @@ fn begin_anew(state: &Path) -> String {
 pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliError> {
     let FenceCommand::Check { name, token, state, command } = command;
     let token = input::token(*token, name.as_str(), input::OF_LOCK)?;
-    // Kept, it would let nobody pass ever after.
-    if token > TOKEN_MAX {
+    // Too high a one, kept, would let nobody pass ever after; the first that is given is 1.
+    if !(1..=TOKEN_MAX).contains(&token) {
         let why = format!(
-            "token {token} of lock `{name}` is no possible one: none is above {TOKEN_MAX}; nothing was run"
+            "token {token} of lock `{name}` is no possible one: they go from 1 to {TOKEN_MAX}; nothing was run"
         );
         let hint = format!(
             "`git muster lock show {name}` tells the token; `git muster fsck --mend` has those of a hub go on from a possible one"
         );
         return Err(CliError::new(Exit::Usage, why).hint(hint));
     }
+    // Through a link or not, it is one state: what is written replaces the file and not the link.
+    let state = &followed(state);
     if let Some(folder) = state.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
         return Err(CliError::new(Exit::Failed, why));
     }
-    // Through a link or not, it is one state: what is written replaces the file and not the link.
-    let state = &std::fs::canonicalize(state).unwrap_or_else(|_| state.clone());
     let lock_path = PathBuf::from(format!("{}.flock", state.display()));
     let _guard = locked(&lock_path)?;
     // What an earlier check ran may be ending still, if that check was killed.
     let at_work = PathBuf::from(format!("{}.guard", state.display()));
     drop(locked(&at_work)?);
     // A file that cannot be understood must not let an old token pass.
-    let mut fence: Fence = match files::read(state)? {
-        None => Fence::default(),
-        Some(text) => serde_json::from_str(&text).map_err(|error| {
-            CliError::new(
-                Exit::Failed,
-                format!("`{}` cannot be used: {error}; nothing was run", state.display()),
-            )
-            .hint(begin_anew(state))
-        })?,
-    };
+    let mut fence = kept(state)?;
     let highest = fence.highest.get(name.as_str()).copied().unwrap_or(0);
     if token < highest {
         let error = CliError::new(

@@ -149,7 +149,7 @@ fn a_token_that_nobody_can_have_been_given_passes_no_fence_and_stays_nowhere() {
             "true",
         ])
     };
-    for token in [u64::MAX, 1 << 53, 1 << 52] {
+    for token in [0, u64::MAX, 1 << 53, 1 << 52] {
         let run = check(&token.to_string()).code(2);
         assert!(run.stderr().contains("no possible one"), "{run}");
         assert!(!state.exists());
@@ -157,13 +157,36 @@ fn a_token_that_nobody_can_have_been_given_passes_no_fence_and_stays_nowhere() {
     check("2").success();
     check(&((1_u64 << 51) - 1).to_string()).success();
     let kept = format!(r#"{{"highest": {{"deploy": {}}}}}"#, u64::MAX);
-    for (text, code) in [("", 1), ("[]", 1), (kept.as_str(), 5)] {
+    for (text, code) in [(&b""[..], 1), (b"[]", 1), (b"\xff\xfe", 1), (kept.as_bytes(), 5)] {
         fs::write(&state, text).unwrap();
         let run = check("2").code(code);
+        assert!(run.stderr().contains("nothing was run"), "{run}");
         let line = run.stderr().split('`').find(|part| part.starts_with("rm ")).unwrap().to_owned();
         ada.program("sh").args(["-c", &line]).run().success();
         check("2").success();
     }
+}
+
+#[test]
+fn a_state_of_fences_is_one_through_a_link_to_what_is_not_there_yet() {
+    let (_fleet, ada, _bob) = two_servers();
+    let at = |name: &str| ada.directory().join(name);
+    fs::create_dir(at("real")).unwrap();
+    std::os::unix::fs::symlink("real/second", at("first")).unwrap();
+    std::os::unix::fs::symlink("state.json", at("real/second")).unwrap();
+    let check = |token: &str, state: &str| {
+        ada.run(["fence", "check", "--name", "deploy", "--token", token, "--state", state])
+    };
+    check("5", "first").success();
+    for state in ["first", "real/second", "real/state.json"] {
+        check("3", state).code(5);
+    }
+    // A folder that is not there is told, also behind a link.
+    std::os::unix::fs::symlink("nowhere/state.json", at("lost")).unwrap();
+    let run = check("5", "lost").code(1);
+    assert!(run.stderr().contains("there is no folder `") && run.stderr().contains("nowhere"), "{run}");
+    let run = check("5", "real").code(1);
+    assert!(run.stderr().contains("nothing was run") && !run.stderr().contains("rm "), "{run}");
 }
 
 #[test]

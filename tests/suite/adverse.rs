@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, wait_for};
 
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
@@ -349,4 +349,36 @@ fn a_hub_in_a_format_that_we_cannot_use_is_named_with_the_line_that_makes_one() 
         ada.run(["init", &ours]).success();
         ada.command(["job", "add", "--", "true"]).env("MUSTER_HUB", &ours).run().success();
     }
+}
+
+/// Over a connection only git tells it, and in other words of a hub that holds something.
+#[test]
+fn a_hub_of_another_object_format_behind_a_connection_is_named_and_not_waited_for() {
+    Transport::each(&[Transport::Ssh, Transport::Http], |transport| {
+        for holds in [false, true] {
+            let fleet = Fleet::over(transport);
+            let (ada, path) = (fleet.host("ada"), fleet.hub().path().to_owned());
+            fs::remove_dir_all(&path).unwrap();
+            let folder = path.display().to_string();
+            let made = ["init", "-q", "--bare", "--object-format=sha256", "-b", MAIN, &folder];
+            git(path.parent().unwrap(), made);
+            git(&path, ["config", "http.receivepack", "true"]);
+            if holds {
+                let tree = git(&path, ["hash-object", "-t", "tree", "-w", "/dev/null"]);
+                let identity = ["-c", "user.name=a", "-c", "user.email=a@b.example"];
+                let commit = [&identity[..], &["commit-tree", "-m", "x", tree.trim()]].concat();
+                let commit = git(&path, commit);
+                git(&path, ["update-ref", "refs/heads/main", commit.trim()]);
+            }
+            let lines = ["init", "job list", "job add --type x", "heartbeat --server ada", "health"];
+            // One that is empty looks like any: reads lead to `init`, which finds out.
+            for line in lines.iter().take(if holds { 5 } else { 1 }) {
+                let started = Instant::now();
+                let run = ada.command(line.split(' ')).env("MUSTER_HUB_TIMEOUT", "60s").run();
+                assert!(!matches!(run.exit_code(), Some(0 | 7)), "{transport:?} {holds} {line}: {run}");
+                assert!(run.stderr().contains("--object-format=sha1"), "{transport:?} {holds} {line}: {run}");
+                assert!(started.elapsed() < Duration::from_secs(30), "{transport:?} {holds} {line}: {run}");
+            }
+        }
+    });
 }

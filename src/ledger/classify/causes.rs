@@ -142,6 +142,7 @@ const AT_THE_DOOR: &[Row] = &[
     (Cause::Certificate, Speaker::Git, Has("certificate verification failed")),
     (Cause::Certificate, Speaker::Git, Has("certificate subject name")),
     (Cause::ObjectFormat, Speaker::Git, Has("mismatched algorithms")),
+    (Cause::ObjectFormat, Speaker::Git, Has("does not support this repository's object format")),
     (Cause::ObjectFormat, Speaker::Git, Has("does not support this repository's hash algorithm")),
     (Cause::Setting("remote.origin.mirror"), Speaker::Git, Has("--mirror can't be combined with")),
     (Cause::Setting("protocol.allow"), Speaker::Git, Framed("transport '", "' not allowed")),

@@ -5,6 +5,7 @@ use super::commits::tree_of;
 use super::error::LedgerError;
 use super::open::{SERVER_HOOKS, why_not_in_process};
 use super::permitted;
+use super::worktree::OddIndex;
 use crate::domain::doctor::store::Hook;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::disk;
@@ -58,6 +59,12 @@ impl Store {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.repository.commondir()
+    }
+
+    /// Whether git keeps the index of a clone in a form that keeps it from following.
+    #[must_use]
+    pub fn odd_index(&self) -> Option<OddIndex> {
+        OddIndex::in_clone(&self.repository)
     }
 
     /// Why a hub here must be reached by `git push`, if so.

@@ -87,3 +87,4 @@ pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};
 pub use update::{Ledger, Request, Settings};
+pub use worktree::OddIndex;

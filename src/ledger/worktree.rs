@@ -60,18 +60,32 @@ const MOVERS: [&str; 11] = [
     "reset",
 ];
 
-/// Why the index of the clone at `top` cannot be read, and the line that makes it one that can: by
-/// itself that would never change.
-fn index_of_another_kind(top: &str, why: &str) -> Option<String> {
-    let (kind, arguments) = match why.split_once("mandatory extension: ")?.1 {
-        "'sdir'" => ("sparse", "sparse-checkout disable"),
-        "'link'" => ("split", "update-index --no-split-index"),
-        _ => return None,
-    };
-    Some(format!(
-        "its index is {kind}, which is not supported; `git -C {} {arguments}` changes that",
-        quoted(top)
-    ))
+/// An index that git keeps in a form which cannot be read here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddIndex {
+    /// What is said of it.
+    pub kind: &'static str,
+    /// The command after which it can be read.
+    pub mend: String,
+}
+
+impl OddIndex {
+    /// The one of the clone at `top`, by `why` it could not be read; by itself that would never change.
+    fn of(top: &str, why: &str) -> Option<Self> {
+        let (kind, arguments) = match why.split_once("mandatory extension: ")?.1 {
+            "'sdir'" => ("sparse", "sparse-checkout disable"),
+            "'link'" => ("split", "update-index --no-split-index"),
+            _ => return None,
+        };
+        Some(Self { kind, mend: format!("git -C {} {arguments}", quoted(top)) })
+    }
+
+    /// The one of a clone, if it has such a one.
+    pub(super) fn in_clone(repository: &Repository) -> Option<Self> {
+        let top = repository.workdir()?.display().to_string().trim_end_matches('/').to_owned();
+        let error = repository.index().err()?;
+        Self::of(&top, error.message())
+    }
 }
 
 /// Moves the clone at `top` to `target` if its branch is checked out and nothing stands in the
@@ -98,7 +112,12 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
         Ok(note) => note,
         Err(error) => {
             let (top, why) = (top.display().to_string(), error.message());
-            let why = index_of_another_kind(&top, why).unwrap_or_else(|| why.to_owned());
+            let why = OddIndex::of(&top, why).map_or_else(
+                || why.to_owned(),
+                |odd| {
+                    format!("its index is {}, which is not supported; `{}` changes that", odd.kind, odd.mend)
+                },
+            );
             Some(format!("the clone `{top}` was not brought up to date: {why}"))
         }
     }

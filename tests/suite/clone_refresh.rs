@@ -411,8 +411,12 @@ fn a_clone_whose_index_cannot_be_read_follows_after_the_line_that_is_told() {
         let told = scene.write("one").success();
         let line = format!("git -C {} {mend}", top.display());
         assert!(told.stderr().contains(&line), "{told}");
+        let doctor = scene.bob.run(["doctor", "copy"]);
+        let lines = [line.as_str(), "are not brought up to date"];
+        assert!(lines.iter().all(|words| doctor.stdout().contains(words)), "{doctor}");
         git(top, mend.split(' '));
         assert_eq!(warnings(&scene.write("two").success()), 0);
+        scene.bob.run(["doctor", "copy"]).success();
         inspect::assert_clone_is_clean(top);
         assert_eq!(git(top, ["rev-parse", "HEAD"]), scene.fleet.hub().git(["rev-parse", MAIN]));
     }

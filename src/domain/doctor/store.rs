@@ -266,6 +266,13 @@ pub enum Copy {
     Damaged(String),
 }
 
+/// What is said of a clone whose index is kept in a form that cannot be read here.
+#[must_use]
+pub fn odd_index(kind: &str, mend: String) -> Finding {
+    Finding::warning(format!("the index of the clone is {kind}: its files are not brought up to date"))
+        .mend(mend)
+}
+
 /// Judges our copy of the hub, or the clone that takes its place; `refetch` mends a clone.
 #[must_use]
 pub fn copy(place: &Place, found: &Copy, refetch: &str) -> Judgement {

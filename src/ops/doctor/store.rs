@@ -160,15 +160,21 @@ pub(super) fn copy(patient: &Patient) -> Judgement {
     };
     let path = PathBuf::from(&place.path);
     let branch = patient.subject.branch.clone();
-    let look = move || look_at_copy(&path, address.as_deref(), &branch);
+    let look = move || {
+        let index = address.is_none().then(|| Store::open(&path).ok()?.odd_index()).flatten();
+        (look_at_copy(&path, address.as_deref(), &branch), index)
+    };
     match patient.within(DISK_TIME_MAX, look) {
-        Ok(found) => {
+        Ok((found, index)) => {
             let clone = place.path.trim_end_matches('/');
             let (at, beside) = (quoted(clone), quoted(&format!("{clone}.new")));
             let refetch = format!(
                 "git -C {at} fetch --refetch origin || git clone \"$(git -C {at} config remote.origin.url)\" {beside}"
             );
-            rules::copy(&place, &found, &refetch)
+            let judgement = rules::copy(&place, &found, &refetch);
+            index
+                .into_iter()
+                .fold(judgement, |judgement, odd| judgement.and(rules::odd_index(odd.kind, odd.mend)))
         }
         Err(hangs) => hangs,
     }

@@ -8,6 +8,7 @@
 mod again;
 mod earlier;
 mod lost;
+mod row;
 mod took;
 mod words;
 
@@ -15,12 +16,11 @@ pub use earlier::EarlierResult;
 pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
 use super::artifact::first_missing;
-use super::id::{JobId, OpId, ServerName};
+use super::id::{OpId, ServerName};
 use super::lenient;
 use super::lock::{margin, next_token, term_over};
 use super::planted::planted;
 use super::refusal::Refusal;
-use super::table::Row;
 use super::time::{Timestamp, between, show_span};
 use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
@@ -617,24 +617,6 @@ fn backoff_base(attempts: u64) -> Duration {
 fn backoff(attempts: u64, op: &OpId) -> Duration {
     let draw = u32::from_str_radix(&op.suffix(4), 16).unwrap_or(0) % 201;
     backoff_base(attempts) * (900 + draw) / 1000
-}
-
-impl Row for Job {
-    const PATH: &'static str = "coordination/jobs.json";
-    const FIELD: &'static str = "jobs";
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn id_problem(&self) -> Option<String> {
-        JobId::new(&self.id).err().map(|error| error.to_string())
-    }
-    fn token(&self) -> Option<u64> {
-        // Who holds it reports under its token, and nobody claims what is over.
-        self.token.filter(|_| self.status == JobStatus::Queued)
-    }
-    fn set_token(&mut self, token: Option<u64>) {
-        self.token = token;
-    }
 }
 
 #[cfg(test)]

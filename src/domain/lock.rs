@@ -452,6 +452,15 @@ impl Row for Lock {
     fn set_token(&mut self, token: Option<u64>) {
         self.token = token;
     }
+    fn is_older_than(&self, other: &Self) -> bool {
+        is_token_before(self.token, other.token)
+    }
+}
+
+/// Whether a token was given before another, which is a possible one.
+#[must_use]
+pub fn is_token_before(token: Option<u64>, other: Option<u64>) -> bool {
+    token.is_some() && token < other && token_problem(other).is_none()
 }
 
 #[cfg(test)]

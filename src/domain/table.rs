@@ -49,6 +49,11 @@ pub trait Row: View {
     /// Gives it another token.
     fn set_token(&mut self, _token: Option<u64>) {}
 
+    /// Whether it can only be what it was before `other`, which has the same id: a token never goes down.
+    fn is_older_than(&self, _other: &Self) -> bool {
+        false
+    }
+
     /// Tells a record the name it stands under, where [`Row::BY_NAME`].
     fn named(&mut self, _name: &str) {}
 }

@@ -6,22 +6,26 @@
 //! commit, and the next one looks further back. Reads only, and of a commit no more than its text and where
 //! its documents lie: scripts that beat on the main branch make thousands between two writes of ours.
 
-use super::commits::{CommitText, leads_to};
+use super::commits::CommitText;
 use super::engine::Version;
 use super::error::LedgerError;
 use super::objects::{Objects, failed, oid, version};
 use super::transaction::{ops_in, trailers};
 use crate::domain::id::OpId;
-use git2::{ErrorCode, Odb, Oid, Repository};
+use git2::{Odb, Oid, Repository};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 /// The most commits that are passed on the way to ours, and how many of each kind before them: beats of
 /// a script each half minute make so many in ten days.
 pub const PASSED_MAX: usize = 30_000;
 
-/// How many operations before one of ours count as shortly before it: more than we write while a script
-/// takes its time.
+/// How many operations before one of ours count as shortly before it, for what is gone: more than we write
+/// while a script takes its time.
 const OPERATIONS_MAX: usize = 64;
+
+/// How many for what is there: nobody writes a record as it was long ago, to the letter, but who has an old
+/// copy.
+const OPERATIONS_FAR_MAX: usize = 1024;
 
 /// How many commits before a copy of one of ours the original is looked for, and how many of them may be
 /// older than the operation: clocks differ.
@@ -40,27 +44,45 @@ pub struct Ours {
     pub unchecked: BTreeSet<String>,
 }
 
+/// One of our commits, with what was made on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The commit.
+    pub ours: Version,
+    /// The newest by hand on top of it: what comes next is ours again, or nothing.
+    pub top: Version,
+    /// So many of what was meant are newer.
+    pub newer: usize,
+    /// Other sides that a merge brought to it, as `meant`: what they changed since they parted was meant.
+    pub beside: Vec<Meant>,
+}
+
+/// What was meant: what it was made on, if anything, and the commit.
+pub type Meant = (Option<Version>, Version);
+
 /// What lies below the commits by hand on top of a branch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Below {
-    /// Our newest commits that judged what lies below them, without those that led to others of them.
-    pub ours: Vec<Version>,
-    /// The documents that one of them could not judge.
+    /// Those of ours that were met, the newest first: in the end our newest that judged what lies below them,
+    /// without those that led to others of them.
+    pub ours: Vec<Base>,
+    /// The documents that one of these could not judge.
     pub unchecked: BTreeSet<String>,
-    /// What was meant on the way: those of ours that were passed, and what reverts a commit; each with what it
-    /// was made on.
-    pub meant: Vec<(Version, Version)>,
-    /// Where the look ended, if none of ours was found: at the bound, or where a shallow clone ends.
+    /// What was meant on the way, the newest first: those of ours that were passed, and what reverts a commit.
+    pub meant: Vec<Meant>,
+    /// Where the look ended, if none of ours was final: at the bound, or at what is not here.
     pub open: Vec<Version>,
-    /// Whether a shallow clone ended there, and not the bound.
+    /// Whether what is not here ended it, as in a shallow clone, and not the bound.
     pub is_cut: bool,
 }
 
 /// What was there before one of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// The versions in which the document differs from that after it, the newest first.
+    /// The versions in which the document says something that it says in none after them, the newest first.
     pub versions: Vec<Version>,
+    /// So many of them are shortly before it.
+    pub near: usize,
     /// Whether a shallow clone ends before all of them were seen.
     pub is_cut: bool,
 }
@@ -75,63 +97,88 @@ pub(super) fn below(
 ) -> Result<Option<Below>, LedgerError> {
     let odb = failed(READING, repository.odb())?;
     let mut below = Below::default();
-    let (mut open, mut seen) = (VecDeque::from([tip]), HashSet::from([tip]));
-    let mut passed = 0;
-    while let Some(id) = open.pop_front() {
+    let (mut open, mut seen) = (VecDeque::from([(tip, tip)]), HashSet::from([tip]));
+    let (mut passed, mut finals) = (0, Vec::new());
+    while let Some((id, top)) = open.pop_front() {
         if passed == passed_max {
-            below.open.extend([id].into_iter().chain(open).map(version));
+            below.open.extend([id].into_iter().chain(open.into_iter().map(|(id, _)| id)).map(version));
             break;
         }
-        let Some(commit) = read(&odb, id)? else {
-            // Elsewhere a commit that is not there is damage, which others tell.
-            if repository.is_shallow() {
-                below.open.push(version(id));
-                below.is_cut = true;
-            }
+        let Some(commit) = read(&odb, id) else {
+            below.open.push(version(id));
+            below.is_cut = true;
             continue;
         };
         passed += 1;
         let message = commit.message();
         let mut next: Vec<Oid> = commit.parents().collect();
         let before = next.first().copied().map(version);
-        if is_ours(&commit) && !is_copy(&odb, &commit)? {
-            let (further, unchecked) = unchecked_in(&message);
-            let one = Ours { version: version(id), unchecked };
-            if further.is_empty() && is_final(&one)? {
-                if id == tip && one.unchecked.is_empty() {
-                    return Ok(None);
-                }
-                below.ours.push(one.version);
-                below.unchecked.extend(one.unchecked);
-                continue;
+        if !is_ours(&commit) || is_copy(&odb, &commit) {
+            if is_revert(&message) {
+                below.meant.push((before, version(id)));
             }
-            // What it passed need not be passed again.
-            next = if further.is_empty() { next } else { further };
-            below.meant.extend(before.map(|before| (before, one.version)));
-        } else if is_revert(&message) {
-            below.meant.extend(before.map(|before| (before, version(id))));
+            open.extend(next.into_iter().filter(|id| seen.insert(*id)).map(|id| (id, top)));
+            continue;
         }
-        open.extend(next.into_iter().filter(|id| seen.insert(*id)));
+        let (further, unchecked) = unchecked_in(&message);
+        let one = Ours { version: version(id), unchecked };
+        let is_last = further.is_empty() && is_final(&one)?;
+        if is_last && id == tip && one.unchecked.is_empty() {
+            return Ok(None);
+        }
+        let newer = below.meant.len();
+        below.ours.push(Base { ours: one.version.clone(), top: version(top), newer, beside: Vec::new() });
+        if is_last {
+            below.unchecked.extend(one.unchecked);
+            finals.push(id);
+            continue;
+        }
+        let top = next.first().copied().unwrap_or(id);
+        // What it passed need not be passed again.
+        next = if further.is_empty() { next } else { further };
+        below.meant.push((before, one.version));
+        open.extend(next.into_iter().filter(|id| seen.insert(*id)).map(|id| (id, top)));
     }
-    if !below.ours.is_empty() {
+    if !finals.is_empty() {
         (below.open, below.is_cut) = (Vec::new(), false);
     }
-    if below.ours.len() > 1 {
-        below.ours = newest(repository, &below.ours)?;
+    if finals.len() > 1 {
+        part(repository, &odb, &mut below, &finals);
     }
     Ok(Some(below))
 }
 
-const READING: &str = "cannot read the commits of the hub";
-
-/// Those of `ours` that led to none of the others: what was done since is no undoing.
-fn newest(repository: &Repository, ours: &[Version]) -> Result<Vec<Version>, LedgerError> {
-    let ids = ours.iter().map(oid).collect::<Result<Vec<_>, _>>()?;
-    // What a shallow clone does not have leads nowhere.
-    let is_older =
-        |id: &Oid| ids.iter().any(|other| other != id && leads_to(repository, *id, *other).unwrap_or(false));
-    Ok(ids.iter().filter(|id| !is_older(id)).copied().map(version).collect())
+/// Leaves out of what was met what led to others of it, and notes what the sides that are left meant.
+fn part(repository: &Repository, odb: &Odb<'_>, below: &mut Below, finals: &[Oid]) {
+    let older: HashSet<Version> = led_to(odb, finals, below.ours.len()).into_iter().map(version).collect();
+    below.ours.retain(|one| !older.contains(&one.ours));
+    let sides: Vec<Oid> = finals.iter().copied().filter(|id| !older.contains(&version(*id))).collect();
+    for one in &mut below.ours {
+        let Some(side) = sides.iter().find(|side| version(**side) == one.ours) else { continue };
+        let others = sides.iter().filter(|other| *other != side);
+        one.beside = others
+            .map(|other| (repository.merge_base(*side, *other).ok().map(version), version(*other)))
+            .collect();
+    }
 }
+
+/// What leads to one of `tips`, until all of those but one, of `met`, were found in it, or the bound is
+/// reached: what was done since is no undoing.
+fn led_to(odb: &Odb<'_>, tips: &[Oid], met: usize) -> HashSet<Oid> {
+    let parents =
+        |id: Oid| -> Vec<Oid> { read(odb, id).map(|commit| commit.parents().collect()).unwrap_or_default() };
+    let mut open: VecDeque<Oid> = tips.iter().flat_map(|tip| parents(*tip)).collect();
+    let (mut seen, mut found): (HashSet<Oid>, _) = (open.iter().copied().collect(), 0);
+    let tips: HashSet<Oid> = tips.iter().copied().collect();
+    for _ in 0..PASSED_MAX {
+        let Some(id) = open.pop_front().filter(|_| found + 1 < met) else { break };
+        found += usize::from(tips.contains(&id));
+        open.extend(parents(id).into_iter().filter(|id| seen.insert(*id)));
+    }
+    seen
+}
+
+const READING: &str = "cannot read the commits of the hub";
 
 /// What a commit of ours left unchecked: all below some commits, and documents.
 fn unchecked_in(message: &str) -> (Vec<Oid>, BTreeSet<String>) {
@@ -163,7 +210,7 @@ fn is_ours(commit: &CommitText<'_>) -> bool {
 
 /// Whether an operation of a commit is in the history below it: what carries it is a copy, made by hand.
 /// The id of an operation tells when it began, so that of most commits few before them are read.
-fn is_copy(odb: &Odb<'_>, copy: &CommitText<'_>) -> Result<bool, LedgerError> {
+fn is_copy(odb: &Odb<'_>, copy: &CommitText<'_>) -> bool {
     let ops: HashSet<OpId> = ops_in(&copy.message()).collect();
     let began = ops.iter().filter_map(OpId::unix_seconds).chain(copy.seconds()).min();
     let mut open: VecDeque<Oid> = copy.parents().collect();
@@ -171,57 +218,55 @@ fn is_copy(odb: &Odb<'_>, copy: &CommitText<'_>) -> Result<bool, LedgerError> {
     let mut older = 0;
     for _ in 0..COPIED_MAX {
         let Some(id) = open.pop_front().filter(|_| older < OLDER_MAX) else { break };
-        let Some(commit) = read(odb, id)? else { continue };
+        let Some(commit) = read(odb, id) else { continue };
         if ops_in(&commit.message()).any(|op| ops.contains(&op)) {
-            return Ok(true);
+            return true;
         }
         older += usize::from(commit.seconds() < began);
         open.extend(commit.parents().filter(|parent| seen.insert(*parent)));
     }
-    Ok(false)
+    false
 }
 
 fn is_revert(message: &str) -> bool {
     message.starts_with("Revert \"") || message.lines().any(|line| line.starts_with("This reverts commit "))
 }
 
-/// What lay at `path` before one of ours, on the way of first parents.
+/// What lay at `path` before one of ours, whichever side of a merge it came from.
 pub(super) fn earlier(objects: &Objects, ours: &Version, path: &str) -> Result<Earlier, LedgerError> {
     let repository = objects.repository();
     let odb = failed(READING, repository.odb())?;
-    let first = |id: Oid| -> Result<Option<(bool, Option<Oid>)>, LedgerError> {
-        Ok(read(&odb, id)?.map(|commit| (is_ours(&commit), commit.parents().next())))
-    };
-    let (mut earlier, mut last, mut operations) = (Earlier::default(), None, 0);
-    let mut next = first(oid(ours)?)?.and_then(|(_, parent)| parent);
+    let mut earlier = Earlier::default();
+    let (mut operations, mut contents) = (0, HashSet::new());
+    let mut open: VecDeque<Oid> = read(&odb, oid(ours)?).iter().flat_map(CommitText::parents).collect();
+    let mut seen: HashSet<Oid> = open.iter().copied().collect();
     for _ in 0..PASSED_MAX {
-        let Some(id) = next.filter(|_| operations < OPERATIONS_MAX) else { break };
-        let Some((is_ours, parent)) = first(id)? else {
-            earlier.is_cut = repository.is_shallow();
-            break;
+        let Some(id) = open.pop_front().filter(|_| operations < OPERATIONS_FAR_MAX) else { break };
+        let Some(commit) = read(&odb, id) else {
+            earlier.is_cut |= repository.is_shallow();
+            continue;
         };
-        let content = objects.content(&version(id), path)?;
-        if last.replace(content) != Some(content) {
+        // What is damaged is told by others, and stops no write that does not need it.
+        if let Ok(content) = objects.content(&version(id), path)
+            && contents.insert(content)
+        {
             earlier.versions.push(version(id));
+            earlier.near += usize::from(operations < OPERATIONS_MAX);
         }
-        operations += usize::from(is_ours);
-        next = parent;
+        operations += usize::from(is_ours(&commit));
+        open.extend(commit.parents().filter(|parent| seen.insert(*parent)));
     }
     Ok(earlier)
 }
 
-/// A commit; `None` where a shallow clone ends.
-fn read<'a>(odb: &'a Odb<'_>, id: Oid) -> Result<Option<CommitText<'a>>, LedgerError> {
-    match CommitText::read(odb, id) {
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-        commit => failed(READING, commit).map(Some),
-    }
+/// A commit; `None` where it is not here, as where a shallow clone ends, or is damaged, which others tell.
+fn read<'a>(odb: &'a Odb<'_>, id: Oid) -> Option<CommitText<'a>> {
+    CommitText::read(odb, id).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::files;
     use git2::ObjectType;
 
     const OURS: &str = "author a <a@x> 7 +0000\ncommitter a <a@x> 7 +0000";
@@ -247,6 +292,10 @@ mod tests {
         (folder, repository)
     }
 
+    fn names(below: &Below) -> Vec<Version> {
+        below.ours.iter().map(|one| one.ours.clone()).collect()
+    }
+
     fn found(repository: &Repository, tip: Oid) -> Option<Below> {
         below(repository, tip, BOUND, &|_| Ok(true)).expect("looks")
     }
@@ -270,7 +319,7 @@ mod tests {
             ("a subject alone", OURS, op(4).replace("job add: x\n\n", ""), vec![stale]),
         ] {
             let tip = commit(&repository, &parents, people, &message);
-            assert_eq!(found(&repository, tip).map(|it| it.ours), Some(vec![version(ours)]), "{what}");
+            assert_eq!(found(&repository, tip).map(|it| names(&it)), Some(vec![version(ours)]), "{what}");
         }
         // Its message alone, with the time of now, long after.
         let mut tip = stale;
@@ -278,7 +327,7 @@ mod tests {
             tip = commit(&repository, &[tip], LATER, "beat");
         }
         tip = commit(&repository, &[tip], LATER, &op(2));
-        assert_eq!(found(&repository, tip).map(|it| it.ours), Some(vec![version(ours)]));
+        assert_eq!(found(&repository, tip).map(|it| names(&it)), Some(vec![version(ours)]));
         let genuine = commit(&repository, &[stale], OURS, &op(4));
         assert_eq!(found(&repository, genuine), None);
     }
@@ -291,7 +340,7 @@ mod tests {
         for _ in 0..BOUND - 2 {
             tip = commit(&repository, &[tip], PICKED, "beat");
         }
-        assert_eq!(found(&repository, tip).map(|it| it.ours), Some(vec![version(ours)]));
+        assert_eq!(found(&repository, tip).map(|it| names(&it)), Some(vec![version(ours)]));
         let below_bound = tip;
         for _ in 0..BOUND {
             tip = commit(&repository, &[tip], PICKED, "beat");
@@ -302,8 +351,10 @@ mod tests {
         let message = op(2).replace("Muster-Op", &format!("{UNCHECKED}: {below_bound}\nMuster-Op"));
         let next = commit(&repository, &[tip], OURS, &message);
         let further = found(&repository, next).expect("not checked");
-        assert_eq!((further.ours, further.open.len()), (vec![version(ours)], 0));
-        assert_eq!(further.meant, [(version(tip), version(next))], "what it did is meant");
+        assert_eq!((names(&further), further.open.len()), (vec![version(next), version(ours)], 0));
+        assert_eq!(further.meant, [(Some(version(tip)), version(next))], "what it did is meant");
+        let tops: Vec<_> = further.ours.iter().map(|one| (one.top.clone(), one.newer)).collect();
+        assert_eq!(tops, [(version(next), 0), (version(tip), 1)]);
     }
 
     #[test]
@@ -311,8 +362,7 @@ mod tests {
         let (_folder, repository) = repository();
         let missing = Oid::from_str(&"1".repeat(40)).expect("id");
         let tip = commit(&repository, &[missing], PICKED, "beat");
-        assert_eq!(found(&repository, tip), Some(Below::default()));
-        files::write(&repository.path().join("shallow"), &format!("{tip}\n")).expect("writes");
+        // And so is where one is missing that should be there.
         let cut = Below { open: vec![version(missing)], is_cut: true, ..Below::default() };
         assert_eq!(found(&repository, tip), Some(cut));
     }
@@ -325,13 +375,13 @@ mod tests {
         let message = op(2).replace("Muster-Op", &format!("{UNCHECKED}: x.json\nMuster-Op"));
         let tip = commit(&repository, &[by_hand], OURS, &message);
         let shared = found(&repository, tip).expect("something is not checked");
-        assert_eq!((shared.ours, shared.unchecked.len()), (vec![version(tip)], 1));
+        assert_eq!((names(&shared), shared.unchecked.len()), (vec![version(tip)], 1));
         let of = |path: &str| {
             below(&repository, tip, BOUND, &|one| Ok(!one.unchecked.contains(path)))
                 .expect("looks")
-                .map(|it| it.ours)
+                .map(|it| names(&it))
         };
-        assert_eq!(of("x.json"), Some(vec![version(ours)]));
+        assert_eq!(of("x.json"), Some(vec![version(tip), version(ours)]), "what it left counts, too");
         assert_eq!(of("y.json"), Some(vec![version(tip)]));
     }
 
@@ -345,7 +395,29 @@ mod tests {
         let revert = commit(&repository, &[merge], PICKED, "Revert \"x\"\n\nThis reverts commit abc.\n");
         let tip = commit(&repository, &[revert], PICKED, "Revert to what was");
         let found = found(&repository, tip).expect("by hand");
-        assert_eq!(found.ours, [version(newer)]);
-        assert_eq!(found.meant, [(version(merge), version(revert))]);
+        assert_eq!(names(&found), [version(newer)]);
+        assert_eq!(found.meant, [(Some(version(merge)), version(revert))]);
+    }
+
+    #[test]
+    fn two_sides_of_ours_know_where_they_parted_and_however_many_merges_there_are_one_side_is_one() {
+        let (_folder, repository) = repository();
+        let parted = commit(&repository, &[], OURS, &op(1));
+        let (one, other) =
+            (commit(&repository, &[parted], OURS, &op(2)), commit(&repository, &[parted], OURS, &op(3)));
+        let tip = commit(&repository, &[one, other], PICKED, "merge");
+        let both = found(&repository, tip).expect("by hand");
+        assert_eq!(names(&both), [version(one), version(other)]);
+        let beside: Vec<_> = both.ours.into_iter().flat_map(|it| it.beside).collect();
+        let base = Some(version(parted));
+        assert_eq!(beside, [(base.clone(), version(other)), (base, version(one))]);
+        // A script that merges whatever we write, and pushes late.
+        let (mut ours, mut merge) = (parted, parted);
+        for number in 10..10 + BOUND / 4 {
+            ours = commit(&repository, &[ours], OURS, &op(number));
+            merge = commit(&repository, &[merge, ours], PICKED, "merge");
+        }
+        let found = found(&repository, merge).expect("by hand");
+        assert_eq!((names(&found), &found.ours[0].beside[..]), (vec![version(ours)], &[][..]));
     }
 }

@@ -307,8 +307,16 @@ pub(crate) trait Engine {
     ///
     /// # Errors
     /// When the store is damaged.
-    fn changed_since(&self, _version: &Version, _tip: &Version) -> Result<BTreeSet<String>, LedgerError> {
+    fn changed(&self, _before: &Version, _after: &Version) -> Result<BTreeSet<String>, LedgerError> {
         Ok(BTreeSet::new())
+    }
+
+    /// What a document holds in a version, by name.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn content(&self, _version: &Version, _path: &str) -> Result<Option<String>, LedgerError> {
+        Ok(None)
     }
 
     /// What shows that a branch without documents was a hub.

@@ -515,8 +515,12 @@ impl Engine for GitEngine {
         self.suspecting(by_hand::earlier(&self.objects, version, path))
     }
 
-    fn changed_since(&self, version: &Version, tip: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        self.suspecting(self.objects.changed(version, tip, "coordination"))
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.suspecting(self.objects.changed(before, after, "coordination"))
+    }
+
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {

@@ -60,7 +60,7 @@ mod update;
 mod worktree;
 
 pub use around::{Alike, Around, BRANCH_KEY, HubClone, Unclear, around};
-pub use by_hand::{Below, Earlier, Ours, PASSED_MAX, UNCHECKED};
+pub use by_hand::{Base, Below, Earlier, Meant, Ours, PASSED_MAX, UNCHECKED};
 pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use cut_objects::{CutObject, cut_objects};
 pub use document::Document;

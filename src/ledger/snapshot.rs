@@ -35,11 +35,17 @@ pub trait History: Documents {
     /// When the store is damaged.
     fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError>;
 
-    /// The documents of all servers in which the main branch, as it was published, differs from `version`.
+    /// The documents of all servers in which two versions differ.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError>;
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError>;
+
+    /// What a document holds in a version, by name: two of one name are the same. `None` where it is not.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError>;
 
     /// A document as it was in another version.
     ///
@@ -342,11 +348,12 @@ impl History for Snapshot<'_> {
         self.engine.earlier(version, path)
     }
 
-    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        match self.tip(self.main)? {
-            Some(tip) => self.engine.changed_since(version, &tip),
-            None => Ok(BTreeSet::new()),
-        }
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.engine.changed(before, after)
+    }
+
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        self.engine.content(version, path)
     }
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {

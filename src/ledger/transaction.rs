@@ -316,8 +316,12 @@ impl History for Transaction<'_> {
         self.snapshot.earlier(version, path)
     }
 
-    fn changed_since(&self, version: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        self.snapshot.changed_since(version)
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.snapshot.changed(before, after)
+    }
+
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        self.snapshot.content(version, path)
     }
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {

@@ -28,9 +28,10 @@ use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::table::{ROWS_MAX, Row, Table, Versions};
 use crate::ledger::{
-    Below, Document, Earlier, History, LedgerError, Ours, PASSED_MAX, Stop, Transaction, UNCHECKED, Version,
+    Base, Below, Document, History, LedgerError, Ours, PASSED_MAX, Stop, Transaction, UNCHECKED, Version,
 };
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -90,7 +91,7 @@ fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
     let Some(below) = hub.below_foreign(&|_| Ok(true))? else { return Ok(None) };
     let mut touched = below.unchecked.clone();
     for one in &below.ours {
-        touched.extend(hub.changed_since(one)?);
+        touched.extend(past(hub.changed(&one.ours, &one.top))?.unwrap_or_default());
     }
     let mut look = Look { hub, below, touched, found: Found::default() };
     look.tell_end(&look.below.clone());
@@ -127,8 +128,17 @@ struct Look<'a, H> {
 struct Place<T> {
     table: Table<T>,
     below: Below,
+    /// How many bytes of earlier versions may still be compared.
+    left: Cell<usize>,
     /// What stands before the name of a record where it is told.
     kind: &'static str,
+}
+
+impl<T: Row> Place<T> {
+    /// Those of ours that may have left something else than what is built on them.
+    fn bases(&self, hub: &impl History) -> Result<Vec<Base>, Stop> {
+        bases(&self.below, self.table.path(), hub)
+    }
 }
 
 impl<H: History> Look<'_, H> {
@@ -138,8 +148,8 @@ impl<H: History> Look<'_, H> {
         let line = format!(
             "what was undone is not known: the newest {PASSED_MAX} commits that were looked at are all made by hand"
         );
-        if !below.open.is_empty() && !below.is_cut && !self.found.undone.unknown.contains(&line) {
-            self.found.undone.unknown.push(line);
+        if !below.open.is_empty() && !below.is_cut {
+            self.unknown(line);
         }
     }
 
@@ -156,7 +166,7 @@ impl<H: History> Look<'_, H> {
             Ok(at::<T>(version, path, hub)?.is_some_and(|table| table.newer_layout().is_none()))
         };
         let below = self.below_for(path, &is_judged)?;
-        Ok(Some(Place { table, below, kind }))
+        Ok(Some(Place { table, below, left: Cell::new(COMPARED_BYTES_MAX), kind }))
     }
 
     /// What lies below for the document at `path`, which ours could judge where it `is_judged`.
@@ -167,7 +177,7 @@ impl<H: History> Look<'_, H> {
     ) -> Result<Below, Stop> {
         let mut is_shared = !self.below.unchecked.contains(path);
         for one in &self.below.ours {
-            is_shared = is_shared && is_judged(one)?;
+            is_shared = is_shared && is_judged(&one.ours)?;
         }
         if is_shared {
             return Ok(self.below.clone());
@@ -213,8 +223,8 @@ impl<H: History> Look<'_, H> {
         place: &mut Place<T>,
         keep: impl Fn(&Table<T>, &mut Ids) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        for one in place.below.ours.clone() {
-            let Some(known) = at::<T>(&one, place.table.path(), self.hub)? else { continue };
+        for one in place.bases(self.hub)? {
+            let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
             let mut ids = {
                 let (then, now) = (groups(&known), groups(&place.table));
                 let differs = |id: &str| match (then.get(id), now.get(id)) {
@@ -232,7 +242,7 @@ impl<H: History> Look<'_, H> {
                 self.found.unchecked.insert(place.table.path().to_owned());
                 ids.retain(|id| !is_broken(id));
             }
-            let mut stale = self.stale(place, &one, ids)?;
+            let mut stale = self.stale(place, &one, &known, ids)?;
             if stale.is_empty() {
                 continue;
             }
@@ -242,8 +252,8 @@ impl<H: History> Look<'_, H> {
                 let path = place.table.path();
                 let line =
                     format!("`{path}` has no room for what was undone: make some with `git muster archive`");
-                self.found.undone.unknown.push(line);
                 self.found.unchecked.insert(path.to_owned());
+                self.unknown(line);
                 continue;
             }
             place.table.put_back(&known, &stale);
@@ -256,12 +266,12 @@ impl<H: History> Look<'_, H> {
     /// own stays: nothing tells which of several it would be.
     fn again<T: Row>(&mut self, place: &Place<T>) -> Result<Ids, Stop> {
         let mut again = Ids::new();
-        for one in place.below.ours.clone() {
-            let Some(known) = at::<T>(&one, place.table.path(), self.hub)? else { continue };
+        for one in place.bases(self.hub)? {
+            let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
             let now = groups(&place.table);
             let ids = now.iter().filter(|(id, rows)| rows.len() == 1 && !known.holds(id));
             let ids: Ids = ids.map(|(id, _)| (*id).to_owned()).collect();
-            again.extend(self.stale(place, &one, ids)?);
+            again.extend(self.stale(place, &one, &known, ids)?);
         }
         Ok(again)
     }
@@ -295,29 +305,46 @@ impl<H: History> Look<'_, H> {
         }
     }
 
-    /// Those of `ids` of which the records are again as they were before `ours`, and were not meant to.
-    fn stale<T: Row>(&mut self, place: &Place<T>, ours: &Version, ids: Ids) -> Result<Ids, Stop> {
+    /// Those of `ids` of which the records are again as they were before `base`, where ours left what is `known`,
+    /// and were not meant to.
+    fn stale<T: Row>(
+        &mut self,
+        place: &Place<T>,
+        base: &Base,
+        known: &Table<T>,
+        ids: Ids,
+    ) -> Result<Ids, Stop> {
         if ids.is_empty() {
             return Ok(ids);
         }
         let path = place.table.path();
-        let now = groups(&place.table);
-        let now = |id: &str| now.get(id).map(|rows| told(rows));
+        let groups = groups(&place.table);
+        let now = |id: &str| groups.get(id).map(|rows| told(rows));
+        let is_older = |id: &String| match (groups.get(id.as_str()).map(Vec::as_slice), known.get(id)) {
+            (Some([now]), Some(then)) => now.is_older_than(then),
+            _ => false,
+        };
+        let (mut stale, mut open): (Ids, Ids) = ids.into_iter().partition(is_older);
         let mut versions = Versions::<T>::new(path);
-        let (mut open, mut stale, mut left) = (ids, Ids::new(), COMPARED_BYTES_MAX);
-        let Earlier { versions: earlier, is_cut } = self.hub.earlier(ours, path)?;
-        for version in earlier {
+        let earlier = self.hub.earlier(&base.ours, path)?;
+        for (index, version) in earlier.versions.iter().enumerate() {
+            if index == earlier.near {
+                // What is gone, and was there for longer, was taken out on purpose.
+                open.retain(|id| groups.contains_key(id.as_str()));
+            }
             if open.is_empty() {
                 break;
             }
-            let Some(document) = document(&version, path, self.hub)? else { continue };
+            let Some(document) = document(version, path, self.hub)? else { continue };
             let size = document.as_ref().map_or(0, |document| document.bytes().len());
-            if size > left {
-                let line = format!("what was undone is not known: `{path}` is too long to be compared");
-                self.found.undone.unknown.push(line);
+            let Some(left) = place.left.get().checked_sub(size) else {
+                if index < earlier.near {
+                    let line = format!("what was undone is not known: `{path}` is too long to be compared");
+                    self.unknown(line);
+                }
                 break;
-            }
-            left -= size;
+            };
+            place.left.set(left);
             match document {
                 Some(document) if versions.read(document.bytes()).is_err() => continue,
                 Some(_) => {}
@@ -330,35 +357,45 @@ impl<H: History> Look<'_, H> {
             open = rest;
         }
         // What is gone may be as it was in what is not here.
-        if is_cut && !open.is_empty() {
+        if earlier.is_cut && !open.is_empty() {
             self.found.unchecked.insert(path.to_owned());
         }
-        self.without_meant(place, stale)
+        self.without_meant(place, base, stale)
     }
 
-    /// Those of `ids` that no operation and no revert on the way changed.
-    fn without_meant<T: Row>(&self, place: &Place<T>, mut ids: Ids) -> Result<Ids, Stop> {
-        let path = place.table.path();
-        for (before, after) in &place.below.meant {
+    /// Those of `ids` that no operation and no revert since `base` changed, nor another side of a merge.
+    fn without_meant<T: Row>(&self, place: &Place<T>, base: &Base, mut ids: Ids) -> Result<Ids, Stop> {
+        let (path, hub) = (place.table.path(), self.hub);
+        let now = groups(&place.table);
+        let newer = place.below.meant.iter().take(base.newer).map(|meant| (meant, false));
+        for ((before, after), is_beside) in newer.chain(base.beside.iter().map(|meant| (meant, true))) {
             if ids.is_empty() {
                 break;
             }
-            let read = |version| document(version, path, self.hub);
-            let (Some(before), Some(after)) = (read(before)?, read(after)?) else { continue };
-            let bytes = |document: &Option<Rc<Document>>| document.as_ref().map(|it| it.bytes().to_vec());
-            if bytes(&before) == bytes(&after) {
+            let content = |at: &Version| past(hub.content(at, path));
+            let was = before.as_ref().map_or(Ok(Some(None)), content)?;
+            if was == content(after)? {
                 continue;
             }
-            let (Some(before), Some(after)) = (table_of::<T>(before, path), table_of::<T>(after, path))
-            else {
-                continue;
-            };
+            let before = before.as_ref().map_or(Ok(Some(Table::empty(path))), |it| at::<T>(it, path, hub))?;
+            let (Some(before), Some(after)) = (before, at::<T>(after, path, hub)?) else { continue };
             let (before, after) = (groups_of(&before, &ids), groups_of(&after, &ids));
             let of = |groups: &Groups<'_, T>, id: &str| groups.get(id).map(|rows| told(rows));
-            let same: Ids = ids.iter().filter(|id| of(&before, id) == of(&after, id)).cloned().collect();
-            ids = same;
+            // Of what a merge brought together, that counts as meant which is as one side left it.
+            let is_kept = |id: &String| {
+                let after = of(&after, id);
+                of(&before, id) == after || (is_beside && of(&now, id) != after)
+            };
+            let kept: Ids = ids.iter().filter(|id| is_kept(id)).cloned().collect();
+            ids = kept;
         }
         Ok(ids)
+    }
+
+    fn unknown(&mut self, line: String) {
+        if !self.found.undone.unknown.contains(&line) {
+            self.found.undone.unknown.push(line);
+        }
     }
 
     /// The marker of the hub as ours left it, if it is again as it was before.
@@ -377,14 +414,14 @@ impl<H: History> Look<'_, H> {
             Ok(document(version, PATH, hub)?.and_then(value_of))
         };
         let below = self.below_for(PATH, &|version| Ok(at(version)?.is_some()))?;
-        for one in below.ours {
-            let Some(Some(known)) = document(&one, PATH, hub)? else { continue };
+        for one in bases(&below, PATH, hub)? {
+            let Some(Some(known)) = document(&one.ours, PATH, hub)? else { continue };
             // One of a newer program is never written by us.
             let is_ours = known.record::<Marker>(PATH).is_ok_and(|record| record.write(PATH).is_ok());
-            if !is_ours || at(&one)?.as_ref() == Some(&now) {
+            if !is_ours || at(&one.ours)?.as_ref() == Some(&now) {
                 continue;
             }
-            for version in hub.earlier(&one, PATH)?.versions {
+            for version in hub.earlier(&one.ours, PATH)?.versions {
                 if at(&version)?.as_ref() == Some(&now) {
                     self.found.writes.insert(PATH.to_owned(), known.bytes().to_vec());
                     self.found.undone.back.push(PATH.to_owned());
@@ -394,6 +431,18 @@ impl<H: History> Look<'_, H> {
         }
         Ok(())
     }
+}
+
+/// Those of ours that may have left something else at `path` than what is built on them.
+fn bases(below: &Below, path: &str, hub: &impl History) -> Result<Vec<Base>, Stop> {
+    let content = |at: &Version| past(hub.content(at, path));
+    let mut bases = Vec::new();
+    for one in &below.ours {
+        if content(&one.ours)? != content(&one.top)? {
+            bases.push(one.clone());
+        }
+    }
+    Ok(bases)
 }
 
 /// What a document says, however it is laid out; `None` if it is no JSON.
@@ -438,14 +487,22 @@ fn table_of<T: Row>(document: Option<Rc<Document>>, path: &str) -> Option<Table<
 }
 
 /// A document of another version, if there was one; `None` if what was there could not be read: that was
-/// mended since, and must stop no write of now.
+/// mended since, or is damage that others tell, and must stop no write of now.
 fn document(
     version: &Version,
     path: &str,
     hub: &impl History,
 ) -> Result<Option<Option<Rc<Document>>>, LedgerError> {
     match hub.document_of(version, path) {
-        Err(LedgerError::Document(_)) => Ok(None),
+        Err(LedgerError::Document(_) | LedgerError::Store { .. }) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// What was looked for in other versions; `None` where a store lacks it.
+fn past<T>(read: Result<T, impl Into<Stop>>) -> Result<Option<T>, Stop> {
+    match read.map_err(Into::into) {
+        Err(Stop::Fault(LedgerError::Store { .. })) => Ok(None),
         read => read.map(Some),
     }
 }

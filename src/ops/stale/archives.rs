@@ -5,8 +5,8 @@
 
 use super::super::archived::{self, ARCHIVE};
 use super::{Ids, Look, Place, at, readable};
-use crate::domain::table::Row;
-use crate::ledger::{History, Stop};
+use crate::domain::table::{Row, Table};
+use crate::ledger::{Below, History, Stop};
 
 impl<H: History> Look<'_, H> {
     /// The archives called `name` that are touched.
@@ -41,14 +41,14 @@ impl<H: History> Look<'_, H> {
             self.write(&archive)?;
             archives.push(archive);
         }
-        let hub = self.hub;
+        let (hub, below) = (self.hub, live.below.clone());
         self.restore(&mut live, |_, ids| {
-            let archived = archived_ids(hub, &archives)?;
+            let archived = archived_ids(hub, &below, &archives)?;
             ids.retain(|id| !archived.contains(id));
             Ok(())
         })?;
         if !again.is_empty() {
-            let archived = archived_ids(hub, &archives)?;
+            let archived = archived_ids(hub, &below, &archives)?;
             self.withdraw(&mut live, &again.intersection(&archived).cloned().collect());
         }
         self.write(&live)
@@ -59,7 +59,7 @@ impl<H: History> Look<'_, H> {
         let mut found = Ids::new();
         if !ids.is_empty() {
             for one in &live.below.ours {
-                let known = at::<T>(one, T::PATH, self.hub)?;
+                let known = at::<T>(&one.ours, T::PATH, self.hub)?;
                 found.extend(ids.iter().filter(|id| known.as_ref().is_some_and(|it| it.holds(id))).cloned());
             }
         }
@@ -67,9 +67,9 @@ impl<H: History> Look<'_, H> {
     }
 }
 
-/// The ids of what is archived, with `archives` as they are put back. Read only where somebody asks: archives
-/// may be long.
-fn archived_ids<T: Row>(hub: &impl History, archives: &[Place<T>]) -> Result<Ids, Stop> {
+/// The ids of what is archived, with `archives` as they are put back, and as ours left those that cannot be read:
+/// what is archived is not done again for that. Read only where somebody asks: archives may be long.
+fn archived_ids<T: Row>(hub: &impl History, below: &Below, archives: &[Place<T>]) -> Result<Ids, Stop> {
     let mut ids = Ids::new();
     for archive in archives {
         ids.extend(archive.table.rows().map(|row| row.id().to_owned()));
@@ -78,9 +78,14 @@ fn archived_ids<T: Row>(hub: &impl History, archives: &[Place<T>]) -> Result<Ids
         if archives.iter().any(|archive| archive.table.path() == path) {
             continue;
         }
-        if let Some(table) = readable(hub.table_at::<T>(&path))? {
-            ids.extend(table.rows().map(|row| row.id().to_owned()));
-        }
+        let tables = match readable(hub.table_at::<T>(&path))? {
+            Some(table) => vec![table],
+            None => {
+                let left = below.ours.iter().map(|one| at::<T>(&one.ours, &path, hub));
+                left.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+            }
+        };
+        ids.extend(tables.iter().flat_map(Table::rows).map(|row| row.id().to_owned()));
     }
     Ok(ids)
 }

@@ -44,7 +44,7 @@ impl<H: History> Look<'_, H> {
     fn noted(&self, marks: &Place<HighWater>) -> Result<Vec<(String, u64)>, Stop> {
         let mut noted = Vec::new();
         for one in &marks.below.ours {
-            let known = at::<HighWater>(one, HighWater::PATH, self.hub)?;
+            let known = at::<HighWater>(&one.ours, HighWater::PATH, self.hub)?;
             let rows = known.iter().flat_map(|known| known.rows());
             noted.extend(rows.filter_map(|mark| possible(&mark.name, mark.token)));
         }
@@ -56,7 +56,7 @@ impl<H: History> Look<'_, H> {
         let mut given = Vec::new();
         let Some(locks) = locks else { return Ok(given) };
         for one in &locks.below.ours {
-            let known = at::<Lock>(one, Lock::PATH, self.hub)?;
+            let known = at::<Lock>(&one.ours, Lock::PATH, self.hub)?;
             // Nobody ever acts under a token of that one.
             let named =
                 known.iter().flat_map(|known| known.rows()).filter(|lock| lock.name != JOB_ASSIGNMENT);

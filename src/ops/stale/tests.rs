@@ -1,7 +1,8 @@
 //! What is put back, in a history that is told step by step.
 
 use super::*;
-use crate::ledger::Documents;
+use crate::domain::lock::Lock;
+use crate::ledger::{Documents, Earlier};
 
 const JOBS: &str = Job::PATH;
 const MESSAGES: &str = Message::PATH;
@@ -25,6 +26,10 @@ struct Hub {
     is_shallow: bool,
     /// Whether the bound is reached before one of ours is.
     is_long: bool,
+    /// How many versions count as shortly before.
+    near: usize,
+    /// A commit of which no document is there any more.
+    damaged: Option<usize>,
 }
 
 fn number(version: &Version) -> usize {
@@ -46,7 +51,7 @@ fn hub(steps: &[(By, &[(&str, &str)])]) -> Hub {
         files.retain(|_, text| !text.is_empty());
         commits.push((*by, files));
     }
-    Hub { commits, is_shallow: false, is_long: false }
+    Hub { commits, is_shallow: false, is_long: false, near: usize::MAX, damaged: None }
 }
 
 impl Hub {
@@ -97,27 +102,32 @@ impl History for Hub {
         is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
     ) -> Result<Option<Below>, LedgerError> {
         let mut below = Below::default();
+        let mut top = self.commits.len() - 1;
         for (index, (by, _)) in self.commits.iter().enumerate().rev() {
+            let before = index.checked_sub(1).map(version);
             let unchecked: BTreeSet<String> = match by {
                 Us => BTreeSet::new(),
                 UsUnsure(path) => BTreeSet::from([(*path).to_owned()]),
                 Hand => continue,
                 Revert => {
-                    below.meant.push((version(index - 1), version(index)));
+                    below.meant.push((before, version(index)));
                     continue;
                 }
             };
             let one = Ours { version: version(index), unchecked };
-            if !is_final(&one)? {
-                below.meant.push((version(index - 1), one.version));
-                continue;
-            }
-            if index + 1 == self.commits.len() && one.unchecked.is_empty() {
+            let is_last = is_final(&one)?;
+            if is_last && index + 1 == self.commits.len() && one.unchecked.is_empty() {
                 return Ok(None);
             }
-            below.ours.push(one.version);
-            below.unchecked = one.unchecked;
-            return Ok(Some(below));
+            let newer = below.meant.len();
+            let ours = one.version.clone();
+            below.ours.push(Base { ours, top: version(top), newer, beside: Vec::new() });
+            if is_last {
+                below.unchecked = one.unchecked;
+                return Ok(Some(below));
+            }
+            below.meant.push((before, one.version));
+            top = index.saturating_sub(1);
         }
         below.open.extend((self.is_shallow || self.is_long).then(|| version(99)));
         below.is_cut = self.is_shallow;
@@ -125,16 +135,26 @@ impl History for Hub {
     }
 
     fn earlier(&self, of: &Version, _path: &str) -> Result<Earlier, LedgerError> {
-        Ok(Earlier { versions: (0..number(of)).rev().map(version).collect(), is_cut: self.is_shallow })
+        let versions: Vec<Version> = (0..number(of)).rev().map(version).collect();
+        let near = versions.len().min(self.near);
+        Ok(Earlier { versions, near, is_cut: self.is_shallow })
     }
 
-    fn changed_since(&self, since: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        let (before, after) = (&self.commits[number(since)].1, self.files());
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        let (before, after) = (&self.commits[number(before)].1, &self.commits[number(after)].1);
         let paths = before.keys().chain(after.keys());
         Ok(paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect())
     }
 
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self.commits[number(version)].1.get(path).cloned())
+    }
+
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        if self.damaged == Some(number(version)) {
+            let (what, why) = ("cannot read".to_owned(), "it is gone".to_owned());
+            return Err(LedgerError::Store { what, why, damaged: true });
+        }
         let text = self.commits[number(version)].1.get(path);
         Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
     }
@@ -346,4 +366,87 @@ fn where_the_bound_is_reached_health_tells_it_and_the_next_write_looks_further()
     let unknown = undone(&long).expect("looks").unknown;
     assert!(matches!(&unknown[..], [line] if line.contains("30000 commits")), "{unknown:?}");
     assert_eq!(hub(&[(Hand, &[(JOBS, A)])]).unchecked(), [""; 0], "a hub without any of ours");
+}
+
+#[test]
+fn what_ours_did_that_could_not_judge_a_document_is_put_back_too() {
+    const BROKEN: &str = r#"{"id":"a","status":["no"]}"#;
+    let with = |more: &str| format!(r#"{{"jobs":[{BROKEN}{more}]}}"#);
+    let (alone, beside) = (with(""), with(r#",{"id":"b","status":"queued"}"#));
+    let steps: &[(By, &[(&str, &str)])] = &[
+        (Us, &[(JOBS, NONE)]),
+        (Us, &[(JOBS, A)]),
+        (Hand, &[(JOBS, &alone)]),
+        (UsUnsure(JOBS), &[(JOBS, &beside)]),
+        (Hand, &[(JOBS, &alone)]),
+    ];
+    assert_eq!((hub(steps).told(), hub(steps).unchecked()), ("job b".to_owned(), vec![JOBS.to_owned()]));
+    // Nobody mended it at once.
+    let again: &[(&str, &str)] = &[(JOBS, &beside)];
+    let more = [steps, &[(UsUnsure(JOBS), again), (Hand, &[(JOBS, NONE)])]].concat();
+    assert_eq!(hub(&more).told(), "job b, job a");
+    // In a shallow clone that ends there, too.
+    let shallow = Hub { is_shallow: true, ..hub(&steps[2..]) };
+    assert_eq!(shallow.told(), "job b");
+}
+
+#[test]
+fn what_is_there_as_it_was_long_ago_is_an_old_copy_and_what_is_gone_was_taken_out() {
+    const CANCELLED: &str = r#"{"jobs":[{"id":"a","status":"cancelled"},{"id":"b","status":"queued"}]}"#;
+    let ours: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, AB)]), (Us, &[(JOBS, CANCELLED)])];
+    let far = |changes: &[(&str, &str)]| Hub { near: 0, ..hub(&[ours, &[(Hand, changes)]].concat()) }.told();
+    assert_eq!(far(&[(JOBS, AB)]), "job a");
+    assert_eq!(far(&[(JOBS, A)]), "job a", "b was there for longer");
+    assert_eq!(far(&[(JOBS, NONE)]), "");
+}
+
+#[test]
+fn a_token_that_went_down_is_an_old_copy_whatever_else_it_says() {
+    let job = |text: &str| format!(r#"{{"jobs":[{{"id":"a",{text}}}]}}"#);
+    let taken = r#""status":"claimed","assigned_to":"bob","token":2,"incarnation":"i""#;
+    for (ours, stale, is_back) in [
+        (taken, r#""status":"claimed","assigned_to":"ada","token":1,"note":"x""#, true),
+        (taken, r#""status":"claimed","assigned_to":"script""#, true),
+        (taken, r#""status":"completed","assigned_to":"bob","token":2"#, false),
+        // Whoever does what is over once more leaves out what it likes.
+        (r#""status":"failed","token":2"#, r#""status":"queued""#, false),
+        (r#""status":"claimed","token":2"#, r#""status":"claimed","assigned_to":"script""#, false),
+        (r#""status":"queued","token":18446744073709551615"#, r#""status":"queued","token":3"#, false),
+    ] {
+        let (ours, stale) = (job(ours), job(stale));
+        let told = hub(&[(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, &ours)]), (Hand, &[(JOBS, &stale)])]).told();
+        assert_eq!(told, if is_back { "job a" } else { "" }, "{ours} {stale}");
+    }
+    let lock = |text: &str| format!(r#"{{"locks":{{"deploy":{{{text}}}}}}}"#);
+    let held = r#""locked_by":"bob","token":2,"renewal":0,"holder":"vm""#;
+    for (stale, expected) in [
+        (r#""locked_by":"ada","token":1,"renewal":7,"holder":"vm""#, "lock deploy"),
+        // A script that takes it leaves no token.
+        (r#""locked_by":"script""#, "last token of lock deploy"),
+    ] {
+        let (ours, stale) = (lock(held), lock(stale));
+        let told = hub(&[(Us, &[]), (Us, &[(Lock::PATH, &ours)]), (Hand, &[(Lock::PATH, &stale)])]).told();
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn what_is_damaged_in_the_history_stops_no_look_and_hides_nothing_else() {
+    let steps: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(JOBS, NONE)]), (Us, &[(JOBS, A)]), (Us, &[(JOBS, AB)]), (Hand, &[(JOBS, NONE)])];
+    for (damaged, expected) in [(1, "job a, job b"), (0, "job b")] {
+        let hub = Hub { damaged: Some(damaged), ..hub(steps) };
+        assert_eq!(hub.told(), expected, "{damaged}");
+    }
+}
+
+#[test]
+fn a_job_is_not_done_again_while_its_archive_cannot_be_read() {
+    let steps: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(JOBS, A)]), (Us, &[(JOBS, NONE), (ARCHIVE, A)]), (Hand, &[(JOBS, A), (ARCHIVE, CONFLICT)])];
+    assert_eq!(
+        (hub(steps).told(), hub(steps).unchecked()),
+        ("no job a".to_owned(), vec![ARCHIVE.to_owned()])
+    );
 }

@@ -1,0 +1,154 @@
+//! What an older writer undid is put back however old its copy is, whichever way the history went, and whatever
+//! of that history is broken or gone.
+
+use super::undone::{pull, shared_clone};
+use crate::support::{Fleet, Host, MAIN, inspect};
+use serde_json::Value;
+use std::fs;
+
+const JOBS: &str = "coordination/jobs.json";
+const LOCKS: &str = "coordination/locks.json";
+
+/// More operations than count as shortly before.
+const MANY: usize = 70;
+
+fn jobs(fleet: &Fleet) -> Vec<(String, String)> {
+    let document = inspect::document(fleet.hub(), MAIN, JOBS);
+    let text = |job: &Value, key: &str| job[key].as_str().unwrap_or("?").to_owned();
+    let rows = document["jobs"].as_array().unwrap();
+    rows.iter().map(|job| (text(job, "type"), text(job, "status"))).collect()
+}
+
+fn types(fleet: &Fleet) -> Vec<String> {
+    jobs(fleet).into_iter().map(|(kind, _)| kind).collect()
+}
+
+fn add(host: &Host, kind: &str) -> String {
+    host.run(["job", "add", "--type", kind]).success().stdout().trim().to_owned()
+}
+
+fn read(ada: &Host, path: &str) -> Vec<u8> {
+    pull(ada, &[]);
+    fs::read(ada.directory().join(path)).unwrap()
+}
+
+fn by_hand(ada: &Host, path: &str, text: &[u8]) {
+    pull(ada, &[]);
+    fs::write(ada.directory().join(path), text).unwrap();
+    ada.git(["add", path]).success();
+    ada.git(["commit", "--quiet", "-m", "by hand"]).success();
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+}
+
+#[test]
+fn a_lock_has_one_holder_however_old_the_copy_is_that_comes_back() {
+    let (fleet, ada, bob) = shared_clone();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let stale = read(&ada, LOCKS);
+    ada.run(["lock", "release", "deploy", "--token", "1"]).success();
+    assert_eq!(bob.run(["lock", "acquire", "deploy"]).success().stdout().trim(), "2");
+    (0..MANY).for_each(|_| drop(add(&bob, "x")));
+    by_hand(&ada, LOCKS, &stale);
+    ada.run(["lock", "renew", "deploy", "--token", "1"]).code(5);
+    ada.run(["--if-lock", "deploy=1", "status", "set", "idle"]).code(5);
+    bob.run(["lock", "renew", "deploy", "--token", "2"]).success();
+    assert_eq!(inspect::document(fleet.hub(), MAIN, LOCKS)["locks"]["deploy"]["locked_by"], "bob");
+}
+
+#[test]
+fn a_job_has_one_holder_however_old_the_copy_is_that_comes_back() {
+    let (fleet, ada, bob) = shared_clone();
+    let job = add(&ada, "x");
+    ada.run(["job", "claim", &job]).success();
+    let stale = read(&ada, JOBS);
+    ada.run(["job", "requeue", &job, "--holder-lost", "--reason", "gone"]).success();
+    bob.run(["job", "claim", &job]).success();
+    for _ in 0..MANY {
+        bob.run(["message", "send", "--to", "ada", "--subject", "s"]).success();
+    }
+    by_hand(&ada, JOBS, &stale);
+    ada.run(["job", "complete", &job, "--token", "1"]).code(5);
+    bob.run(["job", "complete", &job, "--token", "2"]).success();
+    assert_eq!(jobs(&fleet), [("x".to_owned(), "completed".to_owned())]);
+}
+
+#[test]
+fn a_copy_that_was_read_on_the_other_side_of_a_merge_is_known() {
+    let (fleet, ada, bob) = shared_clone();
+    let job = add(&bob, "x");
+    add(&bob, "y");
+    let stale = fleet.hub().git(["cat-file", "blob", &format!("{MAIN}:{JOBS}")]);
+    bob.run(["job", "claim", &job]).success();
+    // A script that pulls by a merge: ours come in as its second side.
+    fs::write(ada.directory().join("n.txt"), "1\n").unwrap();
+    ada.git(["add", "n.txt"]).success();
+    ada.git(["commit", "--quiet", "-m", "n"]).success();
+    pull(&ada, &["--no-edit"]);
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+    bob.run(["status", "set", "idle"]).success();
+    by_hand(&ada, JOBS, stale.as_bytes());
+    bob.run(["status", "set", "building"]).success();
+    let expected = [("x", "claimed"), ("y", "queued")].map(|(kind, status)| (kind.into(), status.into()));
+    assert_eq!(jobs(&fleet), expected);
+}
+
+#[test]
+fn what_we_wrote_beside_a_broken_record_is_put_back_too() {
+    let (fleet, ada, bob) = shared_clone();
+    add(&bob, "x");
+    let text = String::from_utf8(read(&ada, JOBS)).unwrap();
+    let broken = text.replace("\"queued\"", "[\"no\"]");
+    by_hand(&ada, JOBS, broken.as_bytes());
+    add(&bob, "y");
+    by_hand(&ada, JOBS, broken.as_bytes());
+    assert_eq!(types(&fleet), ["x"]);
+    bob.run(["status", "set", "idle"]).success();
+    assert!(types(&fleet).contains(&"y".to_owned()));
+}
+
+#[test]
+fn what_the_history_lost_of_itself_stops_no_write_and_hides_nothing() {
+    let (fleet, ada, bob) = shared_clone();
+    add(&bob, "x");
+    let hub = fleet.hub();
+    let blob = hub.git(["rev-parse", &format!("{MAIN}:{JOBS}")]);
+    add(&bob, "y");
+    let stale = read(&ada, JOBS);
+    add(&bob, "z");
+    by_hand(&ada, JOBS, &stale);
+    let (folder, file) = blob.trim().split_at(2);
+    fs::remove_file(hub.path().join("objects").join(folder).join(file)).unwrap();
+    assert!(bob.run(["health"]).code(1).stdout().contains("undid what was acknowledged"));
+    bob.run(["status", "set", "idle"]).success();
+    assert_eq!(types(&fleet), ["x", "y", "z"]);
+}
+
+#[test]
+fn of_two_sides_of_ours_that_a_merge_brings_together_each_keeps_what_it_meant() {
+    let (fleet, ada, bob) = shared_clone();
+    let hub = fleet.hub();
+    bob.run(["queue", "pause", "--label", "gpu", "--note", "n"]).success();
+    let parted = hub.tip(MAIN).expect("a hub");
+    let merge = |how: &[&str]| {
+        let other = hub.tip(MAIN).expect("a hub");
+        hub.git(["update-ref", &format!("refs/heads/{MAIN}"), &parted]);
+        add(&bob, "here");
+        ada.git(["fetch", "--quiet", "origin", MAIN, &other]).success();
+        ada.git(["reset", "--quiet", "--hard", &format!("origin/{MAIN}")]).success();
+        let words = ["merge", "--quiet", "--no-edit"].iter().chain(how).copied().chain([other.as_str()]);
+        ada.git(words).success();
+        ada.git(["push", "--quiet", "origin", &format!("HEAD:{MAIN}")]).success();
+        bob.run(["status", "set", "idle"]).success();
+    };
+    bob.run(["queue", "resume", "--label", "gpu"]).success();
+    merge(&[]);
+    assert!(!bob.run(["queue", "list"]).stdout().contains("gpu"), "one side ended it on purpose");
+    assert_eq!(types(&fleet), ["here"]);
+    // What a merge dropped of the other side is no purpose of this one.
+    hub.git(["update-ref", &format!("refs/heads/{MAIN}"), &parted]);
+    add(&bob, "there");
+    merge(&["-s", "ours"]);
+    let mut found = types(&fleet);
+    found.sort();
+    assert_eq!(found, ["here", "there"]);
+}

@@ -15,10 +15,12 @@ use crate::ledger::{
     self, Held, Homes, Ledger, LedgerError, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version,
 };
 use crate::ops::session::{Session, Whose};
+use crate::ops::stale::{Restored, Undone};
 use crate::ops::submit::{Keep, Place, submit};
 use crate::ops::{Envelope, Operation, Verb, hubs, journal};
 use serde::Serialize;
 use serde_json::json;
+use std::cell::RefCell;
 
 /// A command at work.
 pub(super) struct Context {
@@ -30,6 +32,7 @@ pub(super) struct Context {
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
     ledger: Option<Ledger>,
+    restored: Restored,
     place: Option<Place>,
 }
 
@@ -66,6 +69,7 @@ impl Context {
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
             ledger: None,
+            restored: Restored::default(),
             place: None,
         })
     }
@@ -215,11 +219,34 @@ impl Context {
         })?)
     }
 
-    /// Reads the hub as it is now.
+    /// Reads the hub as it is now, with what the next write puts back in it.
     ///
     /// # Errors
     /// As `read`, or when the hub cannot be reached.
     pub(super) fn read<R>(
+        &mut self,
+        heartbeats: bool,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
+    ) -> Result<R, CliError> {
+        let restored = RefCell::new(std::mem::take(&mut self.restored));
+        let result = self.read_published(heartbeats, |snapshot| {
+            restored.borrow_mut().show(snapshot)?;
+            read(snapshot)
+        });
+        self.restored = restored.into_inner();
+        result
+    }
+
+    /// What an older writer undid and the next write puts back, where the hub was read last.
+    pub(super) fn undone(&self) -> &Undone {
+        self.restored.undone()
+    }
+
+    /// Reads the hub as it was published.
+    ///
+    /// # Errors
+    /// As `read`, or when the hub cannot be reached.
+    pub(super) fn read_published<R>(
         &mut self,
         heartbeats: bool,
         read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,

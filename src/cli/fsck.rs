@@ -73,7 +73,7 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
         0 => error,
         number => error.undelivered().after(&format!("{} mended", counted(number, "record"))),
     };
-    let report = context.read(true, |snapshot| {
+    let report = context.read_published(true, |snapshot| {
         if !args.history {
             return Ok(fsck::check(snapshot)?);
         }

@@ -14,7 +14,6 @@ use crate::domain::table::Table;
 use crate::ops::documents;
 use crate::ops::every::{Archives, Seen, every};
 use crate::ops::signs::{Signs, seen_of};
-use crate::ops::stale::undone;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -61,10 +60,9 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
             documents::or_empty::<Lock>(snapshot)?,
             documents::or_empty::<Pause>(snapshot)?,
         );
-        let bad = (bad, undone(snapshot)?);
         Ok((servers, tables, unregistered, (seen, statuses, every), bad))
     })?;
-    let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), ((bad, hub), undone)) = seen;
+    let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), (bad, hub)) = seen;
     let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
     let signs = Signs::judge(seen, &place, me, now);
@@ -92,6 +90,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         now: clock.now,
         off: clock.off,
     };
+    let undone = context.undone();
     let report = fleet.judge().with_bad_branches(&bad, &hub).with_undone(&undone.back, &undone.unknown);
     let report = match &only {
         None => report,

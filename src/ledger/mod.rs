@@ -82,7 +82,7 @@ pub use open::{
 };
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
-pub use snapshot::{Documents, History, Snapshot};
+pub use snapshot::{Documents, History, Shown, Snapshot};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};

@@ -14,7 +14,7 @@ use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Where documents can be read as they were, too.
@@ -158,6 +158,9 @@ impl Kept {
     }
 }
 
+/// Documents by their paths.
+pub type Shown = BTreeMap<String, Rc<Document>>;
+
 /// The branches that have a folder at their top, by the name of the folder.
 type ByFolder = HashMap<String, Vec<String>>;
 
@@ -170,6 +173,8 @@ pub struct Snapshot<'a> {
     read: RefCell<Kept>,
     /// By the prefix of the branches.
     folders: RefCell<HashMap<String, ByFolder>>,
+    /// Documents of the main branch that stand in the place of those that were published.
+    shown: RefCell<Shown>,
     /// The time, once somebody asked for it: of one attempt, that of one clock.
     present: Cell<Option<Timestamp>>,
 }
@@ -187,6 +192,7 @@ impl<'a> Snapshot<'a> {
             tips: RefCell::new(tips),
             read: RefCell::default(),
             folders: RefCell::default(),
+            shown: RefCell::default(),
             present: Cell::default(),
         }
     }
@@ -266,6 +272,11 @@ impl<'a> Snapshot<'a> {
         Ok(present)
     }
 
+    /// From now on these documents of the main branch are read in the place of those that were published.
+    pub fn show(&self, documents: &Shown) {
+        self.shown.borrow_mut().clone_from(documents);
+    }
+
     /// Walks through the history of the main branch to where this snapshot sees it. `wants` is asked
     /// which documents the visitor is to be shown, and with a slash at the end, which folders may
     /// hold some.
@@ -312,11 +323,25 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// When it cannot be read.
     pub fn glance(&self, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
-        let place = (self.main.to_owned(), path.to_owned());
-        if let Some(document) = self.read.borrow().documents.get(&place) {
-            return Ok(document.clone());
+        match self.known(&(self.main.to_owned(), path.to_owned())) {
+            Some(document) => Ok(document),
+            None => self.published(self.main, path),
         }
-        self.tip(self.main)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))
+    }
+
+    /// A document that was read before, or is shown in the place of one.
+    fn known(&self, place: &(String, String)) -> Option<Option<Rc<Document>>> {
+        let (branch, path) = place;
+        if branch == self.main
+            && let Some(document) = self.shown.borrow().get(path)
+        {
+            return Some(Some(document.clone()));
+        }
+        self.read.borrow().documents.get(place).cloned()
+    }
+
+    fn published(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+        self.tip(branch)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))
     }
 
     /// Whether an operation is in the history of the main branch, from its tip back to `since`.
@@ -364,10 +389,10 @@ impl History for Snapshot<'_> {
 impl Documents for Snapshot<'_> {
     fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         let place = (branch.to_owned(), path.to_owned());
-        if let Some(document) = self.read.borrow().documents.get(&place) {
-            return Ok(document.clone());
+        if let Some(document) = self.known(&place) {
+            return Ok(document);
         }
-        let document = self.tip(branch)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))?;
+        let document = self.published(branch, path)?;
         self.read.borrow_mut().keep(place, document.clone());
         Ok(document)
     }
@@ -392,6 +417,14 @@ impl Documents for Snapshot<'_> {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.list_on(self.main, folder)
+        let mut names = self.list_on(self.main, folder)?;
+        for path in self.shown.borrow().keys() {
+            if let Some((_, name)) = path.rsplit_once('/').filter(|(above, _)| *above == folder)
+                && !names.iter().any(|known| known == name)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 }

@@ -28,16 +28,18 @@ use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::table::{ROWS_MAX, Row, Table, Versions};
 use crate::ledger::{
-    Base, Below, Document, History, LedgerError, Ours, PASSED_MAX, Stop, Transaction, UNCHECKED, Version,
+    Base, Below, Document, Documents as _, History, LedgerError, Ours, PASSED_MAX, Shown, Snapshot, Stop,
+    Transaction, UNCHECKED, Version,
 };
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// So much of earlier versions of one document is compared, the newest first: every write and every look at
-/// the health of a fleet waits for it.
+/// So much of earlier versions of one document is compared, the newest first: every command waits for it
+/// until somebody writes. And so much of those that are not shortly before.
 const COMPARED_BYTES_MAX: usize = 256 * 1024 * 1024;
+const COMPARED_FAR_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Ids of records.
 type Ids = BTreeSet<String>;
@@ -69,12 +71,37 @@ pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What the next write will put back, and what nobody can tell.
-///
-/// # Errors
-/// When the store is damaged.
-pub fn undone(hub: &impl History) -> Result<Undone, Stop> {
-    Ok(look(hub)?.map(|found| found.undone).unwrap_or_default())
+/// What reads show: the documents as the next write puts them back.
+#[derive(Default)]
+pub struct Restored {
+    /// Where that was found.
+    tip: Option<Version>,
+    undone: Undone,
+    documents: Shown,
+}
+
+impl Restored {
+    /// Shows `snapshot` as the next write puts it back.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn show(&mut self, snapshot: &Snapshot<'_>) -> Result<(), Stop> {
+        let tip = snapshot.tip(snapshot.main())?;
+        if self.tip != tip {
+            let found = look(snapshot)?.unwrap_or_default();
+            let written = found.writes.into_iter();
+            self.documents = written.map(|(path, bytes)| (path, Rc::new(Document::new(bytes)))).collect();
+            (self.tip, self.undone) = (tip, found.undone);
+        }
+        snapshot.show(&self.documents);
+        Ok(())
+    }
+
+    /// What the next write will put back, and what nobody can tell.
+    #[must_use]
+    pub fn undone(&self) -> &Undone {
+        &self.undone
+    }
 }
 
 /// What a look found.
@@ -227,14 +254,8 @@ impl<H: History> Look<'_, H> {
             let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
             let mut ids = {
                 let (then, now) = (groups(&known), groups(&place.table));
-                let differs = |id: &str| match (then.get(id), now.get(id)) {
-                    (Some(then), Some(now)) => {
-                        then.iter().map(|row| row.text()).ne(now.iter().map(|row| row.text()))
-                            && told(then) != told(now)
-                    }
-                    _ => true,
-                };
-                then.keys().filter(|id| differs(id)).map(|id| (*id).to_owned()).collect::<Ids>()
+                let differs = |id: &&&str| !is_same(then.get(**id), now.get(**id));
+                then.keys().filter(differs).map(|id| (*id).to_owned()).collect::<Ids>()
             };
             // What cannot be read at present may be undone in the end.
             let is_broken = |id: &String| place.table.unreadable(id).is_some();
@@ -319,7 +340,6 @@ impl<H: History> Look<'_, H> {
         }
         let path = place.table.path();
         let groups = groups(&place.table);
-        let now = |id: &str| groups.get(id).map(|rows| told(rows));
         let is_older = |id: &String| match (groups.get(id.as_str()).map(Vec::as_slice), known.get(id)) {
             (Some([now]), Some(then)) => now.is_older_than(then),
             _ => false,
@@ -331,6 +351,7 @@ impl<H: History> Look<'_, H> {
             if index == earlier.near {
                 // What is gone, and was there for longer, was taken out on purpose.
                 open.retain(|id| groups.contains_key(id.as_str()));
+                place.left.set(place.left.get().min(COMPARED_FAR_BYTES_MAX));
             }
             if open.is_empty() {
                 break;
@@ -351,8 +372,8 @@ impl<H: History> Look<'_, H> {
                 None => versions.remove(),
             }
             let then = groups_of(versions.table(), &open);
-            let (again, rest) =
-                open.into_iter().partition(|id| then.get(id.as_str()).map(|rows| told(rows)) == now(id));
+            let is_again = |id: &String| is_same(then.get(id.as_str()), groups.get(id.as_str()));
+            let (again, rest) = open.into_iter().partition(is_again);
             stale.extend::<Ids>(again);
             open = rest;
         }
@@ -380,11 +401,11 @@ impl<H: History> Look<'_, H> {
             let before = before.as_ref().map_or(Ok(Some(Table::empty(path))), |it| at::<T>(it, path, hub))?;
             let (Some(before), Some(after)) = (before, at::<T>(after, path, hub)?) else { continue };
             let (before, after) = (groups_of(&before, &ids), groups_of(&after, &ids));
-            let of = |groups: &Groups<'_, T>, id: &str| groups.get(id).map(|rows| told(rows));
             // Of what a merge brought together, that counts as meant which is as one side left it.
             let is_kept = |id: &String| {
-                let after = of(&after, id);
-                of(&before, id) == after || (is_beside && of(&now, id) != after)
+                let after = after.get(id.as_str());
+                is_same(before.get(id.as_str()), after)
+                    || (is_beside && !is_same(now.get(id.as_str()), after))
             };
             let kept: Ids = ids.iter().filter(|id| is_kept(id)).cloned().collect();
             ids = kept;
@@ -419,6 +440,17 @@ impl<H: History> Look<'_, H> {
             // One of a newer program is never written by us.
             let is_ours = known.record::<Marker>(PATH).is_ok_and(|record| record.write(PATH).is_ok());
             if !is_ours || at(&one.ours)?.as_ref() == Some(&now) {
+                continue;
+            }
+            let content = |at: &Version| past(hub.content(at, PATH));
+            let mut newer = below
+                .meant
+                .iter()
+                .take(one.newer)
+                .filter_map(|(before, after)| Some((before.as_ref()?, after)));
+            if newer.try_fold(false, |is, (before, after)| {
+                Ok::<_, Stop>(is || content(before)? != content(after)?)
+            })? {
                 continue;
             }
             for version in hub.earlier(&one.ours, PATH)?.versions {
@@ -470,9 +502,12 @@ fn groups_of<'a, T: Row>(table: &'a Table<T>, ids: &Ids) -> Groups<'a, T> {
     groups
 }
 
-/// What records say, however they are laid out.
-fn told<T: Row>(records: &[&Record<T>]) -> Vec<Value> {
-    records.iter().map(|record| record.raw()).collect()
+/// Whether the records of one id say the same in two tables, however they are laid out.
+fn is_same<T: Row>(one: Option<&Vec<&Record<T>>>, other: Option<&Vec<&Record<T>>>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let say_the_same =
+        |(one, other): (&&Record<T>, &&Record<T>)| one.text() == other.text() || one.raw() == other.raw();
+    one.len() == other.len() && one.iter().zip(other).all(say_the_same)
 }
 
 /// The table in another version; `None` if it cannot be read there.

@@ -11,6 +11,7 @@ use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
 use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_log::WriteLogs;
 use crate::ops::session::{Session, Whose};
+use crate::ops::stale::Restored;
 use crate::ops::submit::{Place, submit_as};
 use crate::ops::{Envelope, Operation, Verb};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Hub {
     beaten: Option<bool>,
     /// Whether it was said that another machine beats as this server.
     is_twin_told: bool,
+    /// What reads show.
+    restored: Restored,
 }
 
 /// What goes along with a write, in one push.
@@ -89,6 +92,7 @@ impl Hub {
             pushes: 0,
             beaten: None,
             is_twin_told: false,
+            restored: Restored::default(),
         }
     }
 
@@ -139,14 +143,18 @@ impl Hub {
         }
     }
 
-    /// Reads the hub as it is now, with all heartbeats.
+    /// Reads the hub as it is now, with all heartbeats, and with what the next write puts back in it.
     pub(super) fn read<R>(
         &mut self,
         report: &dyn Report,
         read: impl Fn(&Snapshot<'_>) -> Result<R, Stop>,
     ) -> Result<R, Stop> {
-        let look =
-            |ledger: &mut Ledger| ledger.read(true).map_err(Stop::Fault).and_then(|snapshot| read(&snapshot));
+        let restored = &mut self.restored;
+        let mut look = |ledger: &mut Ledger| {
+            let snapshot = ledger.read(true)?;
+            restored.show(&snapshot)?;
+            read(&snapshot)
+        };
         let mut result = look(&mut self.ledger);
         if self.ledger.is_suspect() {
             // What our copy lacks is fetched again.

@@ -34,8 +34,16 @@ impl<H: History> Look<'_, H> {
             let brought_back = self.again(&archive)?;
             let brought_back = self.live_in_ours(&live, &brought_back)?;
             self.withdraw(&mut archive, &brought_back);
+            let (hub, below, is_other) = (self.hub, live.below.clone(), |other: &str| other != path);
             self.restore(&mut archive, |_, ids| {
                 ids.retain(|id| !live.table.holds(id) || again.contains(id));
+                // Somebody may have moved them to another.
+                let elsewhere = if ids.is_empty() {
+                    Ids::new()
+                } else {
+                    archived_ids(hub, &below, &archives, &is_other)?
+                };
+                ids.retain(|id| !elsewhere.contains(id));
                 Ok(())
             })?;
             self.write(&archive)?;
@@ -43,12 +51,12 @@ impl<H: History> Look<'_, H> {
         }
         let (hub, below) = (self.hub, live.below.clone());
         self.restore(&mut live, |_, ids| {
-            let archived = archived_ids(hub, &below, &archives)?;
+            let archived = archived_ids(hub, &below, &archives, &|_| true)?;
             ids.retain(|id| !archived.contains(id));
             Ok(())
         })?;
         if !again.is_empty() {
-            let archived = archived_ids(hub, &below, &archives)?;
+            let archived = archived_ids(hub, &below, &archives, &|_| true)?;
             self.withdraw(&mut live, &again.intersection(&archived).cloned().collect());
         }
         self.write(&live)
@@ -67,15 +75,20 @@ impl<H: History> Look<'_, H> {
     }
 }
 
-/// The ids of what is archived, with `archives` as they are put back, and as ours left those that cannot be read:
+/// The ids of what is archived where it `is_meant`, with `archives` as they are put back, and as ours left those that cannot be read:
 /// what is archived is not done again for that. Read only where somebody asks: archives may be long.
-fn archived_ids<T: Row>(hub: &impl History, below: &Below, archives: &[Place<T>]) -> Result<Ids, Stop> {
+fn archived_ids<T: Row>(
+    hub: &impl History,
+    below: &Below,
+    archives: &[Place<T>],
+    is_meant: &dyn Fn(&str) -> bool,
+) -> Result<Ids, Stop> {
     let mut ids = Ids::new();
     for archive in archives {
         ids.extend(archive.table.rows().map(|row| row.id().to_owned()));
     }
     for path in archived::paths::<T>(hub)? {
-        if archives.iter().any(|archive| archive.table.path() == path) {
+        if !is_meant(&path) || archives.iter().any(|archive| archive.table.path() == path) {
             continue;
         }
         let tables = match readable(hub.table_at::<T>(&path))? {

@@ -160,6 +160,10 @@ impl History for Hub {
     }
 }
 
+fn undone(hub: &Hub) -> Result<Undone, Stop> {
+    Ok(look(hub)?.map(|found| found.undone).unwrap_or_default())
+}
+
 const NONE: &str = r#"{"jobs":[]}"#;
 const A: &str = r#"{"jobs":[{"id":"a","status":"queued"}]}"#;
 const A_CLAIMED: &str = r#"{"jobs":[{"id":"a","status":"claimed","token":1}]}"#;
@@ -449,4 +453,23 @@ fn a_job_is_not_done_again_while_its_archive_cannot_be_read() {
         (hub(steps).told(), hub(steps).unchecked()),
         ("no job a".to_owned(), vec![ARCHIVE.to_owned()])
     );
+}
+
+#[test]
+fn what_was_moved_to_another_archive_by_hand_stays_there() {
+    let moved = "coordination/archive/jobs-2025-10.json";
+    let steps: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(JOBS, A)]), (Us, &[(JOBS, NONE), (ARCHIVE, A)]), (Hand, &[(ARCHIVE, ""), (moved, A)])];
+    assert_eq!(hub(steps).told(), "");
+}
+
+#[test]
+fn a_marker_that_was_reverted_stays_so() {
+    const HUB: &str = r#"{"version":1,"id":"h"}"#;
+    const OLD_READERS: &str = r#"{"version":1,"id":"h","settings":{"old_readers_seconds":240}}"#;
+    let ours: &[(By, &[(&str, &str)])] =
+        &[(Us, &[(Marker::PATH, HUB)]), (Us, &[(Marker::PATH, OLD_READERS)])];
+    for (by, expected) in [(Hand, Marker::PATH), (Revert, "")] {
+        assert_eq!(hub(&[ours, &[(by, &[(Marker::PATH, HUB)])]].concat()).told(), expected);
+    }
 }

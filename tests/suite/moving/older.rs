@@ -152,3 +152,24 @@ fn of_two_sides_of_ours_that_a_merge_brings_together_each_keeps_what_it_meant() 
     found.sort();
     assert_eq!(found, ["here", "there"]);
 }
+
+#[test]
+fn reads_show_what_was_acknowledged_before_the_next_write_puts_it_back() {
+    let (fleet, ada, bob) = shared_clone();
+    let (jobs, locks) = (read(&ada, JOBS), read(&ada, LOCKS));
+    let job = add(&bob, "x");
+    bob.run(["job", "claim", &job]).success();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    by_hand(&ada, JOBS, &jobs);
+    by_hand(&ada, LOCKS, &locks);
+    let tip = fleet.hub().tip(MAIN);
+    for host in [&ada, &bob] {
+        assert!(host.run(["job", "show", &job]).success().stdout().contains("claimed"));
+        assert!(host.run(["job", "list"]).success().stdout().contains(&job));
+        assert!(host.run(["lock", "show", "deploy"]).success().stdout().contains("bob"));
+    }
+    assert!(types(&fleet).is_empty(), "what was published is another matter");
+    assert!(bob.run(["health"]).code(1).stdout().contains("undid what was acknowledged"));
+    bob.run(["fsck", "--history"]).code(1);
+    assert_eq!(fleet.hub().tip(MAIN), tip, "reads write nothing");
+}

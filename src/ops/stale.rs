@@ -32,9 +32,11 @@ use crate::ledger::{
     Transaction, UNCHECKED, Version,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// So much of earlier versions of one document is compared, the newest first: every command waits for it
 /// until somebody writes. And so much of those that are not shortly before.
@@ -120,7 +122,7 @@ fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
     for one in &below.ours {
         touched.extend(past(hub.changed(&one.ours, &one.top))?.unwrap_or_default());
     }
-    let mut look = Look { hub, below, touched, found: Found::default() };
+    let mut look = Look { hub, below, touched, found: Found::default(), told: HashSet::new() };
     look.tell_end(&look.below.clone());
     look.found.unchecked.extend(look.below.open.iter().map(ToString::to_string));
     // What was archived is over, and a job would be done twice.
@@ -149,6 +151,8 @@ struct Look<'a, H> {
     /// The documents that differ from what ours left, and those that were not judged.
     touched: BTreeSet<String>,
     found: Found,
+    /// The lines that are told already.
+    told: HashSet<String>,
 }
 
 /// A table, and what ours left of it.
@@ -230,7 +234,10 @@ impl<H: History> Look<'_, H> {
         }
         let Some(mut place) = self.place::<T>(path, kind)? else { return Ok(None) };
         self.restore(&mut place, |known, ids| {
-            ids.retain(|id| known.get(id).is_some_and(|row| comes_back(row)));
+            let known = groups_of(known, ids);
+            ids.retain(|id| {
+                known.get(id.as_str()).is_some_and(|rows| rows.iter().all(|row| comes_back(row)))
+            });
             Ok(())
         })?;
         self.write(&place)?;
@@ -290,7 +297,8 @@ impl<H: History> Look<'_, H> {
         for one in place.bases(self.hub)? {
             let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
             let now = groups(&place.table);
-            let ids = now.iter().filter(|(id, rows)| rows.len() == 1 && !known.holds(id));
+            let known_ids = held(&known);
+            let ids = now.iter().filter(|(id, rows)| rows.len() == 1 && !known_ids.contains(**id));
             let ids: Ids = ids.map(|(id, _)| (*id).to_owned()).collect();
             again.extend(self.stale(place, &one, &known, ids)?);
         }
@@ -320,7 +328,7 @@ impl<H: History> Look<'_, H> {
             format!("{kind}{}{what} {id}", if kind.is_empty() { "" } else { " " })
         });
         for line in lines {
-            if !back.contains(&line) {
+            if self.told.insert(line.clone()) {
                 back.push(line);
             }
         }
@@ -340,12 +348,15 @@ impl<H: History> Look<'_, H> {
         }
         let path = place.table.path();
         let groups = groups(&place.table);
-        let is_older = |id: &String| match (groups.get(id.as_str()).map(Vec::as_slice), known.get(id)) {
-            (Some([now]), Some(then)) => now.is_older_than(then),
+        let was = groups_of(known, &ids);
+        let is_older = |id: &String| match (groups.get(id.as_str()), was.get(id.as_str())) {
+            (Some(now), Some(then)) => {
+                matches!((&now[..], &then[..]), ([now], [then]) if now.is_older_than(then))
+            }
             _ => false,
         };
         let (mut stale, mut open): (Ids, Ids) = ids.into_iter().partition(is_older);
-        let mut versions = Versions::<T>::new(path);
+        let (mut versions, mut after) = (Versions::<T>::new(path), Arc::new(known.clone()));
         let earlier = self.hub.earlier(&base.ours, path)?;
         for (index, version) in earlier.versions.iter().enumerate() {
             if index == earlier.near {
@@ -371,11 +382,17 @@ impl<H: History> Look<'_, H> {
                 Some(_) => {}
                 None => versions.remove(),
             }
-            let then = groups_of(versions.table(), &open);
-            let is_again = |id: &String| is_same(then.get(id.as_str()), groups.get(id.as_str()));
-            let (again, rest) = open.into_iter().partition(is_again);
-            stale.extend::<Ids>(again);
-            open = rest;
+            // What says there what it said in the version after it was compared with that.
+            let table = Arc::clone(versions.table());
+            let (_, gone, come) = after.differing(&table);
+            let differing = gone.iter().chain(come).map(|row| row.id()).filter(|id| open.contains(*id));
+            let differing: Ids = differing.map(str::to_owned).collect();
+            let then = groups_of(&table, &differing);
+            for id in differing.iter().filter(|id| is_same(then.get(id.as_str()), groups.get(id.as_str()))) {
+                open.remove(id);
+                stale.insert(id.clone());
+            }
+            after = table;
         }
         // What is gone may be as it was in what is not here.
         if earlier.is_cut && !open.is_empty() {
@@ -492,6 +509,12 @@ fn groups<T: Row>(table: &Table<T>) -> Groups<'_, T> {
         groups.entry(row.id()).or_default().push(row);
     }
     groups
+}
+
+/// The ids that a table holds, also of what cannot be read.
+fn held<T: Row>(table: &Table<T>) -> HashSet<Cow<'_, str>> {
+    let broken = table.broken().map(|broken| Cow::Owned(broken.id()));
+    table.rows().map(|row| Cow::Borrowed(row.id())).chain(broken).collect()
 }
 
 fn groups_of<'a, T: Row>(table: &'a Table<T>, ids: &Ids) -> Groups<'a, T> {

@@ -4,7 +4,7 @@
 //! what was brought back and is archived again is taken out of the archive.
 
 use super::super::archived::{self, ARCHIVE};
-use super::{Ids, Look, Place, at, readable};
+use super::{Ids, Look, Place, at, held, readable};
 use crate::domain::table::{Row, Table};
 use crate::ledger::{Below, History, Stop};
 
@@ -36,7 +36,8 @@ impl<H: History> Look<'_, H> {
             self.withdraw(&mut archive, &brought_back);
             let (hub, below, is_other) = (self.hub, live.below.clone(), |other: &str| other != path);
             self.restore(&mut archive, |_, ids| {
-                ids.retain(|id| !live.table.holds(id) || again.contains(id));
+                let is_live = held(&live.table);
+                ids.retain(|id| !is_live.contains(&**id) || again.contains(id));
                 // Somebody may have moved them to another.
                 let elsewhere = if ids.is_empty() {
                     Ids::new()
@@ -68,7 +69,8 @@ impl<H: History> Look<'_, H> {
         if !ids.is_empty() {
             for one in &live.below.ours {
                 let known = at::<T>(&one.ours, T::PATH, self.hub)?;
-                found.extend(ids.iter().filter(|id| known.as_ref().is_some_and(|it| it.holds(id))).cloned());
+                let known = known.as_ref().map(held).unwrap_or_default();
+                found.extend(ids.iter().filter(|id| known.contains(&***id)).cloned());
             }
         }
         Ok(found)

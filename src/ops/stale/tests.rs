@@ -473,3 +473,28 @@ fn a_marker_that_was_reverted_stays_so() {
         assert_eq!(hub(&[ours, &[(by, &[(Marker::PATH, HUB)])]].concat()).told(), expected);
     }
 }
+
+/// Each record is looked up by its id, and compared only where a version differs: with a search for each, or
+/// all of them in each version, this took minutes.
+#[test]
+fn a_long_document_is_put_back_in_a_time_that_grows_with_its_length_alone() {
+    const ROWS: usize = 20_000;
+    let text = |status: &str, newest: usize| {
+        let rows: Vec<String> = (0..ROWS)
+            .map(|row| {
+                format!(r#"{{"id":"j{row}","status":"{}"}}"#, if row < newest { "failed" } else { status })
+            })
+            .collect();
+        format!(r#"{{"jobs":[{}]}}"#, rows.join(","))
+    };
+    let versions: Vec<String> = (0..20).map(|newest| text("queued", newest)).collect();
+    let changes: Vec<[(&str, &str); 1]> = versions.iter().map(|text| [(JOBS, text.as_str())]).collect();
+    let mut steps: Vec<(By, &[(&str, &str)])> = vec![(Us, &[(JOBS, NONE)])];
+    steps.extend(changes.iter().map(|change| (Us, &change[..])));
+    let changed = text("dead", 0);
+    for (stale, back) in [(NONE, ROWS), (changed.as_str(), 0)] {
+        let by_hand: &[(&str, &str)] = &[(JOBS, stale)];
+        let found = hub(&[&steps[..], &[(Hand, by_hand)]].concat());
+        assert_eq!(undone(&found).expect("looks").back.len(), back);
+    }
+}

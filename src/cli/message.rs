@@ -12,6 +12,7 @@ use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, Message
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
+use crate::host::outlet;
 use crate::ledger::Documents;
 use crate::ops::archived::{all, look_up};
 use crate::ops::message::{Mark, MarkMessages, SendMessage};
@@ -79,7 +80,13 @@ pub enum MessageCommand {
     #[command(alias = "ls")]
     List(ListArgs),
     /// Print messages and mark them read by this server; without ids, all unread ones
-    #[command(after_help = "Examples:\n  git muster message read\n  git muster message read msg_1761_2531")]
+    #[command(after_help = "Examples:
+  git muster message read
+  git muster message read msg_1761_2531
+  git muster message read >/dev/null     # mark all as read
+
+What was not printed is not marked, also where stdout is closed: a program that starts this one and wants \
+only the marks opens /dev/null for writing alone, as a shell does.")]
     Read {
         /// Which
         #[arg(value_name = "ID")]
@@ -252,6 +259,9 @@ fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
     // First the answer, and only what was delivered is marked: what is lost on the way comes again.
     show(&messages, now, context).map_err(not_marked)?;
     if !which.is_empty() {
+        if outlet::is_missing() {
+            return Err(no_outlet());
+        }
         let marks = MarkMessages { server: me, ids: Vec::new(), which, mark: Mark::Read };
         let marked = context.write_to_deliver(&marks).map_err(shown_and_not_marked)?;
         context.delivered(&marked);
@@ -264,6 +274,12 @@ fn not_marked(error: CliError) -> CliError {
     let error = error.undelivered();
     let message = format!("{}; nothing was marked as read", error.message);
     CliError { message, ..error }.hint("the messages come again with `git muster message read`")
+}
+
+/// It had nowhere to go, which no error of the system tells.
+fn no_outlet() -> CliError {
+    not_marked(CliError::new(Exit::Failed, "the answer cannot be written: stdout is closed"))
+        .hint("`git muster message read >/dev/null` marks them without showing them")
 }
 
 /// It did, and the hub does not know.

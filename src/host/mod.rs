@@ -18,6 +18,7 @@ pub mod guard;
 pub mod held;
 pub mod notice;
 pub mod open_files;
+pub mod outlet;
 pub mod process;
 pub mod random;
 pub mod signals;

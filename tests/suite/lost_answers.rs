@@ -12,9 +12,10 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_git-muster");
 
-/// Runs a line of a shell in which `$M` is the program.
+/// Runs a line of a shell in which `$M` is the program, which git finds.
 fn shell(host: &Host, line: &str) -> Run {
-    host.program("sh").args(["-c", line]).env("M", PROGRAM).run()
+    let line = format!("PATH=${{M%/*}}:$PATH; {line}");
+    host.program("sh").args(["-c", &line]).env("M", PROGRAM).run()
 }
 
 /// Runs a command whose reader has gone before it writes.
@@ -77,6 +78,26 @@ fn what_was_not_shown_is_not_marked_as_read_and_comes_again() {
         let run = bob.run(["op", verb, &op]).success();
         assert!(run.stdout().contains("important 2"), "{run}");
     }
+}
+
+#[test]
+fn what_is_printed_to_a_closed_stdout_is_not_marked_as_read() {
+    let (_fleet, ada, bob) = fleet();
+    let unread = || bob.run(["message", "list", "--unread", "--json"]).success().json();
+    ada.run(["message", "send", "--to", "bob", "--subject", "news"]).success();
+    for line in ["\"$M\" message read >&-", "git muster message read >&-", "\"$M\" --json message read >&-"] {
+        let run = shell(&bob, line).code(1);
+        assert!(run.stderr().contains("stdout is closed; nothing was marked as read"), "{line}: {run}");
+        assert_eq!(unread().as_array().unwrap().len(), 1, "{line}: {run}");
+    }
+    // Other answers are no reason to refuse, and a beat counts although nobody sees that.
+    shell(&bob, "\"$M\" heartbeat >&-").success();
+    // Who wants the marks alone says so as it is told.
+    let run = shell(&bob, "\"$M\" message read >&-").code(1);
+    let told = run.stderr().split('`').find(|part| part.contains(">/dev/null")).unwrap().to_owned();
+    shell(&bob, &told).success();
+    assert_eq!(unread().as_array().unwrap().len(), 0, "{run}");
+    shell(&bob, "\"$M\" message read >&-").success();
 }
 
 #[test]

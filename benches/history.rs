@@ -122,6 +122,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
             ip: None,
             manager: None,
             labels: Vec::new(),
+            no_labels: false,
             replace: false,
             adopt: None,
             old_readers_seconds: None,

@@ -49,9 +49,12 @@ pub struct JoinArgs {
     /// Its address, for people
     #[arg(long)]
     pub ip: Option<String>,
-    /// What it can do, such as arch=amd64 (can be repeated)
+    /// What it can do, such as arch=amd64 (can be repeated); those it had go
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
+    /// Take the labels that it had off
+    #[arg(long, conflicts_with = "labels")]
+    pub no_labels: bool,
     /// Take the name even if another machine uses it
     #[arg(long)]
     pub replace: bool,
@@ -111,33 +114,36 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     let moved = find_branch(args, context)?;
     context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
     context.settings.bad_name = None;
+    let machine = if args.replace { Ok(machine::new_id()) } else { machine::id() };
+    let machine = machine.map_err(|error| CliError::from(error).nothing_written())?;
     let verb = Join {
         name: args.name.clone(),
         host: environment::host_name(),
-        machine: if args.replace { machine::new_id() } else { machine::id()? },
+        machine,
         ip: args.ip.clone(),
         manager: args.manager.clone(),
         labels: args.labels.clone(),
+        no_labels: args.no_labels,
         replace: args.replace,
         adopt: args.adopt.then_some(true).or_else(|| args.no_adopt.then_some(false)),
         old_readers_seconds: args.old_readers.map(|every| every.as_secs()),
         moved,
     };
     let receipt = context.write(&verb)?;
-    if !context.is_dry_run() {
-        if machine::known()?.as_ref() != Some(&verb.machine) {
-            machine::keep(&verb.machine)?;
-        }
-        if args.replace {
-            // A copied home goes on with the other machine's session.
-            drop(Session::restart(&context.whose(&args.name)?));
-        }
-        remember(args, context)?;
-    }
     let hub = context.settings.hub()?.shown();
+    if !context.is_dry_run() {
+        keep(&verb, args, context).map_err(|error| {
+            let replace = if args.replace { " --replace" } else { "" };
+            let again = format!("git muster join {} --as {}{replace}", quoted(&hub), args.name);
+            error
+                .after(&format!("server `{}` is registered in `{hub}`", args.name))
+                .hint(format!("once that can be written, `{again}` has this machine know it, too"))
+        })?;
+    }
     context.output.confirm("server", &receipt.answer, || {
         format!("this machine is server `{}` of `{hub}`", args.name)
     })?;
+    tell_of_labels(&receipt.answer, args, context.output);
     tell_of_folders(&receipt.answer, context.output);
     if let Some(bad) = Settings::gather(global).ok().and_then(|settings| settings.bad_name) {
         context.output.warn(&format!(
@@ -147,6 +153,25 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     }
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
+}
+
+/// Keeps on this machine what was registered.
+fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliError> {
+    if machine::known()?.as_ref() != Some(&verb.machine) {
+        machine::keep(&verb.machine)?;
+    }
+    if args.replace {
+        // A copied home goes on with the other machine's session.
+        drop(Session::restart(&context.whose(&args.name)?));
+    }
+    remember(args, context)
+}
+
+/// Tells which labels were replaced.
+fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
+    let Some(before) = joined.labels_before.as_ref().filter(|before| !before.is_empty()) else { return };
+    let now = if args.labels.is_empty() { "none".to_owned() } else { args.labels.join(", ") };
+    output.say(&format!("`{}` had the labels {} before, and has {now} now", args.name, before.join(", ")));
 }
 
 /// Tells which servers were registered because they have a folder, and which were not.
@@ -229,29 +254,50 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
             aside.display()
         ));
     }
+    let name = args.name.as_str();
     if let Some(clone) = context.settings.clone.as_ref().or(context.settings.which.own.as_ref()) {
+        let before = ledger::configured(clone, "muster.server").filter(|before| before != name);
         ledger::configure(clone, ledger::BRANCH_KEY, &context.settings.branch.value)?;
-        return Ok(ledger::configure(clone, "muster.server", args.name.as_str())?);
+        ledger::configure(clone, "muster.server", name)?;
+        if let Some(before) = before {
+            context.output.say(&format!(
+                "this clone was server `{before}` before; commands in it that name no server now act as `{name}`"
+            ));
+        }
+        return Ok(());
     }
     let hub = context.settings.hub()?;
     let before = UserConfig::read()?;
-    if let Some(name) = before.server.filter(|name| *name != args.name.as_str()) {
-        let of = before.hub.map_or(String::new(), |hub| {
-            format!(" of `{}`", Location::parse(&hub, &environment::home()).shown())
-        });
-        context.output.say(&format!(
-            "this user was server `{name}`{of} before; commands that name no server now act as `{}`",
-            args.name
-        ));
-    }
     let embedded = *hub == Location::Path(embedded_hub_path());
     let branch = &context.settings.branch;
     UserConfig {
         hub: (!embedded).then(|| hub.as_text()),
         branch: Some(branch.value.clone()),
-        server: Some(args.name.to_string()),
+        server: Some(name.to_owned()),
     }
-    .write()
+    .write()?;
+    if let Some(replaced) = replaced(&before, hub, name) {
+        context.output.say(&replaced);
+    }
+    Ok(())
+}
+
+/// What this user had joined before, and what takes its place.
+fn replaced(before: &UserConfig, hub: &Location, name: &str) -> Option<String> {
+    let server = before.server.as_ref()?;
+    let of = before
+        .hub
+        .as_ref()
+        .map_or(Location::Path(embedded_hub_path()), |hub| Location::parse(hub, &environment::home()));
+    let mut now = Vec::new();
+    if !of.is_spelling_of(hub) {
+        now.push(format!("commands that name no hub now are about `{}`", hub.shown()));
+    }
+    if server != name {
+        now.push(format!("commands that name no server now act as `{name}`"));
+    }
+    let before = format!("this user was server `{server}` of `{}` before", of.shown());
+    (!now.is_empty()).then(|| format!("{before}; {}", now.join(", and ")))
 }
 
 /// The host that joined as `me`, if that was another machine: two under one name would take each

@@ -29,8 +29,11 @@ pub struct Join {
     pub ip: Option<String>,
     /// Who runs it.
     pub manager: Option<String>,
-    /// What it can do.
+    /// What it can do; none leaves what is known.
     pub labels: Vec<String>,
+    /// Whether what is known of what it can do is dropped.
+    #[serde(default)]
+    pub no_labels: bool,
     /// Whether to take the name from another machine.
     pub replace: bool,
     /// Whether to register the servers that have a folder in use as well; if not said, as long as no
@@ -52,6 +55,9 @@ pub struct Joined {
     /// Its record, whole.
     #[serde(flatten)]
     pub server: Value,
+    /// The labels that it had before, if it has others now.
+    #[serde(skip)]
+    pub labels_before: Option<Vec<String>>,
     /// The servers that were registered with it because they have a folder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adopted: Vec<String>,
@@ -84,10 +90,13 @@ impl Verb for Join {
         if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
             return Err(trouble.refusal("not joined").into());
         }
+        let mut joined = Joined::default();
         match registry.get_mut(self.name.as_str()) {
             Some(known) => {
                 self.check_same_machine(known)?;
+                let before = known.labels.clone();
                 known.edit(|server| self.tell(server));
+                joined.labels_before = Some(before).filter(|before| *before != known.labels);
             }
             None => {
                 let mut server = Server {
@@ -104,7 +113,6 @@ impl Verb for Join {
             }
         }
         let found = unregistered(transaction, &registry)?;
-        let mut joined = Joined::default();
         for server in found {
             if adopts && !registry.rows().any(|known| known.id.eq_ignore_ascii_case(&server.id)) {
                 joined.adopted.push(server.id.clone());
@@ -196,7 +204,7 @@ impl Join {
         server.machine = Some(self.machine.clone());
         server.ip = self.ip.clone().or_else(|| server.ip.take());
         server.manager = self.manager.clone().or_else(|| server.manager.take());
-        if !self.labels.is_empty() {
+        if self.no_labels || !self.labels.is_empty() {
             server.labels.clone_from(&self.labels);
         }
     }

@@ -360,7 +360,7 @@ fn join_writes_anew_what_cannot_be_used() {
     ada$ git muster join --as build8
     this machine is server `build8` of `[FLEET]/ada/data/git-muster/hub.git`
     ------- stderr -------
-    this user was server `a b` before; commands that name no server now act as `build8`
+    this user was server `a b` of `[FLEET]/ada/data/git-muster/hub.git` before; commands that name no server now act as `build8`
     next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
     [exit status: 0]
     ada$ git muster job list
@@ -368,4 +368,92 @@ fn join_writes_anew_what_cannot_be_used() {
     there is no job
     [exit status: 0]
     ");
+}
+
+#[test]
+fn a_join_tells_what_it_puts_in_the_place_of_what_was_there() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    ada.unset("MUSTER_HUB");
+    let hub = fleet.hub().url();
+    let other = ada.place("HOME").join("other hub.git").display().to_string();
+    ada.run(["init", &hub]).success();
+    ada.run(["init", &other]).success();
+    let join = |hub: &str, more: &[&str]| ada.run(["join", hub, "--as", "ada"].iter().chain(more)).success();
+    let quiet = join(&hub, &["--label", "gpu,fast"]);
+    assert!(!quiet.stderr().contains("before"), "{quiet}");
+    // The same again replaces nothing and says nothing, and so does a join that gives no labels.
+    for more in [&["--label", "gpu", "--label", "fast"][..], &[]] {
+        let again = join(&hub, more);
+        assert!(!again.stderr().contains("before"), "{again}");
+    }
+    let labels = || {
+        let server = ada.run(["--hub", &hub, "servers", "show", "ada", "--json"]).success().json();
+        server["labels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(labels(), ["gpu", "fast"]);
+    let run = join(&hub, &["--label", "gpu"]);
+    assert!(run.stderr().contains("`ada` had the labels gpu, fast before, and has gpu now"), "{run}");
+    let run = join(&hub, &["--no-labels"]);
+    assert!(run.stderr().contains("`ada` had the labels gpu before, and has none now"), "{run}");
+    assert!(labels().is_empty());
+    ada.run(["join", &hub, "--as", "ada", "--no-labels", "--label", "gpu"]).code(2);
+    // The hub of the user, by its name alone or with the name.
+    let run = join(&other, &[]);
+    assert!(run.stderr().contains(&format!("this user was server `ada` of `{hub}` before")), "{run}");
+    assert!(run.stderr().contains(&format!("now are about `{other}`")), "{run}");
+    let run = ada.run(["join", &other, "--as", "eve"]).success();
+    assert!(run.stderr().contains(&format!("this user was server `ada` of `{other}` before")), "{run}");
+    assert!(!run.stderr().contains("are about"), "{run}");
+    // In a clone it is the clone's.
+    let clone = ada.place("HOME").join("clone");
+    ada.git(["clone", "-q", &hub, &clone.display().to_string()]).success();
+    let in_clone = |name: &str| ada.command(["join", "--as", name]).current_dir(&clone).run().success();
+    in_clone("kim");
+    let run = in_clone("lee");
+    assert!(run.stderr().contains("this clone was server `kim` before"), "{run}");
+}
+
+#[test]
+fn a_join_that_cannot_be_remembered_says_what_is_done() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    ada.unset("MUSTER_HUB");
+    let hub = fleet.hub().url();
+    ada.run(["init", &hub]).success();
+    let registered = || {
+        let list = ada.run(["--hub", &hub, "servers", "list", "--json"]).success().json();
+        list.as_array().unwrap().len()
+    };
+    // A link that leads nowhere in the place of the folder: no account can write there.
+    let folder = ada.place("XDG_CONFIG_HOME").join("git-muster");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &folder).unwrap();
+    let run = ada.run(["join", &hub, "--as", "ada"]).code(1);
+    assert_eq!(registered(), 1);
+    assert!(run.stderr().contains(&format!("`ada` is registered in `{hub}`")), "{run}");
+    assert!(!run.stderr().contains("nothing was written"), "{run}");
+    fs::remove_file(&folder).unwrap();
+    let line = run.stderr().split('`').find(|part| part.starts_with("git muster join")).unwrap().to_owned();
+    ada.run(line.split(' ').skip(2)).success();
+    ada.run(["heartbeat"]).success();
+    // In a clone.
+    let clone = ada.place("HOME").join("clone");
+    ada.git(["clone", "-q", &hub, &clone.display().to_string()]).success();
+    fs::write(clone.join(".git/config.lock"), "").unwrap();
+    let run = ada.command(["join", "--as", "kim"]).current_dir(&clone).run().code(1);
+    assert!(run.stderr().contains(&format!("`kim` is registered in `{hub}`")), "{run}");
+    assert_eq!(registered(), 2);
+    // What tells this machine apart.
+    let machine = ada.place("XDG_DATA_HOME").join("git-muster/machine");
+    fs::remove_file(&machine).unwrap();
+    fs::create_dir(&machine).unwrap();
+    let run = ada.run(["join", &hub, "--as", "eve"]).code(1);
+    assert_eq!(registered(), 2, "{run}");
+    assert!(run.stderr().contains("nothing was written"), "{run}");
 }

@@ -1,11 +1,11 @@
 //! What can be said of a repository of this machine by looking at its files: hooks, settings, lock
 //! files, size, rights, soundness. Nothing is written, and no object is made or moved.
 
-use super::commits::tree_of;
+use super::commits::{leads_to, tree_of};
 use super::error::LedgerError;
 use super::open::{SERVER_HOOKS, why_not_in_process};
 use super::permitted;
-use super::worktree::OddIndex;
+use super::worktree::{self, OddIndex};
 use crate::domain::doctor::store::Hook;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::host::disk;
@@ -198,6 +198,21 @@ impl Store {
             }
         }
         Ok((branches, seen.len()))
+    }
+
+    /// Of a clone whose branch has commits that the hub lacks, as far as was fetched: the line after which
+    /// it follows again.
+    #[must_use]
+    pub fn set_aside(&self, branch: &str) -> Option<String> {
+        let local = format!("refs/heads/{branch}");
+        let head = self.repository.find_reference("HEAD").ok()?;
+        // Another branch follows nothing.
+        head.symbolic_target().ok().flatten().filter(|checked_out| *checked_out == local)?;
+        let local = self.repository.refname_to_id(&local).ok()?;
+        let fetched = self.repository.refname_to_id(&format!("{FETCHED}/{branch}")).ok()?;
+        let top = self.repository.workdir()?.display().to_string();
+        let follows = leads_to(&self.repository, local, fetched).ok()?;
+        (!follows).then(|| worktree::set_aside(top.trim_end_matches('/'), branch, local))
     }
 
     /// Reads the documents of a commit, and all folders. There may be other files, which may be many.

@@ -135,6 +135,7 @@ fn follow_locked(
         return Ok(None);
     }
     let top = repository.workdir().unwrap_or_else(|| repository.path()).display().to_string();
+    let top = top.trim_end_matches('/').to_owned();
     if repository.state() != RepositoryState::Clean {
         return Ok(Some(format!(
             "the clone `{top}` was not brought up to date: a merge or rebase is under way in it"
@@ -164,10 +165,24 @@ fn follow_locked(
     }
     if !leads_to(repository, local, target)? {
         return Ok(Some(format!(
-            "the clone `{top}` was not brought up to date: its branch `{branch}` has commits that the hub does not have"
+            "the clone `{top}` was not brought up to date: its branch `{branch}` has commits that the hub does not have; `git -C {} log origin/{branch}..{branch}` shows them, `{}` keeps them under another name and follows again",
+            quoted(&top),
+            set_aside(&top, branch, local)
         )));
     }
     advance(repository, &reference, local, target)
+}
+
+/// What lets the clone at `top` follow again although its branch has commits that the hub lacks: they
+/// stay, under a name of their own.
+pub(super) fn set_aside(top: &str, branch: &str, local: Oid) -> String {
+    let (git, local) = (format!("git -C {}", quoted(top)), local.to_string());
+    let kept = quoted(&format!("{branch}-{}", local.get(..7).unwrap_or(&local)));
+    format!(
+        "{git} branch {kept} {0} && {git} reset --keep {1}",
+        quoted(branch),
+        quoted(&format!("origin/{branch}"))
+    )
 }
 
 /// Brings the hub's objects into the clone.

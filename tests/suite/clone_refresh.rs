@@ -192,6 +192,39 @@ fn commits_of_the_user_are_not_moved() {
 }
 
 #[test]
+fn a_clone_with_commits_that_the_hub_lacks_follows_after_the_line_that_is_told() {
+    Transport::each(&WAYS, |transport| {
+        for is_set_back in [false, true] {
+            let scene = Scene::new(transport);
+            if is_set_back {
+                let tip = scene.fleet.hub().tip(MAIN).unwrap();
+                scene.write("lost").success();
+                scene.fleet.hub().git(["update-ref", "refs/heads/main", &tip]);
+            } else {
+                scene.git(&["commit", "--quiet", "--allow-empty", "-m", "mine"]);
+            }
+            let mine = scene.git(&["rev-parse", "HEAD"]);
+            let run = scene.write("one").success();
+            // Before the line, doctor tells it as well.
+            let doctor = scene.bob.run(["doctor", "copy", "--json"]).success().json();
+            let line = doctor["checks"][0]["findings"][0]["mend"].as_str().unwrap().to_owned();
+            assert!(run.stderr().contains(&format!("`{line}`")), "{line}: {run}");
+            let shows =
+                run.stderr().split('`').find(|part| part.contains(" log origin/")).unwrap().to_owned();
+            let shown = scene.bob.program("sh").args(["-c", &shows]).run().success();
+            assert!(shown.stdout().contains(mine.trim()), "{shown}");
+            scene.bob.program("sh").args(["-c", &line]).run().success();
+            let doctor = scene.bob.run(["doctor", "copy", "--json"]).success().json();
+            assert_eq!(doctor["checks"][0]["verdict"], "ok", "{doctor:#}");
+            let run = scene.write("two").success();
+            assert_eq!(warnings(&run), 0, "{run}");
+            assert!(scene.is_on_the_tip());
+            assert!(scene.git(&["branch", "--contains", mine.trim()]).contains("main-"));
+        }
+    });
+}
+
+#[test]
 fn another_branch_or_none_is_left_alone() {
     Transport::each(&WAYS, |transport| {
         let scene = Scene::new(transport);

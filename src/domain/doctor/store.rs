@@ -262,6 +262,8 @@ pub enum Copy {
     None,
     /// So many branches and documents were read.
     Sound(usize, usize),
+    /// The same, and it has commits that the hub lacks: the line that keeps them under another name.
+    Ahead(usize, usize, String),
     /// It is damaged, or of another hub.
     Damaged(String),
 }
@@ -287,6 +289,12 @@ pub fn copy(place: &Place, found: &Copy, refetch: &str) -> Judgement {
             number(*branches, "branch"),
             number(*documents, "document")
         )),
+        Copy::Ahead(branches, documents, set_aside) => {
+            copy(place, &Copy::Sound(*branches, *documents), refetch).and(
+                Finding::warning("its branch has commits that the hub does not have, so it does not follow; push what the hub is to have, or keep them under another name")
+                    .mend(set_aside),
+            )
+        }
         Copy::Damaged(why) => {
             let judgement = Judgement::of(format!("{}: {why}", place.told()));
             if place.what == "clone" {

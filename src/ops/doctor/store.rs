@@ -197,7 +197,10 @@ fn look_at_copy(path: &Path, address: Option<&str>, branch: &str) -> Copy {
         _ => {}
     }
     match store.read_tips(branch) {
-        Ok((branches, objects)) => Copy::Sound(branches, objects),
+        Ok((branches, objects)) => match store.set_aside(branch) {
+            Some(line) => Copy::Ahead(branches, objects, line),
+            None => Copy::Sound(branches, objects),
+        },
         Err(error) => Copy::Damaged(error.to_string()),
     }
 }

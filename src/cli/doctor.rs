@@ -59,6 +59,7 @@ pub(super) fn run(args: &DoctorArgs, global: &GlobalArgs) -> Result<u8, CliError
 }
 
 fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Subject {
+    let is_hub_unclear = settings.hub.is_none() && !wrong.is_empty();
     let beats = wrong_variables(&settings.branch.value);
     let fatal = wrong.into_iter().chain(beats).map(|error| Doubt {
         is_fatal: true,
@@ -89,6 +90,7 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
         bad_name: settings.bad_name.as_ref().map(|bad| (bad.why.clone(), bad.origin.clone())),
         summary,
         doubts: fatal.chain(doubts).collect(),
+        is_hub_unclear,
         flags: flags(settings, global),
     }
 }

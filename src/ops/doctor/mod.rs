@@ -62,6 +62,8 @@ pub struct Subject {
     pub summary: String,
     /// What is wrong with the settings.
     pub doubts: Vec<Doubt>,
+    /// Whether no hub is known because of that.
+    pub is_hub_unclear: bool,
     /// The flags that a command must have to mean the same hub and server.
     pub flags: String,
 }
@@ -241,6 +243,12 @@ impl Patient {
     fn hub(&self) -> &Result<HubFacts, Judgement> {
         self.hub.get_or_init(|| {
             let Some(location) = self.subject.hub.clone() else {
+                if self.subject.is_hub_unclear {
+                    let why = "which hub is meant is not known: see settings";
+                    return Err(Judgement::of(why).and(Finding::problem(
+                        "nothing can be looked at or written until that is mended; to make another hub would not mend it",
+                    )));
+                }
                 let init = "git muster init";
                 return Err(Judgement::of("no hub is named").and(
                     Finding::problem(

@@ -553,3 +553,20 @@ fn a_clone_without_what_it_has_checked_out_is_damaged() {
     obey(&bob, &check);
     assert!(Path::new(&format!("{}.new", top.display())).join("coordination/jobs.json").exists());
 }
+
+#[test]
+fn where_a_clone_leaves_unclear_which_hub_is_meant_no_other_is_made() {
+    let fleet = Fleet::new().founded();
+    let mut bob = fleet.host_in_clone("bob");
+    bob.unset("MUSTER_HUB");
+    let elsewhere = bob.place("HOME").join("elsewhere.git").display().to_string();
+    git(bob.directory(), ["config", "remote.origin.pushurl", &elsewhere]);
+    expect(&bob, "settings", "problem", "which hub is meant cannot be told");
+    let check = expect(&bob, "hub-reachable", "problem", "see settings");
+    assert!(!check.to_string().contains("init"), "{check:#}");
+    // Where nothing at all names one, it is the first thing to do.
+    let mut ada = fleet.host("ada");
+    ada.unset("MUSTER_HUB");
+    let check = expect(&ada, "hub-reachable", "problem", "no hub is named");
+    assert!(check.to_string().contains("git muster init"), "{check:#}");
+}

@@ -27,7 +27,7 @@ neither here nor in the hub: a hub that is not opened in place is fetched into a
 that is removed again. No command it names loses data.
 
 `--fix` makes unsettled operations of this hub happen that take nothing from anybody however late \
-(messages, new jobs, reports under a token), puts a damaged copy of the hub aside, removes lock files \
+(messages, new jobs, reports under a token), settles those that happened of the others, puts a damaged copy of the hub aside, removes lock files \
 from our copy that no process holds, and what killed processes left behind; then it looks again. \
 With `--dry-run` it only tells what it would do.
 

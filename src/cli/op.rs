@@ -11,13 +11,10 @@ use super::settings::Setting;
 use super::table::whole_table;
 use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
-use crate::domain::message::Message;
-use crate::domain::record::Record;
-use crate::domain::table::Table;
 use crate::host::environment;
 use crate::ledger::{Documents as _, Found, Location};
 use crate::ops::Operation;
-use crate::ops::answer::{answer_of, plain, stands};
+use crate::ops::answer::{Answered, plain, stands};
 use crate::ops::hubs;
 use crate::ops::journal::{self, Entry, Taken};
 use crate::ops::submit::{self, Keep};
@@ -220,34 +217,9 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// What an operation in the hub's history answered, and whether that counts now.
-#[derive(Default)]
-struct Answered {
-    answer: Option<Value>,
-    stands: Option<bool>,
-    /// The messages that were marked as read.
-    messages: Vec<(Value, Message)>,
-}
-
-/// What was answered by the commit that carries an operation. What cannot be read there is not known.
-fn answer_again(found: &Found, context: &mut Context) -> Result<Answered, CliError> {
-    let ledger = context.ledger()?;
-    let before = found.before.as_ref().unwrap_or(&found.version);
-    let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
-    let Some(answer) = made.ok().flatten() else { return Ok(Answered::default()) };
-    let now = ledger.known();
-    let stands = stands(&answer, &now).ok().flatten();
-    let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };
-    let is_asked = |message: &&Record<Message>| ids.contains(&message.id.as_str());
-    let messages = messages.iter().flat_map(Table::rows).filter(is_asked);
-    let messages = messages.map(|message| (message.raw(), (**message).clone())).collect();
-    Ok(Answered { answer: Some(answer), stands, messages })
-}
-
 /// Tells that an operation happened and what it answered; then it is settled.
 fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Result<(), CliError> {
-    let again = answer_again(found, context)?;
+    let again = Answered::of(found, context.ledger()?);
     let mut value = json!({"op": id, "happened": true, "commit": found.version.as_str(), "at": found.at, "subject": found.subject});
     if let Some(members) = value.as_object_mut() {
         if !is_asked {
@@ -274,12 +246,7 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
         })
         .map_err(CliError::undelivered)?;
     if !context.is_dry_run() {
-        match again.answer {
-            Some(answer) if again.stands == Some(true) || !again.messages.is_empty() => {
-                journal::deliver(id, &answer);
-            }
-            _ => journal::close(id),
-        }
+        again.settle(id);
     }
     Ok(())
 }

@@ -5,14 +5,56 @@
 
 use super::archived::{Named, look_up};
 use super::job_add::AddedJob;
+use super::journal;
 use super::lock::Term;
 use super::message::Sent;
+use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::message::Message;
+use crate::domain::record::Record;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Documents, Found, Ledger, Stop};
 use serde_json::Value;
+
+/// What an operation in the hub's history answered, and whether that counts now.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// What it handed out, if anything.
+    pub answer: Option<Value>,
+    /// Whether that is still the asker's; `None` of what cannot be over.
+    pub stands: Option<bool>,
+    /// The messages that were marked as read.
+    pub messages: Vec<(Value, Message)>,
+}
+
+impl Answered {
+    /// What was answered by the commit that carries an operation. What cannot be read there is not known.
+    #[must_use]
+    pub fn of(found: &Found, ledger: &Ledger) -> Self {
+        let before = found.before.as_ref().unwrap_or(&found.version);
+        let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
+        let Some(answer) = made.ok().flatten() else { return Self::default() };
+        let now = ledger.known();
+        let stands = stands(&answer, &now).ok().flatten();
+        let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };
+        let is_asked = |message: &&Record<Message>| ids.contains(&message.id.as_str());
+        let messages = messages.iter().flat_map(Table::rows).filter(is_asked);
+        let messages = messages.map(|message| (message.raw(), (**message).clone())).collect();
+        Self { answer: Some(answer), stands, messages }
+    }
+
+    /// Counts the operation as settled; what still counts of its answer can be had again.
+    pub fn settle(&self, op: &OpId) {
+        match &self.answer {
+            Some(answer) if self.stands == Some(true) || !self.messages.is_empty() => {
+                journal::deliver(op, answer);
+            }
+            _ => journal::close(op),
+        }
+    }
+}
 
 /// What the step from `before` to `after` handed out; `None` when it handed out nothing.
 ///

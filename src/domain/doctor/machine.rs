@@ -248,6 +248,8 @@ pub struct Begun {
     /// Whether it may be made to happen without asking anybody: it is of the hub that is looked at,
     /// and does no harm however late.
     pub is_harmless: bool,
+    /// Whether it is one of this hub.
+    pub is_here: bool,
 }
 
 /// A file among the operations that holds none.
@@ -300,6 +302,12 @@ pub fn operations(begun: &[Begun], unreadable: &[Unreadable], now: Timestamp) ->
         let what = format!("{harmless} of them may happen now as well, each once, whatever arrived");
         Finding::warning(what).mended_by_fix()
     });
+    let others = old.iter().filter(|begun| begun.is_here && !begun.is_harmless).count();
+    let looked_up = (others > 0).then(|| {
+        let what =
+            format!("{others} of them would take something now: settled if it happened, else left to you");
+        Finding::warning(what).mended_by_fix()
+    });
     let unreadable = unreadable.iter().take(TOLD_MAX).map(|file| {
         let ask = file.status.as_ref().map_or_else(String::new, |status| {
             format!("; `{status}` tells whether the hub has it, then put the file away")
@@ -310,7 +318,7 @@ pub fn operations(begun: &[Begun], unreadable: &[Unreadable], now: Timestamp) ->
         ))
         .mend(format!("mv {} {}", quoted(&file.path), quoted(&format!("{}.unreadable", file.path))))
     });
-    Judgement::of(evidence).with(told).with(more).with(all).with(unreadable)
+    Judgement::of(evidence).with(told).with(more).with(all).with(looked_up).with(unreadable)
 }
 
 /// What killed processes left behind, by kind: how many, how large.
@@ -408,6 +416,7 @@ mod tests {
             verb: "add_jobs".to_owned(),
             is_under_way,
             is_harmless: true,
+            is_here: true,
         };
         for (at, is_under_way, verdict, fixable) in [
             ("2025-10-29T11:59:00Z", None, Fine, false),
@@ -423,7 +432,9 @@ mod tests {
         assert_eq!(operations(&many, &[], now).findings.len(), TOLD_MAX + 2);
         let takes = Begun { is_harmless: false, ..begun("2025-10-29T11:00:00Z", None) };
         let judged = operations(&[takes], &[], now);
-        assert_eq!((judged.verdict(), judged.is_fixable()), (Warning, false));
+        assert_eq!((judged.verdict(), judged.is_fixable()), (Warning, true));
+        let of_another = Begun { is_harmless: false, is_here: false, ..begun("2025-10-29T11:00:00Z", None) };
+        assert!(!operations(&[of_another], &[], now).is_fixable());
         let told = format!("{:?}", judged.findings);
         assert!(told.contains("git muster op status id"), "{told}");
         let unreadable = Unreadable { path: "/ops/a b.json".to_owned(), status: None };

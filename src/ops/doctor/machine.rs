@@ -170,10 +170,10 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
                     }
                     let value = serde_json::to_value(&entry.operation).unwrap_or_default();
                     let verb = value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned();
-                    let is_harmless = place.as_ref().is_some_and(|place| place.is_of(&entry))
-                        && entry.operation.is_harmless_late();
+                    let is_here = place.as_ref().is_some_and(|place| place.is_of(&entry));
+                    let is_harmless = is_here && entry.operation.is_harmless_late();
                     let op = entry.op.to_string();
-                    begun.push(Begun { op, at: entry.at, verb, is_under_way, is_harmless });
+                    begun.push(Begun { op, at: entry.at, verb, is_under_way, is_here, is_harmless });
                 }
                 None if !folder.join(&name).exists() => {}
                 None => unreadable.push(Unreadable {

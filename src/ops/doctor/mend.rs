@@ -1,6 +1,6 @@
 //! What `--fix` does: only what loses nothing and takes nothing from anybody.
 //!
-//! An operation is settled, a damaged copy is put aside as any command would that finds it damaged,
+//! An operation is settled, or looked up if it takes something, a damaged copy is put aside as any command would that finds it damaged,
 //! a lock file in our own copy that no process holds and what killed processes left is removed.
 
 use super::{Fix, Patient, machine, store};
@@ -10,7 +10,9 @@ use crate::host::clock::Deadline;
 use crate::host::file_lock::FileLock;
 use crate::host::files;
 use crate::host::folder::Found;
-use crate::ledger::{self, OpenOptions, Outcome};
+use crate::ledger::{self, Ledger, OpenOptions, Outcome};
+use crate::ops::Operation;
+use crate::ops::answer::Answered;
 use crate::ops::journal::{self, Entry, Taken};
 use crate::ops::submit::{self, Keep};
 use std::path::{Path, PathBuf};
@@ -46,17 +48,15 @@ type Told = Vec<(bool, String)>;
 fn settle(patient: &Patient, is_real: bool) -> Told {
     let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
     let place = patient.subject.place();
-    let may_happen = |entry: &Entry| {
-        place.as_ref().is_some_and(|place| place.is_of(entry)) && entry.operation.is_harmless_late()
-    };
+    let is_here = |entry: &Entry| place.as_ref().is_some_and(|place| place.is_of(entry));
     let mut told = Vec::new();
     for id in journal::unsettled().into_iter().take(OPERATIONS_MAX) {
+        let Some(entry) = journal::find(&id).filter(is_here) else { continue };
         // To take a lock or a job that was wanted a day ago would take it from somebody.
-        if !journal::find(&id).as_ref().is_some_and(may_happen) {
-            continue;
-        }
+        let may_happen = entry.operation.is_harmless_late();
         if !is_real {
-            told.push((false, format!("operation {id} would be resumed")));
+            let would = if may_happen { "be resumed" } else { "be looked up, and settled if it happened" };
+            told.push((false, format!("operation {id} would {would}")));
             continue;
         }
         if deadline.passed() {
@@ -66,9 +66,15 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
         match journal::take(&id) {
             Taken::Ours(entry, _kept) => {
                 let age = show_span(now.since(entry.at));
-                told.push(match resume(&entry, patient) {
-                    Ok(how) => (true, format!("operation {id} of {age} ago {how}")),
-                    Err(why) => (false, format!("operation {id} of {age} ago is still unsettled: {why}")),
+                let settled = open(&entry, patient).and_then(|mut ledger| match may_happen {
+                    true => resume(&entry, &mut ledger).map(Some),
+                    false => look_up(&entry, &mut ledger),
+                });
+                told.extend(match settled {
+                    Ok(how) => how.map(|how| (true, format!("operation {id} of {age} ago {how}"))),
+                    Err(why) => {
+                        Some((false, format!("operation {id} of {age} ago is still unsettled: {why}")))
+                    }
                 });
             }
             Taken::Unlockable(why) => told.push((false, format!("operation {id} cannot be taken up: {why}"))),
@@ -79,12 +85,12 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
     told
 }
 
-/// How the operation was settled, or why it was not.
-fn resume(entry: &Entry, patient: &Patient) -> Result<String, String> {
+/// The hub of the operation, or why it cannot be opened.
+fn open(entry: &Entry, patient: &Patient) -> Result<Ledger, String> {
     // As it is named now: it may have been moved since.
     let location = patient.subject.hub.clone().ok_or("no hub is named")?;
     let author = entry.envelope.beat.as_ref().map_or("git-muster", |beat| beat.server.as_str());
-    let mut ledger = ledger::open(OpenOptions {
+    let options = OpenOptions {
         location,
         clone: None,
         settings: ledger::Settings {
@@ -95,15 +101,36 @@ fn resume(entry: &Entry, patient: &Patient) -> Result<String, String> {
             dry_run: false,
             founding: false,
         },
-    })
-    .map_err(|error| error.to_string())?;
-    match submit::resume(&mut ledger, entry, Keep::WhileUnknown).map_err(|error| error.to_string())? {
+    };
+    ledger::open(options).map_err(|error| error.to_string())
+}
+
+/// How the operation was settled, or why it was not.
+fn resume(entry: &Entry, ledger: &mut Ledger) -> Result<String, String> {
+    match submit::resume(ledger, entry, Keep::WhileUnknown).map_err(|error| error.to_string())? {
         Outcome::Applied(receipt) if receipt.answer.is_some() => Ok("happened now".to_owned()),
         Outcome::Applied(_) => Ok("had happened".to_owned()),
         Outcome::Refused(refusal) => Ok(format!("is refused by now: {}", refusal.why)),
         Outcome::Contended { .. } => Err("others were faster all the time".to_owned()),
         Outcome::Unknown { why, .. } => Err(why),
     }
+}
+
+/// The same of one that is not made to happen: `None` where it did not, and a person decides.
+fn look_up(entry: &Entry, ledger: &mut Ledger) -> Result<Option<String>, String> {
+    let found = ledger.find(&entry.op, entry.since.as_ref()).map_err(|error| error.to_string())?;
+    let is_beat = matches!(entry.operation, Operation::SendBeat(_));
+    let Some(found) = found else {
+        return Ok(is_beat.then(|| {
+            journal::close(&entry.op);
+            "was a beat, which was not sent or which a later one replaced".to_owned()
+        }));
+    };
+    let again = Answered::of(&found, ledger);
+    again.settle(&entry.op);
+    let stands = again.stands == Some(true);
+    let answer = format!("; `git muster op status {}` has what it got, which still stands", entry.op);
+    Ok(Some(format!("had happened{}", if stands { answer } else { String::new() })))
 }
 
 fn sweep(patient: &Patient, is_real: bool) -> Told {

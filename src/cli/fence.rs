@@ -138,11 +138,13 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
         return Err(CliError::new(Exit::Failed, why));
     }
-    let lock_path = PathBuf::from(format!("{}.flock", state.display()));
-    let _guard = locked(&lock_path)?;
-    // What an earlier check ran may be ending still, if that check was killed.
     let at_work = PathBuf::from(format!("{}.guard", state.display()));
-    drop(locked(&at_work)?);
+    let mut guard = None;
+    if !context.is_dry_run() {
+        guard = Some(locked(&PathBuf::from(format!("{}.flock", state.display())))?);
+        // What an earlier check ran may be ending still, if that check was killed.
+        drop(locked(&at_work)?);
+    }
     // A file that cannot be understood must not let an old token pass.
     let mut fence = kept(state)?;
     let highest = fence.highest.get(name.as_str()).copied().unwrap_or(0);
@@ -155,19 +157,34 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         );
         return Err(if highest > TOKEN_MAX { error.hint(begin_anew(state)) } else { error });
     }
+    if context.is_dry_run() {
+        return pass(name, token, command, context);
+    }
     if token > highest {
         fence.highest.insert(name.to_string(), token);
         let text = serde_json::to_string_pretty(&fence)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
         files::write(state, &format!("{text}\n"))?;
     }
-    let Some(program) = command.first() else {
-        context.output.object("fence", &json!({"name": name, "token": token, "passed": true}), || {
-            format!("token {token} of lock `{name}` passes")
-        })?;
-        return Ok(Exit::Done.code());
-    };
-    run_guarded(command, &at_work, program, context)
+    let Some(program) = command.first() else { return pass(name, *token, command, context) };
+    let code = run_guarded(command, &at_work, program, context);
+    drop(guard);
+    code
+}
+
+/// Says that a token passes, and of a dry run what was not done.
+fn pass(name: &LockName, token: u64, command: &[OsString], context: &Context) -> Result<u8, CliError> {
+    context.output.object("fence", &json!({"name": name, "token": token, "passed": true}), || {
+        format!("token {token} of lock `{name}` passes")
+    })?;
+    if context.is_dry_run() {
+        let program = command.first().map(|program| format!(", and `{}` was not run", program.display()));
+        context.output.warn(&format!(
+            "dry run: nothing was written: the token is not kept{}",
+            program.unwrap_or_default()
+        ));
+    }
+    Ok(Exit::Done.code())
 }
 
 /// Runs what is fenced, which does not outlive us.

@@ -10,12 +10,13 @@ use crate::domain::id::OpId;
 use crate::domain::import::State;
 use crate::domain::shell::quoted;
 use crate::host::{clock, environment, random};
-use crate::ledger::{Ledger, Location, init_bare};
+use crate::ledger::{Ledger, Location, Temporary, init_bare};
 use crate::ops::Envelope;
 use crate::ops::import::{ASIDE, Import, Lost, Report, documents, lost};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
+use std::path::Path;
 use std::time::Duration;
 
 /// The most lines that are shown to people.
@@ -87,21 +88,26 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     context.settings.clone = None;
     let mut old = context.open(false)?;
     let import = prepare(args, into.is_some() && !args.check, &mut old)?;
-    let target = match into.filter(|_| !args.check) {
+    let into = into.filter(|_| !args.check);
+    let mut instead = None;
+    let target = match &into {
         None => old,
         Some(into) => {
-            if let Location::Path(path) = &into
+            if let Location::Path(path) = into
                 && !path.exists()
-                && !context.is_dry_run()
             {
-                init_bare(path, &context.settings.branch.value)?;
+                instead = make(path, context)?;
             }
-            context.settings.go_to(into, "--into");
+            let instead = instead.as_ref().map(|instead| Location::Path(instead.path().to_owned()));
+            context.settings.go_to(instead.unwrap_or_else(|| into.clone()), "--into");
             context.settings.clone = None;
             context.open(true)?
         }
     };
     let report = apply(&import, target, context)?;
+    if let Some(into) = into {
+        context.settings.go_to(into, "--into");
+    }
     let hub = context.settings.hub()?.shown();
     let answer = Answer { hub: hub.clone(), check: args.check, report: &report };
     let printed = context.output.object("import", &answer, || shown(&report, args.check, &hub));
@@ -118,6 +124,16 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     advise(&report, args, &hub, context);
     let needs_mending = report.mendable + report.broken > 0;
     Ok(if args.check && needs_mending { TO_MEND } else { 0 })
+}
+
+/// Makes the new hub, or for a dry run an empty one that is gone with what is returned.
+fn make(path: &Path, context: &Context) -> Result<Option<Temporary>, CliError> {
+    let branch = &context.settings.branch.value;
+    if context.is_dry_run() {
+        return Ok(Some(Temporary::repository(branch)?));
+    }
+    init_bare(path, branch)?;
+    Ok(None)
 }
 
 /// Reads what is needed of the old hub.

@@ -82,7 +82,28 @@ struct Way {
 }
 
 /// A folder that goes when it is dropped.
-struct Temporary(PathBuf);
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// An empty repository with this branch, which is gone with what is returned.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn repository(branch: &str) -> Result<Self, LedgerError> {
+        let folder = environment::temporary_dir().join(format!("{LOOK_FOLDER_PREFIX}{}", random::id()));
+        files::create_private_dir(&folder)?;
+        let folder = Self(folder);
+        init_bare(&folder.0, branch)?;
+        Ok(folder)
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -257,10 +278,7 @@ const OURS: &str = "cannot look at the hub through a temporary folder";
 impl Way {
     /// An empty repository that knows the hub, with the settings of the clone around.
     fn prepare(url: &str, clone: Option<&Path>, why: &'static str) -> Result<Self, LedgerError> {
-        let folder = environment::temporary_dir().join(format!("{LOOK_FOLDER_PREFIX}{}", random::id()));
-        files::create_private_dir(&folder)?;
-        let folder = Temporary(folder);
-        init_bare(&folder.0, "main")?;
+        let folder = Temporary::repository("main")?;
         let failed = |error: git2::Error| LedgerError::store(OURS, &error);
         let repository = Repository::open_bare(&folder.0).map_err(failed)?;
         let mut config = repository.config().map_err(failed)?;

@@ -74,7 +74,7 @@ pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use known::KnownHub;
-pub use look::{Look, is_look};
+pub use look::{Look, Temporary, is_look};
 pub use objects::init_bare;
 pub use open::{
     FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, Location, MAY_NOT_BE_READ, OpenOptions, configure, configured,

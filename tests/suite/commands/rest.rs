@@ -355,3 +355,36 @@ fn a_dry_run_writes_nothing_whatever_the_verb() {
     let of_bob = bob.run(["config", "list", "--json"]).success().json();
     assert_eq!(of_bob[2]["value"], "bob", "a dry join is not remembered");
 }
+
+#[test]
+fn a_dry_run_runs_nothing_and_makes_nothing_on_this_machine() {
+    let (fleet, ada, _bob) = two_servers();
+    let listed = || {
+        let names = fs::read_dir(ada.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<Vec<_>>()
+    };
+    let before = listed();
+    let check = ["--dry-run", "fence", "check", "--state", "fence.json", "--name", "deploy", "--token", "7"];
+    let run = ada.run(check.iter().chain(&["--", "touch", "effect"])).success();
+    assert!(run.stdout().starts_with("token 7 of lock `deploy` passes"), "{run}");
+    assert!(run.stderr().contains("dry run: nothing was written"), "{run}");
+    assert!(run.stderr().contains("`touch` was not run"), "{run}");
+    let json = ada.run(check.iter().chain(&["--json"])).success().json();
+    assert_eq!((&json["passed"], &json["dry_run"]), (&json!(true), &json!(true)));
+    assert_eq!(listed(), before);
+    // What would be refused is.
+    ada.run(["fence", "check", "--state", "fence.json", "--name", "deploy", "--token", "8"]).success();
+    ada.run(check).code(5);
+    // A hub that is not there yet.
+    let new = ada.directory().join("new hub.git");
+    let source = fleet.hub().url();
+    let into = ["--dry-run", "import", &source, "--into", new.to_str().unwrap()];
+    let run = ada.run(into).success();
+    assert!(run.stderr().contains("dry run: nothing was written"), "{run}");
+    let json = ada.run(into.iter().chain(&["--json"])).success().json();
+    assert_eq!(json["hub"], new.display().to_string());
+    assert!(!new.exists() && listed().len() == before.len() + 3, "{:?}", listed());
+    assert!(fs::read_dir(ada.place("TMPDIR")).unwrap().next().is_none());
+    ada.run(&into[1..]).success();
+    assert!(new.exists());
+}

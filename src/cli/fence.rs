@@ -15,6 +15,7 @@ use crate::host::clock::Deadline;
 use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files;
 use crate::host::guard::{Cause, Told};
+use crate::host::signals::Stop;
 use crate::host::ward::{Charge, Ending, Ward};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,10 @@ use std::time::Duration;
 /// How long to wait for another check of the same file.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a command has to end when the check that started it is killed: less than others wait.
+/// How often it is looked whether the command, or this check, is to end.
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a command has to end when the check that started it is ended: less than others wait.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How many links are followed to a state file that is not there yet.
@@ -166,7 +170,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
         files::write(state, &format!("{text}\n"))?;
     }
-    let Some(program) = command.first() else { return pass(name, *token, command, context) };
+    let Some(program) = command.first() else { return pass(name, token, command, context) };
     let code = run_guarded(command, &at_work, program, context);
     drop(guard);
     code
@@ -195,14 +199,19 @@ fn run_guarded(
     context: &Context,
 ) -> Result<u8, CliError> {
     let program = program.display();
+    // Asked to end, it ends its command first and says how that ended.
+    let stop = Stop::listen()?;
     let charge =
         Charge { command, variables: &context.settings.said(), grace: STOP_GRACE, alive: Some(at_work) };
     let mut ward = Ward::start(&charge).map_err(|error| {
         CliError::new(Exit::Failed, format!("cannot guard `{program}`: {error}; nothing was run"))
     })?;
     let ending = loop {
-        if let Some(ending) = ward.wait_until(Deadline::after(LOCK_WAIT))? {
+        if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
             break ending;
+        }
+        if stop.requested() {
+            break ward.stop()?;
         }
     };
     match ending {

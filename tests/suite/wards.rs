@@ -61,6 +61,25 @@ fn a_command_ends_with_all_its_processes_when_what_ran_it_is_killed() {
 }
 
 #[test]
+fn a_check_that_is_asked_to_end_ends_after_its_command_and_with_its_code() {
+    let (_fleet, ada, _) = fleet_of_two();
+    let state = ada.directory().join("fence.json");
+    let fence = ["fence", "check", "--name", "x", "--token", "1", "--state", state.to_str().unwrap()];
+    let script = "trap 'echo cleaned up; exit 7' TERM; echo begun; while :; do sleep 0.1; done";
+    let mut running = ada.command(fence.into_iter().chain(["--", "sh", "-c", script])).spawn();
+    running.wait_for_stdout("begun");
+    running.signal("TERM");
+    let run = running.wait().code(7);
+    assert!(run.stdout().ends_with("cleaned up\n"), "{run}");
+    // One that leaves its end to the signal ends as a shell tells it.
+    let mut running =
+        ada.command(fence.into_iter().chain(["--", "sh", "-c", "echo begun; exec sleep 600"])).spawn();
+    running.wait_for_stdout("begun");
+    running.signal("TERM");
+    running.wait().code(143);
+}
+
+#[test]
 fn a_command_ends_before_another_holds_the_lock_although_lock_run_stands_still() {
     let (_fleet, ada, bob) = fleet_of_two();
     let (script, file) = tree(&ada, "tree");

@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Output, as_begun};
 use super::table::facts;
 use crate::domain::table::{MEND, Row, Table, Trouble};
 use serde_json::Value;
@@ -75,6 +75,6 @@ pub(super) fn facts_of(shown: &Value, trouble: &Trouble) -> String {
         ("record", Some(format!("{} of {}", trouble.place, trouble.path))),
         ("unreadable", Some(trouble.why.clone())),
         ("what it holds", Some(text)),
-        ("mended by", Some(MEND.to_owned())),
+        ("mended by", Some(as_begun(MEND))),
     ])
 }

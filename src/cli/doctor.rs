@@ -4,11 +4,10 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::heartbeat::wrong_variables;
-use super::output::{Output, clean};
+use super::output::{Output, as_begun, beginning, clean};
 use super::settings::Settings;
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Report, Verdict};
-use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::ops::doctor::{self, Fix, Subject};
 use clap::Args;
@@ -53,12 +52,18 @@ pub(super) fn run(args: &DoctorArgs, global: &GlobalArgs) -> Result<u8, CliError
         (true, true) => Fix::Tell,
         (true, false) => Fix::Do,
     };
-    let report = doctor::examine(subject(&settings, wrong, global), &args.checks, fix);
+    let mut report = doctor::examine(subject(&settings, wrong), &args.checks, fix);
+    let findings = report.checks.iter_mut().flat_map(|check| &mut check.findings);
+    for what in
+        findings.map(|finding| &mut finding.what).chain(report.deeds.iter_mut().map(|deed| &mut deed.what))
+    {
+        *what = as_begun(what);
+    }
     output.object("doctor", &report, || shown(&report, output.quiet))?;
     Ok(if report.verdict == Verdict::Problem { Exit::Failed } else { Exit::Done }.code())
 }
 
-fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Subject {
+fn subject(settings: &Settings, wrong: Vec<CliError>) -> Subject {
     let is_hub_unclear = settings.hub.is_none() && !wrong.is_empty();
     let beats = wrong_variables(&settings.branch.value);
     let fatal = wrong.into_iter().chain(beats).map(|error| Doubt {
@@ -91,23 +96,8 @@ fn subject(settings: &Settings, wrong: Vec<CliError>, global: &GlobalArgs) -> Su
         summary,
         doubts: fatal.chain(doubts).collect(),
         is_hub_unclear,
-        flags: flags(settings, global),
+        beginning: beginning(),
     }
-}
-
-/// The flags that were given and decide what is meant. An address with a password is not repeated:
-/// what is printed ends up in tickets.
-fn flags(settings: &Settings, global: &GlobalArgs) -> String {
-    let hub =
-        settings.hub.as_ref().filter(|hub| hub.origin == "--hub" && hub.value.shown() == hub.value.as_text());
-    let branch = global.hub_branch.as_ref().or(global.branch.as_ref());
-    let given = [
-        ("--hub", hub.map(|hub| hub.value.as_text())),
-        ("--hub-branch", branch.cloned()),
-        ("--server", global.server.clone()),
-    ];
-    let flag = |(name, value): (&str, Option<String>)| Some(format!("{name} {} ", quoted(&value?)));
-    given.into_iter().filter_map(flag).collect()
 }
 
 /// How wide the verdict is shown.

@@ -168,9 +168,12 @@ impl From<LedgerError> for CliError {
                 Reached::Shallow => "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned(),
                 _ => format!("git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"),
             }),
-            LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } => {
+            LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
-                missing.hint("make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`")
+                missing.hint(format!(
+                    "make a hub of it with `git muster init {}`, or name another branch with `--hub-branch`",
+                    quoted(hub)
+                ))
             }
             LedgerError::WasAHub { branch, past, .. } => {
                 let missing = Self::new(Exit::Configuration, message);

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Progress, clean, counted};
+use super::output::{Progress, as_begun, clean, counted};
 use crate::domain::audit::Severity;
 use crate::ops::fsck::{self, CommitName, Located, Question, Report};
 use crate::ops::mend::MendRecords;
@@ -81,7 +81,10 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
         let question = Question { place: &place, since: args.since.as_deref(), until: args.until.as_deref() };
         Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
     });
-    let report = report.map_err(after_mending)?;
+    let mut report = report.map_err(after_mending)?;
+    for hint in report.findings.iter_mut().filter_map(|located| located.finding.hint.as_mut()) {
+        *hint = as_begun(hint);
+    }
     output.object("fsck", &report, || shown(&report, args.history)).map_err(after_mending)?;
     let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);
     Ok(if is_bad { Exit::Failed } else { Exit::Done }.code())
@@ -130,9 +133,9 @@ fn shown(report: &Report, history: bool) -> String {
     let is_past = |located: &Located| located.commit.is_some() && located.finding.severity == Severity::Error;
     if history && report.findings.iter().any(is_past) {
         let tip = report.commit.get(..FULL_ID_SHOWN).unwrap_or(&report.commit);
-        out.push_str(&format!(
+        out.push_str(&as_begun(&format!(
             "hint: once these are known, `git muster fsck --history --since {tip}` tells only what comes after\n"
-        ));
+        )));
     }
     out
 }

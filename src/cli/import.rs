@@ -121,7 +121,7 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
             .output
             .warn("only a part of the history is here: records that were lost before it are not put back");
     }
-    advise(&report, args, &hub, context);
+    advise(&report, args, (&hub, &source), context);
     let needs_mending = report.mendable + report.broken > 0;
     Ok(if args.check && needs_mending { TO_MEND } else { 0 })
 }
@@ -206,7 +206,7 @@ fn shown(report: &Report, is_check: bool, hub: &str) -> String {
 }
 
 /// What to do next.
-fn advise(report: &Report, args: &ImportArgs, hub: &str, context: &Context) {
+fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), context: &Context) {
     let output = context.output;
     let kept = if args.check { "would be kept" } else { "are kept" };
     if !report.aside.is_empty() {
@@ -233,8 +233,8 @@ fn advise(report: &Report, args: &ImportArgs, hub: &str, context: &Context) {
     if args.check && report.mendable + report.broken == 0 {
         output.say("nothing is to be mended");
     } else if args.check {
-        output.say(&format!("next: `git muster import {}` mends it", quoted(&args.source)));
+        output.say(&format!("next: `git muster import {}` mends it", quoted(&source.shown())));
     } else {
-        output.say(&format!("next: `git muster join {hub} --as NAME` on each server"));
+        output.say(&format!("next: `git muster join {} --as NAME` on each server", quoted(hub)));
     }
 }

@@ -221,7 +221,15 @@ pub fn main() -> u8 {
         Err(error) => return usage(error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet, dry_run: cli.global.dry_run };
-    output::begun_with(&cli.global, !matches!(cli.command, Command::Health(_)));
+    let target = match &cli.command {
+        Command::Init(args) => args.target.as_ref(),
+        Command::Join(args) => args.target.as_ref(),
+        Command::Import(args) => Some(args.into.as_ref().unwrap_or(&args.source)),
+        _ => None,
+    };
+    // `join` is told who this is otherwise.
+    let is_me = !matches!(cli.command, Command::Health(_) | Command::Join(_));
+    output::begun_with(&cli.global, target, is_me);
     notice::tell_to(if output.json { output::while_waiting_as_json } else { output::while_waiting });
     if !output.json {
         tell_times_as(zone::show);

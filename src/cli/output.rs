@@ -5,59 +5,115 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::style;
 use crate::domain::shell::quoted;
-use crate::host::clock;
+use crate::host::{clock, environment};
 use crate::ledger::Location;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
-/// What the command line said of hub and server, for the commands that are printed, by any thread.
-static BEGUN_WITH: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
+/// How a command that is printed has to begin, by any thread, to be about what the command line was about.
+static BEGUN: RwLock<Begun> = RwLock::new(Begun { folder: None, flags: Vec::new() });
 
-/// Commands that need no hub, or are told theirs otherwise.
-const WITHOUT_HUB: [&str; 4] = ["init", "config", "completions", "man"];
+/// How the command line began.
+struct Begun {
+    /// The folder it works in, where that is another than the shell's.
+    folder: Option<String>,
+    /// The hub, its branch and the server, each as a word of a shell.
+    flags: Vec<(&'static str, String)>,
+}
 
-/// Commands that are the same for all servers, or take a name in another way.
-const WITHOUT_SERVER: [&str; 4] = ["join", "servers", "health", "fsck"];
-
-/// Remembers which hub, branch and server the command line names: a command that is printed has to lead
-/// to the same. `is_me`: the server is who asks, and not what is asked for.
-pub(super) fn begun_with(global: &GlobalArgs, is_me: bool) {
+/// Remembers which hub, branch and server the command line names, and in which folder: a command that is
+/// printed has to lead to the same. `target` is a hub that it names without a flag. `is_me`: the server is
+/// who asks, and not what is asked for.
+pub(super) fn begun_with(global: &GlobalArgs, target: Option<&String>, is_me: bool) {
     // Without a password that stands in it.
-    let hub = global.hub.as_ref().map(|hub| Location::parse(hub, Path::new("")).shown());
+    let hub = target.or(global.hub.as_ref()).map(|hub| Location::parse(hub, Path::new("")).shown());
     let given = [
         ("--hub", hub.as_ref()),
         ("--hub-branch", global.branch.as_ref().or(global.hub_branch.as_ref())),
         ("--server", global.server.as_ref().filter(|_| is_me)),
     ];
     let given = given.into_iter().filter_map(|(flag, value)| Some((flag, quoted(value?))));
-    // The line is parsed once.
-    drop(BEGUN_WITH.set(given.collect()));
+    // `git -C` goes elsewhere, and who types the command next does not.
+    let folder = environment::elsewhere().map(|folder| quoted(&folder.display().to_string()));
+    *begun_mut() = Begun { folder, flags: given.collect() };
+}
+
+/// From now on what was remembered for this user or in this clone is enough.
+pub(super) fn begun_as_joined() {
+    begun_mut().flags.clear();
+}
+
+fn begun_mut() -> RwLockWriteGuard<'static, Begun> {
+    BEGUN.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How any command has to begin to be about the same.
+pub(super) fn beginning() -> String {
+    BEGUN.read().unwrap_or_else(PoisonError::into_inner).beginning(|_| true)
+}
+
+impl Begun {
+    fn beginning(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let folder = self.folder.as_ref().map_or(String::new(), |folder| format!("-C {folder} "));
+        let mut beginning = format!("git {folder}muster ");
+        for (flag, value) in self.flags.iter().filter(|(flag, _)| is_wanted(flag)) {
+            let between = if value.starts_with('-') { '=' } else { ' ' };
+            beginning.push_str(&format!("{flag}{between}{value} "));
+        }
+        beginning
+    }
+}
+
+/// Whether a command is the same whoever gives it, or takes a name in another way.
+fn is_nobodys(verb: &str, command: &str) -> bool {
+    match verb {
+        "init" | "join" | "import" | "health" | "completions" | "man" => true,
+        "fsck" => !command.contains("--mend"),
+        "servers" => !command.starts_with("servers remove"),
+        _ => false,
+    }
 }
 
 /// `text` with its commands as they have to be typed to be about the same hub and server.
 pub(super) fn as_begun(text: &str) -> String {
-    const COMMAND: &str = "`git muster ";
-    let mut parts = text.split(COMMAND);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(COMMAND);
-        let command = part.split('`').next().unwrap_or_default();
-        let verb = command.split(' ').next().unwrap_or_default();
-        for (flag, value) in BEGUN_WITH.get().into_iter().flatten().filter(|_| !WITHOUT_HUB.contains(&verb)) {
-            let is_said = command.split(' ').any(|word| word == *flag);
-            let is_for_all = *flag == "--server" && WITHOUT_SERVER.contains(&verb);
-            if !is_said && !is_for_all {
-                out.push_str(&format!("{flag} {value} "));
-            }
+    BEGUN.read().unwrap_or_else(PoisonError::into_inner).typed(text)
+}
+
+impl Begun {
+    fn typed(&self, text: &str) -> String {
+        const COMMAND: &str = "`git muster ";
+        let mut parts = text.split(COMMAND);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (command, after) = part.split_once('`').unwrap_or((part, ""));
+            let mut words = command.split(' ');
+            let verb = words.next().unwrap_or_default();
+            let names_hub = match verb {
+                "init" | "import" => true,
+                // What comes next is the hub to join.
+                "join" => words.next().is_some_and(|word| !word.starts_with('-')),
+                _ => false,
+            };
+            // What is to be done by another server is done on its machine.
+            let is_for_another = after.starts_with(" on ") || is_nobodys(verb, command);
+            out.push('`');
+            out.push_str(&self.beginning(|flag| {
+                let is_needed = match flag {
+                    "--server" => !is_for_another,
+                    "--hub" => !names_hub,
+                    _ => true,
+                };
+                is_needed && !command.split(' ').any(|word| word == flag)
+            }));
+            out.push_str(part);
         }
-        out.push_str(part);
+        out
     }
-    out
 }
 
 /// The version of the shapes that `--json` prints.
@@ -406,6 +462,41 @@ mod tests {
             assert_eq!(bar(done, of).matches('#').count(), filled, "{done} of {of}");
             assert_eq!(bar(done, of).len(), BAR_LENGTH + 2);
         }
+    }
+
+    #[test]
+    fn a_command_that_is_told_begins_as_the_line_did() {
+        let begun = |folder: Option<&str>, flags: &[(&'static str, &str)]| Begun {
+            folder: folder.map(str::to_owned),
+            flags: flags.iter().map(|(flag, value)| (*flag, quoted(value))).collect(),
+        };
+        let all = [("--hub", "/it's a hub"), ("--hub-branch", "work"), ("--server", "two")];
+        let hub = r"--hub '/it'\''s a hub' ";
+        for (command, flags) in [
+            ("job list", format!("{hub}--hub-branch work --server two ")),
+            ("health", format!("{hub}--hub-branch work ")),
+            ("fsck --history", format!("{hub}--hub-branch work ")),
+            ("fsck --mend", format!("{hub}--hub-branch work --server two ")),
+            ("servers list", format!("{hub}--hub-branch work ")),
+            ("servers remove x", format!("{hub}--hub-branch work --server two ")),
+            // What names them itself.
+            ("join --as two", format!("{hub}--hub-branch work ")),
+            ("join /other --as two", "--hub-branch work ".to_owned()),
+            ("join /other --hub-branch main --as two", String::new()),
+            ("init /other", "--hub-branch work ".to_owned()),
+            ("--server three job stopped j --token 1", format!("{hub}--hub-branch work ")),
+        ] {
+            let text = format!("see `git muster {command}`; or not");
+            let expected = format!("see `git muster {flags}{command}`; or not");
+            assert_eq!(begun(None, &all).typed(&text), expected);
+            assert_eq!(begun(None, &[]).typed(&text), text);
+        }
+        let of_two = begun(Some("'/a b'"), &[("--hub", "-h"), ("--server", "two")]);
+        let told = "`git muster worker run` on one of them, then `git muster job list` and `git fsck`";
+        assert_eq!(
+            of_two.typed(told),
+            "`git -C '/a b' muster --hub=-h worker run` on one of them, then `git -C '/a b' muster --hub=-h --server two job list` and `git fsck`"
+        );
     }
 
     #[test]

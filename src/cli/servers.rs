@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input::{self, ago, or_dash};
-use super::output::{Output, counted};
+use super::output::{Output, begun_as_joined, counted};
 use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
 use super::table::{facts, table};
 use crate::domain::hub::Marker;
@@ -139,6 +139,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
                 .after(&format!("server `{}` is registered in `{hub}`", args.name))
                 .hint(format!("once that can be written, `{again}` has this machine know it, too"))
         })?;
+        begun_as_joined();
     }
     context.output.confirm("server", &receipt.answer, || {
         format!("this machine is server `{}` of `{hub}`", args.name)

@@ -45,6 +45,15 @@ pub fn working_directory() -> std::io::Result<PathBuf> {
     std::env::current_dir()
 }
 
+/// The directory the command works in, where that is another than the one that its user stands in: as after
+/// `git -C`. Only a shell says where that is.
+#[must_use]
+pub fn elsewhere() -> Option<PathBuf> {
+    let place = |path: &std::path::Path| path.canonicalize().ok();
+    let (here, shell) = (working_directory().ok()?, place(variable("PWD")?.as_ref())?);
+    (place(&here)? != shell).then_some(here)
+}
+
 /// The path of this program, to start it again.
 ///
 /// # Errors

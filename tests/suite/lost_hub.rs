@@ -110,7 +110,7 @@ fn a_repository_that_never_held_a_hub_becomes_one() {
         fleet.hub().put(MAIN, &[("README", "a project\n")], "source");
         let ada = fleet.host("ada");
         let run = ada.run(["job", "list"]).code(78);
-        assert!(run.stderr().contains("git muster init URL"), "{run}");
+        assert!(run.stderr().contains(&format!("`git muster init {}`", fleet.hub().url())), "{run}");
         ada.run(["init", &fleet.hub().url()]).success();
     });
 }

@@ -5,7 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input::or_dash;
-use crate::cli::output::clean;
+use crate::cli::output::{as_begun, clean};
 use crate::cli::table::{facts, table};
 use crate::cli::worker::judged;
 use crate::domain::id::JobId;
@@ -199,12 +199,12 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     }
     context.output.object("job_explanation", &value, || {
         if waiting.is_empty() {
-            return format!("{}\n", clean(&format!("{}: {}", job.id, standing(&job, now))));
+            return format!("{}\n", clean(&as_begun(&format!("{}: {}", job.id, standing(&job, now)))));
         }
         let reasons =
             waiting.iter().map(|one| format!("{} waits: {}{}", job.id, one.describe(now), advice(one)));
         // A line each, whatever the hub holds.
-        reasons.map(|line| format!("{}\n", clean(&line))).collect()
+        reasons.map(|line| format!("{}\n", clean(&as_begun(&line)))).collect()
     })
 }
 

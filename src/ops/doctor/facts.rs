@@ -186,16 +186,16 @@ fn past(error: &LedgerError, subject: &Subject) -> Option<Past> {
 /// otherwise; what is written down is written anew.
 fn in_branch(branch: &str, subject: &Subject, address: Option<&str>) -> String {
     const FLAG: &str = "--hub-branch ";
-    let (branch, flags) = (quoted(branch), &subject.flags);
-    match (flags.split_once(FLAG), &subject.server, address) {
+    let (branch, beginning) = (quoted(branch), &subject.beginning);
+    match (beginning.split_once(FLAG), &subject.server, address) {
         (Some((before, named)), ..) => {
             let (_, after) = named.split_once(' ').unwrap_or_default();
-            format!("git muster {before}{FLAG}{branch} {after}doctor")
+            format!("{before}{FLAG}{branch} {after}doctor")
         }
         (None, Some((server, _)), Some(address)) => {
             format!("git muster join {} {FLAG}{branch} --as {server}", quoted(address))
         }
-        _ => format!("git muster {flags}{FLAG}{branch} doctor"),
+        _ => format!("{beginning}{FLAG}{branch} doctor"),
     }
 }
 

@@ -64,8 +64,8 @@ pub struct Subject {
     pub doubts: Vec<Doubt>,
     /// Whether no hub is known because of that.
     pub is_hub_unclear: bool,
-    /// The flags that a command must have to mean the same hub and server.
-    pub flags: String,
+    /// How a command has to begin to mean the same hub and server.
+    pub beginning: String,
 }
 
 impl Subject {
@@ -180,7 +180,7 @@ impl Patient {
 
     /// A `git muster` command for the same hub and server.
     fn muster(&self, rest: &str) -> String {
-        format!("git muster {}{rest}", self.subject.flags)
+        format!("{}{rest}", self.subject.beginning)
     }
 
     /// What makes a command one of the administrator's, unless we are.

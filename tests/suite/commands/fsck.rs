@@ -189,7 +189,7 @@ fn a_hub_that_is_away_or_none_is_no_finding() {
     ada$ git muster fsck
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
-    hint: make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`
+    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
     hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     ada$ git muster fsck --history

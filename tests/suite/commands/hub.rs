@@ -26,7 +26,7 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     admin$ git muster servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
-    hint: make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`
+    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
     hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     admin$ git muster init [HUB]/hub.git --dry-run
@@ -184,7 +184,7 @@ fn a_name_belongs_to_one_machine() {
     ada$ git muster join --as ada
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
-    hint: make a hub of it with `git muster init URL`, or name another branch with `--hub-branch`
+    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
     hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
     [exit status: 78]
     ada$ git muster servers list

@@ -1,6 +1,6 @@
 //! What a command tells people to type is about the hub and the server that it was about itself.
 
-use crate::support::{Fleet, Host, MAIN, Transport, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, inspect};
 use serde_json::Value;
 use std::path::Path;
 
@@ -50,6 +50,136 @@ fn a_command_that_is_told_is_about_the_hub_and_server_of_the_line() {
         !run.to_string().replace("kim:secret@127.0.0.1:9/hub.git --hub-timeout", "").contains("secret"),
         "{run}"
     );
+}
+
+/// The commands of ours that an answer tells, without those that hold a word to be filled in or that go on
+/// until they are ended.
+fn told(run: &Run) -> Vec<String> {
+    let text = format!("{}{}", run.stdout(), run.stderr());
+    let is_open = |word: &str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+    let odd = text.split('`').skip(1).step_by(2);
+    let ours = odd.filter(|part| part.starts_with("git muster ") || part.starts_with("git -C "));
+    let whole = ours.filter(|line| !line.split(' ').any(is_open));
+    whole.filter(|line| !line.contains(" run") && !line.contains("--wait")).map(str::to_owned).collect()
+}
+
+/// Runs a line as a person types it, with the program where git finds it.
+fn typed(host: &Host, line: &str) -> Run {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), host.place("PATH").display());
+    host.program("sh").args(["-c", line]).env("PATH", path).run()
+}
+
+#[test]
+fn each_command_that_is_told_runs_as_it_is_printed_and_in_the_hub_that_was_named() {
+    let (fleet, one, _) = two_hubs();
+    let hub = one.place("HOME").join("it's a $(hub)").display().to_string();
+    one.run(["init", &hub]).success();
+    one.run(["--hub", &hub, "join", "--as", "two"]).success();
+    one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
+    let before = fleet.hub().tip(MAIN);
+    let quoted = format!("'{}'", hub.replace('\'', r"'\''"));
+    let of_two = |words: &[&str]| one.run([&["--hub", &hub, "--server", "two"], words].concat());
+    let id = |run: Run| run.success().stdout().trim().to_owned();
+    let jobs = [(); 3].map(|()| id(of_two(&["job", "add", "--type", "t", "--", "true"])));
+    let needs = id(of_two(&["job", "add", "--type", "t", "--needs", &jobs[2], "--", "true"]));
+    of_two(&["job", "cancel", &jobs[2]]).success();
+    of_two(&["job", "claim", &jobs[0]]).success();
+    of_two(&["lock", "acquire", "gate"]).success();
+    of_two(&["queue", "pause", "--label", "fast"]).success();
+    let clone = one.place("HOME").join("a clone");
+    one.git(["clone", "-q", &hub, &clone.display().to_string()]).success();
+    let job = |id: &str, rest: &str| format!("{{\"id\":\"{id}\",{rest}}}");
+    let text = std::fs::read_to_string(clone.join("coordination/jobs.json")).unwrap();
+    let more = [job("a b", "\"status\":\"queued\""), job("j1", "\"status\":\"what\"")].join(",");
+    let text = text.replacen("\"jobs\": [", &format!("\"jobs\": [{more},"), 1);
+    std::fs::write(clone.join("coordination/jobs.json"), text).unwrap();
+    for words in [&["commit", "-qam", "by hand"][..], &["push", "-q"]] {
+        one.git(
+            [&["-C", clone.to_str().unwrap(), "-c", "user.name=x", "-c", "user.email=x@x"], words].concat(),
+        )
+        .success();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for words in [
+        &["job", "show", "nope"][..],
+        &["job", "explain", &needs],
+        &["job", "retry", &jobs[0]],
+        &["job", "add", "--type", "t", "--needs", "nope", "--", "true"],
+        &["job", "claim", &needs],
+        &["lock", "show", "nope"],
+        &["lock", "acquire", "gate"],
+        &["servers", "show", "nope"],
+        &["servers", "remove", "two"],
+        &["message", "ack", "msg_404"],
+        &["op", "resume", "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f"],
+        &["heartbeat", "squash", "--branch", "heartbeat-nobody"],
+        &["health", "--all"],
+        &["fsck"],
+        &["fsck", "--history"],
+        &["doctor", "hub-documents"],
+        &["--hub-branch", "nowhere", "job", "list"],
+        &["fence", "check", "--name", "gate", "--token", "18446744073709551615", "--state", "fence.json"],
+    ] {
+        let run = of_two(words);
+        for line in told(&run) {
+            assert!(line.contains(&quoted), "{line}: {run}");
+            seen.insert(line);
+        }
+    }
+    let json = of_two(&["--json", "fsck"]).json();
+    let hints = json["findings"].as_array().unwrap().iter().filter_map(|finding| finding["hint"].as_str());
+    assert!(hints.clone().any(|hint| hint.contains(&quoted)), "{json:#}");
+    assert!(!hints.into_iter().any(|hint| hint.contains("`git muster job")), "{json:#}");
+    assert!(seen.len() > 12, "{seen:#?}");
+    for line in seen {
+        let run = typed(&one, &line);
+        assert!(!matches!(run.exit_code(), None | Some(2 | 70 | 78 | 126 | 127)), "{line}: {run}");
+    }
+    assert_eq!(fleet.hub().tip(MAIN), before);
+}
+
+#[test]
+fn a_command_that_was_given_for_another_folder_is_told_for_that_one() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server_in_clone("ada");
+    ada.unset("MUSTER_HUB");
+    let (clone, elsewhere) = (ada.directory().display().to_string(), ada.place("HOME"));
+    let quoted = git_muster::domain::shell::quoted(&clone);
+    let there = |words: &[&str]| {
+        let program = ada.program("git").args(["-C", &clone]).args(["muster"]).args(words);
+        let path = format!(
+            "{}:{}",
+            env!("CARGO_BIN_EXE_git-muster").trim_end_matches("/git-muster"),
+            ada.place("PATH").display()
+        );
+        program.current_dir(&elsewhere).env("PWD", &elsewhere).env("PATH", path).run()
+    };
+    let run = there(&["lock", "show", "nope"]).code(3);
+    assert!(run.stderr().contains(&format!("`git -C {quoted} muster lock list`")), "{run}");
+    // Who stands in the folder, or below it, is told without.
+    let run = ada.command(["lock", "show", "nope"]).env("PWD", &clone).run().code(3);
+    assert!(run.stderr().contains("`git muster lock list`"), "{run}");
+}
+
+#[test]
+fn what_names_its_hub_without_a_flag_is_followed_there() {
+    let (fleet, one, other) = two_hubs();
+    // Who joins goes on as it joined, whatever else the line named.
+    let run = one.run(["--server", "old", "join", &other, "--as", "new"]).success();
+    assert!(run.stderr().contains("next: `git muster heartbeat`"), "{run}");
+    one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
+    let before = fleet.hub().tip(MAIN);
+    let (quoted, empty) = (format!("'{other}'"), one.place("HOME").join("empty one.git"));
+    one.git(["init", "-q", "--bare", empty.to_str().unwrap()]).success();
+    for words in [&["join", empty.to_str().unwrap(), "--as", "x"][..], &["import", empty.to_str().unwrap()]] {
+        let run = one.run(words).code(78);
+        let line = told(&run).pop().unwrap();
+        assert_eq!(line, format!("git muster init '{}'", empty.display()), "{run}");
+    }
+    let run = one.run(["import", &other]).success();
+    assert!(run.stderr().contains(&format!("next: `git muster join {quoted} --as NAME`")), "{run}");
+    assert_eq!(fleet.hub().tip(MAIN), before);
 }
 
 #[test]

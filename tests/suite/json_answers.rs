@@ -26,9 +26,11 @@ const RECORDS: [&str; 8] =
     ["build_config", "job", "lock", "message", "pause", "server", "status", "artifacts"];
 
 /// Objects within ours whose keys are names or differ from verb to verb.
-const OPEN: [(&str, &str); 4] = [
+const OPEN: [(&str, &str); 5] = [
     ("op", "operation"),
     ("op", "answer"),
+    // Records of the hub.
+    ("op", "messages"),
     ("import", "to_nobody"),
     // Each reason has what goes with it.
     ("job_explanation", "waits_for"),
@@ -121,6 +123,10 @@ fn flow() -> Flow {
     f.ends(&ada, "doctor", doctor_code(&ada));
     f.say(&ada, "fsck --history");
     f.say(&ada, &format!("import {} --check", fleet.hub().url()));
+    // Lines about records name their place.
+    let old = Fleet::new();
+    old.hub().put("main", &[("coordination/jobs.json", "{\"jobs\":[{\"id\":\"a b\"}]}")], "by hand");
+    f.ends(&ada, &format!("import {} --check", old.hub().url()), 1);
     f.say(&ada, "job dead purge --older-than 1d");
     f.say(&ada, "archive");
     f.say(&ada, "archive --dry-run");
@@ -176,12 +182,14 @@ fn jobs(f: &mut Flow, ada: &Host, bob: &Host) {
     f.say(ada, &format!("job explain {first}"));
     f.say(ada, &format!("job priority {first} high"));
     f.say(ada, &format!("job claim {first}"));
+    f.say(ada, "op list");
     f.say(ada, &format!("job start {first} --token 1"));
     f.say(ada, &format!("job heartbeat {first} --token 1"));
     f.say(ada, &format!("job complete {first} --token 1"));
     f.say(ada, &format!("job wait {first}"));
     f.say(ada, &format!("job retry {first} --again"));
     f.say(ada, &format!("job claim {first}"));
+    f.say(ada, "op list");
     f.say(ada, &format!("job cancel {first}"));
     f.say(ada, &format!("job stopped {first} --token 2"));
     let second = text(&f.say(ada, "job add --max-attempts 1 -- true"), "id");
@@ -244,6 +252,14 @@ fn messages(f: &mut Flow, ada: &Host, bob: &Host) {
     let id = text(&f.say(ada, "message send --to bob --subject s --body b"), "id");
     f.say(ada, "message list");
     f.say(bob, "message read");
+    // What was handed out: claims, messages, and of others a lock.
+    for host in [ada, bob] {
+        let ops = host.run(["--json", "op", "list"]).success().json();
+        f.say(host, "op list");
+        for op in ops.as_array().unwrap() {
+            f.say(host, &format!("op status {}", text(op, "op")));
+        }
+    }
     f.say(bob, &format!("message ack {id}"));
     f.say(bob, &format!("message send --to ada --subject s --reply-to {id}"));
     f.say(ada, &format!("message thread {id}"));
@@ -342,9 +358,10 @@ fn schema_of(kind: &str, seen: &[Value]) -> Value {
     let properties = schema["properties"].as_object_mut().unwrap();
     properties.insert("kind".to_owned(), json!({"type": "string", "const": kind}));
     for (_, key) in OPEN.iter().filter(|(of, _)| *of == kind) {
-        let is_list = properties[*key]["type"] == "array";
-        let object = json!({"type": "object"});
-        let open = if is_list { json!({"type": "array", "items": object}) } else { object };
+        let mut open = json!({"type": properties[*key]["type"]});
+        if let Some(items) = properties[*key].get("items") {
+            open["items"] = json!({"type": items["type"]});
+        }
         properties.insert((*key).to_owned(), open);
     }
     if !["error", "note", "warning"].contains(&kind) {

@@ -19,19 +19,11 @@ was asked for. A message to a name that is no server is finished from the start.
 the live documents. Jobs that an unfinished job needs stay.")]
 pub struct ArchiveArgs {
     /// What is younger stays
-    #[arg(long, value_name = "SPAN", value_parser = with_unit, default_value = "30d")]
+    #[arg(long, value_name = "SPAN", value_parser = input::age, default_value = "30d")]
     pub older_than: Duration,
     /// Also archive messages of this age that are unread or not acknowledged
-    #[arg(long, value_name = "SPAN", value_parser = with_unit)]
+    #[arg(long, value_name = "SPAN", value_parser = input::age)]
     pub unread_older_than: Option<Duration>,
-}
-
-/// An age without a unit is more likely a slip than a number of seconds.
-fn with_unit(text: &str) -> Result<Duration, String> {
-    if text.trim().parse::<u64>().is_ok() {
-        return Err("say the unit, such as 30d".to_owned());
-    }
-    input::span(text)
 }
 
 /// Archives.

@@ -54,7 +54,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub recover: bool,
     /// Cancel unfinished jobs of this age, and those without a time, instead of leaving them to the next claim
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    #[arg(long, value_name = "SPAN", value_parser = input::age)]
     pub close_jobs_older_than: Option<Duration>,
 }
 

@@ -84,6 +84,18 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     parse_span(text)
 }
 
+/// For clap: an age, by which something is moved, closed or left out. A bare number, which is one of seconds
+/// where a span is given, is more likely meant as days: it would take nearly everything.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    if text.trim().parse::<u64>().is_ok_and(|number| number > 0) {
+        return Err("say the unit, such as 30d".to_owned());
+    }
+    parse_span(text)
+}
+
 /// A point in time, as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {

@@ -296,8 +296,11 @@ fn without_harm(mut error: clap::Error) -> clap::Error {
         Some(ContextValue::String(tip)) => vec![tip],
         _ => return error,
     };
-    let tips: Vec<String> = tips.into_iter().filter(|tip| HARMLESS.contains(&tip.as_str())).collect();
-    if !tips.is_empty() {
+    // The best guess comes last: where that one writes, the others are only worse.
+    let is_harmless = |tip: &String| HARMLESS.contains(&tip.as_str());
+    let is_best_told = tips.last().is_some_and(is_harmless);
+    let tips: Vec<String> = tips.into_iter().filter(is_harmless).collect();
+    if is_best_told {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(tips));
     }
     error
@@ -337,6 +340,11 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         _ => Context::new(&cli.global)?,
     };
     let context = &mut context;
+    if cli.global.server.is_some()
+        && let Some(filter) = filter_by_server(&cli.command)
+    {
+        context.output.say(&format!("`--server` says who asks and leaves nothing out; {filter}"));
+    }
     match &cli.command {
         Command::Init(args) => done(init::run(args, &cli.global, context)),
         Command::Join(args) => done(servers::join(args, &cli.global, context)),
@@ -366,6 +374,19 @@ fn run(cli: &Cli) -> Result<u8, CliError> {
         | Command::Guard(_)
         | Command::Checkout(_)
         | Command::Generate(_) => Ok(Exit::Done.code()),
+    }
+}
+
+/// What to type instead of `--server` where a list is to be of one server alone.
+fn filter_by_server(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Job(job::JobCommand::List(args)) if args.assigned_to.is_none() => {
+            Some("`--assigned-to NAME` lists the jobs of one")
+        }
+        Command::Status(status::StatusCommand::List) => Some("`git muster status show NAME` shows one"),
+        Command::Worker(worker::WorkerCommand::List) => Some("`git muster worker show NAME` shows one"),
+        Command::Servers(servers::ServersCommand::List) => Some("`git muster servers show NAME` shows one"),
+        _ => None,
     }
 }
 

@@ -45,7 +45,7 @@ pub enum DeadCommand {
 Those that an unfinished job needs stay.")]
     Purge {
         /// What is younger stays
-        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "0s")]
+        #[arg(long, value_name = "SPAN", value_parser = input::age, default_value = "0s")]
         older_than: Duration,
     },
 }

@@ -251,3 +251,59 @@ fn a_tip_names_no_verb_that_writes_and_plain_other_names_are_taken() {
     let run = ada.run(["--timeout", "20s", "job", "add", "--timeout", "2h", "--type", "test"]).success();
     assert_eq!(run.stderr(), "");
 }
+
+#[test]
+fn a_mistyped_word_that_may_have_meant_a_write_is_answered_with_no_other() {
+    let (_fleet, ada, _bob) = two_servers();
+    for (words, told) in [
+        // `read` marks messages; `thread` is not what was meant.
+        (&["message", "rea"][..], None),
+        (&["job", "ad"], None),
+        (&["job", "sho"], Some("'show'")),
+        (&["lock", "lisst"], Some("'list'")),
+    ] {
+        let run = ada.run(words).code(2);
+        let tip = run.stderr().lines().find(|line| line.contains("tip:")).map(str::to_owned);
+        assert_eq!(tip.is_some(), told.is_some(), "{run}");
+        assert!(told.is_none_or(|told| tip.unwrap().contains(told)), "{run}");
+    }
+}
+
+#[test]
+fn who_asks_is_no_filter_and_is_told_so() {
+    let (_fleet, ada, _bob) = two_servers();
+    ada.run(["job", "add", "--type", "t", "--", "true"]).success();
+    for (words, told) in [
+        (&["job", "list"][..], "`--assigned-to NAME`"),
+        (&["status", "list"], "status show NAME`"),
+        (&["worker", "list"], "worker show NAME`"),
+        (&["servers", "list"], "servers show NAME`"),
+    ] {
+        let run = ada.run([&["--server", "bob"], words].concat()).success();
+        assert!(run.stderr().contains("`--server` says who asks"), "{run}");
+        assert!(run.stderr().contains(told), "{run}");
+        let plain = ada.run(words).success();
+        assert_eq!((plain.stdout(), plain.stderr()), (run.stdout(), ""), "{plain}");
+    }
+    let run = ada.run(["--server", "bob", "job", "list", "--assigned-to", "bob"]).success();
+    assert!(!run.stderr().contains("who asks"), "{run}");
+}
+
+#[test]
+fn an_age_needs_a_unit_and_a_span_without_one_is_one_of_seconds() {
+    let (fleet, ada, _bob) = two_servers();
+    let url = fleet.hub().url();
+    for words in [
+        &["archive", "--older-than", "3"][..],
+        &["archive", "--unread-older-than", "3"],
+        &["job", "dead", "purge", "--older-than", "3"],
+        &["import", &url, "--close-jobs-older-than", "3"],
+    ] {
+        let run = ada.run(words).code(2);
+        assert!(run.stderr().contains("say the unit, such as 30d"), "{run}");
+        let with_unit: Vec<&str> = words.iter().map(|word| if *word == "3" { "3d" } else { word }).collect();
+        ada.run(with_unit).success();
+    }
+    ada.run(["lock", "acquire", "gate", "--ttl", "90"]).success();
+    assert_eq!(ada.run(["lock", "show", "gate", "--json"]).success().json()["lease_seconds"], 90);
+}

@@ -3,9 +3,10 @@
 use super::super::id::{JobId, LockName, MessageId, ServerName};
 use super::super::job::{Job, JobStatus};
 use super::super::json;
-use super::super::lock::Lock;
+use super::super::lock::{Lock, token_anew, token_problem};
 use super::super::message::Message;
 use super::super::pause::Pause;
+use super::super::record::Record;
 use super::super::server::Server;
 use super::super::table::{Row, row_is_too_deep};
 use super::super::time::Timestamp;
@@ -212,13 +213,13 @@ pub(super) struct Good<T> {
 ///
 /// # Errors
 /// Why it cannot be made so.
-pub(super) fn usable<T: Imported>(piece: &Piece) -> Result<Good<T>, String> {
+pub(super) fn usable<T: Imported>(piece: &Piece, now: Option<Timestamp>) -> Result<Good<T>, String> {
     if row_is_too_deep(&piece.text) {
         return Err(json::too_deep());
     }
     let whole = without_half_characters(&piece.text);
     let name_is_cut = piece.name.as_ref().is_some_and(|name| name.contains(char::REPLACEMENT_CHARACTER));
-    let loses = whole.is_some() || name_is_cut;
+    let mut loses = whole.is_some() || name_is_cut;
     let mut mended = Vec::new();
     if whole.is_some() {
         mended.push("half a character in it becomes a replacement sign".to_owned());
@@ -233,12 +234,24 @@ pub(super) fn usable<T: Imported>(piece: &Piece) -> Result<Good<T>, String> {
     if !bad.is_empty() {
         let names = bad.join("`, `");
         mended.push(format!("what cannot be read is kept as `unreadable_...`: `{names}`"));
+    } else if Record::<T>::read(T::PATH, "", text, 0).is_err() {
+        // Readable once each field stands in it once.
+        mended.push("a field stands in it twice: the last is taken".to_owned());
+        loses = true;
     }
     let mut view = view_of::<T>(&record, piece)?;
     if let Some(what) = view.mend(&mut record) {
         mended.push(what);
     }
     view = view_of(&record, piece)?;
+    if let Some(why) = token_problem(view.token()) {
+        let anew = now.and_then(|now| token_anew(view.token(), now));
+        rename(&mut record, "token", "imported_token");
+        record.extend(anew.map(|anew| ("token".to_owned(), json!(anew))));
+        let goes_on = anew.map_or("it begins again".to_owned(), |anew| format!("it goes on from {anew}"));
+        mended.push(format!("{why}: {goes_on}"));
+        view = view_of(&record, piece)?;
+    }
     if !T::BY_NAME && !T::is_id(view.id()) && T::ID_PREFIX != "imported" {
         let before = view.id().to_owned();
         let id = made_id(&view, &piece.text);
@@ -297,6 +310,8 @@ fn made_id<T: Imported>(view: &T, text: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Kept {
     known: HashMap<String, Known>,
+    /// From when on tokens are given that follow one which was made up.
+    pub(super) now: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -322,6 +337,12 @@ pub(super) enum Place {
 }
 
 impl Kept {
+    /// Nothing yet, at `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { now: Some(now), ..Self::default() }
+    }
+
     /// Whether a record of this id stands somewhere.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {

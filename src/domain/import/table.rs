@@ -20,7 +20,7 @@ pub fn rows_in<T: Imported>(bytes: &[u8]) -> Vec<String> {
 /// A record that was found by itself, as it may stand in a document; `None` if it cannot be used.
 #[must_use]
 pub fn mend_row<T: Imported>(text: &str) -> Option<(T, String)> {
-    let good = usable::<T>(&Piece { name: None, text: text.to_owned() }).ok()?;
+    let good = usable::<T>(&Piece { name: None, text: text.to_owned() }, None).ok()?;
     Some((good.view, good.text))
 }
 
@@ -116,7 +116,7 @@ fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -
             .name
             .as_ref()
             .map_or_else(|| format!("{}[{index}]", T::FIELD), |name| format!("{}.{name}", T::FIELD));
-        match usable::<T>(piece) {
+        match usable::<T>(piece, kept.now) {
             Err(why) => notes.add(State::Broken, Some(place), why),
             Ok(good) => put(good, piece, place, (&mut rows, kept, &mut *notes)),
         }
@@ -197,8 +197,9 @@ fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> String {
 mod tests {
     use super::*;
     use crate::domain::job::Job;
-    use crate::domain::lock::Lock;
+    use crate::domain::lock::{Lock, TOKEN_MAX};
     use crate::domain::message::Message;
+    use crate::domain::time::Timestamp;
     use serde_json::Value;
 
     fn mended<T: Imported>(bytes: &[u8]) -> (Mended, String) {
@@ -307,6 +308,30 @@ mod tests {
             rows.contains(r#""id":"job_1761739200_"#) && rows.contains(r#""imported_id":"a b""#),
             "{rows}"
         );
+    }
+
+    #[test]
+    fn what_fsck_calls_an_error_is_not_called_sound() {
+        for (twice, taken) in [
+            (r#"{"jobs":[{"id":"a","status":"queued","status":"failed"}]}"#, r#""status":"failed""#),
+            (r#"{"jobs":[{"id":"a","priority":1,"mine":2,"priority":3}]}"#, r#""priority":3"#),
+        ] {
+            let (mended, rows) = mended::<Job>(twice.as_bytes());
+            assert_eq!((mended.lines[0].state, mended.is_kept_aside), (State::Mendable, true), "{mended:?}");
+            assert!(mended.lines[1].what.contains("stands in it twice"), "{mended:?}");
+            assert!(rows.contains(taken), "{rows}");
+        }
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        for made_up in [TOKEN_MAX, TOKEN_MAX + 1, u64::MAX] {
+            let lock = format!("{{\"locks\":{{\"x\":{{\"locked_by\":\"a\",\"token\":{made_up}}}}}}}");
+            let mended = mend_table::<Lock>(Lock::PATH, lock.as_bytes(), &mut Kept::at(now));
+            assert_eq!(mended.lines[0].state, State::Mendable, "{made_up}: {mended:?}");
+            let table = Table::<Lock>::read(Lock::PATH, mended.text.expect("new").as_bytes()).expect("reads");
+            assert!(table.made_up().is_empty(), "{made_up}");
+            let lock = table.get("x").expect("is there");
+            assert_eq!((lock.locked_by.as_deref(), lock.token), (Some("a"), Some(1_761_739_200_000)));
+            assert!(lock.text().contains(&format!("\"imported_token\": {made_up}")), "{}", lock.text());
+        }
     }
 
     #[test]

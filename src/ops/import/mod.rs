@@ -96,7 +96,7 @@ impl Verb for Import {
             }
             None => (documents(transaction)?, Mark::Keep),
         };
-        let mut kept = Sorts::default();
+        let mut kept = Sorts::at(transaction.now());
         for (path, bytes) in &documents {
             let present = bytes.as_deref().unwrap_or_default();
             let Some(mended) = kept.mend(path, present) else { continue };
@@ -176,7 +176,6 @@ fn in_id(id: &str) -> Option<Timestamp> {
 }
 
 /// What stands in the documents of each sort.
-#[derive(Default)]
 struct Sorts {
     jobs: Kept,
     messages: Kept,
@@ -186,6 +185,11 @@ struct Sorts {
 }
 
 impl Sorts {
+    fn at(now: Timestamp) -> Self {
+        let [jobs, messages, locks, servers, pauses] = [(); 5].map(|()| Kept::at(now));
+        Self { jobs, messages, locks, servers, pauses }
+    }
+
     /// Mends one document; `None` if it is none of ours.
     fn mend(&mut self, path: &str, bytes: &[u8]) -> Option<Mended> {
         if path == Pause::PATH {

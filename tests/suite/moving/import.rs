@@ -234,3 +234,23 @@ fn a_link_or_a_folder_in_the_place_of_a_document_stops_no_import() {
         }
     }
 }
+
+#[test]
+fn what_import_calls_sound_or_has_mended_is_no_error_to_fsck() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let url = fleet.hub().url();
+    let jobs = r#"{"jobs":[{"id":"a","status":"queued","status":"failed"}]}"#;
+    let locks = r#"{"locks":{"x":{"locked_by":"ada","token":4503599627370495},"y":{"locked_by":null,"token":9999999999999999}}}"#;
+    let documents = [("coordination/jobs.json", jobs), ("coordination/locks.json", locks)];
+    fleet.hub().put(MAIN, &documents, "by hand");
+    assert!(ada.run(["fsck"]).code(1).stdout().contains("error: "));
+    let check = ada.run(["import", &url, "--check", "--json"]).code(1).json();
+    assert_eq!(check["mendable"], 2, "{check:#}");
+    ada.run(["import", &url]).success();
+    let fsck = ada.run(["fsck", "--json"]).success().json();
+    let errors = fsck["findings"].as_array().unwrap().iter().filter(|one| one["severity"] == "error");
+    assert_eq!(errors.count(), 0, "{fsck:#}");
+    // Tokens go on.
+    ada.run(["lock", "acquire", "y"]).success();
+}

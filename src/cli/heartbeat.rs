@@ -280,11 +280,15 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
     while let Err(error) = context.place() {
-        if error.exit != Exit::Unreachable || stop.requested() {
+        let can_wait = error.exit == Exit::Unreachable && !stop.requested();
+        if can_wait {
+            context.output.error(&error);
+            wait(Deadline::after(interval), &stop);
+        }
+        if !can_wait || stop.requested() {
+            // Once more would take as long as the hub has to answer.
             return Err(error.nothing_written());
         }
-        context.output.error(&error);
-        wait(Deadline::after(interval), &stop);
     }
     if crate::worker::is_at_work(&place_of(&me, context)?) {
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");

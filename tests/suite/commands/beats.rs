@@ -155,6 +155,23 @@ fn beats_wait_for_a_hub_that_is_away_when_they_begin() {
 }
 
 #[test]
+fn beats_that_wait_for_a_silent_hub_end_when_they_are_asked_to() {
+    // Connections are made and never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hub = format!("git://{}/hub.git", silent.local_addr().unwrap());
+    let fleet = Fleet::new().founded();
+    let ada = fleet.host("ada");
+    let words = ["--hub", &hub, "--server", "ada", "--hub-timeout", "10s", "heartbeat", "run"];
+    let mut running = ada.command(words.iter().chain(&["--interval", "10m"])).spawn();
+    eventually(Duration::from_secs(60), || running.stderr().contains("did not answer in time"));
+    let asked = std::time::Instant::now();
+    running.signal("TERM");
+    let run = running.wait().code(7);
+    assert!(asked.elapsed() < Duration::from_secs(8), "it asked the hub once more: {run}");
+    assert!(run.stderr().contains("nothing was written"), "{run}");
+}
+
+#[test]
 fn the_history_of_a_heartbeat_branch_can_be_squashed() {
     let (fleet, ada, bob) = two_servers();
     ada.run(["heartbeat"]).success();

@@ -27,6 +27,7 @@ use super::worktree;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
+use crate::host::bounded;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::random;
@@ -37,6 +38,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// How long the clone around may take to follow before the answer is given without it.
+const FOLLOW_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// One of so many writes looks whether the repository needs tidying.
 const TIDY_ONE_IN: u32 = 256;
@@ -605,8 +609,14 @@ impl Engine for GitEngine {
         let clone = self.clone.as_deref()?;
         failpoint("refresh");
         let target = self.tip(branch).ok()??;
-        let hub = self.is_always_fresh().then(|| self.directory());
-        worktree::follow(clone, branch, target.as_str(), hub)
+        let hub = self.is_always_fresh().then(|| self.directory().to_owned());
+        let (top, branch) = (clone.to_owned(), branch.to_owned());
+        // The hub has what was written: a disk that does not answer is not to keep the answer back.
+        let follow = move || worktree::follow(&top, &branch, target.as_str(), hub.as_deref());
+        bounded::within(FOLLOW_TIME_MAX, follow).unwrap_or_else(|| {
+            let (top, span) = (clone.display(), FOLLOW_TIME_MAX.as_secs());
+            Some(format!("the clone `{top}` was not brought up to date within {span} s: something on its disk does not answer; the next command goes on with it"))
+        })
     }
 }
 

@@ -225,6 +225,26 @@ fn a_clone_with_commits_that_the_hub_lacks_follows_after_the_line_that_is_told()
 }
 
 #[test]
+fn what_holds_up_the_clone_keeps_no_answer_back() {
+    let scene = Scene::new(Transport::Path);
+    // A file that is read when the clone follows, and never gives anything.
+    let attributes = scene.file(".git/info/attributes");
+    fs::create_dir_all(attributes.parent().unwrap()).unwrap();
+    let made = scene.bob.program("mkfifo").args([attributes.to_str().unwrap()]).run();
+    made.success();
+    let before = scene.git(&["rev-parse", "main"]);
+    let run = scene.write("one").success();
+    assert!(run.stdout().starts_with("msg_"), "{run}");
+    assert!(run.stderr().contains("was not brought up to date within 10 s"), "{run}");
+    assert_eq!(scene.git(&["rev-parse", "main"]), before);
+    fs::remove_file(&attributes).unwrap();
+    let run = scene.write("two").success();
+    assert_eq!(warnings(&run), 0, "{run}");
+    assert!(scene.is_on_the_tip());
+    inspect::assert_clone_is_clean(scene.bob.directory());
+}
+
+#[test]
 fn another_branch_or_none_is_left_alone() {
     Transport::each(&WAYS, |transport| {
         let scene = Scene::new(transport);

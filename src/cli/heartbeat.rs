@@ -267,8 +267,13 @@ fn deliver(
     if let Some(words) = answer.two_machines(me) {
         context.output.warn(&words);
     }
-    if let Some(host) = joined_elsewhere(me, context)? {
-        context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place"));
+    match joined_elsewhere(me, context) {
+        Ok(None) => {}
+        Ok(Some(host)) => context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place")),
+        // The beat was sent, whatever is learned after it.
+        Err(error) => context
+            .output
+            .warn(&format!("nobody can tell whether it was this machine that joined as `{me}`: {}", error.message)),
     }
     Ok(answer)
 }

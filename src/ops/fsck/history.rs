@@ -184,23 +184,25 @@ impl<'a> Auditor<'a> {
                 broken.extend(self.judge_merged(stride, merged)?);
             }
         }
-        self.tell(broken, (&before.0, &before.1, &before.2, &before.3), &commit, stride.is_merge());
+        let how = (stride.is_merge(), is_repair(&stride.told));
+        self.tell(broken, (&before.0, &before.1, &before.2, &before.3), &commit, how);
         Ok(())
     }
 
-    /// Tells what a commit broke of the tables `before` it.
+    /// Tells what a commit broke of the tables `before` it, which may be a merge or a repair.
     fn tell(
         &mut self,
         mut broken: Vec<Finding>,
         before: (&Table<Job>, &Table<Lock>, &Table<Message>, &Table<Server>),
         commit: &CommitName,
-        is_merge: bool,
+        (is_merge, is_repair): (bool, bool),
     ) {
+        let by = (commit, is_repair);
         let back = [
-            self.losses.back(before.0, self.jobs.table(), commit),
-            self.losses.back(before.1, self.locks.table(), commit),
-            self.losses.back(before.2, self.messages.table(), commit),
-            self.losses.back(before.3, self.servers.table(), commit),
+            self.losses.back(before.0, self.jobs.table(), by),
+            self.losses.back(before.1, self.locks.table(), by),
+            self.losses.back(before.2, self.messages.table(), by),
+            self.losses.back(before.3, self.servers.table(), by),
         ];
         let back: HashSet<(&str, String)> = back.into_iter().flatten().collect();
         // A record that is back as it was is none that nobody made.

@@ -6,6 +6,7 @@
 use super::CommitName;
 use crate::domain::audit::{Finding, Kind, Severity};
 use crate::domain::table::{Row, Table};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// How many breaches of one rule by one commit are told one by one.
@@ -59,12 +60,23 @@ fn one_of_many(findings: &[Finding]) -> Finding {
     }
 }
 
-/// The records that commits took away and that are not back.
+/// The records that commits took away, and those whose token they lowered, that are not back.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// By document and id: the number of the loss and what the record said.
-    missing: HashMap<(String, String), (usize, String)>,
+    /// By document and id.
+    missing: HashMap<(String, String), Missing>,
     losses: Vec<Loss>,
+}
+
+/// A record that is not what it was.
+#[derive(Debug)]
+struct Missing {
+    /// The number of the loss.
+    number: usize,
+    /// What it said.
+    said: String,
+    /// Whether it is gone, and not only as it was before.
+    is_gone: bool,
 }
 
 /// What one finding tells that is gone.
@@ -77,12 +89,13 @@ struct Loss {
 }
 
 impl Losses {
-    /// The records of a table that a commit put back as they were before another took them away.
+    /// The records of a table that a commit put back as they were before another took them away. Told with
+    /// the commit is whether it is a repair.
     pub(super) fn back<T: Row>(
         &mut self,
         before: &Table<T>,
         after: &Table<T>,
-        commit: &CommitName,
+        by: (&CommitName, bool),
     ) -> Vec<(&'static str, String)> {
         if std::ptr::eq(before, after) || self.missing.is_empty() {
             return Vec::new();
@@ -90,7 +103,7 @@ impl Losses {
         let (_, _, arrived) = before.differing(after);
         let mut back = Vec::new();
         for row in arrived {
-            if self.is_back((T::PATH, row.id()), row.text(), commit) {
+            if self.is_back((T::PATH, row.id()), row.text(), by) {
                 back.push((T::PATH, row.id().to_owned()));
             }
         }
@@ -111,23 +124,38 @@ impl Losses {
         for one in &told.of {
             let (Some(path), Some(id)) = (one.path.as_deref(), one.subject.as_deref()) else { continue };
             let said = text(path, id).unwrap_or_default().to_owned();
-            self.missing.insert((path.to_owned(), id.to_owned()), (number, said));
+            let is_gone = one.kind != Kind::TokenLowered;
+            self.missing.insert((path.to_owned(), id.to_owned()), Missing { number, said, is_gone });
             lost += 1;
         }
         self.losses.push(Loss { lost, back: 0, back_in: None });
         Some(number)
     }
 
-    /// Notes that a record is in the document at `path` again; whether it says what it said before.
-    fn is_back(&mut self, (path, id): (&str, &str), text: &str, commit: &CommitName) -> bool {
-        let Some((number, said)) = self.missing.remove(&(path.to_owned(), id.to_owned())) else {
-            return false;
+    /// Notes that a record is in the document at `path` again; whether it was gone and says what it said before.
+    /// One of which the token was lowered is back when it says what it said, or a repair gave it at least that
+    /// token: who goes on from the lower one may give it twice.
+    fn is_back(
+        &mut self,
+        (path, id): (&str, &str),
+        text: &str,
+        (commit, is_repair): (&CommitName, bool),
+    ) -> bool {
+        let place = (path.to_owned(), id.to_owned());
+        let is_raised = |missing: &Missing| {
+            missing.is_gone
+                || missing.said == text
+                || (is_repair && token_in(text) >= token_in(&missing.said))
         };
+        if !self.missing.get(&place).is_some_and(is_raised) {
+            return false;
+        }
+        let Some(Missing { number, said, is_gone }) = self.missing.remove(&place) else { return false };
         if let Some(loss) = self.losses.get_mut(number) {
             loss.back += 1;
             loss.back_in = Some(commit.short().to_owned());
         }
-        said == text
+        is_gone && said == text
     }
 
     /// Tells with a finding what is back of its loss. All of it back is good to know, and no more.
@@ -146,7 +174,51 @@ impl Losses {
     }
 }
 
-/// Whether a breach of this rule is that a record of a live document is gone.
+/// The token that a record tells.
+fn token_in(text: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(text).ok()?.get("token")?.as_u64()
+}
+
+/// Whether a breach of this rule is that a record of a live document is gone, or is as it was before.
 fn is_loss(kind: Kind) -> bool {
-    matches!(kind, Kind::JobVanished | Kind::MessageVanished | Kind::ServerVanished | Kind::LockVanished)
+    matches!(
+        kind,
+        Kind::TokenLowered
+            | Kind::JobVanished
+            | Kind::MessageVanished
+            | Kind::ServerVanished
+            | Kind::LockVanished
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lowered_token_is_back_with_a_repair_and_not_with_whoever_goes_on_from_it() {
+        let commit = CommitName {
+            id: "1".repeat(40),
+            author: "bob".to_owned(),
+            at: None,
+            subject: "put back: job a".to_owned(),
+            by_hand: false,
+            number: 7,
+        };
+        for (text, is_repair, is_back) in [
+            (r#"{"token":2,"by":"bob"}"#, false, true),
+            (r#"{"token":2,"by":"eve"}"#, false, false),
+            (r#"{"token":2,"by":"bob","renewal":1}"#, true, true),
+            (r#"{"token":1}"#, true, false),
+        ] {
+            let finding = Finding::new(Kind::TokenLowered, "lowered").at("x.json").of("a");
+            let told = Told { finding: finding.clone(), of: vec![finding.clone()] };
+            let mut losses = Losses::default();
+            let number = losses.note(&told, |_, _| Some(r#"{"token":2,"by":"bob"}"#)).expect("a loss");
+            assert!(!losses.is_back(("x.json", "a"), text, (&commit, is_repair)), "it was never gone");
+            let mut settled = finding.severity(Severity::Error);
+            losses.settle(number, &mut settled);
+            assert_eq!(settled.severity == Severity::Note, is_back, "{text}");
+        }
+    }
 }

@@ -53,6 +53,8 @@ fn a_lock_has_one_holder_however_old_the_copy_is_that_comes_back() {
     ada.run(["--if-lock", "deploy=1", "status", "set", "idle"]).code(5);
     bob.run(["lock", "renew", "deploy", "--token", "2"]).success();
     assert_eq!(inspect::document(fleet.hub(), MAIN, LOCKS)["locks"]["deploy"]["locked_by"], "bob");
+    let fsck = bob.run(["fsck", "--history"]).success();
+    assert!(fsck.stdout().contains("the token of lock `deploy` went from 2 to 1; put back in"), "{fsck}");
 }
 
 #[test]
@@ -70,6 +72,8 @@ fn a_job_has_one_holder_however_old_the_copy_is_that_comes_back() {
     ada.run(["job", "complete", &job, "--token", "1"]).code(5);
     bob.run(["job", "complete", &job, "--token", "2"]).success();
     assert_eq!(jobs(&fleet), [("x".to_owned(), "completed".to_owned())]);
+    let fsck = bob.run(["fsck", "--history"]).success();
+    assert!(fsck.stdout().contains("went from 2 to 1; put back in"), "{fsck}");
 }
 
 #[test]

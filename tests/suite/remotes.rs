@@ -20,7 +20,9 @@ fn what_is_no_hub_is_left_alone_with_a_hint() {
         let hint = |args: &[&str], words: &str| {
             let run = host.run(args).code(78);
             assert!(run.stderr().contains(words), "{transport:?}\n{run}");
-            assert!(run.stderr().contains("git muster init"), "{transport:?}\n{run}");
+            // A path is told as one, however it was spelled.
+            let init = format!("init {}`, or name another", fleet.hub().url().trim_start_matches("file://"));
+            assert!(run.stderr().contains(&init), "{transport:?}\n{run}");
         };
         for args in [
             &["job", "add", "--type", "test"][..],

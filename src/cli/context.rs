@@ -4,6 +4,7 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, counted};
+use super::servers::registered_elsewhere;
 use super::settings::{Setting, Settings};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::{LockName, OpId, ServerName};
@@ -80,6 +81,29 @@ impl Context {
     /// When nothing says it.
     pub(super) fn me(&self) -> Result<ServerName, CliError> {
         self.settings.server().cloned()
+    }
+
+    /// Who acts. The name that `join` wrote for another hub may be that of another machine in this one,
+    /// whose mail we would read and whose locks we would hold.
+    ///
+    /// # Errors
+    /// When nothing says it, or it is so.
+    pub(super) fn acting(&mut self) -> Result<ServerName, CliError> {
+        let me = self.me()?;
+        if self.settings.is_name_of_another_hub
+            && let Some(host) = self.read(false, |snapshot| registered_elsewhere(&me, snapshot))?
+        {
+            let hub = quoted(&self.settings.hub()?.shown());
+            let why = format!(
+                "the name `{me}` is from the hub that this user joined; in this one it is registered by `{host}`, not by this machine: nothing was done"
+            );
+            return Err(CliError::new(Exit::Refused, why)
+                .hint(format!(
+                    "in a clone of this hub, `git muster join {hub} --as NAME` gives it a name here"
+                ))
+                .hint("name with `--server` who acts, if it is meant"));
+        }
+        Ok(me)
     }
 
     /// The wall clock now.

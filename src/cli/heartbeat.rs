@@ -151,7 +151,7 @@ fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
 }
 
 fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
-    let me = context.me()?;
+    let me = context.acting()?;
     check_interval(args)?;
     if crate::worker::is_at_work(&place_of(&me, context)?) {
         // A beat with another interval would change what others may conclude from the worker's.
@@ -281,7 +281,7 @@ fn deliver(
 fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     check_interval(args)?;
     let stop = Stop::listen()?;
-    let me = context.me()?;
+    let me = context.acting()?;
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
     while let Err(error) = context.place() {

@@ -43,7 +43,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         context.output.say(&format!("dry run: `{}` was not run", program.display()));
         return Ok(Exit::Done.code());
     }
-    let me = context.me()?;
+    let me = context.acting()?;
     let release = ReleaseLock { name: args.name.clone(), server: me.clone(), token: term.token };
     let mut held = Held {
         renew: RenewLock { name: args.name.clone(), server: me, token: term.token, lease_seconds: None },

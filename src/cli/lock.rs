@@ -153,7 +153,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::Renew { term, ttl } => {
             let verb = RenewLock {
                 name: term.name.clone(),
-                server: context.me()?,
+                server: context.acting()?,
                 token: term.token()?,
                 lease_seconds: ttl.map(|ttl| ttl.as_secs()),
             };
@@ -167,7 +167,8 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
             })?;
         }
         LockCommand::Release(term) => {
-            let verb = ReleaseLock { name: term.name.clone(), server: context.me()?, token: term.token()? };
+            let verb =
+                ReleaseLock { name: term.name.clone(), server: context.acting()?, token: term.token()? };
             let released = context.write(&verb)?;
             let before =
                 if released.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" };
@@ -189,7 +190,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     Ok(Exit::Done.code())
 }
 
-fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Taker, CliError> {
+fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result<Taker, CliError> {
     if ttl < TTL_MIN {
         return Err(CliError::new(
             Exit::Usage,
@@ -201,7 +202,7 @@ fn taker(ttl: Duration, reason: Option<String>, context: &Context) -> Result<Tak
         ));
     }
     Ok(Taker {
-        server: context.me()?,
+        server: context.acting()?,
         holder: format!("{} pid {}", environment::host_name(), environment::process_id()),
         lease_seconds: ttl.as_secs(),
         reason,

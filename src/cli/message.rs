@@ -118,7 +118,7 @@ pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(),
         MessageCommand::List(args) => list(args, context),
         MessageCommand::Read { ids } => read(ids, context),
         MessageCommand::Ack { ids } => {
-            let (server, which) = (context.me()?, Vec::new());
+            let (server, which) = (context.acting()?, Vec::new());
             let verb = MarkMessages { server, ids: ids.clone(), which, mark: Mark::Acknowledged };
             let changed = context.write(&verb)?.answer;
             context.output.confirm("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
@@ -132,7 +132,7 @@ pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(),
 fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
     let limit = u64::try_from(BODY_LENGTH_MAX).unwrap_or(u64::MAX).saturating_mul(CHARACTER_BYTES_MAX);
     let draft = Draft {
-        from: context.me()?,
+        from: context.acting()?,
         to: args.to.clone(),
         kind: args.kind,
         subject: args.subject.clone(),
@@ -225,7 +225,7 @@ fn answered(message: &Message) -> &'static str {
 }
 
 fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
-    let me = context.me()?;
+    let me = context.acting()?;
     let (now, output) = (context.now(), context.output);
     let messages: Vec<Found> = context.read(false, |snapshot| {
         let messages: Table<Message> = snapshot.table()?;

@@ -72,7 +72,7 @@ pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), Cl
         }
         OnceCommand::Done { key, token } => {
             let token = input::token(*token, key.as_str(), input::OF_LOCK)?;
-            let verb = MarkDone { key: key.clone(), server: context.me()?, token };
+            let verb = MarkDone { key: key.clone(), server: context.acting()?, token };
             context.write(&verb)?;
             context
                 .output

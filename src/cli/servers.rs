@@ -16,7 +16,7 @@ use crate::domain::shell::quoted;
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::environment;
-use crate::ledger::{self, Documents as _, Location};
+use crate::ledger::{self, Documents as _, Location, Snapshot};
 use crate::ops::documents::seen_beats;
 use crate::ops::machine;
 use crate::ops::removal::RemoveServer;
@@ -146,12 +146,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     })?;
     tell_of_labels(&receipt.answer, args, context.output);
     tell_of_folders(&receipt.answer, context.output);
-    if let Some(bad) = Settings::gather(global).ok().and_then(|settings| settings.bad_name) {
-        context.output.warn(&format!(
-            "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
-            bad.origin, bad.why
-        ));
-    }
+    tell_of_stronger_name(args, global, context.output);
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
 }
@@ -166,6 +161,23 @@ fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliEr
         drop(Session::restart(&context.whose(&args.name)?));
     }
     remember(args, context)
+}
+
+/// Tells what comes before the name that was written, so that commands here do not act under it.
+fn tell_of_stronger_name(args: &JoinArgs, global: &GlobalArgs, output: Output) {
+    let Ok(settings) = Settings::gather(global) else { return };
+    if let Some(bad) = settings.bad_name {
+        output.warn(&format!(
+            "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
+            bad.origin, bad.why
+        ));
+    }
+    if let Some(other) = settings.server.filter(|other| other.value != args.name && global.server.is_none()) {
+        output.warn(&format!(
+            "{} says `{}` and comes first: commands here act as that, and not as `{}`, until it is changed",
+            other.origin, other.value, args.name
+        ));
+    }
 }
 
 /// Tells which labels were replaced.
@@ -307,13 +319,22 @@ fn replaced(before: &UserConfig, hub: &Location, name: &str) -> Option<String> {
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
+    context.recall(|snapshot| registered_elsewhere(me, snapshot))
+}
+
+/// The host that registered this name, if it is another than this machine.
+///
+/// # Errors
+/// When the registry or the id of this machine cannot be read.
+pub(super) fn registered_elsewhere(
+    me: &ServerName,
+    snapshot: &Snapshot<'_>,
+) -> Result<Option<String>, CliError> {
     let here = (machine::known()?, environment::host_name());
-    context.recall(|snapshot| {
-        let registry: Table<Server> = snapshot.table()?;
-        let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
-        let is_here = server.is_of(here.0.as_deref(), &here.1);
-        Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
-    })
+    let registry: Table<Server> = snapshot.table()?;
+    let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
+    let is_here = server.is_of(here.0.as_deref(), &here.1);
+    Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
 }
 
 /// A verb of `servers`.

@@ -146,6 +146,8 @@ pub(super) struct Settings {
     pub which: Which,
     /// Who am I, if that is known.
     pub server: Option<Setting<ServerName>>,
+    /// Whether that name was given by a `join` of another hub.
+    pub is_name_of_another_hub: bool,
     /// What is said to be the name and cannot be: who needs no name works all the same.
     pub bad_name: Option<BadName>,
     /// How long one write may take.
@@ -227,7 +229,13 @@ impl Settings {
         let lock_wait = span(None, "", "LOCK_WAIT", LOCK_WAIT_DEFAULT);
         let lock_wait = or_else(lock_wait, || from(LOCK_WAIT_DEFAULT, "default"), &mut wrong);
         let hub = which.hub.clone();
-        let settings = Self { hub, branch, clone, which, server, bad_name, timeout, lock_wait };
+        let is_joined = |hub: &Location| {
+            user.hub.as_ref().is_none_or(|joined| hub.is_place_of(&Location::parse(joined, &folder)))
+        };
+        let is_name_of_another_hub = server.as_ref().is_some_and(|name| name.origin == user_file())
+            && hub.as_ref().is_some_and(|hub| !is_joined(&hub.value));
+        let settings =
+            Self { hub, branch, clone, which, server, is_name_of_another_hub, bad_name, timeout, lock_wait };
         Ok((settings, wrong))
     }
 
@@ -332,7 +340,12 @@ fn find_server(
         .or_else(|| {
             Some(from(crate::ledger::configured(clone?, "muster.server")?, "git config muster.server"))
         })
-        .or_else(|| Some(from(user.server.clone()?, user_config_path().display().to_string()))))
+        .or_else(|| Some(from(user.server.clone()?, user_file()))))
+}
+
+/// The user's configuration file as the origin of what it says.
+fn user_file() -> String {
+    user_config_path().display().to_string()
 }
 
 fn span(

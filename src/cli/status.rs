@@ -63,7 +63,7 @@ pub(super) fn run(command: &StatusCommand, context: &mut Context) -> Result<(), 
 }
 
 fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
-    let me = context.me()?;
+    let me = context.acting()?;
     let system = context.whose(&me).map_err(CliError::nothing_written)?.system_facts();
     let verb = SetStatus { server: me.clone(), word, job: job.cloned(), system: Some(system) };
     let broken = context.read(false, |snapshot| Ok(documents::own_troubles(snapshot, &me)?))?;

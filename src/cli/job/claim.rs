@@ -79,7 +79,7 @@ pub struct WaitArgs {
 /// # Errors
 /// When there is nothing to claim, or the hub cannot be used.
 pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
-    let me = context.me()?;
+    let me = context.acting()?;
     if args.shell && context.is_dry_run() {
         let why = "a dry run claims nothing, so there is nothing for a shell to eval";
         return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));

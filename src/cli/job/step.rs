@@ -160,7 +160,7 @@ pub struct PriorityArgs {
 }
 
 fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliError> {
-    let verb = StepJob { server: context.me()?, job: term.job.clone(), token: term.token()?, step };
+    let verb = StepJob { server: context.acting()?, job: term.job.clone(), token: term.token()?, step };
     let told = context.write(&verb)?;
     print(&told.answer, told_before(&told, context), context)
 }
@@ -196,7 +196,7 @@ pub(super) fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliErr
 /// # Errors
 /// When it does not, or the sign did not reach the hub.
 pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
-    let (me, token) = (context.me()?, args.token()?);
+    let (me, token) = (context.acting()?, args.token()?);
     // First the sign: what stands after it stands for a while.
     crate::cli::heartbeat::for_a_claim(&me, context)?;
     let job = context.read(false, |snapshot| {
@@ -236,8 +236,12 @@ pub(super) fn release(args: &TermArgs, context: &mut Context) -> Result<(), CliE
 /// # Errors
 /// When it is not cancelled, or was held under another claim.
 pub(super) fn stopped(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
-    let verb =
-        StepJob { server: context.me()?, job: args.job.clone(), token: args.token()?, step: Step::Stopped };
+    let verb = StepJob {
+        server: context.acting()?,
+        job: args.job.clone(),
+        token: args.token()?,
+        step: Step::Stopped,
+    };
     let told = context.write(&verb)?;
     let more = format!("; it is confirmed that it stopped{}", told_before(&told, context));
     print(&told.answer, &more, context)

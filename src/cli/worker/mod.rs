@@ -396,7 +396,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
             return Err(CliError::new(Exit::Usage, why));
         }
     }
-    let me = context.me()?;
+    let me = context.acting()?;
     let folder = artifact::folder(args.artifacts_dir.as_ref(), &me, context)?;
     let place = artifact::place_of(&me, context)?;
     let keep = Keep {

@@ -347,3 +347,67 @@ fn the_code_in_an_error_is_the_one_that_the_command_ends_with() {
         assert_eq!(error["exit_code"], 127, "{run}");
     }
 }
+
+/// The name in one hub may be another machine's in the next.
+#[test]
+fn the_name_of_one_hub_acts_in_another_only_where_it_is_this_machines_too() {
+    let (fleet, one, other) = two_hubs();
+    let mut user = fleet.host("user");
+    user.unset("MUSTER_SERVER");
+    user.unset("MUSTER_HUB");
+    let mut far = one.clone();
+    far.set("MUSTER_SERVER", "one");
+    far.run(["--hub", &other, "join", "--as", "two"]).success();
+    far.run(["--hub", &other, "message", "send", "--to", "two", "--subject", "private"]).success();
+    far.run(["--hub", &other, "job", "add", "--", "true"]).success();
+    user.run(["join", &fleet.hub().url(), "--as", "two"]).success();
+    let tip = |hub: &str| user.git(["-C", hub, "rev-parse", "main"]).success().stdout().to_owned();
+    let before = tip(&other);
+    for words in [
+        &["message", "read"][..],
+        &["message", "send", "--to", "two", "--subject", "s"],
+        &["job", "claim"],
+        &["lock", "acquire", "gate"],
+        &["lock", "run", "gate", "--", "true"],
+        &["once", "do", "it"],
+        &["status", "set", "idle"],
+        &["heartbeat"],
+        &["worker", "run", "--allow-any", "--once"],
+    ] {
+        let run = user.run([&["--hub", &other], words].concat()).code(4);
+        assert!(run.stderr().contains("the name `two` is from the hub that this user joined"), "{run}");
+        assert!(!run.to_string().contains("private"), "{run}");
+    }
+    assert_eq!(tip(&other), before);
+    // Who says so acts under it, looking needs no name, and a name there is given in a clone.
+    user.run(["--hub", &other, "--server", "two", "lock", "acquire", "gate"]).success();
+    user.run(["--hub", &other, "job", "list"]).success();
+    let clone = user.directory().join("clone");
+    user.git(["clone", "--quiet", &other, &clone.display().to_string()]).success();
+    let here = |words: &[&str]| user.command(words).current_dir(&clone).run();
+    here(&["heartbeat"]).code(4);
+    here(&["join", &other, "--as", "three"]).success();
+    here(&["heartbeat"]).success();
+    // This machine under its own name in both hubs.
+    here(&["lock", "acquire", "mine"]).success();
+    user.run(["job", "claim"]).code(3);
+}
+
+#[test]
+fn a_join_tells_what_comes_before_the_name_that_it_wrote() {
+    let fleet = Fleet::new().founded();
+    let mut user = fleet.host("user");
+    user.unset("MUSTER_SERVER");
+    let clone = user.directory().join("clone");
+    user.git(["clone", "--quiet", &fleet.hub().url(), &clone.display().to_string()]).success();
+    user.unset("MUSTER_HUB");
+    std::fs::write(clone.join(".build_server_id"), "before\n").unwrap();
+    let run = user.command(["join", "--as", "after"]).current_dir(&clone).run().success();
+    assert!(run.stderr().contains(".build_server_id says `before` and comes first"), "{run}");
+    std::fs::remove_file(clone.join(".build_server_id")).unwrap();
+    let run = user.command(["join", "--as", "after"]).current_dir(&clone).run().success();
+    assert!(!run.stderr().contains("comes first"), "{run}");
+    user.set("SERVER_ID", "before");
+    let run = user.run(["join", &fleet.hub().url(), "--as", "user"]).success();
+    assert!(run.stderr().contains("SERVER_ID says `before` and comes first"), "{run}");
+}

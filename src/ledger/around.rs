@@ -101,6 +101,9 @@ pub struct Alike {
     pub marked: Option<String>,
 }
 
+/// How often a repository is looked at that contradicts itself.
+const LOOKS_MAX: usize = 4;
+
 /// What says which branch is the hub's.
 const SAID_BY_CONFIG: &str = "git config muster.branch";
 const SAID_BY_MARKER: &str = "coordination/hub.json";
@@ -128,9 +131,22 @@ fn clone(top: PathBuf) -> Around {
         Ok(repository) if repository.head().is_err_and(|error| is_broken(&error)) => {
             Around::Unusable { top, why: "its HEAD cannot be read".to_owned() }
         }
-        Ok(repository) => judge(&repository, top),
+        Ok(repository) => match judge(&repository, &top) {
+            Some(told) => told,
+            None => again(top),
+        },
         Err(error) => without_us(top, error.message()),
     }
+}
+
+/// What contradicted itself, looked at with fresh eyes: git may be packing the refs, or another process be
+/// bringing the clone up to date.
+fn again(top: PathBuf) -> Around {
+    let look = || judge(&permitted::open(&top).ok()?, &top);
+    (1..LOOKS_MAX).find_map(|_| look()).unwrap_or_else(|| Around::Unusable {
+        why: "what it tells of its hub changes while it is read".to_owned(),
+        top: top.clone(),
+    })
 }
 
 /// A bare repository, when what its HEAD names is marked or in use: a hub, or a clone of one if it came
@@ -219,14 +235,16 @@ fn without_us(top: PathBuf, why: &str) -> Around {
     Around::Alike(Alike { top, remotes: remotes.collect(), why: None, marked: None })
 }
 
-fn judge(repository: &Repository, top: PathBuf) -> Around {
+/// `None` when one look tells what the next denies.
+fn judge(repository: &Repository, top: &Path) -> Option<Around> {
+    let top = top.to_owned();
     let names = remotes(repository);
     let ours = names.iter().find(|name| *name == "origin");
     if let Ok(head) = repository.head()
         && !head.peel_to_commit().is_ok_and(|commit| marks::is_sound(repository, &commit))
     {
         let origin = ours.and_then(|remote| Addresses::of(repository, remote));
-        return damaged(top, origin.map(|addresses| addresses.read));
+        return Some(damaged(top, origin.map(|addresses| addresses.read)));
     }
     // Under another name than git gives it, it is the only remote, or it alone is told to be a hub.
     let candidates: Vec<&String> = ours.map_or_else(|| names.iter().collect(), |ours| vec![ours]);
@@ -238,18 +256,18 @@ fn judge(repository: &Repository, top: PathBuf) -> Around {
             hubs.push(Said { remote, branch, addresses });
         }
     }
-    match hubs.as_slice() {
+    Some(match hubs.as_slice() {
         [] if names.is_empty() && is_of_a_hub(repository) => without_remote(top),
         [] => {
             let address = |name: &String| Some(Addresses::of(repository, name)?.read);
             let remotes = names.iter().filter_map(address).collect();
             let (why, marked) = likeness(repository);
-            if let Some(marked) = &marked
-                && home_here(repository, "origin").is_none()
-            {
-                return Around::Unclear { top, why: Unclear::NoHead(marked.clone()) };
+            match (&marked, home_here(repository, "origin")) {
+                (Some(marked), None) => Around::Unclear { top, why: Unclear::NoHead(marked.clone()) },
+                // That branch was looked at, and was not there or not marked.
+                (Some(marked), Some(home)) if *marked == home => return None,
+                _ => Around::Alike(Alike { top, remotes, why, marked }),
             }
-            Around::Alike(Alike { top, remotes, why, marked })
         }
         [_, _, ..] => {
             let names = hubs.iter().map(|said| said.remote.to_owned()).collect();
@@ -258,11 +276,11 @@ fn judge(repository: &Repository, top: PathBuf) -> Around {
         [said] => {
             let (remote, read) = (said.remote.to_owned(), said.addresses.read.clone());
             if let Some(pushed) = said.addresses.elsewhere().map(str::to_owned) {
-                return Around::Unclear { top, why: Unclear::TwoPlaces { remote, read, pushed } };
+                return Some(Around::Unclear { top, why: Unclear::TwoPlaces { remote, read, pushed } });
             }
             Around::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
         }
-    }
+    })
 }
 
 /// Whether commits that are checked out or tracked are marked as a hub's.

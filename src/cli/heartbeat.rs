@@ -301,9 +301,20 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     }
     let mut session = Session::present(&context.whose(&me)?);
     session.interval_seconds = interval.as_secs();
-    let mut has_beaten = false;
+    let (mut has_beaten, mut is_beside_worker) = (false, false);
     while !stop.requested() {
         let next = Deadline::after(interval);
+        // It may have begun since.
+        if crate::worker::is_at_work(&place_of(&me, context)?) {
+            if !std::mem::replace(&mut is_beside_worker, true) {
+                context
+                    .output
+                    .say(&format!("the worker of `{me}` gives its signs of life while it is at work"));
+            }
+            wait(next, &stop);
+            continue;
+        }
+        is_beside_worker = false;
         let sent = deliver(args, (&me, 1), &mut session, context);
         // Whether anybody reads of it is another matter.
         has_beaten |= sent.is_ok();

@@ -58,6 +58,10 @@ pub struct Heartbeat {
     /// How often this server means to beat.
     #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<u64>,
+    /// How often the worker of this session means to beat, until it has ended: what it trusts for that
+    /// long no other beat of the session may shorten.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub worker_interval_seconds: Option<u64>,
     /// Ids and tokens of the jobs the server works on.
     #[serde(default, deserialize_with = "lenient::objects", skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningJob>,
@@ -122,6 +126,9 @@ pub struct EarlierSession {
     /// How often it meant to beat.
     #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<u64>,
+    /// How often its worker did, if that had not ended.
+    #[serde(default, deserialize_with = "lenient::count", skip_serializing_if = "Option::is_none")]
+    pub worker_interval_seconds: Option<u64>,
     /// After which beat another server ended it, if one did.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
@@ -193,6 +200,7 @@ impl Heartbeat {
             incarnation: None,
             sequence: None,
             interval_seconds: None,
+            worker_interval_seconds: None,
             running: Vec::new(),
             worker_at: None,
             worker_stopped: None,
@@ -221,6 +229,15 @@ impl Heartbeat {
     #[must_use]
     pub fn lease(&self) -> Duration {
         lease(self.interval_seconds)
+    }
+
+    /// The same of a session that beats here or did.
+    #[must_use]
+    pub fn lease_of(&self, incarnation: &str) -> Option<Duration> {
+        if self.incarnation.as_deref() == Some(incarnation) {
+            return Some(self.lease());
+        }
+        self.earlier_session(incarnation).map(EarlierSession::lease)
     }
 
     /// How fresh the beat is at `now`.
@@ -285,7 +302,10 @@ impl Heartbeat {
             self.sequence = Some(1);
         }
         self.incarnation = Some(beat.incarnation.clone());
-        self.interval_seconds = Some(beat.interval_seconds);
+        if beat.by_worker {
+            self.worker_interval_seconds = beat.stopping.is_none().then_some(beat.interval_seconds);
+        }
+        self.interval_seconds = Some(beat.interval_seconds).max(self.worker_interval_seconds);
         if beat.system.is_some() {
             self.system.clone_from(&beat.system);
         }
@@ -312,10 +332,12 @@ impl Heartbeat {
         // A session that comes back after it was ended is told so for as long as it goes on; only
         // now is the other's mark cleared, for the answer that told it of its end may have been lost.
         let ended = self.ended(beat).map(str::to_owned);
+        let relied_on = self.earlier_session(&beat.incarnation).and_then(|one| one.worker_interval_seconds);
         let last = EarlierSession {
             incarnation: self.incarnation.clone().unwrap_or_default(),
             beat: self.version(),
             interval_seconds: self.interval_seconds,
+            worker_interval_seconds: std::mem::replace(&mut self.worker_interval_seconds, relied_on),
             revoked: std::mem::replace(&mut self.revoked, ended),
         };
         self.earlier.retain(|one| one.incarnation != beat.incarnation && one.incarnation != last.incarnation);
@@ -447,6 +469,46 @@ mod tests {
         ] {
             let beat: Heartbeat = serde_json::from_str(text).expect(text);
             assert_eq!(beat.at().map(Timestamp::unix_seconds), Some(1_761_739_200), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_beat_of_a_session_declares_less_than_its_worker_relies_on() {
+        let mut heartbeat = beat_of(None);
+        let mut beat = |incarnation: &str, seconds: u64, (by_worker, ends): (bool, bool)| {
+            let beat = Beat {
+                server: ServerName::new("build1").expect("name"),
+                incarnation: incarnation.into(),
+                uptime_seconds: 5,
+                interval_seconds: seconds,
+                system: None,
+                by_worker,
+                origin: None,
+                stopping: ends.then(|| "it was asked to end".to_owned()),
+            };
+            heartbeat.advance(&beat, at("2025-10-29T12:01:00Z"));
+            heartbeat.lease_of(incarnation).map(|lease| (lease / LEASE_INTERVALS).as_secs())
+        };
+        let (script, worker, end) = ((false, false), (true, false), (true, true));
+        for (incarnation, seconds, by, declared) in [
+            ("a", 300, script, 300),
+            ("a", 1, script, 1),
+            ("a", 30, worker, 30),
+            ("a", 1, script, 30),
+            ("a", 60, script, 60),
+            ("a", 1, script, 30),
+            // The next worker of the session knows what it relies on itself.
+            ("a", 5, worker, 5),
+            ("a", 1, script, 5),
+            ("a", 30, worker, 30),
+            // What another session relies on is nothing to this one, and both may come back.
+            ("b", 1, script, 1),
+            ("a", 1, script, 30),
+            ("b", 1, script, 1),
+            ("a", 30, end, 30),
+            ("a", 1, script, 1),
+        ] {
+            assert_eq!(beat(incarnation, seconds, by), Some(declared), "{incarnation} {seconds} {by:?}");
         }
     }
 

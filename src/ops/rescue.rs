@@ -222,10 +222,23 @@ pub fn session_of(
     Ok(present(&placed, incarnation).or_else(|| replaced(&placed, incarnation)))
 }
 
+/// How long the session `incarnation` is trusted: the longest that its beats say, wherever they lie. Whoever
+/// relies on one of them does not know what others say elsewhere.
+fn lease(placed: &[PlacedBeat], incarnation: &str) -> Duration {
+    placed.iter().filter_map(|placed| placed.beat.lease_of(incarnation)).max().unwrap_or_default()
+}
+
 /// The session `incarnation`, if it is one that beats at present.
 fn present(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
-    let own = placed.iter().find(|placed| placed.beat.incarnation.as_deref() == Some(incarnation))?;
-    Some(WatchedSession { replaced: None, beat: life(placed), patience: patience(own.beat.lease()) })
+    let is_present = |placed: &PlacedBeat| placed.beat.incarnation.as_deref() == Some(incarnation);
+    if !placed.iter().any(is_present) {
+        return None;
+    }
+    Some(WatchedSession {
+        replaced: None,
+        beat: life(placed),
+        patience: patience(lease(placed, incarnation)),
+    })
 }
 
 /// The session `incarnation`, if another took its place wherever it has ever beaten.
@@ -235,7 +248,9 @@ fn replaced(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> 
     }
     let earlier: Vec<_> =
         placed.iter().filter_map(|placed| placed.beat.earlier_session(incarnation)).collect();
-    let longest = earlier.iter().map(|one| one.lease()).max()?;
+    if earlier.is_empty() {
+        return None;
+    }
     Some(WatchedSession {
         replaced: Some(incarnation.to_owned()),
         beat: if planted("replaced-for-good") {
@@ -243,6 +258,10 @@ fn replaced(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> 
         } else {
             earlier.iter().map(|one| one.beat.as_str()).collect::<Vec<_>>().join(" ")
         },
-        patience: if planted("replaced-at-once") { Duration::ZERO } else { patience(longest) },
+        patience: if planted("replaced-at-once") {
+            Duration::ZERO
+        } else {
+            patience(lease(placed, incarnation))
+        },
     })
 }

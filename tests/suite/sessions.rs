@@ -1,7 +1,7 @@
 //! What becomes of the claims of a session when another takes its place: after a reboot, between two
 //! machines under one name, and when the sender of the heartbeats starts again.
 
-use crate::support::{Fleet, Host, eventually, inspect, wait_for};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -183,6 +183,44 @@ fn what_a_dead_server_holds_comes_back_although_there_is_always_something_else_t
         assert_eq!(looks, after);
         a_minute_passes(bob);
     }
+}
+
+/// What others may see of `id` unchanged for this many minutes while its server lives.
+fn stays_claimed(fleet: &Fleet, watcher: &Host, id: &str, minutes: u32) {
+    for minute in 0..minutes {
+        watcher.run(["job", "claim"]).code(3);
+        assert_ne!(situation(fleet, id).0, "queued", "after {minute} minutes");
+        a_minute_passes(watcher);
+    }
+}
+
+#[test]
+fn a_worker_is_judged_by_what_it_relies_on_whatever_else_beat_in_its_session() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    ada.run(["heartbeat", "--on-main", "--interval", "2s"]).success();
+    let mut beats = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+    beats.wait_for_stdout("beat");
+    let id =
+        bob.run(["job", "add", "--type", "t", "--", "sleep", "600"]).success().stdout().trim().to_owned();
+    let mut worker = ada.command(["worker", "run", "--allow-any", "--interval", "30"]).spawn();
+    eventually(BOUND, || situation(&fleet, &id).0 == "running");
+    // The other sender leaves it to the worker.
+    eventually(BOUND, || beats.stderr().contains("gives its signs of life while it is at work"));
+    let at = |branch: &str| inspect::document(fleet.hub(), branch, "ada/heartbeat.json");
+    let (branch, main) = (at("heartbeat-ada"), at(MAIN));
+    assert_eq!((&branch["interval_seconds"], &main["interval_seconds"]), (&30.into(), &2.into()));
+    assert_eq!(branch["incarnation"], main["incarnation"]);
+    worker.signal("STOP");
+    // A copy that says two seconds would be over after ten, and the worker trusts its own for two minutes.
+    stays_claimed(&fleet, bob, &id, 2);
+    worker.signal("CONT");
+    worker.signal("TERM");
+    eventually(BOUND, || worker.stderr().contains("asked to end"));
+    worker.signal("TERM");
+    worker.wait().success();
+    beats.signal("TERM");
+    beats.wait().success();
 }
 
 #[test]

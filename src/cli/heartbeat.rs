@@ -260,7 +260,7 @@ fn deliver(
     }
     if let Some(why) = &answer.revoked {
         // Others took over what this session held; it must not go on as if nothing had happened.
-        *session = Session::restart(&whose);
+        session.end(&whose);
         context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
     }
     session.keep(&whose);
@@ -299,7 +299,8 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
-    let mut session = Session::present(&context.whose(&me)?);
+    let whose = context.whose(&me)?;
+    let mut session = Session::present(&whose);
     session.interval_seconds = interval.as_secs();
     let (mut has_beaten, mut is_beside_worker) = (false, false);
     while !stop.requested() {
@@ -315,6 +316,8 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
             continue;
         }
         is_beside_worker = false;
+        // Another process may have begun a new one since.
+        session.follow(&whose);
         let sent = deliver(args, (&me, 1), &mut session, context);
         // Whether anybody reads of it is another matter.
         has_beaten |= sent.is_ok();

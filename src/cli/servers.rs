@@ -158,7 +158,8 @@ fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliEr
     }
     if args.replace {
         // A copied home goes on with the other machine's session.
-        drop(Session::restart(&context.whose(&args.name)?));
+        let whose = context.whose(&args.name)?;
+        Session::present(&whose).end(&whose);
     }
     remember(args, context)
 }

@@ -4,9 +4,16 @@
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
 use crate::domain::twin::Origin;
+use crate::host::clock::Deadline;
+use crate::host::file_lock::FileLock;
 use crate::host::{clock, disk, environment, facts, files, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long another process of this host is waited for that begins or keeps a session, which takes it no
+/// longer than to write a small file.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// The session of one server on this host. A new one begins with each boot, and when another server
 /// ended the one before. Whatever starts in between goes on with it: what scripts have claimed lives
@@ -20,6 +27,10 @@ pub struct Session {
     pub interval_seconds: u64,
     /// Beats made since the last that was pushed.
     pub beats_kept: u64,
+    /// The sessions before it that this process knows to have ended: where nothing can be written, they
+    /// are what is kept.
+    #[serde(skip)]
+    ended: Vec<String>,
 }
 
 /// Whose session: that of a server in the hub of this name here.
@@ -34,6 +45,19 @@ pub struct Whose {
 impl Whose {
     fn path(&self, what: &str) -> PathBuf {
         sessions().join(&self.hub).join(format!("{}.{what}", self.server))
+    }
+
+    /// Who holds it alone begins a session here. Without it each goes on for itself.
+    fn lock(&self) -> Option<FileLock> {
+        let path = self.path("flock");
+        path.parent().and_then(|folder| files::create_dir(folder).ok())?;
+        FileLock::acquire(&path, Deadline::after(LOCK_WAIT)).ok()
+    }
+
+    /// The session that is kept here, if it goes on.
+    fn kept(&self) -> Option<Session> {
+        let kept: Session = files::recall(&self.path("json"));
+        kept.goes_on().then_some(kept)
     }
 
     /// Where versions before kept one session for all hubs.
@@ -70,45 +94,83 @@ fn origin() -> Origin {
 }
 
 impl Session {
-    /// The session that is going on, or a new one.
+    fn goes_on(&self) -> bool {
+        !self.incarnation.is_empty() && self.boot == clock::boot_id()
+    }
+
+    fn begun(interval_seconds: u64) -> Self {
+        Self {
+            boot: clock::boot_id(),
+            incarnation: random::id(),
+            interval_seconds,
+            beats_kept: 0,
+            ended: Vec::new(),
+        }
+    }
+
+    /// The session that is going on, or a new one. Of several processes that begin one at a time, all get
+    /// the same: what one of them claims, the beats of the others speak for.
     #[must_use]
     pub fn present(whose: &Whose) -> Self {
-        let boot = clock::boot_id();
-        let goes_on = |kept: &Self| !kept.incarnation.is_empty() && kept.boot == boot;
-        let kept: Self = files::recall(&whose.path("json"));
-        if goes_on(&kept) {
+        if let Some(kept) = whose.kept() {
+            return kept;
+        }
+        let _lock = whose.lock();
+        if let Some(kept) = whose.kept() {
             return kept;
         }
         // What was claimed before this version came goes on in each hub.
-        let before: Self = files::recall(&whose.path_before());
-        let session = if kept.incarnation.is_empty() && goes_on(&before) {
-            before
-        } else {
-            Self {
-                boot,
-                incarnation: random::id(),
-                interval_seconds: INTERVAL_ASSUMED.as_secs(),
-                beats_kept: 0,
-            }
-        };
-        session.keep(whose);
+        let is_first = files::recall::<Self>(&whose.path("json")).incarnation.is_empty();
+        let before = files::recall::<Self>(&whose.path_before());
+        let session =
+            if is_first && before.goes_on() { before } else { Self::begun(INTERVAL_ASSUMED.as_secs()) };
+        session.write(whose);
         session
     }
 
-    /// A new session, after another server ended the present one.
-    #[must_use]
-    pub fn restart(whose: &Whose) -> Self {
-        let session = Self { incarnation: random::id(), ..Self::present(whose) };
-        session.keep(whose);
-        session
-    }
-
-    /// Keeps it for the next run. What cannot be kept only means a new session then.
-    pub fn keep(&self, whose: &Whose) {
-        let path = whose.path("json");
-        if files::recall::<Self>(&path) != *self {
-            drop(files::remember_until_boot(&path, self));
+    /// Another server ended this session: a new one begins, or this process goes on with the one that
+    /// another process of this host has begun since.
+    pub fn end(&mut self, whose: &Whose) {
+        self.ended.push(self.incarnation.clone());
+        let _lock = whose.lock();
+        if !self.goes_on_as_kept(whose) {
+            *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+            self.write(whose);
         }
+    }
+
+    /// Goes on with the session of this host as it is now: another process may have learned of the end of
+    /// this one. How often to beat stays.
+    pub fn follow(&mut self, whose: &Whose) {
+        self.goes_on_as_kept(whose);
+    }
+
+    fn goes_on_as_kept(&mut self, whose: &Whose) -> bool {
+        let Some(kept) = whose.kept().filter(|kept| !self.ended.contains(&kept.incarnation)) else {
+            return false;
+        };
+        if kept.incarnation != self.incarnation {
+            let (interval_seconds, ended) = (self.interval_seconds, std::mem::take(&mut self.ended));
+            *self = Self { interval_seconds, ended, ..kept };
+        }
+        true
+    }
+
+    /// Keeps it for the next run, unless another session has taken its place. What cannot be kept only
+    /// means a new session then.
+    pub fn keep(&self, whose: &Whose) {
+        let is_kept = |kept: &Self| *kept == Self { ended: Vec::new(), ..self.clone() };
+        if whose.kept().as_ref().is_some_and(is_kept) {
+            return;
+        }
+        let _lock = whose.lock();
+        if whose.kept().is_none_or(|kept| kept.incarnation == self.incarnation) {
+            self.write(whose);
+        }
+    }
+
+    fn write(&self, whose: &Whose) {
+        drop(files::remember_until_boot(&whose.path("json"), self));
     }
 
     /// What the server says with its next beat.

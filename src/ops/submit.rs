@@ -2,7 +2,7 @@
 //! again when it stayed unknown.
 
 use super::journal::{self, Entry, KeepError};
-use super::session::Whose;
+use super::session::{Session, Whose};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
@@ -158,6 +158,26 @@ impl Begun {
     }
 }
 
+/// What was kept of an operation, as the present session of its server does it.
+fn in_present_session(entry: &Entry) -> Operation {
+    let present = |server: &ServerName| {
+        let hub = entry.name.clone()?;
+        Some(Session::present(&Whose { hub, server: server.clone() }).incarnation)
+    };
+    let mut operation = entry.operation.clone();
+    let named = match &mut operation {
+        Operation::ClaimJobs(claim) => Some((&claim.claimant.server, &mut claim.claimant.incarnation)),
+        Operation::SendBeat(sent) => Some((&sent.beat.server, &mut sent.beat.incarnation)),
+        _ => None,
+    };
+    if let Some((server, incarnation)) = named
+        && let Some(now) = present(server)
+    {
+        *incarnation = now;
+    }
+    operation
+}
+
 /// Makes an operation happen that was kept, unless it has: then the answer is `None`. The caller
 /// holds the entry's lock.
 ///
@@ -165,15 +185,17 @@ impl Begun {
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // Asked on every attempt: what was sent then may still be on its way and land before us.
-    // It happens now, if it did not then: a lease that began hours ago would be over.
+    // It happens now, if it did not then: a lease that began hours ago would be over, and so would a claim
+    // of a session that another has taken the place of.
+    let operation = in_present_session(entry);
     let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
         if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
             return Ok(None);
         }
-        if let Operation::SetStatus(status) = &entry.operation {
+        if let Operation::SetStatus(status) = &operation {
             status.refuse_if_outdated(entry.at, transaction)?;
         }
-        entry.envelope.apply(&entry.operation, transaction).map(Some)
+        entry.envelope.apply(&operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {

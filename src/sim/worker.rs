@@ -251,9 +251,7 @@ impl Worker {
         if let Ok(Outcome::Applied(receipt)) = outcome
             && receipt.answer.revoked.is_some()
         {
-            let mut session = Session::restart(&place().whose(&self.server));
-            session.interval_seconds = interval.as_secs();
-            session.keep(&place().whose(&self.server));
+            session.end(&place().whose(&self.server));
         }
     }
 

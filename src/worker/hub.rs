@@ -262,9 +262,7 @@ impl Hub {
         }
         self.is_twin_told = twins.is_some();
         if answer.revoked.is_some() {
-            let interval_seconds = self.session.interval_seconds;
-            self.session = Session::restart(&self.whose);
-            self.session.interval_seconds = interval_seconds;
+            self.session.end(&self.whose);
             self.trusted = Deadline::after(Duration::ZERO);
             return true;
         }

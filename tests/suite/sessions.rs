@@ -245,3 +245,104 @@ fn a_server_that_pushes_every_sixth_beat_is_not_taken_for_lost_between_two_pushe
     drop(bob.run(["job", "claim"]));
     assert!(is_lost(&fleet, &id), "it pushes no more");
 }
+
+/// The session of `host` as it keeps it, and as its last beat says.
+fn sessions(fleet: &Fleet, host: &Host) -> [String; 2] {
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(host.session()).unwrap()).unwrap();
+    let name = host.name();
+    let beat =
+        inspect::document(fleet.hub(), &format!("heartbeat-{name}"), &format!("{name}/heartbeat.json"));
+    [kept, beat].map(|of| of["incarnation"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn whoever_goes_on_beating_takes_the_session_that_its_host_has_now() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    for reads_state in [true, false] {
+        beat(ada);
+        let [first, _] = sessions(&fleet, ada);
+        let mut sender = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        sender.wait_for_stdout("beat");
+        // It stands still, as a machine that sleeps, and its session is ended.
+        sender.signal("STOP");
+        let held = claimed(ada);
+        eventually(BOUND, || {
+            drop(bob.run(["job", "claim"]));
+            a_minute_passes(bob);
+            is_lost(&fleet, &held)
+        });
+        // A script is the first to learn of it.
+        let of_script = reads_state.then(|| {
+            beat(ada);
+            beat(ada);
+            sessions(&fleet, ada)[0].clone()
+        });
+        sender.signal("CONT");
+        let sequence = || {
+            let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+            beat["sequence"].as_u64().unwrap()
+        };
+        let before = sequence();
+        eventually(BOUND, || sequence() > before + 2);
+        let [kept, beating] = sessions(&fleet, ada);
+        assert_eq!(kept, beating, "all of the host go on under one");
+        assert_ne!(kept, first);
+        assert!(of_script.is_none_or(|of_script| of_script == kept), "what the script claimed lives on");
+        let since = claimed(ada);
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        assert_eq!(beat["earlier"].as_array().unwrap().last().unwrap()["incarnation"], first, "{beat}");
+        assert!(beat["revoked"].is_null(), "{beat}");
+        ada.run(["job", "complete", &since, "--token", "1"]).success();
+        sender.signal("TERM");
+        sender.wait().success();
+        bob.run(["job", "cancel", &held]).success();
+    }
+}
+
+#[test]
+fn processes_that_begin_at_one_time_begin_one_session() {
+    let (fleet, hosts) = fleet_of(&["ada"]);
+    let ada = &hosts[0];
+    for _ in 0..3 {
+        ada.run(["job", "add", "--type", "t"]).success();
+    }
+    let (file, another) = (ada.session(), "another process was first");
+    let mut session: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    fs::remove_file(&file).unwrap();
+    let lock = fs::File::create(file.with_extension("flock")).unwrap();
+    lock.lock().unwrap();
+    let lines = [&["heartbeat", "--interval", "1s"][..], &["job", "claim"]].repeat(3);
+    let running: Vec<_> = lines.iter().map(|line| ada.command(line.iter()).spawn()).collect();
+    // Each waits for the one that has begun.
+    let waits = |pid: u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.ends_with("ada.flock"))
+    };
+    eventually(BOUND, || running.iter().any(|one| waits(one.pid())));
+    session["incarnation"] = another.into();
+    fs::write(&file, session.to_string()).unwrap();
+    drop(lock);
+    running.into_iter().for_each(|one| drop(one.wait().success()));
+    assert_eq!(sessions(&fleet, ada), [another, another]);
+    let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
+    for job in jobs["jobs"].as_array().unwrap() {
+        assert_eq!(job["incarnation"], another, "{job}");
+    }
+}
+
+#[test]
+fn a_claim_that_is_resumed_is_of_the_session_of_now() {
+    let (fleet, hosts) = fleet_of(&["ada"]);
+    let ada = &hosts[0];
+    beat(ada);
+    let id = ada.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
+    ada.command(["job", "claim"]).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+    reboot(ada);
+    beat(ada);
+    let unsettled = ada.unsettled();
+    ada.run(["op", "resume", unsettled[0]["op"].as_str().unwrap()]).success();
+    let job = inspect::job(fleet.hub(), &id);
+    let [kept, beating] = sessions(&fleet, ada);
+    assert_eq!((&kept, &job["incarnation"]), (&beating, &kept.as_str().into()));
+}

@@ -101,6 +101,8 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let mut told = false;
     verb.lost = lost_meanwhile(&me, &mut observed, context)?;
     let claimed = loop {
+        // While it waited, the session may have been ended, and another begun.
+        verb.claimant.incarnation = Session::present(&whose).incarnation;
         let error = match context.write_to_deliver(&verb) {
             // Lost jobs went back to the queue, and none can be claimed yet.
             Ok(receipt) if receipt.answer.is_empty() && !context.is_dry_run() => {

@@ -17,6 +17,7 @@ use crate::ops::Envelope;
 use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_step::Step;
 use crate::ops::session::Session;
+use crate::ops::submit;
 use crate::worker::Gone;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -186,6 +187,11 @@ fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
         return Ok(());
     }
     let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(()) };
+    let (place, output) = (context.place()?, context.output);
+    submit::send_kept(context.ledger()?, &place, me, |words| output.say(words));
+    if let Some((op, _)) = submit::kept_reports(&place, me).first() {
+        return Err(CliError::new(Exit::Unknown, format!("operation {op} is not settled")));
+    }
     let left = context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?;
     for step in left.steps(me) {
         match context.write(&step) {

@@ -1,7 +1,8 @@
 //! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
 //! again when it stayed unknown.
 
-use super::journal::{self, Entry, KeepError};
+use super::job_step::StepJob;
+use super::journal::{self, Entry, KeepError, Taken};
 use super::session::{Session, Whose};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::{OpId, ServerName};
@@ -89,6 +90,84 @@ pub fn submit_as<A: 'static>(
     Begun::new(ledger, place, kept, Keep::WhileUnknown, warn).run(ledger, apply)
 }
 
+fn entry(
+    ledger: &Ledger,
+    place: &Place,
+    (op, at): (&OpId, Timestamp),
+    (envelope, operation): (&Envelope, Operation),
+) -> Entry {
+    Entry {
+        op: op.clone(),
+        hub: place.hub.clone(),
+        branch: place.branch.clone(),
+        name: Some(place.name.clone()),
+        since: ledger.known_tip(),
+        at,
+        envelope: envelope.clone(),
+        operation,
+        answer: None,
+    }
+}
+
+/// Keeps a report of a job that could not be sent: under its token it counts as long as the job is still
+/// its server's. One that is kept already keeps its id.
+///
+/// # Errors
+/// When it cannot be kept.
+pub fn keep_for_later(
+    ledger: &Ledger,
+    place: &Place,
+    (envelope, step): (&Envelope, StepJob),
+) -> Result<OpId, KeepError> {
+    if let Some((op, _)) = kept_reports(place, &step.server).into_iter().find(|(_, kept)| *kept == step) {
+        return Ok(op);
+    }
+    let op = OpId::new(&random::id()).expect("an id of ours is one");
+    journal::open(&entry(ledger, place, (&op, clock::wall()), (envelope, step.into())))?;
+    Ok(op)
+}
+
+/// The reports of `server` that were not sent, or of which nobody knows whether they were, oldest first.
+#[must_use]
+pub fn kept_reports(place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> {
+    let entries = journal::unsettled().into_iter().filter_map(|op| journal::find(&op));
+    let report = |entry: Entry| match &entry.operation {
+        Operation::StepJob(step)
+            if step.server == *server && place.is_of(&entry) && entry.operation.is_harmless_late() =>
+        {
+            Some((entry.op.clone(), step.clone()))
+        }
+        _ => None,
+    };
+    entries.filter_map(report).collect()
+}
+
+/// Forgets a report that was kept, as it was sent otherwise by now.
+pub fn forget_kept(place: &Place, step: &StepJob) {
+    for (op, _) in kept_reports(place, &step.server).into_iter().filter(|(_, kept)| kept == step) {
+        // Whoever is at it settles it.
+        if let Taken::Ours(..) = journal::take(&op) {
+            journal::close(&op);
+        }
+    }
+}
+
+/// Sends the reports of `server` that were kept, and tells what became of each; one that the hub does not
+/// take now stays.
+pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut tell: impl FnMut(&str)) {
+    for (op, step) in kept_reports(place, server) {
+        // Whoever is at it sends it.
+        let Taken::Ours(entry, _kept) = journal::take(&op) else { continue };
+        match resume(ledger, &entry, Keep::WhileUnknown) {
+            Ok(Outcome::Applied(_)) => {
+                tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
+            }
+            Ok(Outcome::Refused(refusal)) => tell(&refusal.why),
+            Ok(Outcome::Contended { .. } | Outcome::Unknown { .. }) | Err(_) => return,
+        }
+    }
+}
+
 /// An operation that was given its id.
 struct Begun {
     op: OpId,
@@ -112,17 +191,7 @@ impl Begun {
         let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();
         let is_kept = ledger.is_remote() || for_answer;
         let lock = is_kept.then(|| {
-            let entry = Entry {
-                op: op.clone(),
-                hub: place.hub.clone(),
-                branch: place.branch.clone(),
-                name: Some(place.name.clone()),
-                since: ledger.known_tip(),
-                at: now,
-                envelope: envelope.clone(),
-                operation,
-                answer: None,
-            };
+            let entry = entry(ledger, place, (&op, now), (envelope, operation));
             // On this disk the outcome is in the hub itself; a boot ends the sessions that hold jobs.
             if ledger.is_remote() { journal::open(&entry) } else { journal::open_until_boot(&entry) }
         });

@@ -270,7 +270,13 @@ impl<'a> Dispatcher<'a> {
         }
         // What signs of life need is kept free.
         self.hub.take_pushes();
-        let left = self.see().map_err(stopped)?.left;
+        self.hub.send_kept(self.report);
+        let mut left = self.see().map_err(stopped)?.left;
+        for step in self.hub.kept() {
+            // It has ended: what could not be sent even now is tried again, and is not lost meanwhile.
+            left.forget(&[(step.job.clone(), step.token)]);
+            self.report_step(step.job, step.token, step.step);
+        }
         for (job, _) in &left.strays {
             self.report.say(&format!("job `{job}` was at work when this worker last ended: it is lost"));
         }
@@ -540,10 +546,15 @@ impl<'a> Dispatcher<'a> {
             ));
         }
         for waits in &self.unreported {
-            self.report.warn(&format!(
-                "the end of job `{}` was not reported: the hub could not be used; `git muster op list` tells what can be sent later, and the next worker of this server gives the job back",
-                waits.job()
-            ));
+            let job = waits.job();
+            self.report.warn(&match self.hub.keep_for_later(waits.step.clone()) {
+                Ok(op) => format!(
+                    "the end of job `{job}` was not reported: the hub could not be used; the next worker or heartbeat of this server sends it, or `git muster op resume {op}`, as long as the job is still this server's"
+                ),
+                Err(error) => format!(
+                    "the end of job `{job}` was not reported: the hub could not be used, and it cannot be kept: {error}; the next worker of this server gives the job back"
+                ),
+            });
         }
         self.summary
     }

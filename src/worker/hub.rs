@@ -10,9 +10,11 @@ use crate::host::random;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
 use crate::ops::beat::{BeatAnswer, SendBeat};
 use crate::ops::job_log::WriteLogs;
+use crate::ops::job_step::StepJob;
+use crate::ops::journal::KeepError;
 use crate::ops::session::{Session, Whose};
 use crate::ops::stale::Restored;
-use crate::ops::submit::{Place, submit_as};
+use crate::ops::submit::{self, Place, submit_as};
 use crate::ops::{Envelope, Operation, Verb};
 use std::time::Duration;
 
@@ -200,6 +202,28 @@ impl Hub {
             Written::Refused(refusal) => Written::Refused(refusal),
             Written::Later(why) => Written::Later(why),
         })
+    }
+
+    /// Keeps a report that could not be sent.
+    pub(super) fn keep_for_later(&self, step: StepJob) -> Result<OpId, KeepError> {
+        let beat = Some(self.session.beat(&self.server, None));
+        submit::keep_for_later(&self.ledger, &self.place, (&Envelope { guards: Vec::new(), beat }, step))
+    }
+
+    /// Sends the reports that this server has kept.
+    pub(super) fn send_kept(&mut self, report: &dyn Report) {
+        submit::send_kept(&mut self.ledger, &self.place, &self.server, |words| report.say(words));
+        self.pass_on(report);
+    }
+
+    /// The reports that this server keeps.
+    pub(super) fn kept(&self) -> Vec<StepJob> {
+        submit::kept_reports(&self.place, &self.server).into_iter().map(|(_, step)| step).collect()
+    }
+
+    /// Forgets a report that was kept: the hub has it, or does not want it.
+    pub(super) fn forget_kept(&self, step: &StepJob) {
+        submit::forget_kept(&self.place, step);
     }
 
     /// Applies `verb`, which nobody needs to take up again if this process dies.

@@ -75,7 +75,7 @@ impl Left {
     }
 
     /// Leaves out those that are at work.
-    fn forget(&mut self, active: &[(JobId, u64)]) {
+    pub(super) fn forget(&mut self, active: &[(JobId, u64)]) {
         self.strays.retain(|claim| !active.contains(claim));
         self.stopped.retain(|claim| !active.contains(claim));
     }

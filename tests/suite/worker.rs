@@ -937,3 +937,57 @@ fn one_job_is_not_waited_for_where_nothing_may_be_claimed() {
     assert!(full.stderr().contains("MiB are free where jobs run"), "{full}");
     assert_eq!(status(&fleet, &id), "queued");
 }
+
+/// Jobs that end while the hub is away, and a worker that ends before it is back: their ids, and the file in
+/// which each left a line.
+fn ended_while_the_hub_is_away(fleet: &Fleet, ada: &Host, count: usize) -> (Vec<String>, PathBuf) {
+    let (effect, go) = (mark(ada, "effect"), mark(ada, "go"));
+    let script =
+        format!("until test -e {}; do sleep 0.05; done; echo done >>{}", go.display(), effect.display());
+    let jobs: Vec<String> = (0..count).map(|_| add(ada, &[], &script)).collect();
+    let slots = count.to_string();
+    let mut worker =
+        ada.command(["worker", "run", "--allow-any", "--poll", "20ms", "--jobs", &slots]).spawn();
+    eventually(BOUND, || jobs.iter().all(|id| status(fleet, id) == "running"));
+    fleet.hub().go_down();
+    fs::write(&go, "").unwrap();
+    eventually(BOUND, || worker.stderr().matches("is not reported yet").count() == count);
+    worker.signal("TERM");
+    let run = worker.wait().success();
+    assert!(run.stderr().contains("the next worker or heartbeat of this server sends it"), "{run}");
+    fleet.hub().come_back();
+    let kept: Vec<serde_json::Value> = ada.unsettled().as_array().unwrap().clone();
+    assert_eq!(kept.len(), count, "{kept:?}");
+    assert!(jobs.iter().all(|id| kept.iter().any(|kept| kept["operation"]["job"] == **id)), "{kept:?}");
+    (jobs, effect)
+}
+
+#[test]
+fn an_end_that_could_not_be_reported_is_kept_and_sent_by_the_next_sign_of_life() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let (jobs, effect) = ended_while_the_hub_is_away(&fleet, &ada, 3);
+    let op = ada.unsettled()[0]["op"].as_str().unwrap().to_owned();
+    ada.run(["op", "resume", &op]).success();
+    assert_eq!(jobs.iter().filter(|id| status(&fleet, id) == "completed").count(), 1);
+    let run = ada.run(["heartbeat"]).success();
+    assert_eq!(run.stderr().matches("is reported now").count(), 2, "{run}");
+    assert!(jobs.iter().all(|id| status(&fleet, id) == "completed"));
+    assert_eq!((ada.unsettled(), lines(&effect)), (serde_json::json!([]), 3));
+}
+
+#[test]
+fn an_end_that_could_not_be_reported_is_sent_by_the_next_worker_or_refused() {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let (jobs, effect) = ended_while_the_hub_is_away(&fleet, &ada, 2);
+    // Of one of them others have decided meanwhile.
+    let taken = ["job", "requeue", &jobs[1], "--holder-lost", "--reason", "its machine is gone"];
+    bob.run(taken).success();
+    let run = ada.run(UNTIL_IDLE).success();
+    assert!(run.stderr().contains(&format!("job `{}`, which could not be reported", jobs[0])), "{run}");
+    assert!(run.stderr().contains(&format!("job `{}` was not completed", jobs[1])), "{run}");
+    assert!(!run.stderr().contains("it is lost"), "{run}");
+    assert_eq!((status(&fleet, &jobs[0]).as_str(), ada.unsettled()), ("completed", serde_json::json!([])));
+    assert!(lines(&effect) <= 3, "only what was given up is done again");
+}

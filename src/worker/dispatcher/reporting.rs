@@ -91,6 +91,9 @@ impl Dispatcher<'_> {
         if went_along {
             waits.files.clear();
         }
+        if matches!(written, Ok(Written::Done(_) | Written::Refused(_))) {
+            self.hub.forget_kept(&waits.step);
+        }
         let why = match written {
             Ok(Written::Done(job)) => {
                 self.recovered(&about);

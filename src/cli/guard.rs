@@ -16,6 +16,9 @@ pub struct GuardArgs {
     /// How long the job has to end after it was asked to
     #[arg(long, value_name = "MILLISECONDS")]
     grace_ms: u64,
+    /// How long it has at most after its holder is not trusted any more to have it
+    #[arg(long, value_name = "MILLISECONDS")]
+    lapsed_grace_ms: Option<u64>,
     /// How long the job may run
     #[arg(long, value_name = "MILLISECONDS")]
     limit_ms: Option<u64>,
@@ -39,6 +42,7 @@ pub(super) fn run(args: &GuardArgs) -> Result<u8, CliError> {
     let post = Post {
         alive: args.alive.clone(),
         grace: Duration::from_millis(args.grace_ms),
+        lapsed_grace: Duration::from_millis(args.lapsed_grace_ms.unwrap_or(args.grace_ms)),
         limit: args.limit_ms.map(Duration::from_millis),
         manner: args.orders.as_ref().map_or(Manner::Job, manner),
     };

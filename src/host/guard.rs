@@ -72,6 +72,9 @@ pub struct Errand<'a> {
     pub alive: &'a Path,
     /// How long the job has to end after it was asked to.
     pub grace: Duration,
+    /// How long it has at most, whyever it is to end, after its holder is not trusted any more to have it:
+    /// then another may.
+    pub lapsed_grace: Duration,
     /// How long it may run.
     pub limit: Duration,
 }
@@ -194,6 +197,7 @@ pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, Pip
     command
         .arg0("git-muster")
         .args([COMMAND, "--grace-ms", &errand.grace.as_millis().to_string()])
+        .args(["--lapsed-grace-ms", &errand.lapsed_grace.as_millis().to_string()])
         .args(["--limit-ms", &errand.limit.as_millis().to_string(), "--alive"])
         .arg(errand.alive)
         .arg("--")
@@ -265,6 +269,11 @@ struct Watch {
 }
 
 impl Watch {
+    /// Whether the holder of the job has not been trusted any more for `span`.
+    fn has_lapsed(&self, span: Duration) -> bool {
+        self.trusted.is_some_and(|until| clock::since_boot() >= until.saturating_add(span))
+    }
+
     /// Waits a moment; tells why the job is to end, if it is.
     fn wait(&mut self) -> Option<Cause> {
         let told = match self.orders.recv_timeout(LOOK_PAUSE) {
@@ -280,9 +289,8 @@ impl Watch {
             }
             Err(RecvTimeoutError::Timeout) => None,
         };
-        let is_lapsed = self.trusted.is_some_and(|until| clock::since_boot() >= until);
         told.or_else(|| self.limit.is_some_and(Deadline::passed).then_some(Cause::Late))
-            .or_else(|| is_lapsed.then_some(Cause::Lapsed))
+            .or_else(|| self.has_lapsed(Duration::ZERO).then_some(Cause::Lapsed))
             .or_else(|| self.signalled.requested().then_some(Cause::Unguarded))
     }
 }
@@ -295,6 +303,8 @@ pub struct Post {
     pub alive: Option<PathBuf>,
     /// How long the job has to end after it was asked to.
     pub grace: Duration,
+    /// How long it has at most after its holder is not trusted any more to have it.
+    pub lapsed_grace: Duration,
     /// How long it may run.
     pub limit: Option<Duration>,
     /// How the job is started.
@@ -375,7 +385,7 @@ fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
                 signal_all(&job, Signal::SIGTERM);
                 ending = Some((cause, Deadline::after(post.grace)));
             }
-            (Some((_, end)), _) if end.passed() => {
+            (Some((_, end)), _) if end.passed() || watch.has_lapsed(post.lapsed_grace) => {
                 signal_all(&job, Signal::SIGKILL);
             }
             _ => {}

@@ -352,8 +352,15 @@ fn under_guard(
     (command, folder, environment): (&[String], &Path, &[(OsString, OsString)]),
     shared: &Arc<Shared>,
 ) -> Result<End, End> {
-    let errand =
-        Errand { command, folder, environment, alive: &task.alive, grace: task.grace, limit: task.limit() };
+    let errand = Errand {
+        command,
+        folder,
+        environment,
+        alive: &task.alive,
+        grace: task.grace,
+        lapsed_grace: task.lapsed_grace,
+        limit: task.limit(),
+    };
     let broken = |error: io::Error| End::Broken(format!("cannot start the job's guard: {error}"));
     let (mut guard, output, told) = {
         let mut control = lock(&shared.control);

@@ -271,10 +271,15 @@ impl Hub {
         SendBeat { beat, branch: self.server.heartbeat_branch() }
     }
 
+    /// How long this session counts without a sign of life, as far as this worker relies on it.
+    pub(super) fn lease(&self) -> Duration {
+        self.interval.saturating_mul(LEASE_INTERVALS)
+    }
+
     /// Until when a sign of life that is sent now is trusted: trust begins with the attempt, not with
     /// its acknowledgement.
     fn trust_from_now(&self) -> Deadline {
-        Deadline::after(trust(self.interval.saturating_mul(LEASE_INTERVALS)))
+        Deadline::after(trust(self.lease()))
     }
 
     /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.

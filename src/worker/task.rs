@@ -56,6 +56,8 @@ pub(super) struct Task {
     pub masked: Vec<String>,
     /// How long it has to end after it was asked to.
     pub grace: Duration,
+    /// How long it has at most after the session of the worker is not trusted any more.
+    pub lapsed_grace: Duration,
     /// When it was claimed, on the boot clock.
     pub asked: Duration,
     /// How much of its log is kept.

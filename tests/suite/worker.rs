@@ -991,3 +991,28 @@ fn an_end_that_could_not_be_reported_is_sent_by_the_next_worker_or_refused() {
     assert_eq!((status(&fleet, &jobs[0]).as_str(), ada.unsettled()), ("completed", serde_json::json!([])));
     assert!(lines(&effect) <= 3, "only what was given up is done again");
 }
+
+#[test]
+fn a_job_of_a_server_that_is_cut_off_is_killed_before_others_may_have_it_whatever_its_grace() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let (at_work, told) = (mark(&ada, "at-work"), mark(&ada, "told"));
+    let script = format!(
+        "trap 'echo told >>{}' TERM; while :; do echo at work >>{}; sleep 0.1; done",
+        told.display(),
+        at_work.display()
+    );
+    let id = add(&ada, &["--timeout", "1h"], &script);
+    let words = ["worker", "run", "--allow-any", "--interval", "2", "--grace", "60s"];
+    let mut worker = ada.command(words).spawn();
+    eventually(BOUND, || lines(&at_work) > 0);
+    fleet.hub().go_down();
+    eventually(BOUND, || lines(&told) > 0);
+    let since = std::time::Instant::now();
+    eventually(BOUND, || worker.stderr().contains(&format!("job `{id}` failed: lost")));
+    // Four intervals less what is trusted of them, and some time for a busy machine.
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    fleet.hub().come_back();
+    worker.signal("TERM");
+    worker.wait().success();
+}

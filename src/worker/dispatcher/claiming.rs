@@ -158,6 +158,7 @@ impl Dispatcher<'_> {
             inherited: self.options.environment.clone(),
             masked: self.options.masked.clone(),
             grace,
+            lapsed_grace: margin(self.hub.lease()),
             asked,
             log_bytes_max: self.options.log_bytes_max,
             keeps_folder: self.options.keeps_folders,

@@ -70,9 +70,15 @@ impl SendBeat {
     /// # Errors
     /// As the beat alone.
     pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
-        require_member(transaction, &self.beat.server)?;
         let path = Heartbeat::path(&self.beat.server);
-        let mut heartbeat = match self.last_on_branch(transaction, &path)? {
+        let last = self.last_on_branch(transaction, &path)?;
+        match require_member(transaction, &self.beat.server) {
+            // A registry that cannot be read, or that a newer version wrote, takes nobody's membership away:
+            // what is at work would be lost, on all servers at once.
+            Err(Stop::Fault(LedgerError::Document(_))) if last.is_some() => {}
+            checked => checked?,
+        }
+        let mut heartbeat = match last {
             Some(heartbeat) => heartbeat,
             None => match newest_beat(transaction, &self.beat.server)? {
                 Some(newest) => newest.beat,

@@ -1016,3 +1016,30 @@ fn a_job_of_a_server_that_is_cut_off_is_killed_before_others_may_have_it_whateve
     worker.signal("TERM");
     worker.wait().success();
 }
+
+#[test]
+fn a_registry_that_cannot_be_read_ends_no_session_that_has_beaten() {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let (go, beats) = (mark(&ada, "go"), ["heartbeat", "--interval", "1s"]);
+    let id = add(&ada, &[], &format!("until test -e {}; do sleep 0.05; done", go.display()));
+    let mut worker =
+        ada.command(["worker", "run", "--allow-any", "--interval", "1", "--poll", "20ms"]).spawn();
+    eventually(BOUND, || status(&fleet, &id) == "running");
+    fleet.hub().put(MAIN, &[("coordination/servers.json", "<<<<<<< HEAD\n")], "a merge");
+    let sequence = || {
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        beat["sequence"].as_u64().unwrap()
+    };
+    let before = sequence();
+    // More than a session lasts without a sign of life.
+    eventually(BOUND, || sequence() > before + 6);
+    assert_eq!(status(&fleet, &id), "running");
+    // Who has never beaten is no member that anybody knows of.
+    let refused = bob.run(beats).code(1);
+    assert!(refused.stderr().contains("servers.json"), "{refused}");
+    fs::write(&go, "").unwrap();
+    eventually(BOUND, || status(&fleet, &id) == "completed");
+    worker.signal("TERM");
+    worker.wait().success();
+}

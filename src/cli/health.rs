@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::output::{as_begun, counted};
 use super::table::table;
 use crate::domain::health::{Broken, Document, Fleet, Known, Report};
+use crate::domain::heartbeat::Freshness;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::pause::Pause;
@@ -75,7 +76,8 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
             status: status.as_ref(),
             broken: beats.and_then(|beats| beats.broken.last()).map(|broken| Broken { why: &broken.why }),
             change: signs.change(name),
-            worker: signs.worker(name),
+            // Whoever comes by takes what waits.
+            worker: if signs.has_passers_by(name) { Freshness::Late } else { signs.worker(name) },
             worker_at: beats.and_then(|beats| beats.worker_at),
         }
     });

@@ -116,6 +116,17 @@ pub struct WorkerStopped {
     pub why: Option<String>,
 }
 
+/// Why one ends that was to run one job: others like it are expected, as from cron.
+pub const ONE_JOB: &str = "it was to run one job";
+
+impl WorkerStopped {
+    /// Whether its end says nothing of the next: then the server has to be heard of all the same.
+    #[must_use]
+    pub fn comes_again(&self) -> bool {
+        self.why.as_deref() == Some(ONE_JOB)
+    }
+}
+
 /// A session of which another took the place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EarlierSession {
@@ -253,7 +264,8 @@ impl Heartbeat {
     /// Whatever the server says after its worker ended, it means to say again.
     #[must_use]
     pub fn is_last(&self) -> bool {
-        let ended = self.worker_stopped.as_ref().and_then(|stopped| stopped.at);
+        let stopped = self.worker_stopped.as_ref().filter(|stopped| !stopped.comes_again());
+        let ended = stopped.and_then(|stopped| stopped.at);
         ended.is_some() && ended == self.at()
     }
 

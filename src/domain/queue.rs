@@ -9,7 +9,7 @@ mod added;
 mod candidates;
 mod turn;
 
-pub use candidates::{BusyServer, Candidate, SilentServer, Workerless, shows_scripts, works};
+pub use candidates::{BusyServer, Candidate, SCRIPTS_WITHIN, SilentServer, Workerless, shows_scripts, works};
 pub use turn::{Left, Turn};
 
 use super::id::JobId;

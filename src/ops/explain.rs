@@ -80,7 +80,7 @@ impl Look {
             worker_ended: seen
                 .and_then(|seen| seen.worker_stopped.as_ref())
                 .map(|stopped| stopped.why.clone().unwrap_or_default()),
-            has_scripts: jobs.iter().any(|job| shows_scripts(job, now)),
+            has_scripts: signs.has_passers_by(name) || jobs.iter().any(|job| shows_scripts(job, now)),
             jobs: jobs.iter().filter(counts).map(|job| job.id.clone()).collect(),
             server: name.to_string(),
             paused: pause_of(&self.pauses, &Paused::Server(name.clone()), now)

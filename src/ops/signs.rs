@@ -7,8 +7,9 @@ use super::documents::{SeenBeats, seen_beats};
 use super::observations::Observations;
 use super::watch::compare_beats;
 use crate::domain::clocks::{Change, OwnClock, age};
-use crate::domain::heartbeat::Freshness;
+use crate::domain::heartbeat::{Freshness, WorkerStopped};
 use crate::domain::id::ServerName;
+use crate::domain::queue::SCRIPTS_WITHIN;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
 use std::collections::HashMap;
@@ -74,6 +75,14 @@ impl Signs {
         }
         let at = |at| beat.freshness_at_age(age(at, self.change(name), self.clock.now));
         beat.at().map_or(Freshness::Unknown, at)
+    }
+
+    /// Whether workers that are to run one job come by there, as from cron.
+    #[must_use]
+    pub fn has_passers_by(&self, name: &ServerName) -> bool {
+        let Some(seen) = self.of(name) else { return false };
+        let comes_again = seen.worker_stopped.as_ref().is_some_and(WorkerStopped::comes_again);
+        comes_again && seen.worker_at.is_some_and(|at| self.clock.now.since(at) <= SCRIPTS_WITHIN)
     }
 
     /// How the last one of its worker is to be judged.

@@ -22,6 +22,7 @@ use super::look::{Eye, Look, Taken};
 use super::place::Place;
 use super::{Options, Report};
 use crate::domain::artifact::manifest_beside;
+use crate::domain::heartbeat::ONE_JOB;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shell;
@@ -227,6 +228,19 @@ impl<'a> Dispatcher<'a> {
     /// When the hub cannot be used at the start, or will not have it.
     pub fn work(mut self) -> Result<Summary, WorkerError> {
         self.begin()?;
+        match self.go_on() {
+            Ok(()) => Ok(self.finish()),
+            Err(error) => {
+                // A hub that cannot be used would be waited for in vain.
+                if !matches!(error, WorkerError::Ledger(_)) {
+                    self.say_farewell();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn go_on(&mut self) -> Result<(), WorkerError> {
         loop {
             // All that happened comes before anything that may have to wait for the hub.
             while let Ok(event) = self.events.try_recv() {
@@ -234,7 +248,7 @@ impl<'a> Dispatcher<'a> {
             }
             self.end_drain();
             if self.is_done() {
-                return Ok(self.finish());
+                return Ok(());
             }
             // One of these a turn: each may wait for the hub, and signals must not wait for all.
             if self.next_beat.passed() {
@@ -524,21 +538,25 @@ impl<'a> Dispatcher<'a> {
     /// Why a worker that ends by itself does.
     fn reason(&self) -> String {
         match (self.phase, self.options.exit_when_idle) {
-            (Phase::Working, _) if self.is_closed => "its server is being drained".to_owned(),
+            (Phase::Working, _) if self.is_closed && !self.options.once && self.options.job.is_none() => {
+                "its server is being drained".to_owned()
+            }
             (Phase::Working, Some(span)) if span < Duration::from_secs(1) => {
                 format!("there was no job for {}ms", span.as_millis())
             }
             (Phase::Working, Some(span)) => format!("there was no job for {}", show_span(span)),
+            _ if self.options.once || self.options.job.is_some() => ONE_JOB.to_owned(),
             _ => "it was asked to end".to_owned(),
         }
     }
 
+    fn say_farewell(&mut self) {
+        let why = self.reason();
+        self.hub.farewell(self.report, &why);
+    }
+
     fn finish(mut self) -> Summary {
-        // What runs one job and ends was never expected to go on.
-        if !self.options.once && self.options.job.is_none() {
-            let why = self.reason();
-            self.hub.farewell(self.report, &why);
-        }
+        self.say_farewell();
         if self.tags_awaited > 0 {
             self.report.warn(&format!(
                 "{} good builds are perhaps not tagged; see `git muster rollback list`, and tag with `git muster rollback tag JOB`",

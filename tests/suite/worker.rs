@@ -1043,3 +1043,32 @@ fn a_registry_that_cannot_be_read_ends_no_session_that_has_beaten() {
     worker.signal("TERM");
     worker.wait().success();
 }
+
+#[test]
+fn a_worker_that_was_to_run_one_job_is_told_to_have_ended() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["heartbeat"]).success();
+    for (words, code) in
+        [(&["job", "run", "--allow-any"][..], 0), (&["worker", "run", "--allow-any", "--once"], 0)]
+    {
+        add(&ada, &[], "true");
+        ada.run(words).code(code);
+        ada.run(["heartbeat"]).success();
+        let seen = ada.run(["worker", "list", "--json"]).success().json();
+        assert_eq!(seen[0]["worker"], "stopped", "{seen}");
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        assert_eq!(beat["worker_stopped"]["why"], "it was to run one job", "{beat}");
+        assert!(beat["worker_interval_seconds"].is_null(), "{beat}");
+    }
+    // So is one that was refused what it asked for.
+    ada.run(["job", "run", "--allow-any", "no-such-job"]).code(3);
+    let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+    assert!(beat["worker_stopped"].is_object(), "{beat}");
+    // Cron will call it again: what waits does not wait for nobody.
+    let id = add(&ada, &[], "true");
+    let health = ada.run(["health"]).success();
+    assert!(!health.stdout().contains("no worker runs"), "{health}");
+    let explained = ada.run(["job", "explain", &id]).success();
+    assert!(!explained.stdout().contains("no worker runs"), "{explained}");
+}

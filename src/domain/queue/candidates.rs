@@ -71,7 +71,7 @@ pub struct Workerless {
 
 /// A server whose scripts took a job within this time is one that will take others: some come by once a
 /// night.
-const SCRIPTS_WITHIN: Duration = Duration::from_secs(25 * 60 * 60);
+pub const SCRIPTS_WITHIN: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// Whether the scripts of the server that took `job` are likely to ask for another one.
 #[must_use]

@@ -141,12 +141,12 @@ fn a_paused_server_claims_nothing() {
     ada$ git muster worker list
     SERVER  HEARTBEAT  WORKER  JOBS  LABELS  PAUSED
     ada  fresh, [DURATION] ago  -  -  -  -
-    bob  fresh, [DURATION] ago  fresh, [DURATION] ago  -  gpu  by ada [DURATION] ago: new disk
+    bob  fresh, [DURATION] ago  stopped, [DURATION] ago: it was to run one job  -  gpu  by ada [DURATION] ago: new disk
     [exit status: 0]
     ada$ git muster worker show bob
     server:  bob
     heartbeat:  fresh, [DURATION] ago
-    worker:  fresh, [DURATION] ago
+    worker:  stopped, [DURATION] ago: it was to run one job
     labels:  gpu
     paused:  by ada [DURATION] ago: new disk
     could claim: 1
@@ -194,21 +194,22 @@ fn a_paused_server_claims_nothing() {
     [{"schema":1,"kind":"worker","server":"ada","life":"fresh","last_heartbeat":"[TIME]",
       "worker":"stopped","worker_last_seen":"[TIME]","worker_stopped":"its server is being drained",
       "jobs":[],"labels":[],"paused":null},{"schema":1,"kind":"worker","server":"bob","life":"fresh",
-      "last_heartbeat":"[TIME]","worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],
-      "paused":null}]
+      "last_heartbeat":"[TIME]","worker":"stopped","worker_last_seen":"[TIME]",
+      "worker_stopped":"it was to run one job","jobs":[],"labels":["gpu"],"paused":null}]
     [exit status: 0]
     bob$ git muster worker show
     server:  bob
     heartbeat:  fresh, [DURATION] ago
-    worker:  fresh, [DURATION] ago
+    worker:  stopped, [DURATION] ago: it was to run one job
     labels:  gpu
     ended last:  <job> completed [DURATION] ago
     could claim: 0
     [exit status: 0]
     bob$ git muster worker show --json
     {"schema":1,"kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]",
-      "worker":"fresh","worker_last_seen":"[TIME]","jobs":[],"labels":["gpu"],"paused":null,
-      "at_work":[],"ended":[{"id":"<job>","situation":"completed [DURATION] ago"}],"claimable":[]}
+      "worker":"stopped","worker_last_seen":"[TIME]","worker_stopped":"it was to run one job","jobs":[],
+      "labels":["gpu"],"paused":null,"at_work":[],"ended":[{"id":"<job>",
+      "situation":"completed [DURATION] ago"}],"claimable":[]}
     [exit status: 0]
     "#);
 }

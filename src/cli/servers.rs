@@ -17,9 +17,9 @@ use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location, Snapshot};
-use crate::ops::documents::seen_beats;
+use crate::ops::documents::{or_empty, seen_beats};
 use crate::ops::machine;
-use crate::ops::removal::RemoveServer;
+use crate::ops::removal::{RemoveServer, holdings};
 use crate::ops::server::{Join, Joined};
 use crate::ops::session::Session;
 use clap::builder::NonEmptyStringValueParser;
@@ -111,10 +111,15 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
         context.settings.go_to(Location::parse(target, &folder), "the command line");
     }
+    let before = context.settings.server.as_ref().map(|before| before.value.clone());
     let moved = find_branch(args, context)?;
     context.settings.server = Some(Setting { value: args.name.clone(), origin: "--as".to_owned() });
     context.settings.bad_name = None;
-    let machine = if args.replace { Ok(machine::new_id()) } else { machine::id() };
+    let standing = if args.replace { standing(&args.name, context)? } else { Standing::Another };
+    if standing == Standing::Ours {
+        context.output.say(&format!("`{}` is this machine already: nothing was replaced", args.name));
+    }
+    let machine = if standing == Standing::Copied { Ok(machine::new_id()) } else { machine::id() };
     let machine = machine.map_err(|error| CliError::from(error).nothing_written())?;
     let verb = Join {
         name: args.name.clone(),
@@ -124,7 +129,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         manager: args.manager.clone(),
         labels: args.labels.clone(),
         no_labels: args.no_labels,
-        replace: args.replace,
+        replace: args.replace && standing != Standing::Ours,
         adopt: args.adopt.then_some(true).or_else(|| args.no_adopt.then_some(false)),
         old_readers_seconds: args.old_readers.map(|every| every.as_secs()),
         moved,
@@ -146,6 +151,9 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     })?;
     tell_of_labels(&receipt.answer, args, context.output);
     tell_of_folders(&receipt.answer, context.output);
+    if let Some(before) = before.filter(|before| *before != args.name) {
+        tell_of_holdings(&before, context)?;
+    }
     tell_of_stronger_name(args, global, context.output);
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
@@ -156,7 +164,7 @@ fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliEr
     if machine::known()?.as_ref() != Some(&verb.machine) {
         machine::keep(&verb.machine)?;
     }
-    if args.replace {
+    if verb.replace {
         // A copied home goes on with the other machine's session.
         let whose = context.whose(&args.name)?;
         Session::present(&whose).end(&whose);
@@ -186,6 +194,49 @@ fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
     let Some(before) = joined.labels_before.as_ref().filter(|before| !before.is_empty()) else { return };
     let now = if args.labels.is_empty() { "none".to_owned() } else { args.labels.join(", ") };
     output.say(&format!("`{}` had the labels {} before, and has {now} now", args.name, before.join(", ")));
+}
+
+/// What the registry says of the name that this machine asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// That this very machine has it.
+    Ours,
+    /// That a machine has it whose home was copied to here, or from here.
+    Copied,
+    /// Anything else.
+    Another,
+}
+
+fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
+    let (known, host) = (machine::known()?, environment::host_name());
+    let read = context.read(true, |snapshot| {
+        let registry: Table<Server> = or_empty(snapshot)?;
+        let Some(server) = registry.get(name.as_str()).filter(|server| server.machine.is_some()) else {
+            return Ok(Standing::Another);
+        };
+        if server.machine != known {
+            return Ok(Standing::Another);
+        }
+        let is_shared = seen_beats(snapshot, name)?.newest.is_some_and(|beat| beat.twins().is_some());
+        let is_here = server.is_of(known.as_deref(), &host) && !is_shared;
+        Ok(if is_here { Standing::Ours } else { Standing::Copied })
+    });
+    read.map_err(CliError::nothing_written)
+}
+
+/// Tells what this machine still has at work under the name `before`, of which nobody would think any more.
+fn tell_of_holdings(before: &ServerName, context: &mut Context) -> Result<(), CliError> {
+    if joined_elsewhere(before, context)?.is_some() {
+        return Ok(());
+    }
+    let held = context.recall(|snapshot| Ok(holdings(snapshot, before)?))?;
+    if !held.is_empty() {
+        context.output.warn(&format!(
+            "this machine still holds as `{before}`: {}; until that has ended, go on with `git muster --server {before} heartbeat run`, and report with `--server {before}`, or it is given to others",
+            held.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Tells which servers were registered because they have a folder, and which were not.
@@ -304,14 +355,20 @@ fn replaced(before: &UserConfig, hub: &Location, name: &str) -> Option<String> {
         .as_ref()
         .map_or(Location::Path(embedded_hub_path()), |hub| Location::parse(hub, &environment::home()));
     let mut now = Vec::new();
+    let mut held = String::new();
     if !of.is_spelling_of(hub) {
         now.push(format!("commands that name no hub now are about `{}`", hub.shown()));
+        held = format!(
+            "; what `{server}` holds there is given to others unless `git muster --hub {} --server {} heartbeat run` goes on until it has ended",
+            quoted(&of.shown()),
+            quoted(server)
+        );
     }
     if server != name {
         now.push(format!("commands that name no server now act as `{name}`"));
     }
     let before = format!("this user was server `{server}` of `{}` before", of.shown());
-    (!now.is_empty()).then(|| format!("{before}; {}", now.join(", and ")))
+    (!now.is_empty()).then(|| format!("{before}; {}{held}", now.join(", and ")))
 }
 
 /// The host that joined as `me`, if that was another machine: two under one name would take each

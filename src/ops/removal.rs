@@ -5,6 +5,7 @@
 
 use super::Verb;
 use super::archive::store;
+use super::documents::or_empty;
 use super::job_step::call_off;
 use crate::domain::id::ServerName;
 use crate::domain::job::{FailReason, Job};
@@ -17,7 +18,7 @@ use crate::domain::server::Server;
 use crate::domain::shell::typed;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
+use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -84,13 +85,33 @@ impl Verb for RemoveServer {
     }
 }
 
+fn is_job_of(job: &Job, server: &ServerName) -> bool {
+    job.status.is_held() && job.assigned_to.as_deref() == Some(server.as_str())
+}
+
+fn is_lock_of(lock: &Lock, server: &ServerName) -> bool {
+    lock.is_held() && lock.done_at.is_none() && lock.locked_by.as_deref() == Some(server.as_str())
+}
+
+/// The jobs and locks that `server` holds, for people.
+///
+/// # Errors
+/// When a branch cannot be read.
+pub fn holdings(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+    let (jobs, locks): (Table<Job>, Table<Lock>) = (or_empty(documents)?, or_empty(documents)?);
+    let jobs = jobs.rows().filter(|job| is_job_of(job, server)).map(|job| format!("job `{}`", job.id));
+    let locks =
+        locks.rows().filter(|lock| is_lock_of(lock, server)).map(|lock| format!("lock `{}`", lock.name));
+    Ok(jobs.chain(locks).collect())
+}
+
 impl RemoveServer {
     /// Takes its jobs back into the queue as those of a server that is lost.
     fn take_jobs(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
         let mut jobs: Table<Job> = transaction.table()?;
         let held: Vec<(String, u64)> = jobs
             .rows()
-            .filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(self.name.as_str()))
+            .filter(|job| is_job_of(job, &self.name))
             .map(|job| (job.id.clone(), job.token.unwrap_or(0)))
             .collect();
         let Some((first, _)) = held.first() else { return Ok(Vec::new()) };
@@ -114,11 +135,8 @@ impl RemoveServer {
     /// Frees its locks; their tokens stay.
     fn free_locks(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
         let mut locks: Table<Lock> = transaction.table()?;
-        let is_its = |lock: &Lock| {
-            lock.is_held() && lock.done_at.is_none() && lock.locked_by.as_deref() == Some(self.name.as_str())
-        };
-        let held: Vec<String> =
-            locks.rows().filter(|lock| is_its(lock)).map(|lock| lock.name.clone()).collect();
+        let its = locks.rows().filter(|lock| is_lock_of(lock, &self.name));
+        let held: Vec<String> = its.map(|lock| lock.name.clone()).collect();
         let Some(first) = held.first() else { return Ok(Vec::new()) };
         if !self.force {
             let way_out = format!("see who uses it with `git muster lock show {}`", typed(first, "NAME"));

@@ -165,8 +165,14 @@ impl Join {
         if !other || self.replace {
             return Ok(());
         }
-        let host = known.host.as_deref().unwrap_or("another machine");
-        Err(Refusal::forbidden(format!("not joined: the name `{}` is used by `{host}`", self.name))
+        let by = match known.host.as_deref() {
+            Some(host) if host == self.host => {
+                format!("another user of this machine, or another machine that is called `{host}` too")
+            }
+            Some(host) => format!("`{host}`"),
+            None => "another machine".to_owned(),
+        };
+        Err(Refusal::forbidden(format!("not joined: the name `{}` is used by {by}", self.name))
             .hint("choose another name with `--as`, or add `--replace` if this machine takes its place"))
     }
 

@@ -209,7 +209,7 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 0]
     eve$ git muster join --as ada
     ------- stderr -------
-    error: not joined: the name `ada` is used by `[HOST]`
+    error: not joined: the name `ada` is used by another user of this machine, or another machine that is called `[HOST]` too
     hint: choose another name with `--as`, or add `--replace` if this machine takes its place
     [exit status: 4]
     eve$ git muster join --as ada --replace --json -q
@@ -219,7 +219,7 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 0]
     ada$ git muster join --as ada
     ------- stderr -------
-    error: not joined: the name `ada` is used by `[HOST]`
+    error: not joined: the name `ada` is used by another user of this machine, or another machine that is called `[HOST]` too
     hint: choose another name with `--as`, or add `--replace` if this machine takes its place
     [exit status: 4]
     ada$ git muster heartbeat

@@ -85,3 +85,26 @@ fn what_a_removed_server_holds_is_named_and_taken_on_request() {
     assert_eq!(next.json()["token"], 2);
     ada.run(["fsck", "--history"]).success();
 }
+
+#[test]
+fn what_is_held_under_the_name_before_is_told_by_join() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let run = ada.run(["join", "--as", "eve"]).success();
+    assert!(!run.stderr().contains("still holds"), "{run}");
+    let job = ada.run(["job", "add", "--type", "x"]).success().stdout().trim().to_owned();
+    ada.run(["job", "claim"]).success();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let run = ada.run(["join", "--as", "new"]).success();
+    let told = format!("this machine still holds as `ada`: job `{job}`, lock `deploy`; until that has ended");
+    assert!(run.stderr().contains(&told), "{run}");
+    assert!(run.stderr().contains("`git muster --server ada heartbeat run`"), "{run}");
+    let mut beats = ada.command(["--server", "ada", "heartbeat", "run"]).env_remove("MUSTER_SERVER").spawn();
+    beats.wait_for_stdout("of `ada` is on branch");
+    let report = ["--server", "ada", "job", "complete", &job, "--token", "1"];
+    ada.command(report).env_remove("MUSTER_SERVER").run().success();
+    ada.command(["--server", "ada", "lock", "release", "deploy", "--token", "1"]).run().success();
+    beats.signal("TERM");
+    beats.wait().success();
+    ada.command(["servers", "remove", "ada"]).env("MUSTER_SERVER", "new").run().success();
+}

@@ -129,3 +129,42 @@ fn what_tells_this_machine_apart_may_be_lost_and_stops_no_beat() {
     beats.signal("TERM");
     beats.wait().success();
 }
+
+#[test]
+fn a_machine_that_has_the_name_already_replaces_nothing() {
+    let fleet = Fleet::new().founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let machine = || std::fs::read(ada.place("XDG_DATA_HOME").join("git-muster/machine")).unwrap();
+    let session = || std::fs::read_to_string(ada.session()).unwrap();
+    ada.run(["heartbeat"]).success();
+    bob.run(["job", "add", "--type", "deploy"]).success();
+    ada.run(["job", "claim"]).success();
+    let before = (machine(), session());
+    let run = ada.run(["join", "--as", "ada", "--replace", "--label", "arch=arm64"]).success();
+    assert!(run.stderr().contains("`ada` is this machine already: nothing was replaced"), "{run}");
+    assert_eq!((machine(), session()), before, "its session holds the job");
+    let registry = inspect::document(fleet.hub(), MAIN, "coordination/servers.json");
+    assert_eq!(registry["servers"][0]["labels"][0], "arch=arm64", "{registry}");
+    ada.run(["heartbeat"]).success();
+    assert_eq!(session(), before.1);
+}
+
+#[test]
+fn who_takes_a_name_in_one_hub_is_the_same_machine_in_all_others() {
+    let fleet = Fleet::new().founded();
+    let (mut ada, mut bob) = (fleet.server("ada"), fleet.server("bob"));
+    let two = ada.place("HOME").join("two.git").display().to_string();
+    ada.run(["init", &two]).success();
+    bob.set("MUSTER_HUB", &two);
+    bob.run(["join", "--as", "ada"]).success();
+    ada.set("MUSTER_HUB", &two);
+    let refused = ada.run(["join", "--as", "ada"]).code(4);
+    assert!(refused.stderr().contains("another user of this machine, or another machine"), "{refused}");
+    ada.run(["join", "--as", "ada", "--replace"]).success();
+    let run = ada.run(["heartbeat"]).success();
+    assert!(!run.stderr().contains("registered by"), "{run}");
+    ada.set("MUSTER_HUB", fleet.hub().url());
+    let run = ada.run(["heartbeat"]).success();
+    assert!(!run.stderr().contains("registered by"), "{run}");
+    ada.run(["join", "--as", "ada"]).success();
+}

@@ -152,15 +152,17 @@ impl Lock {
         if planted("renewal-unseen") {
             return format!("{:?}#{:?}", self.locked_by, self.token);
         }
-        let millis = |at: Option<Timestamp>| at.map_or(0, Timestamp::unix_millis);
-        format!(
-            "{}#{}.{}@{}-{}",
-            self.locked_by.as_deref().unwrap_or("-"),
-            self.token.unwrap_or(0),
-            self.renewal.unwrap_or(0),
-            millis(self.locked_at),
-            millis(self.expires_at)
-        )
+        let until = self.expires_at.map_or(0, Timestamp::unix_millis);
+        format!("{}.{}-{until}", self.term(), self.renewal.unwrap_or(0))
+    }
+
+    /// Names its present term, through all renewals. More than its token, which a hub that was rolled back
+    /// gives again, and which scripts do not know.
+    #[must_use]
+    pub fn term(&self) -> String {
+        let holder = self.locked_by.as_deref().unwrap_or("-");
+        let since = self.locked_at.map_or(0, Timestamp::unix_millis);
+        format!("{holder}#{}@{since}", self.token.unwrap_or(0))
     }
 
     /// Takes the lock. `expired` is the version that the taker has watched for long enough.

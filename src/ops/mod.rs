@@ -34,6 +34,7 @@ pub mod server;
 pub mod session;
 pub mod signs;
 pub mod stale;
+pub mod standing;
 pub mod status;
 pub mod submit;
 pub mod watch;

@@ -199,7 +199,7 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         watched.push(Watched {
             job: id,
             token,
-            version: format!("{token} {holder} {}", job.incarnation.as_deref().unwrap_or_default()),
+            version: job.term(),
             holder,
             time_patience: if planted("timeout-at-once") { Duration::ZERO } else { patience(job.timeout()) },
             session,

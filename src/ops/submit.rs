@@ -4,6 +4,7 @@
 use super::job_step::StepJob;
 use super::journal::{self, Entry, KeepError, Taken};
 use super::session::{Session, Whose};
+use super::standing::{refuse_if_changed, standing};
 use super::{Envelope, Operation, Verb};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
@@ -253,6 +254,8 @@ fn in_present_session(entry: &Entry) -> Operation {
 /// # Errors
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
+    // How it stood when it was asked for; what cannot be read is not known.
+    let then = entry.since.as_ref().and_then(|since| standing(&entry.operation, &ledger.at(since)).ok()?);
     // Asked on every attempt: what was sent then may still be on its way and land before us.
     // It happens now, if it did not then: a lease that began hours ago would be over, and so would a claim
     // of a session that another has taken the place of.
@@ -264,6 +267,7 @@ pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<
         if let Operation::SetStatus(status) = &operation {
             status.refuse_if_outdated(entry.at, transaction)?;
         }
+        refuse_if_changed(&entry.operation, then.as_ref(), transaction)?;
         entry.envelope.apply(&operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.

@@ -291,3 +291,85 @@ fn a_beat_whose_answer_cannot_be_written_is_not_the_last() {
         drop(beats.wait());
     }
 }
+
+/// What was asked for, what came between, by whom, and how it is looked at; `@` begins the name of a job.
+const LATE: &[(&str, &[&str], &str)] = &[
+    (
+        "lock steal stolen --reason gone --force",
+        &["bob lock release stolen --token 1", "carl lock acquire stolen"],
+        "lock show stolen",
+    ),
+    ("queue resume", &["carl queue resume", "carl queue pause --note second"], "queue list"),
+    (
+        "job cancel @claimed",
+        &["carl queue resume", "bob job release @claimed --token 1", "carl job claim @claimed"],
+        "job show @claimed",
+    ),
+    (
+        "job requeue @lost --holder-lost --reason gone",
+        &["bob job release @lost --token 1", "carl job claim @lost"],
+        "job show @lost",
+    ),
+    (
+        "job retry @cancelled",
+        &["bob job retry @cancelled", "carl job claim @cancelled", "carl job cancel @cancelled"],
+        "job show @cancelled",
+    ),
+    ("servers remove carl --force", &["carl lock acquire back"], "servers list"),
+    (
+        "servers remove bob",
+        &["bob join --as bob --replace --label new", "bob lock acquire more"],
+        "servers list",
+    ),
+];
+
+#[test]
+fn what_is_taken_up_late_takes_nothing_from_a_later_holder() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    // With a hook the hub is pushed to, and an outcome can stay unknown.
+    fleet.hub().install_hook("post-update", "#!/bin/sh\n");
+    let hosts = ["ada", "bob", "carl"].map(|name| (name, fleet.server(name)));
+    let jobs = ["@claimed", "@lost", "@cancelled"].map(|name| (name, added(&hosts[0].1)));
+    let named =
+        |line: &str| jobs.iter().fold(line.to_owned(), |line, (name, id)| line.replace(*name, id.as_str()));
+    let say = |line: &str| {
+        let line = named(line);
+        let (name, command) = line.split_once(' ').unwrap();
+        let (_, host) = hosts.iter().find(|(known, _)| *known == name).unwrap();
+        host.run(command.split(' ')).success().stdout().to_owned()
+    };
+    let killed = |asked: &str| {
+        let command = hosts[0].1.command(named(asked).split(' ').map(str::to_owned));
+        command.env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+        listed(&hosts[0].1).pop().unwrap().0
+    };
+    for line in ["bob heartbeat", "carl heartbeat", "bob job claim @claimed", "bob job claim @lost"] {
+        say(line);
+    }
+    for line in ["bob job cancel @cancelled", "bob lock acquire stolen", "bob queue pause --note first"] {
+        say(line);
+    }
+    for (asked, between, look) in LATE {
+        // Whoever asks has looked.
+        say("ada job list");
+        let op = killed(asked);
+        between.iter().for_each(|line| drop(say(line)));
+        let documents = || {
+            let document =
+                |name: &str| inspect::document(fleet.hub(), MAIN, &format!("coordination/{name}.json"));
+            ["locks", "jobs", "servers", "pauses"].map(document)
+        };
+        let before = documents();
+        let run = hosts[0].1.run(["op", "resume", &op]).code(4);
+        let told = run.stderr();
+        assert!(told.contains("is not as it was when that was asked for"), "{asked}: {run}");
+        assert!(told.contains(&format!("look with `git muster {}`", named(look))), "{asked}: {run}");
+        assert_eq!(documents(), before, "{asked}");
+        say(&format!("ada {look}"));
+        assert_eq!(listed(&hosts[0].1), Vec::new(), "{asked}: it is over");
+    }
+    // A renewal of its holder changes nothing.
+    let op = killed("lock steal stolen --reason gone --force");
+    say("carl lock renew stolen --token 2");
+    assert!(say(&format!("ada op resume {op}")).contains("stolen token 3"));
+}

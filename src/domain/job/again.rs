@@ -1,12 +1,23 @@
-//! A report that comes a second time, because its first answer was lost.
+//! Whether it is the same claim still, and a report that comes a second time, because its first answer was
+//! lost.
 //!
 //! Who asks again by the same token is the one who asked before, as long as the record shows that
 //! this very report was the last thing that happened to the job. To tell it that its claim is over
 //! would make it throw away what it did.
 
 use super::{FailReason, Job, JobStatus, Report, Term};
+use crate::domain::time::Timestamp;
 
 impl Job {
+    /// Names its present claim. More than its token, which a hub that was rolled back gives again, and which
+    /// scripts do not know: those say since when they run it.
+    #[must_use]
+    pub fn term(&self) -> String {
+        let (token, holder) = (self.token.unwrap_or(0), self.assigned_to.as_deref().unwrap_or("-"));
+        let since = || format!("@{}", self.started_at.map_or(0, Timestamp::unix_millis));
+        format!("{token} {holder} {}", self.incarnation.clone().unwrap_or_else(since))
+    }
+
     /// Whether the holder of `term` has said already that it begins.
     #[must_use]
     pub fn was_started(&self, term: Term<'_>) -> bool {

@@ -17,7 +17,7 @@ use crate::host::{environment, random};
 use crate::ledger::{Documents as _, Receipt};
 use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::ops::observations::Observations;
-use crate::ops::watch::{WatchedLock, watch_lock};
+use crate::ops::watch::{WatchedLock, glance_at, watch_lock};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -298,10 +298,24 @@ fn watch(
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
     })?;
-    let Some(lock) = lock.filter(Lock::is_held) else { return Ok(None) };
+    glance_at(observed, &place, name.as_str(), lock.as_ref());
+    let Some(lock) = lock.filter(Lock::is_held) else {
+        observed.keep();
+        return Ok(None);
+    };
     let seen = watch_lock(observed, &place, &lock);
     observed.keep();
     Ok(Some((lock, seen)))
+}
+
+/// What was shown of locks counts for whoever watches them.
+fn glance(locks: &[(&str, Option<&Lock>)], context: &mut Context) -> Result<(), CliError> {
+    let (place, mut observed) = (context.place()?.watched(), Observations::recall());
+    for (name, lock) in locks {
+        glance_at(&mut observed, &place, name, *lock);
+    }
+    observed.keep();
+    Ok(())
 }
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
@@ -312,6 +326,7 @@ fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
         Ok((found, broken::shown(&locks, name.as_str())))
     })?;
     let (found, unreadable) = found;
+    glance(&[(name.as_str(), found.as_ref().map(|(_, lock)| lock))], context)?;
     if let (None, Some((raw, trouble))) = (&found, &unreadable) {
         return context.output.object("lock", &held(raw, trouble), || broken::facts_of(raw, trouble));
     }
@@ -341,6 +356,9 @@ fn list(context: &mut Context) -> Result<(), CliError> {
         let rows = locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect();
         Ok((rows, broken::listed(&locks)))
     })?;
+    let seen: Vec<(&str, Option<&Lock>)> =
+        locks.iter().map(|(_, lock)| (lock.name.as_str(), Some(lock))).collect();
+    glance(&seen, context)?;
     let unreadable: Vec<(Value, &Trouble)> =
         unreadable.iter().map(|(raw, trouble)| (held(raw, trouble), trouble)).collect();
     let values: Vec<&Value> =

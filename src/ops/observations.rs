@@ -84,6 +84,26 @@ impl Observations {
         }
     }
 
+    /// Says that `what` was seen in `version` just now, or not at all, if it was watched in another: then it
+    /// was not what it is now all the while, and whoever watches it begins anew.
+    pub fn glance(&mut self, what: &str, version: Option<&str>) {
+        if let Some(seen) = self.entries.get(what)
+            && Some(seen.version.as_str()) != version
+        {
+            self.entries.remove(what);
+            self.changed.insert(what.to_owned());
+        }
+    }
+
+    /// Says that of all things with names that begin with `kind` there are only `these` just now.
+    pub fn forget_others(&mut self, kind: &str, these: &BTreeSet<String>) {
+        let is_gone = |what: &&String| what.starts_with(kind) && !these.contains(*what);
+        let gone: Vec<String> = self.entries.keys().filter(is_gone).cloned().collect();
+        for what in gone {
+            self.glance(&what, None);
+        }
+    }
+
     fn note(&mut self, what: &str, version: &str, now: u64) {
         let seen = Seen { version: version.to_owned(), since_boot_millis: now, before_millis: None };
         self.entries.insert(what.to_owned(), seen);

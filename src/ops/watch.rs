@@ -46,14 +46,29 @@ pub fn watch_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Watc
         let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
         return WatchedLock { expired, left: Duration::ZERO };
     }
-    let seen = observed.see(&format!("{place} lock {}", lock.name), &lock.version());
+    let seen = observed.see(&lock_name(place, &lock.name), &lock.version());
     let left = lock.patience().saturating_sub(seen);
     WatchedLock { expired: left.is_zero().then(|| lock.version()), left }
 }
 
-/// The version of `lock` if it may be taken over.
-pub fn expired_lock(observed: &mut Observations, place: &str, lock: &Lock) -> Option<String> {
-    watch_lock(observed, place, lock).expired
+/// Looks at a lock by the way: whoever watched it in another version, or held, begins anew.
+pub fn glance_at(observed: &mut Observations, place: &str, name: &str, lock: Option<&Lock>) {
+    let version = lock.filter(|lock| lock.is_held()).map(Lock::version);
+    observed.glance(&lock_name(place, name), version.as_deref());
+}
+
+fn lock_name(place: &str, name: &str) -> String {
+    format!("{place} lock {name}")
+}
+
+/// Looks at `job_assignment`, if anybody holds it.
+pub fn watch_assignment(
+    observed: &mut Observations,
+    place: &str,
+    held: Option<&Lock>,
+) -> Option<WatchedLock> {
+    glance_at(observed, place, JOB_ASSIGNMENT, held);
+    held.map(|lock| watch_lock(observed, place, lock))
 }
 
 /// `job_assignment`, if anybody holds it: a script of the first ones that assigns, or one that died over it.
@@ -107,15 +122,26 @@ pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) 
     delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
 }
 
+/// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.
+pub fn forget_claims(observed: &mut Observations, place: &str, claims: &[Watched]) {
+    let names = claims.iter().map(|claim| claim_name(place, &claim.job)).collect();
+    observed.forget_others(&format!("{place} job "), &names);
+}
+
+fn claim_name(place: &str, job: &JobId) -> String {
+    format!("{place} job {job}")
+}
+
 /// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
 /// them showed no
 /// sign of life for its patience.
 pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
     let mut lost = Vec::new();
+    forget_claims(observed, place, claims);
     observed.looked(&format!("{place} holders"));
     for claim in claims {
         let job = &claim.job;
-        let in_time = observed.see(&format!("{place} job {job}"), &claim.version) < claim.time_patience;
+        let in_time = observed.see(&claim_name(place, job), &claim.version) < claim.time_patience;
         let alive = match &claim.session {
             Some(session) => !is_lost(observed, place, &claim.holder, session),
             None => true,

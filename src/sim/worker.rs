@@ -30,7 +30,7 @@ use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
 use crate::ops::status::SetStatus;
 use crate::ops::submit::{Keep, Place, resume, submit};
-use crate::ops::watch::{expired_lock, held_assignment, is_due, lost_claims};
+use crate::ops::watch::{held_assignment, is_due, lost_claims, watch_assignment, watch_lock};
 use crate::ops::{Envelope, Operation, Verb};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -335,7 +335,8 @@ impl Worker {
         let mut ledger = self.ledger();
         let snapshot = ledger.read(true).ok()?;
         let assignment = held_assignment(&snapshot).ok().flatten();
-        let expired = assignment.and_then(|lock| expired_lock(&mut observed, "sim", &lock));
+        let watched = watch_assignment(&mut observed, "sim", assignment.as_ref());
+        let expired = watched.and_then(|watched| watched.expired);
         let claims = watched_claims(&snapshot, &self.server).unwrap_or_default();
         let lost = lost_claims(&mut observed, "sim", &claims);
         observed.keep();
@@ -418,9 +419,9 @@ impl Worker {
         let mut ledger = self.ledger();
         let locks: Table<Lock> = ledger.read(false).ok()?.table().ok()?;
         let lock = locks.get(name.as_str()).filter(|lock| lock.is_held())?;
-        let expired = expired_lock(&mut observed, "sim", lock);
+        let watched = watch_lock(&mut observed, "sim", lock);
         observed.keep();
-        expired
+        watched.expired
     }
 
     fn renew(&mut self, index: usize) {

@@ -34,7 +34,7 @@ use crate::host::signals;
 use crate::ledger::{LedgerError, Stop};
 use crate::ops::job_step::{Step, StepJob};
 use crate::ops::observations::Observations;
-use crate::ops::watch::{expired_lock, ripe_jobs};
+use crate::ops::watch::{ripe_jobs, watch_assignment};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -381,10 +381,9 @@ impl<'a> Dispatcher<'a> {
         }
         self.confirm_stopped(look.left.stopped);
         self.ripe = ripe_jobs(&mut self.observed, &self.hub.place(), &look.delayed);
-        self.expired_assignment = look
-            .assignment
-            .as_ref()
-            .and_then(|lock| expired_lock(&mut self.observed, &self.hub.place(), lock));
+        let assignment = look.assignment.as_ref();
+        self.expired_assignment = watch_assignment(&mut self.observed, &self.hub.place(), assignment)
+            .and_then(|watched| watched.expired);
         self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {

@@ -1,6 +1,7 @@
 //! What stands still because somebody took a lock and died over it: whoever needs it takes it over, and
 //! until then everybody says what is waited for.
 
+use crate::sessions::a_minute_passes;
 use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect};
 use serde_json::json;
 use std::time::Duration;
@@ -101,5 +102,62 @@ fn who_wants_a_lock_that_is_overdue_is_told_when_it_can_be_had() {
         let words: Vec<&str> = hint.split_whitespace().skip(2).collect();
         let token = ada.run(words).success().stdout().trim().to_owned();
         ada.run(["lock", "release", "deploy", "--token", &token]).success();
+    }
+}
+
+/// A record by hand, as scripts write it: without a token, and with no time that can be read.
+fn by_hand(fleet: &Fleet, document: &str, record: &str) {
+    fleet.hub().put(MAIN, &[(document, record)], "by hand");
+}
+
+#[test]
+fn a_lock_that_was_seen_free_in_between_is_watched_anew() {
+    let fleet = Fleet::new().founded();
+    let bob = fleet.server("bob");
+    let put = |by: &str| {
+        let lock = format!(r#"{{"deploy":{{"locked_by":{by},"locked_at":"$(date)","lease_seconds":5}}}}"#);
+        by_hand(&fleet, "coordination/locks.json", &format!(r#"{{"locks":{lock}}}"#));
+    };
+    for look in ["lock show deploy", "lock list", ""] {
+        put(r#""build2""#);
+        bob.run(["lock", "acquire", "deploy"]).code(4);
+        a_minute_passes(&bob);
+        put("null");
+        if !look.is_empty() {
+            bob.run(look.split(' ')).success();
+        }
+        put(r#""build2""#);
+        let run = bob.run(["lock", "acquire", "deploy"]);
+        // What nobody saw was not there.
+        run.code(if look.is_empty() { 0 } else { 4 });
+    }
+}
+
+#[test]
+fn a_job_that_was_put_back_and_claimed_again_is_watched_anew() {
+    let fleet = Fleet::new().founded();
+    let bob = fleet.server("bob");
+    bob.run(["heartbeat"]).success();
+    let put = |status: &str, by: &str, at: &str| {
+        let job = format!(
+            r#"{{"id":"j1","type":"x","status":"{status}","labels":["none"],"assigned_to":{by},"started_at":{at},"timeout_seconds":5}}"#
+        );
+        by_hand(&fleet, "coordination/jobs.json", &format!(r#"{{"jobs":[{job}]}}"#));
+    };
+    let claim = || drop(bob.run(["job", "claim"]).code(3));
+    let is_running = || inspect::job(fleet.hub(), "j1")["status"] == "running";
+    let (first, second) = (r#""2026-11-30T08:00:00Z""#, r#""2026-11-30T08:00:09Z""#);
+    for (seen, at) in [(true, first), (false, second), (false, first)] {
+        put("running", r#""build2""#, first);
+        claim();
+        a_minute_passes(&bob);
+        put("queued", "null", "null");
+        if seen {
+            claim();
+        }
+        put("running", r#""build2""#, at);
+        claim();
+        // What nobody saw, and what left no trace, was not there.
+        assert_eq!(is_running(), seen || at == second, "seen between: {seen}, began at {at}");
     }
 }

@@ -149,7 +149,7 @@ fn what_a_script_claimed_outlives_a_new_start_of_the_heartbeats() {
 }
 
 /// Makes `host` believe that all it has watched it saw a minute earlier.
-fn a_minute_passes(host: &Host) {
+pub(super) fn a_minute_passes(host: &Host) {
     let file = host.place("XDG_STATE_HOME").join("git-muster/observations.json");
     let mut seen: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     for entry in seen["entries"].as_object_mut().unwrap().values_mut() {

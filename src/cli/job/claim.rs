@@ -20,7 +20,9 @@ use crate::ops::job_claim::ClaimJobs;
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
 use crate::ops::session::Session;
-use crate::ops::watch::{WatchedLock, held_assignment, is_due, lost_claims, ripe_jobs, watch_lock};
+use crate::ops::watch::{
+    WatchedLock, forget_claims, held_assignment, is_due, lost_claims, ripe_jobs, watch_assignment,
+};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -210,13 +212,16 @@ fn watch(
         let jobs: Table<Job> = snapshot.table()?;
         Ok(jobs.rows().any(|job| job.status.is_held()) || held_assignment(snapshot)?.is_some())
     })?;
+    let place = context.place()?.watched();
     if !held {
+        forget_claims(observed, &place, &[]);
+        watch_assignment(observed, &place, None);
+        observed.keep();
         return Ok((None, Vec::new()));
     }
-    let place = context.place()?.watched();
     let (assignment, claims): (_, Vec<Watched>) =
         context.read(true, |snapshot| Ok((held_assignment(snapshot)?, watched_claims(snapshot, me)?)))?;
-    let assignment = assignment.map(|lock| watch_lock(observed, &place, &lock));
+    let assignment = watch_assignment(observed, &place, assignment.as_ref());
     let lost = lost_claims(observed, &place, &claims);
     observed.keep();
     Ok((assignment, lost))

@@ -83,7 +83,7 @@ unchanged for the whole lease and some grace, by its own clock.")]
         /// Which term
         #[command(flatten)]
         term: TermArgs,
-        /// Another lease than before
+        /// A longer lease than before
         #[arg(long, value_name = "SPAN", value_parser = input::span)]
         ttl: Option<Duration>,
     },
@@ -158,12 +158,11 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
                 lease_seconds: ttl.map(|ttl| ttl.as_secs()),
             };
             let renewed = context.write(&verb)?.answer;
+            let lease = Duration::from_secs(renewed.lease_seconds);
+            let is_longer = ttl.is_some_and(|ttl| ttl < lease);
+            let why = if is_longer { "; a renewal shortens no lease" } else { "" };
             context.output.confirm("lock_term", &renewed, || {
-                format!(
-                    "lock `{}` is yours for {}",
-                    term.name,
-                    show_span(Duration::from_secs(renewed.lease_seconds))
-                )
+                format!("lock `{}` is yours for {}{why}", term.name, show_span(lease))
             })?;
         }
         LockCommand::Release(term) => {

@@ -234,7 +234,8 @@ impl Lock {
         Ok(token)
     }
 
-    /// Renews the holder's lease; the token stays.
+    /// Renews the holder's lease; the token stays. A lease only grows: whoever else acts under this term, as
+    /// `lock run` around a command that renews, trusts what it asked for.
     ///
     /// # Errors
     /// Lease lost when the term is not `server`'s and `token`'s any more.
@@ -248,7 +249,7 @@ impl Lock {
         if !planted("anybody-renews") {
             self.check_term(server, token, "renewed")?;
         }
-        let lease_seconds = lease_seconds.unwrap_or_else(|| self.lease().as_secs());
+        let lease_seconds = lease_seconds.unwrap_or(0).max(self.lease().as_secs());
         self.lease_seconds = Some(lease_seconds);
         self.renewal = Some(self.renewal.unwrap_or(0).saturating_add(1));
         self.renewed_at = Some(now);
@@ -621,14 +622,14 @@ mod tests {
         let build1 = taker("build1");
         lock.take(&build1, None, now()).expect("free");
         let later = now().plus(Duration::from_secs(20));
-        for (asked, lease) in [(None, 60), (Some(90), 90), (None, 90)] {
+        for (asked, lease) in [(None, 60), (Some(90), 90), (None, 90), (Some(5), 90)] {
             let before = lock.version();
             lock.renew(&build1.server, 1, asked, later).expect("its holder");
             assert_ne!(lock.version(), before, "who watches begins again");
             let until = later.plus(Duration::from_secs(lease));
             assert_eq!((lock.lease().as_secs(), lock.expires_at), (lease, Some(until)));
         }
-        assert_eq!((lock.renewal, lock.renewed_at), (Some(3), Some(later)));
+        assert_eq!((lock.renewal, lock.renewed_at), (Some(4), Some(later)));
         lock.release(&build1.server, 1).expect("its holder");
         let fields = (&lock.locked_by, lock.locked_at, lock.expires_at, &lock.holder, lock.renewed_at);
         assert_eq!(fields, (&None, None, None, &None, None));

@@ -106,6 +106,16 @@ fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
 }
 
 #[test]
+fn a_renewal_below_lock_run_does_not_shorten_its_lease() {
+    let (_fleet, ada, _) = fleet_of_two();
+    let script = r#""$M" lock renew x --ttl 2s && "$M" lock show x --json"#;
+    let run = ada.command(["lock", "run", "x", "--ttl", "1m", "--", "sh", "-c", script]);
+    let run = run.env("M", env!("CARGO_BIN_EXE_git-muster")).run().success();
+    assert!(run.stdout().contains(r#""lease_seconds": 60"#), "{run}");
+    assert!(format!("{run}").contains("yours for 1m; a renewal shortens no lease"), "{run}");
+}
+
+#[test]
 fn what_a_command_left_behind_when_it_ended_by_itself_goes_on() {
     let (_fleet, ada, bob) = fleet_of_two();
     let (left, go) = (ada.directory().join("left"), ada.directory().join("go"));

@@ -200,7 +200,7 @@ fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
                 .output
                 .warn(&format!("job `{}` was at work when the worker of `{me}` ended: it is lost", step.job)),
             // Somebody was faster.
-            Err(error) if matches!(error.exit, Exit::Refused | Exit::LeaseLost) => {}
+            Err(error) if matches!(error.exit, Exit::Refused | Exit::LeaseLost) && !error.by_hub => {}
             Err(error) => return Err(error),
         }
     }

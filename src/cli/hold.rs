@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::lock::{TakeArgs, acquire};
 use crate::domain::lock::{margin, trust};
+use crate::domain::time::show_span;
 use crate::host::clock::Deadline;
 use crate::host::guard::{Cause, Told};
 use crate::host::signals::Stop;
@@ -175,6 +176,12 @@ fn end(code: u8, release: &ReleaseLock, context: &mut Context) -> Result<u8, Cli
     }
 }
 
+/// Whether a renewal that ended with `error` shows that another has the lock, or may take it. A hub that
+/// refuses a push has taken it from nobody.
+fn is_lost(error: &CliError) -> bool {
+    matches!(error.exit, Exit::LeaseLost | Exit::Refused | Exit::No) && !error.by_hub
+}
+
 /// A lock that is held while a command runs.
 struct Held {
     renew: RenewLock,
@@ -203,10 +210,15 @@ impl Held {
             context.ledger()?.limit(usual);
             match renewed {
                 Ok(_) => self.trusted = asked,
-                Err(error) if matches!(error.exit, Exit::LeaseLost | Exit::Refused) => return Err(error),
+                Err(error) if is_lost(&error) => return Err(error),
                 // Anything else extends nothing: the lease runs on to its end.
                 Err(error) => {
-                    context.output.error(&error);
+                    context.output.warn(&format!(
+                        "lock `{}` was not renewed: {}; it is ours for {} yet, and the renewal is tried again",
+                        self.renew.name,
+                        error.message,
+                        show_span(self.trusted.left())
+                    ));
                     self.renewal = Deadline::after(self.ttl / RENEWALS_PER_LEASE / 4);
                 }
             }

@@ -106,6 +106,22 @@ fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
 }
 
 #[test]
+fn a_renewal_that_the_hub_refuses_is_tried_again_while_the_lease_is_trusted() {
+    let (fleet, ada, _) = fleet_of_two();
+    fleet.hub().install_hook(
+        "update",
+        "#!/bin/sh\ngit log -1 --format=%s $3 | grep -q 'lock renew' || exit 0\n\
+         [ -e once ] && { touch twice; exit 0; }\ntouch once; echo 'try again later' >&2; exit 1\n",
+    );
+    let renewed = fleet.hub().path().join("twice");
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.05; done; echo finished", renewed.display());
+    let run = ada.run(["lock", "run", "x", "--ttl", "12s", "--", "sh", "-c", &script]).success();
+    assert_eq!(run.stdout(), "finished\n");
+    assert!(run.stderr().contains("lock `x` was not renewed"), "{run}");
+    assert!(run.stderr().contains("try again later"), "{run}");
+}
+
+#[test]
 fn a_renewal_below_lock_run_does_not_shorten_its_lease() {
     let (_fleet, ada, _) = fleet_of_two();
     let script = r#""$M" lock renew x --ttl 2s && "$M" lock show x --json"#;

@@ -376,7 +376,9 @@ fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
     let mut ending: Option<(Cause, Deadline)> = None;
     let status = loop {
         reap_orphans(job.id());
-        if let Some(status) = job.status()? {
+        if let Some(status) = job.status()?
+            && (ending.is_some() || post.manner == Manner::Job || !has_guard_left())
+        {
             break status;
         }
         let cause = watch.wait();
@@ -548,8 +550,29 @@ fn adopt_orphans() {
 #[cfg(not(target_os = "linux"))]
 fn adopt_orphans() {}
 
+/// Whether we are the parent of a guard by now, which nobody but a `lock run` starts: that one was killed, and
+/// its guard is still at ending what it ran.
+fn has_guard_left() -> bool {
+    let begin = format!("git-muster\0{COMMAND}\0");
+    let is_guard = |id: &i32| {
+        std::fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with(begin.as_bytes()))
+    };
+    children().remove(&Pid::this().as_raw()).is_some_and(|ours| ours.iter().any(is_guard))
+}
+
 /// All processes below `top`, as far as the system tells.
 fn descendants(top: Pid) -> Vec<Pid> {
+    let (mut children, mut open, mut found) = (children(), vec![top.as_raw()], Vec::new());
+    while let Some(id) = open.pop() {
+        let below = children.remove(&id).unwrap_or_default();
+        found.extend(below.iter().map(|id| Pid::from_raw(*id)));
+        open.extend(below);
+    }
+    found
+}
+
+/// The processes that have not ended yet, by their parents.
+fn children() -> HashMap<i32, Vec<i32>> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -558,13 +581,7 @@ fn descendants(top: Pid) -> Vec<Pid> {
             children.entry(parent).or_default().push(id);
         }
     }
-    let (mut open, mut found) = (vec![top.as_raw()], Vec::new());
-    while let Some(id) = open.pop() {
-        let below = children.remove(&id).unwrap_or_default();
-        found.extend(below.iter().map(|id| Pid::from_raw(*id)));
-        open.extend(below);
-    }
-    found
+    children
 }
 
 /// The parent in a line of `/proc/<pid>/stat`, if it is one of a process that has not ended yet; the name

@@ -29,8 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest path that a socket can have everywhere.
 const SOCKET_PATH_MAX: usize = 100;
 
-/// The variable by which what is left of a command is found when its guard was killed.
-const MARK: &str = "MUSTER_GUARDED";
+/// Begins the name of the variable by which what is left of a command is found when its guard was killed. Each
+/// guard has one of its own: a command may be one that runs others under guards.
+const MARK: &str = "MUSTER_GUARDED_";
+
+/// What that variable holds.
+const MARKED: &str = "1";
 
 /// What is to be run.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl Ward {
     /// When its guard cannot be started. Whether the command could is told as its end.
     pub fn start(charge: &Charge<'_>) -> io::Result<Self> {
         let meeting = Meeting::arrange()?;
-        let mark = random::id();
+        let mark = format!("{MARK}{}", random::id().replace('-', ""));
         let mut command = process::command(&program()?);
         command.arg0("git-muster").args([COMMAND, "--grace-ms", &charge.grace.as_millis().to_string()]);
         command.arg("--orders").arg(&meeting.socket);
@@ -84,7 +88,7 @@ impl Ward {
         if let Some(alive) = charge.alive {
             command.arg("--alive").arg(alive);
         }
-        command.arg("--").args(charge.command).env(MARK, &mark);
+        command.arg("--").args(charge.command).env(&mark, MARKED);
         command.envs(charge.variables.iter().map(|(name, value)| (name, value)));
         let mut guard = Running::start(&mut command)?;
         let stream = meeting.wait_for(|| Ok(guard.status()?.is_some()))?;
@@ -114,7 +118,7 @@ impl Ward {
         self.has_ended = true;
         Ok(Some(match self.orders.told() {
             Some(told) => Ending::Told(told),
-            None => Ending::Unguarded(guard::kill_marked(&[format!("{MARK}={}", self.mark)])),
+            None => Ending::Unguarded(guard::kill_marked(&[format!("{}={MARKED}", self.mark)])),
         }))
     }
 

@@ -105,6 +105,38 @@ fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
     bob.run(["lock", "acquire", "x"]).success();
 }
 
+/// The parent of a process.
+fn parent(id: &str) -> String {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_lock_is_not_free_before_what_a_nested_lock_run_started_has_ended() {
+    let (_fleet, ada, bob) = fleet_of_two();
+    for killed in ["the guard of the outer one", "the inner one"] {
+        let file = ada.directory().join(killed);
+        fs::write(&file, "").unwrap();
+        let script = format!("trap '' TERM; exec 9<'{}'; echo $PPID; sleep 600; sleep 600", file.display());
+        let words = ["lock", "run", "outer", "--", env!("CARGO_BIN_EXE_git-muster"), "lock", "run", "inner"];
+        let mut running = ada.command(words.into_iter().chain(["--", "sh", "-c", &script])).spawn();
+        running.wait_for_stdout("\n");
+        let inner = parent(running.stdout().trim());
+        let process = if killed == "the inner one" { inner } else { parent(&inner) };
+        ada.program("kill").args(["-KILL", &process]).run().success();
+        bob.run(["lock", "acquire", "outer", "--wait", "1m"]).success();
+        assert!(!is_in_use(&file), "{killed}: it ran under a lock that another has");
+        drop(running.wait());
+        bob.run(["lock", "release", "outer", "--token", &token(&bob, "outer")]).success();
+        let token = token(&ada, "inner");
+        ada.run(["lock", "release", "inner", "--token", &token]).success();
+    }
+}
+
+fn token(host: &Host, lock: &str) -> String {
+    host.run(["lock", "show", lock, "--json"]).success().json()["token"].to_string()
+}
+
 #[test]
 fn a_renewal_that_the_hub_refuses_is_tried_again_while_the_lease_is_trusted() {
     let (fleet, ada, _) = fleet_of_two();

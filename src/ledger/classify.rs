@@ -34,6 +34,9 @@ pub(super) enum PushVerdict {
     Busy,
     /// Nothing moved and trying again will not help. The reason is one clean line for people.
     Denied(Reason),
+    /// The words of a refusal, of a push that had begun and whose answer was cut off. Who speaks before git
+    /// does, on the server or on the way, says such words too: it is refused where the hub does not have it.
+    Doubted(Reason),
     /// Nothing moved: the hub was not reached, or turned us away before it took the push.
     Unreachable(Reason),
     /// Nobody can tell from here: look for the operation's id in the hub before anything else.
@@ -117,7 +120,7 @@ const UNKNOWN_REASONS: &[&str] = &[
 /// connection is at fault, not the hub (2.39 and 2.47 with a damaged object on our side).
 const PACK_CUT_SHORT: &[&str] = &["eof before pack header", "early eof", "pack-objects died"];
 
-/// Final words that stay definite although the connection broke afterwards: a
+/// Final words that count although the connection broke afterwards, if the hub does not have the push: a
 /// `reference-transaction` hook said no; the server wanted a password for the push itself; it lacks
 /// what the push asks of it, and git leaves before it sends anything.
 #[rustfmt::skip]
@@ -323,7 +326,7 @@ fn combine(verdicts: Vec<PushVerdict>, complete: bool) -> PushVerdict {
             PushVerdict::Applied => applied += 1,
             PushVerdict::Stale => {}
             PushVerdict::Busy => busy = true,
-            PushVerdict::Denied(text) => denied = denied.or(Some(text)),
+            PushVerdict::Denied(text) | PushVerdict::Doubted(text) => denied = denied.or(Some(text)),
             PushVerdict::Unreachable(reason) => unknown = unknown.or(Some(reason.words)),
             PushVerdict::Unknown(text) => unknown = unknown.or(Some(text)),
         }
@@ -348,16 +351,18 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
         return PushVerdict::Unknown("up to date".to_owned());
     }
     let own = own_words(stderr);
+    let has_begun = contains_any(&own, PUSH_STARTED);
+    let refused = |reason| if has_begun { PushVerdict::Doubted(reason) } else { PushVerdict::Denied(reason) };
     let refused_request = Some(&own).filter(|own| own.contains("rpc failed"));
     if let Some(cause) = refused_request.and_then(|own| http_refusal(Verb::Push, own)) {
         let line = own_line(stderr, &["rpc failed"]).unwrap_or_default();
         let reason = Reason::said(cause, Speaker::Git, explain(line, stderr));
-        return PushVerdict::Denied(reason);
+        return refused(reason);
     }
     if let Some(line) = own_line(stderr, DEFINITE_REFUSALS) {
-        return PushVerdict::Denied(rejected(line, line, stderr));
+        return refused(rejected(line, line, stderr));
     }
-    if contains_any(&own, PUSH_STARTED) {
+    if has_begun {
         return PushVerdict::Unknown(last_words(code, "", stderr));
     }
     if let Some(reason) = turned_away(Verb::Push, stderr) {

@@ -78,6 +78,8 @@ pub(crate) enum Publication {
     Busy(Option<Held>),
     /// The hub will not have it, now or later; nothing moved.
     Denied(Reason),
+    /// The hub will not have it, if it does not have it.
+    Doubted(Reason),
     /// The hub was not reached; nothing moved.
     Unreachable(Reason),
     /// This machine could not do it: nothing was applied.

@@ -34,7 +34,9 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
 fn reason_of_push(verdict: PushVerdict) -> Option<String> {
     match verdict {
         PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => None,
-        PushVerdict::Denied(why) | PushVerdict::Unreachable(why) => Some(why.words),
+        PushVerdict::Denied(why) | PushVerdict::Doubted(why) | PushVerdict::Unreachable(why) => {
+            Some(why.words)
+        }
         PushVerdict::Unknown(why) => Some(why),
     }
 }

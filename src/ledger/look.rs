@@ -223,7 +223,7 @@ impl Look {
             return Ok(());
         }
         Err(match classify_push(&[&self.main], done.exit_code, &done.stdout, &done.stderr) {
-            PushVerdict::Denied(why) => LedgerError::Denied { hub: hub(), why },
+            PushVerdict::Denied(why) | PushVerdict::Doubted(why) => LedgerError::Denied { hub: hub(), why },
             PushVerdict::Unreachable(why) => LedgerError::Unreachable { hub: hub(), why },
             PushVerdict::Unknown(why) => {
                 LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Silent, why) }

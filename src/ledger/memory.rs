@@ -37,6 +37,10 @@ enum Fault {
     Busy,
     /// A rule of the hub.
     Deny,
+    /// The words of a refusal of a push that had begun; it is not applied.
+    Doubt,
+    /// The same, and it is applied.
+    DoubtAndApply,
     /// The hub is not reached.
     Cut,
     /// It is applied and the answer is lost.
@@ -266,6 +270,12 @@ impl Engine for Memory {
         let publication = match fault {
             Some(Fault::Busy) => return Publication::Busy(None),
             Some(Fault::Deny) => return Publication::Denied(Reason::of(Cause::Protected, "protected")),
+            Some(fault @ (Fault::Doubt | Fault::DoubtAndApply)) => {
+                if matches!(fault, Fault::DoubtAndApply) {
+                    Self::swap(&mut hub, moves);
+                }
+                return Publication::Doubted(Reason::of(Cause::Hook, "aborted by hook"));
+            }
             Some(Fault::Cut) => return Publication::Unreachable(Reason::of(Cause::Network, "cut")),
             Some(Fault::Vanish) => return Publication::Unknown("vanished".to_owned()),
             Some(Fault::Delay) => {

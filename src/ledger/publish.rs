@@ -194,6 +194,7 @@ pub(super) fn by_push(
         PushVerdict::Stale => Publication::Stale,
         PushVerdict::Busy => Publication::Busy(None),
         PushVerdict::Denied(why) => Publication::Denied(why),
+        PushVerdict::Doubted(why) => Publication::Doubted(why),
         PushVerdict::Unreachable(why) => Publication::Unreachable(why),
         PushVerdict::Unknown(_) if done.timed_out => {
             Publication::Unknown("the push did not end in time".to_owned())

@@ -74,6 +74,7 @@ impl Ledger {
                 Publication::Stale | Publication::Busy(_) => {}
                 // Whether it landed or not, the next look tells.
                 Publication::Unknown(why) => sent = Some(why),
+                Publication::Doubted(why) => sent = Some(why.words),
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
                 Publication::Failed(why) => {
                     let what = format!("cannot move a branch of `{hub}`");

@@ -9,6 +9,7 @@ use run::{Attempt, Run};
 
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
+use super::far_side::Reason;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
@@ -239,6 +240,10 @@ impl Ledger {
             if let Some(outcomes) = self.find_sent(requests, run)? {
                 return Ok(Some(outcomes));
             }
+            if let Some(why) = run.refusal.take() {
+                let replaces = run.sent.pop().is_some_and(|attempt| attempt.replaces);
+                return self.refused(replaces, why, run);
+            }
             if run.attempts > 0 && run.deadline.passed() {
                 return Ok(Some(run.give_up(requests)));
             }
@@ -297,10 +302,11 @@ impl Ledger {
                 self.settle_main();
                 return Ok(Some(attempt.outcomes(requests, run.attempts)));
             }
-            // A hub that lets no history be replaced still takes what follows on it.
-            Publication::Denied(_) if attempt.replaces && !run.append => run.append = true,
-            Publication::Denied(why) => {
-                return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
+            Publication::Denied(why) => drop(self.refused(attempt.replaces, why, run)?),
+            Publication::Doubted(why) => {
+                run.why.clone_from(&why.words);
+                run.refusal = Some(why);
+                run.sent.push(attempt);
             }
             Publication::Failed(why) => {
                 let what = format!("cannot move a branch of `{}`", self.engine.hub());
@@ -333,6 +339,21 @@ impl Ledger {
         }
         run.pace.wait(run.deadline);
         run.fresh = self.engine.is_always_fresh() && !run.is_unsettled();
+        Ok(None)
+    }
+
+    /// The hub said no to an attempt.
+    fn refused(
+        &self,
+        replaces: bool,
+        why: Reason,
+        run: &mut Run,
+    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        if !replaces || run.append {
+            return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
+        }
+        // A hub that lets no history be replaced still takes what follows on it.
+        run.append = true;
         Ok(None)
     }
 

@@ -281,3 +281,45 @@ fn hanging(transport: Transport) {
 fn a_push_that_hangs_is_given_up_in_time_and_settled_later() {
     Transport::each(&HOOKED, hanging);
 }
+
+#[test]
+fn the_words_of_a_login_are_no_refusal_of_a_push_that_landed() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let mut ada = fleet.server("ada");
+    // Whoever is greeted before git speaks; with `away` in the hub nobody gets further.
+    let script = ada.directory().join("ssh");
+    let away = fleet.hub().path().join("away");
+    let text = format!(
+        "echo \"$GREETING\" >&2\n[ -e '{}' ] && {{ echo 'Connection to h closed by remote host.' >&2; exit 255; }}\n\
+         exec bash -c \"${{@: -1}}\"\n",
+        away.display()
+    );
+    fs::write(&script, text).unwrap();
+    ada.set("GIT_SSH_COMMAND", format!("bash {}", script.display()));
+    let hub = format!("ssh://h{}", fleet.hub().path().display());
+    let asked = |greeting: &str, line: &str| {
+        let words = ["--json", "--hub", &hub, "--hub-timeout", "5s"].into_iter().chain(line.split(' '));
+        ada.command(words).env("GREETING", greeting).run()
+    };
+    for greeting in [
+        "warning: authentication failed attempts are logged",
+        "fatal: could not read Username for 'https://mirror': terminal prompts disabled",
+        "fatal: ref updates aborted by hook",
+        "welcome",
+    ] {
+        let before = commits(&fleet);
+        fleet.hub().install_hook(KILLERS[0].0, KILLERS[0].1);
+        asked(greeting, "job add --type test").success();
+        assert_eq!(commits(&fleet), before + 1, "{greeting}");
+        let hook = "#!/bin/sh\n[ \"$1\" = committed ] && { touch away; kill -9 $PPID; }\nexit 0\n";
+        fleet.hub().install_hook(KILLERS[0].0, hook);
+        let run = asked(greeting, "job add --type test");
+        let op = unknown(&run).unwrap_or_else(|| run.fail("nobody can tell what became of it"));
+        if !greeting.starts_with("fatal") {
+            asked(greeting, "job list").code(7);
+        }
+        fs::remove_file(&away).unwrap();
+        asked(greeting, &format!("op status {op}")).success();
+        assert_eq!(commits(&fleet), before + 2, "{greeting}");
+    }
+}

@@ -284,7 +284,8 @@ fn mark(line: &str) -> (Speaker, &str) {
     if let Some(rest) = line.strip_prefix("remote:") {
         return (Speaker::Hub, rest);
     }
-    let own = ["fatal: ", "error: ", "warning: ", "send-pack: ", "fetch-pack: "];
+    // A warning, of git or of a greeting, is no cause.
+    let own = ["fatal: ", "error: ", "send-pack: ", "fetch-pack: "];
     match own.iter().find_map(|prefix| line.strip_prefix(prefix)) {
         Some(rest) => (Speaker::Git, rest),
         None => (Speaker::Login, line),

@@ -60,6 +60,7 @@ fn push(verdict: PushVerdict) -> Judged {
         PushVerdict::Stale => ("Stale", String::new(), None),
         PushVerdict::Busy => ("Busy", String::new(), None),
         PushVerdict::Denied(reason) => ("Denied", reason.words, Some(reason.cause)),
+        PushVerdict::Doubted(reason) => ("Doubted", reason.words, Some(reason.cause)),
         PushVerdict::Unreachable(reason) => ("Unreachable", reason.words, Some(reason.cause)),
         PushVerdict::Unknown(words) => ("Unknown", words, None),
     }

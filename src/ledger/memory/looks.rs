@@ -321,3 +321,23 @@ fn what_is_kept_at_hand_has_a_bound() {
     let small = || read(COUNTER);
     assert!(std::rc::Rc::ptr_eq(&small(), &small()), "what still fits is kept");
 }
+
+#[test]
+fn the_words_of_a_refusal_count_where_the_hub_does_not_have_the_push() {
+    let doubted = memory(&[Fault::Doubt]);
+    let denied = ledger(&doubted, LONG).update_one(op(), now(), count);
+    assert!(matches!(denied, Err(LedgerError::Denied { .. })), "{denied:?}");
+    assert_eq!((doubted.hub.borrow().publications, stored(&doubted).as_str()), (1, "0"));
+    let landed = memory(&[Fault::DoubtAndApply]);
+    let outcome = ledger(&landed, LONG).update_one(op(), now(), count).expect("no fault");
+    assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+    assert_eq!((landed.hub.borrow().publications, stored(&landed).as_str()), (1, "1"));
+    // Nobody can tell where the hub cannot be seen, or where something was sent before.
+    let unseen = memory(&[Fault::Doubt]);
+    unseen.hub.borrow_mut().looks.extend([Look::Sees].into_iter().chain((0..100).map(|_| Look::Cut)));
+    let outcome = ledger(&unseen, SHORT).update_one(op(), now(), count).expect("no fault");
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    let before = memory(&[Fault::Vanish, Fault::Doubt]);
+    let outcome = ledger(&before, SHORT).update_one(op(), now(), count).expect("no fault");
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+}

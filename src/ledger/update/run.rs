@@ -6,6 +6,7 @@ use crate::domain::refusal::Refusal;
 use crate::host::clock::Deadline;
 use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
+use crate::ledger::far_side::Reason;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
 
@@ -46,6 +47,8 @@ pub(super) struct Run {
     /// Whether nobody looked since for the last of them.
     pub(super) doubted_push: bool,
     pub(super) why: String,
+    /// What was said of the last of what was sent, if that is a no.
+    pub(super) refusal: Option<Reason>,
     pub(super) deadline: Deadline,
 }
 
@@ -67,6 +70,7 @@ impl Run {
             turned_down: Vec::new(),
             doubted_push: false,
             why: String::new(),
+            refusal: None,
             deadline,
         }
     }

@@ -100,7 +100,7 @@ impl Fleet {
             stopping: None,
             origin: None,
         };
-        let envelope = Envelope { guards: Vec::new(), beat: Some(beat) };
+        let envelope = Envelope { beat: Some(beat), ..Envelope::default() };
         let op = OpId::new(&random::id()).expect("an id");
         let outcome = envelope.run(&mut self.ledger, op, self.now, verb).expect("it can be written");
         let Outcome::Applied(receipt) = outcome else { unreachable!("nothing is refused here: {outcome:?}") };

@@ -354,7 +354,14 @@ impl Context {
     /// As [`Context::place`].
     pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
         let session = Session::present(&self.whose(server).map_err(CliError::nothing_written)?);
-        Ok(Envelope { guards: self.guards.clone(), beat: Some(session.beat(server, None)) })
+        Ok(Envelope { beat: Some(session.beat(server, None)), ..self.guarded()? })
+    }
+
+    /// What goes with a write without a sign of life.
+    fn guarded(&mut self) -> Result<Envelope, CliError> {
+        let holders =
+            if self.guards.is_empty() { Vec::new() } else { journal::holders(&self.place()?, &self.guards) };
+        Ok(Envelope { guards: self.guards.clone(), holders, beat: None })
     }
 
     /// Applies `verb` in this server's name.
@@ -484,7 +491,7 @@ impl Context {
             written => return written,
         };
         let me = self.me()?;
-        let envelope = Envelope { guards: Vec::new(), ..self.envelope(&me)? };
+        let envelope = Envelope { guards: Vec::new(), holders: Vec::new(), ..self.envelope(&me)? };
         Err(match self.write_with(verb, &envelope) {
             Ok(_) => CliError { message: format!("{}; {what} was given back", refused.message), ..refused },
             Err(_) => refused,
@@ -498,7 +505,7 @@ impl Context {
     pub(super) fn write_unkept<V: Verb>(&mut self, verb: &V) -> Result<Receipt<V::Answer>, CliError> {
         let op = OpId::new(&random::id()).expect("an id of ours is one");
         let now = self.now();
-        let envelope = Envelope { guards: self.guards.clone(), beat: None };
+        let envelope = self.guarded()?;
         let outcome = envelope.run(self.ledger().map_err(CliError::nothing_written)?, op, now, verb);
         self.pass_on_notes();
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;

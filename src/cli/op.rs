@@ -124,7 +124,7 @@ fn answered(context: &mut Context) -> Result<Vec<(Entry, String)>, CliError> {
     let is_here = |entry: &Entry| here.as_ref().is_some_and(|here| here.is_of(entry));
     let asked: Result<Vec<Option<bool>>, CliError> = context.read(false, |snapshot| {
         let stands = |entry: &Entry| match &entry.answer {
-            Some(answer) if is_here(entry) => stands(answer, snapshot),
+            Some(answer) if is_here(entry) => stands(answer, entry.operation.taker(), snapshot),
             _ => Ok(None),
         };
         Ok(entries.iter().map(stands).collect::<Result<_, _>>()?)

@@ -8,7 +8,7 @@ use super::job_add::AddedJob;
 use super::journal;
 use super::lock::Term;
 use super::message::Sent;
-use crate::domain::id::OpId;
+use crate::domain::id::{OpId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::message::Message;
@@ -36,7 +36,7 @@ impl Answered {
         let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
         let Some(answer) = made.ok().flatten() else { return Self::default() };
         let now = ledger.known();
-        let stands = stands(&answer, &now).ok().flatten();
+        let stands = stands(&answer, None, &now).ok().flatten();
         let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };
         let is_asked = |message: &&Record<Message>| ids.contains(&message.id.as_str());
@@ -127,16 +127,26 @@ fn to_value(answer: &impl serde::Serialize) -> Option<Value> {
     serde_json::to_value(answer).ok()
 }
 
-/// Whether what an answer handed out is still the asker's; `None` when it handed out nothing that
+/// Whether what an answer handed out, to `taker` if that is known, is still the asker's; `None` when it handed out nothing that
 /// could be over.
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn stands(answer: &Value, now: &impl Documents) -> Result<Option<bool>, Stop> {
+pub fn stands(
+    answer: &Value,
+    taker: Option<&ServerName>,
+    now: &impl Documents,
+) -> Result<Option<bool>, Stop> {
+    // A hub that was set back gives a token again.
+    let is_its = |holder: Option<&str>| taker.is_none_or(|taker| holder == Some(taker.as_str()));
     let token = |of: &Value| of.get("token").and_then(Value::as_u64);
     if let (Some(name), Some(token)) = (answer.get("name").and_then(Value::as_str), token(answer)) {
         let locks: Table<Lock> = now.table()?;
-        return Ok(Some(locks.get(name).is_some_and(|lock| lock.check_token(token).is_ok())));
+        return Ok(Some(
+            locks
+                .get(name)
+                .is_some_and(|lock| lock.check_token(token).is_ok() && is_its(lock.locked_by.as_deref())),
+        ));
     }
     let claims: Vec<(String, u64)> = answer
         .as_array()
@@ -148,7 +158,9 @@ pub fn stands(answer: &Value, now: &impl Documents) -> Result<Option<bool>, Stop
         return Ok(None);
     }
     let jobs: Table<Job> = now.table()?;
-    let is_held = |(id, token): &(String, u64)| jobs.get(id).is_some_and(|job| job.is_held_under(*token));
+    let is_held = |(id, token): &(String, u64)| {
+        jobs.get(id).is_some_and(|job| job.is_held_under(*token) && is_its(job.assigned_to.as_deref()))
+    };
     Ok(Some(claims.iter().any(is_held)))
 }
 

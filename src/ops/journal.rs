@@ -6,9 +6,10 @@
 //! behind. The answers of the last operations that handed something out are kept beside: a pipe
 //! takes an answer and loses it all the same.
 
+use super::submit::Place;
 use super::{Envelope, Operation};
 use crate::domain::doctor::machine::is_left as is_left_at;
-use crate::domain::id::OpId;
+use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
@@ -201,6 +202,23 @@ pub fn find_answered(op: &OpId) -> Option<Entry> {
     Some(Entry { answer: Some(lines.next()?), ..entry })
 }
 
+/// Who got the locks of `guards` under those tokens, of those that were got here.
+#[must_use]
+pub fn holders(place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
+    let answered = answered();
+    let is_of = |entry: &&Entry, name: &LockName, token: u64| {
+        let term = entry.answer.as_ref().and_then(|answer| Some((answer.get("name")?, answer.get("token")?)));
+        let is_it = term.is_some_and(|(of, given)| of == name.as_str() && given.as_u64() == Some(token));
+        is_it && place.is_of(entry)
+    };
+    let holder = |(name, token): &(LockName, u64)| {
+        // A hub that was set back gives a token twice: the last one counts.
+        let entry = answered.iter().rfind(|entry| is_of(entry, name, *token))?;
+        Some((name.clone(), entry.operation.taker()?.clone()))
+    };
+    guards.iter().filter_map(holder).collect()
+}
+
 /// Forgets an answer: what it handed out is over.
 pub fn forget_answer(op: &OpId) {
     drop(files::remove(&answer_path(op)));
@@ -229,7 +247,6 @@ fn ids_in(folder: &Path) -> Vec<OpId> {
 mod tests {
     use super::*;
     use crate::domain::heartbeat::System;
-    use crate::domain::id::ServerName;
     use crate::domain::status::StatusWord;
     use crate::ops::status::SetStatus;
 

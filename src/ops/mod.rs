@@ -40,7 +40,7 @@ pub mod submit;
 pub mod watch;
 
 use crate::domain::heartbeat::Beat;
-use crate::domain::id::{LockName, OpId};
+use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
@@ -67,6 +67,9 @@ pub trait Verb {
 pub struct Envelope {
     /// Locks that must be held under these tokens: checked in the same transaction.
     pub guards: Vec<(LockName, u64)>,
+    /// Who got those of them that this host got: a hub that was set back gives tokens again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<(LockName, ServerName)>,
     /// The writing server's sign of life, which any commit to the main branch carries for
     /// nothing.
     pub beat: Option<Beat>,
@@ -91,7 +94,18 @@ impl Envelope {
                         "lock `{name}` was never taken, so token {token} cannot hold it"
                     ))
                 };
-                locks.get(name.as_str()).ok_or_else(free)?.check_token(*token)?;
+                let lock = locks.get(name.as_str()).ok_or_else(free)?;
+                lock.check_token(*token)?;
+                let ours =
+                    self.holders.iter().find(|(held, _)| held == name).map(|(_, holder)| holder.as_str());
+                if ours.is_some_and(|holder| lock.locked_by.as_deref() != Some(holder)) {
+                    return Err(Refusal::lease_lost(format!(
+                        "lock `{name}` is not held by `{}`, which got token {token}: {}, so the hub was set back since",
+                        ours.unwrap_or_default(),
+                        lock.situation()
+                    ))
+                    .into());
+                }
             }
         }
         let answer = verb.apply(transaction)?;
@@ -183,6 +197,17 @@ impl Operation {
             Self::ClaimJobs(_) | Self::AcquireLock(_) | Self::StealLock(_) => true,
             Self::MarkMessages(marks) => marks.mark == message::Mark::Read,
             _ => false,
+        }
+    }
+
+    /// Who has what it hands out, and can lose it.
+    #[must_use]
+    pub fn taker(&self) -> Option<&ServerName> {
+        match self {
+            Self::ClaimJobs(claim) => Some(&claim.claimant.server),
+            Self::AcquireLock(acquire) => Some(&acquire.taker.server),
+            Self::StealLock(steal) => Some(&steal.taker.server),
+            _ => None,
         }
     }
 

@@ -660,7 +660,7 @@ mod tests {
         let built = operation.map(|operation| Built {
             op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
             at: Timestamp::parse(AT).expect("time"),
-            envelope: Envelope { guards: vec![(lock_name("guard"), 3)], beat: None },
+            envelope: Envelope { guards: vec![(lock_name("guard"), 3)], ..Envelope::default() },
             operation,
             known: Rc::default(),
         });

@@ -173,7 +173,8 @@ impl Worker {
     ) -> Option<Receipt<V::Answer>> {
         let invoked = self.world.get().now;
         let session = Session::present(&place().whose(&self.server));
-        let envelope = Envelope { guards, beat: Some(session.beat(&self.server, None)) };
+        let envelope =
+            Envelope { guards, beat: Some(session.beat(&self.server, None)), ..Envelope::default() };
         self.begin(&envelope, verb.clone().into());
         let outcome = submit(&mut self.ledger(), &place(), &envelope, (verb, Keep::WhileUnknown), |_| {});
         let told = |answer: &V::Answer| serde_json::to_value(answer).ok();

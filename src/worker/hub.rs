@@ -175,7 +175,7 @@ impl Hub {
         riders: &Riders,
     ) -> Result<Written<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.server, None));
-        let envelope = Envelope { guards: Vec::new(), beat };
+        let envelope = Envelope { beat, ..Envelope::default() };
         let sign = riders.beat.then(|| self.sign_of_life());
         let asked = self.trust_from_now();
         let apply = |transaction: &mut Transaction<'_>| {

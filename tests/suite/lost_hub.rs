@@ -114,3 +114,34 @@ fn a_repository_that_never_held_a_hub_becomes_one() {
         ada.run(["init", &fleet.hub().url()]).success();
     });
 }
+
+#[test]
+fn a_token_that_a_restored_hub_gave_again_is_not_the_one_of_before() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    for host in [&ada, &bob] {
+        host.run(["heartbeat"]).success();
+    }
+    ada.run(["job", "add", "--type", "x"]).success();
+    let backup = fleet.hub().tip(MAIN).unwrap();
+    let held = |host: &Host| {
+        host.run(["lock", "acquire", "deploy"]).success();
+        host.run(["job", "claim"]).success();
+    };
+    held(&ada);
+    ada.run(["--if-lock", "deploy=1", "status", "set", "building"]).success();
+    let main = format!("refs/heads/{MAIN}");
+    ada.program("git")
+        .args(["-C", &fleet.hub().path().display().to_string(), "update-ref", &main, &backup])
+        .run()
+        .success();
+    held(&bob);
+    let run = ada.run(["--if-lock", "deploy=1", "status", "set", "building"]).code(5);
+    assert!(run.stderr().contains("is not held by `ada`, which got token 1: `bob` holds it"), "{run}");
+    // What others were given the token for, they may use.
+    for host in [&bob, &fleet.server("carl")] {
+        host.run(["--if-lock", "deploy=1", "job", "add", "--type", "x"]).success();
+    }
+    assert_eq!(ada.run(["op", "list", "--json"]).success().json(), serde_json::json!([]), "it is over");
+    assert_eq!(bob.run(["op", "list", "--json"]).success().json().as_array().unwrap().len(), 2);
+}

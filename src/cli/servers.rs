@@ -305,10 +305,37 @@ fn find_branch(args: &JoinArgs, context: &mut Context) -> Result<bool, CliError>
         context.output.warn(&format!(
             "`{branch}` is a branch made from the hub in `{named}`; who joins there sees only who does the same"
         ));
-    } else {
-        context.go_to_branch(&named, "the hub's marker");
+        return Ok(false);
     }
+    if let Some(other) = led_on(&named, context)? {
+        let why = format!(
+            "the marker in `{branch}` says that the hub is in `{named}`, and the marker there says `{other}`"
+        );
+        let hub = args.target.as_ref().map_or_else(String::new, |hub| format!(" {}", quoted(hub)));
+        let join = |branch: &str| {
+            format!("`git muster join{hub} --as {} --hub-branch {}`", args.name, quoted(branch))
+        };
+        return Err(CliError::new(Exit::Configuration, format!("{why}; nothing was written")).hint(format!(
+            "ask who keeps the hub which one it is, and name that: {} or {}",
+            join(&named),
+            join(&other)
+        )));
+    }
+    context.go_to_branch(&named, "the hub's marker");
     Ok(false)
+}
+
+/// The other branch that the marker in `branch` names, if there is such a one.
+fn led_on(branch: &str, context: &mut Context) -> Result<Option<String>, CliError> {
+    let marker = context
+        .read_with(branch, |snapshot| Ok(snapshot.record_on::<Marker>(branch, Marker::PATH)?))
+        .map_err(CliError::nothing_written)?;
+    let other = marker.and_then(|marker| marker.branch.clone());
+    let Some(other) = other.filter(|other| other != branch && check_branch(other).is_ok()) else {
+        return Ok(None);
+    };
+    let tip = context.read_with(&other, |snapshot| Ok(snapshot.tip(&other)?));
+    Ok(tip.map_err(CliError::nothing_written)?.map(|_| other))
 }
 
 /// Remembers hub and name where later commands look for them.

@@ -9,6 +9,7 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
+use crate::domain::hub::Marker;
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
 use crate::host::environment;
@@ -193,6 +194,25 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
                 "`{git} fetch origin '+refs/heads/*:refs/remotes/origin/*' && {git} remote set-head origin --auto` asks the remote; or name the hub with `--hub`"
             ))
         }
+        Unclear::Branches(one, other) => {
+            let says = |branch: &str| {
+                format!(
+                    "`git -C {} config muster.branch {}`",
+                    quoted(&top.display().to_string()),
+                    quoted(branch)
+                )
+            };
+            error
+                .hint(format!(
+                    "ask who keeps the hub which one it is, and say so for this clone: {} or {}",
+                    says(one),
+                    says(other)
+                ))
+                .hint(format!(
+                    "the `branch` in `{}` of the hub's branch is to name that branch itself",
+                    Marker::PATH
+                ))
+        }
         Unclear::Remotes(_) => error.hint("name the hub with `--hub`; `git remote -v` shows the addresses"),
     }
 }
@@ -225,6 +245,9 @@ fn because(why: &Unclear) -> String {
                 "tracks `{branch}`, which is marked as a hub, and does not know what its remote's HEAD names"
             )
         }
+        Unclear::Branches(one, other) => format!(
+            "is of a hub whose marker says that it is in `{one}`, and the marker there says `{other}`"
+        ),
         Unclear::Remotes(names) => format!("has several remotes that may be it: {}", names.join(", ")),
     }
 }

@@ -73,6 +73,8 @@ pub enum Unclear {
     NoHead(String),
     /// Several remotes may be the hub.
     Remotes(Vec<String>),
+    /// A marker names the first branch, and the marker there the second.
+    Branches(String, String),
 }
 
 /// A clone of a hub.
@@ -278,6 +280,11 @@ fn judge(repository: &Repository, top: &Path) -> Option<Around> {
             if let Some(pushed) = said.addresses.elsewhere().map(str::to_owned) {
                 return Some(Around::Unclear { top, why: Unclear::TwoPlaces { remote, read, pushed } });
             }
+            if let Some((branch, SAID_BY_MARKER)) = &said.branch
+                && let Some(other) = led_on(repository, said.remote, branch)
+            {
+                return Around::Unclear { top, why: Unclear::Branches(branch.clone(), other) };
+            }
             Around::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
         }
     })
@@ -323,6 +330,14 @@ fn damaged(top: PathBuf, origin: Option<String>) -> Around {
             Around::Unusable { top, why: "objects of what is checked out are missing or damaged".to_owned() }
         }
     }
+}
+
+/// The other branch that the marker in `branch` names, if there is such a one: then neither is known to be the
+/// hub.
+fn led_on(repository: &Repository, remote: &str, branch: &str) -> Option<String> {
+    let marker = marks::marker(repository, &tracked(repository, remote, branch)?)?;
+    let other = marker.branch.filter(|other| other != branch && check_branch(other).is_ok())?;
+    tracked(repository, remote, &other).map(|_| other)
 }
 
 /// `Some` when it is a clone of a hub; what is inside says in which branch that is, if it is known.

@@ -10,6 +10,8 @@ use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect, need};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Path, Transport::FileUrl, Transport::Ssh];
 
+const MARKER: &str = "coordination/hub.json";
+
 fn rename(fleet: &Fleet, to: &str) {
     fleet.hub().git(["branch", "-m", MAIN, to]);
     fleet.hub().git(["symbolic-ref", "HEAD", &format!("refs/heads/{to}")]);
@@ -218,4 +220,44 @@ fn a_hub_whose_branch_is_damaged_is_not_looked_for_in_another() {
     fs::write(fleet.hub().path().join("refs/heads/trunk"), "").unwrap();
     let run = fleet.host("ada").run(["job", "list"]).code(1);
     assert!(run.stderr().contains("`trunk`") && !run.stderr().contains("init"), "{run}");
+}
+
+#[test]
+fn a_marker_that_leads_to_one_that_leads_on_splits_no_fleet() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    fleet.hub().git(["branch", "dev", MAIN]);
+    let mut marker = inspect::document(fleet.hub(), MAIN, MARKER);
+    marker["branch"] = "dev".into();
+    fleet.hub().put(MAIN, &[(MARKER, marker.to_string())], "by hand");
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let tips = || [MAIN, "dev"].map(|branch| fleet.hub().tip(branch));
+    let before = tips();
+    let clone = fleet.host_in_clone("bob");
+    for line in ["--server bob lock acquire deploy", "job list", "config where"] {
+        let run = clone.run(line.split(' ')).code(78);
+        assert!(run.stderr().contains("says that it is in `dev`, and the marker there says `main`"), "{run}");
+        assert!(run.stderr().contains("nothing was written"), "{run}");
+    }
+    assert_eq!(tips(), before);
+    // Nor does a server that joins follow it, and the ways out work as they are printed.
+    let carl = fleet.host("carl");
+    let run = carl.run(["join", &fleet.hub().url(), "--as", "carl"]).code(78);
+    assert_eq!(tips(), before);
+    let lines = run.stderr().split('`').filter(|line| line.starts_with("git muster join"));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 2, "{run}");
+    carl.run(lines[1].split(' ').skip(2)).success();
+    assert!(lines[1].ends_with("--as carl --hub-branch main"), "{run}");
+    assert_eq!(fleet.hub().tip("dev"), before[1]);
+    let told = clone.run(["job", "list"]).code(78);
+    let line = told.stderr().split('`').find(|line| line.ends_with("config muster.branch main")).unwrap();
+    clone.program("sh").args(["-c", line]).run().success();
+    clone.run(["--server", "bob", "lock", "acquire", "deploy"]).code(4);
+    // One whose marker names itself is where the hub is.
+    clone.git(["config", "--unset", "muster.branch"]).success();
+    fleet.hub().put("dev", &[(MARKER, marker.to_string())], "by hand");
+    clone.git(["fetch", "--quiet"]).success();
+    let place = clone.run(["config", "where", "--json"]).success().json();
+    assert_eq!(place["branch"], "dev", "{place}");
 }

@@ -36,6 +36,9 @@ pub struct Entry {
     /// Where the branch was as far as this host knew: what led there cannot hold the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Version>,
+    /// Where it was when the outcome stayed unknown: what others had then is what the operation is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Version>,
     /// The time it was given.
     pub at: Timestamp,
     /// What goes with it.
@@ -166,6 +169,14 @@ pub fn is_under_way(op: &OpId) -> Option<bool> {
 #[must_use]
 pub fn is_left(entry: &Entry) -> bool {
     is_left_at(is_under_way(&entry.op), entry.at, clock::wall()) && find(&entry.op).is_some()
+}
+
+/// Notes where the branch was when the outcome of `op` stayed unknown. What cannot be noted may be refused
+/// later.
+pub fn note_seen(op: &OpId, seen: Option<Version>) {
+    if let Some(entry) = find(op) {
+        drop(files::remember(&path(op), &Entry { seen, ..entry }));
+    }
 }
 
 /// Forgets an entry: the outcome is known.

@@ -103,6 +103,7 @@ fn entry(
         branch: place.branch.clone(),
         name: Some(place.name.clone()),
         since: ledger.known_tip(),
+        seen: None,
         at,
         envelope: envelope.clone(),
         operation,
@@ -216,7 +217,10 @@ impl Begun {
         let outcome = ledger.update_one(self.op.clone(), self.now, apply);
         failpoint("known");
         let is_open = match outcome {
-            Ok(Outcome::Unknown { .. }) => true,
+            Ok(Outcome::Unknown { .. }) => {
+                journal::note_seen(&self.op, ledger.known_tip());
+                true
+            }
             Ok(Outcome::Applied(_)) => self.keep == Keep::UntilDelivered && !ledger.is_dry_run(),
             _ => false,
         };
@@ -255,7 +259,8 @@ fn in_present_session(entry: &Entry) -> Operation {
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // How it stood when it was asked for; what cannot be read is not known.
-    let then = entry.since.as_ref().and_then(|since| standing(&entry.operation, &ledger.at(since)).ok()?);
+    let seen = entry.seen.as_ref().or(entry.since.as_ref());
+    let then = seen.and_then(|since| standing(&entry.operation, &ledger.at(since)).ok()?);
     // Asked on every attempt: what was sent then may still be on its way and land before us.
     // It happens now, if it did not then: a lease that began hours ago would be over, and so would a claim
     // of a session that another has taken the place of.

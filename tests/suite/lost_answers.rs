@@ -373,3 +373,17 @@ fn what_is_taken_up_late_takes_nothing_from_a_later_holder() {
     say("carl lock renew stolen --token 2");
     assert!(say(&format!("ada op resume {op}")).contains("stolen token 3"));
 }
+
+#[test]
+fn what_was_asked_for_with_an_old_copy_is_taken_up_as_it_was_met() {
+    let fleet = Fleet::over(Transport::Ssh).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    // Ada's copy is older than the lock.
+    bob.run(["lock", "acquire", "stolen"]).success();
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
+    ada.run("lock steal stolen --reason gone --force --hub-timeout 4s".split(' ')).code(9);
+    fs::remove_file(fleet.hub().path().join("hooks/pre-receive")).unwrap();
+    let (op, _) = listed(&ada).pop().unwrap();
+    let run = ada.run(["op", "resume", &op]).success();
+    assert!(run.stdout().contains("stolen token 2"), "{run}");
+}

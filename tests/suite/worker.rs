@@ -1024,7 +1024,7 @@ fn a_registry_that_cannot_be_read_ends_no_session_that_has_beaten() {
     let (go, beats) = (mark(&ada, "go"), ["heartbeat", "--interval", "1s"]);
     let id = add(&ada, &[], &format!("until test -e {}; do sleep 0.05; done", go.display()));
     let mut worker =
-        ada.command(["worker", "run", "--allow-any", "--interval", "1", "--poll", "20ms"]).spawn();
+        ada.command(["worker", "run", "--allow-any", "--interval", "3", "--poll", "20ms"]).spawn();
     eventually(BOUND, || status(&fleet, &id) == "running");
     fleet.hub().put(MAIN, &[("coordination/servers.json", "<<<<<<< HEAD\n")], "a merge");
     let sequence = || {
@@ -1032,8 +1032,8 @@ fn a_registry_that_cannot_be_read_ends_no_session_that_has_beaten() {
         beat["sequence"].as_u64().unwrap()
     };
     let before = sequence();
-    // More than a session lasts without a sign of life.
-    eventually(BOUND, || sequence() > before + 6);
+    // More than a session lasts without a sign of life; shorter ones end by themselves on a busy machine.
+    eventually(BOUND, || sequence() > before + 4);
     assert_eq!(status(&fleet, &id), "running");
     // Who has never beaten is no member that anybody knows of.
     let refused = bob.run(beats).code(1);

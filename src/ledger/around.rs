@@ -135,7 +135,7 @@ fn clone(top: PathBuf) -> Around {
         }
         Ok(repository) => match judge(&repository, &top) {
             Some(told) => told,
-            None => again(top),
+            None => again(&top),
         },
         Err(error) => without_us(top, error.message()),
     }
@@ -143,11 +143,11 @@ fn clone(top: PathBuf) -> Around {
 
 /// What contradicted itself, looked at with fresh eyes: git may be packing the refs, or another process be
 /// bringing the clone up to date.
-fn again(top: PathBuf) -> Around {
-    let look = || judge(&permitted::open(&top).ok()?, &top);
+fn again(top: &Path) -> Around {
+    let look = || judge(&permitted::open(top).ok()?, top);
     (1..LOOKS_MAX).find_map(|_| look()).unwrap_or_else(|| Around::Unusable {
         why: "what it tells of its hub changes while it is read".to_owned(),
-        top: top.clone(),
+        top: top.to_owned(),
     })
 }
 
@@ -283,7 +283,7 @@ fn judge(repository: &Repository, top: &Path) -> Option<Around> {
             if let Some((branch, SAID_BY_MARKER)) = &said.branch
                 && let Some(other) = led_on(repository, said.remote, branch)
             {
-                return Around::Unclear { top, why: Unclear::Branches(branch.clone(), other) };
+                return Some(Around::Unclear { top, why: Unclear::Branches(branch.clone(), other) });
             }
             Around::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
         }

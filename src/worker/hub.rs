@@ -207,7 +207,7 @@ impl Hub {
     /// Keeps a report that could not be sent.
     pub(super) fn keep_for_later(&self, step: StepJob) -> Result<OpId, KeepError> {
         let beat = Some(self.session.beat(&self.server, None));
-        submit::keep_for_later(&self.ledger, &self.place, (&Envelope { guards: Vec::new(), beat }, step))
+        submit::keep_for_later(&self.ledger, &self.place, (&Envelope { beat, ..Envelope::default() }, step))
     }
 
     /// Sends the reports that this server has kept.

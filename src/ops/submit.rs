@@ -233,7 +233,8 @@ impl Begun {
 }
 
 /// What was kept of an operation, as the present session of its server does it.
-fn in_present_session(entry: &Entry) -> Operation {
+#[must_use]
+pub fn in_present_session(entry: &Entry) -> Operation {
     let present = |server: &ServerName| {
         let hub = entry.name.clone()?;
         Some(Session::present(&Whose { hub, server: server.clone() }).incarnation)
@@ -258,22 +259,34 @@ fn in_present_session(entry: &Entry) -> Operation {
 /// # Errors
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
+    // A claim of a session that another has taken the place of would be over.
+    resume_as(ledger, entry, &in_present_session(entry), keep)
+}
+
+/// [`resume`] with what is to happen now.
+///
+/// # Errors
+/// As [`submit`].
+pub fn resume_as(
+    ledger: &mut Ledger,
+    entry: &Entry,
+    operation: &Operation,
+    keep: Keep,
+) -> Result<Outcome<Option<Value>>, LedgerError> {
     // How it stood when it was asked for; what cannot be read is not known.
     let seen = entry.seen.as_ref().or(entry.since.as_ref());
     let then = seen.and_then(|since| standing(&entry.operation, &ledger.at(since)).ok()?);
     // Asked on every attempt: what was sent then may still be on its way and land before us.
-    // It happens now, if it did not then: a lease that began hours ago would be over, and so would a claim
-    // of a session that another has taken the place of.
-    let operation = in_present_session(entry);
+    // It happens now, if it did not then: a lease that began hours ago would be over.
     let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
         if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
             return Ok(None);
         }
-        if let Operation::SetStatus(status) = &operation {
+        if let Operation::SetStatus(status) = operation {
             status.refuse_if_outdated(entry.at, transaction)?;
         }
         refuse_if_changed(&entry.operation, then.as_ref(), transaction)?;
-        entry.envelope.apply(&operation, transaction).map(Some)
+        entry.envelope.apply(operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {

@@ -29,7 +29,7 @@ use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, RescueJobs, watched_claims};
 use crate::ops::session::Session;
 use crate::ops::status::SetStatus;
-use crate::ops::submit::{Keep, Place, resume, submit};
+use crate::ops::submit::{Keep, Place, in_present_session, resume_as, submit};
 use crate::ops::watch::{held_assignment, is_due, lost_claims, watch_assignment, watch_lock};
 use crate::ops::{Envelope, Operation, Verb};
 use std::cell::RefCell;
@@ -263,10 +263,11 @@ impl Worker {
                 // It was begun some time ago, and may have landed then.
                 let invoked = Duration::ZERO;
                 let is_beat = matches!(entry.operation, Operation::SendBeat(_));
-                self.begin(&entry.envelope, entry.operation.clone());
+                let operation = in_present_session(&entry);
+                self.begin(&entry.envelope, operation.clone());
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
-                let outcome = resume(&mut self.ledger(), &entry, Keep::WhileUnknown);
+                let outcome = resume_as(&mut self.ledger(), &entry, &operation, Keep::WhileUnknown);
                 // Only a no says that it did not happen: an earlier attempt may be on its way.
                 if !matches!(outcome, Ok(Outcome::Refused(_))) {
                     self.world.get().built.remove(&self.process);

@@ -51,7 +51,10 @@ pub fn place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
     let before = names.clone();
     let mut name = names.name(&asked);
     if names != before {
-        let _lock = FileLock::acquire(&path().with_extension("flock"), Deadline::after(LOCK_WAIT));
+        let lock = path().with_extension("flock");
+        // For this user alone: whoever may open it may keep it locked.
+        drop(files::leave(&lock, &()));
+        let _lock = FileLock::acquire(&lock, Deadline::after(LOCK_WAIT));
         names = files::recall(&path());
         name = names.name(&asked);
         // Otherwise the same comes out the next time.

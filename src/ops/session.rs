@@ -50,7 +50,8 @@ impl Whose {
     /// Who holds it alone begins a session here. Without it each goes on for itself.
     fn lock(&self) -> Option<FileLock> {
         let path = self.path("flock");
-        path.parent().and_then(|folder| files::create_dir(folder).ok())?;
+        // For this user alone: whoever may open it may keep it locked. Later it is there already.
+        drop(files::leave(&path, &()));
         FileLock::acquire(&path, Deadline::after(LOCK_WAIT)).ok()
     }
 

@@ -216,6 +216,8 @@ fn a_name_belongs_to_one_machine() {
     {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":"10.1.3.175","manager":"Codex",
       "labels":["arch=amd64","gpu"],"joined_at":"[TIME]","machine":"[UUID]",
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
+    ------- stderr -------
+    {"schema":1,"kind":"warning","text":"MUSTER_SERVER says `eve` and comes first: commands here act as that, and not as `ada`, until it is changed"}
     [exit status: 0]
     ada$ git muster join --as ada
     ------- stderr -------

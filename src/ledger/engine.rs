@@ -223,11 +223,11 @@ pub(crate) trait Engine {
     /// When the store is damaged.
     fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError>;
 
-    /// Looks for an operation in the history of a branch, from its tip back to `since`.
+    /// Looks for an operation in the history of `tip`, back to `since`.
     ///
     /// # Errors
-    /// When the store is damaged.
-    fn find(&self, branch: &str, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError>;
+    /// When the store is damaged, or does not have that history any more.
+    fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError>;
 
     /// Whether the transport may send a push twice by itself: then one that is told that another
     /// was faster may have been applied.

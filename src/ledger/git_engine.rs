@@ -479,11 +479,8 @@ impl Engine for GitEngine {
         self.suspecting(self.objects.is_in_history(tip, version))
     }
 
-    fn find(&self, branch: &str, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError> {
-        match self.tip(branch)? {
-            Some(tip) => self.suspecting(self.objects.find(&tip, op, since)),
-            None => Ok(Search::NotThere),
-        }
+    fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError> {
+        self.suspecting(self.objects.find(tip, op, since))
     }
 
     fn walk(

@@ -306,8 +306,8 @@ impl Engine for Memory {
         }
         Ok(leads)
     }
-    fn find(&self, branch: &str, op: &OpId, _since: Option<&Version>) -> Result<Search, LedgerError> {
-        let history = self.history(self.known.borrow().get(branch).cloned());
+    fn find(&self, tip: &Version, op: &OpId, _since: Option<&Version>) -> Result<Search, LedgerError> {
+        let history = self.history(Some(tip.clone()));
         let reach = self.hub.borrow().reach.unwrap_or(usize::MAX);
         let mut looked_at = history.iter().take(reach);
         Ok(match looked_at.find(|(_, stored)| stored.message.contains(op.as_str())) {
@@ -620,4 +620,18 @@ fn a_branch_that_is_no_hub_is_refused() {
     memory.hub.borrow_mut().refs.clear();
     let refused = ledger(&memory, LONG).update_one(op(), now(), count);
     assert!(matches!(refused, Err(LedgerError::NoBranch { .. })), "{refused:?}");
+}
+
+/// Another process replaces a damaged copy, or somebody removes it, between the look and the question.
+#[test]
+fn whether_an_operation_happened_is_asked_of_what_was_looked_at() {
+    let memory = memory(&[]);
+    let op = op();
+    let applied = ledger(&memory, LONG).update_one(op.clone(), now(), count);
+    assert!(matches!(applied, Ok(Outcome::Applied(_))));
+    memory.known.borrow_mut().clone_from(&memory.hub.borrow().refs);
+    let snapshot = super::Snapshot::new(&memory, "main");
+    assert!(snapshot.tip("main").expect("a store in memory").is_some());
+    memory.known.borrow_mut().clear();
+    assert!(snapshot.holds(&op, None).expect("a store in memory"));
 }

@@ -37,7 +37,8 @@ impl Ledger {
         branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);
         let mut untold = None;
         for branch in branches {
-            match self.engine.find(&branch, op, since)? {
+            let Some(tip) = self.engine.tip(&branch)? else { continue };
+            match self.engine.find(&tip, op, since)? {
                 Search::Found(found) => return Ok(Some(found)),
                 Search::NotThere => {}
                 Search::CannotTell(reached) => untold = Some(reached),

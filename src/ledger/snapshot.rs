@@ -346,7 +346,9 @@ impl<'a> Snapshot<'a> {
 
     /// Whether an operation is in the history of the main branch, from its tip back to `since`.
     pub(super) fn holds(&self, op: &OpId, since: Option<&Version>) -> Result<bool, LedgerError> {
-        match self.engine.find(self.main, op, since)? {
+        // Of what this snapshot sees: a copy that is replaced meanwhile knows nothing, or other things.
+        let Some(tip) = self.tip(self.main)? else { return Ok(false) };
+        match self.engine.find(&tip, op, since)? {
             Search::Found(_) => Ok(true),
             Search::NotThere => Ok(false),
             Search::CannotTell(reached) => Err(LedgerError::Untold { op: op.clone(), reached }),

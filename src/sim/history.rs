@@ -241,7 +241,7 @@ impl Engine for Replay {
     fn leads_to(&self, _: &Version, _: &Version) -> Result<bool, LedgerError> {
         Ok(false)
     }
-    fn find(&self, _: &str, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
+    fn find(&self, _: &Version, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         Ok(Search::NotThere)
     }
     fn count(&self, _: &Version) -> Result<usize, LedgerError> {

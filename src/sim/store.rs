@@ -257,11 +257,10 @@ impl Engine for Store {
         Ok(self.world.get().history(Some(tip)).any(|(seen, _)| seen == version))
     }
 
-    fn find(&self, branch: &str, op: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
-        let known = self.known();
+    fn find(&self, tip: &Version, op: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         let carries = |stored: &Stored| shows(&stored.message, op);
         let world = self.world.get();
-        let found = world.history(known.get(branch)).find(|(_, stored)| carries(stored));
+        let found = world.history(Some(tip)).find(|(_, stored)| carries(stored));
         Ok(found.map_or(Search::NotThere, |(version, stored)| {
             Search::Found(Found {
                 version: version.clone(),

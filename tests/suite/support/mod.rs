@@ -43,7 +43,7 @@ pub(crate) use hub::{Hub, MAIN, Transport};
 pub(crate) use mount::{Left, Mount};
 pub(crate) use normalise::normalise;
 pub(crate) use plain_git::{git, try_git};
-pub(crate) use proxy::{Cut, How, Proxy, Way};
+pub(crate) use proxy::{After, Cut, How, Proxy, Way};
 pub(crate) use run::{HostCommand, RUN_BOUND, Run, Running};
 pub(crate) use second_git::gits;
 pub(crate) use transcript::Transcript;

@@ -39,11 +39,21 @@ pub(crate) enum How {
     Stall,
 }
 
+/// Where to cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// So many bytes that way.
+    Bytes(Way, usize),
+    /// The hub's branch has moved: nothing that it says of that comes through.
+    TheMove,
+    /// Never: it only counts.
+    Everything,
+}
+
 /// Where and how to cut.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
-    pub(crate) way: Way,
-    pub(crate) after: usize,
+    pub(crate) after: After,
     pub(crate) how: How,
 }
 
@@ -75,6 +85,8 @@ struct Shared {
     fallen: Mutex<Option<Moment>>,
     marked: Mutex<Option<Moment>>,
     witness: Mutex<Option<(PathBuf, &'static str)>>,
+    branch: PathBuf,
+    tip: Mutex<Option<Vec<u8>>>,
     up: AtomicUsize,
     down: AtomicUsize,
     ended: AtomicBool,
@@ -90,13 +102,13 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one in front of a port on loopback.
+    /// Starts one in front of a port on loopback, where a hub is served whose branch lies in this file.
     #[track_caller]
-    pub(crate) fn before(port: u16) -> Self {
+    pub(crate) fn before(port: u16, branch: PathBuf) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let own = listener.local_addr().expect("a bound address").port();
         listener.set_nonblocking(true).expect("a socket of ours");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { branch, ..Shared::default() });
         let for_acceptor = Arc::clone(&shared);
         let acceptor = thread::spawn(move || accept(&listener, port, &for_acceptor));
         Self { port: own, shared, acceptor: Some(acceptor) }
@@ -113,6 +125,7 @@ impl Proxy {
         *self.shared.cut.lock().unwrap() = Some(cut);
         *self.shared.fallen.lock().unwrap() = None;
         *self.shared.marked.lock().unwrap() = None;
+        *self.shared.tip.lock().unwrap() = self.shared.tip_now();
         self.shared.up.store(0, Ordering::SeqCst);
         self.shared.down.store(0, Ordering::SeqCst);
     }
@@ -173,6 +186,10 @@ impl Shared {
         }
     }
 
+    fn tip_now(&self) -> Option<Vec<u8>> {
+        fs::read(&self.branch).ok()
+    }
+
     fn look_for_mark(&self) {
         let mark = self.witness.lock().unwrap().as_ref().map(|(_, mark)| *mark);
         let mut marked = self.marked.lock().unwrap();
@@ -186,19 +203,19 @@ impl Shared {
         let mut armed = self.cut.lock().unwrap();
         self.look_for_mark();
         let before = self.counter(way).fetch_add(length, Ordering::SeqCst);
-        match *armed {
-            Some(cut) if cut.way == way && before + length >= cut.after => {
-                *armed = None;
-                let passed = cut.after.max(before);
-                let now = self.now();
-                *self.fallen.lock().unwrap() = Some(match way {
-                    Way::Up => Moment { up: passed, ..now },
-                    Way::Down => Moment { down: passed, ..now },
-                });
-                (cut.after.saturating_sub(before), Some(cut.how))
+        let passes = match armed.map(|cut| cut.after) {
+            Some(After::Bytes(cut, after)) if cut == way && before + length >= after => {
+                after.saturating_sub(before)
             }
-            _ => (length, None),
-        }
+            Some(After::TheMove) if way == Way::Down && *self.tip.lock().unwrap() != self.tip_now() => 0,
+            _ => return (length, None),
+        };
+        let (cut, now) = (armed.take(), self.now());
+        *self.fallen.lock().unwrap() = Some(match way {
+            Way::Up => Moment { up: before + passes, ..now },
+            Way::Down => Moment { down: before + passes, ..now },
+        });
+        (passes, cut.map(|cut| cut.how))
     }
 }
 

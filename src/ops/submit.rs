@@ -1,11 +1,13 @@
 //! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
 //! again when it stayed unknown.
 
+use super::job_claim::ClaimJobs;
 use super::job_step::StepJob;
 use super::journal::{self, Entry, KeepError, Taken};
 use super::session::{Session, Whose};
 use super::standing::{refuse_if_changed, standing};
 use super::{Envelope, Operation, Verb};
+use crate::domain::heartbeat::Beat;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
@@ -232,25 +234,33 @@ impl Begun {
     }
 }
 
-/// What was kept of an operation, as the present session of its server does it.
+/// What was kept of an operation, as the present session of its server does it: what its beats say of the
+/// server is so now.
 #[must_use]
-pub fn in_present_session(entry: &Entry) -> Operation {
+pub fn in_present_session(entry: &Entry) -> (Envelope, Operation) {
     let present = |server: &ServerName| {
         let hub = entry.name.clone()?;
-        Some(Session::present(&Whose { hub, server: server.clone() }).incarnation)
+        Some(Session::present(&Whose { hub, server: server.clone() }))
     };
-    let mut operation = entry.operation.clone();
-    let named = match &mut operation {
-        Operation::ClaimJobs(claim) => Some((&claim.claimant.server, &mut claim.claimant.incarnation)),
-        Operation::SendBeat(sent) => Some((&sent.beat.server, &mut sent.beat.incarnation)),
-        _ => None,
+    let beat_now = |beat: &mut Beat| {
+        if let Some(session) = present(&beat.server) {
+            // Whoever pushes every few beats only is to be trusted for as long as that takes.
+            let interval_seconds = session.interval_seconds.max(beat.interval_seconds);
+            *beat = Beat { interval_seconds, ..session.beat(&beat.server, None) };
+        }
     };
-    if let Some((server, incarnation)) = named
-        && let Some(now) = present(server)
-    {
-        *incarnation = now;
+    let (mut envelope, mut operation) = (entry.envelope.clone(), entry.operation.clone());
+    envelope.beat.iter_mut().for_each(beat_now);
+    match &mut operation {
+        Operation::ClaimJobs(ClaimJobs { claimant, .. }) => {
+            if let Some(session) = present(&claimant.server) {
+                claimant.incarnation = session.incarnation;
+            }
+        }
+        Operation::SendBeat(sent) => beat_now(&mut sent.beat),
+        _ => {}
     }
-    operation
+    (envelope, operation)
 }
 
 /// Makes an operation happen that was kept, unless it has: then the answer is `None`. The caller
@@ -260,7 +270,8 @@ pub fn in_present_session(entry: &Entry) -> Operation {
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // A claim of a session that another has taken the place of would be over.
-    resume_as(ledger, entry, &in_present_session(entry), keep)
+    let (envelope, operation) = in_present_session(entry);
+    resume_as(ledger, entry, (&envelope, &operation), keep)
 }
 
 /// [`resume`] with what is to happen now.
@@ -270,7 +281,7 @@ pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<
 pub fn resume_as(
     ledger: &mut Ledger,
     entry: &Entry,
-    operation: &Operation,
+    (envelope, operation): (&Envelope, &Operation),
     keep: Keep,
 ) -> Result<Outcome<Option<Value>>, LedgerError> {
     // How it stood when it was asked for; what cannot be read is not known.
@@ -286,7 +297,7 @@ pub fn resume_as(
             status.refuse_if_outdated(entry.at, transaction)?;
         }
         refuse_if_changed(&entry.operation, then.as_ref(), transaction)?;
-        entry.envelope.apply(operation, transaction).map(Some)
+        envelope.apply(operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {

@@ -263,11 +263,12 @@ impl Worker {
                 // It was begun some time ago, and may have landed then.
                 let invoked = Duration::ZERO;
                 let is_beat = matches!(entry.operation, Operation::SendBeat(_));
-                let operation = in_present_session(&entry);
-                self.begin(&entry.envelope, operation.clone());
+                let (envelope, operation) = in_present_session(&entry);
+                self.begin(&envelope, operation.clone());
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
-                let outcome = resume_as(&mut self.ledger(), &entry, &operation, Keep::WhileUnknown);
+                let outcome =
+                    resume_as(&mut self.ledger(), &entry, (&envelope, &operation), Keep::WhileUnknown);
                 // Only a no says that it did not happen: an earlier attempt may be on its way.
                 if !matches!(outcome, Ok(Outcome::Refused(_))) {
                     self.world.get().built.remove(&self.process);

@@ -1,7 +1,7 @@
 //! What becomes of the claims of a session when another takes its place: after a reboot, between two
 //! machines under one name, and when the sender of the heartbeats starts again.
 
-use crate::support::{Fleet, Host, MAIN, eventually, inspect, wait_for};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect, wait_for};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -345,4 +345,37 @@ fn a_claim_that_is_resumed_is_of_the_session_of_now() {
     let job = inspect::job(fleet.hub(), &id);
     let [kept, beating] = sessions(&fleet, ada);
     assert_eq!((&kept, &job["incarnation"]), (&beating, &kept.as_str().into()));
+}
+
+#[test]
+fn what_is_resumed_says_of_its_server_what_is_so_now() {
+    let fleet = Fleet::over(Transport::Daemon).founded();
+    let ada = fleet.server("ada");
+    beat(&ada);
+    for line in [&["heartbeat", "--interval", "1s"][..], &["job", "add", "--type", "build"]] {
+        ada.command(line).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+        let op = ada.unsettled()[0]["op"].as_str().unwrap().to_owned();
+        let file = ada.place("XDG_STATE_HOME").join(format!("git-muster/ops/{op}.json"));
+        let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let said = match line[0] {
+            "heartbeat" => &mut kept["operation"]["beat"],
+            _ => &mut kept["envelope"]["beat"],
+        };
+        // As if that machine had been up for a thousand years, and stopped for good.
+        said["uptime_seconds"] = (1_000_u64 * 365 * 24 * 3600).into();
+        said["stopping"] = "it was asked to end".into();
+        fs::write(&file, kept.to_string()).unwrap();
+        reboot(&ada);
+        ada.run(["heartbeat", "--interval", "10m"]).success();
+        ada.run(["op", "resume", &op]).success();
+        let [kept, beating] = sessions(&fleet, &ada);
+        assert_eq!(kept, beating, "{line:?}");
+        for branch in ["heartbeat-ada", MAIN] {
+            let beat = inspect::document(fleet.hub(), branch, "ada/heartbeat.json");
+            assert!(beat["uptime_seconds"].as_u64().unwrap() < 1_000 * 365, "{line:?} {branch}: {beat}");
+            assert_eq!(beat["worker_stopped"], serde_json::Value::Null, "{line:?} {branch}: {beat}");
+        }
+        let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+        assert_eq!(beat["interval_seconds"], 600, "{line:?}: {beat}");
+    }
 }

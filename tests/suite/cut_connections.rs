@@ -146,6 +146,13 @@ impl Line {
             }
             (Some(fallen), _) => Place::of(&fallen.witness),
         };
+        // With the last bytes of an answer who asked only takes leave: it goes on, and meets the cut later.
+        let went_on = Place::of(&fs::read_to_string(&trace).unwrap()) != Place::Asking;
+        let place = if (cut.how, place, went_on) == (How::Stall, Place::Asking, true) {
+            Place::Pushing
+        } else {
+            place
+        };
         Some((run, place))
     }
 

@@ -65,6 +65,10 @@ pub struct Status {
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
+    /// The session of the server that another one ended last, as it gave no sign of life: nothing is
+    /// claimed in it any more.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub ended_session: Option<String>,
     /// A spelling of older writers, read and left alone.
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -129,6 +133,7 @@ impl Status {
             current_job: None,
             last_build: None,
             system: None,
+            ended_session: None,
             last_updated: None,
         }
     }

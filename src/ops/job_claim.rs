@@ -4,6 +4,7 @@ use super::Verb;
 use super::documents;
 use super::job_step::existing;
 use super::rescue::{Lost, rescue};
+use super::session::{Session, Whose};
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus, Term};
@@ -16,7 +17,7 @@ use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::{Broken, MEND, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -66,6 +67,15 @@ impl Verb for ClaimJobs {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Stop> {
         documents::require_member(transaction, &self.claimant.server)?;
         let mut jobs: Table<Job> = transaction.table()?;
+        if is_over(&self.claimant, transaction)? {
+            let server = &self.claimant.server;
+            let why = format!(
+                "another server ended the session of `{server}`, which gave no sign of life; nothing was claimed"
+            );
+            return Err(Refusal::lease_lost(why)
+                .hint("a new one begins with `git muster heartbeat`; then claim again")
+                .into());
+        }
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         let ids = match self.choose(&jobs, transaction) {
             // A rescued job pauses before it is tried again: taking it back must not wait for that.
@@ -103,6 +113,33 @@ impl Verb for ClaimJobs {
         });
         Ok(claimed)
     }
+}
+
+/// Whether another server ended the session that claims: what it claimed would be lost to a server that
+/// lives. Told on the main branch, which a claim is made on, as its heartbeats may not have been looked at.
+///
+/// # Errors
+/// When the branch cannot be read.
+pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, Stop> {
+    let status = documents::status(documents, &claimant.server)?;
+    Ok(status.is_some_and(|status| status.ended_session.as_ref() == Some(&claimant.incarnation)))
+}
+
+/// Puts the claimant into a new session if its own was ended; `true` if so.
+///
+/// # Errors
+/// As [`is_over`].
+pub fn begin_anew(claimant: &mut Claimant, whose: &Whose, documents: &impl Documents) -> Result<bool, Stop> {
+    if !is_over(claimant, documents)? {
+        return Ok(false);
+    }
+    let mut session = Session::present(whose);
+    // Another process may have learned of it before.
+    if session.incarnation == claimant.incarnation {
+        session.end(whose);
+    }
+    claimant.incarnation = session.incarnation;
+    Ok(true)
 }
 
 impl ClaimJobs {

@@ -85,6 +85,7 @@ pub(super) fn rescue(
         };
         let at = (transaction.now(), transaction.op().clone());
         let reason = if one.beat.is_some() { FailReason::Lost } else { FailReason::Timeout };
+        let session = job.incarnation.clone();
         if let Some(watched) = &one.beat
             && !end_session(&holder, job.incarnation.as_deref(), watched, transaction)?
         {
@@ -95,7 +96,12 @@ pub(super) fn rescue(
         }
         if let Some(mut status) = super::documents::status(transaction, &holder)? {
             let job = job.clone();
-            status.edit(|status| status.leave(&job, StatusWord::Idle, None, at.0));
+            status.edit(|status| {
+                status.leave(&job, StatusWord::Idle, None, at.0);
+                if one.beat.is_some() {
+                    status.ended_session = session;
+                }
+            });
             transaction.put_record(&Status::path(&holder), &status)?;
         }
         transaction.describe(format!("job rescue: {} from {holder} ({})", one.job, reason.as_str()));

@@ -21,7 +21,7 @@ use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Setti
 use crate::ops::archive::Archive;
 use crate::ops::beat::SendBeat;
 use crate::ops::job_add::AddJobs;
-use crate::ops::job_claim::ClaimJobs;
+use crate::ops::job_claim::{ClaimJobs, begin_anew};
 use crate::ops::job_step::{Step, StepJob};
 use crate::ops::journal::{self, Taken};
 use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
@@ -319,6 +319,10 @@ impl Worker {
                     self.claims.extend(id.zip(token));
                 }
                 return;
+            }
+            let whose = place().whose(&self.server);
+            if begin_anew(&mut verb.claimant, &whose, &self.ledger().known()).unwrap_or(false) {
+                continue;
             }
             let Some((expired, lost)) = self.watch() else { return };
             if expired.is_none() && lost.is_empty() {

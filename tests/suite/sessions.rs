@@ -379,3 +379,28 @@ fn what_is_resumed_says_of_its_server_what_is_so_now() {
         assert_eq!(beat["interval_seconds"], 600, "{line:?}: {beat}");
     }
 }
+
+#[test]
+fn what_is_claimed_after_a_session_was_ended_and_before_its_server_beats_is_of_a_new_one() {
+    let (fleet, hosts) = fleet_of(&["ada", "bob"]);
+    let [ada, bob] = hosts.as_slice() else { panic!("two hosts") };
+    beat(ada);
+    let held = claimed(ada);
+    // Suspended, or without a network, for long enough.
+    bob.run(["job", "claim"]).code(3);
+    a_minute_passes(bob);
+    drop(bob.run(["job", "claim"]));
+    assert!(is_lost(&fleet, &held));
+    let id = ada.run(["job", "add", "--type", "next"]).success().stdout().trim().to_owned();
+    let dry = ada.run(["--dry-run", "job", "claim", &id]).code(5);
+    assert!(dry.stderr().contains("`git muster heartbeat`"), "{dry}");
+    let claim = ada.run(["job", "claim", &id]).success();
+    assert!(claim.stderr().contains("a new session begins"), "{claim}");
+    for minute in 0..4 {
+        beat(ada);
+        drop(bob.run(["job", "claim"]));
+        assert_eq!(situation(&fleet, &id).0, "claimed", "after {minute} minutes");
+        a_minute_passes(bob);
+    }
+    ada.run(["job", "complete", &id, "--token", "1"]).success();
+}

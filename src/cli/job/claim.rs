@@ -16,10 +16,10 @@ use crate::host::clock::{self, Deadline};
 use crate::host::random;
 use crate::ledger::Documents as _;
 use crate::ops::answer::plain;
-use crate::ops::job_claim::ClaimJobs;
+use crate::ops::job_claim::{self, ClaimJobs};
 use crate::ops::observations::Observations;
 use crate::ops::rescue::{Lost, Watched, watched_claims};
-use crate::ops::session::Session;
+use crate::ops::session::{Session, Whose};
 use crate::ops::watch::{
     WatchedLock, forget_claims, held_assignment, is_due, lost_claims, ripe_jobs, watch_assignment,
 };
@@ -113,6 +113,12 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
                 continue;
             }
             Ok(receipt) => break receipt,
+            Err(error)
+                if error.exit == Exit::LeaseLost && begin_anew(&mut verb.claimant, &whose, context)? =>
+            {
+                context.output.warn(&format!("another server took `{me}` for dead and ended its session: its jobs went back to the queue, a new session begins"));
+                continue;
+            }
             // A rule of the hub does not change by waiting.
             Err(error) if matches!(error.exit, Exit::No | Exit::Refused) && !error.by_hub => error,
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,
@@ -146,6 +152,14 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         pause(until, context)?;
     };
     context.deliver(&claimed, |output| print(&claimed.answer, args, output))
+}
+
+/// Whether the claimant's session was ended, as the hub says, and another begins.
+fn begin_anew(claimant: &mut Claimant, whose: &Whose, context: &mut Context) -> Result<bool, CliError> {
+    if context.is_dry_run() {
+        return Ok(false);
+    }
+    context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, whose, snapshot)?))
 }
 
 /// What to do while somebody holds the lock under which jobs are assigned.

@@ -117,6 +117,11 @@ impl Dispatcher<'_> {
             {
                 self.is_closed |= self.options.once;
             }
+            // Its session was ended: the next sign of life begins another.
+            Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::LeaseLost => {
+                self.next_beat = Deadline::after(Duration::ZERO);
+                return self.put_off(refusal.why);
+            }
             Ok(Written::Refused(refusal)) if self.options.once || self.options.job.is_some() => {
                 return Err(WorkerError::Refused(refusal));
             }
@@ -124,14 +129,7 @@ impl Dispatcher<'_> {
                 self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
                 return Ok(is_held_up);
             }
-            Ok(Written::Later(why)) => {
-                self.claims_put_off += 1;
-                if self.options.once && self.claims_put_off >= CLAIMS_PUT_OFF_MAX {
-                    return Err(WorkerError::Contended(why));
-                }
-                self.complain("claim", &format!("nothing was claimed: {why}"));
-                return Ok(true);
-            }
+            Ok(Written::Later(why)) => return self.put_off(why),
             // Nothing else is waited for.
             Err(error) if self.options.once || self.options.job.is_some() => {
                 return Err(WorkerError::Ledger(error));
@@ -139,6 +137,16 @@ impl Dispatcher<'_> {
             Err(error) => self.complain("claim", &format!("nothing was claimed: {error}")),
         }
         Ok(false)
+    }
+
+    /// Claims later, unless nothing else is waited for and that was so often enough.
+    fn put_off(&mut self, why: String) -> Result<bool, WorkerError> {
+        self.claims_put_off += 1;
+        if self.options.once && self.claims_put_off >= CLAIMS_PUT_OFF_MAX {
+            return Err(WorkerError::Contended(why));
+        }
+        self.complain("claim", &format!("nothing was claimed: {why}"));
+        Ok(true)
     }
 
     fn start(&mut self, claimed: Value, asked: Duration) {

@@ -345,7 +345,11 @@ impl Context {
         &mut self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        read(&self.ledger()?.known())
+        let mut restored = std::mem::take(&mut self.restored);
+        let snapshot = self.ledger()?.known();
+        let shown = restored.show(&snapshot).map_err(CliError::from).and_then(|()| read(&snapshot));
+        self.restored = restored;
+        shown
     }
 
     /// What goes with a write by `server`.

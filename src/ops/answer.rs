@@ -8,6 +8,7 @@ use super::job_add::AddedJob;
 use super::journal;
 use super::lock::Term;
 use super::message::Sent;
+use super::stale::Restored;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
@@ -36,6 +37,8 @@ impl Answered {
         let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
         let Some(answer) = made.ok().flatten() else { return Self::default() };
         let now = ledger.known();
+        // What the next write puts back stands.
+        drop(Restored::default().show(&now));
         let stands = stands(&answer, None, &now).ok().flatten();
         let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };

@@ -2,6 +2,7 @@
 //! of that history is broken or gone.
 
 use super::undone::{pull, shared_clone};
+use crate::sessions::a_minute_passes;
 use crate::support::{Fleet, Host, MAIN, inspect};
 use serde_json::Value;
 use std::fs;
@@ -175,5 +176,28 @@ fn reads_show_what_was_acknowledged_before_the_next_write_puts_it_back() {
     assert!(types(&fleet).is_empty(), "what was published is another matter");
     assert!(bob.run(["health"]).code(1).stdout().contains("undid what was acknowledged"));
     bob.run(["fsck", "--history"]).code(1);
+    // What was handed out stands for who asks for it once more.
+    let ops = bob.run(["op", "list", "--json"]).success().json();
+    assert_eq!(ops.as_array().unwrap().len(), 3, "{ops}");
+    for op in ops.as_array().unwrap() {
+        let status = bob.run(["op", "status", op["op"].as_str().unwrap(), "--json"]).success().json();
+        assert_eq!(status["stands"], true, "{status}");
+    }
+    assert_eq!(bob.run(["op", "list", "--json"]).success().json(), ops, "and can be had again");
     assert_eq!(fleet.hub().tip(MAIN), tip, "reads write nothing");
+}
+
+#[test]
+fn a_dead_server_whose_claim_was_undone_loses_it_to_who_claims() {
+    let (fleet, ada, bob) = shared_clone();
+    let job = add(&bob, "x");
+    let jobs = read(&ada, JOBS);
+    ada.run(["heartbeat", "--interval", "1s"]).success();
+    ada.run(["job", "claim", &job]).success();
+    by_hand(&ada, JOBS, &jobs);
+    bob.run(["job", "claim"]).code(3);
+    a_minute_passes(&bob);
+    drop(bob.run(["job", "claim"]));
+    let job = inspect::job(fleet.hub(), &job);
+    assert_eq!((&job["status"], &job["reason"]), (&"queued".into(), &"lost".into()), "{job}");
 }

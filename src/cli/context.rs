@@ -358,7 +358,13 @@ impl Context {
     /// As [`Context::place`].
     pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
         let session = Session::present(&self.whose(server).map_err(CliError::nothing_written)?);
-        Ok(Envelope { beat: Some(session.beat(server, None)), ..self.guarded()? })
+        // A machine of another hub speaks for none of this one.
+        let is_anothers = self.settings.is_name_of_another_hub
+            && self
+                .recall(|snapshot| registered_elsewhere(server, snapshot))
+                .is_ok_and(|host| host.is_some());
+        let beat = (!is_anothers).then(|| session.beat(server, None));
+        Ok(Envelope { beat, ..self.guarded()? })
     }
 
     /// What goes with a write without a sign of life.

@@ -1,8 +1,9 @@
 //! What a command tells people to type is about the hub and the server that it was about itself.
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, inspect};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, inspect};
 use serde_json::Value;
 use std::path::Path;
+use std::time::Duration;
 
 /// A hub that the user has joined as `one`, and another.
 fn two_hubs() -> (Fleet, Host, String) {
@@ -379,6 +380,17 @@ fn the_name_of_one_hub_acts_in_another_only_where_it_is_this_machines_too() {
         assert!(!run.to_string().contains("private"), "{run}");
     }
     assert_eq!(tip(&other), before);
+    // Whatever else it writes there is no sign of life of that machine.
+    let life =
+        || user.git(["-C", &other, "rev-parse", "main:two/heartbeat.json"]).success().stdout().to_owned();
+    let alive = life();
+    user.run(["--hub", &other, "job", "add", "--", "true"]).success();
+    assert_eq!(life(), alive);
+    // What that machine writes is one, in another second.
+    eventually(Duration::from_secs(30), || {
+        far.run(["--hub", &other, "--server", "two", "job", "add", "--", "true"]).success();
+        life() != alive
+    });
     // Who says so acts under it, looking needs no name, and a name there is given in a clone.
     user.run(["--hub", &other, "--server", "two", "lock", "acquire", "gate"]).success();
     user.run(["--hub", &other, "job", "list"]).success();

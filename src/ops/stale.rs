@@ -436,7 +436,7 @@ impl<H: History> Look<'_, H> {
         }
     }
 
-    /// The marker of the hub as ours left it, if it is again as it was before.
+    /// The marker of the hub as ours left it, if it is again as it was before, or gone.
     fn marker(&mut self) -> Result<(), Stop> {
         const PATH: &str = Marker::PATH;
         if !self.touched.contains(PATH) {
@@ -470,12 +470,14 @@ impl<H: History> Look<'_, H> {
             })? {
                 continue;
             }
+            // Without its marker the hub would get another id with the next `join`, and be another hub to all.
+            let mut is_back = now.is_none();
             for version in hub.earlier(&one.ours, PATH)?.versions {
-                if at(&version)?.as_ref() == Some(&now) {
-                    self.found.writes.insert(PATH.to_owned(), known.bytes().to_vec());
-                    self.found.undone.back.push(PATH.to_owned());
-                    break;
-                }
+                is_back = is_back || at(&version)?.as_ref() == Some(&now);
+            }
+            if is_back {
+                self.found.writes.insert(PATH.to_owned(), known.bytes().to_vec());
+                self.found.undone.back.push(PATH.to_owned());
             }
         }
         Ok(())

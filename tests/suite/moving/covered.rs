@@ -108,3 +108,20 @@ fn an_archive_a_registration_and_the_marker_come_back_too() {
     assert!(marker["settings"]["old_readers_seconds"].is_number(), "{marker}");
     bob.run(["fsck"]).success();
 }
+
+#[test]
+fn a_marker_that_was_taken_out_comes_back_with_its_id() {
+    let (fleet, ada, bob) = shared_clone();
+    let marker = || inspect::document(fleet.hub(), MAIN, "coordination/hub.json");
+    let before = marker();
+    pull(&ada, &[]);
+    ada.git(["rm", "--quiet", "coordination/hub.json"]).success();
+    ada.git(["commit", "--quiet", "-m", "tidied up"]).success();
+    push(&ada);
+    let health = bob.run(["health"]).code(1);
+    assert!(health.stdout().contains("undid what was acknowledged: coordination/hub.json"), "{health}");
+    // A `join` would have made another one.
+    bob.run(["join", "--as", "carl"]).success();
+    assert_eq!(marker(), before);
+    bob.run(["health"]).success();
+}

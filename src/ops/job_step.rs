@@ -7,7 +7,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::queue::call_off_dependents;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::{Table, Trouble};
@@ -49,7 +49,26 @@ impl Step {
             Self::Stopped => "stopped",
         }
     }
+
+    /// What is reported in place of an end that no hub takes as it is: else the job would come back to the
+    /// queue, and be run again and again.
+    #[must_use]
+    pub fn instead(&self, refusal: &Refusal) -> Option<Self> {
+        let is_instead = match self {
+            Self::Fail { report, .. } => {
+                report.message.as_ref().is_some_and(|message| message.starts_with(NOT_TOLD))
+            }
+            _ => false,
+        };
+        let message = Some(format!("{NOT_TOLD}: {}", refusal.why));
+        let report = Report { message, ..Report::default() };
+        (refusal.kind == RefusalKind::Invalid && !is_instead)
+            .then_some(Self::Fail { reason: FailReason::ScriptFailure, report })
+    }
 }
+
+/// How the message begins that is told of an end that could not be told as it was.
+const NOT_TOLD: &str = "its end could not be told";
 
 /// One step of a claimed job by its holder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -159,14 +159,25 @@ pub fn forget_kept(place: &Place, step: &StepJob) {
 /// Sends the reports of `server` that were kept, and tells what became of each; one that the hub does not
 /// take now stays.
 pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut tell: impl FnMut(&str)) {
-    for (op, step) in kept_reports(place, server) {
+    let mut reports = kept_reports(place, server);
+    reports.reverse();
+    while let Some((op, step)) = reports.pop() {
         // Whoever is at it sends it.
         let Taken::Ours(entry, _kept) = journal::take(&op) else { continue };
         match resume(ledger, &entry, Keep::WhileUnknown) {
             Ok(Outcome::Applied(_)) => {
                 tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
             }
-            Ok(Outcome::Refused(refusal)) => tell(&refusal.why),
+            Ok(Outcome::Refused(refusal)) => {
+                tell(&refusal.why);
+                if let Some(instead) = step.step.instead(&refusal) {
+                    let step = StepJob { step: instead, ..step };
+                    match keep_for_later(ledger, place, (&entry.envelope, step.clone())) {
+                        Ok(op) => reports.push((op, step)),
+                        Err(error) => tell(&error.to_string()),
+                    }
+                }
+            }
             Ok(Outcome::Contended { .. } | Outcome::Unknown { .. }) | Err(_) => return,
         }
     }

@@ -993,6 +993,41 @@ fn an_end_that_could_not_be_reported_is_sent_by_the_next_worker_or_refused() {
 }
 
 #[test]
+fn a_kept_end_that_no_hub_takes_as_it_is_fails_its_job_and_is_not_run_again() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    let (jobs, effect) = ended_while_the_hub_is_away(&fleet, &ada, 1);
+    let op = ada.unsettled()[0]["op"].as_str().unwrap().to_owned();
+    let file = ada.place("XDG_STATE_HOME").join(format!("git-muster/ops/{op}.json"));
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    kept["operation"]["report"]["message"] = "AKIAIOSFODNN7QXWMPLE".into();
+    fs::write(&file, kept.to_string()).unwrap();
+    let run = ada.run(["heartbeat"]).success();
+    assert!(run.stderr().contains("an AWS access key"), "{run}");
+    let job = inspect::job(fleet.hub(), &jobs[0]);
+    assert_eq!((&job["status"], &job["reason"]), (&"failed".into(), &"script_failure".into()), "{run}");
+    assert!(job["error_message"].as_str().unwrap().starts_with("its end could not be told"), "{job}");
+    ada.run(UNTIL_IDLE).success();
+    assert_eq!((ada.unsettled(), lines(&effect)), (serde_json::json!([]), 1));
+}
+
+#[test]
+fn a_worker_whose_claims_are_of_an_ended_session_begins_another() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.server("ada");
+    ada.run(["heartbeat"]).success();
+    let session: serde_json::Value = serde_json::from_slice(&fs::read(ada.session()).unwrap()).unwrap();
+    let mut said = inspect::document(fleet.hub(), MAIN, "ada/status.json");
+    // As others left it, and the heartbeats that told it were removed since.
+    said["ended_sessions"] = serde_json::json!([session["incarnation"], "another one"]);
+    fleet.hub().put(MAIN, &[("ada/status.json", &said.to_string())], "by hand");
+    let job = add(&ada, &[], "true");
+    let run = ada.run(UNTIL_IDLE).success();
+    assert!(run.stderr().contains("a new session begins"), "{run}");
+    assert_eq!(status(&fleet, &job), "completed", "{run}");
+}
+
+#[test]
 fn a_job_of_a_server_that_is_cut_off_is_killed_before_others_may_have_it_whatever_its_grace() {
     let fleet = Fleet::new().founded();
     let ada = fleet.server("ada");

@@ -5,8 +5,7 @@
 use super::tagging::Build;
 use super::{Dispatcher, Phase, RETRY_PAUSE};
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Report};
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::refusal::Refusal;
 use crate::host::clock::Deadline;
 use crate::ops::job_log::WriteLogs;
 use crate::ops::job_step::{Step, StepJob};
@@ -122,9 +121,8 @@ impl Dispatcher<'_> {
     fn refused(&mut self, step: StepJob, refusal: &Refusal) {
         if step.step != Step::Stopped {
             self.report.warn(&refusal.why);
-            if refusal.kind == RefusalKind::Invalid && !is_unreportable(&step.step) {
-                // Else it would come back to the queue, and be run again and again.
-                return self.report_step(step.job, step.token, unreportable(refusal));
+            if let Some(instead) = step.step.instead(refusal) {
+                return self.report_step(step.job, step.token, instead);
             }
             // If it was cancelled just before it ended, somebody may wait to hear that it did.
             self.confirm_stopped(vec![(step.job, step.token)]);
@@ -195,19 +193,4 @@ impl Dispatcher<'_> {
         self.complain("logs", &format!("logs were not sent: {why}"));
         false
     }
-}
-
-/// How the message begins that is told of an end that cannot be told as it was.
-const UNREPORTABLE: &str = "its end could not be told";
-
-fn is_unreportable(step: &Step) -> bool {
-    let Step::Fail { report, .. } = step else { return false };
-    report.message.as_ref().is_some_and(|message| message.starts_with(UNREPORTABLE))
-}
-
-/// What is reported of a job whose end was refused as it was.
-fn unreportable(refusal: &Refusal) -> Step {
-    let message = Some(format!("{UNREPORTABLE}: {}", refusal.why));
-    let report = Report { message, ..Report::default() };
-    Step::Fail { reason: FailReason::ScriptFailure, report }
 }

@@ -27,7 +27,7 @@ pub const STALE_AFTER_INTERVALS: u32 = 3;
 
 /// How many sessions before the present one a beat tells of. More than that many restarts within one
 /// patience leave the oldest to the time limits of its jobs.
-const EARLIER_MAX: usize = 4;
+pub const EARLIER_MAX: usize = 4;
 
 /// What a reader grants for its own clock and for the way through the hub.
 pub const STALE_ALLOWANCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! `<server>/status.json`: what a server is doing, in the seed's shape.
 
-use super::heartbeat::System;
+use super::heartbeat::{EARLIER_MAX, System};
 use super::id::ServerName;
 use super::job::Job;
 use super::lenient;
@@ -65,10 +65,10 @@ pub struct Status {
     /// Load, memory and disk.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
-    /// The session of the server that another one ended last, as it gave no sign of life: nothing is
-    /// claimed in it any more.
-    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
-    pub ended_session: Option<String>,
+    /// The sessions of the server that others ended, as they gave no sign of life, the latest last: nothing
+    /// is claimed in them any more.
+    #[serde(default, deserialize_with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
+    pub ended_sessions: Vec<String>,
     /// A spelling of older writers, read and left alone.
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -133,7 +133,7 @@ impl Status {
             current_job: None,
             last_build: None,
             system: None,
-            ended_session: None,
+            ended_sessions: Vec::new(),
             last_updated: None,
         }
     }
@@ -142,6 +142,13 @@ impl Status {
     #[must_use]
     pub fn at(&self) -> Option<Timestamp> {
         self.timestamp.max(self.last_updated)
+    }
+
+    /// Another server ended a session of this one.
+    pub fn end_session(&mut self, incarnation: &str) {
+        self.ended_sessions.retain(|ended| ended != incarnation);
+        self.ended_sessions.push(incarnation.to_owned());
+        self.ended_sessions.drain(..self.ended_sessions.len().saturating_sub(EARLIER_MAX));
     }
 
     /// Whether the server was taken out of the registry.
@@ -238,6 +245,15 @@ mod tests {
             assert_eq!((status.status.as_str(), now), (word, current), "{left} {next:?}");
         }
         assert_eq!(Status::path(&ServerName::new("build1").expect("name")), "build1/status.json");
+    }
+
+    #[test]
+    fn the_last_sessions_that_were_ended_are_remembered_once_each() {
+        let mut status = Status::blank(&ServerName::new("build1").expect("name"));
+        for session in ["a", "b", "a", "c", "d", "e"] {
+            status.end_session(session);
+        }
+        assert_eq!(status.ended_sessions, ["a", "c", "d", "e"]);
     }
 
     #[test]

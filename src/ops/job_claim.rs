@@ -122,7 +122,7 @@ impl Verb for ClaimJobs {
 /// When the branch cannot be read.
 pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, Stop> {
     let status = documents::status(documents, &claimant.server)?;
-    Ok(status.is_some_and(|status| status.ended_session.as_ref() == Some(&claimant.incarnation)))
+    Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
 }
 
 /// Puts the claimant into a new session if its own was ended; `true` if so.

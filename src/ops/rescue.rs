@@ -98,8 +98,8 @@ pub(super) fn rescue(
             let job = job.clone();
             status.edit(|status| {
                 status.leave(&job, StatusWord::Idle, None, at.0);
-                if one.beat.is_some() {
-                    status.ended_session = session;
+                if let (Some(_), Some(session)) = (&one.beat, &session) {
+                    status.end_session(session);
                 }
             });
             transaction.put_record(&Status::path(&holder), &status)?;

@@ -282,6 +282,12 @@ impl Hub {
         Deadline::after(trust(self.lease()))
     }
 
+    /// The session was ended by somebody: another begins, which nobody trusts before its first sign of life.
+    pub(super) fn begin_anew(&mut self) {
+        self.session.end(&self.whose);
+        self.trusted = Deadline::after(Duration::ZERO);
+    }
+
     /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.
     fn beaten(&mut self, report: &dyn Report, answer: &BeatAnswer, asked: Deadline) -> bool {
         answer.made_anew().for_each(|words| report.warn(&words));
@@ -291,8 +297,7 @@ impl Hub {
         }
         self.is_twin_told = twins.is_some();
         if answer.revoked.is_some() {
-            self.session.end(&self.whose);
-            self.trusted = Deadline::after(Duration::ZERO);
+            self.begin_anew();
             return true;
         }
         self.trusted = asked;

@@ -117,9 +117,10 @@ impl Dispatcher<'_> {
             {
                 self.is_closed |= self.options.once;
             }
-            // Its session was ended: the next sign of life begins another.
+            // Its signs of life need not have told it: they may lie on a branch that was removed since.
             Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::LeaseLost => {
-                self.next_beat = Deadline::after(Duration::ZERO);
+                self.hub.begin_anew();
+                self.beaten(true);
                 return self.put_off(refusal.why);
             }
             Ok(Written::Refused(refusal)) if self.options.once || self.options.job.is_some() => {

@@ -70,7 +70,7 @@ impl Dispatcher<'_> {
 
     /// The hub has a sign of life; `has_ended`: and this server learned from it that somebody had
     /// ended its session.
-    fn beaten(&mut self, has_ended: bool) {
+    pub(super) fn beaten(&mut self, has_ended: bool) {
         if has_ended {
             self.report.warn("another server took this one for dead and ended its session: its jobs are stopped, a new session begins");
             self.next_beat = Deadline::after(Duration::ZERO);

@@ -6,7 +6,7 @@ use super::far_side::{Cause, Reason};
 use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use git2::{ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -92,6 +92,18 @@ pub(super) fn holds_hub(repository: &Repository, id: Oid) -> bool {
     repository
         .find_commit(id)
         .is_ok_and(|commit| marks::holds_documents(&commit) || marks::marker(repository, &commit).is_some())
+}
+
+/// Whether a commit of our copy lies on one line with a branch of the hub that no server keeps for itself:
+/// before it, after it or at it.
+pub(super) fn is_of_one_line_with_others(repository: &Repository, id: Oid) -> bool {
+    let Ok(refs) = repository.references_glob("refs/remotes/origin/*") else { return true };
+    let tips = refs.flatten().filter_map(|found| {
+        let branch = found.name().ok()?.strip_prefix("refs/remotes/origin/")?;
+        (!is_side_branch(branch)).then(|| found.target())?
+    });
+    let is_after = |one, other| repository.graph_descendant_of(one, other).unwrap_or(true);
+    tips.into_iter().any(|tip| tip == id || is_after(tip, id) || is_after(id, tip))
 }
 
 /// The heartbeat branches and tags of a hub of this machine whose files hold no ref, and files whose names

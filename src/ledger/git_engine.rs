@@ -31,9 +31,9 @@ use crate::host::bounded;
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::random;
-use git2::Repository;
+use git2::{Oid, Repository};
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -104,6 +104,9 @@ pub(super) struct GitEngine {
     /// The branches that cannot be used, and of which of them the user was told.
     bad: RefCell<Bad>,
     told: BTreeSet<String>,
+    /// Branches of servers that hold all that the hub's own branch holds, and where they stood when the hub
+    /// said that they are branches of their own.
+    own: RefCell<BTreeMap<String, Oid>>,
     /// Who makes commits: one server in each run.
     who: OnceCell<Identity>,
     /// What else the user has to know.
@@ -125,6 +128,7 @@ impl GitEngine {
             suspect: RefCell::default(),
             bad: RefCell::default(),
             told: BTreeSet::new(),
+            own: RefCell::default(),
             who: OnceCell::new(),
             notes: Vec::new(),
             asked: false,

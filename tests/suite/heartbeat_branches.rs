@@ -74,6 +74,34 @@ fn every_third_beat_is_pushed_when_that_is_asked() {
 }
 
 #[test]
+fn a_branch_to_which_scripts_push_the_whole_tree_is_their_servers_own() {
+    Transport::each(&[Transport::Path, Transport::Ssh, Transport::Daemon], |transport| {
+        let (fleet, ada) = joined(transport);
+        let old = fleet.server("old");
+        let beat = |number: u32| {
+            let text = format!("{{\"server_id\":\"old\",\"timestamp\":\"2025-10-29T12:00:0{number}Z\"}}\n");
+            fleet.hub().put("heartbeat-old", &[("old/heartbeat.json", &text)], "Heartbeat: old");
+        };
+        // It goes on from main, main goes on as well, or main alone does.
+        for (beats, writes) in [(2, 0), (2, 1), (0, 1)] {
+            fleet.hub().git(["update-ref", "refs/heads/heartbeat-old", MAIN]);
+            (0..beats).for_each(beat);
+            (0..writes).for_each(|_| drop(ada.run(["job", "add", "--type", "test"]).success()));
+            let at = format!("{transport:?}: {beats} beats, {writes} writes");
+            let before = fleet.hub().tip(MAIN).unwrap();
+            let squash = ada.run(["heartbeat", "squash", "--branch", "heartbeat-old", "--dry-run"]).success();
+            assert!(!squash.to_string().contains("another name"), "{at}: {squash}");
+            assert!(!ada.run(["doctor", "heartbeat-branches"]).to_string().contains("another name"), "{at}");
+            let run = old.run(["heartbeat"]).success();
+            assert!(!run.stderr().contains("another name"), "{at}: {run}");
+            assert_eq!(fleet.hub().tip(MAIN).unwrap(), before, "{at}");
+            assert_eq!(inspect::log(fleet.hub(), "heartbeat-old").len(), 1, "{at}");
+        }
+        inspect::assert_hub_is_sound(fleet.hub());
+    });
+}
+
+#[test]
 fn a_branch_that_scripts_let_grow_is_squashed() {
     Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
         let (fleet, ada) = joined(transport);

@@ -12,6 +12,17 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
 use crate::ledger::publish::{self, To};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long the hub is asked at most whether two of its branches are one.
+const ASK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a branch is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Read,
+    Replace,
+}
 
 impl GitEngine {
     /// A fetch that leaves out, if it has to, what leads nowhere in the hub.
@@ -61,7 +72,7 @@ impl GitEngine {
         }
         let mut flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch));
         // What replaces or removes it might do that to what it names.
-        if matches!(flaw, None | Some(Flaw::InTheWay)) && self.is_another_name(branch) {
+        if matches!(flaw, None | Some(Flaw::InTheWay)) && self.is_another_name(branch, Look::Read) {
             flaw = Some(Flaw::AnotherName);
         }
         if let Some(flaw) = flaw {
@@ -76,7 +87,8 @@ impl GitEngine {
             if let Some(flaw) = self.bad.borrow().get(&one.branch) {
                 return Some(BadBranch { branch: one.branch.clone(), flaw: *flaw });
             }
-            if is_side_branch(&one.branch) && one.from.is_some() && self.is_another_name(&one.branch) {
+            let is_there = is_side_branch(&one.branch) && one.from.is_some();
+            if is_there && self.is_another_name(&one.branch, Look::Replace) {
                 return Some(BadBranch { branch: one.branch.clone(), flaw: Flaw::AnotherName });
             }
             let below = format!("{}/", one.branch);
@@ -86,11 +98,41 @@ impl GitEngine {
     }
 
     /// Whether a branch that a server keeps for itself is another name of the hub's own. Over a connection
-    /// that is seen by what it holds only: not every protocol tells of symbolic refs.
-    fn is_another_name(&self, branch: &str) -> bool {
+    /// not every protocol tells of symbolic refs: there it is one where both stand at the same commit, in one
+    /// listing. The first scripts push the whole tree of the hub to the branches of their servers, which holds
+    /// all that the hub's own branch holds and is no name of it.
+    fn is_another_name(&self, branch: &str, look: Look) -> bool {
         let (repository, reference) = (self.objects.repository(), self.reference(branch));
-        let may_be = !self.is_always_fresh() || bad_refs::is_symbolic(repository, &reference);
-        may_be && repository.refname_to_id(&reference).is_ok_and(|id| bad_refs::holds_hub(repository, id))
+        let Ok(id) = repository.refname_to_id(&reference) else { return false };
+        if self.is_always_fresh() {
+            return bad_refs::is_symbolic(repository, &reference) && bad_refs::holds_hub(repository, id);
+        }
+        if self.own.borrow().get(branch) == Some(&id) || !bad_refs::holds_hub(repository, id) {
+            return false;
+        }
+        // Two names of one branch are never two lines of work. A push asks all the same: main may have been
+        // rewritten between two looks.
+        if look == Look::Read && !bad_refs::is_of_one_line_with_others(repository, id) {
+            return false;
+        }
+        let is_another_name = self.stands_with_another(branch);
+        if !is_another_name {
+            self.own.borrow_mut().insert(branch.to_owned(), id);
+        }
+        is_another_name
+    }
+
+    /// Whether a branch and one that is no server's stand at one commit in the hub now, or nobody can tell.
+    fn stands_with_another(&self, branch: &str) -> bool {
+        let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
+        let asked = self.git.run(self.directory(), &ask, Deadline::after(ASK_TIME_MAX));
+        let Some(listing) = asked.ok().filter(|done| done.exit_code == Some(0)) else { return true };
+        let branches = || {
+            let lines = listing.stdout.lines().filter_map(|line| line.split_once('\t'));
+            lines.filter_map(|(id, name)| Some((id, name.strip_prefix("refs/heads/")?)))
+        };
+        let Some((at, _)) = branches().find(|(_, name)| *name == branch) else { return true };
+        branches().any(|(id, name)| id == at && !is_side_branch(name))
     }
 
     /// Removes a heartbeat branch that leads to nothing of use: its server makes it anew with each

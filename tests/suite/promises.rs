@@ -78,19 +78,26 @@ fn the_table_of_exit_codes_is_the_programs_own() {
 fn the_demonstration_shows_all_of_it_and_touches_nothing_else() {
     let fleet = Fleet::new();
     let host = fleet.host("visitor");
+    let folder = host.directory().join("demo");
+    // The visitor's home, and the folders of configuration, state, data and cache beside it.
     let everything = || {
-        let list =
-            host.program("find").args([host.place("HOME").as_os_str(), "-newermt".as_ref(), "@0".as_ref()]);
-        list.run().success().stdout().to_owned()
+        let list = host.program("find").args([host.directory().parent().unwrap(), "-path".as_ref(), &folder]);
+        list.args(["-prune", "-o", "-print"]).run().success().stdout().to_owned()
     };
     let before = everything();
-    let folder = host.directory().join("demo");
     let run = host.command(["demo"]).args([&folder]).run().success();
-    assert_eq!(everything(), before, "the home of the visitor is as it was");
+    assert_eq!(everything(), before, "all that is the visitor's is as it was");
     for told in ["build1 works on", "build2", "build3", "job complete: ", "lock acquire: ", "message send: "]
     {
         assert!(run.stdout().contains(told), "the demonstration does not show `{told}`\n{run}");
     }
+    // One claims while another has a job: the oldest line is the last.
+    let (mut at_work, mut most) = (0, 0);
+    for line in run.stdout().lines().rev() {
+        at_work += i32::from(line.contains(" job claim: ")) - i32::from(line.contains(" job complete: "));
+        most = most.max(at_work);
+    }
+    assert!(most >= 2, "no two servers are at work at the same time\n{run}");
     let clones = ["build1", "build2", "build3"].map(|server| folder.join(server));
     clones.iter().for_each(|clone| inspect::assert_clone_is_clean(clone));
     host.command(["demo"]).args([&folder]).run().code(1);

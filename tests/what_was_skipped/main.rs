@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "to say it is all that it is for")]
 
+mod notes;
+
 use std::fs;
 use std::path::Path;
 
@@ -17,14 +19,7 @@ fn main() {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
     // The notes of one run of cargo: that of whoever started it, as this program.
     let mine = all.join(std::os::unix::process::parent_id().to_string());
-    let entries = fs::read_dir(&mine).into_iter().flatten().flatten();
-    let mut notes: Vec<String> = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect();
-    notes.sort();
-    println!("\nskipped, or run only in part: {}", notes.len());
-    notes.iter().for_each(|note| print!("  {note}"));
-    if !notes.is_empty() {
-        println!("on Debian and Ubuntu, `.ci/install` installs all of it");
-    }
+    print!("\n{}", notes::told(&mine));
     // Also what runs left behind that were stopped before they came here.
     for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
         let runs = Path::new("/proc").join(entry.file_name()).exists();

@@ -85,8 +85,12 @@ fn skip(notes: &Path, test: &str, how: &str, everything: bool) -> bool {
 }
 
 #[cfg(test)]
+#[path = "../../what_was_skipped/notes.rs"]
+mod notes;
+
+#[cfg(test)]
 mod tests {
-    use super::{is_here, package, skip};
+    use super::{is_here, notes, package, skip};
     use std::fs;
 
     #[test]
@@ -104,6 +108,14 @@ mod tests {
         assert!(!skip(folder.path(), "a::test", "apt-get install jq", false));
         let note = fs::read_to_string(folder.path().join("a.test")).unwrap();
         assert_eq!(note, "a::test: apt-get install jq\n");
+        assert!(!skip(folder.path(), "another", "apt-get install zsh", false));
+        assert_eq!(
+            notes::told(folder.path()),
+            "skipped, or run only in part: 2\n  a::test: apt-get install jq\n  another: apt-get install zsh\n\
+             on Debian and Ubuntu, `.ci/install` installs all of it\n"
+        );
+        let none = tempfile::tempdir().unwrap();
+        assert_eq!(notes::told(none.path()), "skipped, or run only in part: 0\n");
         let insisted =
             std::panic::catch_unwind(|| skip(folder.path(), "a::test", "apt-get install jq", true));
         let message = insisted.unwrap_err().downcast_ref::<String>().unwrap().clone();

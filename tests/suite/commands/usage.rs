@@ -168,8 +168,15 @@ fn the_hubs_branch_may_be_named_after_any_verb() {
 fn completions_and_manual_come_out_of_the_program() {
     let fleet = Fleet::new();
     let host = fleet.host("nobody");
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(host.run(["completions", shell]).success().stdout().contains("git-muster"), "{shell}");
+    for (shell, sign) in [
+        ("bash", "complete -o bashdefault"),
+        ("zsh", "#compdef git-muster"),
+        ("fish", "complete -c git-muster"),
+        ("elvish", "edit:completion"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let script = host.run(["completions", shell]).success();
+        assert!(script.stdout().contains(sign), "no script of {shell}: {script}");
     }
     let script = host.run(["completions", "bash"]).success().stdout().to_owned();
     let check = ". /dev/stdin && complete -p git-muster";

@@ -110,7 +110,11 @@ fn a_heartbeat_adds_nothing_to_the_history_of_main() {
         let ada = fleet.server("ada");
         ada.run(["heartbeat"]).success();
         let before = inspect::log(fleet.hub(), MAIN);
-        (0..3).for_each(|_| drop(ada.run(["heartbeat"]).success()));
+        // What is written twice within a second may say the same and be no commit.
+        for minute in 0..3 {
+            let clock = format!("2999-01-01T00:0{minute}:00Z");
+            ada.command(["heartbeat"]).env("MUSTER_CLOCK", clock).run().success();
+        }
         assert_eq!(inspect::log(fleet.hub(), MAIN), before);
     }
 }

@@ -342,6 +342,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     said.run(&ada, &format!("job add --needs {base} --if-need-fails cancel"));
     said.run(&ada, "job add --if-need-fails cancel");
     said.run(&ada, "job claim");
+    said.run(&ada, "job claim");
     said.run(&ada, "fsck --history");
     assert_snapshot!(said, @r"
     ada$ git muster job claim
@@ -391,6 +392,11 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     ada$ git muster job claim
     <run> token 1 build
     [exit status: 0]
+    ada$ git muster job claim
+    ------- stderr -------
+    error: there is no job for `ada` to claim
+    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    [exit status: 3]
     ada$ git muster fsck --history
     0 errors, 0 warnings, 0 notes in 10 documents on 1 branch, and 11 commits with 11 operations
     [exit status: 0]

@@ -359,43 +359,45 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
 
 #[test]
 fn anybody_can_cancel_retry_and_reorder() {
-    let (_fleet, ada, bob) = two_servers();
+    let (fleet, ada, bob) = two_servers();
+    // Who neither added nor holds it.
+    let carol = fleet.server("carol");
     let mut said = Transcript::new();
     let job = claimed(&ada, &bob);
     said.name(&job, "<job>");
-    said.run(&ada, &format!("job retry {job}"));
-    said.run(&ada, &format!("job priority {job} critical"));
-    said.run(&ada, &format!("job priority {job} 11"));
-    said.run(&ada, &format!("job cancel {job} --reason superseded"));
+    said.run(&carol, &format!("job retry {job}"));
+    said.run(&carol, &format!("job priority {job} critical"));
+    said.run(&carol, &format!("job priority {job} 11"));
+    said.run(&carol, &format!("job cancel {job} --reason superseded"));
     said.run(&ada, "status show bob");
-    said.run(&ada, &format!("job cancel {job}"));
-    said.run(&ada, &format!("job priority {job} low"));
+    said.run(&carol, &format!("job cancel {job}"));
+    said.run(&carol, &format!("job priority {job} low"));
     said.run(&bob, &format!("job complete {job} --token 1"));
     said.run(&ada, &format!("job show {job}"));
-    said.run(&ada, &format!("job retry {job}"));
+    said.run(&carol, &format!("job retry {job}"));
     bob.run(["job", "stopped", &job, "--token", "1"]).success();
-    said.run(&ada, &format!("job retry {job} --json"));
-    said.run(&ada, &format!("job retry {job}"));
+    said.run(&carol, &format!("job retry {job} --json"));
+    said.run(&carol, &format!("job retry {job}"));
     for verb in ["cancel", "retry", "priority"] {
         let level = if verb == "priority" { " low" } else { "" };
-        said.run(&ada, &format!("job {verb} job_404{level}"));
+        said.run(&carol, &format!("job {verb} job_404{level}"));
     }
     assert_snapshot!(said, @r#"
-    ada$ git muster job retry <job>
+    carol$ git muster job retry <job>
     ------- stderr -------
     error: job `<job>` was not put back: it is claimed
     hint: call it off first with `git muster job cancel <job>`
     [exit status: 4]
-    ada$ git muster job priority <job> critical
+    carol$ git muster job priority <job> critical
     <job> is claimed, its priority 1
     [exit status: 0]
-    ada$ git muster job priority <job> 11
+    carol$ git muster job priority <job> 11
     ------- stderr -------
     error: invalid value '11' for '<LEVEL>': give a number from 1 (most urgent) to 10, or critical, high, normal or low
 
     For more information, try '--help'.
     [exit status: 2]
-    ada$ git muster job cancel <job> --reason superseded
+    carol$ git muster job cancel <job> --reason superseded
     <job> is cancelled
     [exit status: 0]
     ada$ git muster status show bob
@@ -403,10 +405,10 @@ fn anybody_can_cancel_retry_and_reorder() {
     status:  idle
     updated: [DURATION] ago
     [exit status: 0]
-    ada$ git muster job cancel <job>
+    carol$ git muster job cancel <job>
     <job> is cancelled, as was told before
     [exit status: 0]
-    ada$ git muster job priority <job> low
+    carol$ git muster job priority <job> low
     ------- stderr -------
     error: the priority of job `<job>` was not changed: it is cancelled
     [exit status: 4]
@@ -430,31 +432,31 @@ fn anybody_can_cancel_retry_and_reorder() {
     message:  superseded
     added by:  ada
     [exit status: 0]
-    ada$ git muster job retry <job>
+    carol$ git muster job retry <job>
     ------- stderr -------
     error: job `<job>` was not put back: it is cancelled, and bob has not confirmed that it stopped
     hint: wait for that with `git muster job cancel <job> --wait`; if nothing of it runs, say so with `git muster --server bob job stopped <job> --token 1`
     [exit status: 4]
-    ada$ git muster job retry <job> --json
+    carol$ git muster job retry <job> --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":1,"branch":null,"commit":null,
       "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
       "requester":"ada","attempts":0,"token":1,"written":{"hub":"[HUB]/hub.git","branch":"main",
       "commit":"[COMMIT]"}}
     [exit status: 0]
-    ada$ git muster job retry <job>
+    carol$ git muster job retry <job>
     <job> is queued, as was told before
     [exit status: 0]
-    ada$ git muster job cancel job_404
+    carol$ git muster job cancel job_404
     ------- stderr -------
     error: there is no job `job_404`
     hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
-    ada$ git muster job retry job_404
+    carol$ git muster job retry job_404
     ------- stderr -------
     error: there is no job `job_404`
     hint: see the ids with `git muster job list`; the archive was looked through as well
     [exit status: 3]
-    ada$ git muster job priority job_404 low
+    carol$ git muster job priority job_404 low
     ------- stderr -------
     error: there is no job `job_404`
     hint: see the ids with `git muster job list`; the archive was looked through as well

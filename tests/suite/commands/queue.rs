@@ -17,16 +17,20 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     said.run(&ada, "queue pause --label pool=gpu --note 'the driver is broken'");
     said.run(&ada, &format!("job explain {gpu}"));
     said.run(&bob, "job claim --label pool=gpu");
+    let next = added(&ada, &[]);
+    said.name(&next, "<next>");
     said.run(&ada, "queue pause --for 2h");
     said.run(&bob, "queue list");
     said.run(&bob, "job claim --label pool=gpu");
     said.run(&bob, "queue drain --wait 0s");
     said.run(&bob, "queue resume");
     said.run(&bob, "queue resume");
+    said.run(&bob, &format!("job claim {next}"));
     said.run(&bob, "queue resume --label pool=gpu --json");
     said.run(&bob, "queue pause --label 'two words'");
     said.run(&bob, "queue pause --note password=hunter22");
     said.run(&bob, &format!("job complete {plain} --token 1"));
+    said.run(&bob, &format!("job complete {next} --token 1"));
     said.run(&bob, "queue drain --wait 1m --note 'moving the hub'");
     assert_snapshot!(said, @r#"
     ada$ git muster queue list
@@ -54,7 +58,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     bob$ git muster job claim --label pool=gpu
     ------- stderr -------
     error: there is no job for `bob` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    hint: 2 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster queue drain --wait [DURATION]
     the queue is paused until it is resumed; what is at work goes on
@@ -70,6 +74,9 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     error: the queue is not paused
     hint: see what is with `git muster queue list`
     [exit status: 3]
+    bob$ git muster job claim <next>
+    <next> token 1 build
+    [exit status: 0]
     bob$ git muster queue resume --label pool=gpu --json
     {"schema":1,"kind":"pause","id":"label:pool=gpu","by":"ada","at":"[TIME]",
       "note":"the driver is broken","written":{"hub":"[HUB]/hub.git","branch":"main",
@@ -85,6 +92,9 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     [exit status: 2]
     bob$ git muster job complete <plain> --token 1
     <plain> is completed
+    [exit status: 0]
+    bob$ git muster job complete <next> --token 1
+    <next> is completed
     [exit status: 0]
     bob$ git muster queue drain --wait [DURATION] --note 'moving the hub'
     the queue is paused until it is resumed; what is at work goes on

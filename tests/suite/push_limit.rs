@@ -1,6 +1,6 @@
 //! How many pushes a worker sends, and how often it asks: forges ask for few.
 
-use crate::support::{Fleet, MAIN, Transport, inspect, need};
+use crate::support::{Fleet, MAIN, Transport, eventually, inspect, need};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -53,6 +53,32 @@ fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
             log[0].subject
         );
     }
+}
+
+/// A forge is known by its address alone: git has been told that the address leads to the hub of the test.
+#[test]
+fn a_forge_is_sent_few_pushes_unless_the_worker_is_told_otherwise() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.host("ada");
+    let (forge, config) = ("https://github.com/o/hub.git", ada.place("HOME").join("gitconfig"));
+    fs::write(&config, format!("[url \"{}\"]\n\tinsteadOf = {forge}\n", fleet.hub().url())).unwrap();
+    ada.set("GIT_CONFIG_GLOBAL", &config);
+    ada.set("MUSTER_HUB", forge);
+    ada.run(["join", forge, "--as", "ada"]).success();
+    let jobs = || {
+        let jobs = "{\"command\":[\"true\"]}\n".repeat(4);
+        ada.command(["job", "add", "--from", "-"]).stdin(jobs).run().success();
+    };
+    let words = ["worker", "run", "--allow-any", "--poll", "20ms"];
+    jobs();
+    let mut worker = ada.command(words).spawn();
+    eventually(Duration::from_secs(60), || worker.stderr().contains("at most 6 in 1m pushes"));
+    worker.signal("TERM");
+    worker.wait().success();
+    jobs();
+    let free = ada.command(words).args(["--push-limit", "none", "--exit-when-idle", "100ms"]);
+    let run = free.run().success();
+    assert!(!run.stderr().contains("at most"), "{run}");
 }
 
 /// A git that notes what it is asked for.

@@ -136,6 +136,39 @@ fn a_program_that_is_not_there_fails_the_job_and_says_so() {
     assert!(log.stdout().contains("cannot start `no-such-program-here`"), "{log}");
 }
 
+/// All the variables of a job that is given `WANTED` and `KEY`: those that `worker run --help` names, and
+/// what a shell adds by itself.
+const GIVEN: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "WANTED",
+    "KEY",
+    "MUSTER_HUB",
+    "MUSTER_BRANCH",
+    "MUSTER_SERVER",
+    "MUSTER_JOB_ID",
+    "MUSTER_JOB_TOKEN",
+    "MUSTER_JOB_TYPE",
+    "MUSTER_JOB_ATTEMPT",
+    "MUSTER_JOB_BRANCH",
+    "MUSTER_JOB_COMMIT",
+    "MUSTER_JOB_NEEDS",
+    "MUSTER_JOB_DESCRIPTION",
+    "MUSTER_ARTIFACTS",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+];
+
 #[test]
 fn a_job_sees_what_it_is_given_and_nothing_else() {
     let fleet = Fleet::new().founded();
@@ -146,7 +179,7 @@ fn a_job_sees_what_it_is_given_and_nothing_else() {
     let id = add(
         &ada,
         &["--branch", "topic", "--description", "a test"],
-        "env; cat; ls -A; echo $KEY >file; printf '\\377\\376\\n'; cat file",
+        "env; cat; echo \"[$(ls -A)]\"; echo $KEY >file; printf '\\377\\376\\n'; cat file",
     );
     ada.run(["job", "run", "--allow-any", "--env", "WANTED", "--mask", "KEY"]).success();
     let path = inspect::job(fleet.hub(), &id)["log"].as_str().unwrap().to_owned();
@@ -162,10 +195,15 @@ fn a_job_sees_what_it_is_given_and_nothing_else() {
         "MUSTER_BRANCH=main".to_owned(),
         format!("MUSTER_JOB_ID={id}"),
         "KEY=***".to_owned(),
+        // Its folder is empty.
+        "[]".to_owned(),
     ] {
         assert!(text.lines().any(|line| line.ends_with(&format!(" {expected}"))), "{expected} in {text}");
     }
     assert!(!text.contains("hunter22") && !text.contains("PRIVATE"), "{text}");
+    let words = text.lines().filter_map(|line| line.split_once(' ')?.1.split_once('='));
+    let others = words.map(|(name, _)| name).filter(|name| !GIVEN.contains(name));
+    assert_eq!(others.collect::<Vec<_>>(), [""; 0], "{text}");
     assert!(log.windows(3).any(|bytes| bytes == b"\xff\xfe\n"), "{text}");
     let short = ada.run(["job", "run", "--allow-any", "--mask", "NO_SUCH"]).code(2);
     assert!(short.stderr().contains("cannot be masked"), "{short}");

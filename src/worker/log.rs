@@ -220,17 +220,24 @@ mod tests {
         let mut log = log(1_000_000, &["hunter22", "hunter22-more", "first\nsecond", "abc"]);
         log.take(b"x hun", at(0));
         log.take(b"ter22 hunter22-more second abc\n", at(0));
-        let long = [vec![b'x'; LINE_BYTES_MAX - 3], b"hunter22 end\n".to_vec()].concat();
-        for piece in long.chunks(1000) {
-            log.take(piece, at(0));
+        // The line is cut within the secret, wherever that lies: at no whole number of it.
+        for end in [LINE_BYTES_MAX, 66_000] {
+            let rest = vec![b'y'; 2000];
+            let long = [vec![b'x'; end - 3], b"hunter22".to_vec(), rest, b" end\n".to_vec()].concat();
+            for piece in long.chunks(1000) {
+                log.take(piece, at(0));
+            }
         }
-        for piece in b"hunter22".repeat(40_000).chunks(1000) {
+        for piece in [b"x".to_vec(), b"hunter22".repeat(40_000)].concat().chunks(1000) {
             log.take(piece, at(0));
         }
         log.take(b"\n", at(0));
         let text = String::from_utf8(log.render()).expect("text");
         assert!(text.starts_with("2025-10-29T12:00:00Z x *** *** *** abc\n"), "{}", &text[..60]);
-        assert!(text.contains("x*** end\n") && !text.contains("hunter"), "{}", &text[text.len() - 30..]);
+        let parts: Vec<&str> = text.split("***y").collect();
+        assert_eq!(parts.len(), 3, "{} parts", parts.len());
+        assert!(parts[1].ends_with('x') && parts[2].contains("y end\n"));
+        assert!(["hunter", "er22"].iter().all(|part| !text.contains(part)), "{}", &text[text.len() - 30..]);
     }
 
     #[test]

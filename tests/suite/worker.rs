@@ -891,13 +891,16 @@ fn a_log_outlives_fifty_others_and_a_hub_that_was_away() {
     let line = serde_json::json!({"command": ["true"]});
     let file = mark(&ada, "jobs.jsonl");
     fs::write(&file, format!("{line}\n").repeat(53)).unwrap();
-    ada.run(["job", "add", "--from", file.to_str().unwrap()]).success();
     let mut worker = ada.command(["worker", "run", "--allow-any", "--jobs", "4", "--poll", "20ms"]).spawn();
+    let is_there = || ada.run(["job", "logs", &long]).stdout().ends_with(" long\n");
+    eventually(BOUND, is_there);
+    ada.run(["job", "add", "--from", file.to_str().unwrap()]).success();
     // On the hub, not in words: a write under way would make folders where the hub was.
     eventually(BOUND, || {
         let document = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
         document["jobs"].as_array().unwrap().iter().filter(|job| job["status"] == "completed").count() == 53
     });
+    assert!(is_there(), "that of a job at work stays");
     fleet.hub().go_down();
     fs::write(&go, "").unwrap();
     eventually(BOUND, || worker.stderr().contains("is not reported yet"));

@@ -9,7 +9,7 @@ use crate::domain::artifact::attempt_of_manifest;
 use crate::domain::id::ServerName;
 use crate::ledger::{Stop, Transaction};
 
-/// How many logs a server keeps on the hub besides those that are written and those of jobs at work.
+/// How many logs a server keeps on the hub besides those of jobs at work.
 pub const LOGS_KEPT: usize = 50;
 
 /// Writes logs of this server as far as they have come and what lies beside them, and drops the oldest.
@@ -56,7 +56,14 @@ impl WriteLogs {
         names.retain(|name| !stays(name));
         // Names begin with the time, so the oldest come first.
         names.sort();
-        let many = names.len().saturating_sub(LOGS_KEPT);
+        // What is written of jobs that have ended counts with them.
+        let is_ended = |path: &str| {
+            let name = path.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
+            name.is_some_and(|name| attempt_of_manifest(name).is_none())
+                && !self.at_work.iter().any(|other| *other == path)
+        };
+        let ended = self.logs.iter().filter(|(path, _)| is_ended(path)).count();
+        let many = (names.len() + ended).saturating_sub(LOGS_KEPT);
         for name in names.into_iter().take(many) {
             transaction.put_on(&branch, &format!("{folder}/{name}"), None);
         }

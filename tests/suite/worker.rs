@@ -909,6 +909,8 @@ fn a_log_outlives_fifty_others_and_a_hub_that_was_away() {
     worker.signal("TERM");
     worker.wait().success();
     assert!(ada.run(["job", "logs", &long]).success().stdout().ends_with(" long\n"));
+    let logs = fleet.hub().git(["ls-tree", "--name-only", "logs-ada", "ada/logs/"]);
+    assert_eq!(logs.lines().count(), 50, "{logs}");
 }
 
 /// What others wrote into the queue ends its own job at most.

@@ -312,11 +312,15 @@ fn asked_to_end_it_lets_its_jobs_finish_and_asked_again_it_hands_them_back() {
     let (begun, go) = (mark(&ada, "begun"), mark(&ada, "go"));
     let script = format!("echo >>{}; while [ ! -e {} ]; do sleep 0.01; done", begun.display(), go.display());
     let first = add(&ada, &[], &script);
-    let later = add(&ada, &[], "true");
-    let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+    // There is room for one more.
+    let words = ["worker", "run", "--allow-any", "--poll", "20ms", "--jobs", "2"];
+    let mut worker = ada.command(words).spawn();
     eventually(BOUND, || lines(&begun) == 1);
     worker.signal("TERM");
     eventually(BOUND, || worker.stderr().contains("may finish within 10m"));
+    let later = add(&ada, &[], "true");
+    // While it looks, as it does every 20 ms.
+    ada.run(["job", "explain", &later]).success();
     fs::write(&go, "").unwrap();
     worker.wait().success();
     assert_eq!((status(&fleet, &first).as_str(), status(&fleet, &later).as_str()), ("completed", "queued"));

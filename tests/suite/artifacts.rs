@@ -414,6 +414,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     "#);
     let left = inspect::content(fleet.hub(), "logs-ada", &format!("ada/artifacts/{}/b.deb", attempt(&one)));
     assert_eq!(left, None);
+    assert!(!Path::new(&place).exists(), "the files are gone from the server that made them");
     let kept = inspect::content(fleet.hub(), "logs-ada", &format!("ada/artifacts/{}/b.deb", attempt(&two)));
     assert_eq!(kept.as_deref(), Some(&b"two\n"[..]));
     let manifest = ada.run(["artifact", "list", &two, "--json"]).success().json();

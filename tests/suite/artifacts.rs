@@ -599,7 +599,10 @@ fn good_builds_are_tagged_and_found_again() {
             (build("build", "main", "! git describe --tags", 0), commit)
         })
         .collect();
+    // Of a commit without a tag: one that has one is not tagged again, whatever is built of it.
+    source.commit("main", &[("file", "failed")]);
     build("build", "main", "false", 1);
+    source.commit("main", &[("file", "tested")]);
     build("test", "main", "true", 0);
     let topic = source.commit("topic", &[("file", "topic")]);
     build("build", "topic", "true", 0);

@@ -125,20 +125,24 @@ pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, 
     Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
 }
 
-/// Puts the claimant into a new session if its own was ended; `true` if so.
+/// Puts the claimant into a new session if its own, which is `session`, was ended; `true` if so. In a dry run,
+/// without `whose`, nothing is kept of it.
 ///
 /// # Errors
 /// As [`is_over`].
-pub fn begin_anew(claimant: &mut Claimant, whose: &Whose, documents: &impl Documents) -> Result<bool, Stop> {
+pub fn begin_anew(
+    claimant: &mut Claimant,
+    (session, whose): (&mut Session, Option<&Whose>),
+    documents: &impl Documents,
+) -> Result<bool, Stop> {
     if !is_over(claimant, documents)? {
         return Ok(false);
     }
-    let mut session = Session::present(whose);
-    // Another process may have learned of it before.
-    if session.incarnation == claimant.incarnation {
-        session.end(whose);
+    match whose {
+        Some(whose) => session.end(whose),
+        None => session.end_unkept(),
     }
-    claimant.incarnation = session.incarnation;
+    claimant.incarnation.clone_from(&session.incarnation);
     Ok(true)
 }
 

@@ -140,6 +140,12 @@ impl Session {
         }
     }
 
+    /// The same where nothing may be changed: nobody else learns of the one that begins.
+    pub fn end_unkept(&mut self) {
+        self.ended.push(self.incarnation.clone());
+        *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+    }
+
     /// Goes on with the session of this host as it is now: another process may have learned of the end of
     /// this one. How often to beat stays.
     pub fn follow(&mut self, whose: &Whose) {

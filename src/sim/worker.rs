@@ -321,7 +321,9 @@ impl Worker {
                 return;
             }
             let whose = place().whose(&self.server);
-            if begin_anew(&mut verb.claimant, &whose, &self.ledger().known()).unwrap_or(false) {
+            let mut session = Session::present(&whose);
+            let at = (&mut session, Some(&whose));
+            if begin_anew(&mut verb.claimant, at, &self.ledger().known()).unwrap_or(false) {
                 continue;
             }
             let Some((expired, lost)) = self.watch() else { return };

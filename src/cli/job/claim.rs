@@ -87,8 +87,9 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));
     }
     let whose = context.whose(&me).map_err(CliError::nothing_written)?;
+    let mut session = Session::present(&whose);
     let mut verb = ClaimJobs {
-        claimant: Claimant { server: me.clone(), incarnation: Session::present(&whose).incarnation },
+        claimant: Claimant { server: me.clone(), incarnation: session.incarnation.clone() },
         labels: args.labels.clone(),
         count: args.count.into(),
         job: args.job.clone(),
@@ -103,8 +104,6 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let mut told = false;
     verb.lost = lost_meanwhile(&me, &mut observed, context)?;
     let claimed = loop {
-        // While it waited, the session may have been ended, and another begun.
-        verb.claimant.incarnation = Session::present(&whose).incarnation;
         let error = match context.write_to_deliver(&verb) {
             // Lost jobs went back to the queue, and none can be claimed yet.
             Ok(receipt) if receipt.answer.is_empty() && !context.is_dry_run() => {
@@ -114,7 +113,8 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             }
             Ok(receipt) => break receipt,
             Err(error)
-                if error.exit == Exit::LeaseLost && begin_anew(&mut verb.claimant, &whose, context)? =>
+                if error.exit == Exit::LeaseLost
+                    && begin_anew(&mut verb.claimant, (&mut session, &whose), context)? =>
             {
                 context.output.warn(&format!("another server took `{me}` for dead and ended its session: its jobs went back to the queue, a new session begins"));
                 continue;
@@ -150,16 +150,21 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
             told = true;
         }
         pause(until, context)?;
+        // While it waited, the session may have been ended, and another begun.
+        session.follow(&whose);
+        verb.claimant.incarnation.clone_from(&session.incarnation);
     };
     context.deliver(&claimed, |output| print(&claimed.answer, args, output))
 }
 
 /// Whether the claimant's session was ended, as the hub says, and another begins.
-fn begin_anew(claimant: &mut Claimant, whose: &Whose, context: &mut Context) -> Result<bool, CliError> {
-    if context.is_dry_run() {
-        return Ok(false);
-    }
-    context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, whose, snapshot)?))
+fn begin_anew(
+    claimant: &mut Claimant,
+    (session, whose): (&mut Session, &Whose),
+    context: &mut Context,
+) -> Result<bool, CliError> {
+    let whose = (!context.is_dry_run()).then_some(whose);
+    context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, (session, whose), snapshot)?))
 }
 
 /// What to do while somebody holds the lock under which jobs are assigned.

@@ -123,7 +123,11 @@ fn what_is_written_is_read_as_it_stands() {
         assert!(transaction.document("main", "README")?.is_none());
         assert_eq!(transaction.document("main", JOBS)?.expect("is there").bytes(), b"1");
         assert_eq!((transaction.main(), transaction.branches("heartbeat-")?.len()), ("main", 0));
-        assert_eq!(transaction.list("coordination")?, ["jobs.json"]);
+        assert_eq!(transaction.list("coordination")?, ["archive/", "jobs.json"]);
+        assert_eq!(transaction.list("coordination/archive")?, ["x.json"]);
+        transaction.put_text("coordination/gone.json", "4".to_owned());
+        transaction.remove("coordination/gone.json");
+        assert_eq!(transaction.list("coordination")?, ["archive/", "jobs.json"]);
         assert_eq!(transaction.now(), now());
         Ok(())
     });

@@ -420,13 +420,15 @@ impl Documents for Snapshot<'_> {
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         let mut names = self.list_on(self.main, folder)?;
-        for path in self.shown.borrow().keys() {
-            if let Some((_, name)) = path.rsplit_once('/').filter(|(above, _)| *above == folder)
-                && !names.iter().any(|known| known == name)
-            {
-                names.push(name.to_owned());
-            }
-        }
+        names.extend(self.shown.borrow().keys().filter_map(|path| name_in(folder, path)));
+        names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
+}
+
+/// What a listing of `folder` says of the file at `path`, if it lies there.
+pub(super) fn name_in(folder: &str, path: &str) -> Option<String> {
+    let below = if folder.is_empty() { path } else { path.strip_prefix(folder)?.strip_prefix('/')? };
+    Some(below.split_inclusive('/').next()?.to_owned())
 }

@@ -4,7 +4,7 @@ use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
-use super::snapshot::{Documents, History, Snapshot};
+use super::snapshot::{Documents, History, Snapshot, name_in};
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
@@ -357,7 +357,18 @@ impl Documents for Transaction<'_> {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.snapshot.list(folder)
+        let mut names = self.snapshot.list(folder)?;
+        for (path, bytes) in self.draft.branches.get(self.snapshot.main()).into_iter().flatten() {
+            let Some(name) = name_in(folder, path) else { continue };
+            // A folder may hold more than what is removed from it.
+            if bytes.is_some() && !names.contains(&name) {
+                names.push(name);
+            } else if bytes.is_none() {
+                names.retain(|known| *known != name || name.ends_with('/'));
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 }
 

@@ -34,7 +34,10 @@ impl Answered {
     #[must_use]
     pub fn of(found: &Found, ledger: &Ledger) -> Self {
         let before = found.before.as_ref().unwrap_or(&found.version);
-        let made = answer_of(&ledger.at(before), &ledger.at(&found.version));
+        // What the same commit put back was handed out before it.
+        let before = ledger.at(before);
+        drop(Restored::default().show(&before));
+        let made = answer_of(&before, &ledger.at(&found.version));
         let Some(answer) = made.ok().flatten() else { return Self::default() };
         let now = ledger.known();
         // What the next write puts back stands.

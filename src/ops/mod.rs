@@ -81,8 +81,22 @@ impl Envelope {
     /// # Errors
     /// As the verb, or when a guarding lock is lost.
     pub fn apply<V: Verb>(&self, verb: &V, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+        self.apply_after(|_| Ok(()), verb, transaction)
+    }
+
+    /// The same if `check` lets it, which sees the documents as they hold.
+    ///
+    /// # Errors
+    /// As the verb, the check, or when a guarding lock is lost.
+    pub fn apply_after<V: Verb>(
+        &self,
+        check: impl FnOnce(&Transaction<'_>) -> Result<(), Stop>,
+        verb: &V,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<V::Answer, Stop> {
         // What was undone holds, for guards as well.
         stale::put_back(transaction)?;
+        check(transaction)?;
         if !self.guards.is_empty() && !planted("guards-ignored") {
             let locks: Table<Lock> = transaction.table()?;
             for (name, token) in &self.guards {

@@ -5,6 +5,7 @@ use super::job_claim::ClaimJobs;
 use super::job_step::StepJob;
 use super::journal::{self, Entry, KeepError, Taken};
 use super::session::{Session, Whose};
+use super::stale::Restored;
 use super::standing::{refuse_if_changed, standing};
 use super::{Envelope, Operation, Verb};
 use crate::domain::heartbeat::Beat;
@@ -297,18 +298,24 @@ pub fn resume_as(
 ) -> Result<Outcome<Option<Value>>, LedgerError> {
     // How it stood when it was asked for; what cannot be read is not known.
     let seen = entry.seen.as_ref().or(entry.since.as_ref());
-    let then = seen.and_then(|since| standing(&entry.operation, &ledger.at(since)).ok()?);
+    let then = seen.and_then(|since| {
+        let documents = ledger.at(since);
+        Restored::default().show(&documents).ok()?;
+        standing(&entry.operation, &documents).ok()?
+    });
     // Asked on every attempt: what was sent then may still be on its way and land before us.
     // It happens now, if it did not then: a lease that began hours ago would be over.
     let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
         if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
             return Ok(None);
         }
-        if let Operation::SetStatus(status) = operation {
-            status.refuse_if_outdated(entry.at, transaction)?;
-        }
-        refuse_if_changed(&entry.operation, then.as_ref(), transaction)?;
-        envelope.apply(operation, transaction).map(Some)
+        let check = |transaction: &Transaction<'_>| {
+            if let Operation::SetStatus(status) = operation {
+                status.refuse_if_outdated(entry.at, transaction)?;
+            }
+            refuse_if_changed(&entry.operation, then.as_ref(), transaction)
+        };
+        envelope.apply_after(check, operation, transaction).map(Some)
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {

@@ -19,6 +19,7 @@ use crate::ledger::{
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use crate::ops::every::{Archives, Seen, every, wrong};
+use crate::ops::stale::Restored;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(super) fn gather(
     let way = look.why_through_git();
     let documents = look.documents();
     documents.main_tip()?;
+    // As all reads show them; without it as they were published.
+    drop(Restored::default().show(&documents));
     let tips = look.tips()?;
     let me = subject.server.as_ref().map(|(name, _)| name);
     let servers =

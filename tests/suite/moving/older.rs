@@ -3,12 +3,17 @@
 
 use super::undone::{pull, shared_clone};
 use crate::sessions::a_minute_passes;
-use crate::support::{Fleet, Host, MAIN, inspect};
+use crate::support::{Fleet, Host, MAIN, eventually, inspect};
 use serde_json::Value;
 use std::fs;
+use std::time::Duration;
 
 const JOBS: &str = "coordination/jobs.json";
 const LOCKS: &str = "coordination/locks.json";
+const SERVERS: &str = "coordination/servers.json";
+
+/// How long anything here may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// More operations than count as shortly before.
 const MANY: usize = 70;
@@ -200,4 +205,59 @@ fn a_dead_server_whose_claim_was_undone_loses_it_to_who_claims() {
     drop(bob.run(["job", "claim"]));
     let job = inspect::job(fleet.hub(), &job);
     assert_eq!((&job["status"], &job["reason"]), (&"queued".into(), &"lost".into()), "{job}");
+}
+
+#[test]
+fn doctor_and_writes_see_what_the_same_write_puts_back() {
+    let (fleet, ada, bob) = shared_clone();
+    let servers = read(&ada, SERVERS);
+    let carl = fleet.server("carl");
+    carl.run(["heartbeat"]).success();
+    by_hand(&ada, SERVERS, &servers);
+    carl.run(["doctor", "registration"]).success();
+    // A job that is archived, in a file that a merge dropped.
+    let job = add(&bob, "x");
+    bob.run(["job", "cancel", &job]).success();
+    eventually(BOUND, || {
+        bob.run(["archive", "--older-than", "0s"]).success();
+        types(&fleet).is_empty()
+    });
+    pull(&ada, &[]);
+    ada.git(["rm", "--quiet", "-r", "coordination/archive"]).success();
+    ada.git(["commit", "--quiet", "-m", "a merge"]).success();
+    ada.git(["push", "--quiet", "origin", MAIN]).success();
+    bob.run(["job", "add", "--type", "next", "--needs", &job, "--if-need-fails", "run"]).success();
+    assert!(types(&fleet).contains(&"next".to_owned()));
+}
+
+#[test]
+fn what_a_commit_put_back_is_no_part_of_what_it_handed_out() {
+    let (_fleet, ada, bob) = shared_clone();
+    let (of_bob, of_ada) = (add(&bob, "x"), add(&bob, "y"));
+    let jobs = read(&ada, JOBS);
+    bob.run(["job", "claim", &of_bob]).success();
+    by_hand(&ada, JOBS, &jobs);
+    ada.command(["job", "claim", &of_ada]).env("MUSTER_FAILPOINT", "known").run().killed_by(9);
+    let op = ada.unsettled()[0]["op"].as_str().unwrap().to_owned();
+    let status = ada.run(["op", "status", &op, "--json"]).success().json();
+    let claimed: Vec<_> = status["answer"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
+    assert_eq!(claimed, [of_ada.as_str()], "{status}");
+}
+
+#[test]
+fn what_is_resumed_takes_nothing_from_who_had_it_after_a_stale_copy() {
+    let (fleet, ada, bob) = shared_clone();
+    let carol = fleet.server("carol");
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let locks = read(&ada, LOCKS);
+    let steal = ["lock", "steal", "deploy", "--force", "--reason", "it hangs"];
+    carol.command(steal).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+    let op = carol.unsettled()[0]["op"].as_str().unwrap().to_owned();
+    ada.run(["lock", "release", "deploy", "--token", "1"]).success();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    // It shows the term that was to be taken once more.
+    by_hand(&ada, LOCKS, &locks);
+    let refused = carol.run(["op", "resume", &op]).code(4);
+    assert!(refused.stderr().contains("is not as it was when that was asked for"), "{refused}");
+    bob.run(["lock", "renew", "deploy", "--token", "2"]).success();
 }

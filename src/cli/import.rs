@@ -13,6 +13,7 @@ use crate::host::{clock, environment, random};
 use crate::ledger::{Ledger, Location, Temporary, init_bare};
 use crate::ops::Envelope;
 use crate::ops::import::{ASIDE, Import, Lost, Report, documents, lost};
+use crate::ops::stale::Restored;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
@@ -140,6 +141,8 @@ fn make(path: &Path, context: &Context) -> Result<Option<Temporary>, CliError> {
 fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result<Import, CliError> {
     let snapshot = old.read(true).map_err(|error| CliError::from(error).nothing_written())?;
     snapshot.main_tip()?;
+    // The new hub begins as the next write would leave the old one. Where nobody can tell how, as it stands.
+    drop(Restored::default().show(&snapshot));
     Ok(Import {
         source: if takes_documents { Some(documents(&snapshot)?) } else { None },
         lost: if args.recover { lost(&snapshot)? } else { Lost::default() },

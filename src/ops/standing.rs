@@ -35,7 +35,7 @@ pub fn standing(operation: &Operation, documents: &impl Documents) -> Result<Opt
     Ok(match operation {
         Operation::StealLock(steal) if steal.force => Some(of_lock(steal.name.as_str(), documents)?),
         Operation::ChangeJob(change) => match &change.change {
-            Change::Priority { .. } => None,
+            Change::Priority { .. } => Some(of_priority(&change.job, documents)?),
             Change::Cancel { .. } | Change::Retry { .. } | Change::Requeue { .. } => {
                 Some(of_job(&change.job, documents)?)
             }
@@ -100,6 +100,19 @@ fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
     });
     let look = format!("git muster job show {id}");
     Ok(Standing { what: format!("job `{id}`"), term, told, look })
+}
+
+fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
+    let jobs: Table<Job> = documents.table()?;
+    let told = jobs
+        .get(id.as_str())
+        .map_or_else(|| "there is none".to_owned(), |job| format!("it is {}", job.priority));
+    Ok(Standing {
+        what: format!("the priority of job `{id}`"),
+        term: told.clone(),
+        told,
+        look: format!("git muster job show {id}"),
+    })
 }
 
 /// A server with all that it holds.

@@ -3,7 +3,7 @@
 
 use super::undone::{pull, shared_clone};
 use crate::sessions::a_minute_passes;
-use crate::support::{Fleet, Host, MAIN, eventually, inspect};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -260,4 +260,37 @@ fn what_is_resumed_takes_nothing_from_who_had_it_after_a_stale_copy() {
     let refused = carol.run(["op", "resume", &op]).code(4);
     assert!(refused.stderr().contains("is not as it was when that was asked for"), "{refused}");
     bob.run(["lock", "renew", "deploy", "--token", "2"]).success();
+}
+
+#[test]
+fn a_new_hub_begins_as_the_next_write_would_have_left_the_old_one() {
+    let (fleet, ada, bob) = shared_clone();
+    let (jobs, locks) = (read(&ada, JOBS), read(&ada, LOCKS));
+    let job = add(&bob, "x");
+    bob.run(["job", "claim", &job]).success();
+    bob.run(["lock", "acquire", "deploy"]).success();
+    by_hand(&ada, JOBS, &jobs);
+    by_hand(&ada, LOCKS, &locks);
+    let new = bob.directory().join("new.git").display().to_string();
+    bob.run(["import", &fleet.hub().url(), "--into", &new]).success();
+    let there = |words: &[&str]| bob.run(["--hub", &new].iter().chain(words)).success().stdout().to_owned();
+    assert!(there(&["job", "show", &job]).contains("claimed"));
+    assert!(there(&["lock", "show", "deploy"]).contains("bob"));
+}
+
+#[test]
+fn a_priority_that_was_set_since_is_not_set_back_by_what_is_resumed() {
+    let fleet = Fleet::over(Transport::Daemon).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let job = add(&ada, "x");
+    let late = |host: &Host| {
+        host.command(["job", "priority", &job, "low"]).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+        host.unsettled()[0]["op"].as_str().unwrap().to_owned()
+    };
+    let op = late(&ada);
+    bob.run(["job", "priority", &job, "critical"]).success();
+    let refused = ada.run(["op", "resume", &op]).code(4);
+    assert!(refused.stderr().contains("the priority of job"), "{refused}");
+    let op = late(&ada);
+    ada.run(["op", "resume", &op]).success();
 }

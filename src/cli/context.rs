@@ -4,7 +4,7 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, counted};
-use super::servers::registered_elsewhere;
+use super::servers::is_anothers;
 use super::settings::{Setting, Settings};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::{LockName, OpId, ServerName};
@@ -91,11 +91,11 @@ impl Context {
     pub(super) fn acting(&mut self) -> Result<ServerName, CliError> {
         let me = self.me()?;
         if self.settings.is_name_of_another_hub
-            && let Some(host) = self.read(false, |snapshot| registered_elsewhere(&me, snapshot))?
+            && let Some(host) = self.read(false, |snapshot| is_anothers(&me, snapshot))?
         {
             let hub = quoted(&self.settings.hub()?.shown());
             let why = format!(
-                "the name `{me}` is from the hub that this user joined; in this one it is registered by `{host}`, not by this machine: nothing was done"
+                "the name `{me}` is from the hub that this user joined; in this one it is that of {host}, not of this machine: nothing was done"
             );
             return Err(CliError::new(Exit::Refused, why)
                 .hint(format!(
@@ -359,11 +359,9 @@ impl Context {
     pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
         let session = Session::present(&self.whose(server).map_err(CliError::nothing_written)?);
         // A machine of another hub speaks for none of this one.
-        let is_anothers = self.settings.is_name_of_another_hub
-            && self
-                .recall(|snapshot| registered_elsewhere(server, snapshot))
-                .is_ok_and(|host| host.is_some());
-        let beat = (!is_anothers).then(|| session.beat(server, None));
+        let is_anothers_name = self.settings.is_name_of_another_hub
+            && self.recall(|snapshot| is_anothers(server, snapshot)).is_ok_and(|host| host.is_some());
+        let beat = (!is_anothers_name).then(|| session.beat(server, None));
         Ok(Envelope { beat, ..self.guarded()? })
     }
 

@@ -407,6 +407,27 @@ pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result
     context.recall(|snapshot| registered_elsewhere(me, snapshot))
 }
 
+/// Who has this name, which was given in another hub, if it is not this machine: another one, or a server of
+/// which no machine is known, as scripts are.
+///
+/// # Errors
+/// When the register cannot be read.
+pub(super) fn is_anothers(me: &ServerName, snapshot: &Snapshot<'_>) -> Result<Option<String>, CliError> {
+    let registry: Table<Server> = snapshot.table()?;
+    match registry.get(me.as_str()) {
+        Some(server) if server.machine.is_none() => {
+            let host = server.host.clone().filter(|host| *host != environment::host_name());
+            Ok((host.is_some() || server.host.is_none()).then(|| {
+                host.map_or_else(
+                    || "a server that no machine has joined as".to_owned(),
+                    |host| format!("`{host}`"),
+                )
+            }))
+        }
+        _ => Ok(registered_elsewhere(me, snapshot)?.map(|host| format!("machine `{host}`"))),
+    }
+}
+
 /// The host that registered this name, if it is another than this machine.
 ///
 /// # Errors

@@ -564,9 +564,13 @@ impl<'a> Dispatcher<'a> {
         }
         for waits in &self.unreported {
             let job = waits.job();
+            let tag = match waits.build {
+                Some(_) => format!("; its build is not tagged then: `git muster rollback tag {job}` does it"),
+                None => String::new(),
+            };
             self.report.warn(&match self.hub.keep_for_later(waits.step.clone()) {
                 Ok(op) => format!(
-                    "the end of job `{job}` was not reported: the hub could not be used; the next worker or heartbeat of this server sends it, or `git muster op resume {op}`, as long as the job is still this server's"
+                    "the end of job `{job}` was not reported: the hub could not be used; the next worker or heartbeat of this server sends it, or `git muster op resume {op}`, as long as the job is still this server's{tag}"
                 ),
                 Err(error) => format!(
                     "the end of job `{job}` was not reported: the hub could not be used, and it cannot be kept: {error}; the next worker of this server gives the job back"

@@ -246,8 +246,8 @@ impl WorkerCommand {
 /// # Errors
 /// When nothing may be run, or the hub cannot be used.
 pub(in crate::cli) fn run(command: &WorkerCommand, context: &mut Context) -> Result<u8, CliError> {
-    let server = |name: &Option<ServerName>, context: &Context| {
-        name.clone().map_or_else(|| context.me(), Ok).map(Paused::Server)
+    let server = |name: &Option<ServerName>, context: &mut Context| {
+        name.clone().map_or_else(|| context.acting(), Ok).map(Paused::Server)
     };
     let pause = |args: &PauseArgs, drain, context: &mut Context| {
         set_pause(server(&args.name, context)?, (args.note.as_ref(), args.span), drain, context).map(|()| 0)
@@ -259,7 +259,7 @@ pub(in crate::cli) fn run(command: &WorkerCommand, context: &mut Context) -> Res
         WorkerCommand::Resume { name } => end_pause(server(name, context)?, context).map(|()| 0),
         WorkerCommand::List => seen::list(context).map(|()| 0),
         WorkerCommand::Show { name } => {
-            let name = name.clone().map_or_else(|| context.me(), Ok)?;
+            let name = name.clone().map_or_else(|| context.acting(), Ok)?;
             seen::show(&name, context).map(|()| 0)
         }
     }

@@ -374,6 +374,10 @@ fn the_name_of_one_hub_acts_in_another_only_where_it_is_this_machines_too() {
         &["status", "set", "idle"],
         &["heartbeat"],
         &["worker", "run", "--allow-any", "--once"],
+        &["worker", "pause"],
+        &["worker", "drain"],
+        &["worker", "resume"],
+        &["worker", "show"],
     ] {
         let run = user.run([&["--hub", &other], words].concat()).code(4);
         assert!(run.stderr().contains("the name `two` is from the hub that this user joined"), "{run}");
@@ -403,6 +407,26 @@ fn the_name_of_one_hub_acts_in_another_only_where_it_is_this_machines_too() {
     // This machine under its own name in both hubs.
     here(&["lock", "acquire", "mine"]).success();
     user.run(["job", "claim"]).code(3);
+}
+
+/// A server of scripts: its record names no machine.
+#[test]
+fn the_name_of_one_hub_is_not_that_of_a_server_without_a_machine_in_another() {
+    let fleet = Fleet::new().founded();
+    let scripts = Fleet::new().founded();
+    let beat = "{\"server_id\":\"build1\",\"timestamp\":\"2025-10-29T12:00:00Z\"}\n";
+    scripts.hub().put(MAIN, &[("build1/status.json", beat)], "a script");
+    drop(scripts.server("eve"));
+    let mut user = fleet.host("user");
+    user.unset("MUSTER_SERVER");
+    user.unset("MUSTER_HUB");
+    user.run(["join", &fleet.hub().url(), "--as", "build1"]).success();
+    for words in [&["message", "read"][..], &["heartbeat"], &["status", "set", "idle"], &["job", "claim"]] {
+        let run = user.run([&["--hub", &scripts.hub().url()], words].concat()).code(4);
+        assert!(run.stderr().contains("that of a server that no machine has joined as"), "{run}");
+    }
+    // Who says so in that hub takes the record.
+    user.run(["--hub", &scripts.hub().url(), "--server", "build1", "status", "set", "idle"]).success();
 }
 
 #[test]

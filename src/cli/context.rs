@@ -206,9 +206,7 @@ impl Context {
         if !self.has_guards() {
             return Ok(());
         }
-        let why = format!("{what} is bound to no lock: `--if-lock` has no place here; nothing was written");
-        Err(CliError::new(Exit::Usage, why)
-            .hint("hold the lock around it with `git muster lock run NAME -- git muster ...`"))
+        Err(bound_to_no_lock(what))
     }
 
     /// Opens the hub; the second time it is open already.
@@ -578,6 +576,13 @@ impl Context {
             self.output.warn(&note);
         }
     }
+}
+
+/// What is said of `--if-lock` before a write that cannot be bound to a lock.
+pub(super) fn bound_to_no_lock(what: &str) -> CliError {
+    let why = format!("{what} is bound to no lock: `--if-lock` has no place here; nothing was written");
+    CliError::new(Exit::Usage, why)
+        .hint("hold the lock around it with `git muster lock run NAME -- git muster ...`")
 }
 
 /// What to do about a lock that only those see who can look at the hub's disk.

@@ -1,6 +1,7 @@
 //! `git muster doctor`: what is wrong, the evidence, and the command that mends it.
 
 use super::GlobalArgs;
+use super::context::bound_to_no_lock;
 use super::error::CliError;
 use super::exit::Exit;
 use super::heartbeat::wrong_variables;
@@ -45,6 +46,9 @@ pub struct DoctorArgs {
 /// # Errors
 /// When the folder that the command was called in is gone, or stdout is closed.
 pub(super) fn run(args: &DoctorArgs, global: &GlobalArgs) -> Result<u8, CliError> {
+    if args.fix && !global.if_lock.is_empty() {
+        return Err(bound_to_no_lock("what is mended"));
+    }
     let output = Output { json: global.json, quiet: global.quiet, dry_run: global.dry_run };
     let (settings, wrong) = Settings::examine(global)?;
     let fix = match (args.fix, global.dry_run) {

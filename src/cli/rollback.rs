@@ -111,6 +111,7 @@ fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Result<(), CliError> {
+    context.refuse_guards("a tag in a source repository")?;
     let job = context.read(false, |snapshot| super::job::show::existing(id, snapshot))?;
     let refuse = |why: &str| CliError::new(Exit::Refused, format!("job `{id}` {why}; nothing was tagged"));
     if job.status != JobStatus::Completed {

@@ -359,6 +359,8 @@ fn a_guard_is_never_passed_over_in_silence() {
     for line in [
         &["import", &hub][..],
         &["heartbeat", "squash"],
+        &["doctor", "--fix"],
+        &["rollback", "tag", "job_1", "--source", &hub],
         &["op", "resume", "01234567-89ab-4cde-8f01-23456789abcd"],
         &["init", &new],
     ] {
@@ -394,8 +396,13 @@ fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
     let job = super::added(&ada, &[]);
     let message = ada.run(["message", "send", "--to", "bob", "--subject", "hi"]).success();
     ada.run(["lock", "acquire", "deploy"]).success();
-    let writes: [&[&str]; 8] = [
+    let writes: [&[&str]; 13] = [
+        &["heartbeat"],
+        &["heartbeat", "--on-main"],
         &["status", "set", "building"],
+        &["lock", "acquire", "other"],
+        &["queue", "pause", "--label", "gpu"],
+        &["worker", "pause", "ada"],
         &["job", "add", "--type", "build"],
         &["job", "priority", &job, "1"],
         &["message", "send", "--to", "all", "--subject", "done"],

@@ -7,6 +7,7 @@
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::objects::Objects;
+use super::publish::{GONE, LOST, SEEN};
 use crate::host::clock::{self, Deadline};
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
@@ -227,7 +228,9 @@ impl HubCopy {
             let done = GitProgram::default().run(&self.path, &words.collect::<Vec<_>>(), deadline);
             done.is_ok_and(|done| done.exit_code == Some(0))
         };
-        names.len() <= REMEMBERED_MAX && names.iter().all(fetch)
+        // What was only seen, and not compared yet, is in no history that was rewritten.
+        let is_kept = |name: &String| !format!("{REMEMBERED}{name}").starts_with(SEEN);
+        names.len() <= REMEMBERED_MAX && names.iter().filter(|name| !fetch(name)).all(|name| !is_kept(name))
     }
 
     /// Gives a copy that holds what nothing else does a name that is not removed.
@@ -260,12 +263,14 @@ impl HubCopy {
     }
 }
 
-/// Whether a repository that cannot be opened holds something of [`REMEMBERED`].
+/// Whether a repository that cannot be opened holds something that no hub can give again.
 fn remembers(repository: &Path) -> bool {
     let loose = ["lost", "gone"].map(|kind| files::list(&repository.join(REMEMBERED).join(kind)));
     let packed = files::read(&repository.join("packed-refs"));
     loose.iter().any(|names| !names.is_empty())
-        || packed.is_ok_and(|packed| packed.is_some_and(|text| text.contains(REMEMBERED)))
+        || packed.is_ok_and(|packed| {
+            packed.is_some_and(|text| [LOST, GONE].iter().any(|kind| text.contains(kind)))
+        })
 }
 
 fn restrict(path: &Path) {

@@ -32,7 +32,7 @@ pub(super) const LOST: &str = "refs/muster/lost/";
 pub(super) const GONE: &str = "refs/muster/gone/";
 
 /// Where the tips of branches are kept while they are fetched.
-const SEEN: &str = "refs/muster/seen/";
+pub(super) const SEEN: &str = "refs/muster/seen/";
 
 /// How many symbolic refs may lead from one to the next; git follows as many.
 const SYMBOLIC_DEPTH_MAX: usize = 5;

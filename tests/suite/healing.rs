@@ -100,13 +100,21 @@ fn a_damaged_cache_heals_itself() {
                 damage(&cached(&ada));
                 let code = if args == ["job", "claim"] { 3 } else { 0 };
                 let run = ada.run(args);
-                if run.exit_code() != Some(code) {
+                if run.exit_code() != Some(code) || run.stderr().contains("cannot all be read") {
                     run.fail(&format!("{transport:?}, {what}"));
                 }
             }
             let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
             assert_eq!(messages["messages"].as_array().unwrap().len(), number + 1, "{transport:?}, {what}");
             git(&cached(&ada), ["fsck", "--no-dangling"]);
+            // What is damaged is put aside, of several the last.
+            let beside = fs::read_dir(cached(&ada).parent().unwrap()).unwrap();
+            let names = beside.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+            assert_eq!(
+                names.filter(|name| name.contains(".git.damaged-")).count(),
+                1,
+                "{transport:?}, {what}"
+            );
         }
         assert!(inspect::ops_in_history(fleet.hub(), MAIN).values().all(|count| *count == 1));
         inspect::assert_hub_is_sound(fleet.hub());

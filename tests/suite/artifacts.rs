@@ -625,6 +625,11 @@ fn good_builds_are_tagged_and_found_again() {
     ada.run(["rollback", "tag", &builds[2].0, "--source", source.path(), "--keep", "2"]).success();
     let after = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
     assert_eq!(after, tags);
+    // The first of them would get a tag again if more of them stayed.
+    let dry = ["rollback", "tag", &builds[0].0, "--source", source.path(), "--dry-run"];
+    assert!(ada.run(dry).success().stdout().starts_with("dry run, not done: "));
+    let after = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
+    assert_eq!(after, tags, "a dry run tags nothing");
     let queued = add(&ada, &["--branch", "main"]);
     said.name(&queued, "<queued>");
     said.run(&ada, &format!("rollback tag {queued} {place}"));

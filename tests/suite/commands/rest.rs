@@ -314,13 +314,25 @@ fn a_dry_run_writes_nothing_whatever_the_verb() {
     let queued = added(&ada, &[]);
     let finished = added(&ada, &[]);
     ada.run(["job", "cancel", &finished]).success();
+    let stopping = added(&ada, &[]);
+    bob.run(["job", "claim", &stopping]).success();
+    ada.run(["job", "cancel", &stopping]).success();
     let message = ada.run(["message", "send", "--to", "bob", "--subject", "hi"]).success();
     let message = message.stdout().trim();
     bob.run(["lock", "acquire", "deploy"]).success();
+    bob.run(["queue", "pause", "--label", "gpu"]).success();
+    bob.run(["worker", "pause", "ada"]).success();
+    // A job that is out of attempts, and a record that nobody can read.
+    let path = "coordination/jobs.json";
+    let mut jobs = inspect::document(fleet.hub(), MAIN, path);
+    let more =
+        [json!({"id": "job_dead", "status": "dead", "completed_at": "2025-10-29T12:00:00Z"}), json!(null)];
+    jobs["jobs"].as_array_mut().unwrap().extend(more);
+    fleet.hub().put(MAIN, &[(path, jobs.to_string())], "by hand");
     let refs = || fleet.hub().git(["for-each-ref"]);
     let before = refs();
     let url = fleet.hub().url();
-    let writes: [&[&str]; 25] = [
+    let writes: [&[&str]; 39] = [
         &["--branch", "other", "init", "--force", &url],
         &["join", "--as", "carol"],
         &["servers", "remove", "ada"],
@@ -337,6 +349,20 @@ fn a_dry_run_writes_nothing_whatever_the_verb() {
         &["job", "cancel", &held],
         &["job", "retry", &finished],
         &["job", "priority", &queued, "1"],
+        &["job", "heartbeat", &held, "--token", "1"],
+        &["job", "stopped", &stopping, "--token", "1"],
+        &["job", "requeue", &held, "--holder-lost", "--reason", "x"],
+        &["job", "dead", "retry", "--all"],
+        &["job", "dead", "purge"],
+        &["queue", "pause"],
+        &["queue", "drain"],
+        &["queue", "resume", "--label", "gpu"],
+        &["worker", "pause"],
+        &["worker", "drain", "ada"],
+        &["worker", "resume", "ada"],
+        &["archive", "--older-than", "0s"],
+        &["fsck", "--mend"],
+        &["import", &url],
         &["lock", "acquire", "other"],
         &["lock", "renew", "deploy", "--token", "1"],
         &["lock", "release", "deploy", "--token", "1"],
@@ -348,7 +374,9 @@ fn a_dry_run_writes_nothing_whatever_the_verb() {
         &["message", "ack", message],
     ];
     for write in writes {
-        let run = bob.run(write.iter().chain(&["--dry-run"])).success();
+        // After a mending that was none the record is still an error.
+        let code = i32::from(write[0] == "fsck");
+        let run = bob.run(write.iter().chain(&["--dry-run"])).code(code);
         assert!(run.stderr().contains("dry run: nothing was written"), "{write:?}\n{run}");
         assert_eq!(refs(), before, "{write:?}");
     }

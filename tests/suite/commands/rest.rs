@@ -84,6 +84,8 @@ fn a_fence_lets_no_earlier_term_pass() {
     said.run(&ada, &format!("{check} 8"));
     said.run(&ada, &format!("{check} 7 --json -- echo effect"));
     said.run(&ada, "fence check --state fence.json --name other --token 1 -- echo effect");
+    // What is kept of one lock stays when another comes along.
+    ada.run(format!("{check} 7").split(' ')).code(5);
     let from_lock_run =
         format!("{} fence check --state fence.json && echo effect", env!("CARGO_BIN_EXE_git-muster"));
     let run = ada.run(["lock", "run", "third", "--", "sh", "-c", &from_lock_run]).success();

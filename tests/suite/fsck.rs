@@ -2,6 +2,7 @@
 //! and whoever works by the rules is not accused.
 
 use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
+use git_muster::domain::audit::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -154,6 +155,43 @@ const EDITS: &[(&str, Edit, &[&str])] = &[
     (MESSAGES, |messages| messages["messages"][0]["body"] = json!("x"), &["error message-rewritten by hand"]),
     (MESSAGES, |messages| messages["messages"][0]["read"] = json!(false), &["error unread-again by hand"]),
     (MESSAGES, |messages| messages["messages"][0]["read_by"] = json!([]), &["error unread-again by hand"]),
+    (
+        JOBS,
+        |jobs| jobs["jobs"].as_array_mut().unwrap().push(json!({"id": "own", "status": "completed"})),
+        &["warning began-midway by hand"],
+    ),
+    (
+        JOBS,
+        |jobs| jobs["jobs"].as_array_mut().unwrap().push(json!({"id": "../x", "status": "queued"})),
+        &["error bad-id by hand"],
+    ),
+    (
+        JOBS,
+        |jobs| {
+            let id = jobs["jobs"][2]["id"].clone();
+            jobs["jobs"][2]["needs"] = json!([id]);
+        },
+        &["warning job-rewritten by hand", "warning needs-in-circle"],
+    ),
+    (
+        LOCKS,
+        |locks| locks["locks"]["held"]["token"] = json!(1_u64 << 60),
+        &["error token-impossible", "warning token-skipped by hand"],
+    ),
+    (
+        MESSAGES,
+        |messages| {
+            let more = json!({"id": "own", "to": "../x", "reply_to": "gone"});
+            messages["messages"].as_array_mut().unwrap().push(more);
+        },
+        &["warning bad-name", "note unknown-message"],
+    ),
+    (
+        SERVERS,
+        |servers| servers["servers"].as_array_mut().unwrap().push(json!({"id": "ADA"})),
+        &["warning names-alike"],
+    ),
+    ("ada/status.json", |status| status["server"] = json!("bob"), &["note other-server"]),
     // What other writers may do.
     (LOCKS, |locks| locks["locks"]["held"]["locked_by"] = Value::Null, &[]),
     (JOBS, |jobs| jobs["jobs"].as_array_mut().unwrap().push(json!({"id": "own", "status": "queued"})), &[]),
@@ -176,13 +214,39 @@ fn every_edit_by_hand_that_breaks_a_rule_is_found_with_its_commit() {
         let mut document = inspect::document(fleet.hub(), MAIN, path);
         edit(&mut document);
         let text = serde_json::to_string_pretty(&document).unwrap();
-        fleet.hub().put(MAIN, &[(path, text)], &format!("edit {index}"));
+        let commit = fleet.hub().put(MAIN, &[(path, text)], &format!("edit {index}"));
         let code = i32::from(expected.iter().any(|told| told.starts_with("error")));
         assert_eq!(found(&ada, code), set(expected), "edit {index} of {path}");
         let by_hand = ada.run(["fsck", "--history", "--json"]).code(code).json();
         assert_eq!(by_hand["by_hand"][0]["subject"], format!("edit {index}"));
+        assert_eq!(by_hand["by_hand"][0]["id"], commit.as_str(), "edit {index} of {path}");
+        let findings = by_hand["findings"].as_array().unwrap().iter();
+        for named in findings.map(|finding| &finding["commit"]).filter(|named| !named.is_null()) {
+            assert_eq!(named["id"], commit.as_str(), "edit {index} of {path}");
+        }
         fleet.hub().git(["update-ref", "refs/heads/main", &sound]);
     }
+}
+
+/// Rules that no edit of one document breaks: each has a test of its own.
+const BROKEN_OTHERWISE: [&str; 9] = [
+    "unreadable",
+    "missing",
+    "live-and-archived",
+    "archive-vanished",
+    "archive-rewritten",
+    "op-twice",
+    "unsettled",
+    "history-rewritten",
+    "history-cut",
+];
+
+#[test]
+fn every_rule_is_broken_by_some_edit() {
+    let edits = EDITS.iter().flat_map(|(_, _, told)| told.iter());
+    let broken = edits.map(|told| told.split(' ').nth(1).unwrap()).chain(BROKEN_OTHERWISE);
+    let rules = Kind::ALL.iter().map(|kind| kind.as_str());
+    assert_eq!(broken.collect::<BTreeSet<_>>(), rules.collect::<BTreeSet<_>>());
 }
 
 #[test]

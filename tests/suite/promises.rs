@@ -37,7 +37,8 @@ fn every_exit_code_is_what_the_table_says_and_with_json_the_error_is_json() {
     fleet.server("carol").run(["lock", "acquire", "other"]).success();
     let away = ada.directory().join("away.git");
     let nowhere = away.to_str().unwrap();
-    let cases: [(&[&str], i32); 7] = [
+    let cases: [(&[&str], i32); 9] = [
+        (&["fence", "check", "--name", "a", "--token", "1", "--state", "nowhere/state.json"], 1),
         (&["job", "show", "job_none"], 3),
         (&["job", "claim"], 3),
         (&["lock", "acquire", "other"], 4),
@@ -45,18 +46,24 @@ fn every_exit_code_is_what_the_table_says_and_with_json_the_error_is_json() {
         (&["lock", "renew", "deploy", "--token", "9"], 5),
         (&["--hub", nowhere, "job", "list"], 7),
         (&["message", "send", "--to", "nobody", "--subject", "x"], 3),
+        (&["job", "wait", &job, "--wait", "0s"], 75),
     ];
-    for (arguments, code) in cases {
+    let ends = |arguments: &[&str], code: i32| {
         let plain = ada.run(arguments.iter().copied());
         assert_eq!(plain.exit_code(), Some(code), "{plain}");
         let run = ada.run(arguments.iter().copied().chain(["--json"]));
         assert_eq!(run.exit_code(), Some(code), "{run}");
-        if let Some(line) = run.stderr().lines().find(|line| !line.is_empty()) {
+        let line = run.stderr().lines().find(|line| !line.is_empty());
+        assert_eq!(line.is_some(), !plain.stderr().is_empty(), "{run}");
+        if let Some(line) = line {
             let error: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| run.fail("no JSON"));
             assert_eq!((&error["kind"], &error["exit_code"]), (&"error".into(), &code.into()), "{run}");
             assert!(error["error"].is_string() && error["hints"].is_array(), "{run}");
         }
-    }
+    };
+    cases.iter().for_each(|(arguments, code)| ends(arguments, *code));
+    fleet.hub().install_hook("pre-receive", "#!/bin/sh\nkill -9 $PPID\n");
+    ends(&["--hub-timeout", "2s", "job", "add", "--type", "build"], 9);
     ada.run(["no-such-verb"]).code(2);
     let mut nobody = fleet.host("nobody");
     nobody.unset("MUSTER_SERVER");

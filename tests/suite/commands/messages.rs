@@ -158,6 +158,18 @@ fn a_message_to_all_is_read_by_each() {
     assert_eq!(read(&fleet), false, "not all have read it");
     eve.run(["message", "read"]).success();
     assert_eq!(read(&fleet), true, "now they have");
+    // So it is with acknowledgements.
+    let asked = ada.run(["message", "send", "--to", "all", "--subject", "noon?", "--ack"]).success();
+    for (host, status, expected) in [(&bob, "pending", &["bob"][..]), (&eve, "completed", &["bob", "eve"])] {
+        host.run(["message", "ack", asked.stdout().trim()]).success();
+        let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json");
+        let message = &messages["messages"][1];
+        let by = message["acknowledged_by"].as_array().unwrap().iter();
+        let by: Vec<&str> = by.map(|one| one["by"].as_str().unwrap()).collect();
+        assert_eq!((message["ack_status"].as_str(), by), (Some(status), expected.to_vec()));
+        let listed = eve.run(["message", "list"]).success();
+        assert_eq!(listed.stdout().contains("wants ack"), status == "pending", "{listed}");
+    }
     assert_snapshot!(said, @r#"
     ada$ git muster message send --to all --type warning --subject 'hub moves at noon' --json
     {"schema":1,"kind":"message_sent","id":"[MESSAGE]","duplicate":false,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::support::{Fleet, Host, MAIN, Transport, git, inspect, try_git};
@@ -222,27 +223,33 @@ fn a_fetch_under_which_somebody_cleans_the_copy_is_tried_again() {
     }
 }
 
-/// How often somebody cleans a hub, and how much is written meanwhile at least.
-const CLEANINGS: usize = 5;
-const WRITES_MIN: usize = 30;
+/// How much is written while somebody cleans a hub all the time, and every how many of them is slow to move the
+/// branch: what it made is named by nothing for so long that it is removed.
+const WRITES: usize = 30;
+const SLOW_EVERY: usize = 6;
 
 #[test]
 fn what_is_acknowledged_beside_gc_that_spares_nothing_young_is_there() {
     let fleet = Fleet::over(Transport::Path).founded();
     let ada = fleet.server("ada");
-    let acknowledged = thread::scope(|scope| {
-        let gc = scope.spawn(|| {
-            // One that finds a branch moved under it fails, and does no harm.
-            (0..CLEANINGS).for_each(|_| drop(try_git(fleet.hub().path(), ["gc", "--quiet", "--prune=now"])));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                // One that finds a branch moved under it fails, and does no harm.
+                drop(try_git(fleet.hub().path(), ["gc", "--quiet", "--prune=now"]));
+            }
         });
-        let mut acknowledged = 0;
-        while !gc.is_finished() || acknowledged < WRITES_MIN {
-            ada.run(["job", "add", "--type", "test"]).success();
-            acknowledged += 1;
-        }
-        acknowledged
+        let runs: Vec<_> = (0..WRITES)
+            .map(|number| {
+                let slow = if number % SLOW_EVERY == 0 { "commit" } else { "" };
+                ada.command(["job", "add", "--type", "test"]).env("MUSTER_SLOW", slow).run()
+            })
+            .collect();
+        is_over.store(true, Ordering::SeqCst);
+        runs.into_iter().for_each(|run| drop(run.success()));
     });
     fleet.hub().git(["fsck", "--connectivity-only"]);
     let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
-    assert_eq!(jobs["jobs"].as_array().unwrap().len(), acknowledged);
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), WRITES);
 }

@@ -111,6 +111,12 @@ fn each_cause_has_one_issue_for_as_long_as_it_lasts() {
     assert_eq!(monitor.states(), ["CLOSED", "OPEN", "OPEN"], "what comes back gets a new issue");
     monitor.report(&json!([])).success();
     assert_eq!(monitor.states(), ["CLOSED"; 3]);
+    // Two causes in the same words, and one cause in two.
+    monitor.report(&json!([stuck, finding("job-stuck:job_2", "stuck")])).success();
+    assert_eq!(monitor.states()[3..], ["OPEN", "OPEN"]);
+    let third = ["stuck", "stuck for long"].map(|what| finding("job-stuck:job_3", what));
+    monitor.report(&json!(third)).success();
+    assert_eq!(monitor.states()[3..], ["CLOSED", "CLOSED", "OPEN"]);
 }
 
 #[test]
@@ -325,6 +331,9 @@ fn the_workflow_keeps_the_issues_of_its_own_hub() {
     let Some(mut monitor) = Monitor::new(&fleet) else { return };
     monitor.host.run(["init", &fleet.hub().url()]).success();
     monitor.host.run(["join", &fleet.hub().url(), "--as", "bob"]).success();
+    // Beats are on a branch of their own; the copy on the main branch is old.
+    let old = r#"{"server": "bob", "timestamp": "2025-10-29T12:00:00Z", "interval_seconds": 60}"#;
+    fleet.hub().put(MAIN, &[("bob/heartbeat.json", old)], "an old beat");
     monitor.host.run(["--server", "bob", "heartbeat"]).success();
     assert_eq!((run_workflow(&fleet, &mut monitor), monitor.states().len()), (0, 0), "a fresh beat of bob's");
     let jobs = json!({"jobs": [{"id": "job_1", "status": "dead"}]}).to_string();

@@ -217,6 +217,12 @@ fn a_service_that_would_not_know_the_hub_is_not_written() {
     let known_here = host.program(folder().join(SCRIPT)).args(["--dir", "units"]);
     let refused = known_here.env("MUSTER_HUB", fleet.hub().url()).env("SERVER_ID", "build1").run().code(1);
     assert!(refused.stderr().contains("git muster join URL --as NAME"), "{refused}");
+    // The user's configuration knows the hub and no name.
+    let known = host.place("HOME").join(".config/git-muster");
+    fs::create_dir_all(&known).unwrap();
+    fs::write(known.join("config.json"), format!("{{\"hub\": \"{}\"}}", fleet.hub().url())).unwrap();
+    run(&host, SCRIPT, &["--dir", "units"]).code(1);
+    fs::remove_dir_all(known).unwrap();
     assert_eq!(files_in(host.directory()), [""; 0]);
     // Joined in a clone, the service runs in the clone.
     host.git(["clone", "--quiet", &fleet.hub().url(), "clone"]).success();

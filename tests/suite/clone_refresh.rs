@@ -71,11 +71,19 @@ fn warnings(run: &Run) -> usize {
 fn what_nobody_edited_is_brought_up_to_date() {
     Transport::each(&WAYS, |transport| {
         let scene = Scene::new(transport);
+        scene.fleet.hub().put(MAIN, &[("build8/status.json", "{}\n")], "a server that goes");
+        scene.bob.run(["message", "list"]).success();
+        assert!(scene.file("build8/status.json").exists());
         scene.others_go_on();
         // A file that is new on the hub, one that changed, one that is gone.
         scene.fleet.hub().put(MAIN, &[("build9/status.json", "{}\n")], "a new server");
+        let other = scene.fleet.host_in_clone("other");
+        other.git(["rm", "--quiet", "build8/status.json"]).success();
+        other.git(["commit", "--quiet", "-m", "a server is gone"]).success();
+        other.git(["push", "--quiet", "origin", MAIN]).success();
         let run = scene.write("one").success();
         assert_eq!(warnings(&run), 0, "{run}");
+        assert!(!scene.file("build8/status.json").exists());
         for path in ["ada/status.json", "build9/status.json", "coordination/messages.json"] {
             assert_eq!(scene.shown(path), scene.on_hub(path), "{path}");
         }

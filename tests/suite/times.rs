@@ -154,13 +154,20 @@ fn statistics_count_from_when_they_are_asked_to() {
 
 #[test]
 fn what_is_archived_is_as_old_as_was_asked_for() {
-    let (_fleet, ada) = founded();
+    let (fleet, ada) = founded();
+    let bob = Clocked::new(&fleet, "bob");
     let id = ada.told("12:00:00", &["job", "add", "--type", "build"]);
     ada.at("12:00:00", &["job", "cancel", &id]).success();
+    let message = ada.told("12:00:00", &["message", "send", "--to", "bob", "--subject", "hello"]);
+    bob.at("12:00:00", &["message", "read"]).success();
+    let is_there = |time: &str| {
+        let listed = |noun: &str, id: &str| ada.told(time, &[noun, "list"]).contains(id);
+        [listed("job", &id), listed("message", &message)]
+    };
     ada.at("12:59:59", &["archive", "--older-than", "1h"]).success();
-    assert!(ada.told("13:00:00", &["job", "list"]).contains(&id), "one second too young");
-    ada.at("13:00:01", &["archive", "--older-than", "1h"]).success();
-    assert!(!ada.told("13:00:01", &["job", "list"]).contains(&id));
+    assert_eq!(is_there("13:00:00"), [true; 2], "one second too young");
+    ada.at("13:00:00", &["archive", "--older-than", "1h"]).success();
+    assert_eq!(is_there("13:00:00"), [false; 2]);
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn battered() -> (Fleet, Host) {
                 r#"{"server":"build1","timestamp":"2025-11-05T13:31:00Z","healthy":true}"#,
             ),
             ("build2/heartbeat.json", ""),
+            // What a template holds is no sign of use.
+            ("build4/heartbeat.json", r#"{"server":"build4","timestamp":null}"#),
             ("build3/status.json", status),
             ("messages/notes.txt", "FROM: build1\n"),
         ],
@@ -62,7 +64,7 @@ fn a_battered_hub_is_told_line_by_line_and_left_alone() {
     let url = fleet.hub().url();
     let run = admin.run(["import", &url, "--check", "--recover", "--json"]).code(1);
     let report = run.json();
-    assert_eq!((&report["sound"], &report["mendable"], &report["broken"]), (&json!(2), &json!(3), &json!(1)));
+    assert_eq!((&report["sound"], &report["mendable"], &report["broken"]), (&json!(3), &json!(3), &json!(1)));
     let lines: Vec<(&str, &str)> = report["lines"]
         .as_array()
         .unwrap()
@@ -95,6 +97,7 @@ fn a_battered_hub_is_mended_where_it_is_without_losing_a_record() {
     assert_eq!(inspect::log(fleet.hub(), MAIN).len(), commits + 1, "in one commit");
     assert_eq!(ids(&admin, &url, "message"), ["msg_a", "msg_a_2", "msg_b", "msg_0", "msg_1", "msg_2"]);
     assert_eq!(ids(&admin, &url, "job"), ["job_1761778190_1804", "job_2"]);
+    assert_eq!(ids(&admin, &url, "servers"), ["build1", "build2", "build3"], "whose folders are in use");
     let aside: Vec<&str> =
         report["aside"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
     assert_eq!(aside.len(), 2, "{aside:?}");

@@ -67,6 +67,7 @@ fn documents() -> Vec<(&'static str, String)> {
         with(record("msg_1", MESSAGE), json!({"to": "ada", "read_by": [HOSTILE], "acknowledged_by": [{"by": HOSTILE}], "ack_required": true})),
         with(record("msg_2", MESSAGE), json!({"to": HOSTILE, "reply_to": "msg_1"})),
         with(record(HOSTILE, MESSAGE), json!({"to": "all"})),
+        with(record("msg_3", MESSAGE), json!({"to": format!("nobody {HOSTILE}")})),
     ]});
     let servers = json!({"servers": [
         with(record("ada", SERVER), json!({"labels": [HOSTILE], "joined_at": null, "machine": null})),
@@ -93,9 +94,10 @@ fn documents() -> Vec<(&'static str, String)> {
 }
 
 /// Every command that prints something of the hub; those that write come last.
-const LINES: [&str; 44] = [
+const LINES: [&str; 46] = [
     "fsck",
     "fsck --history",
+    "fsck --mend --dry-run",
     "job list",
     "job list --status running",
     "job show job_free",
@@ -120,6 +122,7 @@ const LINES: [&str; 44] = [
     "lock show held",
     "lock show done",
     "lock acquire held",
+    "lock acquire held --wait 1s",
     "lock acquire done",
     "lock renew held --token 3",
     "lock release held --token 2",
@@ -176,6 +179,7 @@ fn nothing_a_terminal_obeys_comes_out_of_a_record() {
     let listed = ada.run(["job", "list"]).success();
     assert!(listed.stdout().contains("\\u{1b}[2J"), "what is hidden is shown as an escape: {listed}");
     assert_all_harmless(&ada, &LINES);
+    assert_all_harmless(&ada, &[&format!("import {} --check", fleet.hub().url())]);
     assert_all_harmless(&ada, &WRITES);
 }
 

@@ -13,7 +13,7 @@ use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::ops::documents;
-use crate::ops::every::{Archives, Seen, every};
+use crate::ops::every::{Seen, every};
 use crate::ops::signs::{Signs, seen_of};
 use clap::Args;
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         // What cannot be read is told with all else, and hides nothing of that.
         let servers: Table<Server> = documents::or_empty(snapshot)?;
         let names = documents::server_names(snapshot, &servers)?;
-        let every = every(snapshot, Archives::Syntax)?;
+        let every = every(snapshot)?;
         let seen = seen_of(snapshot, names.iter().cloned())?;
         let mut statuses = Vec::new();
         for name in names {

@@ -502,6 +502,9 @@ impl Row for Message {
     fn id(&self) -> &str {
         &self.id
     }
+    fn apart(&self) -> Option<String> {
+        Some(Which::of(self).sent)
+    }
     fn id_problem(&self) -> Option<String> {
         MessageId::new(&self.id).err().map(|error| error.to_string())
     }

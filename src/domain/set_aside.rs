@@ -33,10 +33,13 @@ pub struct SetAside {
 }
 
 impl SetAside {
+    /// How the names of its documents begin, before the month.
+    pub const NAME: &str = "broken";
+
     /// Where what is set aside at `now` goes.
     #[must_use]
     pub fn path(now: Timestamp) -> String {
-        format!("coordination/archive/broken-{}.json", now.month())
+        format!("coordination/archive/{}-{}.json", Self::NAME, now.month())
     }
 }
 

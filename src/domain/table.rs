@@ -54,6 +54,12 @@ pub trait Row: View {
         false
     }
 
+    /// What tells records of one id apart, where an id may be that of several: older writers gave one to
+    /// several messages. `None` where an id names one record.
+    fn apart(&self) -> Option<String> {
+        None
+    }
+
     /// Tells a record the name it stands under, where [`Row::BY_NAME`].
     fn named(&mut self, _name: &str) {}
 }

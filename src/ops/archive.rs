@@ -5,7 +5,7 @@ use super::archived::ARCHIVE;
 use super::documents::unregistered;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::message::Message;
+use crate::domain::message::{Message, Which};
 use crate::domain::planted::planted;
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
@@ -77,14 +77,16 @@ impl Verb for Archive {
 }
 
 /// Takes out those of the `wanted` jobs that were finished `age` ago or earlier and that nobody needs any more.
+/// Of those with one id each stays until that is mended: archived, only one of them would ever be found.
 pub fn take_jobs(
     jobs: &mut Table<Job>,
     wanted: impl Fn(&Job) -> bool,
     now: Timestamp,
     age: Duration,
 ) -> Vec<Record<Job>> {
-    let leaves =
-        |job: &Job| is_over(job) && wanted(job) && over_at(job).is_some_and(|at| now.since(at) >= age);
+    let doubled = doubled(jobs);
+    let is_old = |job: &Job| over_at(job).is_some_and(|at| now.since(at) >= age);
+    let leaves = |job: &Job| is_over(job) && wanted(job) && is_old(job) && !doubled.contains(&job.id);
     let needed = needed(jobs, &leaves);
     jobs.take(|job| leaves(job) && !needed.contains(&job.id))
 }
@@ -113,8 +115,26 @@ pub fn take_messages(
         let age = if message.is_settled(servers) { Some(ages.settled) } else { ages.unread };
         leaves.push(later.zip(age).is_some_and(|(at, age)| now.since(at) >= age));
     }
-    let mut leaves = leaves.into_iter().rev();
+    leaves.reverse();
+    let doubled = doubled(messages);
+    if !doubled.is_empty() {
+        let same = |message: &Message| doubled.contains(&message.id).then(|| Which::of(message));
+        let stays = messages.rows().zip(&leaves).filter(|(_, leaves)| !**leaves);
+        let stays: HashSet<Which> = stays.filter_map(|(message, _)| same(message)).collect();
+        for (message, leaves) in messages.rows().zip(&mut leaves) {
+            // What stands there twice leaves as a whole, or it would be live and archived.
+            *leaves &= same(message).is_none_or(|which| !stays.contains(&which));
+        }
+    }
+    let mut leaves = leaves.into_iter();
     messages.take(|_| leaves.next().unwrap_or(false))
+}
+
+/// The ids that stand there more than once.
+fn doubled<T: Row>(table: &Table<T>) -> HashSet<String> {
+    let mut seen = HashSet::with_capacity(table.rows().len());
+    let again = table.rows().map(|row| row.id()).filter(|id| !id.is_empty() && !seen.insert(*id));
+    again.map(str::to_owned).collect()
 }
 
 /// Who may still read a message: the servers that are registered, and those that have a folder in use.

@@ -15,11 +15,13 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::server::Server;
+use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Trouble};
 use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
 use serde::Deserialize as _;
-use serde::de::IgnoredAny;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
 /// A document as it was found.
@@ -39,24 +41,16 @@ pub struct Seen {
     pub server: Option<ServerName>,
 }
 
-/// How much is read of archives, which are long and of use for few commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Archives {
-    /// Each record.
-    Whole,
-    /// Whether they are JSON.
-    Syntax,
-}
-
 /// Every document there is.
 ///
 /// # Errors
 /// When the store is damaged; a document that cannot be read is told of.
-pub fn every(hub: &Snapshot<'_>, archives: Archives) -> Result<Vec<Seen>, LedgerError> {
+pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
     let mut looking = Looking { hub, seen: Vec::new() };
+    let names = hub.list(ARCHIVE)?;
     // Long, and gone again before the jobs are read, which stay.
-    looking.table::<Message>(Message::PATH)?;
-    looking.table::<Job>(Job::PATH)?;
+    let mut archives = looking.with_archives::<Message>(&archives_of(Message::FIELD, &names))?;
+    archives.extend(looking.with_archives::<Job>(&archives_of(Job::FIELD, &names))?);
     looking.table::<Lock>(Lock::PATH)?;
     looking.table::<Server>(Server::PATH)?;
     looking.table::<Pause>(Pause::PATH)?;
@@ -65,14 +59,11 @@ pub fn every(hub: &Snapshot<'_>, archives: Archives) -> Result<Vec<Seen>, Ledger
     looking.note(BuildConfig::PATH, None, |document| {
         document.record::<BuildConfig>(BuildConfig::PATH).map(drop)
     })?;
-    let names = hub.list(ARCHIVE)?;
-    for name in names.iter().filter(|name| name.ends_with(".json")).take(ARCHIVES_MAX) {
-        let path = format!("{ARCHIVE}/{name}");
-        match archives {
-            Archives::Whole if name.starts_with("jobs-") => looking.table::<Job>(&path)?,
-            Archives::Whole if name.starts_with("messages-") => looking.table::<Message>(&path)?,
-            _ => looking.note(&path, None, syntax)?,
-        }
+    // They are told after what is live.
+    looking.seen.append(&mut archives);
+    for path in archives_of(SetAside::NAME, &names) {
+        // Nothing acts on what was set aside: it is read as a whole, and no record of it is judged.
+        looking.note(&path, None, |document| document.table::<SetAside>(&path).map(drop))?;
     }
     for entry in hub.list("")? {
         let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
@@ -85,6 +76,19 @@ pub fn every(hub: &Snapshot<'_>, archives: Archives) -> Result<Vec<Seen>, Ledger
     Ok(looking.seen)
 }
 
+/// The archives that begin with `name`, the oldest first. No command reads others than the newest.
+fn archives_of(name: &str, names: &[String]) -> Vec<String> {
+    let begin = format!("{name}-");
+    let mut found: Vec<String> = names
+        .iter()
+        .filter(|name| name.starts_with(&begin) && name.ends_with(".json"))
+        .map(|name| format!("{ARCHIVE}/{name}"))
+        .collect();
+    found.sort_unstable();
+    let older = found.len().saturating_sub(ARCHIVES_MAX);
+    found.split_off(older)
+}
+
 struct Looking<'a> {
     hub: &'a Snapshot<'a>,
     seen: Vec<Seen>,
@@ -92,9 +96,33 @@ struct Looking<'a> {
 
 impl Looking<'_> {
     fn table<T: Row>(&mut self, path: &str) -> Result<(), LedgerError> {
+        self.table_beside::<T>(path, &mut HashSet::new())
+    }
+
+    /// The live table of `T` and its archives, which are returned.
+    fn with_archives<T: Row>(&mut self, archives: &[String]) -> Result<Vec<Seen>, LedgerError> {
+        let mut known = HashSet::new();
+        self.table_beside::<T>(T::PATH, &mut known)?;
+        let live = self.seen.len();
+        for path in archives {
+            self.table_beside::<T>(path, &mut known)?;
+        }
+        Ok(self.seen.split_off(live))
+    }
+
+    /// A table beside others, of whose records the checksums are `known`: one in two of them is a trouble.
+    fn table_beside<T: Row>(&mut self, path: &str, known: &mut HashSet<u64>) -> Result<(), LedgerError> {
         let mut troubles = Vec::new();
         self.note(path, None, |document| {
-            troubles = document.table::<T>(path)?.troubles();
+            let table = document.table::<T>(path)?;
+            troubles = table.troubles();
+            let named = table.rows().enumerate().filter(|(_, row)| !row.id().is_empty());
+            let sums: Vec<(usize, u64)> = named.map(|(index, row)| (index, checksum::<T>(row))).collect();
+            for (index, _) in sums.iter().filter(|(_, sum)| known.contains(sum)) {
+                let id = table.rows().nth(*index).map_or("", |row| row.id());
+                troubles.push(table.doubled(*index, id));
+            }
+            known.extend(sums.into_iter().map(|(_, sum)| sum));
             Ok(())
         })?;
         if let Some(last) = self.seen.last_mut().filter(|last| last.path == path) {
@@ -131,8 +159,12 @@ impl Looking<'_> {
     }
 }
 
-fn syntax(document: &Document) -> Result<(), json::DocumentError> {
-    json::parse::<IgnoredAny>("", "", json::text("", document.bytes())?).map(drop)
+/// Tells a record from others: by its id, and where that may be of several by what it says. Archives hold too
+/// many to keep more of each.
+fn checksum<T: Row>(row: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (row.id(), row.apart()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The layout version that a document names, if it is above ours.

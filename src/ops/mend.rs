@@ -1,9 +1,11 @@
 //! Setting records aside that are no good, or mending them, for a person who says so.
 //!
 //! Nothing is thrown away: what is taken out or renamed is kept as it was in the archive of broken
-//! records of the month. A lock keeps its name and its token, and its holder if one can be made out.
+//! records of the month. Archives are mended like live documents: what is finished may be put back. A lock keeps its name and its token, and its holder if one can be made out.
 
 use super::Verb;
+use super::archived;
+use super::documents::if_readable;
 use crate::domain::high_water::{HighWater, raise};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
@@ -48,13 +50,17 @@ impl Verb for MendRecords {
             archive: transaction.table_at(&path)?,
             told: Vec::new(),
         };
-        mending.table::<Job>(transaction, |mending, job| {
+        let rename_job = |mending: &Mending, job: &mut Job| {
             (job.status == JobStatus::Queued).then(|| job.id = mending.new_id("job"))
-        })?;
-        mending.table::<Message>(transaction, |mending, message| {
+        };
+        let rename_message = |mending: &Mending, message: &mut Message| {
             message.id = mending.new_id("msg");
             Some(())
-        })?;
+        };
+        let jobs = mending.table(transaction, rename_job)?;
+        mending.archives(&jobs, transaction, |_, _| None)?;
+        let messages = mending.table(transaction, rename_message)?;
+        mending.archives(&messages, transaction, rename_message)?;
         mending.table::<Server>(transaction, |_, _| None)?;
         mending.table::<Pause>(transaction, |_, _| None)?;
         mending.locks(transaction)?;
@@ -103,7 +109,7 @@ impl Mending {
         &mut self,
         transaction: &mut Transaction<'_>,
         rename: impl Fn(&Self, &mut T) -> Option<()>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Table<T>, Stop> {
         let mut table: Table<T> = transaction.table()?;
         for (trouble, broken) in table.unreadables() {
             let is_gone = ServerName::new(&trouble.id).is_ok() && table.get(&trouble.id).is_none();
@@ -115,9 +121,61 @@ impl Mending {
             self.keep(&trouble, broken.text(), &done);
         }
         let nameless: BTreeMap<usize, Trouble> = table.nameless().into_iter().collect();
+        self.anew_or_out(&mut table, &nameless, rename);
+        transaction.put_table(&table)?;
+        Ok(table)
+    }
+
+    /// The same with the archives of what is `live`, the newest first: what stands in one before counts, as
+    /// where records are looked up. An archive that cannot be read, or not be written, is told by who looks.
+    fn archives<T: Row>(
+        &mut self,
+        live: &Table<T>,
+        transaction: &mut Transaction<'_>,
+        rename: impl Fn(&Self, &mut T) -> Option<()>,
+    ) -> Result<(), Stop> {
+        let of = |table: &Table<T>| -> Vec<(String, Option<String>)> {
+            let named = table.rows().filter(|row| !row.id().is_empty());
+            named.map(|row| (row.id().to_owned(), row.apart())).collect()
+        };
+        let mut known: HashSet<(String, Option<String>)> = of(live).into_iter().collect();
+        let mut ids: HashSet<String> = known.iter().map(|(id, _)| id.clone()).collect();
+        for path in archived::paths::<T>(&*transaction)? {
+            let Some(mut table) = if_readable(transaction.table_at::<T>(&path).map(Some))? else { continue };
+            if table.newer_layout().is_some() {
+                continue;
+            }
+            for (trouble, broken) in table.unreadables() {
+                self.keep(&trouble, broken.text(), "set aside");
+            }
+            let (mut copies, mut others) = (BTreeMap::new(), BTreeMap::new());
+            for (index, row) in table.rows().enumerate().filter(|(_, row)| !row.id().is_empty()) {
+                let is_first = ids.insert(row.id().to_owned());
+                let is_copy = !known.insert((row.id().to_owned(), row.apart()));
+                if !is_first {
+                    let into = if is_copy { &mut copies } else { &mut others };
+                    into.insert(index, table.doubled(index, row.id()));
+                }
+            }
+            // What gets an id of its own stays where it is, and so do the indexes.
+            self.anew_or_out(&mut table, &others, &rename);
+            self.anew_or_out(&mut table, &copies, |_, _| None);
+            transaction.put_table(&table)?;
+        }
+        Ok(())
+    }
+
+    /// Has tokens that were never given go on from possible ones. Gives what is in `troubles`, by its index,
+    /// an id of its own by `rename`, or takes it out, as all that cannot be read; each is kept as it was.
+    fn anew_or_out<T: Row>(
+        &mut self,
+        table: &mut Table<T>,
+        troubles: &BTreeMap<usize, Trouble>,
+        rename: impl Fn(&Self, &mut T) -> Option<()>,
+    ) {
         let mut leaving = HashSet::new();
         for (index, row) in table.rows_mut().enumerate() {
-            let Some(trouble) = nameless.get(&index) else { continue };
+            let Some(trouble) = troubles.get(&index) else { continue };
             let text = row.text().to_owned();
             match row.edit(|row| rename(self, row)) {
                 Some(()) => {
@@ -130,11 +188,10 @@ impl Mending {
                 }
             }
         }
-        self.tokens(&mut table);
+        self.tokens(table);
         table.take_broken(|_| true);
         let mut indexes = 0..;
         table.take(|_| indexes.next().is_some_and(|index: usize| leaving.contains(&index)));
-        transaction.put_table(&table)
     }
 
     /// Tokens that were never given go on from a possible one; names those whose did. A holder under such a

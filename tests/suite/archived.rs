@@ -191,3 +191,111 @@ fn a_month_whose_archive_is_full_keeps_nothing_from_being_archived_and_found() {
     }
     inspect::assert_hub_is_sound(fleet.hub());
 }
+
+const JOBS: &str = "coordination/jobs.json";
+const OLD_JOBS: &str = "coordination/archive/jobs-2025-10.json";
+const NEW_JOBS: &str = "coordination/archive/jobs-2025-11.json";
+const MAIL: &str = "coordination/archive/messages-2025-11.json";
+
+fn message(rest: &str) -> String {
+    format!(r#"{{"id": "m", "from": "ada", "type": "info", "subject": "s", {rest}}}"#)
+}
+
+/// How many findings of each severity `fsck` has.
+fn found(host: &Host) -> [u64; 3] {
+    let told = host.run(["fsck", "--json"]).json();
+    ["errors", "warnings", "notes"].map(|key| told[key].as_u64().expect("a count"))
+}
+
+/// Whether `health` and `doctor` have nothing to say of the documents.
+fn watchers_are_content(host: &Host) -> [bool; 2] {
+    let health = host.run(["health", "--json"]).json();
+    let of_records = |finding: &Value| {
+        let cause = finding["cause"].as_str().unwrap_or_default();
+        cause.starts_with("record") || cause.starts_with("id-") || cause.starts_with("token-")
+    };
+    let doctor = host.run(["doctor", "hub-documents", "--json"]).json();
+    [
+        !health["findings"].as_array().expect("a list").iter().any(of_records),
+        doctor["checks"].as_array().expect("a list").iter().all(|check| check["verdict"] == "ok"),
+    ]
+}
+
+#[test]
+fn what_goes_to_the_archive_is_no_error_there() {
+    let fleet = Fleet::new().founded();
+    let (ada, _bob) = (fleet.server("ada"), fleet.server("bob"));
+    let at = |day: u32, body: &str, read: bool| {
+        message(&format!(
+            r#""to": "bob", "body": "{body}", "read": {read}, "timestamp": "2025-{day:02}-01T00:00:00Z""#
+        ))
+    };
+    // With one id: two in a month, one in another, one that is not read; and one twice, of which one is read.
+    let mail = [at(11, "b1", true), at(11, "b2", true), at(10, "b3", true), at(11, "b4", false)].join(", ");
+    let twice = [at(11, "same", true), at(11, "same", false)].join(", ").replace("\"m\"", "\"twice\"");
+    let over = r#""type": "t", "status": "completed", "completed_at": "2025-11-01T00:00:00Z""#;
+    let jobs = format!(
+        r#"{{"id": "a", {over}}}, {{"id": "b", {over}}}, {{"id": "b", {over}}}, {{"id": "c", "token": 9007199254740992, {over}}}"#
+    );
+    let files = [
+        (JOBS, format!(r#"{{"jobs": [{jobs}]}}"#)),
+        ("coordination/messages.json", format!(r#"{{"messages": [{mail}, {twice}]}}"#)),
+    ];
+    fleet.hub().put(MAIN, &files, "by an older writer");
+    let before = found(&ada);
+    assert!(before[0] > 0, "{before:?}");
+    ada.run(["archive", "--older-than", "1d"]).success();
+    // Jobs with one id stay where that is told, and what stands there twice stays or leaves as a whole.
+    assert_eq!(live(&fleet), ["b", "b"]);
+    assert_eq!(ids(&fleet, "coordination/messages.json", "messages"), ["m", "twice", "twice"]);
+    assert_eq!(ids(&fleet, MAIL, "messages"), ["m", "m"]);
+    let told = ada.run(["fsck", "--json"]).json();
+    for finding in told["findings"].as_array().expect("a list") {
+        let is_of_archive = finding["path"].as_str().is_some_and(|path| path.contains("/archive/"));
+        assert!(!is_of_archive || finding["severity"] == "note", "{finding:#}");
+    }
+    ada.run(["fsck", "--mend"]).success();
+    assert_eq!((found(&ada), watchers_are_content(&ada)), ([0, 0, 0], [true, true]));
+    assert_eq!(ids(&fleet, MAIL, "messages").len(), 2, "each has an id of its own");
+    let history = ada.run(["fsck", "--history"]).code(1);
+    assert!(!history.stdout().contains("/archive/"), "to mend is no breach: {history}");
+    // Mended, they leave.
+    ada.run(["archive", "--older-than", "1d", "--unread-older-than", "1d"]).success();
+    assert_eq!((live(&fleet), found(&ada)[0]), (Vec::new(), 0));
+}
+
+#[test]
+fn what_is_broken_in_an_archive_is_told_alike_by_all_and_mended() {
+    let over = |rest: &str| format!(r#"{{"jobs": [{{"id": "a", "status": "completed"}}, {rest}]}}"#);
+    let mail = |rest: &str| format!(r#"{{"messages": [{}, {rest}]}}"#, message(r#""to": "ada""#));
+    let live = format!(r#"{{"messages": [{}]}}"#, message(r#""to": "ada", "read": true"#));
+    for files in [
+        vec![(OLD_JOBS, over("null"))],
+        vec![("coordination/archive/jobs-old.json", over(r#"{"id": "n", "attempts": -1}"#))],
+        vec![(MAIL, mail("[]"))],
+        vec![(OLD_JOBS, over(r#"{"id": "a", "status": "failed"}"#))],
+        vec![(OLD_JOBS, over(r#"{"id": "t", "status": "queued", "token": 9007199254740992}"#))],
+        // In two documents at once.
+        vec![(OLD_JOBS, over(r#"{"id": "o"}"#)), (NEW_JOBS, over(r#"{"id": "n"}"#))],
+        vec![(OLD_JOBS, over(r#"{"id": "o"}"#)), (JOBS, over(r#"{"id": "n"}"#))],
+        vec![(MAIL, mail(r#"{"id": "o"}"#)), ("coordination/messages.json", live)],
+    ] {
+        let fleet = Fleet::new().founded();
+        let ada = fleet.server("ada");
+        fleet.hub().put(MAIN, &files, "by hand");
+        let before = found(&ada);
+        assert!(before[0] > 0, "{files:?}");
+        assert_eq!(watchers_are_content(&ada), [false; 2], "{files:?}");
+        let mended = ada.run(["fsck", "--mend"]).success();
+        assert!(mended.stderr().contains("coordination/archive/broken-"), "{mended}");
+        assert_eq!((found(&ada), watchers_are_content(&ada)), ([0, 0, 0], [true; 2]), "{files:?}");
+        let again = ada.run(["fsck", "--mend"]).success();
+        assert!(again.stderr().contains("there is no record to mend"), "{again}");
+        // What is right in an archive stays, in one document.
+        let all = ["jobs", "messages"].map(|name| {
+            let of = |path: &str| fleet.hub().git(["show", &format!("{MAIN}:{path}")]);
+            files.iter().filter(|(path, _)| path.contains(name)).map(|(path, _)| of(path)).collect::<String>()
+        });
+        assert_eq!(all.concat().matches(r#"": "a""#).count() + all.concat().matches(r#"": "m""#).count(), 1);
+    }
+}

@@ -81,9 +81,9 @@ kinds! {
     BadId = "bad-id", Error;
     /// A name that is none, so that nobody is meant by it.
     BadName = "bad-name", Warning;
-    /// Two records have one id, and only the first of them counts.
+    /// Two records have one id, and only the first of them counts; a note of archived messages.
     IdTwice = "id-twice", Error;
-    /// A record is live and archived, or archived twice.
+    /// A record is live and archived, or archived twice; a note where it is another message of that id.
     LiveAndArchived = "live-and-archived", Error;
     /// A word that is no status of a job: it is shown and never acted on.
     UnknownStatus = "unknown-status", Warning;

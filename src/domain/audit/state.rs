@@ -228,7 +228,10 @@ fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
     let mut seen = HashSet::new();
     for (index, row) in table.rows().enumerate() {
         if !row.id().is_empty() && !seen.insert(row.id()) {
-            found.push(id_twice(table, index, row.id()));
+            let finding = id_twice(table, index, row.id());
+            // In an archive nobody acts on the second as if it were the first.
+            let is_well = table.is_archive() && row.apart().is_some();
+            found.push(if is_well { finding.severity(Severity::Note) } else { finding });
         }
     }
     found
@@ -350,27 +353,38 @@ impl Judged for Server {
     }
 }
 
-/// Records that are live and archived, or archived twice.
+/// Records that are live and archived, or archived twice. Where an id may be that of several, another record
+/// of that id is good to know, and no more: each went there by itself.
 fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut first_at: HashMap<&str, &str> =
-        live.rows().filter(|row| !row.id().is_empty()).map(|row| (row.id(), live.path())).collect();
-    for archive in archives {
-        for (index, row) in archive.rows().enumerate().filter(|(_, row)| !row.id().is_empty()) {
-            let first = *first_at.entry(row.id()).or_insert(archive.path());
+    let mut first_at: HashMap<&str, &str> = HashMap::new();
+    let mut same_at: HashMap<(&str, Option<String>), &str> = HashMap::new();
+    for table in std::iter::once(live).chain(archives) {
+        for (index, row) in table.rows().enumerate().filter(|(_, row)| !row.id().is_empty()) {
+            let first = *first_at.entry(row.id()).or_insert(table.path());
+            let same = *same_at.entry((row.id(), row.apart())).or_insert(table.path());
             // Twice in one document is told as that.
-            if first != archive.path() {
-                found.push(
-                    Finding::new(Kind::LiveAndArchived, format!("{} is in `{first}` too", named(row.id())))
-                        .at(archive.path())
-                        .place(place::<T>(archive.position(index), row.id()))
-                        .hint("remove the one that should not be there"),
-                );
-            }
+            let (severity, what) = if same != table.path() {
+                (Severity::Error, format!("{} is in `{same}` too", named(row.id())))
+            } else if first != table.path() {
+                (Severity::Note, format!("{} is the id of another in `{first}` too", named(row.id())))
+            } else {
+                continue;
+            };
+            found.push(
+                Finding::new(Kind::LiveAndArchived, what)
+                    .severity(severity)
+                    .at(table.path())
+                    .place(place::<T>(table.position(index), row.id()))
+                    .hint(MEND_ARCHIVED),
+            );
         }
     }
     found
 }
+
+/// What a person does about a record that is live and archived, or archived twice.
+const MEND_ARCHIVED: &str = "the live one counts, and of archived ones that of the newest archive: `git muster fsck --mend` sets the others aside, and gives another message of that id one of its own";
 
 fn call_off(id: &str) -> String {
     format!("call it off with `git muster job cancel {}`", typed(id, "ID"))
@@ -575,6 +589,27 @@ mod tests {
             "error id-twice jobs[1], error live-and-archived jobs[1], error live-and-archived jobs[0], error live-and-archived jobs[1]"
         );
         assert!(found.iter().all(|finding| finding.path.as_deref() != Some(Job::PATH)), "{found:?}");
+    }
+
+    #[test]
+    fn messages_of_one_id_are_good_to_know_in_archives_and_one_in_two_documents_is_an_error() {
+        const M1: &str = r#"{"id":"m","to":"all","body":"1"}"#;
+        const M2: &str = r#"{"id":"m","to":"all","body":"2"}"#;
+        const M1_READ: &str = r#"{"id":"m","to":"all","body":"1","read":true}"#;
+        for (live, archived, expected) in [
+            ("", format!("{M1},{M2}"), "note id-twice messages[1]"),
+            ("", format!("{M1},{M1_READ}"), "note id-twice messages[1]"),
+            (M2, M1.to_owned(), "note live-and-archived messages[0]"),
+            (M1_READ, M1.to_owned(), "error live-and-archived messages[0]"),
+        ] {
+            let archives = [archive("messages-2025-10", &archived)];
+            assert_eq!(told(&messages(&read(live), &archives)), expected, "{live} {archived}");
+        }
+        let archives = [archive("messages-2025-10", M1), archive("messages-2025-11", &format!("{M2},{M1}"))];
+        assert_eq!(
+            told(&messages(&read(""), &archives)),
+            "note id-twice messages[1], note live-and-archived messages[0], error live-and-archived messages[1]"
+        );
     }
 
     #[test]

@@ -215,11 +215,25 @@ impl<T: Row> Table<T> {
 
     /// Every record that needs a person: unreadable, without an id that can be named, with the id of
     /// another, or with a token that was never given.
+    ///
+    /// In an archive nobody has to name a record, and an id may be that of several that can be told apart.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         let unreadable = self.unreadables().into_iter().map(|(trouble, _)| trouble);
-        let readable = self.nameless().into_iter().chain(self.made_up()).map(|(_, trouble)| trouble);
+        let is_well = |index: usize, fault: Fault| {
+            let is_told_apart = || self.rows.get(index).is_some_and(|row| row.apart().is_some());
+            self.is_archive() && (fault == Fault::Id || is_told_apart())
+        };
+        let mut nameless = self.nameless();
+        nameless.retain(|(index, trouble)| !is_well(*index, trouble.fault));
+        let readable = nameless.into_iter().chain(self.made_up()).map(|(_, trouble)| trouble);
         unreadable.chain(readable).collect()
+    }
+
+    /// Whether it holds what is finished, and not what is live.
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
+        self.path != T::PATH
     }
 
     /// The records with tokens that were never given, with their index in [`Table::rows`].
@@ -234,6 +248,18 @@ impl<T: Row> Table<T> {
                 (index, Trouble { fault: Fault::Token, path, place, id, why })
             })
             .collect()
+    }
+
+    /// The record at `index` of [`Table::rows`], as one that has the id of another of any document.
+    #[must_use]
+    pub fn doubled(&self, index: usize, id: &str) -> Trouble {
+        Trouble {
+            fault: Fault::Doubled,
+            path: self.path.clone(),
+            place: place::<T>(self.position(index), id),
+            id: id.to_owned(),
+            why: "its id is that of another record".to_owned(),
+        }
     }
 
     /// The records that can be read and have no id of their own, with their index in [`Table::rows`].

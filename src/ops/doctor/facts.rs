@@ -18,7 +18,7 @@ use crate::ledger::{
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
-use crate::ops::every::{Archives, Seen, every, wrong};
+use crate::ops::every::{Seen, every, wrong};
 use crate::ops::stale::Restored;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn read_all(hub: &Snapshot<'_>) -> Result<Vec<Document>, LedgerError> {
         newer: seen.newer,
         records: seen.troubles.iter().map(Trouble::describe).collect(),
     };
-    Ok(every(hub, Archives::Whole)?.into_iter().map(document).collect())
+    Ok(every(hub)?.into_iter().map(document).collect())
 }
 
 fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {

@@ -321,8 +321,9 @@ impl Document {
         }
         if let Some(name) = path.strip_prefix(ARCHIVE) {
             return match name.split_once('-')? {
-                ("jobs", month) if is_month(month) => Some(Self::JobArchive),
-                ("messages", month) if is_month(month) => Some(Self::MessageArchive),
+                // As look-ups take them, whatever comes after the name.
+                (job::Job::FIELD, rest) if rest.ends_with(".json") => Some(Self::JobArchive),
+                (message::Message::FIELD, rest) if rest.ends_with(".json") => Some(Self::MessageArchive),
                 _ => None,
             };
         }
@@ -338,14 +339,6 @@ impl Document {
 
 /// Where the archives lie.
 const ARCHIVE: &str = "coordination/archive/";
-
-/// `2025-10.json`
-fn is_month(name: &str) -> bool {
-    let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
-    name.strip_suffix(".json")
-        .and_then(|month| month.split_once('-'))
-        .is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
-}
 
 /// Whether a walk is to be shown what lies at a path; that of a folder ends with a slash.
 fn is_wanted(path: &str) -> bool {
@@ -401,7 +394,9 @@ mod tests {
             ("build1/heartbeat.json", ServerName::new("build1").ok().map(Document::Heartbeat)),
             ("shared/build_config.json", Some(Document::BuildConfig)),
             ("coordination/hub.json", Some(Document::Hub)),
-            ("coordination/archive/jobs-old.json", None),
+            ("coordination/archive/jobs-old.json", Some(Document::JobArchive)),
+            ("coordination/archive/jobs-2025-10.json.bak", None),
+            ("coordination/archive/broken-2025-10.json", None),
             ("coordination/archive/x-2025-10.json", None),
             ("docs/status.json", None),
             ("build1/logs/status.json", None),

@@ -13,6 +13,7 @@ use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::record::View;
 use crate::domain::server::Server;
+use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table};
 use crate::ledger::{Documents as _, LedgerError, Snapshot};
@@ -36,6 +37,11 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     }
     if let Some(live) = table_at(Message::PATH, snapshot, notes)? {
         notes.add_all(state::messages(&live, &messages));
+    }
+    let begin = format!("{}-", SetAside::NAME);
+    for name in archives.iter().filter(|name| name.starts_with(&begin) && name.ends_with(".json")) {
+        // What was set aside is kept as it is: its records are not judged.
+        table_at::<SetAside>(&format!("{ARCHIVE}{name}"), snapshot, notes)?;
     }
     let marks = optional::<HighWater>(snapshot, notes)?;
     if let Some(locks) = table_at::<Lock>(Lock::PATH, snapshot, notes)? {

@@ -265,11 +265,8 @@ fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
 /// One line of the list of builds.
 #[derive(Debug, Serialize)]
 struct Listed {
-    job: String,
-    server: String,
-    at: Option<crate::domain::time::Timestamp>,
-    branch: Option<String>,
-    commit: Option<String>,
+    #[serde(flatten)]
+    manifest: Manifest,
     files: usize,
     bytes: u64,
 }
@@ -281,11 +278,7 @@ fn list(context: &mut Context) -> Result<u8, CliError> {
         .map(|Build { server, manifest, .. }| Listed {
             files: manifest.artifacts.len(),
             bytes: manifest.bytes(),
-            job: manifest.job,
-            server: server.to_string(),
-            at: manifest.at,
-            branch: manifest.branch,
-            commit: manifest.commit,
+            manifest: Manifest { server: server.to_string(), ..manifest },
         })
         .collect();
     let output = context.output;
@@ -296,11 +289,11 @@ fn list(context: &mut Context) -> Result<u8, CliError> {
         }
         let row = |one: &Listed| {
             vec![
-                one.at.map_or("?".to_owned(), |at| at.to_string()),
-                one.job.clone(),
-                one.server.clone(),
-                input::or_dash(one.branch.as_deref()),
-                input::or_dash(one.commit.as_deref().map(short).as_deref()),
+                one.manifest.at.map_or("?".to_owned(), |at| at.to_string()),
+                one.manifest.job.clone(),
+                one.manifest.server.clone(),
+                input::or_dash(one.manifest.branch.as_deref()),
+                input::or_dash(one.manifest.commit.as_deref().map(short).as_deref()),
                 one.files.to_string(),
                 one.bytes.to_string(),
             ]

@@ -43,6 +43,7 @@ mod status;
 mod style;
 mod table;
 mod which;
+mod whole;
 mod worker;
 
 pub use exit::Exit;

@@ -9,6 +9,7 @@ use super::message::whole;
 use super::output::clean;
 use super::settings::Setting;
 use super::table::whole_table;
+use super::whole::completed;
 use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::host::environment;
@@ -225,11 +226,11 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
         if !is_asked {
             members.insert("resumed".to_owned(), json!(false));
         }
-        members.extend(again.answer.iter().map(|answer| ("answer".to_owned(), answer.clone())));
+        members.extend(again.answer.iter().map(|answer| ("answer".to_owned(), as_claims(answer))));
         members.extend(again.stands.map(|stands| ("stands".to_owned(), json!(stands))));
         if !again.messages.is_empty() {
             let raws: Vec<&Value> = again.messages.iter().map(|(raw, _)| raw).collect();
-            members.insert("messages".to_owned(), json!(raws));
+            members.insert("messages".to_owned(), completed("message", json!(raws)));
         }
     }
     let now = context.now();
@@ -249,6 +250,15 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
         again.settle(id);
     }
     Ok(())
+}
+
+/// An answer whose jobs, if it is a list of jobs that were claimed, have every key of one.
+fn as_claims(answer: &Value) -> Value {
+    let is_claim = |one: &Value| one.get("token").is_some() && one.get("id").is_some();
+    match answer {
+        Value::Array(all) if all.iter().all(is_claim) => completed("job", answer.clone()),
+        other => other.clone(),
+    }
 }
 
 /// An answer for people, a line for each thing that was handed out.
@@ -325,7 +335,13 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
             None => not_told(id, context),
         };
     };
-    let value = json!({"op": id, "happened": true, "resumed": true, "answer": answer});
+    let shown = match &entry.operation {
+        Operation::StepJob(_) | Operation::ChangeJob(_) => completed("job", answer.clone()),
+        Operation::SetStatus(_) => completed("status", answer.clone()),
+        Operation::SetPause(_) => completed("pause", answer.clone()),
+        _ => as_claims(answer),
+    };
+    let value = json!({"op": id, "happened": true, "resumed": true, "answer": shown});
     let printed = context
         .output
         .object("op", &value, || format!("it happened now: {}\n{}", verb(&entry), lines(answer)));

@@ -4,6 +4,7 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::style;
+use super::whole;
 use crate::domain::shell::quoted;
 use crate::host::{clock, environment};
 use crate::ledger::Location;
@@ -289,6 +290,7 @@ impl Output {
             Ok(other) => drop(object.insert("value".to_owned(), other)),
             Err(_) => {}
         }
+        whole::complete(kind, &mut object);
         if let Some(place) = WRITTEN.with_borrow(Clone::clone) {
             object.insert("written".to_owned(), place);
         }

@@ -133,7 +133,63 @@ fn flow() -> Flow {
     f.say(&ada, "heartbeat squash");
     f.say(&ada, "servers remove bob --force");
     f.ends(&ada, "servers show nobody", 3);
+    old_writers(f);
     flow
+}
+
+/// What older writers left: records with little more than an id, each of which is at work like any other.
+const OLD: [(&str, &str); 9] = [
+    (
+        "coordination/jobs.json",
+        r#"{"jobs": [{"id": "job_1", "type": "t", "status": "queued", "command": ["true"]}, {"id": "job_2"},
+        {"id": "job_3", "status": "completed"}, {"id": "job_4", "status": "dead"}]}"#,
+    ),
+    ("coordination/archive/jobs-2025-10.json", r#"{"jobs": [{"id": "job_0", "status": "failed"}]}"#),
+    ("coordination/messages.json", r#"{"messages": [{"id": "msg_1", "to": "ada"}, {"to": "ada"}]}"#),
+    ("coordination/archive/messages-2025-10.json", r#"{"messages": [{"id": "msg_0"}]}"#),
+    ("coordination/locks.json", r#"{"locks": {"free": {}, "held": {"locked_by": "old"}}}"#),
+    ("coordination/servers.json", r#"{"servers": [{"id": "old"}]}"#),
+    ("coordination/pauses.json", r#"{"pauses": [{"id": "queue"}]}"#),
+    ("shared/build_config.json", "{}"),
+    ("old/status.json", "{}"),
+];
+
+/// Each command that prints records as they are, with these.
+fn old_writers(f: &mut Flow) {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    f.say(&ada, &format!("init {}", fleet.hub().url()));
+    fleet.hub().put("main", &OLD, "by an older writer");
+    f.say(&ada, "join --as ada");
+    for line in ["queue list", "config build", "lock list", "lock show free", "lock show held"] {
+        f.say(&ada, line);
+    }
+    for line in ["servers list", "servers show old", "status list", "status show old", "worker list"] {
+        f.say(&ada, line);
+    }
+    for line in ["job list", "job list --status queued", "job show job_2", "job show job_0", "job dead list"]
+    {
+        f.say(&ada, line);
+    }
+    f.say(&ada, "queue resume");
+    f.say(&ada, "job explain job_2");
+    f.say(&ada, "job claim job_1");
+    f.say(&ada, "job start job_1 --token 1");
+    f.say(&ada, "job release job_1 --token 1");
+    f.say(&ada, "job claim --count 2");
+    f.say(&ada, "job complete job_1 --token 2");
+    for line in ["job wait job_3", "job retry job_3 --again", "job cancel job_3", "job dead retry job_4"] {
+        f.say(&ada, line);
+    }
+    for line in ["message list", "message thread msg_1", "message read", "message list --to ada"] {
+        f.say(&ada, line);
+    }
+    let ops = ada.run(["--json", "op", "list"]).success().json();
+    for op in ops.as_array().unwrap() {
+        f.say(&ada, &format!("op status {}", text(op, "op")));
+    }
+    f.say(&ada, "lock steal held --reason why --force");
+    f.say(&ada, "servers remove old --force");
 }
 
 /// `doctor` looks at this machine, too, and that is as it is.
@@ -218,6 +274,12 @@ fn work(f: &mut Flow, ada: &Host) {
     let plain = text(&f.say(ada, "job add -- echo hello"), "id");
     f.say(ada, "worker run --allow-any --exit-when-idle 1s");
     f.say(ada, &format!("job logs {plain}"));
+    // One that is kept on its server alone.
+    let large = text(&f.say(ada, add), "id");
+    f.say(ada, &format!("job run {large} --allow-any --source {source} --copy-max 0"));
+    f.say(ada, &format!("artifact list {large}"));
+    f.say(ada, &format!("artifact get {large} --to {source}/large"));
+    f.say(ada, "artifact list");
     f.say(ada, &format!("artifact list {built}"));
     f.say(ada, &format!("artifact verify {built}"));
     f.say(ada, &format!("artifact compare {built} {built}"));

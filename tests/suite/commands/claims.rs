@@ -68,11 +68,12 @@ fn the_most_urgent_job_is_claimed_first() {
     [{"schema":1,"kind":"job","id":"<normal>","type":"build","priority":5,"branch":"main",
       "commit":"[COMMIT]","assigned_to":"ada","status":"claimed","created_at":"[TIME]",
       "started_at":"[TIME]","completed_at":null,"requester":"ada","attempts":1,"token":1,
-      "incarnation":"[UUID]","written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}},
-      {"schema":1,"kind":"job","id":"<low>","type":"build","priority":8,"branch":null,"commit":null,
-      "assigned_to":"ada","status":"claimed","created_at":"[TIME]","started_at":"[TIME]",
-      "completed_at":null,"requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]",
-      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}]
+      "incarnation":"[UUID]","command":[],"written":{"hub":"[HUB]/hub.git","branch":"main",
+      "commit":"[COMMIT]"}},{"schema":1,"kind":"job","id":"<low>","type":"build","priority":8,
+      "branch":null,"commit":null,"assigned_to":"ada","status":"claimed","created_at":"[TIME]",
+      "started_at":"[TIME]","completed_at":null,"requester":"ada","attempts":1,"token":1,
+      "incarnation":"[UUID]","command":[],"written":{"hub":"[HUB]/hub.git","branch":"main",
+      "commit":"[COMMIT]"}}]
     [exit status: 0]
     ada$ git muster job claim job_404
     ------- stderr -------
@@ -87,7 +88,7 @@ fn the_most_urgent_job_is_claimed_first() {
     bob$ git muster job claim --label quantum --json
     {"schema":1,"kind":"job","id":"<last>","type":"build","priority":9,"branch":null,"commit":null,
       "assigned_to":"bob","status":"claimed","created_at":"[TIME]","started_at":"[TIME]",
-      "completed_at":null,"requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]",
+      "completed_at":null,"requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]","command":[],
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster job claim

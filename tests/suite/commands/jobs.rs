@@ -80,8 +80,8 @@ fn a_job_is_added_listed_and_shown() {
     ada$ git muster job list --status queued --json
     [{"schema":1,"kind":"job","id":"<plain>","type":"build","priority":5,"branch":null,"commit":null,
       "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
-      "requester":"ada"},{"schema":1,"kind":"job","id":"<whole>","type":"test","priority":3,
-      "branch":"release/4.21","commit":"[COMMIT]","assigned_to":null,"status":"queued",
+      "requester":"ada","command":[]},{"schema":1,"kind":"job","id":"<whole>","type":"test",
+      "priority":3,"branch":"release/4.21","commit":"[COMMIT]","assigned_to":null,"status":"queued",
       "created_at":"[TIME]","started_at":null,"completed_at":null,"description":"all of it",
       "command":["make","-C","src","check"],"needs":["<plain>"],"labels":["gpu","arch=amd64"],
       "key":"nightly","timeout_seconds":5400,"max_attempts":5,"requester":"ada"}]

@@ -109,7 +109,7 @@ fn a_job_is_started_and_completed_by_its_holder() {
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
       "assigned_to":"bob","status":"completed","created_at":"[TIME]","started_at":"[TIME]",
       "completed_at":"[TIME]","requester":"ada","attempts":1,"token":1,"incarnation":"[UUID]",
-      "exit_code":0,"duration_seconds":[NUMBER],"artifacts":["a.deb","b.deb"],
+      "exit_code":0,"duration_seconds":[NUMBER],"artifacts":["a.deb","b.deb"],"command":[],
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb
@@ -199,7 +199,8 @@ fn what_follows_a_failure_depends_on_its_reason() {
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
       "assigned_to":"bob","status":"failed","created_at":"[TIME]","started_at":"[TIME]",
       "completed_at":"[TIME]","requester":"ada","attempts":1,"token":1,"reason":"script_failure",
-      "duration_seconds":[NUMBER],"written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
+      "duration_seconds":[NUMBER],"command":[],"written":{"hub":"[HUB]/hub.git","branch":"main",
+      "commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster job fail <once> --token 1 --reason timeout
     <once> is dead
@@ -255,8 +256,8 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
     ada$ git muster job release <job> --token 2 --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
       "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
-      "requester":"ada","attempts":0,"token":2,"reason":"interrupted","written":{"hub":"[HUB]/hub.git",
-      "branch":"main","commit":"[COMMIT]"}}
+      "requester":"ada","attempts":0,"token":2,"reason":"interrupted","command":[],
+      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     "#);
 }
@@ -440,8 +441,8 @@ fn anybody_can_cancel_retry_and_reorder() {
     carol$ git muster job retry <job> --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":1,"branch":null,"commit":null,
       "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
-      "requester":"ada","attempts":0,"token":1,"written":{"hub":"[HUB]/hub.git","branch":"main",
-      "commit":"[COMMIT]"}}
+      "requester":"ada","attempts":0,"token":1,"command":[],"written":{"hub":"[HUB]/hub.git",
+      "branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     carol$ git muster job retry <job>
     <job> is queued, as was told before

@@ -2,7 +2,8 @@
 //!
 //! A pattern names a program and its arguments, word by word, each with `*` and `?`; a last word `*`
 //! stands for all further arguments, even none. In the program's word they match no slash and no
-//! leading dot, so that `/srv/ci/*` leads nowhere else. Nothing here splits a job's command: what it runs
+//! leading dot, so that `/srv/ci/*` leads nowhere else. What a `*` lets through is not judged: an option that
+//! runs any command is an argument like others, so no example of ours has one. Nothing here splits a job's command: what it runs
 //! is exactly the words that were compared.
 
 use glob::{MatchOptions, Pattern};
@@ -120,6 +121,10 @@ mod tests {
             ("sh -c true", &["sh", "-c", "true; reboot"], false),
             ("cat *.log", &["cat", "a/b.log"], true),
             ("make", &[], false),
+            // A `*` lets through whatever stands there; word for word nothing comes along.
+            ("dpkg-buildpackage *", &["dpkg-buildpackage", "--hook-init=reboot"], true),
+            ("dpkg-buildpackage -b", &["dpkg-buildpackage", "-b", "--hook-init=reboot"], false),
+            ("dpkg-buildpackage -b", &["dpkg-buildpackage", "--hook-init=reboot"], false),
         ] {
             assert_eq!(permits(pattern, command), expected, "{pattern:?} {command:?}");
         }

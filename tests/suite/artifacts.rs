@@ -87,7 +87,8 @@ fn a_debian_package_is_built_and_without_it_the_build_failed() {
     let tip = source.commit("main", &[]);
     let build = ["--type", "build", "--branch", "main", "--produces", "*.deb"];
     let id = add(&ada, &[&build[..], &["--", "dpkg-buildpackage", "-us", "-uc", "-b"]].concat());
-    let run = ["job", "run", "--allow", "dpkg-buildpackage *", "--allow", "true", "--source", source.path()];
+    let build_alone = "dpkg-buildpackage -us -uc -b";
+    let run = ["job", "run", "--allow", build_alone, "--allow", "true", "--source", source.path()];
     ada.run(run).success();
     let done = inspect::job(fleet.hub(), &id);
     assert_eq!(

@@ -123,6 +123,34 @@ fn the_links_of_the_documents_lead_somewhere() {
 /// As wide as a terminal is where nobody made it wider.
 const COLUMNS_MAX: usize = 80;
 
+/// Whoever copies an example must get what it seems to promise.
+#[test]
+fn no_example_allows_more_than_it_names() {
+    let mut places = documents();
+    places.extend(["scripts", "src/cli"].into_iter().flat_map(|folder| files_below(&root().join(folder))));
+    let mut seen = 0;
+    for place in places {
+        let Ok(text) = fs::read_to_string(&place) else { continue };
+        for pattern in text.split("--allow '").skip(1).filter_map(|rest| rest.split('\'').next()) {
+            seen += 1;
+            assert!(!pattern.contains(['*', '?']), "{}: --allow '{pattern}'", place.display());
+            let program = pattern.split(' ').next().unwrap_or_default();
+            assert!(!["sh", "bash", "env", "python3", "make"].contains(&program), "{}", place.display());
+        }
+    }
+    assert!(seen > 5, "only {seen} examples were found");
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
 #[test]
 fn every_example_of_the_help_is_one_that_the_program_takes() {
     let mut command = Cli::command();

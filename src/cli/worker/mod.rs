@@ -45,13 +45,14 @@ pub enum WorkerCommand {
   git muster worker run --allow '/srv/ci/build' --allow '/srv/ci/deploy staging'
   git muster worker run --allow-any --jobs 4 --label gpu --mask DEPLOY_KEY
   git muster worker run --allow-any --exit-when-idle 10m
-  git muster worker run --allow 'dpkg-buildpackage *' --source git@git.local:app
+  git muster worker run --allow '/srv/ci/build-deb' --source git@git.local:app
 
 What may run is this server's decision, not the queue's: without --allow or --allow-any nothing \
 is run. A pattern is compared word by word with a job's command; a last word * stands for all \
-further arguments. It holds back no more than the program that it names does: 'make *' allows everything, by \
-make --eval=... or another makefile, and so do sh, python, env, git, tar and most tools with a *, and so does whatever \
-the branch of a job brings along. Allow scripts of this server's own that take only what they should. A job that may run has all rights of \
+further arguments, whatever they are. With them come all options of the program, and most programs have one that \
+runs any command: make --eval=..., dpkg-buildpackage --hook-init=..., tar, git, env, sh, python. Such a pattern \
+allows everything. Give commands word for word, or a script of this server's own that takes only what it should. \
+In a checkout a command also runs what the branch of the job brings along: a Makefile, debian/rules. A job that may run has all rights of \
 the user that started the worker: to hold back what it does, start the worker in a container, a virtual machine \
 or as a user that may do nothing else. A job starts in an empty folder of its own, or with --source in a checkout of the \
 branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME, \
@@ -147,8 +148,8 @@ pub struct RunArgs {
 // What `worker run` and `job run` have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Run commands that match this pattern, such as '/srv/ci/build' (can be repeated); it holds back what
-    /// the program that it names holds back, and no more
+    /// Run commands that match this pattern, such as '/srv/ci/build' (can be repeated); a * lets through
+    /// whatever stands there, options that run any command too
     #[arg(long, value_name = "PATTERN")]
     pub allow: Vec<AllowPattern>,
     /// Run every command that anybody who can write to the hub asks for

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub enum OnceCommand {
     /// Ask whether to do it: prints `do` and a token to one server, `done` to all others after
     #[command(after_help = "Example:
-  answer=$(git muster once do migrate-2026 --wait 15m) || exit
+  answer=$(git muster once do migrate-2026 --wait 15m) &&
   case $answer in
     do*) ./migrate && git muster once done migrate-2026 --token ${answer#do } ;;
     done) echo 'another server did it' ;;
@@ -53,6 +53,7 @@ What is called so is a lock, done for good: use no name of another lock, and a n
 pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         OnceCommand::Do { key, ttl, wait } => {
+            context.require_outlet("nobody was told `do`")?;
             let take =
                 TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
             match acquire(&take, context, None) {

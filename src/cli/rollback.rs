@@ -25,7 +25,8 @@ pub enum RollbackCommand {
     List(OfArgs),
     /// Print the commit of the good build that ended last; exit code 3 when there is none
     #[command(after_help = "Example:
-  git checkout \"$(git muster rollback last-good --source . --branch main)\"")]
+  good=$(git muster rollback last-good --source . --branch main) &&
+    git checkout \"$good\"")]
     LastGood(OfArgs),
     /// Tag the commit that a completed job built, as `worker run --tag-builds` does
     #[command(

@@ -2,9 +2,10 @@
 //!
 //! Every `sh` block of README.md and of docs/ runs, those of one file in their order in one shell, in
 //! a home of its own and an empty folder, with `git muster` on `PATH` and `$HUB` set to a fresh
-//! repository. Every example of the command line's own help is one that it takes.
+//! repository. Pasted where a line of it fails, none acts in the folder that the reader is in, or on a hub
+//! that it is not about. Every example of the command line's own help is one that the program takes.
 
-use crate::support::{Fleet, Host, Transport, need};
+use crate::support::{Fleet, Host, MAIN, Transport, need};
 use clap::{Command, CommandFactory as _, Parser as _};
 use git_muster::cli::Cli;
 use std::fs;
@@ -79,6 +80,18 @@ fn newcomer(fleet: &Fleet) -> Host {
     host
 }
 
+/// What docs/moving.md is about: a hub of the first scripts.
+fn put_old_hub(fleet: &Fleet) {
+    let jobs = r#"{"jobs":[{"id":"job_1761778190_1804","type":"test","status":"queued","created_at":"2025-10-29T22:49:50Z"}]}"#;
+    let beat = r#"{"server":"build1","timestamp":"2025-11-05T13:31:00Z","uptime_seconds":5,"healthy":true}"#;
+    let files =
+        [("coordination/jobs.json", jobs), ("build1/heartbeat.json", beat), ("build2/heartbeat.json", "")];
+    fleet.hub().put(MAIN, &files, "an old hub");
+}
+
+/// What is about a hub that is there already.
+const ABOUT_AN_OLD_HUB: &str = "docs/moving.md";
+
 #[test]
 fn every_command_that_the_documents_show_runs() {
     if !need::is_here(&["jq"]) {
@@ -91,6 +104,9 @@ fn every_command_that_the_documents_show_runs() {
         let name = document.strip_prefix(root()).unwrap().display().to_string();
         let fleet = Fleet::over(Transport::Ssh);
         let host = newcomer(&fleet);
+        if name == ABOUT_AN_OLD_HUB {
+            put_old_hub(&fleet);
+        }
         // The first line stands before line 1 of the document, so it goes into line 1 with it.
         let trap = format!("set -eEu; trap 'echo \"{name}:$LINENO ended with $?\" >&2' ERR;");
         let file = host.place("TMPDIR").join("blocks");
@@ -105,6 +121,82 @@ fn every_command_that_the_documents_show_runs() {
         assert_eq!(told, codes_shown(&blocks), "{name} says what else than 0 its commands end with\n{run}");
     }
     assert!(ran > 0, "README.md shows commands");
+}
+
+/// What can be missing where somebody pastes what a document shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// `HUB` is not set.
+    Hub,
+    /// What `HUB` names is not there.
+    Repository,
+    /// `git muster` is not installed.
+    Program,
+    /// No folder can be made.
+    Room,
+}
+
+/// Everything in a project but what git keeps for itself, and where its branches are.
+fn standing(host: &Host, project: &Path, origin: &str, missing: Missing) -> String {
+    // Who asked for a new file gets it where they are when there is no other room.
+    let new_files = if missing == Missing::Room { "no" } else { "all" };
+    let project = project.display().to_string();
+    let git = |words: &[&str]| host.git(words).success().stdout().to_owned();
+    [
+        git(&[
+            "-C",
+            &project,
+            "status",
+            "--porcelain",
+            &format!("--untracked-files={new_files}"),
+            "--branch",
+        ]),
+        git(&["-C", &project, "for-each-ref"]),
+        git(&["--git-dir", origin, "for-each-ref"]),
+    ]
+    .concat()
+}
+
+#[test]
+fn what_a_document_shows_harms_nothing_of_the_reader_when_a_line_of_it_fails() {
+    if !need::is_here(&["jq"]) {
+        return;
+    }
+    for document in documents() {
+        let Some(blocks) = script(&fs::read_to_string(&document).unwrap()) else { continue };
+        let name = document.strip_prefix(root()).unwrap().display().to_string();
+        for missing in [Missing::Hub, Missing::Repository, Missing::Program, Missing::Room] {
+            // The reader has joined a hub, and stands in a project of theirs that can be pushed.
+            let fleet = Fleet::new().founded();
+            let mut host = newcomer(&fleet);
+            host.run(["join", &fleet.hub().url(), "--as", "build1"]).success();
+            host.run(["job", "add", "--type", "real", "--", "sh", "-c", "true"]).success();
+            let [project, origin] = ["project", "origin.git"].map(|name| host.place("HOME").join(name));
+            let origin = origin.display().to_string();
+            host.git(["init", "-q", "--bare", &origin]).success();
+            host.git(["clone", "-q", &origin, &project.display().to_string()]).success();
+            fs::write(project.join("own"), "1").unwrap();
+            let of_reader = |line: &str| host.program("sh").args(["-c", line]).current_dir(&project).run();
+            of_reader("git add own && git -c user.name=x -c user.email=x@x commit -qm own && git push -q origin HEAD:main")
+                .success();
+            fs::write(project.join("secret"), "1").unwrap();
+            match missing {
+                Missing::Hub => host.unset("HUB"),
+                Missing::Repository => host.set("HUB", "/dev/null/hub.git"),
+                Missing::Program => fs::remove_file(host.place("HOME").join("bin/git-muster")).unwrap(),
+                Missing::Room => host.set("TMPDIR", "/dev/null/none"),
+            }
+            let jobs = || fleet.hub().git(["show", "main:coordination/jobs.json"]);
+            let before = (standing(&host, &project, &origin, missing), jobs());
+            let file = host.place("HOME").join("blocks");
+            fs::write(&file, &blocks).unwrap();
+            // Its lines may fail, and the ones that come after run, as in a shell that somebody types into.
+            let run = host.program("bash").args([&file]).current_dir(&project).bound(FILE_BOUND).run();
+            if (standing(&host, &project, &origin, missing), jobs()) != before {
+                run.fail(&format!("{name}, without {missing:?}, acts where its reader is"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -156,8 +156,18 @@ fn follow_locked(
         )));
     };
     if old_writers::commit_here(repository, branch, clock::wall()) {
+        // With a commit of its own git would ask how the two are to be brought together, and refuse.
+        let next = if has_own_commits(repository, branch, local) {
+            format!(
+                "{}, and `git -C {} pull` then brings it up to date",
+                keep_aside(&top, branch, local),
+                quoted(&top)
+            )
+        } else {
+            format!("`git -C {} pull` brings it up to date", quoted(&top))
+        };
         return Ok(Some(format!(
-            "the clone `{top}` was not brought up to date: scripts commit to `coordination` in it and could undo what was written; `git pull` there, or give them a clone of their own"
+            "the clone `{top}` was not brought up to date: scripts commit to `coordination` in it and could undo what was written; {next}; or give them a clone of their own"
         )));
     }
     if let Some(hub) = hub {
@@ -165,12 +175,28 @@ fn follow_locked(
     }
     if !leads_to(repository, local, target)? {
         return Ok(Some(format!(
-            "the clone `{top}` was not brought up to date: its branch `{branch}` has commits that the hub does not have; `git -C {} log origin/{branch}..{branch}` shows them, `{}` keeps them under another name and follows again",
-            quoted(&top),
-            set_aside(&top, branch, local)
+            "the clone `{top}` was not brought up to date: {}, and follows again",
+            keep_aside(&top, branch, local)
         )));
     }
     advance(repository, &reference, local, target)
+}
+
+/// Whether a branch has commits that its remote lacked when that was last asked.
+fn has_own_commits(repository: &Repository, branch: &str, local: Oid) -> bool {
+    let Ok(known) = repository.refname_to_id(&format!("refs/remotes/origin/{branch}")) else { return true };
+    known != local && !repository.graph_descendant_of(known, local).unwrap_or(false)
+}
+
+/// What is to be done about them.
+fn keep_aside(top: &str, branch: &str, local: Oid) -> String {
+    format!(
+        "its branch `{branch}` has commits that the hub does not have; `git -C {0} log {1}..{2}` shows them, `{3}` keeps them under another name",
+        quoted(top),
+        quoted(&format!("origin/{branch}")),
+        quoted(branch),
+        set_aside(top, branch, local)
+    )
 }
 
 /// What lets the clone at `top` follow again although its branch has commits that the hub lacks: they

@@ -60,8 +60,24 @@ fn a_message_that_a_stale_script_dropped_is_put_back_by_the_next_write() {
     let read = stale(&ada, MESSAGES, APPEND);
     let run = ada.run(["message", "send", "--to", "bob", "--subject", "s"]).success();
     assert!(run.stderr().contains("scripts commit to `coordination` in it"), "{run}");
+    let lines = |run: &crate::support::Run| {
+        run.stderr()
+            .split('`')
+            .filter(|part| part.starts_with("git -C "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let [pull] = lines(&run).try_into().unwrap_or_else(|lines| panic!("{lines:?}: {run}"));
     assert!(!finish(&ada, MESSAGES, &read));
     assert_eq!(messages(&fleet).last().map(String::as_str), Some(run.stdout().trim()));
+    // With a commit of its own that the hub refused, the plain pull would be refused as well.
+    let run = ada.run(["message", "send", "--to", "bob", "--subject", "t"]).success();
+    let told = lines(&run);
+    assert_eq!((told.len(), told.last()), (3, Some(&pull)), "{run}");
+    for line in told {
+        ada.program("sh").args(["-c", &line]).run().success();
+    }
+    assert_eq!(ada.git(["rev-parse", "HEAD"]).success().stdout().trim(), fleet.hub().tip(MAIN).unwrap());
 }
 
 #[test]

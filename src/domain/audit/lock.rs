@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Kind, Severity, named};
 use super::step::Made;
-use crate::domain::lock::{Lock, token_problem};
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock, token_problem};
 use crate::domain::shell::typed;
 
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.
@@ -21,13 +21,17 @@ pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Fin
     // From one that was never given there is no way but down.
     if new < old && token_problem(before.token).is_none() {
         let now = after.token.map_or("none".to_owned(), |token| token.to_string());
-        found.push(
-            Finding::new(Kind::TokenLowered, format!("the token of lock {name} went from {old} to {now}"))
-                .hint(format!(
-                    "an earlier holder may pass for the present one: set it to {} by hand",
-                    old.saturating_add(1)
-                )),
-        );
+        let what = format!("the token of lock {name} went from {old} to {now}");
+        let lowered = Finding::new(Kind::TokenLowered, what);
+        // Nobody ever acts under a token of that one, so none is put back.
+        found.push(if after.name == JOB_ASSIGNMENT {
+            lowered.severity(Severity::Note)
+        } else {
+            lowered.hint(format!(
+                "an earlier holder may pass for the present one: set it to {} by hand",
+                old.saturating_add(1)
+            ))
+        });
         return;
     }
     let terms = new.saturating_sub(old);

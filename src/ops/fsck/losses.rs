@@ -1,4 +1,4 @@
-//! What one commit broke at many records is one finding, and what came back is a note.
+//! What one commit broke at many records is one finding, and what came back, or was cured, is a note.
 //!
 //! A commit that throws a thousand records away is one accident. Told record by record it would push
 //! everything else out of what is kept, and read like a thousand.
@@ -60,11 +60,11 @@ fn one_of_many(findings: &[Finding]) -> Finding {
     }
 }
 
-/// The records that commits took away, and those whose token they lowered, that are not back.
+/// The records that commits took away, and those that they set back, that are not back.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// By document and id.
-    missing: HashMap<(String, String), Missing>,
+    /// By document and id; of one record a commit may break several rules.
+    missing: HashMap<(String, String), Vec<Missing>>,
     losses: Vec<Loss>,
 }
 
@@ -75,8 +75,37 @@ struct Missing {
     number: usize,
     /// What it said.
     said: String,
-    /// Whether it is gone, and not only as it was before.
-    is_gone: bool,
+    /// How it is not what it was.
+    how: How,
+}
+
+/// How a record is not what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// It is gone.
+    Gone,
+    /// Its token is a lower one.
+    Lowered,
+    /// It is as it was before a step that was made.
+    SetBack,
+}
+
+impl How {
+    /// How a breach of this rule leaves a record of a live document, if a later commit can cure it.
+    fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::JobVanished | Kind::MessageVanished | Kind::ServerVanished | Kind::LockVanished => {
+                Some(Self::Gone)
+            }
+            Kind::TokenLowered => Some(Self::Lowered),
+            Kind::IllegalStep
+            | Kind::UnreadAgain
+            | Kind::TakenWithoutToken
+            | Kind::HandedOver
+            | Kind::Undone => Some(Self::SetBack),
+            _ => None,
+        }
+    }
 }
 
 /// What one finding tells that is gone.
@@ -100,7 +129,12 @@ impl Losses {
         if std::ptr::eq(before, after) || self.missing.is_empty() {
             return Vec::new();
         }
-        let (_, _, arrived) = before.differing(after);
+        let (_, left, arrived) = before.differing(after);
+        if by.1 {
+            for row in left.iter().filter(|row| after.get(row.id()).is_none()) {
+                self.left_with_repair((T::PATH, row.id()), by.0);
+            }
+        }
         let mut back = Vec::new();
         for row in arrived {
             if self.is_back((T::PATH, row.id()), row.text(), by) {
@@ -116,46 +150,65 @@ impl Losses {
         told: &Told,
         text: impl Fn(&str, &str) -> Option<&'a str>,
     ) -> Option<usize> {
-        if !is_loss(told.finding.kind) {
-            return None;
-        }
+        let how = How::of(told.finding.kind)?;
         let number = self.losses.len();
         let mut lost = 0;
         for one in &told.of {
             let (Some(path), Some(id)) = (one.path.as_deref(), one.subject.as_deref()) else { continue };
             let said = text(path, id).unwrap_or_default().to_owned();
-            let is_gone = one.kind != Kind::TokenLowered;
-            self.missing.insert((path.to_owned(), id.to_owned()), Missing { number, said, is_gone });
+            let place = (path.to_owned(), id.to_owned());
+            self.missing.entry(place).or_default().push(Missing { number, said, how });
             lost += 1;
         }
         self.losses.push(Loss { lost, back: 0, back_in: None });
         Some(number)
     }
 
-    /// Notes that a record is in the document at `path` again; whether it was gone and says what it said before.
-    /// One of which the token was lowered is back when it says what it said, or a repair gave it at least that
-    /// token: who goes on from the lower one may give it twice.
+    /// Notes that a record is in the document at `path` again, or says something else; whether it was gone and
+    /// says what it said before. One of which the token was lowered is back when it says what it said, or a
+    /// repair gave it at least that token: who goes on from the lower one may give it twice.
     fn is_back(
         &mut self,
         (path, id): (&str, &str),
         text: &str,
         (commit, is_repair): (&CommitName, bool),
     ) -> bool {
-        let place = (path.to_owned(), id.to_owned());
-        let is_raised = |missing: &Missing| {
-            missing.is_gone
-                || missing.said == text
-                || (is_repair && token_in(text) >= token_in(&missing.said))
+        let is_cured = |missing: &Missing| match missing.how {
+            How::Gone => true,
+            _ if missing.said == text => true,
+            How::Lowered => is_repair && token_in(text) >= token_in(&missing.said),
+            How::SetBack => false,
         };
-        if !self.missing.get(&place).is_some_and(is_raised) {
-            return false;
+        let cured = self.take((path, id), commit, is_cured);
+        cured.iter().any(|missing| missing.how == How::Gone && missing.said == text)
+    }
+
+    /// Notes that a repair took a record out of the document at `path`: what was set back there stands in an
+    /// archive as it was.
+    fn left_with_repair(&mut self, record: (&str, &str), commit: &CommitName) {
+        self.take(record, commit, |missing| missing.how != How::Gone);
+    }
+
+    /// Counts those of a record as back that `is_cured` says are.
+    fn take(
+        &mut self,
+        (path, id): (&str, &str),
+        commit: &CommitName,
+        is_cured: impl Fn(&Missing) -> bool,
+    ) -> Vec<Missing> {
+        let place = (path.to_owned(), id.to_owned());
+        let Some(all) = self.missing.remove(&place) else { return Vec::new() };
+        let (cured, left): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cured);
+        if !left.is_empty() {
+            self.missing.insert(place, left);
         }
-        let Some(Missing { number, said, is_gone }) = self.missing.remove(&place) else { return false };
-        if let Some(loss) = self.losses.get_mut(number) {
-            loss.back += 1;
-            loss.back_in = Some(commit.short().to_owned());
+        for missing in &cured {
+            if let Some(loss) = self.losses.get_mut(missing.number) {
+                loss.back += 1;
+                loss.back_in = Some(commit.short().to_owned());
+            }
         }
-        is_gone && said == text
+        cured
     }
 
     /// Tells with a finding what is back of its loss. All of it back is good to know, and no more.
@@ -177,18 +230,6 @@ impl Losses {
 /// The token that a record tells.
 fn token_in(text: &str) -> Option<u64> {
     serde_json::from_str::<Value>(text).ok()?.get("token")?.as_u64()
-}
-
-/// Whether a breach of this rule is that a record of a live document is gone, or is as it was before.
-fn is_loss(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::TokenLowered
-            | Kind::JobVanished
-            | Kind::MessageVanished
-            | Kind::ServerVanished
-            | Kind::LockVanished
-    )
 }
 
 #[cfg(test)]
@@ -219,6 +260,42 @@ mod tests {
             let mut settled = finding.severity(Severity::Error);
             losses.settle(number, &mut settled);
             assert_eq!(settled.severity == Severity::Note, is_back, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_back_is_cured_as_it_was_or_with_a_repair_that_takes_it_out() {
+        const WAS: &str = r#"{"status":"completed"}"#;
+        let commit = CommitName {
+            id: "1".repeat(40),
+            author: "bob".to_owned(),
+            at: None,
+            subject: "put back: job a".to_owned(),
+            by_hand: false,
+            number: 7,
+        };
+        for kind in [Kind::IllegalStep, Kind::UnreadAgain, Kind::TakenWithoutToken] {
+            let finding = Finding::new(kind, "set back").at("x.json").of("a");
+            let told = Told { finding: finding.clone(), of: vec![finding.clone()] };
+            let lowered = Finding::new(Kind::TokenLowered, "lowered").at("x.json").of("a");
+            let too = Told { finding: lowered.clone(), of: vec![lowered] };
+            let settled = |cure: &dyn Fn(&mut Losses)| {
+                let mut losses = Losses::default();
+                let number = losses.note(&told, |_, _| Some(WAS)).expect("a loss");
+                losses.note(&too, |_, _| Some(WAS)).expect("another of the same record");
+                cure(&mut losses);
+                let mut settled = finding.clone().severity(Severity::Error);
+                losses.settle(number, &mut settled);
+                settled.severity
+            };
+            for (text, expected) in [(WAS, Severity::Note), (r#"{"status":"running"}"#, Severity::Error)] {
+                let back = |losses: &mut Losses| {
+                    assert!(!losses.is_back(("x.json", "a"), text, (&commit, true)), "it was never gone");
+                };
+                assert_eq!(settled(&back), expected, "{kind}: {text}");
+            }
+            let left = |losses: &mut Losses| losses.left_with_repair(("x.json", "a"), &commit);
+            assert_eq!(settled(&left), Severity::Note, "{kind}");
         }
     }
 }

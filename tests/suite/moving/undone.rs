@@ -154,6 +154,9 @@ fn a_merge_by_hand_gives_no_token_twice_and_ends_no_pause() {
     assert_eq!(inspect::document(fleet.hub(), MAIN, TOKENS)["tokens"]["three"]["token"], 2);
     ada.run(["fsck"]).success();
     assert_eq!(ada.run(["health"]).stdout().matches("undid").count(), 0);
+    let history = ada.run(["fsck", "--history", "--json"]).success().json();
+    let loud = |one: &&Value| one["severity"] != "note";
+    assert_eq!(history["findings"].as_array().unwrap().iter().filter(loud).count(), 0, "{history}");
 }
 
 #[test]
@@ -257,6 +260,8 @@ fn a_job_that_is_archived_is_not_done_again_for_a_stale_script() {
         bob.run(["lock", "acquire", "after"]).success();
         assert_eq!(inspect::document(fleet.hub(), MAIN, JOBS)["jobs"], serde_json::json!([]));
         bob.run(["fsck"]).success();
+        // What is cured is no error of the history.
+        bob.run(["fsck", "--history"]).success();
     }
 }
 

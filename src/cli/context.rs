@@ -11,10 +11,8 @@ use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
-use crate::host::{clock, random};
-use crate::ledger::{
-    self, Held, Homes, Ledger, LedgerError, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version,
-};
+use crate::host::{clock, outlet, random};
+use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
 use crate::ops::session::{Session, Whose};
 use crate::ops::stale::{Restored, Undone};
 use crate::ops::submit::{Keep, Place, submit};
@@ -130,9 +128,9 @@ impl Context {
             self.pass_on_notes();
             if let Err(error) = asked {
                 let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
-                let is_away = matches!(error, LedgerError::Unreachable { .. });
-                let remembered = hubs::remembered_place(hub, clone, &branch).filter(|_| is_away);
-                return remembered.ok_or_else(|| self.with_advice(CliError::from(error)));
+                let remembered = hubs::remembered_place(hub, clone, &branch);
+                let error = self.with_advice(CliError::from(error));
+                return remembered.filter(|_| error.may_come_back).ok_or(error);
             }
         }
         let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
@@ -304,6 +302,8 @@ impl Context {
         if error.not_in_branch
             && let Some(home) = self.elsewhere()
         {
+            // It is there, and what is said here names another branch.
+            error.may_come_back = false;
             // To make a second hub, or to put back what has another name now, is the last thing to
             // advise.
             // Outside a clone of it the hub must be named: another may be remembered, or none.
@@ -323,6 +323,14 @@ impl Context {
         }
     }
 
+        if error.no_hub_there && !error.may_come_back {
+            let (hub, clone) = (self.settings.hub().ok(), self.settings.clone.as_deref());
+            let known = hub.and_then(|hub| hubs::remembered_place(hub, clone, &self.settings.branch.value));
+            error.may_come_back = known.is_some();
+        }
+        if error.not_in_branch && self.settings.branch.origin == FROM_BRANCH_VARIABLE {
+            error = error.hint(format!("the name of the branch is from {FROM_BRANCH_VARIABLE}"));
+        }
     /// The branch that the hub is in, when it is not in the one that was looked at.
     fn elsewhere(&self) -> Option<String> {
         if self.settings.branch.origin == SAID_BY_HEAD {

@@ -37,6 +37,8 @@ pub(super) struct CliError {
     pub cause: Option<Cause>,
     /// The same, also when there was one once.
     pub not_in_branch: bool,
+    /// Whether the hub was there and may come back: who goes on waits for it.
+    pub may_come_back: bool,
 }
 
 impl CliError {
@@ -52,6 +54,7 @@ impl CliError {
             no_hub_there: false,
             cause: None,
             not_in_branch: false,
+            may_come_back: false,
         }
     }
 
@@ -151,7 +154,7 @@ impl From<Refusal> for CliError {
 impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
-        let not_in_branch = error.is_about_branch();
+        let (not_in_branch, may_come_back) = (error.is_about_branch(), error.may_come_back());
         let told = match &error {
             LedgerError::Unreachable { hub, why } => {
                 Self { cause: Some(why.cause), ..Self::new(Exit::Unreachable, message) }
@@ -203,7 +206,7 @@ impl From<LedgerError> for CliError {
                 .hint("the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         };
-        Self { not_in_branch, ..told }
+        Self { not_in_branch, may_come_back, ..told }
     }
 }
 

@@ -291,7 +291,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
     while let Err(error) = context.place() {
-        let can_wait = error.exit == Exit::Unreachable && !stop.requested();
+        let can_wait = error.may_come_back && !stop.requested();
         if can_wait {
             context.output.error(&error);
             wait(Deadline::after(interval), &stop);
@@ -333,7 +333,8 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
             // right once will be right again, and who stops beating is taken for dead.
             Err(error)
                 if has_beaten
-                    || matches!(error.exit, Exit::Unreachable | Exit::Unknown | Exit::Contended) =>
+                    || error.may_come_back
+                    || matches!(error.exit, Exit::Unknown | Exit::Contended) =>
             {
                 context.output.error(&error);
             }

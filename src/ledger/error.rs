@@ -151,6 +151,12 @@ impl LedgerError {
         matches!(self, Self::NoBranch { .. } | Self::NotAHub { .. } | Self::WasAHub { .. })
     }
 
+    /// Whether the hub is away or lost and may come back: nothing that is configured here is wrong with that.
+    #[must_use]
+    pub fn may_come_back(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::WasAHub { .. })
+    }
+
     /// A failed step of libgit2.
     pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};

@@ -1,7 +1,8 @@
 //! A hub that lost its documents or its branch is put back, and nobody is told to found it anew:
 //! its tokens would begin again.
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, git};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, git};
+use std::time::Duration;
 
 const TRANSPORTS: [Transport; 2] = [Transport::Path, Transport::Ssh];
 
@@ -144,4 +145,28 @@ fn a_token_that_a_restored_hub_gave_again_is_not_the_one_of_before() {
     }
     assert_eq!(ada.run(["op", "list", "--json"]).success().json(), serde_json::json!([]), "it is over");
     assert_eq!(bob.run(["op", "list", "--json"]).success().json().as_array().unwrap().len(), 2);
+}
+
+/// A service that begins while the hub is lost for a minute is under the rule of one that is at work: the
+/// unit starts it again after any end but that of a wrong configuration.
+#[test]
+fn a_service_that_begins_while_the_hub_is_lost_waits_or_may_be_started_again() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, mut ada) = fleet(transport);
+        let tip = fleet.hub().tip(MAIN).unwrap();
+        fleet.hub().git(["update-ref", "-d", "refs/heads/main"]);
+        ada.run(["worker", "run", "--allow-any"]).code(7);
+        // Who asks once is told as before.
+        ada.run(["heartbeat"]).code(78);
+        let mut running = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        eventually(Duration::from_secs(60), || running.stderr().matches("error: ").count() > 1);
+        fleet.hub().git(["update-ref", "refs/heads/main", &tip]);
+        running.wait_for_stdout("beat ");
+        running.signal("TERM");
+        running.wait().success();
+        // What is said wrongly here ends it at once.
+        ada.set("MUSTER_BRANCH", "mian");
+        ada.run(["heartbeat", "run", "--interval", "1s"]).code(78);
+        ada.run(["worker", "run", "--allow-any"]).code(78);
+    });
 }

@@ -342,7 +342,22 @@ fn tell_start(options: &Options, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Works, and ends as with a hub that cannot be reached when the hub is lost for now: a service is started
+/// again then, as it is not when its configuration is wrong.
 fn work(
+    options: Options,
+    poll: Option<Duration>,
+    args: &CommonArgs,
+    context: &mut Context,
+) -> Result<Summary, CliError> {
+    let goes_on = !options.once && options.job.is_none();
+    attempt(options, poll, args, context).map_err(|error| match goes_on && error.may_come_back {
+        true => CliError { exit: Exit::Unreachable, ..error },
+        false => error,
+    })
+}
+
+fn attempt(
     options: Options,
     poll: Option<Duration>,
     args: &CommonArgs,

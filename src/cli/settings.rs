@@ -256,10 +256,8 @@ impl Settings {
                 found.push(format!("{name} is no absolute path and is passed over"));
             }
         }
-        if said("HOME").is_none() {
-            found.push(
-                "HOME is not set, so what belongs to the user is looked for in the root directory".to_owned(),
-            );
+        if let Some(why) = environment::why_no_home() {
+            found.push(format!("{why}, so what belongs to the user is looked for in the root directory"));
         }
         found
     }
@@ -272,11 +270,7 @@ impl Settings {
         self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
             let error = CliError::new(Exit::Configuration, "no hub is named")
                 .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`");
-            // As in a service or a cron job that was not given one.
-            match environment::variable("HOME") {
-                None => error.hint("HOME is not set: what `join` wrote for a user is not found without; set it, or MUSTER_HUB"),
-                Some(_) => error,
-            }
+            without_home(error, "MUSTER_HUB")
         })
     }
 
@@ -300,8 +294,9 @@ impl Settings {
             return Err(unusable(&bad.origin, &bad.why).nothing_written());
         }
         self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
-            CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
-                .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`")
+            let error = CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
+                .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`");
+            without_home(error, "MUSTER_SERVER")
         })
     }
 }
@@ -318,6 +313,15 @@ fn find_server(
     args: &GlobalArgs,
     user: &UserConfig,
     folder: &Path,
+/// The error, with what it most likely comes from in a service or a cron job that was given no home.
+fn without_home(error: CliError, variable: &str) -> CliError {
+    match environment::why_no_home() {
+        None => error,
+        Some(why) => error
+            .hint(format!("{why}: what `join` wrote for a user is not found without; set it, or {variable}")),
+    }
+}
+
     clone: Option<&Path>,
 ) -> Result<Option<Setting<String>>, CliError> {
     let file = |path: PathBuf| -> Result<Option<Setting<String>>, CliError> {

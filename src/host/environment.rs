@@ -70,7 +70,22 @@ fn base(variable_name: &str, below_home: &str) -> PathBuf {
 /// The user's home; the root directory when there is none, as for some cron lines.
 #[must_use]
 pub fn home() -> PathBuf {
-    variable("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+    home_named().unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// What names the home. A path that is not absolute would be another folder in each folder.
+fn home_named() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+/// Why nothing says where the user's home is, if that is so.
+#[must_use]
+pub fn why_no_home() -> Option<&'static str> {
+    match (home_named(), variable("HOME")) {
+        (Some(_), _) => None,
+        (None, None) => Some("HOME is not set"),
+        (None, Some(_)) => Some("HOME is no absolute path and is passed over"),
+    }
 }
 
 /// Where copies of hubs lie that can be fetched again.

@@ -43,6 +43,18 @@ fn a_home_that_is_not_set_is_named_where_no_hub_is_found() {
     }
     let refused = ada.run(["job", "list"]).code(78);
     assert!(refused.stderr().contains("HOME is not set"), "{refused}");
+    // The same where the hub is known and the name is not, and of a path that would be another in each folder.
+    let hub = fleet.hub().url();
+    ada.unset("MUSTER_SERVER");
+    ada.set("HOME", "rel");
+    for words in [&["job", "list"][..], &["--hub", &hub, "heartbeat"]] {
+        let refused = ada.run(words).code(78);
+        assert!(refused.stderr().contains("HOME is no absolute path"), "{refused}");
+    }
+    assert!(!ada.directory().join("rel").exists());
+    ada.unset("HOME");
+    let refused = ada.run(["--hub", &hub, "heartbeat"]).code(78);
+    assert!(refused.stderr().contains("HOME is not set"), "{refused}");
     ada.set("MUSTER_HUB", fleet.hub().url());
     ada.set("XDG_CACHE_HOME", fleet.hub().path().join("../cache"));
     ada.run(["job", "list"]).success();

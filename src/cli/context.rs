@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::output::{Output, counted};
 use super::servers::is_anothers;
 use super::settings::{Setting, Settings};
-use super::which::{NOT_ASKED, SAID_BY_HEAD};
+use super::which::{FROM_BRANCH_VARIABLE, NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
@@ -310,6 +310,14 @@ impl Context {
             let named = hub.as_ref().filter(|_| self.settings.clone.is_none());
             let named = named.map_or_else(String::new, |hub| format!("{} ", quoted(&hub.value.shown())));
             let branch = quoted(&home);
+            if self.settings.branch.origin == FROM_BRANCH_VARIABLE {
+                // `join` would remember it in vain.
+                error.hints = vec![format!(
+                    "the hub is in branch `{home}`, and {FROM_BRANCH_VARIABLE} says `{}` and comes first: `export {FROM_BRANCH_VARIABLE}={branch}`, or unset it, also where it is set for cron or a service",
+                    self.settings.branch.value
+                )];
+                return error;
+            }
             error.hints = vec![format!(
                 "the hub is in branch `{home}`: name it with `--hub-branch {branch}`; `git muster join {named}--hub-branch {branch} --as NAME` has it remembered"
             )];

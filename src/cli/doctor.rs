@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::heartbeat::wrong_variables;
 use super::output::{Output, as_begun, beginning, clean};
 use super::settings::Settings;
+use super::which::FROM_BRANCH_VARIABLE;
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Report, Verdict};
 use crate::domain::time::show_span;
@@ -93,6 +94,7 @@ fn subject(settings: &Settings, wrong: Vec<CliError>) -> Subject {
     Subject {
         hub: hub.map(|hub| hub.value.clone()),
         branch: settings.branch.value.clone(),
+        branch_variable: (settings.branch.origin == FROM_BRANCH_VARIABLE).then_some(FROM_BRANCH_VARIABLE),
         clone: settings.clone.clone(),
         timeout: settings.timeout.value,
         server: settings.server.as_ref().map(|server| (server.value.clone(), server.origin.clone())),

@@ -40,6 +40,7 @@ mod servers;
 mod settings;
 mod standstill;
 mod status;
+mod stronger;
 mod style;
 mod table;
 mod which;

@@ -44,9 +44,9 @@ pub(super) fn begun_with(global: &GlobalArgs, target: Option<&String>, is_me: bo
     *begun_mut() = Begun { folder, flags: given.collect() };
 }
 
-/// From now on what was remembered for this user or in this clone is enough.
-pub(super) fn begun_as_joined() {
-    begun_mut().flags.clear();
+/// From now on what was remembered for this user or in this clone is enough, but for `named`.
+pub(super) fn begun_as_joined(named: Vec<(&'static str, String)>) {
+    begun_mut().flags = named;
 }
 
 fn begun_mut() -> RwLockWriteGuard<'static, Begun> {

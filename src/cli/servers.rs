@@ -5,8 +5,9 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input::{self, ago, or_dash};
-use super::output::{Output, begun_as_joined, counted};
-use super::settings::{Setting, Settings, UserConfig, embedded_hub_path};
+use super::output::{Output, counted};
+use super::settings::{Setting, UserConfig, embedded_hub_path};
+use super::stronger::Stronger;
 use super::table::{facts, table};
 use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
@@ -18,6 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::host::environment;
 use crate::ledger::{self, Documents as _, Location, Snapshot};
 use crate::ops::documents::{or_empty, seen_beats};
+use crate::ops::hubs;
 use crate::ops::machine;
 use crate::ops::removal::{RemoveServer, holdings};
 use crate::ops::server::{Join, Joined};
@@ -108,6 +110,7 @@ becomes `removed`. Its branches stay.")]
 /// When the name is taken by another machine, or the hub cannot be written.
 pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
     let folder = environment::working_directory()?;
+    let joined_before = JoinedBefore::of_user();
     if let Some(target) = args.target.as_ref().or(global.hub.as_ref()) {
         context.settings.go_to(Location::parse(target, &folder), "the command line");
     }
@@ -136,15 +139,16 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     };
     let receipt = context.write(&verb)?;
     let hub = context.settings.hub()?.shown();
+    let mut stronger = Stronger::default();
     if !context.is_dry_run() {
-        keep(&verb, args, context).map_err(|error| {
+        stronger = keep(&verb, args, (global, &joined_before), context).map_err(|error| {
             let replace = if args.replace { " --replace" } else { "" };
             let again = format!("git muster join {} --as {}{replace}", quoted(&hub), args.name);
             error
                 .after(&format!("server `{}` is registered in `{hub}`", args.name))
                 .hint(format!("once that can be written, `{again}` has this machine know it, too"))
         })?;
-        begun_as_joined();
+        stronger.begin(&args.name, context);
     }
     context.output.confirm("server", &receipt.answer, || {
         format!("this machine is server `{}` of `{hub}`", args.name)
@@ -154,13 +158,18 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     if let Some(before) = before.filter(|before| *before != args.name) {
         tell_of_holdings(&before, context)?;
     }
-    tell_of_stronger_name(args, global, context.output);
+    stronger.tell(&args.name, context);
     context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
     Ok(())
 }
 
-/// Keeps on this machine what was registered.
-fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliError> {
+/// Keeps on this machine what was registered, and finds what comes before that.
+fn keep(
+    verb: &Join,
+    args: &JoinArgs,
+    (global, before): (&GlobalArgs, &JoinedBefore),
+    context: &mut Context,
+) -> Result<Stronger, CliError> {
     if machine::known()?.as_ref() != Some(&verb.machine) {
         machine::keep(&verb.machine)?;
     }
@@ -169,24 +178,12 @@ fn keep(verb: &Join, args: &JoinArgs, context: &mut Context) -> Result<(), CliEr
         let whose = context.whose(&args.name)?;
         Session::present(&whose).end(&whose);
     }
-    remember(args, context)
-}
-
-/// Tells what comes before the name that was written, so that commands here do not act under it.
-fn tell_of_stronger_name(args: &JoinArgs, global: &GlobalArgs, output: Output) {
-    let Ok(settings) = Settings::gather(global) else { return };
-    if let Some(bad) = settings.bad_name {
-        output.warn(&format!(
-            "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
-            bad.origin, bad.why
-        ));
+    let is_of_user = remember(args, context)?;
+    let stronger = Stronger::than(&args.name, global, context);
+    if is_of_user && let Some(replaced) = before.replaced(&args.name, &stronger, context) {
+        context.output.say(&replaced);
     }
-    if let Some(other) = settings.server.filter(|other| other.value != args.name && global.server.is_none()) {
-        output.warn(&format!(
-            "{} says `{}` and comes first: commands here act as that, and not as `{}`, until it is changed",
-            other.origin, other.value, args.name
-        ));
-    }
+    Ok(stronger)
 }
 
 /// Tells which labels were replaced.
@@ -338,8 +335,9 @@ fn led_on(branch: &str, context: &mut Context) -> Result<Option<String>, CliErro
     Ok(tip.map_err(CliError::nothing_written)?.map(|_| other))
 }
 
-/// Remembers hub and name where later commands look for them.
-fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
+/// Remembers hub and name where later commands look for them; `true` when that is for the user, and not for
+/// a clone.
+fn remember(args: &JoinArgs, context: &Context) -> Result<bool, CliError> {
     if let Some(aside) = UserConfig::set_broken_aside()? {
         context.output.warn(&format!(
             "this user's configuration could not be used and is kept as `{}`; what it said no longer counts",
@@ -356,10 +354,9 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
                 "this clone was server `{before}` before; commands in it that name no server now act as `{name}`"
             ));
         }
-        return Ok(());
+        return Ok(false);
     }
     let hub = context.settings.hub()?;
-    let before = UserConfig::read()?;
     let embedded = *hub == Location::Path(embedded_hub_path());
     let branch = &context.settings.branch;
     UserConfig {
@@ -368,34 +365,56 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<(), CliError> {
         server: Some(name.to_owned()),
     }
     .write()?;
-    if let Some(replaced) = replaced(&before, hub, name) {
-        context.output.say(&replaced);
-    }
-    Ok(())
+    Ok(true)
 }
 
-/// What this user had joined before, and what takes its place.
-fn replaced(before: &UserConfig, hub: &Location, name: &str) -> Option<String> {
-    let server = before.server.as_ref()?;
-    let of = before
-        .hub
-        .as_ref()
-        .map_or(Location::Path(embedded_hub_path()), |hub| Location::parse(hub, &environment::home()));
-    let mut now = Vec::new();
-    let mut held = String::new();
-    if !of.is_spelling_of(hub) {
-        now.push(format!("commands that name no hub now are about `{}`", hub.shown()));
-        held = format!(
-            "; what `{server}` holds there is given to others unless `git muster --hub {} --server {} heartbeat run` goes on until it has ended",
-            quoted(&of.shown()),
-            quoted(server)
-        );
+/// What this user had joined before.
+struct JoinedBefore {
+    server: Option<String>,
+    hub: Location,
+    /// The name that the hub has on this host, if it has one: a hub that is moved keeps it.
+    name: Option<String>,
+}
+
+impl JoinedBefore {
+    fn of_user() -> Self {
+        let user = UserConfig::read_usable();
+        let hub = user.hub.as_ref();
+        let hub =
+            hub.map_or(Location::Path(embedded_hub_path()), |hub| Location::parse(hub, &environment::home()));
+        let branch = user.branch.unwrap_or_default();
+        let name = hubs::remembered_place(&hub, None, &branch).map(|place| place.name);
+        Self { server: user.server, hub, name }
     }
-    if server != name {
-        now.push(format!("commands that name no server now act as `{name}`"));
+
+    /// What takes its place as the hub and the name of this user, in words.
+    fn replaced(&self, name: &ServerName, stronger: &Stronger, context: &mut Context) -> Option<String> {
+        let server = self.server.as_ref()?;
+        let hub = context.settings.hub().ok()?.clone();
+        let mut now = Vec::new();
+        let mut held = String::new();
+        if !self.hub.is_spelling_of(&hub) {
+            let is_moved = self.name.is_some() && context.place().ok().map(|place| place.name) == self.name;
+            let same = if is_moved { ", which is the same hub" } else { "" };
+            now.push(format!(
+                "{}commands that name no hub now are about `{}`{same}",
+                stronger.scope(),
+                hub.shown()
+            ));
+            if !is_moved {
+                held = format!(
+                    "; what `{server}` holds there is given to others unless `git muster --hub {} --server {} heartbeat run` goes on until it has ended",
+                    quoted(&self.hub.shown()),
+                    quoted(server)
+                );
+            }
+        }
+        if *server != name.as_str() {
+            now.push(format!("commands that name no server now act as `{name}`"));
+        }
+        let before = format!("this user was server `{server}` of `{}` before", self.hub.shown());
+        (!now.is_empty()).then(|| format!("{before}; {}{held}", now.join(", and ")))
     }
-    let before = format!("this user was server `{server}` of `{}` before", of.shown());
-    (!now.is_empty()).then(|| format!("{before}; {}{held}", now.join(", and ")))
 }
 
 /// The host that joined as `me`, if that was another machine: two under one name would take each

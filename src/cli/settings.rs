@@ -140,6 +140,8 @@ pub(super) struct Settings {
     pub hub: Option<Setting<Location>>,
     /// Its branch.
     pub branch: Setting<String>,
+    /// Whether `--hub-branch` said it, which means nothing else wherever it stands.
+    pub is_hub_branch_said: bool,
     /// The clone of the hub that the command runs in, if it does.
     pub clone: Option<PathBuf>,
     /// How hub and clone were found.
@@ -234,8 +236,18 @@ impl Settings {
         };
         let is_name_of_another_hub = server.as_ref().is_some_and(|name| name.origin == user_file())
             && hub.as_ref().is_some_and(|hub| !is_joined(&hub.value));
-        let settings =
-            Self { hub, branch, clone, which, server, is_name_of_another_hub, bad_name, timeout, lock_wait };
+        let settings = Self {
+            hub,
+            branch,
+            is_hub_branch_said: args.hub_branch.is_some(),
+            clone,
+            which,
+            server,
+            is_name_of_another_hub,
+            bad_name,
+            timeout,
+            lock_wait,
+        };
         Ok((settings, wrong))
     }
 
@@ -301,6 +313,15 @@ impl Settings {
     }
 }
 
+/// The error, with what it most likely comes from in a service or a cron job that was given no home.
+fn without_home(error: CliError, variable: &str) -> CliError {
+    match environment::why_no_home() {
+        None => error,
+        Some(why) => error
+            .hint(format!("{why}: what `join` wrote for a user is not found without; set it, or {variable}")),
+    }
+}
+
 /// The value, or another one and the error beside.
 fn or_else<T>(found: Result<T, CliError>, other: impl FnOnce() -> T, wrong: &mut Vec<CliError>) -> T {
     found.unwrap_or_else(|error| {
@@ -313,15 +334,6 @@ fn find_server(
     args: &GlobalArgs,
     user: &UserConfig,
     folder: &Path,
-/// The error, with what it most likely comes from in a service or a cron job that was given no home.
-fn without_home(error: CliError, variable: &str) -> CliError {
-    match environment::why_no_home() {
-        None => error,
-        Some(why) => error
-            .hint(format!("{why}: what `join` wrote for a user is not found without; set it, or {variable}")),
-    }
-}
-
     clone: Option<&Path>,
 ) -> Result<Option<Setting<String>>, CliError> {
     let file = |path: PathBuf| -> Result<Option<Setting<String>>, CliError> {

@@ -25,6 +25,9 @@ const FOLLOWED: &str = "origin";
 /// Where the branch comes from when the hub was not asked yet.
 pub(super) const NOT_ASKED: &str = "default";
 
+/// Where it comes from when this variable names it.
+pub(super) const FROM_BRANCH_VARIABLE: &str = "MUSTER_BRANCH";
+
 /// Where it comes from when the hub was.
 pub(super) const SAID_BY_HEAD: &str = "the hub's HEAD";
 
@@ -309,8 +312,8 @@ pub(super) fn find_branch(
 ) -> Result<Setting<String>, CliError> {
     let branch = if let Some(branch) = args.hub_branch.as_ref().or(args.branch.as_ref()) {
         from(branch.clone(), "--branch")
-    } else if let Some(branch) = environment::variable("MUSTER_BRANCH") {
-        from(branch, "MUSTER_BRANCH")
+    } else if let Some(branch) = environment::variable(FROM_BRANCH_VARIABLE) {
+        from(branch, FROM_BRANCH_VARIABLE)
     } else {
         let clone = which.clone.as_ref();
         let said = clone.and_then(|clone| clone.branch.clone()).map(|(branch, origin)| from(branch, origin));

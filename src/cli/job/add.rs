@@ -138,7 +138,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
 fn tell_flags_before(args: &AddArgs, context: &Context) {
     let settings = &context.settings;
     for (flag, origin, is_given) in [
-        ("--branch", &settings.branch.origin, args.branch.is_some()),
+        ("--branch", &settings.branch.origin, args.branch.is_some() || settings.is_hub_branch_said),
         ("--timeout", &settings.timeout.origin, args.timeout.is_some()),
     ] {
         if origin == flag && !is_given {

@@ -240,6 +240,10 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::WasAHub { .. }, _) => (
             "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
             None,
+        _ if let (Some(branch), Some(variable)) = (&elsewhere, subject.branch_variable) => (
+            "a variable comes first and names another branch than the hub is in; set it to that also where it is set for cron or a service",
+            Some(format!("export {variable}={}", quoted(branch))),
+        ),
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
             "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",

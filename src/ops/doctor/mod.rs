@@ -50,6 +50,8 @@ pub struct Subject {
     pub hub: Option<Location>,
     /// Its branch.
     pub branch: String,
+    /// The variable that says so, if one does.
+    pub branch_variable: Option<&'static str>,
     /// The clone of the hub around, if there is one.
     pub clone: Option<PathBuf>,
     /// How long a command may take for one write; no answer is awaited for longer.

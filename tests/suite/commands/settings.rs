@@ -342,7 +342,7 @@ fn join_writes_anew_what_cannot_be_used() {
     ------- stderr -------
     warning: this user's configuration could not be used and is kept as `[FLEET]/ada/config/git-muster/config.json.broken-[TIME]`; what it said no longer counts
     warning: what MUSTER_SERVER says comes first and is no name: server name `bad name!` holds a character that is not allowed in it; unset it, or commands that need a name refuse
-    next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
+    next: `git muster --server build7 heartbeat` once a minute from cron, or `git muster --server build7 heartbeat run`
     [exit status: 0]
     ada$ git muster heartbeat
     ------- stderr -------

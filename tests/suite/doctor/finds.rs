@@ -142,9 +142,13 @@ fn a_branch_that_is_no_hub_leads_to_the_one_that_is() {
     let (fleet, _ada) = joined(Transport::Path);
     let mut bob = equipped(fleet.host_in_clone("bob"));
     bob.run(["join", "--as", "bob"]).success();
-    bob.set("MUSTER_BRANCH", "work");
+    bob.git(["config", "muster.branch", "work"]).success();
     let check = expect(&bob, "hub-reachable", "problem", "the hub is in another branch");
     obey(&bob, &check);
+    // What `join` writes would change nothing of a variable.
+    bob.set("MUSTER_BRANCH", "work");
+    let check = expect(&bob, "hub-reachable", "problem", "a variable comes first");
+    assert_eq!(super::mend(&check), "export MUSTER_BRANCH=main");
 }
 
 #[test]

@@ -447,3 +447,83 @@ fn a_join_tells_what_comes_before_the_name_that_it_wrote() {
     let run = user.run(["join", &fleet.hub().url(), "--as", "user"]).success();
     assert!(run.stderr().contains("SERVER_ID says `before` and comes first"), "{run}");
 }
+
+#[test]
+fn a_join_tells_what_comes_before_the_hub_that_it_wrote_and_leads_to_that() {
+    let (fleet, mut one, other) = two_hubs();
+    let clone = one.place("HOME").join("clone");
+    one.git(["clone", "-q", &fleet.hub().url(), &clone.display().to_string()]).success();
+    let beats = |host: &Host, hub: &str| {
+        host.git(["--git-dir", hub, "for-each-ref", "refs/heads/heartbeat-one"]).success().stdout().to_owned()
+    };
+    // In a clone of another hub.
+    let run = one.command(["join", &other, "--as", "one"]).current_dir(&clone).run().success();
+    let stderr = run.stderr();
+    assert!(stderr.contains("elsewhere commands that name no hub now are about"), "{run}");
+    assert!(stderr.contains("and comes first: commands here are about that hub"), "{run}");
+    assert!(stderr.contains(&format!("next: `git muster --hub '{other}' heartbeat`")), "{run}");
+    let before = (beats(&one, &other), beats(&one, &fleet.hub().url()));
+    let program = Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), one.place("PATH").display());
+    let line = stderr.lines().find(|line| line.starts_with("next: ")).unwrap().split('`').nth(1).unwrap();
+    one.program("sh").args(["-c", line]).env("PATH", path).current_dir(&clone).run().success();
+    assert_ne!(beats(&one, &other), before.0, "{line} goes to the hub that was joined");
+    assert_eq!(beats(&one, &fleet.hub().url()), before.1, "and to no other");
+    // Where a variable names another one, or another branch, what is told mends it.
+    one.set("MUSTER_HUB", fleet.hub().url());
+    let run = one.run(["join", &other, "--as", "one"]).success();
+    assert!(run.stderr().contains("`unset MUSTER_HUB`"), "{run}");
+    assert!(run.stderr().contains(&format!("next: `git muster --hub '{other}' heartbeat`")), "{run}");
+    one.unset("MUSTER_HUB");
+    one.set("MUSTER_BRANCH", "mian");
+    let run = one.run(["join", &other, "--hub-branch", MAIN, "--as", "one"]).success();
+    assert!(run.stderr().contains("`export MUSTER_BRANCH=main`"), "{run}");
+    assert!(run.stderr().contains("next: `git muster --hub-branch main heartbeat`"), "{run}");
+    one.unset("MUSTER_BRANCH");
+    let run = one.run(["join", &other, "--as", "one"]).success();
+    assert!(run.stderr().contains("next: `git muster heartbeat`"), "{run}");
+    assert!(!run.stderr().contains("comes first"), "{run}");
+}
+
+#[test]
+fn a_join_that_follows_a_hub_which_moved_tells_nobody_to_beat_where_it_was() {
+    let (_fleet, one, other) = two_hubs();
+    one.run(["join", &other, "--as", "one"]).success();
+    one.run(["heartbeat"]).success();
+    let moved = one.place("HOME").join("moved.git").display().to_string();
+    std::fs::rename(&other, &moved).unwrap();
+    let run = one.run(["join", &moved, "--as", "one"]).success();
+    assert!(run.stderr().contains("which is the same hub"), "{run}");
+    assert!(!run.stderr().contains("goes on until it has ended"), "{run}");
+}
+
+#[test]
+fn a_branch_that_a_variable_names_wrongly_is_told_with_what_changes_it() {
+    let fleet = Fleet::new().founded();
+    let mut ada = fleet.server("ada");
+    ada.set("MUSTER_BRANCH", "mian");
+    for words in [&["heartbeat"][..], &["job", "list"], &["fsck"]] {
+        let run = ada.run(words).code(78);
+        assert!(run.stderr().contains("`export MUSTER_BRANCH=main`"), "{run}");
+        assert!(!run.stderr().contains("has it remembered"), "{run}");
+    }
+    let doctor = ada.run(["doctor", "hub-reachable"]).code(1);
+    assert!(doctor.stdout().contains("mend: export MUSTER_BRANCH=main"), "{doctor}");
+    ada.set("MUSTER_BRANCH", MAIN);
+    ada.run(["heartbeat"]).success();
+    // A flag that means the hub's branch alone is told nothing of another.
+    let run = ada.run(["--hub-branch", MAIN, "job", "add", "--type", "x"]).success();
+    assert!(!run.stderr().contains("`--branch`"), "{run}");
+    let run = ada.run(["--branch", MAIN, "job", "add", "--type", "x"]).success();
+    assert!(run.stderr().contains("`--branch`"), "{run}");
+}
+
+#[test]
+fn an_address_that_git_knows_no_way_for_is_told_as_that() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.host("ada");
+    for words in [&["job", "list"][..], &["join", "--as", "ada"]] {
+        let run = ada.run([&["--hub", "htp://hub.example/hub.git"], words].concat());
+        assert!(run.stderr().contains("no address that begins with `htp://`"), "{run}");
+    }
+}

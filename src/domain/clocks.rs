@@ -4,8 +4,9 @@
 //! agree with each other and not with ours, ours is the one to doubt. Nothing is taken from anybody by
 //! what is concluded here: leases are watched by the boot clock (`lock.rs`).
 
-use super::time::Timestamp;
+use super::time::{Timestamp, show_span};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// How far a clock may be off before it is said so: as much as NTP ever needs to step, and more than a
@@ -108,8 +109,20 @@ pub struct Off {
     pub is_doubtful: bool,
 }
 
+impl fmt::Display for Off {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (by, servers) = (show_span(self.by), self.servers);
+        let way = if self.is_ahead { "ahead of" } else { "behind" };
+        let doubt = if self.is_doubtful { ", unless they all fell silent at the same moment" } else { "" };
+        write!(out, "this clock is {by} {way} those of {servers} servers, which agree with each other{doubt}")
+    }
+}
+
 /// The fewest servers whose clocks can outvote ours.
 const VOTERS_MIN: usize = 3;
+
+/// The same, when all of them were seen to live: no silence explains then what their times say.
+const SEEN_VOTERS_MIN: usize = 2;
 
 /// Compares `now` with the signs of life of others. A server that lives gave its last sign half an
 /// interval ago, give or take another half: when most of them agree on another time than ours, it is
@@ -130,19 +143,20 @@ pub fn own_clock(now: Timestamp, others: &[Sign]) -> OwnClock {
     let agreeing: Vec<&Sign> = others.iter().filter(agrees).collect();
     let interval = agreeing.iter().map(|sign| sign.interval).max().unwrap_or_default();
     let by = Duration::from_millis(middle.unsigned_abs());
-    if agreeing.len() < VOTERS_MIN || agreeing.len() * 2 <= others.len() || by <= SKEW_MAX + interval / 2 {
+    let count = |is: fn(&&&Sign) -> bool| agreeing.iter().filter(is).count();
+    let alive = count(
+        |sign| matches!(sign.change, Change::Within(span) | Change::Same(_, Some(span)) if span <= sign.interval * 3),
+    );
+    let voters_min = if alive == agreeing.len() { SEEN_VOTERS_MIN } else { VOTERS_MIN };
+    if agreeing.len() < voters_min || agreeing.len() * 2 <= others.len() || by <= SKEW_MAX + interval / 2 {
         return right;
     }
-    let count = |is: fn(&&&Sign) -> bool| agreeing.iter().filter(is).count();
     let silent = count(|sign| matches!(sign.change, Change::Same(span, _) if span > sign.interval * 2));
     let is_ahead = middle > 0;
     // Nothing comes from the future; but what is past may be the last there ever was.
     if is_ahead && silent * 2 > agreeing.len() {
         return right;
     }
-    let alive = count(
-        |sign| matches!(sign.change, Change::Within(span) | Change::Same(_, Some(span)) if span <= sign.interval * 3),
-    );
     let is_doubtful = is_ahead && alive * 2 <= agreeing.len();
     let theirs = if is_ahead { now.before(by) } else { now.plus(by) };
     OwnClock { now: theirs, off: Some(Off { by, is_ahead, servers: agreeing.len(), is_doubtful }) }
@@ -225,8 +239,15 @@ mod tests {
             // Behind, which no silence explains, whatever one of them says.
             (&[-295, -280, -270, -245], Change::First, Some((300, false, 4, false))),
             (&[-295, -280, -270, 20], dead, Some((300, false, 3, false))),
-            // Two do not outvote one, those who agree are not most, and each died when it did.
-            (&[305, 320], new, None),
+            // Two outvote one when both were seen to live, also beside one that is dead; one does not.
+            (&[345, 350], new, Some((300, true, 2, false))),
+            (&[-295, -280], new, Some((300, false, 2, false))),
+            (&[345, 350, 20_000], new, Some((300, true, 2, false))),
+            (&[345, 350], Change::First, None),
+            (&[-295, -280], Change::First, None),
+            (&[305], new, None),
+            (&[305, 900], new, None),
+            // Those who agree are not most, and each died when it did.
             (&[305, 320, 330, 5, 10, 20], new, None),
             (&[305, 900, 5000, 20_000], Change::First, None),
         ] {

@@ -429,21 +429,13 @@ fn unregistered(name: &str, is_without_registry: bool) -> Finding {
 /// Our own clock is off.
 #[must_use]
 pub fn clock_off(off: &Off) -> Finding {
-    let by = show_span(off.by);
-    let way = if off.is_ahead { "ahead of" } else { "behind" };
-    let doubt = if off.is_doubtful { ", unless they all fell silent at the same moment" } else { "" };
     let hint = match off.is_doubtful {
         false => "see that this machine takes its time from the network",
         true => {
             "see that this machine takes its time from the network, and look again in a few minutes: who has sent nothing until then is told to be silent"
         }
     };
-    Finding::new(Level::Warning, "clock-off", "this machine", None)
-        .what(format!(
-            "this clock is {by} {way} those of {} servers, which agree with each other{doubt}",
-            off.servers
-        ))
-        .hint(hint)
+    Finding::new(Level::Warning, "clock-off", "this machine", None).what(off.to_string()).hint(hint)
 }
 
 fn no_servers() -> Finding {

@@ -41,7 +41,7 @@ impl Verb for SetPause {
         }
         let mut pauses: Table<Pause> = transaction.table()?;
         let id = self.what.to_string();
-        let now = transaction.now();
+        let (now, present) = (transaction.now(), transaction.present()?);
         pauses.take_broken(|broken| broken.id() == id);
         if pauses.get(&id).is_none() {
             let (by, at, note, until, drain) = (None, None, None, None, None);
@@ -54,6 +54,14 @@ impl Verb for SetPause {
                     == (&self.note, self.until, self.drain);
             if is_same {
                 return Ok(pause.raw());
+            }
+            // Its end is told by our clock and judged by those of who claims.
+            if let Some(until) = self.until.filter(|until| *until <= present) {
+                return Err(Refusal::forbidden(format!(
+                    "nothing was paused: by the clocks of those who wrote last it is {present}, and the pause would have been over at {until}"
+                ))
+                .hint("see that this machine takes its time from the network, with `git muster doctor clock clock-sync`; or pause without `--for`, until it is resumed")
+                .into());
             }
             pause.edit(|pause| {
                 pause.by = Some(self.server.to_string());

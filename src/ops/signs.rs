@@ -45,10 +45,32 @@ impl Signs {
         now: Timestamp,
     ) -> Self {
         let mut observed = Observations::recall();
+        let signs = Self::compare(seen, &mut observed, place, me, now);
+        observed.keep();
+        signs
+    }
+
+    /// [`Signs::judge`] for who leaves no trace.
+    #[must_use]
+    pub fn look(
+        seen: HashMap<ServerName, SeenBeats>,
+        place: &str,
+        me: Option<&ServerName>,
+        now: Timestamp,
+    ) -> Self {
+        Self::compare(seen, &mut Observations::recall(), place, me, now)
+    }
+
+    fn compare(
+        seen: HashMap<ServerName, SeenBeats>,
+        observed: &mut Observations,
+        place: &str,
+        me: Option<&ServerName>,
+        now: Timestamp,
+    ) -> Self {
         let beats: Vec<_> =
             seen.iter().filter_map(|(name, seen)| Some((name, &**seen.newest.as_ref()?))).collect();
-        let (clock, changes) = compare_beats(&mut observed, place, &beats, me, now);
-        observed.keep();
+        let (clock, changes) = compare_beats(observed, place, &beats, me, now);
         Self { seen, changes, clock }
     }
 

@@ -230,3 +230,38 @@ fn a_delay_stays_a_delay_whatever_the_clock_of_who_asked_for_it() {
     hosts[0].command(["job", "claim", "--wait", "2m"]).bound(BOUND).run().success();
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
 }
+
+#[test]
+fn of_three_servers_the_one_whose_clock_is_off_is_told_it_by_the_other_two() {
+    let clocks = [("one", "+0", true), ("two", "+0", true), ("ahead", "+6h", true)];
+    let Some((fleet, hosts)) = fleet(&clocks) else { return };
+    let [one, two, ahead] = hosts.as_slice() else { unreachable!("there are three") };
+    let beat = || [one, two, ahead].map(|host| host.run(["heartbeat"]).success());
+    beat();
+    let job = one.run(["job", "add", "--type", "x"]).success().stdout().trim().to_owned();
+    one.run(["job", "claim", &job]).success();
+    let _first = ahead.run(["health"]);
+    beat();
+    // Both were seen to live, so no silence explains their times.
+    let health = ahead.run(["health"]).code(1);
+    assert!(health.stdout().contains("ahead of those of 2 servers"), "{health}");
+    assert!(!health.stdout().contains("job cancel"), "{health}");
+    let doctor = ahead.run(["doctor", "clock"]).code(1);
+    assert!(doctor.stdout().contains("ahead of those of 2 servers"), "{doctor}");
+    drop(fleet);
+}
+
+#[test]
+fn a_pause_that_would_be_over_at_once_by_the_clocks_of_the_others_is_refused() {
+    let Some((_fleet, hosts)) = fleet(&[("one", "+0", true), ("behind", "-6h", true)]) else { return };
+    let [one, behind] = hosts.as_slice() else { unreachable!("there are two") };
+    one.run(["job", "add", "--type", "x"]).success();
+    for words in [&["queue", "pause"][..], &["queue", "pause", "--label", "gpu"], &["worker", "pause", "one"]]
+    {
+        let run = behind.run([words, &["--for", "10m"]].concat()).code(4);
+        assert!(run.stderr().contains("nothing was paused: by the clocks of those who wrote last"), "{run}");
+    }
+    // What ends when somebody ends it is of no clock.
+    behind.run(["queue", "pause", "--label", "gpu"]).success();
+    one.run(["queue", "pause", "--for", "10m"]).success();
+}

@@ -3,7 +3,7 @@
 use super::machine::TOLD_MAX;
 use super::{Finding, Judgement, number, size};
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::clocks::SKEW_MAX;
+use crate::domain::clocks::{Off, SKEW_MAX};
 use crate::domain::heartbeat::{Freshness, Heartbeat};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::domain::server::Server;
@@ -266,6 +266,19 @@ pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, set: Option<&str>) 
         tip.author, tip.branch
     ))
     .with(findings)
+}
+
+/// Our clock is ahead of those of the servers, which no commit shows: what is past may be the last there was.
+#[must_use]
+pub fn clock_ahead(off: &Off, set: Option<&str>) -> Finding {
+    let finding = match off.is_doubtful {
+        true => Finding::warning(off.to_string()),
+        false => Finding::problem(off.to_string()),
+    };
+    match set {
+        Some(set) => finding.mend(set),
+        None => finding,
+    }
 }
 
 /// A heartbeat branch.

@@ -2,6 +2,7 @@
 
 use super::{Subject, far_side};
 use crate::domain::bad_branch::BadBranch;
+use crate::domain::clocks::Off;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
@@ -19,6 +20,7 @@ use crate::ledger::{
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use crate::ops::every::{Seen, every, wrong};
+use crate::ops::signs::{Signs, seen_of};
 use crate::ops::stale::Restored;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub(super) struct HubFacts {
     pub has_folder: bool,
     /// The newest beat of this server.
     pub beat: Result<Option<Heartbeat>, String>,
+    /// By how much our clock is off those of the servers, if it is: as `health` judges it.
+    pub off: Option<Off>,
 }
 
 /// Looks at the hub, which may take as long as `answer` each time it is asked.
@@ -84,6 +88,7 @@ pub(super) fn gather(
         Err(Stop::Fault(error)) => Err(error.to_string()),
         Err(Stop::Refused(refusal)) => Err(refusal.why),
     });
+    let off = clock_off(&documents, subject, named, seen_at);
     let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));
     drop(documents);
     let push = way.map(|_| look.ask_to_push(deadline()));
@@ -101,7 +106,16 @@ pub(super) fn gather(
         servers,
         has_folder,
         beat,
+        off,
     })
+}
+
+/// Our clock beside those of the registered servers. What cannot be read of them says nothing of it.
+fn clock_off(hub: &Snapshot<'_>, subject: &Subject, servers: &[Server], now: Timestamp) -> Option<Off> {
+    let names = servers.iter().filter_map(|server| ServerName::new(&server.id).ok());
+    let (seen, place) = (seen_of(hub, names).ok()?, subject.place()?);
+    let me = subject.server.as_ref().map(|(name, _)| name);
+    Signs::look(seen, &place.watched(), me, now).clock.off
 }
 
 /// Reads every document there is on the main branch.
@@ -226,6 +240,10 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. }, _) => {
             (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
+        _ if let (Some(branch), Some(variable)) = (&elsewhere, subject.branch_variable) => (
+            "a variable comes first and names another branch than the hub is in; set it to that also where it is set for cron or a service",
+            Some(format!("export {variable}={}", quoted(branch))),
+        ),
         _ if let Some(branch) = elsewhere => {
             ("the hub is in another branch of it", Some(in_branch(&branch, subject, address.as_deref())))
         }
@@ -240,10 +258,6 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::WasAHub { .. }, _) => (
             "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
             None,
-        _ if let (Some(branch), Some(variable)) = (&elsewhere, subject.branch_variable) => (
-            "a variable comes first and names another branch than the hub is in; set it to that also where it is set for cron or a service",
-            Some(format!("export {variable}={}", quoted(branch))),
-        ),
         ),
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
             "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",

@@ -336,7 +336,11 @@ fn heartbeat_branches(patient: &Patient) -> Judgement {
 
 fn clock_against_hub(patient: &Patient) -> Judgement {
     patient.of_hub(|facts| {
-        rules::clock(&facts.tips, patient.me(), facts.seen_at, patient.set_clock().as_deref())
+        let set = patient.set_clock();
+        let judged = rules::clock(&facts.tips, patient.me(), facts.seen_at, set.as_deref());
+        // Of a clock that is behind the newest commits tell more.
+        let ahead = facts.off.filter(|off| off.is_ahead);
+        judged.with(ahead.map(|off| rules::clock_ahead(&off, set.as_deref())))
     })
 }
 

@@ -323,14 +323,6 @@ impl Context {
             )];
             return error;
         }
-        let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
-        match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
-            Some(hub) => error
-                .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),
-            None => error,
-        }
-    }
-
         if error.no_hub_there && !error.may_come_back {
             let (hub, clone) = (self.settings.hub().ok(), self.settings.clone.as_deref());
             let known = hub.and_then(|hub| hubs::remembered_place(hub, clone, &self.settings.branch.value));
@@ -339,6 +331,14 @@ impl Context {
         if error.not_in_branch && self.settings.branch.origin == FROM_BRANCH_VARIABLE {
             error = error.hint(format!("the name of the branch is from {FROM_BRANCH_VARIABLE}"));
         }
+        let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
+        match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
+            Some(hub) => error
+                .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),
+            None => error,
+        }
+    }
+
     /// The branch that the hub is in, when it is not in the one that was looked at.
     fn elsewhere(&self) -> Option<String> {
         if self.settings.branch.origin == SAID_BY_HEAD {
@@ -454,6 +454,19 @@ impl Context {
             let hint = format!("have the answer again with `git muster op status {op}`");
             CliError { op: Some(op.clone()), ..error.undelivered().hint(hint) }
         })
+    }
+
+    /// Refuses what is of no use without its answer when that has nowhere to go, which no error of the system
+    /// tells: before anything is written.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub(super) fn require_outlet(&self, what: &str) -> Result<(), CliError> {
+        if self.dry_run || !outlet::is_missing() {
+            return Ok(());
+        }
+        let why = format!("the answer could not be written: stdout is closed; {what}");
+        Err(CliError::new(Exit::Failed, why).hint("`>/dev/null` in the place of `>&-` gives it none to see"))
     }
 
     /// Counts an answer as delivered.

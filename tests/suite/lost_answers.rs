@@ -101,6 +101,25 @@ fn what_is_printed_to_a_closed_stdout_is_not_marked_as_read() {
 }
 
 #[test]
+fn what_is_of_no_use_without_its_answer_is_not_begun_with_a_closed_stdout() {
+    let (fleet, ada, bob) = fleet();
+    added(&ada);
+    let tip = fleet.hub().tip(MAIN);
+    for (line, what) in [
+        ("job claim", "nothing was claimed"),
+        ("job claim --start --shell", "nothing was claimed"),
+        ("--json job claim", "nothing was claimed"),
+        ("once do migrate", "nobody was told `do`"),
+    ] {
+        let run = shell(&bob, &format!("\"$M\" {line} >&-")).code(1);
+        assert!(run.stderr().contains(&format!("stdout is closed; {what}")), "{line}: {run}");
+        assert_eq!(fleet.hub().tip(MAIN), tip, "{line}: {run}");
+    }
+    shell(&bob, "\"$M\" job claim >/dev/null").success();
+    shell(&bob, "\"$M\" once do migrate >/dev/null").success();
+}
+
+#[test]
 fn messages_that_were_printed_and_not_marked_are_told_so() {
     let (fleet, ada, bob) = fleet();
     ada.run(["message", "send", "--to", "bob", "--subject", "news"]).success();

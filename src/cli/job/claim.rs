@@ -86,6 +86,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         let why = "a dry run claims nothing, so there is nothing for a shell to eval";
         return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));
     }
+    context.require_outlet("nothing was claimed")?;
     let whose = context.whose(&me).map_err(CliError::nothing_written)?;
     let mut session = Session::present(&whose);
     let mut verb = ClaimJobs {

@@ -101,9 +101,19 @@ fn advice_on_store(cause: Cause, hub: &str, ask: &str) -> String {
             quoted(key)
         ),
         Cause::Unsupported => format!("the hub lacks what a push needs: have its owner see to that; `{ask}` tells whether it can be read"),
+        Cause::NoProgram if let Some(scheme) = unknown_scheme(&hub) => format!(
+            "git knows no address that begins with `{scheme}://`: correct it; those of hubs begin with `ssh://`, `https://`, `http://`, `git://` or `file://`, or are `host:path` or a path"
+        ),
         Cause::NoProgram => format!("git needs a program that is not there: install it, or correct the setting that names it; `{ask}` tries it"),
         _ => "try again later".to_owned(),
     }
+}
+
+/// What an address begins with, if that is none of what git itself knows.
+fn unknown_scheme(hub: &str) -> Option<&str> {
+    const KNOWN: &[&str] = &["ssh", "git", "http", "https", "file", "git+ssh", "ssh+git", "ftp", "ftps"];
+    let (scheme, _) = hub.split_once("://")?;
+    (!KNOWN.contains(&scheme)).then_some(scheme)
 }
 
 fn host_key_unknown(hub: &str) -> String {

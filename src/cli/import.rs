@@ -211,14 +211,18 @@ fn shown(report: &Report, is_check: bool, hub: &str) -> String {
 /// What to do next.
 fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), context: &Context) {
     let output = context.output;
-    let kept = if args.check { "would be kept" } else { "are kept" };
+    let kept = match (args.check, report.aside.len()) {
+        (true, _) => "would be kept",
+        (false, 1) => "is kept",
+        (false, _) => "are kept",
+    };
     if !report.aside.is_empty() {
         let number = counted(report.aside.len(), "document");
         output.warn(&format!("{number} {kept} as found, below {ASIDE}"));
     }
     if !report.unfinished.is_empty() && args.close_jobs_older_than.is_none() {
         output.warn(&format!(
-            "{} unfinished and can be claimed; `--close-jobs-older-than 7d` cancels old ones",
+            "{} unfinished, and can be claimed as soon as nobody holds them; `--close-jobs-older-than 7d` cancels old ones",
             match report.unfinished.len() {
                 1 => "1 job is".to_owned(),
                 number => format!("{number} jobs are"),

@@ -86,18 +86,19 @@ fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
     }
     let found = salvage::<T>(text);
     let number = counted::<T>(found.pieces.rows.len());
+    let are = if found.pieces.rows.len() == 1 { "is" } else { "are" };
     // What is told of a text without a shape is in the bytes that are kept.
     notes.is_kept_aside = true;
     let (state, what) = match (sides(text).is_some(), found.has_more) {
         (true, false) => {
-            (State::Mendable, format!("it holds conflict markers: {number} of both sides are taken"))
+            (State::Mendable, format!("it holds conflict markers: {number} of both sides {are} taken"))
         }
         (true, true) => {
-            (State::Broken, format!("it holds conflict markers that cut records: {number} are whole"))
+            (State::Broken, format!("it holds conflict markers that cut records: {number} {are} whole"))
         }
-        (false, false) => (State::Mendable, format!("it is no JSON: {number} in it are whole")),
+        (false, false) => (State::Mendable, format!("it is no JSON: {number} in it {are} whole")),
         (false, true) => {
-            (State::Broken, format!("it is no JSON, or ends too early: {number} in it are whole"))
+            (State::Broken, format!("it is no JSON, or ends too early: {number} in it {are} whole"))
         }
     };
     notes.add(state, None, what);

@@ -151,6 +151,7 @@ const AT_THE_DOOR: &[Row] = &[
     (Cause::NoProgram, Speaker::Git, Has("cannot exec ")),
     (Cause::NoProgram, Speaker::Git, Has("unable to fork")),
     (Cause::NoProgram, Speaker::Git, Has("unable to find remote helper")),
+    (Cause::NoProgram, Speaker::Git, Framed("remote helper '", "' aborted session")),
 ];
 
 /// Lines that git prints where something else than git speaks on the server: its shell, a file that

@@ -6,6 +6,7 @@
 //! a holder whose term is over changes nothing. Which queued job comes next is `queue.rs`'s.
 
 mod again;
+mod delay;
 mod earlier;
 mod lost;
 mod row;
@@ -576,9 +577,14 @@ impl Job {
         let since = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| show_span(now.since(at)));
         match &self.status {
             JobStatus::Queued => match self.not_before.filter(|at| *at > now) {
-                Some(at) if self.attempts.unwrap_or(0) == 0 => {
-                    format!("queued {} ago, not before {}", since(self.created_at), at.told())
-                }
+                Some(at) if self.attempts.unwrap_or(0) == 0 => match self.counted_delay(now) {
+                    Some(delay) => format!(
+                        "queued {} ago, not before it was seen for {}",
+                        since(self.created_at),
+                        show_span(delay)
+                    ),
+                    None => format!("queued {} ago, not before {}", since(self.created_at), at.told()),
+                },
                 Some(at) => {
                     format!(
                         "queued {} ago, next attempt in {}",

@@ -42,6 +42,10 @@ pub enum Waiting {
     NotBefore {
         /// The point in time.
         at: Timestamp,
+        /// Its delay, where it counts from when it was first seen by whoever claims it: by the clock of who
+        /// added it, which is ahead, it would be longer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        delay_seconds: Option<u64>,
     },
     /// Its last attempt failed or was lost, and the pause before the next is not over.
     BackingOff {
@@ -117,9 +121,14 @@ impl Waiting {
         match self {
             Self::Needs { job, status: Some(status) } => format!("it needs `{job}`, which is {status}"),
             Self::Needs { job, status: None } => format!("it needs `{job}`, which is not in the queue"),
-            Self::NotBefore { at } => {
+            Self::NotBefore { at, delay_seconds: None } => {
                 format!("not before {}, {} from now", at.told(), show_span(at.since(now)))
             }
+            Self::NotBefore { at, delay_seconds: Some(delay) } => format!(
+                "not before the machine that claims it has seen it for {}: {} is by the clock of who added it, which is ahead",
+                show_span(Duration::from_secs(*delay)),
+                at.told()
+            ),
             Self::BackingOff { at, attempts, attempts_max, last } => {
                 let last = last.as_deref().map_or(String::new(), |reason| format!(" ended with {reason}"));
                 format!(
@@ -238,8 +247,8 @@ impl<'a> Queue<'a> {
     pub fn delayed(&self) -> Vec<Delayed> {
         let delayed = |job: &Record<Job>| {
             let at = job.not_before.filter(|_| job.status == JobStatus::Queued)?;
-            let delay = Duration::from_secs(job.delay_seconds?);
-            let job = JobId::new(&job.id).ok().filter(|_| at.since(self.now) > delay)?;
+            let delay = job.counted_delay(self.now)?;
+            let job = JobId::new(&job.id).ok()?;
             Some(Delayed { job, delay, version: format!("{at} {}", delay.as_secs()) })
         };
         self.jobs.rows().filter_map(delayed).collect()
@@ -339,7 +348,8 @@ impl<'a> Queue<'a> {
         // After a first attempt it is a pause between attempts, told by another's clock.
         let attempts = job.attempts.unwrap_or(0);
         if attempts == 0 {
-            return Some(Waiting::NotBefore { at });
+            let delay_seconds = job.counted_delay(self.now).map(|delay| delay.as_secs());
+            return Some(Waiting::NotBefore { at, delay_seconds });
         }
         let last = job.reason.clone();
         (at.since(self.now) <= pause_longest(attempts)).then(|| Waiting::BackingOff {
@@ -700,7 +710,14 @@ mod tests {
                 Waiting::BackingOff { at, attempts: 1, attempts_max: 3, last: Some("lost".into()) },
                 "backing off until 2025-10-29T12:01:30Z, 1m 30s from now: attempt 1 of 3 ended with lost",
             ),
-            (Waiting::NotBefore { at }, "not before 2025-10-29T12:01:30Z, 1m 30s from now"),
+            (
+                Waiting::NotBefore { at, delay_seconds: None },
+                "not before 2025-10-29T12:01:30Z, 1m 30s from now",
+            ),
+            (
+                Waiting::NotBefore { at, delay_seconds: Some(10) },
+                "not before the machine that claims it has seen it for 10s: 2025-10-29T12:01:30Z is by the clock of who added it, which is ahead",
+            ),
             (Waiting::Labels { missing: vec!["gpu".into(), "x".into()] }, "no server has the labels gpu, x"),
         ] {
             assert_eq!(waiting.describe(now), told);

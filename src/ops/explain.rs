@@ -2,7 +2,7 @@
 
 use super::documents::{SeenBeats, server_names};
 use super::signs::{Signs, seen_of};
-use super::watch::held_assignment;
+use super::watch::{held_assignment, ripe_until_now};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::Lock;
@@ -38,13 +38,15 @@ impl Look {
         Ok(Self { jobs: documents.table()?, pauses: documents.table()?, registry, assignment, seen })
     }
 
-    /// Everything that keeps `job` waiting; nothing when it is not queued.
+    /// Everything that keeps `job` of the hub at `place` waiting; nothing when it is not queued.
     #[must_use]
-    pub fn explain(&self, job: &Job, signs: &Signs) -> Vec<Waiting> {
+    pub fn explain(&self, job: &Job, signs: &Signs, place: &str) -> Vec<Waiting> {
         if job.status != JobStatus::Queued {
             return Vec::new();
         }
         let queue = Queue::new(&self.jobs, signs.clock.now).paused_by(&self.pauses);
+        let ripe = ripe_until_now(place, &queue);
+        let queue = queue.with_ripe(&ripe);
         let mut reasons = queue.explain_among(job, &self.candidates(signs));
         if let Some(lock) = &self.assignment {
             // Its turn, or which servers have something at work, says nothing while nobody can claim.

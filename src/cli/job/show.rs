@@ -161,7 +161,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("must make", joined(&job.produces, ", ")),
             ("key", job.key.clone()),
             ("added", job.created_at.map(|at| at.told())),
-            ("not before", job.not_before.map(|at| at.told())),
+            ("not before", not_before(&job, now)),
             ("started", job.started_at.map(|at| at.told())),
             ("ended", job.completed_at.map(|at| at.told())),
             ("took", job.took().map(show_span)),
@@ -190,7 +190,8 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     })?;
     let signs = look.as_ref().map(|look| judged(look.seen.clone(), context)).transpose()?;
     let now = signs.as_ref().map_or_else(|| context.now(), |signs| signs.clock.now);
-    let waiting = look.iter().zip(&signs).flat_map(|(look, signs)| look.explain(&job, signs));
+    let place = context.place()?.watched();
+    let waiting = look.iter().zip(&signs).flat_map(|(look, signs)| look.explain(&job, signs, &place));
     let waiting: Vec<Waiting> = waiting.collect();
     let mut value =
         json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
@@ -216,6 +217,15 @@ fn standing(job: &Job, now: Timestamp) -> String {
     let more = job.confirmation().into_iter().chain(advice).map(|told| format!("; {told}"));
     let why = message.map_or(String::new(), |why| format!(": {}", why.replace('\n', " ")));
     format!("{}{why}{}", job.situation(now), more.collect::<String>())
+}
+
+/// Before when it is not claimed.
+fn not_before(job: &Job, now: Timestamp) -> Option<String> {
+    let at = job.not_before?.told();
+    Some(match job.counted_delay(now) {
+        Some(_) => format!("{at}, by the clock of who added it, which is ahead"),
+        None => at,
+    })
 }
 
 /// The command as a shell would take it.

@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot};
 use crate::ops::documents::SeenBeats;
 use crate::ops::signs::{Signs, seen_of};
+use crate::ops::watch::ripe_until_now;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -213,7 +214,9 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
     let of_server = || jobs.rows().filter(|job| job.assigned_to.as_deref() == Some(name.as_str()));
     let mut ended: Vec<&Record<Job>> = of_server().filter(|job| job.status.is_final()).collect();
     ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
-    let claimable = Queue::new(jobs, now).paused_by(pauses).claimable(&server.labels);
+    let queue = Queue::new(jobs, now).paused_by(pauses);
+    let ripe = ripe_until_now(&context.place()?.watched(), &queue);
+    let claimable = queue.with_ripe(&ripe).claimable(&server.labels);
     let shown = Shown {
         listed: Listed::of(server, name, (&signs, &Work::new(jobs, pauses))),
         at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),

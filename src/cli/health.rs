@@ -67,7 +67,6 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| only.is_none());
     let signs = Signs::judge(seen, &place, me, now);
-    let clock = signs.clock;
     let known = statuses.iter().map(|(name, status)| {
         let beats = signs.of(name);
         Known {
@@ -89,8 +88,9 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         locks: &locks,
         documents: looked_at(&every),
         unregistered: &unregistered,
-        now: clock.now,
-        off: clock.off,
+        now: signs.clock.now,
+        off: signs.clock.off,
+        me: me.map(|name| name.as_str()),
     };
     let undone = context.undone();
     let report = fleet.judge().with_bad_branches(&bad, &hub).with_undone(&undone.back, &undone.unknown);

@@ -166,6 +166,8 @@ pub struct Fleet<'a> {
     pub now: Timestamp,
     /// By how much the reader's clock is off, if it is.
     pub off: Option<Off>,
+    /// The server that the reader is, if it is one.
+    pub me: Option<&'a str>,
 }
 
 impl Fleet<'_> {
@@ -247,7 +249,7 @@ impl Fleet<'_> {
 
     fn judge_beat(&self, known: &Known<'_>, beat: &Heartbeat, at: Timestamp, findings: &mut Vec<Finding>) {
         let name = known.name;
-        let since = clocks::age(at, known.change, self.now);
+        let since = self.age(known, at);
         let age = format!("{} old", show_span(since));
         let interval = show_span(beat.interval());
         let lateness = match beat.freshness_at_age(since) {
@@ -280,15 +282,35 @@ impl Fleet<'_> {
             );
         }
         let ahead = at.since(self.now);
-        if ahead > SKEW_MAX {
+        // Of our own clock all is said when it is said to be off.
+        if ahead > SKEW_MAX && !self.is_dated_by_an_off_clock(name) {
+            let others = if self.off.is_some() { "the clocks of the others" } else { "this clock" };
             findings.push(
                 Finding::of_server(Level::Warning, "clock-skew", name)
                     .what(format!(
-                        "the last heartbeat of server `{name}` is {} ahead of this clock",
+                        "the last heartbeat of server `{name}` is {} ahead of {others}",
                         show_span(ahead)
                     ))
                     .hint("see that both machines take their time from the network"),
             );
+        }
+    }
+
+    /// Whether beats of `name` were dated by this clock, which is off.
+    fn is_dated_by_an_off_clock(&self, name: &str) -> bool {
+        self.off.is_some() && self.me == Some(name)
+    }
+
+    /// How old the newest beat of a server is, of `at` by its clock. Our own was dated by our clock: by that
+    /// of the others it would seem older, or not sent yet, by as much as ours is off.
+    fn age(&self, known: &Known<'_>, at: Timestamp) -> Duration {
+        let age = clocks::age(at, known.change, self.now);
+        match &self.off {
+            Some(off) if self.me == Some(known.name) => {
+                let ours = if off.is_ahead { self.now.plus(off.by) } else { self.now.before(off.by) };
+                age.min(ours.since(at))
+            }
+            _ => age,
         }
     }
 
@@ -313,10 +335,7 @@ impl Fleet<'_> {
         }
         let known = holder.and_then(|holder| known.get(holder));
         let beat = known.and_then(|known| known.heartbeat);
-        let age = beat
-            .and_then(Heartbeat::at)
-            .zip(known)
-            .map(|(at, known)| clocks::age(at, known.change, self.now));
+        let age = beat.and_then(Heartbeat::at).zip(known).map(|(at, known)| self.age(known, at));
         if let (Some(holder), Some(beat), Some(age)) = (holder, beat, age)
             && beat.freshness_at_age(age) == Freshness::Stale
         {
@@ -603,6 +622,7 @@ mod tests {
                 documents: Vec::new(),
                 now: Timestamp::parse(NOW).expect("time"),
                 off: None,
+                me: None,
             }
             .judge()
         }
@@ -644,6 +664,7 @@ mod tests {
             unregistered: &[],
             now: Timestamp::parse(NOW).expect("time"),
             off: None,
+            me: None,
         };
         let told: Vec<_> = fleet.judge().findings.into_iter().map(|one| (one.cause, one.hint)).collect();
         let hint = "the next `git muster heartbeat` on `build1` makes it anew";
@@ -675,6 +696,7 @@ mod tests {
                 unregistered: &found,
                 now: Timestamp::parse(NOW).expect("time"),
                 off: None,
+                me: None,
             };
             let report = fleet.judge();
             let told = report.findings.iter().find(|one| one.cause == "server-unregistered:build3");
@@ -732,6 +754,55 @@ mod tests {
             hub.report().findings[0].what,
             "the last heartbeat of server `build1` is 5m 20s ahead of this clock"
         );
+    }
+
+    #[test]
+    fn a_clock_of_our_own_that_is_off_is_one_trouble() {
+        let servers = table(r#"{"id":"me"},{"id":"other"}"#);
+        let (ahead, behind, all) = ("12:05:00", "11:55:00", "12:05:00");
+        for (is_ahead, mine, others, expected) in [
+            (true, ahead, "11:59:50", &["clock-off:this machine"][..]),
+            (false, behind, "11:59:50", &["clock-off:this machine"][..]),
+            // Another clock that is ahead as well is another trouble.
+            (true, ahead, all, &["clock-off:this machine", "clock-skew:other"][..]),
+            // Who is silent by its own clock is silent.
+            (true, "11:50:00", "11:59:50", &["heartbeat-stale:me", "clock-off:this machine"][..]),
+        ] {
+            let beat = |time: &str| -> Heartbeat {
+                let text = format!(r#"{{"timestamp":"2025-10-29T{time}Z"}}"#);
+                serde_json::from_str(&text).expect("beat")
+            };
+            let beats = [("me", beat(mine)), ("other", beat(others))];
+            let known = beats.iter().map(|(name, beat)| Known {
+                name,
+                heartbeat: Some(beat),
+                status: None,
+                broken: None,
+                change: Change::First,
+                worker: Freshness::Unknown,
+                worker_at: None,
+            });
+            let fleet = Fleet {
+                servers: &servers,
+                known: known.collect(),
+                jobs: &table(""),
+                pauses: &table(""),
+                locks: &table(""),
+                unregistered: &[],
+                documents: Vec::new(),
+                now: Timestamp::parse(NOW).expect("time"),
+                off: Some(Off { by: Duration::from_secs(300), is_ahead, servers: 3, is_doubtful: false }),
+                me: Some("me"),
+            };
+            let report = fleet.judge();
+            let causes: Vec<&str> = report.findings.iter().map(|one| one.cause.as_str()).collect();
+            assert_eq!(causes, expected, "{mine} {others}: {report:?}");
+            let skew = report.findings.iter().find(|one| one.cause.starts_with("clock-skew"));
+            assert!(
+                skew.is_none_or(|one| one.what.ends_with("ahead of the clocks of the others")),
+                "{skew:?}"
+            );
+        }
     }
 
     #[test]

@@ -265,3 +265,55 @@ fn a_pause_that_would_be_over_at_once_by_the_clocks_of_the_others_is_refused() {
     behind.run(["queue", "pause", "--label", "gpu"]).success();
     one.run(["queue", "pause", "--for", "10m"]).success();
 }
+
+#[test]
+fn what_is_told_of_a_delay_is_what_the_claim_goes_by() {
+    let Some((_fleet, hosts)) = fleet(&[("true", "+0", true), ("ahead", "+2h", true)]) else { return };
+    let [here, ahead] = hosts.as_slice() else { unreachable!() };
+    let add = |delay: &str| {
+        let run = ahead.run(["job", "add", "--type", "delayed", "--not-before", delay, "--", "true"]);
+        run.success().stdout().trim().to_owned()
+    };
+    let (long, short) = (add("in 1h"), add("in 1s"));
+    // Nobody has watched it: its own time would be three hours off.
+    let told = here.run(["job", "explain", &long]).success();
+    assert!(told.stdout().contains("has seen it for 1h: ") && told.stdout().contains("is ahead"), "{told}");
+    assert!(!told.stdout().contains("from now"), "{told}");
+    for args in [&["job", "list"][..], &["job", "show", &long]] {
+        let told = here.run(args).success();
+        assert!(told.stdout().contains("not before it was seen for 1h"), "{told}");
+    }
+    let json = here.run(["job", "explain", &long, "--json"]).success().json();
+    assert_eq!(json["waits_for"][0]["delay_seconds"], 3600, "{json:#}");
+    // By the clock that is ahead nothing is wrong with it.
+    let told = ahead.run(["job", "explain", &long]).success();
+    assert!(told.stdout().contains("from now") && !told.stdout().contains("is ahead"), "{told}");
+
+    // Where it was watched for as long as it was to wait, it is told as what can be claimed.
+    here.run(["job", "claim"]).code(3);
+    let told = || here.run(["job", "explain", &short]).success().stdout().to_owned();
+    eventually(BOUND, || !told().contains("has seen it"));
+    let worker = here.run(["worker", "show", "true"]).success();
+    assert!(worker.stdout().contains("could claim: 1"), "{worker}");
+    let claimed = here.run(["job", "claim"]).success();
+    assert!(claimed.stdout().starts_with(&short), "{claimed}");
+}
+
+#[test]
+fn a_clock_of_our_own_that_is_off_is_told_once() {
+    let clocks = [("a", "+0", true), ("b", "+0", true), ("c", "+0", true)];
+    let off = [("fast", "+10m", true), ("late", "-10m", true)];
+    let Some((_fleet, hosts)) = fleet(&[&clocks[..], &off].concat()) else { return };
+    for host in &hosts {
+        host.run(["heartbeat"]).success();
+    }
+    for (host, way) in hosts[3..].iter().zip(["ahead of", "behind"]) {
+        let json = host.run(["health", "--json"]).json();
+        let findings = json["findings"].as_array().unwrap();
+        let of = |subject: &str| findings.iter().filter(|one| one["subject"] == subject).count();
+        let own = findings.iter().find(|one| one["subject"] == "this machine").expect("its clock");
+        assert!(own["what"].as_str().unwrap().contains(way), "{json:#}");
+        assert_eq!(of(host.name()), 0, "{json:#}");
+        assert!(!json.to_string().contains("ahead of this clock"), "{json:#}");
+    }
+}

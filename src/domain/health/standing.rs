@@ -135,6 +135,7 @@ mod tests {
             documents: Vec::new(),
             now: Timestamp::parse("2025-10-29T12:00:00Z").expect("time"),
             off: None,
+            me: None,
         }
         .judge();
         let is_ours =

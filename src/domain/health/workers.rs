@@ -122,6 +122,7 @@ mod tests {
             documents: Vec::new(),
             now,
             off: None,
+            me: None,
         }
         .judge()
     }

@@ -304,6 +304,11 @@ fn without_harm(mut error: clap::Error) -> clap::Error {
     let tips: Vec<String> = tips.into_iter().filter(is_harmless).collect();
     if is_best_told {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(tips));
+    } else if let Some(ContextValue::StyledStrs(others)) = error.get(ContextKind::Suggested)
+        && others.is_empty()
+    {
+        // Where no tip is left it would print the blank line before the first.
+        error.remove(ContextKind::Suggested);
     }
     error
 }

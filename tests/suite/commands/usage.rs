@@ -92,7 +92,6 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ------- stderr -------
     error: unrecognized subcommand 'ad'
 
-
     Usage: git muster job [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
@@ -313,4 +312,15 @@ fn an_age_needs_a_unit_and_a_span_without_one_is_one_of_seconds() {
     }
     ada.run(["lock", "acquire", "gate", "--ttl", "90"]).success();
     assert_eq!(ada.run(["lock", "show", "gate", "--json"]).success().json()["lease_seconds"], 90);
+}
+
+#[test]
+fn a_tip_that_would_do_harm_leaves_no_blank_line_behind() {
+    let fleet = Fleet::new();
+    let ada = fleet.host("ada");
+    for line in ["job delete", "worker pause2", "lock steel", "message delete", "servers ad"] {
+        let run = ada.run(line.split(' ')).code(2);
+        assert!(run.stderr().starts_with("error: unrecognized subcommand"), "{run}");
+        assert!(!run.stderr().contains("\n\n\n") && run.stderr().contains("\n\nUsage: "), "{run}");
+    }
 }

@@ -9,10 +9,9 @@ use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::host::files::FileError;
 use crate::ledger::{
-    Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, Reached, Stop,
-    Version,
+    Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, PutBack, Reached,
+    Stop,
 };
-use std::path::Path;
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -185,9 +184,12 @@ impl From<LedgerError> for CliError {
                     "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it",
                 )
             }
+            LedgerError::LacksObject { hub, object, .. } => {
+                Self::new(Exit::Failed, message).hint(object.advice(hub))
+            }
             LedgerError::BrokenBranch { branch, file, newest, .. } => {
                 let broken = Self::new(Exit::Failed, message);
-                put_back(branch, file, newest.as_ref()).into_iter().fold(broken, Self::hint)
+                put_back(PutBack::of(branch, file, newest.as_ref())).into_iter().fold(broken, Self::hint)
             }
             LedgerError::Document(document) if document.is_newer => {
                 Self::new(Exit::Failed, message)
@@ -210,26 +212,13 @@ impl From<LedgerError> for CliError {
     }
 }
 
-/// What to do about a branch whose ref, in `file`, names no commit.
-fn put_back(branch: &str, file: &Path, newest: Option<&Version>) -> Vec<String> {
-    const COMPARE: &str = "compare with `git rev-parse origin/BRANCH` in the clones first: a commit there that follows on it is newer";
-    let Some(newest) = newest else {
-        return vec![format!(
-            "no commit in it carries an operation: put the branch back from a clone that has it, after `rm {}`",
-            quoted(&file.display().to_string())
-        )];
-    };
-    let hub = file.to_string_lossy();
-    let hub = hub.strip_suffix(&format!("refs/heads/{branch}")).unwrap_or(&hub).trim_end_matches('/');
-    vec![
-        format!(
-            "the newest commit that carries an operation is {}: `rm {} && git --git-dir={} update-ref refs/heads/{branch} {newest}` puts the branch there",
-            newest.short(),
-            quoted(&file.display().to_string()),
-            quoted(hub),
-        ),
-        COMPARE.replace("BRANCH", branch),
-    ]
+/// What to do about a branch whose ref names no commit.
+fn put_back(put_back: PutBack) -> Vec<String> {
+    let PutBack { known, command, first } = put_back;
+    match first {
+        None => vec![format!("{known}: put the branch back from a clone that has it, after `{command}`")],
+        Some(first) => vec![format!("{known}: `{command}` puts the branch there"), first],
+    }
 }
 
 /// What to do about something on this machine that cannot be a hub.

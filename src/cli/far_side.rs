@@ -3,7 +3,7 @@
 //! Reads no words of the far side: what they mean was decided in `ledger::classify`.
 
 use crate::domain::shell::quoted;
-use crate::ledger::{Cause, Reason};
+use crate::ledger::{Cause, HOOKS_PATH, Reason};
 
 /// What to do next about `reason` of the hub at `hub`, which is as people write it.
 pub(super) fn advice(reason: &Reason, hub: &str) -> String {
@@ -96,6 +96,9 @@ fn advice_on_store(cause: Cause, hub: &str, ask: &str) -> String {
         Cause::Owner => {
             "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it, on the machine where it lies".to_owned()
         }
+        Cause::Setting(HOOKS_PATH) => format!(
+            "the hook is none of the hub's: {HOOKS_PATH}, which is set for all repositories of this account or this machine, names it, and `git config --show-origin {HOOKS_PATH}` shows where; have the hook let these pushes through, or have the hub run hooks of its own with `git -C {hub} config {HOOKS_PATH} hooks`"
+        ),
         Cause::Setting(key) => format!(
             "a setting of git on this machine is in the way: `git config --show-origin --get-regexp {}` shows where it is made",
             quoted(key)

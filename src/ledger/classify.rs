@@ -17,6 +17,7 @@ mod tests;
 mod words;
 
 use super::far_side::{Cause, Reason, Speaker};
+use super::lost_object::LostObject;
 use causes::{
     Verb, http_refusal, never_connected, not_connected, own_line, own_words, rejected, turned_away,
 };
@@ -58,6 +59,8 @@ pub(super) enum FetchVerdict {
     /// once. Over ssh or a path git words a damaged hub in the same way, so a second time it is the
     /// hub.
     BrokenCache(String),
+    /// The hub says that it cannot read an object of its own, and which, where it names one.
+    HubDamaged(String, Option<String>),
     /// Anything else.
     Failed(String),
 }
@@ -158,12 +161,11 @@ const BROKEN_STORE: &[&str] = &[
     "revision walk setup failed", "did not send all necessary objects", "not a git repository",
 ];
 
-/// Damage that the hub owns up to (upload-pack; 2.47 says `not our ref` of a commit it cannot
-/// read).
-#[rustfmt::skip]
-const HUB_DAMAGED: &[&str] = &[
-    "repository corruption on the remote side", "upload-pack: not our ref",
-];
+/// What upload-pack of git 2.47 says of a ref whose commit it cannot read.
+const NOT_OUR_REF: &[&str] = &["upload-pack: not our ref"];
+
+/// Damage that the hub owns up to (upload-pack).
+const HUB_DAMAGED: &[&str] = &["repository corruption on the remote side"];
 
 /// How a line begins that says that a ref moved.
 const MOVED: &[&str] = &[" ", "+", "*", "-"];
@@ -217,8 +219,14 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
     if own_words(stderr).contains("couldn't find remote ref") {
         return FetchVerdict::MissingBranch;
     }
-    if let Some(line) = own_line(stderr, HUB_DAMAGED) {
+    if let Some(line) = own_line(stderr, NOT_OUR_REF) {
         return FetchVerdict::Failed(explain(line, stderr));
+    }
+    // What the connection lost at the end may be the line of git's own.
+    let told = || remote_lines(stderr).find(|line| contains_any(line, HUB_DAMAGED));
+    if let Some(line) = own_line(stderr, HUB_DAMAGED).or_else(told) {
+        let object = remote_lines(stderr).find_map(LostObject::named_in);
+        return FetchVerdict::HubDamaged(explain(line, stderr), object);
     }
     if let Some(line) = broken_store(stderr) {
         return FetchVerdict::BrokenCache(line);

@@ -3,6 +3,7 @@
 use super::engine::Version;
 use super::far_side::Reason;
 use super::history::Reached;
+use super::lost_object::LostObject;
 use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
@@ -88,6 +89,16 @@ pub enum LedgerError {
         file: PathBuf,
         /// What it most likely named.
         newest: Option<Version>,
+    },
+    /// The hub has lost an object, so that its history cannot be fetched.
+    #[error("the hub `{hub}` cannot send {}, which is gone or damaged there: {why}", object.shown())]
+    LacksObject {
+        /// Which hub, without credentials.
+        hub: String,
+        /// Which object.
+        object: LostObject,
+        /// How the fetch ended.
+        why: String,
     },
     /// A document on the hub cannot be used.
     #[error(transparent)]

@@ -45,7 +45,9 @@ fn reason_of_fetch(verdict: FetchVerdict) -> Option<String> {
     match verdict {
         FetchVerdict::Fetched | FetchVerdict::MissingBranch => None,
         FetchVerdict::Unreachable(why) | FetchVerdict::Denied(why) => Some(why.words),
-        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => Some(why),
+        FetchVerdict::BrokenCache(why) | FetchVerdict::HubDamaged(why, _) | FetchVerdict::Failed(why) => {
+            Some(why)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! clone around us, or into a bare repository in the cache, and reached through the git program.
 
 mod around;
+mod failed;
 
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
@@ -17,8 +18,9 @@ use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::history::{self, Lost, Reached, Visit};
 use super::identity::Identity;
+use super::object_format;
 use super::objects::{Objects, oid};
-use super::open::why_not_in_process;
+use super::open::{why_not_in_process, with_whose_hook};
 use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
@@ -233,13 +235,15 @@ impl GitEngine {
     /// Notes what a look at our repository says of it, and names it when it is damaged.
     fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
         result.map_err(|error| match error {
-            LedgerError::Store { damaged: true, what, why } => {
-                *self.suspect.borrow_mut() = Some(why.clone());
-                let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
-                LedgerError::Store { what, why, damaged: true }
-            }
+            LedgerError::Store { damaged: true, what, why } => self.damaged(&what, why),
             other => other,
         })
+    }
+
+    fn damaged(&self, what: &str, why: String) -> LedgerError {
+        *self.suspect.borrow_mut() = Some(why.clone());
+        let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
+        LedgerError::Store { what, why, damaged: true }
     }
 
     /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
@@ -367,7 +371,11 @@ impl Engine for GitEngine {
         }
         // Somebody cleans our copy, or began it anew, at this moment.
         for _ in 1..FETCHES_MAX {
-            if !matches!(&verdict, FetchVerdict::Failed(why) if is_passing(why)) || deadline.passed() {
+            let is_over = match &verdict {
+                FetchVerdict::Failed(why) | FetchVerdict::HubDamaged(why, _) => !is_passing(why),
+                _ => true,
+            };
+            if is_over || deadline.passed() {
                 break;
             }
             pruning::outwait(self.objects.repository());
@@ -396,6 +404,9 @@ impl Engine for GitEngine {
             }
             FetchVerdict::MissingBranch => {
                 self.forget(main);
+                if let Some(why) = object_format::refusal(&self.git, self.directory(), &[], deadline) {
+                    return Err(LedgerError::Denied { hub: hub(), why });
+                }
                 // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
                 drop(self.fetch_all(&[heartbeats_spec()], deadline));
                 if main != USUAL_BRANCH {
@@ -403,20 +414,7 @@ impl Engine for GitEngine {
                 }
                 Ok(None)
             }
-            FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
-            FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
-            FetchVerdict::BrokenCache(why) => self.suspecting(Err(LedgerError::Store {
-                what: "cannot fetch".to_owned(),
-                why,
-                damaged: true,
-            })),
-            // Another process of this host fetching into the same copy is the commonest cause.
-            FetchVerdict::Failed(why) if why.contains("lock") => {
-                Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Trouble, why) })
-            }
-            FetchVerdict::Failed(why) => {
-                Err(LedgerError::Store { what: "git fetch failed".to_owned(), why, damaged: false })
-            }
+            verdict => Err(self.failed(main, verdict)),
         }
     }
 
@@ -464,7 +462,11 @@ impl Engine for GitEngine {
         };
         let publication = match publication {
             Publication::Denied(reason) if reason.about.is_none() => {
+                let reason = with_whose_hook(reason, Path::new(&self.name));
                 Publication::Denied(self.in_the_way(moves).map_or(reason, bad_refs::refusal))
+            }
+            Publication::Doubted(reason) => {
+                Publication::Doubted(with_whose_hook(reason, Path::new(&self.name)))
             }
             other => other,
         };

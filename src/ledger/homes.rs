@@ -119,7 +119,7 @@ fn ask_head(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<St
         FetchVerdict::Fetched | FetchVerdict::MissingBranch => {}
         FetchVerdict::Unreachable(why) => return Err(LedgerError::Unreachable { hub: hub(), why }),
         FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
-        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
+        FetchVerdict::BrokenCache(why) | FetchVerdict::HubDamaged(why, _) | FetchVerdict::Failed(why) => {
             return Err(LedgerError::Store { what: ASKING.to_owned(), why, damaged: false });
         }
     }

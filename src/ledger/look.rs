@@ -14,6 +14,8 @@ use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::git_program::GitProgram;
 use super::inspect::Store;
+use super::lost_object::LostObject;
+use super::object_format;
 use super::objects::{Objects, init_bare};
 use super::open::{Location, configured, open_path, why_not_in_process};
 use super::past::Past;
@@ -37,11 +39,15 @@ pub fn is_look(folder: &str) -> bool {
     folder.strip_prefix(LOOK_FOLDER_PREFIX).is_some_and(random::is_id)
 }
 
-/// A fetch of nothing but the newest commits, whatever the user's configuration would add.
-const FETCH: &[&str] = &[
-    "fetch",
+/// A fetch of nothing but the newest commits.
+const FETCH: &[&str] = &["fetch", "--depth=1"];
+
+/// A fetch of the whole history.
+const FETCH_ALL: &[&str] = &["fetch"];
+
+/// What goes with each fetch, whatever the user's configuration would add.
+const FETCH_QUIETLY: &[&str] = &[
     "--quiet",
-    "--depth=1",
     "--no-filter",
     "--no-tags",
     "--no-recurse-submodules",
@@ -125,22 +131,18 @@ impl Look {
         deadline: Deadline,
     ) -> Result<Self, LedgerError> {
         let name = location.shown();
-        let (url, why) = match location {
-            Location::Url(url) => (url.clone(), "it is reached over a connection"),
+        let why = match location {
+            Location::Url(_) => "it is reached over a connection",
             Location::Path(path) => {
                 let repository = open_path(path)?;
                 match why_not_in_process(&repository) {
                     None => return Ok(Self::in_place(name, repository, open_path(path)?, main)),
-                    Some(why) => (location.address(), why),
+                    Some(why) => why,
                 }
             }
         };
-        let mut way = Way::prepare(&url, clone, why)?;
-        if let Location::Path(path) = location {
-            way.options.extend(permitted::options_for(path));
-        }
-        way.lean_on(&clone.map_or_else(|| store_path(&url), Path::to_owned), main);
-        way.fetch(&name, main, deadline)?;
+        let way = Way::to(location, clone, main, why)?;
+        way.fetch(&name, main, FETCH, deadline)?;
         let open = || Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error));
         let (repository, engine) = (open()?, open()?);
         let engine = GitEngine::new(name, engine, Reach::Origin { copy: None }, None);
@@ -233,6 +235,24 @@ impl Look {
     }
 }
 
+/// Has a hub that is reached through git, which `why` tells, send what a command in `clone` would have to
+/// fetch: all of the history that neither the clone nor our copy has. Nothing is kept.
+///
+/// # Errors
+/// When it does not come.
+pub fn send_history(
+    location: &Location,
+    clone: Option<&Path>,
+    main: &str,
+    why: &'static str,
+    deadline: Deadline,
+) -> Result<(), LedgerError> {
+    // Of a shallow clone a command asks for what is newer only.
+    let is_shallow = |top: &Path| permitted::open(top).is_ok_and(|clone| clone.is_shallow());
+    let how = if clone.is_some_and(is_shallow) { FETCH } else { FETCH_ALL };
+    Way::to(location, clone, main, why)?.fetch(&location.shown(), main, how, deadline)
+}
+
 /// Fetches all branches of the hub at `url`, one commit deep, but those that servers keep beside it,
 /// and has `read` look at what came; nothing is kept.
 ///
@@ -246,7 +266,7 @@ pub(super) fn with_all_branches<T>(
 ) -> Result<T, LedgerError> {
     let way = Way::prepare(url, clone, "it is reached over a connection")?;
     let specs = ["+refs/heads/*:refs/remotes/origin/*", "^refs/heads/heartbeat-*", "^refs/heads/logs-*"];
-    let done = way.git(FETCH, &specs.map(str::to_owned), deadline)?;
+    let done = way.git(&[FETCH, FETCH_QUIETLY].concat(), &specs.map(str::to_owned), deadline)?;
     let hub = || Location::Url(url.to_owned()).shown();
     if done.timed_out {
         return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
@@ -259,7 +279,7 @@ pub(super) fn with_all_branches<T>(
         FetchVerdict::Fetched | FetchVerdict::MissingBranch => {}
         FetchVerdict::Unreachable(why) => return Err(LedgerError::Unreachable { hub: hub(), why }),
         FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
-        FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
+        FetchVerdict::BrokenCache(why) | FetchVerdict::HubDamaged(why, _) | FetchVerdict::Failed(why) => {
             let what = format!("cannot read the hub `{}`", hub());
             return Err(LedgerError::Store { what, why, damaged: true });
         }
@@ -276,6 +296,23 @@ pub(super) const TOO_SLOW: &str = "it did not answer in time";
 const OURS: &str = "cannot look at the hub through a temporary folder";
 
 impl Way {
+    /// The way to the hub at `location` for a command in `clone`, of which what is here already need not
+    /// come.
+    fn to(
+        location: &Location,
+        clone: Option<&Path>,
+        main: &str,
+        why: &'static str,
+    ) -> Result<Self, LedgerError> {
+        let url = location.address();
+        let mut way = Self::prepare(&url, clone, why)?;
+        if let Location::Path(path) = location {
+            way.options.extend(permitted::options_for(path));
+        }
+        way.lean_on(&clone.map_or_else(|| store_path(&url), Path::to_owned), main);
+        Ok(way)
+    }
+
     /// An empty repository that knows the hub, with the settings of the clone around.
     fn prepare(url: &str, clone: Option<&Path>, why: &'static str) -> Result<Self, LedgerError> {
         let folder = Temporary::repository("main")?;
@@ -326,12 +363,12 @@ impl Way {
         GitProgram::default().run(&self.folder.0, &arguments, deadline)
     }
 
-    fn fetch(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
-        match self.fetch_once(name, main, deadline) {
+    fn fetch(&self, name: &str, main: &str, how: &[&str], deadline: Deadline) -> Result<(), LedgerError> {
+        match self.fetch_once(name, main, how, deadline) {
             // Some of what was there already may be damaged deeper than we looked.
             Err(LedgerError::Store { .. }) if self.alternates().exists() => {
                 files::remove(&self.alternates())?;
-                self.fetch_once(name, main, deadline)
+                self.fetch_once(name, main, how, deadline)
             }
             done => done,
         }
@@ -340,16 +377,23 @@ impl Way {
     /// One of the heartbeat branches of a hub whose main branch is not there.
     fn fetch_heartbeats(&self, specs: [String; 2], deadline: Deadline) -> Option<String> {
         let [_, heartbeats] = specs;
-        self.git(FETCH, &[heartbeats], deadline).ok()?;
+        self.git(&[FETCH, FETCH_QUIETLY].concat(), &[heartbeats], deadline).ok()?;
         let objects = Objects::new(Repository::open_bare(&self.folder.0).ok()?);
         let names = objects.names(&format!("refs/remotes/origin/{HEARTBEAT_BRANCH_PREFIX}")).ok()?;
         names.first().map(|name| format!("{HEARTBEAT_BRANCH_PREFIX}{name}"))
     }
 
-    fn fetch_once(&self, name: &str, main: &str, deadline: Deadline) -> Result<(), LedgerError> {
+    fn fetch_once(
+        &self,
+        name: &str,
+        main: &str,
+        how: &[&str],
+        deadline: Deadline,
+    ) -> Result<(), LedgerError> {
+        let fetch = [how, FETCH_QUIETLY].concat();
         let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
         let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
-        let mut done = self.git(FETCH, &specs, deadline)?;
+        let mut done = self.git(&fetch, &specs, deadline)?;
         for _ in 0..bad_refs::ROUNDS_MAX {
             if done.exit_code == Some(0) || !bad_refs::may_be_one(&done.stderr) {
                 break;
@@ -359,7 +403,7 @@ impl Way {
             self.bad.borrow_mut().extend(bad_refs::find(&listing.stdout, &done.stderr));
             let around: Vec<String> =
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
-            done = self.git(&[&bad_refs::WHOLE_NAMES[..], FETCH].concat(), &around, deadline)?;
+            done = self.git(&[&bad_refs::WHOLE_NAMES[..], &fetch].concat(), &around, deadline)?;
         }
         let hub = || name.to_owned();
         if let Some(flaw) = self.bad.borrow().get(main) {
@@ -371,6 +415,16 @@ impl Way {
         }
         match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
             FetchVerdict::Fetched => Ok(()),
+            FetchVerdict::MissingBranch
+                if let Some(why) = object_format::refusal(
+                    &GitProgram::default(),
+                    &self.folder.0,
+                    &self.options,
+                    deadline,
+                ) =>
+            {
+                Err(LedgerError::Denied { hub: hub(), why })
+            }
             FetchVerdict::MissingBranch => {
                 let (hub, branch) = (hub(), main.to_owned());
                 Err(match self.fetch_heartbeats(specs, deadline) {
@@ -380,6 +434,10 @@ impl Way {
             }
             FetchVerdict::Unreachable(why) => Err(LedgerError::Unreachable { hub: hub(), why }),
             FetchVerdict::Denied(why) => Err(LedgerError::Denied { hub: hub(), why }),
+            FetchVerdict::HubDamaged(why, id) => {
+                let object = LostObject { id, branch: main.to_owned() };
+                Err(LedgerError::LacksObject { hub: hub(), object, why })
+            }
             // There is no copy of ours in this, so what is damaged is the hub.
             FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
                 Err(LedgerError::Store { what: format!("cannot read the hub `{name}`"), why, damaged: true })

@@ -33,9 +33,11 @@ mod identity;
 mod inspect;
 mod known;
 mod look;
+mod lost_object;
 mod marks;
 #[cfg(test)]
 mod memory;
+mod object_format;
 mod objects;
 mod old_writers;
 #[cfg(test)]
@@ -74,14 +76,16 @@ pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use inspect::{Size, Store};
 pub use known::KnownHub;
-pub use look::{Look, Temporary, is_look};
+pub use look::{Look, Temporary, is_look, send_history};
+pub use lost_object::LostObject;
 pub use objects::init_bare;
 pub use open::{
-    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, Location, MAY_NOT_BE_READ, OpenOptions, configure, configured,
-    is_tracked, open,
+    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, HOOKS_PATH, Location, MAY_NOT_BE_READ, OpenOptions, configure,
+    configured, is_tracked, open,
 };
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
+pub use salvage::PutBack;
 pub use snapshot::{Documents, History, Shown, Snapshot};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};

@@ -22,6 +22,9 @@ const FORGES: [&str; 6] =
 pub(super) const SERVER_HOOKS: &[&str] =
     &["pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"];
 
+/// The setting that names another folder of hooks.
+pub const HOOKS_PATH: &str = "core.hooksPath";
+
 /// Where a hub is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -232,8 +235,7 @@ pub(super) fn why_not_in_process(repository: &Repository) -> Option<&'static str
     let path = repository.path();
     let mut config = repository.config().ok()?;
     let config = config.snapshot().ok()?;
-    let hooks =
-        config.get_path("core.hooksPath").map_or_else(|_| path.join("hooks"), |hooks| path.join(hooks));
+    let hooks = config.get_path(HOOKS_PATH).map_or_else(|_| path.join("hooks"), |hooks| path.join(hooks));
     if SERVER_HOOKS.iter().any(|hook| hooks.join(hook).is_file()) {
         return Some("it has server hooks, which must run");
     }
@@ -243,6 +245,23 @@ pub(super) fn why_not_in_process(repository: &Repository) -> Option<&'static str
     }
     let owner = std::fs::metadata(path).map(|data| data.uid()).ok()?;
     (owner != nix::unistd::geteuid().as_raw()).then_some("it belongs to another user")
+}
+
+/// `reason`, a hook's among others, of a hub at `hub`. Of one at a path git runs hooks as this account is set
+/// to: those that the account or the machine names for all repositories take the place of the hub's own.
+pub(super) fn with_whose_hook(reason: Reason, hub: &Path) -> Reason {
+    let is_of_user = || {
+        let config = permitted::open(hub).and_then(|repository| repository.config()?.snapshot());
+        config.is_ok_and(|config| {
+            config
+                .get_entry(HOOKS_PATH)
+                .is_ok_and(|entry| !matches!(entry.level(), ConfigLevel::Local | ConfigLevel::Worktree))
+        })
+    };
+    if reason.cause == Cause::Hook && hub.is_absolute() && is_of_user() {
+        return Reason { cause: Cause::Setting(HOOKS_PATH), ..reason };
+    }
+    reason
 }
 
 /// The hub at `url`, through the clone around us or a copy in the cache.

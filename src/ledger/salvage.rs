@@ -11,14 +11,53 @@ use super::objects::version;
 use super::past::holds_documents;
 use super::ref_lock;
 use super::transaction::ops_in;
+use crate::domain::shell::quoted;
 use git2::{ObjectType, Oid, Repository};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 /// How many objects are looked at: those of a hub that is tidied now and then.
 const OBJECTS_MAX: usize = 2_000_000;
 
 /// How many commits are looked at closely.
 const CANDIDATES_MAX: usize = 1000;
+
+/// How a branch is put back whose ref cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBack {
+    /// What is known of where it was.
+    pub known: String,
+    /// The command: it puts the branch there, or makes room for it where nothing is known.
+    pub command: String,
+    /// What to see to first, where something is known.
+    pub first: Option<String>,
+}
+
+impl PutBack {
+    /// How `branch` is put back, whose ref is in `file` and most likely named `newest`.
+    #[must_use]
+    pub fn of(branch: &str, file: &Path, newest: Option<&Version>) -> Self {
+        let shown = file.to_string_lossy();
+        let remove = format!("rm {}", quoted(&shown));
+        let Some(newest) = newest else {
+            return Self {
+                known: "no commit in it carries an operation".to_owned(),
+                command: remove,
+                first: None,
+            };
+        };
+        let reference = format!("refs/heads/{branch}");
+        let hub = shown.strip_suffix(&reference).unwrap_or(&shown).trim_end_matches('/');
+        let put = format!("git --git-dir={} update-ref {} {newest}", quoted(hub), quoted(&reference));
+        Self {
+            known: format!("the newest commit that carries an operation is {}", newest.short()),
+            command: format!("{remove} && {put}"),
+            first: Some(format!(
+                "compare with `git rev-parse origin/{branch}` in the clones first: a commit there that follows on it is newer"
+            )),
+        }
+    }
+}
 
 /// A commit, as far as it says where it stands.
 struct Known {

@@ -74,3 +74,49 @@ fn under_each_hook(transport: Transport) {
 fn hooks_are_obeyed_quoted_in_brief_and_never_trusted() {
     Transport::each(&HOOKED, under_each_hook);
 }
+
+#[test]
+fn a_hook_of_the_users_own_is_not_told_as_a_rule_of_the_hub() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let mut hosts = [fleet.server("ada"), fleet.server_in_clone("bob")];
+    let hooks = fleet.hub().path().with_file_name("of-the-user");
+    let settings = fleet.hub().path().with_file_name("settings");
+    std::fs::create_dir_all(&hooks).unwrap();
+    std::fs::write(&settings, format!("[core]\n\thooksPath = {}\n", hooks.display())).unwrap();
+    let hub = fleet.hub().path().display().to_string();
+    for host in &mut hosts {
+        let home = host.place("HOME").join(".gitconfig");
+        host.set("GIT_CONFIG_GLOBAL", &home);
+        for name in ["pre-receive", "update", "reference-transaction"] {
+            let hook = hooks.join(name);
+            std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+            std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::copy(&settings, &home).unwrap();
+            let run = host.run(["job", "add", "--type", "x"]).code(4);
+            assert!(run.stderr().contains("nothing was written"), "{name} {run}");
+            assert!(run.stderr().contains("git config --show-origin core.hooksPath"), "{name} {run}");
+            assert!(!run.stderr().contains("the hub's own rule"), "{name} {run}");
+            let json = host.run(["heartbeat", "--json"]).code(4);
+            assert!(json.stderr().contains("\"own_setting\""), "{name} {json}");
+            // Where the hub itself names the folder it is the hub's rule.
+            std::fs::remove_file(&home).unwrap();
+            fleet.hub().git(["config", "core.hooksPath", &hooks.display().to_string()]);
+            let run = host.run(["job", "add", "--type", "x"]).code(4);
+            assert!(run.stderr().contains("the hub's own rule"), "{name} {run}");
+            fleet.hub().git(["config", "--unset", "core.hooksPath"]);
+            std::fs::remove_file(&hook).unwrap();
+        }
+        // What the hint says, done.
+        std::fs::copy(&settings, &home).unwrap();
+        let hook = hooks.join("update");
+        std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let run = host.run(["job", "add", "--type", "x"]).code(4);
+        let start = format!("git -C {hub} config");
+        let line = run.stderr().split('`').find(|part| part.starts_with(&start)).unwrap();
+        host.program("sh").args(["-c", line]).run().success();
+        host.run(["job", "add", "--type", "x"]).success();
+        fleet.hub().git(["config", "--unset", "core.hooksPath"]);
+        std::fs::remove_file(&hook).unwrap();
+    }
+}

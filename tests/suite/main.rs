@@ -58,6 +58,8 @@ mod completion;
 mod cut_connections;
 // Disks that are full or read-only.
 mod full_disk;
+// Hubs that have lost an old object.
+mod lost_objects;
 // Every write under every single fault.
 mod sweep;
 // Commands that are killed, at any step and at any moment.

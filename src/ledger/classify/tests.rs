@@ -73,6 +73,7 @@ fn fetch(verdict: FetchVerdict) -> Judged {
         FetchVerdict::Unreachable(reason) => ("Unreachable", reason.words, Some(reason.cause)),
         FetchVerdict::Denied(reason) => ("Denied", reason.words, Some(reason.cause)),
         FetchVerdict::BrokenCache(words) => ("BrokenCache", words, None),
+        FetchVerdict::HubDamaged(words, _) => ("HubDamaged", words, None),
         FetchVerdict::Failed(words) => ("Failed", words, None),
     }
 }

@@ -14,8 +14,8 @@ use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::ledger::{
-    Cause, Documents as _, FORMAT_IS_FOREIGN, LedgerError, Location, Look, Past, Snapshot, Stop, homes,
-    known_in, store_path,
+    Cause, Documents as _, FORMAT_IS_FOREIGN, LedgerError, Location, Look, Past, PutBack, Reason, Snapshot,
+    Stop, homes, known_in, store_path,
 };
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
@@ -224,6 +224,9 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         _ => None,
     };
     let why = error.to_string();
+    if let Some((what, mend)) = as_commands_say(error) {
+        return Fault { why, what, mend };
+    }
     let trust = path
         .as_ref()
         .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
@@ -286,6 +289,22 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         _ => ("the hub cannot be used like this", None),
     };
     Fault { why, what: what.to_owned(), mend }
+}
+
+/// What follows and what mends it, where the error of any command says it as well: of one thing that is lost.
+fn as_commands_say(error: &LedgerError) -> Option<(String, Option<String>)> {
+    match error {
+        LedgerError::BrokenBranch { branch, file, newest, .. } => {
+            let PutBack { known, command, first } = PutBack::of(branch, file, newest.as_ref());
+            let after = || "put the branch back from a clone that has it, after this".to_owned();
+            Some((format!("{known}; {}", first.unwrap_or_else(after)), Some(command)))
+        }
+        LedgerError::LacksObject { hub, object, .. } => {
+            Some((object.meaning(hub), Some(object.command(hub))))
+        }
+        LedgerError::Denied { hub, why: Reason { about: Some(bad), .. } } => Some((bad.advice(hub), None)),
+        _ => None,
+    }
 }
 
 /// The branch that the hub is in, when it is not in the one that was looked at.

@@ -19,7 +19,7 @@ use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::{bounded, environment};
-use crate::ledger::{Location, Store, store_path};
+use crate::ledger::{LedgerError, Location, Store, send_history, store_path};
 use crate::ops::hubs;
 use crate::ops::submit::Place;
 use facts::HubFacts;
@@ -104,6 +104,7 @@ const CHECKS: &[Entry] = &[
     entry("hub-hooks", "hooks of the hub and of the clone", store::hooks),
     entry("hub-protection", "what the hub's configuration forbids", store::protection),
     entry("hub-reachable", "whether the hub answers and is one", reachable),
+    entry("hub-history", "whether all of its history can be fetched", history),
     entry("hub-writable", "whether this account may write to it", writable),
     entry("hub-documents", "whether its documents can be read", documents),
     entry("document-size", "how full the live documents are", document_size),
@@ -223,6 +224,12 @@ impl Patient {
         })
     }
 
+    /// How long the hub may take for its next answer: git is given up before those who wait for it are, and
+    /// ended with what it started.
+    fn answer_time(&self) -> Duration {
+        ANSWER_TIME_MAX.min(self.subject.timeout).min(self.deadline.left() / 3)
+    }
+
     /// The address that our copy of the hub is kept under.
     fn address(&self) -> Option<String> {
         Some(self.subject.hub.as_ref()?.address())
@@ -260,8 +267,7 @@ impl Patient {
                 ));
             };
             let subject = self.subject.clone();
-            // Git is given up before those who wait for it are, and ended with what it started.
-            let answer = ANSWER_TIME_MAX.min(subject.timeout).min(self.deadline.left() / 3);
+            let answer = self.answer_time();
             match self.within(HUB_TIME_MAX, move || facts::gather(&subject, &location, answer)) {
                 Ok(gathered) => gathered.map_err(|error| fault(self, &error).judged()),
                 Err(hangs) => Err(hangs),
@@ -278,7 +284,7 @@ impl Patient {
     }
 }
 
-fn fault(patient: &Patient, error: &crate::ledger::LedgerError) -> Fault {
+fn fault(patient: &Patient, error: &LedgerError) -> Fault {
     facts::fault(error, &patient.subject, |rest| patient.muster(rest))
 }
 
@@ -287,6 +293,27 @@ fn reachable(patient: &Patient) -> Judgement {
         Ok(facts) => rules::reachable(&facts.name, facts.way, facts.took),
         Err(judgement) => judgement.clone(),
     }
+}
+
+/// Whether a command here can fetch what it has to: other checks look at the newest commits alone.
+fn history(patient: &Patient) -> Judgement {
+    patient.of_hub(|facts| {
+        let (Some(way), Some(location)) = (facts.way, patient.subject.hub.clone()) else {
+            return Judgement::skipped("the hub is opened in place, and nothing is fetched of it");
+        };
+        let (clone, branch) = (patient.subject.clone.clone(), patient.subject.branch.clone());
+        let answer = patient.answer_time();
+        let fetch = move || send_history(&location, clone.as_deref(), &branch, way, Deadline::after(answer));
+        match patient.within(HUB_TIME_MAX, fetch) {
+            Ok(Ok(())) => Judgement::of("all of it comes that is not here yet"),
+            Ok(Err(error @ (LedgerError::LacksObject { .. } | LedgerError::Store { damaged: true, .. }))) => {
+                fault(patient, &error).judged()
+            }
+            // The hub answered before; a long history may need longer than is waited for here.
+            Ok(Err(error)) => Judgement::skipped(error.to_string()),
+            Err(hangs) => hangs,
+        }
+    })
 }
 
 fn writable(patient: &Patient) -> Judgement {

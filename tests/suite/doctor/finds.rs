@@ -162,6 +162,32 @@ fn a_damaged_hub_is_told_and_the_command_says_what_is_missing() {
 }
 
 #[test]
+fn a_main_branch_whose_ref_is_empty_is_put_back_by_the_line_that_commands_name() {
+    for is_shared in [false, true] {
+        let (fleet, ada) = joined(Transport::Path);
+        let tip = fleet.hub().tip("main").unwrap();
+        if is_shared {
+            fleet.hub().git(["config", "core.sharedRepository", "group"]);
+        }
+        fs::write(fleet.hub().path().join("refs/heads/main"), "").unwrap();
+        let said = ada.run(["job", "list"]);
+        assert_ne!(said.exit_code(), Some(0), "{said}");
+        let check = expect(&ada, "hub-reachable", "problem", "refs/heads/main");
+        if is_shared {
+            // Through git the ref is one that is left out: both say how it comes back.
+            let advice = check["findings"][0]["what"].as_str().unwrap();
+            assert!(said.stderr().contains(advice), "{said}{check:#}");
+            continue;
+        }
+        let line = super::mend(&check);
+        assert!(said.stderr().contains(&format!("`{line}`")), "{said}{check:#}");
+        ada.program("sh").args(["-c", &line]).run().success();
+        assert_eq!(fleet.hub().tip("main").as_ref(), Some(&tip));
+        expect(&ada, "hub-reachable", "ok", "");
+    }
+}
+
+#[test]
 fn without_a_temporary_folder_what_needs_none_is_still_told() {
     let (_fleet, mut ada) = joined(Transport::FileUrl);
     ada.set("TMPDIR", "/proc/none");

@@ -1,0 +1,31 @@
+//! What a fetch comes to that brought nothing.
+
+use super::GitEngine;
+use crate::ledger::classify::FetchVerdict;
+use crate::ledger::error::LedgerError;
+use crate::ledger::far_side::{Cause, Reason};
+use crate::ledger::lost_object::LostObject;
+
+impl GitEngine {
+    /// What a fetch that brought nothing comes to.
+    pub(super) fn failed(&self, main: &str, verdict: FetchVerdict) -> LedgerError {
+        let hub = self.name.clone();
+        let store = |what: &str, why, damaged| LedgerError::Store { what: what.to_owned(), why, damaged };
+        match verdict {
+            FetchVerdict::Unreachable(why) => LedgerError::Unreachable { hub, why },
+            FetchVerdict::Denied(why) => LedgerError::Denied { hub, why },
+            FetchVerdict::HubDamaged(why, id) => {
+                LedgerError::LacksObject { hub, object: LostObject { id, branch: main.to_owned() }, why }
+            }
+            FetchVerdict::BrokenCache(why) => self.damaged("cannot fetch", why),
+            // Another process of this host fetching into the same copy is the commonest cause.
+            FetchVerdict::Failed(why) if why.contains("lock") => {
+                LedgerError::Unreachable { hub, why: Reason::of(Cause::Trouble, why) }
+            }
+            FetchVerdict::Failed(why) => store("git fetch failed", why, false),
+            FetchVerdict::Fetched | FetchVerdict::MissingBranch => {
+                store("git fetch failed", "it brought nothing".to_owned(), false)
+            }
+        }
+    }
+}

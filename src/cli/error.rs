@@ -196,7 +196,7 @@ impl From<LedgerError> for CliError {
                     .hint("another server runs a newer git-muster; install the same one here")
             }
             LedgerError::Document(document) => Self::new(Exit::Failed, message)
-                .hint(format!("`git muster import HUB --check` shows what can be mended of it without a loss; or mend `{}` in a clone of the hub and push it: `git log -p -- {}` shows who changed it", document.path, quoted(&document.path))),
+                .hint(format!("`git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend `{}` in a clone of the hub and push it: `git log -p -- {}` shows who changed it", document.path, quoted(&document.path))),
             LedgerError::Configuration(why) => {
                 let hints = advice_on_place(why).map(str::to_owned).into_iter().collect();
                 Self { hints, ..Self::new(Exit::Configuration, message) }

@@ -30,6 +30,7 @@ const TO_MEND: u8 = 1;
 #[command(after_help = "Examples:
   git muster import /srv/old.git --check               # report, change nothing
   git muster import /srv/old.git                       # mend it, in one commit
+  git muster import --check                            # the hub in use
   git muster import /srv/old.git --into /srv/hub.git   # make a new hub of it
   git muster import /srv/old.git --recover --close-jobs-older-than 7d
 
@@ -37,14 +38,15 @@ Reads the documents of a hub as shell scripts left them: conflict markers, empty
 marks, ids that stand twice, fields of a wrong type, half characters, text that ends too early. Each document \
 and each record in trouble is reported as sound, mendable or broken. What cannot be used is kept byte for byte \
 below coordination/aside/. A record that cannot share its id gets a new one and keeps the old as imported_id. \
-Servers whose folders are in use are registered.
+What was lost of a text that is cut, garbled or empty is taken from the newest version in the history that can \
+be read. Servers whose folders are in use and that the register does not hold are registered.
 
 Exit code: 0 imported, or with --check nothing to mend; 1 with --check something to mend; any other: nothing \
 was changed.")]
 pub struct ImportArgs {
-    /// The old hub
+    /// The old hub [default: the hub in use]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
-    pub source: String,
+    pub source: Option<String>,
     /// Report what is sound, mendable and broken, and change nothing
     #[arg(long)]
     pub check: bool,
@@ -74,7 +76,10 @@ struct Answer<'a> {
 /// When the old hub cannot be read or the new one cannot be written.
 pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliError> {
     let folder = environment::working_directory()?;
-    let source = Location::parse(&args.source, &folder);
+    let source = match &args.source {
+        Some(text) => Location::parse(text, &folder),
+        None => context.settings.hub()?.clone(),
+    };
     let into = args.into.as_ref().map(|text| Location::parse(text, &folder));
     if into.as_ref().is_some_and(|into| into.is_place_of(&source)) {
         let why = format!("`{}` cannot be imported into itself; nothing was changed", source.shown());
@@ -85,8 +90,10 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     } else {
         context.refuse_guards("what is taken over or mended")?;
     }
-    context.settings.go_to(source.clone(), "the command line");
-    context.settings.clone = None;
+    if args.source.is_some() {
+        context.settings.go_to(source.clone(), "the command line");
+        context.settings.clone = None;
+    }
     let mut old = context.open(false)?;
     let import = prepare(args, into.is_some() && !args.check, &mut old)?;
     let into = into.filter(|_| !args.check);

@@ -226,7 +226,7 @@ pub fn main() -> u8 {
     let target = match &cli.command {
         Command::Init(args) => args.target.as_ref(),
         Command::Join(args) => args.target.as_ref(),
-        Command::Import(args) => Some(args.into.as_ref().unwrap_or(&args.source)),
+        Command::Import(args) => args.into.as_ref().or(args.source.as_ref()),
         _ => None,
     };
     // `join` is told who this is otherwise.

@@ -95,9 +95,9 @@ impl Begun {
             let mut words = command.split(' ');
             let verb = words.next().unwrap_or_default();
             let names_hub = match verb {
-                "init" | "import" => true,
-                // What comes next is the hub to join.
-                "join" => words.next().is_some_and(|word| !word.starts_with('-')),
+                "init" => true,
+                // What comes next is the hub to join, or to import.
+                "join" | "import" => words.next().is_some_and(|word| !word.starts_with('-')),
                 _ => false,
             };
             // What is to be done by another server is done on its machine.

@@ -80,6 +80,21 @@ impl Marker {
             settings: HubSettings::default(),
         }
     }
+
+    /// Takes what it does not say from another state of itself.
+    pub fn complete(&mut self, other: &Self) {
+        if self.id.is_empty() {
+            self.id.clone_from(&other.id);
+        }
+        self.version = self.version.or(other.version);
+        self.created_at = self.created_at.or(other.created_at);
+        if self.branch.is_none() {
+            self.branch.clone_from(&other.branch);
+        }
+        if self.settings == HubSettings::default() {
+            self.settings.clone_from(&other.settings);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::far_side::Reason;
 use super::history::{Lost, Reached, Visit};
 use super::outcome::Held;
 use super::past::Past;
+use super::versions::VisitVersion;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
@@ -319,6 +320,19 @@ pub(crate) trait Engine {
     /// When the store is damaged.
     fn content(&self, _version: &Version, _path: &str) -> Result<Option<String>, LedgerError> {
         Ok(None)
+    }
+
+    /// Visits what lay at `path` in `tip` and before, the newest first; `true` if there may be more.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn versions(
+        &self,
+        _tip: &Version,
+        _path: &str,
+        _visit: &mut VisitVersion<'_>,
+    ) -> Result<bool, LedgerError> {
+        Ok(false)
     }
 
     /// What shows that a branch without documents was a hub.

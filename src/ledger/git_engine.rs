@@ -25,6 +25,7 @@ use super::past::{self, Past};
 use super::pruning::{self, Made};
 use super::publish;
 use super::salvage;
+use super::versions::{self, VisitVersion};
 use super::worktree;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -528,6 +529,10 @@ impl Engine for GitEngine {
 
     fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
         Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
+    }
+
+    fn versions(&self, tip: &Version, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
+        self.suspecting(versions::versions(&self.objects, tip, path, visit))
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {

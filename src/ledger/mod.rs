@@ -59,6 +59,7 @@ mod ssh_line;
 mod tops;
 mod transaction;
 mod update;
+mod versions;
 mod worktree;
 
 pub use around::{Alike, Around, BRANCH_KEY, HubClone, Unclear, around};
@@ -91,4 +92,5 @@ pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};
 pub use update::{Ledger, Request, Settings};
+pub use versions::VisitVersion;
 pub use worktree::OddIndex;

@@ -6,6 +6,7 @@ use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
+use super::versions::VisitVersion;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::present_by_others;
 use crate::domain::id::OpId;
@@ -52,6 +53,13 @@ pub trait History: Documents {
     /// # Errors
     /// When the store is damaged or the document is too large.
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
+
+    /// Visits what a document said on the main branch as it was published and before, the newest first, each
+    /// text once. `true` if there may be more, in history that is not here or is too long.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError>;
 }
 
 /// Where documents can be read from.
@@ -385,6 +393,11 @@ impl History for Snapshot<'_> {
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         self.engine.read(version, path)
+    }
+
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
+        let Some(tip) = self.tip(self.main)? else { return Ok(false) };
+        self.engine.versions(&tip, path, visit)
     }
 }
 

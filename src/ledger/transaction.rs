@@ -5,6 +5,7 @@ use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
 use super::snapshot::{Documents, History, Snapshot, name_in};
+use super::versions::VisitVersion;
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
@@ -326,6 +327,10 @@ impl History for Transaction<'_> {
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
         self.snapshot.document_of(version, path)
+    }
+
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
+        self.snapshot.versions(path, visit)
     }
 }
 

@@ -6,8 +6,9 @@
 use super::Verb;
 use crate::domain::hub::Marker;
 use crate::domain::record::Record;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Document, Documents as _, History as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 /// The files of a hub in its first state, kept in this repository as a hub of its own.
 pub const TEMPLATE: &[(&str, &str)] = &[
@@ -67,6 +68,17 @@ impl Verb for Found {
     }
 }
 
+/// The newest marker with an id that the history holds.
+fn known_marker(transaction: &Transaction<'_>) -> Result<Option<Marker>, Stop> {
+    let mut known: Option<Marker> = None;
+    transaction.versions(Marker::PATH, &mut |_, bytes| {
+        let marker = Document::new(bytes.to_vec()).record::<Marker>(Marker::PATH);
+        known = marker.ok().map(|marker| Marker::clone(&marker)).filter(|marker| !marker.id.is_empty());
+        if known.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(known)
+}
+
 /// Writes the marker into a hub that has none, or as `mark` says; `true` if it did.
 ///
 /// # Errors
@@ -78,6 +90,11 @@ pub(super) fn mark(transaction: &mut Transaction<'_>, mark: Mark) -> Result<bool
         transaction.put_record(Marker::PATH, &Record::new(new, 0))?;
         return Ok(true);
     };
+    if marker.id.is_empty() && mark != Mark::Anew {
+        // Whoever has the hub open knows it by the id that it had.
+        let known = known_marker(transaction)?.unwrap_or(new.clone());
+        marker.edit(|marker| marker.complete(&known));
+    }
     match mark {
         Mark::Keep => {}
         Mark::Moved => marker.edit(|marker| marker.branch = Some(main)),

@@ -5,6 +5,7 @@ mod covered;
 mod folders;
 mod import;
 mod leaving;
+mod lost_text;
 mod older;
 mod points;
 mod readers;

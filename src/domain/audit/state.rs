@@ -9,6 +9,7 @@ use super::finding::{Finding, Kind, Severity, named};
 use super::job::call_off_and_retry;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
+use crate::domain::hub::Marker;
 use crate::domain::id::{JobId, LockName, MessageId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::json;
@@ -194,6 +195,20 @@ pub fn layout<T: View>(path: &str, record: &Record<T>) -> Vec<Finding> {
     let raw = record.raw();
     let newer = raw.get("version").and_then(|version| json::newer_layout(&version.to_string()));
     newer.map(|version| newer_layout(path, &version)).into_iter().collect()
+}
+
+/// What is wrong with the marker of a hub.
+#[must_use]
+pub fn marker(path: &str, marker: &Record<Marker>) -> Vec<Finding> {
+    let mut found = layout(path, marker);
+    if marker.id.is_empty() && found.is_empty() {
+        found.push(
+            Finding::new(Kind::BadId, "it has no id, by which every host knows the hub").at(path).hint(
+                "`git muster import` gives it the id that the history shows; without one the next `join` or `init` does",
+            ),
+        );
+    }
+    found
 }
 
 fn newer_layout(path: &str, version: &str) -> Finding {

@@ -97,7 +97,7 @@ pub fn documents(documents: &[Document], fsck: &str) -> Judgement {
         let why = document.wrong.as_ref()?;
         Some(
             Finding::problem(format!(
-                "{} cannot be read, and nothing that needs it works: {why}; `{fsck}` shows all that is wrong; `git muster import HUB --check` shows what can be mended without a loss, and a person mends the rest in a clone of the hub",
+                "{} cannot be read, and nothing that needs it works: {why}; `{fsck}` shows all that is wrong; `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it",
                 document.path
             )),
         )

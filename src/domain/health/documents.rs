@@ -48,7 +48,7 @@ impl Document<'_> {
         let hint = match server {
             Some(name) => format!("the next `git muster heartbeat` of `{name}` makes it anew"),
             None => format!(
-                "no command that needs it works until `git muster import HUB` mends it, or it is corrected in a clone of the hub and pushed; `git log -p -- {}` there shows how it was",
+                "no command that needs it works until `git muster import` mends it (see `git muster import --check` first), or it is corrected in a clone of the hub and pushed; `git log -p -- {}` there shows how it was",
                 quoted(self.path)
             ),
         };

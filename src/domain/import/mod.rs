@@ -5,13 +5,15 @@
 //! were found beside it. A document that needs nothing is not touched, and neither is a record.
 
 mod fields;
+mod past;
 mod pieces;
 mod record;
 mod rows;
 mod salvage;
 mod table;
 
-pub use record::{found_record, mend_record};
+pub use past::{Marks, Past, Rules};
+pub use record::{found_record, mend_marker, mend_record, mend_record_by};
 pub use rows::{Imported, Kept};
 pub use table::{mend_row, mend_table, rows_in};
 
@@ -41,6 +43,12 @@ impl State {
     }
 }
 
+/// How the line begins that tells what is taken from the history.
+const TAKEN: &str = "taken from the history";
+
+/// What is told where the history was asked and does not help.
+const NOT_IN_HISTORY: &str = "the history holds no version of it that can be read";
+
 /// What is told of a document or of a record in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
@@ -69,10 +77,12 @@ pub struct Mended {
 impl Mended {
     /// An empty document in the place of something that is no file.
     #[must_use]
-    pub fn in_place_of_no_file(self, path: &str) -> Self {
-        let what = "it is not a file, and begins anew: what it held before is in the history, from which `--recover` puts jobs and messages back";
+    pub fn in_place_of_no_file(mut self, path: &str) -> Self {
+        let what = "it is not a file; what it held before is in the history, from which `--recover` puts jobs and messages back";
         let line = Line { state: State::Broken, path: path.to_owned(), place: None, what: what.to_owned() };
-        Self { lines: vec![line], is_kept_aside: false, ..self }
+        self.lines.retain(|line| line.what.starts_with(TAKEN));
+        self.lines.insert(0, line);
+        Self { is_kept_aside: false, ..self }
     }
 }
 

@@ -1,9 +1,11 @@
 //! A document that is one record: a status, a beat, the build configuration.
 
+use super::super::hub::Marker;
 use super::super::record::{Record, View};
 use super::fields::{is_readable, set_unreadable_aside, without_a_time, without_half_characters};
+use super::past::Past;
 use super::salvage::sides;
-use super::{Mended, Notes, State, decode};
+use super::{Line, Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
 use serde_json::{Map, Value};
 
 /// Mends the document at `path`; `blank` stands in where nothing of it can be used.
@@ -11,7 +13,7 @@ pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> St
     let mut notes = Notes::new(path);
     let text = decode(bytes, &mut notes);
     let Some(mut record) = found(&text, &mut notes) else {
-        return notes.done(Some(blank()), "it begins anew");
+        return anew(notes, blank);
     };
     match set_unreadable_aside::<T>(&mut record) {
         Some(bad) if bad.is_empty() => {}
@@ -25,7 +27,7 @@ pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> St
         }
         None => {
             notes.add(State::Broken, None, "it cannot be read as a record");
-            return notes.done(Some(blank()), "it begins anew");
+            return anew(notes, blank);
         }
     }
     for name in without_a_time(&record) {
@@ -36,6 +38,56 @@ pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> St
     }
     let text = format!("{}\n", super::super::json::pretty(&record, 0));
     notes.done(Some(text), "one record")
+}
+
+/// The same of one that nobody says anew: what cannot be read of it is taken from the history.
+pub fn mend_record_by<T: View>(
+    path: &str,
+    bytes: &[u8],
+    past: Option<&Past>,
+    blank: impl FnOnce() -> String,
+) -> Mended {
+    if found_record::<T>(path, bytes).is_some() {
+        return mend_record::<T>(path, bytes, blank);
+    }
+    let mut notes = Notes::new(path);
+    found(&decode(bytes, &mut notes), &mut notes);
+    let Some(past) = past else {
+        notes.add(State::Sound, None, NOT_IN_HISTORY);
+        return anew(notes, blank);
+    };
+    notes.add(State::Mendable, None, format!("{TAKEN}: all of it, as it was in {}", past.commit));
+    notes.done(Some(String::from_utf8_lossy(&past.bytes).into_owned()), "one record")
+}
+
+/// Mends the marker: it never stays without an id, which is that of the history or else `new`.
+pub fn mend_marker(path: &str, bytes: &[u8], past: Option<&Past>, new: &Marker) -> Mended {
+    let mut mended = mend_record_by::<Marker>(path, bytes, past, || "{}\n".to_owned());
+    let text = mended.text.clone().unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned());
+    let Ok(mut marker) = Record::<Marker>::read(path, "", text.trim_start_matches('\u{feff}'), 0) else {
+        return mended;
+    };
+    if !marker.id.is_empty() {
+        return mended;
+    }
+    let known = past.and_then(|past| found_record::<Marker>(path, &past.bytes));
+    let (from, whence) = match (&known, past) {
+        (Some(known), Some(past)) => {
+            ((**known).clone(), format!("{TAKEN}: its id, as it was in {}", past.commit))
+        }
+        _ => (new.clone(), format!("it has no id: it gets `{}`", new.id)),
+    };
+    marker.edit(|marker| marker.complete(&from));
+    let line = |what| Line { state: State::Mendable, path: path.to_owned(), place: None, what };
+    if let Some(head) = mended.lines.first_mut() {
+        head.state = head.state.max(State::Mendable);
+    }
+    mended.lines.push(line(whence));
+    Mended { text: Some(format!("{}\n", marker.text().trim_end())), ..mended }
+}
+
+fn anew(notes: Notes, blank: impl FnOnce() -> String) -> Mended {
+    notes.done(Some(blank()), "it begins anew")
 }
 
 /// A document of one record, if anything in its bytes can be read as one.

@@ -1,5 +1,6 @@
 //! One record of a table: what makes it readable, and what becomes of two with one id.
 
+use super::super::high_water::HighWater;
 use super::super::id::{JobId, LockName, MessageId, ServerName};
 use super::super::job::{Job, JobStatus};
 use super::super::json;
@@ -42,6 +43,9 @@ pub trait Imported: Row {
 
     /// The beginning of a new id.
     const ID_PREFIX: &'static str = "imported";
+
+    /// Whether of two states of it the one to which more happened is always true, the earlier one as well.
+    const IS_MARK: bool = false;
 
     /// Mends what is wrong with it as a whole, and says what.
     fn mend(&self, _record: &mut Map<String, Value>) -> Option<String> {
@@ -171,6 +175,26 @@ impl Imported for Lock {
     fn progress(&self) -> usize {
         let token = self.token.unwrap_or(0).saturating_mul(2);
         usize::try_from(token).unwrap_or(usize::MAX).saturating_add(usize::from(self.is_held()))
+    }
+}
+
+impl Imported for HighWater {
+    const IS_MARK: bool = true;
+
+    fn is_record(record: &Value) -> bool {
+        record.get("token").is_some()
+    }
+
+    fn is_id(name: &str) -> bool {
+        LockName::new(name).is_ok()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+
+    fn progress(&self) -> usize {
+        usize::try_from(self.token.unwrap_or(0)).unwrap_or(usize::MAX)
     }
 }
 

@@ -2,11 +2,15 @@
 
 use super::super::json;
 use super::super::table::{ROWS_MAX, Row, Table};
+use super::past::{Past, pieces_of};
 use super::pieces::{Piece, Pieces, take_apart};
 use super::rows::{Good, Imported, Kept, Place, usable};
 use super::salvage::{salvage, sides};
-use super::{Mended, Notes, State, decode};
+use super::{Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
 use serde_json::value::RawValue;
+
+/// How many records that are taken from the history are named.
+const TOLD_MAX: usize = 20;
 
 /// The records in the bytes of a document, each as it was written, whatever state they are in.
 #[must_use]
@@ -24,11 +28,25 @@ pub fn mend_row<T: Imported>(text: &str) -> Option<(T, String)> {
     Some((good.view, good.text))
 }
 
-/// Mends the table at `path`; `kept` is what stands in other documents of the same sort.
-pub fn mend_table<T: Imported>(path: &str, bytes: &[u8], kept: &mut Kept) -> Mended {
+/// Mends the table at `path`; `kept` is what stands in other documents of the same sort. Of a text that is
+/// lost the history is asked: `Some` is what it says, if it holds a version that can be read.
+pub fn mend_table<T: Imported>(
+    path: &str,
+    bytes: &[u8],
+    asked: Option<Option<&Past>>,
+    kept: &mut Kept,
+) -> Mended {
     let mut notes = Notes::new(path);
     let text = decode(bytes, &mut notes);
-    let pieces = found::<T>(&text, &mut notes);
+    let mut pieces = found::<T>(&text, &mut notes);
+    let past = asked.flatten().map(|past| (past, pieces_of::<T>(past)));
+    if let Some((past, earlier)) = past.as_ref().filter(|(_, earlier)| version(earlier).is_some()) {
+        // Nobody here may write a part of it.
+        let what = format!("{TAKEN}: all of it, as it was in {}", past.commit);
+        notes.add(State::Mendable, None, what);
+        let text = String::from_utf8_lossy(&past.bytes).into_owned();
+        return notes.done(Some(text), &counted::<T>(earlier.rows.len()));
+    }
     if let Some(version) = version(&pieces) {
         let holds = format!(
             "{}; it has the newer layout {version} and stays as it is",
@@ -41,7 +59,17 @@ pub fn mend_table<T: Imported>(path: &str, bytes: &[u8], kept: &mut Kept) -> Men
         notes.add(State::Broken, None, what);
         return notes.done(None, &counted::<T>(pieces.rows.len()));
     }
-    let rows = mend_rows::<T>(&pieces, kept, &mut notes);
+    let mut rows = mend_rows::<T>(&pieces, kept, &mut notes);
+    match past {
+        Some((past, earlier)) => {
+            if pieces.members.is_empty() {
+                pieces.members.clone_from(&earlier.members);
+            }
+            take_from::<T>(past, earlier, (&mut rows, kept, &mut notes));
+        }
+        None if asked.is_some() => notes.add(State::Sound, None, NOT_IN_HISTORY),
+        None => {}
+    }
     let holds = counted::<T>(rows.len());
     if notes.lines.iter().all(|line| line.state == State::Sound) {
         return notes.done(None, &holds);
@@ -108,6 +136,40 @@ fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
 /// The layout version, if it is newer than ours.
 fn version(pieces: &Pieces) -> Option<String> {
     pieces.members.iter().filter(|(key, _)| key == "version").find_map(|(_, raw)| json::newer_layout(raw))
+}
+
+/// Takes the records from an earlier version that its text has lost, word for word. What stands in another
+/// document by now, as in an archive, is not lost; nor is what was taken out before.
+fn take_from<T: Imported>(
+    past: &Past,
+    earlier: Pieces,
+    (rows, kept, notes): (&mut Vec<Piece>, &mut Kept, &mut Notes),
+) {
+    let mut taken = Vec::new();
+    for piece in earlier.rows {
+        let Ok(mut good) = usable::<T>(&piece, kept.now) else { continue };
+        let id = piece.name.clone().unwrap_or_else(|| good.view.id().to_owned());
+        let is_known = kept.has(&id);
+        if is_known && !T::IS_MARK || rows.len() >= ROWS_MAX {
+            continue;
+        }
+        let text = good.text.clone();
+        match kept.place(&mut good, piece.name.as_deref(), (&notes.path, rows.len())) {
+            Place::New => rows.push(Piece { name: piece.name, text }),
+            Place::Newer(index) => match rows.get_mut(index) {
+                Some(row) => row.text = text,
+                None => continue,
+            },
+            _ => continue,
+        }
+        taken.push(if id.is_empty() { "one without an id".to_owned() } else { id });
+    }
+    let more = taken.len().saturating_sub(TOLD_MAX);
+    let number = counted::<T>(taken.len());
+    taken.truncate(TOLD_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = if taken.is_empty() { String::new() } else { format!(": {}{more}", taken.join(", ")) };
+    notes.add(State::Mendable, None, format!("{TAKEN}: {number} as in {}{names}", past.commit));
 }
 
 fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -> Vec<Piece> {
@@ -204,7 +266,7 @@ mod tests {
     use serde_json::Value;
 
     fn mended<T: Imported>(bytes: &[u8]) -> (Mended, String) {
-        let mended = mend_table::<T>(T::PATH, bytes, &mut Kept::default());
+        let mended = mend_table::<T>(T::PATH, bytes, None, &mut Kept::default());
         let text = mended.text.clone().unwrap_or_else(|| String::from_utf8(bytes.to_vec()).expect("text"));
         Table::<T>::read(T::PATH, text.as_bytes()).expect("what was mended can be read");
         let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).expect("JSON");
@@ -277,8 +339,8 @@ mod tests {
         expect::<Message>(&listed(&[&a, &other]), State::Mendable, false, &of(&[&a, &renamed]));
         // Also of two documents.
         let mut kept = Kept::default();
-        mend_table::<Message>("archive", listed(&[&a_read]).as_bytes(), &mut kept);
-        let live = mend_table::<Message>("live", listed(&[&a, &other]).as_bytes(), &mut kept);
+        mend_table::<Message>("archive", listed(&[&a_read]).as_bytes(), None, &mut kept);
+        let live = mend_table::<Message>("live", listed(&[&a, &other]).as_bytes(), None, &mut kept);
         assert!(live.text.is_some_and(|text| !text.contains("\"id\":\"m\"") && text.contains("\"m_2\"")));
     }
 
@@ -325,7 +387,7 @@ mod tests {
         let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         for made_up in [TOKEN_MAX, TOKEN_MAX + 1, u64::MAX] {
             let lock = format!("{{\"locks\":{{\"x\":{{\"locked_by\":\"a\",\"token\":{made_up}}}}}}}");
-            let mended = mend_table::<Lock>(Lock::PATH, lock.as_bytes(), &mut Kept::at(now));
+            let mended = mend_table::<Lock>(Lock::PATH, lock.as_bytes(), None, &mut Kept::at(now));
             assert_eq!(mended.lines[0].state, State::Mendable, "{made_up}: {mended:?}");
             let table = Table::<Lock>::read(Lock::PATH, mended.text.expect("new").as_bytes()).expect("reads");
             assert!(table.made_up().is_empty(), "{made_up}");

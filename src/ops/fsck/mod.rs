@@ -354,7 +354,7 @@ fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
     let path = &quoted(&error.path);
     let hint = match branch {
         None => format!(
-            "`git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- {path}` there shows who changed it"
+            "`git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- {path}` there shows who changed it"
         ),
         Some(branch) => format!(
             "the next beat of that server replaces it; `git log -p origin/{branch} -- {path}` in a clone of the hub shows who changed it"

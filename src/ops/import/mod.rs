@@ -13,10 +13,12 @@ use super::found::{Mark, TEMPLATE, mark};
 use super::fsck::Document;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
+use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::import::{
-    Imported, Kept, Line, Mended, State, found_record, mend_record, mend_row, mend_table,
+    Imported, Kept, Line, Marks, Mended, Past, Rules, State, found_record, mend_marker, mend_record,
+    mend_record_by, mend_row, mend_table,
 };
 use crate::domain::job::Job;
 use crate::domain::json;
@@ -29,16 +31,28 @@ use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop, Transaction};
+use crate::ledger::{Documents as _, History, LedgerError, Stop, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Where documents are kept as they were found, each below the time of the import.
 pub const ASIDE: &str = "coordination/aside/";
 
-/// A document of an old hub; without bytes if a link or a folder stands where it belongs.
-pub type Source = (String, Option<Vec<u8>>);
+/// So many versions of the locks are asked for their tokens, the newest first.
+const LOCK_VERSIONS_MAX: usize = 10_000;
+
+/// A document of an old hub.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it lies.
+    pub path: String,
+    /// What it holds; `None` if a link or a folder stands where it belongs.
+    pub bytes: Option<Vec<u8>>,
+    /// Where text of it is lost, what the history says: what it held when it could be read last, if ever.
+    pub past: Option<Option<Past>>,
+}
 
 /// Takes a hub over.
 #[derive(Debug, Clone, Default)]
@@ -89,18 +103,21 @@ impl Verb for Import {
                 let mut documents = source.clone();
                 let main = transaction.main().to_owned();
                 if transaction.document(&main, Marker::PATH)?.is_some() {
-                    documents.retain(|(path, _)| path != Marker::PATH);
+                    documents.retain(|document| document.path != Marker::PATH);
                 }
-                let is_another = documents.iter().any(|(path, _)| path == Marker::PATH);
+                let is_another = documents.iter().any(|document| document.path == Marker::PATH);
                 (documents, if is_another { Mark::Anew } else { Mark::Keep })
             }
             None => (documents(transaction)?, Mark::Keep),
         };
-        let mut kept = Sorts::at(transaction.now());
-        for (path, bytes) in &documents {
-            let present = bytes.as_deref().unwrap_or_default();
-            let Some(mended) = kept.mend(path, present) else { continue };
-            let mended = if bytes.is_some() { mended } else { mended.in_place_of_no_file(path) };
+        let main = transaction.main().to_owned();
+        let new = Marker::new(transaction.op(), &main, transaction.now());
+        let mut kept = Sorts::at(transaction.now(), new);
+        for document in &documents {
+            let (path, present) = (&document.path, document.bytes.as_deref().unwrap_or_default());
+            let asked = document.past.as_ref().map(Option::as_ref);
+            let Some(mended) = kept.mend(path, present, asked) else { continue };
+            let mended = if document.bytes.is_some() { mended } else { mended.in_place_of_no_file(path) };
             self.put(path, present, mended, (transaction, &mut report));
         }
         report.lines.sort_by(|a, b| a.path.cmp(&b.path));
@@ -182,36 +199,101 @@ struct Sorts {
     locks: Kept,
     servers: Kept,
     pauses: Kept,
+    tokens: Kept,
+    /// What a marker without an id gets, if the history does not tell.
+    marker: Marker,
 }
 
 impl Sorts {
-    fn at(now: Timestamp) -> Self {
-        let [jobs, messages, locks, servers, pauses] = [(); 5].map(|()| Kept::at(now));
-        Self { jobs, messages, locks, servers, pauses }
+    fn at(now: Timestamp, marker: Marker) -> Self {
+        let [jobs, messages, locks, servers, pauses, tokens] = [(); 6].map(|()| Kept::at(now));
+        Self { jobs, messages, locks, servers, pauses, tokens, marker }
     }
 
-    /// Mends one document; `None` if it is none of ours.
-    fn mend(&mut self, path: &str, bytes: &[u8]) -> Option<Mended> {
-        if path == Pause::PATH {
-            return Some(mend_table::<Pause>(path, bytes, &mut self.pauses));
+    /// Mends one document, of which the history may have been `asked`; `None` if it is none of ours.
+    fn mend(&mut self, path: &str, bytes: &[u8], asked: Option<Option<&Past>>) -> Option<Mended> {
+        match path {
+            Pause::PATH => return Some(mend_table::<Pause>(path, bytes, asked, &mut self.pauses)),
+            HighWater::PATH => return Some(mend_table::<HighWater>(path, bytes, asked, &mut self.tokens)),
+            _ => {}
         }
+        let past = asked.flatten();
         Some(match Document::at(path)? {
-            Document::Jobs | Document::JobArchive => mend_table::<Job>(path, bytes, &mut self.jobs),
+            Document::Jobs | Document::JobArchive => mend_table::<Job>(path, bytes, asked, &mut self.jobs),
             Document::Messages | Document::MessageArchive => {
-                mend_table::<Message>(path, bytes, &mut self.messages)
+                mend_table::<Message>(path, bytes, asked, &mut self.messages)
             }
-            Document::Locks => mend_table::<Lock>(path, bytes, &mut self.locks),
-            Document::Servers => mend_table::<Server>(path, bytes, &mut self.servers),
+            Document::Locks => mend_table::<Lock>(path, bytes, asked, &mut self.locks),
+            Document::Servers => mend_table::<Server>(path, bytes, asked, &mut self.servers),
             Document::Status(server) => {
                 mend_record::<Status>(path, bytes, || document_of(&Status::blank(&server)))
             }
             Document::Heartbeat(server) => {
                 mend_record::<Heartbeat>(path, bytes, || document_of(&Heartbeat::blank(&server)))
             }
-            Document::BuildConfig => mend_record::<BuildConfig>(path, bytes, || "{}\n".to_owned()),
-            Document::Hub => mend_record::<Marker>(path, bytes, || "{}\n".to_owned()),
+            Document::BuildConfig => mend_record_by::<BuildConfig>(path, bytes, past, || "{}\n".to_owned()),
+            Document::Hub => mend_marker(path, bytes, past, &self.marker),
         })
     }
+}
+
+/// How a document is judged that nobody but a person says anew. What a server says of itself it says again.
+fn rules(path: &str) -> Option<Rules> {
+    match path {
+        Pause::PATH => return Some(Rules::of_table::<Pause>()),
+        HighWater::PATH => return Some(Rules::of_table::<HighWater>()),
+        _ => {}
+    }
+    match Document::at(path)? {
+        Document::Jobs | Document::JobArchive => Some(Rules::of_table::<Job>()),
+        Document::Messages | Document::MessageArchive => Some(Rules::of_table::<Message>()),
+        Document::Locks => Some(Rules::of_table::<Lock>()),
+        Document::Servers => Some(Rules::of_table::<Server>()),
+        Document::BuildConfig => Some(Rules::of_record::<BuildConfig>()),
+        Document::Hub => Some(Rules::of_marker()),
+        Document::Status(_) | Document::Heartbeat(_) => None,
+    }
+}
+
+/// A document with what the history says of it, if that is to be asked.
+fn source(path: String, bytes: Option<Vec<u8>>, hub: &impl History) -> Result<Source, LedgerError> {
+    let Some(rules) = rules(&path).filter(|rules| (rules.is_lost)(bytes.as_deref())) else {
+        return Ok(Source { path, bytes, past: None });
+    };
+    let mut past = None;
+    hub.versions(&path, &mut |version, bytes| {
+        if !(rules.is_whole)(bytes) {
+            return ControlFlow::Continue(());
+        }
+        past = Some(Past { commit: version.short().to_owned(), bytes: bytes.to_vec() });
+        ControlFlow::Break(())
+    })?;
+    if path == HighWater::PATH {
+        past = highest(past, bytes.as_deref(), hub)?;
+    }
+    Ok(Source { path, bytes, past: Some(past) })
+}
+
+/// The highest tokens that the marks and the locks show. Marks only rise: all that was ever told counts.
+fn highest(
+    past: Option<Past>,
+    bytes: Option<&[u8]>,
+    hub: &impl History,
+) -> Result<Option<Past>, LedgerError> {
+    let mut marks = Marks::default();
+    bytes.into_iter().for_each(|bytes| marks.note_marks(bytes));
+    let (mut left, mut newest) = (LOCK_VERSIONS_MAX, None);
+    if let Some(past) = past {
+        marks.note_marks(&past.bytes);
+        newest = Some(past.commit);
+    }
+    hub.versions(Lock::PATH, &mut |version, bytes| {
+        marks.note_locks(bytes);
+        newest.get_or_insert_with(|| version.short().to_owned());
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(newest.zip(marks.bytes()).map(|(commit, bytes)| Past { commit, bytes }))
 }
 
 fn document_of(view: &impl Serialize) -> String {
@@ -222,7 +304,7 @@ fn document_of(view: &impl Serialize) -> String {
 ///
 /// # Errors
 /// When a branch cannot be read, or a document is too large.
-pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
+pub fn documents(hub: &impl History) -> Result<Vec<Source>, Stop> {
     const ARCHIVE: &str = "coordination/archive";
     let mut paths: Vec<String> = hub
         .list(ARCHIVE)?
@@ -230,7 +312,7 @@ pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
         .map(|name| format!("{ARCHIVE}/{}", name.trim_end_matches('/')))
         .collect();
     paths.extend([Job::PATH, Lock::PATH, Message::PATH, Server::PATH, Pause::PATH].map(str::to_owned));
-    paths.extend([Marker::PATH, BuildConfig::PATH].map(str::to_owned));
+    paths.extend([HighWater::PATH, Marker::PATH, BuildConfig::PATH].map(str::to_owned));
     for entry in hub.list("")? {
         let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
             continue;
@@ -240,9 +322,9 @@ pub fn documents(hub: &impl Documents) -> Result<Vec<Source>, Stop> {
     let mut found = Vec::new();
     for path in paths {
         match hub.document(hub.main(), &path) {
-            Ok(Some(document)) => found.push((path, Some(document.bytes().to_vec()))),
+            Ok(Some(document)) => found.push(source(path, Some(document.bytes().to_vec()), hub)?),
             Ok(None) => {}
-            Err(LedgerError::Document(error)) if error.is_no_file() => found.push((path, None)),
+            Err(LedgerError::Document(error)) if error.is_no_file() => found.push(source(path, None, hub)?),
             Err(error) => return Err(error.into()),
         }
     }
@@ -333,10 +415,10 @@ struct Folder<'a> {
 /// The servers whose folders hold a sign of use, or a file that cannot be read.
 fn in_use(documents: &[Source]) -> Vec<Server> {
     let mut folders: BTreeMap<ServerName, Folder<'_>> = BTreeMap::new();
-    for (path, bytes) in documents {
+    for document in documents {
         // What is no file is none that can be read.
-        let bytes = bytes.as_deref().unwrap_or(b"no file");
-        match Document::at(path) {
+        let bytes = document.bytes.as_deref().unwrap_or(b"no file");
+        match Document::at(&document.path) {
             Some(Document::Status(server)) => folders.entry(server).or_default().status = Some(bytes),
             Some(Document::Heartbeat(server)) => folders.entry(server).or_default().beat = Some(bytes),
             _ => {}

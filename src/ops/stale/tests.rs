@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::lock::Lock;
-use crate::ledger::{Documents, Earlier};
+use crate::ledger::{Documents, Earlier, VisitVersion};
 
 const JOBS: &str = Job::PATH;
 const MESSAGES: &str = Message::PATH;
@@ -97,6 +97,10 @@ impl Documents for Hub {
 }
 
 impl History for Hub {
+    fn versions(&self, _: &str, _: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
     fn below_foreign(
         &self,
         is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,

@@ -85,7 +85,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     assert_snapshot!(said, @r#"
     ada$ git muster fsck
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
-      hint: `git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
+      hint: `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
@@ -95,7 +95,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     ada$ git muster fsck --history
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
       by hand in [COMMIT] [TIME] support: tidy up
-      hint: `git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
+      hint: `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
     error: coordination/jobs.json: jobs[0]: job `<job>` went from queued to completed (illegal-step)
       by hand in [COMMIT] [TIME] support: tidy up
       hint: a job is claimed before it ends, and leaves its end by `git muster job retry <job>` only
@@ -121,8 +121,8 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       "commits":7,"operations":6},"errors":4,"warnings":0,"notes":3,"findings":[{"severity":"error",
       "kind":"unreadable","path":"bob/heartbeat.json",
       "what":"it holds merge conflict markers; expected value at line 1 column 1",
-      "hint":"`git muster import HUB --check` shows what can be mended of it without a loss,
-       and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it",
+      "hint":"`git muster import --check` shows what of it is mended and what is taken from the history,
+       and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}},
       {"severity":"error","kind":"illegal-step","path":"coordination/jobs.json","place":"jobs[0]",
       "what":"job `<job>` went from queued to completed","hint":"a job is claimed before it ends,
@@ -149,7 +149,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     [exit status: 1]
     ada$ git muster fsck --history --since [COMMIT]
     error: bob/heartbeat.json: it holds merge conflict markers; expected value at line 1 column 1 (unreadable)
-      hint: `git muster import HUB --check` shows what can be mended of it without a loss, and without `--check` that is done; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
+      hint: `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
     note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)

@@ -120,7 +120,7 @@ fn a_sick_machine() {
     ok       hub-history         all of it comes that is not here yet
     ok       hub-writable        the hub lets this account push, as far as a push that is not made can tell; hooks and protected branches speak only when one is
     problem  hub-documents       8 documents, [SIZE]
-             problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1; `git muster fsck` shows all that is wrong; `git muster import HUB --check` shows what can be mended without a loss, and a person mends the rest in a clone of the hub
+             problem: coordination/jobs.json cannot be read, and nothing that needs it works: it holds merge conflict markers; expected value at line 1 column 1; `git muster fsck` shows all that is wrong; `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it
     ok       document-size       0 messages (0 to archive), [SIZE]
     ok       heartbeat-branches  1 heartbeat branch
     problem  clock               it is [TIME] here; the newest commit, by bob on main, is [DURATION] ahead of that

@@ -22,6 +22,7 @@ use super::pause::Pause;
 use super::queue::{Queue, Waiting};
 use super::server::Server;
 use super::status::Status;
+use super::table::Row as _;
 use super::table::Table;
 use super::time::{Timestamp, show_span};
 use crate::domain::shell::typed;
@@ -207,11 +208,18 @@ impl Fleet<'_> {
         findings.extend(self.locks.rows().filter_map(|lock| self.held_up(lock)));
         findings.extend(self.documents.iter().flat_map(Document::judge));
         let checked = self.servers.rows().len();
-        findings.extend(self.unregistered.iter().map(|server| unregistered(&server.id, checked == 0)));
+        if self.is_register_known() {
+            findings.extend(self.unregistered.iter().map(|server| unregistered(&server.id, checked == 0)));
+        }
         if self.servers.is_empty() && !findings.iter().any(|one| one.cause.starts_with("document-broken")) {
             findings.push(no_servers());
         }
         Report::new(checked, findings)
+    }
+
+    /// Of a register that cannot be read nobody knows who is in it, who is not, and who could take a job.
+    fn is_register_known(&self) -> bool {
+        !self.documents.iter().any(|one| one.path == Server::PATH && one.wrong.is_some())
     }
 
     fn judge_server(&self, known: &Known<'_>, findings: &mut Vec<Finding>) {
@@ -371,7 +379,9 @@ impl Fleet<'_> {
                 );
             }
             JobStatus::Queued
-                if !job.labels.is_empty() && !self.servers.rows().any(|server| has_labels(server)) =>
+                if self.is_register_known()
+                    && !job.labels.is_empty()
+                    && !self.servers.rows().any(|server| has_labels(server)) =>
             {
                 findings.push(
                     Finding::of_job(Level::Warning, "job-unclaimable", job)

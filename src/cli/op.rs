@@ -214,7 +214,21 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         Some(_) => CliError::new(Exit::No, format!("{why}; a push that was cut off may still arrive")).hint(format!(
             "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
         )),
-        None => CliError::new(Exit::No, format!("{why}: it did not happen")),
+        // A hub that was put back, or whose history was rewritten.
+        None if known.is_some() => CliError::new(
+            Exit::No,
+            format!("{why} any more: this host had its answer, and what the hub has now is from before it"),
+        )
+        .hint("do it again if it is still wanted: `git muster op list` shows what else was begun here"),
+        None => CliError::new(
+            Exit::No,
+            format!(
+                "{why}, and this user has nothing of it here: whether it may still happen only the host that began it can tell"
+            ),
+        )
+        .hint(format!(
+            "before it is done again, ask `git muster op status {id}` on that host, as its user; of a beat only the newest is in the hub"
+        )),
     })
 }
 

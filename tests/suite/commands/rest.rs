@@ -192,7 +192,7 @@ fn a_state_of_fences_is_one_through_a_link_to_what_is_not_there_yet() {
 }
 
 #[test]
-fn an_operation_nobody_knows_did_not_happen() {
+fn of_an_operation_that_nobody_here_knows_its_host_is_asked() {
     let (fleet, ada, _bob) = two_servers();
     let mut said = Transcript::new();
     let unknown = "019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f";
@@ -208,11 +208,12 @@ fn an_operation_nobody_knows_did_not_happen() {
     assert_snapshot!(said, @r#"
     ada$ git muster op status [UUID]
     ------- stderr -------
-    error: operation [UUID] is not in the hub's history: it did not happen
+    error: operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell
+    hint: before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub
     [exit status: 3]
     ada$ git muster op status [UUID] --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history: it did not happen","hints":[],"op":null}
+    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell","hints":["before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub"],"op":null}
     [exit status: 3]
     ada$ git muster op resume [UUID]
     ------- stderr -------
@@ -242,6 +243,24 @@ fn an_operation_nobody_knows_did_not_happen() {
       "subject":"server join: bob on [HOST]"}
     [exit status: 0]
     "#);
+}
+
+#[test]
+fn of_what_another_host_may_still_do_nobody_says_that_it_did_not_happen() {
+    let (fleet, ada, bob) = two_servers();
+    bob.command(["job", "add", "--type", "pay"]).env("MUSTER_FAILPOINT", "kept").run().killed_by(9);
+    let begun = bob.run(["op", "list", "--json"]).success().json();
+    let op = begun[0]["op"].as_str().unwrap().to_owned();
+    let run = ada.run(["op", "status", &op]).code(3);
+    assert!(!run.stderr().contains("did not happen") && run.stderr().contains("only the host"), "{run}");
+    bob.run(["op", "resume", &op]).success();
+    ada.run(["op", "status", &op]).success();
+    // A beat that another replaced did happen.
+    bob.run(["heartbeat"]).success();
+    let beat = inspect::log(fleet.hub(), "heartbeat-bob")[0].trailer("Muster-Op").next().unwrap().to_owned();
+    bob.run(["heartbeat"]).success();
+    let run = bob.run(["op", "status", &beat]).code(3);
+    assert!(!run.stderr().contains("did not happen"), "{run}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
+use super::gone;
 use super::output::{Output, counted};
 use super::servers::is_anothers;
 use super::settings::{Setting, Settings};
@@ -213,7 +214,7 @@ impl Context {
     /// When it cannot be opened.
     pub(super) fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
         if self.ledger.is_none() {
-            self.ledger = Some(self.open(false)?);
+            self.ledger = Some(self.open(false).map_err(|error| gone::told(error, self))?);
         }
         Ok(self.ledger.as_mut().expect("it was opened just now"))
     }
@@ -331,6 +332,7 @@ impl Context {
         if error.not_in_branch && self.settings.branch.origin == FROM_BRANCH_VARIABLE {
             error = error.hint(format!("the name of the branch is from {FROM_BRANCH_VARIABLE}"));
         }
+        let error = gone::told(error, self);
         let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
         match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
             Some(hub) => error

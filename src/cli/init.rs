@@ -4,6 +4,7 @@ use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::gone;
 use super::settings::{UserConfig, embedded_hub_path};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::domain::id::OpId;
@@ -31,7 +32,8 @@ pub struct InitArgs {
     /// default: the embedded hub]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
-    /// Make a second hub beside one in another branch of the same repository
+    /// Make a second hub beside one in another branch of the same repository, or a new one where this host
+    /// knows one that is gone
     #[arg(long)]
     pub force: bool,
 }
@@ -52,6 +54,10 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     context.settings.go_to(location.clone(), "init");
     context.settings.clone = None;
     let hub = location.shown();
+    let is_missing = matches!(&location, Location::Path(path) if !path.exists());
+    if is_missing && !args.force {
+        gone::refuse_to_begin_anew(context)?;
+    }
     if let Location::Path(path) = &location
         && !path.exists()
     {
@@ -63,6 +69,9 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         init_bare(path, &branch)?;
     }
     let homes = context.homes().map_err(CliError::nothing_written)?;
+    if homes.with_documents.is_empty() && !args.force {
+        gone::refuse_to_begin_anew(context)?;
+    }
     let mark = choose_branch(&homes, args.force, context)?;
     let branch = context.settings.branch.value.clone();
     let mut ledger = context.open(true)?;

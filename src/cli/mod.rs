@@ -21,6 +21,7 @@ mod far_side;
 mod fence;
 mod fsck;
 mod generate;
+mod gone;
 mod guard;
 mod health;
 mod heartbeat;

@@ -267,6 +267,12 @@ impl Ledger {
         if attempt.moves.is_empty() || self.settings.dry_run {
             return Ok(Some(attempt.outcomes(requests, run.attempts)));
         }
+        // Nothing in the push tells whether the hub is there still: an empty repository takes a branch, too.
+        let is_new = |one: &Move| one.branch != self.settings.main && one.from.is_none();
+        let writes_main = attempt.moves.iter().any(|one| one.branch == self.settings.main);
+        if !run.fresh && !writes_main && attempt.moves.iter().any(is_new) {
+            return self.look_again(run);
+        }
         failpoint("commit");
         let is_late = run.deadline.left() < PUSH_TIME_MIN && !self.engine.is_always_fresh();
         if run.attempts > 0 && is_late {

@@ -89,6 +89,15 @@ pub fn remembered_place(location: &Location, clone: Option<&Path>, branch: &str)
     Some(Place { name: hub.name, ..of_address(location, branch) })
 }
 
+/// The id of the hub that was last known at `location`.
+#[must_use]
+pub fn remembered_id(location: &Location, clone: Option<&Path>) -> Option<String> {
+    let here = KnownHub::of(location, clone);
+    let names: Names = files::recall(&path());
+    let is_here = |hub: &Named| hub.places.iter().any(|place| place.is_place_of(&here));
+    names.hubs.into_iter().rev().find(is_here).map(|hub| hub.id)
+}
+
 /// The id of the hub that has this name here.
 #[must_use]
 pub fn id_of(name: &str) -> Option<String> {

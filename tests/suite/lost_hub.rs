@@ -170,3 +170,54 @@ fn a_service_that_begins_while_the_hub_is_lost_waits_or_may_be_started_again() {
         ada.run(["worker", "run", "--allow-any"]).code(78);
     });
 }
+
+/// An empty repository where the hub was is not founded anew by the line that is told, and takes no beat.
+#[test]
+fn an_empty_repository_in_the_place_of_the_hub_is_told_and_takes_nothing() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, ada) = fleet(transport);
+        let bob = fleet.server("bob");
+        let path = fleet.hub().path().display().to_string();
+        let refs = git(fleet.hub().path(), ["for-each-ref", "--format=delete %(refname)"]);
+        for line in refs.lines() {
+            git(fleet.hub().path(), ["update-ref", "-d", line.trim_start_matches("delete ")]);
+        }
+        // What this program left in the old one is gone with its disk.
+        for left in std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()) {
+            if left.file_name().is_some_and(|name| name.to_string_lossy().contains("muster")) {
+                let gone =
+                    if left.is_dir() { std::fs::remove_dir_all(&left) } else { std::fs::remove_file(&left) };
+                gone.unwrap();
+            }
+        }
+        for host in [&ada, &bob] {
+            // Bob has not sent a beat: his branch is a new one.
+            let run = host.run(["heartbeat"]).code(78);
+            assert!(!run.stderr().contains("git muster init /"), "{run}");
+            assert!(run.stderr().contains("put it back"), "{run}");
+            let run = host.run(["init", &fleet.hub().url()]).code(78);
+            assert!(run.stderr().contains("nothing was written"), "{run}");
+            let run = host.run(["doctor", "hub-reachable"]).code(1);
+            assert!(
+                run.to_string().contains("put it back") && !run.to_string().contains("muster init"),
+                "{run}"
+            );
+        }
+        assert_eq!(git(fleet.hub().path(), ["for-each-ref"]).trim(), "");
+    });
+}
+
+#[test]
+fn a_path_where_a_hub_was_is_not_founded_anew_but_by_force() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let away = ada.directory().join("away.git");
+    std::fs::rename(fleet.hub().path(), &away).unwrap();
+    let url = fleet.hub().url();
+    let run = ada.run(["init", &url]).code(78);
+    assert!(run.stderr().contains("init --force") && !fleet.hub().path().exists(), "{run}");
+    std::fs::rename(&away, fleet.hub().path()).unwrap();
+    ada.run(["job", "list"]).success();
+    std::fs::remove_dir_all(fleet.hub().path()).unwrap();
+    ada.run(["init", "--force", &url]).success();
+}

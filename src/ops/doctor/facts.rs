@@ -20,6 +20,7 @@ use crate::ledger::{
 use crate::ops::archive;
 use crate::ops::documents::newest_beat;
 use crate::ops::every::{Seen, every, wrong};
+use crate::ops::hubs;
 use crate::ops::signs::{Signs, seen_of};
 use crate::ops::stale::Restored;
 use std::collections::HashSet;
@@ -262,6 +263,18 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
             None,
         ),
+        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _)
+            if subject
+                .hub
+                .as_ref()
+                .and_then(|hub| hubs::remembered_id(hub, subject.clone.as_deref()))
+                .is_some() =>
+        {
+            (
+                "there was a hub that this host used, and founded anew it would begin all tokens again; put it back from a backup, a clone or the copy of a host that reached it over a connection, or name where it is now with `--hub`",
+                None,
+            )
+        }
         (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
             "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",
             address.as_ref().map(|address| muster(&format!("init {}", quoted(address)))),

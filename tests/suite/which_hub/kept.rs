@@ -135,7 +135,7 @@ fn what_was_watched_in_one_hub_is_nothing_seen_in_another_at_its_address() {
     assert_eq!(watched().len(), 1);
     // Another hub takes its address.
     fs::rename(&hub, format!("{hub}.old")).unwrap();
-    at(&ada, &hub, &["init", &hub]).success();
+    at(&ada, &hub, &["init", "--force", &hub]).success();
     at(&bob, &hub, &["lock", "acquire", "deploy"]).success();
     at(&ada, &hub, &["lock", "acquire", "deploy"]).code(4);
     assert_eq!(watched().len(), 2, "{:?}", watched());
@@ -152,7 +152,7 @@ fn what_was_begun_in_one_hub_is_not_done_in_another() {
     let op = lost_claim(&ada, &hub);
     let old = format!("{hub}.old");
     fs::rename(&hub, &old).unwrap();
-    at(&ada, &hub, &["init", &hub]).success();
+    at(&ada, &hub, &["init", "--force", &hub]).success();
     let tip = git(Path::new(&hub), ["rev-parse", MAIN]);
     for words in [&["op", "resume"][..], &["op", "status"]] {
         let run = at(&ada, &hub, &[words, &[&op]].concat()).code(4);

@@ -1,0 +1,62 @@
+//! What is told where a hub was that this host used, and where none is now: to found it anew is the last thing
+//! to advise, because all tokens would begin again.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use crate::domain::shell::quoted;
+use crate::ops::hubs;
+
+/// Where nothing is, or nothing that git can open.
+const NO_REPOSITORY: &str = "cannot be used as a hub";
+
+/// The same error, told of a hub that is gone, if this host knows one there.
+pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
+    // Of one that left a trace in the repository more is told already.
+    let is_without_hub =
+        error.no_hub_there || (error.exit == Exit::Configuration && error.message.contains(NO_REPOSITORY));
+    if !is_without_hub {
+        return error;
+    }
+    if let Some(was) = was_here(context) {
+        error.message = format!("{}; {was}", error.message);
+        error.hints = advice(context);
+    }
+    error
+}
+
+/// Refuses to found a hub where one was that this host used.
+///
+/// # Errors
+/// When one was.
+pub(super) fn refuse_to_begin_anew(context: &Context) -> Result<(), CliError> {
+    let Some(was) = was_here(context) else { return Ok(()) };
+    let hub = context.settings.hub()?.shown();
+    let error = CliError::new(Exit::Configuration, format!("`{hub}` holds no hub, but {was}"));
+    Err(advice(context).into_iter().fold(error.nothing_written(), CliError::hint))
+}
+
+/// Who was there, if this host knows it.
+fn was_here(context: &Context) -> Option<String> {
+    let hub = context.settings.hub().ok()?;
+    let id = hubs::remembered_id(hub, context.settings.clone.as_deref())?;
+    // Another branch may hold it, or another hub.
+    if context.homes().is_ok_and(|homes| !homes.with_documents.is_empty()) {
+        return None;
+    }
+    Some(format!("this host used a hub there, of the id {id}, which is gone"))
+}
+
+fn advice(context: &Context) -> Vec<String> {
+    let hub = context.settings.hub().map(|hub| quoted(&hub.shown())).unwrap_or_default();
+    let branch = quoted(&context.settings.branch.value);
+    vec![
+        format!(
+            "put it back, from a backup or from a clone of it: `git push {hub} refs/remotes/origin/{branch}:refs/heads/{branch}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
+        ),
+        "this host keeps no history of it: operations that are not settled, sessions, and results of jobs wait here for the hub that is put back".to_owned(),
+        format!(
+            "if it was moved, name it with `--hub`; `git muster init --force {hub}` makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
+        ),
+    ]
+}

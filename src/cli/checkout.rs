@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use crate::host::clock::Deadline;
 use crate::host::{environment, files};
-use crate::ledger::{Location, Source, SourceError, Wanted};
+use crate::ledger::{LedgerError, Location, Source, SourceError, Wanted};
 use clap::Args;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -53,8 +53,16 @@ impl From<SourceError> for CliError {
             SourceError::Missing { .. } => Exit::No,
             SourceError::Unusable { .. } => Exit::Refused,
             SourceError::Failed { .. } | SourceError::File(_) => Exit::Failed,
+            SourceError::Unsettled { .. } => Exit::Unknown,
+            SourceError::Git(LedgerError::AskedToEnd) => Exit::AskedToEnd,
             SourceError::Git(_) => Exit::Configuration,
         };
-        Self::new(exit, error.to_string())
+        let told = Self::new(exit, error.to_string());
+        match error {
+            SourceError::Unsettled { .. } => {
+                told.hint("give the command again: it does nothing where the tag is there already")
+            }
+            _ => told,
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::GlobalArgs;
 use crate::host::clock::{self, Deadline};
-use crate::host::environment;
 use crate::host::process::{self, Finished, Running};
+use crate::host::{asked, environment};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::io::Write as _;
@@ -55,6 +55,8 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     if global.dry_run {
         bail!("a demonstration has no dry run; it touches only its own folder");
     }
+    // Asked to end, it leaves what is there by then.
+    asked::has_written();
     demo.found()?;
     demo.queue()?;
     demo.work()?;

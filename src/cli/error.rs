@@ -7,6 +7,7 @@ use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
+use crate::host::asked;
 use crate::host::files::FileError;
 use crate::ledger::{
     Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, PutBack, Reached,
@@ -119,12 +120,31 @@ impl CliError {
     /// The same of a write, so that nobody has to guess.
     #[must_use]
     pub(super) fn nothing_written(mut self) -> Self {
-        const CERTAIN: &[Exit] = &[Exit::Failed, Exit::Refused, Exit::Unreachable, Exit::Configuration];
+        const CERTAIN: &[Exit] =
+            &[Exit::Failed, Exit::Refused, Exit::Unreachable, Exit::Configuration, Exit::AskedToEnd];
         if CERTAIN.contains(&self.exit) && !self.message.contains(NOTHING_WRITTEN) {
             self.message.push_str("; ");
             self.message.push_str(NOTHING_WRITTEN);
         }
         self
+    }
+
+    /// The same as it is told in the end: whatever was cut short because a signal asked to end looks like
+    /// another fault. What may have been written comes first, and so does what was.
+    #[must_use]
+    pub(super) fn when_asked(self) -> Self {
+        let is_by_wish = self.exit == Exit::AskedToEnd || !asked::has_landed();
+        if !asked::is_cut() || self.exit == Exit::Unknown || !is_by_wish {
+            return self;
+        }
+        let what = if asked::has_landed() {
+            "what was written before that stays"
+        } else if self.message.contains(NOTHING_WRITTEN) {
+            NOTHING_WRITTEN
+        } else {
+            "nothing was read or written"
+        };
+        Self::new(Exit::AskedToEnd, format!("asked to end by {}; {what}", asked::by()))
     }
 
     /// An operation that may or may not have happened.
@@ -163,6 +183,7 @@ impl From<LedgerError> for CliError {
                 let refused = Self { cause: Some(why.cause), ..Self::new(Exit::Refused, message) };
                 Self { by_hub: true, ..refused.hint(far_side::advice(why, hub)) }
             }
+            LedgerError::AskedToEnd => Self::new(Exit::AskedToEnd, message),
             LedgerError::Contended(_) => Self::new(Exit::Contended, message).hint("try again"),
             LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
                 .hint("give the command again: it does nothing where it has happened already"),

@@ -1,5 +1,7 @@
 //! The exit codes: a small public promise.
 
+use crate::host::asked;
+
 /// How a command ends. Questions are answered by the code, so that scripts need no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -26,10 +28,13 @@ pub enum Exit {
     Contended = 75,
     /// What is configured cannot work.
     Configuration = 78,
+    /// Asked to end by a signal before it was done: ended by that signal, which a shell tells as 128 and its
+    /// number.
+    AskedToEnd = 128,
 }
 
 impl Exit {
-    /// All of them with what they mean, for the manual.
+    /// All of them that are one number, with what they mean, for the manual.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Done, "done"),
         (Self::Failed, "failed"),
@@ -48,6 +53,6 @@ impl Exit {
     #[must_use]
     #[expect(clippy::as_conversions, reason = "the numbers are the enum's own")]
     pub fn code(self) -> u8 {
-        self as u8
+        if self == Self::AskedToEnd { asked::code() } else { self as u8 }
     }
 }

@@ -130,6 +130,7 @@ pub fn command_reference() -> String {
     for (exit, meaning) in Exit::ALL {
         out.push_str(&format!("| {} | {meaning} |\n", exit.code()));
     }
+    out.push_str("\nA command that a signal asks to end ends by that signal, 128 and its number in a shell, when nothing was written; 9 and 0 mean what they always do.\n");
     out.push_str("\n`health` answers 0 ok, 1 warning, 2 critical, 3 unknown; `doctor` 0 unless there is a problem, then 1; `lock run`, `fence check` and `job wait` give the exit code of the command or job.\n");
     out
 }

@@ -11,9 +11,9 @@ use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker, trust};
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::{Timestamp, show_span};
-use crate::host::clock::{self, Deadline};
+use crate::host::clock::Deadline;
 use crate::host::signals::Stop;
-use crate::host::{environment, random};
+use crate::host::{asked, environment, random};
 use crate::ledger::{Documents as _, Receipt};
 use crate::ops::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::ops::observations::Observations;
@@ -267,7 +267,7 @@ pub(super) fn acquire(
                 let why = format!("asked to end while waiting; lock `{}` was not taken", args.name);
                 return Err(CliError::new(Exit::Failed, why));
             }
-            clock::sleep(STOP_LATENCY.min(next.left()));
+            asked::idle(STOP_LATENCY.min(next.left()));
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) use settings::UserConfig;
 
 use crate::domain::health::Level;
 use crate::domain::time::tell_times_as;
-use crate::host::{environment, notice, zone};
+use crate::host::{asked, environment, notice, zone};
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
@@ -84,7 +84,8 @@ Several machines: any bare repository that all can push to is a hub:
   git muster heartbeat
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 no, 4 refused, 5 lease lost, 7 hub unreachable,
-  9 outcome unknown, 70 bug, 75 contended, 78 configuration."
+  9 outcome unknown, 70 bug, 75 contended, 78 configuration.
+  Ended by a signal, 128 and its number in a shell: nothing was written."
 )]
 pub struct Cli {
     /// What every command takes.
@@ -241,12 +242,18 @@ pub fn main() -> u8 {
     let code_of_errors = matches!(cli.command, Command::Health(_)).then_some(UNKNOWN_HEALTH);
     // What guards a job reads no repository.
     if !matches!(cli.command, Command::Guard(_)) {
+        asked::is_one_command();
         let goes_on = matches!(&cli.command, Command::Worker(command) if command.goes_on());
         standstill::watch(output, code_of_errors, goes_on);
     }
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
+            let error = error.when_asked();
+            if error.exit == Exit::AskedToEnd {
+                output.error(&error);
+                asked::end();
+            }
             let code = code_of_errors.unwrap_or_else(|| error.exit.code());
             output.error_with(&error, code);
             code

@@ -6,8 +6,8 @@ use super::exit::Exit;
 use super::style;
 use super::whole;
 use crate::domain::shell::quoted;
-use crate::host::{clock, environment};
-use crate::ledger::Location;
+use crate::host::{asked, clock, environment};
+use crate::ledger::{LedgerError, Location};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, RefCell};
@@ -365,6 +365,10 @@ fn print_lines(text: &str) -> Result<(), CliError> {
 }
 
 fn print(text: &str) -> Result<(), CliError> {
+    // What could not be looked at is not told as what is not there.
+    if asked::is_cut() && !asked::has_landed() {
+        return Err(LedgerError::AskedToEnd.into());
+    }
     if text.is_empty() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output::Output;
 use crate::domain::shell::quoted;
 use crate::host::threads::Threads;
-use crate::host::{clock, process};
+use crate::host::{asked, clock, process};
 use crate::ledger::{self, CutObject};
 use std::time::Duration;
 
@@ -24,10 +24,15 @@ const ASKED_EVERY: u32 = 60;
 /// whether it begins anew instead.
 pub(super) fn watch(output: Output, code: Option<u8>, goes_on: bool) {
     let watch = move || {
-        let (mut threads, mut pause) = (Threads::default(), 0);
+        let (mut threads, mut pause, mut was_asked) = (Threads::default(), 0, false);
         loop {
             clock::sleep(LOOK_EVERY);
             pause = u32::saturating_sub(pause, 1);
+            // A wish that came before the last look is some time old.
+            if was_asked {
+                asked::end_by_the_next();
+            }
+            was_asked = asked::is_asked();
             if threads.is_one_turning() && pause == 0 {
                 pause = ASKED_EVERY;
                 let cut = ledger::cut_objects();

@@ -6,7 +6,7 @@
 //! a locked file would let two processes lock two files of one name. The only file that knows fs2.
 
 use super::clock::{self, Deadline};
-use super::{random, simulated};
+use super::{asked, random, simulated};
 use fs2::FileExt as _;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
@@ -86,7 +86,7 @@ impl Place {
 }
 
 impl FileLock {
-    /// Tries until `deadline`.
+    /// Tries until `deadline`, or until we are asked to end.
     ///
     /// # Errors
     /// When another process kept it all the time, or the system gives it to nobody. The two are not the
@@ -103,7 +103,7 @@ impl FileLock {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(impossible(error)),
             }
-            if deadline.passed() {
+            if deadline.passed() || asked::cuts_short() {
                 return Err(NotLocked::Busy(path.to_owned()));
             }
             clock::sleep(random::up_to(pause).min(deadline.left()));

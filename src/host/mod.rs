@@ -3,6 +3,7 @@
 //! Clock, environment, files, the local lock, child processes, system facts and signals. Only
 //! this layer reads the time or the environment or starts a process. It knows nothing of hubs.
 
+pub mod asked;
 pub mod bounded;
 pub mod clock;
 pub mod contained;

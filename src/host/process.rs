@@ -1,5 +1,6 @@
 //! Child processes: in a group of their own, with a deadline, ended together with their children.
 
+use super::asked;
 use super::clock::{self, Deadline};
 use super::environment;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -28,7 +29,7 @@ const CLEAN_UP_GRACE: Duration = Duration::from_millis(500);
 /// What a child left behind.
 #[derive(Debug)]
 pub struct Finished {
-    /// Its exit code; `None` when a signal ended it or its time ran out.
+    /// Its exit code; `None` when a signal ended it, its time ran out, or we were asked to end.
     pub exit_code: Option<i32>,
     /// Standard output, as far as it is text.
     pub stdout: String,
@@ -36,6 +37,8 @@ pub struct Finished {
     pub stderr: String,
     /// Whether we ended it because its time ran out.
     pub timed_out: bool,
+    /// Whether we were asked to end before it had, and ended it.
+    pub cut_short: bool,
 }
 
 /// Puts this program, called as it was, in the place of this very process. Returns only if that fails.
@@ -54,11 +57,39 @@ pub fn command(program: &Path) -> Command {
     Command::new(program)
 }
 
-/// Runs `command` to its end or to `deadline`, with no input, and captures what it prints.
+/// Runs `command` to its end or to `deadline`, with no input, and captures what it prints. It is ended when
+/// we are asked to end: nobody waits for its answer any more.
+///
+/// # Errors
+/// When it cannot be started, and as [`io::ErrorKind::Interrupted`] when we were asked to end.
+pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+    let done = run_to_know(command, deadline)?;
+    // Also when it has ended meanwhile: its answer would only be the first of more steps.
+    if asked::cuts_short() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(done) }
+}
+
+/// [`run`] of a command that has an effect: what it printed until we were asked to end is told.
+///
+/// # Errors
+/// As [`run`], but only when it was not started.
+pub fn run_to_know(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+    let _deferred = asked::while_child_runs();
+    if asked::cuts_short() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    finish(command, deadline, asked::is_asked)
+}
+
+/// [`run`] of a command that cleans up, whether we are asked to end or not.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+pub fn run_all_the_same(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+    let _deferred = asked::while_child_runs();
+    finish(command, deadline, || false)
+}
+
+fn finish(command: &mut Command, deadline: Deadline, is_unwanted: impl Fn() -> bool) -> io::Result<Finished> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(command)?;
     let stdout = collect(child.child.stdout.take());
@@ -66,7 +97,8 @@ pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
     let mut printed = None;
     // The output of a child ends just before it does, so that waiting for the one notices the
     // other at once. A grandchild may keep the output open: then only the looks notice the end.
-    let status = child.wait_with(deadline, |pause| {
+    let is_over = || deadline.passed() || is_unwanted();
+    let mut status = child.wait_with(deadline, is_over, |pause| {
         if printed.is_some() {
             clock::sleep(pause);
             return Woken::ByTime;
@@ -74,16 +106,20 @@ pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
         printed = stdout.wait(pause);
         if printed.is_some() { Woken::Early } else { Woken::ByTime }
     })?;
-    let timed_out = status.is_none();
-    if timed_out {
+    let cut_short = status.is_none() && is_unwanted();
+    let timed_out = status.is_none() && !cut_short;
+    if status.is_none() {
         // Asked first: git takes its lock files away when it is, and nobody else ever would.
-        child.stop(CLEAN_UP_GRACE)?;
+        let ended = child.stop(CLEAN_UP_GRACE)?;
+        // It may have come to its end by itself in that very moment, and then its word counts.
+        status = Some(ended).filter(|_| cut_short);
     }
     Ok(Finished {
         exit_code: status.and_then(|status| status.code()),
         stdout: stdout.text(),
         stderr: stderr.text(),
         timed_out,
+        cut_short,
     })
 }
 
@@ -190,21 +226,26 @@ impl Running {
     /// # Errors
     /// When the system does not tell.
     pub fn wait_until(&mut self, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
-        self.wait_with(deadline, |pause| {
-            clock::sleep(pause);
-            Woken::ByTime
-        })
+        self.wait_with(
+            deadline,
+            || deadline.passed(),
+            |pause| {
+                clock::sleep(pause);
+                Woken::ByTime
+            },
+        )
     }
 
     fn wait_with(
         &mut self,
         deadline: Deadline,
+        is_over: impl Fn() -> bool,
         mut wait: impl FnMut(Duration) -> Woken,
     ) -> io::Result<Option<ExitStatus>> {
         let mut pause = POLL_FIRST;
         loop {
             let status = self.status()?;
-            if status.is_some() || deadline.passed() {
+            if status.is_some() || is_over() {
                 return Ok(status);
             }
             pause = match wait(pause.min(deadline.left())) {

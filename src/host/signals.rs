@@ -1,6 +1,6 @@
 //! Being asked to end.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use super::asked::{self, SIGNALS};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +17,12 @@ impl Stop {
     /// When the system refuses the handlers.
     pub fn listen() -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
+        for signal in SIGNALS {
             // Registered first, so that the second signal finds the flag of the first.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
+        asked::is_heard_elsewhere();
         Ok(Self(stop))
     }
 
@@ -31,9 +32,10 @@ impl Stop {
     /// When the system refuses the handlers.
     pub fn listen_on() -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
+        for signal in SIGNALS {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
+        asked::is_heard_elsewhere();
         Ok(Self(stop))
     }
 
@@ -49,7 +51,8 @@ impl Stop {
 /// # Errors
 /// When the system refuses the handlers.
 pub fn on_request_to_end(mut tell: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT])?;
+    let mut signals = Signals::new(SIGNALS)?;
+    asked::is_heard_elsewhere();
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if !tell() {

@@ -13,7 +13,7 @@ use crate::domain::time::show_span;
 use crate::host::clock::{self, Deadline};
 use crate::host::file_lock::FileLock;
 use crate::host::folder::{self, Found};
-use crate::host::{disk, files, notice, open_files, random};
+use crate::host::{asked, disk, files, notice, open_files, random};
 use git2::Repository;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -162,7 +162,7 @@ pub(super) enum Waited {
 }
 
 /// Waits until each of `locks` is gone or another file than now. One that is nobody's is removed. Gives
-/// up at `deadline`. `is_copy`: the repository can be made anew.
+/// up at `deadline`, or when we are asked to end. `is_copy`: the repository can be made anew.
 pub(super) fn outwait(
     repository: &Repository,
     locks: &[PathBuf],
@@ -185,7 +185,7 @@ pub(super) fn outwait(
             judged = Deadline::after(JUDGE_PAUSE);
         }
         let Some(held) = standing.as_ref().filter(|_| !seen.is_empty()) else { return Waited::Over };
-        if deadline.passed() {
+        if deadline.passed() || asked::cuts_short() {
             return Waited::Stands(held.clone());
         }
         if notice.passed() && !is_told {

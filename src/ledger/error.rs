@@ -7,6 +7,7 @@ use super::lost_object::LostObject;
 use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
+use crate::host::asked;
 use crate::host::files::FileError;
 use std::path::PathBuf;
 
@@ -29,6 +30,9 @@ pub enum LedgerError {
         /// Why, in the hub's own words.
         why: Reason,
     },
+    /// A signal asked this command to end before it was done; what it was at was not begun, or ended.
+    #[error("asked to end by {}", asked::by())]
+    AskedToEnd,
     /// Others were faster each time; nothing was written.
     #[error("{0}")]
     Contended(String),

@@ -6,6 +6,7 @@
 
 use super::error::LedgerError;
 use super::ssh_line::SshLine;
+use crate::host::asked;
 use crate::host::clock::Deadline;
 use crate::host::environment::variable;
 use crate::host::process::{self, Finished};
@@ -109,6 +110,21 @@ impl GitProgram {
         process::run(&mut command, deadline).map_err(|error| not_started(&error))
     }
 
+    /// [`GitProgram::run`] of what has an effect in the hub: what git said is told also when we were asked to
+    /// end meanwhile and ended it.
+    ///
+    /// # Errors
+    /// When git was not started.
+    pub(super) fn run_to_know(
+        &self,
+        directory: &Path,
+        arguments: &[String],
+        deadline: Deadline,
+    ) -> Result<Finished, LedgerError> {
+        let mut command = self.command(directory);
+        process::run_to_know(command.args(arguments), deadline).map_err(|error| not_started(&error))
+    }
+
     /// Runs `git <arguments>` as it would run in `folder`, which it looks for a repository.
     ///
     /// # Errors
@@ -208,6 +224,9 @@ fn ssh_command(directory: &Path) -> Option<String> {
 }
 
 fn not_started(error: &std::io::Error) -> LedgerError {
+    if asked::is_cut() {
+        return LedgerError::AskedToEnd;
+    }
     let (major, minor) = VERSION_MIN;
     LedgerError::Configuration(format!(
         "cannot start the program `git`: {error}; install git {major}.{minor} or newer"

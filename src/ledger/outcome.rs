@@ -33,6 +33,13 @@ pub enum Outcome<A> {
     },
 }
 
+impl<A> Outcome<A> {
+    /// Whether the hub has it.
+    pub(super) fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied(_))
+    }
+}
+
 /// Whether a branch of the hub was locked by somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Locked {

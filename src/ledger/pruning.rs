@@ -10,7 +10,7 @@ use super::objects::failed;
 use crate::domain::time::Timestamp;
 use crate::host::clock::{self, Deadline};
 use crate::host::folder::{self, Found};
-use crate::host::{facts, files, notice, random};
+use crate::host::{asked, facts, files, notice, random};
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,10 +43,10 @@ pub(super) struct Made {
     pub bytes: Vec<u8>,
 }
 
-/// Waits while a `gc` is under way that may remove what is young.
+/// Waits while a `gc` is under way that may remove what is young. Who is asked to end goes no further.
 pub(super) fn outwait(repository: &Repository) {
     let patience = Deadline::after(GC_PATIENCE);
-    while is_pruning(repository) && !patience.passed() {
+    while is_pruning(repository) && !patience.passed() && !asked::is_asked() {
         clock::sleep(random::up_to(LOOK_PAUSE));
     }
 }

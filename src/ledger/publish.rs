@@ -15,6 +15,7 @@ use super::pruning::{self, Made};
 use super::ref_lock::{self, Refused, Step};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::shell::quoted;
+use crate::host::asked;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
@@ -180,7 +181,7 @@ pub(super) fn by_push(
         // No plus sign: it would overrule the lease.
         arguments.push(format!("{}:refs/heads/{}", one.to, one.branch));
     }
-    let done = match git.run(here, &arguments, deadline) {
+    let done = match git.run_to_know(here, &arguments, deadline) {
         Ok(done) => done,
         Err(error) => {
             let why = Reason::of(Cause::NoProgram, error.to_string());
@@ -190,12 +191,16 @@ pub(super) fn by_push(
     failpoint("answer");
     let branches: Vec<&str> = moves.iter().map(|one| one.branch.as_str()).collect();
     let publication = match classify_push(&branches, done.exit_code, &done.stdout, &done.stderr) {
-        PushVerdict::Applied => Publication::Applied,
         PushVerdict::Stale => Publication::Stale,
         PushVerdict::Busy => Publication::Busy(None),
         PushVerdict::Denied(why) => Publication::Denied(why),
         PushVerdict::Doubted(why) => Publication::Doubted(why),
         PushVerdict::Unreachable(why) => Publication::Unreachable(why),
+        // Ended by us, it has not said all; what its ssh says of its own end is no word of the hub.
+        verdict if done.cut_short && !is_said(done.exit_code, &verdict) => {
+            Publication::Unknown(format!("its push was ended, as {} asked this command to end", asked::by()))
+        }
+        PushVerdict::Applied => Publication::Applied,
         PushVerdict::Unknown(_) if done.timed_out => {
             Publication::Unknown("the push did not end in time".to_owned())
         }
@@ -211,6 +216,17 @@ pub(super) fn by_push(
     let damaged =
         matches!(publication, Publication::Unknown(_)).then(|| broken_store(&done.stderr)).flatten();
     (publication, damaged)
+}
+
+/// Whether a push that was ended has come to its end all the same: what it moved it names, and after a list
+/// of what did not move it ends by itself.
+fn is_said(exit_code: Option<i32>, verdict: &PushVerdict) -> bool {
+    const NOT_ALL_MOVED: i32 = 1;
+    match verdict {
+        PushVerdict::Applied => true,
+        PushVerdict::Stale | PushVerdict::Busy | PushVerdict::Denied(_) => exit_code == Some(NOT_ALL_MOVED),
+        PushVerdict::Doubted(_) | PushVerdict::Unreachable(_) | PushVerdict::Unknown(_) => false,
+    }
 }
 
 /// Removes a branch of a remote that leads to nothing of use, if it is still what it is now. A push that

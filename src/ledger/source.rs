@@ -15,7 +15,7 @@ use crate::host::clock::Deadline;
 use crate::host::file_lock::{FileLock, NotLocked};
 use crate::host::files::FileError;
 use crate::host::process::Finished;
-use crate::host::{environment, files};
+use crate::host::{asked, environment, files};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,6 +63,17 @@ pub enum SourceError {
         source_shown: String,
         /// What git said.
         why: String,
+    },
+    /// Asked to end while it was sent.
+    #[error(
+        "the source `{source_shown}` may or may not have the tag `{tag}`: its push was ended, as {} asked this command to end",
+        asked::by()
+    )]
+    Unsettled {
+        /// The source.
+        source_shown: String,
+        /// The tag.
+        tag: String,
     },
     /// Anything else.
     #[error("cannot {what} `{source_shown}`: {why}")]
@@ -285,6 +296,10 @@ impl Source {
         let url = self.location.as_text();
         let push = ["push", "--quiet", "--no-verify", "--", &url, &place];
         let pushed = self.succeed(&self.copy, "tag a build in", &push, deadline);
+        // Ended in the middle, it may have arrived.
+        if matches!(pushed, Err(SourceError::Git(LedgerError::AskedToEnd))) {
+            return Err(SourceError::Unsettled { source_shown: self.shown(), tag: name });
+        }
         if pushed.is_err() {
             // A tag that nobody else has is none; the next fetch would remove it as well.
             drop(self.succeed(&self.copy, "tag a build in", &["tag", "--delete", &name], deadline));

@@ -105,7 +105,7 @@ impl Drop for SshLine {
             let mut end = process::command(Path::new("ssh"));
             end.args(["-F", "/dev/null", "-O", "exit", "-S"]).arg(&socket).arg("hub");
             // One that cannot be ended ends by itself.
-            drop(process::run(&mut end, Deadline::after(SSH_WAIT)));
+            drop(process::run_all_the_same(&mut end, Deadline::after(SSH_WAIT)));
             // It removes its socket itself, perhaps a moment later than we want the folder gone.
             drop(files::remove(&socket));
         }

@@ -17,6 +17,7 @@ use super::transaction::{Draft, Stop, Transaction, along};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
+use crate::host::asked;
 use crate::host::clock::Deadline;
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
@@ -199,12 +200,22 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
+        // From here on a wish to end is granted between two steps.
+        asked::until_told();
         let _guard = self.local_lock(deadline);
         failpoint("locked");
         let mut run = Run::new(self.engine.is_always_fresh(), deadline);
         loop {
+            if asked::cuts_short() {
+                return self.end_as_asked(requests, &mut run);
+            }
             match self.step(requests, now, &mut run) {
-                Ok(Some(outcomes)) => return Ok(outcomes),
+                Ok(Some(outcomes)) => {
+                    if !self.settings.dry_run && outcomes.iter().any(Outcome::is_applied) {
+                        asked::has_written();
+                    }
+                    return Ok(outcomes);
+                }
                 Ok(None) => {}
                 Err(LedgerError::Store { damaged: true, what, why }) if run.healings < HEALINGS_MAX => {
                     run.healings += 1;
@@ -223,6 +234,29 @@ impl Ledger {
                 Err(error) => return run.fail(error, requests),
             }
         }
+    }
+
+    /// What is told when this command was asked to end before its outcome was known.
+    fn end_as_asked(
+        &mut self,
+        requests: &[Request<'_>],
+        run: &mut Run,
+    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+        // What pushed to a hub on this disk has ended, whole, and a look at it takes no time.
+        if run.is_unsettled() && self.engine.is_always_fresh() {
+            match self.find_sent(requests, run) {
+                Ok(Some(outcomes)) => {
+                    asked::has_written();
+                    return Ok(outcomes);
+                }
+                Ok(None) => return Err(LedgerError::AskedToEnd),
+                Err(_) => {}
+            }
+        }
+        if run.is_unsettled() {
+            return Ok(run.give_up(requests));
+        }
+        Err(LedgerError::AskedToEnd)
     }
 
     /// One turn of the loop; `None`: go on.
@@ -274,6 +308,9 @@ impl Ledger {
             return self.look_again(run);
         }
         failpoint("commit");
+        if asked::cuts_short() {
+            return Ok(None);
+        }
         let is_late = run.deadline.left() < PUSH_TIME_MIN && !self.engine.is_always_fresh();
         if run.attempts > 0 && is_late {
             return Ok(Some(run.give_up(requests)));

@@ -14,7 +14,7 @@ use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
-use crate::host::{clock, random};
+use crate::host::{asked, clock, random};
 use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
 use serde_json::Value;
 
@@ -202,6 +202,8 @@ impl Begun {
         keep: Keep,
         warn: impl FnOnce(KeepError),
     ) -> Self {
+        // What is kept is closed again when nothing comes of it, whoever asks to end.
+        asked::until_told();
         let op = OpId::new(&random::id()).expect("an id of ours is one");
         let now = clock::wall();
         let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();

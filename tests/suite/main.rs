@@ -42,6 +42,8 @@ mod no_locks;
 mod no_worker;
 mod power_cuts;
 mod push_faults;
+// Signals that come while git is at work, or the answer on its way.
+mod asked_to_end;
 // Answers that do not arrive, and reports that come twice.
 mod lost_answers;
 mod repeats;

@@ -31,7 +31,7 @@ fn in_time(host: &Host, args: &[&str]) -> Run {
 
 /// The id of the operation whose outcome `run` does not know, if so.
 #[track_caller]
-fn unknown(run: &Run) -> Option<String> {
+pub(super) fn unknown(run: &Run) -> Option<String> {
     if run.exit_code() != Some(9) {
         return None;
     }
@@ -224,7 +224,7 @@ fn a_hub_that_never_answers_is_given_up_in_time() {
 }
 
 /// A hook that says where it is, then waits until it may go on.
-fn gated(fleet: &Fleet) -> impl Fn(&str) -> std::path::PathBuf {
+pub(super) fn gated(fleet: &Fleet) -> impl Fn(&str) -> std::path::PathBuf {
     let root = fleet.hub().path().to_owned();
     let (reached, open) = (root.join("gate.reached"), root.join("gate.open"));
     let script = format!(
@@ -245,7 +245,7 @@ fn assert_no_process(is_meant: impl Fn(&Path) -> bool) {
 
 /// No process that was started in the environment of `host` stays behind.
 #[track_caller]
-fn assert_no_process_of(host: &Host) {
+pub(super) fn assert_no_process_of(host: &Host) {
     let home = format!("HOME={}\0", host.place("HOME").display());
     assert_no_process(|process| {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
@@ -255,7 +255,7 @@ fn assert_no_process_of(host: &Host) {
 
 /// Whatever receives pushes in the hub comes to its end.
 #[track_caller]
-fn assert_nobody_works_in(hub: &Path) {
+pub(super) fn assert_nobody_works_in(hub: &Path) {
     assert_no_process(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(hub)));
 }
 

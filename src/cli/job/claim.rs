@@ -12,8 +12,8 @@ use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::queue::Queue;
 use crate::domain::table::Table;
 use crate::domain::time::show_span;
-use crate::host::clock::{self, Deadline};
-use crate::host::random;
+use crate::host::clock::Deadline;
+use crate::host::{asked, random};
 use crate::ledger::Documents as _;
 use crate::ops::answer::plain;
 use crate::ops::job_claim::{self, ClaimJobs};
@@ -203,7 +203,7 @@ fn lost_meanwhile(
 /// When the hub cannot be opened.
 pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
     let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-    clock::sleep((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+    asked::idle((pause / 2 + random::up_to(pause / 2)).min(until.left()));
     Ok(())
 }
 

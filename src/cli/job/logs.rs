@@ -7,7 +7,8 @@ use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{Output, clean_lines};
 use crate::domain::id::{JobId, ServerName};
-use crate::host::clock::{self, Deadline};
+use crate::host::asked;
+use crate::host::clock::Deadline;
 use crate::ledger::Documents as _;
 use clap::Args;
 use serde_json::json;
@@ -78,7 +79,7 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
                 .after_waiting(Some(args.wait)));
         }
         let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-        clock::sleep(pause.min(until.left()));
+        asked::idle(pause.min(until.left()));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{AnyAnswer, Request};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
+use crate::host::asked;
 use crate::host::clock::Deadline;
 use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
@@ -93,7 +94,8 @@ impl Run {
         requests: &[Request<'_>],
     ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
         if !self.is_unsettled() {
-            return Err(error);
+            // What was cut short looks like many a fault.
+            return Err(if asked::is_cut() { LedgerError::AskedToEnd } else { error });
         }
         self.why = format!("{}; then: {error}", self.why);
         Ok(self.give_up(requests))

@@ -130,4 +130,13 @@ mod tests {
             r#"{"id":"a","mine":[1],"unreadable_attempts":-1,"unreadable_branch":{"x":1},"unreadable_timeout_seconds":1e+300}"#
         );
     }
+
+    #[test]
+    fn a_field_that_should_hold_a_time_and_holds_other_words_is_named() {
+        let record: Map<String, Value> = serde_json::from_str(
+            r#"{"timestamp":"$(date -u)","last_heartbeat":"soon","last_updated":"","created_at":"x","completed_at":"2025-10-30T01:35:38Z","started_at":null,"claimed_at":7,"note":"no time","at":"x","format":"x"}"#,
+        )
+        .expect("a record");
+        assert_eq!(without_a_time(&record), ["timestamp", "last_heartbeat", "last_updated", "created_at"]);
+    }
 }

@@ -158,4 +158,21 @@ mod tests {
             assert_eq!(found, (expected, state, aside), "{text}");
         }
     }
+
+    #[test]
+    fn a_record_is_found_in_any_bytes_that_hold_one() {
+        let marked = "<<<<<<< a\n{\"server\":\"a\"}\n=======\n{\"server\":\"b\"}\n>>>>>>> b\n";
+        for (text, server) in [
+            ("{\"server\": \"a\"}", Some("a")),
+            ("\u{feff}{\"server\":\"a\"}", Some("a")),
+            (marked, Some("b")),
+            ("", None),
+            ("[1]", None),
+            // One that cannot be read tells nothing.
+            ("{\"server\":\"a\",\"sequence\":-1}", None),
+        ] {
+            let found = found_record::<Heartbeat>("a/heartbeat.json", text.as_bytes());
+            assert_eq!(found.and_then(|beat| beat.server.clone()).as_deref(), server, "{text}");
+        }
+    }
 }

@@ -27,14 +27,20 @@ pub trait Imported: Row {
     /// Whether an object is one of them, where nothing else says so.
     fn is_record(record: &Value) -> bool;
 
-    /// Whether a command can name it by this id.
-    fn is_id(id: &str) -> bool;
+    /// Whether a command can name it by this id, where it gets another if not.
+    fn is_id(_id: &str) -> bool {
+        true
+    }
 
-    /// Whether two with one id are one thing, seen at two times.
-    fn is_same(&self, other: &Self) -> bool;
+    /// Whether two with one id are one thing, seen at two times: where the id is a name, always.
+    fn is_same(&self, _other: &Self) -> bool {
+        true
+    }
 
     /// How much happened to it: of one thing seen at two times the later is kept.
-    fn progress(&self) -> usize;
+    fn progress(&self) -> usize {
+        0
+    }
 
     /// When it began, for a new id.
     fn began_at(&self) -> Option<Timestamp> {
@@ -146,14 +152,6 @@ impl Imported for Server {
         record.get("id").is_some()
     }
 
-    fn is_id(id: &str) -> bool {
-        ServerName::new(id).is_ok()
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-
     fn progress(&self) -> usize {
         usize::from(self.machine.is_some()) + usize::from(self.joined_at.is_some())
     }
@@ -162,14 +160,6 @@ impl Imported for Server {
 impl Imported for Lock {
     fn is_record(record: &Value) -> bool {
         record.get("locked_by").is_some()
-    }
-
-    fn is_id(name: &str) -> bool {
-        LockName::new(name).is_ok()
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
     }
 
     fn progress(&self) -> usize {
@@ -201,18 +191,6 @@ impl Imported for HighWater {
 impl Imported for Pause {
     fn is_record(record: &Value) -> bool {
         record.get("id").is_some()
-    }
-
-    fn is_id(id: &str) -> bool {
-        !id.is_empty()
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-
-    fn progress(&self) -> usize {
-        0
     }
 }
 
@@ -276,7 +254,7 @@ pub(super) fn usable<T: Imported>(piece: &Piece, now: Option<Timestamp>) -> Resu
         mended.push(format!("{why}: {goes_on}"));
         view = view_of(&record, piece)?;
     }
-    if !T::BY_NAME && !T::is_id(view.id()) && T::ID_PREFIX != "imported" {
+    if !T::is_id(view.id()) {
         let before = view.id().to_owned();
         let id = made_id(&view, &piece.text);
         mended.push(match before.as_str() {
@@ -413,5 +391,118 @@ impl Kept {
         }
         self.known.insert(free.clone(), known(&good.record));
         Place::Renamed(free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: Imported>(record: &Value) -> T {
+        serde_json::from_value(record.clone()).expect("a record")
+    }
+
+    /// Each has gone further than the one before it.
+    fn grows<T: Imported>(records: &[Value]) {
+        let steps: Vec<usize> = records.iter().map(|record| read::<T>(record).progress()).collect();
+        assert!(steps.is_sorted_by(|one, next| one < next), "{steps:?} {records:?}");
+    }
+
+    #[test]
+    fn of_one_thing_seen_at_two_times_the_later_has_gone_further() {
+        let job = |status: &str| json!({"id": "a", "status": status});
+        let steps = ["queued", "claimed", "running", "completed"].map(job);
+        grows::<Job>(&steps);
+        let progress = |record: &Value| read::<Job>(record).progress();
+        assert_eq!(progress(&job("on hold")), progress(&steps[0]), "nobody acts on it");
+        for end in ["failed", "cancelled", "dead"] {
+            assert_eq!(progress(&job(end)), progress(&steps[3]), "{end}");
+        }
+        let mut message = json!({"id": "m", "ack_status": "pending"});
+        let mut seen = vec![message.clone()];
+        for (field, value) in [
+            ("read", json!(true)),
+            ("read_by", json!(["a"])),
+            ("acknowledged_by", json!(["a"])),
+            ("acknowledged_by", json!(["a", "b"])),
+            ("ack_status", json!("completed")),
+        ] {
+            message[field] = value;
+            seen.push(message.clone());
+        }
+        grows::<Message>(&seen);
+        let (id, joined) = ("a", "2025-10-29T12:00:00Z");
+        for first in [json!({"id": id, "machine": "m"}), json!({"id": id, "joined_at": joined})] {
+            grows::<Server>(&[
+                json!({"id": id}),
+                first,
+                json!({"id": id, "machine": "m", "joined_at": joined}),
+            ]);
+        }
+        let lock = |by: &str, token: u64| json!({"locked_by": by, "token": token});
+        grows::<Lock>(&[lock("", 1), lock("a", 1), lock("", 2), lock("a", 2)]);
+    }
+
+    #[test]
+    fn what_two_with_one_id_have_to_share_to_be_one_thing() {
+        fn is_same<T: Imported>(record: &Value, (field, value): (&str, Value)) -> bool {
+            let mut other = record.clone();
+            other[field] = value;
+            read::<T>(record).is_same(&read(&other))
+        }
+        let job = json!({"id": "a", "type": "build"});
+        for (change, expected) in [
+            (("status", json!("failed")), true),
+            (("assigned_to", json!("build1")), true),
+            (("type", json!("test")), false),
+            (("branch", json!("main")), false),
+            (("commit", json!("c0ffee")), false),
+            (("description", json!("x")), false),
+            (("created_at", json!("2025-10-29T12:00:00Z")), false),
+        ] {
+            assert_eq!(is_same::<Job>(&job, change.clone()), expected, "{change:?}");
+        }
+        let message = json!({"id": "m", "from": "a", "to": "b"});
+        for (change, expected) in [
+            (("read", json!(true)), true),
+            (("from", json!("c")), false),
+            (("to", json!("c")), false),
+            (("subject", json!("x")), false),
+            (("body", json!("x")), false),
+        ] {
+            assert_eq!(is_same::<Message>(&message, change.clone()), expected, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_an_id_that_a_command_can_name_gets_the_same_one_each_time() {
+        fn id<T: Imported>(text: &str) -> String {
+            let piece = Piece { name: None, text: text.to_owned() };
+            usable::<T>(&piece, None).expect("a record").view.id().to_owned()
+        }
+        // What was imported before is known again by these.
+        assert_eq!(
+            id::<Job>(r#"{"type":"x","created_at":"2025-10-29T12:00:00Z"}"#),
+            "job_1761739200_87cb78e5"
+        );
+        assert_eq!(id::<Message>(r#"{"id":"a b","timestamp":"1970-01-01T00:00:07Z"}"#), "msg_7_32048309");
+        assert_eq!(id::<Message>(r#"{"id":"msg_1"}"#), "msg_1");
+        // A server or a pause is called what it is called.
+        assert_eq!(id::<Server>(r#"{"id":"a b"}"#), "a b");
+        assert_eq!(id::<Pause>(r#"{"id":""}"#), "");
+    }
+
+    #[test]
+    fn what_is_told_of_a_value_that_is_no_time_is_no_longer_than_people_need() {
+        let record = |time: &str| Map::from_iter([("started_at".to_owned(), json!(time))]);
+        assert_eq!(
+            no_time("started_at", &record("$(date -u)")),
+            "`started_at` holds no time but `$(date -u)`"
+        );
+        let long = "x".repeat(SHOWN_LENGTH_MAX);
+        assert_eq!(
+            no_time("started_at", &record(&format!("{long}y"))),
+            format!("`started_at` holds no time but `{long}`")
+        );
     }
 }

@@ -128,6 +128,8 @@ mod tests {
     use crate::domain::job::Job;
     use crate::domain::lock::Lock;
     use crate::domain::message::Message;
+    use crate::domain::pause::Pause;
+    use crate::domain::server::Server;
 
     fn ids(found: &Salvaged) -> String {
         let id = |row: &Piece| {
@@ -174,5 +176,45 @@ mod tests {
         let names: Vec<_> =
             salvage::<Lock>(text).pieces.rows.into_iter().filter_map(|row| row.name).collect();
         assert_eq!(names, ["x y", "deploy"]);
+    }
+
+    #[test]
+    fn a_line_is_a_marker_only_where_one_can_stand() {
+        let two = |ours: &str, theirs: &str| Some([ours.to_owned(), theirs.to_owned()]);
+        for (text, expected) in [
+            ("a\n=======\nb\n", None),
+            ("a\n|||||||\nb\n", None),
+            ("<<<<<<< x\na\n=======\nb\n>>>>>>> y\n=======\n", two("a\n=======\n", "b\n=======\n")),
+            ("<<<<<<< x\na\n=======\nb\n=======\n|||||||\n>>>>>>> y\n", two("a\n", "b\n=======\n|||||||\n")),
+            ("0\n<<<<<<< x\na\n||||||| o\nc\n=======\nb\n>>>>>>> y\n1\n", two("0\na\n1\n", "0\nb\n1\n")),
+        ] {
+            assert_eq!(sides(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_either_side_has_beside_its_records_is_more() {
+        let (whole, cut) = (r#"{"id": "a"}"#, r#"{"id": "b","#);
+        for (ours, theirs, has_more) in
+            [(whole, whole, false), (whole, cut, true), (cut, whole, true), (cut, cut, true)]
+        {
+            let text = format!("[\n<<<<<<< x\n{ours}\n=======\n{theirs}\n>>>>>>> y\n]");
+            assert_eq!(salvage::<Job>(&text).has_more, has_more, "{text}");
+        }
+    }
+
+    #[test]
+    fn records_of_each_sort_are_known_by_what_only_they_have() {
+        fn found<T: Imported>(rows: &str) -> usize {
+            salvage::<T>(rows).pieces.rows.len()
+        }
+        assert_eq!(found::<Job>(r#"{"id":"a"} {"x":1}"#), 1);
+        assert_eq!(
+            found::<Message>(r#"{"id":"m"} {"from":"a","to":"b"} {"from":"a"} {"to":"b"} {"x":1}"#),
+            2
+        );
+        assert_eq!(found::<Server>(r#"{"id":"a"} {"x":1}"#), 1);
+        assert_eq!(found::<Pause>(r#"{"id":"queue"} {"x":1}"#), 1);
+        assert_eq!(found::<Lock>(r#""a": {"locked_by":null} "b": {"x":1} {"locked_by":"c"}"#), 1);
     }
 }

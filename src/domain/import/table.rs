@@ -262,6 +262,8 @@ mod tests {
     use crate::domain::job::Job;
     use crate::domain::lock::{Lock, TOKEN_MAX};
     use crate::domain::message::Message;
+    use crate::domain::pause::Pause;
+    use crate::domain::server::Server;
     use crate::domain::time::Timestamp;
     use serde_json::Value;
 
@@ -404,5 +406,112 @@ mod tests {
         );
         assert!(mended.is_kept_aside && mended.lines[0].state == State::Broken);
         assert!(rows.contains('\u{fffd}'));
+    }
+
+    fn told<T: Imported>(text: &str) -> Vec<String> {
+        let line = |line: super::super::Line| {
+            format!("{} {}: {}", line.state.as_str(), line.place.unwrap_or_default(), line.what)
+        };
+        mend_table::<T>(T::PATH, text.as_bytes(), &mut Kept::default()).lines.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_is_told_of_documents() {
+        assert_eq!(told::<Job>(r#"{"jobs":[{"id":"a"}]}"#), ["sound : 1 job"]);
+        assert_eq!(told::<Job>(r#"{"jobs":[{"id":"a"},{"id":"b"}]}"#), ["sound : 2 jobs"]);
+        assert_eq!(told::<Message>(r#"{"messages":[{"id":"m"}]}"#), ["sound : 1 message"]);
+        assert_eq!(told::<Server>(r#"{"servers":[]}"#), ["sound : 0 servers"]);
+        assert_eq!(told::<Server>(r#"{"servers":[{"id":"a"}]}"#), ["sound : 1 server"]);
+        assert_eq!(told::<Pause>(r#"{"pauses":[{"id":"queue"}]}"#), ["sound : 1 pause"]);
+        assert_eq!(told::<Lock>(r#"{"locks":{"x":{"locked_by":"a"}}}"#), ["sound : 1 lock"]);
+        assert_eq!(told::<Job>("{}"), ["mendable : 0 jobs", "mendable : it lacks `jobs`"]);
+        assert_eq!(told::<Job>("[]"), ["mendable : 0 jobs", "mendable : it is a bare list"]);
+        assert_eq!(
+            told::<Job>(r#"{"jobs":[],"jobs":[]}"#),
+            ["mendable : 0 jobs", "mendable : it holds `jobs` 2 times: all are taken"]
+        );
+        assert_eq!(
+            told::<Job>(r#"{"jobs":[{"id":"a","created_at":"$(date -u)","status":"on hold"},null]}"#),
+            [
+                "broken : 1 job",
+                "sound jobs[0]: its status `on hold` is shown and never acted on",
+                "sound jobs[0]: `created_at` holds no time but `$(date -u)`",
+                "broken jobs[1]: it is no record",
+            ]
+        );
+        assert_eq!(
+            told::<Lock>(r#"{"locks":{"x":{"locked_by":"a"},"x":{"locked_by":"a"}}}"#),
+            ["mendable : 1 lock", "mendable locks.x: `x` stands there already, word for word"]
+        );
+    }
+
+    #[test]
+    fn a_document_of_a_newer_layout_is_left_to_those_who_know_it() {
+        let rows = r#""jobs":[{"id":"a"},{"id":"a"}]}"#;
+        let newer = format!("{{\"version\":7,{rows}");
+        assert_eq!(told::<Job>(&newer), ["sound : 2 jobs; it has the newer layout 7 and stays as it is"]);
+        assert_eq!(mended_text(&newer), None);
+        for ours in [format!("{{\"version\":1,{rows}"), format!("{{\"mine\":7,{rows}")] {
+            assert!(mended_text(&ours).is_some(), "{ours}");
+        }
+    }
+
+    fn mended_text(text: &str) -> Option<String> {
+        mend_table::<Job>(Job::PATH, text.as_bytes(), &mut Kept::default()).text
+    }
+
+    #[test]
+    fn a_document_of_more_records_than_are_read_is_left_as_it_is() {
+        for (number, is_mended) in [(ROWS_MAX, true), (ROWS_MAX + 1, false)] {
+            let text = format!("[{}null]", "null,".repeat(number - 1));
+            let mended = mend_table::<Job>(Job::PATH, text.as_bytes(), &mut Kept::default());
+            let is_told = mended.lines.iter().any(|line| line.what.contains("which nothing reads"));
+            assert_eq!((mended.text.is_some(), is_told), (is_mended, !is_mended), "{number}");
+        }
+    }
+
+    #[test]
+    fn records_of_one_id_are_known_over_all_documents() {
+        let mut kept = Kept::default();
+        assert!(!kept.has("a"));
+        let jobs = |rows: &str| format!("{{\"jobs\":[{rows}]}}");
+        let (queued, done) = (r#"{"id":"a","status":"queued"}"#, r#"{"id":"a","status":"completed"}"#);
+        mend_table::<Job>("archive", jobs(done).as_bytes(), &mut kept);
+        assert!(kept.has("a") && !kept.has("b"));
+        let live = mend_table::<Job>("live", jobs(queued).as_bytes(), &mut kept);
+        assert!(live.is_kept_aside && live.text.is_some_and(|text| !text.contains("queued")));
+        for rows in [[queued, done], [done, queued]] {
+            expect::<Job>(&jobs(&rows.join(",")), State::Mendable, true, &format!("[{done}]"));
+        }
+        let servers = r#"{"servers":[{"id":"a"},{"id":"a","machine":"m"}]}"#;
+        expect::<Server>(servers, State::Mendable, true, r#"[{"id":"a","machine":"m"}]"#);
+        let pauses = r#"{"pauses":[{"id":"queue"},{"id":"queue","by":"a"}]}"#;
+        expect::<Pause>(pauses, State::Mendable, true, r#"[{"id":"queue"}]"#);
+    }
+
+    #[test]
+    fn records_are_taken_out_of_documents_as_they_were_written() {
+        let (a, b) = (r#"{"id": "a",  "mine":1e2}"#, r#"{"id":"b"}"#);
+        for text in [
+            format!("{{\"jobs\": [{a}, {b}]}}"),
+            format!("\u{feff}[{a},{b}]"),
+            format!("{{\"jobs\": [{a},{b}"),
+        ] {
+            assert_eq!(rows_in::<Job>(text.as_bytes()), [a, b], "{text}");
+        }
+        let (job, text) = mend_row::<Job>(a).expect("a record");
+        assert_eq!((job.id.as_str(), text.as_str()), ("a", a));
+        let (job, text) = mend_row::<Job>(r#"{"id":"a","attempts":-1}"#).expect("a record");
+        assert!(job.attempts.is_none() && text.contains("unreadable_attempts"), "{text}");
+        assert!(mend_row::<Job>("null").is_none());
+    }
+
+    #[test]
+    fn in_the_place_of_what_is_no_file_stands_an_empty_document() {
+        let mended = mend_table::<Job>("p", b"\xff", &mut Kept::default());
+        assert!(mended.is_kept_aside && mended.lines.len() > 1, "{mended:?}");
+        let anew = mended.clone().in_place_of_no_file("p");
+        assert_eq!((&anew.text, anew.is_kept_aside, anew.lines.len()), (&mended.text, false, 1));
+        assert!(anew.lines[0].what.starts_with("it is not a file, and begins anew"), "{anew:?}");
     }
 }

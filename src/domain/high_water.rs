@@ -60,6 +60,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mark_that_no_lock_can_have_left_is_told() {
+        use crate::domain::lock::TOKEN_MAX;
+        use crate::domain::table::Fault;
+        let text = format!(r#"{{"tokens":{{"a":{{"token":7}},"b":{{"token":{TOKEN_MAX}}},"c d":{{}}}}}}"#);
+        let mut marks = Table::<HighWater>::read(HighWater::PATH, text.as_bytes()).expect("reads");
+        let told: Vec<(Fault, String)> =
+            marks.troubles().into_iter().map(|one| (one.fault, one.place)).collect();
+        assert_eq!(told, [(Fault::Id, "tokens.c d".to_owned()), (Fault::Token, "tokens.b".to_owned())]);
+        marks.get_mut("b").expect("there").edit(|mark| mark.set_token(Some(8)));
+        assert!(marks.made_up().is_empty());
+        assert_eq!(marks.get("b").and_then(|mark| Row::token(&**mark)), Some(8));
+    }
+
+    #[test]
     fn a_token_that_was_dropped_goes_on_from_the_highest() {
         let mut marks = Table::<HighWater>::empty(HighWater::PATH);
         let mut lock = Lock::free("deploy");

@@ -380,7 +380,7 @@ pub fn token_anew(token: Option<u64>, now: Timestamp) -> Option<u64> {
     if token_problem(token).is_none() {
         return token;
     }
-    u64::try_from(now.unix_millis()).ok().filter(|anew| *anew < TOKEN_MAX)
+    u64::try_from(now.unix_millis()).ok()
 }
 
 /// The token of the next term of `what`: higher than any before.
@@ -552,6 +552,112 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_goes_on_from_the_highest_token_that_anybody_knows() {
+        for (token, mark, next) in
+            [(None, None, 1), (None, Some(7), 8), (Some(9), Some(7), 10), (Some(2), Some(7), 8)]
+        {
+            let mut lock = Lock::free("deploy");
+            lock.token = token;
+            assert_eq!(lock.take_from(&taker("build1"), None, now(), mark), Ok(next), "{token:?} {mark:?}");
+            // What was watched is the record, which does not know of the mark.
+            let (seen, next) = (lock.version(), next + 5);
+            let mark = Some(next - 1);
+            assert!(lock.clone().take_from(&taker("build2"), None, now(), mark).is_err(), "it is held");
+            assert!(lock.clone().take_from(&taker("build2"), Some("x"), now(), mark).is_err(), "it is held");
+            assert_eq!(lock.take_from(&taker("build2"), Some(&seen), now(), mark), Ok(next));
+        }
+    }
+
+    #[test]
+    fn who_passes_a_lock_leaves_it_free_under_a_token_of_its_own() {
+        let millis = u64::try_from(now().unix_millis()).expect("after 1970");
+        for (token, next) in
+            [(None, 1), (Some(7), 8), (Some(TOKEN_MAX), millis + 1), (Some(u64::MAX), millis + 1)]
+        {
+            let mut lock = Lock::free("job_assignment");
+            lock.token = token;
+            assert_eq!(lock.pass(&taker("build1"), None, now()), Ok(()), "{token:?}");
+            assert_eq!((lock.is_held(), lock.token, lock.renewed_at), (false, Some(next), Some(now())));
+            (lock.locked_by, lock.token) = (Some("build2".to_owned()), token);
+            let seen = lock.version();
+            assert!(lock.clone().pass(&taker("build1"), None, now()).is_err(), "it is held");
+            assert_eq!(lock.pass(&taker("build1"), Some(&seen), now()), Ok(()), "{token:?}");
+            assert_eq!((lock.is_held(), lock.token), (false, Some(next)));
+        }
+    }
+
+    #[test]
+    fn a_release_that_comes_again_finds_who_released_it() {
+        let mut lock = Lock::free("deploy");
+        let [build1, build2] = ["build1", "build2"].map(|name| taker(name).server);
+        assert!(!lock.was_released(&build1, 1), "nobody ever held it");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        lock.released_by = Some("build1".to_owned());
+        assert!(!lock.was_released(&build1, 1), "it is held");
+        lock.release(&build1, 1).expect("its holder");
+        for (server, token, was_released) in [(&build1, 1, true), (&build1, 2, false), (&build2, 1, false)] {
+            assert_eq!(lock.was_released(server, token), was_released, "{server} {token}");
+        }
+    }
+
+    #[test]
+    fn a_term_is_named_by_all_that_tells_it_from_another() {
+        let mut lock = Lock::free("deploy");
+        assert_eq!(lock.term(), "-#0@0");
+        lock.take(&taker("build1"), None, now()).expect("free");
+        let term = format!("build1#1@{}", now().unix_millis());
+        assert_eq!(lock.term(), term);
+        lock.renew(&taker("build1").server, 1, None, now()).expect("its holder");
+        assert_eq!(lock.term(), term, "a renewal begins no other");
+    }
+
+    #[test]
+    fn tokens_that_were_never_given_are_told_and_go_on_from_the_time() {
+        let millis = u64::try_from(now().unix_millis()).ok();
+        for (token, why, anew) in [
+            (None, None, None),
+            (Some(TOKEN_MAX - 1), None, Some(TOKEN_MAX - 1)),
+            (Some(TOKEN_MAX), Some("is the last there is"), millis),
+            (Some(TOKEN_MAX + 1), Some("is no possible one"), millis),
+        ] {
+            let told = token_problem(token);
+            assert_eq!(told.is_some(), why.is_some(), "{told:?}");
+            assert!(told.unwrap_or_default().contains(why.unwrap_or_default()), "{token:?}");
+            assert_eq!(token_anew(token, now()), anew, "{token:?}");
+        }
+        assert_eq!(TOKEN_MAX + 1, 2_u64.pow(52), "a number that programs with floats tell from the next");
+        let last = Timestamp::parse("9999-12-31T23:59:59Z").expect("the last there is");
+        assert_eq!(token_problem(token_anew(Some(TOKEN_MAX), last)), None);
+    }
+
+    #[test]
+    fn a_record_with_a_lower_token_is_the_older_one() {
+        for (one, other, is_older) in [
+            (Some(2), Some(3), true),
+            (Some(3), Some(3), false),
+            (Some(4), Some(3), false),
+            (Some(2), None, false),
+            // A script of before drops the token of a lock, and writes later for all that.
+            (None, Some(3), false),
+            // Nothing was given after a token that is no possible one.
+            (Some(2), Some(TOKEN_MAX), false),
+        ] {
+            let [mut older, mut newer] = [Lock::free("deploy"), Lock::free("deploy")];
+            older.set_token(one);
+            newer.set_token(other);
+            assert_eq!((older.token, newer.token), (one, other));
+            assert_eq!(older.is_older_than(&newer), is_older, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_no_command_can_name_says_so() {
+        assert_eq!(Lock::free("deploy/eu").id_problem(), None);
+        let why = Lock::free("a b").id_problem().expect("no name");
+        assert!(why.contains("a b"), "{why}");
+    }
+
+    #[test]
     fn trust_ends_before_patience_does() {
         for seconds in [1, 10, 60, 600, 86_400] {
             let mut lock = Lock::free("x");
@@ -599,6 +705,9 @@ mod tests {
             assert_eq!(lock.lease(), LEASE_ASSUMED);
             assert!(lock.overdue(now().plus(LEASE_ASSUMED * 2)).is_some(), "and it is told");
         }
+        let mut longest = Lock::free("deploy");
+        longest.lease_seconds = Some(SPAN_MAX.as_secs());
+        assert_eq!(longest.lease(), SPAN_MAX, "that a flag takes");
     }
 
     #[test]

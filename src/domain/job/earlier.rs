@@ -59,3 +59,34 @@ impl Job {
         self.earlier.drain(..over);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_results_of_a_job_that_is_done_again_are_kept() {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let mut job = Job::new("job_1".to_owned(), "build".to_owned(), now);
+        for (code, status) in (0..).zip([JobStatus::Failed, JobStatus::Dead, JobStatus::Cancelled]) {
+            (job.status, job.exit_code) = (status, Some(code));
+            job.retry(true, now).expect("final");
+            assert_eq!(job.earlier, [], "it came to no result");
+        }
+        for code in 0..6 {
+            (job.status, job.exit_code, job.completed_at) = (JobStatus::Completed, Some(code), Some(now));
+            (job.assigned_to, job.token) = (Some("build1".to_owned()), Some(3));
+            let before = job.clone();
+            assert!(job.retry(false, now).is_err() && job == before, "it was not asked for");
+            job.retry(true, now).expect("it was");
+            assert!(job.was_put_back() && job.completed_at.is_none(), "{job:?}");
+        }
+        let kept: Vec<Option<i64>> = job.earlier.iter().map(|one| one.exit_code).collect();
+        assert_eq!(kept, [2, 3, 4, 5].map(Some));
+        let last = job.earlier.last().expect("some");
+        assert_eq!(
+            (last.server.as_deref(), last.token, last.completed_at),
+            (Some("build1"), Some(3), Some(now))
+        );
+    }
+}

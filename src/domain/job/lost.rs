@@ -35,3 +35,27 @@ impl Job {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::JobStatus;
+    use crate::domain::refusal::RefusalKind;
+
+    #[test]
+    fn what_an_operator_takes_from_its_holder_costs_no_attempt() {
+        for (attempts, left) in [("null", 0), ("1", 0), ("3", 2)] {
+            let text = format!(
+                r#"{{"id":"job_1","status":"running","token":3,"assigned_to":"build1","incarnation":"i","attempts":{attempts}}}"#
+            );
+            let mut job: Job = serde_json::from_str(&text).expect("a job");
+            let before = job.clone();
+            let late = job.requeue(2, "it burned down").map_err(|no| no.kind);
+            assert_eq!((late, &job), (Err(RefusalKind::LeaseLost), &before), "{attempts}");
+            job.requeue(3, "it burned down").expect("its token");
+            assert!(job.was_requeued(3, "it burned down"), "{job:?}");
+            assert_eq!((&job.status, job.attempts), (&JobStatus::Queued, Some(left)));
+            assert_eq!((job.assigned_to, job.incarnation, job.not_before), (None, None, None));
+        }
+    }
+}

@@ -27,3 +27,48 @@ impl Row for Job {
         is_token_before(self.token, other.token) || (is_taken && self.token.is_none())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lock::TOKEN_MAX;
+
+    fn job(fields: &str) -> Job {
+        serde_json::from_str(&format!("{{\"id\":\"job_1\",{fields}}}")).expect(fields)
+    }
+
+    #[test]
+    fn only_a_job_that_somebody_may_claim_needs_a_token_to_go_on_from() {
+        for (status, token) in [("queued", Some(7)), ("claimed", None), ("running", None), ("failed", None)] {
+            let mut job = job(&format!(r#""status":"{status}","token":7"#));
+            assert_eq!(Row::token(&job), token, "{status}");
+            job.set_token(Some(9));
+            assert_eq!(job.token, Some(9), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_token_never_goes_down_and_is_not_lost_by_who_holds_the_job() {
+        let held = |token: &str| format!(r#""status":"running","incarnation":"i"{token}"#);
+        for (one, other, is_older) in [
+            (r#""token":2"#.to_owned(), r#""token":3"#.to_owned(), true),
+            (r#""token":3"#.to_owned(), r#""token":3"#.to_owned(), false),
+            (r#""token":4"#.to_owned(), r#""token":3"#.to_owned(), false),
+            (r#""token":2"#.to_owned(), r#""status":"queued""#.to_owned(), false),
+            // Nothing was given after a token that is no possible one.
+            (r#""token":2"#.to_owned(), format!(r#""token":{TOKEN_MAX}"#), false),
+            (r#""status":"queued""#.to_owned(), held(r#","token":3"#), true),
+            (r#""token":3"#.to_owned(), held(r#","token":3"#), false),
+            (r#""status":"queued""#.to_owned(), held(""), false),
+            // What is in the queue, or was taken by a script, may come from one that knows no tokens.
+            (
+                r#""status":"queued""#.to_owned(),
+                r#""status":"queued","token":3,"incarnation":"i""#.to_owned(),
+                false,
+            ),
+            (r#""status":"queued""#.to_owned(), r#""status":"running","token":3"#.to_owned(), false),
+        ] {
+            assert_eq!(job(&one).is_older_than(&job(&other)), is_older, "{one} {other}");
+        }
+    }
+}

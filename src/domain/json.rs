@@ -278,6 +278,12 @@ mod tests {
     use serde_json::Value;
 
     #[test]
+    fn what_is_no_file_is_told_from_what_cannot_be_read() {
+        assert!(DocumentError::no_file("a.json").is_no_file());
+        assert!(!DocumentError::new("a.json", "it is empty").is_no_file());
+    }
+
+    #[test]
     fn numbers_keep_their_spelling() {
         let text = r#"{"big":123456789012345678901234567890,"exponent":1e+2,"trailing":1.50}"#;
         let value: Value = serde_json::from_str(text).expect("json");

@@ -890,6 +890,83 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_settled_when_nobody_has_yet_to_read_or_acknowledge_it() {
+        let hub = ["build1", "build2", "build3", "build4"].map(server);
+        for (fields, is_settled) in [
+            (r#""to":"build2","read":false"#, false),
+            (r#""to":"build2","read":true"#, true),
+            (r#""to":"build2","read":true,"ack_required":true"#, false),
+            (r#""to":"build2","read":false,"ack_required":true,"acknowledged_by":["build2"]"#, true),
+            (r#""to":"build2","read":false,"acknowledged_by":["build3"]"#, false),
+            // It is for nobody who is there.
+            (r#""to":"build9","read":false,"ack_required":true"#, true),
+            (r#""to":"all","read":true"#, true),
+            (r#""to":"all","read":false,"read_by":["build2","build3"]"#, false),
+            (r#""to":"all","read":false,"read_by":["build2","build3","build4"]"#, true),
+            (r#""to":"all","read":true,"ack_required":true"#, false),
+            // The flag is of the one who acknowledged it, unless that one is known as a reader.
+            (r#""to":"all","read":true,"acknowledged_by":["build2"],"read_by":["build3"]"#, false),
+            (r#""to":"all","read":true,"acknowledged_by":["build2"],"read_by":["build2"]"#, true),
+        ] {
+            let message = message(&format!(r#"{{"id":"m","from":"build1",{fields}}}"#));
+            assert_eq!(message.is_settled(&hub), is_settled, "{fields}");
+        }
+        // Where nobody knows who there is, the flags alone say so.
+        for (fields, is_settled) in [
+            (r#""read":true"#, true),
+            (r#""read":false"#, false),
+            (r#""ack_status":"completed""#, false),
+            (r#""read":true,"ack_required":true,"ack_status":"pending""#, false),
+            (r#""read":true,"ack_required":true,"ack_status":"completed""#, true),
+            (r#""read":false,"ack_required":true,"ack_status":"completed""#, false),
+        ] {
+            let message = message(&format!(r#"{{"id":"m","from":"build1","to":"all",{fields}}}"#));
+            assert_eq!(message.is_settled(&[]), is_settled, "{fields}");
+        }
+    }
+
+    #[test]
+    fn when_a_server_left_a_message_to_all_says_what_is_so_of_those_that_stay() {
+        let stay = ["build1", "build2"].map(server);
+        let read = r#""read":false,"read_by":["build2"]"#;
+        let acknowledged =
+            r#""read":true,"ack_required":true,"ack_status":"pending","acknowledged_by":["build2"]"#;
+        for (to, fields, stay, now_read, ack_status) in [
+            ("all", read, &stay[..], true, None),
+            ("all", acknowledged, &stay, true, Some("completed")),
+            (
+                "all",
+                r#""read":false,"ack_required":true,"ack_status":"pending""#,
+                &stay,
+                false,
+                Some("pending"),
+            ),
+            ("all", r#""read":false,"read_by":["build3"]"#, &stay, false, None),
+            // Of nobody that all have read it.
+            ("all", r#""read":false"#, &stay[..1], false, None),
+            ("all", read, &[], false, None),
+            ("all", acknowledged, &[], true, Some("pending")),
+            // What is for one says so when that one reads it.
+            ("build2", read, &stay, false, None),
+            ("build2", acknowledged, &stay, true, Some("pending")),
+        ] {
+            let mut message = message(&format!(r#"{{"id":"m","from":"build1","to":"{to}",{fields}}}"#));
+            message.settle(stay);
+            let told = (message.read, message.ack_status.as_deref());
+            assert_eq!(told, (Some(now_read), ack_status), "{to} {fields} {stay:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_no_command_can_name_says_so() {
+        for (id, is_named) in [("msg_1", true), ("", false), ("a b", false)] {
+            let message = message(&format!(r#"{{"id":"{id}"}}"#));
+            assert_eq!(message.id_problem().is_none(), is_named, "{id}");
+            assert!(message.id_problem().is_none_or(|why| why.contains(id)), "{id}");
+        }
+    }
+
+    #[test]
     fn a_thread_is_found_from_any_of_its_messages_in_order_of_time() {
         let table = table(
             r#"{"id":"c","thread":"a","reply_to":"b","timestamp":"2025-10-29T12:02:00Z"},

@@ -130,6 +130,8 @@ mod tests {
             (None, Some(status("online", "null")), true),
             (Some(beat(early)), Some(status("removed", late)), false),
             (Some(beat(late)), Some(status("removed", early)), true),
+            // The beat that was taken along into the removal.
+            (Some(beat(late)), Some(status("removed", late)), false),
         ] {
             assert_eq!(folder_is_in_use(beat.as_ref(), status.as_ref()), expected, "{beat:?} {status:?}");
         }
@@ -150,6 +152,16 @@ mod tests {
         ] {
             let server: Server = serde_json::from_str(record).expect(record);
             assert_eq!(server.is_of(machine, "h1"), expected, "{record} {machine:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_has_no_name_for_a_folder_says_so() {
+        for (id, is_name) in [("build1", true), ("docs", false), ("", false)] {
+            let server: Server = serde_json::from_str(&format!(r#"{{"id":"{id}"}}"#)).expect(id);
+            let problem = server.id_problem();
+            assert_eq!(problem.is_none(), is_name, "{id}");
+            assert!(problem.is_none_or(|why| !why.is_empty() && why.contains(id)), "{id}");
         }
     }
 }

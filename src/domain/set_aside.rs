@@ -51,3 +51,16 @@ impl Row for SetAside {
         &self.id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_lies_by_month_in_the_archive() {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        assert_eq!(SetAside::path(now), "coordination/archive/broken-2025-10.json");
+        let record: SetAside = serde_json::from_str(r#"{"id":"x"}"#).expect("a record");
+        assert_eq!(record.id(), "x");
+    }
+}

@@ -449,4 +449,16 @@ mod tests {
             drop((Spelled::read(text).layout(0), members(text).len()));
         }
     }
+
+    #[test]
+    fn a_byte_that_is_no_text_is_spelled_as_other_programs_read_it() {
+        for (text, spelled) in [
+            ("\"caf\u{10ffe9}\"", r#""caf\udce9""#),
+            ("\u{10ff80}\u{10ffff}", r"\udc80\udcff"),
+            ("\"\u{e9} \u{10ff7f} \\udce9\"", "\"\u{e9} \u{10ff7f} \\udce9\""),
+            ("", ""),
+        ] {
+            assert_eq!(without_foreign(text), spelled);
+        }
+    }
 }

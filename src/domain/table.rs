@@ -754,4 +754,51 @@ mod tests {
         let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n";
         assert!(problem(pointer).contains("it is a pointer of Git LFS in place of the document"));
     }
+
+    #[test]
+    fn records_are_added_as_long_as_the_document_can_be_read_again() {
+        let rows = |number: usize| vec!["{\"id\":\"a\"}"; number].join(",");
+        let more = read(&format!("[{}]", rows(3)));
+        let more: Vec<&Record<Thing>> = more.rows().collect();
+        for (text, fits) in [
+            (format!("[{}]", rows(ROWS_MAX - 2)), 2),
+            // What cannot be read counts as well.
+            (format!("[{},null]", rows(ROWS_MAX - 2)), 1),
+            (format!("[{},null]", rows(ROWS_MAX - 1)), 0),
+        ] {
+            let mut table = read(&text);
+            let before = table.rows().len();
+            assert_eq!(table.push_what_fits(&more).len(), more.len() - fits);
+            assert_eq!((table.rows().len() - before, table.is_changed()), (fits, fits > 0));
+        }
+        let long = |length: usize| read(&format!("[{{\"id\":\"{}\"}}]", "x".repeat(length)));
+        let around = long(0).rows().next().expect("one").moved(ROW_INDENT).text().len();
+        let mut table = read("[]");
+        let length = DOCUMENT_BYTES_MAX - table.to_text().len() - ROW_SIGNS_MAX - around;
+        let (exact, too_long) = (long(length), long(length + 1));
+        let records: Vec<&Record<Thing>> = exact.rows().chain(too_long.rows()).collect();
+        assert_eq!(table.push_what_fits(&records[1..]).len(), 1, "a byte too many");
+        assert!(!table.is_changed());
+        let both = [records[0], more[0]];
+        let left = table.push_what_fits(&both);
+        assert!(left.len() == 1 && left[0].id() == "a", "there is no room for one more");
+        assert!(table.to_text().len() <= DOCUMENT_BYTES_MAX && table.rows().len() == 1);
+    }
+
+    #[test]
+    fn a_record_needs_no_name_that_a_command_can_spell_unless_its_sort_says_so() {
+        assert_eq!(read(r#"[{"id":"a b"},{"id":"../x"}]"#).troubles(), []);
+    }
+
+    #[test]
+    fn a_name_beside_the_records_may_hold_half_a_character() {
+        let text = r#"{"things": [{"id":"a"}], "x\udce9": 1}"#;
+        assert_eq!(read(text).rows().len(), 1);
+        // What is no object is none for it.
+        for text in [r#""\udce9""#, r#""{\udce9}""#] {
+            assert!(Table::<Thing>::read(Thing::PATH, text.as_bytes()).is_err(), "{text}");
+        }
+        let error = Table::<Thing>::read(Thing::PATH, br#"{"things": [], "x": }"#).expect_err("no value");
+        assert!(error.problem.contains("expected value"), "{error}");
+    }
 }

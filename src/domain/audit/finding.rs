@@ -304,7 +304,8 @@ mod tests {
             Finding::new(Kind::BadId, "x").hint("h").place("jobs[0]").at("p").severity(Severity::Warning);
         assert_eq!((found.path.as_deref(), found.place.as_deref()), (Some("p"), Some("jobs[0]")));
         assert_eq!((found.hint.as_deref(), found.severity), (Some("h"), Severity::Warning));
-        let found = Finding::new(Kind::BadId, "x").at("p").hint("h");
+        let found = Finding::new(Kind::BadId, "x").at("p").of("job_1").hint("h");
+        assert_eq!(found.subject.as_deref(), Some("job_1"));
         assert_eq!((found.path.as_deref(), found.hint.as_deref()), (Some("p"), Some("h")));
     }
 

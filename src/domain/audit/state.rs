@@ -514,6 +514,7 @@ fn in_circle(live: &Table<Job>) -> HashSet<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::lock::TOKEN_MAX;
 
     fn read<T: Row>(rows: &str) -> Table<T> {
         let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
@@ -659,6 +660,17 @@ mod tests {
         ] {
             assert_eq!(told(&locks(&read(rows), &read(r#""x":{"token":3}"#))), expected, "{rows}");
         }
+        for (marks, expected) in [
+            (r#""x":null"#.to_owned(), "error broken-record tokens.x"),
+            (
+                format!(r#""x":{{"token":{TOKEN_MAX}}}"#),
+                "error token-impossible tokens.x, warning token-lowered locks.x",
+            ),
+        ] {
+            assert_eq!(told(&locks(&read(r#""x":{"token":3}"#), &read(&marks))), expected, "{marks}");
+        }
+        let lock = format!(r#""x":{{"token":{TOKEN_MAX}}}"#);
+        assert_eq!(told(&locks(&read(&lock), &read(""))), "error token-impossible locks.x");
         for (rows, expected) in [
             (r#"{"id":"build1"},{"id":"build2"}"#, ""),
             (r#"{"id":"docs"}"#, "warning bad-name servers[0]"),

@@ -521,4 +521,33 @@ mod tests {
         };
         assert_eq!(case.told(Made::by_a_hand()), "handed-over jobs[0], held-by-nobody jobs[0]");
     }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told_once_and_is_not_gone() {
+        const BROKEN: &str = r#"{"id":"b","status":null}"#;
+        let broken = |before, after| Case { jobs: (before, after), ..Case::default() };
+        for made in [Made::by_operations(1), Made::by_a_hand()] {
+            for (case, expected) in [
+                (broken(B, BROKEN), "broken-record jobs[0]"),
+                (broken(BROKEN, BROKEN), ""),
+                (broken(BROKEN, r#"{"id":"b","status":null},null"#), "broken-record jobs[1]"),
+                (Case { archive: (A, r#"{"id":"a","status":null}"#), ..Case::default() }, ""),
+                (Case { servers: ("", "null"), ..Case::default() }, "broken-record servers[0]"),
+            ] {
+                assert_eq!(case.told(made), expected, "{:?} {:?} {made:?}", case.jobs, case.archive);
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_id_that_a_command_can_name_is_taken_out_by_operations_alone() {
+        for (gone, made, expected) in [
+            (r#"{"id":"x y","status":"queued"}"#, Made::by_operations(1), ""),
+            (r#"{"id":"x y","status":"queued"}"#, Made::by_a_hand(), "job-vanished -"),
+            (B, Made::by_operations(1), "job-vanished -"),
+            (B, Made::by_a_hand(), "job-vanished -"),
+        ] {
+            assert_eq!(Case { jobs: (gone, ""), ..Case::default() }.told(made), expected, "{gone} {made:?}");
+        }
+    }
 }

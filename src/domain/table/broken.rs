@@ -438,5 +438,75 @@ mod tests {
         let text = format!(r#"{{"jobs": [{{"id":"{id}","status":null}}]}}"#);
         let described = jobs(text.as_bytes()).troubles()[0].describe();
         assert!(described.len() < 300, "{described}");
+        for (id, told) in
+            [("x".repeat(60), "x".repeat(60)), ("x".repeat(61), format!("{}...", "x".repeat(60)))]
+        {
+            let text = format!(r#"{{"jobs": [{{"id":"{id}","status":null}}]}}"#);
+            let described = jobs(text.as_bytes()).troubles()[0].describe();
+            assert!(described.starts_with(&format!("record jobs[0] (`{told}`) of ")), "{described}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_made_out_of_a_record_is_shown_and_found() {
+        let table = jobs(
+            br#"{"jobs": [{"id":"a"}, null, {"id":7,"status":null,"n":[1]}, {"id":"b","x":1,"status":{}}]}"#,
+        );
+        let found: Vec<(String, String)> = table
+            .broken()
+            .zip(table.troubles())
+            .map(|(broken, trouble)| {
+                assert_eq!(trouble.shown(broken.raw())["unreadable"]["place"], trouble.place);
+                (broken.id(), broken.text().to_owned())
+            })
+            .collect();
+        let told = |id: &str, text: &str| (id.to_owned(), text.to_owned());
+        assert_eq!(
+            found,
+            [
+                told("", "null"),
+                told("7", r#"{"id":7,"status":null,"n":[1]}"#),
+                told("b", r#"{"id":"b","x":1,"status":{}}"#)
+            ]
+        );
+        let of_b = table.unreadable("b").expect("there");
+        assert_eq!(
+            (of_b.field("x").as_deref(), of_b.field("status"), of_b.field("y")),
+            (Some("1"), None, None)
+        );
+        assert!(of_b.why().starts_with("status: "), "{}", of_b.why());
+        let trouble = table.trouble_with("b").expect("there");
+        assert_eq!((trouble.place.as_str(), trouble.id.as_str()), ("jobs[3]", "b"));
+        assert!(table.trouble_with("a").is_none() && table.trouble_with("c").is_none());
+        let shown = trouble.shown(json!(7));
+        assert_eq!(shown, json!({"value": 7, "unreadable": {"place": "jobs[3]", "why": trouble.why}}));
+        assert_eq!(trouble.shown(json!({"id": "b"}))["id"], "b");
+    }
+
+    #[test]
+    fn what_a_person_does_about_a_record_depends_on_what_is_wrong_with_it() {
+        use crate::domain::lock::TOKEN_MAX;
+        let text = format!(
+            r#"{{"jobs": [null, {{"id":"a"}}, {{"id":"b","token":{TOKEN_MAX}}}, null, {{}}, {{"id":"c","token":{TOKEN_MAX}}}]}}"#
+        );
+        let told: Vec<(Fault, &str, String)> = jobs(text.as_bytes())
+            .troubles()
+            .into_iter()
+            .map(|one| (one.fault, one.fault.mend(), one.place))
+            .collect();
+        let at = |fault, mend, place: usize| (fault, mend, format!("jobs[{place}]"));
+        assert_eq!(
+            told,
+            [
+                at(Fault::Unreadable, MEND, 0),
+                at(Fault::Unreadable, MEND, 3),
+                at(Fault::Id, MEND, 4),
+                at(Fault::Token, MEND_TOKEN, 2),
+                at(Fault::Token, MEND_TOKEN, 5),
+            ]
+        );
+        for fault in [Fault::Unreadable, Fault::Id, Fault::Doubled] {
+            assert_eq!(fault.mend(), MEND, "{fault:?}");
+        }
     }
 }

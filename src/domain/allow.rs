@@ -97,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_shown_as_it_was_given() {
+        for text in ["make *", "./ci/*  --fast"] {
+            assert_eq!(text.parse::<AllowPattern>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_command_is_compared_word_by_word() {
         for (pattern, command, expected) in [
             ("make", &["make"][..], true),

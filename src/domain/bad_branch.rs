@@ -259,4 +259,58 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_bad_branch_is_named_with_what_is_wrong_with_it_and_what_to_do() {
+        let put_back = "where it was found put it back";
+        for (branch, flaw, named, why, advice) in [
+            ("main", Flaw::Unreadable, "branch `main`", "is empty or damaged", put_back),
+            ("refs/tags/v1", Flaw::Missing, "ref `refs/tags/v1`", "leads to a commit that the hub", put_back),
+            ("main", Flaw::NotACommit, "branch `main`", "leads to something that is no commit", put_back),
+            (
+                "main 2",
+                Flaw::NoName,
+                "file `refs/heads/main 2`",
+                "has a name that no ref can have",
+                "`rm '/hub/refs/heads/main 2'` removes it; it belongs to no branch",
+            ),
+            // What may not be read is to be read, and not to be removed.
+            (
+                "main",
+                Flaw::Forbidden,
+                "branch `main`",
+                "is in a file that this account may not read",
+                "let the owner of its files run `chmod -R go+rX /hub`, and ",
+            ),
+            (
+                "heartbeat-s3/x",
+                Flaw::InTheWay,
+                "branch `heartbeat-s3/x`",
+                "takes the name of `heartbeat-s3`, the heartbeat branch of `s3`",
+                "removes it; the next heartbeat of its server makes a new one",
+            ),
+            // Of a branch that is a folder for others nothing can be put back in its place.
+            (
+                "logs-s3/x",
+                Flaw::InTheWay,
+                "branch `logs-s3/x`",
+                "takes the name of a heartbeat branch",
+                "`git -C /hub update-ref --no-deref -d refs/heads/logs-s3/x` removes it",
+            ),
+            (
+                "side",
+                Flaw::AnotherName,
+                "branch `side`",
+                "is, or may be, another name of the hub's own branch",
+                "removes it and leaves alone what it names",
+            ),
+        ] {
+            let bad = BadBranch { branch: branch.to_owned(), flaw };
+            let told = bad.warning("/hub");
+            assert!(told.starts_with(&format!("{named} of the hub {why}")), "{told}");
+            assert!(told.contains(" and is left out: ") && told.contains(advice), "{told}");
+            let ends = matches!(flaw, Flaw::Forbidden) || told.ends_with(advice);
+            assert!(ends, "{told}");
+        }
+    }
 }

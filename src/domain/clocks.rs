@@ -195,16 +195,22 @@ mod tests {
             (&[("a", -7200), ("b", -90_000)], None),
             // One, two, and most of them, each by its newest.
             (&[("a", 61)], Some(61)),
+            (&[("a", 60)], None),
             (&[("a", 7200), ("me", -10), ("a", 7190)], Some(7200)),
             (&[("a", 7200), ("b", 7100)], Some(7100)),
             (&[("a", 7200), ("b", 7190), ("c", 7100), ("d", -10)], Some(7190)),
             // One of several is fast, or as many as agree.
             (&[("a", 7200), ("b", -10), ("c", -20)], None),
             (&[("a", 7200), ("b", -10)], Some(7200)),
+            // Whoever wrote within a quarter of an hour agrees.
+            (&[("a", 7200), ("b", -900), ("c", -900)], None),
+            (&[("a", 7200), ("b", -901), ("c", -901)], Some(7200)),
             // One is mad beside others who agree with each other.
             (&[("a", 34_560_000), ("b", 7100), ("c", 7150)], Some(7150)),
             // They wrote after us, and earlier by the clock; one alone is rather slow itself.
             (&[("a", -7200), ("b", -7190), ("me", -20)], Some(-7170)),
+            (&[("a", -81), ("b", -81), ("me", -20)], Some(-61)),
+            (&[("a", -80), ("b", -80), ("me", -20)], None),
             (&[("a", -7200), ("me", -20)], None),
             (&[("me", -20), ("a", -7200), ("b", -7190)], None),
             // One says this, another that.
@@ -236,6 +242,10 @@ mod tests {
             (&[305, 320, 330, 355], new, Some((300, true, 4, false))),
             (&[305, 320, 330, 355], Change::First, Some((300, true, 4, true))),
             (&[305, 320, 330, 355], dead, None),
+            (&[305, 320, 330, 355], Change::Same(minute * 2, None), Some((300, true, 4, true))),
+            // By a minute and half an interval, and by a little more.
+            (&[120, 120, 120], new, None),
+            (&[121, 121, 121], new, Some((60, true, 3, false))),
             // Behind, which no silence explains, whatever one of them says.
             (&[-295, -280, -270, -245], Change::First, Some((300, false, 4, false))),
             (&[-295, -280, -270, 20], dead, Some((300, false, 3, false))),
@@ -249,12 +259,29 @@ mod tests {
             (&[305, 900], new, None),
             // Those who agree are not most, and each died when it did.
             (&[305, 320, 330, 5, 10, 20], new, None),
+            (&[305, 320, 330, 900, 20_000], new, Some((300, true, 3, false))),
             (&[305, 900, 5000, 20_000], Change::First, None),
         ] {
             let off = own_clock(at(0), &signs(ages, change)).off;
             let told =
                 off.map(|off| (off.by.as_secs() / 60 * 60, off.is_ahead, off.servers, off.is_doubtful));
             assert_eq!(told, expected, "{ages:?} {change:?}");
+        }
+    }
+
+    #[test]
+    fn that_they_fell_silent_is_for_more_than_half_of_them_to_say() {
+        let minute = Duration::from_secs(60);
+        let (alive, dead) = (Change::Within(minute), Change::Same(minute * 5, None));
+        for (changes, is_doubtful) in [
+            (&[dead, dead, alive, alive][..], Some(true)),
+            (&[dead, dead, dead, alive, alive], None),
+            (&[dead, dead, alive, alive, alive], Some(false)),
+            (&[dead, alive, alive, alive], Some(false)),
+        ] {
+            let signs: Vec<Sign> = changes.iter().flat_map(|change| signs(&[300], *change)).collect();
+            let told = own_clock(at(0), &signs).off.map(|off| off.is_doubtful);
+            assert_eq!(told, is_doubtful, "{changes:?}");
         }
     }
 

@@ -943,6 +943,52 @@ mod tests {
         }
     }
 
+    /// The lock of those who assign jobs, as old as it is at noon.
+    fn assigning(since: &str, rest: &str) -> &'static str {
+        format!(r#""{JOB_ASSIGNMENT}":{{"locked_by":"build1","locked_at":"2025-10-29T{since}Z"{rest}}}"#)
+            .leak()
+    }
+
+    #[test]
+    fn who_keeps_others_from_claiming_is_told_as_long_as_a_job_waits() {
+        let waits = r#"{"id":"j","status":"queued"}"#;
+        let held_up = "claims-held-up:job_assignment";
+        for (jobs, locks, cause) in [
+            (waits, assigning("11:58:59", r#","lease_seconds":600"#), Some(held_up)),
+            (waits, assigning("11:59:00", r#","lease_seconds":600"#), None),
+            ("", assigning("11:58:59", r#","lease_seconds":600"#), None),
+            (
+                r#"{"id":"j","status":"completed","assigned_to":"build1"}"#,
+                assigning("11:58:59", r#","lease_seconds":600"#),
+                None,
+            ),
+            // What was done for good is nobody's any more, nor is a lock that an empty name holds.
+            (waits, r#""job_assignment":{"locked_by":"","locked_at":"2025-10-29T11:58:59Z"}"#, None),
+            // Of another lock nobody knows how long it is needed.
+            (waits, r#""deploy":{"locked_by":"build1","locked_at":"2025-10-29T11:58:59Z"}"#, None),
+            // One that is over is told as such.
+            (waits, assigning("11:57:00", r#","lease_seconds":30"#), Some("lock-expired:job_assignment")),
+        ] {
+            let report = Hub { jobs, locks, ..hub() }.report();
+            let found: Vec<&str> = report.findings.iter().map(|finding| finding.cause.as_str()).collect();
+            assert_eq!(found, cause.into_iter().collect::<Vec<_>>(), "{jobs} {locks}");
+        }
+    }
+
+    #[test]
+    fn who_takes_over_a_lock_that_is_over_depends_on_what_it_is_for() {
+        let of = |locks| Hub { locks, ..hub() }.report().findings.remove(0);
+        let claims = of(assigning("11:57:00", r#","lease_seconds":30"#));
+        assert!(claims.what.ends_with("no job is claimed until it is taken over"), "{}", claims.what);
+        let hint = claims.hint.unwrap_or_default();
+        assert!(hint.starts_with("a worker or `git muster job claim --wait 50s` takes it over"), "{hint}");
+        let other =
+            of(r#""deploy":{"locked_by":"build1","lease_seconds":30,"expires_at":"2025-10-29T11:57:30Z"}"#);
+        assert!(other.what.ends_with("held by `build1`, expired 2m 30s ago"), "{}", other.what);
+        let hint = other.hint.unwrap_or_default();
+        assert!(hint.contains("`git muster lock acquire deploy --wait 50s`"), "{hint}");
+    }
+
     fn ailing() -> Hub {
         Hub {
             servers: r#"{"id":"build1"},{"id":"build2"},{"id":"build3"}"#,

@@ -575,6 +575,44 @@ mod tests {
     }
 
     #[test]
+    fn no_beat_is_expected_after_the_last_of_a_worker_unless_others_like_it_are() {
+        for (why, is_last) in [(Some("it was told to"), true), (None, true), (Some(ONE_JOB), false)] {
+            let mut heartbeat = beat_of(None);
+            let stopped = WorkerStopped { at: heartbeat.at(), why: why.map(str::to_owned) };
+            assert_eq!(stopped.comes_again(), !is_last, "{why:?}");
+            heartbeat.worker_stopped = Some(stopped);
+            assert_eq!(heartbeat.is_last(), is_last, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn two_machines_of_one_name_are_named_by_their_hosts() {
+        let mut heartbeat = beat_of(Some(30));
+        for (host, minute) in [("h1", 1), ("h2", 2), ("h1", 3)] {
+            let origin = Origin {
+                host: host.to_owned(),
+                machine: Some(format!("m-{host}")),
+                boot: Some("b".to_owned()),
+            };
+            let beat = Beat {
+                server: ServerName::new("build1").expect("name"),
+                incarnation: "one".into(),
+                uptime_seconds: 5,
+                interval_seconds: 30,
+                system: None,
+                by_worker: false,
+                origin: Some(origin),
+                stopping: None,
+            };
+            heartbeat.advance(&beat, at(&format!("2025-10-29T12:0{minute}:00Z")));
+            let twins = heartbeat.twins().map(|(one, other)| [one, other]).is_some();
+            assert_eq!(twins, minute > 1, "after {minute} beats");
+        }
+        let (one, other) = heartbeat.twins().expect("two");
+        assert_eq!(std::collections::BTreeSet::from([one, other]).len(), 2);
+    }
+
+    #[test]
     fn a_session_that_was_ended_is_told_so_with_each_beat_until_another_begins() {
         let mut heartbeat = beat_of(None);
         let beat = Beat {

@@ -120,6 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn the_copy_for_old_readers_is_refreshed_as_often_as_the_hub_says_and_no_oftener() {
+        for (settings, seconds) in [
+            ("{}", None),
+            (r#"{"old_readers_seconds":0}"#, None),
+            (r#"{"old_readers_seconds":1}"#, Some(30)),
+            (r#"{"old_readers_seconds":30}"#, Some(30)),
+            (r#"{"old_readers_seconds":240}"#, Some(240)),
+        ] {
+            let marker = read(&format!(r#"{{"id":"x","settings":{settings}}}"#));
+            assert_eq!(marker.settings.main_beat_every(), seconds.map(Duration::from_secs), "{settings}");
+        }
+    }
+
+    #[test]
     fn what_others_wrote_into_a_marker_is_read_and_survives() {
         for text in [
             "{}",

@@ -331,4 +331,42 @@ mod tests {
             assert!(check_branch(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_hub_lies_in_no_branch_that_servers_keep_beside_it() {
+        for (name, is_taken) in [
+            ("main", true),
+            ("my-logs-x", true),
+            ("backups", true),
+            ("heartbeat-build1", false),
+            ("logs-build1", false),
+            ("backup/main", false),
+        ] {
+            assert_eq!(check_hub_branch(name).is_ok(), is_taken, "{name}");
+            assert_eq!(is_side_branch(name), !is_taken, "{name}");
+        }
+        assert!(check_hub_branch("a b").is_err(), "no branch at all");
+    }
+
+    #[test]
+    fn an_operation_tells_when_it_was_begun_where_its_id_holds_that() {
+        for (text, seconds) in [
+            ("019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f", Some(0x019a_7c3e_5f0e / 1000)),
+            ("00000000-03e8-7000-8000-000000000000", Some(1)),
+            ("00000000-03e7-7000-8000-000000000000", Some(0)),
+            ("019a7c3e-5f0e-4d31-b1ce-0a2f3c4d5e6f", None),
+        ] {
+            assert_eq!(OpId::new(text).expect("an id").unix_seconds(), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_operation_gives_its_records_the_same_ids_for_ever() {
+        for (text, part) in [
+            ("00000000-0000-0000-0000-000000000000", "245a85b4a08c"),
+            ("019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f", "22001afe32b6"),
+        ] {
+            assert_eq!(OpId::new(text).expect("an id").record_part(), part, "{text}");
+        }
+    }
 }

@@ -197,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_tells_the_command_that_ends_it() {
+        for (what, command) in [
+            ("queue", "git muster queue resume"),
+            ("label:gpu", "git muster queue resume --label gpu"),
+            ("label:a b", "git muster queue resume --label 'a b'"),
+            ("server:build1", "git muster worker resume build1"),
+        ] {
+            let paused = match what.split_once(':') {
+                None => Paused::Queue,
+                Some(("label", label)) => Paused::Label(label.to_owned()),
+                Some((_, server)) => Paused::Server(ServerName::new(server).expect("name")),
+            };
+            assert_eq!((paused.to_string().as_str(), paused.resume().as_str()), (what, command));
+        }
+    }
+
+    #[test]
     fn a_pause_that_cannot_be_read_holds_until_it_is_ended() {
         let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         let job: Job = serde_json::from_str(r#"{"id":"a","labels":["gpu"]}"#).expect("job");

@@ -723,4 +723,47 @@ mod tests {
             assert_eq!(waiting.describe(now), told);
         }
     }
+
+    #[test]
+    fn what_keeps_each_server_from_a_job_is_told_beside_what_keeps_the_job() {
+        use crate::domain::heartbeat::Freshness;
+        let candidate = |server: &str, worker: Freshness, labels: &[&str]| Candidate {
+            server: server.to_owned(),
+            labels: labels.iter().map(ToString::to_string).collect(),
+            life: Freshness::Fresh,
+            last_heartbeat: None,
+            worker,
+            worker_at: None,
+            worker_ended: None,
+            has_scripts: false,
+            paused: None,
+            jobs: Vec::new(),
+        };
+        let now = Timestamp::parse(NOW).expect("time");
+        let command = ",\"command\":[\"make\"]";
+        let (works, never) = (Freshness::Fresh, Freshness::Unknown);
+        let none = "no worker runs on any server that could take it, and none ever has: a";
+        for (more, servers, expected) in [
+            (command.to_owned(), vec![candidate("a", works, &[])], "it is next; if it stays so, "),
+            (command.to_owned(), vec![candidate("a", never, &[])], none),
+            // What has no command is for people and scripts, who need no worker.
+            (String::new(), vec![candidate("a", never, &[])], "it is next; it has no command"),
+            (
+                format!("{command},\"labels\":[\"gpu\"]"),
+                vec![candidate("a", never, &["gpu"]), candidate("b", works, &[])],
+                none,
+            ),
+            (
+                format!("{command},\"labels\":[\"tpu\"]"),
+                vec![candidate("a", works, &["gpu"])],
+                "no server has the labels tpu",
+            ),
+        ] {
+            let jobs = table(&job("j", &more));
+            let queued = jobs.get("j").expect("there");
+            let told = Queue::new(&jobs, now).explain_among(queued, &servers);
+            let told: Vec<String> = told.iter().map(|one| one.describe(now)).collect();
+            assert!(told.len() == 1 && told[0].starts_with(expected), "{more}: {told:?}");
+        }
+    }
 }

@@ -134,6 +134,10 @@ mod tests {
         );
         assert_eq!(Statistics::of(&table, None).completed, 3);
         assert_eq!(Statistics::of(&[], None), Statistics::default());
+        for (since, number) in [("2025-10-29T11:59:59Z", 2), ("2025-10-29T12:00:00Z", 0)] {
+            let since = Timestamp::parse(since);
+            assert_eq!(Statistics::of(&table, since).completed, number, "added after {since:?}");
+        }
         let spans: Vec<Duration> = (1..=100).map(Duration::from_secs).collect();
         assert_eq!(nearest_rank(&spans, 95), Some(95));
         assert_eq!((rate(1, 2), rate(0, 5), rate(5, 0)), (Some(0.333), Some(0.0), Some(1.0)));

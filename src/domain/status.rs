@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_was_taken_out_says_since_when_and_does_nothing() {
+        let mut status = Status::blank(&ServerName::new("build1").expect("name"));
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        let job: CurrentJob = serde_json::from_str(r#"{"id":"job_1"}"#).expect("a job");
+        status.set(StatusWord::Building, Some(job), now.before(std::time::Duration::from_secs(60)));
+        assert!(!status.is_removed() && status.current_job.is_some());
+        status.remove(now);
+        assert!(status.is_removed() && status.current_job.is_none());
+        assert_eq!(status.at(), Some(now));
+    }
+
+    #[test]
     fn the_last_build_is_told() {
         let at = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         for (success, word) in [(true, "success"), (false, "failed")] {

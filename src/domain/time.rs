@@ -279,4 +279,20 @@ mod tests {
             assert_eq!(show_span(Duration::from_secs(seconds)), shown);
         }
     }
+
+    #[test]
+    fn a_time_of_the_calendar_names_no_zone() {
+        for (text, expected) in [
+            ("2025-11-03 16:21", Some("2025-11-03T16:21:00Z")),
+            (" 2025-11-03T16:21:07 ", Some("2025-11-03T16:21:07Z")),
+            ("2025-11-03", Some("2025-11-03T00:00:00Z")),
+            ("2025-11-03T16:21Z", None),
+            ("2025-11-03T16:21:00+01:00", None),
+            ("soon", None),
+        ] {
+            let read = Calendar::parse(text).map(NaiveDateTime::from);
+            let expected = expected.and_then(Timestamp::parse).map(|at| at.date_time().naive_utc());
+            assert_eq!(read, expected, "{text}");
+        }
+    }
 }

@@ -386,6 +386,7 @@ pub fn document_size(loads: &[Load], archive: &str) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bad_branch::Flaw;
     use crate::domain::doctor::Mend;
     use crate::domain::doctor::Verdict::{Ok as Fine, Problem, Skipped, Warning};
 
@@ -538,5 +539,27 @@ mod tests {
         assert_eq!(reachable("hub", Some("ssh"), ANSWER_SLOW).verdict(), Warning);
         let fault = Fault { why: "no route".to_owned(), what: "x".to_owned(), mend: None };
         assert_eq!(fault.judged().verdict(), Problem);
+    }
+
+    #[test]
+    fn a_branch_that_cannot_be_used_is_a_problem_with_the_command_that_removes_it() {
+        let bad = |branch: &str, flaw| BadBranch { branch: branch.to_owned(), flaw };
+        let told = bad_branches(
+            &[bad("heartbeat-s2", Flaw::Unreadable), bad("main", Flaw::Missing)],
+            "ssh://h/hub.git",
+        );
+        let [first, second] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((first.verdict, second.verdict), (Problem, Problem));
+        assert_eq!(
+            first.what,
+            "heartbeat-s2 is empty or damaged, so s2 cannot send heartbeats; remove it in the directory of the hub, on its machine"
+        );
+        let command =
+            |finding: &Finding| finding.mend.as_ref().map(|mend| format!("{mend:?}")).unwrap_or_default();
+        assert!(command(first).contains("rm refs/heads/heartbeat-s2"), "{first:?}");
+        assert!(second.what.starts_with("main leads to a commit that the hub does not have; "), "{second:?}");
+        assert!(command(second).contains("update-ref --no-deref -d refs/heads/main"), "{second:?}");
+        let many: Vec<BadBranch> = (0..TOLD_MAX + 1).map(|n| bad(&format!("b{n}"), Flaw::Missing)).collect();
+        assert_eq!(bad_branches(&many, "/hub").len(), TOLD_MAX);
     }
 }

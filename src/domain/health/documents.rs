@@ -129,4 +129,33 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].level, told[0].cause.as_str()), (Level::Warning, "document-newer:p"));
     }
+
+    #[test]
+    fn what_is_told_in_a_column_of_its_own_is_short_and_has_no_control_characters() {
+        let newer = Document { path: "p", wrong: None, newer: Some("2\u{7}x"), troubles: &[], server: None };
+        assert!(newer.judge()[0].what.starts_with("p has layout version 2x, which "), "{:?}", newer.judge());
+        for (id, subject) in [
+            ("", "jobs[3]".to_owned()),
+            ("a\u{1b}b", "ab".to_owned()),
+            (&*"x".repeat(41), "x".repeat(SUBJECT_LENGTH_MAX)),
+        ] {
+            let trouble = Trouble {
+                fault: Fault::Token,
+                path: "p".to_owned(),
+                place: "jobs[3]".to_owned(),
+                id: id.to_owned(),
+                why: "its token is no possible one".to_owned(),
+            };
+            let document = Document {
+                path: "p",
+                wrong: None,
+                newer: None,
+                troubles: std::slice::from_ref(&trouble),
+                server: None,
+            };
+            let told = &document.judge()[0];
+            assert_eq!((told.cause.as_str(), &told.subject), ("token-impossible:p:jobs[3]", &subject));
+            assert_eq!(told.hint.as_deref(), Some(trouble.fault.mend()));
+        }
+    }
 }

@@ -63,7 +63,7 @@ mod tests {
             level,
             cause: format!("{kind}:x{number:05}"),
             subject: format!("x{number:05}"),
-            server: None,
+            server: Some("build1".to_owned()),
             what: format!("{kind} x{number:05}"),
             hint: Some("look".to_owned()),
             count: None,
@@ -81,6 +81,7 @@ mod tests {
         assert_eq!((short.level, short.checked, short.findings.len()), (Level::Critical, 7, 3));
         let last = &short.findings[2];
         assert_eq!((last.cause.as_str(), last.count), ("a:*", Some(10_000)));
+        assert_eq!((last.subject.as_str(), &last.server), ("10000 times", &None), "they are of many");
         assert_eq!(last.what, "a x00000; the same of x00001, x00002, x00003, x00004, x00005 and 9994 more");
         assert_eq!(last.hint.as_deref(), Some("look; all of them with `git muster health --all`"));
     }

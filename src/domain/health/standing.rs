@@ -194,7 +194,8 @@ mod tests {
                 "group-held:g group `g` is held by job `j`, which was cancelled 1h ago and of which `a` has not confirmed that it stopped; 1 job waits for that"
             ]
         );
-        for (cancelled, timeout) in [("2025-10-29T11:50:00Z", "9999999999"), ("2025-10-28T13:00:00Z", "60")] {
+        assert_eq!(told(&jobs("2025-10-29T11:44:59Z", "9999999999"), "").len(), 1);
+        for (cancelled, timeout) in [("2025-10-29T11:45:00Z", "9999999999"), ("2025-10-28T13:00:00Z", "60")] {
             assert!(told(&jobs(cancelled, timeout), "").is_empty(), "{cancelled} {timeout}");
         }
     }

@@ -167,4 +167,41 @@ mod tests {
         }
         assert_eq!(told(&one, r#"{"id":"queue","by":"a"}"#, never, Unknown), "", "it was paused on purpose");
     }
+
+    #[test]
+    fn folders_count_only_where_nobody_is_registered_and_no_label_is_asked_for() {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        for (servers, labels, is_told) in [
+            ("", "[]", true),
+            ("", r#"["gpu"]"#, false),
+            (r#"{"id":"b"}"#, "[]", true),
+            (r#"{"id":"b","labels":["gpu"]}"#, r#"["gpu"]"#, true),
+        ] {
+            let jobs = format!(r#"{{"id":"j","status":"queued","command":["true"],"labels":{labels}}}"#);
+            // A folder without a worker, or with one that no registered server is.
+            let worker = if servers.is_empty() { Freshness::Unknown } else { Freshness::Fresh };
+            let report = Fleet {
+                servers: &table(servers),
+                known: vec![Known {
+                    name: "c",
+                    heartbeat: None,
+                    status: None,
+                    broken: None,
+                    change: Change::First,
+                    worker,
+                    worker_at: None,
+                }],
+                jobs: &table(&jobs),
+                pauses: &table(""),
+                locks: &Table::empty("locks.json"),
+                unregistered: &[],
+                documents: Vec::new(),
+                now,
+                off: None,
+            }
+            .judge();
+            let found = report.findings.iter().any(|one| one.cause == "no-worker:queue");
+            assert_eq!(found, is_told, "{servers} {labels}");
+        }
+    }
 }

@@ -252,6 +252,7 @@ mod tests {
         let never = || worker("a", Freshness::Unknown, None, None);
         let stopped = || worker("b", Freshness::Stopped, Some(120), Some("idle"));
         let stale = || worker("c", Freshness::Stale, Some(60), None);
+        let in_silence = |why| worker("e", Freshness::Stopped, Some(120), why);
         let scripts = || Candidate { has_scripts: true, ..never() };
         let late = || worker("d", Freshness::Late, Some(178), None);
         for (able, expected) in [
@@ -259,6 +260,10 @@ mod tests {
             (
                 vec![stale(), stopped(), never()],
                 "no worker runs on any server that could take it, since 1970-01-01T02:00:00Z, 1h ago: that of c was seen last 2h ago, that of b ended 1h ago (idle), none ever on a",
+            ),
+            (
+                vec![in_silence(None), in_silence(Some(""))],
+                "no worker runs on any server that could take it, since 1970-01-01T02:00:00Z, 1h ago: that of e ended 1h ago, that of e ended 1h ago",
             ),
             (vec![stale(), late()], ""),
             (vec![scripts(), stopped()], ""),
@@ -272,5 +277,21 @@ mod tests {
             assert_eq!(told.join("; "), expected);
         }
         assert_eq!(hindrances(&[&never()], false), [], "what has no command is for people and scripts");
+    }
+
+    #[test]
+    fn scripts_that_took_a_job_lately_are_likely_to_take_another() {
+        let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
+        for (fields, shows) in [
+            (r#""status":"running","assigned_to":"a""#, true),
+            (r#""status":"claimed","assigned_to":"a","worker":"w""#, false),
+            (r#""status":"completed","started_at":"2025-10-28T11:00:00Z""#, true),
+            (r#""status":"completed","started_at":"2025-10-28T10:59:59Z""#, false),
+            (r#""status":"completed","started_at":"2025-10-29T11:00:00Z","worker":"w""#, false),
+            (r#""status":"completed""#, false),
+        ] {
+            let job: Job = serde_json::from_str(&format!(r#"{{"id":"j",{fields}}}"#)).expect(fields);
+            assert_eq!(shows_scripts(&job, now), shows, "{fields}");
+        }
     }
 }

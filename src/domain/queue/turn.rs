@@ -256,6 +256,9 @@ mod tests {
             (first(""), taken("b", 51, 52, ""), left),
             (first(""), taken("b", 51, 52, "").replace("\"worker\":\"w\",", ""), next),
             (first(""), taken("b", 49, 52, ""), next),
+            // Of one moment, and taken at the moment at which it came to be free.
+            (first(""), taken("b", 50, 52, ""), next),
+            (first(",\"not_before\":\"2025-10-29T11:52:00Z\""), taken("b", 51, 52, ""), next),
             (first(""), taken("b", 51, 52, ",\"priority\":1"), next),
             (first(",\"attempts\":0"), taken("b", 51, 52, ""), next),
             (first(",\"labels\":[\"gpu\"]"), taken("b", 51, 52, ""), next),

@@ -607,7 +607,8 @@ fn good_builds_are_tagged_and_found_again() {
     build("test", "main", "true", 0);
     let topic = source.commit("topic", &[("file", "topic")]);
     build("build", "topic", "true", 0);
-    let tags = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
+    let list = || ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
+    let tags = list();
     let tagged: Vec<(&str, &str)> = tags
         .as_array()
         .unwrap()
@@ -624,13 +625,11 @@ fn good_builds_are_tagged_and_found_again() {
     let older = ada.run(["rollback", "tag", &builds[0].0, "--source", source.path(), "--keep", "2"]).code(4);
     assert!(older.stderr().contains("is older than the 2 builds whose tags stay"), "{older}");
     ada.run(["rollback", "tag", &builds[2].0, "--source", source.path(), "--keep", "2"]).success();
-    let after = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
-    assert_eq!(after, tags);
+    assert_eq!(list(), tags);
     // The first of them would get a tag again if more of them stayed.
     let dry = ["rollback", "tag", &builds[0].0, "--source", source.path(), "--dry-run"];
     assert!(ada.run(dry).success().stdout().starts_with("dry run, not done: "));
-    let after = ada.run(["rollback", "list", "--source", source.path(), "--json"]).success().json();
-    assert_eq!(after, tags, "a dry run tags nothing");
+    assert_eq!(list(), tags, "a dry run tags nothing");
     let queued = add(&ada, &["--branch", "main"]);
     said.name(&queued, "<queued>");
     said.run(&ada, &format!("rollback tag {queued} {place}"));

@@ -117,7 +117,6 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
                 if error.exit == Exit::LeaseLost
                     && begin_anew(&mut verb.claimant, (&mut session, &whose), context)? =>
             {
-                context.output.warn(&format!("another server took `{me}` for dead and ended its session: its jobs went back to the queue, a new session begins"));
                 continue;
             }
             // A rule of the hub does not change by waiting.
@@ -165,7 +164,15 @@ fn begin_anew(
     context: &mut Context,
 ) -> Result<bool, CliError> {
     let whose = (!context.is_dry_run()).then_some(whose);
-    context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, (session, whose), snapshot)?))
+    let begins =
+        context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, (session, whose), snapshot)?))?;
+    if begins {
+        context.output.warn(&format!(
+            "another server took `{}` for dead and ended its session: its jobs went back to the queue, a new session begins",
+            claimant.server
+        ));
+    }
+    Ok(begins)
 }
 
 /// What to do while somebody holds the lock under which jobs are assigned.

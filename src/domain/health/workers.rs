@@ -198,6 +198,7 @@ mod tests {
                 documents: Vec::new(),
                 now,
                 off: None,
+                me: None,
             }
             .judge();
             let found = report.findings.iter().any(|one| one.cause == "no-worker:queue");

@@ -1,7 +1,7 @@
 //! One record of a table: what makes it readable, and what becomes of two with one id.
 
 use super::super::high_water::HighWater;
-use super::super::id::{JobId, LockName, MessageId, ServerName};
+use super::super::id::{JobId, MessageId, ServerName};
 use super::super::job::{Job, JobStatus};
 use super::super::json;
 use super::super::lock::{Lock, token_anew, token_problem};
@@ -173,14 +173,6 @@ impl Imported for HighWater {
 
     fn is_record(record: &Value) -> bool {
         record.get("token").is_some()
-    }
-
-    fn is_id(name: &str) -> bool {
-        LockName::new(name).is_ok()
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
     }
 
     fn progress(&self) -> usize {

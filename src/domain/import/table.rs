@@ -412,7 +412,11 @@ mod tests {
         let line = |line: super::super::Line| {
             format!("{} {}: {}", line.state.as_str(), line.place.unwrap_or_default(), line.what)
         };
-        mend_table::<T>(T::PATH, text.as_bytes(), &mut Kept::default()).lines.into_iter().map(line).collect()
+        mend_table::<T>(T::PATH, text.as_bytes(), None, &mut Kept::default())
+            .lines
+            .into_iter()
+            .map(line)
+            .collect()
     }
 
     #[test]
@@ -457,14 +461,14 @@ mod tests {
     }
 
     fn mended_text(text: &str) -> Option<String> {
-        mend_table::<Job>(Job::PATH, text.as_bytes(), &mut Kept::default()).text
+        mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut Kept::default()).text
     }
 
     #[test]
     fn a_document_of_more_records_than_are_read_is_left_as_it_is() {
         for (number, is_mended) in [(ROWS_MAX, true), (ROWS_MAX + 1, false)] {
             let text = format!("[{}null]", "null,".repeat(number - 1));
-            let mended = mend_table::<Job>(Job::PATH, text.as_bytes(), &mut Kept::default());
+            let mended = mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut Kept::default());
             let is_told = mended.lines.iter().any(|line| line.what.contains("which nothing reads"));
             assert_eq!((mended.text.is_some(), is_told), (is_mended, !is_mended), "{number}");
         }
@@ -476,9 +480,9 @@ mod tests {
         assert!(!kept.has("a"));
         let jobs = |rows: &str| format!("{{\"jobs\":[{rows}]}}");
         let (queued, done) = (r#"{"id":"a","status":"queued"}"#, r#"{"id":"a","status":"completed"}"#);
-        mend_table::<Job>("archive", jobs(done).as_bytes(), &mut kept);
+        mend_table::<Job>("archive", jobs(done).as_bytes(), None, &mut kept);
         assert!(kept.has("a") && !kept.has("b"));
-        let live = mend_table::<Job>("live", jobs(queued).as_bytes(), &mut kept);
+        let live = mend_table::<Job>("live", jobs(queued).as_bytes(), None, &mut kept);
         assert!(live.is_kept_aside && live.text.is_some_and(|text| !text.contains("queued")));
         for rows in [[queued, done], [done, queued]] {
             expect::<Job>(&jobs(&rows.join(",")), State::Mendable, true, &format!("[{done}]"));
@@ -508,7 +512,7 @@ mod tests {
 
     #[test]
     fn in_the_place_of_what_is_no_file_stands_an_empty_document() {
-        let mended = mend_table::<Job>("p", b"\xff", &mut Kept::default());
+        let mended = mend_table::<Job>("p", b"\xff", None, &mut Kept::default());
         assert!(mended.is_kept_aside && mended.lines.len() > 1, "{mended:?}");
         let anew = mended.clone().in_place_of_no_file("p");
         assert_eq!((&anew.text, anew.is_kept_aside, anew.lines.len()), (&mended.text, false, 1));

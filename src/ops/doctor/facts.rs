@@ -231,8 +231,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
     let trust = path
         .as_ref()
         .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
-    let past = past(error, subject);
-    let elsewhere = elsewhere(error, subject);
+    let without_hub = without_hub(error, subject, (address.as_deref(), muster));
     let (what, mend) = match (error, &path) {
         _ if let Some(path) = trust => (
             "git does not use a repository of another user unless it is told to trust it",
@@ -244,41 +243,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         (LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. }, _) => {
             (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
-        _ if let (Some(branch), Some(variable)) = (&elsewhere, subject.branch_variable) => (
-            "a variable comes first and names another branch than the hub is in; set it to that also where it is set for cron or a service",
-            Some(format!("export {variable}={}", quoted(branch))),
-        ),
-        _ if let Some(branch) = elsewhere => {
-            ("the hub is in another branch of it", Some(in_branch(&branch, subject, address.as_deref())))
-        }
-        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. } | LedgerError::WasAHub { .. }, _)
-            if let Some(past) = past.as_ref().filter(|past| !matches!(past, Past::Beats(_))) =>
-        {
-            (
-                "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
-                Some(past.command(&subject.branch).trim_matches('`').to_owned()),
-            )
-        }
-        (LedgerError::WasAHub { .. }, _) => (
-            "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
-            None,
-        ),
-        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _)
-            if subject
-                .hub
-                .as_ref()
-                .and_then(|hub| hubs::remembered_id(hub, subject.clone.as_deref()))
-                .is_some() =>
-        {
-            (
-                "there was a hub that this host used, and founded anew it would begin all tokens again; put it back from a backup, a clone or the copy of a host that reached it over a connection, or name where it is now with `--hub`",
-                None,
-            )
-        }
-        (LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }, _) => (
-            "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",
-            address.as_ref().map(|address| muster(&format!("init {}", quoted(address)))),
-        ),
+        _ if let Some(advice) = without_hub => advice,
         (LedgerError::Configuration(words), Some(path)) if words.contains("work tree") => {
             let text = path.display().to_string();
             let bare = format!("{}.git", text.trim_end_matches('/').trim_end_matches("/.git"));
@@ -302,6 +267,49 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         _ => ("the hub cannot be used like this", None),
     };
     Fault { why, what: what.to_owned(), mend }
+}
+
+/// What follows and what mends it, where the branch that was looked at holds no hub.
+fn without_hub(
+    error: &LedgerError,
+    subject: &Subject,
+    (address, muster): (Option<&str>, impl Fn(&str) -> String),
+) -> Option<(&'static str, Option<String>)> {
+    match (elsewhere(error, subject), subject.branch_variable) {
+        (Some(branch), Some(variable)) => {
+            return Some((
+                "a variable comes first and names another branch than the hub is in; set it to that also where it is set for cron or a service",
+                Some(format!("export {variable}={}", quoted(&branch))),
+            ));
+        }
+        (Some(branch), None) => {
+            return Some(("the hub is in another branch of it", Some(in_branch(&branch, subject, address))));
+        }
+        (None, _) => {}
+    }
+    let is_empty = matches!(error, LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. });
+    if !is_empty && !matches!(error, LedgerError::WasAHub { .. }) {
+        return None;
+    }
+    let was_used = || hubs::remembered_id(subject.hub.as_ref()?, subject.clone.as_deref());
+    Some(match past(error, subject).filter(|past| !matches!(past, Past::Beats(_))) {
+        Some(past) => (
+            "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
+            Some(past.command(&subject.branch).trim_matches('`').to_owned()),
+        ),
+        None if !is_empty => (
+            "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
+            None,
+        ),
+        None if was_used().is_some() => (
+            "there was a hub that this host used, and founded anew it would begin all tokens again; put it back from a backup, a clone or the copy of a host that reached it over a connection, or name where it is now with `--hub`",
+            None,
+        ),
+        None => (
+            "there is nothing to work with; make a hub of it, or name another branch with `--hub-branch`",
+            address.map(|address| muster(&format!("init {}", quoted(address)))),
+        ),
+    })
 }
 
 /// What follows and what mends it, where the error of any command says it as well: of one thing that is lost.

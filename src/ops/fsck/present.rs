@@ -58,9 +58,7 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     })? {
         notes.add_all(findings);
     }
-    if let Some(findings) =
-        record(snapshot.main(), Marker::PATH, snapshot, notes, |path, marker| state::marker(path, marker))?
-    {
+    if let Some(findings) = record(snapshot.main(), Marker::PATH, snapshot, notes, state::marker)? {
         notes.add_all(findings);
     }
     folders(snapshot, notes)?;

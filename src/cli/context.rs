@@ -324,11 +324,6 @@ impl Context {
             )];
             return error;
         }
-        if error.no_hub_there && !error.may_come_back {
-            let (hub, clone) = (self.settings.hub().ok(), self.settings.clone.as_deref());
-            let known = hub.and_then(|hub| hubs::remembered_place(hub, clone, &self.settings.branch.value));
-            error.may_come_back = known.is_some();
-        }
         if error.not_in_branch && self.settings.branch.origin == FROM_BRANCH_VARIABLE {
             error = error.hint(format!("the name of the branch is from {FROM_BRANCH_VARIABLE}"));
         }

@@ -12,6 +12,9 @@ const NO_REPOSITORY: &str = "cannot be used as a hub";
 
 /// The same error, told of a hub that is gone, if this host knows one there.
 pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
+    if error.no_hub_there && !error.may_come_back {
+        error.may_come_back = is_known(context);
+    }
     // Of one that left a trace in the repository more is told already.
     let is_without_hub =
         error.no_hub_there || (error.exit == Exit::Configuration && error.message.contains(NO_REPOSITORY));
@@ -34,6 +37,13 @@ pub(super) fn refuse_to_begin_anew(context: &Context) -> Result<(), CliError> {
     let hub = context.settings.hub()?.shown();
     let error = CliError::new(Exit::Configuration, format!("`{hub}` holds no hub, but {was}"));
     Err(advice(context).into_iter().fold(error.nothing_written(), CliError::hint))
+}
+
+/// Whether this host has used the hub that was asked for, in its branch.
+fn is_known(context: &Context) -> bool {
+    let settings = &context.settings;
+    let place = |hub| hubs::remembered_place(hub, settings.clone.as_deref(), &settings.branch.value);
+    settings.hub().ok().and_then(place).is_some()
 }
 
 /// Who was there, if this host knows it.

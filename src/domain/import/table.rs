@@ -516,6 +516,6 @@ mod tests {
         assert!(mended.is_kept_aside && mended.lines.len() > 1, "{mended:?}");
         let anew = mended.clone().in_place_of_no_file("p");
         assert_eq!((&anew.text, anew.is_kept_aside, anew.lines.len()), (&mended.text, false, 1));
-        assert!(anew.lines[0].what.starts_with("it is not a file, and begins anew"), "{anew:?}");
+        assert!(anew.lines[0].what.starts_with("it is not a file; what it held before"), "{anew:?}");
     }
 }

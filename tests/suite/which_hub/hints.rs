@@ -168,7 +168,7 @@ fn what_names_its_hub_without_a_flag_is_followed_there() {
     let (fleet, one, other) = two_hubs();
     // Who joins goes on as it joined, whatever else the line named.
     let run = one.run(["--server", "old", "join", &other, "--as", "new"]).success();
-    assert!(run.stderr().contains("next: `git muster heartbeat`"), "{run}");
+    assert!(run.stderr().contains("next: `git muster --server new heartbeat`"), "{run}");
     one.run(["join", &fleet.hub().url(), "--as", "one"]).success();
     let before = fleet.hub().tip(MAIN);
     let (quoted, empty) = (format!("'{other}'"), one.place("HOME").join("empty one.git"));

@@ -473,7 +473,7 @@ fn fetch(
 }
 
 fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, CliError> {
-    let me = context.me()?;
+    let me = context.acting()?;
     let folder = folder(place.artifacts_dir.as_ref(), &me, context)?;
     let mut builds = Vec::new();
     for attempt in files::list(&folder).iter().filter_map(|name| attempt_of_manifest(name)) {

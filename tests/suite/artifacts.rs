@@ -320,6 +320,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     said.run(&bob, &format!("artifact get {one} --to all"));
     said.run(&bob, &format!("artifact get {one} a.txt b.deb --to fetched"));
     said.run(&bob, &format!("artifact verify {one} --dir fetched"));
+    // A write like any other.
+    ada.run(["--if-lock", "never=1", "artifact", "prune", "--keep", "1"]).code(5);
     said.run(&ada, "artifact prune --keep 1 --dry-run");
     said.run(&ada, "artifact prune --keep 1");
     said.run(&ada, "artifact prune --keep 1");

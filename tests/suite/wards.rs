@@ -83,7 +83,7 @@ fn a_check_that_is_asked_to_end_ends_after_its_command_and_with_its_code() {
 fn a_command_ends_before_another_holds_the_lock_although_lock_run_stands_still() {
     let (_fleet, ada, bob) = fleet_of_two();
     let (script, file) = tree(&ada, "tree");
-    let mut running = ada.command(["lock", "run", "x", "--ttl", "3s", "--", "sh", "-c", &script]).spawn();
+    let mut running = ada.command(["lock", "run", "x", "--ttl", "9s", "--", "sh", "-c", &script]).spawn();
     running.wait_for_stdout("begun");
     running.signal("STOP");
     bob.run(["lock", "acquire", "x", "--ttl", "10m", "--wait", "1m"]).success();

@@ -462,8 +462,8 @@ impl Context {
         if self.dry_run || !outlet::is_missing() {
             return Ok(());
         }
-        let why = format!("the answer could not be written: stdout is closed; {what}");
-        Err(CliError::new(Exit::Failed, why).hint("`>/dev/null` in the place of `>&-` gives it none to see"))
+        let why = format!("the answer would be lost: stdout is closed or leads nowhere; {what}");
+        Err(CliError::new(Exit::Failed, why).hint("give it a file or a pipe, or `>/dev/null` in a shell"))
     }
 
     /// Counts an answer as delivered.

@@ -125,7 +125,7 @@ pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, 
     Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
 }
 
-/// Puts the claimant into a new session if its own, which is `session`, was ended; `true` if so. In a dry run,
+/// Puts the claimant into `session`, which is a new one if it was the claimant's, if that was ended; `true` if so. In a dry run,
 /// without `whose`, nothing is kept of it.
 ///
 /// # Errors
@@ -139,6 +139,8 @@ pub fn begin_anew(
         return Ok(false);
     }
     match whose {
+        // Another process has begun the next one: that is not to be ended.
+        _ if session.incarnation != claimant.incarnation => {}
         Some(whose) => session.end(whose),
         None => session.end_unkept(),
     }

@@ -125,8 +125,8 @@ pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, 
     Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
 }
 
-/// Puts the claimant into `session`, which is a new one if it was the claimant's, if that was ended; `true` if so. In a dry run,
-/// without `whose`, nothing is kept of it.
+/// Puts the claimant into `session` if its own was ended; `true` if so. Where `session` is that very one it is
+/// ended first, and another begins. In a dry run, without `whose`, nothing is kept of it.
 ///
 /// # Errors
 /// As [`is_over`].

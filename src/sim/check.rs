@@ -29,6 +29,17 @@ pub(super) const FOREIGN: &str = "x_";
 /// After how many of its intervals a session may be lost.
 const SESSION_INTERVALS: u32 = 4;
 
+/// The last sign of life of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Beat {
+    /// When it arrived.
+    pub at: Duration,
+    /// How often it says that they come.
+    pub every: Duration,
+    /// The longest that any of the session said: a copy that is older lies beside it for a while.
+    pub every_at_most: Duration,
+}
+
 /// The trust of a holder in a lock, in true time.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
@@ -71,9 +82,8 @@ pub(super) struct Checker {
     pub commits: u64,
     pub takeovers: u64,
     pub rescues: u64,
-    /// When the last beat of each session arrived, by server and session, and how often they come.
-    pub beats: BTreeMap<(String, String), Duration>,
-    pub beats_every: Duration,
+    /// By server and session.
+    pub beats: BTreeMap<(String, String), Beat>,
     /// When each server wrote last, with a sign of life or for another reason.
     writes: BTreeMap<String, Duration>,
     /// Whether lost claims come back.
@@ -146,17 +156,24 @@ impl Checker {
             let holder = job.assigned_to.clone().filter(|holder| *holder != server)?;
             let session = (holder, job.incarnation.clone()?);
             // What never beat is not watched.
-            self.beats.get(&session)?;
-            let beats = self.beats.iter().filter(|((of, _), _)| *of == session.0).map(|(_, at)| *at);
+            let beat = self.beats.get(&session)?;
+            let patience = beat.every_at_most * SESSION_INTERVALS * 3 / 2;
+            let beats = self.beats.iter().filter(|((of, _), _)| *of == session.0).map(|(_, beat)| beat.at);
             let heard = beats.chain(self.writes.get(&session.0).copied()).max()?;
             let silent_since = heard.max(*self.claimed_at.get(&job.id)?);
-            Some(Held { job: job.id.clone(), token: job.token.unwrap_or(0), silent_since })
+            Some(Held { job: job.id.clone(), token: job.token.unwrap_or(0), silent_since, patience })
         });
         let held: Vec<Held> = held.collect();
-        let patience = self.beats_every * SESSION_INTERVALS * 3 / 2;
-        if let Some(job) = self.recovery.claimed(&server, self.now, &held, patience) {
+        if let Some(job) = self.recovery.claimed(&server, self.now, &held) {
             self.blame(format!("I18: {server} goes on claiming, and the lost job {job} does not come back"));
         }
+    }
+
+    /// A session of `server` gave a sign of life that arrived at `at`, and says how often they come.
+    pub(super) fn heard(&mut self, server: &str, session: String, at: Duration, every: Duration) {
+        let before = self.beats.get(&(server.to_owned(), session.clone()));
+        let every_at_most = before.map_or(every, |before| before.every_at_most.max(every));
+        self.beats.insert((server.to_owned(), session), Beat { at, every, every_at_most });
     }
 
     /// A server's beat was replaced; `revoked` is the one after which its session was ended.
@@ -380,7 +397,8 @@ impl Checker {
         let holder = old.assigned_to.clone().unwrap_or_default();
         // Another session of the holder may live: it does not speak for this claim.
         let session = (holder.clone(), old.incarnation.clone().unwrap_or_default());
-        let since = self.beats.get(&session).map(|beat| self.now.saturating_sub(*beat));
+        let beat = self.beats.get(&session).cloned();
+        let since = beat.as_ref().map(|beat| self.now.saturating_sub(beat.at));
         let lost = match &self.operation {
             Some(Operation::ClaimJobs(claim)) => claim.lost.clone(),
             Some(Operation::RescueJobs(rescue)) => rescue.lost.clone(),
@@ -398,7 +416,7 @@ impl Checker {
             let is_of_it = |until| claimed_at.is_none_or(|at| *at < until);
             lost.beat.as_ref() == Some(&ended.beat) && ended.until.is_none_or(is_of_it)
         });
-        let is_alive = since.is_some_and(|since| since < self.beats_every * SESSION_INTERVALS);
+        let is_alive = beat.is_some_and(|beat| self.now < beat.at + beat.every * SESSION_INTERVALS);
         let held = claimed_at.map(|at| self.now.saturating_sub(*at));
         // After a rollback the same token is given again.
         let is_same_token = self.dropped.is_empty();
@@ -652,11 +670,11 @@ mod tests {
 
     /// What is noticed first when `operation`, or a hand, makes `new` of `old`.
     fn noticed(path: &str, old: &str, new: &str, operation: Option<Operation>) -> String {
-        let mut checker = Checker { beats_every: Duration::from_secs(60), ..Checker::default() };
-        let beats = [("present", 100), ("before", 300), ("just before", 100)];
-        checker.beats.extend(beats.map(|(session, seconds)| {
-            (("even".to_owned(), session.to_owned()), NOW - Duration::from_secs(seconds))
-        }));
+        let mut checker = Checker::default();
+        for (session, seconds) in [("present", 100), ("before", 300), ("just before", 100)] {
+            let at = NOW - Duration::from_secs(seconds);
+            checker.heard("even", session.to_owned(), at, Duration::from_secs(60));
+        }
         let built = operation.map(|operation| Built {
             op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
             at: Timestamp::parse(AT).expect("time"),

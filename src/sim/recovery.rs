@@ -20,6 +20,8 @@ pub(super) struct Held {
     pub token: u64,
     /// Since when nothing was heard of its holder.
     pub silent_since: Duration,
+    /// For how long its session may be silent, by what that said itself.
+    pub patience: Duration,
 }
 
 /// What one host has done since the holder of a claim fell silent.
@@ -43,15 +45,9 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// `host` has claimed, at `now`, and all these are still held by others, whose sessions may be silent
-    /// for `patience`. Gives the first that should not be.
-    pub(super) fn claimed(
-        &mut self,
-        host: &str,
-        now: Duration,
-        held: &[Held],
-        patience: Duration,
-    ) -> Option<String> {
+    /// `host` has claimed, at `now`, and all these are still held by others. Gives the first that should
+    /// not be.
+    pub(super) fn claimed(&mut self, host: &str, now: Duration, held: &[Held]) -> Option<String> {
         let is_held = |job: &str, token: u64| held.iter().any(|one| one.job == job && one.token == token);
         self.watches.retain(|(by, job, token), _| by != host || is_held(job, *token));
         let mut overdue = None;
@@ -68,7 +64,7 @@ impl Recovery {
                 (Some(_), None) => (watch.last, watch.looked) = (Some(now), Some(now)),
                 (Some(_), Some(looked)) => {
                     watch.last = Some(now);
-                    watch.claims += u32::from(now >= looked + patience);
+                    watch.claims += u32::from(now >= looked + one.patience);
                 }
             }
             if watch.claims > CLAIMS_MAX && overdue.is_none() {
@@ -90,13 +86,25 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    fn held(silent_since: u64, patience: Duration) -> [Held; 1] {
+        [Held { job: "j".to_owned(), token: 1, silent_since: Duration::from_secs(silent_since), patience }]
+    }
+
     /// After how many claims of a host, one every `step` seconds, a claim is overdue.
     fn overdue_after(step: u64, is_sure: bool, silent: impl Fn(u64) -> u64) -> Option<u64> {
+        overdue_with(PATIENCE, step, is_sure, silent)
+    }
+
+    fn overdue_with(
+        patience: Duration,
+        step: u64,
+        is_sure: bool,
+        silent: impl Fn(u64) -> u64,
+    ) -> Option<u64> {
         let mut recovery = Recovery { is_sure, ..Recovery::default() };
         (1..=40).find(|number| {
-            let silent_since = Duration::from_secs(silent(*number));
-            let held = [Held { job: "j".to_owned(), token: 1, silent_since }];
-            recovery.claimed("a", Duration::from_secs(number * step), &held, PATIENCE).is_some()
+            let now = Duration::from_secs(number * step);
+            recovery.claimed("a", now, &held(silent(*number), patience)).is_some()
         })
     }
 
@@ -108,12 +116,17 @@ mod tests {
         assert_eq!(overdue_after(20, true, |number| number * 20), None);
     }
 
+    /// As one that began anew and was cut off before its first beat of its own: it declares a minute.
+    #[test]
+    fn a_session_that_said_it_beats_seldom_is_given_that_long() {
+        assert_eq!(overdue_with(PATIENCE * 6, 20, true, |_| 0), Some(23));
+    }
+
     #[test]
     fn who_lost_what_it_had_seen_begins_again() {
         let mut recovery = Recovery { is_sure: true, ..Recovery::default() };
-        let held = [Held { job: "j".to_owned(), token: 1, silent_since: Duration::ZERO }];
         for number in 1..40 {
-            assert_eq!(recovery.claimed("a", Duration::from_secs(number * 20), &held, PATIENCE), None);
+            assert_eq!(recovery.claimed("a", Duration::from_secs(number * 20), &held(0, PATIENCE)), None);
             if number % 6 == 0 {
                 recovery.forget(Some("a"));
             }

@@ -204,7 +204,6 @@ impl World {
             log: with_log.then(Vec::new),
         };
         world.set_clocks();
-        world.checker.beats_every = world.tuning.interval;
         world.checker.recovery.is_sure = UNSURE.iter().all(|fault| world.rates.of(*fault) == 0);
         let (names, tuning) = (world.rates.names().collect::<Vec<_>>().join(" "), world.tuning.clone());
         world.note(|| format!("{names}; {tuning:?}"));
@@ -347,7 +346,7 @@ impl World {
             self.checker.session(server, beat.revoked.as_deref(), self.now);
             let is_beat = self.commits.get(version).is_some_and(|one| one.message.starts_with("heartbeat:"));
             if let Some(session) = beat.incarnation.clone().filter(|_| is_beat) {
-                self.checker.beats.insert((server.to_owned(), session), self.now);
+                self.checker.heard(server, session, self.now, beat.interval());
             }
         }
     }

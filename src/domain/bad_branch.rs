@@ -15,6 +15,8 @@ pub enum Flaw {
     Forbidden,
     /// It leads to a commit that is not there.
     Missing,
+    /// It leads to a commit of which the hub has lost a part.
+    Incomplete,
     /// It leads to something that is no commit.
     NotACommit,
     /// It lies below the name of the heartbeat branch of a server, which cannot be while this is.
@@ -74,6 +76,7 @@ impl BadBranch {
             Flaw::NoName => "has a name that no ref can have".to_owned(),
             Flaw::Forbidden => "is in a file that this account may not read".to_owned(),
             Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
+            Flaw::Incomplete => "needs an object that the hub has lost".to_owned(),
             Flaw::NotACommit => "leads to something that is no commit".to_owned(),
             Flaw::InTheWay => match self.server() {
                 Some(server) => {
@@ -104,7 +107,7 @@ impl BadBranch {
                 format!("rm {}", pattern(&Self::reference_of(&self.branch))),
                 " in the directory of the hub, on its machine,",
             ),
-            Flaw::Missing | Flaw::NotACommit
+            Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit
                 if self.is_of_heartbeats() || self.branch.starts_with("refs/") =>
             {
                 (format!("git push {} --delete {}", quoted(hub), self.reference()), "")
@@ -216,6 +219,7 @@ mod tests {
                 Some("s3"),
                 r"git -C /srv/hub.git update-ref --no-deref -d 'refs/heads/heartbeat-s3/it'\''s'",
             ),
+            ("heartbeat-b", Flaw::Incomplete, "/h", Some("b"), "git push /h --delete refs/heads/heartbeat-b"),
             ("main", Flaw::NotACommit, "/hub", None, "git -C /hub update-ref --no-deref -d refs/heads/main"),
             ("main", Flaw::Missing, "ssh://h/hub.git", None, "git update-ref --no-deref -d refs/heads/main"),
             ("main 2", Flaw::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
@@ -267,6 +271,13 @@ mod tests {
             ("main", Flaw::Unreadable, "branch `main`", "is empty or damaged", put_back),
             ("refs/tags/v1", Flaw::Missing, "ref `refs/tags/v1`", "leads to a commit that the hub", put_back),
             ("main", Flaw::NotACommit, "branch `main`", "leads to something that is no commit", put_back),
+            (
+                "heartbeat-s3",
+                Flaw::Incomplete,
+                "branch `heartbeat-s3`",
+                "needs an object that the hub has lost",
+                "removes it; the next heartbeat of its server makes a new one",
+            ),
             (
                 "main 2",
                 Flaw::NoName,

@@ -3,11 +3,12 @@
 //! git gives up on a whole fetch, and on every push, when one ref of the other side leads nowhere.
 
 use super::far_side::{Cause, Reason};
+use super::git_engine::tracking;
 use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
-use git2::{ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, is_side_branch};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
@@ -16,6 +17,52 @@ pub(super) const ROUNDS_MAX: u32 = 8;
 
 /// The refs that are known to be bad, by their branch.
 pub(super) type Bad = BTreeMap<String, Flaw>;
+
+/// How many fetches are spent on telling which branches lack an object: enough for two of a thousand.
+const HALVINGS_MAX: u32 = 40;
+
+/// The heartbeat branches of which the hub has lost an object, where a fetch of them and of `others` failed for
+/// that. `list` gives what `git ls-remote` prints of the branches; `comes` tells whether these do.
+pub(super) fn incomplete<E>(
+    others: &[String],
+    known: &Bad,
+    list: impl FnOnce() -> Result<String, E>,
+    mut comes: impl FnMut(&[String]) -> Result<bool, E>,
+) -> Result<Bad, E> {
+    if !others.is_empty() && !comes(others)? {
+        return Ok(Bad::new());
+    }
+    let listing = list()?;
+    let names = listing.lines().filter_map(|line| Some(line.split_once("\trefs/heads/")?.1));
+    let beats = names.filter(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX) && !known.contains_key(*name));
+    by_halves(beats.map(str::to_owned).collect(), |branches| {
+        comes(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>())
+    })
+}
+
+/// Those of `branches` that do not come: git names the object that is lost, and not who needs it, so they are
+/// asked for by halves. What could not be told apart in time counts as well.
+fn by_halves<E>(
+    branches: Vec<String>,
+    mut comes: impl FnMut(&[String]) -> Result<bool, E>,
+) -> Result<Bad, E> {
+    let mut found = Bad::new();
+    let mut groups = vec![branches];
+    let mut asked = 0..HALVINGS_MAX;
+    while let Some(mut group) = groups.pop() {
+        let is_asked = asked.next().is_some();
+        if group.is_empty() || (is_asked && comes(&group)?) {
+            continue;
+        }
+        if !is_asked || group.len() == 1 {
+            found.extend(group.into_iter().map(|branch| (branch, Flaw::Incomplete)));
+            continue;
+        }
+        let rest = group.split_off(group.len() / 2);
+        groups.extend([rest, group]);
+    }
+    Ok(found)
+}
 
 /// Whether a failed fetch may be the fault of a ref that leads nowhere.
 pub(super) fn may_be_one(why: &str) -> bool {
@@ -60,8 +107,9 @@ pub(super) fn why_unreadable(file: &Path) -> Flaw {
     }
 }
 
-/// What is wrong with a heartbeat branch that is here, if anything.
-pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<Flaw> {
+/// What is wrong with a heartbeat branch that is here, if anything. What is lost in the `hub` itself is the
+/// branch's fault; what is lost in a copy of it is the copy's, and told where it is read.
+pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str, is_hub: bool) -> Option<Flaw> {
     let repository = objects.repository();
     let id = match repository.refname_to_id(reference) {
         Ok(id) => id,
@@ -74,12 +122,35 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str) -> Option<F
     match header {
         _ if is_symbolic(repository, reference) && holds_hub(repository, id) => Some(Flaw::AnotherName),
         _ if below => Some(Flaw::InTheWay),
-        Ok((_, ObjectType::Commit)) => None,
+        Ok((_, ObjectType::Commit)) => {
+            (is_hub && lacks_a_part(repository, id, branch)).then_some(Flaw::Incomplete)
+        }
         Ok(_) => Some(Flaw::NotACommit),
         Err(error) if error.code() == ErrorCode::NotFound => Some(Flaw::Missing),
+        Err(error) if is_hub && is_lost(&error) => Some(Flaw::Incomplete),
         // A damaged object is told where it is read.
         Err(_) => None,
     }
+}
+
+/// Whether the heartbeat that the commit `id` of `branch` holds cannot be read for lack of an object.
+fn lacks_a_part(repository: &Repository, id: Oid, branch: &str) -> bool {
+    let server = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).and_then(|name| ServerName::new(name).ok());
+    let Some(server) = server else { return false };
+    let read = || -> Result<(), git2::Error> {
+        let tree = repository.find_commit(id)?.tree()?;
+        let Some(folder) = tree.get_name(server.as_str()) else { return Ok(()) };
+        let Ok(folder) = folder.to_object(repository)?.into_tree() else { return Ok(()) };
+        let Some(file) = folder.get_name("heartbeat.json") else { return Ok(()) };
+        repository.odb()?.read_header(file.id()).map(drop)
+    };
+    read().is_err_and(|error| is_lost(&error))
+}
+
+/// Whether an object is gone, or its file cut off or garbled: not, that it may not be read.
+fn is_lost(error: &git2::Error) -> bool {
+    error.code() == ErrorCode::NotFound
+        || matches!(error.class(), ErrorClass::Odb | ErrorClass::Object | ErrorClass::Zlib)
 }
 
 /// Whether a ref of this repository is another name of another ref.
@@ -174,5 +245,41 @@ mod tests {
         let expected =
             ["^refs/heads/heartbeat-a", "^refs/heads/heartbeat-b", "^refs/heads/odd", "^refs/tags/t"];
         assert_eq!(left, expected);
+    }
+
+    /// Which of so many branches are found where these lack an object, and how many fetches that takes.
+    fn found_of(branches: usize, lacking: &[usize], main_comes: bool) -> (Vec<String>, usize) {
+        let name = |number: usize| format!("heartbeat-{number:04}");
+        let lines = (0..branches).map(|number| format!("id\trefs/heads/{}\n", name(number)));
+        let listing: String = lines.chain(["id\trefs/heads/main\n".to_owned()]).collect();
+        let lacking: Vec<String> = lacking.iter().map(|number| tracking(&name(*number))).collect();
+        let mut fetches = 0;
+        let found = incomplete::<()>(
+            &[tracking("main")],
+            &Bad::new(),
+            || Ok(listing),
+            |specs| {
+                fetches += 1;
+                let is_main = specs == [tracking("main")];
+                Ok(if is_main { main_comes } else { !specs.iter().any(|spec| lacking.contains(spec)) })
+            },
+        );
+        (found.expect("no error").into_keys().collect(), fetches)
+    }
+
+    #[test]
+    fn branches_that_lack_an_object_are_found_by_halves() {
+        assert_eq!(found_of(1, &[0], true), (vec!["heartbeat-0000".to_owned()], 2));
+        assert_eq!(found_of(3, &[1], true), (vec!["heartbeat-0001".to_owned()], 6));
+        assert_eq!(
+            found_of(1000, &[7, 900], true),
+            (vec!["heartbeat-0007".to_owned(), "heartbeat-0900".to_owned()], 40)
+        );
+        // Where the other branches do not come either, nothing is known of these.
+        assert_eq!(found_of(5, &[1], false), (vec![], 1));
+        assert_eq!(found_of(0, &[], true), (vec![], 1));
+        // All of them: what is left when the fetches are used up counts.
+        let (found, fetches) = found_of(1000, &(0..1000).collect::<Vec<_>>(), true);
+        assert_eq!((found.len(), fetches), (1000, 41));
     }
 }

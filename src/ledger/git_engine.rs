@@ -70,12 +70,13 @@ const FETCH: &[&str] = &[
 /// Where most hubs are.
 const USUAL_BRANCH: &str = "main";
 
-fn spec(branch: &str) -> String {
+/// Has a branch, or all of a pattern, fetched to where it is tracked.
+pub(super) fn tracking(branch: &str) -> String {
     format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")
 }
 
 fn heartbeats_spec() -> String {
-    spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))
+    tracking(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))
 }
 
 /// How the hub is reached.
@@ -155,12 +156,12 @@ impl GitEngine {
     }
 
     fn fetch(&self, main: &str, scope: &Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
-        let mut specs = vec![spec(main)];
+        let mut specs = vec![tracking(main)];
         if scope.heartbeats {
             specs.push(heartbeats_spec());
         }
         // As a pattern: a branch that is not there must not make the fetch fail.
-        specs.extend(scope.branches.iter().map(|branch| spec(&format!("{branch}*"))));
+        specs.extend(scope.branches.iter().map(|branch| tracking(&format!("{branch}*"))));
         self.fetch_all(&specs, deadline)
     }
 
@@ -411,7 +412,7 @@ impl Engine for GitEngine {
                 // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
                 drop(self.fetch_all(&[heartbeats_spec()], deadline));
                 if main != USUAL_BRANCH {
-                    drop(self.fetch_all(&[spec(USUAL_BRANCH)], deadline));
+                    drop(self.fetch_all(&[tracking(USUAL_BRANCH)], deadline));
                 }
                 Ok(None)
             }

@@ -11,7 +11,7 @@ use super::commits::CommitText;
 use super::engine::{Engine as _, Version};
 use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
-use super::git_engine::{GitEngine, Reach};
+use super::git_engine::{GitEngine, Reach, tracking};
 use super::git_program::GitProgram;
 use super::inspect::Store;
 use super::lost_object::LostObject;
@@ -383,6 +383,21 @@ impl Way {
         names.first().map(|name| format!("{HEARTBEAT_BRANCH_PREFIX}{name}"))
     }
 
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
+    /// whether there are any.
+    fn find_incomplete(&self, main: &str, fetch: &[&str], deadline: Deadline) -> Result<bool, LedgerError> {
+        let known = self.bad.borrow().clone();
+        let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], deadline)?.stdout);
+        let found = bad_refs::incomplete(&[tracking(main)], &known, list, |specs| {
+            let done = self.git(fetch, specs, deadline)?;
+            let verdict = classify_fetch(done.exit_code, &done.stdout, &done.stderr);
+            Ok::<_, LedgerError>(!matches!(verdict, FetchVerdict::HubDamaged(..)))
+        })?;
+        let is_found = !found.is_empty();
+        self.bad.borrow_mut().extend(found);
+        Ok(is_found)
+    }
+
     fn fetch_once(
         &self,
         name: &str,
@@ -391,8 +406,7 @@ impl Way {
         deadline: Deadline,
     ) -> Result<(), LedgerError> {
         let fetch = [how, FETCH_QUIETLY].concat();
-        let spec = |branch: &str| format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        let specs = [spec(main), spec(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))];
+        let specs = [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")].map(|branch| tracking(&branch));
         let mut done = self.git(&fetch, &specs, deadline)?;
         for _ in 0..bad_refs::ROUNDS_MAX {
             if done.exit_code == Some(0) || !bad_refs::may_be_one(&done.stderr) {
@@ -404,6 +418,12 @@ impl Way {
             let around: Vec<String> =
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
             done = self.git(&[&bad_refs::WHOLE_NAMES[..], &fetch].concat(), &around, deadline)?;
+        }
+        let verdict = classify_fetch(done.exit_code, &done.stdout, &done.stderr);
+        if matches!(verdict, FetchVerdict::HubDamaged(..)) && self.find_incomplete(main, &fetch, deadline)? {
+            let around: Vec<String> =
+                specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
+            done = self.git(&fetch, &around, deadline)?;
         }
         let hub = || name.to_owned();
         if let Some(flaw) = self.bad.borrow().get(main) {

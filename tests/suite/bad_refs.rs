@@ -1,5 +1,6 @@
 //! One ref of the hub that leads nowhere, is no commit or takes a name stops nobody but its server.
 
+use crate::lost_objects::{Damage, lose};
 use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -18,8 +19,10 @@ enum Content {
     Blob,
     /// A branch below that name instead.
     BranchBelow,
+    /// What it should, but the hub has lost a part of that.
+    Part(&'static str, Damage),
 }
-use Content::{Blob, BranchBelow, Empty, Garbage, NoSuchCommit};
+use Content::{Blob, BranchBelow, Empty, Garbage, NoSuchCommit, Part};
 
 /// Whether git itself can neither move nor remove the ref.
 fn is_unreadable(content: Content) -> bool {
@@ -43,6 +46,9 @@ fn damage(fleet: &Fleet, content: Content) -> String {
             hub.git(["update-ref", "refs/heads/heartbeat-bob/x", MAIN]);
             return "heartbeat-bob/x".to_owned();
         }
+        Part(name, damage) => {
+            lose(fleet, &format!("heartbeat-bob{name}"), damage);
+        }
     }
     "heartbeat-bob".to_owned()
 }
@@ -60,9 +66,24 @@ fn run_mend(fleet: &Fleet, host: &Host) {
 }
 
 fn one_bad_ref(transport: Transport) {
-    let all = [Empty, NoSuchCommit, BranchBelow, Garbage, Blob];
-    // What git tells apart, it tells apart in the same way over each of them.
-    for content in all.into_iter().take(if transport == Transport::Ssh { 5 } else { 3 }) {
+    let all = [
+        Empty,
+        NoSuchCommit,
+        BranchBelow,
+        Part(":bob/heartbeat.json", Damage::Gone),
+        Part("", Damage::Empty),
+        Part(":bob", Damage::CutOff),
+        Garbage,
+        Blob,
+    ];
+    // What git tells apart, it tells apart in the same way over each of them. A hub at a path that is read in
+    // place is rid of an object that is cut off by the first who meets it.
+    let many = match transport {
+        Transport::Ssh => all.len(),
+        Transport::Path => 5,
+        _ => 4,
+    };
+    for content in all.into_iter().take(many) {
         let fleet = Fleet::over(transport).founded();
         let hosts = [fleet.server("ada"), fleet.server("bob")];
         let [ada, bob] = &hosts;
@@ -107,7 +128,25 @@ fn one_bad_ref(transport: Transport) {
         ada.run(["doctor", "heartbeat-branches"]).success();
         let jobs = inspect::document(fleet.hub(), MAIN, "coordination/jobs.json");
         assert_eq!(jobs["jobs"].as_array().unwrap().len(), if is_stuck { 1 } else { 2 }, "{at}");
+        if let Part(..) = content {
+            // What is left of the object that nobody needs any more.
+            hub_without_torn_objects(&fleet);
+        }
         inspect::assert_hub_is_sound(fleet.hub());
+    }
+}
+
+/// Takes out the files of objects that git cannot read.
+fn hub_without_torn_objects(fleet: &Fleet) {
+    let objects = fleet.hub().path().join("objects");
+    for folder in fs::read_dir(&objects).unwrap().map(|entry| entry.unwrap().path()) {
+        let is_fan_out = folder.file_name().is_some_and(|name| name.len() == 2);
+        for file in is_fan_out.then(|| fs::read_dir(&folder).unwrap()).into_iter().flatten() {
+            let file = file.unwrap().path();
+            if fs::metadata(&file).unwrap().len() <= 20 {
+                fs::remove_file(file).unwrap();
+            }
+        }
     }
 }
 

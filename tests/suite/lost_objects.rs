@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// What becomes of the file of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Damage {
+pub(crate) enum Damage {
     Gone,
     Empty,
     CutOff,
@@ -26,7 +26,8 @@ const LOST: [(&str, Damage); 4] = [
 /// How many bytes are left of what is cut off: more than its header, less than any document.
 const LEFT: usize = 20;
 
-fn lose(fleet: &Fleet, name: &str, damage: Damage) -> String {
+/// What becomes of the file of the object `name` in the hub; gives its id.
+pub(crate) fn lose(fleet: &Fleet, name: &str, damage: Damage) -> String {
     let id = fleet.hub().git(["rev-parse", name]).trim().to_owned();
     let file = fleet.hub().path().join("objects").join(&id[..2]).join(&id[2..]);
     let bytes = fs::read(&file).unwrap();

@@ -37,10 +37,12 @@ impl GitEngine {
                 specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
             let options = if self.bad.borrow().is_empty() { &[][..] } else { &bad_refs::WHOLE_NAMES };
             let verdict = self.fetch_once(options, &around, deadline)?;
-            let FetchVerdict::Failed(why) = &verdict else { return Ok(verdict) };
-            let more =
-                rounds.next().is_some() && bad_refs::may_be_one(why) && self.find_bad(why, deadline)?;
-            if !more {
+            let more = match &verdict {
+                FetchVerdict::Failed(why) => bad_refs::may_be_one(why) && self.find_bad(why, deadline)?,
+                FetchVerdict::HubDamaged(..) => self.find_incomplete(&around, deadline)?,
+                _ => false,
+            };
+            if !more || rounds.next().is_none() {
                 return Ok(verdict);
             }
         }
@@ -62,6 +64,26 @@ impl GitEngine {
         Ok(bad.len() > known)
     }
 
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
+    /// whether there are any.
+    fn find_incomplete(&self, specs: &[String], deadline: Deadline) -> Result<bool, LedgerError> {
+        let (beats, others): (Vec<_>, Vec<_>) =
+            specs.iter().cloned().partition(|spec| spec.contains(HEARTBEAT_BRANCH_PREFIX));
+        if beats.is_empty() {
+            return Ok(false);
+        }
+        let known = self.bad.borrow().clone();
+        let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
+        let list = || Ok(self.git.run(self.directory(), &ask, deadline)?.stdout);
+        let found = bad_refs::incomplete(&others, &known, list, |specs| {
+            let verdict = self.fetch_once(&[], specs, deadline)?;
+            Ok::<_, LedgerError>(!matches!(verdict, FetchVerdict::HubDamaged(..)))
+        })?;
+        let is_found = !found.is_empty();
+        self.bad.borrow_mut().extend(found);
+        Ok(is_found)
+    }
+
     /// Looks at a heartbeat branch and notes it if it cannot be used.
     pub(super) fn is_bad(&self, branch: &str) -> bool {
         if self.bad.borrow().contains_key(branch) {
@@ -70,7 +92,7 @@ impl GitEngine {
         if !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
             return false;
         }
-        let mut flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch));
+        let mut flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch), self.is_always_fresh());
         // What replaces or removes it might do that to what it names.
         if matches!(flaw, None | Some(Flaw::InTheWay)) && self.is_another_name(branch, Look::Read) {
             flaw = Some(Flaw::AnotherName);
@@ -139,7 +161,8 @@ impl GitEngine {
     /// beat, and while it is there git takes no push from anybody. What git itself cannot remove, and
     /// what is another branch, is left to a person.
     pub(super) fn remove_bad(&mut self, bad: &BadBranch, deadline: Deadline) -> bool {
-        let is_ours = bad.is_of_heartbeats() && matches!(bad.flaw, Flaw::Missing | Flaw::NotACommit);
+        let is_ours =
+            bad.is_of_heartbeats() && matches!(bad.flaw, Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit);
         if !is_ours || (!self.is_always_fresh() && !self.asked) {
             return false;
         }

@@ -14,6 +14,7 @@ use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
 use crate::host::environment;
 use crate::ledger::{self, Alike, Around, HubClone, KnownHub, Location, Unclear};
+use crate::ops::hubs;
 use std::path::{Path, PathBuf};
 
 /// The branch when nothing names another.
@@ -140,11 +141,12 @@ fn joined(user: &UserConfig) -> Option<Setting<Location>> {
     Some(from(Location::parse(hub, &environment::home()), user_config_path().display().to_string()))
 }
 
-/// What `join` wrote, or else the embedded hub.
+/// What `join` wrote, or else the embedded hub, also where this host used one that is gone.
 fn remembered(user: &UserConfig) -> Option<Setting<Location>> {
     let embedded = || {
-        let path = embedded_hub_path();
-        path.is_dir().then(|| from(Location::Path(path), "the embedded hub"))
+        let hub = Location::Path(embedded_hub_path());
+        let is_one = embedded_hub_path().is_dir() || hubs::remembered_id(&hub, None).is_some();
+        is_one.then(|| from(hub, "the embedded hub"))
     };
     joined(user).or_else(embedded)
 }

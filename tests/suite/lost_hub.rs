@@ -221,3 +221,27 @@ fn a_path_where_a_hub_was_is_not_founded_anew_but_by_force() {
     std::fs::remove_dir_all(fleet.hub().path()).unwrap();
     ada.run(["init", "--force", &url]).success();
 }
+
+#[test]
+fn an_embedded_hub_that_is_gone_is_the_hub_still() {
+    let fleet = Fleet::new();
+    let mut ada = fleet.host("ada");
+    ada.unset("MUSTER_HUB");
+    let embedded = ada.place("XDG_DATA_HOME").join("git-muster/hub.git");
+    ada.run(["init"]).success();
+    ada.run(["join", "--as", "ada"]).success();
+    ada.run(["lock", "acquire", "deploy"]).success();
+    let away = ada.directory().join("away.git");
+    std::fs::rename(&embedded, &away).unwrap();
+    // Not mounted is not "no hub is named", which leads to `init`.
+    for args in [&["job", "list"][..], &["heartbeat"], &["job", "add", "--type", "test"]] {
+        let run = ada.run(args).code(7);
+        let said = run.stderr();
+        assert!(said.contains("there is no such folder") && !said.contains("init"), "{run}");
+    }
+    let run = ada.run(["doctor", "hub-reachable"]).code(1);
+    assert!(run.stdout().contains("whether its disk is mounted"), "{run}");
+    ada.run(["init"]).code(78);
+    std::fs::rename(&away, &embedded).unwrap();
+    ada.run(["lock", "list"]).success();
+}

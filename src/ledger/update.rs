@@ -627,7 +627,7 @@ fn clock_note(now: Timestamp, present: Timestamp) -> Option<String> {
         Ordering::Less => (now.since(present), "ahead of"),
     };
     Some(format!(
-        "this clock is {} {way} those of others who wrote to the hub; see that this machine takes its time from the network",
+        "this clock is {} {way} those of others who wrote to the hub; see that each machine takes its time from the network",
         show_span(by)
     ))
 }

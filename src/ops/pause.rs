@@ -60,7 +60,7 @@ impl Verb for SetPause {
                 return Err(Refusal::forbidden(format!(
                     "nothing was paused: by the clocks of those who wrote last it is {present}, and the pause would have been over at {until}"
                 ))
-                .hint("see that this machine takes its time from the network, with `git muster doctor clock clock-sync`; or pause without `--for`, until it is resumed")
+                .hint("see that each machine takes its time from the network: `git muster doctor clock clock-sync` tells whether this one does, and whose clock is apart from it; or pause without `--for`, until it is resumed")
                 .into());
             }
             pause.edit(|pause| {

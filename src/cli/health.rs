@@ -47,7 +47,8 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         // What cannot be read is told with all else, and hides nothing of that.
         let servers: Table<Server> = documents::or_empty(snapshot)?;
         let names = documents::server_names(snapshot, &servers)?;
-        let every = every(snapshot)?;
+        let (locks, pauses) =
+            (documents::or_empty::<Lock>(snapshot)?, documents::or_empty::<Pause>(snapshot)?);
         let seen = seen_of(snapshot, names.iter().cloned())?;
         let mut statuses = Vec::new();
         for name in names {
@@ -56,11 +57,10 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         }
         let unregistered = documents::unregistered(snapshot, &servers)?;
         let bad = (snapshot.bad_branches(), snapshot.hub().to_owned());
-        let tables = (
-            documents::or_empty::<Job>(snapshot)?,
-            documents::or_empty::<Lock>(snapshot)?,
-            documents::or_empty::<Pause>(snapshot)?,
-        );
+        // The longest last: a pack may keep others as differences to it, and with each of those it is read
+        // once more.
+        let every = every(snapshot)?;
+        let tables = (documents::or_empty::<Job>(snapshot)?, locks, pauses);
         Ok((servers, tables, unregistered, (seen, statuses, every), bad))
     })?;
     let (servers, (jobs, locks, pauses), unregistered, (seen, statuses, every), (bad, hub)) = seen;

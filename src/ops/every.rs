@@ -50,7 +50,7 @@ pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
     let names = hub.list(ARCHIVE)?;
     // Long, and gone again before the jobs are read, which stay.
     let mut archives = looking.with_archives::<Message>(&archives_of(Message::FIELD, &names))?;
-    archives.extend(looking.with_archives::<Job>(&archives_of(Job::FIELD, &names))?);
+    let place_of_jobs = looking.seen.len();
     looking.table::<Lock>(Lock::PATH)?;
     looking.table::<Server>(Server::PATH)?;
     looking.table::<Pause>(Pause::PATH)?;
@@ -59,8 +59,7 @@ pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
     looking.note(BuildConfig::PATH, None, |document| {
         document.record::<BuildConfig>(BuildConfig::PATH).map(drop)
     })?;
-    // They are told after what is live.
-    looking.seen.append(&mut archives);
+    let place_of_archives = looking.seen.len();
     for path in archives_of(SetAside::NAME, &names) {
         // Nothing acts on what was set aside: it is read as a whole, and no record of it is judged.
         looking.note(&path, None, |document| document.table::<SetAside>(&path).map(drop))?;
@@ -73,6 +72,13 @@ pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
         looking.note(&status, Some(&server), |document| document.record::<Status>(&status).map(drop))?;
         looking.note(&beat, Some(&server), |document| document.record::<Heartbeat>(&beat).map(drop))?;
     }
+    // The longest last: others may be kept as differences to it, and with each of those it is read once more.
+    let others = looking.seen.len();
+    archives.extend(looking.with_archives::<Job>(&archives_of(Job::FIELD, &names))?);
+    let jobs = looking.seen.split_off(others);
+    // They are told after what is live.
+    looking.seen.splice(place_of_archives..place_of_archives, archives);
+    looking.seen.splice(place_of_jobs..place_of_jobs, jobs);
     Ok(looking.seen)
 }
 

@@ -124,7 +124,10 @@ impl Look {
         let registry: Table<Server> = snapshot.table()?;
         let names = registry.rows().filter_map(|server| ServerName::new(&server.id).ok());
         let seen = seen_of(snapshot, names)?;
-        Ok(Self { registry, jobs: snapshot.table()?, pauses: snapshot.table()?, seen })
+        let pauses = snapshot.table()?;
+        // The longest last: a pack may keep others as differences to it, and with each of those it is read
+        // once more.
+        Ok(Self { registry, jobs: snapshot.table()?, pauses, seen })
     }
 }
 

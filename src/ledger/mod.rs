@@ -87,7 +87,7 @@ pub use open::{
 pub use outcome::{Held, Locked, Outcome, Receipt};
 pub use past::{Past, known_in};
 pub use salvage::PutBack;
-pub use snapshot::{Documents, History, Shown, Snapshot};
+pub use snapshot::{Documents, History, Shown, Snapshot, table_at};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};

@@ -112,13 +112,7 @@ pub trait Documents {
     where
         Self: Sized,
     {
-        match self.document(self.main(), path)? {
-            Some(document) if planted("broken-is-empty") => {
-                Ok(document.table(path).map_or_else(|_| Table::empty(path), |table| Table::clone(&table)))
-            }
-            Some(document) => Ok(Table::clone(&*document.table(path)?)),
-            None => Ok(Table::empty(path)),
-        }
+        table_at(self, path)
     }
 
     /// The document at `path` of the main branch.
@@ -142,6 +136,21 @@ pub trait Documents {
     {
         let Some(document) = self.document(branch, path)? else { return Ok(None) };
         Ok(Some(Record::clone(&*document.record(path)?)))
+    }
+}
+
+/// As [`Documents::table_at`], of documents of which nobody says what they are: compiled once for each table,
+/// and not once more for each sort of documents.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn table_at<T: Row>(documents: &dyn Documents, path: &str) -> Result<Table<T>, Stop> {
+    match documents.document(documents.main(), path)? {
+        Some(document) if planted("broken-is-empty") => {
+            Ok(document.table(path).map_or_else(|_| Table::empty(path), |table| Table::clone(&table)))
+        }
+        Some(document) => Ok(Table::clone(&*document.table(path)?)),
+        None => Ok(Table::empty(path)),
     }
 }
 

@@ -79,7 +79,7 @@ fn some<T>(named: Named<T>) -> Option<Named<T>> {
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn paths<T: Row>(documents: &impl Documents) -> Result<Vec<String>, Stop> {
+pub fn paths<T: Row>(documents: &(impl Documents + ?Sized)) -> Result<Vec<String>, Stop> {
     let begin = format!("{}-", T::FIELD);
     let mut names = documents.list(ARCHIVE)?;
     names.retain(|name| name.starts_with(&begin) && name.ends_with(".json"));

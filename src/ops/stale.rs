@@ -29,7 +29,7 @@ use crate::domain::set_aside::SetAside;
 use crate::domain::table::{ROWS_MAX, Row, Table, Versions};
 use crate::ledger::{
     Base, Below, Document, Documents as _, History, LedgerError, Ours, PASSED_MAX, Shown, Snapshot, Stop,
-    Transaction, UNCHECKED, Version,
+    Transaction, UNCHECKED, Version, table_at,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -116,7 +116,7 @@ struct Found {
     unchecked: BTreeSet<String>,
 }
 
-fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
+fn look(hub: &dyn History) -> Result<Option<Found>, Stop> {
     let Some(below) = hub.below_foreign(&|_| Ok(true))? else { return Ok(None) };
     let mut touched = below.unchecked.clone();
     for one in &below.ours {
@@ -144,8 +144,8 @@ fn look(hub: &impl History) -> Result<Option<Found>, Stop> {
 }
 
 /// A look at what lies on top of our last operation.
-struct Look<'a, H> {
-    hub: &'a H,
+struct Look<'a> {
+    hub: &'a dyn History,
     /// What lies below, for documents that all of ours there could judge.
     below: Below,
     /// The documents that differ from what ours left, and those that were not judged.
@@ -167,12 +167,12 @@ struct Place<T> {
 
 impl<T: Row> Place<T> {
     /// Those of ours that may have left something else than what is built on them.
-    fn bases(&self, hub: &impl History) -> Result<Vec<Base>, Stop> {
+    fn bases(&self, hub: &dyn History) -> Result<Vec<Base>, Stop> {
         bases(&self.below, self.table.path(), hub)
     }
 }
 
-impl<H: History> Look<'_, H> {
+impl Look<'_> {
     /// What could not be looked for, in words. Of a clone that has not all of the history nothing is told here:
     /// another one knows.
     fn tell_end(&mut self, below: &Below) {
@@ -188,7 +188,7 @@ impl<H: History> Look<'_, H> {
     /// stop no other write. Whoever writes when it can looks further back.
     fn place<T: Row>(&mut self, path: &str, kind: &'static str) -> Result<Option<Place<T>>, Stop> {
         let hub = self.hub;
-        let table = readable(hub.table_at::<T>(path))?.filter(|table| table.newer_layout().is_none());
+        let table = readable(table_at::<T>(hub, path))?.filter(|table| table.newer_layout().is_none());
         let Some(table) = table else {
             self.found.unchecked.insert(path.to_owned());
             return Ok(None);
@@ -485,7 +485,7 @@ impl<H: History> Look<'_, H> {
 }
 
 /// Those of ours that may have left something else at `path` than what is built on them.
-fn bases(below: &Below, path: &str, hub: &impl History) -> Result<Vec<Base>, Stop> {
+fn bases(below: &Below, path: &str, hub: &dyn History) -> Result<Vec<Base>, Stop> {
     let content = |at: &Version| past(hub.content(at, path));
     let mut bases = Vec::new();
     for one in &below.ours {
@@ -536,7 +536,7 @@ fn is_same<T: Row>(one: Option<&Vec<&Record<T>>>, other: Option<&Vec<&Record<T>>
 }
 
 /// The table in another version; `None` if it cannot be read there.
-fn at<T: Row>(version: &Version, path: &str, hub: &impl History) -> Result<Option<Table<T>>, LedgerError> {
+fn at<T: Row>(version: &Version, path: &str, hub: &dyn History) -> Result<Option<Table<T>>, LedgerError> {
     Ok(document(version, path, hub)?.and_then(|document| table_of(document, path)))
 }
 
@@ -551,7 +551,7 @@ fn table_of<T: Row>(document: Option<Rc<Document>>, path: &str) -> Option<Table<
 fn document(
     version: &Version,
     path: &str,
-    hub: &impl History,
+    hub: &dyn History,
 ) -> Result<Option<Option<Rc<Document>>>, LedgerError> {
     match hub.document_of(version, path) {
         Err(LedgerError::Document(_) | LedgerError::Store { .. }) => Ok(None),

@@ -6,9 +6,9 @@
 use super::super::archived::{self, ARCHIVE};
 use super::{Ids, Look, Place, at, held, readable};
 use crate::domain::table::{Row, Table};
-use crate::ledger::{Below, History, Stop};
+use crate::ledger::{Below, History, Stop, table_at};
 
-impl<H: History> Look<'_, H> {
+impl Look<'_> {
     /// The archives called `name` that are touched.
     pub(super) fn touched_archives(&self, name: &str) -> Vec<String> {
         let begin = format!("{ARCHIVE}/{name}-");
@@ -80,7 +80,7 @@ impl<H: History> Look<'_, H> {
 /// The ids of what is archived where it `is_meant`, with `archives` as they are put back, and as ours left those that cannot be read:
 /// what is archived is not done again for that. Read only where somebody asks: archives may be long.
 fn archived_ids<T: Row>(
-    hub: &impl History,
+    hub: &dyn History,
     below: &Below,
     archives: &[Place<T>],
     is_meant: &dyn Fn(&str) -> bool,
@@ -93,7 +93,7 @@ fn archived_ids<T: Row>(
         if !is_meant(&path) || archives.iter().any(|archive| archive.table.path() == path) {
             continue;
         }
-        let tables = match readable(hub.table_at::<T>(&path))? {
+        let tables = match readable(table_at::<T>(hub, &path))? {
             Some(table) => vec![table],
             None => {
                 let left = below.ours.iter().map(|one| at::<T>(&one.ours, &path, hub));

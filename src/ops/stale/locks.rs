@@ -9,10 +9,10 @@ use super::{Look, Place, at};
 use crate::domain::high_water::HighWater;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock, token_problem};
 use crate::domain::table::Row as _;
-use crate::ledger::{History, Stop};
+use crate::ledger::Stop;
 use std::collections::BTreeSet;
 
-impl<H: History> Look<'_, H> {
+impl Look<'_> {
     /// Locks and marks as they are put back.
     pub(super) fn locks(&mut self) -> Result<(), Stop> {
         let locks = self.restored::<Lock>(Lock::PATH, "", is_ours)?;

@@ -36,7 +36,7 @@ impl Found {
 
 /// What `wanted` takes of everything at most `depth` folders below `top`, by path.
 #[must_use]
-pub fn find(top: &Path, depth: usize, wanted: impl Fn(&Found) -> bool) -> Vec<Found> {
+pub fn find(top: &Path, depth: usize, wanted: &dyn Fn(&Found) -> bool) -> Vec<Found> {
     let now = clock::wall();
     let (mut open, mut found, mut left) = (vec![(top.to_owned(), depth)], Vec::new(), ENTRIES_MAX);
     while let Some((folder, depth)) = open.pop() {
@@ -79,8 +79,8 @@ mod tests {
             fs::File::create(folder.path().join(file)).expect("file");
         }
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/again")).expect("link");
-        let locks = |depth| find(folder.path(), depth, |found| found.name() == "x.lock").len();
+        let locks = |depth| find(folder.path(), depth, &|found| found.name() == "x.lock").len();
         assert_eq!((locks(0), locks(1), locks(2), locks(9)), (1, 2, 3, 4));
-        assert!(find(&folder.path().join("none"), 3, |_| true).is_empty());
+        assert!(find(&folder.path().join("none"), 3, &|_| true).is_empty());
     }
 }

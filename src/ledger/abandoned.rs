@@ -53,7 +53,7 @@ pub(super) fn lock_of(repository: &Repository, reference: &str) -> PathBuf {
 /// The lock files of the refs that tell what the hub has, and that of the packed refs.
 pub(super) fn locks_of_tracking_refs(repository: &Repository) -> Vec<PathBuf> {
     let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
-    let found = folder::find(&repository.commondir().join("refs/remotes/origin"), DEPTH_MAX, is_lock);
+    let found = folder::find(&repository.commondir().join("refs/remotes/origin"), DEPTH_MAX, &is_lock);
     found.into_iter().map(|lock| lock.path).chain([lock_of(repository, "packed-refs")]).collect()
 }
 

@@ -130,10 +130,10 @@ impl Store {
         let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
         let mut locks = Vec::new();
         for folder in [self.folder(), self.repository.path()] {
-            locks.extend(folder::find(folder, 0, is_lock));
+            locks.extend(folder::find(folder, 0, &is_lock));
         }
-        locks.extend(folder::find(&self.folder().join("refs"), LOCK_DEPTH_MAX, is_lock));
-        locks.extend(folder::find(&self.folder().join("objects/info"), 0, is_lock));
+        locks.extend(folder::find(&self.folder().join("refs"), LOCK_DEPTH_MAX, &is_lock));
+        locks.extend(folder::find(&self.folder().join("objects/info"), 0, &is_lock));
         locks.sort_by(|a, b| a.path.cmp(&b.path));
         locks.dedup();
         locks
@@ -145,12 +145,12 @@ impl Store {
         let objects = self.folder().join("objects");
         let mut size = Size::default();
         for number in 0..FAN_OUT {
-            for file in folder::find(&objects.join(format!("{number:02x}")), 0, |found| !found.is_folder) {
+            for file in folder::find(&objects.join(format!("{number:02x}")), 0, &|found| !found.is_folder) {
                 size.loose += 1;
                 size.loose_bytes += file.bytes;
             }
         }
-        for file in folder::find(&objects.join("pack"), 0, |found| found.name().ends_with(".pack")) {
+        for file in folder::find(&objects.join("pack"), 0, &|found| found.name().ends_with(".pack")) {
             size.packs += 1;
             size.pack_bytes += file.bytes;
         }
@@ -165,7 +165,7 @@ impl Store {
         let mut folders = vec![top.clone(), objects.clone(), top.join("refs"), top.join("refs/heads")];
         let is_heads = |found: &Found| found.is_folder;
         folders.extend(
-            folder::find(&top.join("refs/heads"), LOCK_DEPTH_MAX, is_heads)
+            folder::find(&top.join("refs/heads"), LOCK_DEPTH_MAX, &is_heads)
                 .into_iter()
                 .map(|found| found.path),
         );
@@ -233,7 +233,7 @@ impl Store {
     /// Fails when the file of a ref cannot be understood: a list of refs passes over it.
     fn find_all_refs(&self) -> Result<(), git2::Error> {
         let is_ref = |found: &Found| !found.is_folder && !found.name().ends_with(".lock");
-        for file in folder::find(&self.folder().join(FETCHED), LOCK_DEPTH_MAX, is_ref) {
+        for file in folder::find(&self.folder().join(FETCHED), LOCK_DEPTH_MAX, &is_ref) {
             if let Some(name) = file.path.strip_prefix(self.folder()).ok().and_then(Path::to_str) {
                 self.repository.find_reference(name)?;
             }

@@ -126,7 +126,7 @@ pub(super) fn set_torn_aside(repository: &Repository, since: Timestamp) {
     }
     let age_max = clock::wall().since(since).saturating_add(TOUCHED_MARGIN);
     let is_touched = |found: &Found| !found.is_folder && (found.age <= age_max || found.bytes == 0);
-    for found in folder::find(&objects, 1, is_touched) {
+    for found in folder::find(&objects, 1, &is_touched) {
         let Some(id) = id_of(&found.path) else { continue };
         let is_torn =
             found.bytes == 0 || matches!(odb.read(id), Err(error) if error.code() != ErrorCode::NotFound);

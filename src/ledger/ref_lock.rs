@@ -280,9 +280,9 @@ pub(super) fn sweep(repository: &Repository) {
     let is_old = |found: &Found| !found.is_folder && found.age >= MARK_AGE_MIN;
     let folder = folder(repository);
     let identity = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    let locks = find(&repository.commondir().join("refs"), DEPTH_MAX, is_lock);
+    let locks = find(&repository.commondir().join("refs"), DEPTH_MAX, &is_lock);
     let locks: Vec<_> = locks.iter().filter_map(|lock| identity(&lock.path)).collect();
-    for mark in find(&folder, 0, is_old) {
+    for mark in find(&folder, 0, &is_old) {
         let is_mark = mark.name().split('.').count() == MARK_PARTS;
         let is_locked = identity(&mark.path).is_none_or(|mark| locks.contains(&mark));
         if is_mark && !is_locked && file_lock::is_kept(&mark.path) == Some(false) {

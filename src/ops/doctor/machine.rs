@@ -214,28 +214,28 @@ pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
     };
     let mut rubbish = Rubbish::default();
     for (_, folder, _) in own_folders() {
-        rubbish.temporary.extend(folder::find(&folder, OUR_DEPTH, is_temporary));
+        rubbish.temporary.extend(folder::find(&folder, OUR_DEPTH, &is_temporary));
     }
     if let Some(git) = clone {
-        rubbish.temporary.extend(folder::find(&git, 0, is_temporary));
+        rubbish.temporary.extend(folder::find(&git, 0, &is_temporary));
     }
     // The folder of the operations is ours alone.
     let is_half_an_entry = |found: &Found| !found.is_folder && old(found) && found.name().ends_with(".tmp");
-    rubbish.temporary.extend(folder::find(&journal::folder(), 0, is_half_an_entry));
+    rubbish.temporary.extend(folder::find(&journal::folder(), 0, &is_half_an_entry));
     rubbish.temporary.sort_by(|a, b| a.path.cmp(&b.path));
     rubbish.temporary.dedup();
     let is_lone_lock = |found: &Found| {
         old(found) && found.name().ends_with(".flock") && !found.path.with_extension("json").exists()
     };
-    rubbish.locks = folder::find(&journal::folder(), 0, is_lone_lock);
+    rubbish.locks = folder::find(&journal::folder(), 0, &is_lone_lock);
     let hubs = environment::cache_dir().join("hubs");
     // Whoever keeps the cache on another disk may have led us among folders of their own.
     let is_unfinished = |found: &Found| found.is_folder && old(found) && ledger::is_unfinished(&found.name());
-    rubbish.copies = folder::find(&hubs, 0, is_unfinished);
+    rubbish.copies = folder::find(&hubs, 0, &is_unfinished);
     rubbish.set_aside =
-        folder::find(&hubs, 0, |found| found.is_folder && found.name().contains(".git.damaged-"));
+        folder::find(&hubs, 0, &|found| found.is_folder && found.name().contains(".git.damaged-"));
     let is_look = |found: &Found| found.is_folder && old(found) && ledger::is_look(&found.name());
-    rubbish.looks = folder::find(&environment::temporary_dir(), 0, is_look);
+    rubbish.looks = folder::find(&environment::temporary_dir(), 0, &is_look);
     rubbish
 }
 
@@ -245,7 +245,7 @@ pub(super) fn leftovers(patient: &Patient) -> Judgement {
         let rubbish = rubbish(clone);
         let bytes = |found: &[Found]| {
             let inside =
-                |found: &Found| folder::find(&found.path, MEASURED_DEPTH_MAX, |file| !file.is_folder);
+                |found: &Found| folder::find(&found.path, MEASURED_DEPTH_MAX, &|file| !file.is_folder);
             let of = |found: &Found| match found.is_folder {
                 true => inside(found).iter().map(|file| file.bytes).sum(),
                 false => found.bytes,

@@ -178,10 +178,10 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
         Some((server, attempt_of_log(log)?.to_owned()))
     });
     let builds = match &place {
-        Some((server, attempt)) => builds_of(server, |one| one == attempt, context)?,
+        Some((server, attempt)) => builds_of(server, &|one| one == attempt, context)?,
         None => {
             let end = format!("-{}", job.as_str().replace(':', "_"));
-            all_builds(|attempt| attempt.ends_with(&end), context)?
+            all_builds(&|attempt| attempt.ends_with(&end), context)?
         }
     };
     let was_run = place.is_some() || !builds.is_empty();
@@ -199,14 +199,14 @@ fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
 }
 
 /// The builds of all servers whose attempts are wanted, the newest first.
-fn all_builds(is_wanted: impl Fn(&str) -> bool, context: &mut Context) -> Result<Vec<Build>, CliError> {
+fn all_builds(is_wanted: &dyn Fn(&str) -> bool, context: &mut Context) -> Result<Vec<Build>, CliError> {
     let servers: Vec<ServerName> = context.read(false, |snapshot| {
         let registry: Table<Server> = snapshot.table()?;
         Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
     })?;
     let mut all = Vec::new();
     for server in servers {
-        all.extend(builds_of(&server, &is_wanted, context)?);
+        all.extend(builds_of(&server, is_wanted, context)?);
     }
     all.sort_by(|one, other| other.attempt.cmp(&one.attempt));
     Ok(all)
@@ -216,7 +216,7 @@ fn all_builds(is_wanted: impl Fn(&str) -> bool, context: &mut Context) -> Result
 /// it may be about anything.
 fn builds_of(
     server: &ServerName,
-    is_wanted: impl Fn(&str) -> bool,
+    is_wanted: &dyn Fn(&str) -> bool,
     context: &mut Context,
 ) -> Result<Vec<Build>, CliError> {
     let read = context.read_with(&server.logs_branch(), |snapshot| {
@@ -272,7 +272,7 @@ struct Listed {
 }
 
 fn list(context: &mut Context) -> Result<u8, CliError> {
-    let builds = all_builds(|_| true, context)?;
+    let builds = all_builds(&|_| true, context)?;
     let listed: Vec<Listed> = builds
         .into_iter()
         .map(|Build { server, manifest, .. }| Listed {

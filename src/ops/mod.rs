@@ -97,39 +97,48 @@ impl Envelope {
         // What was undone holds, for guards as well.
         stale::put_back(transaction)?;
         check(transaction)?;
-        if !self.guards.is_empty() && !planted("guards-ignored") {
-            let locks: Table<Lock> = transaction.table()?;
-            for (name, token) in &self.guards {
-                if let Some(trouble) = locks.trouble_with(name.as_str()) {
-                    return Err(trouble.refusal(&format!("nobody can tell who holds lock `{name}`")).into());
-                }
-                let free = || {
-                    Refusal::lease_lost(format!(
-                        "lock `{name}` was never taken, so token {token} cannot hold it"
-                    ))
-                };
-                let lock = locks.get(name.as_str()).ok_or_else(free)?;
-                lock.check_token(*token)?;
-                let ours =
-                    self.holders.iter().find(|(held, _)| held == name).map(|(_, holder)| holder.as_str());
-                if ours.is_some_and(|holder| lock.locked_by.as_deref() != Some(holder)) {
-                    return Err(Refusal::lease_lost(format!(
-                        "lock `{name}` is not held by `{}`, which got token {token}: {}, so the hub was set back since",
-                        ours.unwrap_or_default(),
-                        lock.situation()
-                    ))
-                    .into());
-                }
-            }
-        }
+        self.check_guards(transaction)?;
         let answer = verb.apply(transaction)?;
-        if let Some(beat) = &self.beat {
-            transaction.trailer("Muster-Server", beat.server.as_str());
-            if transaction.changes_main() {
-                beat::refresh_main(beat, transaction)?;
+        self.add_beat(transaction)?;
+        Ok(answer)
+    }
+
+    /// Refuses when a guarding lock is lost.
+    fn check_guards(&self, transaction: &Transaction<'_>) -> Result<(), Stop> {
+        if self.guards.is_empty() || planted("guards-ignored") {
+            return Ok(());
+        }
+        let locks: Table<Lock> = transaction.table()?;
+        for (name, token) in &self.guards {
+            if let Some(trouble) = locks.trouble_with(name.as_str()) {
+                return Err(trouble.refusal(&format!("nobody can tell who holds lock `{name}`")).into());
+            }
+            let free = || {
+                Refusal::lease_lost(format!("lock `{name}` was never taken, so token {token} cannot hold it"))
+            };
+            let lock = locks.get(name.as_str()).ok_or_else(free)?;
+            lock.check_token(*token)?;
+            let ours = self.holders.iter().find(|(held, _)| held == name).map(|(_, holder)| holder.as_str());
+            if ours.is_some_and(|holder| lock.locked_by.as_deref() != Some(holder)) {
+                return Err(Refusal::lease_lost(format!(
+                    "lock `{name}` is not held by `{}`, which got token {token}: {}, so the hub was set back since",
+                    ours.unwrap_or_default(),
+                    lock.situation()
+                ))
+                .into());
             }
         }
-        Ok(answer)
+        Ok(())
+    }
+
+    /// The sign of life.
+    fn add_beat(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+        let Some(beat) = &self.beat else { return Ok(()) };
+        transaction.trailer("Muster-Server", beat.server.as_str());
+        if transaction.changes_main() {
+            beat::refresh_main(beat, transaction)?;
+        }
+        Ok(())
     }
 
     /// Runs `verb` on the hub.

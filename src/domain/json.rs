@@ -145,7 +145,10 @@ pub(super) fn body<'a>(path: &str, text: &'a str) -> Result<&'a str, DocumentErr
 /// When it is too large, or holds such signs already besides.
 pub(super) fn legible<'a>(path: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>, DocumentError> {
     refuse_large(path, bytes)?;
-    let Err(error) = std::str::from_utf8(bytes) else { return Ok(String::from_utf8_lossy(bytes)) };
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return Ok(Cow::Borrowed(text)),
+        Err(error) => error,
+    };
     let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
     for chunk in bytes.utf8_chunks() {
         if chunk.valid().contains(is_foreign) {
@@ -180,31 +183,29 @@ pub(super) fn too_deep() -> String {
     format!("it nests deeper than {NESTING_MAX} levels")
 }
 
-/// How deep brackets nest outside strings.
+/// How deep brackets nest outside strings. Each document is read through for this: the search for the next
+/// byte that says something of it is a loop that is fast however it is compiled.
 fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.find(|byte| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}')) {
+        match byte {
+            b'"' => pass_string(&mut bytes),
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
             }
-        } else {
-            match byte {
-                b'"' => in_string = true,
-                b'{' | b'[' => {
-                    depth += 1;
-                    deepest = deepest.max(depth);
-                }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
+            _ => depth = depth.saturating_sub(1),
         }
     }
     deepest
+}
+
+/// Goes on behind the end of a string.
+fn pass_string(bytes: &mut std::str::Bytes<'_>) {
+    while bytes.find(|byte| matches!(byte, b'"' | b'\\')) == Some(b'\\') {
+        bytes.next();
+    }
 }
 
 /// Reads `text` as `T`; `inside` is where in the document it stands, such as `jobs[3]`.

@@ -135,6 +135,9 @@ pub(super) struct Output {
 /// direction of writing are shown as escapes; a tab and a line break become a space.
 #[must_use]
 pub(super) fn clean(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
             '\n' | '\t' => out.push(' '),
@@ -152,6 +155,11 @@ pub(super) fn clean_lines(text: &str) -> String {
         .map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Whether a text is of plain characters alone, as nearly all are: nothing has to be looked for in it.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Characters that change what a terminal shows elsewhere.
@@ -348,14 +356,21 @@ fn json_text(value: &Value) -> Result<String, CliError> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
     // serde_json escapes what is below a space; the rest may stand inside strings only.
-    Ok(text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c != '\n' && is_obeyed(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            out.push(c);
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if is_plain(line.strip_suffix('\n').unwrap_or(line)) {
+            out.push_str(line);
+            continue;
         }
-        out
-    }))
+        for c in line.chars() {
+            if c != '\n' && is_obeyed(c) {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                out.push(c);
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// Prints what people read. Whoever put it together may have forgotten that the hub is written by
@@ -510,5 +525,10 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\nc\td\u{9b}\u{202e}"), "a\\u{1b}[2Jb c d\\u{9b}\\u{202e}");
         assert_eq!(clean_lines("a\r\n\tb\u{7}"), "a\\u{d}\n\tb\\u{7}");
         assert_eq!(clean("Grüße, 日本"), "Grüße, 日本");
+        assert_eq!(clean("~ a\u{7f}"), "~ a\\u{7f}");
+        let value = json!({"a": "plain ~", "b": "Grüße\u{7f}\u{9b}\u{2028}\u{202e}", "c": "\u{1b}\n"});
+        let text = r#"{"a": "plain ~", "b": "Grüße\u007f\u009b\u2028\u202e", "c": "\u001b\n"}"#;
+        let text = text.replace("{", "{\n  ").replace(", ", ",\n  ").replace("}", "\n}");
+        assert_eq!(json_text(&value).ok(), Some(text));
     }
 }

@@ -12,8 +12,8 @@
 //! that each write is seen to pass. What a fault meets is the path of a write through journal, commit
 //! and push, and most writes take the same: by default the first write of each path that is seen meets
 //! all faults, and the others those that are their own ([`OWN`]); over ssh and http two writes do.
-//! `MUSTER_SWEEP=full` runs all of them everywhere. `MUSTER_SWEEP_ONLY=words` runs those whose names
-//! hold the words.
+//! `MUSTER_SWEEP=full` runs all of them everywhere, `here` those of pushes on this disk and in process.
+//! `MUSTER_SWEEP_ONLY=words` runs those whose names hold the words.
 
 mod faults;
 mod ops;
@@ -264,9 +264,11 @@ fn snake_case(name: &str) -> String {
     text
 }
 
-/// Whether all cases are asked for, or words of some of all.
-fn is_full() -> bool {
-    std::env::var("MUSTER_SWEEP").is_ok_and(|what| what == "full") || only().is_some()
+/// Whether all cases of a way to the hub are asked for, or words of some of all.
+fn is_full(way: Way) -> bool {
+    let is_here = matches!(way, Way::Pushed | Way::Direct);
+    let asked = std::env::var("MUSTER_SWEEP");
+    asked.is_ok_and(|what| what == "full" || (what == "here" && is_here)) || only().is_some()
 }
 
 fn only() -> Option<String> {
@@ -282,7 +284,8 @@ fn by_default(usual: &Usual, before: &[Usual], fault: &Fault) -> bool {
 /// all that failed.
 fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
     let start = Instant::now();
-    let ops: Vec<Op> = if is_full() { OPS } else { some }.iter().copied().filter(|op| op.fits(way)).collect();
+    let ops: Vec<Op> =
+        if is_full(way) { OPS } else { some }.iter().copied().filter(|op| op.fits(way)).collect();
     let template = Template::new(way);
     let usual_of_all = together(&ops, |op| Usual::of(*op, &template));
     let mut cases = Vec::new();
@@ -291,7 +294,7 @@ fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
         let killed = usual.passed.iter().map(|(point, count)| Fault::Killed(point.clone(), *count));
         let by_hub = HUB_FAULTS.iter().filter(|fault| fault.fits(way)).map(|fault| Fault::Hub(*fault));
         let wanted = |fault: &Fault| wanted(fault) && by_default(usual, before, fault);
-        let faults = killed.chain(by_hub).filter(|fault| is_full() || wanted(fault));
+        let faults = killed.chain(by_hub).filter(|fault| is_full(way) || wanted(fault));
         cases.extend(faults.map(|fault| Case { template: &template, op: *op, usual, fault }));
     }
     if let Some(words) = only() {
@@ -308,7 +311,7 @@ fn sweep(way: Way, some: &[Op], wanted: impl Fn(&Fault) -> bool) {
     .into_iter()
     .flatten()
     .collect();
-    if is_full() || some.len() == OPS.len() {
+    if is_full(way) || some.len() == OPS.len() {
         assert_every_point_was_passed(way, &usual_of_all);
     }
     let seconds = start.elapsed().as_secs_f64();

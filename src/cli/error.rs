@@ -191,6 +191,17 @@ impl From<LedgerError> for CliError {
                 Reached::Shallow => "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned(),
                 _ => format!("git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"),
             }),
+            LedgerError::CutHistory { folder, .. } => {
+                let cut = Self::new(Exit::Configuration, message);
+                let cut = match folder {
+                    Some(folder) => cut.hint(format!(
+                        "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
+                        quoted(&folder.display().to_string())
+                    )),
+                    None => cut,
+                };
+                cut.hint("if there is no more of it anywhere, `git muster import --force` begins anew what cannot be found: the hub may get another id, and tokens begin again")
+            }
             LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint(format!(

@@ -10,7 +10,7 @@ use crate::domain::id::OpId;
 use crate::domain::import::State;
 use crate::domain::shell::quoted;
 use crate::host::{clock, environment, random};
-use crate::ledger::{Ledger, Location, Temporary, init_bare};
+use crate::ledger::{Ledger, LedgerError, Location, Stop, Temporary, init_bare};
 use crate::ops::Envelope;
 use crate::ops::import::{ASIDE, Import, Lost, Report, documents, lost};
 use crate::ops::stale::Restored;
@@ -59,6 +59,9 @@ pub struct ImportArgs {
     /// Cancel unfinished jobs of this age, and those without a time, instead of leaving them to the next claim
     #[arg(long, value_name = "SPAN", value_parser = input::age)]
     pub close_jobs_older_than: Option<Duration>,
+    /// Begin anew what is lost although history that may hold it is not here or damaged
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What is printed.
@@ -101,14 +104,16 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     let target = match &into {
         None => old,
         Some(into) => {
+            context.settings.go_to(into.clone(), "--into");
+            context.settings.clone = None;
             if let Location::Path(path) = into
                 && !path.exists()
             {
                 instead = make(path, context)?;
             }
-            let instead = instead.as_ref().map(|instead| Location::Path(instead.path().to_owned()));
-            context.settings.go_to(instead.unwrap_or_else(|| into.clone()), "--into");
-            context.settings.clone = None;
+            if let Some(instead) = &instead {
+                context.settings.go_to(Location::Path(instead.path().to_owned()), "--into");
+            }
             context.open(true)?
         }
     };
@@ -146,14 +151,20 @@ fn make(path: &Path, context: &Context) -> Result<Option<Temporary>, CliError> {
 
 /// Reads what is needed of the old hub.
 fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result<Import, CliError> {
+    let is_remote = old.is_remote();
     let snapshot = old.read(true).map_err(|error| CliError::from(error).nothing_written())?;
     snapshot.main_tip()?;
     // The new hub begins as the next write would leave the old one. Where nobody can tell how, as it stands.
     drop(Restored::default().show(&snapshot));
+    let documents = || match documents(&snapshot, args.force) {
+        Err(Stop::Fault(error)) => Err(failed(error, is_remote)),
+        documents => Ok(documents?),
+    };
     Ok(Import {
-        source: if takes_documents { Some(documents(&snapshot)?) } else { None },
+        source: if takes_documents { Some(documents()?) } else { None },
         lost: if args.recover { lost(&snapshot)? } else { Lost::default() },
         close_older_than: args.close_jobs_older_than,
+        begins_anew: args.force,
     })
 }
 
@@ -163,7 +174,18 @@ fn apply(import: &Import, mut target: Ledger, context: &Context) -> Result<Repor
     for note in target.take_notes() {
         context.output.warn(&note);
     }
-    Ok(context.settle(outcome.map_err(|error| CliError::from(error).nothing_written())?)?.answer)
+    let outcome = outcome.map_err(|error| failed(error, target.is_remote()))?;
+    Ok(context.settle(outcome)?.answer)
+}
+
+/// What is told where nothing was taken over.
+fn failed(error: LedgerError, is_remote: bool) -> CliError {
+    let may_be_passed_over = matches!(error, LedgerError::LacksObject { .. }) && !is_remote;
+    let error = CliError::from(error).nothing_written();
+    if !may_be_passed_over {
+        return error;
+    }
+    error.hint("if nobody has it, `--force` goes on with what can be read: what is older counts, or begins anew, the id of the hub and its tokens included")
 }
 
 /// For people.

@@ -11,7 +11,7 @@ use super::far_side::Reason;
 use super::history::{Lost, Reached, Visit};
 use super::outcome::Held;
 use super::past::Past;
-use super::versions::VisitVersion;
+use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
@@ -322,17 +322,33 @@ pub(crate) trait Engine {
         Ok(None)
     }
 
-    /// Visits what lay at `path` in `tip` and before, the newest first; `true` if there may be more.
+    /// Visits what lay at `path` in `tip`, which is that of `branch`, and before, the newest first. All that
+    /// is here is visited before an error is told.
     ///
     /// # Errors
-    /// When the store is damaged.
+    /// When history that may hold more is not here, is too long or damaged.
     fn versions(
         &self,
+        _branch: &str,
         _tip: &Version,
         _path: &str,
         _visit: &mut VisitVersion<'_>,
-    ) -> Result<bool, LedgerError> {
-        Ok(false)
+    ) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    /// What `path` held last that is whole, on each side of the merges on top of it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn sides(
+        &self,
+        _branch: &str,
+        _tip: &Version,
+        _path: &str,
+        _is_whole: &IsWhole<'_>,
+    ) -> Result<Sides, LedgerError> {
+        Ok(Sides::default())
     }
 
     /// What shows that a branch without documents was a hub.

@@ -9,7 +9,7 @@ use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::host::asked;
 use crate::host::files::FileError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A fault of the ledger. Refusals and lost races are outcomes, not faults.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,14 @@ pub enum LedgerError {
         op: OpId,
         /// How far the search went.
         reached: Reached,
+    },
+    /// Only a part of the history is here, and what is looked for may be in the rest.
+    #[error("`{path}` says nothing that can be read, and what it said before may be in {}", rest(folder.as_deref()))]
+    CutHistory {
+        /// The document.
+        path: String,
+        /// The repository whose history ends; `None` if the history is longer than what is looked at.
+        folder: Option<PathBuf>,
     },
     /// The branch is not there.
     #[error("the hub `{hub}` has no branch `{branch}`{}", if *empty { ": it is empty" } else { "" })]
@@ -125,6 +133,15 @@ pub enum LedgerError {
     File(#[from] FileError),
 }
 
+fn rest(shallow: Option<&Path>) -> String {
+    match shallow {
+        Some(clone) => {
+            format!("that part of the history that is not here: `{}` is a shallow clone", clone.display())
+        }
+        None => "history beyond what is looked at".to_owned(),
+    }
+}
+
 fn lost(hub: &str, branch: &str, past: &Past) -> String {
     match past {
         Past::InHistory(version) => {
@@ -157,6 +174,7 @@ impl LedgerError {
                 | Self::NotAHub { .. }
                 | Self::WasAHub { .. }
                 | Self::Untold { .. }
+                | Self::CutHistory { .. }
         )
     }
 

@@ -5,6 +5,7 @@
 
 mod around;
 mod failed;
+mod recalled;
 
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
@@ -21,11 +22,11 @@ use super::identity::Identity;
 use super::object_format;
 use super::objects::{Objects, oid};
 use super::open::{why_not_in_process, with_whose_hook};
-use super::past::{self, Past};
+use super::past::Past;
 use super::pruning::{self, Made};
 use super::publish;
 use super::salvage;
-use super::versions::{self, VisitVersion};
+use super::versions::{self, IsWhole, Sides, VisitVersion};
 use super::worktree;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -501,15 +502,7 @@ impl Engine for GitEngine {
     }
 
     fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
-        let of = |memory: &Objects, reference: &str| history::lost(&self.objects, memory, reference, tip);
-        let mut lost = of(&self.objects, &self.reference(branch))?;
-        // Of a hub on this disk it is the clone around us that remembers.
-        if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone)
-            && let Ok(clone) = super::permitted::open(clone)
-        {
-            lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
-        }
-        Ok(lost)
+        self.seen_and_lost(branch, tip)
     }
 
     fn below_foreign(
@@ -532,32 +525,30 @@ impl Engine for GitEngine {
         Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
     }
 
-    fn versions(&self, tip: &Version, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
-        self.suspecting(versions::versions(&self.objects, tip, path, visit))
+    fn versions(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        visit: &mut VisitVersion<'_>,
+    ) -> Result<(), LedgerError> {
+        let unseen = versions::versions(&self.objects, oid(tip)?, path, visit)?;
+        unseen.map_or(Ok(()), |unseen| Err(self.unseen(branch, path, unseen)))
+    }
+
+    fn sides(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        is_whole: &IsWhole<'_>,
+    ) -> Result<Sides, LedgerError> {
+        let (found, unseen) = versions::sides(&self.objects, oid(tip)?, path, is_whole)?;
+        Ok(Sides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
-        let repository = self.objects.repository();
-        if let Some(found) = self.tip(branch)?.and_then(|tip| past::in_history(repository, &tip)) {
-            return Ok(Some(Past::InHistory(found)));
-        }
-        // Of a hub on this disk it is the clone around us that remembers.
-        let known = match (&self.reach, &self.clone) {
-            (Reach::Itself, Some(clone)) => past::known_in(clone, branch),
-            (Reach::Itself, None) => None,
-            (Reach::Origin { .. }, _) => past::known(repository, branch),
-        };
-        let beats = || {
-            // Of a hub in another branch they are that one's.
-            if self.branches("")?.iter().any(|other| past::is_hub(repository, &self.reference(other))) {
-                return Ok(None);
-            }
-            if let (Reach::Itself, Some(last)) = (&self.reach, past::put_last(repository, branch)) {
-                return Ok(Some(last));
-            }
-            Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats))
-        };
-        known.map_or_else(beats, |known| Ok(Some(known)))
+        self.past_of(branch)
     }
 
     fn repeats_requests(&self) -> bool {

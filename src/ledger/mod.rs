@@ -92,5 +92,5 @@ pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
 pub use transaction::{Stop, Transaction};
 pub(crate) use transaction::{ops_in, shows};
 pub use update::{Ledger, Request, Settings};
-pub use versions::VisitVersion;
+pub use versions::{IsWhole, Side, Sides, VisitVersion};
 pub use worktree::OddIndex;

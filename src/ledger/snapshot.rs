@@ -6,7 +6,7 @@ use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
 use super::transaction::Stop;
-use super::versions::VisitVersion;
+use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::present_by_others;
 use crate::domain::id::OpId;
@@ -55,11 +55,17 @@ pub trait History: Documents {
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
 
     /// Visits what a document said on the main branch as it was published and before, the newest first, each
-    /// text once. `true` if there may be more, in history that is not here or is too long.
+    /// text once. All that is here is visited before an error is told.
     ///
     /// # Errors
-    /// When the store is damaged.
-    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError>;
+    /// When history that may hold more is not here, is too long or damaged.
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<(), LedgerError>;
+
+    /// What a document said last on the main branch that is whole, on each side of the merges on top of it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError>;
 }
 
 /// Where documents can be read from.
@@ -404,9 +410,14 @@ impl History for Snapshot<'_> {
         self.engine.read(version, path)
     }
 
-    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
-        let Some(tip) = self.tip(self.main)? else { return Ok(false) };
-        self.engine.versions(&tip, path, visit)
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
+        let Some(tip) = self.tip(self.main)? else { return Ok(()) };
+        self.engine.versions(self.main, &tip, path, visit)
+    }
+
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError> {
+        let Some(tip) = self.tip(self.main)? else { return Ok(Sides::default()) };
+        self.engine.sides(self.main, &tip, path, is_whole)
     }
 }
 

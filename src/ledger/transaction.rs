@@ -5,7 +5,7 @@ use super::document::Document;
 use super::engine::{Changes, Version};
 use super::error::LedgerError;
 use super::snapshot::{Documents, History, Snapshot, name_in};
-use super::versions::VisitVersion;
+use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
@@ -329,8 +329,12 @@ impl History for Transaction<'_> {
         self.snapshot.document_of(version, path)
     }
 
-    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
+    fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
         self.snapshot.versions(path, visit)
+    }
+
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError> {
+        self.snapshot.sides(path, is_whole)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::domain::hub::Marker;
 use crate::domain::record::Record;
 use crate::ledger::{Document, Documents as _, History as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
 
 /// The files of a hub in its first state, kept in this repository as a hub of its own.
 pub const TEMPLATE: &[(&str, &str)] = &[
@@ -68,21 +67,24 @@ impl Verb for Found {
     }
 }
 
-/// The newest marker with an id that the history holds.
+/// The newest marker with an id that the history holds; of a merge that of the first parent.
 fn known_marker(transaction: &Transaction<'_>) -> Result<Option<Marker>, Stop> {
-    let mut known: Option<Marker> = None;
-    transaction.versions(Marker::PATH, &mut |_, bytes| {
+    let read = |bytes: &[u8]| {
         let marker = Document::new(bytes.to_vec()).record::<Marker>(Marker::PATH);
-        known = marker.ok().map(|marker| Marker::clone(&marker)).filter(|marker| !marker.id.is_empty());
-        if known.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(known)
+        marker.ok().map(|marker| Marker::clone(&marker)).filter(|marker| !marker.id.is_empty())
+    };
+    let sides = transaction.sides(Marker::PATH, &|bytes| read(bytes).is_some())?;
+    if let Some(unseen) = sides.unseen {
+        // A hub that has an id must not get another.
+        return Err(unseen.into());
+    }
+    Ok(sides.found.first().and_then(|side| read(&side.bytes)))
 }
 
 /// Writes the marker into a hub that has none, or as `mark` says; `true` if it did.
 ///
 /// # Errors
-/// When the marker that is there cannot be read.
+/// When the marker that is there cannot be read, or history that may hold its id is not here.
 pub(super) fn mark(transaction: &mut Transaction<'_>, mark: Mark) -> Result<bool, Stop> {
     let main = transaction.main().to_owned();
     let new = Marker::new(transaction.op(), &main, transaction.now());

@@ -7,6 +7,7 @@ mod import;
 mod leaving;
 mod lost_text;
 mod older;
+mod parts;
 mod points;
 mod readers;
 mod twins;

@@ -57,6 +57,7 @@ pub fn mend_record_by<T: View>(
         return anew(notes, blank);
     };
     notes.add(State::Mendable, None, format!("{TAKEN}: all of it, as it was in {}", past.commit));
+    past.remark().into_iter().for_each(|what| notes.add(State::Sound, None, what));
     notes.done(Some(String::from_utf8_lossy(&past.bytes).into_owned()), "one record")
 }
 

@@ -44,6 +44,7 @@ pub fn mend_table<T: Imported>(
         // Nobody here may write a part of it.
         let what = format!("{TAKEN}: all of it, as it was in {}", past.commit);
         notes.add(State::Mendable, None, what);
+        past.remark().into_iter().for_each(|what| notes.add(State::Sound, None, what));
         let text = String::from_utf8_lossy(&past.bytes).into_owned();
         return notes.done(Some(text), &counted::<T>(earlier.rows.len()));
     }
@@ -134,7 +135,7 @@ fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
 }
 
 /// The layout version, if it is newer than ours.
-fn version(pieces: &Pieces) -> Option<String> {
+pub(super) fn version(pieces: &Pieces) -> Option<String> {
     pieces.members.iter().filter(|(key, _)| key == "version").find_map(|(_, raw)| json::newer_layout(raw))
 }
 
@@ -170,6 +171,7 @@ fn take_from<T: Imported>(
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let names = if taken.is_empty() { String::new() } else { format!(": {}{more}", taken.join(", ")) };
     notes.add(State::Mendable, None, format!("{TAKEN}: {number} as in {}{names}", past.commit));
+    past.remark().into_iter().for_each(|what| notes.add(State::Sound, None, what));
 }
 
 fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -> Vec<Piece> {
@@ -242,7 +244,7 @@ fn put<T: Imported>(
 }
 
 /// A document of these parts, not yet laid out.
-fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> String {
+pub(super) fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> String {
     let named = |name: &str, raw: &str| format!("{}: {raw}", json::pretty(&name, 0));
     let texts: Vec<String> = rows
         .iter()

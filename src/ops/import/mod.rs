@@ -31,7 +31,7 @@ use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, History, LedgerError, Stop, Transaction};
+use crate::ledger::{Documents as _, History, LedgerError, Side, Sides, Stop, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -63,6 +63,8 @@ pub struct Import {
     pub lost: Lost,
     /// Unfinished jobs of this age are closed.
     pub close_older_than: Option<Duration>,
+    /// Whether to go on where history that may hold more is not here, or damaged.
+    pub begins_anew: bool,
 }
 
 /// What was found, and what was done about it.
@@ -108,7 +110,7 @@ impl Verb for Import {
                 let is_another = documents.iter().any(|document| document.path == Marker::PATH);
                 (documents, if is_another { Mark::Anew } else { Mark::Keep })
             }
-            None => (documents(transaction)?, Mark::Keep),
+            None => (documents(transaction, self.begins_anew)?, Mark::Keep),
         };
         let main = transaction.main().to_owned();
         let new = Marker::new(transaction.op(), &main, transaction.now());
@@ -256,44 +258,59 @@ fn rules(path: &str) -> Option<Rules> {
 }
 
 /// A document with what the history says of it, if that is to be asked.
-fn source(path: String, bytes: Option<Vec<u8>>, hub: &impl History) -> Result<Source, LedgerError> {
+fn source(
+    path: String,
+    bytes: Option<Vec<u8>>,
+    hub: &impl History,
+    begins_anew: bool,
+) -> Result<Source, LedgerError> {
     let Some(rules) = rules(&path).filter(|rules| (rules.is_lost)(bytes.as_deref())) else {
         return Ok(Source { path, bytes, past: None });
     };
-    let mut past = None;
-    hub.versions(&path, &mut |version, bytes| {
-        if !(rules.is_whole)(bytes) {
-            return ControlFlow::Continue(());
+    let Sides { found, unseen } = hub.sides(&path, &rules.is_whole)?;
+    require_whole(unseen.map_or(Ok(()), Err), begins_anew)?;
+    let mut past: Option<Past> = None;
+    for side in &found {
+        match &mut past {
+            None => past = Some(Past::of(side.version.short(), side.bytes.clone())),
+            Some(past) => past.join(&rules, side.version.short(), &side.bytes, side.base.as_deref()),
         }
-        past = Some(Past { commit: version.short().to_owned(), bytes: bytes.to_vec() });
-        ControlFlow::Break(())
-    })?;
+    }
     if path == HighWater::PATH {
-        past = highest(past, bytes.as_deref(), hub)?;
+        past = highest(past, &found, bytes.as_deref(), hub, begins_anew)?;
     }
     Ok(Source { path, bytes, past: Some(past) })
+}
+
+/// What cannot be seen of the history is not taken for what never was, unless that is asked for.
+fn require_whole(looked: Result<(), LedgerError>, begins_anew: bool) -> Result<(), LedgerError> {
+    match looked {
+        Err(LedgerError::CutHistory { .. } | LedgerError::LacksObject { .. }) if begins_anew => Ok(()),
+        looked => looked,
+    }
 }
 
 /// The highest tokens that the marks and the locks show. Marks only rise: all that was ever told counts.
 fn highest(
     past: Option<Past>,
+    sides: &[Side],
     bytes: Option<&[u8]>,
     hub: &impl History,
+    begins_anew: bool,
 ) -> Result<Option<Past>, LedgerError> {
     let mut marks = Marks::default();
-    bytes.into_iter().for_each(|bytes| marks.note_marks(bytes));
-    let (mut left, mut newest) = (LOCK_VERSIONS_MAX, None);
-    if let Some(past) = past {
-        marks.note_marks(&past.bytes);
-        newest = Some(past.commit);
-    }
-    hub.versions(Lock::PATH, &mut |version, bytes| {
+    bytes.into_iter().chain(sides.iter().map(|side| &*side.bytes)).for_each(|bytes| marks.note_marks(bytes));
+    let (mut left, mut newest) = (LOCK_VERSIONS_MAX, past.map(|past| past.commit));
+    let looked = hub.versions(Lock::PATH, &mut |version, bytes| {
         marks.note_locks(bytes);
         newest.get_or_insert_with(|| version.short().to_owned());
         left -= 1;
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(newest.zip(marks.bytes()).map(|(commit, bytes)| Past { commit, bytes }))
+    });
+    // Where the marks were found, older locks tell nothing more.
+    let ends = matches!(looked, Err(LedgerError::CutHistory { .. }));
+    require_whole(looked, begins_anew || ends && !sides.is_empty())?;
+    Ok(newest.zip(marks.bytes()).map(|(commit, bytes)| Past::of(&commit, bytes)))
 }
 
 fn document_of(view: &impl Serialize) -> String {
@@ -303,8 +320,9 @@ fn document_of(view: &impl Serialize) -> String {
 /// The documents of a hub, the archives first: what is in them is no longer live.
 ///
 /// # Errors
-/// When a branch cannot be read, or a document is too large.
-pub fn documents(hub: &impl History) -> Result<Vec<Source>, Stop> {
+/// When a branch cannot be read, a document is too large, or what a text has lost may be in history that cannot
+/// be looked at, unless what cannot be found `begins_anew`.
+pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, Stop> {
     const ARCHIVE: &str = "coordination/archive";
     let mut paths: Vec<String> = hub
         .list(ARCHIVE)?
@@ -322,9 +340,13 @@ pub fn documents(hub: &impl History) -> Result<Vec<Source>, Stop> {
     let mut found = Vec::new();
     for path in paths {
         match hub.document(hub.main(), &path) {
-            Ok(Some(document)) => found.push(source(path, Some(document.bytes().to_vec()), hub)?),
+            Ok(Some(document)) => {
+                found.push(source(path, Some(document.bytes().to_vec()), hub, begins_anew)?);
+            }
             Ok(None) => {}
-            Err(LedgerError::Document(error)) if error.is_no_file() => found.push(source(path, None, hub)?),
+            Err(LedgerError::Document(error)) if error.is_no_file() => {
+                found.push(source(path, None, hub, begins_anew)?);
+            }
             Err(error) => return Err(error.into()),
         }
     }

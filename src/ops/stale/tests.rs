@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::lock::Lock;
-use crate::ledger::{Documents, Earlier, VisitVersion};
+use crate::ledger::{Documents, Earlier, IsWhole, Sides, VisitVersion};
 
 const JOBS: &str = Job::PATH;
 const MESSAGES: &str = Message::PATH;
@@ -97,8 +97,12 @@ impl Documents for Hub {
 }
 
 impl History for Hub {
-    fn versions(&self, _: &str, _: &mut VisitVersion<'_>) -> Result<bool, LedgerError> {
-        Ok(false)
+    fn versions(&self, _: &str, _: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn sides(&self, _: &str, _: &IsWhole<'_>) -> Result<Sides, LedgerError> {
+        Ok(Sides::default())
     }
 
     fn below_foreign(

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::shell::quoted;
+use crate::ledger::{Homes, LedgerError, Location};
 use crate::ops::hubs;
 
 /// Where nothing is, or nothing that git can open.
@@ -23,20 +24,37 @@ pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
     }
     if let Some(was) = was_here(context) {
         error.message = format!("{}; {was}", error.message);
-        error.hints = advice(context);
+        let hub = context.settings.hub().map(|hub| quoted(&hub.shown())).unwrap_or_default();
+        error.hints = advice(context, &format!("`git muster init --force {hub}`"));
     }
     error
 }
 
-/// Refuses to found a hub where one was that this host used.
+/// Refuses to found a hub where one was: one that left something of its own there says so first, and tells the
+/// line that puts it back. Who insists does so with `insisting`.
 ///
 /// # Errors
 /// When one was.
-pub(super) fn refuse_to_begin_anew(context: &Context) -> Result<(), CliError> {
+pub(super) fn refuse_to_begin_anew(context: &mut Context, insisting: &str) -> Result<(), CliError> {
+    let is_there = !matches!(context.settings.hub()?, Location::Path(path) if !path.exists());
+    if is_there && homes(context)?.with_documents.is_empty() {
+        let mut ledger = context.open(true)?;
+        if let Err(error @ LedgerError::WasAHub { .. }) = ledger.read(true).map(drop) {
+            return Err(CliError::from(error).nothing_written());
+        }
+    }
     let Some(was) = was_here(context) else { return Ok(()) };
     let hub = context.settings.hub()?.shown();
     let error = CliError::new(Exit::Configuration, format!("`{hub}` holds no hub, but {was}"));
-    Err(advice(context).into_iter().fold(error.nothing_written(), CliError::hint))
+    Err(advice(context, insisting).into_iter().fold(error.nothing_written(), CliError::hint))
+}
+
+/// The branches of a hub that somebody is about to found.
+///
+/// # Errors
+/// When it cannot be reached or read.
+pub(super) fn homes(context: &Context) -> Result<Homes, CliError> {
+    context.homes().map_err(|error| told(error, context).nothing_written())
 }
 
 /// Whether this host has used the hub that was asked for, in its branch.
@@ -57,16 +75,17 @@ fn was_here(context: &Context) -> Option<String> {
     Some(format!("this host used a hub there, of the id {id}, which is gone"))
 }
 
-fn advice(context: &Context) -> Vec<String> {
+fn advice(context: &Context, insisting: &str) -> Vec<String> {
     let hub = context.settings.hub().map(|hub| quoted(&hub.shown())).unwrap_or_default();
     let branch = quoted(&context.settings.branch.value);
+    let push = format!("git push {hub} refs/remotes/origin/{branch}:refs/heads/{branch}");
     vec![
         format!(
-            "put it back, from a backup or from a clone of it: `git push {hub} refs/remotes/origin/{branch}:refs/heads/{branch}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
+            "put it back, from a backup or from a clone of it: `{push}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
         ),
         "this host keeps no history of it: operations that are not settled, sessions, and results of jobs wait here for the hub that is put back".to_owned(),
         format!(
-            "if it was moved, name it with `--hub`; `git muster init --force {hub}` makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
+            "if it was moved, name it with `--hub`; {insisting} makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
         ),
     ]
 }

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use super::gone;
 use super::input;
 use super::output::counted;
 use super::table::table;
@@ -59,7 +60,8 @@ pub struct ImportArgs {
     /// Cancel unfinished jobs of this age, and those without a time, instead of leaving them to the next claim
     #[arg(long, value_name = "SPAN", value_parser = input::age)]
     pub close_jobs_older_than: Option<Duration>,
-    /// Begin anew what is lost although history that may hold it is not here or damaged
+    /// Begin anew what is lost although history that may hold it is not here or damaged, and make a new hub
+    /// where this host knows one that is gone
     #[arg(long)]
     pub force: bool,
 }
@@ -106,6 +108,9 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
         Some(into) => {
             context.settings.go_to(into.clone(), "--into");
             context.settings.clone = None;
+            if !args.force {
+                gone::refuse_to_begin_anew(context, "`--force`")?;
+            }
             if let Location::Path(path) = into
                 && !path.exists()
             {

@@ -54,9 +54,10 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     context.settings.go_to(location.clone(), "init");
     context.settings.clone = None;
     let hub = location.shown();
+    let insisting = format!("`git muster init --force {}`", quoted(&hub));
     let is_missing = matches!(&location, Location::Path(path) if !path.exists());
     if is_missing && !args.force {
-        gone::refuse_to_begin_anew(context)?;
+        gone::refuse_to_begin_anew(context, &insisting)?;
     }
     if let Location::Path(path) = &location
         && !path.exists()
@@ -68,11 +69,11 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         }
         init_bare(path, &branch)?;
     }
-    let homes = context.homes().map_err(CliError::nothing_written)?;
-    if homes.with_documents.is_empty() && !args.force {
-        gone::refuse_to_begin_anew(context)?;
-    }
+    let homes = gone::homes(context)?;
     let mark = choose_branch(&homes, args.force, context)?;
+    if homes.with_documents.is_empty() && !args.force {
+        gone::refuse_to_begin_anew(context, &insisting)?;
+    }
     let branch = context.settings.branch.value.clone();
     let mut ledger = context.open(true)?;
     let outcome =

@@ -245,3 +245,56 @@ fn an_embedded_hub_that_is_gone_is_the_hub_still() {
     std::fs::rename(&away, &embedded).unwrap();
     ada.run(["lock", "list"]).success();
 }
+
+/// What a hub that lost only its branch left of itself comes before what is told where nothing is left.
+#[test]
+fn who_founds_where_only_the_branch_is_lost_is_told_the_line_that_every_command_tells() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, ada) = fleet(transport);
+        let old = fleet.host("old");
+        let from = old.directory().join("old.git").display().to_string();
+        old.run(["init", &from]).success();
+        let tip = fleet.hub().tip(MAIN);
+        let url = fleet.hub().url();
+        for words in [&["init", &url][..], &["import", &from, "--into", &url]] {
+            fleet.hub().git(["update-ref", "-d", "refs/heads/main"]);
+            let run = ada.run(words).code(78);
+            assert!(
+                run.stderr().contains("has lost its branch") && run.stderr().contains("nothing was written")
+            );
+            for wrong in ["keeps no history", "--force"] {
+                assert!(!run.stderr().contains(wrong), "{transport:?} {run}");
+            }
+            let command = advice(&run);
+            assert_eq!(command, advice(&ada.run(["job", "list"]).code(78)), "{transport:?}");
+            ada.program("sh").args(["-c", &command]).run().success();
+            assert_eq!(fleet.hub().tip(MAIN), tip, "{transport:?}");
+        }
+    });
+}
+
+#[test]
+fn a_hub_that_is_gone_is_not_founded_anew_by_an_import_but_by_force() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let url = fleet.hub().url();
+    let from = ada.directory().join("old.git").display().to_string();
+    fleet.host("old").run(["init", &from]).success();
+    std::fs::remove_dir_all(fleet.hub().path()).unwrap();
+    let import = ["import", &*from, "--into", &*url];
+    for words in [&import[..], &["--dry-run", "import", &from, "--into", &url]] {
+        let run = ada.run(words).code(78);
+        assert!(run.stderr().contains("nothing was written") && run.stderr().contains("`--force`"), "{run}");
+        assert!(!fleet.hub().path().exists(), "{run}");
+    }
+    // Nor where the folder is there without a repository, or with an empty one.
+    std::fs::create_dir(fleet.hub().path()).unwrap();
+    ada.run(import).code(78);
+    git(fleet.hub().path(), ["init", "--quiet", "--bare"]);
+    ada.run(import).code(78);
+    // Where none was known it needs no force.
+    let new = ada.directory().join("new.git").display().to_string();
+    ada.run(["import", &from, "--into", &new]).success();
+    ada.run(import.iter().chain(&["--force"])).success();
+    assert!(fleet.hub().tip(MAIN).is_some());
+}

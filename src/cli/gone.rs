@@ -79,13 +79,32 @@ fn advice(context: &Context, insisting: &str) -> Vec<String> {
     let hub = context.settings.hub().map(|hub| quoted(&hub.shown())).unwrap_or_default();
     let branch = quoted(&context.settings.branch.value);
     let push = format!("git push {hub} refs/remotes/origin/{branch}:refs/heads/{branch}");
+    let path = match context.settings.hub() {
+        Ok(Location::Path(path)) => Some(path),
+        _ => None,
+    };
+    let has_no_repository = path.is_some_and(|path| !path.join("HEAD").exists());
+    let (first, push) = if has_no_repository {
+        // git pushes into no folder that is not a repository.
+        let push = format!("git init --bare --initial-branch={branch} {hub} && {push}");
+        ("if it is on a disk that is not mounted, mount that; else ", push)
+    } else {
+        ("", push)
+    };
+    let moved = "if it was moved, name it with `--hub`";
+    // A folder with something else in it is not made a hub.
+    let anew = if has_no_repository && path.is_some_and(|path| path.exists()) {
+        moved.to_owned()
+    } else {
+        format!(
+            "{moved}; {insisting} makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
+        )
+    };
     vec![
         format!(
-            "put it back, from a backup or from a clone of it: `{push}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
+            "{first}put it back, from a backup or from a clone of it: `{push}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
         ),
         "this host keeps no history of it: operations that are not settled, sessions, and results of jobs wait here for the hub that is put back".to_owned(),
-        format!(
-            "if it was moved, name it with `--hub`; {insisting} makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
-        ),
+        anew,
     ]
 }

@@ -298,3 +298,39 @@ fn a_hub_that_is_gone_is_not_founded_anew_by_an_import_but_by_force() {
     ada.run(import.iter().chain(&["--force"])).success();
     assert!(fleet.hub().tip(MAIN).is_some());
 }
+
+#[test]
+fn the_line_that_puts_a_hub_back_runs_where_nothing_is_and_in_a_folder_without_a_repository() {
+    for (has_folder, has_repository) in [(false, false), (true, false), (true, true)] {
+        let fleet = Fleet::over(Transport::Path).founded();
+        let ada = fleet.server("ada");
+        let clone = fleet.host_in_clone("clone");
+        let tip = fleet.hub().tip(MAIN);
+        std::fs::remove_dir_all(fleet.hub().path()).unwrap();
+        if has_folder {
+            std::fs::create_dir(fleet.hub().path()).unwrap();
+        }
+        if has_repository {
+            git(fleet.hub().path(), ["init", "--quiet", "--bare"]);
+        }
+        let mut told = vec![ada.run(["init", &fleet.hub().url()])];
+        if has_folder {
+            told.push(ada.run(["job", "list"]));
+        }
+        let mut lines: Vec<String> = told
+            .into_iter()
+            .map(|run| {
+                let run = run.code(78);
+                assert_eq!(run.stderr().contains("not mounted, mount that"), !has_repository, "{run}");
+                let mut parts = run.stderr().split('`');
+                let line = parts.find(|part| part.contains("git push"));
+                line.unwrap_or_else(|| run.fail("no line")).to_owned()
+            })
+            .collect();
+        lines.dedup();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        clone.program("sh").args(["-c", &lines[0]]).run().success();
+        assert_eq!(fleet.hub().tip(MAIN), tip);
+        ada.run(["job", "list"]).success();
+    }
+}

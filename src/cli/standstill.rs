@@ -28,7 +28,8 @@ pub(super) fn watch(output: Output, code: Option<u8>, goes_on: bool) {
         loop {
             clock::sleep(LOOK_EVERY);
             pause = u32::saturating_sub(pause, 1);
-            // A wish that came before the last look is some time old.
+            // A wish that came before the last look is that old at least.
+            const { assert!(LOOK_EVERY.as_nanos() >= asked::ONE_WISH.as_nanos()) };
             if was_asked {
                 asked::end_by_the_next();
             }

@@ -6,8 +6,11 @@
 //! signal, or by telling what became of the write.
 //!
 //! One wish may come as several signals: a terminal that is closed and its shell both send one, and so do
-//! a terminal and the git of `git muster`. So a second signal ends the command at once only when the first is
-//! some time ago.
+//! a terminal and the git of `git muster`, and `timeout` sends two. So a second signal is another wish only
+//! when the first is [`ONE_WISH`] ago, for one command and for who listens himself (`signals.rs`).
+//!
+//! A signal that this process was started to ignore asks nobody: whoever did that, such as `nohup`, wants it to
+//! go on.
 
 use super::clock;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -18,7 +21,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The signals that ask to end.
-pub(super) const SIGNALS: [i32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT];
+const SIGNALS: [i32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT];
+
+/// For how long after the first signal others are of the same wish: on a busy machine they come apart, and a
+/// person who insists waits longer.
+pub const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// What is told of a process that a signal ended: this and its number.
 const SIGNALLED: u8 = 128;
@@ -59,6 +66,24 @@ pub(super) fn is_heard_elsewhere() {
     IS_HEARD_ELSEWHERE.store(true, Ordering::Relaxed);
     if let Some(ears) = ears() {
         ears.at_once.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Which of the signals that come are wishes of their own.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// When the last of them began.
+    last: Option<Duration>,
+}
+
+impl Wishes {
+    /// Whether a signal that comes `now` is another wish.
+    pub(super) fn is_another(&mut self, now: Duration) -> bool {
+        let is_of_last = self.last.is_some_and(|last| now < last.saturating_add(ONE_WISH));
+        if !is_of_last {
+            self.last = Some(now);
+        }
+        !is_of_last
     }
 }
 
@@ -137,8 +162,8 @@ pub fn has_landed() -> bool {
     HAS_LANDED.load(Ordering::Relaxed)
 }
 
-/// From now on a signal ends the process at once, if one came before. Whoever calls it does so some time
-/// after that.
+/// From now on a signal ends the process at once, if one came before. Whoever calls it does so [`ONE_WISH`]
+/// after that at least.
 pub fn end_by_the_next() {
     if let (true, Some(Some(ears))) = (is_asked(), EARS.get()) {
         ears.at_once.store(true, Ordering::Relaxed);
@@ -154,7 +179,12 @@ pub fn by() -> &'static str {
 /// What a shell tells of a process that this signal ended.
 #[must_use]
 pub fn code() -> u8 {
-    signal().and_then(|signal| u8::try_from(signal).ok()).map_or(SIGNALLED, |signal| SIGNALLED + signal)
+    signal().map_or(SIGNALLED, code_of)
+}
+
+/// The same of one signal.
+pub(super) fn code_of(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(SIGNALLED, |signal| SIGNALLED.saturating_add(signal))
 }
 
 /// Ends the process by the signal that asked for it, as whoever sent it expects: a shell that runs a script
@@ -188,13 +218,18 @@ fn hear() {
 
 fn listen() -> io::Result<Ears> {
     let ears = Ears { signal: Arc::default(), at_once: Arc::new(AtomicBool::new(true)) };
-    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-    for signal in SIGNALS.into_iter().filter(|signal| !is_in(ignored, *signal)) {
+    for signal in heeded() {
         flag::register_conditional_default(signal, Arc::clone(&ears.at_once))?;
         let number = usize::try_from(signal).unwrap_or_default();
         flag::register_usize(signal, Arc::clone(&ears.signal), number)?;
     }
     Ok(ears)
+}
+
+/// The signals that ask this process to end: those that it was not started to ignore.
+pub(super) fn heeded() -> Vec<i32> {
+    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    SIGNALS.into_iter().filter(|signal| !is_in(ignored, *signal)).collect()
 }
 
 /// The signals that this process was started to ignore, by `nohup` or in the background of a script, as
@@ -242,6 +277,14 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected, "{status:?}");
         }
+    }
+
+    #[test]
+    fn what_comes_soon_after_a_signal_is_no_wish_of_its_own() {
+        let mut wishes = Wishes::default();
+        let told: Vec<bool> =
+            [0, 0, 3, 999, 1000, 1999, 2100].map(|at| wishes.is_another(Duration::from_millis(at))).into();
+        assert_eq!(told, [true, false, false, false, true, false, true]);
     }
 
     #[test]

@@ -1,12 +1,18 @@
-//! Being asked to end.
+//! Being asked to end, by who listens himself: a worker, `heartbeat run`, who stands by another's command.
+//!
+//! What asks, and when it asks once more, is told in `asked.rs`.
 
-use super::asked::{self, SIGNALS};
+use super::asked::{self, Wishes};
+use super::clock;
 use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-/// Becomes true when the process is asked to end, by a signal that can be caught. A second signal ends the
-/// process at once.
+/// Becomes true when the process is asked to end, by a signal that can be caught. Asked once more, it ends at
+/// once.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -15,25 +21,26 @@ impl Stop {
     ///
     /// # Errors
     /// When the system refuses the handlers.
-    pub fn listen() -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in SIGNALS {
-            // Registered first, so that the second signal finds the flag of the first.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
-        asked::is_heard_elsewhere();
-        Ok(Self(stop))
+    pub fn listen() -> io::Result<Self> {
+        let stop = Self::listen_on()?;
+        let mut was_asked = false;
+        on_wish(move |signal| {
+            if std::mem::replace(&mut was_asked, true) {
+                low_level::exit(asked::code_of(signal).into());
+            }
+            true
+        })?;
+        Ok(stop)
     }
 
     /// The same for a process that is to go on however often it is asked.
     ///
     /// # Errors
     /// When the system refuses the handlers.
-    pub fn listen_on() -> std::io::Result<Self> {
+    pub fn listen_on() -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in SIGNALS {
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        for signal in asked::heeded() {
+            flag::register(signal, Arc::clone(&stop))?;
         }
         asked::is_heard_elsewhere();
         Ok(Self(stop))
@@ -50,15 +57,21 @@ impl Stop {
 ///
 /// # Errors
 /// When the system refuses the handlers.
-pub fn on_request_to_end(mut tell: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
-    let mut signals = Signals::new(SIGNALS)?;
+pub fn on_request_to_end(mut tell: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
+    on_wish(move |_| tell())
+}
+
+/// The same with the signal.
+fn on_wish(mut tell: impl FnMut(i32) -> bool + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new(asked::heeded())?;
     asked::is_heard_elsewhere();
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if !tell() {
+    let listen = move || {
+        let mut wishes = Wishes::default();
+        for signal in signals.forever() {
+            if wishes.is_another(clock::since_boot()) && !tell(signal) {
                 return;
             }
         }
-    });
-    Ok(())
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
 }

@@ -291,3 +291,125 @@ fn who_listens_itself_ends_in_its_own_way() {
     assert!(run.stderr().contains("the lock was released"), "{run}");
     assert!(!Path::new(ada.directory()).join("ran").exists());
 }
+
+/// Asks `running` again and again, as somebody does who means it, until it ends.
+#[track_caller]
+fn insist(mut running: Running, signal: &str) -> Run {
+    eventually(RUN_BOUND, || {
+        running.signal(signal);
+        running.has_ended()
+    });
+    running.wait()
+}
+
+/// Ctrl-C at `git muster` comes from the terminal and from git, `timeout` sends one to its child and one to the
+/// group, and a terminal that is closed sends one and its shell another.
+#[test]
+fn one_wish_that_comes_as_two_signals_is_one_for_who_listens_itself() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let state = ada.directory().join("fence.json");
+    let fence = ["fence", "check", "--name", "x", "--token", "1", "--state", state.to_str().unwrap()];
+    // Its command has cleaned up after a moment, and in that the second signal comes.
+    let script = "trap 'sleep 0.3; echo cleaned up; exit 7' TERM; echo begun; while :; do sleep 0.05; done";
+    for signals in [["INT", "INT"], ["TERM", "TERM"], ["HUP", "HUP"], ["TERM", "HUP"]] {
+        for words in [&["lock", "run", "gate", "--ttl", "10m"][..], &fence] {
+            let words = words.iter().copied().chain(["--", "sh", "-c", script]);
+            let mut running = ada.command(words).spawn();
+            running.wait_for_stdout("begun");
+            let run = ask(running, &signals).code(7);
+            assert!(run.stdout().ends_with("cleaned up\n"), "{run}");
+        }
+        let lock = ada.run(["lock", "show", "gate", "--json"]).success().json();
+        assert_eq!(lock["state"], "free", "{signals:?}: {lock}");
+    }
+    for signals in [["INT", "INT"], ["TERM", "HUP"]] {
+        let (begun, go) = (ada.directory().join("begun"), ada.directory().join("go"));
+        let script = "touch \"$0\"; while [ ! -e \"$1\" ]; do sleep 0.02; done";
+        let (begun_text, go_text) = (begun.to_str().unwrap(), go.to_str().unwrap());
+        let add = ["job", "add", "--type", "test", "--", "sh", "-c", script, begun_text, go_text];
+        let id = ada.run(add).success().stdout().trim().to_owned();
+        let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "20ms"]).spawn();
+        eventually(RUN_BOUND, || begun.exists());
+        signals.iter().for_each(|signal| worker.signal(signal));
+        eventually(RUN_BOUND, || worker.stderr().contains("may finish within"));
+        fs::write(&go, "").unwrap();
+        let run = worker.wait().success();
+        assert!(run.stdout().contains("1 completed") && run.stdout().contains("0 back"), "{run}");
+        assert_eq!(inspect::job(fleet.hub(), &id)["status"], "completed");
+        [begun, go].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+}
+
+#[test]
+fn asked_once_more_after_a_while_who_listens_itself_ends_at_once() {
+    let (fleet, ada) = filled(Transport::Ssh);
+    let gate = gated(&fleet);
+    let waits = "\"$0\" job list >/dev/null; touch begun; while :; do sleep 0.1; done";
+    let waits = ["--", "sh", "-c", waits, env!("CARGO_BIN_EXE_git-muster")];
+    // Each is in a push that takes for ever, and would look at the wish after that.
+    let lock = ["lock", "run", "gate"].into_iter().chain(waits);
+    for (words, (signal, number)) in
+        [lock.collect::<Vec<_>>(), vec!["heartbeat", "run"]].into_iter().zip(SIGNALS)
+    {
+        let running = ada.command(words).spawn();
+        eventually(RUN_BOUND, || gate("reached").exists());
+        let run = insist(running, signal).code(128 + number);
+        assert_eq!(run.stdout(), "", "{run}");
+        fs::write(gate("open"), "").unwrap();
+        assert_nobody_works_in(fleet.hub().path());
+        for what in ["reached", "open"] {
+            fs::remove_file(gate(what)).unwrap();
+        }
+    }
+}
+
+/// `nohup`, and a script that starts one in the background.
+#[test]
+fn who_listens_itself_and_was_told_to_ignore_a_signal_goes_on() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let ada = fleet.server("ada");
+    let (begun, go) = (ada.directory().join("begun"), ada.directory().join("go"));
+    let (begun_text, go_text) = (begun.to_str().unwrap(), go.to_str().unwrap());
+    let script = "touch \"$0\"; while [ ! -e \"$1\" ]; do sleep 0.02; done; echo done";
+    let waits = ["--", "sh", "-c", script, begun_text, go_text];
+    let state = ada.directory().join("fence.json");
+    let fence = ["fence", "check", "--name", "x", "--token", "1", "--state", state.to_str().unwrap()];
+    let program = env!("CARGO_BIN_EXE_git-muster");
+    let start = |words: &[&str]| {
+        let ignores = ["-c", "trap '' HUP INT; exec \"$0\" \"$@\"", program];
+        ada.program("sh").args(ignores.iter().chain(words)).spawn()
+    };
+    for words in [&["lock", "run", "gate"][..], &fence] {
+        let mut running = start(&[words, &waits[..]].concat());
+        eventually(RUN_BOUND, || begun.exists());
+        running.signal("HUP");
+        running.signal("INT");
+        fs::write(&go, "").unwrap();
+        let run = running.wait().success();
+        assert_eq!(run.stdout(), "done\n", "{run}");
+        [&begun, &go].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+    // They work on after the signals, and are asked to end by one that they were not told to ignore.
+    let mut beats = start(&["heartbeat", "run", "--interval", "1s"]);
+    beats.wait_for_stdout("beat");
+    beats.signal("HUP");
+    beats.signal("INT");
+    let beaten = beats.stdout().lines().count();
+    eventually(RUN_BOUND, || beats.stdout().lines().count() > beaten + 1);
+    let run = ask(beats, &["TERM"]).success();
+    assert!(run.stderr().contains("asked to end"), "{run}");
+    let mut worker = start(&["worker", "run", "--allow-any", "--poll", "20ms"]);
+    for _ in 0..2 {
+        let add = [&["job", "add", "--type", "test"], &waits[..]].concat();
+        let id = ada.run(add).success().stdout().trim().to_owned();
+        eventually(RUN_BOUND, || begun.exists());
+        worker.signal("HUP");
+        worker.signal("INT");
+        fs::write(&go, "").unwrap();
+        eventually(RUN_BOUND, || inspect::job(fleet.hub(), &id)["status"] == "completed");
+        [&begun, &go].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+    let run = ask(worker, &["TERM"]).success();
+    assert!(run.stdout().contains("2 completed"), "{run}");
+}

@@ -215,9 +215,11 @@ fn a_worker_is_judged_by_what_it_relies_on_whatever_else_beat_in_its_session() {
     // A copy that says two seconds would be over after ten, and the worker trusts its own for two minutes.
     stays_claimed(&fleet, bob, &id, 2);
     worker.signal("CONT");
-    worker.signal("TERM");
-    eventually(BOUND, || worker.stderr().contains("asked to end"));
-    worker.signal("TERM");
+    eventually(BOUND, || {
+        worker.signal("TERM");
+        worker.has_ended()
+    });
+    assert!(worker.stderr().contains("asked to end"));
     worker.wait().success();
     beats.signal("TERM");
     beats.wait().success();

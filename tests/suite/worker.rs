@@ -332,7 +332,11 @@ fn asked_to_end_it_lets_its_jobs_finish_and_asked_again_it_hands_them_back() {
     eventually(BOUND, || lines(&begun) == 2);
     worker.signal("TERM");
     eventually(BOUND, || worker.stderr().contains("may finish within"));
-    worker.signal("TERM");
+    // What comes at once after it is the same wish.
+    eventually(BOUND, || {
+        worker.signal("TERM");
+        worker.has_ended()
+    });
     worker.wait().success();
     let job = inspect::job(fleet.hub(), &second);
     assert_eq!((job["status"].as_str(), job["attempts"].as_u64()), (Some("queued"), Some(0)));

@@ -298,7 +298,7 @@ impl Context {
 
     /// Tells where the address comes from that does not lead to a hub, and the branch that holds
     /// none, when nobody named them just now.
-    fn with_advice(&self, mut error: CliError) -> CliError {
+    pub(super) fn with_advice(&self, mut error: CliError) -> CliError {
         let hub = &self.settings.hub;
         if error.not_in_branch
             && let Some(home) = self.elsewhere()

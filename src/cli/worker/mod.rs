@@ -386,7 +386,8 @@ fn attempt(
     let hub = Hub::new(ledger, place, me, (interval, keeps));
     let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
     let options = Options { poll: poll.max(Duration::from_millis(10)), push_limit, ..options };
-    Ok(Dispatcher::new(hub, options, &context.output)?.work()?)
+    let worked = Dispatcher::new(hub, options, &context.output).and_then(Dispatcher::work);
+    worked.map_err(|error| context.with_advice(error.into()))
 }
 
 fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError> {

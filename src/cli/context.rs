@@ -1,5 +1,7 @@
 //! What every command needs, built once: settings, ledger, output.
 
+mod place;
+
 use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
@@ -14,10 +16,10 @@ use crate::domain::time::Timestamp;
 use crate::host::clock::Deadline;
 use crate::host::{clock, outlet, random};
 use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
-use crate::ops::session::{Session, Whose};
+use crate::ops::session::Session;
 use crate::ops::stale::{Restored, Undone};
 use crate::ops::submit::{Keep, Place, submit};
-use crate::ops::{Envelope, Operation, Verb, hubs, journal};
+use crate::ops::{Envelope, Operation, Verb, journal};
 use serde::Serialize;
 use serde_json::json;
 use std::cell::RefCell;
@@ -109,41 +111,6 @@ impl Context {
     #[must_use]
     pub(super) fn now(&self) -> Timestamp {
         clock::wall()
-    }
-
-    /// The hub and its branch, with the name under which this host keeps what it keeps of them. A hub of
-    /// which nothing is known yet is asked.
-    ///
-    /// # Errors
-    /// When nothing names a hub, or it cannot be asked.
-    pub(super) fn place(&mut self) -> Result<Place, CliError> {
-        self.settle_branch()?;
-        let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
-        let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
-        if let Some(place) = self.place.as_ref().filter(is_it) {
-            return Ok(place.clone());
-        }
-        let ledger = self.ledger()?;
-        if ledger.known_tip().is_none() {
-            let asked = ledger.read(false).map(drop);
-            self.pass_on_notes();
-            if let Err(error) = asked {
-                let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
-                let remembered = hubs::remembered_place(hub, clone, &branch);
-                let error = self.with_advice(CliError::from(error));
-                return remembered.filter(|_| error.may_come_back).ok_or(error);
-            }
-        }
-        let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
-        Ok(self.place.insert(place).clone())
-    }
-
-    /// Whose session `server` has in this hub.
-    ///
-    /// # Errors
-    /// As [`Context::place`].
-    pub(super) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
-        Ok(self.place()?.whose(server))
     }
 
     /// From now on nothing is published.

@@ -216,6 +216,8 @@ impl From<LedgerError> for CliError {
                     "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it",
                 )
             }
+            // It is away as one that does not answer.
+            LedgerError::AnotherHub { .. } => Self::new(Exit::Unreachable, message),
             LedgerError::LacksObject { hub, object, .. } => {
                 Self::new(Exit::Failed, message).hint(object.advice(hub))
             }

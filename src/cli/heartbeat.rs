@@ -15,6 +15,7 @@ use crate::host::signals::Stop;
 use crate::ledger::LedgerError;
 use crate::ops::Envelope;
 use crate::ops::beat::{BeatAnswer, SendBeat};
+use crate::ops::hubs;
 use crate::ops::job_step::Step;
 use crate::ops::session::Session;
 use crate::ops::submit;
@@ -290,7 +291,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     let me = context.acting()?;
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
-    while let Err(error) = context.place() {
+    while let Err(error) = context.place_to_stay() {
         let can_wait = error.may_come_back && !stop.requested();
         if can_wait {
             context.output.error(&error);
@@ -306,6 +307,8 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
     let whose = context.whose(&me)?;
+    // What is said there is of the session of that hub.
+    context.ledger()?.bind(hubs::id_of(&whose.hub));
     let mut session = Session::present(&whose);
     session.interval_seconds = interval.as_secs();
     let (mut has_beaten, mut is_beside_worker) = (false, false);

@@ -90,6 +90,18 @@ pub enum LedgerError {
         /// What shows it.
         past: Past,
     },
+    /// Another hub is where the one was that was begun with.
+    #[error(
+        "another hub is at `{hub}` now, of the id {found} and not {sought}: nothing was taken from it, and nothing was written to it; put the other one back, or begin anew with this one"
+    )]
+    AnotherHub {
+        /// Where.
+        hub: String,
+        /// The id of the one that is there.
+        found: String,
+        /// The id of the one that was begun with.
+        sought: String,
+    },
     /// The ref of the branch says nothing: what another program was writing when it was cut off.
     #[error("branch `{branch}` of the hub `{hub}` is damaged: its file `{}` names no commit", file.display())]
     BrokenBranch {
@@ -173,6 +185,7 @@ impl LedgerError {
                 | Self::NoBranch { .. }
                 | Self::NotAHub { .. }
                 | Self::WasAHub { .. }
+                | Self::AnotherHub { .. }
                 | Self::Untold { .. }
                 | Self::CutHistory { .. }
         )
@@ -214,6 +227,7 @@ mod tests {
             (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: false }, true),
             (LedgerError::NotAHub { hub: hub(), branch: branch() }, true),
             (LedgerError::WasAHub { hub: hub(), branch: branch(), past: lost }, true),
+            (LedgerError::AnotherHub { hub: hub(), found: "a".to_owned(), sought: "b".to_owned() }, true),
             (LedgerError::Denied { hub: hub(), why: Reason::of(Cause::Other, "") }, false),
             (LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "") }, false),
             (LedgerError::Configuration(String::new()), false),

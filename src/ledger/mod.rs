@@ -42,6 +42,7 @@ mod objects;
 mod old_writers;
 #[cfg(test)]
 mod on_disk;
+mod one_hub;
 mod open;
 mod outcome;
 mod pace;

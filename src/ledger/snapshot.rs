@@ -5,6 +5,7 @@ use super::document::Document;
 use super::engine::{Engine, Search, Tips, Version};
 use super::error::LedgerError;
 use super::history::{Lost, Reached, Visit};
+use super::one_hub::OneHub;
 use super::transaction::Stop;
 use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::bad_branch::BadBranch;
@@ -269,14 +270,15 @@ impl<'a> Snapshot<'a> {
         Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() })
     }
 
-    /// Proves that the main branch is a hub's, or for who founds one, that it never was.
+    /// Proves that the main branch is that of `hub`, or for who founds one, that it never was one's. Tells what
+    /// is known of the hub then.
     ///
     /// # Errors
-    /// As [`Snapshot::main_tip`].
-    pub(super) fn check(&self, founding: bool) -> Result<(), LedgerError> {
+    /// As [`Snapshot::main_tip`], or when it is another hub.
+    pub(super) fn check(&self, founding: bool, hub: &OneHub) -> Result<OneHub, LedgerError> {
         match self.main_tip() {
-            Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(()),
-            checked => checked.map(drop),
+            Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(hub.clone()),
+            checked => checked.and_then(|_| hub.check(self)),
         }
     }
 
@@ -314,6 +316,11 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn hub(&self) -> &str {
         self.engine.hub()
+    }
+
+    /// Whether it is one of our copy of the hub, and not of the hub itself.
+    pub(super) fn is_of_copy(&self) -> bool {
+        !self.engine.is_always_fresh()
     }
 
     /// The branches that cannot be used, of those that were looked at.

@@ -10,6 +10,7 @@ use run::{Attempt, Run};
 use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
 use super::error::LedgerError;
 use super::far_side::Reason;
+use super::one_hub::OneHub;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
@@ -73,12 +74,13 @@ pub struct Settings {
 pub struct Ledger {
     pub(super) engine: Box<dyn Engine>,
     pub(super) settings: Settings,
+    pub(super) one_hub: OneHub,
     notes: Vec<String>,
 }
 
 impl Ledger {
     pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
-        Self { engine, settings, notes: Vec::new() }
+        Self { engine, settings, one_hub: OneHub::default(), notes: Vec::new() }
     }
 
     /// The hub as users name it, without credentials.
@@ -142,7 +144,7 @@ impl Ledger {
         }
         self.settle_main();
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
-        snapshot.check(self.settings.founding)?;
+        self.one_hub = snapshot.check(self.settings.founding, &self.one_hub)?;
         Ok(snapshot)
     }
 
@@ -342,6 +344,7 @@ impl Ledger {
         };
         match publication {
             Publication::Applied => {
+                self.one_hub.clone_from(&attempt.one_hub);
                 self.settle_main();
                 return Ok(Some(attempt.outcomes(requests, run.attempts)));
             }
@@ -470,6 +473,7 @@ impl Ledger {
                     };
                     if lands && !planted("lands-unseen") {
                         let landed = attempts.swap_remove(index);
+                        self.one_hub.clone_from(&landed.one_hub);
                         self.settle_main();
                         return Ok(Some(landed.outcomes(requests, run.attempts)));
                     }
@@ -489,7 +493,8 @@ impl Ledger {
         run: &mut Run,
     ) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
-        snapshot.check(self.settings.founding)?;
+        let one_hub = snapshot.check(self.settings.founding, &self.one_hub)?;
+        self.one_hub.learn(&one_hub, run.fresh);
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(requests.len());
         for request in requests {
@@ -525,7 +530,8 @@ impl Ledger {
         }
         let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
         let replaces = moves.iter().any(|one| one.from.is_some() && draft.replaced.contains(&one.branch));
-        Ok(Attempt { moves, replaces, results })
+        let one_hub = one_hub.after(&draft, &self.settings.main);
+        Ok(Attempt { moves, replaces, one_hub, results })
     }
 
     /// Takes out of the draft what the hub has already; `true` when nothing is left.

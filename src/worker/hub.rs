@@ -9,6 +9,7 @@ use crate::host::clock::{self, Deadline};
 use crate::host::random;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
 use crate::ops::beat::{BeatAnswer, SendBeat};
+use crate::ops::hubs;
 use crate::ops::job_log::WriteLogs;
 use crate::ops::job_step::StepJob;
 use crate::ops::journal::KeepError;
@@ -51,6 +52,8 @@ pub struct Hub {
     beaten: Option<bool>,
     /// Whether it was said that another machine beats as this server.
     is_twin_told: bool,
+    /// Whether it was said that another hub is where this one was.
+    is_other_told: bool,
     /// What reads show.
     restored: Restored,
 }
@@ -76,6 +79,8 @@ impl Hub {
         (interval, keeps): (Duration, bool),
     ) -> Self {
         ledger.limit(BUDGET);
+        // What is kept here is of that hub, and so are its jobs.
+        ledger.bind(hubs::id_of(&place.name));
         let whose = place.whose(&server);
         let mut session = Session::present(&whose);
         let before = session.interval_seconds;
@@ -94,6 +99,7 @@ impl Hub {
             pushes: 0,
             beaten: None,
             is_twin_told: false,
+            is_other_told: false,
             restored: Restored::default(),
         }
     }
@@ -145,6 +151,33 @@ impl Hub {
         }
     }
 
+    /// Says once that another hub is where this one was, with its first `error`, until this one answers again.
+    fn note_other(&mut self, report: &dyn Report, error: Option<&LedgerError>) {
+        let other = error.filter(|error| matches!(error, LedgerError::AnotherHub { .. }));
+        if let Some(error) = other.filter(|_| !self.is_other_told) {
+            report
+                .warn(&format!("{error}; until then nothing is claimed, and the ends of jobs are kept here"));
+        }
+        self.is_other_told = other.is_some() || (self.is_other_told && error.is_some());
+    }
+
+    /// What came of a write. That another hub does not know a job of this one is no answer about it.
+    fn settle<A>(
+        &mut self,
+        report: &dyn Report,
+        outcome: Result<Outcome<A>, LedgerError>,
+    ) -> Result<Written<A>, LedgerError> {
+        self.count(&outcome);
+        self.pass_on(report);
+        self.note_other(report, outcome.as_ref().err());
+        match outcome {
+            Err(LedgerError::AnotherHub { .. }) => {
+                Ok(Written::Later("another hub is where its hub was".to_owned()))
+            }
+            outcome => outcome.map(written),
+        }
+    }
+
     /// Reads the hub as it is now, with all heartbeats, and with what the next write puts back in it.
     pub(super) fn read<R>(
         &mut self,
@@ -163,6 +196,11 @@ impl Hub {
             result = look(&mut self.ledger);
         }
         self.pass_on(report);
+        let error = match &result {
+            Err(Stop::Fault(error)) => Some(error),
+            _ => None,
+        };
+        self.note_other(report, error);
         result
     }
 
@@ -190,9 +228,7 @@ impl Hub {
         let outcome = submit_as(&mut self.ledger, &self.place, kept, apply, |error| {
             report.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
-        self.count(&outcome);
-        self.pass_on(report);
-        outcome.map(|outcome| match written(outcome) {
+        Ok(match self.settle(report, outcome)? {
             Written::Done((answer, beaten)) => {
                 if let Some(beaten) = beaten {
                     self.beaten = Some(self.beaten(report, &beaten, asked));
@@ -234,9 +270,7 @@ impl Hub {
     ) -> Result<Written<V::Answer>, LedgerError> {
         let op = OpId::new(&random::id()).expect("an id of ours is one");
         let outcome = Envelope::default().run(&mut self.ledger, op, clock::wall(), verb);
-        self.count(&outcome);
-        self.pass_on(report);
-        outcome.map(written)
+        self.settle(report, outcome)
     }
 
     /// Sends a sign of life. `true` when the session had been ended by somebody: then a new one has

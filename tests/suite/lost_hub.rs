@@ -1,8 +1,13 @@
 //! A hub that lost its documents or its branch is put back, and nobody is told to found it anew:
 //! its tokens would begin again.
 
-use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, git};
+use crate::support::{Fleet, Host, MAIN, Run, Transport, eventually, git, inspect};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// How long anything here may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(60);
 
 const TRANSPORTS: [Transport; 2] = [Transport::Path, Transport::Ssh];
 
@@ -220,6 +225,176 @@ fn a_path_where_a_hub_was_is_not_founded_anew_but_by_force() {
     ada.run(["job", "list"]).success();
     std::fs::remove_dir_all(fleet.hub().path()).unwrap();
     ada.run(["init", "--force", &url]).success();
+}
+
+/// A hub and what takes its place for a while, as when a disk is not mounted.
+struct InPlace {
+    place: PathBuf,
+    away: PathBuf,
+    other: PathBuf,
+}
+
+impl InPlace {
+    /// An empty repository waits to take the place.
+    fn empty(fleet: &Fleet, host: &Host) -> Self {
+        let folder = |name: &str| host.directory().join(name);
+        let one = Self {
+            place: fleet.hub().path().to_owned(),
+            away: folder("away.git"),
+            other: folder("other.git"),
+        };
+        host.program("git")
+            .args(["init", "-q", "--bare", "-b", MAIN, one.other.to_str().unwrap()])
+            .run()
+            .success();
+        one
+    }
+
+    /// Another hub waits to, in which there is a job for everybody.
+    fn another(fleet: &Fleet, host: &Host) -> Self {
+        let one = Self::empty(fleet, host);
+        let other = one.other.to_str().unwrap();
+        host.run(["init", other]).success();
+        host.run(["join", other, "--as", host.name()]).success();
+        host.run(["--hub", other, "job", "add", "--type", "test", "--", "true"]).success();
+        one
+    }
+
+    fn comes(&self) {
+        fs::rename(&self.place, &self.away).unwrap();
+        fs::rename(&self.other, &self.place).unwrap();
+    }
+
+    fn goes(&self) {
+        fs::rename(&self.place, &self.other).unwrap();
+        fs::rename(&self.away, &self.place).unwrap();
+    }
+
+    /// All that is in the other one.
+    fn refs(&self) -> String {
+        let path: &Path = if self.other.exists() { &self.other } else { &self.place };
+        git(path, ["for-each-ref"])
+    }
+}
+
+/// Its "there is no job" is no answer about a job of the old one: the job would be done once more.
+#[test]
+fn a_worker_believes_no_other_hub_in_the_place_of_its_own() {
+    Transport::each(&TRANSPORTS, |transport| {
+        for ends in [false, true] {
+            let fleet = Fleet::over(transport).founded();
+            let bob = fleet.server("bob");
+            let other = InPlace::another(&fleet, &fleet.host("cy"));
+            let before = other.refs();
+            let (done, go) = (bob.directory().join("done"), bob.directory().join("go"));
+            let script = "echo >>\"$0\"; while [ ! -e \"$1\" ]; do sleep 0.02; done";
+            let files = [done.to_str().unwrap(), go.to_str().unwrap()];
+            let add = ["job", "add", "--type", "test", "--", "sh", "-c", script];
+            let id = bob.run(add.into_iter().chain(files)).success().stdout().trim().to_owned();
+            let words = ["worker", "run", "--allow-any", "--poll", "100ms", "--interval", "3s"];
+            let mut worker = bob.command(words).spawn();
+            eventually(BOUND, || done.exists());
+            other.comes();
+            fs::write(&go, "").unwrap();
+            eventually(BOUND, || worker.stderr().contains("is not reported yet"));
+            // It gave a sign of life there as little as it claimed the job that waits.
+            eventually(BOUND, || worker.stderr().contains("no sign of life was sent"));
+            assert_eq!(worker.stderr().matches("; until then nothing is claimed").count(), 1);
+            if ends {
+                worker.signal("TERM");
+                let run = worker.wait().success();
+                assert!(
+                    run.stderr().contains("the next worker or heartbeat of this server sends it"),
+                    "{run}"
+                );
+                assert_eq!(other.refs(), before);
+                other.goes();
+                worker = bob.command(words).spawn();
+            } else {
+                assert_eq!(other.refs(), before);
+                other.goes();
+            }
+            eventually(BOUND, || inspect::job(fleet.hub(), &id)["status"] == "completed");
+            worker.signal("TERM");
+            worker.wait().success();
+            assert_eq!(fs::read_to_string(&done).unwrap().lines().count(), 1);
+            assert_eq!(other.refs(), before);
+            assert_eq!(bob.unsettled(), serde_json::json!([]));
+        }
+    });
+}
+
+#[test]
+fn whoever_goes_on_for_long_is_told_of_another_hub_in_the_place_of_its_own() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        let other = InPlace::another(&fleet, &fleet.host("cy"));
+        let before = other.refs();
+        let id = ada.run(["job", "add", "--type", "test", "--label", "none"]).success().stdout().to_owned();
+        ada.run(["lock", "acquire", "gate"]).success();
+        let go = ada.directory().join("go");
+        let script = "echo begun; while [ ! -e \"$0\" ]; do sleep 0.02; done";
+        let lock = ["lock", "run", "deploy", "--ttl", "12s", "--", "sh", "-c", script, go.to_str().unwrap()];
+        let mut lock = ada.command(lock).spawn();
+        let mut beats = bob.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
+        let claim = bob.command(["job", "claim", "--wait", "10m"]).spawn();
+        let wait = bob.command(["job", "wait", id.trim(), "--wait", "10m"]).spawn();
+        lock.wait_for_stdout("begun");
+        beats.wait_for_stdout("beat ");
+        eventually(BOUND, || [&acquire, &claim].iter().all(|one| one.stderr().contains("waiting")));
+        other.comes();
+        let told = "another hub is at";
+        eventually(BOUND, || beats.stderr().matches(told).count() > 1);
+        // A lease that is not renewed runs out as with a hub that is away.
+        eventually(BOUND, || lock.stderr().contains(&format!("was not renewed: {told}")));
+        fs::write(&go, "").unwrap();
+        let run = lock.wait().success();
+        assert!(run.stderr().contains("lock `deploy` was not released"), "{run}");
+        for waiting in [acquire, claim, wait] {
+            let run = waiting.wait().code(7);
+            assert!(run.stderr().contains(told) && run.stderr().contains("nothing was written"), "{run}");
+        }
+        assert_eq!(other.refs(), before);
+        other.goes();
+        let beaten = beats.stdout().lines().count();
+        eventually(BOUND, || beats.stdout().lines().count() > beaten);
+        beats.signal("TERM");
+        beats.wait().success();
+        assert_eq!(ada.run(["lock", "show", "deploy", "--json"]).success().json()["state"], "held");
+        // Whoever begins now is with the hub that is there.
+        other.comes();
+        bob.run(["job", "list"]).success();
+        let run = bob.run(["worker", "run", "--allow-any", "--once"]).code(4);
+        assert!(run.stderr().contains("does not belong to this hub"), "{run}");
+    });
+}
+
+/// A unit starts it again then, as it does not after the end of a wrong configuration.
+#[test]
+fn a_service_that_begins_while_its_hub_is_emptied_waits_or_may_be_started_again() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let (fleet, ada) = fleet(transport);
+        let other = InPlace::empty(&fleet, &fleet.host("cy"));
+        other.comes();
+        let run = ada.run(["worker", "run", "--allow-any"]).code(7);
+        assert!(run.stderr().contains("put it back"), "{run}");
+        assert!(!run.stderr().contains("git muster init /"), "{run}");
+        // Who asks once is told what is wrong.
+        for once in [&["job", "run", "--allow-any"][..], &["worker", "run", "--allow-any", "--once"]] {
+            let run = ada.run(once).code(78);
+            assert!(run.stderr().contains("put it back"), "{run}");
+            assert!(!run.stderr().contains("git muster init /"), "{run}");
+        }
+        let mut beats = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        eventually(BOUND, || beats.stderr().matches("error: ").count() > 1);
+        assert_eq!(other.refs(), "");
+        other.goes();
+        beats.wait_for_stdout("beat ");
+        beats.signal("TERM");
+        beats.wait().success();
+    });
 }
 
 #[test]

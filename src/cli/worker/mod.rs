@@ -65,7 +65,7 @@ named with size and SHA-256 in a manifest beside its log: `artifact list`. A job
 what it must produce failed with missing_artifact.
 
 SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second \
-one stops them now. What is stopped goes back to the queue, and the attempt does not count. \
+one, a second after the first or later, stops them now. What is stopped goes back to the queue, and the attempt does not count. \
 Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.
 
 With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come \
@@ -414,6 +414,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         }
     }
     let me = context.acting()?;
+    context.place_to_stay()?;
     let folder = artifact::folder(args.artifacts_dir.as_ref(), &me, context)?;
     let place = artifact::place_of(&me, context)?;
     let keep = Keep {

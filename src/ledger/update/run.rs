@@ -8,6 +8,7 @@ use crate::host::clock::Deadline;
 use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::Reason;
+use crate::ledger::one_hub::OneHub;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
 
@@ -20,6 +21,8 @@ pub(super) struct Attempt {
     pub(super) moves: Vec<Move>,
     /// Whether a move leaves the history of its branch.
     pub(super) replaces: bool,
+    /// Which hub it is once it has it.
+    pub(super) one_hub: OneHub,
     pub(super) results: Vec<Result<AnyAnswer, Refusal>>,
 }
 

@@ -1,0 +1,61 @@
+//! Which hub a command is with, and under which name this host keeps what it keeps of it.
+
+use super::Context;
+use crate::cli::error::CliError;
+use crate::domain::id::ServerName;
+use crate::ops::hubs;
+use crate::ops::session::Whose;
+use crate::ops::submit::Place;
+
+impl Context {
+    /// The hub and its branch, with the name under which this host keeps what it keeps of them. A hub of
+    /// which nothing is known yet is asked.
+    ///
+    /// # Errors
+    /// When nothing names a hub, or it cannot be asked.
+    pub(in crate::cli) fn place(&mut self) -> Result<Place, CliError> {
+        self.place_asked(false)
+    }
+
+    /// The same for who goes on there for long: what is known may be of another hub, which was in its place for
+    /// a while. One that cannot be asked is the one that is known.
+    ///
+    /// # Errors
+    /// As [`Context::place`].
+    pub(in crate::cli) fn place_to_stay(&mut self) -> Result<Place, CliError> {
+        self.place_asked(true)
+    }
+
+    fn place_asked(&mut self, anew: bool) -> Result<Place, CliError> {
+        self.settle_branch()?;
+        let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
+        let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
+        if let Some(place) = self.place.as_ref().filter(is_it).filter(|_| !anew) {
+            return Ok(place.clone());
+        }
+        let ledger = self.ledger()?;
+        if anew || ledger.known_tip().is_none() {
+            let asked = ledger.read(false).map(drop);
+            let is_known = ledger.known_tip().is_some();
+            self.pass_on_notes();
+            if let Err(error) = asked
+                && !is_known
+            {
+                let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
+                let remembered = hubs::remembered_place(hub, clone, &branch);
+                let error = self.with_advice(CliError::from(error));
+                return remembered.filter(|_| error.may_come_back).ok_or(error);
+            }
+        }
+        let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
+        Ok(self.place.insert(place).clone())
+    }
+
+    /// Whose session `server` has in this hub.
+    ///
+    /// # Errors
+    /// As [`Context::place`].
+    pub(in crate::cli) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
+        Ok(self.place()?.whose(server))
+    }
+}

@@ -12,6 +12,7 @@ use crate::domain::lock::Lock;
 use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
+use crate::ledger::Documents as _;
 use crate::ops::documents;
 use crate::ops::every::{Seen, every};
 use crate::ops::signs::{Signs, seen_of};

@@ -17,6 +17,8 @@ pub enum Flaw {
     Missing,
     /// It leads to a commit of which the hub has lost a part.
     Incomplete,
+    /// It or another beside it is [`Flaw::Incomplete`], and there was no time to tell which.
+    Untold,
     /// It leads to something that is no commit.
     NotACommit,
     /// It lies below the name of the heartbeat branch of a server, which cannot be while this is.
@@ -77,6 +79,10 @@ impl BadBranch {
             Flaw::Forbidden => "is in a file that this account may not read".to_owned(),
             Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
             Flaw::Incomplete => "needs an object that the hub has lost".to_owned(),
+            Flaw::Untold => {
+                "is one of several of which some need objects that the hub has lost; there was no time to tell which"
+                    .to_owned()
+            }
             Flaw::NotACommit => "leads to something that is no commit".to_owned(),
             Flaw::InTheWay => match self.server() {
                 Some(server) => {
@@ -107,10 +113,18 @@ impl BadBranch {
                 format!("rm {}", pattern(&Self::reference_of(&self.branch))),
                 " in the directory of the hub, on its machine,",
             ),
+            Flaw::Untold if hub.starts_with('/') => {
+                (format!("git -C {} fsck --connectivity-only", quoted(hub)), "")
+            }
+            Flaw::Untold => {
+                ("git fsck --connectivity-only".to_owned(), " in the directory of the hub, on its machine,")
+            }
+            // A push needs a repository to be made from, whichever.
             Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit
-                if self.is_of_heartbeats() || self.branch.starts_with("refs/") =>
+                if !hub.starts_with('/') && (self.is_of_heartbeats() || self.branch.starts_with("refs/")) =>
             {
-                (format!("git push {} --delete {}", quoted(hub), self.reference()), "")
+                let push = format!("git push {} --delete {}", quoted(hub), self.reference());
+                (format!("(cd \"$(mktemp -d)\" && git init --quiet && {push})"), "")
             }
             // A push that deletes another name of a branch deletes the branch, and none may delete the one
             // that the hub's HEAD names.
@@ -143,6 +157,11 @@ impl BadBranch {
         }
         if self.flaw == Flaw::NoName {
             return format!("`{command}`{place} removes it; it belongs to no branch");
+        }
+        if self.flaw == Flaw::Untold {
+            return format!(
+                "`{command}`{place} names what is lost; a branch that needs it is made anew by the next heartbeat of its server"
+            );
         }
         if self.flaw == Flaw::Forbidden {
             let stays = format!("git -C {} config core.sharedRepository all", quoted(hub));
@@ -210,7 +229,7 @@ mod tests {
                 Flaw::Missing,
                 "ssh://h/hub.git",
                 Some("s2"),
-                "git push ssh://h/hub.git --delete refs/heads/heartbeat-s2",
+                r#"(cd "$(mktemp -d)" && git init --quiet && git push ssh://h/hub.git --delete refs/heads/heartbeat-s2)"#,
             ),
             (
                 "heartbeat-s3/it's",
@@ -219,7 +238,7 @@ mod tests {
                 Some("s3"),
                 r"git -C /srv/hub.git update-ref --no-deref -d 'refs/heads/heartbeat-s3/it'\''s'",
             ),
-            ("heartbeat-b", Flaw::Incomplete, "/h", Some("b"), "git push /h --delete refs/heads/heartbeat-b"),
+            ("heartbeat-b", Flaw::Untold, "/h", Some("b"), "git -C /h fsck --connectivity-only"),
             ("main", Flaw::NotACommit, "/hub", None, "git -C /hub update-ref --no-deref -d refs/heads/main"),
             ("main", Flaw::Missing, "ssh://h/hub.git", None, "git update-ref --no-deref -d refs/heads/main"),
             ("main 2", Flaw::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
@@ -233,7 +252,7 @@ mod tests {
                 Flaw::Missing,
                 "/srv/hub.git",
                 None,
-                "git push /srv/hub.git --delete refs/tags/v1",
+                "git -C /srv/hub.git update-ref --no-deref -d refs/tags/v1",
             ),
             (
                 "heartbeat-s2",

@@ -2,12 +2,14 @@
 //!
 //! git gives up on a whole fetch, and on every push, when one ref of the other side leads nowhere.
 
+use super::classify::FetchVerdict;
 use super::far_side::{Cause, Reason};
 use super::git_engine::tracking;
 use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, is_side_branch};
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
+use crate::host::clock::Deadline;
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -18,48 +20,105 @@ pub(super) const ROUNDS_MAX: u32 = 8;
 /// The refs that are known to be bad, by their branch.
 pub(super) type Bad = BTreeMap<String, Flaw>;
 
-/// How many fetches are spent on telling which branches lack an object: enough for two of a thousand.
-const HALVINGS_MAX: u32 = 40;
+/// How many fetches are spent on telling which branches lack an object, if there is time for as many.
+const HALVINGS_MAX: u32 = 200;
 
-/// The heartbeat branches of which the hub has lost an object, where a fetch of them and of `others` failed for
-/// that. `list` gives what `git ls-remote` prints of the branches; `comes` tells whether these do.
+/// The part of the time of a command that they may take.
+const TIME_SHARE: u32 = 3;
+
+/// What a fetch of some branches tells of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// They come.
+    Comes,
+    /// The hub has lost an object that one of them needs.
+    Lacks,
+    /// Nothing, as the time is over or the hub does not answer.
+    Nothing,
+}
+
+impl Told {
+    /// What a fetch of some branches came to.
+    pub(super) fn by(verdict: &FetchVerdict) -> Self {
+        match verdict {
+            FetchVerdict::HubDamaged(..) => Self::Lacks,
+            FetchVerdict::Unreachable(_) => Self::Nothing,
+            _ => Self::Comes,
+        }
+    }
+}
+
+/// Until when it is looked for branches that lack an object.
+pub(super) fn search_ends(deadline: Deadline) -> Deadline {
+    Deadline::after(deadline.left() / TIME_SHARE)
+}
+
+/// The heartbeat branches among `specs` of which the hub has lost an object, where a fetch of these failed for
+/// that with the words `why`. `list` gives what `git ls-remote` prints of the branches; `fetch` tells of some.
 pub(super) fn incomplete<E>(
-    others: &[String],
-    known: &Bad,
+    specs: &[String],
+    why: &str,
     list: impl FnOnce() -> Result<String, E>,
-    mut comes: impl FnMut(&[String]) -> Result<bool, E>,
+    mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
 ) -> Result<Bad, E> {
-    if !others.is_empty() && !comes(others)? {
+    let pattern = |spec: &String| Some(spec.strip_prefix("+refs/heads/")?.split(':').next()?.to_owned());
+    let (beats, others): (Vec<String>, Vec<String>) =
+        specs.iter().filter_map(pattern).partition(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX));
+    let others: Vec<String> = others.iter().map(|name| tracking(name)).collect();
+    if beats.is_empty() || (!others.is_empty() && fetch(&others)? != Told::Comes) {
         return Ok(Bad::new());
     }
+    let left_out: HashSet<&str> = specs.iter().filter_map(|spec| spec.strip_prefix("^refs/heads/")).collect();
+    let is_asked = |name: &&str| {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(begin) => name.starts_with(begin),
+            None => pattern == name,
+        };
+        beats.iter().any(fits) && !left_out.contains(name)
+    };
     let listing = list()?;
     let names = listing.lines().filter_map(|line| Some(line.split_once("\trefs/heads/")?.1));
-    let beats = names.filter(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX) && !known.contains_key(*name));
-    by_halves(beats.map(str::to_owned).collect(), |branches| {
-        comes(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>())
+    // What may not be read is not lost, and must not be removed.
+    let flaw = match why.to_lowercase().contains("permission denied") {
+        true => Flaw::Forbidden,
+        false => Flaw::Incomplete,
+    };
+    by_halves(names.filter(is_asked).map(str::to_owned).collect(), flaw, |branches| {
+        fetch(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>())
     })
 }
 
 /// Those of `branches` that do not come: git names the object that is lost, and not who needs it, so they are
-/// asked for by halves. What could not be told apart in time counts as well.
+/// asked for by halves. Of what could not be told apart in time that is said.
 fn by_halves<E>(
     branches: Vec<String>,
-    mut comes: impl FnMut(&[String]) -> Result<bool, E>,
+    flaw: Flaw,
+    mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
 ) -> Result<Bad, E> {
     let mut found = Bad::new();
     let mut groups = vec![branches];
-    let mut asked = 0..HALVINGS_MAX;
+    let mut fetches = 0..HALVINGS_MAX;
+    let mut is_over = false;
     while let Some(mut group) = groups.pop() {
-        let is_asked = asked.next().is_some();
-        if group.is_empty() || (is_asked && comes(&group)?) {
+        if group.is_empty() {
             continue;
         }
-        if !is_asked || group.len() == 1 {
-            found.extend(group.into_iter().map(|branch| (branch, Flaw::Incomplete)));
-            continue;
+        let told = match fetches.next().filter(|_| !is_over) {
+            Some(_) => fetch(&group)?,
+            None => Told::Nothing,
+        };
+        match told {
+            Told::Comes => {}
+            Told::Nothing => {
+                is_over = true;
+                found.extend(group.into_iter().map(|branch| (branch, Flaw::Untold)));
+            }
+            Told::Lacks if group.len() == 1 => found.extend(group.into_iter().map(|branch| (branch, flaw))),
+            Told::Lacks => {
+                let rest = group.split_off(group.len() / 2);
+                groups.extend([rest, group]);
+            }
         }
-        let rest = group.split_off(group.len() / 2);
-        groups.extend([rest, group]);
     }
     Ok(found)
 }
@@ -122,29 +181,13 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str, is_hub: boo
     match header {
         _ if is_symbolic(repository, reference) && holds_hub(repository, id) => Some(Flaw::AnotherName),
         _ if below => Some(Flaw::InTheWay),
-        Ok((_, ObjectType::Commit)) => {
-            (is_hub && lacks_a_part(repository, id, branch)).then_some(Flaw::Incomplete)
-        }
+        Ok((_, ObjectType::Commit)) => None,
         Ok(_) => Some(Flaw::NotACommit),
         Err(error) if error.code() == ErrorCode::NotFound => Some(Flaw::Missing),
         Err(error) if is_hub && is_lost(&error) => Some(Flaw::Incomplete),
         // A damaged object is told where it is read.
         Err(_) => None,
     }
-}
-
-/// Whether the heartbeat that the commit `id` of `branch` holds cannot be read for lack of an object.
-fn lacks_a_part(repository: &Repository, id: Oid, branch: &str) -> bool {
-    let server = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).and_then(|name| ServerName::new(name).ok());
-    let Some(server) = server else { return false };
-    let read = || -> Result<(), git2::Error> {
-        let tree = repository.find_commit(id)?.tree()?;
-        let Some(folder) = tree.get_name(server.as_str()) else { return Ok(()) };
-        let Ok(folder) = folder.to_object(repository)?.into_tree() else { return Ok(()) };
-        let Some(file) = folder.get_name("heartbeat.json") else { return Ok(()) };
-        repository.odb()?.read_header(file.id()).map(drop)
-    };
-    read().is_err_and(|error| is_lost(&error))
 }
 
 /// Whether an object is gone, or its file cut off or garbled: not, that it may not be read.
@@ -247,39 +290,82 @@ mod tests {
         assert_eq!(left, expected);
     }
 
-    /// Which of so many branches are found where these lack an object, and how many fetches that takes.
-    fn found_of(branches: usize, lacking: &[usize], main_comes: bool) -> (Vec<String>, usize) {
+    /// What is found of so many branches where some lack an object, and how many fetches that takes, if there
+    /// is time for `most`.
+    fn found_of(branches: usize, lacking: &[usize], main_comes: bool, most: usize) -> (Bad, usize) {
         let name = |number: usize| format!("heartbeat-{number:04}");
         let lines = (0..branches).map(|number| format!("id\trefs/heads/{}\n", name(number)));
         let listing: String = lines.chain(["id\trefs/heads/main\n".to_owned()]).collect();
         let lacking: Vec<String> = lacking.iter().map(|number| tracking(&name(*number))).collect();
         let mut fetches = 0;
+        let specs = ["main", "heartbeat-*"].map(tracking);
         let found = incomplete::<()>(
-            &[tracking("main")],
-            &Bad::new(),
+            &specs,
+            "lost",
             || Ok(listing),
             |specs| {
                 fetches += 1;
                 let is_main = specs == [tracking("main")];
-                Ok(if is_main { main_comes } else { !specs.iter().any(|spec| lacking.contains(spec)) })
+                let comes =
+                    if is_main { main_comes } else { !specs.iter().any(|spec| lacking.contains(spec)) };
+                Ok(match comes {
+                    _ if fetches > most => Told::Nothing,
+                    true => Told::Comes,
+                    false => Told::Lacks,
+                })
             },
         );
-        (found.expect("no error").into_keys().collect(), fetches)
+        (found.expect("no error"), fetches)
     }
 
     #[test]
     fn branches_that_lack_an_object_are_found_by_halves() {
-        assert_eq!(found_of(1, &[0], true), (vec!["heartbeat-0000".to_owned()], 2));
-        assert_eq!(found_of(3, &[1], true), (vec!["heartbeat-0001".to_owned()], 6));
-        assert_eq!(
-            found_of(1000, &[7, 900], true),
-            (vec!["heartbeat-0007".to_owned(), "heartbeat-0900".to_owned()], 40)
-        );
+        let of = |numbers: &[usize], flaw: Flaw| -> Bad {
+            numbers.iter().map(|number| (format!("heartbeat-{number:04}"), flaw)).collect()
+        };
+        for (branches, lacking, fetches) in [
+            (1, &[0][..], 2),
+            (3, &[1], 6),
+            (1000, &[7, 900], 40),
+            (300, &[1, 100, 200, 299], 62),
+            (0, &[], 1),
+        ] {
+            assert_eq!(found_of(branches, lacking, true, 200), (of(lacking, Flaw::Incomplete), fetches));
+        }
         // Where the other branches do not come either, nothing is known of these.
-        assert_eq!(found_of(5, &[1], false), (vec![], 1));
-        assert_eq!(found_of(0, &[], true), (vec![], 1));
-        // All of them: what is left when the fetches are used up counts.
-        let (found, fetches) = found_of(1000, &(0..1000).collect::<Vec<_>>(), true);
-        assert_eq!((found.len(), fetches), (1000, 41));
+        assert_eq!(found_of(5, &[1], false, 200), (Bad::new(), 1));
+        // What is not told apart in time is not told as lost.
+        let (found, fetches) = found_of(4, &[0, 3], true, 4);
+        assert_eq!((found.get("heartbeat-0000"), fetches), (Some(&Flaw::Incomplete), 5));
+        assert!(found.values().skip(1).all(|flaw| *flaw == Flaw::Untold), "{found:?}");
+        let (found, fetches) = found_of(1000, &(0..1000).collect::<Vec<_>>(), true, 1000);
+        assert_eq!((found.len(), fetches), (1000, 201));
+    }
+
+    #[test]
+    fn only_the_branches_that_were_asked_for_are_looked_at() {
+        let listing = "id\trefs/heads/heartbeat-a\nid\trefs/heads/heartbeat-ab\nid\trefs/heads/heartbeat-b\n";
+        for (specs, why, expected) in [
+            (
+                vec![tracking("heartbeat-a*")],
+                "lost",
+                vec![("heartbeat-a", Flaw::Incomplete), ("heartbeat-ab", Flaw::Incomplete)],
+            ),
+            (
+                vec![tracking("heartbeat-b*")],
+                "remote: Permission denied",
+                vec![("heartbeat-b", Flaw::Forbidden)],
+            ),
+            (
+                vec![tracking("heartbeat-*"), "^refs/heads/heartbeat-a".to_owned()],
+                "lost",
+                vec![("heartbeat-ab", Flaw::Incomplete), ("heartbeat-b", Flaw::Incomplete)],
+            ),
+            (vec![tracking("main")], "lost", vec![]),
+        ] {
+            let found = incomplete::<()>(&specs, why, || Ok(listing.to_owned()), |_| Ok(Told::Lacks));
+            let expected: Bad = expected.into_iter().map(|(name, flaw)| (name.to_owned(), flaw)).collect();
+            assert_eq!(found, Ok(expected), "{specs:?}");
+        }
     }
 }

@@ -186,6 +186,11 @@ pub(crate) trait Engine {
         Vec::new()
     }
 
+    /// Has a branch left out of which a part cannot be read; not where it is a copy that may have lost it.
+    fn leave_out(&self, _branch: &str) -> bool {
+        false
+    }
+
     /// Asks the hub. Returns a warning when the history was rewritten there.
     ///
     /// # Errors

@@ -340,6 +340,14 @@ impl Engine for GitEngine {
         Ok(names.filter(|name| !self.is_bad(name)).collect())
     }
 
+    fn leave_out(&self, branch: &str) -> bool {
+        let is_hub = self.is_always_fresh();
+        if is_hub {
+            self.bad.borrow_mut().insert(branch.to_owned(), Flaw::Incomplete);
+        }
+        is_hub
+    }
+
     fn bad_branches(&self) -> Vec<BadBranch> {
         let bad = self.bad.borrow();
         bad.iter().map(|(branch, flaw)| BadBranch { branch: branch.clone(), flaw: *flaw }).collect()
@@ -351,6 +359,8 @@ impl Engine for GitEngine {
         scope: &Scope,
         deadline: Deadline,
     ) -> Result<Option<String>, LedgerError> {
+        // What was bad may have been mended since.
+        self.bad.get_mut().clear();
         if self.is_always_fresh() {
             return Ok(None);
         }
@@ -361,7 +371,6 @@ impl Engine for GitEngine {
                 damaged: true,
             });
         }
-        self.bad.get_mut().clear();
         let gone = format!("{}{main}", publish::GONE);
         let mut before = self.remember(main)?;
         // Of a branch that was gone and came back, what it was before counts.

@@ -4,7 +4,7 @@
 //! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
 //! is ever sent. What a sound copy or the clone around holds already is read from there.
 
-use super::bad_refs::{self, Bad};
+use super::bad_refs::{self, Bad, Told};
 use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::commits::CommitText;
@@ -383,15 +383,23 @@ impl Way {
         names.first().map(|name| format!("{HEARTBEAT_BRANCH_PREFIX}{name}"))
     }
 
-    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
-    /// whether there are any.
-    fn find_incomplete(&self, main: &str, fetch: &[&str], deadline: Deadline) -> Result<bool, LedgerError> {
-        let known = self.bad.borrow().clone();
-        let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], deadline)?.stdout);
-        let found = bad_refs::incomplete(&[tracking(main)], &known, list, |specs| {
-            let done = self.git(fetch, specs, deadline)?;
-            let verdict = classify_fetch(done.exit_code, &done.stdout, &done.stderr);
-            Ok::<_, LedgerError>(!matches!(verdict, FetchVerdict::HubDamaged(..)))
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that with
+    /// the words `why`; whether there are any.
+    fn find_incomplete(
+        &self,
+        specs: &[String],
+        why: &str,
+        fetch: &[&str],
+        deadline: Deadline,
+    ) -> Result<bool, LedgerError> {
+        let ends = bad_refs::search_ends(deadline);
+        let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], ends)?.stdout);
+        let found = bad_refs::incomplete(specs, why, list, |specs| {
+            let done = self.git(fetch, specs, ends)?;
+            Ok::<_, LedgerError>(match done.timed_out {
+                true => Told::Nothing,
+                false => Told::by(&classify_fetch(done.exit_code, &done.stdout, &done.stderr)),
+            })
         })?;
         let is_found = !found.is_empty();
         self.bad.borrow_mut().extend(found);
@@ -420,10 +428,12 @@ impl Way {
             done = self.git(&[&bad_refs::WHOLE_NAMES[..], &fetch].concat(), &around, deadline)?;
         }
         let verdict = classify_fetch(done.exit_code, &done.stdout, &done.stderr);
-        if matches!(verdict, FetchVerdict::HubDamaged(..)) && self.find_incomplete(main, &fetch, deadline)? {
-            let around: Vec<String> =
-                specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect();
-            done = self.git(&fetch, &around, deadline)?;
+        if let FetchVerdict::HubDamaged(why, _) = &verdict {
+            let around =
+                || specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect::<Vec<_>>();
+            if self.find_incomplete(&around(), why, &fetch, deadline)? {
+                done = self.git(&fetch, &around(), deadline)?;
+            }
         }
         let hub = || name.to_owned();
         if let Some(flaw) = self.bad.borrow().get(main) {

@@ -10,7 +10,7 @@ use super::transaction::Stop;
 use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::present_by_others;
-use crate::domain::id::OpId;
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
@@ -92,6 +92,11 @@ pub trait Documents {
     /// # Errors
     /// When the store is damaged.
     fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError>;
+
+    /// The heartbeat branches that cannot be used, of those that were looked at.
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        Vec::new()
+    }
 
     /// Names of what lies directly in a folder of the main branch, as it was published; folders
     /// end with a slash.
@@ -225,13 +230,26 @@ impl<'a> Snapshot<'a> {
     fn look_into(&self, prefix: &str) -> Result<ByFolder, LedgerError> {
         let mut holding = ByFolder::new();
         for branch in self.engine.branches(prefix)? {
-            for entry in self.list_on(&branch, "")? {
+            let entries = match self.list_on(&branch, "") {
+                Err(LedgerError::Store { damaged: true, .. }) if self.leaves_out(&branch) => continue,
+                listed => listed?,
+            };
+            for entry in entries {
                 if let Some(folder) = entry.strip_suffix('/') {
                     holding.entry(folder.to_owned()).or_default().push(branch.clone());
                 }
             }
         }
         Ok(holding)
+    }
+
+    /// Leaves out a branch of which the hub has lost a part: one server's beats must not stop the others.
+    fn leaves_out(&self, branch: &str) -> bool {
+        let is_left_out = branch.starts_with(HEARTBEAT_BRANCH_PREFIX) && self.engine.leave_out(branch);
+        if is_left_out {
+            self.tips.borrow_mut().insert(branch.to_owned(), None);
+        }
+        is_left_out
     }
 
     /// The version of a branch as this snapshot sees it.
@@ -321,12 +339,6 @@ impl<'a> Snapshot<'a> {
     /// Whether it is one of our copy of the hub, and not of the hub itself.
     pub(super) fn is_of_copy(&self) -> bool {
         !self.engine.is_always_fresh()
-    }
-
-    /// The branches that cannot be used, of those that were looked at.
-    #[must_use]
-    pub fn bad_branches(&self) -> Vec<BadBranch> {
-        self.engine.bad_branches()
     }
 
     /// What this host has seen on the main branch that is not in its history any more.
@@ -434,7 +446,10 @@ impl Documents for Snapshot<'_> {
         if let Some(document) = self.known(&place) {
             return Ok(document);
         }
-        let document = self.published(branch, path)?;
+        let document = match self.published(branch, path) {
+            Err(LedgerError::Store { damaged: true, .. }) if self.leaves_out(branch) => None,
+            read => read?,
+        };
         self.read.borrow_mut().keep(place, document.clone());
         Ok(document)
     }
@@ -445,6 +460,10 @@ impl Documents for Snapshot<'_> {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         self.engine.branches(prefix)
+    }
+
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        self.engine.bad_branches()
     }
 
     fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError> {

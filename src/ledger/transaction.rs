@@ -6,6 +6,7 @@ use super::engine::{Changes, Version};
 use super::error::LedgerError;
 use super::snapshot::{Documents, History, Snapshot, name_in};
 use super::versions::{IsWhole, Sides, VisitVersion};
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
@@ -352,6 +353,10 @@ impl Documents for Transaction<'_> {
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         self.snapshot.branches(prefix)
+    }
+
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        self.snapshot.bad_branches()
     }
 
     fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError> {

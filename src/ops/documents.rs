@@ -48,6 +48,12 @@ pub struct BrokenBeat {
     pub why: String,
 }
 
+/// Whether a branch of the beats of `server` cannot be used, as far as it was looked for: then what is seen of
+/// its beats elsewhere may be old, and nobody can tell whether it lives.
+pub fn is_out_of_sight(documents: &impl Documents, server: &ServerName) -> bool {
+    documents.bad_branches().iter().any(|bad| bad.server().as_ref() == Some(server))
+}
+
 /// What there is of the beats of a server for people to see.
 #[derive(Debug, Clone, Default)]
 pub struct SeenBeats {

@@ -12,7 +12,7 @@
 //! live, and two machines under one name take each other's place in turn.
 
 use super::Verb;
-use super::documents::{PlacedBeat, beats, life};
+use super::documents::{PlacedBeat, beats, is_out_of_sight, life};
 use super::job_step::call_off;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
@@ -120,6 +120,9 @@ fn end_session(
     transaction: &mut Transaction<'_>,
 ) -> Result<bool, Stop> {
     let placed = beats(transaction, holder)?;
+    if is_out_of_sight(transaction, holder) {
+        return Ok(false);
+    }
     let incarnation = incarnation.unwrap_or_default();
     let is_ended = |beat: &Heartbeat| {
         let earlier = beat.earlier_session(incarnation).and_then(|one| one.revoked.as_deref());
@@ -197,7 +200,8 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         let placed = beats_of.get(&holder).map(Vec::as_slice).unwrap_or_default();
         // Only the session that claimed the job speaks for it: a claim of an older writer, or of a
         // process that sends no heartbeats, ends by its own time.
-        let session = job.incarnation.as_deref().and_then(|incarnation| {
+        let incarnation = job.incarnation.as_deref().filter(|_| !is_out_of_sight(documents, &holder));
+        let session = incarnation.and_then(|incarnation| {
             let present = (holder != *me).then(|| present(placed, incarnation)).flatten();
             present.or_else(|| replaced(placed, incarnation))
         });
@@ -225,6 +229,9 @@ pub fn session_of(
 ) -> Result<Option<WatchedSession>, Stop> {
     let Some(incarnation) = job.incarnation.as_deref() else { return Ok(None) };
     let placed = beats(documents, holder)?;
+    if is_out_of_sight(documents, holder) {
+        return Ok(None);
+    }
     Ok(present(&placed, incarnation).or_else(|| replaced(&placed, incarnation)))
 }
 

@@ -1,6 +1,7 @@
 //! One ref of the hub that leads nowhere, is no commit or takes a name stops nobody but its server.
 
 use crate::lost_objects::{Damage, lose};
+use crate::sessions::{a_minute_passes, claimed, is_lost, stays_claimed};
 use crate::support::{Fleet, Host, MAIN, Run, Transport, git, inspect};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -59,8 +60,10 @@ fn run_mend(fleet: &Fleet, host: &Host) {
     let run = host.run(["doctor", "heartbeat-branches"]).code(1);
     let command = run.stdout().lines().find_map(|line| line.trim().strip_prefix("mend: "));
     let command = command.unwrap_or_else(|| run.fail("no command"));
+    let is_there = run.stdout().contains("in the directory of the hub");
+    let folder = if is_there { fleet.hub().path().to_owned() } else { host.place("HOME") };
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).current_dir(fleet.hub().path()).envs(fleet.hub().client_env());
+    shell.args(["-c", command]).current_dir(folder).envs(fleet.hub().client_env());
     let done = shell.output().unwrap();
     assert!(done.status.success(), "{command}: {done:?}");
 }
@@ -72,6 +75,7 @@ fn one_bad_ref(transport: Transport) {
         BranchBelow,
         Part(":bob/heartbeat.json", Damage::Gone),
         Part("", Damage::Empty),
+        Part(":bob/heartbeat.json", Damage::Flipped),
         Part(":bob", Damage::CutOff),
         Garbage,
         Blob,
@@ -80,7 +84,7 @@ fn one_bad_ref(transport: Transport) {
     // place is rid of an object that is cut off by the first who meets it.
     let many = match transport {
         Transport::Ssh => all.len(),
-        Transport::Path => 5,
+        Transport::Path => 6,
         _ => 4,
     };
     for content in all.into_iter().take(many) {
@@ -139,11 +143,18 @@ fn one_bad_ref(transport: Transport) {
 /// Takes out the files of objects that git cannot read.
 fn hub_without_torn_objects(fleet: &Fleet) {
     let objects = fleet.hub().path().join("objects");
+    let is_sound = |file: &Path| {
+        let bytes = fs::read(file).unwrap();
+        let name = file.components().rev().take(2).map(|part| part.as_os_str().to_str().unwrap());
+        let id: String = name.collect::<Vec<_>>().into_iter().rev().collect();
+        let read = Command::new("git").args(["cat-file", "-p", &id]).current_dir(fleet.hub().path()).output();
+        !bytes.is_empty() && read.unwrap().status.success()
+    };
     for folder in fs::read_dir(&objects).unwrap().map(|entry| entry.unwrap().path()) {
         let is_fan_out = folder.file_name().is_some_and(|name| name.len() == 2);
         for file in is_fan_out.then(|| fs::read_dir(&folder).unwrap()).into_iter().flatten() {
             let file = file.unwrap().path();
-            if fs::metadata(&file).unwrap().len() <= 20 {
+            if !is_sound(&file) {
                 fs::remove_file(file).unwrap();
             }
         }
@@ -153,6 +164,42 @@ fn hub_without_torn_objects(fleet: &Fleet) {
 #[test]
 fn one_bad_heartbeat_branch_stops_nobody_and_is_named_with_its_mend() {
     Transport::each(&Transport::ALL, one_bad_ref);
+}
+
+/// What lies of its beats elsewhere is old, and says nothing of whether it lives.
+#[test]
+fn a_server_whose_branch_cannot_be_read_is_not_taken_for_lost() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
+        bob.run(["heartbeat", "--interval", "1s", "--on-main"]).success();
+        let id = claimed(&bob);
+        bob.run(["heartbeat", "--interval", "1s"]).success();
+        lose(&fleet, "heartbeat-bob:bob/heartbeat.json", Damage::Gone);
+        stays_claimed(&fleet, &ada, &id, 4);
+        let run = ada.run(["health"]).code(1);
+        assert!(run.stdout().contains("heartbeat-bob") && run.stdout().contains("lost"), "{run}");
+        // Its next beat makes the branch anew, and from then on it is judged by that.
+        bob.run(["heartbeat", "--interval", "1s"]).success();
+        ada.run(["job", "claim"]).code(3);
+        a_minute_passes(&ada);
+        ada.run(["job", "claim"]).code(3);
+        assert!(is_lost(&fleet, &id));
+    });
+}
+
+#[test]
+fn the_line_that_removes_a_branch_runs_wherever_it_is_given() {
+    Transport::each(&[Transport::Path, Transport::Ssh], |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
+        bob.run(["heartbeat"]).success();
+        lose(&fleet, "heartbeat-bob:bob/heartbeat.json", Damage::Gone);
+        run_mend(&fleet, &ada);
+        ada.run(["doctor", "heartbeat-branches"]).success();
+        assert!(fleet.hub().tip("heartbeat-bob").is_none());
+        bob.run(["heartbeat"]).success();
+    });
 }
 
 #[test]

@@ -12,8 +12,9 @@ pub(crate) enum Damage {
     Gone,
     Empty,
     CutOff,
+    Flipped,
 }
-use Damage::{CutOff, Empty, Gone};
+use Damage::{CutOff, Empty, Flipped, Gone};
 
 /// What is lost of a commit before the last, and how: a document, a folder, the commit itself.
 const LOST: [(&str, Damage); 4] = [
@@ -36,6 +37,12 @@ pub(crate) fn lose(fleet: &Fleet, name: &str, damage: Damage) -> String {
         Gone => {}
         Empty => fs::write(&file, "").unwrap(),
         CutOff => fs::write(&file, &bytes[..LEFT]).unwrap(),
+        Flipped => {
+            let mut bytes = bytes;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x55;
+            fs::write(&file, bytes).unwrap();
+        }
     }
     id
 }

@@ -18,7 +18,7 @@ fn fleet_of(names: &[&str]) -> (Fleet, Vec<Host>) {
 }
 
 /// Adds a job that `host` claims.
-fn claimed(host: &Host) -> String {
+pub(super) fn claimed(host: &Host) -> String {
     let id = host.run(["job", "add", "--type", "build"]).success().stdout().trim().to_owned();
     host.run(["job", "claim", &id]).success();
     id
@@ -34,7 +34,7 @@ fn situation(fleet: &Fleet, id: &str) -> (String, Option<String>) {
     (job["status"].as_str().unwrap().to_owned(), job["reason"].as_str().map(str::to_owned))
 }
 
-fn is_lost(fleet: &Fleet, id: &str) -> bool {
+pub(super) fn is_lost(fleet: &Fleet, id: &str) -> bool {
     situation(fleet, id) == ("queued".to_owned(), Some("lost".to_owned()))
 }
 
@@ -186,7 +186,7 @@ fn what_a_dead_server_holds_comes_back_although_there_is_always_something_else_t
 }
 
 /// What others may see of `id` unchanged for this many minutes while its server lives.
-fn stays_claimed(fleet: &Fleet, watcher: &Host, id: &str, minutes: u32) {
+pub(super) fn stays_claimed(fleet: &Fleet, watcher: &Host, id: &str, minutes: u32) {
     for minute in 0..minutes {
         watcher.run(["job", "claim"]).code(3);
         assert_ne!(situation(fleet, id).0, "queued", "after {minute} minutes");

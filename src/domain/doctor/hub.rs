@@ -2,7 +2,7 @@
 
 use super::machine::TOLD_MAX;
 use super::{Finding, Judgement, number, size};
-use crate::domain::bad_branch::BadBranch;
+use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::clocks::{Off, SKEW_MAX};
 use crate::domain::heartbeat::{Freshness, Heartbeat};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
@@ -337,12 +337,19 @@ pub fn heartbeat_branches(
 pub fn bad_branches(bad: &[BadBranch], hub: &str) -> Vec<Finding> {
     let finding = |bad: &BadBranch| {
         let (command, place) = bad.mend(hub);
-        let follows =
-            bad.server().map_or_else(String::new, |server| format!(", so {server} cannot send heartbeats"));
+        let follows = match bad.server() {
+            None => String::new(),
+            // Its next heartbeat makes it anew.
+            Some(server) if matches!(bad.flaw, Flaw::Incomplete | Flaw::Untold) => {
+                format!(", so whether {server} lives cannot be seen")
+            }
+            Some(server) => format!(", so {server} cannot send heartbeats"),
+        };
         let place = if place.is_empty() {
             String::new()
         } else {
-            format!("; remove it{}", place.trim_end_matches(','))
+            let what = if bad.flaw == Flaw::Untold { "look" } else { "remove it" };
+            format!("; {what}{}", place.trim_end_matches(','))
         };
         Finding::problem(format!("{} {}{follows}{place}", bad.branch, bad.why())).mend(command)
     };
@@ -386,7 +393,6 @@ pub fn document_size(loads: &[Load], archive: &str) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::bad_branch::Flaw;
     use crate::domain::doctor::Mend;
     use crate::domain::doctor::Verdict::{Ok as Fine, Problem, Skipped, Warning};
 

@@ -4,7 +4,7 @@ use super::{GitEngine, Reach};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::host::clock::Deadline;
-use crate::ledger::bad_refs;
+use crate::ledger::bad_refs::{self, Told};
 use crate::ledger::classify::FetchVerdict;
 use crate::ledger::engine::Engine as _;
 use crate::ledger::engine::{Move, Publication};
@@ -39,7 +39,7 @@ impl GitEngine {
             let verdict = self.fetch_once(options, &around, deadline)?;
             let more = match &verdict {
                 FetchVerdict::Failed(why) => bad_refs::may_be_one(why) && self.find_bad(why, deadline)?,
-                FetchVerdict::HubDamaged(..) => self.find_incomplete(&around, deadline)?,
+                FetchVerdict::HubDamaged(why, _) => self.find_incomplete(&around, why, deadline)?,
                 _ => false,
             };
             if !more || rounds.next().is_none() {
@@ -64,20 +64,14 @@ impl GitEngine {
         Ok(bad.len() > known)
     }
 
-    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
-    /// whether there are any.
-    fn find_incomplete(&self, specs: &[String], deadline: Deadline) -> Result<bool, LedgerError> {
-        let (beats, others): (Vec<_>, Vec<_>) =
-            specs.iter().cloned().partition(|spec| spec.contains(HEARTBEAT_BRANCH_PREFIX));
-        if beats.is_empty() {
-            return Ok(false);
-        }
-        let known = self.bad.borrow().clone();
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that with
+    /// the words `why`; whether there are any.
+    fn find_incomplete(&self, specs: &[String], why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
+        let ends = bad_refs::search_ends(deadline);
         let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
-        let list = || Ok(self.git.run(self.directory(), &ask, deadline)?.stdout);
-        let found = bad_refs::incomplete(&others, &known, list, |specs| {
-            let verdict = self.fetch_once(&[], specs, deadline)?;
-            Ok::<_, LedgerError>(!matches!(verdict, FetchVerdict::HubDamaged(..)))
+        let list = || Ok(self.git.run(self.directory(), &ask, ends)?.stdout);
+        let found = bad_refs::incomplete(specs, why, list, |specs| {
+            Ok::<_, LedgerError>(Told::by(&self.fetch_once(&[], specs, ends)?))
         })?;
         let is_found = !found.is_empty();
         self.bad.borrow_mut().extend(found);

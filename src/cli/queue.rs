@@ -117,6 +117,12 @@ pub(super) fn set_pause(
     let until = span.map(|span| context.now().plus(span.min(SPAN_MAX)));
     let verb = SetPause { server: context.me()?, what, note: note.cloned(), until, drain };
     let pause = context.write(&verb)?.answer;
+    if let Some(before) =
+        pause.get("replaced").and_then(|before| serde_json::from_value::<Pause>(before.clone()).ok())
+    {
+        let now = context.now();
+        context.output.warn(&format!("it was paused already, {}; that is replaced", before.describe(now)));
+    }
     context.output.confirm("pause", &pause, || {
         let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
         let then = if drain { ", and then its worker ends" } else { "" };

@@ -31,7 +31,7 @@ pub struct SetPause {
 }
 
 impl Verb for SetPause {
-    /// The pause, whole.
+    /// The pause, whole, with the one in whose place it stands now as `replaced`, if that still held.
     type Answer = Value;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
@@ -47,7 +47,9 @@ impl Verb for SetPause {
             let (by, at, note, until, drain) = (None, None, None, None, None);
             pauses.push(Pause { id: id.clone(), by, at, note, until, drain });
         }
+        let mut replaced = None;
         if let Some(pause) = pauses.get_mut(&id) {
+            replaced = Some(pause.raw()).filter(|_| pause.by.is_some() && pause.holds(present));
             // The same again, because its answer was lost, is no news.
             let is_same = pause.by.as_deref() == Some(self.server.as_str())
                 && (&pause.note, pause.until, pause.drain == Some(true))
@@ -74,7 +76,11 @@ impl Verb for SetPause {
         transaction.put_table(&pauses)?;
         let verb = if self.drain { "drain" } else { "pause" };
         transaction.describe(format!("{verb}: {} by {}", self.what.named().replace('`', ""), self.server));
-        Ok(pauses.get(&id).map(|pause| pause.raw()).unwrap_or_default())
+        let mut answer = pauses.get(&id).map(|pause| pause.raw()).unwrap_or_default();
+        if let (Some(answer), Some(replaced)) = (answer.as_object_mut(), replaced) {
+            answer.insert("replaced".to_owned(), replaced);
+        }
+        Ok(answer)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `queue`, pauses of servers, groups, wishes about needs, and jobs that are out of attempts.
 
 use super::{added, two_servers};
-use crate::support::{Fleet, MAIN, Transcript, eventually};
+use crate::support::{Fleet, MAIN, Transcript, eventually, inspect};
 use insta::assert_snapshot;
 use std::time::Duration;
 
@@ -63,6 +63,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     bob$ git muster queue drain --wait [DURATION]
     the queue is paused until it is resumed; what is at work goes on
     ------- stderr -------
+    warning: it was paused already, by ada [DURATION] ago, until [TIME]; that is replaced
     error: 1 job still at work; the pause holds; waited [DURATION]
     hint: see them with `git muster job list`
     [exit status: 75]
@@ -655,4 +656,35 @@ fn a_time_that_comes_twice_or_never_is_refused_with_both_readings_and_each_works
             ada.run(["job", "add", "--not-before", reading, "--", "true"]).success();
         }
     }
+}
+
+#[test]
+fn a_pause_in_the_place_of_another_tells_what_is_replaced() {
+    let fleet = Fleet::new().founded();
+    let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
+    ada.run(["worker", "pause", "bob", "--note", "disk swap", "--for", "2h"]).success();
+    let again = ada.run(["worker", "pause", "bob", "--note", "disk swap"]).success();
+    assert!(again.stderr().contains("it was paused already, by ada"), "{again}");
+    let run = bob.run(["worker", "pause", "bob", "--for", "1m", "--json"]).success();
+    assert!(run.stderr().contains("disk swap; that is replaced"), "{run}");
+    assert_eq!(run.json()["replaced"]["note"], "disk swap", "{run}");
+    // What the hub holds is the pause alone.
+    let pauses = inspect::document(fleet.hub(), MAIN, "coordination/pauses.json");
+    assert_eq!(
+        (pauses["pauses"][0]["by"].as_str(), pauses["pauses"][0].get("replaced")),
+        (Some("bob"), None)
+    );
+}
+
+#[test]
+fn who_joins_in_a_clone_is_told_a_line_that_works_from_cron() {
+    let fleet = Fleet::new().founded();
+    let ada = fleet.host_in_clone("ada");
+    let run = ada.run(["join", "--as", "ada"]).success();
+    let line = run.stdout().split('`').find(|part| part.ends_with("muster heartbeat")).map(str::to_owned);
+    let line = line.or_else(|| {
+        run.stderr().split('`').find(|part| part.ends_with("muster heartbeat")).map(str::to_owned)
+    });
+    let line = line.unwrap_or_else(|| run.fail("no line"));
+    assert_eq!(line, format!("git -C {} muster heartbeat", ada.directory().display()));
 }

@@ -159,7 +159,13 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         tell_of_holdings(&before, context)?;
     }
     stronger.tell(&args.name, context);
-    context.output.say("next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`");
+    // Cron starts elsewhere than in the clone that alone knows the hub.
+    let of_clone = context.settings.clone.as_ref();
+    let git =
+        of_clone.map_or("git".to_owned(), |clone| format!("git -C {}", quoted(&clone.display().to_string())));
+    context.output.say(&format!(
+        "next: `{git} muster heartbeat` once a minute from cron, or `{git} muster heartbeat run`"
+    ));
     Ok(())
 }
 

@@ -464,7 +464,7 @@ impl From<WorkerError> for CliError {
             WorkerError::Ledger(error) => error.into(),
             WorkerError::AlreadyRunning(ref server) => {
                 let hint = format!(
-                    "see it with `git muster worker show {server}`, or give this one a server of its own with `git muster join --as NAME`"
+                    "see it with `git muster worker show {server}`; begun with `--jobs N` it does more than one job at a time"
                 );
                 Self::new(Exit::Refused, error.to_string()).hint(hint)
             }

@@ -119,6 +119,12 @@ fn every_command_that_the_documents_show_runs() {
         }
         let told: Vec<&str> = run.stdout().lines().filter(|line| line.contains("ended with")).collect();
         assert_eq!(told, codes_shown(&blocks), "{name} says what else than 0 its commands end with\n{run}");
+        if name == "README.md" {
+            // What is tried out on one machine takes nobody away from the hub that was joined before.
+            let config = host.place("XDG_CONFIG_HOME").join("git-muster/config.json");
+            let config = fs::read_to_string(config).unwrap();
+            assert!(config.contains(&fleet.hub().url()), "{config}");
+        }
     }
     assert!(ran > 0, "README.md shows commands");
 }

@@ -339,8 +339,8 @@ pub fn bad_branches(bad: &[BadBranch], hub: &str) -> Vec<Finding> {
         let (command, place) = bad.mend(hub);
         let follows = match bad.server() {
             None => String::new(),
-            // Its next heartbeat makes it anew.
-            Some(server) if matches!(bad.flaw, Flaw::Incomplete | Flaw::Untold) => {
+            // Its next heartbeat makes it anew, or whoever owns its files can send one.
+            Some(server) if matches!(bad.flaw, Flaw::Incomplete | Flaw::Untold | Flaw::Forbidden) => {
                 format!(", so whether {server} lives cannot be seen")
             }
             Some(server) => format!(", so {server} cannot send heartbeats"),

@@ -268,7 +268,7 @@ fn advice_on_place(why: &str) -> Option<&'static str> {
         ),
         (
             &[FORMAT_IS_FOREIGN],
-            "make one that can be used with `git init --bare --object-format=sha1 --ref-format=files PATH`, and a hub of it with `git muster init PATH`",
+            "make a hub that can be used with `git muster init PATH`, where PATH is not there yet",
         ),
         (
             &[MAY_NOT_BE_READ],

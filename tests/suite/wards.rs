@@ -1,7 +1,7 @@
 //! What `lock run` and `fence check` run: it does not outlive them, it has their terminal, and it ends
 //! before another may hold the lock.
 
-use crate::support::{Fleet, Host, eventually, need};
+use crate::support::{Fleet, Host, eventually, need, send_signal};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
     let script = "trap '' TERM; echo $PPID; sleep 600; sleep 600";
     let mut running = ada.command(["lock", "run", "x", "--", "sh", "-c", script]).spawn();
     running.wait_for_stdout("\n");
-    ada.program("kill").args(["-KILL", running.stdout().trim()]).run().success();
+    assert!(send_signal("KILL", running.stdout().trim()));
     let run = running.wait().code(1);
     assert!(run.stderr().contains("its guard was killed; the command was stopped"), "{run}");
     bob.run(["lock", "acquire", "x"]).success();
@@ -123,7 +123,7 @@ fn a_lock_is_not_free_before_what_a_nested_lock_run_started_has_ended() {
         running.wait_for_stdout("\n");
         let inner = parent(running.stdout().trim());
         let process = if killed == "the inner one" { inner } else { parent(&inner) };
-        ada.program("kill").args(["-KILL", &process]).run().success();
+        assert!(send_signal("KILL", &process));
         bob.run(["lock", "acquire", "outer", "--wait", "1m"]).success();
         assert!(!is_in_use(&file), "{killed}: it ran under a lock that another has");
         drop(running.wait());

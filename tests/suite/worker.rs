@@ -1,7 +1,7 @@
 //! The worker with real processes: what runs, how it ends, what stays of it, and what a worker that
 //! is killed, stopped or asked to end leaves behind.
 
-use crate::support::{Fleet, Host, MAIN, Running, Transport, eventually, inspect};
+use crate::support::{Fleet, Host, MAIN, Running, Transport, eventually, inspect, send_signal};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -680,11 +680,6 @@ fn guards_of(host: &Host) -> Vec<u32> {
     ids.filter(is_guard).collect()
 }
 
-fn signal(name: &str, process: u32) {
-    let done = std::process::Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
-    assert!(done.unwrap().success());
-}
-
 /// Whatever a signal does to the guard, the job ends and is told to have failed by this server's fault.
 #[test]
 fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
@@ -697,7 +692,7 @@ fn a_guard_that_is_killed_or_stopped_takes_its_job_along() {
         eventually(BOUND, || sleeps(&rare));
         let guards = guards_of(&ada);
         assert_eq!(guards.len(), 1, "{name}");
-        signal(name, guards[0]);
+        assert!(send_signal(name, &guards[0].to_string()));
         worker.wait().code(1);
         assert_eq!(processes_with(&rare), Vec::<String>::new(), "{name}");
         let job = inspect::job(fleet.hub(), &id);
@@ -734,7 +729,7 @@ fn a_job_that_killed_its_guard_is_not_said_to_have_stopped() {
     ada.run(["heartbeat"]).success();
     ada.run(UNTIL_IDLE).success();
     assert!(inspect::job(fleet.hub(), &id)["stopped_at"].is_null());
-    signal("KILL", fs::read_to_string(&hidden).unwrap().trim().parse().unwrap());
+    assert!(send_signal("KILL", fs::read_to_string(&hidden).unwrap().trim()));
 }
 
 #[test]

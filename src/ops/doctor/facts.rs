@@ -254,7 +254,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
         }
         (LedgerError::Configuration(why), _) if why.contains(FORMAT_IS_FOREIGN) => (
             "git made it in a format that this program cannot use; make another one for the hub, at a path that is free",
-            Some("git init --bare --object-format=sha1 --ref-format=files PATH".to_owned()),
+            Some("git muster init PATH".to_owned()),
         ),
         (LedgerError::Store { damaged: true, .. }, Some(path)) => (
             "the hub is damaged; what it lacks may be in a clone or a copy, so keep all of them",

@@ -128,13 +128,14 @@ impl Drop for Leashed {
     }
 }
 
-/// `std` cannot send signals, and the shell's own `kill` saves a dependency.
-fn send_signal(name: &str, target: &str) {
+/// Whether the signal went out: `std` cannot send any, and the shell's own `kill` is there where no program of that name is.
+pub(crate) fn send_signal(name: &str, target: &str) -> bool {
     Command::new("/bin/sh")
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", name, target])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .expect("/bin/sh starts");
+        .expect("/bin/sh starts")
+        .success()
 }

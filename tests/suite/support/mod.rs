@@ -40,6 +40,7 @@ mod wait;
 
 pub(crate) use fleet::{Fleet, Host};
 pub(crate) use hub::{Hub, MAIN, Transport};
+pub(crate) use leash::send_signal;
 pub(crate) use mount::{Left, Mount};
 pub(crate) use normalise::normalise;
 pub(crate) use plain_git::{git, try_git};

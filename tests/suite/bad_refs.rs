@@ -363,8 +363,19 @@ fn a_name_of_two_lines_is_not_told_as_the_branch_that_its_first_line_names() {
     let file = fleet.hub().path().join("refs/heads/main\n2");
     fs::write(&file, format!("{tip}\n")).unwrap();
     for _ in 0..2 {
-        let run = ada.run(["job", "add", "--type", "test"]).success();
-        assert!(!run.stderr().contains(MAIN), "{run}");
+        let run = ada.run(["job", "add", "--type", "test"]);
+        // A hub with an older git takes no push while it is there.
+        if run.exit_code() == Some(4) {
+            run_told(&fleet, &run, "rm ");
+            assert!(!file.exists(), "{run}");
+            ada.run(["job", "add", "--type", "test"]).success();
+            fs::write(&file, format!("{tip}\n")).unwrap();
+        } else {
+            let run = run.success();
+            for sound in ["rm refs/heads/main`", "update-ref", "COMMIT"] {
+                assert!(!run.to_string().contains(sound), "{run}");
+            }
+        }
     }
     // On its machine the whole name is seen.
     let told = ada.run(["--hub", fleet.hub().path().to_str().unwrap(), "health"]);

@@ -135,7 +135,7 @@ fn an_idle_worker_pushes_signs_of_life_only_and_fetches_once_a_look() {
     let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
     assert_eq!(Some(u64::try_from(pushes(&file).len()).unwrap()), beat["sequence"].as_u64());
     let fetches = fetches(&asked);
-    let looks = spent.as_millis() / Duration::from_millis(500).as_millis() + 2;
+    let looks = spent.as_millis().div_ceil(Duration::from_millis(500).as_millis()) + 2;
     assert!(
         fetches > 0 && fetches <= usize::try_from(looks).unwrap(),
         "{fetches} in {spent:?}:\n{}",

@@ -160,9 +160,9 @@ pub struct LockFile {
     pub folder: Option<String>,
 }
 
-/// Judges lock files in `looked_at` repositories.
+/// Judges lock files in `looked_at` repositories of a machine that may have no `fuser`.
 #[must_use]
-pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judgement {
+pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str, has_fuser: bool) -> Judgement {
     let (old, young): (Vec<&LockFile>, Vec<&LockFile>) =
         locks.iter().partition(|lock| lock.age >= LOCK_STALE_AFTER);
     let where_: Vec<&str> = looked_at.iter().map(|place| place.what).collect();
@@ -192,7 +192,9 @@ pub fn stale_locks(looked_at: &[Place], locks: &[LockFile], sudo: &str) -> Judge
             Finding::problem(what).mended_by_fix()
         } else {
             // 1: no process has it open or works there: git closes a lock before it puts it in place.
-            // Anything else is no answer to that question.
+            // Anything else is no answer to that question, as 127 is none where `fuser` is not there.
+            let first = if has_fuser { "" } else { "; the command needs `fuser`: install the package psmisc first" };
+            let what = format!("{what}{first}");
             let folder = lock.folder.as_deref().map_or_else(String::new, |folder| format!(" {}", quoted(folder)));
             Finding::problem(what).mend(format!("{sudo}fuser -s {path}{folder}; [ $? -eq 1 ] && rm {path}"))
         }
@@ -373,21 +375,26 @@ mod tests {
         let old = Duration::from_secs(900);
         // Who holds it is told, and nobody is told to remove it.
         let held = LockFile { user: Some("`git`, process 7".to_owned()), ..lock(old, false) };
-        let judged = stale_locks(&[place("hub")], std::slice::from_ref(&held), "");
+        let judged = stale_locks(&[place("hub")], std::slice::from_ref(&held), "", true);
         let told = format!("{:?}", judged.findings);
         assert!(told.contains("held by `git`, process 7") && !told.contains("rm "), "{told}");
+        for has_fuser in [true, false] {
+            let judged = stale_locks(&[place("hub")], &[lock(old, false)], "", has_fuser);
+            let told = format!("{:?}", judged.findings);
+            assert_eq!(told.contains("install the package psmisc first"), !has_fuser, "{told}");
+        }
         for (locks, verdict, fixable) in [
             (vec![], Fine, false),
             (vec![lock(old - Duration::from_secs(1), false)], Fine, false),
             (vec![lock(old, false)], Problem, false),
             (vec![lock(old, true)], Problem, true),
         ] {
-            let judged = stale_locks(&[place("hub")], &locks, "");
+            let judged = stale_locks(&[place("hub")], &locks, "", true);
             assert_eq!((judged.verdict(), judged.is_fixable()), (verdict, fixable), "{locks:?}");
         }
         for (locks, findings) in [(1, 1), (TOLD_MAX, TOLD_MAX), (TOLD_MAX + 1, TOLD_MAX + 1)] {
             let locks: Vec<LockFile> = (0..locks).map(|_| lock(old, true)).collect();
-            assert_eq!(stale_locks(&[place("hub")], &locks, "").findings.len(), findings);
+            assert_eq!(stale_locks(&[place("hub")], &locks, "", true).findings.len(), findings);
         }
     }
 

@@ -157,6 +157,8 @@ const AT_THE_DOOR: &[Row] = &[
 /// Lines that git prints where something else than git speaks on the server: its shell, a file that
 /// the shell reads first. Of a push they may come from the middle of it, and prove nothing.
 const NOT_GIT: &[Row] = &[
+    // All that `git ls-remote` says on this side where it knows a program with a name like that one.
+    (Cause::NoProgram, Speaker::Login, Framed("git: 'remote-", "' is not a git command")),
     (Cause::NoGit, Speaker::Git, Has("protocol error: bad line length character")),
     (Cause::NoGit, Speaker::Git, Begins("protocol error: unexpected '")),
 ];
@@ -406,12 +408,22 @@ fn bad_branch(cause: Cause, words: &[String]) -> Option<BadBranch> {
         Cause::NameTaken => (Flaw::InTheWay, "'", Some("' exists; cannot create")),
         _ => return None,
     };
-    let named = |line: &String| {
+    let named = |at: usize| {
+        let line = words.get(at)?;
         let end = after.map_or(Some(line.len()), |after| line.find(after))?;
-        let name = line.get(..end)?.rsplit_once(before)?.1;
-        name.starts_with("refs/").then(|| BadBranch::at(name, flaw_of_name(name).unwrap_or(flaw)))
+        let mut name = line.get(..end)?.rsplit_once(before)?.1.to_owned();
+        // Nothing comes after what git ends with but the rest of a name of several lines, of which the first
+        // alone may be that of a sound branch.
+        let rest = words.iter().skip(at + 1).take_while(|line| after.is_none() && !is_of_git(line));
+        name.extend(rest.map(|line| format!("\n{line}")));
+        name.starts_with("refs/").then(|| BadBranch::at(&name, flaw_of_name(&name).unwrap_or(flaw)))
     };
-    words.iter().find_map(named)
+    (0..words.len()).find_map(named)
+}
+
+/// Whether a line begins as those of git do.
+fn is_of_git(line: &str) -> bool {
+    ["fatal: ", "error: ", "warning: ", "hint: "].iter().any(|begin| line.starts_with(begin))
 }
 
 #[cfg(test)]
@@ -474,6 +486,36 @@ mod tests {
         ] {
             let stderr = format!("remote: {said}\n");
             assert_eq!(rejected(reason, reason, &stderr).cause, cause, "{reason}: {said}");
+        }
+    }
+
+    /// As git before 2.43 says it of a hub that holds a file `main\n2` among its branches.
+    #[test]
+    fn a_name_of_several_lines_is_not_that_of_the_branch_that_its_first_line_names() {
+        let reason = "missing necessary objects";
+        for (said, branch, flaw) in [
+            ("remote: fatal: bad object refs/heads/main\nremote: 2        \n", "main\n2", Flaw::NoName),
+            ("remote: fatal: bad object refs/heads/main 2\n", "main 2", Flaw::NoName),
+            ("remote: fatal: bad object refs/heads/main\n", "main", Flaw::Missing),
+            ("remote: fatal: bad object refs/heads/main\nremote: error: it failed\n", "main", Flaw::Missing),
+        ] {
+            let about = rejected(reason, reason, said).about.expect(said);
+            assert_eq!((&*about.branch, about.flaw), (branch, flaw), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_no_kind_that_git_knows_is_told_by_the_lack_of_its_program() {
+        let alike = "git: 'remote-htp' is not a git command. See 'git --help'.\n\n\
+                     The most similar command is\n\tremote-http\n";
+        let aborted = format!("{alike}fatal: remote helper 'htp' aborted session\n");
+        for (verb, stderr, cause) in [
+            (Verb::Fetch, alike, Some(Cause::NoProgram)),
+            // A greeting may say that.
+            (Verb::Push, alike, None),
+            (Verb::Push, &aborted, Some(Cause::NoProgram)),
+        ] {
+            assert_eq!(turned_away(verb, stderr).map(|reason| reason.cause), cause, "{stderr}");
         }
     }
 

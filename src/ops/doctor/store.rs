@@ -7,7 +7,7 @@ use crate::domain::doctor::store::{
 };
 use crate::domain::ref_lock::Seen;
 use crate::domain::shell::quoted;
-use crate::host::open_files;
+use crate::host::{environment, open_files};
 use crate::ledger::{self, Location, Store};
 use std::path::{Path, PathBuf};
 
@@ -120,7 +120,10 @@ pub(super) fn stale_locks(patient: &Patient) -> Judgement {
     }
     let looked_at: Vec<Place> = places.iter().map(|(what, path)| place(what, path)).collect();
     match patient.within(DISK_TIME_MAX, move || locks(&places)) {
-        Ok(locks) => rules::stale_locks(&looked_at, &locks, patient.sudo()),
+        Ok(locks) => {
+            let has_fuser = environment::find_program("fuser").is_some();
+            rules::stale_locks(&looked_at, &locks, patient.sudo(), has_fuser)
+        }
         Err(hangs) => hangs,
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong is found, with its evidence, and the other checks are made all the same.
 
 use super::{aged, check, commit_from_the_future, copies, equipped, expect, joined, obey, old_file, program};
-use crate::support::{Fleet, Host, HostCommand, MAIN, RUN_BOUND, Transport, eventually, git, gits};
+use crate::support::{Fleet, Host, HostCommand, MAIN, RUN_BOUND, Transport, eventually, git, gits, need};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -347,6 +347,9 @@ fn a_clock_that_nobody_sets_is_told() {
 
 #[test]
 fn lock_files_that_a_killed_process_left_are_told_and_the_command_removes_them() {
+    if !need::is_here(&["fuser"]) {
+        return;
+    }
     let (fleet, ada) = joined(Transport::Path);
     let bob = equipped(fleet.host_in_clone("bob"));
     fs::write(fleet.hub().path().join("refs/heads/main.lock"), "").unwrap();
@@ -470,7 +473,8 @@ fn an_untidy_repository_is_tidied_by_the_command() {
     drop(run.success());
     let check = expect(&ada, "repository-size", "warning", "is untidy");
     obey(&ada, &check);
-    expect(&ada, "repository-size", "ok", "hub: 0 loose objects");
+    // What nothing leads to git before 2.41 leaves in a file of its own, and a newer one in a pack.
+    expect(&ada, "repository-size", "ok", " pack");
     git(fleet.hub().path(), ["fsck", "--no-dangling"]);
 }
 

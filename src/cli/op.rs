@@ -10,10 +10,9 @@ use super::output::clean;
 use super::settings::Setting;
 use super::table::whole_table;
 use super::whole::completed;
-use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::host::environment;
-use crate::ledger::{Documents as _, Found, Location};
+use crate::ledger::{Found, LedgerError, Location};
 use crate::ops::Operation;
 use crate::ops::answer::{Answered, plain, stands};
 use crate::ops::hubs;
@@ -175,10 +174,12 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
 
 /// Refuses to take up an operation in another hub that is by now where its own was.
 fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> {
-    let Some(meant) = entry.name.as_deref().and_then(hubs::id_of) else { return Ok(()) };
-    let id = context.read(false, |snapshot| Ok(snapshot.record::<Marker>(Marker::PATH)?))?;
-    if id.is_none_or(|marker| marker.id.is_empty() || marker.id == meant) {
-        return Ok(());
+    let ledger = context.ledger()?;
+    ledger.bind(entry.name.as_deref().and_then(hubs::id_of));
+    match ledger.read(false).map(drop) {
+        Err(LedgerError::AnotherHub { .. }) => {}
+        Err(error) => return Err(context.with_advice(error.into())),
+        Ok(()) => return Ok(()),
     }
     let (op, hub) = (&entry.op, context.settings.hub()?.shown());
     let why =

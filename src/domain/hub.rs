@@ -81,6 +81,12 @@ impl Marker {
         }
     }
 
+    /// The id in the text of a marker; none where it has none, or cannot be read.
+    #[must_use]
+    pub fn id_in(text: &[u8]) -> Option<String> {
+        serde_json::from_slice::<Self>(text).ok().map(|marker| marker.id).filter(|id| !id.is_empty())
+    }
+
     /// Takes what it does not say from another state of itself.
     pub fn complete(&mut self, other: &Self) {
         if self.id.is_empty() {

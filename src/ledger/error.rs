@@ -92,13 +92,14 @@ pub enum LedgerError {
     },
     /// Another hub is where the one was that was begun with.
     #[error(
-        "another hub is at `{hub}` now, of the id {found} and not {sought}: nothing was taken from it, and nothing was written to it; put the other one back, or begin anew with this one"
+        "another hub is at `{hub}` now, {} and not of the id {sought}: nothing was taken from it, and nothing was written to it; put the other one back, or begin anew with this one",
+        found.as_ref().map_or_else(|| "one without an id".to_owned(), |id| format!("of the id {id}"))
     )]
     AnotherHub {
         /// Where.
         hub: String,
-        /// The id of the one that is there.
-        found: String,
+        /// The id of the one that is there; none in a hub that never had a marker.
+        found: Option<String>,
         /// The id of the one that was begun with.
         sought: String,
     },
@@ -227,7 +228,10 @@ mod tests {
             (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: false }, true),
             (LedgerError::NotAHub { hub: hub(), branch: branch() }, true),
             (LedgerError::WasAHub { hub: hub(), branch: branch(), past: lost }, true),
-            (LedgerError::AnotherHub { hub: hub(), found: "a".to_owned(), sought: "b".to_owned() }, true),
+            (
+                LedgerError::AnotherHub { hub: hub(), found: Some("a".to_owned()), sought: "b".to_owned() },
+                true,
+            ),
             (LedgerError::Denied { hub: hub(), why: Reason::of(Cause::Other, "") }, false),
             (LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "") }, false),
             (LedgerError::Configuration(String::new()), false),

@@ -2,11 +2,16 @@
 //! and whether two addresses can lead to one hub. Decides nothing.
 
 use super::cache::store_path;
+use super::engine::Version;
 use super::marks;
+use super::objects::Objects;
 use super::open::Location;
 use super::permitted;
+use super::versions::versions;
+use crate::domain::hub::Marker;
 use git2::{ErrorCode, Oid, Repository};
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// A hub as this host knows it.
@@ -46,6 +51,20 @@ impl KnownHub {
     #[must_use]
     pub fn id(&self, branch: &str) -> Option<String> {
         self.look(branch).ok().flatten().and_then(|(repository, tip)| id_in(&repository, tip))
+    }
+
+    /// The id in the newest marker of its history, for who finds none in its newest commit: it may have been
+    /// taken out. `None` where nothing is known of it, or where not all of its history is here.
+    #[must_use]
+    pub fn id_before(&self, branch: &str) -> Option<Option<String>> {
+        let (repository, tip) = self.look(branch).ok().flatten()?;
+        let mut id = None;
+        let mut note = |_: &Version, text: &[u8]| {
+            id = Marker::id_in(text);
+            if id.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let unseen = versions(&Objects::new(repository), tip, Marker::PATH, &mut note).ok()?;
+        (id.is_some() || unseen.is_none()).then_some(id)
     }
 
     /// Whether both are folders of this machine: then they are one only if they are at one place.

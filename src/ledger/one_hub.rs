@@ -6,10 +6,11 @@
 //! that it is another, and waits or ends.
 
 use super::error::LedgerError;
-use super::snapshot::{Documents as _, Snapshot};
+use super::snapshot::{Documents as _, History as _, Snapshot};
 use super::transaction::Draft;
 use super::update::Ledger;
 use crate::domain::hub::Marker;
+use std::ops::ControlFlow;
 
 /// Which hub it is, by the id in its marker; none as long as nobody knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl OneHub {
             // One that cannot be read tells nothing, and whoever needs it says so.
             marker => marker.ok().flatten(),
         };
-        Ok(Self(marker.and_then(|marker| id_in(marker.bytes()))))
+        Ok(Self(marker.and_then(|marker| Marker::id_in(marker.bytes()))))
     }
 
     /// Proves that a snapshot is of this hub, and tells what is known of it then.
@@ -37,15 +38,33 @@ impl OneHub {
     /// When it is of another, or our copy of the hub is damaged.
     pub(super) fn check(&self, snapshot: &Snapshot<'_>) -> Result<Self, LedgerError> {
         let found = Self::of(snapshot)?;
-        match (&self.0, &found.0) {
-            (Some(sought), Some(found)) if sought != found => Err(LedgerError::AnotherHub {
-                hub: snapshot.hub().to_owned(),
-                found: found.clone(),
-                sought: sought.clone(),
-            }),
-            (_, None) => Ok(self.clone()),
-            _ => Ok(found),
+        let Some(sought) = &self.0 else { return Ok(found) };
+        // Where the marker was taken out, it is that hub still; one that never had any is another.
+        let shown = match found.0 {
+            Some(_) => found.clone(),
+            None => Self::before(snapshot)?,
+        };
+        if shown.0.as_ref() != Some(sought) {
+            let hub = snapshot.hub().to_owned();
+            return Err(LedgerError::AnotherHub { hub, found: shown.0, sought: sought.clone() });
         }
+        Ok(shown)
+    }
+
+    /// The hub that the history of a snapshot without a marker shows.
+    ///
+    /// # Errors
+    /// When not all of it is here, and what is shows none.
+    fn before(snapshot: &Snapshot<'_>) -> Result<Self, LedgerError> {
+        let mut id = None;
+        let seen = snapshot.versions(Marker::PATH, &mut |_, text| {
+            id = Marker::id_in(text);
+            if id.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if id.is_none() {
+            seen?;
+        }
+        Ok(Self(id))
     }
 
     /// Takes what was found out, if what was looked at is what the hub has, and not what we know of it.
@@ -58,14 +77,10 @@ impl OneHub {
     /// The same hub once it has a draft: that may give it a marker, or another.
     pub(super) fn after(self, draft: &Draft, main: &str) -> Self {
         match draft.branches.get(main).and_then(|changes| changes.get(Marker::PATH)) {
-            Some(marker) => Self(marker.as_deref().and_then(id_in)),
+            Some(marker) => Self(marker.as_deref().and_then(Marker::id_in)),
             None => self,
         }
     }
-}
-
-fn id_in(marker: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Marker>(marker).ok().map(|marker| marker.id).filter(|id| !id.is_empty())
 }
 
 impl Ledger {

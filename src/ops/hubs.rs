@@ -36,6 +36,9 @@ struct Named {
     places: Vec<KnownHub>,
 }
 
+/// The id of a hub that has none, where one with an id was before.
+const WITHOUT_ID: &str = "";
+
 fn path() -> PathBuf {
     environment::state_dir().join("hubs.json")
 }
@@ -45,7 +48,7 @@ fn path() -> PathBuf {
 #[must_use]
 pub fn place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
     let here = KnownHub::of(location, clone);
-    let Some(id) = here.id(branch) else { return of_address(location, branch) };
+    let Some(id) = id_at(&here, branch) else { return of_address(location, branch) };
     let asked = Asked { here, id, branch, location };
     let mut names: Names = files::recall(&path());
     let before = names.clone();
@@ -67,7 +70,7 @@ pub fn place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
 #[must_use]
 pub fn known_place(location: &Location, clone: Option<&Path>, branch: &str) -> Place {
     let here = KnownHub::of(location, clone);
-    let Some(id) = here.id(branch) else { return of_address(location, branch) };
+    let Some(id) = id_at(&here, branch) else { return of_address(location, branch) };
     let mut names: Names = files::recall(&path());
     let name = names.name(&Asked { here, id, branch, location });
     Place { name, ..of_address(location, branch) }
@@ -84,8 +87,7 @@ pub fn name_before(location: &Location) -> String {
 pub fn remembered_place(location: &Location, clone: Option<&Path>, branch: &str) -> Option<Place> {
     let here = KnownHub::of(location, clone);
     let names: Names = files::recall(&path());
-    let is_here = |hub: &Named| hub.places.iter().any(|place| place.is_place_of(&here));
-    let hub = names.hubs.into_iter().rev().find(is_here)?;
+    let hub = names.hubs.into_iter().rev().find(|hub| hub.is_at(&here))?;
     Some(Place { name: hub.name, ..of_address(location, branch) })
 }
 
@@ -94,7 +96,7 @@ pub fn remembered_place(location: &Location, clone: Option<&Path>, branch: &str)
 pub fn remembered_id(location: &Location, clone: Option<&Path>) -> Option<String> {
     let here = KnownHub::of(location, clone);
     let names: Names = files::recall(&path());
-    let is_here = |hub: &Named| hub.places.iter().any(|place| place.is_place_of(&here));
+    let is_here = |hub: &Named| hub.is_at(&here) && hub.id != WITHOUT_ID;
     names.hubs.into_iter().rev().find(is_here).map(|hub| hub.id)
 }
 
@@ -102,7 +104,18 @@ pub fn remembered_id(location: &Location, clone: Option<&Path>) -> Option<String
 #[must_use]
 pub fn id_of(name: &str) -> Option<String> {
     let names: Names = files::recall(&path());
-    names.hubs.into_iter().find(|hub| hub.name == name).map(|hub| hub.id)
+    names.hubs.into_iter().find(|hub| hub.name == name).map(|hub| hub.id).filter(|id| id != WITHOUT_ID)
+}
+
+/// The id of the hub that is `here`; none where nothing but its address tells it from others. One without a
+/// marker where one with a marker was is that hub only if the marker was taken out, and otherwise
+/// [`WITHOUT_ID`].
+fn id_at(here: &KnownHub, branch: &str) -> Option<String> {
+    here.id(branch).or_else(|| {
+        let names: Names = files::recall(&path());
+        let was_another = names.hubs.iter().any(|hub| hub.is_at(here));
+        Some(here.id_before(branch).filter(|_| was_another)?.unwrap_or_else(|| WITHOUT_ID.to_owned()))
+    })
 }
 
 /// A hub that nothing but its address tells apart.
@@ -123,11 +136,16 @@ impl Names {
     fn name(&mut self, asked: &Asked<'_>) -> String {
         let is_here = |place: &KnownHub| place.is_place_of(&asked.here);
         let ours = |hub: &&mut Named| hub.id == asked.id;
-        if let Some(hub) = self.hubs.iter_mut().filter(ours).find(|hub| hub.places.iter().any(is_here)) {
-            if hub.goes_on_with(asked) {
-                return hub.name.clone();
+        if let Some(at) = self.hubs.iter().position(|hub| hub.id == asked.id && hub.is_at(&asked.here)) {
+            if self.hubs[at].goes_on_with(asked) {
+                // Who is asked what was here last is told this one.
+                let hub = self.hubs.remove(at);
+                let name = hub.name.clone();
+                let was_last = !self.hubs[at..].iter().any(|hub| hub.is_at(&asked.here));
+                self.hubs.insert(if was_last { at } else { self.hubs.len() }, hub);
+                return name;
             }
-            hub.places.retain(|place| !is_here(place));
+            self.hubs[at].places.retain(|place| !is_here(place));
         } else if let Some(hub) = self.hubs.iter_mut().filter(ours).find(|hub| hub.has_come(asked)) {
             hub.places.retain(|place| !place.is_gone(asked.branch, &asked.id));
             hub.places.push(asked.here.clone());
@@ -150,6 +168,11 @@ impl Names {
 }
 
 impl Named {
+    /// Whether it was seen there.
+    fn is_at(&self, here: &KnownHub) -> bool {
+        self.places.iter().any(|place| place.is_place_of(here))
+    }
+
     /// Whether the hub at one of its places is still the one at the first: what was taken for one hub in
     /// two ways may turn out to be a copy.
     fn goes_on_with(&self, asked: &Asked<'_>) -> bool {
@@ -161,9 +184,11 @@ impl Named {
     /// folders that both are there, one is a copy; what is told by addresses alone must not have gone on
     /// apart.
     fn has_come(&self, asked: &Asked<'_>) -> bool {
-        self.places.iter().all(|place| {
-            place.is_gone(asked.branch, &self.id)
-                || (!place.are_folders(&asked.here) && asked.here.goes_on_from(place, asked.branch))
-        })
+        // What has no id is not known elsewhere.
+        self.id != WITHOUT_ID
+            && self.places.iter().all(|place| {
+                place.is_gone(asked.branch, &self.id)
+                    || (!place.are_folders(&asked.here) && asked.here.goes_on_from(place, asked.branch))
+            })
     }
 }

@@ -1,6 +1,7 @@
 //! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
 //! again when it stayed unknown.
 
+use super::hubs;
 use super::job_claim::ClaimJobs;
 use super::job_step::StepJob;
 use super::journal::{self, Entry, KeepError, Taken};
@@ -162,6 +163,10 @@ pub fn forget_kept(place: &Place, step: &StepJob) {
 pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut tell: impl FnMut(&str)) {
     let mut reports = kept_reports(place, server);
     reports.reverse();
+    if !reports.is_empty() {
+        // That another hub, in the place of theirs by now, does not know their jobs is no answer about them.
+        ledger.bind(hubs::id_of(&place.name));
+    }
     while let Some((op, step)) = reports.pop() {
         // Whoever is at it sends it.
         let Taken::Ours(entry, _kept) = journal::take(&op) else { continue };

@@ -260,6 +260,28 @@ impl InPlace {
         one
     }
 
+    /// A hub of the first scripts waits to, which never had a marker and knows the servers of this one.
+    fn of_scripts(fleet: &Fleet, host: &Host) -> Self {
+        let one = Self::empty(fleet, host);
+        let work = host.directory().join("scripts");
+        git(host.directory(), ["clone", "--quiet", one.other.to_str().unwrap(), "scripts"]);
+        git(&work, ["checkout", "--quiet", "-B", MAIN]);
+        for (file, text) in [
+            ("coordination/jobs.json", "{\"jobs\": []}"),
+            ("coordination/locks.json", "{\"locks\": {}}"),
+            ("ada/status.json", "{\"server_id\": \"ada\"}"),
+            ("bob/status.json", "{\"server_id\": \"bob\"}"),
+        ] {
+            fs::create_dir_all(work.join(file).parent().unwrap()).unwrap();
+            fs::write(work.join(file), text).unwrap();
+        }
+        git(&work, ["add", "."]);
+        let by = ["-c", "user.name=o", "-c", "user.email=o@example.invalid"];
+        git(&work, by.into_iter().chain(["commit", "--quiet", "-m", "x"]));
+        git(&work, ["push", "--quiet", "origin", MAIN]);
+        one
+    }
+
     fn comes(&self) {
         fs::rename(&self.place, &self.away).unwrap();
         fs::rename(&self.other, &self.place).unwrap();
@@ -368,6 +390,97 @@ fn whoever_goes_on_for_long_is_told_of_another_hub_in_the_place_of_its_own() {
         bob.run(["job", "list"]).success();
         let run = bob.run(["worker", "run", "--allow-any", "--once"]).code(4);
         assert!(run.stderr().contains("does not belong to this hub"), "{run}");
+    });
+}
+
+/// What never had a marker is no hub that lost it.
+#[test]
+fn nobody_takes_a_hub_of_scripts_in_the_place_of_its_own_for_that() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        let other = InPlace::of_scripts(&fleet, &fleet.host("cy"));
+        let before = other.refs();
+        ada.run(["lock", "acquire", "gate"]).success();
+        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
+        let mut beats = bob.command(["heartbeat", "run", "--interval", "1s"]).spawn();
+        beats.wait_for_stdout("beat ");
+        eventually(BOUND, || acquire.stderr().contains("waiting"));
+        other.comes();
+        let told = "another hub is at";
+        eventually(BOUND, || beats.stderr().matches(told).count() > 1);
+        let run = acquire.wait().code(7);
+        assert!(run.stderr().contains("now, one without an id and not of the id"), "{run}");
+        beats.signal("TERM");
+        drop(beats.wait());
+        assert_eq!(other.refs(), before);
+        // Who begins now is with the hub that is there, and that of the scripts is its own as any other.
+        ada.run(["heartbeat"]).success();
+        bob.run(["lock", "acquire", "gate"]).success();
+        other.goes();
+        assert_eq!(
+            ada.run(["lock", "show", "gate", "--json"]).success().json()["locked_by"],
+            "ada",
+            "{transport:?}"
+        );
+    });
+}
+
+/// That another hub does not know a job is no answer about it, whoever sends the report.
+#[test]
+fn a_report_that_was_kept_is_sent_to_no_hub_but_its_own() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let waits = if transport == Transport::Path { InPlace::of_scripts } else { InPlace::another };
+        let fleet = Fleet::over(transport).founded();
+        let ada = fleet.server("ada");
+        let other = waits(&fleet, &fleet.host("cy"));
+        // The same server belongs to the hub that comes.
+        fleet.host("ada2").run(["--hub", other.other.to_str().unwrap(), "join", "--as", "ada"]).success();
+        let go = ada.directory().join("go");
+        let script = "echo begun; while [ ! -e \"$0\" ]; do sleep 0.02; done";
+        let add = ["job", "add", "--type", "test", "--", "sh", "-c", script, go.to_str().unwrap()];
+        let id = ada.run(add).success().stdout().trim().to_owned();
+        let worker = ada.command(["worker", "run", "--allow-any", "--poll", "100ms"]).spawn();
+        eventually(BOUND, || inspect::job(fleet.hub(), &id)["status"] == "running");
+        fs::rename(&other.place, &other.away).unwrap();
+        fs::write(&go, "").unwrap();
+        let mut worker = worker;
+        eventually(BOUND, || worker.stderr().contains("is not reported yet"));
+        worker.signal("TERM");
+        let run = worker.wait().success();
+        assert!(run.stderr().contains("the next worker or heartbeat"), "{run}");
+        let kept = ada.unsettled();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{kept}");
+        let op = kept[0]["op"].as_str().unwrap().to_owned();
+        fs::rename(&other.other, &other.place).unwrap();
+        for words in [&["heartbeat"][..], &["op", "resume", &op], &["heartbeat"]] {
+            let run = ada.run(words);
+            assert!(!run.to_string().contains("there is no job"), "{transport:?} {run}");
+            assert_eq!(ada.unsettled(), kept, "{transport:?} {run}");
+        }
+        other.goes();
+        eventually(BOUND, || {
+            drop(ada.run(["heartbeat"]));
+            inspect::job(fleet.hub(), &id)["status"] == "completed"
+        });
+        assert_eq!(ada.unsettled(), serde_json::json!([]), "{transport:?}");
+    });
+}
+
+#[test]
+fn a_hub_whose_marker_was_taken_out_is_that_hub_still() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        let token = ada.run(["lock", "acquire", "gate", "--json"]).success().json()["token"].to_string();
+        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
+        eventually(BOUND, || acquire.stderr().contains("waiting"));
+        let by_hand = fleet.host_in_clone("cy");
+        by_hand.git(["rm", "--quiet", "coordination/hub.json"]).success();
+        by_hand.git(["commit", "--quiet", "-m", "tidied up"]).success();
+        by_hand.git(["push", "--quiet", "origin", &format!("HEAD:{MAIN}")]).success();
+        ada.run(["lock", "release", "gate", "--token", &token]).success();
+        acquire.wait().success();
     });
 }
 

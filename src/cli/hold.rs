@@ -8,6 +8,8 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::lock::{TakeArgs, acquire};
+use super::output::Output;
+use crate::domain::id::LockName;
 use crate::domain::lock::{margin, trust};
 use crate::domain::time::show_span;
 use crate::host::clock::Deadline;
@@ -18,6 +20,7 @@ use crate::ops::lock::{ReleaseLock, RenewLock};
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the command and the lease are looked at.
@@ -32,13 +35,12 @@ const RENEWALS_PER_LEASE: u32 = 3;
 /// # Errors
 /// When the lock is not had, or lost while the command ran.
 pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) -> Result<u8, CliError> {
-    let stop = Stop::listen()?;
+    let (stop, farewell) = listen(&args.name, context.output)?;
     let (taken, trusted) = acquire(args, context, Some(&stop))?;
     // It is used here; who kills this process finds the token by it.
     context.delivered(&taken);
     let term = taken.answer;
-    let program =
-        command.first().map(Path::new).ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))?;
+    let program = program_of(command)?;
     if context.is_dry_run() {
         // Nobody holds the lock now, so nothing may be done under it.
         context.output.say(&format!("dry run: `{}` was not run", program.display()));
@@ -74,6 +76,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
             return Err(CliError::new(Exit::Failed, why));
         }
     };
+    *farewell.lock().unwrap_or_else(PoisonError::into_inner) = left_held(&release, held.grace);
     match watch(&mut ward, &mut held, &stop, context) {
         Ok(Ending::Told(Told { cause: Cause::Unstarted, code, error })) => {
             context.give_back(&release, &named(&release))?;
@@ -104,6 +107,31 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         }
         Err(error) => Err(lost(error, &release, &held, context)?),
     }
+}
+
+fn program_of(command: &[OsString]) -> Result<&Path, CliError> {
+    command.first().map(Path::new).ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))
+}
+
+/// Listens for the wish to end. What is told when it is repeated and obeyed at once may be set anew.
+fn listen(name: &LockName, output: Output) -> io::Result<(Stop, Arc<Mutex<String>>)> {
+    let words = format!(
+        "asked once more, and not waiting: whether lock `{name}` was taken, `git muster op list` tells"
+    );
+    let words = Arc::new(Mutex::new(words));
+    let told = Arc::clone(&words);
+    let stop = Stop::listen_and(move || output.warn(&told.lock().unwrap_or_else(PoisonError::into_inner)))?;
+    Ok((stop, words))
+}
+
+/// What is told by who ends while its command runs.
+fn left_held(release: &ReleaseLock, grace: Duration) -> String {
+    format!(
+        "asked once more, and not waiting: the command is stopped within {}, and lock `{1}` stays held until its lease ends; once the command has ended, `git muster lock release {1} --token {2}` frees it",
+        show_span(grace),
+        release.name,
+        release.token
+    )
 }
 
 /// Waits for the end of the command, and renews the lease meanwhile.

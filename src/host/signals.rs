@@ -22,10 +22,19 @@ impl Stop {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn listen() -> io::Result<Self> {
+        Self::listen_and(|| ())
+    }
+
+    /// The same for who leaves something behind when it is asked once more: `farewell` may tell of it.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn listen_and(mut farewell: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let stop = Self::listen_on()?;
         let mut was_asked = false;
         on_wish(move |signal| {
             if std::mem::replace(&mut was_asked, true) {
+                farewell();
                 low_level::exit(asked::code_of(signal).into());
             }
             true

@@ -356,12 +356,30 @@ fn asked_once_more_after_a_while_who_listens_itself_ends_at_once() {
         eventually(RUN_BOUND, || gate("reached").exists());
         let run = insist(running, signal).code(128 + number);
         assert_eq!(run.stdout(), "", "{run}");
+        let left = "whether lock `gate` was taken, `git muster op list` tells";
+        assert_eq!(run.stderr().contains(left), signal == SIGNALS[0].0, "{run}");
         fs::write(gate("open"), "").unwrap();
         assert_nobody_works_in(fleet.hub().path());
         for what in ["reached", "open"] {
             fs::remove_file(gate(what)).unwrap();
         }
     }
+}
+
+#[test]
+fn a_lock_run_that_does_not_wait_for_its_command_tells_what_it_leaves() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+    let deaf = "trap '' TERM; echo begun; while :; do sleep 0.1; done";
+    let mut running = ada.command(["lock", "run", "gate", "--ttl", "1m", "--", "sh", "-c", deaf]).spawn();
+    running.wait_for_stdout("begun");
+    let run = insist(running, "TERM").code(143);
+    assert!(run.stderr().contains("the command is stopped within 5s"), "{run}");
+    let line = run.stderr().split('`').find(|part| part.starts_with("git muster lock release")).unwrap();
+    assert_eq!(bob.run(["lock", "show", "gate", "--json"]).success().json()["state"], "held");
+    let words: Vec<&str> = line.split(' ').skip(2).collect();
+    ada.run(words).success();
+    bob.run(["lock", "acquire", "gate"]).success();
 }
 
 /// `nohup`, and a script that starts one in the background.

@@ -3,7 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "most lines of these tests are what the program said")]
 
 use super::{commit_from_the_future, copies, joined, old_file};
-use crate::support::{Host, MAIN, Run, Transport};
+use crate::support::{Host, MAIN, Run, Transport, need};
 use insta::assert_snapshot;
 use std::fs;
 use std::time::Duration;
@@ -83,6 +83,9 @@ fn a_healthy_machine() {
 
 #[test]
 fn a_sick_machine() {
+    if !need::is_here(&["fuser"]) {
+        return;
+    }
     let (fleet, mut ada) = joined(Transport::Path);
     fleet.hub().install_hook("post-receive", "#!/bin/sh\n");
     ada.run(["job", "list"]).success();

@@ -8,7 +8,7 @@ use super::super::table::{Row as _, Table};
 use super::pieces::{Piece, Pieces, take_apart};
 use super::record::found_record;
 use super::rows::Imported;
-use super::salvage::{salvage, sides};
+use super::salvage::{conflict, salvage};
 use super::table::{composed, version as newer_layout};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -163,7 +163,8 @@ fn has_id(bytes: &[u8]) -> bool {
     found_record::<Marker>("", bytes).is_some_and(|marker| !marker.id.is_empty())
 }
 
-/// Conflict markers that cut no record lose nothing: what neither side holds both took out.
+/// Conflict markers of which all is there, and that cut no record, lose nothing: what neither side holds both
+/// took out.
 fn is_lost<T: Imported>(bytes: Option<&[u8]>) -> bool {
     let Some(bytes) = bytes else { return true };
     let text = String::from_utf8_lossy(bytes);
@@ -171,7 +172,7 @@ fn is_lost<T: Imported>(bytes: Option<&[u8]>) -> bool {
     if text.is_empty() {
         return true;
     }
-    take_apart::<T>(text).is_none() && (sides(text).is_none() || salvage::<T>(text).has_more)
+    take_apart::<T>(text).is_none() && (conflict(text).is_none() || salvage::<T>(text).has_more)
 }
 
 /// One without its list holds nothing that anybody left there on purpose.

@@ -4,7 +4,7 @@ use super::super::hub::Marker;
 use super::super::record::{Record, View};
 use super::fields::{is_readable, set_unreadable_aside, without_a_time, without_half_characters};
 use super::past::Past;
-use super::salvage::sides;
+use super::salvage::conflict;
 use super::{Line, Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
 use serde_json::{Map, Value};
 
@@ -120,7 +120,8 @@ fn found(text: &str, notes: &mut Notes) -> Option<Map<String, Value>> {
     }
     notes.is_kept_aside = true;
     // The last word on what one server says of itself is the later one.
-    let found = sides(text).and_then(|[ours, theirs]| object(&theirs).or_else(|| object(&ours)));
+    let sides = conflict(text).map(|conflict| conflict.sides);
+    let found = sides.and_then(|[ours, theirs]| object(&theirs).or_else(|| object(&ours)));
     if found.is_some() {
         notes.add(State::Mendable, None, "it holds conflict markers: one side of them is taken");
     } else {

@@ -14,12 +14,21 @@ const PLACES_MAX: usize = 1_000_000;
 pub(super) struct Salvaged {
     /// The records.
     pub pieces: Pieces,
-    /// Whether the text holds something beside them that is not understood.
+    /// Whether the text holds something beside them that is not understood, or of a conflict not all of it.
     pub has_more: bool,
 }
 
+/// What stands in a text with conflict markers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    /// What each side says, ours first.
+    pub sides: [String; 2],
+    /// Whether the text goes on to the last of its markers.
+    pub is_closed: bool,
+}
+
 /// The two sides of a text with conflict markers; `None` if it has none.
-pub(super) fn sides(text: &str) -> Option<[String; 2]> {
+pub(super) fn conflict(text: &str) -> Option<Conflict> {
     let mut sides = [String::new(), String::new()];
     let (mut at, mut any) = (Side::Both, false);
     for line in text.lines() {
@@ -42,7 +51,7 @@ pub(super) fn sides(text: &str) -> Option<[String; 2]> {
         any = true;
         at = next;
     }
-    any.then_some(sides)
+    any.then_some(Conflict { sides, is_closed: at == Side::Both })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,19 +64,32 @@ enum Side {
 
 /// The records that a text holds which is no JSON.
 pub(super) fn salvage<T: Imported>(text: &str) -> Salvaged {
-    let Some([ours, theirs]) = sides(text) else { return scan::<T>(text) };
-    let whole = |side: &str| match take_apart::<T>(side) {
+    let Some(Conflict { sides: [ours, theirs], is_closed }) = conflict(text) else {
+        return scan::<T>(text);
+    };
+    let apart = [&ours, &theirs].map(|side| take_apart::<T>(side));
+    // Brackets that are left over at the end of the text, or that do not match, tell that records are gone.
+    let is_cut = !is_closed
+        || apart.iter().all(Option::is_none)
+        || [&ours, &theirs].iter().any(|side| ends_early(side));
+    let whole = |side: &str, apart: Option<Pieces>| match apart {
         Some(pieces) => Salvaged { pieces, has_more: false },
         None => scan::<T>(side),
     };
-    let (mut found, other) = (whole(&ours), whole(&theirs));
+    let [our_pieces, their_pieces] = apart;
+    let (mut found, other) = (whole(&ours, our_pieces), whole(&theirs, their_pieces));
     let known: HashSet<(Option<String>, String)> = found.pieces.rows.iter().map(spelled).collect();
     found.pieces.rows.extend(other.pieces.rows.into_iter().filter(|row| !known.contains(&spelled(row))));
     if found.pieces.members.is_empty() {
         found.pieces.members = other.pieces.members;
     }
-    found.has_more |= other.has_more;
+    found.has_more |= other.has_more || is_cut;
     found
+}
+
+/// Whether a text would be JSON if only more of it were there.
+fn ends_early(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.is_eof())
 }
 
 /// A record however it is laid out.
@@ -180,7 +202,9 @@ mod tests {
 
     #[test]
     fn a_line_is_a_marker_only_where_one_can_stand() {
-        let two = |ours: &str, theirs: &str| Some([ours.to_owned(), theirs.to_owned()]);
+        let two = |ours: &str, theirs: &str| {
+            Some(Conflict { sides: [ours.to_owned(), theirs.to_owned()], is_closed: true })
+        };
         for (text, expected) in [
             ("a\n=======\nb\n", None),
             ("a\n|||||||\nb\n", None),
@@ -188,7 +212,7 @@ mod tests {
             ("<<<<<<< x\na\n=======\nb\n=======\n|||||||\n>>>>>>> y\n", two("a\n", "b\n=======\n|||||||\n")),
             ("0\n<<<<<<< x\na\n||||||| o\nc\n=======\nb\n>>>>>>> y\n1\n", two("0\na\n1\n", "0\nb\n1\n")),
         ] {
-            assert_eq!(sides(text), expected, "{text}");
+            assert_eq!(conflict(text), expected, "{text}");
         }
     }
 
@@ -200,6 +224,27 @@ mod tests {
         {
             let text = format!("[\n<<<<<<< x\n{ours}\n=======\n{theirs}\n>>>>>>> y\n]");
             assert_eq!(salvage::<Job>(&text).has_more, has_more, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_of_which_not_all_is_there_has_more() {
+        let (a, b) = (r#"{"id": "a"}"#, r#"{"id": "b"}"#);
+        let whole = format!("[\n<<<<<<< x\n{a}\n=======\n{b}\n>>>>>>> y\n]\n");
+        assert!(!salvage::<Job>(&whole).has_more);
+        for length in whole.find('x').expect("a marker")..whole.len() - "\n]\n".len() {
+            assert!(salvage::<Job>(&whole[..=length]).has_more, "{}", &whole[..=length]);
+        }
+        for (text, has_more) in [
+            ("<<<<<<< x", true),
+            ("{\n<<<<<<< x\n{\n", true),
+            ("{\"jobs\": [\n<<<<<<< x\n=======\n>>>>>>> y\n", true),
+            ("{\"jobs\": [\n<<<<<<< x\n=======\n>>>>>>> y\n]}", false),
+            // One side was cut before it came into the conflict.
+            ("<<<<<<< x\n[{\"id\": \"a\"}]\n=======\n[{\"id\": \"a\"},\n>>>>>>> y", true),
+            ("<<<<<<< x\n[{\"id\": \"a\"}]\n=======\n[]\n>>>>>>> y", false),
+        ] {
+            assert_eq!(salvage::<Job>(text).has_more, has_more, "{text}");
         }
     }
 

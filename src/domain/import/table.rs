@@ -5,7 +5,7 @@ use super::super::table::{ROWS_MAX, Row, Table};
 use super::past::{Past, pieces_of};
 use super::pieces::{Piece, Pieces, take_apart};
 use super::rows::{Good, Imported, Kept, Place, usable};
-use super::salvage::{salvage, sides};
+use super::salvage::{conflict, salvage};
 use super::{Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
 use serde_json::value::RawValue;
 
@@ -66,7 +66,8 @@ pub fn mend_table<T: Imported>(
             if pieces.members.is_empty() {
                 pieces.members.clone_from(&earlier.members);
             }
-            take_from::<T>(past, earlier, (&mut rows, kept, &mut notes));
+            let is_between = conflict(&text).is_some();
+            take_from::<T>((past, earlier), is_between, (&mut rows, kept, &mut notes));
         }
         None if asked.is_some() => notes.add(State::Sound, None, NOT_IN_HISTORY),
         None => {}
@@ -118,13 +119,14 @@ fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
     let are = if found.pieces.rows.len() == 1 { "is" } else { "are" };
     // What is told of a text without a shape is in the bytes that are kept.
     notes.is_kept_aside = true;
-    let (state, what) = match (sides(text).is_some(), found.has_more) {
+    let (state, what) = match (conflict(text).is_some(), found.has_more) {
         (true, false) => {
             (State::Mendable, format!("it holds conflict markers: {number} of both sides {are} taken"))
         }
-        (true, true) => {
-            (State::Broken, format!("it holds conflict markers that cut records: {number} {are} whole"))
-        }
+        (true, true) => (
+            State::Broken,
+            format!("it holds conflict markers, and not all of both sides: {number} {are} whole"),
+        ),
         (false, false) => (State::Mendable, format!("it is no JSON: {number} in it {are} whole")),
         (false, true) => {
             (State::Broken, format!("it is no JSON, or ends too early: {number} in it {are} whole"))
@@ -140,10 +142,11 @@ pub(super) fn version(pieces: &Pieces) -> Option<String> {
 }
 
 /// Takes the records from an earlier version that its text has lost, word for word. What stands in another
-/// document by now, as in an archive, is not lost; nor is what was taken out before.
+/// document by now, as in an archive, is not lost; nor is what was taken out before. Of a conflict that was cut
+/// off, `is_between`, the text may hold one side's state of a record, and the history the later one.
 fn take_from<T: Imported>(
-    past: &Past,
-    earlier: Pieces,
+    (past, earlier): (&Past, Pieces),
+    is_between: bool,
     (rows, kept, notes): (&mut Vec<Piece>, &mut Kept, &mut Notes),
 ) {
     let mut taken = Vec::new();
@@ -151,7 +154,7 @@ fn take_from<T: Imported>(
         let Ok(mut good) = usable::<T>(&piece, kept.now) else { continue };
         let id = piece.name.clone().unwrap_or_else(|| good.view.id().to_owned());
         let is_known = kept.has(&id);
-        if is_known && !T::IS_MARK || rows.len() >= ROWS_MAX {
+        if is_known && !T::IS_MARK && !is_between || rows.len() >= ROWS_MAX {
             continue;
         }
         let text = good.text.clone();

@@ -33,8 +33,16 @@ fn value(fleet: &Fleet, path: &str) -> Value {
 }
 
 /// What a full disk or a bad merge leaves of a text.
-fn ways(text: &str) -> [String; 3] {
-    [String::new(), text[..text.len() / 3].to_owned(), format!("}}{{{}", text.replace('"', "'"))]
+fn ways(text: &str) -> [String; 5] {
+    let begin: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    [
+        String::new(),
+        text[..text.len() / 3].to_owned(),
+        format!("}}{{{}", text.replace('"', "'")),
+        // A pull that was killed while it wrote a conflict.
+        format!("{begin}<<<<<<< HEAD\n"),
+        format!("{begin}<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"),
+    ]
 }
 
 #[test]
@@ -117,6 +125,44 @@ fn what_a_text_still_holds_comes_before_the_history_and_what_was_taken_out_stays
     fleet.hub().put(MAIN, &[(jobs, sides)], "merge");
     admin.run(["import", &fleet.hub().url()]).success();
     assert_eq!(value(&fleet, jobs)["jobs"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn of_a_conflict_that_was_cut_off_the_history_tells_the_rest() {
+    let fleet = Fleet::new();
+    let job = |id: &str, status: &str| json!({"id": id, "type": "x", "status": status});
+    let (jobs, locks, old) =
+        ("coordination/jobs.json", "coordination/locks.json", "coordination/archive/jobs-2025-10.json");
+    let rows = [job("a", "queued"), job("b", "completed"), job("c", "queued")];
+    let text = serde_json::to_string_pretty(&json!({ "jobs": rows })).unwrap();
+    let archived = serde_json::to_string_pretty(&json!({"jobs": [job("d", "completed")]})).unwrap();
+    let held = json!({"locked_by": "ada", "expires_at": "2044-06-01T00:00:00Z"});
+    let held = serde_json::to_string_pretty(&json!({"locks": {"deploy": held}})).unwrap();
+    fleet.hub().put(MAIN, &[(jobs, &*text), (locks, &held), (old, &archived)], "before");
+    // One side's state of the second is there, and nothing else of the second and the third.
+    let cut = format!(
+        "{{\"jobs\": [\n{},\n<<<<<<< HEAD\n{},\n",
+        job("a", "running").to_string().replace('}', ",\"assigned_to\":\"ada\"}"),
+        job("b", "queued")
+    );
+    let (cut_locks, cut_archive) = ("{\"locks\": {\n<<<<<<< HEAD\n", "{\"jobs\": [\n<<<<<<< HEAD\n=======\n");
+    fleet.hub().put(MAIN, &[(jobs, &*cut), (locks, cut_locks), (old, cut_archive)], "cut");
+    let admin = fleet.host("admin");
+    let check = admin.run(["import", &fleet.hub().url(), "--check"]).code(1);
+    assert!(check.stdout().contains("it holds conflict markers, and not all of both sides"), "{check}");
+    admin.run(["import", &fleet.hub().url()]).success();
+    let found = value(&fleet, jobs);
+    let found: Vec<(&str, &str)> = found["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| (job["id"].as_str().unwrap(), job["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(found, [("a", "running"), ("b", "completed"), ("c", "queued")]);
+    assert_eq!(value(&fleet, old)["jobs"][0]["id"], "d");
+    let bob = fleet.server("bob");
+    let said = bob.run(["lock", "acquire", "deploy"]).code(4);
+    assert!(said.stderr().contains("is held by `ada`"), "{said}");
 }
 
 #[test]

@@ -230,6 +230,16 @@ impl Marks {
         }
     }
 
+    /// Has `marks` show none that is lower.
+    pub fn raise(&self, marks: &mut Table<HighWater>) {
+        for mark in self.table.rows() {
+            match marks.get_mut(&mark.name) {
+                Some(other) => other.edit(|other| other.token = other.token.max(mark.token)),
+                None => marks.push(HighWater::clone(mark)),
+            }
+        }
+    }
+
     /// The document that tells them; `None` if there are none.
     #[must_use]
     pub fn bytes(&self) -> Option<Vec<u8>> {
@@ -291,6 +301,18 @@ mod tests {
             assert_eq!((&past.bytes, &*past.commit), (&one, "one"));
             assert!(past.remark().is_some_and(|told| told.contains("two")));
         }
+    }
+
+    #[test]
+    fn marks_are_raised_and_never_lowered() {
+        let mut known = Marks::default();
+        known.note_marks(br#"{"tokens":{"a":{"token":3},"b":{"token":9}}}"#);
+        known.note_locks(br#"{"locks":{"a":{"locked_by":null,"token":7},"c":{"locked_by":"x","token":1}}}"#);
+        let text = br#"{"tokens":{"a":{"token":5},"b":{"token":11},"d":{"token":2}}}"#;
+        let mut marks = Table::<HighWater>::read(HighWater::PATH, text).expect("reads");
+        known.raise(&mut marks);
+        let shown: Vec<_> = marks.rows().map(|mark| (&*mark.name, mark.token)).collect();
+        assert_eq!(shown, [("a", Some(7)), ("b", Some(11)), ("d", Some(2)), ("c", Some(1))]);
     }
 
     #[test]

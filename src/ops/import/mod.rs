@@ -4,10 +4,12 @@
 //! about, and everything that comes of it goes into one commit. What of a document has no place in its
 //! mended text is kept beside it, byte for byte, below [`ASIDE`].
 
+mod into;
 mod lost;
 
 pub use lost::{Lost, lost};
 
+use self::into::Own;
 use super::Verb;
 use super::found::{Mark, TEMPLATE, mark};
 use super::fsck::Document;
@@ -26,7 +28,6 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
 use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
@@ -99,18 +100,15 @@ impl Verb for Import {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Report, Stop> {
         let mut report = Report::default();
-        let (documents, becomes) = match &self.source {
+        let (documents, becomes, own) = match &self.source {
             Some(source) => {
-                refuse_if_in_use(transaction)?;
                 let mut documents = source.clone();
-                let main = transaction.main().to_owned();
-                if transaction.document(&main, Marker::PATH)?.is_some() {
-                    documents.retain(|document| document.path != Marker::PATH);
-                }
+                let (own, told) = Own::of(transaction, &mut documents)?;
+                report.lines.extend(told);
                 let is_another = documents.iter().any(|document| document.path == Marker::PATH);
-                (documents, if is_another { Mark::Anew } else { Mark::Keep })
+                (documents, if is_another { Mark::Anew } else { Mark::Keep }, Some(own))
             }
-            None => (documents(transaction, self.begins_anew)?, Mark::Keep),
+            None => (documents(transaction, self.begins_anew)?, Mark::Keep, None),
         };
         let main = transaction.main().to_owned();
         let new = Marker::new(transaction.op(), &main, transaction.now());
@@ -121,6 +119,9 @@ impl Verb for Import {
             let Some(mended) = kept.mend(path, present, asked) else { continue };
             let mended = if document.bytes.is_some() { mended } else { mended.in_place_of_no_file(path) };
             self.put(path, present, mended, (transaction, &mut report));
+        }
+        if let Some(own) = own {
+            own.put_back(transaction)?;
         }
         report.lines.sort_by(|a, b| a.path.cmp(&b.path));
         (report.recovered_jobs, report.recovered_messages) = (
@@ -351,23 +352,6 @@ pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, S
         }
     }
     Ok(found)
-}
-
-/// Fails if the hub holds anything that another's records would be mixed with.
-fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Stop> {
-    let jobs: Table<Job> = transaction.table()?;
-    let messages: Table<Message> = transaction.table()?;
-    let servers: Table<Server> = transaction.table()?;
-    let [jobs, messages, servers] = [jobs.rows().len(), messages.rows().len(), servers.rows().len()];
-    if jobs + messages + servers == 0 {
-        return Ok(());
-    }
-    let why = format!(
-        "nothing was imported: the hub is in use, it holds {jobs} jobs, {messages} messages and {servers} servers"
-    );
-    Err(Refusal::forbidden(why)
-        .hint("name a hub without records with `--into`, or leave `--into` out to mend the old hub in its place")
-        .into())
 }
 
 /// Appends records that the history holds to the live table, and says how many.

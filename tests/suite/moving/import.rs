@@ -133,6 +133,77 @@ fn a_hub_is_taken_over_into_a_new_one() {
     admin.run(["import", &admin.directory().join("no.git").display().to_string(), "--check"]).code(7);
 }
 
+/// A new hub beside the old one.
+fn new_hub(admin: &Host, name: &str) -> String {
+    let new = admin.directory().join(name).display().to_string();
+    admin.run(["init", &new]).success();
+    new
+}
+
+#[test]
+fn what_others_rely_on_is_not_taken_away_by_another_hubs_documents() {
+    let (fleet, admin) = battered();
+    let old = fleet.hub().url();
+    for (what, begin, end) in [
+        (
+            "1 held lock",
+            &["lock", "acquire", "deploy"][..],
+            &["lock", "release", "deploy", "--token", "1"][..],
+        ),
+        ("1 mark of what was done once", &["once", "done", "migrate", "--token", "1"], &[]),
+    ] {
+        let new = new_hub(&admin, &format!("{}.git", begin[0]));
+        let on = |words: &[&str]| admin.run([&["--hub", &new, "--server", "eve"], words].concat());
+        if begin[0] == "once" {
+            on(&["once", "do", "migrate"]).success();
+        }
+        on(begin).success();
+        for more in [&[][..], &["--dry-run"]] {
+            let words = [more, &["import", &old, "--into", &new]].concat();
+            let refused = admin.run(words).code(4);
+            assert!(refused.stderr().contains(&format!("the hub is in use, it holds {what}\n")), "{refused}");
+        }
+        if !end.is_empty() {
+            on(end).success();
+            admin.run(["import", &old, "--into", &new]).success();
+        }
+    }
+}
+
+#[test]
+fn a_hub_without_records_keeps_the_tokens_that_it_gave_its_pauses_and_its_build_configuration() {
+    let (fleet, admin) = battered();
+    let old = fleet.hub().url();
+    let tokens = r#"{"tokens":{"deploy":{"token":2},"other":{"token":8}}}"#;
+    let pauses = r#"{"pauses":[{"id":"queue","reason":"theirs"},{"id":"label:gpu","reason":"theirs"}]}"#;
+    let config = r#"{"artifacts":{"keep":3}}"#;
+    let theirs = [
+        ("coordination/tokens.json", tokens),
+        ("coordination/pauses.json", pauses),
+        ("shared/build_config.json", config),
+    ];
+    fleet.hub().put(MAIN, &theirs, "an old hub in use");
+    let new = new_hub(&admin, "new.git");
+    let on = |words: &[&str]| admin.run([&["--hub", &new, "--server", "eve"], words].concat());
+    for token in ["1", "2", "3"] {
+        on(&["lock", "acquire", "deploy"]).success();
+        on(&["lock", "release", "deploy", "--token", token]).success();
+    }
+    on(&["queue", "pause", "--note", "ours"]).success();
+    let script = "git clone --quiet \"$0\" edited && cd edited && echo '{\"artifacts\":{\"keep\":7}}' > \
+        shared/build_config.json && git -c user.name=a -c user.email=a@x commit --quiet -am edited && git push --quiet";
+    admin.program("sh").args(["-c", script, &new]).run().success();
+    admin.run(["import", &old, "--into", &new]).success();
+    on(&["queue", "resume", "--label", "gpu"]).success();
+    let listed = on(&["queue", "list"]).success();
+    assert!(listed.stdout().contains("ours") && !listed.stdout().contains("theirs"), "{listed}");
+    let kept = on(&["config", "build", "--json"]).success();
+    assert!(kept.stdout().contains('7'), "{kept}");
+    for (name, next) in [("deploy", "4"), ("other", "9")] {
+        assert_eq!(on(&["lock", "acquire", name]).success().stdout().trim(), next, "{name}");
+    }
+}
+
 #[test]
 fn what_is_no_hub_is_not_made_one() {
     let fleet = Fleet::new();

@@ -6,8 +6,8 @@
 
 use super::id::LockName;
 use super::lenient;
-use super::lock::Lock;
-use super::table::{Row, Table};
+use super::lock::{Lock, possible_token};
+use super::table::{Progress, Row, Table};
 use serde::{Deserialize, Serialize};
 
 /// The mark of one lock.
@@ -39,6 +39,9 @@ impl Row for HighWater {
     }
     fn set_token(&mut self, token: Option<u64>) {
         self.token = token;
+    }
+    fn progress(&self) -> Progress {
+        [possible_token(self.token), 0, 0]
     }
 }
 

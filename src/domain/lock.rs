@@ -9,7 +9,7 @@ use super::id::{LockName, ServerName};
 use super::lenient;
 use super::planted::planted;
 use super::refusal::Refusal;
-use super::table::Row;
+use super::table::{Progress, Row};
 use super::time::{SPAN_MAX, Timestamp};
 use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
@@ -458,6 +458,16 @@ impl Row for Lock {
     fn is_older_than(&self, other: &Self) -> bool {
         is_token_before(self.token, other.token)
     }
+    fn progress(&self) -> Progress {
+        let step = u64::from(self.is_held()) + 2 * u64::from(self.done_at.is_some());
+        [possible_token(self.token), step, self.renewal.unwrap_or(0)]
+    }
+}
+
+/// A token as it is compared: one that nobody can have been given counts as none.
+#[must_use]
+pub(super) fn possible_token(token: Option<u64>) -> u64 {
+    token.filter(|_| token_problem(token).is_none()).unwrap_or(0)
 }
 
 /// Whether a token was given before another, which is a possible one.

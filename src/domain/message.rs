@@ -15,7 +15,7 @@ use super::planted::planted;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::secret;
-use super::table::Row;
+use super::table::{Progress, Row};
 use super::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
@@ -507,6 +507,13 @@ impl Row for Message {
     }
     fn id_problem(&self) -> Option<String> {
         MessageId::new(&self.id).err().map(|error| error.to_string())
+    }
+    fn progress(&self) -> Progress {
+        let steps = usize::from(self.read == Some(true))
+            + self.read_by.len()
+            + self.acknowledged_by.len()
+            + usize::from(self.ack_status.as_deref() == Some("completed"));
+        [0, u64::try_from(steps).unwrap_or(u64::MAX), 0]
     }
 }
 

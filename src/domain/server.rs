@@ -5,7 +5,7 @@ use super::id::ServerName;
 use super::lenient;
 use super::record::Record;
 use super::status::Status;
-use super::table::Row;
+use super::table::{Progress, Row};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,6 +104,9 @@ impl Row for Server {
     }
     fn id_problem(&self) -> Option<String> {
         ServerName::new(&self.id).err().map(|error| error.to_string())
+    }
+    fn progress(&self) -> Progress {
+        [0, u64::from(self.machine.is_some()) + u64::from(self.joined_at.is_some()), 0]
     }
 }
 

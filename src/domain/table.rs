@@ -21,6 +21,9 @@ mod versions;
 pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place};
 pub use versions::Versions;
 
+/// How far a record has come, by what weighs most: its token, then what only grows under one token.
+pub type Progress = [u64; 3];
+
 /// A record of a table.
 pub trait Row: View {
     /// Where the table lies in the hub.
@@ -52,6 +55,12 @@ pub trait Row: View {
     /// Whether it can only be what it was before `other`, which has the same id: a token never goes down.
     fn is_older_than(&self, _other: &Self) -> bool {
         false
+    }
+
+    /// How far it has come: of one thing as two copies or two sides of a merge have it, the one counts that has
+    /// come further. A token never goes down: whoever has the highest is believed by everybody else.
+    fn progress(&self) -> Progress {
+        Progress::default()
     }
 
     /// What tells records of one id apart, where an id may be that of several: older writers gave one to

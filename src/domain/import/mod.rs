@@ -12,7 +12,7 @@ mod rows;
 mod salvage;
 mod table;
 
-pub use past::{Marks, Past, Rules};
+pub use past::{Marks, Past, Rules, is_further};
 pub use record::{found_record, mend_marker, mend_record, mend_record_by};
 pub use rows::{Imported, Kept};
 pub use table::{mend_row, mend_table, rows_in};

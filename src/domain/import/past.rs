@@ -4,7 +4,7 @@ use super::super::high_water::HighWater;
 use super::super::hub::Marker;
 use super::super::lock::Lock;
 use super::super::record::{Record, View};
-use super::super::table::{Row as _, Table};
+use super::super::table::{Progress, Row as _, Table};
 use super::pieces::{Piece, Pieces, take_apart};
 use super::record::found_record;
 use super::rows::Imported;
@@ -115,15 +115,18 @@ fn join_tables<T: Imported>(ours: &[u8], theirs: &[u8], base: &[u8]) -> Option<V
     let mut rows = Vec::new();
     for piece in &ours.rows {
         let id = id_of::<T>(piece);
-        let text = match their.get(&id).filter(|_| !id.is_empty()) {
+        let their_text = their.get(&id).filter(|_| !id.is_empty());
+        let text = match their_text {
             Some(their) if is_as_before(&id, &piece.text) => *their,
             Some(their) if is_as_before(&id, their) => piece.text.as_str(),
-            Some(their) if progress::<T>(their) > progress::<T>(&piece.text) => *their,
+            Some(their) if is_further::<T>(their, &piece.text) => *their,
             // They took it out.
             None if is_as_before(&id, &piece.text) && !T::IS_MARK => continue,
             _ => piece.text.as_str(),
         };
-        rows.push(Piece { name: piece.name.clone(), text: text.to_owned() });
+        let others = [Some(piece.text.as_str()), their_text.copied(), before.get(&id).copied()];
+        let highest = others.into_iter().flatten().map(|text| progress::<T>(text)[0]).max();
+        rows.push(Piece { name: piece.name.clone(), text: with_token::<T>(text, highest.unwrap_or(0)) });
     }
     let is_new = |piece: &&Piece| {
         let id = id_of::<T>(piece);
@@ -142,8 +145,24 @@ fn by_id<T: Imported>(pieces: &Pieces) -> HashMap<String, &str> {
     pieces.rows.iter().map(|piece| (id_of::<T>(piece), piece.text.as_str())).collect()
 }
 
-fn progress<T: Imported>(text: &str) -> usize {
-    serde_json::from_str::<T>(text).map_or(0, |record| record.progress())
+fn progress<T: Imported>(text: &str) -> Progress {
+    serde_json::from_str::<T>(text).map_or(Progress::default(), |record| record.progress())
+}
+
+/// Whether of two texts of one record the first has come further.
+#[must_use]
+pub fn is_further<T: Imported>(text: &str, than: &str) -> bool {
+    progress::<T>(text) > progress::<T>(than)
+}
+
+/// A record under the highest token that any side gave: a script that wrote an older copy back gives none anew.
+fn with_token<T: Imported>(text: &str, token: u64) -> String {
+    if token <= progress::<T>(text)[0] {
+        return text.to_owned();
+    }
+    let Ok(mut record) = Record::<T>::read(T::PATH, "", text, 0) else { return text.to_owned() };
+    record.edit(|record| record.set_token(Some(token)));
+    record.text().to_owned()
 }
 
 fn value(text: &str) -> Option<Value> {
@@ -288,6 +307,27 @@ mod tests {
             let expected = value(&String::from_utf8(servers(&expected)).expect("text"));
             assert_eq!((value(&found), &*past.commit), (expected, "one and two"));
             assert_eq!(past.remark(), None);
+        }
+    }
+
+    #[test]
+    fn the_highest_token_is_that_of_the_joined_record() {
+        let job = |more: &str| format!(r#"{{"jobs":[{{"id":"a",{more}}}]}}"#);
+        let (first, later) = (job(r#""status":"running","token":1"#), job(r#""status":"claimed","token":2"#));
+        let stale = job(r#""status":"queued""#);
+        for (ours, theirs, base, expected) in [
+            (&first, &later, &stale, ("claimed", 2)),
+            (&later, &first, &stale, ("claimed", 2)),
+            // A script wrote an older copy back on one side.
+            (&later, &stale, &later, ("queued", 2)),
+            (&stale, &later, &later, ("queued", 2)),
+        ] {
+            let mut past = Past::of("one", ours.clone().into_bytes());
+            let rules = Rules::of_table::<super::super::super::job::Job>();
+            past.join(&rules, "two", theirs.as_bytes(), Some(base.as_bytes()));
+            let found: Value = serde_json::from_slice(&past.bytes).expect("JSON");
+            let job = &found["jobs"][0];
+            assert_eq!((job["status"].as_str(), job["token"].as_u64()), (Some(expected.0), Some(expected.1)));
         }
     }
 

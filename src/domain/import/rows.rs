@@ -37,11 +37,6 @@ pub trait Imported: Row {
         true
     }
 
-    /// How much happened to it: of one thing seen at two times the later is kept.
-    fn progress(&self) -> usize {
-        0
-    }
-
     /// When it began, for a new id.
     fn began_at(&self) -> Option<Timestamp> {
         None
@@ -78,15 +73,6 @@ impl Imported for Job {
     fn is_same(&self, other: &Self) -> bool {
         (&self.kind, &self.branch, &self.commit, &self.description, self.created_at)
             == (&other.kind, &other.branch, &other.commit, &other.description, other.created_at)
-    }
-
-    fn progress(&self) -> usize {
-        match self.status {
-            JobStatus::Queued | JobStatus::Other(_) => 0,
-            JobStatus::Claimed => 1,
-            JobStatus::Running => 2,
-            _ => 3,
-        }
     }
 
     fn began_at(&self) -> Option<Timestamp> {
@@ -135,13 +121,6 @@ impl Imported for Message {
             == (&other.from, &other.to, &other.subject, &other.body)
     }
 
-    fn progress(&self) -> usize {
-        usize::from(self.read == Some(true))
-            + self.read_by.len()
-            + self.acknowledged_by.len()
-            + usize::from(self.ack_status.as_deref() == Some("completed"))
-    }
-
     fn began_at(&self) -> Option<Timestamp> {
         self.timestamp
     }
@@ -151,20 +130,11 @@ impl Imported for Server {
     fn is_record(record: &Value) -> bool {
         record.get("id").is_some()
     }
-
-    fn progress(&self) -> usize {
-        usize::from(self.machine.is_some()) + usize::from(self.joined_at.is_some())
-    }
 }
 
 impl Imported for Lock {
     fn is_record(record: &Value) -> bool {
         record.get("locked_by").is_some()
-    }
-
-    fn progress(&self) -> usize {
-        let token = self.token.unwrap_or(0).saturating_mul(2);
-        usize::try_from(token).unwrap_or(usize::MAX).saturating_add(usize::from(self.is_held()))
     }
 }
 
@@ -173,10 +143,6 @@ impl Imported for HighWater {
 
     fn is_record(record: &Value) -> bool {
         record.get("token").is_some()
-    }
-
-    fn progress(&self) -> usize {
-        usize::try_from(self.token.unwrap_or(0)).unwrap_or(usize::MAX)
     }
 }
 
@@ -388,6 +354,7 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::table::Progress;
     use super::*;
 
     fn read<T: Imported>(record: &Value) -> T {
@@ -396,7 +363,7 @@ mod tests {
 
     /// Each has gone further than the one before it.
     fn grows<T: Imported>(records: &[Value]) {
-        let steps: Vec<usize> = records.iter().map(|record| read::<T>(record).progress()).collect();
+        let steps: Vec<Progress> = records.iter().map(|record| read::<T>(record).progress()).collect();
         assert!(steps.is_sorted_by(|one, next| one < next), "{steps:?} {records:?}");
     }
 
@@ -433,6 +400,31 @@ mod tests {
         }
         let lock = |by: &str, token: u64| json!({"locked_by": by, "token": token});
         grows::<Lock>(&[lock("", 1), lock("a", 1), lock("", 2), lock("a", 2)]);
+        let held = |more: Value| {
+            let mut lock = lock("a", 1);
+            lock.as_object_mut().expect("a record").extend(more.as_object().expect("fields").clone());
+            lock
+        };
+        let renewed = held(json!({"renewal": 1}));
+        grows::<Lock>(&[
+            held(json!({"renewal": 0})),
+            renewed,
+            held(json!({"done_at": "2025-10-29T12:00:00Z"})),
+        ]);
+        let under = |status: &str, token: u64| json!({"id": "a", "status": status, "token": token});
+        let mut again = under("queued", 1);
+        again["earlier"] = json!([{"status": "completed", "token": 1}]);
+        grows::<Job>(&[
+            // One that can never have been given tells nothing.
+            under("queued", u64::MAX),
+            under("running", u64::MAX),
+            under("queued", 1),
+            under("running", 1),
+            under("completed", 1),
+            again,
+            under("queued", 2),
+            under("claimed", 2),
+        ]);
     }
 
     #[test]

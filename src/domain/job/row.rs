@@ -2,8 +2,8 @@
 
 use super::{Job, JobStatus};
 use crate::domain::id::JobId;
-use crate::domain::lock::is_token_before;
-use crate::domain::table::Row;
+use crate::domain::lock::{is_token_before, possible_token};
+use crate::domain::table::{Progress, Row};
 
 impl Row for Job {
     const PATH: &'static str = "coordination/jobs.json";
@@ -25,6 +25,17 @@ impl Row for Job {
         // A script that changes a job keeps what it does not know: one that lost its token was read before.
         let is_taken = other.status.is_held() && other.token.is_some() && other.incarnation.is_some();
         is_token_before(self.token, other.token) || (is_taken && self.token.is_none())
+    }
+    fn progress(&self) -> Progress {
+        let step = match self.status {
+            JobStatus::Queued | JobStatus::Other(_) => 0,
+            JobStatus::Claimed => 1,
+            JobStatus::Running => 2,
+            _ => 3,
+        };
+        // Who has it done once more begins again at the first step, under the same token.
+        let again = u64::try_from(self.earlier.len()).unwrap_or(u64::MAX);
+        [possible_token(self.token), again, step]
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod archives;
 mod locks;
+mod sides;
 #[cfg(test)]
 mod tests;
 
@@ -257,6 +258,7 @@ impl Look<'_> {
         place: &mut Place<T>,
         keep: impl Fn(&Table<T>, &mut Ids) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
+        let mut found = Vec::new();
         for one in place.bases(self.hub)? {
             let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
             let mut ids = {
@@ -275,6 +277,10 @@ impl Look<'_> {
                 continue;
             }
             keep(&known, &mut stale)?;
+            found.push(sides::Left { base: one, known, stale });
+        }
+        sides::part(&mut found, place.table.path(), self.hub)?;
+        for sides::Left { known, stale, .. } in found {
             if place.table.rows().len() + stale.len() > ROWS_MAX {
                 // It would stop every write.
                 let path = place.table.path();

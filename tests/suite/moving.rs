@@ -10,5 +10,6 @@ mod older;
 mod parts;
 mod points;
 mod readers;
+mod sides;
 mod twins;
 mod undone;

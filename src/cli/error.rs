@@ -18,6 +18,9 @@ use std::time::Duration;
 /// What a write that failed says of itself.
 const NOTHING_WRITTEN: &str = "nothing was written";
 
+/// The line that goes on where history that may hold more is not here.
+pub(super) const BEGIN_ANEW: &str = "git muster import --force";
+
 /// A command that did not do what it was asked.
 #[derive(Debug)]
 pub(super) struct CliError {
@@ -147,6 +150,15 @@ impl CliError {
         Self::new(Exit::AskedToEnd, format!("asked to end by {}; {what}", asked::by()))
     }
 
+    /// The same where that line is another one.
+    #[must_use]
+    pub(super) fn with_line(mut self, line: &str, instead: &str) -> Self {
+        for hint in &mut self.hints {
+            *hint = hint.replace(&format!("`{line}`"), &format!("`{instead}`"));
+        }
+        self
+    }
+
     /// An operation that may or may not have happened.
     #[must_use]
     pub(super) fn unknown(op: OpId, why: &str) -> Self {
@@ -200,7 +212,7 @@ impl From<LedgerError> for CliError {
                     )),
                     None => cut,
                 };
-                cut.hint("if there is no more of it anywhere, `git muster import --force` begins anew what cannot be found: the hub may get another id, and tokens begin again")
+                cut.hint(format!("if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"))
             }
             LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };

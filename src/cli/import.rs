@@ -1,11 +1,11 @@
 //! `git muster import`: a hub of the first scripts, looked at and taken over.
 
 use super::context::Context;
-use super::error::CliError;
+use super::error::{BEGIN_ANEW, CliError};
 use super::exit::Exit;
 use super::gone;
 use super::input;
-use super::output::counted;
+use super::output::{begun_about, counted};
 use super::table::table;
 use crate::domain::id::OpId;
 use crate::domain::import::State;
@@ -106,6 +106,7 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     let target = match &into {
         None => old,
         Some(into) => {
+            args.into.iter().for_each(|into| begun_about(into));
             context.settings.go_to(into.clone(), "--into");
             context.settings.clone = None;
             if !args.force {
@@ -144,6 +145,18 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     Ok(if args.check && needs_mending { TO_MEND } else { 0 })
 }
 
+/// What the command line says beside the old hub, as it is typed.
+fn more(args: &ImportArgs) -> String {
+    let into = args.into.as_ref().map(|into| quoted(&Location::parse(into, Path::new("")).shown()));
+    let into = into.map(|into| {
+        let between = if into.starts_with('-') { '=' } else { ' ' };
+        format!(" --into{between}{into}")
+    });
+    let recover = if args.recover { " --recover" } else { "" };
+    let close = args.close_jobs_older_than.map(|age| format!(" --close-jobs-older-than {}s", age.as_secs()));
+    format!("{}{recover}{}", into.unwrap_or_default(), close.unwrap_or_default())
+}
+
 /// Makes the new hub, or for a dry run an empty one that is gone with what is returned.
 fn make(path: &Path, context: &Context) -> Result<Option<Temporary>, CliError> {
     let branch = &context.settings.branch.value;
@@ -162,7 +175,10 @@ fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result
     // The new hub begins as the next write would leave the old one. Where nobody can tell how, as it stands.
     drop(Restored::default().show(&snapshot));
     let documents = || match documents(&snapshot, args.force) {
-        Err(Stop::Fault(error)) => Err(failed(error, is_remote)),
+        Err(Stop::Fault(error)) => {
+            let begin_anew = format!("git muster import{} --force", more(args));
+            Err(failed(error, is_remote).with_line(BEGIN_ANEW, &begin_anew))
+        }
         documents => Ok(documents?),
     };
     Ok(Import {
@@ -274,7 +290,9 @@ fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), 
     if args.check && report.mendable + report.broken == 0 {
         output.say("nothing is to be mended");
     } else if args.check {
-        output.say(&format!("next: `git muster import {}` mends it", quoted(&source.shown())));
+        let does = if args.into.is_some() { "makes a hub of it there" } else { "mends it" };
+        let line = format!("git muster import {}{}", quoted(&source.shown()), more(args));
+        output.say(&format!("next: `{line}` {does}"));
     } else {
         output.say(&format!("next: `git muster join {} --as NAME` on each server", quoted(hub)));
     }

@@ -228,7 +228,8 @@ pub fn main() -> u8 {
     let target = match &cli.command {
         Command::Init(args) => args.target.as_ref(),
         Command::Join(args) => args.target.as_ref(),
-        Command::Import(args) => args.into.as_ref().or(args.source.as_ref()),
+        // Until the new hub is written, all is about the old one.
+        Command::Import(args) => args.source.as_ref(),
         _ => None,
     };
     // `join` is told who this is otherwise.

@@ -44,6 +44,14 @@ pub(super) fn begun_with(global: &GlobalArgs, target: Option<&String>, is_me: bo
     *begun_mut() = Begun { folder, flags: given.collect() };
 }
 
+/// From now on all is about this hub, which the command line names besides.
+pub(super) fn begun_about(hub: &str) {
+    let hub = Location::parse(hub, Path::new("")).shown();
+    let flags = &mut begun_mut().flags;
+    flags.retain(|(flag, _)| *flag != "--hub");
+    flags.insert(0, ("--hub", quoted(&hub)));
+}
+
 /// From now on what was remembered for this user or in this clone is enough, but for `named`.
 pub(super) fn begun_as_joined(named: Vec<(&'static str, String)>) {
     begun_mut().flags = named;

@@ -128,6 +128,41 @@ fn who_insists_begins_anew_what_is_nowhere() {
     ada.run(["fsck"]).success();
 }
 
+#[test]
+fn the_lines_that_an_import_into_another_hub_tells_name_both() {
+    let (fleet, ada) = used(Transport::Path);
+    fleet.hub().put(MAIN, &[(JOBS, "")], "a full disk");
+    let [old, new, used] =
+        ["old.git", "new hub.git", "used.git"].map(|name| ada.directory().join(name).display().to_string());
+    let url = format!("file://{}", fleet.hub().path().display());
+    ada.program("git").args(["clone", "--quiet", "--bare", "--depth", "1", &url, &old]).run().success();
+    ada.run(["init", &used]).success();
+    let tip = || ada.program("git").args(["-C", &old, "rev-parse", MAIN]).run().success().stdout().to_owned();
+    let as_typed = |line: &str| {
+        let line = line.replace("git muster", "\"$M\"");
+        let program = env!("CARGO_BIN_EXE_git-muster");
+        ada.program("sh").args(["-c", &line]).env("M", program).run().success()
+    };
+    for (words, into) in [
+        (&["import", &old, "--into", &new, "--recover"][..], &new),
+        (&["--hub", &old, "import", "--into", &used, "--close-jobs-older-than", "7d"], &used),
+    ] {
+        let run = ada.run(words).code(78);
+        let told = line(&run, "git muster --hub");
+        let before = tip();
+        as_typed(&told);
+        assert_eq!(tip(), before, "the old one stays as it is: {told}");
+        ada.run(["--hub", into, "fsck"]).success();
+        assert_eq!(ada.run(["--hub", into, "servers", "list", "--json"]).success().json()[0]["id"], "ada");
+    }
+    // What a check advises is about both, too.
+    ada.program("git").args(["-C", &old, "fetch", "--quiet", "--unshallow"]).run().success();
+    let third = ada.directory().join("third.git").display().to_string();
+    let check = ada.run(["import", &old, "--into", &third, "--check"]).code(1);
+    as_typed(&line(&check, "git muster import"));
+    assert_eq!(ada.run(["--hub", &third, "job", "list", "--json"]).success().json()[1]["type"], "second");
+}
+
 /// Takes an object from a hub, or leaves nothing in its file.
 fn lose(fleet: &Fleet, name: &str, leaves_a_file: bool) -> String {
     let id = fleet.hub().git(["rev-parse", name]).trim().to_owned();

@@ -13,6 +13,7 @@ use crate::ledger::{
     Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, PutBack, Reached,
     Stop,
 };
+use std::path::Path;
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -203,17 +204,7 @@ impl From<LedgerError> for CliError {
                 Reached::Shallow => "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned(),
                 _ => format!("git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"),
             }),
-            LedgerError::CutHistory { folder, .. } => {
-                let cut = Self::new(Exit::Configuration, message);
-                let cut = match folder {
-                    Some(folder) => cut.hint(format!(
-                        "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
-                        quoted(&folder.display().to_string())
-                    )),
-                    None => cut,
-                };
-                cut.hint(format!("if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"))
-            }
+            LedgerError::CutHistory { folder, .. } => cut_history(message, folder.as_deref()),
             LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => {
                 let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
                 missing.hint(format!(
@@ -247,6 +238,10 @@ impl From<LedgerError> for CliError {
                 let hints = advice_on_place(why).map(str::to_owned).into_iter().collect();
                 Self { hints, ..Self::new(Exit::Configuration, message) }
             }
+            LedgerError::Partial { partial, .. } => Self::new(Exit::Configuration, message).hint(format!(
+                "`{}` brings the rest; or name the hub that it was cloned from",
+                partial.command()
+            )),
             LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
                 "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone",
             ),
@@ -256,6 +251,19 @@ impl From<LedgerError> for CliError {
         };
         Self { not_in_branch, may_come_back, ..told }
     }
+}
+
+/// What may be in history that is not here.
+fn cut_history(message: String, folder: Option<&Path>) -> CliError {
+    let cut = CliError::new(Exit::Configuration, message);
+    let cut = match folder {
+        Some(folder) => cut.hint(format!(
+            "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
+            quoted(&folder.display().to_string())
+        )),
+        None => cut,
+    };
+    cut.hint(format!("if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"))
 }
 
 /// What to do about a branch whose ref names no commit.

@@ -4,6 +4,7 @@ use super::engine::Version;
 use super::far_side::Reason;
 use super::history::Reached;
 use super::lost_object::LostObject;
+use super::partial::PartialClone;
 use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
@@ -141,6 +142,16 @@ pub enum LedgerError {
         /// Whether the copy is damaged, so that fetching it again may help.
         damaged: bool,
     },
+    /// A repository on this machine has not all objects, and is not meant to.
+    #[error("{what}: {partial}: {why}")]
+    Partial {
+        /// What was tried.
+        what: String,
+        /// The repository.
+        partial: PartialClone,
+        /// How it ended.
+        why: String,
+    },
     /// A file of our own.
     #[error(transparent)]
     File(#[from] FileError),
@@ -190,6 +201,12 @@ impl LedgerError {
                 | Self::Untold { .. }
                 | Self::CutHistory { .. }
         )
+    }
+
+    /// Whether an object of a repository on this machine is missing or damaged.
+    #[must_use]
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Store { damaged: true, .. } | Self::Partial { .. })
     }
 
     /// Whether the branch that was looked at holds no hub: another may.

@@ -22,6 +22,7 @@ use super::identity::Identity;
 use super::object_format;
 use super::objects::{Objects, oid};
 use super::open::{why_not_in_process, with_whose_hook};
+use super::partial::PartialClone;
 use super::past::Past;
 use super::pruning::{self, Made};
 use super::publish;
@@ -245,6 +246,9 @@ impl GitEngine {
 
     fn damaged(&self, what: &str, why: String) -> LedgerError {
         *self.suspect.borrow_mut() = Some(why.clone());
+        if let Some(partial) = PartialClone::of(self.objects.repository()) {
+            return LedgerError::Partial { what: what.to_owned(), partial, why };
+        }
         let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
         LedgerError::Store { what, why, damaged: true }
     }

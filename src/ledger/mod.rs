@@ -46,6 +46,7 @@ mod one_hub;
 mod open;
 mod outcome;
 mod pace;
+mod partial;
 mod past;
 mod permitted;
 mod pruning;
@@ -86,6 +87,7 @@ pub use open::{
     configured, is_tracked, open,
 };
 pub use outcome::{Held, Locked, Outcome, Receipt};
+pub use partial::PartialClone;
 pub use past::{Past, known_in};
 pub use salvage::PutBack;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};

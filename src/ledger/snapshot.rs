@@ -231,7 +231,7 @@ impl<'a> Snapshot<'a> {
         let mut holding = ByFolder::new();
         for branch in self.engine.branches(prefix)? {
             let entries = match self.list_on(&branch, "") {
-                Err(LedgerError::Store { damaged: true, .. }) if self.leaves_out(&branch) => continue,
+                Err(error) if error.is_damage() && self.leaves_out(&branch) => continue,
                 listed => listed?,
             };
             for entry in entries {
@@ -447,7 +447,7 @@ impl Documents for Snapshot<'_> {
             return Ok(document);
         }
         let document = match self.published(branch, path) {
-            Err(LedgerError::Store { damaged: true, .. }) if self.leaves_out(branch) => None,
+            Err(error) if error.is_damage() && self.leaves_out(branch) => None,
             read => read?,
         };
         // What is of one server is short, and asked for once by who looks at all of them.

@@ -560,7 +560,7 @@ fn document(
     hub: &dyn History,
 ) -> Result<Option<Option<Rc<Document>>>, LedgerError> {
     match hub.document_of(version, path) {
-        Err(LedgerError::Document(_) | LedgerError::Store { .. }) => Ok(None),
+        Err(LedgerError::Document(_) | LedgerError::Store { .. } | LedgerError::Partial { .. }) => Ok(None),
         read => read.map(Some),
     }
 }
@@ -568,7 +568,7 @@ fn document(
 /// What was looked for in other versions; `None` where a store lacks it.
 fn past<T>(read: Result<T, impl Into<Stop>>) -> Result<Option<T>, Stop> {
     match read.map_err(Into::into) {
-        Err(Stop::Fault(LedgerError::Store { .. })) => Ok(None),
+        Err(Stop::Fault(LedgerError::Store { .. } | LedgerError::Partial { .. })) => Ok(None),
         read => read.map(Some),
     }
 }

@@ -7,6 +7,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::history::{self, Lost};
 use crate::ledger::lost_object::LostObject;
 use crate::ledger::objects::Objects;
+use crate::ledger::partial::PartialClone;
 use crate::ledger::past::{self, Past};
 use crate::ledger::permitted;
 use crate::ledger::versions::Unseen;
@@ -64,6 +65,11 @@ impl GitEngine {
             Unseen::Lost(id, error) => (id, *error),
         };
         match (&self.reach, id, error) {
+            (_, _, LedgerError::Store { damaged: true, what, why })
+                if PartialClone::of(repository).is_some() =>
+            {
+                self.damaged(&what, why)
+            }
             (Reach::Itself, Some(id), LedgerError::Store { why, .. }) => {
                 let object = LostObject { id: Some(id.to_string()), branch: branch.to_owned() };
                 LedgerError::LacksObject { hub: self.name.clone(), object, why }

@@ -323,6 +323,9 @@ fn as_commands_say(error: &LedgerError) -> Option<(String, Option<String>)> {
         LedgerError::LacksObject { hub, object, .. } => {
             Some((object.meaning(hub), Some(object.command(hub))))
         }
+        LedgerError::Partial { partial, .. } => {
+            Some(("what it lacks is fetched from there".to_owned(), Some(partial.command())))
+        }
         LedgerError::Denied { hub, why: Reason { about: Some(bad), .. } } => Some((bad.advice(hub), None)),
         _ => None,
     }

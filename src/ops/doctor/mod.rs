@@ -306,9 +306,11 @@ fn history(patient: &Patient) -> Judgement {
         let fetch = move || send_history(&location, clone.as_deref(), &branch, way, Deadline::after(answer));
         match patient.within(HUB_TIME_MAX, fetch) {
             Ok(Ok(())) => Judgement::of("all of it comes that is not here yet"),
-            Ok(Err(error @ (LedgerError::LacksObject { .. } | LedgerError::Store { damaged: true, .. }))) => {
-                fault(patient, &error).judged()
-            }
+            Ok(Err(
+                error @ (LedgerError::LacksObject { .. }
+                | LedgerError::Partial { .. }
+                | LedgerError::Store { damaged: true, .. }),
+            )) => fault(patient, &error).judged(),
             // The hub answered before; a long history may need longer than is waited for here.
             Ok(Err(error)) => Judgement::skipped(error.to_string()),
             Err(hangs) => hangs,

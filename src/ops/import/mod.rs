@@ -286,7 +286,9 @@ fn source(
 /// What cannot be seen of the history is not taken for what never was, unless that is asked for.
 fn require_whole(looked: Result<(), LedgerError>, begins_anew: bool) -> Result<(), LedgerError> {
     match looked {
-        Err(LedgerError::CutHistory { .. } | LedgerError::LacksObject { .. }) if begins_anew => Ok(()),
+        Err(
+            LedgerError::CutHistory { .. } | LedgerError::LacksObject { .. } | LedgerError::Partial { .. },
+        ) if begins_anew => Ok(()),
         looked => looked,
     }
 }

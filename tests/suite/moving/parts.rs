@@ -163,6 +163,69 @@ fn the_lines_that_an_import_into_another_hub_tells_name_both() {
     assert_eq!(ada.run(["--hub", &third, "job", "list", "--json"]).success().json()[1]["type"], "second");
 }
 
+/// A hub that gives what is asked for, and a clone of it without the objects that a filter leaves out.
+fn partial(transport: Transport, filter: &str) -> (Fleet, Host, String) {
+    let (fleet, ada) = used(transport);
+    fleet.hub().put(MAIN, &[(JOBS, "")], "a full disk");
+    fleet.hub().git(["config", "uploadpack.allowFilter", "true"]);
+    let clone = ada.directory().join("partial.git").display().to_string();
+    let url = format!("file://{}", fleet.hub().path().display());
+    let filter = format!("--filter={filter}");
+    ada.program("git").args(["clone", "--quiet", "--bare", &filter, &url, &clone]).run().success();
+    (fleet, ada, clone)
+}
+
+#[test]
+fn of_a_partial_clone_the_line_is_told_that_completes_it() {
+    for filter in ["blob:none", "tree:0"] {
+        let (_fleet, ada, clone) = partial(Transport::Path, filter);
+        let new = ada.directory().join("new.git").display().to_string();
+        for words in [
+            &["import", &clone, "--check"][..],
+            &["import", &clone],
+            &["import", &clone, "--into", &new],
+            &["--hub", &clone, "job", "list"],
+            &["--hub", &clone, "job", "add", "--type", "x"],
+        ] {
+            let run = ada.run(words).code(78);
+            assert!(run.stderr().contains("partial.git` is a partial clone"), "{filter} {run}");
+            assert!(!run.stderr().contains("damaged"), "{filter} {run}");
+        }
+        let told = ada.run(["--hub", &clone, "doctor"]);
+        assert!(told.stdout().contains("--refetch --no-filter"), "{filter} {told}");
+        let complete = line(&ada.run(["import", &clone]).code(78), "git -C ");
+        ada.program("sh").args(["-c", &complete]).run().success();
+        ada.run(["import", &clone, "--into", &new]).success();
+        let jobs = ada.run(["--hub", &new, "job", "list", "--json"]).success().json();
+        assert_eq!(jobs.as_array().unwrap().len(), 2, "{filter}");
+    }
+}
+
+#[test]
+fn in_a_partial_clone_of_a_hub_what_is_not_here_is_not_taken_for_what_never_was() {
+    let (fleet, _ada) = used(Transport::Ssh);
+    for allowed in ["allowFilter", "allowAnySHA1InWant"] {
+        fleet.hub().git(["config", &format!("uploadpack.{allowed}"), "true"]);
+    }
+    let whole = document(&fleet, JOBS);
+    fleet.hub().put(MAIN, &[(JOBS, "")], "a full disk");
+    let cyd = fleet.host_in_clone("cyd");
+    fs::remove_dir_all(cyd.directory()).unwrap();
+    let target = cyd.directory().display().to_string();
+    cyd.program("git")
+        .args(["clone", "--quiet", "--filter=blob:none", &fleet.hub().url(), &target])
+        .current_dir(cyd.directory().parent().unwrap())
+        .run()
+        .success();
+    let tip = fleet.hub().tip(MAIN);
+    let run = cyd.run(["import"]).code(78);
+    assert!(run.stderr().contains("is a partial clone"), "{run}");
+    assert_eq!(fleet.hub().tip(MAIN), tip);
+    cyd.program("sh").args(["-c", &line(&run, "git -C ")]).run().success();
+    cyd.run(["import"]).success();
+    assert_eq!(document(&fleet, JOBS), whole);
+}
+
 /// Takes an object from a hub, or leaves nothing in its file.
 fn lose(fleet: &Fleet, name: &str, leaves_a_file: bool) -> String {
     let id = fleet.hub().git(["rev-parse", name]).trim().to_owned();

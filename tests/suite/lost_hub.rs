@@ -360,10 +360,12 @@ fn whoever_goes_on_for_long_is_told_of_another_hub_in_the_place_of_its_own() {
         let lock = ["lock", "run", "deploy", "--ttl", "12s", "--", "sh", "-c", script, go.to_str().unwrap()];
         let mut lock = ada.command(lock).spawn();
         let mut beats = bob.command(["heartbeat", "run", "--interval", "1s"]).spawn();
-        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
-        let claim = bob.command(["job", "claim", "--wait", "10m"]).spawn();
+        // It does not say when it has looked: it is the first, and the others say when they have.
         let wait = bob.command(["job", "wait", id.trim(), "--wait", "10m"]).spawn();
         lock.wait_for_stdout("begun");
+        beats.wait_for_stdout("beat ");
+        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
+        let claim = bob.command(["job", "claim", "--wait", "10m"]).spawn();
         beats.wait_for_stdout("beat ");
         eventually(BOUND, || [&acquire, &claim].iter().all(|one| one.stderr().contains("waiting")));
         other.comes();

@@ -275,6 +275,13 @@ fn a_mistyped_word_that_may_have_meant_a_write_is_answered_with_no_other() {
     }
 }
 
+/// The words of a table, but for seconds, which go by.
+fn without_ages(table: &str) -> String {
+    let is_age = |word: &str| word.strip_suffix('s').is_some_and(|age| age.parse::<u32>().is_ok());
+    let words: Vec<&str> = table.split_whitespace().filter(|word| !is_age(word)).collect();
+    words.join(" ")
+}
+
 #[test]
 fn who_asks_is_no_filter_and_is_told_so() {
     let (_fleet, ada, _bob) = two_servers();
@@ -289,7 +296,11 @@ fn who_asks_is_no_filter_and_is_told_so() {
         assert!(run.stderr().contains("`--server` says who asks"), "{run}");
         assert!(run.stderr().contains(told), "{run}");
         let plain = ada.run(words).success();
-        assert_eq!((plain.stdout(), plain.stderr()), (run.stdout(), ""), "{plain}");
+        assert_eq!(
+            (without_ages(plain.stdout()), plain.stderr()),
+            (without_ages(run.stdout()), ""),
+            "{plain}"
+        );
     }
     let run = ada.run(["--server", "bob", "job", "list", "--assigned-to", "bob"]).success();
     assert!(!run.stderr().contains("who asks"), "{run}");

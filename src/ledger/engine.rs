@@ -191,6 +191,10 @@ pub(crate) trait Engine {
         false
     }
 
+    /// Says that a look at the hub, or one more attempt to write to it, begins: what was told of it before may
+    /// not be so any more.
+    fn begin_look(&mut self) {}
+
     /// Asks the hub. Returns a warning when the history was rewritten there.
     ///
     /// # Errors

@@ -117,7 +117,8 @@ pub(super) struct GitEngine {
     who: OnceCell<Identity>,
     /// What else the user has to know.
     notes: Vec<String>,
-    /// Whether the hub was asked, so that what is known of its branches is no older than this run.
+    /// Whether the hub was asked since the present look or attempt began, so that what is known of its branches
+    /// is no older than that: a process may live for weeks.
     asked: bool,
 }
 
@@ -357,6 +358,14 @@ impl Engine for GitEngine {
         bad.iter().map(|(branch, flaw)| BadBranch { branch: branch.clone(), flaw: *flaw }).collect()
     }
 
+    fn begin_look(&mut self) {
+        // What goes with our copy stays until the hub is asked, and is no answer until then.
+        self.asked = false;
+        if self.is_always_fresh() {
+            self.bad.get_mut().clear();
+        }
+    }
+
     fn refresh(
         &mut self,
         main: &str,
@@ -364,6 +373,7 @@ impl Engine for GitEngine {
         deadline: Deadline,
     ) -> Result<Option<String>, LedgerError> {
         // What was bad may have been mended since.
+        self.begin_look();
         self.bad.get_mut().clear();
         if self.is_always_fresh() {
             return Ok(None);

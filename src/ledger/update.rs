@@ -4,6 +4,7 @@
 //! looking for the operation's id in the hub's history before anything else is done.
 
 mod run;
+mod sent;
 
 use run::{Attempt, Run};
 
@@ -138,6 +139,7 @@ impl Ledger {
 
     fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
+        self.engine.begin_look();
         if !self.engine.is_always_fresh() {
             let _guard = self.local_lock(deadline);
             self.refresh_again(scope, deadline)?;
@@ -238,29 +240,6 @@ impl Ledger {
         }
     }
 
-    /// What is told when this command was asked to end before its outcome was known.
-    fn end_as_asked(
-        &mut self,
-        requests: &[Request<'_>],
-        run: &mut Run,
-    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
-        // What pushed to a hub on this disk has ended, whole, and a look at it takes no time.
-        if run.is_unsettled() && self.engine.is_always_fresh() {
-            match self.find_sent(requests, run) {
-                Ok(Some(outcomes)) => {
-                    asked::has_written();
-                    return Ok(outcomes);
-                }
-                Ok(None) => return Err(LedgerError::AskedToEnd),
-                Err(_) => {}
-            }
-        }
-        if run.is_unsettled() {
-            return Ok(run.give_up(requests));
-        }
-        Err(LedgerError::AskedToEnd)
-    }
-
     /// One turn of the loop; `None`: go on.
     fn step(
         &mut self,
@@ -268,6 +247,10 @@ impl Ledger {
         now: Timestamp,
         run: &mut Run,
     ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+        // A hub that was just asked told what is so now.
+        if !run.fresh || self.engine.is_always_fresh() {
+            self.engine.begin_look();
+        }
         if !run.fresh && (run.attempts > 0 || self.must_ask_first(now)?) {
             self.engine.stay_connected();
             if !self.refresh_within(run)? {
@@ -443,46 +426,6 @@ impl Ledger {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// The outcomes of an attempt that turns out to have landed, whatever was said of it. Each
-    /// commit is unique by its operation's id, so the commit itself is the proof; of several, which go
-    /// together, the first, which the receipt names: a beat that another process sent along with the
-    /// same operation is the same commit as ours although what it went along with is not.
-    ///
-    /// The next attempt follows on the very tips that were searched here: our copy may be moved on
-    /// by other processes of this host, and what landed in between would be applied once more.
-    fn find_sent(
-        &mut self,
-        requests: &[Request<'_>],
-        run: &mut Run,
-    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
-        run.tips.clear();
-        for attempts in [&mut run.sent, &mut run.turned_down] {
-            for index in 0..attempts.len() {
-                let moves = attempts.get(index).map(|sent| sent.moves.as_slice()).unwrap_or_default();
-                for (place, one) in moves.iter().enumerate() {
-                    let tip = match run.tips.get(&one.branch) {
-                        Some(tip) => tip.clone(),
-                        None => self.engine.tip(&one.branch)?,
-                    };
-                    run.tips.insert(one.branch.clone(), tip.clone());
-                    let lands = match tip {
-                        Some(tip) if place == 0 => self.engine.leads_to(&one.to, &tip)?,
-                        _ => false,
-                    };
-                    if lands && !planted("lands-unseen") {
-                        let landed = attempts.swap_remove(index);
-                        self.one_hub.clone_from(&landed.one_hub);
-                        self.settle_main();
-                        return Ok(Some(landed.outcomes(requests, run.attempts)));
-                    }
-                }
-            }
-        }
-        // Nothing was searched where there is no branch: our copy may have been begun anew just now.
-        run.doubted_push &= run.tips.values().any(Option::is_none);
-        Ok(None)
     }
 
     /// Runs the operations on the newest documents we know and builds the commits.

@@ -108,5 +108,7 @@ mod moving;
 mod far_side;
 // A ref of the hub that leads nowhere.
 mod bad_refs;
+// Servers whose heartbeats cannot be seen.
+mod out_of_sight;
 // Who makes commits.
 mod identity;

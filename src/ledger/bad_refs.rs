@@ -11,7 +11,7 @@ use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::host::clock::Deadline;
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::Path;
 
 /// How often a fetch is tried with one more set of refs left out: git names one at a time.
@@ -31,9 +31,9 @@ const TIME_SHARE: u32 = 3;
 pub(super) enum Told {
     /// They come.
     Comes,
-    /// The hub has lost an object that one of them needs.
-    Lacks,
-    /// Nothing, as the time is over or the hub does not answer.
+    /// The hub has lost an object that one of them needs, or cannot read it, which is the flaw of that one.
+    Lacks(Flaw),
+    /// Nothing, as the time is over, the hub does not answer or something else went wrong.
     Nothing,
 }
 
@@ -41,9 +41,13 @@ impl Told {
     /// What a fetch of some branches came to.
     pub(super) fn by(verdict: &FetchVerdict) -> Self {
         match verdict {
-            FetchVerdict::HubDamaged(..) => Self::Lacks,
-            FetchVerdict::Unreachable(_) => Self::Nothing,
-            _ => Self::Comes,
+            // What may not be read is not lost, and must not be removed.
+            FetchVerdict::HubDamaged(why, _) if why.to_lowercase().contains("permission denied") => {
+                Self::Lacks(Flaw::Forbidden)
+            }
+            FetchVerdict::HubDamaged(..) => Self::Lacks(Flaw::Incomplete),
+            FetchVerdict::Fetched | FetchVerdict::MissingBranch => Self::Comes,
+            _ => Self::Nothing,
         }
     }
 }
@@ -53,56 +57,102 @@ pub(super) fn search_ends(deadline: Deadline) -> Deadline {
     Deadline::after(deadline.left() / TIME_SHARE)
 }
 
+/// What was found out before of the heartbeat branches of a hub.
+pub(super) struct Before<'a> {
+    /// Where our copy has a branch: it came whole when it came.
+    pub(super) at: &'a dyn Fn(&str) -> Option<String>,
+    /// Those of which some did not come, in the groups in which they are told apart.
+    pub(super) groups: Groups,
+}
+
+/// Branches in groups. Of each group one may lack an object.
+pub(super) type Groups = Vec<Vec<String>>;
+
 /// The heartbeat branches among `specs` of which the hub has lost an object, where a fetch of these failed for
-/// that with the words `why`. `list` gives what `git ls-remote` prints of the branches; `fetch` tells of some.
+/// that. `list` gives what `git ls-remote` prints of the branches; `fetch` tells of some.
+///
+/// What came before and stands where it stood needs no fetch, and of what did not come the groups are put down
+/// in `before`, so that a search that ran out of time goes on with the next look.
 pub(super) fn incomplete<E>(
     specs: &[String],
-    why: &str,
+    before: &mut Before<'_>,
     list: impl FnOnce() -> Result<String, E>,
     mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
 ) -> Result<Bad, E> {
-    let pattern = |spec: &String| Some(spec.strip_prefix("+refs/heads/")?.split(':').next()?.to_owned());
     let (beats, others): (Vec<String>, Vec<String>) =
-        specs.iter().filter_map(pattern).partition(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX));
+        patterns(specs).partition(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX));
     let others: Vec<String> = others.iter().map(|name| tracking(name)).collect();
-    if beats.is_empty() || (!others.is_empty() && fetch(&others)? != Told::Comes) {
+    if beats.is_empty() {
+        return Ok(Bad::new());
+    }
+    let others = if others.is_empty() { Told::Comes } else { fetch(&others)? };
+    if matches!(others, Told::Lacks(_)) {
         return Ok(Bad::new());
     }
     let left_out: HashSet<&str> = specs.iter().filter_map(|spec| spec.strip_prefix("^refs/heads/")).collect();
-    let is_asked = |name: &&str| {
-        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+    let fits = |name: &str| {
+        beats.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(begin) => name.starts_with(begin),
             None => pattern == name,
-        };
-        beats.iter().any(fits) && !left_out.contains(name)
+        })
     };
+    let is_asked = |name: &str| fits(name) && !left_out.contains(name);
     let listing = list()?;
-    let names = listing.lines().filter_map(|line| Some(line.split_once("\trefs/heads/")?.1));
-    // What may not be read is not lost, and must not be removed.
-    let flaw = match why.to_lowercase().contains("permission denied") {
-        true => Flaw::Forbidden,
-        false => Flaw::Incomplete,
-    };
-    by_halves(names.filter(is_asked).map(str::to_owned).collect(), flaw, |branches| {
-        fetch(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>())
-    })
+    let stands = listing.lines().filter_map(|line| line.split_once("\trefs/heads/"));
+    let is_unknown = |id: &str, name: &str| is_asked(name) && (before.at)(name).as_deref() != Some(id);
+    let mut unknown: BTreeSet<String> =
+        stands.filter(|(id, name)| is_unknown(id, name)).map(|(_, name)| name.to_owned()).collect();
+    let named: Vec<String> = beats.iter().filter_map(|pattern| unknown.take(name_of(pattern))).collect();
+    let of_group = |group: &Vec<String>| group.iter().filter_map(|name| unknown.take(name)).collect();
+    let known: Groups = before.groups.iter().map(of_group).collect();
+    let rest = unknown.into_iter().collect();
+    let mut groups: VecDeque<Vec<String>> = [named, rest].into_iter().chain(known).collect();
+    groups.retain(|group| !group.is_empty());
+    // What came until now leaves nothing else that could lack it.
+    if let ([group], Told::Comes) = (groups.make_contiguous(), others)
+        && group.len() > 1
+    {
+        let rest = group.split_off(group.len() / 2);
+        groups.push_back(rest);
+    }
+    let (found, left) = by_halves(groups, |branches| match others {
+        Told::Nothing => Ok(Told::Nothing),
+        _ => fetch(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>()),
+    })?;
+    // What nobody asked for is as it was.
+    before.groups.iter_mut().for_each(|group| group.retain(|name| !fits(name)));
+    before.groups.retain(|group| !group.is_empty());
+    before.groups.extend(left);
+    Ok(found)
 }
 
-/// Those of `branches` that do not come: git names the object that is lost, and not who needs it, so they are
-/// asked for by halves. Of what could not be told apart in time that is said.
-fn by_halves<E>(
-    branches: Vec<String>,
-    flaw: Flaw,
+/// What `specs` ask for.
+fn patterns(specs: &[String]) -> impl Iterator<Item = String> + '_ {
+    specs.iter().filter_map(|spec| Some(spec.strip_prefix("+refs/heads/")?.split(':').next()?.to_owned()))
+}
+
+/// The branch that a pattern for its name, and for all that begin so, was made of.
+fn name_of(pattern: &str) -> &str {
+    pattern.strip_suffix('*').unwrap_or(pattern)
+}
+
+/// Whether `specs` ask for a branch by its name: then that one is needed, as a server needs the branch of its own
+/// heartbeat.
+pub(super) fn is_named(specs: &[String], branch: &str) -> bool {
+    patterns(specs).any(|pattern| name_of(&pattern) == branch)
+}
+
+/// Those of `groups` of branches that do not come: git names the object that is lost, and not who needs it, so
+/// they are asked for by halves, the larger first, so that as many as can be are told of. Of what could not be
+/// told apart in time that is said. With the groups that are left to look at, those first that were not.
+pub(super) fn by_halves<E>(
+    mut groups: VecDeque<Vec<String>>,
     mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
-) -> Result<Bad, E> {
-    let mut found = Bad::new();
-    let mut groups = vec![branches];
+) -> Result<(Bad, Groups), E> {
+    let (mut found, mut untold) = (Bad::new(), Groups::new());
     let mut fetches = 0..HALVINGS_MAX;
     let mut is_over = false;
-    while let Some(mut group) = groups.pop() {
-        if group.is_empty() {
-            continue;
-        }
+    while let Some(mut group) = groups.pop_front() {
         let told = match fetches.next().filter(|_| !is_over) {
             Some(_) => fetch(&group)?,
             None => Told::Nothing,
@@ -111,16 +161,20 @@ fn by_halves<E>(
             Told::Comes => {}
             Told::Nothing => {
                 is_over = true;
-                found.extend(group.into_iter().map(|branch| (branch, Flaw::Untold)));
+                untold.push(group);
             }
-            Told::Lacks if group.len() == 1 => found.extend(group.into_iter().map(|branch| (branch, flaw))),
-            Told::Lacks => {
+            Told::Lacks(flaw) if group.len() == 1 => {
+                found.extend(group.into_iter().map(|branch| (branch, flaw)));
+            }
+            Told::Lacks(_) => {
                 let rest = group.split_off(group.len() / 2);
-                groups.extend([rest, group]);
+                groups.extend([group, rest]);
             }
         }
     }
-    Ok(found)
+    let alone: Groups = found.keys().map(|branch| vec![branch.clone()]).collect();
+    found.extend(untold.iter().flatten().map(|branch| (branch.clone(), Flaw::Untold)));
+    Ok((found, [untold, alone].concat()))
 }
 
 /// Whether a failed fetch may be the fault of a ref that leads nowhere.
@@ -299,9 +353,10 @@ mod tests {
         let lacking: Vec<String> = lacking.iter().map(|number| tracking(&name(*number))).collect();
         let mut fetches = 0;
         let specs = ["main", "heartbeat-*"].map(tracking);
+        let mut before = Before { at: &|_| None, groups: Groups::new() };
         let found = incomplete::<()>(
             &specs,
-            "lost",
+            &mut before,
             || Ok(listing),
             |specs| {
                 fetches += 1;
@@ -311,7 +366,7 @@ mod tests {
                 Ok(match comes {
                     _ if fetches > most => Told::Nothing,
                     true => Told::Comes,
-                    false => Told::Lacks,
+                    false => Told::Lacks(Flaw::Incomplete),
                 })
             },
         );
@@ -325,9 +380,9 @@ mod tests {
         };
         for (branches, lacking, fetches) in [
             (1, &[0][..], 2),
-            (3, &[1], 6),
-            (1000, &[7, 900], 40),
-            (300, &[1, 100, 200, 299], 62),
+            (3, &[1], 5),
+            (1000, &[7, 900], 39),
+            (300, &[1, 100, 200, 299], 61),
             (0, &[], 1),
         ] {
             assert_eq!(found_of(branches, lacking, true, 200), (of(lacking, Flaw::Incomplete), fetches));
@@ -342,30 +397,164 @@ mod tests {
         assert_eq!((found.len(), fetches), (1000, 201));
     }
 
+    /// A fleet behind a line over which one look has time for so many fetches of a search.
+    struct Line {
+        most: usize,
+        /// Where each branch stands in the hub, and which lack an object.
+        stands: BTreeMap<String, String>,
+        lacking: HashSet<String>,
+        /// What our copy has, and what it knows of the rest.
+        came: BTreeMap<String, String>,
+        known: Groups,
+    }
+
+    impl Line {
+        fn of(branches: usize, lacking: &[usize], most: usize) -> Self {
+            let name = |number: usize| format!("heartbeat-{number:04}");
+            let stands = (0..branches).map(|number| (name(number), "1".to_owned())).collect();
+            let lacking = lacking.iter().map(|number| name(*number)).collect();
+            Self { most, stands, lacking, came: BTreeMap::new(), known: Groups::new() }
+        }
+
+        /// What the next look finds.
+        fn look(&mut self, specs: &[String]) -> Bad {
+            let listing: String =
+                self.stands.iter().map(|(name, id)| format!("{id}\trefs/heads/{name}\n")).collect();
+            let came = self.came.clone();
+            let mut before =
+                Before { at: &|name| came.get(name).cloned(), groups: std::mem::take(&mut self.known) };
+            let mut fetches = 0;
+            let found = incomplete::<()>(
+                specs,
+                &mut before,
+                || Ok(listing),
+                |specs| {
+                    fetches += 1;
+                    let names =
+                        || self.stands.keys().filter(|name| specs.iter().any(|spec| *spec == tracking(name)));
+                    Ok(if fetches > self.most {
+                        Told::Nothing
+                    } else if names().any(|name| self.lacking.contains(name)) {
+                        Told::Lacks(Flaw::Incomplete)
+                    } else {
+                        self.came.extend(names().map(|name| (name.clone(), self.stands[name].clone())));
+                        Told::Comes
+                    })
+                },
+            );
+            self.known = before.groups;
+            found.expect("no error")
+        }
+    }
+
+    #[test]
+    fn a_search_that_ran_out_of_time_goes_on_with_the_next_look() {
+        let untold = |found: &Bad| found.values().filter(|flaw| **flaw == Flaw::Untold).count();
+        let specs = ["main", "heartbeat-*"].map(tracking);
+        for (branches, lacking, most, looks) in [
+            (20, &[4][..], 3, 5),
+            (20, &[4], 4, 4),
+            (1000, &[7, 900], 8, 6),
+            (300, &[1, 100, 200, 299], 8, 9),
+        ] {
+            let mut line = Line::of(branches, lacking, most);
+            let taken = (1..=2 * looks).find(|_| untold(&line.look(&specs)) == 0);
+            assert_eq!(taken, Some(looks), "{branches} {lacking:?}");
+            // What was found out stays known, whatever the others send meanwhile.
+            for (name, id) in &mut line.stands {
+                if !line.lacking.contains(name) {
+                    "2".clone_into(id);
+                }
+            }
+            line.most = lacking.len() + 2;
+            let found = line.look(&specs);
+            assert_eq!((untold(&found), found.len()), (0, lacking.len()), "{found:?}");
+            // What was put back is seen at once.
+            line.lacking.clear();
+            assert_eq!((line.look(&specs), &line.known), (Bad::new(), &Groups::new()));
+        }
+    }
+
+    #[test]
+    fn who_asks_for_few_branches_forgets_nothing_of_the_others() {
+        let specs = ["main", "heartbeat-*"].map(tracking);
+        let mut line = Line::of(20, &[4], 3);
+        line.look(&specs);
+        let known = line.known.clone();
+        let own = ["main", "heartbeat-0015*"].map(tracking);
+        assert_eq!((line.look(&own), &line.known), (Bad::new(), &known));
+        // One that leads nowhere by now is another matter.
+        let left_out = [specs.to_vec(), vec!["^refs/heads/heartbeat-0004".to_owned()]].concat();
+        line.most = 20;
+        assert_eq!((line.look(&left_out), &line.known), (Bad::new(), &Groups::new()));
+    }
+
+    #[test]
+    fn each_branch_is_told_of_in_its_turn_although_all_lack_an_object() {
+        let specs = ["main", "heartbeat-*"].map(tracking);
+        let mut line = Line::of(30, &(0..30).collect::<Vec<_>>(), 8);
+        let mut told = BTreeSet::new();
+        for _ in 0..20 {
+            let found = line.look(&specs);
+            told.extend(
+                found.into_iter().filter(|(_, flaw)| *flaw == Flaw::Incomplete).map(|(name, _)| name),
+            );
+        }
+        assert_eq!(told.len(), 30);
+    }
+
+    #[test]
+    fn who_asks_for_one_branch_by_its_name_gets_that_one_first() {
+        for named in ["heartbeat-0003*", "heartbeat-0003"] {
+            let specs = ["main", "heartbeat-*", named].map(tracking);
+            let mut line = Line::of(20, &[4], 2);
+            let found = line.look(&specs);
+            assert_eq!((found.get("heartbeat-0003"), found.len()), (None, 19), "{found:?}");
+            // If it is the one that lacks an object that is told in time, too.
+            let mut line = Line::of(20, &[3, 4], 2);
+            assert_eq!(line.look(&specs).get("heartbeat-0003"), Some(&Flaw::Incomplete));
+            // Where not even the main branch came in time nothing is told of any.
+            let mut line = Line::of(20, &[4], 0);
+            assert!(line.look(&specs).values().all(|flaw| *flaw == Flaw::Untold));
+        }
+    }
+
     #[test]
     fn only_the_branches_that_were_asked_for_are_looked_at() {
         let listing = "id\trefs/heads/heartbeat-a\nid\trefs/heads/heartbeat-ab\nid\trefs/heads/heartbeat-b\n";
-        for (specs, why, expected) in [
-            (
-                vec![tracking("heartbeat-a*")],
-                "lost",
-                vec![("heartbeat-a", Flaw::Incomplete), ("heartbeat-ab", Flaw::Incomplete)],
-            ),
-            (
-                vec![tracking("heartbeat-b*")],
-                "remote: Permission denied",
-                vec![("heartbeat-b", Flaw::Forbidden)],
-            ),
+        for (specs, expected) in [
+            (vec![tracking("heartbeat-a*")], &["heartbeat-a", "heartbeat-ab"][..]),
+            (vec![tracking("heartbeat-b*")], &["heartbeat-b"]),
             (
                 vec![tracking("heartbeat-*"), "^refs/heads/heartbeat-a".to_owned()],
-                "lost",
-                vec![("heartbeat-ab", Flaw::Incomplete), ("heartbeat-b", Flaw::Incomplete)],
+                &["heartbeat-ab", "heartbeat-b"],
             ),
-            (vec![tracking("main")], "lost", vec![]),
+            (vec![tracking("main")], &[]),
         ] {
-            let found = incomplete::<()>(&specs, why, || Ok(listing.to_owned()), |_| Ok(Told::Lacks));
-            let expected: Bad = expected.into_iter().map(|(name, flaw)| (name.to_owned(), flaw)).collect();
+            let mut before = Before { at: &|_| None, groups: Groups::new() };
+            let list = || Ok(listing.to_owned());
+            let lacks = |_: &[String]| Ok(Told::Lacks(Flaw::Incomplete));
+            let found = incomplete::<()>(&specs, &mut before, list, lacks);
+            let expected = expected.iter().map(|name| ((*name).to_owned(), Flaw::Incomplete)).collect();
             assert_eq!(found, Ok(expected), "{specs:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_not_told_as_lost() {
+        let why = Reason::of(Cause::Network, "it did not answer");
+        for (verdict, expected) in [
+            (FetchVerdict::Fetched, Told::Comes),
+            (FetchVerdict::HubDamaged("unable to read 1".to_owned(), None), Told::Lacks(Flaw::Incomplete)),
+            (
+                FetchVerdict::HubDamaged("unable to open 1: Permission denied".to_owned(), None),
+                Told::Lacks(Flaw::Forbidden),
+            ),
+            (FetchVerdict::Unreachable(why), Told::Nothing),
+            // Nobody knows whether it came.
+            (FetchVerdict::Failed("cannot lock ref".to_owned()), Told::Nothing),
+        ] {
+            assert_eq!(Told::by(&verdict), expected, "{verdict:?}");
         }
     }
 }

@@ -138,7 +138,7 @@ pub struct Found {
 pub(crate) struct Scope {
     /// All heartbeat branches.
     pub heartbeats: bool,
-    /// Others, by name.
+    /// Others, and those of all that must come whatever the rest is like, by name.
     pub branches: BTreeSet<String>,
 }
 
@@ -148,9 +148,10 @@ impl Scope {
         Self { heartbeats: true, branches: BTreeSet::new() }
     }
 
-    /// Adds a branch that was looked at.
-    pub(crate) fn add(&mut self, branch: &str) {
-        if branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+    /// Adds a branch that was looked at, or `is_written`. A heartbeat needs that one branch and nobody else's;
+    /// who looks at others looks at the fleet.
+    pub(crate) fn add(&mut self, branch: &str, is_written: bool) {
+        if branch.starts_with(HEARTBEAT_BRANCH_PREFIX) && !is_written {
             self.heartbeats = true;
         } else {
             self.branches.insert(branch.to_owned());

@@ -7,11 +7,13 @@ mod around;
 mod failed;
 mod recalled;
 
+use around::By;
+
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
 use super::by_hand::{self, Below, Earlier, Ours};
 use super::cache::HubCopy;
-use super::classify::{FetchVerdict, classify_fetch};
+use super::classify::FetchVerdict;
 use super::document::Document;
 use super::engine::{Commit, Engine, Move, Publication, Scope, Search, Version};
 use super::error::LedgerError;
@@ -55,19 +57,6 @@ const BUILDS_MAX: u32 = 5;
 
 /// How often a fetch is tried while our copy changes under it.
 const FETCHES_MAX: u32 = 4;
-
-/// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
-/// only we remember would be written upon for ever, and the hub would refuse for ever.
-const FETCH: &[&str] = &[
-    "fetch",
-    "--quiet",
-    "--no-tags",
-    "--prune",
-    "--no-recurse-submodules",
-    "--no-write-fetch-head",
-    "--refmap=",
-    "origin",
-];
 
 /// Where most hubs are.
 const USUAL_BRANCH: &str = "main";
@@ -156,31 +145,6 @@ impl GitEngine {
 
     fn directory(&self) -> &Path {
         self.objects.repository().path()
-    }
-
-    fn fetch(&self, main: &str, scope: &Scope, deadline: Deadline) -> Result<FetchVerdict, LedgerError> {
-        let mut specs = vec![tracking(main)];
-        if scope.heartbeats {
-            specs.push(heartbeats_spec());
-        }
-        // As a pattern: a branch that is not there must not make the fetch fail.
-        specs.extend(scope.branches.iter().map(|branch| tracking(&format!("{branch}*"))));
-        self.fetch_all(&specs, deadline)
-    }
-
-    fn fetch_once(
-        &self,
-        options: &[&str],
-        specs: &[String],
-        deadline: Deadline,
-    ) -> Result<FetchVerdict, LedgerError> {
-        let begin = options.iter().chain(FETCH).map(ToString::to_string);
-        let arguments: Vec<String> = begin.chain(specs.iter().cloned()).collect();
-        let done = self.git.run(self.directory(), &arguments, deadline)?;
-        if done.timed_out {
-            return Ok(FetchVerdict::Unreachable(Reason::of(Cause::Network, "it did not answer in time")));
-        }
-        Ok(classify_fetch(done.exit_code, &done.stdout, &done.stderr))
     }
 
     /// What we have seen of the branch until now, kept so that a fetch that is cut short after it
@@ -309,7 +273,7 @@ impl Engine for GitEngine {
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        if self.is_bad(branch) {
+        if self.is_unusable(branch) {
             return Ok(None);
         }
         let tip = match self.objects.tip(&self.reference(branch)) {
@@ -342,7 +306,7 @@ impl Engine for GitEngine {
             let files = bad_refs::unreadable_files(&self.objects);
             self.bad.borrow_mut().extend(files);
         }
-        Ok(names.filter(|name| !self.is_bad(name)).collect())
+        Ok(names.filter(|name| !self.is_left_out(name)).collect())
     }
 
     fn leave_out(&self, branch: &str) -> bool {
@@ -390,10 +354,10 @@ impl Engine for GitEngine {
         // Of a branch that was gone and came back, what it was before counts.
         before.extend(self.objects.tip(&gone).unwrap_or_default());
         let hub = || self.name.clone();
-        let mut verdict = self.fetch(main, scope, deadline)?;
+        let mut verdict = self.fetch(main, (scope, By::Name), deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
             self.outwait_locks(deadline)?;
-            verdict = self.fetch(main, scope, deadline)?;
+            verdict = self.fetch(main, (scope, By::Name), deadline)?;
         }
         // Somebody cleans our copy, or began it anew, at this moment.
         for _ in 1..FETCHES_MAX {
@@ -405,12 +369,12 @@ impl Engine for GitEngine {
                 break;
             }
             pruning::outwait(self.objects.repository());
-            verdict = self.fetch(main, scope, deadline)?;
+            verdict = self.fetch(main, (scope, By::Name), deadline)?;
         }
         // A connection over http that is lost in the head of the answer looks to git like a hub
-        // without a branch.
+        // without a branch, and so does a heartbeat branch that is gone.
         if matches!(verdict, FetchVerdict::MissingBranch) {
-            verdict = self.fetch(main, scope, deadline)?;
+            verdict = self.fetch(main, (scope, By::Pattern), deadline)?;
         }
         failpoint("fetched");
         if let Some(flaw) = self.bad.borrow().get(main) {

@@ -4,7 +4,7 @@
 //! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
 //! is ever sent. What a sound copy or the clone around holds already is read from there.
 
-use super::bad_refs::{self, Bad, Told};
+use super::bad_refs::{self, Bad, Before, Groups, Told};
 use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::commits::CommitText;
@@ -383,18 +383,19 @@ impl Way {
         names.first().map(|name| format!("{HEARTBEAT_BRANCH_PREFIX}{name}"))
     }
 
-    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that with
-    /// the words `why`; whether there are any.
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
+    /// whether there are any.
     fn find_incomplete(
         &self,
         specs: &[String],
-        why: &str,
         fetch: &[&str],
         deadline: Deadline,
     ) -> Result<bool, LedgerError> {
         let ends = bad_refs::search_ends(deadline);
         let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], ends)?.stdout);
-        let found = bad_refs::incomplete(specs, why, list, |specs| {
+        // Nothing is kept from one look to the next.
+        let mut before = Before { at: &|_| None, groups: Groups::new() };
+        let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
             let done = self.git(fetch, specs, ends)?;
             Ok::<_, LedgerError>(match done.timed_out {
                 true => Told::Nothing,
@@ -428,10 +429,10 @@ impl Way {
             done = self.git(&[&bad_refs::WHOLE_NAMES[..], &fetch].concat(), &around, deadline)?;
         }
         let verdict = classify_fetch(done.exit_code, &done.stdout, &done.stderr);
-        if let FetchVerdict::HubDamaged(why, _) = &verdict {
+        if let FetchVerdict::HubDamaged(..) = &verdict {
             let around =
                 || specs.iter().cloned().chain(bad_refs::left_out(&self.bad.borrow())).collect::<Vec<_>>();
-            if self.find_incomplete(&around(), why, &fetch, deadline)? {
+            if self.find_incomplete(&around(), &fetch, deadline)? {
                 done = self.git(&fetch, &around(), deadline)?;
             }
         }

@@ -204,6 +204,8 @@ pub struct Snapshot<'a> {
     folders: RefCell<HashMap<String, ByFolder>>,
     /// Documents of the main branch that stand in the place of those that were published.
     shown: RefCell<Shown>,
+    /// Whether somebody asked which heartbeat branches there are.
+    has_seen_fleet: Cell<bool>,
     /// The time, once somebody asked for it: of one attempt, that of one clock.
     present: Cell<Option<Timestamp>>,
 }
@@ -222,6 +224,7 @@ impl<'a> Snapshot<'a> {
             read: RefCell::default(),
             folders: RefCell::default(),
             shown: RefCell::default(),
+            has_seen_fleet: Cell::default(),
             present: Cell::default(),
         }
     }
@@ -229,7 +232,7 @@ impl<'a> Snapshot<'a> {
     /// What the branches with a prefix have at their tops.
     fn look_into(&self, prefix: &str) -> Result<ByFolder, LedgerError> {
         let mut holding = ByFolder::new();
-        for branch in self.engine.branches(prefix)? {
+        for branch in self.branches(prefix)? {
             let entries = match self.list_on(&branch, "") {
                 Err(error) if error.is_damage() && self.leaves_out(&branch) => continue,
                 listed => listed?,
@@ -397,6 +400,11 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// Whether which heartbeat branches there are was looked at: then those that our copy knows are not all.
+    pub(super) fn has_seen_fleet(&self) -> bool {
+        self.has_seen_fleet.get()
+    }
+
     pub(super) fn into_tips(self) -> Tips {
         self.tips.into_inner()
     }
@@ -462,6 +470,9 @@ impl Documents for Snapshot<'_> {
     }
 
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        if prefix.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+            self.has_seen_fleet.set(true);
+        }
         self.engine.branches(prefix)
     }
 

@@ -33,8 +33,10 @@ impl Ledger {
         let deadline = Deadline::after(self.settings.budget);
         let hub = self.engine.hub().to_owned();
         let (mut sent, mut made) = (None, None::<(Version, Squashed)>);
+        let mut scope = Scope::heartbeats();
+        scope.add(branch, true);
         for _ in 0..SQUASH_TRIES_MAX {
-            let looked = self.refresh(&Scope::heartbeats(), deadline);
+            let looked = self.refresh(&scope, deadline);
             // What was sent may still arrive, and then no error may claim that nothing was written.
             if let Some(why) = sent.take_if(|_| looked.is_err() || deadline.left() < PUSH_TIME_MIN) {
                 return Err(LedgerError::Unsettled { hub, why });

@@ -25,6 +25,7 @@ use crate::host::failpoint::failpoint;
 use crate::host::file_lock::FileLock;
 use std::any::Any;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often a hub that does not answer is tried within the time budget.
@@ -133,7 +134,7 @@ impl Ledger {
     /// As [`Ledger::read`].
     pub fn read_with(&mut self, branch: &str) -> Result<Snapshot<'_>, LedgerError> {
         let mut scope = Scope::default();
-        scope.add(branch);
+        scope.add(branch, false);
         self.read_scope(&scope)
     }
 
@@ -458,12 +459,14 @@ impl Ledger {
                 Err(Stop::Fault(error)) => return Err(error),
             });
         }
+        let written: BTreeSet<String> = draft.branches.keys().cloned().collect();
         let unchanged = self.drop_unchanged(&snapshot, &mut draft)?;
         let writes_main = draft.branches.contains_key(&self.settings.main);
         let present = if writes_main { snapshot.present(now, &self.settings.author)? } else { now };
+        run.scope.heartbeats |= snapshot.has_seen_fleet();
         let tips = snapshot.into_tips();
         for branch in tips.keys().filter(|branch| **branch != self.settings.main) {
-            run.scope.add(branch);
+            run.scope.add(branch, written.contains(branch));
         }
         if run.append {
             draft.replaced.clear();

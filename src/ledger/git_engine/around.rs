@@ -1,21 +1,49 @@
 //! Around the refs of a hub that cannot be used: fetches and pushes that leave them out.
 
-use super::{GitEngine, Reach};
+use super::{GitEngine, Reach, heartbeats_spec, tracking};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::host::clock::Deadline;
-use crate::ledger::bad_refs::{self, Told};
-use crate::ledger::classify::FetchVerdict;
+use crate::host::files;
+use crate::ledger::bad_refs::{self, Before, Groups, Told};
+use crate::ledger::classify::{FetchVerdict, classify_fetch};
 use crate::ledger::engine::Engine as _;
-use crate::ledger::engine::{Move, Publication};
+use crate::ledger::engine::{Move, Publication, Scope};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
+use crate::ledger::look::TOO_SLOW;
 use crate::ledger::publish::{self, To};
 use std::path::Path;
 use std::time::Duration;
 
 /// How long the hub is asked at most whether two of its branches are one.
 const ASK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A fetch of exactly what we name. What is gone from the hub goes from our copy: a branch that
+/// only we remember would be written upon for ever, and the hub would refuse for ever.
+const FETCH: &[&str] = &[
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--prune",
+    "--no-recurse-submodules",
+    "--no-write-fetch-head",
+    "--refmap=",
+    "origin",
+];
+
+/// Where it is kept beside our copy which heartbeat branches of the hub did not come.
+const GROUPS_FILE: &str = "muster.groups";
+
+/// How a heartbeat branch is asked for that our copy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// By its name, with what may lie below it: what others have of names that begin so is no matter. If it is
+    /// gone, nothing comes.
+    Name,
+    /// As the others, with all of which the names begin so: one that is not there must not make the fetch fail.
+    Pattern,
+}
 
 /// What a branch is looked at for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +53,53 @@ enum Look {
 }
 
 impl GitEngine {
+    /// A fetch of the main branch and of what `scope` asks for.
+    pub(super) fn fetch(
+        &self,
+        main: &str,
+        (scope, by): (&Scope, By),
+        deadline: Deadline,
+    ) -> Result<FetchVerdict, LedgerError> {
+        let is_known = |branch: &str| {
+            by == By::Name
+                && branch.starts_with(HEARTBEAT_BRANCH_PREFIX)
+                && !scope.heartbeats
+                && self.objects.tip(&self.reference(branch)).is_ok_and(|tip| tip.is_some())
+        };
+        let spec = |branch: &String| match is_known(branch) {
+            true => vec![tracking(branch), tracking(&format!("{branch}/*"))],
+            false => vec![tracking(&format!("{branch}*"))],
+        };
+        let heartbeats = scope.heartbeats.then(heartbeats_spec);
+        let named = scope.branches.iter().flat_map(spec);
+        let specs: Vec<String> = [tracking(main)].into_iter().chain(heartbeats).chain(named).collect();
+        self.fetch_all(&specs, deadline)
+    }
+
+    pub(super) fn fetch_once(
+        &self,
+        options: &[&str],
+        specs: &[String],
+        deadline: Deadline,
+    ) -> Result<FetchVerdict, LedgerError> {
+        let begin = options.iter().chain(FETCH).map(ToString::to_string);
+        let arguments: Vec<String> = begin.chain(specs.iter().cloned()).collect();
+        let done = self.git.run(self.directory(), &arguments, deadline)?;
+        if done.timed_out {
+            return Ok(FetchVerdict::Unreachable(Reason::of(Cause::Network, TOO_SLOW)));
+        }
+        Ok(classify_fetch(done.exit_code, &done.stdout, &done.stderr))
+    }
+
     /// A fetch that leaves out, if it has to, what leads nowhere in the hub.
     pub(super) fn fetch_all(
         &self,
         specs: &[String],
         deadline: Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
+        if let Some(verdict) = self.fetch_around_known(specs, deadline)? {
+            return Ok(verdict);
+        }
         let mut rounds = 0..bad_refs::ROUNDS_MAX;
         loop {
             let around: Vec<String> =
@@ -39,7 +108,7 @@ impl GitEngine {
             let verdict = self.fetch_once(options, &around, deadline)?;
             let more = match &verdict {
                 FetchVerdict::Failed(why) => bad_refs::may_be_one(why) && self.find_bad(why, deadline)?,
-                FetchVerdict::HubDamaged(why, _) => self.find_incomplete(&around, why, deadline)?,
+                FetchVerdict::HubDamaged(..) => self.find_incomplete(&around, deadline)?,
                 _ => false,
             };
             if !more || rounds.next().is_none() {
@@ -64,23 +133,101 @@ impl GitEngine {
         Ok(bad.len() > known)
     }
 
-    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that with
-    /// the words `why`; whether there are any.
-    fn find_incomplete(&self, specs: &[String], why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
+    /// A fetch around the heartbeat branches that did not come with an earlier look, and another of those, each
+    /// group by itself: so what is lost of one branch takes little time from each look. `None` where that does
+    /// not do.
+    fn fetch_around_known(
+        &self,
+        specs: &[String],
+        deadline: Deadline,
+    ) -> Result<Option<FetchVerdict>, LedgerError> {
+        let known = self.known_groups();
+        if known.is_empty() || !specs.contains(&heartbeats_spec()) {
+            return Ok(None);
+        }
+        let others = known.iter().flatten().filter(|branch| !bad_refs::is_named(specs, branch));
+        let others = others.map(|branch| format!("^{}", BadBranch::reference_of(branch)));
+        let around: Vec<String> = specs.iter().cloned().chain(others).collect();
+        let verdict = self.fetch_once(&[], &around, deadline)?;
+        match verdict {
+            FetchVerdict::Fetched => {}
+            FetchVerdict::HubDamaged(..) | FetchVerdict::Failed(_) => return Ok(None),
+            verdict => return Ok(Some(verdict)),
+        }
+        let ends = bad_refs::search_ends(deadline);
+        let mut is_all_told = true;
+        let (found, left) = bad_refs::by_halves(known.clone().into(), |branches| {
+            let specs: Vec<String> = branches.iter().map(|branch| tracking(branch)).collect();
+            let verdict = self.fetch_once(&[], &specs, ends)?;
+            // Of those that are named with one that is gone, or leads nowhere, nothing came either.
+            is_all_told &= !matches!(verdict, FetchVerdict::MissingBranch | FetchVerdict::Failed(_));
+            Ok::<_, LedgerError>(Told::by(&verdict))
+        })?;
+        if !is_all_told {
+            return Ok(None);
+        }
+        self.keep_groups(&known, &left);
+        self.bad.borrow_mut().extend(found);
+        Ok(Some(verdict))
+    }
+
+    /// The groups of heartbeat branches that did not come with an earlier look.
+    fn known_groups(&self) -> Groups {
+        let mut groups: Groups = files::recall(&self.directory().join(GROUPS_FILE));
+        let is_one = |branch: &String| {
+            branch.starts_with(HEARTBEAT_BRANCH_PREFIX)
+                && bad_refs::flaw_of_name(&BadBranch::reference_of(branch)).is_none()
+        };
+        groups.iter_mut().for_each(|group| group.retain(is_one));
+        groups.retain(|group| !group.is_empty());
+        groups
+    }
+
+    fn keep_groups(&self, known: &Groups, groups: &Groups) {
+        if groups != known {
+            // Without it the next search begins from the beginning.
+            drop(files::remember(&self.directory().join(GROUPS_FILE), groups));
+        }
+    }
+
+    /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
+    /// whether there are any.
+    fn find_incomplete(&self, specs: &[String], deadline: Deadline) -> Result<bool, LedgerError> {
         let ends = bad_refs::search_ends(deadline);
         let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
-        let list = || Ok(self.git.run(self.directory(), &ask, ends)?.stdout);
-        let found = bad_refs::incomplete(specs, why, list, |specs| {
+        let list = || {
+            let done = self.git.run(self.directory(), &ask, ends)?;
+            if done.exit_code == Some(0) {
+                return Ok(done.stdout);
+            }
+            // Without it nobody can tell whose fault it is.
+            let why = Reason::of(Cause::Network, TOO_SLOW);
+            Err(LedgerError::Unreachable { hub: self.name.clone(), why })
+        };
+        let at = |branch: &str| {
+            let tip = self.objects.tip(&self.reference(branch)).ok().flatten();
+            tip.map(|tip| tip.to_string())
+        };
+        let known = self.known_groups();
+        let mut before = Before { at: &at, groups: known.clone() };
+        let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
             Ok::<_, LedgerError>(Told::by(&self.fetch_once(&[], specs, ends)?))
         })?;
+        self.keep_groups(&known, &before.groups);
         let is_found = !found.is_empty();
         self.bad.borrow_mut().extend(found);
         Ok(is_found)
     }
 
-    /// Looks at a heartbeat branch and notes it if it cannot be used.
-    pub(super) fn is_bad(&self, branch: &str) -> bool {
-        if self.bad.borrow().contains_key(branch) {
+    /// Whether a heartbeat branch is left out of what is looked at.
+    pub(super) fn is_left_out(&self, branch: &str) -> bool {
+        self.is_unusable(branch) || self.bad.borrow().contains_key(branch)
+    }
+
+    /// Looks at a heartbeat branch and notes it if it cannot be used. One of which nobody could tell in time is
+    /// where it was seen last: whoever has to write to it may try, and the hub compares.
+    pub(super) fn is_unusable(&self, branch: &str) -> bool {
+        if self.bad.borrow().get(branch).is_some_and(|flaw| *flaw != Flaw::Untold) {
             return true;
         }
         if !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
@@ -100,7 +247,7 @@ impl GitEngine {
     /// The branch that keeps `moves` from being made, if one is known.
     pub(super) fn in_the_way(&self, moves: &[Move]) -> Option<BadBranch> {
         moves.iter().find_map(|one| {
-            if let Some(flaw) = self.bad.borrow().get(&one.branch) {
+            if let Some(flaw) = self.bad.borrow().get(&one.branch).filter(|flaw| **flaw != Flaw::Untold) {
                 return Some(BadBranch { branch: one.branch.clone(), flaw: *flaw });
             }
             let is_there = is_side_branch(&one.branch) && one.from.is_some();

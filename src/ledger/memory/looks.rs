@@ -4,6 +4,7 @@ use super::super::document::Document;
 use super::super::engine::Scope;
 use super::super::error::LedgerError;
 use super::super::outcome::{Locked, Outcome};
+use super::super::snapshot::Documents as _;
 use super::super::transaction::{Stop, Transaction};
 use super::super::update::{AnyAnswer, PUSH_TIME_MIN, Request};
 use super::{
@@ -251,7 +252,25 @@ fn the_branches_that_were_looked_at_are_looked_at_again() {
         count(transaction)
     };
     assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), both)), "applied");
-    assert_eq!(memory.hub.borrow().scopes, [Scope::default(), Scope::heartbeats()]);
+    // A heartbeat needs its own branch; whoever looks at another, or at which there are, all of them.
+    let own = Scope { heartbeats: false, branches: ["heartbeat-x".to_owned()].into() };
+    assert_eq!(memory.hub.borrow().scopes, [Scope::default(), own.clone()]);
+    type Look = fn(&Transaction<'_>) -> Result<(), Stop>;
+    let looks: [Look; 3] = [
+        |transaction| Ok(transaction.document("heartbeat-y", "y/heartbeat.json").map(drop)?),
+        |transaction| Ok(transaction.branches("heartbeat-").map(drop)?),
+        |transaction| Ok(transaction.branches_with("heartbeat-", "x").map(drop)?),
+    ];
+    for look in looks {
+        let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
+        let all = |transaction: &mut Transaction<'_>| {
+            look(transaction)?;
+            both(transaction)
+        };
+        assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), all)), "applied");
+        let all = Scope { heartbeats: true, ..own.clone() };
+        assert_eq!(memory.hub.borrow().scopes, [Scope::default(), all]);
+    }
     let memory = hub_of(PLAIN, &[Fault::Lose], &[]);
     assert_eq!(word(&ledger(&memory, LONG).update_one(op(), now(), count)), "applied");
     assert_eq!(memory.hub.borrow().scopes, [Scope::default(), Scope::default()]);

@@ -86,6 +86,12 @@ pub trait Documents {
     /// When the store is damaged.
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
 
+    /// Whether there is this branch and it can be used.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn has_branch(&self, branch: &str) -> Result<bool, LedgerError>;
+
     /// Names of the branches with this prefix that have a folder of this name at their top: each branch
     /// is looked at once, however many folders are asked for.
     ///
@@ -474,6 +480,10 @@ impl Documents for Snapshot<'_> {
             self.has_seen_fleet.set(true);
         }
         self.engine.branches(prefix)
+    }
+
+    fn has_branch(&self, branch: &str) -> Result<bool, LedgerError> {
+        Ok(self.tip(branch)?.is_some())
     }
 
     fn bad_branches(&self) -> Vec<BadBranch> {

@@ -355,6 +355,10 @@ impl Documents for Transaction<'_> {
         self.snapshot.branches(prefix)
     }
 
+    fn has_branch(&self, branch: &str) -> Result<bool, LedgerError> {
+        Ok(self.draft.branches.contains_key(branch) || self.snapshot.has_branch(branch)?)
+    }
+
     fn bad_branches(&self) -> Vec<BadBranch> {
         self.snapshot.bad_branches()
     }

@@ -1,5 +1,6 @@
 //! Reading what lies spread over the hub: statuses and beats of all servers.
 
+use crate::domain::bad_branch::BadBranch;
 use crate::domain::heartbeat::{Heartbeat, WorkerStopped};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::record::Record;
@@ -20,24 +21,40 @@ pub struct PlacedBeat {
     pub branch: String,
 }
 
-/// The beats of `server` on all branches that may carry them, the main branch first. One that cannot
-/// be read is none: the next beat of its server makes it anew.
+/// The signs of life of a server.
+#[derive(Debug, Clone, Default)]
+pub struct Beats {
+    /// The newest of each branch that may carry one, the main branch first.
+    pub placed: Vec<PlacedBeat>,
+    /// Whether one may be there that cannot be read: then what is seen elsewhere may be old, and nobody can
+    /// tell whether the server lives.
+    pub is_out_of_sight: bool,
+}
+
+/// The beats of `server` on all branches that may carry them. One that cannot be read says nothing: the next
+/// beat of its server makes it anew.
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<PlacedBeat>, Stop> {
-    let mut branches = vec![documents.main().to_owned()];
-    branches.extend(documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?);
+pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Beats, Stop> {
+    let on_branches = documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?;
     let path = Heartbeat::path(server);
-    let mut beats = Vec::new();
-    for branch in branches {
+    let mut beats = Beats::default();
+    for branch in [documents.main().to_owned()].into_iter().chain(on_branches) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
-            Ok(Some(beat)) => beats.push(PlacedBeat { beat, branch }),
+            Ok(Some(beat)) => beats.placed.push(PlacedBeat { beat, branch }),
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(_))) => {}
+            Err(Stop::Fault(LedgerError::Document(_))) => beats.is_out_of_sight = true,
             Err(error) => return Err(error),
         }
     }
+    // Its own branch holds its beat, with a time; one that does not was changed by another hand.
+    let own = server.heartbeat_branch();
+    let is_seen = beats.placed.iter().any(|placed| placed.branch == own && placed.beat.at().is_some());
+    beats.is_out_of_sight |= !is_seen && documents.has_branch(&own)?;
+    // Asked last: a branch of which a part is lost is known by now.
+    let is_of_server = |bad: &BadBranch| bad.server().as_ref() == Some(server);
+    beats.is_out_of_sight |= documents.bad_branches().iter().any(is_of_server);
     Ok(beats)
 }
 
@@ -46,12 +63,6 @@ pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Vec<Plac
 pub struct BrokenBeat {
     /// What is wrong with it, and where it lies.
     pub why: String,
-}
-
-/// Whether a branch of the beats of `server` cannot be used, as far as it was looked for: then what is seen of
-/// its beats elsewhere may be old, and nobody can tell whether it lives.
-pub fn is_out_of_sight(documents: &impl Documents, server: &ServerName) -> bool {
-    documents.bad_branches().iter().any(|bad| bad.server().as_ref() == Some(server))
 }
 
 /// What there is of the beats of a server for people to see.
@@ -100,7 +111,7 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
 /// # Errors
 /// When a document cannot be read.
 pub fn newest_beat(documents: &impl Documents, server: &ServerName) -> Result<Option<PlacedBeat>, Stop> {
-    Ok(beats(documents, server)?.into_iter().max_by_key(|placed| placed.beat.at()))
+    Ok(beats(documents, server)?.placed.into_iter().max_by_key(|placed| placed.beat.at()))
 }
 
 /// Names everything that `beats` say: it changes with every sign of life on any branch.

@@ -12,7 +12,7 @@
 //! live, and two machines under one name take each other's place in turn.
 
 use super::Verb;
-use super::documents::{PlacedBeat, beats, is_out_of_sight, life};
+use super::documents::{Beats, PlacedBeat, beats, life};
 use super::job_step::call_off;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
@@ -119,8 +119,8 @@ fn end_session(
     watched: &str,
     transaction: &mut Transaction<'_>,
 ) -> Result<bool, Stop> {
-    let placed = beats(transaction, holder)?;
-    if is_out_of_sight(transaction, holder) {
+    let Beats { placed, is_out_of_sight } = beats(transaction, holder)?;
+    if is_out_of_sight {
         return Ok(false);
     }
     let incarnation = incarnation.unwrap_or_default();
@@ -186,7 +186,7 @@ pub struct WatchedSession {
 /// When a document cannot be read.
 pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec<Watched>, Stop> {
     let jobs: Table<Job> = documents.table()?;
-    let mut beats_of: HashMap<ServerName, Vec<PlacedBeat>> = HashMap::new();
+    let mut beats_of: HashMap<ServerName, Beats> = HashMap::new();
     let mut watched = Vec::new();
     for job in jobs.rows().filter(|job| job.status.is_held()) {
         let (Ok(id), Some(Ok(holder))) =
@@ -197,11 +197,11 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
         if !beats_of.contains_key(&holder) {
             beats_of.insert(holder.clone(), beats(documents, &holder)?);
         }
-        let placed = beats_of.get(&holder).map(Vec::as_slice).unwrap_or_default();
+        let seen = beats_of.get(&holder).filter(|beats| !beats.is_out_of_sight);
+        let placed = seen.map(|beats| beats.placed.as_slice()).unwrap_or_default();
         // Only the session that claimed the job speaks for it: a claim of an older writer, or of a
         // process that sends no heartbeats, ends by its own time.
-        let incarnation = job.incarnation.as_deref().filter(|_| !is_out_of_sight(documents, &holder));
-        let session = incarnation.and_then(|incarnation| {
+        let session = job.incarnation.as_deref().and_then(|incarnation| {
             let present = (holder != *me).then(|| present(placed, incarnation)).flatten();
             present.or_else(|| replaced(placed, incarnation))
         });
@@ -228,8 +228,8 @@ pub fn session_of(
     job: &Job,
 ) -> Result<Option<WatchedSession>, Stop> {
     let Some(incarnation) = job.incarnation.as_deref() else { return Ok(None) };
-    let placed = beats(documents, holder)?;
-    if is_out_of_sight(documents, holder) {
+    let Beats { placed, is_out_of_sight } = beats(documents, holder)?;
+    if is_out_of_sight {
         return Ok(None);
     }
     Ok(present(&placed, incarnation).or_else(|| replaced(&placed, incarnation)))

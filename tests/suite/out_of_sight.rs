@@ -2,8 +2,8 @@
 //! nobody is taken for lost by them.
 
 use crate::lost_objects::{Damage, lose};
-use crate::sessions::{a_minute_passes, claimed, is_lost};
-use crate::support::{Fleet, Host, Transport, eventually, inspect};
+use crate::sessions::{a_minute_passes, claimed, is_lost, stays_claimed};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, inspect};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -222,4 +222,53 @@ fn a_search_that_ran_out_of_time_ends_with_the_next_looks_and_the_dead_are_seen(
     }
     ada.run(["job", "claim"]).code(3);
     assert!(is_lost(&fleet, &id));
+}
+
+/// What somebody leaves in the place of bob's heartbeat on his own branch.
+fn put_by_hand(fleet: &Fleet, text: Option<&str>) {
+    match text {
+        Some(text) => drop(fleet.hub().put("heartbeat-bob", &[("bob/heartbeat.json", text)], "by hand")),
+        None => {
+            let tree = fleet.hub().git(["hash-object", "-t", "tree", "-w", "/dev/null"]);
+            let commit = fleet.hub().git(["commit-tree", "-m", "by hand", tree.trim()]);
+            fleet.hub().git(["update-ref", "refs/heads/heartbeat-bob", commit.trim()]);
+        }
+    }
+}
+
+/// What lies of its beats elsewhere may be old.
+#[test]
+fn a_server_whose_heartbeat_cannot_be_read_is_not_taken_for_lost() {
+    Transport::each(&WAYS, |transport| {
+        for text in
+            [Some(""), Some("<<<<<<< HEAD\n"), Some("{}"), Some("{\"server_id\": 7}"), Some("[]"), None]
+        {
+            let fleet = Fleet::over(transport).founded();
+            let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
+            bob.run(["heartbeat", "--interval", "1s", "--on-main"]).success();
+            let id = claimed(&bob);
+            bob.run(["heartbeat", "--interval", "10m"]).success();
+            put_by_hand(&fleet, text);
+            stays_claimed(&fleet, &ada, &id, 4);
+            // Its next beat makes it anew, and from then on it is judged by that.
+            bob.run(["heartbeat", "--interval", "1s"]).success();
+            ada.run(["job", "claim"]).code(3);
+            a_minute_passes(&ada);
+            ada.run(["job", "claim"]).code(3);
+            assert!(is_lost(&fleet, &id), "{text:?}");
+        }
+    });
+}
+
+#[test]
+fn a_heartbeat_on_main_that_cannot_be_read_lets_no_older_one_speak_for_its_server() {
+    let fleet = Fleet::over(Transport::Path).founded();
+    let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
+    bob.run(["heartbeat", "--interval", "1s"]).success();
+    let id = claimed(&bob);
+    bob.run(["heartbeat", "--interval", "10m", "--on-main"]).success();
+    fleet.hub().put(MAIN, &[("bob/heartbeat.json", "<<<<<<< HEAD\n")], "by hand");
+    stays_claimed(&fleet, &ada, &id, 4);
+    let stopped = ada.run(["job", "requeue", &id, "--holder-lost"]);
+    assert_ne!(stopped.exit_code(), Some(0), "{stopped}");
 }

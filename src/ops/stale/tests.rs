@@ -87,6 +87,9 @@ impl Documents for Hub {
     fn branches(&self, _prefix: &str) -> Result<Vec<String>, LedgerError> {
         Ok(Vec::new())
     }
+    fn has_branch(&self, branch: &str) -> Result<bool, LedgerError> {
+        Ok(branch == self.main())
+    }
     fn branches_with(&self, _prefix: &str, _folder: &str) -> Result<Vec<String>, LedgerError> {
         Ok(Vec::new())
     }

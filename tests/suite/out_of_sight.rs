@@ -222,6 +222,12 @@ fn a_search_that_ran_out_of_time_ends_with_the_next_looks_and_the_dead_are_seen(
     }
     ada.run(["job", "claim"]).code(3);
     assert!(is_lost(&fleet, &id));
+    // Once the branch is removed nothing is remembered of it.
+    fleet.hub().git(["update-ref", "-d", "refs/heads/heartbeat-s3"]);
+    ada.run(["worker", "list"]).success();
+    line.lose([]);
+    ada.run(["worker", "list"]).success();
+    assert_eq!(line.used(), 1);
 }
 
 /// What somebody leaves in the place of bob's heartbeat on his own branch.

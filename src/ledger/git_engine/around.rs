@@ -35,6 +35,9 @@ const FETCH: &[&str] = &[
 /// Where it is kept beside our copy which heartbeat branches of the hub did not come.
 const GROUPS_FILE: &str = "muster.groups";
 
+/// The most branches that are kept there.
+const GROUPED_MAX: usize = 1000;
+
 /// How a heartbeat branch is asked for that our copy knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
@@ -112,6 +115,11 @@ impl GitEngine {
                 _ => false,
             };
             if !more || rounds.next().is_none() {
+                // All came: what was kept of those that did not is over, as of a branch that was removed.
+                let is_whole = matches!(verdict, FetchVerdict::Fetched) && self.bad.borrow().is_empty();
+                if is_whole && specs.contains(&heartbeats_spec()) {
+                    self.keep_groups(&self.known_groups(), &Groups::new());
+                }
                 return Ok(verdict);
             }
         }
@@ -180,7 +188,8 @@ impl GitEngine {
         };
         groups.iter_mut().for_each(|group| group.retain(is_one));
         groups.retain(|group| !group.is_empty());
-        groups
+        // More would not fit a command line: the search begins anew.
+        if groups.iter().flatten().count() > GROUPED_MAX { Groups::new() } else { groups }
     }
 
     fn keep_groups(&self, known: &Groups, groups: &Groups) {

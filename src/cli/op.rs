@@ -175,11 +175,21 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
 /// Refuses to take up an operation in another hub that is by now where its own was.
 fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> {
     let ledger = context.ledger()?;
-    ledger.bind(entry.name.as_deref().and_then(hubs::id_of));
+    let meant = entry.name.as_deref().and_then(hubs::id_of);
+    let has_id = meant.is_some();
+    ledger.bind(meant);
     match ledger.read(false).map(drop) {
         Err(LedgerError::AnotherHub { .. }) => {}
         Err(error) => return Err(context.with_advice(error.into())),
-        Ok(()) => return Ok(()),
+        Ok(()) if has_id => return Ok(()),
+        Ok(()) => {
+            // One without an id is known by the name that this host gave it.
+            let (hub, clone) = (context.settings.hub()?, context.settings.clone.as_deref());
+            let here = hubs::known_place(hub, clone, &entry.branch);
+            if entry.name.as_ref().is_none_or(|name| *name == here.name) {
+                return Ok(());
+            }
+        }
     }
     let (op, hub) = (&entry.op, context.settings.hub()?.shown());
     let why =

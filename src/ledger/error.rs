@@ -93,16 +93,16 @@ pub enum LedgerError {
     },
     /// Another hub is where the one was that was begun with.
     #[error(
-        "another hub is at `{hub}` now, {} and not of the id {sought}: nothing was taken from it, and nothing was written to it; put the other one back, or begin anew with this one",
-        found.as_ref().map_or_else(|| "one without an id".to_owned(), |id| format!("of the id {id}"))
+        "another hub is at `{hub}` now, {} and not {}: nothing was taken from it, and nothing was written to it; put the other one back, or begin anew with this one",
+        told_id(found.as_deref()), told_id(sought.as_deref())
     )]
     AnotherHub {
         /// Where.
         hub: String,
         /// The id of the one that is there; none in a hub that never had a marker.
         found: Option<String>,
-        /// The id of the one that was begun with.
-        sought: String,
+        /// The id of the one that was begun with; none if it had no marker.
+        sought: Option<String>,
     },
     /// The ref of the branch says nothing: what another program was writing when it was cut off.
     #[error("branch `{branch}` of the hub `{hub}` is damaged: its file `{}` names no commit", file.display())]
@@ -188,6 +188,11 @@ fn lost(hub: &str, branch: &str, past: &Past) -> String {
     }
 }
 
+/// A hub, by its id.
+fn told_id(id: Option<&str>) -> String {
+    id.map_or_else(|| "one without an id".to_owned(), |id| format!("of the id {id}"))
+}
+
 impl LedgerError {
     /// Whether it is a fault of what is known of the hub, so that what the hub has now may be well.
     pub(super) fn is_of_what_is_known(&self) -> bool {
@@ -246,7 +251,11 @@ mod tests {
             (LedgerError::NotAHub { hub: hub(), branch: branch() }, true),
             (LedgerError::WasAHub { hub: hub(), branch: branch(), past: lost }, true),
             (
-                LedgerError::AnotherHub { hub: hub(), found: Some("a".to_owned()), sought: "b".to_owned() },
+                LedgerError::AnotherHub {
+                    hub: hub(),
+                    found: Some("a".to_owned()),
+                    sought: Some("b".to_owned()),
+                },
                 true,
             ),
             (LedgerError::Denied { hub: hub(), why: Reason::of(Cause::Other, "") }, false),

@@ -53,6 +53,21 @@ impl KnownHub {
         self.look(branch).ok().flatten().and_then(|(repository, tip)| id_in(&repository, tip))
     }
 
+    /// The newest commit that is known of it.
+    #[must_use]
+    pub fn tip(&self, branch: &str) -> Option<String> {
+        self.look(branch).ok().flatten().map(|(_, tip)| tip.to_string())
+    }
+
+    /// Whether its history holds this commit.
+    #[must_use]
+    pub fn leads_from(&self, commit: &str, branch: &str) -> bool {
+        let (Ok(Some((repository, tip))), Ok(commit)) = (self.look(branch), Oid::from_str(commit)) else {
+            return false;
+        };
+        leads_to(&repository, tip, commit)
+    }
+
     /// The id in the newest marker of its history, for who finds none in its newest commit: it may have been
     /// taken out. `None` where nothing is known of it, or where not all of its history is here.
     #[must_use]

@@ -5,6 +5,7 @@
 //! a lock is free, and nothing that was begun there goes on in the new one. So whoever goes on for long is told
 //! that it is another, and waits or ends.
 
+use super::engine::Version;
 use super::error::LedgerError;
 use super::snapshot::{Documents as _, History as _, Snapshot};
 use super::transaction::Draft;
@@ -12,11 +13,20 @@ use super::update::Ledger;
 use crate::domain::hub::Marker;
 use std::ops::ControlFlow;
 
-/// Which hub it is, by the id in its marker; none as long as nobody knows.
+/// Which hub it is; nothing as long as nobody knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct OneHub(Option<String>);
+pub(super) struct OneHub {
+    /// The id in its marker.
+    id: Option<String>,
+    /// Of one without a marker, where its main branch was seen.
+    seen: Option<Version>,
+}
 
 impl OneHub {
+    fn of_id(id: Option<String>) -> Self {
+        Self { id, seen: None }
+    }
+
     /// The hub that a snapshot shows.
     ///
     /// # Errors
@@ -29,7 +39,9 @@ impl OneHub {
             // One that cannot be read tells nothing, and whoever needs it says so.
             marker => marker.ok().flatten(),
         };
-        Ok(Self(marker.and_then(|marker| Marker::id_in(marker.bytes()))))
+        let id = marker.and_then(|marker| Marker::id_in(marker.bytes()));
+        let seen = if id.is_none() { snapshot.tip(snapshot.main())? } else { None };
+        Ok(Self { id, seen })
     }
 
     /// Proves that a snapshot is of this hub, and tells what is known of it then.
@@ -38,15 +50,18 @@ impl OneHub {
     /// When it is of another, or our copy of the hub is damaged.
     pub(super) fn check(&self, snapshot: &Snapshot<'_>) -> Result<Self, LedgerError> {
         let found = Self::of(snapshot)?;
-        let Some(sought) = &self.0 else { return Ok(found) };
-        // Where the marker was taken out, it is that hub still; one that never had any is another.
-        let shown = match found.0 {
-            Some(_) => found.clone(),
-            None => Self::before(snapshot)?,
+        let shown = match (&self.id, &self.seen) {
+            // Where the marker was taken out, it is that hub still; one that never had any is another.
+            (Some(_), _) if found.id.is_none() => Self::before(snapshot)?,
+            // One that had no marker may have got it. Two without any nothing tells apart.
+            (None, Some(seen)) if found.id.is_some() && snapshot.leads_from(seen)? => return Ok(found),
+            (None, None) => return Ok(found),
+            (None, Some(_)) if found.id.is_none() => return Ok(found),
+            _ => found,
         };
-        if shown.0.as_ref() != Some(sought) {
+        if self.id.is_none() || shown.id != self.id {
             let hub = snapshot.hub().to_owned();
-            return Err(LedgerError::AnotherHub { hub, found: shown.0, sought: sought.clone() });
+            return Err(LedgerError::AnotherHub { hub, found: shown.id, sought: self.id.clone() });
         }
         Ok(shown)
     }
@@ -64,7 +79,7 @@ impl OneHub {
         if id.is_none() {
             seen?;
         }
-        Ok(Self(id))
+        Ok(Self::of_id(id))
     }
 
     /// Takes what was found out, if what was looked at is what the hub has, and not what we know of it.
@@ -77,7 +92,7 @@ impl OneHub {
     /// The same hub once it has a draft: that may give it a marker, or another.
     pub(super) fn after(self, draft: &Draft, main: &str) -> Self {
         match draft.branches.get(main).and_then(|changes| changes.get(Marker::PATH)) {
-            Some(marker) => Self(marker.as_deref().and_then(Marker::id_in)),
+            Some(marker) => Self::of_id(marker.as_deref().and_then(Marker::id_in)),
             None => self,
         }
     }
@@ -87,7 +102,7 @@ impl Ledger {
     /// From now on this is the hub of this id, whatever is in its place; nothing changes where none is known.
     pub fn bind(&mut self, id: Option<String>) {
         if id.is_some() {
-            self.one_hub = OneHub(id);
+            self.one_hub = OneHub::of_id(id);
         }
     }
 }
@@ -98,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_hub_is_known_by_the_marker_that_it_gets() {
-        let known = || OneHub(Some("a".to_owned()));
+        let known = || OneHub::of_id(Some("a".to_owned()));
         for (marker, expected) in [
             (Some(r#"{"id": "b"}"#), Some("b")),
             (Some(r#"{"id": ""}"#), None),
@@ -109,7 +124,7 @@ mod tests {
             assert_eq!(known().after(&draft, "main"), known());
             let marker = marker.map(|text| text.as_bytes().to_vec());
             draft.branches.entry("main".to_owned()).or_default().insert(Marker::PATH.to_owned(), marker);
-            assert_eq!(known().after(&draft, "main").0.as_deref(), expected);
+            assert_eq!(known().after(&draft, "main").id.as_deref(), expected);
             assert_eq!(known().after(&draft, "other"), known());
         }
         let mut hub = known();

@@ -274,6 +274,15 @@ impl<'a> Snapshot<'a> {
         Ok(tip)
     }
 
+    /// Whether the history of the main branch holds this version.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub(super) fn leads_from(&self, version: &Version) -> Result<bool, LedgerError> {
+        let Some(tip) = self.tip(self.main)? else { return Ok(false) };
+        Ok(tip == *version || self.engine.leads_to(version, &tip)?)
+    }
+
     /// The version of the main branch, proven to be a hub's.
     ///
     /// # Errors

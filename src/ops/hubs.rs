@@ -34,9 +34,12 @@ struct Named {
     id: String,
     /// Where it is, the first place first.
     places: Vec<KnownHub>,
+    /// A commit of it, of one without an id: by that it is known once it gets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
 }
 
-/// The id of a hub that has none, where one with an id was before.
+/// The id of a hub that has none.
 const WITHOUT_ID: &str = "";
 
 fn path() -> PathBuf {
@@ -107,14 +110,16 @@ pub fn id_of(name: &str) -> Option<String> {
     names.hubs.into_iter().find(|hub| hub.name == name).map(|hub| hub.id).filter(|id| id != WITHOUT_ID)
 }
 
-/// The id of the hub that is `here`; none where nothing but its address tells it from others. One without a
-/// marker where one with a marker was is that hub only if the marker was taken out, and otherwise
-/// [`WITHOUT_ID`].
+/// The id of the hub that is `here`, or [`WITHOUT_ID`]; none where nothing is known of it. One without a marker
+/// where one with a marker was is that hub if the marker was taken out.
 fn id_at(here: &KnownHub, branch: &str) -> Option<String> {
     here.id(branch).or_else(|| {
         let names: Names = files::recall(&path());
-        let was_another = names.hubs.iter().any(|hub| hub.is_at(here));
-        Some(here.id_before(branch).filter(|_| was_another)?.unwrap_or_else(|| WITHOUT_ID.to_owned()))
+        let before = match names.hubs.iter().any(|hub| hub.id != WITHOUT_ID && hub.is_at(here)) {
+            true => here.id_before(branch)?,
+            false => here.tip(branch).map(|_| None)?,
+        };
+        Some(before.unwrap_or_else(|| WITHOUT_ID.to_owned()))
     })
 }
 
@@ -151,8 +156,14 @@ impl Names {
             hub.places.push(asked.here.clone());
             return hub.name.clone();
         }
+        if let Some(hub) = self.hubs.iter_mut().rev().find(|hub| hub.got_its_id(asked)) {
+            (hub.id, hub.since) = (asked.id.clone(), None);
+            return hub.name.clone();
+        }
         let name = self.free(of_address(asked.location, asked.branch).name);
-        self.hubs.push(Named { name: name.clone(), id: asked.id.clone(), places: vec![asked.here.clone()] });
+        let since = asked.here.tip(asked.branch).filter(|_| asked.id == WITHOUT_ID);
+        let places = vec![asked.here.clone()];
+        self.hubs.push(Named { name: name.clone(), id: asked.id.clone(), places, since });
         self.hubs.drain(..self.hubs.len().saturating_sub(HUBS_MAX));
         name
     }
@@ -171,6 +182,15 @@ impl Named {
     /// Whether it was seen there.
     fn is_at(&self, here: &KnownHub) -> bool {
         self.places.iter().any(|place| place.is_place_of(here))
+    }
+
+    /// Whether it had no id, and is the hub that is asked for.
+    fn got_its_id(&self, asked: &Asked<'_>) -> bool {
+        let is_before = |since: &String| asked.here.leads_from(since, asked.branch);
+        self.id == WITHOUT_ID
+            && asked.id != WITHOUT_ID
+            && self.is_at(&asked.here)
+            && self.since.as_ref().is_some_and(is_before)
     }
 
     /// Whether the hub at one of its places is still the one at the first: what was taken for one hub in

@@ -469,6 +469,78 @@ fn a_report_that_was_kept_is_sent_to_no_hub_but_its_own() {
     });
 }
 
+/// The other way round: what was begun in a hub of scripts is not answered by one with a marker.
+#[test]
+fn nobody_takes_a_hub_in_the_place_of_one_of_scripts_for_that() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
+        let other = InPlace::of_scripts(&fleet, &fleet.host("cy"));
+        other.comes();
+        ada.run(["lock", "acquire", "gate"]).success();
+        let go = ada.directory().join("go");
+        let script = "echo >>\"$0\"; while [ ! -e \"$1\" ]; do sleep 0.02; done";
+        let done = ada.directory().join("done");
+        let add = ["job", "add", "--type", "test", "--", "sh", "-c", script];
+        let id = ada
+            .run(add.into_iter().chain([done.to_str().unwrap(), go.to_str().unwrap()]))
+            .success()
+            .stdout()
+            .trim()
+            .to_owned();
+        let mut worker = ada.command(["worker", "run", "--allow-any", "--poll", "100ms"]).spawn();
+        eventually(BOUND, || done.exists());
+        let acquire = bob.command(["lock", "acquire", "gate", "--wait", "10m"]).spawn();
+        eventually(BOUND, || acquire.stderr().contains("waiting"));
+        other.goes();
+        let run = acquire.wait().code(7);
+        assert!(run.stderr().contains("and not one without an id"), "{run}");
+        fs::write(&go, "").unwrap();
+        eventually(BOUND, || worker.stderr().contains("is not reported yet"));
+        worker.signal("TERM");
+        worker.wait().success();
+        let kept = ada.unsettled();
+        let op = kept[0]["op"].as_str().unwrap().to_owned();
+        for words in [&["heartbeat"][..], &["op", "resume", &op], &["heartbeat"]] {
+            let run = ada.run(words);
+            assert!(!run.to_string().contains("there is no job"), "{transport:?} {run}");
+            assert_eq!(ada.unsettled(), kept, "{transport:?} {run}");
+        }
+        other.comes();
+        eventually(BOUND, || {
+            drop(ada.run(["heartbeat"]));
+            inspect::job(fleet.hub(), &id)["status"] == "completed"
+        });
+        assert_eq!(fs::read_to_string(&done).unwrap().lines().count(), 1);
+    });
+}
+
+/// As `docs/moving.md` has it; also where a hub with a marker was before.
+#[test]
+fn a_hub_that_gets_its_marker_is_the_hub_that_had_none() {
+    Transport::each(&TRANSPORTS, |transport| {
+        let fleet = Fleet::over(transport).founded();
+        let ada = fleet.server("ada");
+        let other = InPlace::of_scripts(&fleet, &fleet.host("cy"));
+        other.comes();
+        let session = || {
+            let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
+            (beat["incarnation"].to_string(), beat["sequence"].as_u64().unwrap())
+        };
+        for _ in 0..2 {
+            // Over a connection the first one may still know the old hub.
+            ada.run(["heartbeat"]).success();
+        }
+        let before = session();
+        fleet.host("eve").run(["init", &fleet.hub().url()]).success();
+        assert!(inspect::document(fleet.hub(), MAIN, "coordination/hub.json")["id"].is_string());
+        for number in 1..=2 {
+            ada.run(["heartbeat"]).success();
+            assert_eq!(session(), (before.0.clone(), before.1 + number), "{transport:?}");
+        }
+    });
+}
+
 #[test]
 fn a_hub_whose_marker_was_taken_out_is_that_hub_still() {
     Transport::each(&TRANSPORTS, |transport| {

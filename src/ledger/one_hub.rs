@@ -50,20 +50,23 @@ impl OneHub {
     /// When it is of another, or our copy of the hub is damaged.
     pub(super) fn check(&self, snapshot: &Snapshot<'_>) -> Result<Self, LedgerError> {
         let found = Self::of(snapshot)?;
-        let shown = match (&self.id, &self.seen) {
+        let is_it = match (&self.id, &self.seen, &found.id) {
+            (Some(sought), _, Some(found)) => sought == found,
             // Where the marker was taken out, it is that hub still; one that never had any is another.
-            (Some(_), _) if found.id.is_none() => Self::before(snapshot)?,
+            (Some(_), _, None) if Self::before(snapshot)? == *self => return Ok(self.clone()),
+            (Some(_), _, None) => false,
             // One that had no marker may have got it. Two without any nothing tells apart.
-            (None, Some(seen)) if found.id.is_some() && snapshot.leads_from(seen)? => return Ok(found),
-            (None, None) => return Ok(found),
-            (None, Some(_)) if found.id.is_none() => return Ok(found),
-            _ => found,
+            (None, Some(seen), Some(_)) => snapshot.leads_from(seen)?,
+            (None, _, _) => true,
         };
-        if self.id.is_none() || shown.id != self.id {
-            let hub = snapshot.hub().to_owned();
-            return Err(LedgerError::AnotherHub { hub, found: shown.id, sought: self.id.clone() });
+        if is_it {
+            return Ok(found);
         }
-        Ok(shown)
+        Err(LedgerError::AnotherHub {
+            hub: snapshot.hub().to_owned(),
+            found: found.id,
+            sought: self.id.clone(),
+        })
     }
 
     /// The hub that the history of a snapshot without a marker shows.

@@ -9,7 +9,7 @@ use git_muster::domain::job::{Claimant, Job};
 use git_muster::domain::queue::Queue;
 use git_muster::domain::table::{Row as _, Table};
 use git_muster::domain::time::Timestamp;
-use git_muster::host::clock;
+use git_muster::machine::clock;
 use std::hint::black_box;
 use std::time::Duration;
 

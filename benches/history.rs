@@ -5,25 +5,25 @@
 //! which takes a minute or two each, then checks each in a process of its own. With a number, as in
 //! `cargo bench --bench history -- 1000`, it makes that many commits.
 
+use git_muster::app::commands::archive::Archive;
+use git_muster::app::commands::found::{self, Found};
+use git_muster::app::commands::job_add::{AddJobs, NewJob};
+use git_muster::app::commands::job_claim::ClaimJobs;
+use git_muster::app::commands::job_step::{Step, StepJob};
+use git_muster::app::commands::lock::{AcquireLock, ReleaseLock};
+use git_muster::app::commands::message::{Mark, MarkMessages, SendMessage};
+use git_muster::app::commands::server::Join;
+use git_muster::app::commands::{Envelope, Verb};
+use git_muster::app::fsck::{self, Question};
+use git_muster::app::submit::Place;
 use git_muster::domain::heartbeat::Beat;
 use git_muster::domain::id::{JobId, LockName, MessageId, OpId, ServerName};
 use git_muster::domain::job::{Claimant, Report};
 use git_muster::domain::lock::Taker;
 use git_muster::domain::message::{Draft, MessageType};
 use git_muster::domain::time::Timestamp;
-use git_muster::host::{clock, environment, random};
 use git_muster::ledger::{self, Ledger, Location, OpenOptions, Outcome, Settings};
-use git_muster::ops::archive::Archive;
-use git_muster::ops::found::{self, Found};
-use git_muster::ops::fsck::{self, Question};
-use git_muster::ops::job_add::{AddJobs, NewJob};
-use git_muster::ops::job_claim::ClaimJobs;
-use git_muster::ops::job_step::{Step, StepJob};
-use git_muster::ops::lock::{AcquireLock, ReleaseLock};
-use git_muster::ops::message::{Mark, MarkMessages, SendMessage};
-use git_muster::ops::server::Join;
-use git_muster::ops::submit::Place;
-use git_muster::ops::{Envelope, Verb};
+use git_muster::machine::{clock, environment, random};
 use std::path::Path;
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ fn report(panic: &str) {
     // Nobody is left to tell when stderr is closed.
     drop(writeln!(std::io::stderr(), "error: this is a bug in git-muster {version}: {panic}"));
     drop(writeln!(std::io::stderr(), "hint: please report it with the command that you ran"));
-    if git_muster::host::contained::is_contained() {
+    if git_muster::machine::contained::is_contained() {
         return;
     }
     std::process::exit(cli::Exit::Bug.code().into());

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::input;
 use super::output::counted;
-use crate::ops::archive::Archive;
+use crate::app::commands::archive::Archive;
 use clap::Args;
 use std::time::Duration;
 

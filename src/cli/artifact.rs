@@ -6,6 +6,9 @@ use super::exit::Exit;
 use super::input;
 use super::output::{clean, counted};
 use super::table::{table, whole_table};
+use crate::app::archived::{Named, look_up};
+use crate::app::commands::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
+use crate::app::hubs;
 use crate::domain::artifact::{
     Artifact, Comparison, Manifest, attempt_of_log, attempt_of_manifest, beyond, compare, manifest_name,
 };
@@ -13,11 +16,8 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::host::{digest, environment, files};
 use crate::ledger::{Documents as _, Location};
-use crate::ops::archived::{Named, look_up};
-use crate::ops::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
-use crate::ops::hubs;
+use crate::machine::{digest, environment, files};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;

@@ -3,9 +3,9 @@
 
 use super::error::CliError;
 use super::exit::Exit;
-use crate::host::clock::Deadline;
-use crate::host::{environment, files};
 use crate::ledger::{LedgerError, Location, Source, SourceError, Wanted};
+use crate::machine::clock::Deadline;
+use crate::machine::{environment, files};
 use clap::Args;
 use std::io::{self, Write as _};
 use std::path::PathBuf;

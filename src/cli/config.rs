@@ -9,8 +9,8 @@ use super::table::{facts, whole_table};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::hub::Marker;
 use crate::domain::time::show_span;
-use crate::host::environment;
 use crate::ledger::{Documents as _, Identity, store_path};
+use crate::machine::environment;
 use clap::Subcommand;
 use serde_json::{Value, json};
 

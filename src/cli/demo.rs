@@ -1,9 +1,9 @@
 //! `git muster demo`: the whole thing at work, with real processes in clones of their own.
 
 use super::GlobalArgs;
-use crate::host::clock::{self, Deadline};
-use crate::host::process::{self, Finished, Running};
-use crate::host::{asked, environment};
+use crate::machine::clock::{self, Deadline};
+use crate::machine::process::{self, Finished, Running};
+use crate::machine::{asked, environment};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::io::Write as _;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("`{}` is not empty; nothing was done", folder.display());
     }
-    crate::host::files::create_dir(&folder)?;
+    crate::machine::files::create_dir(&folder)?;
     let demo = Demo { program: environment::own_program()?, folder, deadline: Deadline::after(TIME_MAX) };
     if global.dry_run {
         bail!("a demonstration has no dry run; it touches only its own folder");

@@ -8,10 +8,10 @@ use super::heartbeat::wrong_variables;
 use super::output::{Output, as_begun, beginning, clean};
 use super::settings::Settings;
 use super::which::FROM_BRANCH_VARIABLE;
+use crate::app::doctor::{self, Fix, Subject};
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Report, Verdict};
 use crate::domain::time::show_span;
-use crate::ops::doctor::{self, Fix, Subject};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 

@@ -7,12 +7,12 @@ use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
-use crate::host::asked;
-use crate::host::files::FileError;
 use crate::ledger::{
     Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, PutBack, Reached,
     Stop,
 };
+use crate::machine::asked;
+use crate::machine::files::FileError;
 use std::path::Path;
 use std::time::Duration;
 

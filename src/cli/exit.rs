@@ -1,6 +1,6 @@
 //! The exit codes: a small public promise.
 
-use crate::host::asked;
+use crate::machine::asked;
 
 /// How a command ends. Questions are answered by the code, so that scripts need no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Progress, as_begun, clean, counted};
+use crate::app::commands::mend::MendRecords;
+use crate::app::fsck::{self, CommitName, Located, Question, Report};
 use crate::domain::audit::Severity;
-use crate::ops::fsck::{self, CommitName, Located, Question, Report};
-use crate::ops::mend::MendRecords;
 use clap::Args;
 use std::collections::HashSet;
 

@@ -4,9 +4,9 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
+use crate::app::hubs;
 use crate::domain::shell::quoted;
 use crate::ledger::{Homes, LedgerError, Location};
-use crate::ops::hubs;
 
 /// Where nothing is, or nothing that git can open.
 const NO_REPOSITORY: &str = "cannot be used as a hub";

@@ -1,8 +1,8 @@
 //! The hidden command that stands between a worker and one job, or `lock run` and its command; see
-//! `host/guard.rs`.
+//! `machine/guard.rs`.
 
 use super::error::CliError;
-use crate::host::guard::{self, Manner, Post};
+use crate::machine::guard::{self, Manner, Post};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;

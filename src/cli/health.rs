@@ -5,6 +5,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{as_begun, counted};
 use super::table::table;
+use crate::app::documents;
+use crate::app::every::{Seen, every};
+use crate::app::signs::{Signs, seen_of};
 use crate::domain::health::{Broken, Document, Fleet, Known, Report};
 use crate::domain::heartbeat::Freshness;
 use crate::domain::job::Job;
@@ -13,9 +16,6 @@ use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
-use crate::ops::documents;
-use crate::ops::every::{Seen, every};
-use crate::ops::signs::{Signs, seen_of};
 use clap::Args;
 
 #[derive(Debug, Args)]

@@ -3,8 +3,8 @@
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::time::{Calendar, Timestamp, parse_span, show_span};
-use crate::host::zone::{self, Reading};
-use crate::host::{environment, files};
+use crate::machine::zone::{self, Reading};
+use crate::machine::{environment, files};
 use std::fs::File;
 use std::io;
 use std::time::Duration;

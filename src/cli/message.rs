@@ -7,15 +7,15 @@ use super::exit::Exit;
 use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
+use crate::app::archived::{all, look_up};
+use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType, Which, thread_of};
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::host::outlet;
 use crate::ledger::Documents;
-use crate::ops::archived::{all, look_up};
-use crate::ops::message::{Mark, MarkMessages, SendMessage};
+use crate::machine::outlet;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 

@@ -55,7 +55,7 @@ pub(crate) use settings::UserConfig;
 
 use crate::domain::health::Level;
 use crate::domain::time::tell_times_as;
-use crate::host::{asked, environment, notice, zone};
+use crate::machine::{asked, environment, notice, zone};
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
@@ -201,7 +201,7 @@ pub enum Command {
     /// Print the manual page, or write those of all commands
     Man(generate::ManArgs),
     /// Run one job for a worker: what it starts does not outlive it
-    #[command(hide = true, name = crate::host::guard::COMMAND)]
+    #[command(hide = true, name = crate::machine::guard::COMMAND)]
     Guard(guard::GuardArgs),
     /// Prepare the folder of a job for a worker
     #[command(hide = true, name = crate::worker::CHECKOUT_COMMAND)]

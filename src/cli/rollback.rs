@@ -7,9 +7,9 @@ use super::exit::Exit;
 use super::table::table;
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
-use crate::host::clock::Deadline;
-use crate::host::environment;
 use crate::ledger::{BuildTag, GoodBuild, Location, Source};
+use crate::machine::clock::Deadline;
+use crate::machine::environment;
 use clap::{Args, Subcommand};
 use serde_json::json;
 

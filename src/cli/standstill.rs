@@ -9,9 +9,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::domain::shell::quoted;
-use crate::host::threads::Threads;
-use crate::host::{asked, clock, process};
 use crate::ledger::{self, CutObject};
+use crate::machine::threads::Threads;
+use crate::machine::{asked, clock, process};
 use std::time::Duration;
 
 /// How long from one look to the next: seldom enough to cost nothing, and a person hardly waits for it.

@@ -5,11 +5,11 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::input::{ago, or_dash};
 use super::table::{facts, table};
+use crate::app::commands::status::SetStatus;
+use crate::app::documents;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::status::{Status, StatusWord};
 use crate::ledger::{Documents as _, LedgerError, Stop};
-use crate::ops::documents;
-use crate::ops::status::SetStatus;
 use clap::Subcommand;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 //! is what it says.
 
 use super::output::clean_lines;
-use crate::host::environment;
+use crate::machine::environment;
 use std::io::{self, IsTerminal as _};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 

@@ -9,12 +9,12 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
+use crate::app::hubs;
 use crate::domain::hub::Marker;
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
-use crate::host::environment;
 use crate::ledger::{self, Alike, Around, HubClone, KnownHub, Location, Unclear};
-use crate::ops::hubs;
+use crate::machine::environment;
 use std::path::{Path, PathBuf};
 
 /// The branch when nothing names another.

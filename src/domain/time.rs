@@ -1,6 +1,6 @@
 //! Points in time and spans of time as the hub writes them.
 //!
-//! With `host/zone.rs` the only file that names chrono. Nothing here reads a clock or a zone: a [`Timestamp`] is always handed
+//! With `machine/zone.rs` the only file that names chrono. Nothing here reads a clock or a zone: a [`Timestamp`] is always handed
 //! in. Written form: RFC 3339 in UTC with whole seconds and `Z`, because `jq`'s
 //! `fromdateiso8601`, which readers of a hub use, takes no fraction.
 

@@ -10,10 +10,10 @@ use super::outcome::Held;
 use super::ref_lock;
 use crate::domain::ref_lock::{Holder, Seen, Stakes, Traces, holder, patience};
 use crate::domain::time::show_span;
-use crate::host::clock::{self, Deadline};
-use crate::host::file_lock::FileLock;
-use crate::host::folder::{self, Found};
-use crate::host::{asked, disk, files, notice, open_files, random};
+use crate::machine::clock::{self, Deadline};
+use crate::machine::file_lock::FileLock;
+use crate::machine::folder::{self, Found};
+use crate::machine::{asked, disk, files, notice, open_files, random};
 use git2::Repository;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -305,8 +305,11 @@ mod tests {
         let lock = lock_of(&repository, "refs/heads/main");
         files::write(&lock, "").expect("writes");
         let file = fs::File::open(&lock).expect("opens");
-        let mut holder =
-            crate::host::process::command(Path::new("sleep")).arg("600").stdin(file).spawn().expect("sleep");
+        let mut holder = crate::machine::process::command(Path::new("sleep"))
+            .arg("600")
+            .stdin(file)
+            .spawn()
+            .expect("sleep");
         let waited = outwait(&repository, std::slice::from_ref(&lock), true, soon());
         holder.kill().and_then(|()| holder.wait().map(drop)).expect("ends");
         let Waited::Stands(held) = waited else { panic!("removed") };

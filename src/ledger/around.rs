@@ -12,7 +12,7 @@ use super::marks::{self, DOCUMENTS};
 use super::permitted;
 use crate::domain::hub::Marker;
 use crate::domain::id::{check_branch, is_side_branch};
-use crate::host::{environment, files};
+use crate::machine::{environment, files};
 use git2::{Commit, Repository};
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ use super::marks;
 use super::objects::Objects;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::Path;

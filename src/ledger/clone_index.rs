@@ -6,7 +6,7 @@
 //! index is built beside it, and a lock with our mark is removed by the next of us. The caller
 //! holds the lock of the clone among processes of ours, so that its owner is dead.
 
-use crate::host::files::{self, FileError};
+use crate::machine::files::{self, FileError};
 use git2::{ErrorClass, ErrorCode, Index, Repository};
 use std::fs::{self, File};
 use std::io;

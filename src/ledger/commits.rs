@@ -157,7 +157,7 @@ pub(super) fn tree_of(repository: &Repository, commit: Oid) -> Result<Tree<'_>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::files;
+    use crate::machine::files;
 
     const WELL: &str = "author ada <ada@x> 5 +0000\ncommitter ada <ada@x> 7 +0000";
 

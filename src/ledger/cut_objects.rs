@@ -2,13 +2,13 @@
 //!
 //! libgit2 inflates what a file holds until it has as much as its beginning promises; of a file that
 //! ends before, it asks again and again for the rest. git notices the end. So when a thread of this
-//! process only turns round ([`crate::host::threads`]), git is asked which objects of the repositories
+//! process only turns round ([`crate::machine::threads`]), git is asked which objects of the repositories
 //! that were opened are cut off. Nothing is looked at before that: to inflate every object a second time
 //! would cost each command as much as it takes.
 
 use super::git_program::GitProgram;
 use super::pruning;
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use git2::{Oid, Repository};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

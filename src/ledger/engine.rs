@@ -15,7 +15,7 @@ use super::versions::{IsWhole, Sides, VisitVersion};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

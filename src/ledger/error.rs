@@ -8,8 +8,8 @@ use super::partial::PartialClone;
 use super::past::Past;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
-use crate::host::asked;
-use crate::host::files::FileError;
+use crate::machine::asked;
+use crate::machine::files::FileError;
 use std::path::{Path, PathBuf};
 
 /// A fault of the ledger. Refusals and lost races are outcomes, not faults.

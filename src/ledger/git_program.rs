@@ -6,10 +6,10 @@
 
 use super::error::LedgerError;
 use super::ssh_line::SshLine;
-use crate::host::asked;
-use crate::host::clock::Deadline;
-use crate::host::environment::variable;
-use crate::host::process::{self, Finished};
+use crate::machine::asked;
+use crate::machine::clock::Deadline;
+use crate::machine::environment::variable;
+use crate::machine::process::{self, Finished};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

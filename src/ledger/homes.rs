@@ -15,7 +15,7 @@ use super::open::{Location, open_path};
 use super::pace::Pace;
 use super::permitted;
 use crate::domain::id::{check_hub_branch, is_side_branch};
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use git2::{ConfigLevel, ErrorCode, Repository};
 use std::path::Path;
 

@@ -8,8 +8,8 @@
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::permitted;
-use crate::host::clock::Deadline;
-use crate::host::environment::variable;
+use crate::machine::clock::Deadline;
+use crate::machine::environment::variable;
 use git2::{Config, Repository};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -197,7 +197,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::files;
+    use crate::machine::files;
 
     #[test]
     fn what_is_nearest_to_the_tool_wins_each_by_itself() {

@@ -8,8 +8,8 @@ use super::permitted;
 use super::worktree::{self, OddIndex};
 use crate::domain::doctor::store::Hook;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use crate::host::disk;
-use crate::host::folder::{self, Found};
+use crate::machine::disk;
+use crate::machine::folder::{self, Found};
 use git2::{ConfigLevel, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -251,7 +251,7 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::files;
+    use crate::machine::files;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().expect("folder");

@@ -24,8 +24,8 @@ use super::snapshot::Snapshot;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use crate::host::clock::Deadline;
-use crate::host::{environment, files, random};
+use crate::machine::clock::Deadline;
+use crate::machine::{environment, files, random};
 use git2::{Oid, Repository};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -357,7 +357,7 @@ impl Way {
         verb: &[&str],
         more: &[String],
         deadline: Deadline,
-    ) -> Result<crate::host::process::Finished, LedgerError> {
+    ) -> Result<crate::machine::process::Finished, LedgerError> {
         let verb = verb.iter().map(ToString::to_string);
         let arguments: Vec<String> = self.options.iter().cloned().chain(verb).chain(more.to_vec()).collect();
         GitProgram::default().run(&self.folder.0, &arguments, deadline)

@@ -84,7 +84,9 @@ mod tests {
             assert_eq!(holds_records(text.as_bytes()), expected, "{text}");
         }
         assert!(holds_records(&[b' '; TEMPLATE_BYTES_MAX + 1]));
-        for (path, text) in crate::ops::found::TEMPLATE.iter().filter(|(path, _)| DOCUMENTS.contains(path)) {
+        for (path, text) in
+            crate::app::commands::found::TEMPLATE.iter().filter(|(path, _)| DOCUMENTS.contains(path))
+        {
             assert!(!holds_records(text.as_bytes()), "{path}");
         }
     }

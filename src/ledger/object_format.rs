@@ -5,7 +5,7 @@
 
 use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use std::path::Path;
 
 /// What comes before the format in the packets.

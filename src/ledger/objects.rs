@@ -14,7 +14,7 @@ use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::time::Timestamp;
-use crate::host::failpoint::failpoint;
+use crate::machine::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
 use git2::{DiffOptions, ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -447,7 +447,7 @@ mod tests {
         for name in ["refs/heads/main", "refs/heads/heartbeat-a", "refs/muster/lost/main/1"] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("creates");
-            crate::host::files::write(&path, &format!("{blob}\n")).expect("writes");
+            crate::machine::files::write(&path, &format!("{blob}\n")).expect("writes");
         }
         let objects = Objects::new(repository);
         for (prefix, expected) in [

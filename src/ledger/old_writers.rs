@@ -6,8 +6,8 @@
 
 use super::commits::CommitText;
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
-use crate::host::file_lock::FileLock;
+use crate::machine::clock::Deadline;
+use crate::machine::file_lock::FileLock;
 use git2::{DiffOptions, Oid, Repository};
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};

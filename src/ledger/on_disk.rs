@@ -15,7 +15,7 @@ use super::update::{Ledger, Settings};
 use crate::domain::id::OpId;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
-use crate::host::{clock, files, random};
+use crate::machine::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

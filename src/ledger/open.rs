@@ -7,7 +7,7 @@ use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::permitted;
 use super::update::{Ledger, Settings};
-use crate::host::environment;
+use crate::machine::environment;
 use git2::{Config, ConfigLevel, ErrorClass, Repository};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;

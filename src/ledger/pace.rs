@@ -3,8 +3,8 @@
 //! Exponential with full jitter: a random part of the whole pause. With eight writers it moved
 //! 2.4 times as many operations as the same pauses without jitter and 5 times as many as none.
 
-use crate::host::clock::{self, Deadline};
-use crate::host::random;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::random;
 use std::time::Duration;
 
 /// The pauses of one update.

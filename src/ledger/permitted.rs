@@ -7,8 +7,8 @@
 use super::cut_objects;
 use super::git_program::GitProgram;
 use crate::domain::shell::quoted;
-use crate::host::clock::Deadline;
-use crate::host::environment;
+use crate::machine::clock::Deadline;
+use crate::machine::environment;
 use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -8,9 +8,9 @@
 use super::error::LedgerError;
 use super::objects::failed;
 use crate::domain::time::Timestamp;
-use crate::host::clock::{self, Deadline};
-use crate::host::folder::{self, Found};
-use crate::host::{asked, facts, files, notice, random};
+use crate::machine::clock::{self, Deadline};
+use crate::machine::folder::{self, Found};
+use crate::machine::{asked, facts, files, notice, random};
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -15,9 +15,9 @@ use super::pruning::{self, Made};
 use super::ref_lock::{self, Refused, Step};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::shell::quoted;
-use crate::host::asked;
-use crate::host::clock::Deadline;
-use crate::host::failpoint::failpoint;
+use crate::machine::asked;
+use crate::machine::clock::Deadline;
+use crate::machine::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
 use std::iter;
@@ -423,7 +423,7 @@ mod tests {
         let made = made.into_iter().find(|made| !folder_of(made.id).exists()).expect("one");
         let moved = [to("main", None, first)];
         // `git gc` took it, and a file stands where it would have to be put back.
-        crate::host::files::write(&folder_of(made.id), "").expect("writes");
+        crate::machine::files::write(&folder_of(made.id), "").expect("writes");
         let publication = in_process(&repository, &moved, std::slice::from_ref(&made), late());
         assert!(
             matches!(&publication, Publication::Unknown(why) if why.contains("cannot write again")),
@@ -447,7 +447,8 @@ mod tests {
         let first = commit(&repository, None, "1");
         for (name, target) in [("main", "trunk"), ("trunk", "real")] {
             let text = format!("ref: refs/heads/{target}\n");
-            crate::host::files::write(&folder.path().join("refs/heads").join(name), &text).expect("writes");
+            crate::machine::files::write(&folder.path().join("refs/heads").join(name), &text)
+                .expect("writes");
         }
         let moved = to("main", None, first);
         assert_eq!(reference_of(&repository, &moved), "refs/heads/real");

@@ -9,8 +9,8 @@
 
 use super::abandoned;
 use crate::domain::ref_lock::Mark;
-use crate::host::failpoint::failpoint;
-use crate::host::{clock, environment, file_lock, files, random};
+use crate::machine::failpoint::failpoint;
+use crate::machine::{clock, environment, file_lock, files, random};
 use git2::{ErrorCode, Oid, Repository, Signature};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -275,7 +275,7 @@ pub(super) fn owner(repository: &Repository, lock: &Path, is_local: bool) -> Opt
 
 /// Removes the marks of processes that are gone and left no lock.
 pub(super) fn sweep(repository: &Repository) {
-    use crate::host::folder::{Found, find};
+    use crate::machine::folder::{Found, find};
     let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
     let is_old = |found: &Found| !found.is_folder && found.age >= MARK_AGE_MIN;
     let folder = folder(repository);

@@ -4,7 +4,7 @@ use super::engine::{Changes, Commit, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::update::{Ledger, PUSH_TIME_MIN};
 use crate::domain::time::Timestamp;
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 
 /// How often a squash is tried against a server that goes on beating.
 const SQUASH_TRIES_MAX: u32 = 8;

@@ -10,9 +10,9 @@
 //! Where ssh is something else, where the user's own configuration shares connections already, or
 //! where it does not work, each run of git connects by itself as before.
 
-use crate::host::clock::Deadline;
-use crate::host::environment::{self, variable};
-use crate::host::{files, process, random};
+use crate::machine::clock::Deadline;
+use crate::machine::environment::{self, variable};
+use crate::machine::{files, process, random};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -250,7 +250,7 @@ impl<'a> Look<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::files;
+    use crate::machine::files;
     use git2::{ObjectType, Repository};
 
     const PATH: &str = "jobs.json";

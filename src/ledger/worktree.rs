@@ -14,10 +14,10 @@ use super::old_writers;
 use super::permitted;
 use super::publish;
 use crate::domain::shell::quoted;
-use crate::host::clock::{self, Deadline};
-use crate::host::failpoint::failpoint;
-use crate::host::file_lock::{FileLock, NotLocked};
-use crate::host::{files, open_files};
+use crate::machine::clock::{self, Deadline};
+use crate::machine::failpoint::failpoint;
+use crate::machine::file_lock::{FileLock, NotLocked};
+use crate::machine::{files, open_files};
 use git2::build::CheckoutBuilder;
 use git2::{
     AttrCheckFlags, AttrValue, Delta, Diff, DiffFile, DiffOptions, ErrorCode, FetchOptions, FileMode, Index,

@@ -7,6 +7,8 @@
 use super::archives;
 use super::recovery::{Held, Recovery};
 use super::world::{Built, Files};
+use crate::app::commands::Operation;
+use crate::app::commands::job_step::Step;
 use crate::domain::artifact::first_missing;
 use crate::domain::id::OpId;
 use crate::domain::job::{IfNeedFails, Job, JobStatus};
@@ -16,8 +18,6 @@ use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::Version;
-use crate::ops::Operation;
-use crate::ops::job_step::Step;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
@@ -641,17 +641,17 @@ pub(super) fn read<T: Row>(files: &Files) -> Result<Rc<Table<T>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::commands::Envelope;
+    use crate::app::commands::job_add::AddJobs;
+    use crate::app::commands::job_claim::ClaimJobs;
+    use crate::app::commands::job_step::{Change, ChangeJob, StepJob};
+    use crate::app::commands::lock::{AcquireLock, MarkDone, ReleaseLock};
+    use crate::app::commands::message::{Mark, MarkMessages};
+    use crate::app::commands::rescue::Lost;
     use crate::domain::id::{JobId, LockName, ServerName};
     use crate::domain::job::{Claimant, FailReason, Report};
     use crate::domain::lock::Taker;
     use crate::ledger::Document;
-    use crate::ops::Envelope;
-    use crate::ops::job_add::AddJobs;
-    use crate::ops::job_claim::ClaimJobs;
-    use crate::ops::job_step::{Change, ChangeJob, StepJob};
-    use crate::ops::lock::{AcquireLock, MarkDone, ReleaseLock};
-    use crate::ops::message::{Mark, MarkMessages};
-    use crate::ops::rescue::Lost;
 
     const NOW: Duration = Duration::from_secs(1000);
     const AT: &str = "2025-10-29T12:00:00Z";

@@ -13,11 +13,11 @@ use super::world::{Built, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
-use crate::host::clock::Deadline;
 use crate::ledger::{
     Commit, Document, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search, Settings,
     Version,
 };
+use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
-//! The machine that a simulated process runs on: the doors of `host` lead here.
+//! The machine that a simulated process runs on: the doors of `machine` lead here.
 
 use super::faults::Fault;
 use super::world::{Host, World};
 use crate::domain::time::Timestamp;
-use crate::host::simulated::Machine;
+use crate::machine::simulated::Machine;
 use std::cell::{RefCell, RefMut};
 use std::ffi::OsString;
 use std::io;

@@ -1,7 +1,7 @@
 //! The simulator: several hosts, each with several processes, one hub, and one seed that decides
 //! everything that happens.
 //!
-//! It runs the real `domain`, `ops` and update loop. Only what lies below is not real: the clocks,
+//! It runs the real `domain`, `app` and update loop. Only what lies below is not real: the clocks,
 //! files, locks and random numbers of each host (`machine`) and the store under the ledger
 //! (`store`). Processes are coroutines: whoever waits, for the network, the disk or a moment, gives
 //! up its turn, and the scheduler chooses who is next by virtual time. So a run of hours takes
@@ -27,7 +27,7 @@ mod worker;
 mod world;
 
 use crate::domain::id::ServerName;
-use crate::host::simulated;
+use crate::machine::simulated;
 use faults::Fault;
 use generator::{Generator, Gn};
 use machine::{Killed, Process, Said, Shared};

@@ -10,8 +10,8 @@ use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::table::{Row, Table};
-use crate::host::clock;
 use crate::ledger::{Document, Move, Publication};
+use crate::machine::clock;
 use serde_json::{Value, json};
 use std::rc::Rc;
 

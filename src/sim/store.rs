@@ -6,11 +6,11 @@ use super::machine::Shared;
 use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
-use crate::host::clock::{self, Deadline};
 use crate::ledger::{
     Cause, Commit, Document, Engine, Found, LedgerError, Move, Publication, Reason, Scope, Search, Version,
     ops_in, shows,
 };
+use crate::machine::clock::{self, Deadline};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -1,12 +1,12 @@
 //! A job at work on this server, and what is to be told of its end.
 
 use super::executor::{End, Ended, Execution};
+use crate::app::commands::job_step::Step;
 use crate::domain::artifact::first_missing;
 use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::time::show_span;
-use crate::host::clock::Deadline;
-use crate::host::guard::Cause;
-use crate::ops::job_step::Step;
+use crate::machine::clock::Deadline;
+use crate::machine::guard::Cause;
 use std::time::Duration;
 
 /// The exit code of a job that took too long, as timeout(1) tells it.

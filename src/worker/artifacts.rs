@@ -9,9 +9,9 @@ use crate::domain::artifact::{
     Artifact, FILES_MAX, FilePattern, Manifest, attempt_of_manifest, attempt_time, is_below, manifest_name,
 };
 use crate::domain::secret::credential_in;
-use crate::host::disk;
-use crate::host::files::{self, FileError, Found, Kind};
-use crate::host::{clock, digest};
+use crate::machine::disk;
+use crate::machine::files::{self, FileError, Found, Kind};
+use crate::machine::{clock, digest};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

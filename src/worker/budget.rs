@@ -6,7 +6,7 @@
 //! happens, a push that lost a race is sent again, and a worker that ends reports its jobs at once.
 
 use crate::domain::time::{parse_span, show_span};
-use crate::host::clock::Deadline;
+use crate::machine::clock::Deadline;
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;

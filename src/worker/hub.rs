@@ -1,22 +1,22 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
 use super::Report;
+use crate::app::commands::beat::{BeatAnswer, SendBeat};
+use crate::app::commands::job_log::WriteLogs;
+use crate::app::commands::job_step::StepJob;
+use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::hubs;
+use crate::app::journal::KeepError;
+use crate::app::session::{Session, Whose};
+use crate::app::stale::Restored;
+use crate::app::submit::{self, Place, submit_as};
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lock::trust;
 use crate::domain::refusal::Refusal;
-use crate::host::clock::{self, Deadline};
-use crate::host::random;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
-use crate::ops::beat::{BeatAnswer, SendBeat};
-use crate::ops::hubs;
-use crate::ops::job_log::WriteLogs;
-use crate::ops::job_step::StepJob;
-use crate::ops::journal::KeepError;
-use crate::ops::session::{Session, Whose};
-use crate::ops::stale::Restored;
-use crate::ops::submit::{self, Place, submit_as};
-use crate::ops::{Envelope, Operation, Verb};
+use crate::machine::clock::{self, Deadline};
+use crate::machine::random;
 use std::time::Duration;
 
 /// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,

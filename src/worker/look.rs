@@ -1,5 +1,8 @@
 //! What the dispatcher looks for in the hub.
 
+use crate::app::commands::job_step::{Step, StepJob};
+use crate::app::commands::rescue::{Watched, watched_claims};
+use crate::app::watch::held_assignment;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, Report};
@@ -11,9 +14,6 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot, Stop};
-use crate::ops::job_step::{Step, StepJob};
-use crate::ops::rescue::{Watched, watched_claims};
-use crate::ops::watch::held_assignment;
 
 /// Who looks.
 #[derive(Debug)]

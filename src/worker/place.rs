@@ -3,11 +3,11 @@
 
 use super::dispatcher::WorkerError;
 use super::executor::AtWork;
+use crate::app::session::jobs_folder;
 use crate::domain::id::{JobId, ServerName};
-use crate::host::clock::Deadline;
-use crate::host::file_lock::{FileLock, NotLocked};
-use crate::host::{environment, files, guard, random};
-use crate::ops::session::jobs_folder;
+use crate::machine::clock::Deadline;
+use crate::machine::file_lock::{FileLock, NotLocked};
+use crate::machine::{environment, files, guard, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -364,7 +364,7 @@ fn fail_points() -> BTreeSet<String> {
 
 #[test]
 fn every_operation_is_swept() {
-    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops/mod.rs")).unwrap();
+    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/app/commands/mod.rs")).unwrap();
     let (_, list) = source.split_once("operations! {\n").unwrap();
     let (list, _) = list.split_once("\n}").unwrap();
     let variants: BTreeSet<&str> = list.lines().filter_map(|line| line.trim().split('(').next()).collect();

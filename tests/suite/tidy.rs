@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the lowest to the highest; a layer may use those before it.
-const LAYERS: [&str; 7] = ["domain", "host", "ledger", "ops", "worker", "sim", "cli"];
+const LAYERS: [&str; 7] = ["domain", "machine", "ledger", "app", "worker", "sim", "cli"];
 
 /// Which lower layers a layer may not use all the same.
-const NOT_EVEN: [(&str, &str); 1] = [("domain", "host")];
+const NOT_EVEN: [(&str, &str); 1] = [("domain", "machine")];
 
 /// The longest file, tests not counted.
 const LINES_MAX: usize = 640;
@@ -15,11 +15,11 @@ const LINES_MAX: usize = 640;
 /// The doors: each of these words stands in these files only.
 const DOORS: [(&str, &[&str]); 8] = [
     ("git2::", &["src/ledger"]),
-    ("fs2::", &["src/host/file_lock.rs"]),
-    ("chrono::", &["src/domain/time.rs", "src/host/zone.rs"]),
-    ("sysinfo::", &["src/host/facts.rs"]),
-    ("uuid::", &["src/host/random.rs"]),
-    ("SystemTime", &["src/host/clock.rs"]),
+    ("fs2::", &["src/machine/file_lock.rs"]),
+    ("chrono::", &["src/domain/time.rs", "src/machine/zone.rs"]),
+    ("sysinfo::", &["src/machine/facts.rs"]),
+    ("uuid::", &["src/machine/random.rs"]),
+    ("SystemTime", &["src/machine/clock.rs"]),
     ("Instant", &[]),
     ("anyhow::", &["src/cli"]),
 ];
@@ -147,7 +147,7 @@ fn the_schemas_are_the_types_own() {
 
 #[test]
 fn the_template_is_this_repositorys_own_hub() {
-    for (path, text) in git_muster::ops::found::TEMPLATE {
+    for (path, text) in git_muster::app::commands::found::TEMPLATE {
         assert_eq!(fs::read_to_string(root().join(path)).unwrap(), *text, "{path}");
     }
 }

@@ -1,11 +1,11 @@
 //! Which hub a command is with, and under which name this host keeps what it keeps of it.
 
 use super::Context;
+use crate::app::hubs;
+use crate::app::session::Whose;
+use crate::app::submit::Place;
 use crate::cli::error::CliError;
 use crate::domain::id::ServerName;
-use crate::ops::hubs;
-use crate::ops::session::Whose;
-use crate::ops::submit::Place;
 
 impl Context {
     /// The hub and its branch, with the name under which this host keeps what it keeps of them. A hub of

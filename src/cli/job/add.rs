@@ -1,5 +1,6 @@
 //! `git muster job add`.
 
+use crate::app::commands::job_add::{AddJobs, NewJob, kind_build};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -8,8 +9,7 @@ use crate::cli::output::counted;
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
 use crate::domain::shell::typed;
 use crate::domain::time::Timestamp;
-use crate::host::files;
-use crate::ops::job_add::{AddJobs, NewJob, kind_build};
+use crate::machine::files;
 use clap::Args;
 use std::fs::File;
 use std::time::Duration;

@@ -1,5 +1,13 @@
 //! `git muster job claim` and `job wait`.
 
+use crate::app::answer::plain;
+use crate::app::commands::job_claim::{self, ClaimJobs};
+use crate::app::commands::rescue::{Lost, Watched, watched_claims};
+use crate::app::observations::Observations;
+use crate::app::session::{Session, Whose};
+use crate::app::watch::{
+    WatchedLock, forget_claims, held_assignment, is_due, lost_claims, ripe_jobs, watch_assignment,
+};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -12,17 +20,9 @@ use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::queue::Queue;
 use crate::domain::table::Table;
 use crate::domain::time::show_span;
-use crate::host::clock::Deadline;
-use crate::host::{asked, random};
 use crate::ledger::Documents as _;
-use crate::ops::answer::plain;
-use crate::ops::job_claim::{self, ClaimJobs};
-use crate::ops::observations::Observations;
-use crate::ops::rescue::{Lost, Watched, watched_claims};
-use crate::ops::session::{Session, Whose};
-use crate::ops::watch::{
-    WatchedLock, forget_claims, held_assignment, is_due, lost_claims, ripe_jobs, watch_assignment,
-};
+use crate::machine::clock::Deadline;
+use crate::machine::{asked, random};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;

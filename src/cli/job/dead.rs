@@ -1,6 +1,9 @@
 //! `git muster job dead`: jobs that are out of attempts.
 
 use super::show;
+use crate::app::answer::plain;
+use crate::app::commands::archive::Archive;
+use crate::app::commands::job_step::{Change, ChangeJob};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -11,9 +14,6 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::shell::typed;
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
-use crate::ops::answer::plain;
-use crate::ops::archive::Archive;
-use crate::ops::job_step::{Change, ChangeJob};
 use clap::Subcommand;
 use serde_json::Value;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! `git muster job list`, `show` and `explain`.
 
+use crate::app::archived::{Named, look_up};
+use crate::app::explain::Look;
 use crate::cli::broken;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -16,8 +18,6 @@ use crate::domain::shell::{typed, words};
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents;
-use crate::ops::archived::{Named, look_up};
-use crate::ops::explain::Look;
 use clap::Args;
 use serde_json::{Value, json};
 

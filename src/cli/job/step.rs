@@ -1,14 +1,14 @@
 //! The steps of a claimed job, and what anybody may change about a job.
 
 use super::{show, stop};
+use crate::app::answer::plain;
+use crate::app::commands::job_step::{Change, ChangeJob, Step, StepJob};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::domain::id::JobId;
 use crate::domain::job::{FailReason, Priority, Report, Term};
 use crate::ledger::Receipt;
-use crate::ops::answer::plain;
-use crate::ops::job_step::{Change, ChangeJob, Step, StepJob};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;

@@ -5,17 +5,17 @@
 
 use super::claim::pause;
 use super::show::existing;
+use crate::app::commands::rescue::{WatchedSession, session_of};
+use crate::app::observations::Observations;
+use crate::app::watch::is_lost;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::record::Record;
-use crate::host::clock::Deadline;
 use crate::ledger::Snapshot;
-use crate::ops::observations::Observations;
-use crate::ops::rescue::{WatchedSession, session_of};
-use crate::ops::watch::is_lost;
+use crate::machine::clock::Deadline;
 use serde_json::Value;
 use std::time::Duration;
 

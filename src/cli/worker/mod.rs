@@ -14,9 +14,9 @@ use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
-use crate::host::clock::Deadline;
-use crate::host::environment;
 use crate::ledger::{Location, Source};
+use crate::machine::clock::Deadline;
+use crate::machine::environment;
 use crate::worker::{
     Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
     Summary, WorkerError,
@@ -403,7 +403,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         (false, patterns) => Allow::These(patterns.to_vec()),
     };
     for name in &args.mask {
-        let value = crate::host::environment::variable(name).unwrap_or_default();
+        let value = crate::machine::environment::variable(name).unwrap_or_default();
         let mut lines = value.lines().filter(|line| line.len() >= SECRET_BYTES_MIN).peekable();
         if lines.peek().is_none() || lines.any(|line| line.len() > SECRET_BYTES_MAX) {
             let why = format!(

@@ -1,5 +1,8 @@
 //! `git muster worker list` and `show`: what the servers are at.
 
+use crate::app::documents::SeenBeats;
+use crate::app::signs::{Signs, seen_of};
+use crate::app::watch::ripe_until_now;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -16,9 +19,6 @@ use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, Snapshot};
-use crate::ops::documents::SeenBeats;
-use crate::ops::signs::{Signs, seen_of};
-use crate::ops::watch::ripe_until_now;
 use serde::Serialize;
 use std::collections::HashMap;
 

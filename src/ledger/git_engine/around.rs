@@ -3,8 +3,6 @@
 use super::{GitEngine, Reach, heartbeats_spec, tracking};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
-use crate::host::clock::Deadline;
-use crate::host::files;
 use crate::ledger::bad_refs::{self, Before, Groups, Told};
 use crate::ledger::classify::{FetchVerdict, classify_fetch};
 use crate::ledger::engine::Engine as _;
@@ -13,6 +11,8 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
 use crate::ledger::look::TOO_SLOW;
 use crate::ledger::publish::{self, To};
+use crate::machine::clock::Deadline;
+use crate::machine::files;
 use std::path::Path;
 use std::time::Duration;
 

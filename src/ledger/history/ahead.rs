@@ -6,9 +6,9 @@
 use super::merges::Merges;
 use super::reader::{Look, Reader, bytes_of};
 use super::{Content, Merged, READING, Stride, Told, Visit, open, told};
-use crate::host::facts;
 use crate::ledger::error::LedgerError;
 use crate::ledger::objects::failed;
+use crate::machine::facts;
 use git2::{Oid, Repository};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,14 +3,14 @@
 use super::{AnyAnswer, Request};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
-use crate::host::asked;
-use crate::host::clock::Deadline;
 use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::Reason;
 use crate::ledger::one_hub::OneHub;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
+use crate::machine::asked;
+use crate::machine::clock::Deadline;
 
 /// How often it is asked again when our copy has no main branch: another process of this host may have
 /// begun it anew meanwhile. And how often while a push is in doubt, when that must not be mistaken.

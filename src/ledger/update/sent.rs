@@ -2,9 +2,9 @@
 
 use super::{AnyAnswer, Ledger, Request, Run};
 use crate::domain::planted::planted;
-use crate::host::asked;
 use crate::ledger::error::LedgerError;
 use crate::ledger::outcome::Outcome;
+use crate::machine::asked;
 
 impl Ledger {
     /// What is told when this command was asked to end before its outcome was known.

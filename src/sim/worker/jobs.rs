@@ -1,14 +1,14 @@
 //! Jobs that a simulated process adds, changes and calls off.
 
 use super::{OPEN_JOBS_MAX, Worker};
+use crate::app::commands::job_add::{AddJobs, NewJob};
+use crate::app::commands::job_step::{Change, ChangeJob};
 use crate::domain::id::JobId;
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::table::Table;
-use crate::host::clock;
 use crate::ledger::Documents as _;
-use crate::ops::job_add::{AddJobs, NewJob};
-use crate::ops::job_step::{Change, ChangeJob};
+use crate::machine::clock;
 
 /// With so many jobs waiting a fleet does not run out of work before the next look.
 const STOCK: usize = 12;

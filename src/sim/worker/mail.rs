@@ -1,10 +1,10 @@
 //! The messages that a server sends and reads.
 
 use super::Worker;
+use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Draft, Message, MessageType};
 use crate::ledger::Documents as _;
-use crate::ops::message::{Mark, MarkMessages, SendMessage};
 
 impl Worker {
     pub(super) fn send(&mut self) {

@@ -2,16 +2,16 @@
 
 use super::reporting::LOG_PAUSE_SAVING;
 use super::{CLAIMS_PUT_OFF_MAX, Dispatcher, WorkerError};
+use crate::app::commands::job_claim::{ByWorker, ClaimJobs};
+use crate::app::commands::rescue::{RescueJobs, Watched};
+use crate::app::watch::lost_claims;
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lock::margin;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::words;
-use crate::host::clock::{self, Deadline};
-use crate::host::disk;
-use crate::ops::job_claim::{ByWorker, ClaimJobs};
-use crate::ops::rescue::{RescueJobs, Watched};
-use crate::ops::watch::lost_claims;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::disk;
 use crate::worker::active::Active;
 use crate::worker::budget::Need;
 use crate::worker::executor::Execution;

@@ -4,11 +4,11 @@
 
 use super::tagging::Build;
 use super::{Dispatcher, Phase, RETRY_PAUSE};
+use crate::app::commands::job_log::WriteLogs;
+use crate::app::commands::job_step::{Step, StepJob};
 use crate::domain::id::JobId;
 use crate::domain::refusal::Refusal;
-use crate::host::clock::Deadline;
-use crate::ops::job_log::WriteLogs;
-use crate::ops::job_step::{Step, StepJob};
+use crate::machine::clock::Deadline;
 use crate::worker::budget::Need;
 use crate::worker::hub::Written;
 use std::time::Duration;

@@ -2,10 +2,10 @@
 //! the same push.
 
 use super::{Dispatcher, RETRY_PAUSE};
-use crate::host::clock::{self, Deadline};
+use crate::app::commands::job_log::WriteLogs;
+use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
-use crate::ops::job_log::WriteLogs;
-use crate::ops::{Operation, Verb};
+use crate::machine::clock::{self, Deadline};
 use crate::worker::budget::Need;
 use crate::worker::hub::{Riders, Written};
 use std::time::Duration;

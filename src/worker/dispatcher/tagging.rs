@@ -2,13 +2,13 @@
 
 use super::reporting::Unreported;
 use super::{Dispatcher, Event};
+use crate::app::commands::job_step::Step;
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
-use crate::host::clock::{self, Deadline};
-use crate::host::contained::contained;
-use crate::host::environment;
 use crate::ledger::{GoodBuild, Location, Source};
-use crate::ops::job_step::Step;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::contained::contained;
+use crate::machine::environment;
 use serde_json::Value;
 use std::thread;
 use std::time::Duration;

@@ -1,0 +1,276 @@
+//! What is kept of an operation whose outcome may stay unknown, or whose answer may be lost, so
+//! that it can be settled later.
+//!
+//! Written before the first attempt and removed when the outcome is known, and where something was
+//! handed out, when the caller has the answer. A process that is killed in between leaves its entry
+//! behind. The answers of the last operations that handed something out are kept beside: a pipe
+//! takes an answer and loses it all the same.
+
+use crate::app::commands::{Envelope, Operation};
+use crate::app::submit::Place;
+use crate::domain::doctor::machine::is_left as is_left_at;
+use crate::domain::id::{LockName, OpId, ServerName};
+use crate::domain::planted::planted;
+use crate::domain::time::Timestamp;
+use crate::ledger::Version;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::file_lock::{FileLock, NotLocked};
+use crate::machine::{environment, files, open_files};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// An operation that was begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id.
+    pub op: OpId,
+    /// Which hub, as it was named.
+    pub hub: String,
+    /// Which branch.
+    pub branch: String,
+    /// The name of the hub on this host, of `hubs`; versions before kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the branch was as far as this host knew: what led there cannot hold the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Version>,
+    /// Where it was when the outcome stayed unknown: what others had then is what the operation is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Version>,
+    /// The time it was given.
+    pub at: Timestamp,
+    /// What goes with it.
+    pub envelope: Envelope,
+    /// What it does.
+    pub operation: Operation,
+    /// What was answered; only of one that is settled.
+    #[serde(skip)]
+    pub answer: Option<Value>,
+}
+
+/// How many answers are kept: more than one server holds at a time. They are counted with about
+/// every sixteenth, so that there may be a few more.
+const ANSWERS_MAX: usize = 256;
+
+/// Where the entries lie.
+#[must_use]
+pub fn folder() -> PathBuf {
+    environment::state_dir().join("ops")
+}
+
+fn answers() -> PathBuf {
+    environment::state_dir().join("answers")
+}
+
+fn answer_path(op: &OpId) -> PathBuf {
+    answers().join(format!("{op}.json"))
+}
+
+fn path(op: &OpId) -> PathBuf {
+    folder().join(format!("{op}.json"))
+}
+
+/// Who holds this is at the operation. A file of its own, because the entry is put into its place
+/// whole, and a lock belongs to a file and not to its name.
+fn lock(op: &OpId) -> Result<FileLock, NotLocked> {
+    FileLock::acquire(&lock_path(op), Deadline::after(Duration::ZERO))
+}
+
+fn lock_path(op: &OpId) -> PathBuf {
+    path(op).with_extension("flock")
+}
+
+/// Keeps an entry. As long as what is returned lives, nobody else can take it up.
+///
+/// # Errors
+/// When it cannot be written, or not locked: what nobody can lock might be sent twice.
+pub fn open(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+    let path = path(&entry.op);
+    // Made here, so that no other user can open it and keep it locked.
+    files::remember_until_boot(&lock_path(&entry.op), &())?;
+    if planted("kept-before-locked") {
+        files::remember(&path, entry)?;
+    }
+    // First the lock: an entry that nobody holds is one that anybody may take up.
+    let lock = lock(&entry.op)?;
+    files::remember(&path, entry)?;
+    Ok(Some(lock).filter(|_| !planted("kept-unlocked")))
+}
+
+/// Why an operation could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    /// Its lock.
+    #[error(transparent)]
+    Lock(#[from] NotLocked),
+}
+
+/// [`open`] for an operation on a hub on this disk, which is kept for its answer only: it means
+/// nothing after the next boot, and is to cost next to nothing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn open_until_boot(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+    files::leave(&lock_path(&entry.op), &())?;
+    let lock = lock(&entry.op)?;
+    files::leave(&path(&entry.op), entry)?;
+    Ok(Some(lock))
+}
+
+/// An entry that is to be taken up.
+#[derive(Debug)]
+pub enum Taken {
+    /// There is none.
+    Missing,
+    /// The process that began it, or another that took it up, is still at it.
+    UnderWay,
+    /// Nobody can know whether a process is at it: locks cannot be had here.
+    Unlockable(String),
+    /// It is ours for as long as the lock lives.
+    Ours(Box<Entry>, FileLock),
+}
+
+/// Takes up an unsettled operation, unless somebody is at it: the operation would be sent twice,
+/// by two processes of which neither knows what the other sends.
+#[must_use]
+pub fn take(op: &OpId) -> Taken {
+    if find(op).is_none() {
+        return Taken::Missing;
+    }
+    let lock = match lock(op) {
+        Ok(lock) => lock,
+        Err(NotLocked::Busy(_)) => return Taken::UnderWay,
+        Err(error @ NotLocked::Impossible { .. }) => return Taken::Unlockable(error.to_string()),
+    };
+    match find(op) {
+        Some(entry) => Taken::Ours(Box::new(entry), lock),
+        None => {
+            // Settled just now; what is left is the file of the lock.
+            close(op);
+            Taken::Missing
+        }
+    }
+}
+
+/// Whether a process is at an operation; `None` where the system does not tell. Looks and takes
+/// nothing: a lock that was only tried would keep for that moment another from having it.
+#[must_use]
+pub fn is_under_way(op: &OpId) -> Option<bool> {
+    let lock = lock_path(op);
+    if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
+}
+
+/// Whether nobody is at the operation any more, and nobody has settled it while we looked.
+#[must_use]
+pub fn is_left(entry: &Entry) -> bool {
+    is_left_at(is_under_way(&entry.op), entry.at, clock::wall()) && find(&entry.op).is_some()
+}
+
+/// Notes where the branch was when the outcome of `op` stayed unknown. What cannot be noted may be refused
+/// later.
+pub fn note_seen(op: &OpId, seen: Option<Version>) {
+    if let Some(entry) = find(op) {
+        drop(files::remember(&path(op), &Entry { seen, ..entry }));
+    }
+}
+
+/// Forgets an entry: the outcome is known.
+pub fn close(op: &OpId) {
+    // An entry that stays behind costs only a look at the history later.
+    drop(files::remove(&path(op)));
+    drop(files::remove(&lock_path(op)));
+}
+
+/// Settles an operation that handed something out, whose answer the caller has: it is remembered with
+/// its answer, for who lost that on the way.
+pub fn deliver(op: &OpId, answer: &Value) {
+    // Without it the answer is still in the hub, under the op id.
+    if files::add_line_and_move(&path(op), answer, &answer_path(op)).is_ok() && op.suffix(1) == "0" {
+        let ids = ids_in(&answers());
+        for old in ids.iter().take(ids.len().saturating_sub(ANSWERS_MAX)) {
+            forget_answer(old);
+        }
+    }
+    close(op);
+}
+
+/// The operations that handed something out and were settled, oldest first.
+#[must_use]
+pub fn answered() -> Vec<Entry> {
+    ids_in(&answers()).iter().filter_map(find_answered).collect()
+}
+
+/// One of them.
+#[must_use]
+pub fn find_answered(op: &OpId) -> Option<Entry> {
+    let mut lines = files::recall_all(&answer_path(op)).into_iter();
+    let entry: Entry = serde_json::from_value(lines.next()?).ok()?;
+    Some(Entry { answer: Some(lines.next()?), ..entry })
+}
+
+/// Who got the locks of `guards` under those tokens, of those that were got here.
+#[must_use]
+pub fn holders(place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
+    let answered = answered();
+    let is_of = |entry: &&Entry, name: &LockName, token: u64| {
+        let term = entry.answer.as_ref().and_then(|answer| Some((answer.get("name")?, answer.get("token")?)));
+        let is_it = term.is_some_and(|(of, given)| of == name.as_str() && given.as_u64() == Some(token));
+        is_it && place.is_of(entry)
+    };
+    let holder = |(name, token): &(LockName, u64)| {
+        // A hub that was set back gives a token twice: the last one counts.
+        let entry = answered.iter().rfind(|entry| is_of(entry, name, *token))?;
+        Some((name.clone(), entry.operation.taker()?.clone()))
+    };
+    guards.iter().filter_map(holder).collect()
+}
+
+/// Forgets an answer: what it handed out is over.
+pub fn forget_answer(op: &OpId) {
+    drop(files::remove(&answer_path(op)));
+}
+
+/// The entry of an operation, if it is unsettled here.
+#[must_use]
+pub fn find(op: &OpId) -> Option<Entry> {
+    // By way of a value: read straight from text, numbers inside a tagged operation are lost to
+    // serde_json's arbitrary precision.
+    serde_json::from_value(files::recall(&path(op))).ok()
+}
+
+/// The ids of all unsettled operations, oldest first.
+#[must_use]
+pub fn unsettled() -> Vec<OpId> {
+    ids_in(&folder())
+}
+
+fn ids_in(folder: &Path) -> Vec<OpId> {
+    let names = files::list(folder);
+    names.iter().filter_map(|name| OpId::new(name.strip_suffix(".json")?).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::commands::status::SetStatus;
+    use crate::domain::heartbeat::System;
+    use crate::domain::status::StatusWord;
+
+    #[test]
+    fn what_was_kept_of_an_operation_can_be_read_again() {
+        let figures = System { cpu_usage: Some(12.5), memory_used_gb: Some(3.0), disk_free_gb: None };
+        let operation = Operation::from(SetStatus {
+            server: ServerName::new("build1").expect("name"),
+            word: StatusWord::Idle,
+            job: None,
+            system: Some(figures),
+        });
+        let text = serde_json::to_string(&operation).expect("writes");
+        assert_eq!(serde_json::from_str::<Operation>(&text).expect(&text), operation);
+    }
+}

@@ -1,0 +1,26 @@
+//! The floor on which every front end stands: the command line, the worker, the simulator.
+//!
+//! - [`commands`] change the hub, each a value that can be kept and taken up again.
+//!
+//! A front end decides how something is asked for and how it is told, and nothing else. Nothing
+//! here prints.
+
+pub mod answer;
+pub mod archived;
+pub mod commands;
+pub mod doctor;
+pub mod documents;
+pub mod every;
+pub mod explain;
+pub mod fsck;
+pub mod hubs;
+pub mod import;
+pub mod journal;
+pub mod machine;
+pub mod observations;
+pub mod session;
+pub mod signs;
+pub mod stale;
+pub mod standing;
+pub mod submit;
+pub mod watch;

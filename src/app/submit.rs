@@ -1,0 +1,337 @@
+//! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
+//! again when it stayed unknown.
+
+use crate::app::commands::job_claim::ClaimJobs;
+use crate::app::commands::job_step::StepJob;
+use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::hubs;
+use crate::app::journal::{self, Entry, KeepError, Taken};
+use crate::app::session::{Session, Whose};
+use crate::app::stale::Restored;
+use crate::app::standing::{refuse_if_changed, standing};
+use crate::domain::heartbeat::Beat;
+use crate::domain::id::{OpId, ServerName};
+use crate::domain::planted::planted;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
+use crate::machine::failpoint::failpoint;
+use crate::machine::file_lock::FileLock;
+use crate::machine::{asked, clock, random};
+use serde_json::Value;
+
+/// For how long an operation is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// While its outcome is not known, which on a hub on this disk takes no time.
+    WhileUnknown,
+    /// Until [`journal::deliver`] says that the caller has its answer, on any hub: a process that is
+    /// killed while it prints must not take the token of a lock with it.
+    UntilDelivered,
+}
+
+/// Where an operation goes, as it is kept for later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The hub, as it was named.
+    pub hub: String,
+    /// Its branch.
+    pub branch: String,
+    /// The name of the hub on this host, of `hubs`.
+    pub name: String,
+}
+
+impl Place {
+    /// As observations name it: what is watched in one hub is nothing seen in another.
+    #[must_use]
+    pub fn watched(&self) -> String {
+        format!("{} {}", self.name, self.branch)
+    }
+
+    /// Whose session `server` has here.
+    #[must_use]
+    pub fn whose(&self, server: &ServerName) -> Whose {
+        Whose { hub: self.name.clone(), server: server.clone() }
+    }
+
+    /// Whether an operation is one of this hub. Versions before kept its address alone.
+    #[must_use]
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        let is_hub = match &entry.name {
+            Some(name) => *name == self.name,
+            None => entry.hub == self.hub,
+        };
+        is_hub && entry.branch == self.branch
+    }
+}
+
+/// Applies `verb` under a new op id, which `warn` is told when it cannot be kept before the first
+/// attempt.
+///
+/// # Errors
+/// When the hub cannot be reached or refuses, or a document cannot be used.
+pub fn submit<V: Verb + Clone + Into<Operation>>(
+    ledger: &mut Ledger,
+    place: &Place,
+    envelope: &Envelope,
+    (verb, keep): (&V, Keep),
+    warn: impl FnOnce(KeepError),
+) -> Result<Outcome<V::Answer>, LedgerError> {
+    let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
+    begun.run(ledger, |transaction| envelope.apply(verb, transaction))
+}
+
+/// The same with something along in the same push that need not be taken up again: `apply` is all of
+/// it, `kept` what is kept.
+///
+/// # Errors
+/// As [`submit`].
+pub fn submit_as<A: 'static>(
+    ledger: &mut Ledger,
+    place: &Place,
+    kept: (&Envelope, Operation),
+    apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    warn: impl FnOnce(KeepError),
+) -> Result<Outcome<A>, LedgerError> {
+    Begun::new(ledger, place, kept, Keep::WhileUnknown, warn).run(ledger, apply)
+}
+
+fn entry(
+    ledger: &Ledger,
+    place: &Place,
+    (op, at): (&OpId, Timestamp),
+    (envelope, operation): (&Envelope, Operation),
+) -> Entry {
+    Entry {
+        op: op.clone(),
+        hub: place.hub.clone(),
+        branch: place.branch.clone(),
+        name: Some(place.name.clone()),
+        since: ledger.known_tip(),
+        seen: None,
+        at,
+        envelope: envelope.clone(),
+        operation,
+        answer: None,
+    }
+}
+
+/// Keeps a report of a job that could not be sent: under its token it counts as long as the job is still
+/// its server's. One that is kept already keeps its id.
+///
+/// # Errors
+/// When it cannot be kept.
+pub fn keep_for_later(
+    ledger: &Ledger,
+    place: &Place,
+    (envelope, step): (&Envelope, StepJob),
+) -> Result<OpId, KeepError> {
+    if let Some((op, _)) = kept_reports(place, &step.server).into_iter().find(|(_, kept)| *kept == step) {
+        return Ok(op);
+    }
+    let op = OpId::new(&random::id()).expect("an id of ours is one");
+    journal::open(&entry(ledger, place, (&op, clock::wall()), (envelope, step.into())))?;
+    Ok(op)
+}
+
+/// The reports of `server` that were not sent, or of which nobody knows whether they were, oldest first.
+#[must_use]
+pub fn kept_reports(place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> {
+    let entries = journal::unsettled().into_iter().filter_map(|op| journal::find(&op));
+    let report = |entry: Entry| match &entry.operation {
+        Operation::StepJob(step)
+            if step.server == *server && place.is_of(&entry) && entry.operation.is_harmless_late() =>
+        {
+            Some((entry.op.clone(), step.clone()))
+        }
+        _ => None,
+    };
+    entries.filter_map(report).collect()
+}
+
+/// Forgets a report that was kept, as it was sent otherwise by now.
+pub fn forget_kept(place: &Place, step: &StepJob) {
+    for (op, _) in kept_reports(place, &step.server).into_iter().filter(|(_, kept)| kept == step) {
+        // Whoever is at it settles it.
+        if let Taken::Ours(..) = journal::take(&op) {
+            journal::close(&op);
+        }
+    }
+}
+
+/// Sends the reports of `server` that were kept, and tells what became of each; one that the hub does not
+/// take now stays.
+pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut tell: impl FnMut(&str)) {
+    let mut reports = kept_reports(place, server);
+    reports.reverse();
+    if !reports.is_empty() {
+        // That another hub, in the place of theirs by now, does not know their jobs is no answer about them.
+        ledger.bind(hubs::id_of(&place.name));
+    }
+    while let Some((op, step)) = reports.pop() {
+        // Whoever is at it sends it.
+        let Taken::Ours(entry, _kept) = journal::take(&op) else { continue };
+        match resume(ledger, &entry, Keep::WhileUnknown) {
+            Ok(Outcome::Applied(_)) => {
+                tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
+            }
+            Ok(Outcome::Refused(refusal)) => {
+                tell(&refusal.why);
+                if let Some(instead) = step.step.instead(&refusal) {
+                    let step = StepJob { step: instead, ..step };
+                    match keep_for_later(ledger, place, (&entry.envelope, step.clone())) {
+                        Ok(op) => reports.push((op, step)),
+                        Err(error) => tell(&error.to_string()),
+                    }
+                }
+            }
+            Ok(Outcome::Contended { .. } | Outcome::Unknown { .. }) | Err(_) => return,
+        }
+    }
+}
+
+/// An operation that was given its id.
+struct Begun {
+    op: OpId,
+    now: Timestamp,
+    keep: Keep,
+    is_kept: bool,
+    /// Nobody may take the operation up meanwhile.
+    _lock: Option<FileLock>,
+}
+
+impl Begun {
+    fn new(
+        ledger: &Ledger,
+        place: &Place,
+        (envelope, operation): (&Envelope, Operation),
+        keep: Keep,
+        warn: impl FnOnce(KeepError),
+    ) -> Self {
+        // What is kept is closed again when nothing comes of it, whoever asks to end.
+        asked::until_told();
+        let op = OpId::new(&random::id()).expect("an id of ours is one");
+        let now = clock::wall();
+        let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();
+        let is_kept = ledger.is_remote() || for_answer;
+        let lock = is_kept.then(|| {
+            let entry = entry(ledger, place, (&op, now), (envelope, operation));
+            // On this disk the outcome is in the hub itself; a boot ends the sessions that hold jobs.
+            if ledger.is_remote() { journal::open(&entry) } else { journal::open_until_boot(&entry) }
+        });
+        let lock = match lock {
+            Some(Ok(lock)) => lock,
+            Some(Err(error)) => {
+                warn(error);
+                None
+            }
+            None => None,
+        };
+        Self { op, now, keep, is_kept, _lock: lock }
+    }
+
+    fn run<A: 'static>(
+        self,
+        ledger: &mut Ledger,
+        apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    ) -> Result<Outcome<A>, LedgerError> {
+        failpoint("kept");
+        let outcome = ledger.update_one(self.op.clone(), self.now, apply);
+        failpoint("known");
+        let is_open = match outcome {
+            Ok(Outcome::Unknown { .. }) => {
+                journal::note_seen(&self.op, ledger.known_tip());
+                true
+            }
+            Ok(Outcome::Applied(_)) => self.keep == Keep::UntilDelivered && !ledger.is_dry_run(),
+            _ => false,
+        };
+        if self.is_kept && !is_open {
+            journal::close(&self.op);
+        }
+        failpoint("closed");
+        outcome
+    }
+}
+
+/// What was kept of an operation, as the present session of its server does it: what its beats say of the
+/// server is so now.
+#[must_use]
+pub fn in_present_session(entry: &Entry) -> (Envelope, Operation) {
+    let present = |server: &ServerName| {
+        let hub = entry.name.clone()?;
+        Some(Session::present(&Whose { hub, server: server.clone() }))
+    };
+    let beat_now = |beat: &mut Beat| {
+        if let Some(session) = present(&beat.server) {
+            // Whoever pushes every few beats only is to be trusted for as long as that takes.
+            let interval_seconds = session.interval_seconds.max(beat.interval_seconds);
+            *beat = Beat { interval_seconds, ..session.beat(&beat.server, None) };
+        }
+    };
+    let (mut envelope, mut operation) = (entry.envelope.clone(), entry.operation.clone());
+    envelope.beat.iter_mut().for_each(beat_now);
+    match &mut operation {
+        Operation::ClaimJobs(ClaimJobs { claimant, .. }) => {
+            if let Some(session) = present(&claimant.server) {
+                claimant.incarnation = session.incarnation;
+            }
+        }
+        Operation::SendBeat(sent) => beat_now(&mut sent.beat),
+        _ => {}
+    }
+    (envelope, operation)
+}
+
+/// Makes an operation happen that was kept, unless it has: then the answer is `None`. The caller
+/// holds the entry's lock.
+///
+/// # Errors
+/// As [`submit`].
+pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
+    // A claim of a session that another has taken the place of would be over.
+    let (envelope, operation) = in_present_session(entry);
+    resume_as(ledger, entry, (&envelope, &operation), keep)
+}
+
+/// [`resume`] with what is to happen now.
+///
+/// # Errors
+/// As [`submit`].
+pub fn resume_as(
+    ledger: &mut Ledger,
+    entry: &Entry,
+    (envelope, operation): (&Envelope, &Operation),
+    keep: Keep,
+) -> Result<Outcome<Option<Value>>, LedgerError> {
+    // How it stood when it was asked for; what cannot be read is not known.
+    let seen = entry.seen.as_ref().or(entry.since.as_ref());
+    let then = seen.and_then(|since| {
+        let documents = ledger.at(since);
+        Restored::default().show(&documents).ok()?;
+        standing(&entry.operation, &documents).ok()?
+    });
+    // Asked on every attempt: what was sent then may still be on its way and land before us.
+    // It happens now, if it did not then: a lease that began hours ago would be over.
+    let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
+        if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
+            return Ok(None);
+        }
+        let check = |transaction: &Transaction<'_>| {
+            if let Operation::SetStatus(status) = operation {
+                status.refuse_if_outdated(entry.at, transaction)?;
+            }
+            refuse_if_changed(&entry.operation, then.as_ref(), transaction)
+        };
+        envelope.apply_after(check, operation, transaction).map(Some)
+    });
+    // Whatever else came of it, such as a hub that is away, it can be taken up again.
+    let is_over = match outcome {
+        Ok(Outcome::Applied(_)) => keep == Keep::WhileUnknown,
+        Ok(Outcome::Refused(_)) => true,
+        _ => false,
+    };
+    if is_over && !ledger.is_dry_run() {
+        journal::close(&entry.op);
+    }
+    outcome
+}

@@ -1,0 +1,161 @@
+//! Who watches whom: what a host that wants something looks at, and what it has seen unchanged for
+//! long enough to take it over.
+//!
+//! The rule itself is in `domain/lock.rs`: only the own boot clock counts, from when the own eyes
+//! saw that exact version. Here it is asked of the documents, after the hub was.
+
+use crate::app::commands::rescue::{Lost, Watched, WatchedSession};
+use crate::app::observations::Observations;
+use crate::domain::clocks::{Change, OwnClock, Sign, own_clock};
+use crate::domain::heartbeat::Heartbeat;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
+use crate::domain::planted::planted;
+use crate::domain::queue::{Delayed, Queue};
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents, Stop};
+use crate::machine::clock;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How often a host that claims looks for holders that are lost, however much else there is to claim:
+/// each look asks the hub for the signs of life of all. What a lost server holds comes back two such spans
+/// after it may, as long as anybody claims.
+pub const LOST_LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether it is time to look for holders that are lost; `place` names hub and branch.
+#[must_use]
+pub fn is_due(observed: &Observations, place: &str) -> bool {
+    observed.is_due(&format!("{place} holders"), LOST_LOOK_EVERY) && !planted("recovers-when-idle")
+}
+
+/// A lock of which this host has seen one version for some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedLock {
+    /// That version, once it may be taken over.
+    pub expired: Option<String>,
+    /// How long that takes if nobody renews it.
+    pub left: Duration,
+}
+
+/// Looks at `lock`: it may be taken over when it was seen unchanged for its patience; `place` names hub and
+/// branch.
+pub fn watch_lock(observed: &mut Observations, place: &str, lock: &Lock) -> WatchedLock {
+    if planted("wall-clock") {
+        let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+        return WatchedLock { expired, left: Duration::ZERO };
+    }
+    let seen = observed.see(&lock_name(place, &lock.name), &lock.version());
+    let left = lock.patience().saturating_sub(seen);
+    WatchedLock { expired: left.is_zero().then(|| lock.version()), left }
+}
+
+/// Looks at a lock by the way: whoever watched it in another version, or held, begins anew.
+pub fn glance_at(observed: &mut Observations, place: &str, name: &str, lock: Option<&Lock>) {
+    let version = lock.filter(|lock| lock.is_held()).map(Lock::version);
+    observed.glance(&lock_name(place, name), version.as_deref());
+}
+
+fn lock_name(place: &str, name: &str) -> String {
+    format!("{place} lock {name}")
+}
+
+/// Looks at `job_assignment`, if anybody holds it.
+pub fn watch_assignment(
+    observed: &mut Observations,
+    place: &str,
+    held: Option<&Lock>,
+) -> Option<WatchedLock> {
+    glance_at(observed, place, JOB_ASSIGNMENT, held);
+    held.map(|lock| watch_lock(observed, place, lock))
+}
+
+/// `job_assignment`, if anybody holds it: a script of the first ones that assigns, or one that died over it.
+/// Nothing is claimed meanwhile, so who claims watches it as it watches the holders of jobs.
+///
+/// # Errors
+/// When the locks cannot be read.
+pub fn held_assignment(documents: &impl Documents) -> Result<Option<Lock>, Stop> {
+    let locks: Table<Lock> = documents.table()?;
+    Ok(locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone()))
+}
+
+/// Compares the newest beats of servers with the looks before, and our clock with those of all of them
+/// but `me`.
+pub fn compare_beats(
+    observed: &mut Observations,
+    place: &str,
+    beats: &[(&ServerName, &Heartbeat)],
+    me: Option<&ServerName>,
+    now: Timestamp,
+) -> (OwnClock, HashMap<ServerName, Change>) {
+    let mut changes = HashMap::new();
+    let mut others = Vec::new();
+    for (name, beat) in beats {
+        let millis = beat.at().map_or(0, Timestamp::unix_millis);
+        let version = format!("{:020}@{millis:020}", beat.sequence.unwrap_or(0));
+        let change = observed.compare(&format!("{place} newest beat {name}"), &version);
+        if let Some(at) = beat.at().filter(|_| Some(*name) != me) {
+            others.push(Sign { at, interval: beat.interval(), change });
+        }
+        changes.insert((*name).clone(), change);
+    }
+    (own_clock(now, &others), changes)
+}
+
+/// Whether a session of `holder` showed no sign of life for its patience.
+pub fn is_lost(
+    observed: &mut Observations,
+    place: &str,
+    holder: &ServerName,
+    session: &WatchedSession,
+) -> bool {
+    let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
+    observed.see(&format!("{place} beat {holder}{which}"), &session.beat) >= session.patience
+}
+
+/// Those of `delayed` that were seen for as long as they are to wait.
+pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) -> Vec<JobId> {
+    let is_ripe =
+        |one: &&Delayed| observed.see(&format!("{place} delay {}", one.job), &one.version) >= one.delay;
+    delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
+}
+
+/// The same of what this machine has watched until now. Whoever only looks watches nothing.
+#[must_use]
+pub fn ripe_until_now(place: &str, queue: &Queue<'_>) -> Vec<JobId> {
+    ripe_jobs(&mut Observations::recall(), place, &queue.delayed())
+}
+
+/// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.
+pub fn forget_claims(observed: &mut Observations, place: &str, claims: &[Watched]) {
+    let names = claims.iter().map(|claim| claim_name(place, &claim.job)).collect();
+    observed.forget_others(&format!("{place} job "), &names);
+}
+
+fn claim_name(place: &str, job: &JobId) -> String {
+    format!("{place} job {job}")
+}
+
+/// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
+/// them showed no
+/// sign of life for its patience.
+pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
+    let mut lost = Vec::new();
+    forget_claims(observed, place, claims);
+    observed.looked(&format!("{place} holders"));
+    for claim in claims {
+        let job = &claim.job;
+        let in_time = observed.see(&claim_name(place, job), &claim.version) < claim.time_patience;
+        let alive = match &claim.session {
+            Some(session) => !is_lost(observed, place, &claim.holder, session),
+            None => true,
+        } && !planted("rescue-at-once");
+        if !in_time || !alive {
+            let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
+            lost.push(Lost { job: job.clone(), token: claim.token, beat });
+        }
+    }
+    lost
+}

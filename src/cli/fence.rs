@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::input;
 use crate::domain::id::LockName;
-use crate::domain::lock::TOKEN_MAX;
+use crate::domain::lease::TOKEN_MAX;
 use crate::domain::shell::quoted;
 use crate::machine::clock::Deadline;
 use crate::machine::file_lock::{FileLock, NotLocked};

@@ -11,7 +11,7 @@ use super::lock::{TakeArgs, acquire};
 use super::output::Output;
 use crate::app::commands::lock::{ReleaseLock, RenewLock};
 use crate::domain::id::LockName;
-use crate::domain::lock::{margin, trust};
+use crate::domain::lease::{margin, trust};
 use crate::domain::time::show_span;
 use crate::machine::clock::Deadline;
 use crate::machine::guard::{Cause, Told};

@@ -11,7 +11,8 @@ use crate::app::commands::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock,
 use crate::app::observations::Observations;
 use crate::app::watch::{WatchedLock, glance_at, watch_lock};
 use crate::domain::id::LockName;
-use crate::domain::lock::{Lock, Taker, trust};
+use crate::domain::lease::trust;
+use crate::domain::lock::{Lock, Taker};
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::{Documents as _, Receipt};

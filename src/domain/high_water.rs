@@ -5,8 +5,9 @@
 //! is noted where no such writer writes.
 
 use super::id::LockName;
+use super::lease::possible_token;
 use super::lenient;
-use super::lock::{Lock, possible_token};
+use super::lock::Lock;
 use super::table::{Progress, Row, Table};
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_no_lock_can_have_left_is_told() {
-        use crate::domain::lock::TOKEN_MAX;
+        use crate::domain::lease::TOKEN_MAX;
         use crate::domain::table::Fault;
         let text = format!(r#"{{"tokens":{{"a":{{"token":7}},"b":{{"token":{TOKEN_MAX}}},"c d":{{}}}}}}"#);
         let mut marks = Table::<HighWater>::read(HighWater::PATH, text.as_bytes()).expect("reads");

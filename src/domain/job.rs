@@ -18,8 +18,8 @@ pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
 
 use super::artifact::first_missing;
 use super::id::{OpId, ServerName};
+use super::lease::{margin, next_token, term_over};
 use super::lenient;
-use super::lock::{margin, next_token, term_over};
 use super::planted::planted;
 use super::refusal::Refusal;
 use super::time::{Timestamp, between, show_span};

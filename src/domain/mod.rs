@@ -19,6 +19,7 @@ pub mod id;
 pub mod import;
 pub mod job;
 pub mod json;
+pub mod lease;
 pub mod lenient;
 pub mod lock;
 pub mod message;

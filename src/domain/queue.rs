@@ -14,7 +14,7 @@ pub use turn::{Left, Turn};
 
 use super::id::JobId;
 use super::job::{IfNeedFails, Job, JobStatus, pause_longest};
-use super::lock::next_token;
+use super::lease::next_token;
 use super::pause::{Pause, pause_of_job};
 use super::planted::planted;
 use super::record::Record;

@@ -12,7 +12,7 @@ use crate::app::stale::Restored;
 use crate::app::submit::{self, Place, submit_as};
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
-use crate::domain::lock::trust;
+use crate::domain::lease::trust;
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
 use crate::machine::clock::{self, Deadline};

@@ -17,7 +17,7 @@ use crate::app::documents::{Beats, PlacedBeat, beats, life};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job};
-use crate::domain::lock::patience;
+use crate::domain::lease::patience;
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Status, StatusWord};

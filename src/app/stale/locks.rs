@@ -7,7 +7,8 @@
 
 use super::{Look, Place, at};
 use crate::domain::high_water::HighWater;
-use crate::domain::lock::{JOB_ASSIGNMENT, Lock, token_problem};
+use crate::domain::lease::token_problem;
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::table::Row as _;
 use crate::ledger::Stop;
 use std::collections::BTreeSet;

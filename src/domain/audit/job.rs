@@ -3,7 +3,7 @@
 use super::finding::{Finding, Kind, named};
 use super::step::Made;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::lock::token_problem;
+use crate::domain::lease::token_problem;
 use crate::domain::shell::typed;
 
 /// Judges a job before and after a commit.

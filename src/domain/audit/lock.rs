@@ -2,7 +2,8 @@
 
 use super::finding::{Finding, Kind, Severity, named};
 use super::step::Made;
-use crate::domain::lock::{JOB_ASSIGNMENT, Lock, token_problem};
+use crate::domain::lease::token_problem;
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::shell::typed;
 
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.

@@ -514,7 +514,7 @@ fn in_circle(live: &Table<Job>) -> HashSet<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::lock::TOKEN_MAX;
+    use crate::domain::lease::TOKEN_MAX;
 
     fn read<T: Row>(rows: &str) -> Table<T> {
         let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };

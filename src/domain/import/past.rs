@@ -239,7 +239,7 @@ impl Marks {
         let mark = HighWater { name, token };
         if token.is_none()
             || mark.id_problem().is_some()
-            || super::super::lock::token_problem(token).is_some()
+            || super::super::lease::token_problem(token).is_some()
         {
             return;
         }

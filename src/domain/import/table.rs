@@ -265,7 +265,8 @@ pub(super) fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> 
 mod tests {
     use super::*;
     use crate::domain::job::Job;
-    use crate::domain::lock::{Lock, TOKEN_MAX};
+    use crate::domain::lease::TOKEN_MAX;
+    use crate::domain::lock::Lock;
     use crate::domain::message::Message;
     use crate::domain::pause::Pause;
     use crate::domain::server::Server;

@@ -2,7 +2,7 @@
 
 use super::{Job, JobStatus};
 use crate::domain::id::JobId;
-use crate::domain::lock::{is_token_before, possible_token};
+use crate::domain::lease::{is_token_before, possible_token};
 use crate::domain::table::{Progress, Row};
 
 impl Row for Job {
@@ -42,7 +42,7 @@ impl Row for Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::lock::TOKEN_MAX;
+    use crate::domain::lease::TOKEN_MAX;
 
     fn job(fields: &str) -> Job {
         serde_json::from_str(&format!("{{\"id\":\"job_1\",{fields}}}")).expect(fields)

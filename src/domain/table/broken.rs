@@ -6,7 +6,7 @@
 
 use super::{Row, Table};
 use crate::domain::json::DocumentError;
-use crate::domain::lock::token_problem;
+use crate::domain::lease::token_problem;
 use crate::domain::refusal::Refusal;
 use crate::domain::spelled::{plain_name, whole_characters};
 use serde_json::{Value, json};
@@ -485,7 +485,7 @@ mod tests {
 
     #[test]
     fn what_a_person_does_about_a_record_depends_on_what_is_wrong_with_it() {
-        use crate::domain::lock::TOKEN_MAX;
+        use crate::domain::lease::TOKEN_MAX;
         let text = format!(
             r#"{{"jobs": [null, {{"id":"a"}}, {{"id":"b","token":{TOKEN_MAX}}}, null, {{}}, {{"id":"c","token":{TOKEN_MAX}}}]}}"#
         );

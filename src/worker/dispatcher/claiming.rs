@@ -7,7 +7,7 @@ use crate::app::commands::rescue::{RescueJobs, Watched};
 use crate::app::watch::lost_claims;
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
-use crate::domain::lock::margin;
+use crate::domain::lease::margin;
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::words;
 use crate::machine::clock::{self, Deadline};

@@ -12,7 +12,7 @@ use crate::clock::{TICK, measured, older};
 use git_muster::domain::heartbeat::{Beat, Heartbeat};
 use git_muster::domain::id::{OpId, ServerName};
 use git_muster::domain::job::{Claimant, FailReason, Job, JobStatus, Report, Term};
-use git_muster::domain::lock::{margin, patience, trust};
+use git_muster::domain::lease::{margin, patience, trust};
 use git_muster::domain::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::HashMap;

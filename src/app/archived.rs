@@ -8,13 +8,11 @@
 use crate::domain::job::Job;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table, Trouble};
+use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, LedgerError, Stop, Transaction};
 use serde_json::Value;
 use std::collections::HashSet;
-
-/// Where the archives lie.
-pub(super) const ARCHIVE: &str = "coordination/archive";
 
 /// The most archives that are read; a hub makes two a month.
 pub(super) const ARCHIVES_MAX: usize = 240;

@@ -1,23 +1,19 @@
 //! Every document of the main branch that some command reads, looked at as the commands do.
 //!
-//! For those who watch: what they do not look at breaks unseen. Whoever adds a document to the hub
-//! adds it here. Judges nothing; what a document is worth is the domain's.
+//! For those who watch: what they do not look at breaks unseen. Tables come from the list of them; whoever adds
+//! another document adds it here. Judges nothing; what a document is worth is the domain's.
 
-use crate::app::archived::{ARCHIVE, ARCHIVES_MAX};
+use crate::app::archived::ARCHIVES_MAX;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
-use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::job::Job;
 use crate::domain::json::{self, newer_layout};
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
-use crate::domain::pause::Pause;
-use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Trouble};
+use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES};
 use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
 use serde::Deserialize as _;
 use std::collections::HashSet;
@@ -49,12 +45,14 @@ pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
     let mut looking = Looking { hub, seen: Vec::new() };
     let names = hub.list(ARCHIVE)?;
     // Long, and gone again before the jobs are read, which stay.
-    let mut archives = looking.with_archives::<Message>(&archives_of(Message::FIELD, &names))?;
+    let mut archives = Vec::new();
+    for kind in TABLES.iter().filter(|kind| kind.has_archives && kind.path != Job::PATH) {
+        archives.extend(kind.with(Read { looking: &mut looking, names: &names })?);
+    }
     let place_of_jobs = looking.seen.len();
-    looking.table::<Lock>(Lock::PATH)?;
-    looking.table::<Server>(Server::PATH)?;
-    looking.table::<Pause>(Pause::PATH)?;
-    looking.table::<HighWater>(HighWater::PATH)?;
+    for kind in TABLES.iter().filter(|kind| !kind.has_archives) {
+        kind.with(Read { looking: &mut looking, names: &[] })?;
+    }
     looking.note(Marker::PATH, None, |document| document.record::<Marker>(Marker::PATH).map(drop))?;
     looking.note(BuildConfig::PATH, None, |document| {
         document.record::<BuildConfig>(BuildConfig::PATH).map(drop)
@@ -74,7 +72,7 @@ pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
     }
     // The longest last: others may be kept as differences to it, and with each of those it is read once more.
     let others = looking.seen.len();
-    archives.extend(looking.with_archives::<Job>(&archives_of(Job::FIELD, &names))?);
+    archives.extend(Read { looking: &mut looking, names: &names }.run::<Job>()?);
     let jobs = looking.seen.split_off(others);
     // They are told after what is live.
     looking.seen.splice(place_of_archives..place_of_archives, archives);
@@ -100,11 +98,21 @@ struct Looking<'a> {
     seen: Vec<Seen>,
 }
 
-impl Looking<'_> {
-    fn table<T: Row>(&mut self, path: &str) -> Result<(), LedgerError> {
-        self.table_beside::<T>(path, &mut HashSet::new())
-    }
+/// Reads a live table; returns its archives among `names`.
+struct Read<'a, 'b> {
+    looking: &'a mut Looking<'b>,
+    names: &'a [String],
+}
 
+impl ForTable for Read<'_, '_> {
+    type Answer = Result<Vec<Seen>, LedgerError>;
+
+    fn run<T: Stored>(self) -> Self::Answer {
+        self.looking.with_archives::<T>(&archives_of(T::FIELD, self.names))
+    }
+}
+
+impl Looking<'_> {
     /// The live table of `T` and its archives, which are returned.
     fn with_archives<T: Row>(&mut self, archives: &[String]) -> Result<Vec<Seen>, LedgerError> {
         let mut known = HashSet::new();

@@ -11,13 +11,8 @@ use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
-use crate::domain::job::Job;
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
-use crate::domain::pause::Pause;
-use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::Row;
+use crate::domain::tables::{ForTable, Stored, TABLES};
 use crate::machine::files;
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
@@ -169,29 +164,27 @@ pub fn audit_rules() -> String {
 
 /// The JSON Schemas of all documents, by file name.
 #[must_use]
-pub fn schemas() -> BTreeMap<&'static str, Value> {
-    BTreeMap::from([
+pub fn schemas() -> BTreeMap<String, Value> {
+    struct Table;
+    impl ForTable for Table {
+        type Answer = Value;
+        fn run<T: Stored>(self) -> Value {
+            table::<T>()
+        }
+    }
+    let tables = TABLES.iter().map(|kind| (kind.field, kind.with(Table)));
+    let others = [
+        ("build_config", document::<BuildConfig>("shared/build_config.json: what all servers build with")),
+        ("heartbeat", document::<Heartbeat>("<server>/heartbeat.json: the sign of life of one server")),
+        ("hub", document::<Marker>("coordination/hub.json: which hub this is, and where")),
+        ("status", document::<Status>("<server>/status.json: what one server is doing")),
         (
-            "build_config.schema.json",
-            document::<BuildConfig>("shared/build_config.json: what all servers build with"),
-        ),
-        (
-            "heartbeat.schema.json",
-            document::<Heartbeat>("<server>/heartbeat.json: the sign of life of one server"),
-        ),
-        ("hub.schema.json", document::<Marker>("coordination/hub.json: which hub this is, and where")),
-        ("status.schema.json", document::<Status>("<server>/status.json: what one server is doing")),
-        ("jobs.schema.json", table::<Job>("the queue of work")),
-        (
-            "artifacts.schema.json",
+            "artifacts",
             document::<Manifest>("<server>/logs/<time>-<job>.artifacts.json: what one attempt made"),
         ),
-        ("locks.schema.json", table::<Lock>("named locks with a lease and a fencing token")),
-        ("messages.schema.json", table::<Message>("messages between servers")),
-        ("pauses.schema.json", table::<Pause>("what is not to be claimed for now")),
-        ("servers.schema.json", table::<Server>("who belongs to the hub")),
-        ("fsck.output.schema.json", answer::<Report>("fsck", "what `git muster fsck --json` prints")),
-    ])
+        ("fsck.output", answer::<Report>("fsck", "what `git muster fsck --json` prints")),
+    ];
+    tables.chain(others).map(|(name, schema)| (format!("{name}.schema.json"), schema)).collect()
 }
 
 fn document<T: JsonSchema>(title: &str) -> Value {
@@ -212,8 +205,8 @@ fn answer<T: JsonSchema>(kind: &str, title: &str) -> Value {
     schema
 }
 
-fn table<T: Row + JsonSchema>(title: &str) -> Value {
-    let mut schema = document::<T>(&format!("{}: {title}", T::PATH));
+fn table<T: Stored>() -> Value {
+    let mut schema = document::<T>(&format!("{}: {}", T::PATH, T::TITLE));
     let Value::Object(row) = &mut schema else { return schema };
     let definitions = row.shift_remove("$defs");
     let (meta, title) = (row.shift_remove("$schema"), row.shift_remove("title"));

@@ -12,7 +12,7 @@ mod workers;
 
 pub use documents::Document;
 
-use super::audit::state::never_claimed;
+use super::audit::never_claimed;
 use super::bad_branch::BadBranch;
 use super::clocks::{self, Change, Off, SKEW_MAX};
 use super::heartbeat::{Freshness, Heartbeat};

@@ -25,6 +25,7 @@ pub struct HighWater {
 impl Row for HighWater {
     const PATH: &'static str = "coordination/tokens.json";
     const FIELD: &'static str = "tokens";
+    const TITLE: &'static str = "the highest token that each lock ever gave";
     const BY_NAME: bool = true;
     fn id(&self) -> &str {
         &self.name

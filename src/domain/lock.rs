@@ -354,6 +354,8 @@ impl Lock {
 impl Row for Lock {
     const PATH: &'static str = "coordination/locks.json";
     const FIELD: &'static str = "locks";
+    const TITLE: &'static str = "named locks with a lease and a fencing token";
+    const IS_IN_EACH_HUB: bool = true;
     const BY_NAME: bool = true;
     const LOSSY: bool = true;
     fn id(&self) -> &str {

@@ -498,6 +498,9 @@ fn names_in(message: &Message) -> impl Iterator<Item = &str> {
 impl Row for Message {
     const PATH: &'static str = "coordination/messages.json";
     const FIELD: &'static str = "messages";
+    const TITLE: &'static str = "messages between servers";
+    const HAS_ARCHIVES: bool = true;
+    const IS_IN_EACH_HUB: bool = true;
     const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id

@@ -37,5 +37,6 @@ pub mod spelled;
 pub mod statistics;
 pub mod status;
 pub mod table;
+pub mod tables;
 pub mod time;
 pub mod twin;

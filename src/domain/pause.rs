@@ -123,6 +123,7 @@ impl Pause {
 impl Row for Pause {
     const PATH: &'static str = "coordination/pauses.json";
     const FIELD: &'static str = "pauses";
+    const TITLE: &'static str = "what is not to be claimed for now";
     const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id

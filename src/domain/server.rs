@@ -98,6 +98,8 @@ fn names_a_time(record: &Value) -> bool {
 impl Row for Server {
     const PATH: &'static str = "coordination/servers.json";
     const FIELD: &'static str = "servers";
+    const TITLE: &'static str = "who belongs to the hub";
+    const IS_IN_EACH_HUB: bool = true;
     const LOSSY: bool = true;
     fn id(&self) -> &str {
         &self.id

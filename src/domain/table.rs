@@ -30,6 +30,12 @@ pub trait Row: View {
     const PATH: &'static str;
     /// The key that holds the records.
     const FIELD: &'static str;
+    /// What the table holds, for its schema.
+    const TITLE: &'static str = "";
+    /// Whether finished records move to archives beside it.
+    const HAS_ARCHIVES: bool = false;
+    /// Whether every hub has the table from its first commit on; others appear with their first record.
+    const IS_IN_EACH_HUB: bool = false;
     /// Whether the records are an object by name (locks) and not a list.
     const BY_NAME: bool = false;
     /// Whether a record may be acted on that holds what is no Unicode, which shows as replacement

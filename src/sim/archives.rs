@@ -2,11 +2,12 @@
 
 use super::world::Files;
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::ARCHIVE;
 use std::rc::Rc;
 
 /// How the paths of the archives of `T` begin.
 pub(super) fn archive_of<T: Row>() -> String {
-    format!("coordination/archive/{}-", T::FIELD)
+    format!("{ARCHIVE}/{}-", T::FIELD)
 }
 
 /// The archive at `path`, if it holds the record `id`.

@@ -7,19 +7,16 @@
 
 use super::archives;
 use super::check;
-use super::world::{Files, Stored};
-use crate::domain::audit::{Change, Made, Severity, Step};
-use crate::domain::job::Job;
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
-use crate::domain::server::Server;
+use super::world::{self, Files};
+use crate::domain::audit::{Change, Finding, Made, Severity, judge_step};
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::{ForTable, Stored, TABLES};
 use crate::ledger::{Document, Version};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The errors that the audit sees in commits made by operations of ours.
-pub(super) fn accusations(commits: &[(Version, Stored)]) -> Vec<String> {
+pub(super) fn accusations(commits: &[(Version, world::Stored)]) -> Vec<String> {
     let states: HashMap<&Version, &Files> =
         commits.iter().map(|(version, stored)| (version, &*stored.files)).collect();
     let mut found = Vec::new();
@@ -31,24 +28,20 @@ pub(super) fn accusations(commits: &[(Version, Stored)]) -> Vec<String> {
     found
 }
 
-/// The errors from one state to the next; nothing is said of what cannot be read.
+/// The errors from one state to the next; nothing is said where a table cannot be read.
 fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
-    let jobs = (read::<Job>(before)?, read::<Job>(after)?);
-    let locks = (read::<Lock>(before)?, read::<Lock>(after)?);
-    let messages = (read::<Message>(before)?, read::<Message>(after)?);
-    let servers = (read::<Server>(before)?, read::<Server>(after)?);
-    let (job_archives, message_archives) =
-        (archives::<Job>(before, after), archives::<Message>(before, after));
-    let step = Step {
-        jobs: change(&jobs),
-        locks: change(&locks),
-        messages: change(&messages),
-        servers: change(&servers),
-        job_archives: &job_archives.iter().map(change).collect::<Vec<_>>(),
-        message_archives: &message_archives.iter().map(change).collect::<Vec<_>>(),
-        made: Made::by_operations(1),
-    };
-    let errors = step.judge().into_iter().filter(|finding| finding.severity == Severity::Error);
+    struct Judge<'a>(&'a Files, &'a Files);
+    impl ForTable for Judge<'_> {
+        type Answer = Option<Vec<Finding>>;
+        fn run<T: Stored>(self) -> Self::Answer {
+            let pair = (read::<T>(self.0)?, read::<T>(self.1)?);
+            let archives = if T::HAS_ARCHIVES { archives::<T>(self.0, self.1) } else { Vec::new() };
+            let archives: Vec<_> = archives.iter().map(change).collect();
+            Some(judge_step(change(&pair), &archives, Made::by_operations(1)))
+        }
+    }
+    let found: Option<Vec<_>> = TABLES.iter().map(|kind| kind.with(Judge(before, after))).collect();
+    let errors = found?.into_iter().flatten().filter(|finding| finding.severity == Severity::Error);
     Some(errors.map(|finding| format!("{}: {}", finding.kind, finding.what)).collect())
 }
 
@@ -79,6 +72,7 @@ fn archives<T: Row>(before: &Files, after: &Files) -> Vec<Pair<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::job::Job;
 
     #[test]
     fn what_fsck_calls_an_error_is_noticed() {

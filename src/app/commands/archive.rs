@@ -1,6 +1,5 @@
 //! Moving what is finished out of the live documents, in the commit that removes it there.
 
-use crate::app::archived::ARCHIVE;
 use crate::app::commands::Verb;
 use crate::app::documents::unregistered;
 use crate::domain::id::ServerName;
@@ -11,6 +10,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};

@@ -5,31 +5,24 @@
 //! step together with it, of as many operations as they carry.
 
 use super::losses::{Losses, together};
+use super::track::{self, Track};
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::app::journal;
 use crate::app::submit::Place;
-use crate::domain::audit::{Change, Finding, Kind, Made, Severity, Step};
+use crate::domain::audit::{Finding, Kind, Made, Severity};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
-use crate::domain::job::Job;
 use crate::domain::json::DocumentError;
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::Refusal;
-use crate::domain::server::Server;
 use crate::domain::shell::quoted;
 use crate::domain::status::Status;
-use crate::domain::table::{Row, Table, Versions};
-use crate::ledger::{Content, LedgerError, Lost, Merged, Reached, Snapshot, Stop, Stride, Told};
+use crate::domain::tables::TableKind;
+use crate::ledger::{Content, LedgerError, Lost, Reached, Snapshot, Stop, Stride, Told};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
-
-/// The most archives of one sort that are kept at hand; others are read again when they change.
-const ARCHIVES_AT_HAND_MAX: usize = 2;
 
 /// How many of the operations that a rewritten history lost are named.
 const OPS_NAMED_MAX: usize = 20;
@@ -84,12 +77,8 @@ pub(super) fn check(
 /// What is known after the commits that were walked so far.
 struct Auditor<'a> {
     notes: &'a mut Notes,
-    jobs: Versions<Job>,
-    locks: Versions<Lock>,
-    messages: Versions<Message>,
-    servers: Versions<Server>,
-    job_archives: Archives<Job>,
-    message_archives: Archives<Message>,
+    /// One for each table of the list.
+    tracks: Vec<Box<dyn Track>>,
     /// What was told of commits so far.
     told: HashSet<u64>,
     /// What they took away.
@@ -107,12 +96,7 @@ impl<'a> Auditor<'a> {
     fn new(notes: &'a mut Notes) -> Self {
         Self {
             notes,
-            jobs: Versions::new(Job::PATH),
-            locks: Versions::new(Lock::PATH),
-            messages: Versions::new(Message::PATH),
-            servers: Versions::new(Server::PATH),
-            job_archives: Archives(Vec::new()),
-            message_archives: Archives(Vec::new()),
+            tracks: track::all(),
             told: HashSet::new(),
             losses: Losses::default(),
             is_telling: true,
@@ -126,39 +110,16 @@ impl<'a> Auditor<'a> {
         let commit = CommitName::of(&stride.told, stride.number);
         self.count(stride, &commit);
         let mut broken = Vec::new();
-        let before = (
-            Arc::clone(self.jobs.table()),
-            Arc::clone(self.locks.table()),
-            Arc::clone(self.messages.table()),
-            Arc::clone(self.servers.table()),
-        );
-        let (mut job_archives, mut message_archives) = (Vec::new(), Vec::new());
+        self.tracks.iter_mut().for_each(|track| track.begin());
         for (path, content) in &stride.changed {
             let document = Document::at(path);
-            if matches!(content, Content::Missing) && document.as_ref().is_some_and(Document::is_table) {
+            if matches!(content, Content::Missing) && document.as_ref().is_some_and(Document::is_kept) {
                 // What comes after is judged against what it held.
                 broken.push(removed(path, &commit));
                 self.unusable.insert(path.clone());
                 continue;
             }
-            let read = match document {
-                Some(Document::Jobs) => next(&mut self.jobs, content),
-                Some(Document::Locks) => next(&mut self.locks, content),
-                Some(Document::Messages) => next(&mut self.messages, content),
-                Some(Document::Servers) => next(&mut self.servers, content),
-                Some(Document::JobArchive) => {
-                    self.job_archives.next(path, content, stride, &mut job_archives)?
-                }
-                Some(Document::MessageArchive) => {
-                    self.message_archives.next(path, content, stride, &mut message_archives)?
-                }
-                Some(Document::Status(_)) => parse::<Status>(path, content),
-                Some(Document::Heartbeat(_)) => parse::<Heartbeat>(path, content),
-                Some(Document::BuildConfig) => parse::<BuildConfig>(path, content),
-                Some(Document::Hub) => parse::<Marker>(path, content),
-                None => Ok(()),
-            };
-            match read {
+            match self.read(document, path, content, stride)? {
                 Err(error) => {
                     broken.push(unreadable(&error, None));
                     self.unusable.insert(path.clone());
@@ -170,41 +131,50 @@ impl<'a> Auditor<'a> {
         // What the first commit holds is where the history begins. What an import or a repair
         // mends, no rule of ours led to.
         if stride.number > 1 && !is_repair(&stride.told) {
-            let step = Step {
-                jobs: Change { before: &before.0, after: self.jobs.table() },
-                locks: Change { before: &before.1, after: self.locks.table() },
-                messages: Change { before: &before.2, after: self.messages.table() },
-                servers: Change { before: &before.3, after: self.servers.table() },
-                job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-                message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-                made: made(stride),
-            };
-            broken.extend(step.judge());
+            let made = made(stride);
+            broken.extend(self.tracks.iter().flat_map(|track| track.judge(made)));
             for merged in &stride.merged {
-                broken.extend(self.judge_merged(stride, merged)?);
+                // It may have dropped what others had written in the history it merged in.
+                for track in &self.tracks {
+                    broken.extend(track.judge_merged(stride, merged)?);
+                }
             }
         }
-        let how = (stride.is_merge(), is_repair(&stride.told));
-        self.tell(broken, (&before.0, &before.1, &before.2, &before.3), &commit, how);
+        self.tell(broken, &commit, (stride.is_merge(), is_repair(&stride.told)));
         Ok(())
     }
 
-    /// Tells what a commit broke of the tables `before` it, which may be a merge or a repair.
-    fn tell(
+    /// Reads what a commit made of a document.
+    fn read(
         &mut self,
-        mut broken: Vec<Finding>,
-        before: (&Table<Job>, &Table<Lock>, &Table<Message>, &Table<Server>),
-        commit: &CommitName,
-        (is_merge, is_repair): (bool, bool),
-    ) {
-        let by = (commit, is_repair);
-        let back = [
-            self.losses.back(before.0, self.jobs.table(), by),
-            self.losses.back(before.1, self.locks.table(), by),
-            self.losses.back(before.2, self.messages.table(), by),
-            self.losses.back(before.3, self.servers.table(), by),
-        ];
-        let back: HashSet<(&str, String)> = back.into_iter().flatten().collect();
+        document: Option<Document>,
+        path: &str,
+        content: &Content,
+        stride: &Stride<'_>,
+    ) -> Result<Result<(), DocumentError>, LedgerError> {
+        let of = |kind: &TableKind| self.tracks.iter().position(|track| track.path() == kind.path);
+        let place = match &document {
+            Some(Document::Table(kind) | Document::Archive(kind)) => of(kind),
+            _ => None,
+        };
+        let track = place.and_then(|place| self.tracks.get_mut(place));
+        Ok(match (document, track) {
+            (Some(Document::Table(_)), Some(track)) => track.next(content),
+            (Some(Document::Archive(_)), Some(track)) => track.next_archive(path, content, stride)?,
+            (Some(Document::Status(_)), _) => parse::<Status>(path, content),
+            (Some(Document::Heartbeat(_)), _) => parse::<Heartbeat>(path, content),
+            (Some(Document::BuildConfig), _) => parse::<BuildConfig>(path, content),
+            (Some(Document::Hub), _) => parse::<Marker>(path, content),
+            _ => Ok(()),
+        })
+    }
+
+    /// Tells what a commit broke, which may be a merge or a repair.
+    fn tell(&mut self, mut broken: Vec<Finding>, commit: &CommitName, (is_merge, is_repair): (bool, bool)) {
+        let mut back: HashSet<(&str, String)> = HashSet::new();
+        for track in &self.tracks {
+            back.extend(track.back(&mut self.losses, (commit, is_repair)));
+        }
         // A record that is back as it was is none that nobody made.
         broken.retain(|one| {
             let record = one.path.as_deref().zip(one.subject.clone());
@@ -212,47 +182,13 @@ impl<'a> Auditor<'a> {
         });
         // From the other side of a merge it looks as if the merge had done what others did before.
         broken.retain(|finding| self.told.insert(breach(finding)) || !is_merge);
-        let text = |path: &str, id: &str| match path {
-            Job::PATH => before.0.get(id).map(Record::text),
-            Lock::PATH => before.1.get(id).map(Record::text),
-            Message::PATH => before.2.get(id).map(Record::text),
-            Server::PATH => before.3.get(id).map(Record::text),
-            _ => None,
-        };
+        let tracks = &self.tracks;
+        let text = |path: &str, id: &str| tracks.iter().find(|track| track.path() == path)?.text_before(id);
         for told in together(broken).into_iter().filter(|_| self.is_telling) {
             told.of.iter().for_each(|one| self.notes.no_longer_only_present(one));
             let loss = self.losses.note(&told, text);
             self.notes.push(commit, told.finding, loss);
         }
-    }
-
-    /// Judges a merge as the step that it is from a history it merged in, of which it may have
-    /// dropped what others had written.
-    fn judge_merged(&self, stride: &Stride<'_>, merged: &Merged) -> Result<Vec<Finding>, LedgerError> {
-        let (mut job_archives, mut message_archives) = (Vec::new(), Vec::new());
-        for path in &merged.changed {
-            match Document::at(path) {
-                Some(Document::JobArchive) => job_archives.push(merged_archive(stride, merged, path)?),
-                Some(Document::MessageArchive) => {
-                    message_archives.push(merged_archive(stride, merged, path)?);
-                }
-                _ => {}
-            }
-        }
-        let jobs = merged_table(&self.jobs, stride, merged)?;
-        let locks = merged_table(&self.locks, stride, merged)?;
-        let messages = merged_table(&self.messages, stride, merged)?;
-        let servers = merged_table(&self.servers, stride, merged)?;
-        let step = Step {
-            jobs: jobs.change(),
-            locks: locks.change(),
-            messages: messages.change(),
-            servers: servers.change(),
-            job_archives: &job_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-            message_archives: &message_archives.iter().map(Pair::change).collect::<Vec<_>>(),
-            made: Made::by_merging(merged.brought.saturating_add(1)),
-        };
-        Ok(step.judge())
     }
 
     /// Counts a commit and those it merged, and notes operations that are there twice.
@@ -315,95 +251,12 @@ fn steps(merged: &[Told]) -> u64 {
     u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// A table in a history that was merged in, and after the merge. One that could not be read there
-/// is not compared.
-fn merged_table<T: Row>(
-    versions: &Versions<T>,
-    stride: &Stride<'_>,
-    merged: &Merged,
-) -> Result<Pair<T>, LedgerError> {
-    let after = Arc::clone(versions.table());
-    if !merged.changed.iter().any(|path| path == T::PATH) {
-        return Ok(Pair(Arc::clone(&after), after));
-    }
-    let mut before = Versions::new(T::PATH);
-    Ok(match next(&mut before, &stride.merged_in(merged, T::PATH)?) {
-        Ok(()) => Pair(Arc::clone(before.table()), after),
-        Err(_) => Pair(Arc::clone(&after), after),
-    })
-}
-
-/// An archive in a history that was merged in, and after the merge.
-fn merged_archive<T: Row>(stride: &Stride<'_>, merged: &Merged, path: &str) -> Result<Pair<T>, LedgerError> {
-    let (mut before, mut after) = (Versions::new(path), Versions::new(path));
-    drop(next(&mut before, &stride.merged_in(merged, path)?));
-    // What cannot be read now was told already.
-    Ok(match next(&mut after, &stride.after(path)?) {
-        Ok(()) => Pair(Arc::clone(before.table()), Arc::clone(after.table())),
-        Err(_) => Pair(Arc::clone(before.table()), Arc::clone(before.table())),
-    })
-}
-
-/// Reads the next version of a table.
-fn next<T: Row>(versions: &mut Versions<T>, content: &Content) -> Result<(), DocumentError> {
-    match content {
-        Content::Missing => {
-            versions.remove();
-            Ok(())
-        }
-        Content::File(bytes) => versions.read(bytes),
-        Content::Unusable(error) => Err(error.clone()),
-    }
-}
-
 /// Reads a single document, of which nothing is compared.
 fn parse<T: View>(path: &str, content: &Content) -> Result<(), DocumentError> {
     match content {
         Content::Missing => Ok(()),
         Content::File(bytes) => Record::<T>::read_document(path, bytes).map(drop),
         Content::Unusable(error) => Err(error.clone()),
-    }
-}
-
-/// A table before and after a commit.
-struct Pair<T>(Arc<Table<T>>, Arc<Table<T>>);
-
-impl<T> Pair<T> {
-    fn change(&self) -> Change<'_, T> {
-        Change { before: &self.0, after: &self.1 }
-    }
-}
-
-/// The archives that changed last, the last at the end.
-struct Archives<T>(Vec<(String, Versions<T>)>);
-
-impl<T: Row> Archives<T> {
-    /// Reads the next version of the archive at `path` and adds it with the one before to `pairs`.
-    fn next(
-        &mut self,
-        path: &str,
-        content: &Content,
-        stride: &Stride<'_>,
-        pairs: &mut Vec<Pair<T>>,
-    ) -> Result<Result<(), DocumentError>, LedgerError> {
-        let at_hand = self.0.iter().position(|(known, _)| known == path);
-        let mut versions = match at_hand {
-            Some(index) => self.0.remove(index).1,
-            None => {
-                let mut versions = Versions::new(path);
-                // One that could not be read was told when it came to be so.
-                drop(next(&mut versions, &stride.before(path)?));
-                versions
-            }
-        };
-        let before = Arc::clone(versions.table());
-        let read = next(&mut versions, content);
-        pairs.push(Pair(before, Arc::clone(versions.table())));
-        self.0.push((path.to_owned(), versions));
-        if self.0.len() > ARCHIVES_AT_HAND_MAX {
-            self.0.remove(0);
-        }
-        Ok(read)
     }
 }
 

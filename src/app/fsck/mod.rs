@@ -7,15 +7,17 @@
 mod history;
 mod losses;
 mod present;
+mod track;
 
 use crate::app::submit::Place;
 use crate::domain::audit::{Finding, Kind, Severity};
+use crate::domain::build_config::BuildConfig;
+use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::json::DocumentError;
 use crate::domain::shell::quoted;
-use crate::domain::table::Row as _;
+use crate::domain::tables::TableKind;
 use crate::domain::time::Timestamp;
-use crate::domain::{build_config, hub, job, lock, message, server};
 use crate::ledger::{LedgerError, Snapshot, Stop, Told};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -290,12 +292,8 @@ impl Notes {
 /// A document of a hub, by its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Document {
-    Jobs,
-    Locks,
-    Messages,
-    Servers,
-    JobArchive,
-    MessageArchive,
+    Table(&'static TableKind),
+    Archive(&'static TableKind),
     Status(ServerName),
     Heartbeat(ServerName),
     BuildConfig,
@@ -303,29 +301,18 @@ pub(super) enum Document {
 }
 
 impl Document {
-    /// Whether it holds records that must not get lost.
-    fn is_table(&self) -> bool {
-        !matches!(self, Self::Status(_) | Self::Heartbeat(_) | Self::BuildConfig | Self::Hub)
-    }
-
     /// What lies at `path`, if it is a document of ours.
     pub(super) fn at(path: &str) -> Option<Self> {
         match path {
-            job::Job::PATH => return Some(Self::Jobs),
-            lock::Lock::PATH => return Some(Self::Locks),
-            message::Message::PATH => return Some(Self::Messages),
-            server::Server::PATH => return Some(Self::Servers),
-            build_config::BuildConfig::PATH => return Some(Self::BuildConfig),
-            hub::Marker::PATH => return Some(Self::Hub),
+            BuildConfig::PATH => return Some(Self::BuildConfig),
+            Marker::PATH => return Some(Self::Hub),
             _ => {}
         }
-        if let Some(name) = path.strip_prefix(ARCHIVE) {
-            return match name.split_once('-')? {
-                // As look-ups take them, whatever comes after the name.
-                (job::Job::FIELD, rest) if rest.ends_with(".json") => Some(Self::JobArchive),
-                (message::Message::FIELD, rest) if rest.ends_with(".json") => Some(Self::MessageArchive),
-                _ => None,
-            };
+        if let Some(kind) = TableKind::at(path) {
+            return Some(Self::Table(kind));
+        }
+        if let Some(kind) = TableKind::of_archive(path) {
+            return Some(Self::Archive(kind));
         }
         let (folder, name) = path.split_once('/')?;
         let server = ServerName::new(folder).ok()?;
@@ -335,10 +322,16 @@ impl Document {
             _ => None,
         }
     }
-}
 
-/// Where the archives lie.
-const ARCHIVE: &str = "coordination/archive/";
+    /// Whether records are lost when it is taken away.
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Table(kind) => kind.is_in_each_hub,
+            Self::Archive(_) => true,
+            _ => false,
+        }
+    }
+}
 
 /// Whether a walk is to be shown what lies at a path; that of a folder ends with a slash.
 fn is_wanted(path: &str) -> bool {
@@ -386,18 +379,17 @@ mod tests {
 
     #[test]
     fn which_paths_are_documents() {
+        let jobs = TableKind::at("coordination/jobs.json");
         for (path, expected) in [
-            ("coordination/jobs.json", Some(Document::Jobs)),
-            ("coordination/archive/jobs-2025-10.json", Some(Document::JobArchive)),
-            ("coordination/archive/messages-2025-10.json", Some(Document::MessageArchive)),
+            ("coordination/jobs.json", TableKind::at("coordination/jobs.json").map(Document::Table)),
+            ("coordination/pauses.json", TableKind::at("coordination/pauses.json").map(Document::Table)),
+            ("coordination/archive/jobs-2025-10.json", jobs.map(Document::Archive)),
             ("build1/status.json", ServerName::new("build1").ok().map(Document::Status)),
             ("build1/heartbeat.json", ServerName::new("build1").ok().map(Document::Heartbeat)),
             ("shared/build_config.json", Some(Document::BuildConfig)),
             ("coordination/hub.json", Some(Document::Hub)),
-            ("coordination/archive/jobs-old.json", Some(Document::JobArchive)),
             ("coordination/archive/jobs-2025-10.json.bak", None),
             ("coordination/archive/broken-2025-10.json", None),
-            ("coordination/archive/x-2025-10.json", None),
             ("docs/status.json", None),
             ("build1/logs/status.json", None),
             ("status.json", None),

@@ -1,6 +1,6 @@
 //! What lies in a hub at its present commit, on the main branch and on those of heartbeats.
 
-use super::{ARCHIVE, Document, Notes, readable};
+use super::{Notes, readable};
 use crate::domain::audit::{Finding, Kind, Severity, state};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
@@ -9,50 +9,27 @@ use crate::domain::hub::Marker;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
-use crate::domain::message::Message;
-use crate::domain::pause::Pause;
 use crate::domain::record::View;
 use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table};
-use crate::ledger::{Documents as _, LedgerError, Snapshot};
+use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES, TableKind};
+use crate::ledger::{Documents as _, LedgerError, Snapshot, Stop};
 
 /// Notes what is wrong with the documents.
 pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError> {
-    let archives = snapshot.list(ARCHIVE.trim_end_matches('/'))?;
-    let archives_of = |document: Document| {
-        let paths = archives.iter().map(|name| format!("{ARCHIVE}{name}"));
-        paths.filter(move |path| Document::at(path).as_ref() == Some(&document))
-    };
-    let mut jobs: Vec<Table<Job>> = Vec::new();
-    for path in archives_of(Document::JobArchive) {
-        jobs.extend(table_at(&path, snapshot, notes)?);
+    let archives: Vec<String> =
+        snapshot.list(ARCHIVE)?.into_iter().map(|name| format!("{ARCHIVE}/{name}")).collect();
+    for kind in TABLES {
+        kind.with(Check { kind, archives: &archives, snapshot, notes })?;
     }
-    let live = table_at(Job::PATH, snapshot, notes)?.unwrap_or_else(|| Table::empty(Job::PATH));
-    notes.add_all(state::jobs(&live, &jobs));
-    let mut messages: Vec<Table<Message>> = Vec::new();
-    for path in archives_of(Document::MessageArchive) {
-        messages.extend(table_at(&path, snapshot, notes)?);
-    }
-    if let Some(live) = table_at(Message::PATH, snapshot, notes)? {
-        notes.add_all(state::messages(&live, &messages));
-    }
-    let begin = format!("{}-", SetAside::NAME);
-    for name in archives.iter().filter(|name| name.starts_with(&begin) && name.ends_with(".json")) {
+    let begin = format!("{ARCHIVE}/{}-", SetAside::NAME);
+    for path in archives.iter().filter(|path| path.starts_with(&begin) && path.ends_with(".json")) {
         // What was set aside is kept as it is: its records are not judged.
-        table_at::<SetAside>(&format!("{ARCHIVE}{name}"), snapshot, notes)?;
+        table_at::<SetAside>(path, snapshot, notes)?;
     }
-    let marks = optional::<HighWater>(snapshot, notes)?;
-    if let Some(locks) = table_at::<Lock>(Lock::PATH, snapshot, notes)? {
-        notes.add_all(state::locks(&locks, &marks));
-    }
-    if let Some(servers) = table_at::<Server>(Server::PATH, snapshot, notes)? {
-        notes.add_all(state::servers(&servers));
-        notes.add_all(state::holders(&live, &servers));
-    }
-    let pauses = optional::<Pause>(snapshot, notes)?;
-    notes.add_all(state::broken_in(&pauses));
+    between_tables(snapshot, notes)?;
     if let Some(findings) = record(snapshot.main(), BuildConfig::PATH, snapshot, notes, |path, config| {
         state::layout::<BuildConfig>(path, config)
     })? {
@@ -71,13 +48,65 @@ pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Le
     Ok(())
 }
 
-/// A table of the main branch, unless it is absent or cannot be read.
+/// The check of one table with its archives.
+struct Check<'a> {
+    kind: &'static TableKind,
+    archives: &'a [String],
+    snapshot: &'a Snapshot<'a>,
+    notes: &'a mut Notes,
+}
+
+impl ForTable for Check<'_> {
+    type Answer = Result<(), LedgerError>;
+
+    fn run<T: Stored>(self) -> Self::Answer {
+        let mut archives: Vec<Table<T>> = Vec::new();
+        for path in self.archives.iter().filter(|path| TableKind::of_archive(path) == Some(self.kind)) {
+            archives.extend(table_at(path, self.snapshot, self.notes)?);
+        }
+        if let Some(live) = live::<T>(self.snapshot, self.notes)? {
+            self.notes.add_all(state::table(&live, &archives));
+        } else if !archives.is_empty() {
+            self.notes.add_all(state::table(&Table::empty(T::PATH), &archives));
+        }
+        Ok(())
+    }
+}
+
+/// Notes what is wrong with two tables together, where both can be read: of one that cannot it was noted
+/// before.
+fn between_tables(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError> {
+    if let (Some(locks), Some(marks)) = (again::<Lock>(snapshot)?, again::<HighWater>(snapshot)?) {
+        notes.add_all(state::lowered(&locks, &marks));
+    }
+    if let (Some(jobs), Some(servers)) = (again::<Job>(snapshot)?, again::<Server>(snapshot)?) {
+        notes.add_all(state::holders(&jobs, &servers));
+    }
+    Ok(())
+}
+
+/// A live table once more, unless it cannot be read.
+fn again<T: Row>(snapshot: &Snapshot<'_>) -> Result<Option<Table<T>>, LedgerError> {
+    match snapshot.table::<T>() {
+        Ok(table) => Ok(Some(table)),
+        Err(Stop::Refused(_) | Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        Err(Stop::Fault(error)) => Err(error),
+    }
+}
+
+/// A live table, unless it cannot be read. One that is not in each hub is there when it holds something.
+fn live<T: Row>(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<Option<Table<T>>, LedgerError> {
+    let is_there = !matches!(snapshot.document(snapshot.main(), T::PATH), Ok(None));
+    if is_there || T::IS_IN_EACH_HUB { table_at(T::PATH, snapshot, notes) } else { Ok(None) }
+}
+
+/// A table of the main branch, unless it cannot be read. What is not there is an empty table and nothing
+/// that was looked at.
 fn table_at<T: Row>(
     path: &str,
     snapshot: &Snapshot<'_>,
     notes: &mut Notes,
 ) -> Result<Option<Table<T>>, LedgerError> {
-    // What is not there is an empty table and nothing that was looked at.
     if matches!(snapshot.document(snapshot.main(), path), Ok(None)) {
         notes.add(state::missing(path), None);
         return Ok(Some(Table::empty(path)));
@@ -87,15 +116,6 @@ fn table_at<T: Row>(
     notes.report.checked.records +=
         table.as_ref().map_or(0, |table| table.rows().len() + table.broken().len());
     Ok(table)
-}
-
-/// A table that is there when it holds something.
-fn optional<T: Row>(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<Table<T>, LedgerError> {
-    let table = match snapshot.document(snapshot.main(), T::PATH) {
-        Ok(None) => None,
-        _ => table_at::<T>(T::PATH, snapshot, notes)?,
-    };
-    Ok(table.unwrap_or_else(|| Table::empty(T::PATH)))
 }
 
 /// A single document of any branch, judged if it is there and can be read.

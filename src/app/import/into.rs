@@ -13,6 +13,7 @@ use crate::domain::pause::Pause;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::ARCHIVE;
 use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
 use serde_json::Value;
 
@@ -96,7 +97,7 @@ fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Stop> {
     let locks: Table<Lock> = transaction.table()?;
     let done = locks.rows().filter(|lock| lock.done_at.is_some()).count();
     let held = locks.rows().filter(|lock| lock.is_held() && lock.done_at.is_none()).count();
-    let archived = transaction.list("coordination/archive")?;
+    let archived = transaction.list(ARCHIVE)?;
     let holds: Vec<String> = [
         (number::<Job>(transaction)?, "job"),
         (number::<Message>(transaction)?, "message"),

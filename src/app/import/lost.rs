@@ -5,6 +5,7 @@ use crate::domain::import::{Imported, is_further, rows_in};
 use crate::domain::job::Job;
 use crate::domain::message::Message;
 use crate::domain::table::Row as _;
+use crate::domain::tables::ARCHIVE;
 use crate::ledger::{Content, Documents as _, LedgerError, Reached, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -43,8 +44,8 @@ pub fn lost(snapshot: &Snapshot<'_>) -> Result<Lost, LedgerError> {
         Ok(())
     })?;
     let mut paths = vec![Job::PATH.to_owned(), Message::PATH.to_owned()];
-    let archives = snapshot.list("coordination/archive")?;
-    paths.extend(archives.iter().map(|name| format!("coordination/archive/{name}")));
+    let archives = snapshot.list(ARCHIVE)?;
+    paths.extend(archives.iter().map(|name| format!("{ARCHIVE}/{name}")));
     for path in paths {
         let document = match snapshot.document(snapshot.main(), &path) {
             Err(LedgerError::Document(error)) if error.is_no_file() => continue,
@@ -52,8 +53,10 @@ pub fn lost(snapshot: &Snapshot<'_>) -> Result<Lost, LedgerError> {
         };
         let Some(document) = document else { continue };
         match Document::at(&path) {
-            Some(Document::Jobs | Document::JobArchive) => jobs.forget::<Job>(document.bytes()),
-            Some(Document::Messages | Document::MessageArchive) => {
+            Some(Document::Table(kind) | Document::Archive(kind)) if kind.path == Job::PATH => {
+                jobs.forget::<Job>(document.bytes());
+            }
+            Some(Document::Table(kind) | Document::Archive(kind)) if kind.path == Message::PATH => {
                 messages.forget::<Message>(document.bytes());
             }
             _ => {}

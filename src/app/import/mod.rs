@@ -26,11 +26,11 @@ use crate::domain::job::Job;
 use crate::domain::json;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
-use crate::domain::pause::Pause;
 use crate::domain::record::Record;
 use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
+use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents as _, History, LedgerError, Side, Sides, Stop, Transaction};
 use serde::Serialize;
@@ -125,8 +125,8 @@ impl Verb for Import {
         }
         report.lines.sort_by(|a, b| a.path.cmp(&b.path));
         (report.recovered_jobs, report.recovered_messages) = (
-            put_back::<Job>(&self.lost.jobs, &kept.jobs, transaction)?,
-            put_back::<Message>(&self.lost.messages, &kept.messages, transaction)?,
+            put_back::<Job>(&self.lost.jobs, kept.of::<Job>(), transaction)?,
+            put_back::<Message>(&self.lost.messages, kept.of::<Message>(), transaction)?,
         );
         self.close_jobs(transaction, &mut report)?;
         complete(transaction, becomes)?;
@@ -197,37 +197,34 @@ fn in_id(id: &str) -> Option<Timestamp> {
 
 /// What stands in the documents of each sort.
 struct Sorts {
-    jobs: Kept,
-    messages: Kept,
-    locks: Kept,
-    servers: Kept,
-    pauses: Kept,
-    tokens: Kept,
+    /// By the path of the live table; its archives are of the same sort.
+    tables: BTreeMap<&'static str, Kept>,
     /// What a marker without an id gets, if the history does not tell.
     marker: Marker,
 }
 
 impl Sorts {
     fn at(now: Timestamp, marker: Marker) -> Self {
-        let [jobs, messages, locks, servers, pauses, tokens] = [(); 6].map(|()| Kept::at(now));
-        Self { jobs, messages, locks, servers, pauses, tokens, marker }
+        Self { tables: TABLES.iter().map(|kind| (kind.path, Kept::at(now))).collect(), marker }
+    }
+
+    /// What stands in the documents of `T`.
+    fn of<T: Stored>(&mut self) -> &mut Kept {
+        self.tables.entry(T::PATH).or_default()
     }
 
     /// Mends one document, of which the history may have been `asked`; `None` if it is none of ours.
     fn mend(&mut self, path: &str, bytes: &[u8], asked: Option<Option<&Past>>) -> Option<Mended> {
-        match path {
-            Pause::PATH => return Some(mend_table::<Pause>(path, bytes, asked, &mut self.pauses)),
-            HighWater::PATH => return Some(mend_table::<HighWater>(path, bytes, asked, &mut self.tokens)),
-            _ => {}
+        struct Mend<'a>(&'a mut Sorts, &'a str, &'a [u8], Option<Option<&'a Past>>);
+        impl ForTable for Mend<'_> {
+            type Answer = Mended;
+            fn run<T: Stored>(self) -> Mended {
+                mend_table::<T>(self.1, self.2, self.3, self.0.of::<T>())
+            }
         }
         let past = asked.flatten();
         Some(match Document::at(path)? {
-            Document::Jobs | Document::JobArchive => mend_table::<Job>(path, bytes, asked, &mut self.jobs),
-            Document::Messages | Document::MessageArchive => {
-                mend_table::<Message>(path, bytes, asked, &mut self.messages)
-            }
-            Document::Locks => mend_table::<Lock>(path, bytes, asked, &mut self.locks),
-            Document::Servers => mend_table::<Server>(path, bytes, asked, &mut self.servers),
+            Document::Table(kind) | Document::Archive(kind) => kind.with(Mend(self, path, bytes, asked)),
             Document::Status(server) => {
                 mend_record::<Status>(path, bytes, || document_of(&Status::blank(&server)))
             }
@@ -242,16 +239,15 @@ impl Sorts {
 
 /// How a document is judged that nobody but a person says anew. What a server says of itself it says again.
 fn rules(path: &str) -> Option<Rules> {
-    match path {
-        Pause::PATH => return Some(Rules::of_table::<Pause>()),
-        HighWater::PATH => return Some(Rules::of_table::<HighWater>()),
-        _ => {}
+    struct OfTable;
+    impl ForTable for OfTable {
+        type Answer = Rules;
+        fn run<T: Stored>(self) -> Rules {
+            Rules::of_table::<T>()
+        }
     }
     match Document::at(path)? {
-        Document::Jobs | Document::JobArchive => Some(Rules::of_table::<Job>()),
-        Document::Messages | Document::MessageArchive => Some(Rules::of_table::<Message>()),
-        Document::Locks => Some(Rules::of_table::<Lock>()),
-        Document::Servers => Some(Rules::of_table::<Server>()),
+        Document::Table(kind) | Document::Archive(kind) => Some(kind.with(OfTable)),
         Document::BuildConfig => Some(Rules::of_record::<BuildConfig>()),
         Document::Hub => Some(Rules::of_marker()),
         Document::Status(_) | Document::Heartbeat(_) => None,
@@ -326,14 +322,13 @@ fn document_of(view: &impl Serialize) -> String {
 /// When a branch cannot be read, a document is too large, or what a text has lost may be in history that cannot
 /// be looked at, unless what cannot be found `begins_anew`.
 pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, Stop> {
-    const ARCHIVE: &str = "coordination/archive";
     let mut paths: Vec<String> = hub
         .list(ARCHIVE)?
         .into_iter()
         .map(|name| format!("{ARCHIVE}/{}", name.trim_end_matches('/')))
         .collect();
-    paths.extend([Job::PATH, Lock::PATH, Message::PATH, Server::PATH, Pause::PATH].map(str::to_owned));
-    paths.extend([HighWater::PATH, Marker::PATH, BuildConfig::PATH].map(str::to_owned));
+    paths.extend(TABLES.iter().map(|kind| kind.path.to_owned()));
+    paths.extend([Marker::PATH, BuildConfig::PATH].map(str::to_owned));
     for entry in hub.list("")? {
         let Some(server) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
             continue;

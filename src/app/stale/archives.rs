@@ -3,9 +3,10 @@
 //! A record is live or archived, not both: what was archived and stands live again is taken out there, and
 //! what was brought back and is archived again is taken out of the archive.
 
-use super::super::archived::{self, ARCHIVE};
+use super::super::archived;
 use super::{Ids, Look, Place, at, held, readable};
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::ARCHIVE;
 use crate::ledger::{Below, History, Stop, table_at};
 
 impl Look<'_> {

@@ -1,5 +1,6 @@
 //! What an audit finds: which rule is broken, how bad that is, where, and what can be done.
 
+use crate::domain::shell::typed;
 use serde::Serialize;
 use std::fmt;
 
@@ -254,6 +255,17 @@ pub(super) fn named(text: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+/// How a job is ended that nobody will do.
+pub(super) fn call_off(id: &str) -> String {
+    format!("call it off with `git muster job cancel {}`", typed(id, "ID"))
+}
+
+/// How a job is put back into the queue, whoever holds it.
+pub(super) fn call_off_and_retry(id: &str) -> String {
+    let id = typed(id, "ID");
+    format!("`git muster job cancel {id}`, then `git muster job retry {id}`")
 }
 
 #[cfg(test)]

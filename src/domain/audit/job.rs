@@ -1,13 +1,100 @@
-//! What one commit may make of a job.
+//! What must hold of a job, and what one commit may make of it.
 
-use super::finding::{Finding, Kind, named};
-use super::step::Made;
+use super::audited::Audited;
+use super::finding::{Finding, Kind, call_off, call_off_and_retry, named};
+use super::made::Made;
+use super::needs::{in_a_circle, in_circle, needs};
+use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lease::token_problem;
 use crate::domain::shell::typed;
+use crate::domain::table::Table;
+
+impl Audited for Job {
+    fn judge(&self, found: &mut Vec<Finding>) {
+        if let Err(error) = JobId::new(&self.id) {
+            let hint = "it can be neither claimed nor cancelled: give it another id";
+            found.push(Finding::new(Kind::BadId, error.to_string()).hint(hint));
+        }
+        found.extend(unknown_status(self));
+        if !self.status.is_held() {
+            return;
+        }
+        let holder = self.assigned_to.as_deref().unwrap_or_default();
+        if ServerName::new(holder).is_err() {
+            let what = match holder {
+                "" => format!("job {} is {} and nobody holds it", named(&self.id), self.status),
+                other => {
+                    format!(
+                        "job {} is {} and held by {}, which is no server",
+                        named(&self.id),
+                        self.status,
+                        named(other)
+                    )
+                }
+            };
+            found.push(
+                Finding::new(Kind::HeldByNobody, what)
+                    .hint(format!("nobody takes it back: {}", call_off_and_retry(&self.id))),
+            );
+        }
+        if self.token.is_none() {
+            let what = format!("job {} is {} without a token", named(&self.id), self.status);
+            found.push(
+                Finding::new(Kind::HeldWithoutToken, what)
+                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", typed(&self.id, "ID"))),
+            );
+        }
+    }
+
+    fn judge_all(live: &Table<Self>, archives: &[Table<Self>], found: &mut Vec<Finding>) {
+        found.extend(needs(live, archives));
+    }
+
+    fn judge_step(before: Option<&Self>, after: &Self, made: Made, found: &mut Vec<Finding>) {
+        match before {
+            Some(before) => judge(before, after, made, found),
+            None => judge_new(after, made, found),
+        }
+    }
+
+    fn judge_gone(before: &Self, _made: Made, found: &mut Vec<Finding>) {
+        let what = format!("job {} ({}) is gone and not in the archive", named(&before.id), before.status);
+        found.push(
+            Finding::new(Kind::JobVanished, what).hint(
+                "put the record back from the commit before; finished jobs leave by `git muster archive`",
+            ),
+        );
+    }
+}
+
+/// The live jobs that nobody will claim as they stand, for a reason that only looking at all of them or at
+/// the words of other writers tells: for those who watch.
+#[must_use]
+pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, Finding)> {
+    let circle = in_circle(live);
+    let open = live.rows().filter(|job| !job.status.is_final());
+    open.filter_map(|job| {
+        let finding =
+            unknown_status(job).or_else(|| circle.contains(job.id.as_str()).then(|| in_a_circle(job)))?;
+        Some((&**job, finding))
+    })
+    .collect()
+}
+
+/// Whether it has a status that nobody acts on.
+fn unknown_status(job: &Job) -> Option<Finding> {
+    let JobStatus::Other(word) = &job.status else { return None };
+    let what = format!(
+        "job {} is {}, which is no status of a job: it is shown and never acted on",
+        named(&job.id),
+        named(word)
+    );
+    Some(Finding::new(Kind::UnknownStatus, what).hint(call_off(&job.id)))
+}
 
 /// Judges a job before and after a commit.
-pub(super) fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {
+fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {
     if !judge_token(before, after, made, found) {
         return;
     }
@@ -48,14 +135,8 @@ fn is_confirmed(before: &Job, after: &Job) -> bool {
     after.status == JobStatus::Cancelled && after.token.is_some() && before.stopped_at.is_none()
 }
 
-/// How a job is put back into the queue, whoever holds it.
-pub(super) fn call_off_and_retry(id: &str) -> String {
-    let id = typed(id, "ID");
-    format!("`git muster job cancel {id}`, then `git muster job retry {id}`")
-}
-
 /// Judges a job that was not there before.
-pub(super) fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
+fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
     // Several operations of one commit may have added and claimed it.
     if made.steps() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
         return;

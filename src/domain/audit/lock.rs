@@ -1,13 +1,43 @@
-//! What one commit may make of a lock.
+//! What must hold of a lock, and what one commit may make of it.
 
+use super::audited::Audited;
 use super::finding::{Finding, Kind, Severity, named};
-use super::step::Made;
+use super::made::Made;
+use crate::domain::id::LockName;
 use crate::domain::lease::token_problem;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::shell::typed;
 
+impl Audited for Lock {
+    fn judge(&self, found: &mut Vec<Finding>) {
+        if let Err(error) = LockName::new(&self.name) {
+            let hint = "no command can name this lock";
+            found.push(Finding::new(Kind::BadName, error.to_string()).hint(hint));
+        }
+        if self.is_held() && self.token.is_none() {
+            let what = format!("lock {} is held without a token", named(&self.name));
+            found.push(
+                Finding::new(Kind::HeldWithoutToken, what)
+                    .severity(Severity::Note)
+                    .hint("an older writer took it: it is respected, and nothing fences off its holder"),
+            );
+        }
+    }
+
+    fn judge_step(before: Option<&Self>, after: &Self, made: Made, found: &mut Vec<Finding>) {
+        match before {
+            Some(before) => judge(before, after, made, found),
+            None => judge(&Self::free(&after.name), after, made, found),
+        }
+    }
+
+    fn judge_gone(before: &Self, _made: Made, found: &mut Vec<Finding>) {
+        judge_gone(before, found);
+    }
+}
+
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.
-pub(super) fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Finding>) {
+fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Finding>) {
     let (old, new) = (before.token.unwrap_or(0), after.token.unwrap_or(0));
     let name = named(&after.name);
     if before.done_at.is_some() && after.done_at.is_none() {
@@ -82,7 +112,7 @@ fn taken(before: &Lock, after: &Lock, made: Made) -> Finding {
 }
 
 /// Judges a lock that is gone.
-pub(super) fn judge_gone(before: &Lock, found: &mut Vec<Finding>) {
+fn judge_gone(before: &Lock, found: &mut Vec<Finding>) {
     let name = named(&before.name);
     match before.token {
         Some(token) => found.push(

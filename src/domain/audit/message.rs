@@ -1,12 +1,68 @@
-//! What one commit may make of a message.
+//! What must hold of a message, and what one commit may make of it.
 
-use super::finding::{Finding, Kind, named};
-use crate::domain::message::{Mark, Message};
+use super::audited::Audited;
+use super::finding::{Finding, Kind, Severity, named};
+use super::made::Made;
+use super::state::place;
+use crate::domain::id::{MessageId, ServerName};
+use crate::domain::message::{EVERYBODY, Mark, Message};
 use crate::domain::shell::typed;
+use crate::domain::table::Table;
 use std::collections::HashSet;
 
+impl Audited for Message {
+    fn judge(&self, found: &mut Vec<Finding>) {
+        if let Err(error) = MessageId::new(&self.id) {
+            let hint = "it can be read, and neither answered nor acknowledged by itself";
+            found.push(Finding::new(Kind::BadId, error.to_string()).severity(Severity::Warning).hint(hint));
+        }
+        if !self.to.eq_ignore_ascii_case(EVERYBODY) && ServerName::new(&self.to).is_err() {
+            let what = format!("message {} is for {}, which is no server", named(&self.id), named(&self.to));
+            found.push(Finding::new(Kind::BadName, what).hint("nobody will read it"));
+        }
+    }
+
+    fn judge_all(live: &Table<Self>, archives: &[Table<Self>], found: &mut Vec<Finding>) {
+        let known: HashSet<&str> = live
+            .rows()
+            .chain(archives.iter().flat_map(Table::rows))
+            .map(|message| message.id.as_str())
+            .collect();
+        for (index, message) in live.rows().enumerate() {
+            let named_there = [("answers", &message.reply_to), ("belongs to the thread of", &message.thread)];
+            for (how, id) in named_there {
+                if let Some(id) = id.as_deref().filter(|id| !known.contains(id)) {
+                    found.push(
+                        Finding::new(
+                            Kind::UnknownMessage,
+                            format!("message {} {how} {}, which is nowhere", named(&message.id), named(id)),
+                        )
+                        .at(live.path())
+                        .place(place::<Self>(live.position(index), &message.id)),
+                    );
+                }
+            }
+        }
+    }
+
+    fn judge_step(before: Option<&Self>, after: &Self, _made: Made, found: &mut Vec<Finding>) {
+        if let Some(before) = before {
+            judge(before, after, found);
+        }
+    }
+
+    fn judge_gone(before: &Self, _made: Made, found: &mut Vec<Finding>) {
+        let what = format!("message {} is gone and not in the archive", named(&before.id));
+        found.push(
+            Finding::new(Kind::MessageVanished, what).hint(
+                "put the record back from the commit before; read messages leave by `git muster archive`",
+            ),
+        );
+    }
+}
+
 /// Judges a message before and after a commit.
-pub(super) fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
+fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
     let name = named(&after.id);
     if is_rewritten(before, after) {
         found.push(

@@ -5,69 +5,46 @@
 //!
 //! [FORMATS.md]: https://github.com/git-muster/git-muster/blob/main/docs/FORMATS.md
 
-use super::finding::{Finding, Kind, Severity, named};
-use super::job::call_off_and_retry;
+use super::audited::Audited;
+use super::finding::{Finding, Kind, Severity, call_off_and_retry, named};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
-use crate::domain::id::{JobId, LockName, MessageId, ServerName};
-use crate::domain::job::{Job, JobStatus};
+use crate::domain::id::ServerName;
+use crate::domain::job::Job;
 use crate::domain::json;
 use crate::domain::lock::Lock;
-use crate::domain::message::{EVERYBODY, Message};
 use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
-use crate::domain::shell::{quoted, typed};
+use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::table::{MEND, MEND_TOKEN, Row, Table, Trouble};
 use std::collections::{HashMap, HashSet};
 
-/// The live jobs and their archives.
+/// A live table and its archives.
 #[must_use]
-pub fn jobs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
-    let mut found = table(live);
+pub fn table<T: Audited>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding> {
+    let mut found = table_without_rows(live);
+    for (index, row) in live.rows().enumerate() {
+        let mut broken = Vec::new();
+        row.judge(&mut broken);
+        let place = place::<T>(live.position(index), row.id());
+        found.extend(broken.into_iter().map(|finding| finding.at(live.path()).place(place.clone())));
+    }
     for archive in archives {
         found.extend(table_without_rows(archive));
     }
-    found.extend(archived_twice(live, archives));
-    found.extend(needs(live, archives));
+    if T::HAS_ARCHIVES {
+        found.extend(archived_twice(live, archives));
+    }
+    T::judge_all(live, archives, &mut found);
     found
 }
 
-/// The live messages and their archives.
+/// Locks of which the registry of tokens knows a higher one.
 #[must_use]
-pub fn messages(live: &Table<Message>, archives: &[Table<Message>]) -> Vec<Finding> {
-    let mut found = table(live);
-    for archive in archives {
-        found.extend(table_without_rows(archive));
-    }
-    found.extend(archived_twice(live, archives));
-    let known: HashSet<&str> =
-        live.rows().chain(archives.iter().flat_map(Table::rows)).map(|message| message.id.as_str()).collect();
-    for (index, message) in live.rows().enumerate() {
-        let named_there = [("answers", &message.reply_to), ("belongs to the thread of", &message.thread)];
-        for (how, id) in named_there {
-            if let Some(id) = id.as_deref().filter(|id| !known.contains(id)) {
-                found.push(
-                    Finding::new(
-                        Kind::UnknownMessage,
-                        format!("message {} {how} {}, which is nowhere", named(&message.id), named(id)),
-                    )
-                    .at(live.path())
-                    .place(place::<Message>(live.position(index), &message.id)),
-                );
-            }
-        }
-    }
-    found
-}
-
-/// The locks, and the highest tokens that they gave.
-#[must_use]
-pub fn locks(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
-    let mut found = table(locks);
-    found.extend(broken_in(marks));
-    found.extend(made_up(marks));
+pub fn lowered(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
+    let mut found = Vec::new();
     for (index, lock) in locks.rows().enumerate() {
         let mark = marks.get(&lock.name).and_then(|mark| mark.token);
         if mark > lock.token {
@@ -98,38 +75,6 @@ fn made_up<T: Row>(table: &Table<T>) -> Vec<Finding> {
             .hint(MEND_TOKEN)
     };
     table.made_up().into_iter().map(impossible).collect()
-}
-
-/// The records of a table that cannot be read.
-#[must_use]
-pub fn broken_in<T: Row>(table: &Table<T>) -> Vec<Finding> {
-    table.unreadables().into_iter().map(|(trouble, _)| broken(trouble)).collect()
-}
-
-/// The register of servers.
-#[must_use]
-pub fn servers(servers: &Table<Server>) -> Vec<Finding> {
-    let mut found = table(servers);
-    let mut spellings: HashMap<String, &str> = HashMap::new();
-    for (index, server) in servers.rows().enumerate() {
-        let first = *spellings.entry(server.id.to_lowercase()).or_insert(&server.id);
-        if first != server.id {
-            let what = format!(
-                "servers {} and {} differ in upper and lower case only",
-                named(first),
-                named(&server.id)
-            );
-            found.push(
-                Finding::new(Kind::NamesAlike, what)
-                    .at(servers.path())
-                    .place(place::<Server>(servers.position(index), &server.id))
-                    .hint(
-                        "some disks cannot tell their folders apart: let one of them join under another name",
-                    ),
-            );
-        }
-    }
-    found
 }
 
 /// Jobs in the hands of servers that are not registered. A register without anybody is not used.
@@ -223,18 +168,6 @@ fn other_server(path: &str, server: &ServerName, told: Option<&str>) -> Option<F
     Some(Finding::new(Kind::OtherServer, what).at(path).hint("the folder is what counts"))
 }
 
-/// What is wrong with a table as a whole and with each of its records.
-fn table<T: Judged>(table: &Table<T>) -> Vec<Finding> {
-    let mut found = table_without_rows(table);
-    for (index, row) in table.rows().enumerate() {
-        let mut broken = Vec::new();
-        row.judge(&mut broken);
-        let place = place::<T>(table.position(index), row.id());
-        found.extend(broken.into_iter().map(|finding| finding.at(table.path()).place(place.clone())));
-    }
-    found
-}
-
 fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         table.newer_layout().map(|version| newer_layout(table.path(), version)).into_iter().collect();
@@ -278,96 +211,6 @@ pub(super) fn place<T: Row>(index: usize, id: &str) -> String {
     }
 }
 
-/// A record that can be judged by itself.
-pub(super) trait Judged: Row {
-    /// What is wrong with it.
-    fn judge(&self, found: &mut Vec<Finding>);
-
-    /// What is wrong with it that is an error.
-    fn errors(&self, found: &mut Vec<Finding>) {
-        let mut all = Vec::new();
-        self.judge(&mut all);
-        found.extend(all.into_iter().filter(|finding| finding.severity == Severity::Error));
-    }
-}
-
-impl Judged for Job {
-    fn judge(&self, found: &mut Vec<Finding>) {
-        if let Err(error) = JobId::new(&self.id) {
-            let hint = "it can be neither claimed nor cancelled: give it another id";
-            found.push(Finding::new(Kind::BadId, error.to_string()).hint(hint));
-        }
-        found.extend(unknown_status(self));
-        if !self.status.is_held() {
-            return;
-        }
-        let holder = self.assigned_to.as_deref().unwrap_or_default();
-        if ServerName::new(holder).is_err() {
-            let what = match holder {
-                "" => format!("job {} is {} and nobody holds it", named(&self.id), self.status),
-                other => {
-                    format!(
-                        "job {} is {} and held by {}, which is no server",
-                        named(&self.id),
-                        self.status,
-                        named(other)
-                    )
-                }
-            };
-            found.push(
-                Finding::new(Kind::HeldByNobody, what)
-                    .hint(format!("nobody takes it back: {}", call_off_and_retry(&self.id))),
-            );
-        }
-        if self.token.is_none() {
-            let what = format!("job {} is {} without a token", named(&self.id), self.status);
-            found.push(
-                Finding::new(Kind::HeldWithoutToken, what)
-                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", typed(&self.id, "ID"))),
-            );
-        }
-    }
-}
-
-impl Judged for Lock {
-    fn judge(&self, found: &mut Vec<Finding>) {
-        if let Err(error) = LockName::new(&self.name) {
-            let hint = "no command can name this lock";
-            found.push(Finding::new(Kind::BadName, error.to_string()).hint(hint));
-        }
-        if self.is_held() && self.token.is_none() {
-            let what = format!("lock {} is held without a token", named(&self.name));
-            found.push(
-                Finding::new(Kind::HeldWithoutToken, what)
-                    .severity(Severity::Note)
-                    .hint("an older writer took it: it is respected, and nothing fences off its holder"),
-            );
-        }
-    }
-}
-
-impl Judged for Message {
-    fn judge(&self, found: &mut Vec<Finding>) {
-        if let Err(error) = MessageId::new(&self.id) {
-            let hint = "it can be read, and neither answered nor acknowledged by itself";
-            found.push(Finding::new(Kind::BadId, error.to_string()).severity(Severity::Warning).hint(hint));
-        }
-        if !self.to.eq_ignore_ascii_case(EVERYBODY) && ServerName::new(&self.to).is_err() {
-            let what = format!("message {} is for {}, which is no server", named(&self.id), named(&self.to));
-            found.push(Finding::new(Kind::BadName, what).hint("nobody will read it"));
-        }
-    }
-}
-
-impl Judged for Server {
-    fn judge(&self, found: &mut Vec<Finding>) {
-        if let Err(error) = ServerName::new(&self.id) {
-            let hint = "it is passed over: nobody can join or send under that name";
-            found.push(Finding::new(Kind::BadName, error.to_string()).hint(hint));
-        }
-    }
-}
-
 /// Records that are live and archived, or archived twice. Where an id may be that of several, another record
 /// of that id is good to know, and no more: each went there by itself.
 fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding> {
@@ -401,120 +244,11 @@ fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding
 /// What a person does about a record that is live and archived, or archived twice.
 const MEND_ARCHIVED: &str = "the live one counts, and of archived ones that of the newest archive: `git muster fsck --mend` sets the others aside, and gives another message of that id one of its own";
 
-fn call_off(id: &str) -> String {
-    format!("call it off with `git muster job cancel {}`", typed(id, "ID"))
-}
-
-/// Needs that are never met.
-fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
-    let first_of = first_of(live);
-    let mut found = Vec::new();
-    let circle = in_circle(live);
-    let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
-    for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
-        let at =
-            |finding: Finding| finding.at(live.path()).place(place::<Job>(live.position(index), &job.id));
-        for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
-            let whither = if archived.contains(need) { "is in the archive" } else { "is not there" };
-            let what =
-                format!("job {} needs {}, which {whither}, and waits in vain", named(&job.id), named(need));
-            found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));
-        }
-        if circle.contains(job.id.as_str()) {
-            found.push(at(in_a_circle(job)));
-        }
-    }
-    found
-}
-
-/// The live jobs that nobody will claim as they stand, for a reason that only looking at all of them or at
-/// the words of other writers tells: for those who watch.
-#[must_use]
-pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, Finding)> {
-    let circle = in_circle(live);
-    let open = live.rows().filter(|job| !job.status.is_final());
-    open.filter_map(|job| {
-        let finding =
-            unknown_status(job).or_else(|| circle.contains(job.id.as_str()).then(|| in_a_circle(job)))?;
-        Some((&**job, finding))
-    })
-    .collect()
-}
-
-fn unknown_status(job: &Job) -> Option<Finding> {
-    let JobStatus::Other(word) = &job.status else { return None };
-    let what = format!(
-        "job {} is {}, which is no status of a job: it is shown and never acted on",
-        named(&job.id),
-        named(word)
-    );
-    Some(Finding::new(Kind::UnknownStatus, what).hint(call_off(&job.id)))
-}
-
-fn in_a_circle(job: &Job) -> Finding {
-    let what = format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
-    Finding::new(Kind::NeedsInCircle, what)
-        .hint(format!("one of the circle has to go: {}", call_off(&job.id)))
-}
-
-/// The first job of each id, which is the one that is meant by it.
-fn first_of(live: &Table<Job>) -> HashMap<&str, &Job> {
-    let mut first_of: HashMap<&str, &Job> = HashMap::new();
-    for job in live.rows() {
-        first_of.entry(&job.id).or_insert(job);
-    }
-    first_of
-}
-
-/// The unfinished jobs that need themselves: what is left when all that need none of the others
-/// are taken out, again and again, and then all that nothing needs.
-fn in_circle(live: &Table<Job>) -> HashSet<&str> {
-    let first_of = first_of(live);
-    let open = |job: &&Job| !job.status.is_final();
-    let mut left: HashMap<&str, Vec<&str>> = HashMap::new();
-    for job in live.rows().map(|job| &**job).filter(open) {
-        let needs = job.all_needs().filter(|need| first_of.get(need).is_some_and(open)).collect();
-        left.entry(&job.id).or_insert(needs);
-    }
-    for _ in 0..2 {
-        let mut waiting: HashMap<&str, usize> = left.iter().map(|(id, needs)| (*id, needs.len())).collect();
-        let mut needed_by: HashMap<&str, Vec<&str>> = HashMap::new();
-        for (id, needs) in &left {
-            for need in needs {
-                needed_by.entry(need).or_default().push(id);
-            }
-        }
-        let mut free: Vec<&str> =
-            waiting.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
-        while let Some(id) = free.pop() {
-            left.remove(id);
-            for dependent in needed_by.remove(id).unwrap_or_default() {
-                if let Some(count) = waiting.get_mut(dependent) {
-                    *count -= 1;
-                    if *count == 0 {
-                        free.push(dependent);
-                    }
-                }
-            }
-        }
-        // The other way round: who needs becomes who is needed.
-        let mut turned: HashMap<&str, Vec<&str>> = left.keys().map(|id| (*id, Vec::new())).collect();
-        for (id, needs) in &left {
-            for need in needs {
-                if let Some(needed_by) = turned.get_mut(need) {
-                    needed_by.push(id);
-                }
-            }
-        }
-        left = turned;
-    }
-    left.into_keys().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::lease::TOKEN_MAX;
+    use crate::domain::message::Message;
 
     fn read<T: Row>(rows: &str) -> Table<T> {
         let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
@@ -579,17 +313,17 @@ mod tests {
             } else {
                 Vec::new()
             };
-            assert_eq!(told(&jobs(&read(rows), &archives)), expected, "{rows}");
+            assert_eq!(told(&table::<Job>(&read(rows), &archives)), expected, "{rows}");
         }
         for (need, hint) in [
             ("gone", "call it off with `git muster job cancel a`"),
             ("a", "one of the circle has to go: call it off with `git muster job cancel a`"),
         ] {
-            let found = jobs(&read(&format!(r#"{{"id":"a","needs":["{need}"]}}"#)), &[]);
+            let found = table::<Job>(&read(&format!(r#"{{"id":"a","needs":["{need}"]}}"#)), &[]);
             assert_eq!(found[0].hint.as_deref(), Some(hint));
         }
         let newer = Table::read(Job::PATH, br#"{"version":2,"jobs":[]}"#).expect("reads");
-        assert_eq!(told(&jobs(&newer, &[])), "warning newer-layout -");
+        assert_eq!(told(&table::<Job>(&newer, &[])), "warning newer-layout -");
     }
 
     #[test]
@@ -599,7 +333,7 @@ mod tests {
             archive("jobs-2025-10", r#"{"id":"b"},{"id":"a"}"#),
             archive("jobs-2025-11", r#"{"id":"b"},{"id":"b"}"#),
         ];
-        let found = jobs(&live, &archives);
+        let found = table::<Job>(&live, &archives);
         assert_eq!(
             told(&found),
             "error id-twice jobs[1], error live-and-archived jobs[1], error live-and-archived jobs[0], error live-and-archived jobs[1]"
@@ -619,17 +353,23 @@ mod tests {
             (M1_READ, M1.to_owned(), "error live-and-archived messages[0]"),
         ] {
             let archives = [archive("messages-2025-10", &archived)];
-            assert_eq!(told(&messages(&read(live), &archives)), expected, "{live} {archived}");
+            assert_eq!(told(&table::<Message>(&read(live), &archives)), expected, "{live} {archived}");
         }
         let archives = [archive("messages-2025-10", M1), archive("messages-2025-11", &format!("{M2},{M1}"))];
         assert_eq!(
-            told(&messages(&read(""), &archives)),
+            told(&table::<Message>(&read(""), &archives)),
             "note id-twice messages[1], note live-and-archived messages[0], error live-and-archived messages[1]"
         );
     }
 
     #[test]
     fn what_must_hold_of_messages_locks_and_servers() {
+        let locks = |locks: &str, marks: &str| {
+            let (locks, marks) = (read(locks), read(marks));
+            let found =
+                [table::<Lock>(&locks, &[]), table::<HighWater>(&marks, &[]), lowered(&locks, &marks)];
+            told(&found.concat())
+        };
         for (rows, expected) in [
             (
                 r#"{"id":"a","from":"x","to":"build1"},{"id":"b","to":"ALL","reply_to":"a","thread":"old"}"#,
@@ -642,14 +382,14 @@ mod tests {
             (r#"{"id":"a","to":"all","thread":"gone"}"#, "note unknown-message messages[0]"),
         ] {
             let archives = [archive("messages-2025-10", r#"{"id":"old"}"#)];
-            assert_eq!(told(&messages(&read(rows), &archives)), expected, "{rows}");
+            assert_eq!(told(&table::<Message>(&read(rows), &archives)), expected, "{rows}");
         }
         for (rows, expected) in [
             (r#""deploy/eu":{"locked_by":"a","token":1},"free":{}"#, ""),
             (r#""a b":{}"#, "warning bad-name locks.a b"),
             (r#""x":{"locked_by":"a"}"#, "note held-without-token locks.x"),
         ] {
-            assert_eq!(told(&locks(&read(rows), &read(""))), expected, "{rows}");
+            assert_eq!(told(&table::<Lock>(&read(rows), &[])), expected, "{rows}");
         }
         for (rows, expected) in [
             (r#""x":{"token":3}"#, ""),
@@ -658,7 +398,7 @@ mod tests {
             (r#""x":{"locked_by":null}"#, "warning token-lowered locks.x"),
             (r#""y":{"locked_by":null},"x":null"#, "error broken-record locks.x"),
         ] {
-            assert_eq!(told(&locks(&read(rows), &read(r#""x":{"token":3}"#))), expected, "{rows}");
+            assert_eq!(locks(rows, r#""x":{"token":3}"#), expected, "{rows}");
         }
         for (marks, expected) in [
             (r#""x":null"#.to_owned(), "error broken-record tokens.x"),
@@ -667,17 +407,17 @@ mod tests {
                 "error token-impossible tokens.x, warning token-lowered locks.x",
             ),
         ] {
-            assert_eq!(told(&locks(&read(r#""x":{"token":3}"#), &read(&marks))), expected, "{marks}");
+            assert_eq!(locks(r#""x":{"token":3}"#, &marks), expected, "{marks}");
         }
         let lock = format!(r#""x":{{"token":{TOKEN_MAX}}}"#);
-        assert_eq!(told(&locks(&read(&lock), &read(""))), "error token-impossible locks.x");
+        assert_eq!(told(&table::<Lock>(&read(&lock), &[])), "error token-impossible locks.x");
         for (rows, expected) in [
             (r#"{"id":"build1"},{"id":"build2"}"#, ""),
             (r#"{"id":"docs"}"#, "warning bad-name servers[0]"),
             (r#"{"id":"build1"},{"id":"Build1"}"#, "warning names-alike servers[1]"),
             (r#"{"id":"build1"},{"id":"build1"}"#, "error id-twice servers[1]"),
         ] {
-            assert_eq!(told(&servers(&read(rows))), expected, "{rows}");
+            assert_eq!(told(&table::<Server>(&read(rows), &[])), expected, "{rows}");
         }
     }
 

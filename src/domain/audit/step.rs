@@ -1,14 +1,10 @@
-//! One commit: the documents before it and after it, and what is wrong with the way between them.
+//! One commit: a table before it and after it, and what is wrong with the way between them.
 
+use super::audited::Audited;
 use super::finding::{Finding, Kind, Severity, named};
-use super::state::{self, Judged};
-use super::{job, lock, message};
-use crate::domain::job::Job;
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
+use super::made::Made;
+use super::state;
 use crate::domain::record::Record;
-use crate::domain::server::Server;
-use crate::domain::shell::typed;
 use crate::domain::table::{Broken, Row, Stretch, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -28,128 +24,16 @@ impl<T> Clone for Change<'_, T> {
 }
 impl<T> Copy for Change<'_, T> {}
 
-/// How a commit says it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
-    steps: u64,
-    by_hand: bool,
-}
-
-impl Made {
-    /// By so many operations of ours; by none means by hand.
-    #[must_use]
-    pub const fn by_operations(operations: u64) -> Self {
-        if operations == 0 { Self::by_a_hand() } else { Self { steps: operations, by_hand: false } }
-    }
-
-    /// By hand, or by another program: one step is granted.
-    #[must_use]
-    pub const fn by_a_hand() -> Self {
-        Self { steps: 1, by_hand: true }
-    }
-
-    /// By a merge, which no operation of ours makes, and which brings the steps of other commits.
-    #[must_use]
-    pub const fn by_merging(steps: u64) -> Self {
-        Self { steps: if steps == 0 { 1 } else { steps }, by_hand: true }
-    }
-
-    /// Whether no operation of ours made it.
-    #[must_use]
-    pub const fn by_hand(self) -> bool {
-        self.by_hand
-    }
-
-    /// How bad a breach is that is a bug in an operation of ours, and of a hand a repair or a slip.
-    pub(super) const fn severity(self) -> Severity {
-        if self.by_hand { Severity::Warning } else { Severity::Error }
-    }
-
-    /// How many steps it may hold.
-    pub(super) fn steps(self) -> u64 {
-        self.steps
-    }
-}
-
-/// What one commit made of the documents of a hub.
-#[derive(Debug, Clone, Copy)]
-pub struct Step<'a> {
-    /// The live jobs.
-    pub jobs: Change<'a, Job>,
-    /// The locks.
-    pub locks: Change<'a, Lock>,
-    /// The live messages.
-    pub messages: Change<'a, Message>,
-    /// The register of servers.
-    pub servers: Change<'a, Server>,
-    /// The archives of jobs that changed; one that was not there before was empty.
-    pub job_archives: &'a [Change<'a, Job>],
-    /// The archives of messages that changed.
-    pub message_archives: &'a [Change<'a, Message>],
-    /// How the commit says it was made.
-    pub made: Made,
-}
-
-impl Step<'_> {
-    /// The rules that the commit broke.
-    #[must_use]
-    pub fn judge(&self) -> Vec<Finding> {
-        let mut found = Vec::new();
-        let made = self.made;
-        let crossed = Crossed::of(self.job_archives, self.jobs.after, &mut found);
-        let jobs = Rows::of(self.jobs, &crossed);
-        jobs.judge(&mut found, |before, after, found| match before {
-            Some(before) => job::judge(before, after, made, found),
-            None => job::judge_new(after, made, found),
-        });
-        jobs.gone(made.by_hand(), &mut found, |before, found| {
-            found.push(
-                Finding::new(
-                    Kind::JobVanished,
-                    format!("job {} ({}) is gone and not in the archive", named(&before.id), before.status),
-                )
-                .hint(
-                    "put the record back from the commit before; finished jobs leave by `git muster archive`",
-                ),
-            );
-        });
-        let crossed = Crossed::of(self.message_archives, self.messages.after, &mut found);
-        let messages = Rows::of(self.messages, &crossed);
-        messages.judge(&mut found, |before, after, found| {
-            if let Some(before) = before {
-                message::judge(before, after, found);
-            }
-        });
-        messages.gone(made.by_hand(), &mut found, |before, found| {
-            let what = format!("message {} is gone and not in the archive", named(&before.id));
-            found.push(Finding::new(Kind::MessageVanished, what).hint(
-                "put the record back from the commit before; read messages leave by `git muster archive`",
-            ));
-        });
-        let nowhere = Crossed::default();
-        let locks = Rows::of(self.locks, &nowhere);
-        locks.judge(&mut found, |before, after, found| match before {
-            Some(before) => lock::judge(before, after, made, found),
-            None => lock::judge(&Lock::free(&after.name), after, made, found),
-        });
-        locks.gone(made.by_hand(), &mut found, lock::judge_gone);
-        let nowhere = Crossed::default();
-        let servers = Rows::of(self.servers, &nowhere);
-        servers.tell_broken(&mut found);
-        // Our own operations take out only whom they were told to.
-        if made.by_hand() {
-            servers.gone(true, &mut found, server_gone);
-        }
-        found
-    }
-}
-
-fn server_gone(before: &Server, found: &mut Vec<Finding>) {
-    let name = typed(&before.id, "NAME");
-    found.push(
-        Finding::new(Kind::ServerVanished, format!("server {} is gone from the register", named(&before.id)))
-            .hint(format!("it works on and nobody is told when it is lost: `git muster join --as {name}` on it brings it back; to take one out there is `git muster servers remove {name}`")),
-    );
+/// The rules that one commit broke in a table; `archives` are those of it that the commit changed, each
+/// empty before it was there.
+#[must_use]
+pub fn judge_step<T: Audited>(change: Change<'_, T>, archives: &[Change<'_, T>], made: Made) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let crossed = Crossed::of(archives, change.after, &mut found);
+    let rows = Rows::of(change, &crossed);
+    rows.judge(made, &mut found);
+    rows.gone(made, &mut found);
+    found
 }
 
 /// The records of a table that a commit touched.
@@ -165,7 +49,7 @@ struct Rows<'a, T> {
     crossed: &'a Crossed<'a, T>,
 }
 
-impl<'a, T: Judged> Rows<'a, T> {
+impl<'a, T: Audited> Rows<'a, T> {
     fn of(change: Change<'a, T>, crossed: &'a Crossed<'a, T>) -> Self {
         let (first, before, after) = if std::ptr::eq(change.before, change.after) {
             (0, Stretch::default(), Stretch::default())
@@ -175,9 +59,9 @@ impl<'a, T: Judged> Rows<'a, T> {
         Self { change, first, before, after, known: by_id(before), crossed }
     }
 
-    /// Hands every record that is new or differs to `rule`, with what it was before, also where it
-    /// went to the archive.
-    fn judge(&self, found: &mut Vec<Finding>, rule: impl Fn(Option<&T>, &T, &mut Vec<Finding>)) {
+    /// Judges every record that is new or differs by what it was before, also where it went to the
+    /// archive.
+    fn judge(&self, made: Made, found: &mut Vec<Finding>) {
         let doubles = self.doubles();
         for (index, row) in (self.first..).zip(self.after) {
             if doubles.contains(&index) {
@@ -192,15 +76,15 @@ impl<'a, T: Judged> Rows<'a, T> {
                 continue;
             }
             let mut broken = Vec::new();
-            rule(before.map(|before| &***before), row, &mut broken);
-            row.errors(&mut broken);
+            T::judge_step(before.map(|before| &***before), row, made, &mut broken);
+            broken.extend(errors(&***row));
             self.tell(index, row.id(), broken, found);
         }
         for (index, row) in (self.first..).zip(self.before) {
             let first = self.known.get(row.id()).filter(|first| std::ptr::eq(**first, row.as_ref()));
             if let (Some(before), Some(archived)) = (first, self.crossed.archived.get(row.id())) {
                 let mut broken = Vec::new();
-                rule(Some(before), archived, &mut broken);
+                T::judge_step(Some(before), archived, made, &mut broken);
                 self.tell(index, row.id(), broken, found);
             }
         }
@@ -234,12 +118,13 @@ impl<'a, T: Judged> Rows<'a, T> {
         }
     }
 
-    /// Hands every record that is gone, and did not go to the archive, to `rule`.
-    fn gone(&self, by_hand: bool, found: &mut Vec<Finding>, rule: impl Fn(&T, &mut Vec<Finding>)) {
+    /// Judges the loss of every record that is gone and did not go to the archive.
+    fn gone(&self, made: Made, found: &mut Vec<Finding>) {
         let stays: HashSet<&str> = self.after.iter().map(|row| row.id()).collect();
         // What cannot be read is there all the same; what had no id is set aside by us alone.
         let is_there = |row: &T| {
-            self.change.after.unreadable(row.id()).is_some() || (!by_hand && row.id_problem().is_some())
+            self.change.after.unreadable(row.id()).is_some()
+                || (!made.by_hand() && row.id_problem().is_some())
         };
         let archived = &self.crossed.archived;
         let gone = |row: &T| !stays.contains(row.id()) && !archived.contains_key(row.id()) && !is_there(row);
@@ -252,7 +137,7 @@ impl<'a, T: Judged> Rows<'a, T> {
         for row in self.before {
             if gone(row) && !stays.contains(row.id()) && told.insert(row.id()) {
                 let mut broken = Vec::new();
-                rule(row, &mut broken);
+                T::judge_gone(row, made, &mut broken);
                 // Where it stood, there stands another now.
                 found.extend(broken.into_iter().map(|one| one.at(self.change.after.path()).of(row.id())));
             }
@@ -279,6 +164,13 @@ impl<'a, T: Judged> Rows<'a, T> {
         let path = self.change.after.path();
         found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id)).of(id)));
     }
+}
+
+/// What is wrong with a record by itself that is an error.
+fn errors<T: Audited>(row: &T) -> impl Iterator<Item = Finding> {
+    let mut all = Vec::new();
+    row.judge(&mut all);
+    all.into_iter().filter(|finding| finding.severity == Severity::Error)
 }
 
 fn by_id<'a, T: Row>(rows: Stretch<'a, T>) -> HashMap<&'a str, &'a Record<T>> {
@@ -336,6 +228,10 @@ impl<'a, T: Row> Crossed<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::job::Job;
+    use crate::domain::lock::Lock;
+    use crate::domain::message::Message;
+    use crate::domain::server::Server;
 
     fn table<T: Row>(path: &str, rows: &str) -> Table<T> {
         let (open, close) = if T::BY_NAME { ('{', '}') } else { ('[', ']') };
@@ -357,23 +253,24 @@ mod tests {
     impl Case {
         fn told(&self, made: Made) -> String {
             const ARCHIVE: &str = "coordination/archive/jobs-2025-10.json";
-            let jobs = (table(Job::PATH, self.jobs.0), table(Job::PATH, self.jobs.1));
-            let locks = (table(Lock::PATH, self.locks.0), table(Lock::PATH, self.locks.1));
-            let messages = (table(Message::PATH, self.messages.0), table(Message::PATH, self.messages.1));
-            let archive = (table(ARCHIVE, self.archive.0), table(ARCHIVE, self.archive.1));
-            let mail = (table("mail", self.mail.0), table("mail", self.mail.1));
-            let servers = (table(Server::PATH, self.servers.0), table(Server::PATH, self.servers.1));
-            let step = Step {
-                jobs: Change { before: &jobs.0, after: &jobs.1 },
-                locks: Change { before: &locks.0, after: &locks.1 },
-                messages: Change { before: &messages.0, after: &messages.1 },
-                servers: Change { before: &servers.0, after: &servers.1 },
-                job_archives: &[Change { before: &archive.0, after: &archive.1 }],
-                message_archives: &[Change { before: &mail.0, after: &mail.1 }],
-                made,
-            };
-            let told = |one: &Finding| format!("{} {}", one.kind, one.place.as_deref().unwrap_or("-"));
-            step.judge().iter().map(told).collect::<Vec<_>>().join(", ")
+            let jobs = (table::<Job>(Job::PATH, self.jobs.0), table(Job::PATH, self.jobs.1));
+            let locks = (table::<Lock>(Lock::PATH, self.locks.0), table(Lock::PATH, self.locks.1));
+            let messages =
+                (table::<Message>(Message::PATH, self.messages.0), table(Message::PATH, self.messages.1));
+            let archive = (table::<Job>(ARCHIVE, self.archive.0), table(ARCHIVE, self.archive.1));
+            let mail = (table::<Message>("mail", self.mail.0), table("mail", self.mail.1));
+            let servers =
+                (table::<Server>(Server::PATH, self.servers.0), table(Server::PATH, self.servers.1));
+            let of = |one: &Finding| format!("{} {}", one.kind, one.place.as_deref().unwrap_or("-"));
+            let archive = [Change { before: &archive.0, after: &archive.1 }];
+            let mail = [Change { before: &mail.0, after: &mail.1 }];
+            let told = [
+                judge_step(Change { before: &jobs.0, after: &jobs.1 }, &archive, made),
+                judge_step(Change { before: &messages.0, after: &messages.1 }, &mail, made),
+                judge_step(Change { before: &locks.0, after: &locks.1 }, &[], made),
+                judge_step(Change { before: &servers.0, after: &servers.1 }, &[], made),
+            ];
+            told.concat().iter().map(of).collect::<Vec<_>>().join(", ")
         }
     }
 
@@ -427,14 +324,6 @@ mod tests {
         ] {
             assert_eq!(case.told(one), expected, "{:?} {:?} {:?}", case.jobs, case.archive, case.messages);
         }
-    }
-
-    #[test]
-    fn a_merge_is_a_step_by_hand_of_as_many_as_it_brings() {
-        assert_eq!(Made::by_merging(0).steps(), 1);
-        assert_eq!(Made::by_merging(5).steps(), 5);
-        assert!(Made::by_merging(5).by_hand() && Made::by_operations(0).by_hand());
-        assert!(!Made::by_operations(2).by_hand());
     }
 
     #[test]

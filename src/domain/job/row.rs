@@ -8,6 +8,9 @@ use crate::domain::table::{Progress, Row};
 impl Row for Job {
     const PATH: &'static str = "coordination/jobs.json";
     const FIELD: &'static str = "jobs";
+    const TITLE: &'static str = "the queue of work";
+    const HAS_ARCHIVES: bool = true;
+    const IS_IN_EACH_HUB: bool = true;
     fn id(&self) -> &str {
         &self.id
     }

@@ -1,0 +1,89 @@
+//! What jobs need of each other, and what none of them ever gets.
+
+use super::finding::{Finding, Kind, call_off, named};
+use super::state::place;
+use crate::domain::job::Job;
+use crate::domain::table::Table;
+use std::collections::{HashMap, HashSet};
+
+/// Needs that are never met.
+pub(super) fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> {
+    let first_of = first_of(live);
+    let mut found = Vec::new();
+    let circle = in_circle(live);
+    let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
+    for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
+        let at =
+            |finding: Finding| finding.at(live.path()).place(place::<Job>(live.position(index), &job.id));
+        for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
+            let whither = if archived.contains(need) { "is in the archive" } else { "is not there" };
+            let what =
+                format!("job {} needs {}, which {whither}, and waits in vain", named(&job.id), named(need));
+            found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));
+        }
+        if circle.contains(job.id.as_str()) {
+            found.push(at(in_a_circle(job)));
+        }
+    }
+    found
+}
+
+pub(super) fn in_a_circle(job: &Job) -> Finding {
+    let what = format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
+    Finding::new(Kind::NeedsInCircle, what)
+        .hint(format!("one of the circle has to go: {}", call_off(&job.id)))
+}
+
+/// The first job of each id, which is the one that is meant by it.
+fn first_of(live: &Table<Job>) -> HashMap<&str, &Job> {
+    let mut first_of: HashMap<&str, &Job> = HashMap::new();
+    for job in live.rows() {
+        first_of.entry(&job.id).or_insert(job);
+    }
+    first_of
+}
+
+/// The unfinished jobs that need themselves: what is left when all that need none of the others
+/// are taken out, again and again, and then all that nothing needs.
+pub(super) fn in_circle(live: &Table<Job>) -> HashSet<&str> {
+    let first_of = first_of(live);
+    let open = |job: &&Job| !job.status.is_final();
+    let mut left: HashMap<&str, Vec<&str>> = HashMap::new();
+    for job in live.rows().map(|job| &**job).filter(open) {
+        let needs = job.all_needs().filter(|need| first_of.get(need).is_some_and(open)).collect();
+        left.entry(&job.id).or_insert(needs);
+    }
+    for _ in 0..2 {
+        let mut waiting: HashMap<&str, usize> = left.iter().map(|(id, needs)| (*id, needs.len())).collect();
+        let mut needed_by: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (id, needs) in &left {
+            for need in needs {
+                needed_by.entry(need).or_default().push(id);
+            }
+        }
+        let mut free: Vec<&str> =
+            waiting.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+        while let Some(id) = free.pop() {
+            left.remove(id);
+            for dependent in needed_by.remove(id).unwrap_or_default() {
+                if let Some(count) = waiting.get_mut(dependent) {
+                    *count -= 1;
+                    if *count == 0 {
+                        free.push(dependent);
+                    }
+                }
+            }
+        }
+        // The other way round: who needs becomes who is needed.
+        let mut turned: HashMap<&str, Vec<&str>> = left.keys().map(|id| (*id, Vec::new())).collect();
+        for (id, needs) in &left {
+            for need in needs {
+                if let Some(needed_by) = turned.get_mut(need) {
+                    needed_by.push(id);
+                }
+            }
+        }
+        left = turned;
+    }
+    left.into_keys().collect()
+}

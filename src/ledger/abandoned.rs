@@ -6,8 +6,9 @@
 //! alone. Work trees are none of this: the lock of an index may be held as long as a person edits a
 //! commit message.
 
-use super::outcome::Held;
 use super::ref_lock;
+use super::ref_lock::lock_of;
+use super::vocabulary::Held;
 use crate::domain::ref_lock::{Holder, Seen, Stakes, Traces, holder, patience};
 use crate::domain::time::show_span;
 use crate::machine::clock::{self, Deadline};
@@ -44,11 +45,6 @@ const WATCHED: &str = "watched";
 
 /// What is held while a lock is removed, below the same.
 const REMOVER: &str = "remover";
-
-/// The lock file of a ref.
-pub(super) fn lock_of(repository: &Repository, reference: &str) -> PathBuf {
-    repository.commondir().join(format!("{reference}.lock"))
-}
 
 /// The lock files of the refs that tell what the hub has, and that of the packed refs.
 pub(super) fn locks_of_tracking_refs(repository: &Repository) -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 //! elsewhere, and the environment may say any of it. What is read and what is written must be one hub;
 //! nothing here decides which.
 
-use super::open::Location;
+use super::location::Location;
 use super::permitted;
 use git2::Repository;
 use std::path::{Path, PathBuf};

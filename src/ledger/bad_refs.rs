@@ -4,9 +4,9 @@
 
 use super::classify::FetchVerdict;
 use super::far_side::{Cause, Reason};
-use super::git_engine::tracking;
 use super::marks;
 use super::objects::Objects;
+use super::refs::tracking;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::machine::clock::Deadline;

@@ -7,17 +7,15 @@
 //! its documents lie: scripts that beat on the main branch make thousands between two writes of ours.
 
 use super::commits::CommitText;
-use super::engine::Version;
 use super::error::LedgerError;
-use super::objects::{Objects, failed, oid, version};
-use super::transaction::{ops_in, trailers};
+use super::history::{Base, Below, Earlier, Ours, PASSED_MAX, UNCHECKED};
+use super::libgit2::{failed, oid, version};
+use super::objects::Objects;
+use super::trailers::{ops_in, trailers};
+use super::vocabulary::Version;
 use crate::domain::id::OpId;
 use git2::{Odb, Oid, Repository};
 use std::collections::{BTreeSet, HashSet, VecDeque};
-
-/// The most commits that are passed on the way to ours, and how many of each kind before them: beats of
-/// a script each half minute make so many in ten days.
-pub const PASSED_MAX: usize = 30_000;
 
 /// How many operations before one of ours count as shortly before it, for what is gone: more than we write
 /// while a script takes its time.
@@ -31,61 +29,6 @@ const OPERATIONS_FAR_MAX: usize = 1024;
 /// older than the operation: clocks differ.
 const COPIED_MAX: usize = 1024;
 const OLDER_MAX: usize = 8;
-
-/// The trailer that says what a commit of ours could not judge: a document, or all that lies below a commit.
-pub const UNCHECKED: &str = "Muster-Unchecked";
-
-/// One of our commits that others have built on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ours {
-    /// The commit.
-    pub version: Version,
-    /// The documents that it could not judge.
-    pub unchecked: BTreeSet<String>,
-}
-
-/// One of our commits, with what was made on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
-    /// The commit.
-    pub ours: Version,
-    /// The newest by hand on top of it: what comes next is ours again, or nothing.
-    pub top: Version,
-    /// So many of what was meant are newer.
-    pub newer: usize,
-    /// Other sides that a merge brought to it, as `meant`: what they changed since they parted was meant.
-    pub beside: Vec<Meant>,
-}
-
-/// What was meant: what it was made on, if anything, and the commit.
-pub type Meant = (Option<Version>, Version);
-
-/// What lies below the commits by hand on top of a branch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Below {
-    /// Those of ours that were met, the newest first: in the end our newest that judged what lies below them,
-    /// without those that led to others of them.
-    pub ours: Vec<Base>,
-    /// The documents that one of these could not judge.
-    pub unchecked: BTreeSet<String>,
-    /// What was meant on the way, the newest first: those of ours that were passed, and what reverts a commit.
-    pub meant: Vec<Meant>,
-    /// Where the look ended, if none of ours was final: at the bound, or at what is not here.
-    pub open: Vec<Version>,
-    /// Whether what is not here ended it, as in a shallow clone, and not the bound.
-    pub is_cut: bool,
-}
-
-/// What was there before one of ours.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Earlier {
-    /// The versions in which the document says something that it says in none after them, the newest first.
-    pub versions: Vec<Version>,
-    /// So many of them are shortly before it.
-    pub near: usize,
-    /// Whether a shallow clone ends before all of them were seen.
-    pub is_cut: bool,
-}
 
 /// What lies below `tip`, past `passed_max` commits at most; `None` if that is ours and left nothing
 /// unchecked. Those of ours that are not final are passed.

@@ -7,7 +7,7 @@
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::objects::Objects;
-use super::publish::{GONE, LOST, SEEN};
+use super::refs::{GONE, LOST, SEEN};
 use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;

@@ -3,12 +3,15 @@
 //! libgit2 gives up on a commit whose author or date it cannot make out, and git takes such a commit
 //! in a plain push. One of those must not stop a hub: what cannot be made out is not known.
 
-use super::history::{COMMITS_MAX, Reached};
+use super::vocabulary::Reached;
 use crate::domain::time::Timestamp;
 use git2::{Error, ErrorClass, ErrorCode, ObjectType, Odb, OdbObject, Oid, Repository, Tree};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
+
+/// The most commits that are walked; of a longer history these are the newest.
+pub(super) const COMMITS_MAX: usize = 1_000_000;
 
 /// A commit as it was written.
 pub(super) struct CommitText<'a>(OdbObject<'a>);

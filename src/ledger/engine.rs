@@ -4,160 +4,18 @@
 //! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
 //! the simulator's memory is a third.
 
-use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
 use super::error::LedgerError;
-use super::far_side::Reason;
-use super::history::{Lost, Reached, Visit};
-use super::outcome::Held;
+use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
 use super::past::Past;
-use super::versions::{IsWhole, Sides, VisitVersion};
+use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::machine::clock::Deadline;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
-
-/// One state of a branch. Two equal versions hold the same documents and the same history.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(String);
-
-impl Version {
-    /// From the store's own spelling.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The store's own spelling.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Enough of it for people.
-    #[must_use]
-    pub fn short(&self) -> &str {
-        self.0.get(..10).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-/// The versions of the branches that were looked at; `None` where there is no such branch.
-pub type Tips = BTreeMap<String, Option<Version>>;
-
-/// One branch to move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Which branch.
-    pub branch: String,
-    /// Where it must be for the move to happen; `None`: it must not exist.
-    pub from: Option<Version>,
-    /// Where it goes.
-    pub to: Version,
-}
-
-/// What became of a set of moves. Either all happened or none did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Publication {
-    /// The hub has it.
-    Applied,
-    /// A branch was elsewhere; nothing moved.
-    Stale,
-    /// A branch was being moved by somebody else; nothing moved. With the lock that stood all the time,
-    /// where that can be told.
-    Busy(Option<Held>),
-    /// The hub will not have it, now or later; nothing moved.
-    Denied(Reason),
-    /// The hub will not have it, if it does not have it.
-    Doubted(Reason),
-    /// The hub was not reached; nothing moved.
-    Unreachable(Reason),
-    /// This machine could not do it: nothing was applied.
-    Failed(String),
-    /// Nobody can tell from here.
-    Unknown(String),
-}
-
-/// The documents of one branch that a commit changes; `None` removes one.
-pub(crate) type Changes = BTreeMap<String, Option<Vec<u8>>>;
-
-/// A commit to be built.
-#[derive(Debug)]
-pub(crate) struct Commit<'a> {
-    /// The version whose documents it starts from.
-    pub base: Option<&'a Version>,
-    /// Whether it follows `base` in history or stands alone.
-    pub follows: bool,
-    /// What it changes.
-    pub changes: &'a Changes,
-    /// Its message.
-    pub message: &'a str,
-    /// Who made it.
-    pub author: &'a str,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What a search for an operation came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Search {
-    /// It is in the history.
-    Found(Found),
-    /// It is not.
-    NotThere,
-    /// It is not in the part that is here; the rest may hold it.
-    CannotTell(Reached),
-}
-
-/// Where an operation was found in history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The commit that carries it.
-    pub version: Version,
-    /// The commit before it on its way; `None` of a first commit.
-    pub before: Option<Version>,
-    /// When the commit was made, by its author's clock.
-    pub at: Option<Timestamp>,
-    /// Its first line.
-    pub subject: String,
-}
-
-/// Which branches a refresh asks the hub for, besides the main branch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Scope {
-    /// All heartbeat branches.
-    pub heartbeats: bool,
-    /// Others, and those of all that must come whatever the rest is like, by name.
-    pub branches: BTreeSet<String>,
-}
-
-impl Scope {
-    /// The heartbeat branches.
-    pub(crate) fn heartbeats() -> Self {
-        Self { heartbeats: true, branches: BTreeSet::new() }
-    }
-
-    /// Adds a branch that was looked at, or `is_written`. A heartbeat needs that one branch and nobody else's;
-    /// who looks at others looks at the fleet.
-    pub(crate) fn add(&mut self, branch: &str, is_written: bool) {
-        if branch.starts_with(HEARTBEAT_BRANCH_PREFIX) && !is_written {
-            self.heartbeats = true;
-        } else {
-            self.branches.insert(branch.to_owned());
-        }
-    }
-}
 
 /// A store of branches.
 pub(crate) trait Engine {

@@ -1,16 +1,39 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
-use super::engine::Version;
 use super::far_side::Reason;
-use super::history::Reached;
 use super::lost_object::LostObject;
 use super::partial::PartialClone;
 use super::past::Past;
+use super::vocabulary::{Reached, Version};
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
+use crate::domain::refusal::Refusal;
 use crate::machine::asked;
 use crate::machine::files::FileError;
 use std::path::{Path, PathBuf};
+
+/// Why an operation ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The answer is no.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+    /// A document it needs cannot be used, or the store failed.
+    #[error(transparent)]
+    Fault(#[from] LedgerError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<DocumentError> for Stop {
+    fn from(error: DocumentError) -> Self {
+        Self::Fault(error.into())
+    }
+}
 
 /// A fault of the ledger. Refusals and lost races are outcomes, not faults.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,8 @@
 //! No part of the program.
 
 use super::classify::{FetchVerdict, PushVerdict, broken_store, classify_fetch, classify_push};
-use super::transaction::{carries, message_of};
+use super::trailers::carries;
+use super::transaction::message_of;
 use crate::domain::id::OpId;
 
 /// The branches of the push that is judged.

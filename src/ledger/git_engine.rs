@@ -7,37 +7,35 @@ mod around;
 mod failed;
 mod recalled;
 
+use super::history::{Below, Earlier, IsWhole, Lost, Ours, PASSED_MAX, Sides, Visit, VisitVersion};
+use super::refs::{heartbeats_spec, tracking};
+use crate::ledger::{refs, walk};
 use around::By;
 
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
-use super::by_hand::{self, Below, Earlier, Ours};
 use super::cache::HubCopy;
 use super::classify::FetchVerdict;
 use super::document::Document;
-use super::engine::{Commit, Engine, Move, Publication, Scope, Search, Version};
+use super::engine::Engine;
 use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
-use super::history::{self, Lost, Reached, Visit};
 use super::identity::Identity;
-use super::object_format;
-use super::objects::{Objects, oid};
-use super::open::{why_not_in_process, with_whose_hook};
+use super::in_process::{why_not_in_process, with_whose_hook};
+use super::libgit2::oid;
+use super::objects::Objects;
 use super::partial::PartialClone;
 use super::past::Past;
 use super::pruning::{self, Made};
-use super::publish;
-use super::salvage;
-use super::versions::{self, IsWhole, Sides, VisitVersion};
-use super::worktree;
+use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
+use super::{by_hand, object_format, publish, salvage, versions, worktree};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
-use crate::machine::bounded;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
-use crate::machine::random;
+use crate::machine::{bounded, random};
 use git2::{Oid, Repository};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,15 +58,6 @@ const FETCHES_MAX: u32 = 4;
 
 /// Where most hubs are.
 const USUAL_BRANCH: &str = "main";
-
-/// Has a branch, or all of a pattern, fetched to where it is tracked.
-pub(super) fn tracking(branch: &str) -> String {
-    format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")
-}
-
-fn heartbeats_spec() -> String {
-    tracking(&format!("{HEARTBEAT_BRANCH_PREFIX}*"))
-}
 
 /// How the hub is reached.
 pub(super) enum Reach {
@@ -150,7 +139,7 @@ impl GitEngine {
     /// What we have seen of the branch until now, kept so that a fetch that is cut short after it
     /// moved the branch here takes nothing from the next one: with what one before it left behind.
     fn remember(&self, main: &str) -> Result<BTreeSet<Version>, LedgerError> {
-        let left = self.objects.tip(&publish::seen(main)).unwrap_or_default();
+        let left = self.objects.tip(&refs::seen(main)).unwrap_or_default();
         let before = self.tip(main)?;
         if let (None, Some(before)) = (&left, &before) {
             publish::keep_seen(self.objects.repository(), main, before);
@@ -249,7 +238,7 @@ impl GitEngine {
             publish::keep_gone(self.objects.repository(), main, &before);
         }
         publish::remove_note(self.objects.repository(), &self.reference(main));
-        publish::remove_note(self.objects.repository(), &publish::seen(main));
+        publish::remove_note(self.objects.repository(), &refs::seen(main));
     }
 }
 
@@ -349,7 +338,7 @@ impl Engine for GitEngine {
                 damaged: true,
             });
         }
-        let gone = format!("{}{main}", publish::GONE);
+        let gone = format!("{}{main}", refs::GONE);
         let mut before = self.remember(main)?;
         // Of a branch that was gone and came back, what it was before counts.
         before.extend(self.objects.tip(&gone).unwrap_or_default());
@@ -388,7 +377,7 @@ impl Engine for GitEngine {
                 for seen in &before {
                     warning = self.compare(main, seen)?.or(warning);
                 }
-                publish::remove_note(self.objects.repository(), &publish::seen(main));
+                publish::remove_note(self.objects.repository(), &refs::seen(main));
                 publish::remove_note(self.objects.repository(), &gone);
                 Ok(warning)
             }
@@ -485,7 +474,7 @@ impl Engine for GitEngine {
         wants: &dyn Fn(&str) -> bool,
         visit: &mut Visit<'_>,
     ) -> Result<Reached, LedgerError> {
-        self.suspecting(history::walk(&self.objects, tip, wants, visit))
+        self.suspecting(walk::walk(&self.objects, tip, wants, visit))
     }
 
     fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
@@ -497,7 +486,7 @@ impl Engine for GitEngine {
         tip: &Version,
         is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
     ) -> Result<Option<Below>, LedgerError> {
-        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, by_hand::PASSED_MAX, is_final))
+        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, PASSED_MAX, is_final))
     }
 
     fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {

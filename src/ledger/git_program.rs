@@ -60,6 +60,9 @@ const MISLEADING: &[&str] = &[
     "LANGUAGE",
 ];
 
+/// What a hub that did not answer is said to have done.
+pub(super) const TOO_SLOW: &str = "it did not answer in time";
+
 /// The git program of this machine.
 #[derive(Debug)]
 pub struct GitProgram {

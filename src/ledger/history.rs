@@ -1,51 +1,21 @@
-//! A walk through the history of a branch, from its first commit to its newest. Reads only.
-//!
-//! The way is that on which our operations were committed, which is that of first parents unless
-//! somebody pulled the hub into a branch of theirs and pushed the merge. What a merge brought in
-//! counts as one step, and what the commits behind it say is told along with it. A document is read
-//! only where it differs from the commit before, and only if the walker wants it.
+//! What the history of a hub tells: its commits one by one, what a document said before, what others changed
+//! below ours, what was seen and is lost. The words alone; a store that keeps a history fills them.
 
-use super::commits::CommitText;
-use super::engine::Version;
 use super::error::LedgerError;
-use super::objects::{Objects, failed, oid, version};
-use super::transaction::ops_in;
+use super::vocabulary::Version;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::domain::time::Timestamp;
-use ahead::{Ahead, Helpers};
-use git2::{ErrorCode, Oid, Repository};
-use merges::{Merges, PARENTS_MAX};
-use reader::Reader;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 
-mod ahead;
-mod lost;
-mod merges;
-mod reader;
+/// The most commits that are passed on the way to ours, and how many of each kind before them: beats of
+/// a script each half minute make so many in ten days.
+pub const PASSED_MAX: usize = 30_000;
 
-pub use lost::Lost;
-pub(super) use lost::lost;
-
-/// The most commits that are walked; of a longer history these are the newest.
-pub(super) const COMMITS_MAX: usize = 1_000_000;
-
-/// The most commits behind one merge, or of one rewritten history, that are looked at.
-const ASIDE_MAX: usize = 10_000;
-
-/// The most commits that are read to find out which parents of merges lead on; then it is the first.
-const WEIGHED_MAX: usize = 200_000;
-
-/// How much of a message is searched for operations, and how many of one commit are kept: both are
-/// far more than we write.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-const OPS_MAX: usize = 1_000;
-
-/// The longest name or subject that is kept of a commit, in characters.
-const TEXT_LENGTH_MAX: usize = 200;
-
-/// After so many commits the repository is opened anew: libgit2 keeps what it has read, up to 256 MB.
-const COMMITS_PER_OPENING: usize = 2_000;
+/// The trailer that says what a commit of ours could not judge: a document, or all that lies below a commit.
+pub const UNCHECKED: &str = "Muster-Unchecked";
 
 /// What a commit says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +48,13 @@ pub struct Stride<'a> {
     pub number: usize,
     /// How many there are to walk.
     pub of: usize,
-    tree: Oid,
-    before: Option<Oid>,
-    reader: &'a Reader<'a>,
+    /// The commit that was walked before it.
+    pub(crate) before: Option<Version>,
+    pub(crate) reader: &'a ReadAt<'a>,
 }
+
+/// Reads what lies at a path after a commit.
+pub(crate) type ReadAt<'a> = dyn Fn(&Version, &str) -> Result<Content, LedgerError> + 'a;
 
 /// A merge as seen from one of the histories that it merged in.
 pub struct Merged {
@@ -90,7 +63,8 @@ pub struct Merged {
     pub brought: u64,
     /// The documents in which the merge differs from it.
     pub changed: Vec<String>,
-    tree: Oid,
+    /// The newest commit of that history.
+    pub(crate) tip: Version,
 }
 
 impl Stride<'_> {
@@ -105,7 +79,7 @@ impl Stride<'_> {
     /// # Errors
     /// When the store is damaged.
     pub fn before(&self, path: &str) -> Result<Content, LedgerError> {
-        self.before.map_or(Ok(Content::Missing), |tree| self.reader.at(tree, path))
+        self.before.as_ref().map_or(Ok(Content::Missing), |before| (self.reader)(before, path))
     }
 
     /// What lies there after it.
@@ -113,7 +87,7 @@ impl Stride<'_> {
     /// # Errors
     /// When the store is damaged.
     pub fn after(&self, path: &str) -> Result<Content, LedgerError> {
-        self.reader.at(self.tree, path)
+        (self.reader)(&self.told.version, path)
     }
 
     /// What lay there in a history that it merged in.
@@ -121,7 +95,7 @@ impl Stride<'_> {
     /// # Errors
     /// When the store is damaged.
     pub fn merged_in(&self, merged: &Merged, path: &str) -> Result<Content, LedgerError> {
-        self.reader.at(merged.tree, path)
+        (self.reader)(&merged.tip, path)
     }
 }
 
@@ -136,168 +110,97 @@ pub enum Content {
     Unusable(DocumentError),
 }
 
-/// How far back a walk went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
-    /// To the first commit.
-    Beginning,
-    /// To where a shallow clone ends.
-    Shallow,
-    /// To the bound of a walk.
-    Bound,
-    /// To the first commit, past more merged commits or operations than are looked at.
-    Partly,
-}
-
 /// What a walker does with each commit.
 pub type Visit<'a> = dyn FnMut(&Stride<'_>) -> Result<(), LedgerError> + 'a;
 
-/// Walks to `tip`. `wants` is asked for paths; that of a folder ends with a slash.
-pub(super) fn walk(
-    objects: &Objects,
-    tip: &Version,
-    wants: &dyn Fn(&str) -> bool,
-    visit: &mut Visit<'_>,
-) -> Result<Reached, LedgerError> {
-    let path = objects.repository().path();
-    let (way, reached) = way_to(&open(path)?, oid(tip)?)?;
-    let (mut before, mut merges) = (None, Merges::default());
-    for (stretch, ids) in way.chunks(COMMITS_PER_OPENING).enumerate() {
-        let repository = open(path)?;
-        let reader = Reader::new(&repository, wants)?;
-        let mut helpers = Helpers::new(path)?;
-        let mut ahead = Ahead::default();
-        for (index, id) in ids.iter().enumerate() {
-            let number = stretch * COMMITS_PER_OPENING + index + 1;
-            ahead.plan(*id, before, &reader, &mut merges)?;
-            before = ahead.steps.last().map(|step| step.tree);
-            if ahead.is_enough() || index + 1 == ids.len() {
-                let steps = std::mem::take(&mut ahead);
-                let first = number + 1 - steps.steps.len();
-                steps.visit(&reader, &mut helpers, (first, way.len()), visit)?;
-            }
-        }
-    }
-    Ok(if merges.is_cut && reached == Reached::Beginning { Reached::Partly } else { reached })
+/// Commits that this repository had seen on a branch and that are not in its history any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The newest of them.
+    pub tip: Version,
+    /// The repository that still has them.
+    pub repository: PathBuf,
+    /// What keeps them here, if a ref does.
+    pub kept_as: Option<String>,
+    /// The commits, the newest first.
+    pub commits: Vec<Told>,
 }
 
-fn open(path: &Path) -> Result<Repository, LedgerError> {
-    failed("cannot open the repository", Repository::open(path))
+/// What is done with each version of a document.
+pub type VisitVersion<'a> = dyn FnMut(&Version, &[u8]) -> ControlFlow<()> + 'a;
+
+/// Whether a text of a document can be read as it should be.
+pub type IsWhole<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
+/// What a document said last, on each side of the merges after which nobody could read it.
+#[derive(Debug, Default)]
+pub struct Sides {
+    /// The newest version of each side that can be read, the side of first parents first.
+    pub found: Vec<Side>,
+    /// What was not seen of the history, if anything; what it holds may be newer than what was found.
+    pub unseen: Option<LedgerError>,
 }
 
-/// The commits from the first to `tip`.
-fn way_to(repository: &Repository, tip: Oid) -> Result<(Vec<Oid>, Reached), LedgerError> {
-    let odb = failed(READING, repository.odb())?;
-    let (mut way, mut next, mut reached) = (Vec::new(), Some(tip), Reached::Beginning);
-    let mut left_to_weigh = WEIGHED_MAX;
-    while let Some(id) = next {
-        if way.len() == COMMITS_MAX {
-            reached = Reached::Bound;
-            break;
-        }
-        let commit = match CommitText::read(&odb, id) {
-            Err(error) if error.code() == ErrorCode::NotFound && repository.is_shallow() => {
-                reached = Reached::Shallow;
-                break;
-            }
-            commit => failed(READING, commit)?,
-        };
-        way.push(id);
-        let parents: Vec<Oid> = commit.parents().take(PARENTS_MAX).collect();
-        next = parents.first().copied();
-        if parents.len() > 1 {
-            next = trodden(repository, &parents, &mut left_to_weigh)?.or(next);
-        }
-    }
-    way.reverse();
-    Ok((way, reached))
+/// One side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// Where it says so.
+    pub version: Version,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// What the document held where this side and the first one parted; nothing where that cannot be read.
+    /// `None` if they never were one history, and of the first itself.
+    pub base: Option<Vec<u8>>,
 }
 
-const READING: &str = "cannot read the history of the hub";
-
-/// The parent of a merge by which most of our operations came that no other parent has.
-fn trodden(repository: &Repository, parents: &[Oid], left: &mut usize) -> Result<Option<Oid>, LedgerError> {
-    let odb = failed(READING, repository.odb())?;
-    let mut best = (0, None);
-    for parent in parents {
-        let mut walk = failed(READING, repository.revwalk())?;
-        if walk.push(*parent).is_err() {
-            // A shallow clone ends here.
-            continue;
-        }
-        for other in parents.iter().filter(|other| *other != parent) {
-            // What a shallow clone does not have hides nothing.
-            walk.hide(*other).ok();
-        }
-        let mut ops = 0;
-        for id in walk.map_while(Result::ok).take(*left) {
-            *left -= 1;
-            let commit = failed(READING, CommitText::read(&odb, id))?;
-            ops += ops_in(&commit.message_up_to(MESSAGE_BYTES_MAX).0).count();
-        }
-        if ops > best.0 {
-            best = (ops, Some(*parent));
-        }
-    }
-    Ok(best.1)
+/// One of our commits that others have built on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ours {
+    /// The commit.
+    pub version: Version,
+    /// The documents that it could not judge.
+    pub unchecked: BTreeSet<String>,
 }
 
-fn told(id: Oid, commit: &CommitText<'_>) -> Told {
-    let (message, is_long) = commit.message_up_to(MESSAGE_BYTES_MAX);
-    let mut ops: Vec<OpId> = ops_in(&message).take(OPS_MAX + 1).collect();
-    let is_cut = is_long || ops.len() > OPS_MAX;
-    ops.truncate(OPS_MAX);
-    let cut = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
-    Told {
-        version: version(id),
-        author: cut(&commit.author()),
-        at: commit.at(),
-        subject: cut(message.trim_start().lines().next().unwrap_or_default()),
-        ops,
-        is_cut,
-    }
+/// One of our commits, with what was made on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The commit.
+    pub ours: Version,
+    /// The newest by hand on top of it: what comes next is ours again, or nothing.
+    pub top: Version,
+    /// So many of what was meant are newer.
+    pub newer: usize,
+    /// Other sides that a merge brought to it, as `meant`: what they changed since they parted was meant.
+    pub beside: Vec<Meant>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use git2::ObjectType;
+/// What was meant: what it was made on, if anything, and the commit.
+pub type Meant = (Option<Version>, Version);
 
-    fn commit(repository: &Repository, parents: &[Oid], ops: usize) -> Oid {
-        let parents: String = parents.iter().map(|parent| format!("parent {parent}\n")).collect();
-        let ops: String =
-            (0..ops).map(|number| format!("Muster-Op: 019a7c3e-5f0e-7d31-b1ce-{number:012}\n")).collect();
-        let text = format!(
-            "tree {}\n{parents}author a <> 1 +0000\ncommitter a <> 1 +0000\n\nx\n\n{ops}",
-            "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-        );
-        repository.odb().and_then(|odb| odb.write(ObjectType::Commit, text.as_bytes())).expect("writes")
-    }
+/// What lies below the commits by hand on top of a branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Below {
+    /// Those of ours that were met, the newest first: in the end our newest that judged what lies below them,
+    /// without those that led to others of them.
+    pub ours: Vec<Base>,
+    /// The documents that one of these could not judge.
+    pub unchecked: BTreeSet<String>,
+    /// What was meant on the way, the newest first: those of ours that were passed, and what reverts a commit.
+    pub meant: Vec<Meant>,
+    /// Where the look ended, if none of ours was final: at the bound, or at what is not here.
+    pub open: Vec<Version>,
+    /// Whether what is not here ended it, as in a shallow clone, and not the bound.
+    pub is_cut: bool,
+}
 
-    #[test]
-    fn the_way_goes_where_most_of_our_operations_came() {
-        let folder = tempfile::tempdir().expect("folder");
-        let repository = Repository::init_bare(folder.path()).expect("repository");
-        let base = commit(&repository, &[], 5);
-        let [none, one, two] = [0, 1, 2].map(|ops| commit(&repository, &[base], ops));
-        let longer = commit(&repository, &[one], 1);
-        for (parents, expected, walked) in [
-            (vec![none, one, two], two, 3),
-            (vec![two, one, none], two, 3),
-            // As many on each side: the first is where the merge was made.
-            (vec![longer, two], longer, 3),
-            (vec![two, longer], two, 3),
-            (vec![none, base], none, 1),
-        ] {
-            let mut left = 10;
-            let best = trodden(&repository, &parents, &mut left).expect("walks");
-            assert_eq!((best.unwrap_or(parents[0]), 10 - left), (expected, walked), "{parents:?}");
-            let merge = commit(&repository, &parents, 0);
-            let (way, reached) = way_to(&repository, merge).expect("walks");
-            assert_eq!((way[way.len() - 2], way[0], reached), (expected, base, Reached::Beginning));
-        }
-        let mut left = 1;
-        trodden(&repository, &[none, longer], &mut left).expect("walks");
-        assert_eq!(left, 0, "so much is walked and no more");
-    }
+/// What was there before one of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// The versions in which the document says something that it says in none after them, the newest first.
+    pub versions: Vec<Version>,
+    /// So many of them are shortly before it.
+    pub near: usize,
+    /// Whether a shallow clone ends before all of them were seen.
+    pub is_cut: bool,
 }

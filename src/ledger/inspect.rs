@@ -3,7 +3,7 @@
 
 use super::commits::{leads_to, tree_of};
 use super::error::LedgerError;
-use super::open::{SERVER_HOOKS, why_not_in_process};
+use super::in_process::{SERVER_HOOKS, why_not_in_process};
 use super::permitted;
 use super::worktree::{self, OddIndex};
 use crate::domain::doctor::store::Hook;

@@ -2,12 +2,11 @@
 //! and whether two addresses can lead to one hub. Decides nothing.
 
 use super::cache::store_path;
-use super::engine::Version;
-use super::marks;
+use super::location::Location;
 use super::objects::Objects;
-use super::open::Location;
-use super::permitted;
 use super::versions::versions;
+use super::vocabulary::Version;
+use super::{marks, permitted};
 use crate::domain::hub::Marker;
 use git2::{ErrorCode, Oid, Repository};
 use serde::{Deserialize, Serialize};

@@ -8,19 +8,22 @@ use super::bad_refs::{self, Bad, Before, Groups, Told};
 use super::cache::store_path;
 use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
 use super::commits::CommitText;
-use super::engine::{Engine as _, Version};
+use super::engine::Engine as _;
 use super::error::LedgerError;
 use super::far_side::{Cause, Reason};
-use super::git_engine::{GitEngine, Reach, tracking};
-use super::git_program::GitProgram;
+use super::git_engine::{GitEngine, Reach};
+use super::git_program::{GitProgram, TOO_SLOW};
+use super::in_process::why_not_in_process;
 use super::inspect::Store;
+use super::location::Location;
 use super::lost_object::LostObject;
-use super::object_format;
 use super::objects::{Objects, init_bare};
-use super::open::{Location, configured, open_path, why_not_in_process};
+use super::open::{configured, open_path};
 use super::past::Past;
-use super::permitted;
+use super::refs::tracking;
 use super::snapshot::Snapshot;
+use super::vocabulary::Version;
+use super::{object_format, permitted};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
@@ -288,9 +291,6 @@ pub(super) fn with_all_branches<T>(
         Repository::open_bare(&way.folder.0).map_err(|error| LedgerError::store(OURS, &error))?;
     Ok(read(&way.folder.0, &repository))
 }
-
-/// What a hub that did not answer is said to have done.
-pub(super) const TOO_SLOW: &str = "it did not answer in time";
 
 /// What failed when it was a folder of our own.
 const OURS: &str = "cannot look at the hub through a temporary folder";

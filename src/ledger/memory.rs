@@ -7,14 +7,14 @@ mod looks;
 mod squashed;
 
 use super::document::Document;
-use super::engine::{Commit, Engine, Found, Move, Publication, Scope, Search, Version};
-use super::error::LedgerError;
+use super::engine::Engine;
+use super::error::{LedgerError, Stop};
 use super::far_side::{Cause, Reason};
-use super::history::Reached;
 use super::outcome::Outcome;
 use super::snapshot::Documents as _;
-use super::transaction::{Stop, Transaction};
+use super::transaction::Transaction;
 use super::update::{AnyAnswer, Ledger, Request, Settings};
+use super::vocabulary::{Commit, Found, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;

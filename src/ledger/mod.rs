@@ -30,9 +30,13 @@ mod git_program;
 mod history;
 mod homes;
 mod identity;
+mod in_process;
 mod inspect;
 mod known;
+mod libgit2;
+mod location;
 mod look;
+mod lost_hub;
 mod lost_object;
 mod marks;
 #[cfg(test)]
@@ -52,6 +56,7 @@ mod permitted;
 mod pruning;
 mod publish;
 mod ref_lock;
+mod refs;
 mod salvage;
 mod search;
 mod snapshot;
@@ -59,41 +64,49 @@ mod source;
 mod squash;
 mod ssh_line;
 mod tops;
+mod trailers;
 mod transaction;
 mod update;
 mod versions;
+mod vocabulary;
+mod walk;
 mod worktree;
 
 pub use around::{Alike, Around, BRANCH_KEY, HubClone, Unclear, around};
-pub use by_hand::{Base, Below, Earlier, Meant, Ours, PASSED_MAX, UNCHECKED};
 pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use cut_objects::{CutObject, cut_objects};
 pub use document::Document;
-pub(crate) use engine::{Commit, Engine, Publication, Scope, Search};
-pub use engine::{Found, Move, Tips, Version};
-pub use error::LedgerError;
+pub(crate) use engine::Engine;
+pub use error::{LedgerError, Stop};
 pub use far_side::{Cause, Reason, Speaker};
 pub use git_program::GitProgram;
-pub use history::{Content, Lost, Merged, Reached, Stride, Told, Visit};
+pub use history::{
+    Base, Below, Content, Earlier, IsWhole, Lost, Meant, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
+    UNCHECKED, Visit, VisitVersion,
+};
 pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
+pub use in_process::HOOKS_PATH;
 pub use inspect::{Size, Store};
 pub use known::KnownHub;
+pub use location::Location;
 pub use look::{Look, Temporary, is_look, send_history};
+pub use lost_hub::known_in;
 pub use lost_object::LostObject;
 pub use objects::init_bare;
 pub use open::{
-    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, HOOKS_PATH, Location, MAY_NOT_BE_READ, OpenOptions, configure,
-    configured, is_tracked, open,
+    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, MAY_NOT_BE_READ, OpenOptions, configure, configured, is_tracked,
+    open,
 };
-pub use outcome::{Held, Locked, Outcome, Receipt};
+pub use outcome::{Locked, Outcome, Receipt};
 pub use partial::PartialClone;
-pub use past::{Past, known_in};
+pub use past::Past;
 pub use salvage::PutBack;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};
 pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
-pub use transaction::{Stop, Transaction};
-pub(crate) use transaction::{ops_in, shows};
+pub(crate) use trailers::{ops_in, shows};
+pub use transaction::Transaction;
 pub use update::{Ledger, Request, Settings};
-pub use versions::{IsWhole, Side, Sides, VisitVersion};
+pub(crate) use vocabulary::{Commit, Publication, Scope, Search};
+pub use vocabulary::{Found, Held, Move, Reached, Tips, Version};
 pub use worktree::OddIndex;

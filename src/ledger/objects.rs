@@ -1,15 +1,15 @@
 //! Reading and building git objects. Moves no ref.
 
-use super::commits::{CommitText, back_from, leads_to, tree_of};
+use super::commits::{COMMITS_MAX, CommitText, back_from, leads_to, tree_of};
 use super::cut_objects;
-use super::engine::{Changes, Commit, Found, Search, Version};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
-use super::history::{COMMITS_MAX, Reached};
 use super::identity::{Identity, Person, Unsigned};
+use super::libgit2::{failed, oid, version};
 use super::pruning::{self, Made};
 use super::tops::{Entry, Top, Tops};
-use super::transaction::shows;
+use super::trailers::shows;
+use super::vocabulary::{Changes, Commit, Found, Reached, Search, Version};
 use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
@@ -46,18 +46,6 @@ pub fn init_bare(path: &Path, branch: &str) -> Result<(), LedgerError> {
 pub(super) struct Objects {
     repository: Repository,
     tops: Tops,
-}
-
-pub(super) fn oid(version: &Version) -> Result<Oid, LedgerError> {
-    Oid::from_str(version.as_str()).map_err(|error| LedgerError::store("not a commit id", &error))
-}
-
-pub(super) fn version(oid: Oid) -> Version {
-    Version::new(oid.to_string())
-}
-
-pub(super) fn failed<T>(what: &str, result: Result<T, git2::Error>) -> Result<T, LedgerError> {
-    result.map_err(|error| LedgerError::store(what, &error))
 }
 
 /// The text of a commit that has no parent, with one: libgit2 takes none of which it cannot make out

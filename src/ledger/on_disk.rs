@@ -1,20 +1,24 @@
 //! The ledger on repositories of this machine, without the git program.
 
 use super::commits::leads_to;
-use super::engine::Version;
-use super::error::LedgerError;
-use super::history::{self, Content, Lost, Reached};
-use super::objects::{Objects, init_bare, version};
-use super::open::{Location, OpenOptions, configure, configured, is_tracked, open, why_not_in_process};
+use super::error::{LedgerError, Stop};
+use super::history::{Content, Lost};
+use super::in_process::why_not_in_process;
+use super::libgit2::version;
+use super::location::Location;
+use super::objects::{Objects, init_bare};
+use super::open::{OpenOptions, configure, configured, is_tracked, open};
 use super::outcome::Outcome;
-use super::past::{self, Past};
-use super::publish::LOST;
+use super::past::Past;
+use super::refs::LOST;
 use super::snapshot::Documents as _;
-use super::transaction::{Stop, Transaction};
+use super::transaction::Transaction;
 use super::update::{Ledger, Settings};
+use super::vocabulary::{Reached, Version};
 use crate::domain::id::OpId;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
+use crate::ledger::{lost_hub, walk};
 use crate::machine::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
 use std::path::{Path, PathBuf};
@@ -205,7 +209,7 @@ fn a_walk_shows_each_commit_with_what_it_changed() {
         |path: &str| path == "link.json" || path.starts_with("coordination/") && path.ends_with(['/', 'n']);
     let objects = Objects::new(hub.repository());
     let mut told = Vec::new();
-    let reached = history::walk(&objects, &fourth, &wants, &mut |stride| {
+    let reached = walk::walk(&objects, &fourth, &wants, &mut |stride| {
         let content = |content: &Content| match content {
             Content::Missing => "-".to_owned(),
             Content::File(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -252,7 +256,7 @@ fn a_merge_shows_what_it_is_to_each_side() {
     let merge = hub.commit(&[&ours, &theirs], &[("a.json", "2", FILE), ("b.json", "2", FILE)]);
     let objects = Objects::new(hub.repository());
     let mut told = Vec::new();
-    history::walk(&objects, &merge, &|_| true, &mut |stride| {
+    walk::walk(&objects, &merge, &|_| true, &mut |stride| {
         for merged in &stride.merged {
             let theirs = stride.merged_in(merged, "b.json")?;
             told.push((merged.changed.clone(), merged.brought, theirs == Content::File(b"2".to_vec())));
@@ -277,7 +281,7 @@ fn what_a_history_lost_is_told_once_with_what_led_to_it() {
     hub.point("refs/heads/main", &tip);
     let objects = || Objects::new(hub.repository());
     let lost = || {
-        let lost = history::lost(&objects(), &objects(), "refs/heads/main", &tip).expect("reads");
+        let lost = walk::lost(&objects(), &objects(), "refs/heads/main", &tip).expect("reads");
         let told = |lost: Lost| (lost.tip, lost.kept_as, lost.commits.len());
         lost.into_iter().map(told).collect::<Vec<_>>()
     };
@@ -300,14 +304,17 @@ fn a_hub_that_lost_its_documents_says_where_they_are() {
     let Err(LedgerError::WasAHub { past, .. }) = lost else { panic!("{lost:?}") };
     assert_eq!(past, Past::InHistory(last.clone()));
     let repository = hub.repository();
-    assert_eq!(past::in_history(&repository, &without), Some(last.clone()));
-    assert!(!past::is_hub(&repository, "refs/heads/main") && !past::is_hub(&repository, "refs/heads/none"));
+    assert_eq!(lost_hub::in_history(&repository, &without), Some(last.clone()));
+    assert!(
+        !lost_hub::is_hub(&repository, "refs/heads/main")
+            && !lost_hub::is_hub(&repository, "refs/heads/none")
+    );
     hub.point("refs/remotes/origin/main", &last);
-    assert!(past::is_hub(&repository, "refs/remotes/origin/main"));
+    assert!(lost_hub::is_hub(&repository, "refs/remotes/origin/main"));
     let folder: PathBuf = repository.path().components().collect();
     let known = Past::Known { version: last.clone(), folder: folder.clone() };
-    assert_eq!(past::known_in(hub.folder.path(), "main"), Some(known.clone()));
-    assert_eq!(past::known_in(hub.folder.path(), "other"), None);
+    assert_eq!(lost_hub::known_in(hub.folder.path(), "main"), Some(known.clone()));
+    assert_eq!(lost_hub::known_in(hub.folder.path(), "other"), None);
     for (past, advice) in [
         (
             Past::InHistory(last.clone()),
@@ -437,7 +444,7 @@ fn a_document_is_read_up_to_its_bound() {
     assert!(objects.read(&tip, "fits.json").expect("reads").is_some());
     let error = objects.read(&tip, "large.json").expect_err("too large").to_string();
     assert!(error.contains("it has 33554433 bytes, more than the 33554432 allowed"), "{error}");
-    history::walk(&objects, &tip, &|_| true, &mut |stride| {
+    walk::walk(&objects, &tip, &|_| true, &mut |stride| {
         let usable =
             |(path, content): &(String, Content)| (path.clone(), matches!(content, Content::File(_)));
         let told: Vec<_> = stride.changed.iter().map(usable).collect();

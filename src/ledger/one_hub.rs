@@ -5,11 +5,10 @@
 //! a lock is free, and nothing that was begun there goes on in the new one. So whoever goes on for long is told
 //! that it is another, and waits or ends.
 
-use super::engine::Version;
 use super::error::LedgerError;
 use super::snapshot::{Documents as _, History as _, Snapshot};
 use super::transaction::Draft;
-use super::update::Ledger;
+use super::vocabulary::Version;
 use crate::domain::hub::Marker;
 use std::ops::ControlFlow;
 
@@ -23,7 +22,8 @@ pub(super) struct OneHub {
 }
 
 impl OneHub {
-    fn of_id(id: Option<String>) -> Self {
+    /// The hub with this id in its marker.
+    pub(super) fn of_id(id: Option<String>) -> Self {
         Self { id, seen: None }
     }
 
@@ -101,11 +101,16 @@ impl OneHub {
     }
 }
 
-impl Ledger {
-    /// From now on this is the hub of this id, whatever is in its place; nothing changes where none is known.
-    pub fn bind(&mut self, id: Option<String>) {
-        if id.is_some() {
-            self.one_hub = OneHub::of_id(id);
+impl Snapshot<'_> {
+    /// Proves that the main branch is that of `hub`, or for who founds one, that it never was one's. Tells what
+    /// is known of the hub then.
+    ///
+    /// # Errors
+    /// As [`Snapshot::main_tip`], or when it is another hub.
+    pub(super) fn check(&self, founding: bool, hub: &OneHub) -> Result<OneHub, LedgerError> {
+        match self.main_tip() {
+            Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(hub.clone()),
+            checked => checked.and_then(|_| hub.check(self)),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! What becomes of an operation: four ways, of which only one means that the hub has it.
 
-use super::engine::Version;
+use super::vocabulary::{Held, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// What became of one operation.
@@ -49,21 +47,6 @@ pub enum Locked {
     There,
     /// On this disk, and this is known of it.
     Here(Held),
-}
-
-/// The lock file of a ref that somebody holds, or left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Which.
-    pub lock: PathBuf,
-    /// Whose it is and how long it is left alone, for people.
-    pub told: String,
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`, {}", self.lock.display(), self.told)
-    }
 }
 
 /// The proof that an operation was applied.

@@ -6,7 +6,7 @@
 //! ways of `gc` leave alone what is younger than two weeks, and nobody waits for those.
 
 use super::error::LedgerError;
-use super::objects::failed;
+use super::libgit2::failed;
 use crate::domain::time::Timestamp;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::folder::{self, Found};

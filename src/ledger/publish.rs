@@ -7,12 +7,13 @@
 use super::abandoned::{self, Waited};
 use super::classify::{PushVerdict, broken_store, classify_push};
 use super::commits::CommitText;
-use super::engine::{Move, Publication};
 use super::far_side::{Cause, Reason};
 use super::git_program::GitProgram;
 use super::objects::Objects;
 use super::pruning::{self, Made};
 use super::ref_lock::{self, Refused, Step};
+use super::refs::{GONE, LOST, seen};
+use super::vocabulary::{Move, Publication};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::shell::quoted;
 use crate::machine::asked;
@@ -26,15 +27,6 @@ use std::time::Duration;
 
 const REFLOG: &str = "git-muster";
 
-/// Where the tips of histories that were rewritten are kept, each by its short id.
-pub(super) const LOST: &str = "refs/muster/lost/";
-
-/// Where the tips of branches are kept that are gone from the hub, each by its branch.
-pub(super) const GONE: &str = "refs/muster/gone/";
-
-/// Where the tips of branches are kept while they are fetched.
-pub(super) const SEEN: &str = "refs/muster/seen/";
-
 /// How many symbolic refs may lead from one to the next; git follows as many.
 const SYMBOLIC_DEPTH_MAX: usize = 5;
 
@@ -47,7 +39,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const PUSH: &[&str] =
     &["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"];
 
-fn oid(text: Option<&super::engine::Version>) -> Result<Oid, Error> {
+fn oid(text: Option<&super::vocabulary::Version>) -> Result<Oid, Error> {
     text.map_or(Ok(Oid::ZERO_SHA1), |version| Oid::from_str(version.as_str()))
 }
 
@@ -87,7 +79,7 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) 
         Err(Refused::Elsewhere) => Publication::Stale,
         Err(Refused::Held) => {
             let locks: Vec<_> =
-                steps.iter().flatten().map(|step| abandoned::lock_of(repository, &step.reference)).collect();
+                steps.iter().flatten().map(|step| ref_lock::lock_of(repository, &step.reference)).collect();
             match abandoned::outwait(repository, &locks, false, deadline) {
                 Waited::Over => Publication::Busy(None),
                 Waited::Stands(held) => Publication::Busy(Some(held)),
@@ -254,25 +246,20 @@ pub(super) fn note_tip(repository: &Repository, branch: &str, tip: Oid) {
 }
 
 /// Keeps the tip that a rewritten history lost, so that a person can find it again.
-pub(super) fn keep_lost(repository: &Repository, lost: &super::engine::Version) -> Option<String> {
+pub(super) fn keep_lost(repository: &Repository, lost: &super::vocabulary::Version) -> Option<String> {
     let reference = format!("{LOST}{}", lost.short());
     note(repository, &reference, oid(Some(lost)).ok()?).ok()?;
     Some(reference)
 }
 
 /// Keeps the tip of a branch that is gone from the hub, so that it can be put back.
-pub(super) fn keep_gone(repository: &Repository, branch: &str, tip: &super::engine::Version) {
+pub(super) fn keep_gone(repository: &Repository, branch: &str, tip: &super::vocabulary::Version) {
     // Without it the branch is put back from elsewhere.
     drop(oid(Some(tip)).and_then(|tip| note(repository, &format!("{GONE}{branch}"), tip)));
 }
 
-/// What keeps the tip of a branch that was known before a fetch, until it was compared with what came.
-pub(super) fn seen(branch: &str) -> String {
-    format!("{SEEN}{branch}")
-}
-
 /// Keeps what was known of a branch before a fetch.
-pub(super) fn keep_seen(repository: &Repository, branch: &str, tip: &super::engine::Version) {
+pub(super) fn keep_seen(repository: &Repository, branch: &str, tip: &super::vocabulary::Version) {
     // Without it only a kill at the wrong moment is not noticed.
     drop(oid(Some(tip)).and_then(|tip| note(repository, &seen(branch), tip)));
 }
@@ -314,7 +301,7 @@ fn past_abandoned_lock(
 ) -> Result<(), Error> {
     match change() {
         Err(error) if error.code() == ErrorCode::Locked => {
-            let locks = [reference, "packed-refs"].map(|name| abandoned::lock_of(repository, name));
+            let locks = [reference, "packed-refs"].map(|name| ref_lock::lock_of(repository, name));
             match abandoned::outwait(repository, &locks, false, Deadline::after(LOCK_PATIENCE)) {
                 Waited::Over => change(),
                 Waited::Stands(held) => {
@@ -341,7 +328,7 @@ pub(super) fn move_local_branch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::engine::Version;
+    use crate::ledger::vocabulary::Version;
 
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
@@ -399,7 +386,7 @@ mod tests {
         assert!(!is_in_place(&repository, &to("main", Some(first), other)));
         assert_eq!(ref_files(&repository, &[moved.clone(), to("gone", None, first)]).len(), 1);
         // Somebody holds the lock for longer than there is time.
-        std::fs::File::create(abandoned::lock_of(&repository, "refs/heads/main")).expect("creates");
+        std::fs::File::create(ref_lock::lock_of(&repository, "refs/heads/main")).expect("creates");
         let next = to("main", Some(second), commit(&repository, Some(second), "3"));
         let busy = in_process(&repository, &[next], &[], late);
         assert!(

@@ -7,7 +7,6 @@
 //! keeps locked when that process ends. A lock is renamed into place only while it is still the very
 //! file that was linked: what others put there is never put in place by us.
 
-use super::abandoned;
 use crate::domain::ref_lock::Mark;
 use crate::machine::failpoint::failpoint;
 use crate::machine::{clock, environment, file_lock, files, random};
@@ -67,6 +66,11 @@ pub(super) enum Refused {
     Failed(io::Error),
     /// The ref could not be read.
     Unreadable(git2::Error),
+}
+
+/// The lock file of a ref.
+pub(super) fn lock_of(repository: &Repository, reference: &str) -> PathBuf {
+    repository.commondir().join(format!("{reference}.lock"))
 }
 
 /// Locks all refs, compares all, then moves all, the first one last: a process that is killed in between
@@ -146,7 +150,7 @@ struct RefLock {
 
 impl RefLock {
     fn take(repository: &Repository, reference: &str, to: Oid, is_flushed: bool) -> Result<Self, Refused> {
-        let lock = abandoned::lock_of(repository, reference);
+        let lock = lock_of(repository, reference);
         let mark = new_mark(repository);
         let made = make_mark(&mark, to, is_flushed).map_err(Refused::Failed)?;
         match link(&mark, &lock, to, is_flushed) {

@@ -6,11 +6,11 @@
 //! the most likely.
 
 use super::commits::{CommitText, leads_to};
-use super::engine::Version;
-use super::objects::version;
-use super::past::holds_documents;
+use super::libgit2::version;
+use super::lost_hub::holds_documents;
 use super::ref_lock;
-use super::transaction::ops_in;
+use super::trailers::ops_in;
+use super::vocabulary::Version;
 use crate::domain::shell::quoted;
 use git2::{ObjectType, Oid, Repository};
 use std::collections::{HashMap, HashSet};

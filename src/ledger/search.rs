@@ -1,9 +1,9 @@
 //! Looking for an operation in the history of the hub.
 
-use super::engine::{Found, Search, Tips, Version};
 use super::error::LedgerError;
 use super::snapshot::Snapshot;
 use super::update::Ledger;
+use super::vocabulary::{Found, Search, Tips, Version};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 
 impl Ledger {

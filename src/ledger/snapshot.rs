@@ -1,13 +1,10 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
-use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
-use super::engine::{Engine, Search, Tips, Version};
-use super::error::LedgerError;
-use super::history::{Lost, Reached, Visit};
-use super::one_hub::OneHub;
-use super::transaction::Stop;
-use super::versions::{IsWhole, Sides, VisitVersion};
+use super::engine::Engine;
+use super::error::{LedgerError, Stop};
+use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
+use super::vocabulary::{Reached, Search, Tips, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::present_by_others;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
@@ -304,18 +301,6 @@ impl<'a> Snapshot<'a> {
             return Err(LedgerError::NoBranch { hub: hub(), branch: self.main.to_owned(), empty });
         }
         Err(LedgerError::NotAHub { hub: hub(), branch: self.main.to_owned() })
-    }
-
-    /// Proves that the main branch is that of `hub`, or for who founds one, that it never was one's. Tells what
-    /// is known of the hub then.
-    ///
-    /// # Errors
-    /// As [`Snapshot::main_tip`], or when it is another hub.
-    pub(super) fn check(&self, founding: bool, hub: &OneHub) -> Result<OneHub, LedgerError> {
-        match self.main_tip() {
-            Err(LedgerError::NoBranch { .. } | LedgerError::NotAHub { .. }) if founding => Ok(hub.clone()),
-            checked => checked.and_then(|_| hub.check(self)),
-        }
     }
 
     /// The time at `now` of who writes as `author`: by the clocks of those who wrote last where they agree

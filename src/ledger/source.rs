@@ -9,7 +9,7 @@ use super::classify::without_passwords;
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::identity::Identity;
-use super::open::Location;
+use super::location::Location;
 use crate::domain::time::Timestamp;
 use crate::machine::clock::Deadline;
 use crate::machine::file_lock::{FileLock, NotLocked};

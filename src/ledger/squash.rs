@@ -1,8 +1,8 @@
 //! Reducing the history of a heartbeat branch to one commit.
 
-use super::engine::{Changes, Commit, Move, Publication, Scope, Version};
 use super::error::LedgerError;
 use super::update::{Ledger, PUSH_TIME_MIN};
+use super::vocabulary::{Changes, Commit, Move, Publication, Scope, Version};
 use crate::domain::time::Timestamp;
 use crate::machine::clock::Deadline;
 

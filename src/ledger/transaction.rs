@@ -1,43 +1,19 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
-use super::by_hand::{Below, Earlier, Ours};
 use super::document::Document;
-use super::engine::{Changes, Version};
-use super::error::LedgerError;
+use super::error::{LedgerError, Stop};
+use super::history::{Below, Earlier, IsWhole, Ours, Sides, VisitVersion};
 use super::snapshot::{Documents, History, Snapshot, name_in};
-use super::versions::{IsWhole, Sides, VisitVersion};
+use super::vocabulary::{Changes, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
-use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
+use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
 use crate::domain::refusal::Refusal;
 use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-
-/// Why an operation ended without a result.
-#[derive(Debug, thiserror::Error)]
-pub enum Stop {
-    /// The answer is no.
-    #[error("{}", .0.why)]
-    Refused(Refusal),
-    /// A document it needs cannot be used, or the store failed.
-    #[error(transparent)]
-    Fault(#[from] LedgerError),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<DocumentError> for Stop {
-    fn from(error: DocumentError) -> Self {
-        Self::Fault(error.into())
-    }
-}
 
 /// What a set of operations wants changed, before it is a commit.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +45,6 @@ impl Draft {
 
 /// The longest first line of a commit message.
 const SUBJECT_LENGTH_MAX: usize = 100;
-
-/// What a commit says that goes along with one of another branch.
-const ALONG: &str = "Muster-With: ";
 
 impl Draft {
     /// The commit message: one line for people, or one each and a heading, then the trailers.
@@ -108,33 +81,6 @@ impl Draft {
             self.trailers.push(entry);
         }
     }
-}
-
-/// The operations that a commit with this message carries.
-pub(crate) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
-    message.lines().filter_map(|line| OpId::new(line.strip_prefix("Muster-Op: ")?).ok())
-}
-
-/// The lines at the end of a message that are for machines.
-pub(super) fn trailers(message: &str) -> impl Iterator<Item = &str> {
-    message.trim_end().rsplit_once("\n\n").map_or("", |(_, last)| last).lines()
-}
-
-/// Whether a commit with this message carries the operation `op`.
-pub(super) fn carries(message: &str, op: &OpId) -> bool {
-    ops_in(message).any(|carried| carried == *op)
-}
-
-/// The message of a commit that goes along with one of the branch `main`, which tells of both whether
-/// they happened.
-pub(super) fn along(message: &str, main: &str) -> String {
-    format!("{message}{ALONG}{main}\n")
-}
-
-/// Whether a commit with this message shows that `op` happened. One that only goes along does not: a
-/// process may have been killed after that one had moved, and before the one that counts.
-pub(crate) fn shows(message: &str, op: &OpId) -> bool {
-    carries(message, op) && !message.lines().any(|line| line.starts_with(ALONG))
 }
 
 fn one_line(text: &str) -> String {
@@ -418,6 +364,7 @@ pub(super) fn message_of(op: &OpId, texts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::trailers::{along, carries, shows};
 
     #[test]
     fn what_goes_along_with_a_commit_is_no_proof_of_it() {

@@ -8,14 +8,16 @@ mod sent;
 
 use run::{Attempt, Run};
 
-use super::engine::{Commit, Engine, Move, Publication, Scope, Tips};
-use super::error::LedgerError;
+use super::engine::Engine;
+use super::error::{LedgerError, Stop};
 use super::far_side::Reason;
 use super::one_hub::OneHub;
 use super::outcome::{Locked, Outcome, Receipt};
 use super::pace::Pace;
 use super::snapshot::Snapshot;
-use super::transaction::{Draft, Stop, Transaction, along};
+use super::trailers::along;
+use super::transaction::{Draft, Transaction};
+use super::vocabulary::{Commit, Move, Publication, Scope, Tips};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
@@ -106,6 +108,13 @@ impl Ledger {
     /// Gives the writes from now on less time, or the usual again.
     pub fn limit(&mut self, budget: Duration) {
         self.settings.budget = budget;
+    }
+
+    /// From now on this is the hub of this id, whatever is in its place; nothing changes where none is known.
+    pub fn bind(&mut self, id: Option<String>) {
+        if id.is_some() {
+            self.one_hub = OneHub::of_id(id);
+        }
     }
 
     /// Whether this run stops before publishing.

@@ -4,13 +4,13 @@
 //! What cannot be looked at is not taken for what is not there: a look tells what it did not get to see.
 
 use super::commits::{CommitText, leads_to};
-use super::engine::Version;
 use super::error::LedgerError;
-use super::objects::{Objects, failed, version};
+use super::history::{IsWhole, Side, VisitVersion};
+use super::libgit2::{failed, version};
+use super::objects::Objects;
 use git2::{ErrorCode, Oid};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The most commits that are looked at: a hub in use makes so many in years.
@@ -20,33 +20,6 @@ const COMMITS_MAX: usize = 200_000;
 const SIDES_MAX: usize = 16;
 
 const READING: &str = "cannot read the history of the hub";
-
-/// What is done with each version of a document.
-pub type VisitVersion<'a> = dyn FnMut(&Version, &[u8]) -> ControlFlow<()> + 'a;
-
-/// Whether a text of a document can be read as it should be.
-pub type IsWhole<'a> = dyn Fn(&[u8]) -> bool + 'a;
-
-/// What a document said last, on each side of the merges after which nobody could read it.
-#[derive(Debug, Default)]
-pub struct Sides {
-    /// The newest version of each side that can be read, the side of first parents first.
-    pub found: Vec<Side>,
-    /// What was not seen of the history, if anything; what it holds may be newer than what was found.
-    pub unseen: Option<LedgerError>,
-}
-
-/// One side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Side {
-    /// Where it says so.
-    pub version: Version,
-    /// What it says.
-    pub bytes: Vec<u8>,
-    /// What the document held where this side and the first one parted; nothing where that cannot be read.
-    /// `None` if they never were one history, and of the first itself.
-    pub base: Option<Vec<u8>>,
-}
 
 /// What a look did not get to see.
 #[derive(Debug)]
@@ -252,6 +225,7 @@ mod tests {
     use super::*;
     use crate::machine::files;
     use git2::{ObjectType, Repository};
+    use std::ops::ControlFlow;
 
     const PATH: &str = "jobs.json";
 

@@ -9,11 +9,10 @@
 use super::abandoned::{self, Waited};
 use super::clone_index::LockedIndex;
 use super::commits::{CommitText, back_from, leads_to, tree_of};
-use super::history::Reached;
-use super::old_writers;
-use super::permitted;
-use super::publish;
+use super::vocabulary::Reached;
+use super::{old_writers, permitted, publish};
 use crate::domain::shell::quoted;
+use crate::ledger::ref_lock;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::{FileLock, NotLocked};
@@ -102,7 +101,7 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     };
     // Before anything is changed: files that are ahead of their branch are edits to everybody else.
     let locks = ["heads", "remotes/origin"]
-        .map(|folder| abandoned::lock_of(&repository, &format!("refs/{folder}/{branch}")));
+        .map(|folder| ref_lock::lock_of(&repository, &format!("refs/{folder}/{branch}")));
     if let Waited::Stands(held) =
         abandoned::outwait(&repository, &locks, false, Deadline::after(LOCK_PATIENCE))
     {

@@ -1,16 +1,17 @@
 //! Around the refs of a hub that cannot be used: fetches and pushes that leave them out.
 
-use super::{GitEngine, Reach, heartbeats_spec, tracking};
+use super::{GitEngine, Reach};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::ledger::bad_refs::{self, Before, Groups, Told};
 use crate::ledger::classify::{FetchVerdict, classify_fetch};
 use crate::ledger::engine::Engine as _;
-use crate::ledger::engine::{Move, Publication, Scope};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
-use crate::ledger::look::TOO_SLOW;
+use crate::ledger::git_program::TOO_SLOW;
 use crate::ledger::publish::{self, To};
+use crate::ledger::refs::{heartbeats_spec, tracking};
+use crate::ledger::vocabulary::{Move, Publication, Scope};
 use crate::machine::clock::Deadline;
 use crate::machine::files;
 use std::path::Path;

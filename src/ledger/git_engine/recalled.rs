@@ -2,21 +2,22 @@
 
 use super::{GitEngine, Reach};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use crate::ledger::engine::{Engine as _, Version};
+use crate::ledger::engine::Engine as _;
 use crate::ledger::error::LedgerError;
-use crate::ledger::history::{self, Lost};
+use crate::ledger::history::Lost;
 use crate::ledger::lost_object::LostObject;
 use crate::ledger::objects::Objects;
 use crate::ledger::partial::PartialClone;
-use crate::ledger::past::{self, Past};
-use crate::ledger::permitted;
+use crate::ledger::past::Past;
 use crate::ledger::versions::Unseen;
+use crate::ledger::vocabulary::Version;
+use crate::ledger::{lost_hub, permitted, walk};
 use std::path::Path;
 
 impl GitEngine {
     /// What this host has seen of a branch that is not in its history any more.
     pub(super) fn seen_and_lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
-        let of = |memory: &Objects, reference: &str| history::lost(&self.objects, memory, reference, tip);
+        let of = |memory: &Objects, reference: &str| walk::lost(&self.objects, memory, reference, tip);
         let mut lost = of(&self.objects, &self.reference(branch))?;
         // Of a hub on this disk it is the clone around us that remembers.
         if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone)
@@ -30,21 +31,21 @@ impl GitEngine {
     /// What shows that a branch without documents was a hub.
     pub(super) fn past_of(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
         let repository = self.objects.repository();
-        if let Some(found) = self.tip(branch)?.and_then(|tip| past::in_history(repository, &tip)) {
+        if let Some(found) = self.tip(branch)?.and_then(|tip| lost_hub::in_history(repository, &tip)) {
             return Ok(Some(Past::InHistory(found)));
         }
         // Of a hub on this disk it is the clone around us that remembers.
         let known = match (&self.reach, &self.clone) {
-            (Reach::Itself, Some(clone)) => past::known_in(clone, branch),
+            (Reach::Itself, Some(clone)) => lost_hub::known_in(clone, branch),
             (Reach::Itself, None) => None,
-            (Reach::Origin { .. }, _) => past::known(repository, branch),
+            (Reach::Origin { .. }, _) => lost_hub::known(repository, branch),
         };
         let beats = || {
             // Of a hub in another branch they are that one's.
-            if self.branches("")?.iter().any(|other| past::is_hub(repository, &self.reference(other))) {
+            if self.branches("")?.iter().any(|other| lost_hub::is_hub(repository, &self.reference(other))) {
                 return Ok(None);
             }
-            if let (Reach::Itself, Some(last)) = (&self.reach, past::put_last(repository, branch)) {
+            if let (Reach::Itself, Some(last)) = (&self.reach, lost_hub::put_last(repository, branch)) {
                 return Ok(Some(last));
             }
             Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats))

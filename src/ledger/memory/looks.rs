@@ -1,12 +1,12 @@
 //! The update loop when looks at the hub go wrong, and where its bounds are.
 
 use super::super::document::Document;
-use super::super::engine::Scope;
-use super::super::error::LedgerError;
+use super::super::error::{LedgerError, Stop};
 use super::super::outcome::{Locked, Outcome};
 use super::super::snapshot::Documents as _;
-use super::super::transaction::{Stop, Transaction};
+use super::super::transaction::Transaction;
 use super::super::update::{AnyAnswer, PUSH_TIME_MIN, Request};
+use super::super::vocabulary::Scope;
 use super::{
     COUNTER, Fault, Kind, LONG, Look, Memory, SHORT, count, counter, ledger, memory, now, op, stored,
 };

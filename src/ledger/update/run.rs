@@ -3,12 +3,12 @@
 use super::{AnyAnswer, Request};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
-use crate::ledger::engine::{Move, Scope, Tips};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::Reason;
 use crate::ledger::one_hub::OneHub;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
+use crate::ledger::vocabulary::{Move, Scope, Tips};
 use crate::machine::asked;
 use crate::machine::clock::Deadline;
 

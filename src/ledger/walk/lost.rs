@@ -1,31 +1,19 @@
 //! What this host has seen of a branch that is not in its history any more: a force-push took it.
 
-use super::{ASIDE_MAX, COMMITS_MAX, READING, Told, told};
-use crate::ledger::commits::{CommitText, back_from};
-use crate::ledger::engine::Version;
+use super::told::{ASIDE_MAX, READING, told};
+use crate::ledger::commits::{COMMITS_MAX, CommitText, back_from};
 use crate::ledger::error::LedgerError;
-use crate::ledger::objects::{Objects, failed, oid, version};
-use crate::ledger::publish::LOST;
+use crate::ledger::history::{Lost, Told};
+use crate::ledger::libgit2::{failed, oid, version};
+use crate::ledger::objects::Objects;
+use crate::ledger::refs::LOST;
+use crate::ledger::vocabulary::Version;
 use git2::{Oid, Repository};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 /// The most entries of the log of a branch that are looked at.
 const REMEMBERED_MAX: usize = 1_000;
-
-/// Commits that this repository had seen on a branch and that are not in its history any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// The newest of them.
-    pub tip: Version,
-    /// The repository that still has them.
-    pub repository: PathBuf,
-    /// What keeps them here, if a ref does.
-    pub kept_as: Option<String>,
-    /// The commits, the newest first.
-    pub commits: Vec<Told>,
-}
 
 /// What `memory` has seen of a branch, by the log of `reference` and by what was kept of rewritten
 /// histories, that does not lead to `tip` in `hub` any more.

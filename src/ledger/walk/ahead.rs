@@ -5,9 +5,11 @@
 
 use super::merges::Merges;
 use super::reader::{Look, Reader, bytes_of};
-use super::{Content, Merged, READING, Stride, Told, Visit, open, told};
+use super::told::{READING, open, told};
 use crate::ledger::error::LedgerError;
-use crate::ledger::objects::failed;
+use crate::ledger::history::{Content, Merged, Stride, Told, Visit};
+use crate::ledger::libgit2::failed;
+use crate::ledger::vocabulary::Version;
 use crate::machine::facts;
 use git2::{Oid, Repository};
 use std::path::Path;
@@ -31,7 +33,7 @@ pub(super) struct Planned {
     changed: Vec<(String, Look)>,
     /// The tree of the commit.
     pub tree: Oid,
-    before: Option<Oid>,
+    before: Option<Version>,
 }
 
 /// The commits that come next.
@@ -83,18 +85,18 @@ impl Helpers {
 }
 
 impl Ahead {
-    /// Adds a commit; `before` is the tree of the one that is walked before it.
+    /// Adds a commit; `before` is the one that is walked before it, and its tree.
     pub(super) fn plan(
         &mut self,
         id: Oid,
-        before: Option<Oid>,
+        before: Option<(Version, Oid)>,
         reader: &Reader<'_>,
         merges: &mut Merges,
     ) -> Result<(), LedgerError> {
         let commit = reader.commit(id)?;
         let tree = failed(READING, commit.tree())?;
         let mut changed = Vec::new();
-        for (path, lies) in reader.compare(before, tree)? {
+        for (path, lies) in reader.compare(before.as_ref().map(|(_, tree)| *tree), tree)? {
             let look = reader.look(&path, lies)?;
             if let Look::File { size, .. } = look {
                 self.bytes = self.bytes.saturating_add(size);
@@ -105,7 +107,14 @@ impl Ahead {
         let brought = reader.follow(merges, &told, (id, &commit))?;
         let merged = reader.merged(&brought, tree)?;
         self.told += brought.aside.iter().map(|told| told.ops.len() + 1).sum::<usize>() + told.ops.len();
-        self.steps.push(Planned { told, aside: brought.aside, merged, changed, tree, before });
+        self.steps.push(Planned {
+            told,
+            aside: brought.aside,
+            merged,
+            changed,
+            tree,
+            before: before.map(|(version, _)| version),
+        });
         Ok(())
     }
 
@@ -125,14 +134,15 @@ impl Ahead {
         let looks = self.steps.iter().flat_map(|step| &step.changed);
         let ids: Vec<Oid> = looks.filter_map(|(_, look)| look.id()).collect();
         let mut files = helpers.read(&ids)?.into_iter();
+        let read = |version: &Version, path: &str| reader.at(version, path);
         for (number, step) in (first..).zip(self.steps) {
             let mut content = |look| match look {
                 Look::Told(content) => content,
                 Look::File { .. } => files.next().map_or(Content::Missing, Content::File),
             };
             let changed = step.changed.into_iter().map(|(path, look)| (path, content(look))).collect();
-            let Planned { told, aside, merged, tree, before, .. } = step;
-            visit(&Stride { told, aside, changed, merged, number, of, tree, before, reader })?;
+            let Planned { told, aside, merged, before, .. } = step;
+            visit(&Stride { told, aside, changed, merged, number, of, before, reader: &read })?;
         }
         Ok(())
     }

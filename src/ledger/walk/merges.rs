@@ -4,10 +4,11 @@
 //! All of it is bounded, because a hub's merges are made by others. Where a bound is hit, less is
 //! told, and the walk says so.
 
-use super::{ASIDE_MAX, READING, Told, told};
+use super::told::{ASIDE_MAX, READING, told};
 use crate::ledger::commits::CommitText;
 use crate::ledger::error::LedgerError;
-use crate::ledger::objects::failed;
+use crate::ledger::history::Told;
+use crate::ledger::libgit2::failed;
 use git2::{ErrorCode, Odb, Oid};
 use std::collections::{HashMap, VecDeque};
 
@@ -140,7 +141,7 @@ fn steps_of(told: &Told) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::engine::Version;
+    use crate::ledger::vocabulary::Version;
     use git2::{ObjectType, Repository};
 
     fn op(number: usize) -> String {

@@ -1,11 +1,13 @@
 //! Reads commits, trees and documents of one repository for a walk.
 
 use super::merges::{Brought, Merges};
-use super::{Content, Merged, READING, Told};
+use super::told::READING;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
-use crate::ledger::commits::CommitText;
+use crate::ledger::commits::{CommitText, tree_of};
 use crate::ledger::error::LedgerError;
-use crate::ledger::objects::failed;
+use crate::ledger::history::{Content, Merged, Told};
+use crate::ledger::libgit2::{failed, oid, version};
+use crate::ledger::vocabulary::Version;
 use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 use std::collections::HashSet;
 use std::path::Path;
@@ -55,7 +57,7 @@ impl<'a> Reader<'a> {
             };
             let changed = self.compare(Some(tree), after)?;
             let changed = changed.into_iter().map(|(path, _)| path).collect();
-            merged.push(Merged { brought: *steps, changed, tree });
+            merged.push(Merged { brought: *steps, changed, tip: version(*parent) });
         }
         Ok(merged)
     }
@@ -107,9 +109,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What lies at a path of a tree.
-    pub(super) fn at(&self, tree: Oid, path: &str) -> Result<Content, LedgerError> {
-        let tree = failed(READING, self.repository.find_tree(tree))?;
+    /// What lies at a path after a commit.
+    pub(super) fn at(&self, commit: &Version, path: &str) -> Result<Content, LedgerError> {
+        let tree = failed(READING, tree_of(self.repository, oid(commit)?))?;
         match tree.get_path(Path::new(path)) {
             Ok(entry) => self.content(path, Some(Lies::of(&entry))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(Content::Missing),

@@ -18,7 +18,7 @@ use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
 use serde::Deserialize as _;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A document as it was found.
 #[derive(Debug, Clone)]
@@ -182,7 +182,7 @@ fn checksum<T: Row>(row: &T) -> u64 {
 }
 
 /// The layout version that a document names, if it is above ours.
-fn layout(document: &Rc<Document>) -> Option<String> {
+fn layout(document: &Arc<Document>) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Versioned<'a> {
         #[serde(borrow)]

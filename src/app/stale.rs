@@ -36,7 +36,6 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// So much of earlier versions of one document is compared, the newest first: every command waits for it
@@ -93,7 +92,7 @@ impl Restored {
         if self.tip != tip {
             let found = look(snapshot)?.unwrap_or_default();
             let written = found.writes.into_iter();
-            self.documents = written.map(|(path, bytes)| (path, Rc::new(Document::new(bytes)))).collect();
+            self.documents = written.map(|(path, bytes)| (path, Arc::new(Document::new(bytes)))).collect();
             (self.tip, self.undone) = (tip, found.undone);
         }
         snapshot.show(&self.documents);
@@ -503,7 +502,7 @@ fn bases(below: &Below, path: &str, hub: &dyn History) -> Result<Vec<Base>, Stop
 }
 
 /// What a document says, however it is laid out; `None` if it is no JSON.
-fn value_of(document: Option<Rc<Document>>) -> Option<Option<Value>> {
+fn value_of(document: Option<Arc<Document>>) -> Option<Option<Value>> {
     let Some(document) = document else { return Some(None) };
     serde_json::from_slice(document.bytes()).ok().map(Some)
 }
@@ -547,7 +546,7 @@ fn at<T: Row>(version: &Version, path: &str, hub: &dyn History) -> Result<Option
 }
 
 /// The table in a document, empty where there is none; `None` if it cannot be read.
-fn table_of<T: Row>(document: Option<Rc<Document>>, path: &str) -> Option<Table<T>> {
+fn table_of<T: Row>(document: Option<Arc<Document>>, path: &str) -> Option<Table<T>> {
     let Some(document) = document else { return Some(Table::empty(path)) };
     document.table::<T>(path).ok().map(|table| Table::clone(&table))
 }
@@ -558,7 +557,7 @@ fn document(
     version: &Version,
     path: &str,
     hub: &dyn History,
-) -> Result<Option<Option<Rc<Document>>>, LedgerError> {
+) -> Result<Option<Option<Arc<Document>>>, LedgerError> {
     match hub.document_of(version, path) {
         Err(LedgerError::Document(_) | LedgerError::Store { .. } | LedgerError::Partial { .. }) => Ok(None),
         read => read.map(Some),

@@ -1,19 +1,20 @@
 //! From a verb to its outcome: an operation that is kept until the outcome is known, and taken up
 //! again when it stayed unknown.
 
+use crate::app::commands::beat::BeatAnswer;
 use crate::app::commands::job_claim::ClaimJobs;
 use crate::app::commands::job_step::StepJob;
-use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::commands::{Along, Envelope, Operation, Verb, Write, WriteWith};
 use crate::app::hubs;
 use crate::app::journal::{self, Entry, KeepError, Taken};
 use crate::app::session::{Session, Whose};
 use crate::app::stale::Restored;
-use crate::app::standing::{refuse_if_changed, standing};
+use crate::app::standing::{Standing, refuse_if_changed, standing};
 use crate::domain::heartbeat::Beat;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Ledger, LedgerError, Outcome, Stop, Transaction};
+use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
 use crate::machine::{asked, clock, random};
@@ -77,22 +78,22 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
     warn: impl FnOnce(KeepError),
 ) -> Result<Outcome<V::Answer>, LedgerError> {
     let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
-    begun.run(ledger, |transaction| envelope.apply(verb, transaction))
+    begun.run(ledger, Write { envelope: envelope.clone(), verb })
 }
 
-/// The same with something along in the same push that need not be taken up again: `apply` is all of
-/// it, `kept` what is kept.
+/// The same with something `along` in the same push that need not be taken up again.
 ///
 /// # Errors
 /// As [`submit`].
-pub fn submit_as<A: 'static>(
+pub fn submit_with<V: Verb + Clone + Into<Operation>>(
     ledger: &mut Ledger,
     place: &Place,
-    kept: (&Envelope, Operation),
-    apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    envelope: &Envelope,
+    (verb, along): (&V, Along),
     warn: impl FnOnce(KeepError),
-) -> Result<Outcome<A>, LedgerError> {
-    Begun::new(ledger, place, kept, Keep::WhileUnknown, warn).run(ledger, apply)
+) -> Result<Outcome<(V::Answer, Option<BeatAnswer>)>, LedgerError> {
+    let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), Keep::WhileUnknown, warn);
+    begun.run(ledger, WriteWith { write: Write { envelope: envelope.clone(), verb }, along })
 }
 
 fn entry(
@@ -229,13 +230,9 @@ impl Begun {
         Self { op, now, keep, is_kept, _lock: lock }
     }
 
-    fn run<A: 'static>(
-        self,
-        ledger: &mut Ledger,
-        apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
-    ) -> Result<Outcome<A>, LedgerError> {
+    fn run<W: Apply>(self, ledger: &mut Ledger, what: W) -> Result<Outcome<W::Answer>, LedgerError> {
         failpoint("kept");
-        let outcome = ledger.update_one(self.op.clone(), self.now, apply);
+        let outcome = ledger.write(Request { op: self.op.clone(), now: self.now, author: None, what });
         failpoint("known");
         let is_open = match outcome {
             Ok(Outcome::Unknown { .. }) => {
@@ -282,6 +279,33 @@ pub fn in_present_session(entry: &Entry) -> (Envelope, Operation) {
     (envelope, operation)
 }
 
+/// A kept operation that is to happen now, if it did not then.
+struct Resumed<'a> {
+    entry: &'a Entry,
+    envelope: &'a Envelope,
+    operation: &'a Operation,
+    /// How it stood when it was asked for.
+    then: Option<Standing>,
+}
+
+impl Apply for Resumed<'_> {
+    type Answer = Option<Value>;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Option<Value>, Stop> {
+        // Asked on every attempt: what was sent then may still be on its way and land before us.
+        if !planted("resumed-unseen") && transaction.has_happened(self.entry.since.as_ref())? {
+            return Ok(None);
+        }
+        let check = |transaction: &Transaction<'_>| {
+            if let Operation::SetStatus(status) = self.operation {
+                status.refuse_if_outdated(self.entry.at, transaction)?;
+            }
+            refuse_if_changed(&self.entry.operation, self.then.as_ref(), transaction)
+        };
+        self.envelope.apply_after(check, self.operation, transaction).map(Some)
+    }
+}
+
 /// Makes an operation happen that was kept, unless it has: then the answer is `None`. The caller
 /// holds the entry's lock.
 ///
@@ -310,19 +334,12 @@ pub fn resume_as(
         Restored::default().show(&documents).ok()?;
         standing(&entry.operation, &documents).ok()?
     });
-    // Asked on every attempt: what was sent then may still be on its way and land before us.
     // It happens now, if it did not then: a lease that began hours ago would be over.
-    let outcome = ledger.update_one(entry.op.clone(), clock::wall(), |transaction| {
-        if !planted("resumed-unseen") && transaction.has_happened(entry.since.as_ref())? {
-            return Ok(None);
-        }
-        let check = |transaction: &Transaction<'_>| {
-            if let Operation::SetStatus(status) = operation {
-                status.refuse_if_outdated(entry.at, transaction)?;
-            }
-            refuse_if_changed(&entry.operation, then.as_ref(), transaction)
-        };
-        envelope.apply_after(check, operation, transaction).map(Some)
+    let outcome = ledger.write(Request {
+        op: entry.op.clone(),
+        now: clock::wall(),
+        author: None,
+        what: Resumed { entry, envelope, operation, then },
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {

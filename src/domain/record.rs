@@ -22,8 +22,8 @@ pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 const FOREIGN_LEAD: u8 = 0xf4;
 
 /// What a document or a row of one looks like to the rules.
-pub trait View: Serialize + DeserializeOwned + Clone + PartialEq + 'static {}
-impl<T: Serialize + DeserializeOwned + Clone + PartialEq + 'static> View for T {}
+pub trait View: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {}
+impl<T: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static> View for T {}
 
 /// A view and the text it was read from. Reads like the view; changes through [`Record::edit`].
 #[derive(Debug, Clone)]

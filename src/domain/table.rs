@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 mod broken;
 mod versions;
+mod written;
 
 pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place};
 pub use versions::Versions;

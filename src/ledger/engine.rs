@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::machine::clock::Deadline;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A store of branches.
 pub(crate) trait Engine {
@@ -69,7 +69,7 @@ pub(crate) trait Engine {
     ///
     /// # Errors
     /// When the store is damaged or the document is too large.
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError>;
 
     /// Names of what lies directly in a folder; a folder's name ends with a slash.
     ///

@@ -231,6 +231,21 @@ impl LedgerError {
         )
     }
 
+    /// Whether it may be of one document, or of one operation that needs it, and is not of the hub as a whole.
+    pub(super) fn is_of_one_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Document(_)
+                | Self::Untold { .. }
+                | Self::CutHistory { .. }
+                | Self::Store { .. }
+                | Self::Partial { .. }
+                | Self::BrokenBranch { .. }
+                | Self::Configuration(_)
+                | Self::File(_)
+        )
+    }
+
     /// Whether an object of a repository on this machine is missing or damaged.
     #[must_use]
     pub(super) fn is_damage(&self) -> bool {

@@ -41,7 +41,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the clone around may take to follow before the answer is given without it.
@@ -397,9 +397,9 @@ impl Engine for GitEngine {
         }
     }
 
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         let bytes = self.suspecting(self.objects.read(version, path))?;
-        Ok(bytes.map(|bytes| Rc::new(Document::new(bytes))))
+        Ok(bytes.map(|bytes| Arc::new(Document::new(bytes))))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {

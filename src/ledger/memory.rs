@@ -3,6 +3,7 @@
 //! The rules are those of the real ones: what is known may be old, a move compares, an answer may
 //! get lost on the way back.
 
+mod batches;
 mod looks;
 mod squashed;
 
@@ -11,10 +12,11 @@ use super::engine::Engine;
 use super::error::{LedgerError, Stop};
 use super::far_side::{Cause, Reason};
 use super::outcome::Outcome;
+use super::request::Request;
 use super::snapshot::Documents as _;
 use super::transaction::Transaction;
-use super::update::{AnyAnswer, Ledger, Request, Settings};
-use super::vocabulary::{Commit, Found, Move, Publication, Reached, Scope, Search, Version};
+use super::update::{Ledger, Settings};
+use super::vocabulary::{Changed, Commit, Found, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -24,6 +26,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What happens to the next publication.
@@ -84,6 +87,9 @@ struct Hub {
     scopes: Vec<Scope>,
     push_times: Vec<Duration>,
     settled: u32,
+    /// Of each commit of ours which records it changed, by whom it was made, and when.
+    told: Vec<Vec<Changed>>,
+    made: Vec<(String, Timestamp)>,
 }
 
 /// What kind of hub it is.
@@ -227,7 +233,7 @@ impl Engine for Memory {
         }
         Ok(None)
     }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         let mut hub = self.hub.borrow_mut();
         if hub.damaged > 0 {
             hub.damaged -= 1;
@@ -235,7 +241,7 @@ impl Engine for Memory {
             return Err(LedgerError::Store { what, why, damaged: true });
         }
         let text = hub.commits[version].files.get(path);
-        Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
+        Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))
     }
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
         let prefix = format!("{folder}/");
@@ -247,10 +253,17 @@ impl Engine for Memory {
             commit.base.map(|base| self.hub.borrow().commits[base].files.clone()).unwrap_or_default();
         for (path, change) in commit.changes {
             match change {
-                Some(text) => drop(files.insert(path.clone(), String::from_utf8_lossy(text).into_owned())),
+                Some(document) => {
+                    let text = String::from_utf8_lossy(document.bytes()).into_owned();
+                    files.insert(path.clone(), text);
+                }
                 None => drop(files.remove(path)),
             }
         }
+        let mut hub = self.hub.borrow_mut();
+        hub.told.push(commit.records.to_vec());
+        hub.made.push((commit.author.to_owned(), commit.at));
+        drop(hub);
         let parent = commit.base.filter(|_| commit.follows).cloned();
         Ok(self.store(parent, files, commit.message))
     }
@@ -385,6 +398,13 @@ fn op() -> OpId {
     OpId::new(&random::id()).expect("an id")
 }
 
+/// An operation that answers a number, written down on the spot.
+type Counting<'a> = &'a dyn Fn(&mut Transaction<'_>) -> Result<u32, Stop>;
+
+fn asked(what: Counting<'_>) -> Request<Counting<'_>> {
+    Request { op: op(), now: now(), author: None, what }
+}
+
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -512,27 +532,21 @@ fn a_known_tip_is_written_upon_without_asking_first() {
 #[test]
 fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
     let memory = memory(&[Fault::Lose]);
-    let count =
-        |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> { Ok(Box::new(count(transaction)?)) };
     let spoil = |transaction: &mut Transaction<'_>| {
         transaction.put_text(COUNTER, "spoiled".to_owned());
         Err(Refusal::forbidden("no").into())
     };
-    let requests = [
-        Request { op: op(), apply: &count },
-        Request { op: op(), apply: &spoil },
-        Request { op: op(), apply: &count },
-    ];
-    let outcomes = ledger(&memory, LONG).update(&requests, now()).expect("no fault");
+    let outcomes = ledger(&memory, LONG).update(&[asked(&count), asked(&spoil), asked(&count)]);
+    let outcomes = outcomes.expect("no fault of all");
     let answers: Vec<Option<u32>> = outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Applied(receipt) => receipt.answer.downcast_ref().copied(),
+            Ok(Outcome::Applied(receipt)) => Some(receipt.answer),
             _ => None,
         })
         .collect();
     assert_eq!(answers, [Some(1), None, Some(2)]);
-    assert!(matches!(outcomes[1], Outcome::Refused(_)));
+    assert!(matches!(outcomes[1], Ok(Outcome::Refused(_))));
     assert_eq!((stored(&memory).as_str(), memory.hub.borrow().publications), ("2", 2));
 }
 
@@ -541,15 +555,17 @@ fn what_nobody_could_read_again_is_not_written() {
     use crate::domain::json::DOCUMENT_BYTES_MAX;
     let memory = memory(&[]);
     let grow = |bytes: usize| {
-        move |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
+        move |transaction: &mut Transaction<'_>| -> Result<u32, Stop> {
             transaction.put_text("coordination/large", "x".repeat(bytes));
-            Ok(Box::new(()))
+            Ok(0)
         }
     };
     let (large, small) = (grow(DOCUMENT_BYTES_MAX + 1), grow(DOCUMENT_BYTES_MAX));
-    let requests = [Request { op: op(), apply: &large }, Request { op: op(), apply: &small }];
-    let outcomes = ledger(&memory, LONG).update(&requests, now()).expect("no fault");
-    assert!(matches!(outcomes.as_slice(), [Outcome::Refused(_), Outcome::Applied(_)]), "{outcomes:?}");
+    let outcomes = ledger(&memory, LONG).update(&[asked(&large), asked(&small)]).expect("no fault of all");
+    assert!(
+        matches!(outcomes.as_slice(), [Ok(Outcome::Refused(_)), Ok(Outcome::Applied(_))]),
+        "{outcomes:?}"
+    );
 }
 
 #[test]

@@ -206,10 +206,10 @@ impl Objects {
         let mut update = TreeUpdateBuilder::new();
         for (path, change) in commit.changes {
             match change {
-                Some(bytes) => {
+                Some(document) => {
                     let blob = failed(
                         &format!("cannot write into `{}`", repository.path().display()),
-                        repository.blob(bytes),
+                        repository.blob(document.bytes()),
                     )?;
                     update.upsert(path.as_str(), blob, FileMode::Blob);
                 }
@@ -262,15 +262,15 @@ impl Objects {
         let root = self.tree(at)?;
         let mut made = BTreeMap::from([(oid(at)?, None), (root.id(), None)]);
         // Every file that was written and the folders above it; one that was removed has none.
-        for (path, bytes) in changes {
+        for (path, document) in changes {
             for above in Path::new(path).ancestors() {
-                let bytes = bytes.as_ref().filter(|_| above == Path::new(path));
-                made.extend(root.get_path(above).ok().map(|entry| (entry.id(), bytes)));
+                let document = document.as_ref().filter(|_| above == Path::new(path));
+                made.extend(root.get_path(above).ok().map(|entry| (entry.id(), document)));
             }
         }
         let odb = failed(what, self.repository.odb())?;
-        let made = made.into_iter().map(|(id, bytes)| match bytes {
-            Some(bytes) => Ok(Made { id, kind: ObjectType::Blob, bytes: bytes.clone() }),
+        let made = made.into_iter().map(|(id, document)| match document {
+            Some(document) => Ok(Made { id, kind: ObjectType::Blob, bytes: document.bytes().to_vec() }),
             None => {
                 let object = failed(what, odb.read(id))?;
                 Ok(Made { id, kind: object.kind(), bytes: object.data().to_vec() })

@@ -5,9 +5,9 @@
 //! a lock is free, and nothing that was begun there goes on in the new one. So whoever goes on for long is told
 //! that it is another, and waits or ends.
 
+use super::draft::Draft;
 use super::error::LedgerError;
 use super::snapshot::{Documents as _, History as _, Snapshot};
-use super::transaction::Draft;
 use super::vocabulary::Version;
 use crate::domain::hub::Marker;
 use std::ops::ControlFlow;
@@ -95,7 +95,7 @@ impl OneHub {
     /// The same hub once it has a draft: that may give it a marker, or another.
     pub(super) fn after(self, draft: &Draft, main: &str) -> Self {
         match draft.branches.get(main).and_then(|changes| changes.get(Marker::PATH)) {
-            Some(marker) => Self::of_id(marker.as_deref().and_then(Marker::id_in)),
+            Some(marker) => Self::of_id(marker.as_ref().and_then(|marker| Marker::id_in(marker.bytes()))),
             None => self,
         }
     }
@@ -117,6 +117,7 @@ impl Snapshot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::document::Document;
     use super::*;
 
     #[test]
@@ -130,8 +131,8 @@ mod tests {
         ] {
             let mut draft = Draft::default();
             assert_eq!(known().after(&draft, "main"), known());
-            let marker = marker.map(|text| text.as_bytes().to_vec());
-            draft.branches.entry("main".to_owned()).or_default().insert(Marker::PATH.to_owned(), marker);
+            let marker = marker.map(|text| Document::new(text.as_bytes().to_vec()));
+            draft.put("main", Marker::PATH, marker);
             assert_eq!(known().after(&draft, "main").id.as_deref(), expected);
             assert_eq!(known().after(&draft, "other"), known());
         }

@@ -32,6 +32,21 @@ pub enum Outcome<A> {
 }
 
 impl<A> Outcome<A> {
+    /// The same with what the answer `becomes`.
+    pub fn map<B>(self, becomes: impl FnOnce(A) -> B) -> Outcome<B> {
+        match self {
+            Self::Applied(receipt) => Outcome::Applied(Receipt {
+                answer: becomes(receipt.answer),
+                op: receipt.op,
+                version: receipt.version,
+                attempts: receipt.attempts,
+            }),
+            Self::Refused(refusal) => Outcome::Refused(refusal),
+            Self::Contended { attempts, waited, locked } => Outcome::Contended { attempts, waited, locked },
+            Self::Unknown { op, why } => Outcome::Unknown { op, why },
+        }
+    }
+
     /// Whether the hub has it.
     pub(super) fn is_applied(&self) -> bool {
         matches!(self, Self::Applied(_))

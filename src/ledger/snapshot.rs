@@ -12,9 +12,9 @@ use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where documents can be read as they were, too.
 pub trait History: Documents {
@@ -50,7 +50,7 @@ pub trait History: Documents {
     ///
     /// # Errors
     /// When the store is damaged or the document is too large.
-    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError>;
 
     /// Visits what a document said on the main branch as it was published and before, the newest first, each
     /// text once. All that is here is visited before an error is told.
@@ -72,7 +72,7 @@ pub trait Documents {
     ///
     /// # Errors
     /// When the store is damaged or the document is too large.
-    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError>;
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError>;
 
     /// The branch that carries everything but heartbeats.
     fn main(&self) -> &str;
@@ -176,12 +176,12 @@ const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// version never changes.
 #[derive(Default)]
 struct Kept {
-    documents: HashMap<(String, String), Option<Rc<Document>>>,
+    documents: HashMap<(String, String), Option<Arc<Document>>>,
     bytes: usize,
 }
 
 impl Kept {
-    fn keep(&mut self, place: (String, String), document: Option<Rc<Document>>) {
+    fn keep(&mut self, place: (String, String), document: Option<Arc<Document>>) {
         let bytes = self.bytes + document.as_ref().map_or(0, |document| document.bytes().len());
         if bytes <= KEPT_BYTES_MAX {
             self.bytes = bytes;
@@ -191,7 +191,7 @@ impl Kept {
 }
 
 /// Documents by their paths.
-pub type Shown = BTreeMap<String, Rc<Document>>;
+pub type Shown = BTreeMap<String, Arc<Document>>;
 
 /// The branches that have a folder at their top, by the name of the folder.
 type ByFolder = HashMap<String, Vec<String>>;
@@ -209,8 +209,8 @@ pub struct Snapshot<'a> {
     shown: RefCell<Shown>,
     /// Whether somebody asked which heartbeat branches there are.
     has_seen_fleet: Cell<bool>,
-    /// The time, once somebody asked for it: of one attempt, that of one clock.
-    present: Cell<Option<Timestamp>>,
+    /// Who wrote last, and when, once somebody asked for it.
+    newest: OnceCell<Vec<(String, Timestamp)>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -228,7 +228,7 @@ impl<'a> Snapshot<'a> {
             folders: RefCell::default(),
             shown: RefCell::default(),
             has_seen_fleet: Cell::default(),
-            present: Cell::default(),
+            newest: OnceCell::new(),
         }
     }
 
@@ -306,16 +306,15 @@ impl<'a> Snapshot<'a> {
     /// The time at `now` of who writes as `author`: by the clocks of those who wrote last where they agree
     /// that ours is off.
     pub(super) fn present(&self, now: Timestamp, author: &str) -> Result<Timestamp, LedgerError> {
-        if let Some(present) = self.present.get() {
-            return Ok(present);
-        }
-        let newest = match self.tip(self.main)? {
-            Some(tip) => self.engine.last_commits(&tip)?,
-            None => Vec::new(),
+        let newest = match (self.newest.get(), self.tip(self.main)?) {
+            (Some(newest), _) => newest,
+            (None, Some(tip)) => {
+                let newest = self.engine.last_commits(&tip)?;
+                self.newest.get_or_init(|| newest)
+            }
+            (None, None) => return Ok(now),
         };
-        let present = present_by_others(now, author, &newest).unwrap_or(now);
-        self.present.set(Some(present));
-        Ok(present)
+        Ok(present_by_others(now, author, newest).unwrap_or(now))
     }
 
     /// From now on these documents of the main branch are read in the place of those that were published.
@@ -367,7 +366,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn glance(&self, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    pub fn glance(&self, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         match self.known(&(self.main.to_owned(), path.to_owned())) {
             Some(document) => Ok(document),
             None => self.published(self.main, path),
@@ -375,7 +374,7 @@ impl<'a> Snapshot<'a> {
     }
 
     /// A document that was read before, or is shown in the place of one.
-    fn known(&self, place: &(String, String)) -> Option<Option<Rc<Document>>> {
+    fn known(&self, place: &(String, String)) -> Option<Option<Arc<Document>>> {
         let (branch, path) = place;
         if branch == self.main
             && let Some(document) = self.shown.borrow().get(path)
@@ -385,7 +384,7 @@ impl<'a> Snapshot<'a> {
         self.read.borrow().documents.get(place).cloned()
     }
 
-    fn published(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn published(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.tip(branch)?.map_or(Ok(None), |tip| self.engine.read(&tip, path))
     }
 
@@ -433,7 +432,7 @@ impl History for Snapshot<'_> {
         self.engine.content(version, path)
     }
 
-    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.engine.read(version, path)
     }
 
@@ -449,7 +448,7 @@ impl History for Snapshot<'_> {
 }
 
 impl Documents for Snapshot<'_> {
-    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         let place = (branch.to_owned(), path.to_owned());
         if let Some(document) = self.known(&place) {
             return Ok(document);

@@ -63,6 +63,7 @@ impl Ledger {
                 base: Some(&tip),
                 follows: false,
                 changes: &Changes::new(),
+                records: &[],
                 message: &message,
                 author: &self.settings.author,
                 at: now,

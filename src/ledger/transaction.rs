@@ -1,47 +1,19 @@
 //! What an operation sees and does: documents to read, documents to write, words for the history.
 
 use super::document::Document;
+use super::draft::Draft;
 use super::error::{LedgerError, Stop};
 use super::history::{Below, Earlier, IsWhole, Ours, Sides, VisitVersion};
 use super::snapshot::{Documents, History, Snapshot, name_in};
-use super::vocabulary::{Changes, Version};
+use super::vocabulary::Version;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
-use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
 use crate::domain::refusal::Refusal;
 use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-
-/// What a set of operations wants changed, before it is a commit.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Draft {
-    /// Changed documents by branch.
-    pub branches: BTreeMap<String, Changes>,
-    /// Branches that hold one commit, replaced each time.
-    pub replaced: BTreeSet<String>,
-    /// What was done, a line each: `job claim: job_1 by build2`.
-    pub lines: Vec<String>,
-    /// Trailers of the commit message, in order.
-    pub trailers: Vec<(&'static str, String)>,
-}
-
-impl Draft {
-    /// Refuses what nobody could read again.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let texts = self.branches.values().flatten();
-        let mut sizes = texts.filter_map(|(path, bytes)| Some((path, bytes.as_ref()?.len())));
-        let Some((path, bytes)) = sizes.find(|(_, bytes)| *bytes > DOCUMENT_BYTES_MAX) else {
-            return Ok(());
-        };
-        let why = format!(
-            "nothing was written: `{path}` would have {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} that are read"
-        );
-        Err(Refusal::forbidden(why).hint("make room with `git muster archive`"))
-    }
-}
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The longest first line of a commit message.
 const SUBJECT_LENGTH_MAX: usize = 100;
@@ -104,18 +76,14 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
+    /// The operation `op`, asked for `now` by who writes as `author`.
     pub(super) fn new(
         snapshot: &'a Snapshot<'a>,
         draft: &'a mut Draft,
         op: &'a OpId,
-        now: Timestamp,
+        (now, author): (Timestamp, &'a str),
     ) -> Self {
-        Self { snapshot, draft, op, now, author: "" }
-    }
-
-    /// The same, by who writes as `author`.
-    pub(super) fn by(self, author: &'a str) -> Self {
-        Self { author, ..self }
+        Self { snapshot, draft, op, now, author }
     }
 
     /// The id of this operation; ids of new records derive from it.
@@ -164,7 +132,7 @@ impl<'a> Transaction<'a> {
                 );
                 return Err(Refusal::forbidden(why).hint("make room with `git muster archive`").into());
             }
-            self.put_bytes(table.path(), table.to_bytes()?);
+            self.put(table.path(), Some(Document::of_table(table)?));
         }
         Ok(())
     }
@@ -213,8 +181,8 @@ impl<'a> Transaction<'a> {
 
     /// Writes or removes any file of a branch that holds one commit, replaced each time.
     pub fn put_on(&mut self, branch: &str, path: &str, bytes: Option<Vec<u8>>) {
-        self.draft.branches.entry(branch.to_owned()).or_default().insert(path.to_owned(), bytes);
-        self.draft.replaced.insert(branch.to_owned());
+        self.draft.put(branch, path, bytes.map(Document::new));
+        self.draft.replace(branch);
     }
 
     /// Writes any document of the main branch.
@@ -224,14 +192,16 @@ impl<'a> Transaction<'a> {
 
     /// Writes any file of the main branch, byte for byte.
     pub fn put_bytes(&mut self, path: &str, bytes: Vec<u8>) {
-        let main = self.snapshot.main().to_owned();
-        self.draft.branches.entry(main).or_default().insert(path.to_owned(), Some(bytes));
+        self.put(path, Some(Document::new(bytes)));
     }
 
     /// Removes a document of the main branch.
     pub fn remove(&mut self, path: &str) {
-        let main = self.snapshot.main().to_owned();
-        self.draft.branches.entry(main).or_default().insert(path.to_owned(), None);
+        self.put(path, None);
+    }
+
+    fn put(&mut self, path: &str, document: Option<Document>) {
+        self.draft.put(self.snapshot.main(), path, document);
     }
 
     /// Whether anything of the main branch is to be written.
@@ -272,7 +242,7 @@ impl History for Transaction<'_> {
         self.snapshot.content(version, path)
     }
 
-    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.snapshot.document_of(version, path)
     }
 
@@ -286,9 +256,9 @@ impl History for Transaction<'_> {
 }
 
 impl Documents for Transaction<'_> {
-    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         match self.draft.branches.get(branch).and_then(|changes| changes.get(path)) {
-            Some(change) => Ok(change.as_ref().map(|bytes| Rc::new(Document::new(bytes.clone())))),
+            Some(change) => Ok(change.clone()),
             None => self.snapshot.document(branch, path),
         }
     }
@@ -322,12 +292,12 @@ impl Documents for Transaction<'_> {
 
     fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         let mut names = self.snapshot.list(folder)?;
-        for (path, bytes) in self.draft.branches.get(self.snapshot.main()).into_iter().flatten() {
+        for (path, document) in self.draft.branches.get(self.snapshot.main()).into_iter().flatten() {
             let Some(name) = name_in(folder, path) else { continue };
             // A folder may hold more than what is removed from it.
-            if bytes.is_some() && !names.contains(&name) {
+            if document.is_some() && !names.contains(&name) {
                 names.push(name);
-            } else if bytes.is_none() {
+            } else if document.is_none() {
                 names.retain(|known| *known != name || name.ends_with('/'));
             }
         }

@@ -8,16 +8,19 @@ mod sent;
 
 use run::{Attempt, Run};
 
+use super::draft::Draft;
 use super::engine::Engine;
 use super::error::{LedgerError, Stop};
 use super::far_side::Reason;
 use super::one_hub::OneHub;
-use super::outcome::{Locked, Outcome, Receipt};
+use super::outcome::{Locked, Outcome};
 use super::pace::Pace;
+use super::request::{Apply, Batch, Request, RequestResult};
 use super::snapshot::Snapshot;
 use super::trailers::along;
-use super::transaction::{Draft, Transaction};
+use super::transaction::Transaction;
 use super::vocabulary::{Commit, Move, Publication, Scope, Tips};
+#[cfg(test)]
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
@@ -25,7 +28,6 @@ use crate::machine::asked;
 use crate::machine::clock::Deadline;
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
-use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,23 +41,6 @@ pub(super) const PUSH_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// The most attempts of one update, whatever the time budget.
 const ATTEMPTS_MAX: u32 = 1000;
-
-/// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
-const HEALINGS_MAX: u32 = 3;
-
-/// The answer of an operation whose type the ledger does not know.
-pub(super) type AnyAnswer = Box<dyn Any>;
-
-/// The pure part of an operation.
-pub(super) type Apply<'a> = dyn Fn(&mut Transaction<'_>) -> Result<AnyAnswer, Stop> + 'a;
-
-/// An operation to be applied.
-pub struct Request<'a> {
-    /// Its id, unique for ever.
-    pub op: OpId,
-    /// What it does.
-    pub apply: &'a Apply<'a>,
-}
 
 /// What the loop was told.
 #[derive(Debug, Clone)]
@@ -177,42 +162,52 @@ impl Ledger {
     ///
     /// # Errors
     /// When the hub cannot be reached or refuses, or a document cannot be used.
-    pub fn update_one<A: 'static>(
+    pub fn write<W: Apply>(&mut self, request: Request<W>) -> RequestResult<W::Answer> {
+        self.update(&[request])?.pop().expect("one outcome for one request")
+    }
+
+    /// Applies one operation that is written down on the spot, `now`.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    #[cfg(test)]
+    pub(crate) fn update_one<A>(
         &mut self,
         op: OpId,
         now: Timestamp,
-        apply: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
-    ) -> Result<Outcome<A>, LedgerError> {
-        let apply = |transaction: &mut Transaction<'_>| -> Result<AnyAnswer, Stop> {
-            Ok(Box::new(apply(transaction)?))
-        };
-        let outcome = self.update(&[Request { op, apply: &apply }], now)?.pop();
-        let typed = |receipt: Receipt<AnyAnswer>| Receipt {
-            answer: *receipt.answer.downcast::<A>().expect("the answer of the operation that was asked"),
-            op: receipt.op,
-            version: receipt.version,
-            attempts: receipt.attempts,
-        };
-        Ok(match outcome.expect("one outcome for one request") {
-            Outcome::Applied(receipt) => Outcome::Applied(typed(receipt)),
-            Outcome::Refused(refusal) => Outcome::Refused(refusal),
-            Outcome::Contended { attempts, waited, locked } => {
-                Outcome::Contended { attempts, waited, locked }
-            }
-            Outcome::Unknown { op, why } => Outcome::Unknown { op, why },
-        })
+        what: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    ) -> RequestResult<A> {
+        self.write(Request { op, now, author: None, what })
     }
 
-    /// Applies several operations, in order, with one push, each with its own outcome. An
-    /// operation that is refused leaves the others alone.
+    /// Applies several operations, in order, with one push, each with its own outcome, in their order. One that
+    /// is refused, or needs a document that cannot be used, leaves the others alone.
     ///
     /// # Errors
-    /// When the hub cannot be reached or refuses, or a document cannot be used.
-    pub fn update(
+    /// What stops all of them: when the hub cannot be reached or refuses.
+    pub fn update<W: Apply>(
         &mut self,
-        requests: &[Request<'_>],
-        now: Timestamp,
-    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+        requests: &[Request<W>],
+    ) -> Result<Vec<RequestResult<W::Answer>>, LedgerError> {
+        // The answers of all attempts: which of them counts is known in the end.
+        let mut answers: Vec<Option<W::Answer>> = Vec::new();
+        let told = self.update_all(&mut Batch {
+            heads: requests.iter().map(Request::head).collect(),
+            apply: &mut |index, transaction| {
+                let request = requests.get(index).expect("the loop counts the requests");
+                answers.push(Some(request.what.apply(transaction)?));
+                Ok(answers.len() - 1)
+            },
+        })?;
+        debug_assert_eq!(told.len(), requests.len(), "each request has its outcome");
+        let mut answer = |number: usize| {
+            let kept = answers.get_mut(number).and_then(Option::take);
+            kept.expect("the answer that the loop was given")
+        };
+        Ok(told.into_iter().map(|told| told.map(|outcome| outcome.map(&mut answer))).collect())
+    }
+
+    fn update_all(&mut self, batch: &mut Batch<'_>) -> Result<Vec<RequestResult<usize>>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
         // From here on a wish to end is granted between two steps.
         asked::until_told();
@@ -221,31 +216,37 @@ impl Ledger {
         let mut run = Run::new(self.engine.is_always_fresh(), deadline);
         loop {
             if asked::cuts_short() {
-                return self.end_as_asked(requests, &mut run);
+                return self.end_as_asked(batch, &mut run);
             }
-            match self.step(requests, now, &mut run) {
-                Ok(Some(outcomes)) => {
-                    if !self.settings.dry_run && outcomes.iter().any(Outcome::is_applied) {
+            match self.step(batch, &mut run) {
+                Ok(Some(told)) => {
+                    let is_applied = |one: &RequestResult<usize>| one.as_ref().is_ok_and(Outcome::is_applied);
+                    if !self.settings.dry_run && told.iter().any(is_applied) {
                         asked::has_written();
                     }
-                    return Ok(outcomes);
+                    return Ok(told);
                 }
                 Ok(None) => {}
-                Err(LedgerError::Store { damaged: true, what, why }) if run.healings < HEALINGS_MAX => {
+                Err(LedgerError::Store { damaged: true, what, why }) if run.may_heal() => {
                     run.healings += 1;
                     match self.engine.heal() {
                         Ok(true) => {}
-                        Ok(false) => {
-                            return run.fail(LedgerError::Store { damaged: true, what, why }, requests);
+                        Ok(false) if batch.heads.len() > 1 => {
+                            // Whoever needs what is damaged is told so, and the others are not stopped.
+                            run.is_incurable = true;
+                            continue;
                         }
-                        Err(error) => return run.fail(error, requests),
+                        Ok(false) => {
+                            return run.fail(LedgerError::Store { damaged: true, what, why }, batch);
+                        }
+                        Err(error) => return run.fail(error, batch),
                     }
                     self.notes.push(format!(
                         "our copy of the hub was damaged ({why}); it was set aside and fetched again"
                     ));
                     run.fresh = false;
                 }
-                Err(error) => return run.fail(error, requests),
+                Err(error) => return run.fail(error, batch),
             }
         }
     }
@@ -253,20 +254,19 @@ impl Ledger {
     /// One turn of the loop; `None`: go on.
     fn step(
         &mut self,
-        requests: &[Request<'_>],
-        now: Timestamp,
+        batch: &mut Batch<'_>,
         run: &mut Run,
-    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         // A hub that was just asked told what is so now.
         if !run.fresh || self.engine.is_always_fresh() {
             self.engine.begin_look();
         }
-        if !run.fresh && (run.attempts > 0 || self.must_ask_first(now)?) {
+        if !run.fresh && (run.attempts > 0 || self.must_ask_first(batch)?) {
             self.engine.stay_connected();
             if !self.refresh_within(run)? {
-                return Ok(Some(run.give_up(requests)));
+                return Ok(Some(run.give_up(batch)));
             }
-            if let Some(outcomes) = self.find_sent(requests, run)? {
+            if let Some(outcomes) = self.find_sent(batch, run)? {
                 return Ok(Some(outcomes));
             }
             if let Some(why) = run.refusal.take() {
@@ -274,11 +274,11 @@ impl Ledger {
                 return self.refused(replaces, why, run);
             }
             if run.attempts > 0 && run.deadline.passed() {
-                return Ok(Some(run.give_up(requests)));
+                return Ok(Some(run.give_up(batch)));
             }
         }
         failpoint("read");
-        let attempt = match self.attempt(requests, now, run) {
+        let attempt = match self.attempt(batch, run) {
             // A no on documents that may be old is no answer yet.
             Ok(attempt) if !run.fresh && (attempt.is_doubtful() || self.settings.dry_run) => {
                 return self.look_again(run);
@@ -294,7 +294,7 @@ impl Ledger {
             attempt => attempt?,
         };
         if attempt.moves.is_empty() || self.settings.dry_run {
-            return Ok(Some(attempt.outcomes(requests, run.attempts)));
+            return Ok(Some(attempt.outcomes(batch, run)));
         }
         // Nothing in the push tells whether the hub is there still: an empty repository takes a branch, too.
         let is_new = |one: &Move| one.branch != self.settings.main && one.from.is_none();
@@ -308,18 +308,18 @@ impl Ledger {
         }
         let is_late = run.deadline.left() < PUSH_TIME_MIN && !self.engine.is_always_fresh();
         if run.attempts > 0 && is_late {
-            return Ok(Some(run.give_up(requests)));
+            return Ok(Some(run.give_up(batch)));
         }
-        self.publish(attempt, requests, run)
+        self.publish(attempt, batch, run)
     }
 
     /// Sends an attempt and draws the consequences of what came of it.
     fn publish(
         &mut self,
         attempt: Attempt,
-        requests: &[Request<'_>],
+        batch: &Batch<'_>,
         run: &mut Run,
-    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         run.attempts += 1;
         // A fifth of the time is kept for finding out what became of a push that hangs.
         let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
@@ -339,7 +339,7 @@ impl Ledger {
             Publication::Applied => {
                 self.one_hub.clone_from(&attempt.one_hub);
                 self.settle_main();
-                return Ok(Some(attempt.outcomes(requests, run.attempts)));
+                return Ok(Some(attempt.outcomes(batch, run)));
             }
             Publication::Denied(why) => drop(self.refused(attempt.replaces, why, run)?),
             Publication::Doubted(why) => {
@@ -374,7 +374,7 @@ impl Ledger {
         }
         run.fresh = false;
         if run.attempts >= ATTEMPTS_MAX || (run.deadline.passed() && !run.is_unsettled()) {
-            return Ok(Some(run.give_up(requests)));
+            return Ok(Some(run.give_up(batch)));
         }
         run.pace.wait(run.deadline);
         run.fresh = self.engine.is_always_fresh() && !run.is_unsettled();
@@ -387,7 +387,7 @@ impl Ledger {
         replaces: bool,
         why: Reason,
         run: &mut Run,
-    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         if !replaces || run.append {
             return Err(LedgerError::Denied { hub: self.engine.hub().to_owned(), why });
         }
@@ -401,12 +401,13 @@ impl Ledger {
     /// Among many writers the one that just succeeded is the only one that knows the newest tip.
     /// Were it to push the next operation at once, it would win every race against those who have
     /// to ask first, for as long as it goes on; so it asks as they do.
-    fn must_ask_first(&self, now: Timestamp) -> Result<bool, LedgerError> {
-        let main = &self.settings.main;
-        Ok(self.engine.tip(main)?.is_none() || self.engine.is_crowded(main, &self.settings.author, now)?)
+    fn must_ask_first(&self, batch: &Batch<'_>) -> Result<bool, LedgerError> {
+        let (main, author) = (&self.settings.main, batch.author(&self.settings.author, |_| true));
+        let Some(now) = batch.now(|_| true) else { return Ok(false) };
+        Ok(self.engine.tip(main)?.is_none() || self.engine.is_crowded(main, author, now)?)
     }
 
-    fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         self.refresh(&run.scope, run.deadline)?;
         run.fresh = true;
         Ok(None)
@@ -439,39 +440,34 @@ impl Ledger {
     }
 
     /// Runs the operations on the newest documents we know and builds the commits.
-    fn attempt(
-        &mut self,
-        requests: &[Request<'_>],
-        now: Timestamp,
-        run: &mut Run,
-    ) -> Result<Attempt, LedgerError> {
+    fn attempt(&mut self, batch: &mut Batch<'_>, run: &mut Run) -> Result<Attempt, LedgerError> {
         let snapshot = Snapshot::at(self.engine.as_ref(), &self.settings.main, run.tips.clone());
         let one_hub = snapshot.check(self.settings.founding, &self.one_hub)?;
         self.one_hub.learn(&one_hub, run.fresh);
         let mut draft = Draft::default();
-        let mut results = Vec::with_capacity(requests.len());
-        for request in requests {
-            let before = (requests.len() > 1).then(|| draft.clone());
-            let mut applied =
-                Transaction::new(&snapshot, &mut draft, &request.op, now).by(&self.settings.author);
-            let applied = (request.apply)(&mut applied);
-            let applied = applied.and_then(|answer| Ok(draft.check().map(|()| answer)?));
-            results.push(match applied {
-                Ok(answer) => {
-                    draft.trailers.push(("Muster-Op", request.op.to_string()));
-                    Ok(answer)
-                }
-                Err(Stop::Refused(refusal)) => {
-                    draft = before.unwrap_or_default();
-                    Err(refusal)
-                }
-                Err(Stop::Fault(error)) => return Err(error),
+        let mut results = Vec::with_capacity(batch.heads.len());
+        for (index, head) in batch.heads.iter().enumerate() {
+            draft.begin();
+            let by = (head.now, head.author.unwrap_or(&self.settings.author));
+            let result = (batch.apply)(index, &mut Transaction::new(&snapshot, &mut draft, head.op, by));
+            let result = result.and_then(|answer| draft.accept(head.op, &snapshot).map(|()| answer));
+            if result.is_err() {
+                draft.take_back();
+            }
+            results.push(match result {
+                Err(Stop::Fault(error)) if run.stops_all(&error) => return Err(error),
+                result => result,
             });
         }
+        let is_in = |index: usize| results.get(index).is_some_and(Result::is_ok);
+        let author = batch.author(&self.settings.author, is_in).to_owned();
+        let now = batch.now(is_in);
         let written: BTreeSet<String> = draft.branches.keys().cloned().collect();
-        let unchanged = self.drop_unchanged(&snapshot, &mut draft)?;
-        let writes_main = draft.branches.contains_key(&self.settings.main);
-        let present = if writes_main { snapshot.present(now, &self.settings.author)? } else { now };
+        let unchanged = draft.drop_unchanged();
+        let present = match now.filter(|_| draft.branches.contains_key(&self.settings.main)) {
+            Some(now) => Some(snapshot.present(now, &author)?),
+            None => now,
+        };
         run.scope.heartbeats |= snapshot.has_seen_fleet();
         let tips = snapshot.into_tips();
         for branch in tips.keys().filter(|branch| **branch != self.settings.main) {
@@ -481,40 +477,24 @@ impl Ledger {
             draft.replaced.clear();
         }
         if run.attempts == 0 {
-            self.notes.extend(clock_note(now, present));
+            self.notes.extend(now.zip(present).and_then(|(now, present)| clock_note(now, present)));
         }
-        let moves = if unchanged { Vec::new() } else { self.build(&draft, &tips, now)? };
+        let moves = match now {
+            Some(now) if !unchanged => self.build(&draft, &tips, (now, &author))?,
+            _ => Vec::new(),
+        };
         let replaces = moves.iter().any(|one| one.from.is_some() && draft.replaced.contains(&one.branch));
         let one_hub = one_hub.after(&draft, &self.settings.main);
         Ok(Attempt { moves, replaces, one_hub, results })
     }
 
-    /// Takes out of the draft what the hub has already; `true` when nothing is left.
-    fn drop_unchanged(&self, snapshot: &Snapshot<'_>, draft: &mut Draft) -> Result<bool, LedgerError> {
-        use super::snapshot::Documents as _;
-        for (branch, changes) in &mut draft.branches {
-            let mut same = Vec::new();
-            for (path, change) in changes.iter() {
-                match snapshot.document(branch, path) {
-                    // Whoever writes there knows what stands there.
-                    Err(LedgerError::Document(error)) if error.is_no_file() => {}
-                    present => {
-                        let present = present?;
-                        if present.as_ref().map(|document| document.bytes()) == change.as_deref() {
-                            same.push(path.clone());
-                        }
-                    }
-                }
-            }
-            for path in same {
-                changes.remove(&path);
-            }
-        }
-        draft.branches.retain(|_, changes| !changes.is_empty());
-        Ok(draft.branches.is_empty())
-    }
-
-    fn build(&mut self, draft: &Draft, tips: &Tips, now: Timestamp) -> Result<Vec<Move>, LedgerError> {
+    fn build(
+        &mut self,
+        draft: &Draft,
+        tips: &Tips,
+        (now, author): (Timestamp, &str),
+    ) -> Result<Vec<Move>, LedgerError> {
+        debug_assert_eq!(draft.fallen_token(), None, "a token never goes down");
         let message = draft.message();
         let main = &self.settings.main;
         let along = draft.branches.contains_key(main).then(|| along(&message, main));
@@ -528,8 +508,9 @@ impl Ledger {
                 base: from.as_ref(),
                 follows: !draft.replaced.contains(branch),
                 changes,
+                records: &draft.records(branch),
                 message: along.as_deref().filter(|_| branch != main).unwrap_or(&message),
-                author: &self.settings.author,
+                author,
                 at: now,
             })?;
             moves.push(Move { branch: branch.clone(), from, to });

@@ -1,6 +1,7 @@
 //! The words in which the loop and an engine speak of a hub: versions, moves, what became of them. Decides
 //! nothing, and knows no store.
 
+use super::document::Document;
 use super::far_side::Reason;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::domain::time::Timestamp;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One state of a branch. Two equal versions hold the same documents and the same history.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,7 +94,19 @@ pub(crate) enum Publication {
 }
 
 /// The documents of one branch that a commit changes; `None` removes one.
-pub(crate) type Changes = BTreeMap<String, Option<Vec<u8>>>;
+pub(crate) type Changes = BTreeMap<String, Option<Arc<Document>>>;
+
+/// The records in which a table differs from the one that the commit starts from: for a store that keeps each
+/// by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// The document that holds the table.
+    pub path: String,
+    /// The ids or names of the records that were added, changed or removed.
+    pub ids: BTreeSet<String>,
+    /// Whether anything else differs: the order of records, what cannot be read, what stands beside them.
+    pub others: bool,
+}
 
 /// A commit to be built.
 #[derive(Debug)]
@@ -103,6 +117,9 @@ pub(crate) struct Commit<'a> {
     pub follows: bool,
     /// What it changes.
     pub changes: &'a Changes,
+    /// The same of those documents that are tables, by their records.
+    #[cfg_attr(not(test), expect(dead_code, reason = "git keeps whole documents; another store need not"))]
+    pub records: &'a [Changed],
     /// Its message.
     pub message: &'a str,
     /// Who made it.

@@ -3,7 +3,7 @@
 use super::world::Files;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How the paths of the archives of `T` begin.
 pub(super) fn archive_of<T: Row>() -> String {
@@ -11,12 +11,12 @@ pub(super) fn archive_of<T: Row>() -> String {
 }
 
 /// The archive at `path`, if it holds the record `id`.
-fn holding<T: Row>(files: &Files, path: &str, id: &str) -> Option<Rc<Table<T>>> {
+fn holding<T: Row>(files: &Files, path: &str, id: &str) -> Option<Arc<Table<T>>> {
     files.get(path)?.table::<T>(path).ok().filter(|table| table.get(id).is_some())
 }
 
 /// The archive in which the record `id` is in `files` and was not in `other`.
-fn only_in<T: Row>(files: &Files, other: &Files, id: &str) -> Option<Rc<Table<T>>> {
+fn only_in<T: Row>(files: &Files, other: &Files, id: &str) -> Option<Arc<Table<T>>> {
     let prefix = archive_of::<T>();
     files.keys().filter(|path| path.starts_with(&prefix)).find_map(|path| {
         let archive = holding::<T>(files, path, id)?;
@@ -30,6 +30,6 @@ pub(super) fn archived<T: Row>(old: &Files, new: &Files, id: &str) -> bool {
 }
 
 /// The archive out of which a record came that is there again.
-pub(super) fn left<T: Row>(old: &Files, new: &Files, id: &str) -> Option<Rc<Table<T>>> {
+pub(super) fn left<T: Row>(old: &Files, new: &Files, id: &str) -> Option<Arc<Table<T>>> {
     only_in::<T>(old, new, id)
 }

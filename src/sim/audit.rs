@@ -13,7 +13,7 @@ use crate::domain::table::{Row, Table};
 use crate::domain::tables::{ForTable, Stored, TABLES};
 use crate::ledger::{Document, Version};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The errors that the audit sees in commits made by operations of ours.
 pub(super) fn accusations(commits: &[(Version, world::Stored)]) -> Vec<String> {
@@ -46,13 +46,13 @@ fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
 }
 
 /// A table before and after.
-type Pair<T> = (Rc<Table<T>>, Rc<Table<T>>);
+type Pair<T> = (Arc<Table<T>>, Arc<Table<T>>);
 
 fn change<T>((before, after): &Pair<T>) -> Change<'_, T> {
     Change { before, after }
 }
 
-fn read<T: Row>(files: &Files) -> Option<Rc<Table<T>>> {
+fn read<T: Row>(files: &Files) -> Option<Arc<Table<T>>> {
     check::read(files).ok()
 }
 
@@ -61,9 +61,9 @@ fn archives<T: Row>(before: &Files, after: &Files) -> Vec<Pair<T>> {
     let prefix = archives::archive_of::<T>();
     let table = |files: &Files, path: &str| match files.get(path) {
         Some(document) => document.table(path).ok(),
-        None => Some(Rc::new(Table::empty(path))),
+        None => Some(Arc::new(Table::empty(path))),
     };
-    let same = |old: Option<&Rc<Document>>, new| old.is_some_and(|old| Rc::ptr_eq(old, new));
+    let same = |old: Option<&Arc<Document>>, new| old.is_some_and(|old| Arc::ptr_eq(old, new));
     let changed =
         after.iter().filter(|(path, new)| path.starts_with(&prefix) && !same(before.get(*path), new));
     changed.filter_map(|(path, _)| Some((table(before, path)?, table(after, path)?))).collect()
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn what_fsck_calls_an_error_is_noticed() {
         let files = |jobs: &str, archive: &str| {
-            let list = |rows: &str| Rc::new(Document::new(format!("{{\"jobs\":[{rows}]}}").into_bytes()));
+            let list = |rows: &str| Arc::new(Document::new(format!("{{\"jobs\":[{rows}]}}").into_bytes()));
             let archive = ("coordination/archive/jobs-2025-10.json".into(), list(archive));
             Files::from([(Job::PATH.into(), list(jobs)), archive])
         };

@@ -21,6 +21,7 @@ use crate::ledger::Version;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What people and other programs put into records begins with this and must survive.
@@ -211,7 +212,7 @@ impl Checker {
         judge: fn(&mut Self, Option<&Record<T>>, &Record<T>),
     ) {
         let same = match (old.get(T::PATH), new.get(T::PATH)) {
-            (Some(old), Some(new)) => Rc::ptr_eq(old, new),
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (old, new) => old.is_none() && new.is_none(),
         };
         if same {
@@ -631,10 +632,10 @@ fn ends_as(step: &Step) -> &'static [JobStatus] {
 }
 
 /// The table of `T`, read once for each document.
-pub(super) fn read<T: Row>(files: &Files) -> Result<Rc<Table<T>>, String> {
+pub(super) fn read<T: Row>(files: &Files) -> Result<Arc<Table<T>>, String> {
     match files.get(T::PATH) {
         Some(document) => document.table(T::PATH).map_err(|error| error.to_string()),
-        None => Ok(Rc::new(Table::empty(T::PATH))),
+        None => Ok(Arc::new(Table::empty(T::PATH))),
     }
 }
 
@@ -665,7 +666,7 @@ mod tests {
     }
 
     fn files(path: &str, text: &str) -> Rc<Files> {
-        Rc::new(Files::from([(path.into(), Rc::new(Document::new(text.as_bytes().to_vec())))]))
+        Rc::new(Files::from([(path.into(), Arc::new(Document::new(text.as_bytes().to_vec())))]))
     }
 
     /// What is noticed first when `operation`, or a hand, makes `new` of `old`.

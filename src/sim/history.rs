@@ -22,6 +22,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What did not come to its end yet, in the calm.
@@ -180,9 +181,7 @@ fn again(built: &Built, before: Rc<Files>) -> Result<Again, String> {
         founding: false,
     };
     let mut ledger = Ledger::new(Box::new(engine), settings);
-    let outcome = ledger.update_one(built.op.clone(), built.at, |transaction| {
-        built.envelope.apply(&built.operation, transaction)
-    });
+    let outcome = built.envelope.run(&mut ledger, built.op.clone(), built.at, &built.operation);
     let answer = match outcome {
         Ok(Outcome::Applied(receipt)) => receipt.answer,
         other => return Err(format!("{other:?}")),
@@ -220,7 +219,7 @@ impl Engine for Replay {
     fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         if self.known.get(MAIN) == Some(version) {
             return Ok(self.before.get(path).cloned());
         }

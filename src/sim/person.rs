@@ -14,6 +14,7 @@ use crate::ledger::{Document, Move, Publication};
 use crate::machine::clock;
 use serde_json::{Value, json};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The server whose scripts know nothing of tokens and sessions.
 const OLD_SERVER: &str = "old1";
@@ -74,7 +75,7 @@ impl Person {
             let Some((path, text)) = edit(&files, &mut self.random) else { return };
             clock::sleep(self.random.millis(1, EDIT_MILLIS_MAX));
             let mut files = (*files).clone();
-            files.insert(path.into(), Rc::new(Document::new(text.into_bytes())));
+            files.insert(path.into(), Arc::new(Document::new(text.into_bytes())));
             let mut world = self.world.get();
             let message = format!("edit {path} by hand, {}", self.random.bits());
             let to = world.store(Some(tip.clone()), Rc::new(files), message.into(), None);

@@ -14,6 +14,7 @@ use crate::machine::clock::{self, Deadline};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// How long a message is on its way at most, in milliseconds.
 const LATENCY_MILLIS_MAX: u64 = 300;
@@ -205,7 +206,7 @@ impl Engine for Store {
         Ok(None)
     }
 
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.is_damaged()?;
         Ok(self.files(version, |files| files.get(path).cloned()))
     }
@@ -306,10 +307,11 @@ pub(super) fn changed(before: &Files, commit: &Commit<'_>) -> Files {
     let mut files = before.clone();
     for (path, change) in commit.changes {
         match change {
-            Some(text) => {
+            Some(document) => {
+                // It is read again as everybody else does.
                 let before = files.get(path.as_str()).cloned();
-                let document = Document::after(before, text.clone());
-                files.insert(path.as_str().into(), Rc::new(document));
+                let document = Document::after(before, document.bytes().to_vec());
+                files.insert(path.as_str().into(), Arc::new(document));
             }
             None => drop(files.remove(path.as_str())),
         }

@@ -18,10 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The documents of a commit by path.
-pub(super) type Files = BTreeMap<Rc<str>, Rc<Document>>;
+pub(super) type Files = BTreeMap<Rc<str>, Arc<Document>>;
 
 /// Branches and where they are.
 pub(super) type Refs = BTreeMap<String, Version>;
@@ -249,7 +250,7 @@ impl World {
         ];
         let named = |(name, document): (&str, serde_json::Value)| {
             let bytes = document.to_string().into_bytes();
-            (format!("coordination/{name}.json").into(), Rc::new(Document::new(bytes)))
+            (format!("coordination/{name}.json").into(), Arc::new(Document::new(bytes)))
         };
         documents.into_iter().map(named).collect()
     }
@@ -282,8 +283,9 @@ impl World {
         let mut hasher = DefaultHasher::new();
         (&parent, &message, built.as_ref().map(|built| built.at.unix_seconds())).hash(&mut hasher);
         for (path, document) in &*files {
-            let same =
-                before.and_then(|before| before.files.get(path)).is_some_and(|one| Rc::ptr_eq(one, document));
+            let same = before
+                .and_then(|before| before.files.get(path))
+                .is_some_and(|one| Arc::ptr_eq(one, document));
             if !same {
                 (path, document.bytes()).hash(&mut hasher);
             }

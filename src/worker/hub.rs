@@ -4,17 +4,17 @@ use super::Report;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::job_step::StepJob;
-use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::commands::{Along, Envelope, Operation, Verb};
 use crate::app::hubs;
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, Whose};
 use crate::app::stale::Restored;
-use crate::app::submit::{self, Place, submit_as};
+use crate::app::submit::{self, Place, submit_with};
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lease::trust;
 use crate::domain::refusal::Refusal;
-use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop, Transaction};
+use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
 use crate::machine::clock::{self, Deadline};
 use crate::machine::random;
 use std::time::Duration;
@@ -56,15 +56,6 @@ pub struct Hub {
     is_other_told: bool,
     /// What reads show.
     restored: Restored,
-}
-
-/// What goes along with a write, in one push.
-#[derive(Debug, Default)]
-pub(super) struct Riders {
-    /// A sign of life.
-    pub beat: bool,
-    /// Logs of jobs.
-    pub logs: Option<WriteLogs>,
 }
 
 impl Hub {
@@ -204,28 +195,19 @@ impl Hub {
         result
     }
 
-    /// Applies `verb`, kept until its outcome is known, with `riders` in the same push. Whether this
-    /// session goes on is learned from a sign of life among them as from one by itself.
+    /// Applies `verb`, kept until its outcome is known, with `logs` and, where it `beats`, a sign of life in the
+    /// same push. Whether this session goes on is learned from that as from one by itself.
     pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
         &mut self,
         report: &dyn Report,
         verb: &V,
-        riders: &Riders,
+        (beats, logs): (bool, Option<WriteLogs>),
     ) -> Result<Written<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.server, None));
         let envelope = Envelope { beat, ..Envelope::default() };
-        let sign = riders.beat.then(|| self.sign_of_life());
+        let along = Along { logs, beat: beats.then(|| self.sign_of_life()) };
         let asked = self.trust_from_now();
-        let apply = |transaction: &mut Transaction<'_>| {
-            let answer = envelope.apply(verb, transaction)?;
-            if let Some(logs) = &riders.logs {
-                logs.ride(transaction)?;
-            }
-            let beaten = sign.as_ref().map(|sign| sign.ride(transaction)).transpose()?;
-            Ok((answer, beaten))
-        };
-        let kept = (&envelope, verb.clone().into());
-        let outcome = submit_as(&mut self.ledger, &self.place, kept, apply, |error| {
+        let outcome = submit_with(&mut self.ledger, &self.place, &envelope, (verb, along), |error| {
             report.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
         });
         Ok(match self.settle(report, outcome)? {

@@ -28,7 +28,9 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Stop, Transaction};
+use crate::ledger::{Apply, Documents as _, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
+use beat::{BeatAnswer, SendBeat};
+use job_log::WriteLogs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,6 +44,63 @@ pub trait Verb {
     /// # Errors
     /// The refusal, or a document that cannot be used.
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop>;
+}
+
+impl<V: Verb> Verb for &V {
+    type Answer = V::Answer;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+        (**self).apply(transaction)
+    }
+}
+
+/// What the ledger is asked to write: with any [`Operation`] it is data, from one process to another or in a
+/// file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Write<V = Operation> {
+    /// What goes with it.
+    pub envelope: Envelope,
+    /// What is done.
+    pub verb: V,
+}
+
+impl<V: Verb> Apply for Write<V> {
+    type Answer = V::Answer;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+        self.envelope.apply(&self.verb, transaction)
+    }
+}
+
+/// More that goes in the same push, and that need not be taken up again.
+#[derive(Debug, Clone, Default)]
+pub struct Along {
+    /// Logs of jobs.
+    pub logs: Option<WriteLogs>,
+    /// A sign of life.
+    pub beat: Option<SendBeat>,
+}
+
+/// A write with what goes along; answers both.
+#[derive(Debug)]
+pub struct WriteWith<V> {
+    /// What it goes along with.
+    pub write: Write<V>,
+    /// What goes along.
+    pub along: Along,
+}
+
+impl<V: Verb> Apply for WriteWith<V> {
+    type Answer = (V::Answer, Option<BeatAnswer>);
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop> {
+        let answer = self.write.apply(transaction)?;
+        if let Some(logs) = &self.along.logs {
+            logs.ride(transaction)?;
+        }
+        let beaten = self.along.beat.as_ref().map(|beat| beat.ride(transaction)).transpose()?;
+        Ok((answer, beaten))
+    }
 }
 
 /// What goes with every write, whatever the verb.
@@ -134,7 +193,7 @@ impl Envelope {
         now: Timestamp,
         verb: &V,
     ) -> Result<Outcome<V::Answer>, LedgerError> {
-        ledger.update_one(op, now, |transaction| self.apply(verb, transaction))
+        ledger.write(Request { op, now, author: None, what: Write { envelope: self.clone(), verb } })
     }
 }
 

@@ -78,7 +78,7 @@ impl Hub {
 }
 
 impl Documents for Hub {
-    fn document(&self, _branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document(&self, _branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.document_of(&version(self.commits.len() - 1), path)
     }
     fn main(&self) -> &'static str {
@@ -161,13 +161,13 @@ impl History for Hub {
         Ok(self.commits[number(version)].1.get(path).cloned())
     }
 
-    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         if self.damaged == Some(number(version)) {
             let (what, why) = ("cannot read".to_owned(), "it is gone".to_owned());
             return Err(LedgerError::Store { what, why, damaged: true });
         }
         let text = self.commits[number(version)].1.get(path);
-        Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
+        Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))
     }
 }
 

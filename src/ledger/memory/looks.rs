@@ -5,10 +5,10 @@ use super::super::error::{LedgerError, Stop};
 use super::super::outcome::{Locked, Outcome};
 use super::super::snapshot::Documents as _;
 use super::super::transaction::Transaction;
-use super::super::update::{AnyAnswer, PUSH_TIME_MIN, Request};
+use super::super::update::PUSH_TIME_MIN;
 use super::super::vocabulary::Scope;
 use super::{
-    COUNTER, Fault, Kind, LONG, Look, Memory, SHORT, count, counter, ledger, memory, now, op, stored,
+    COUNTER, Fault, Kind, LONG, Look, Memory, SHORT, asked, count, counter, ledger, memory, now, op, stored,
 };
 use crate::domain::json::DocumentError;
 use crate::domain::refusal::Refusal;
@@ -191,16 +191,16 @@ fn a_no_to_one_of_several_is_asked_again_on_fresh_documents() {
     for ledger in [&mut first, &mut second] {
         assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
     }
-    let boxed = |answer: u32| -> AnyAnswer { Box::new(answer) };
-    let plain = |transaction: &mut Transaction<'_>| count(transaction).map(boxed);
     // With the first of the two it is three, if what the second ledger did is known.
     let at_three = |transaction: &mut Transaction<'_>| match counter(transaction)? {
-        3 => count(transaction).map(boxed),
+        3 => count(transaction),
         _ => Err(Refusal::forbidden("not yet").into()),
     };
-    let requests = [Request { op: op(), apply: &plain }, Request { op: op(), apply: &at_three }];
-    let outcomes = first.update(&requests, now()).expect("no fault");
-    assert!(matches!(outcomes.as_slice(), [Outcome::Applied(_), Outcome::Applied(_)]), "{outcomes:?}");
+    let outcomes = first.update(&[asked(&count), asked(&at_three)]).expect("no fault of all");
+    assert!(
+        matches!(outcomes.as_slice(), [Ok(Outcome::Applied(_)), Ok(Outcome::Applied(_))]),
+        "{outcomes:?}"
+    );
     assert_eq!(stored(&memory), "4");
 }
 
@@ -334,11 +334,11 @@ fn what_is_kept_at_hand_has_a_bound() {
     let read = |path: &str| snapshot.document("main", path).expect("reads").expect("is there");
     for n in 0..4 {
         let path = format!("coordination/{n}");
-        let (first, again): (std::rc::Rc<Document>, _) = (read(&path), read(&path));
-        assert_eq!(std::rc::Rc::ptr_eq(&first, &again), n < 3, "{n}");
+        let (first, again): (std::sync::Arc<Document>, _) = (read(&path), read(&path));
+        assert_eq!(std::sync::Arc::ptr_eq(&first, &again), n < 3, "{n}");
     }
     let small = || read(COUNTER);
-    assert!(std::rc::Rc::ptr_eq(&small(), &small()), "what still fits is kept");
+    assert!(std::sync::Arc::ptr_eq(&small(), &small()), "what still fits is kept");
 }
 
 #[test]

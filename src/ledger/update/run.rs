@@ -1,29 +1,34 @@
 //! What one update knows between its attempts, and what is told in the end.
 
-use super::{AnyAnswer, Request};
+use crate::domain::id::OpId;
 use crate::domain::planted::planted;
-use crate::domain::refusal::Refusal;
-use crate::ledger::error::LedgerError;
+use crate::ledger::error::{LedgerError, Stop};
 use crate::ledger::far_side::Reason;
 use crate::ledger::one_hub::OneHub;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
+use crate::ledger::request::{Batch, RequestResult};
 use crate::ledger::vocabulary::{Move, Scope, Tips};
 use crate::machine::asked;
 use crate::machine::clock::Deadline;
+
+/// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
+const HEALINGS_MAX: u32 = 3;
 
 /// How often it is asked again when our copy has no main branch: another process of this host may have
 /// begun it anew meanwhile. And how often while a push is in doubt, when that must not be mistaken.
 const BRANCHLESS_LOOKS_MAX: (u32, u32) = (1, 5);
 
 /// One attempt, built and ready, or sent with an unknown outcome.
+#[must_use = "it is sent, or it tells what came of each request"]
 pub(super) struct Attempt {
     pub(super) moves: Vec<Move>,
     /// Whether a move leaves the history of its branch.
     pub(super) replaces: bool,
     /// Which hub it is once it has it.
     pub(super) one_hub: OneHub,
-    pub(super) results: Vec<Result<AnyAnswer, Refusal>>,
+    /// Of each request the number of its answer, or why there is none.
+    pub(super) results: Vec<Result<usize, Stop>>,
 }
 
 /// The state of one update between its attempts.
@@ -32,6 +37,8 @@ pub(super) struct Run {
     pub(super) fresh: bool,
     /// How often our copy was begun anew.
     pub(super) healings: u32,
+    /// Whether there is no copy that could be begun anew: what is damaged stays so.
+    pub(super) is_incurable: bool,
     /// How often it was asked again although our copy was fresh and had no main branch.
     pub(super) branchless: u32,
     pub(super) attempts: u32,
@@ -63,6 +70,7 @@ impl Run {
             pace: if fresh { Pace::local() } else { Pace::network() },
             fresh,
             healings: 0,
+            is_incurable: false,
             branchless: 0,
             attempts: 0,
             locked: Locked::No,
@@ -89,19 +97,38 @@ impl Run {
         asks
     }
 
-    /// Ends with a fault, unless something was sent: that may still land, and then no error may
-    /// claim that nothing was written.
+    /// Whether what is damaged may be well in a new copy of the hub.
+    pub(super) fn may_heal(&self) -> bool {
+        !self.is_incurable && self.healings < HEALINGS_MAX
+    }
+
+    /// Whether a fault that one request met is to be mended for all of them, or meets all of them.
+    pub(super) fn stops_all(&self, error: &LedgerError) -> bool {
+        match error {
+            LedgerError::Store { damaged, .. } => *damaged && self.may_heal(),
+            error => !error.is_of_one_request(),
+        }
+    }
+
+    /// Ends all with a fault, unless something was sent.
     pub(super) fn fail(
         &mut self,
         error: LedgerError,
-        requests: &[Request<'_>],
-    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+        batch: &Batch<'_>,
+    ) -> Result<Vec<RequestResult<usize>>, LedgerError> {
+        let error = self.fault(error)?;
+        self.why = error;
+        Ok(self.give_up(batch))
+    }
+
+    /// A fault, unless something was sent: that may still land, and then no error may claim that nothing was
+    /// written. Then what is told of it is why the outcome is unknown.
+    fn fault(&self, error: LedgerError) -> Result<String, LedgerError> {
         if !self.is_unsettled() {
             // What was cut short looks like many a fault.
             return Err(if asked::is_cut() { LedgerError::AskedToEnd } else { error });
         }
-        self.why = format!("{}; then: {error}", self.why);
-        Ok(self.give_up(requests))
+        Ok(format!("{}; then: {error}", self.why))
     }
 
     /// Whether something was sent of which nobody knows yet what became.
@@ -109,44 +136,45 @@ impl Run {
         !planted("unknown-is-no") && (self.doubted_push || !self.sent.is_empty())
     }
 
-    pub(super) fn give_up(&self, requests: &[Request<'_>]) -> Vec<Outcome<AnyAnswer>> {
-        requests
-            .iter()
-            .map(|request| {
-                if !self.is_unsettled() {
-                    Outcome::Contended {
-                        attempts: self.attempts,
-                        waited: self.pace.waited(),
-                        locked: self.locked.clone(),
-                    }
-                } else {
-                    Outcome::Unknown { op: request.op.clone(), why: self.why.clone() }
+    pub(super) fn give_up(&self, batch: &Batch<'_>) -> Vec<RequestResult<usize>> {
+        let given_up = |op: &OpId| {
+            if !self.is_unsettled() {
+                Outcome::Contended {
+                    attempts: self.attempts,
+                    waited: self.pace.waited(),
+                    locked: self.locked.clone(),
                 }
-            })
-            .collect()
+            } else {
+                Outcome::Unknown { op: op.clone(), why: self.why.clone() }
+            }
+        };
+        batch.heads.iter().map(|head| Ok(given_up(head.op))).collect()
     }
 }
 
 impl Attempt {
     /// Whether it says no, or that there is nothing to do: true only on fresh documents.
     pub(super) fn is_doubtful(&self) -> bool {
-        self.moves.is_empty() || self.results.iter().any(Result::is_err)
+        self.results.iter().any(|result| match result {
+            Ok(_) => self.moves.is_empty(),
+            Err(Stop::Refused(_)) => true,
+            Err(Stop::Fault(error)) => error.is_of_what_is_known(),
+        })
     }
 
-    pub(super) fn outcomes(self, requests: &[Request<'_>], attempts: u32) -> Vec<Outcome<AnyAnswer>> {
-        let version = self.moves.first().map(|one| one.to.clone());
-        requests
-            .iter()
-            .zip(self.results)
-            .map(|(request, result)| match result {
-                Ok(answer) => Outcome::Applied(Receipt {
-                    answer,
-                    op: request.op.clone(),
-                    version: version.clone(),
-                    attempts,
-                }),
-                Err(refusal) => Outcome::Refused(refusal),
-            })
-            .collect()
+    pub(super) fn outcomes(self, batch: &Batch<'_>, run: &Run) -> Vec<RequestResult<usize>> {
+        let (moves, attempts) = (self.moves, run.attempts);
+        let version = moves.first().map(|one| &one.to);
+        let told = batch.heads.iter().zip(self.results).map(|(head, result)| match result {
+            Ok(answer) => {
+                let (op, version) = (head.op.clone(), version.cloned());
+                Ok(Outcome::Applied(Receipt { answer, op, version, attempts }))
+            }
+            Err(Stop::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
+            Err(Stop::Fault(error)) => {
+                run.fault(error).map(|why| Outcome::Unknown { op: head.op.clone(), why })
+            }
+        });
+        told.collect()
     }
 }

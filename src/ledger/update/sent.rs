@@ -1,21 +1,21 @@
 //! What became of attempts that were sent: looked for in the hub before anything else is done.
 
-use super::{AnyAnswer, Ledger, Request, Run};
+use super::{Attempt, Ledger, Run};
 use crate::domain::planted::planted;
 use crate::ledger::error::LedgerError;
-use crate::ledger::outcome::Outcome;
+use crate::ledger::request::{Batch, RequestResult};
 use crate::machine::asked;
 
 impl Ledger {
     /// What is told when this command was asked to end before its outcome was known.
     pub(super) fn end_as_asked(
         &mut self,
-        requests: &[Request<'_>],
+        batch: &Batch<'_>,
         run: &mut Run,
-    ) -> Result<Vec<Outcome<AnyAnswer>>, LedgerError> {
+    ) -> Result<Vec<RequestResult<usize>>, LedgerError> {
         // What pushed to a hub on this disk has ended, whole, and a look at it takes no time.
         if run.is_unsettled() && self.engine.is_always_fresh() {
-            match self.find_sent(requests, run) {
+            match self.find_sent(batch, run) {
                 Ok(Some(outcomes)) => {
                     asked::has_written();
                     return Ok(outcomes);
@@ -25,7 +25,7 @@ impl Ledger {
             }
         }
         if run.is_unsettled() {
-            return Ok(run.give_up(requests));
+            return Ok(run.give_up(batch));
         }
         Err(LedgerError::AskedToEnd)
     }
@@ -39,9 +39,21 @@ impl Ledger {
     /// by other processes of this host, and what landed in between would be applied once more.
     pub(super) fn find_sent(
         &mut self,
-        requests: &[Request<'_>],
+        batch: &Batch<'_>,
         run: &mut Run,
-    ) -> Result<Option<Vec<Outcome<AnyAnswer>>>, LedgerError> {
+    ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
+        if let Some(landed) = self.landed(run)? {
+            self.one_hub.clone_from(&landed.one_hub);
+            self.settle_main();
+            return Ok(Some(landed.outcomes(batch, run)));
+        }
+        // Nothing was searched where there is no branch: our copy may have been begun anew just now.
+        run.doubted_push &= run.tips.values().any(Option::is_none);
+        Ok(None)
+    }
+
+    /// The attempt that the hub has, if it has one.
+    fn landed(&self, run: &mut Run) -> Result<Option<Attempt>, LedgerError> {
         run.tips.clear();
         for attempts in [&mut run.sent, &mut run.turned_down] {
             for index in 0..attempts.len() {
@@ -57,16 +69,11 @@ impl Ledger {
                         _ => false,
                     };
                     if lands && !planted("lands-unseen") {
-                        let landed = attempts.swap_remove(index);
-                        self.one_hub.clone_from(&landed.one_hub);
-                        self.settle_main();
-                        return Ok(Some(landed.outcomes(requests, run.attempts)));
+                        return Ok(Some(attempts.swap_remove(index)));
                     }
                 }
             }
         }
-        // Nothing was searched where there is no branch: our copy may have been begun anew just now.
-        run.doubted_push &= run.tips.values().any(Option::is_none);
         Ok(None)
     }
 }

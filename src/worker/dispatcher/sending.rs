@@ -7,7 +7,7 @@ use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
 use crate::machine::clock::{self, Deadline};
 use crate::worker::budget::Need;
-use crate::worker::hub::{Riders, Written};
+use crate::worker::hub::Written;
 use std::time::Duration;
 
 impl Dispatcher<'_> {
@@ -31,11 +31,10 @@ impl Dispatcher<'_> {
         logs: Option<WriteLogs>,
     ) -> (Result<Written<V::Answer>, LedgerError>, bool) {
         let is_combined = self.budget.is_limited() && self.combines;
-        let riders = Riders {
-            beat: is_combined && self.next_beat.left() <= self.hub.interval() / 2,
-            logs: logs.filter(|_| is_combined),
-        };
-        let written = self.hub.write_with(self.report, verb, &riders);
+        let beats = is_combined && self.next_beat.left() <= self.hub.interval() / 2;
+        let logs = logs.filter(|_| is_combined);
+        let has_logs = logs.is_some();
+        let written = self.hub.write_with(self.report, verb, (beats, logs));
         self.note_pushes();
         if matches!(&written, Err(error) if !matches!(error, LedgerError::Unreachable { .. })) {
             // A hub may take each branch by itself and not all together.
@@ -44,7 +43,7 @@ impl Dispatcher<'_> {
         if let Some(has_ended) = self.hub.take_beaten() {
             self.beaten(has_ended);
         }
-        let went_along = riders.logs.is_some() && matches!(written, Ok(Written::Done(_)));
+        let went_along = has_logs && matches!(written, Ok(Written::Done(_)));
         (written, went_along)
     }
 

@@ -1,8 +1,9 @@
 //! What `job explain` looks at: the queue, and the servers that could run a job.
 
 use crate::app::documents::{SeenBeats, server_names};
+use crate::app::observations::Observations;
 use crate::app::signs::{Signs, seen_of};
-use crate::app::watch::{held_assignment, ripe_until_now};
+use crate::app::watch::{held_assignment, ripe_jobs};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::Lock;
@@ -38,14 +39,21 @@ impl Look {
         Ok(Self { jobs: documents.table()?, pauses: documents.table()?, registry, assignment, seen })
     }
 
-    /// Everything that keeps `job` of the hub at `place` waiting; nothing when it is not queued.
+    /// Everything that keeps `job` of the hub at `place` waiting; nothing when it is not queued. Whoever only
+    /// looks does not keep what was `observed` by it.
     #[must_use]
-    pub fn explain(&self, job: &Job, signs: &Signs, place: &str) -> Vec<Waiting> {
+    pub fn explain(
+        &self,
+        job: &Job,
+        signs: &Signs,
+        place: &str,
+        observed: &mut Observations,
+    ) -> Vec<Waiting> {
         if job.status != JobStatus::Queued {
             return Vec::new();
         }
         let queue = Queue::new(&self.jobs, signs.clock.now).paused_by(&self.pauses);
-        let ripe = ripe_until_now(place, &queue);
+        let ripe = ripe_jobs(observed, place, &queue.delayed());
         let queue = queue.with_ripe(&ripe);
         let mut reasons = queue.explain_among(job, &self.candidates(signs));
         if let Some(lock) = &self.assignment {

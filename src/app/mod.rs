@@ -1,6 +1,7 @@
 //! The floor on which every front end stands: the command line, the worker, the simulator.
 //!
 //! - [`commands`] change the hub, each a value that can be kept and taken up again.
+//! - [`queries`] ask it, each a value that is answered from one version.
 //!
 //! A front end decides how something is asked for and how it is told, and nothing else. Nothing
 //! here prints.
@@ -13,11 +14,14 @@ pub mod documents;
 pub mod every;
 pub mod explain;
 pub mod fsck;
+#[cfg(test)]
+mod held;
 pub mod hubs;
 pub mod import;
 pub mod journal;
 pub mod machine;
 pub mod observations;
+pub mod queries;
 pub mod session;
 pub mod signs;
 pub mod stale;

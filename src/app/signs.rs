@@ -61,7 +61,8 @@ impl Signs {
         Self::compare(seen, &mut Observations::recall(), place, me, now)
     }
 
-    fn compare(
+    /// [`Signs::judge`] by what was `observed` before, which is kept by whoever has it.
+    pub(super) fn compare(
         seen: HashMap<ServerName, SeenBeats>,
         observed: &mut Observations,
         place: &str,

@@ -1,9 +1,8 @@
 //! Records that are no good, as the commands tell of them that list and show what is.
 
-use super::error::CliError;
-use super::exit::Exit;
 use super::output::{Output, as_begun};
 use super::table::facts;
+use crate::app::queries::Unreadable;
 use crate::domain::table::{MEND, Row, Table, Trouble};
 use serde_json::Value;
 
@@ -14,16 +13,6 @@ const TOLD_MAX: usize = 3;
 pub(super) fn listed<T: Row>(table: &Table<T>) -> Vec<(Value, Trouble)> {
     let unreadable = table.unreadables().into_iter();
     unreadable.map(|(trouble, broken)| (trouble.shown(broken.raw()), trouble)).collect()
-}
-
-/// The same, to be shown or, of an answer that is about some only, to be told of beside it.
-pub(super) fn among<T: Row>(table: &Table<T>, is_filtered: bool) -> (Vec<(Value, Trouble)>, Vec<Trouble>) {
-    let all = listed(table);
-    if is_filtered {
-        (Vec::new(), all.into_iter().map(|(_, trouble)| trouble).collect())
-    } else {
-        (all, Vec::new())
-    }
 }
 
 /// The record of this id that cannot be read, with what is shown of it.
@@ -50,18 +39,13 @@ pub(super) fn column(shown: &Value, name: &str) -> String {
 }
 
 /// Tells on stderr that there are such records, for an answer that leaves them out.
-pub(super) fn tell(troubles: &[Trouble], output: Output) {
-    for trouble in troubles.iter().take(TOLD_MAX) {
-        output.warn(&trouble.describe());
+pub(super) fn tell_left_out(left_out: &[Unreadable], output: Output) {
+    for one in left_out.iter().take(TOLD_MAX) {
+        output.warn(&one.trouble.describe());
     }
-    if let Some(rest @ 1..) = troubles.len().checked_sub(TOLD_MAX) {
+    if let Some(rest @ 1..) = left_out.len().checked_sub(TOLD_MAX) {
         output.warn(&format!("{rest} more records cannot be read; `git muster fsck` names them"));
     }
-}
-
-/// No to what needs such a record.
-pub(super) fn no(trouble: &Trouble) -> CliError {
-    CliError { exit: Exit::Refused, ..trouble.refusal("nothing can be done with it").into() }
 }
 
 /// All that there is of it, for people.

@@ -7,17 +7,15 @@ use super::exit::Exit;
 use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
-use crate::app::archived::{all, look_up};
 use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
+use crate::app::queries::messages::{Inbox, ListMessages, MessageFilter, Thread};
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType, Which, thread_of};
+use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType};
 use crate::domain::record::Record;
-use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::Documents;
 use crate::machine::outlet;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// No character of UTF-8 has more bytes than this.
 const CHARACTER_BYTES_MAX: u64 = 4;
@@ -150,12 +148,6 @@ fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
     context.deliver_once(&receipt, |output| output.answer("message_sent", sent, || sent.id.clone()))
 }
 
-type Found = (Value, Message);
-
-fn found(message: &Record<Message>) -> Found {
-    (message.raw(), (**message).clone())
-}
-
 fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
     let me = if args.unread {
         Some(context.me()?)
@@ -163,20 +155,19 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
         context.settings.server.as_ref().map(|me| me.value.clone())
     };
     let now = context.now();
-    let all: Table<Message> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
-    let wanted = |message: &&Record<Message>| {
-        args.from.as_ref().is_none_or(|from| message.from == *from)
-            && args.to.as_ref().is_none_or(|to| message.to == *to)
-            && (!args.unread || me.as_ref().is_some_and(|me| message.is_for(me) && !message.is_read_by(me)))
+    let filter = MessageFilter {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        unread_by: me.clone().filter(|_| args.unread),
     };
-    let messages: Vec<&Record<Message>> = all.rows().filter(wanted).collect();
+    let found = context.ask(&ListMessages { filter })?;
+    let (messages, unreadable) = (&found.items, &found.unreadable);
     let output = context.output;
-    let is_filtered = args.unread || args.from.is_some() || args.to.is_some();
-    let (shown, left_out) = broken::among(&all, is_filtered);
-    broken::tell(&left_out, output);
-    let values = messages.iter().map(|message| message.raw()).chain(shown.iter().map(|(raw, _)| raw.clone()));
+    broken::tell_left_out(&found.left_out, output);
+    let values = messages.iter().map(|message| message.raw());
+    let values = values.chain(unreadable.iter().map(|one| one.shown.clone()));
     output.list("message", values, || {
-        if messages.is_empty() && shown.is_empty() {
+        if messages.is_empty() && unreadable.is_empty() {
             let only_unread = args.unread && args.from.is_none() && args.to.is_none();
             output.say(if only_unread { "there is nothing unread" } else { "there is no such message" });
             return String::new();
@@ -184,9 +175,9 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
         let rows: Vec<Vec<String>> = messages
             .iter()
             .map(|message| row(message, me.as_ref(), now))
-            .chain(shown.iter().map(|(raw, trouble)| {
-                let [from, to, kind] = ["from", "to", "type"].map(|name| broken::column(raw, name));
-                broken::row(trouble, &[from, to, kind, "-".to_owned(), "unreadable".to_owned()])
+            .chain(unreadable.iter().map(|one| {
+                let [from, to, kind] = ["from", "to", "type"].map(|name| broken::column(&one.shown, name));
+                broken::row(&one.trouble, &[from, to, kind, "-".to_owned(), "unreadable".to_owned()])
             }))
             .collect();
         table(&["MESSAGE", "FROM", "TO", "TYPE", "SENT", "STATE", "SUBJECT"], &rows)
@@ -227,42 +218,14 @@ fn answered(message: &Message) -> &'static str {
 fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
     let me = context.acting()?;
     let (now, output) = (context.now(), context.output);
-    let messages: Vec<Found> = context.read(false, |snapshot| {
-        let messages: Table<Message> = snapshot.table()?;
-        if ids.is_empty() {
-            broken::tell(&messages.unreadables().into_iter().map(|(no, _)| no).collect::<Vec<_>>(), output);
-            return Ok(messages
-                .rows()
-                .filter(|message| message.is_for(&me) && !message.is_read_by(&me))
-                .map(found)
-                .collect());
-        }
-        let mut all = Vec::new();
-        for id in ids {
-            if !messages.holds(id.as_str()) {
-                all.push(found(&existing(id, snapshot)?));
-                continue;
-            }
-            let named = || messages.rows().filter(|message| message.id == id.as_str());
-            let has_mine = named().any(|message| message.is_for(&me));
-            let before = all.len();
-            all.extend(named().filter(|message| !has_mine || message.is_for(&me)).map(found));
-            if all.len() == before {
-                existing(id, snapshot)?;
-            }
-        }
-        Ok(all)
-    })?;
-    let mine = messages.iter().filter(|(_, message)| message.is_for(&me));
-    // What was shown and nothing else, whatever ids there are.
-    let which: Vec<Which> = mine.map(|(_, message)| Which::of(message)).collect();
+    let opened = context.ask(&Inbox { server: me, ids: ids.to_vec() })?;
+    broken::tell_left_out(&opened.left_out, output);
     // First the answer, and only what was delivered is marked: what is lost on the way comes again.
-    show(&messages, now, context).map_err(not_marked)?;
-    if !which.is_empty() {
+    show(&opened.messages, now, context).map_err(not_marked)?;
+    if let Some(marks) = opened.marks() {
         if outlet::is_missing() {
             return Err(no_outlet());
         }
-        let marks = MarkMessages { server: me, ids: Vec::new(), which, mark: Mark::Read };
         let marked = context.write_to_deliver(&marks).map_err(shown_and_not_marked)?;
         context.delivered(&marked);
     }
@@ -290,25 +253,17 @@ fn shown_and_not_marked(error: CliError) -> CliError {
 
 fn thread(id: &MessageId, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let messages: Vec<Found> = context.read(false, |snapshot| {
-        // Any part of it may be archived.
-        let messages = all::<Message>(snapshot, None)?;
-        Ok(thread_of(&messages, id.as_str()).into_iter().map(found).collect())
-    })?;
-    if messages.is_empty() {
-        return Err(unknown(id));
-    }
-    show(&messages, now, context)
+    let said = context.ask(&Thread { id: id.clone() })?;
+    show(&said.messages, now, context)
 }
 
-fn show(messages: &[Found], now: Timestamp, context: &Context) -> Result<(), CliError> {
-    let values: Vec<&Value> = messages.iter().map(|(raw, _)| raw).collect();
+fn show(messages: &[Record<Message>], now: Timestamp, context: &Context) -> Result<(), CliError> {
     let output = context.output;
-    output.list("message", &values, || {
+    output.list("message", messages.iter().map(Record::raw), || {
         if messages.is_empty() {
             output.say("there is nothing unread");
         }
-        messages.iter().map(|(_, message)| whole(message, now)).collect::<Vec<_>>().join("\n")
+        messages.iter().map(|message| whole(message, now)).collect::<Vec<_>>().join("\n")
     })
 }
 
@@ -333,14 +288,4 @@ pub(super) fn whole(message: &Message, now: Timestamp) -> String {
         })
         .collect();
     format!("{}\n  {}\n{indented}{marks}", clean(&head), clean(&message.subject))
-}
-
-/// The message `id`, live or archived.
-fn existing(id: &MessageId, documents: &impl Documents) -> Result<Record<Message>, CliError> {
-    look_up::<Message>(documents, id.as_str())?.or_no(broken::no, || unknown(id))
-}
-
-fn unknown(id: &MessageId) -> CliError {
-    CliError::new(Exit::No, format!("there is no message `{id}`"))
-        .hint("see the ids with `git muster message list`")
 }

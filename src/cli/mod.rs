@@ -8,6 +8,7 @@
 
 mod archive;
 mod artifact;
+mod ask;
 mod broken;
 mod checkout;
 mod complete;

@@ -206,6 +206,11 @@ impl<T: Row> Table<T> {
         self.rows.iter().map(|row| &**row)
     }
 
+    /// The same, each of which can be kept for longer than the table.
+    pub fn shared(&self) -> impl DoubleEndedIterator<Item = &Arc<Record<T>>> + ExactSizeIterator {
+        self.rows.iter()
+    }
+
     /// The first record with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Record<T>> {

@@ -4,16 +4,13 @@ use super::show;
 use crate::app::answer::plain;
 use crate::app::commands::archive::Archive;
 use crate::app::commands::job_step::{Change, ChangeJob};
+use crate::app::queries::jobs::DeadJobs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{clean, counted};
 use crate::domain::id::JobId;
-use crate::domain::job::{Job, JobStatus};
-use crate::domain::shell::typed;
-use crate::domain::table::Table;
-use crate::ledger::Documents as _;
+use crate::domain::job::JobStatus;
 use clap::Subcommand;
 use serde_json::Value;
 use std::time::Duration;
@@ -72,40 +69,11 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
     }
 }
 
-/// How a job that is not dead goes back.
-fn put_back(job: &str, status: &JobStatus) -> String {
-    let job = typed(job, "ID");
-    if status.is_held() {
-        return format!("call it off first with `git muster job cancel {job}`");
-    }
-    let again = if *status == JobStatus::Completed { " --again" } else { "" };
-    format!("put a finished one back with `git muster job retry {job}{again}`")
-}
-
-/// The id of a job that is dead, or was before it was put back: it is asked for again.
-fn dead(job: &Job) -> Result<String, CliError> {
-    if job.status == JobStatus::Dead || job.was_put_back() {
-        return Ok(job.id.clone());
-    }
-    let why = format!("job `{}` was not put back: it is {}, not dead", job.id, job.status);
-    Err(CliError::new(Exit::Refused, why).hint(put_back(&job.id, &job.status)))
-}
-
 /// Puts one dead job back, or all there are.
 fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
-    let wanted = context.read(false, |snapshot| match job {
-        Some(job) => {
-            let job = show::existing(job, snapshot)?;
-            Ok(vec![dead(&job)?])
-        }
-        None => {
-            let jobs: Table<Job> = snapshot.table()?;
-            Ok(jobs.rows().filter(|row| row.status == JobStatus::Dead).map(|row| row.id.clone()).collect())
-        }
-    })?;
+    let wanted = context.ask(&DeadJobs { id: job.cloned() })?;
     let mut back: Vec<Value> = Vec::new();
-    for id in wanted {
-        let Ok(job) = JobId::new(&id) else { continue };
+    for job in wanted {
         let verb = ChangeJob { server: context.me()?, job, change: Change::Retry { again: false } };
         let done = context.write(&verb).map_err(|error| match back.len() {
             0 => error,

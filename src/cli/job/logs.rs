@@ -1,13 +1,12 @@
 //! `git muster job logs`: what a job printed, from any clone of the hub.
 
-use super::show::existing;
+use crate::app::queries::jobs::{FindLog, FoundLog};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{Output, clean_lines};
-use crate::domain::id::{JobId, ServerName};
-use crate::ledger::Documents as _;
+use crate::domain::id::JobId;
 use crate::machine::asked;
 use crate::machine::clock::Deadline;
 use clap::Args;
@@ -84,21 +83,10 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
 }
 
 fn look(id: &JobId, context: &mut Context) -> Result<Look, CliError> {
-    let job = context.read(false, |snapshot| existing(id, snapshot))?;
-    let is_final = job.status.is_final();
-    let Some(path) = job.log.clone() else { return Ok(Look { bytes: None, path: None, is_final }) };
-    // The path was written by somebody else: it must be what a worker writes.
-    let server = path.split('/').next().and_then(|name| ServerName::new(name).ok());
-    let server = server.filter(|server| path.starts_with(&format!("{server}/logs/")) && !path.contains(".."));
-    let Some(server) = server else {
-        let why = format!("job `{id}` names a log that no worker writes: `{}`", path.escape_debug());
-        return Err(CliError::new(Exit::Refused, why));
-    };
-    let branch = server.logs_branch();
-    let bytes = context.read_with(&branch, |snapshot| {
-        Ok(snapshot.document(&branch, &path)?.map(|document| document.bytes().to_vec()))
-    })?;
-    Ok(Look { bytes, path: Some(path), is_final })
+    let FoundLog { place, is_final } = context.ask(&FindLog { id: id.clone() })?;
+    let Some(place) = place else { return Ok(Look { bytes: None, path: None, is_final }) };
+    let bytes = context.read_with(&place.branch, |snapshot| Ok(place.read(snapshot)?))?;
+    Ok(Look { bytes, path: Some(place.path), is_final })
 }
 
 /// What was printed already.

@@ -1,11 +1,11 @@
 //! `git muster job list`, `show` and `explain`.
 
-use crate::app::archived::{Named, look_up};
-use crate::app::explain::Look;
+use crate::app::observations::Observations;
+use crate::app::queries::One;
+use crate::app::queries::jobs::{self, ExplainJob, JobFilter, ListJobs, ShowJob};
 use crate::cli::broken;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input::or_dash;
 use crate::cli::output::{as_begun, clean};
 use crate::cli::table::{facts, table};
@@ -15,11 +15,9 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
 use crate::domain::record::Record;
 use crate::domain::shell::{typed, words};
-use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::Documents;
 use clap::Args;
-use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -44,6 +42,11 @@ impl ListArgs {
         }
     }
 
+    fn filter(&self) -> Result<JobFilter, CliError> {
+        let status = self.status.as_deref().map(jobs::status_of).transpose()?;
+        Ok(JobFilter { status: status.into_iter().collect(), server: self.assigned_to.clone() })
+    }
+
     /// All jobs in one state.
     pub(super) fn of_status(status: &JobStatus) -> Self {
         Self { status: Some(status.to_string()), assigned_to: None }
@@ -63,34 +66,21 @@ pub struct OneArgs {
 /// # Errors
 /// When the hub cannot be read.
 pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
-    if let Some(JobStatus::Other(word)) =
-        args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()))
-    {
-        return Err(CliError::new(Exit::Usage, format!("`{}` is no state of a job", word.escape_debug()))
-            .hint("the states are queued, claimed, running, completed, failed, cancelled and dead"));
-    }
+    let filter = args.filter()?;
     let now = context.now();
-    let status = args.status.as_ref().map(|word| JobStatus::from(word.to_ascii_lowercase()));
-    let jobs: Table<Job> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
-    let wanted = || {
-        jobs.rows().filter(|job| {
-            status.as_ref().is_none_or(|status| job.status == *status)
-                && args.assigned_to.as_ref().is_none_or(|server| job.assigned_to.as_ref() == Some(server))
-        })
-    };
+    let jobs = context.ask(&ListJobs { filter, archived: false })?;
     let output = context.output;
-    let is_filtered = args.status.is_some() || args.assigned_to.is_some();
-    // What cannot be read is in no state and nobody's: it is told of, and listed with all.
-    let (shown, left_out) = broken::among(&jobs, is_filtered);
-    broken::tell(&left_out, output);
-    output.list("job", wanted().map(|job| job.raw()).chain(shown.iter().map(|(raw, _)| raw.clone())), || {
-        let mut jobs: Vec<&Job> = wanted().map(|job| &**job).collect();
-        jobs.sort_by_key(|job| job.status.is_final());
-        let unreadable = shown.iter().map(|(raw, trouble)| {
-            let fields = ["priority", "type", "branch", "assigned_to"].map(|name| broken::column(raw, name));
-            broken::row(trouble, &[&["unreadable".to_owned()][..], &fields].concat())
+    broken::tell_left_out(&jobs.left_out, output);
+    let values = jobs.items.iter().map(|job| job.raw());
+    output.list("job", values.chain(jobs.unreadable.iter().map(|one| one.shown.clone())), || {
+        let mut shown: Vec<&Job> = jobs.items.iter().map(|job| &***job).collect();
+        shown.sort_by_key(|job| job.status.is_final());
+        let unreadable = jobs.unreadable.iter().map(|one| {
+            let fields = ["priority", "type", "branch", "assigned_to"];
+            let fields = fields.map(|name| broken::column(&one.shown, name));
+            broken::row(&one.trouble, &[&["unreadable".to_owned()][..], &fields].concat())
         });
-        let rows: Vec<Vec<String>> = jobs
+        let rows: Vec<Vec<String>> = shown
             .iter()
             .map(|job| {
                 vec![
@@ -113,17 +103,12 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
     })
 }
 
-pub(in crate::cli) fn unknown(job: &JobId) -> CliError {
-    CliError::new(Exit::No, format!("there is no job `{job}`"))
-        .hint("see the ids with `git muster job list`; the archive was looked through as well")
-}
-
 /// The job `id`, live or archived.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
 pub(in crate::cli) fn existing(id: &JobId, documents: &impl Documents) -> Result<Record<Job>, CliError> {
-    look_up::<Job>(documents, id.as_str())?.or_no(broken::no, || unknown(id))
+    Ok(jobs::existing(documents, id)?)
 }
 
 /// Shows one.
@@ -132,12 +117,12 @@ pub(in crate::cli) fn existing(id: &JobId, documents: &impl Documents) -> Result
 /// When there is no such job.
 pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let job = match context.read(false, |snapshot| Ok(look_up::<Job>(snapshot, args.job.as_str())?))? {
-        Named::Record(job) => job,
-        Named::Unreadable(raw, trouble) => {
-            return context.output.object("job", &raw, || broken::facts_of(&raw, &trouble));
+    let job = match context.ask(&ShowJob { id: args.job.clone() })? {
+        One::Record(job) => job,
+        One::Unreadable(one) => {
+            let facts = || broken::facts_of(&one.shown, &one.trouble);
+            return context.output.object("job", &one.shown, facts);
         }
-        Named::Nothing => return Err(unknown(&args.job)),
     };
     let raw = job.raw();
     context.output.object("job", &raw, || {
@@ -183,24 +168,16 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
 /// # Errors
 /// When there is no such job.
 pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
-    let (job, look) = context.read(true, |snapshot| {
-        let job = existing(&args.job, snapshot)?;
-        let look = if job.status == JobStatus::Queued { Some(Look::at(snapshot)?) } else { None };
-        Ok((job, look))
-    })?;
-    let signs = look.as_ref().map(|look| judged(look.seen.clone(), context)).transpose()?;
+    let query = ExplainJob { id: args.job.clone() };
+    let asked = context.read(true, |snapshot| Ok(query.read(snapshot)?))?;
+    let signs = asked.look.as_ref().map(|look| judged(look.seen.clone(), context)).transpose()?;
     let now = signs.as_ref().map_or_else(|| context.now(), |signs| signs.clock.now);
     let place = context.place()?.watched();
-    let waiting = look.iter().zip(&signs).flat_map(|(look, signs)| look.explain(&job, signs, &place));
-    let waiting: Vec<Waiting> = waiting.collect();
-    let mut value =
-        json!({"id": job.id, "status": job.status, "situation": job.situation(now), "waits_for": waiting});
-    if let (Some(server), Value::Object(fields)) = (job.may_still_run_on(), &mut value) {
-        fields.insert("may_still_run_on".to_owned(), json!(server));
-    }
-    context.output.object("job_explanation", &value, || {
+    let answer = asked.explain(signs.as_ref(), &place, &mut Observations::recall(), now);
+    context.output.object("job_explanation", &answer, || {
+        let (job, waiting) = (&answer.job, &answer.waits_for);
         if waiting.is_empty() {
-            return format!("{}\n", clean(&as_begun(&format!("{}: {}", job.id, standing(&job, now)))));
+            return format!("{}\n", clean(&as_begun(&format!("{}: {}", job.id, standing(job, now)))));
         }
         let reasons =
             waiting.iter().map(|one| format!("{} waits: {}{}", job.id, one.describe(now), advice(one)));

@@ -3,22 +3,11 @@
 use super::output::{Output, as_begun};
 use super::table::facts;
 use crate::app::queries::Unreadable;
-use crate::domain::table::{MEND, Row, Table, Trouble};
+use crate::domain::table::{MEND, Trouble};
 use serde_json::Value;
 
 /// How many are told one by one beside an answer that is about others.
 const TOLD_MAX: usize = 3;
-
-/// The records of a table that cannot be read, each with what is shown of it.
-pub(super) fn listed<T: Row>(table: &Table<T>) -> Vec<(Value, Trouble)> {
-    let unreadable = table.unreadables().into_iter();
-    unreadable.map(|(trouble, broken)| (trouble.shown(broken.raw()), trouble)).collect()
-}
-
-/// The record of this id that cannot be read, with what is shown of it.
-pub(super) fn shown<T: Row>(table: &Table<T>, id: &str) -> Option<(Value, Trouble)> {
-    listed(table).into_iter().find(|(_, trouble)| trouble.id == id)
-}
 
 /// A line of a list for it: its id, what there is of the columns in the middle, what is wrong.
 pub(super) fn row(trouble: &Trouble, middle: &[String]) -> Vec<String> {

@@ -9,18 +9,19 @@ use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
 use crate::app::commands::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::app::observations::Observations;
+use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
 use crate::app::watch::{WatchedLock, glance_at, watch_lock};
 use crate::domain::id::LockName;
 use crate::domain::lease::trust;
 use crate::domain::lock::{Lock, Taker};
-use crate::domain::table::{Table, Trouble};
+use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::{Documents as _, Receipt};
 use crate::machine::clock::Deadline;
 use crate::machine::signals::Stop;
 use crate::machine::{asked, environment, random};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -320,21 +321,18 @@ fn glance(locks: &[(&str, Option<&Lock>)], context: &mut Context) -> Result<(), 
 
 fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(false, |snapshot| {
-        let locks: Table<Lock> = snapshot.table()?;
-        let found = locks.get(name.as_str()).map(|lock| (lock.raw(), (**lock).clone()));
-        Ok((found, broken::shown(&locks, name.as_str())))
-    })?;
-    let (found, unreadable) = found;
-    glance(&[(name.as_str(), found.as_ref().map(|(_, lock)| lock))], context)?;
-    if let (None, Some((raw, trouble))) = (&found, &unreadable) {
-        return context.output.object("lock", &held(raw, trouble), || broken::facts_of(raw, trouble));
-    }
-    let Some((raw, lock)) = found else {
-        return Err(CliError::new(Exit::No, format!("there is no lock `{name}`"))
-            .hint("see the names with `git muster lock list`"));
+    let found = context.ask(&ShowLock { name: name.clone() })?;
+    let seen = if let OneLock::Lock(lock) = &found { Some(&**lock) } else { None };
+    glance(&[(name.as_str(), seen)], context)?;
+    let lock = match found {
+        OneLock::Lock(lock) => lock,
+        OneLock::Unreadable(one) => {
+            let facts = || broken::facts_of(&one.shown, &one.trouble);
+            return context.output.object("lock", &one.shown, facts);
+        }
+        OneLock::Missing(refusal) => return Err(refusal.into()),
     };
-    context.output.object("lock", &named(&lock, &raw), || {
+    context.output.object("lock", &lock, || {
         facts(&[
             ("lock", Some(lock.name.clone())),
             ("state", Some(shown_state(&lock, now))),
@@ -351,23 +349,17 @@ fn show(name: &LockName, context: &mut Context) -> Result<(), CliError> {
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let (locks, unreadable): (Vec<(Value, Lock)>, _) = context.read(false, |snapshot| {
-        let locks: Table<Lock> = snapshot.table()?;
-        let rows = locks.rows().map(|lock| (named(lock, &lock.raw()), (**lock).clone())).collect();
-        Ok((rows, broken::listed(&locks)))
-    })?;
+    let Locks { items: locks, unreadable } = context.ask(&ListLocks {})?;
     let seen: Vec<(&str, Option<&Lock>)> =
-        locks.iter().map(|(_, lock)| (lock.name.as_str(), Some(lock))).collect();
+        locks.iter().map(|lock| (lock.name.as_str(), Some(&**lock))).collect();
     glance(&seen, context)?;
-    let unreadable: Vec<(Value, &Trouble)> =
-        unreadable.iter().map(|(raw, trouble)| (held(raw, trouble), trouble)).collect();
-    let values: Vec<&Value> =
-        locks.iter().map(|(value, _)| value).chain(unreadable.iter().map(|(value, _)| value)).collect();
+    let values = locks.iter().map(|lock| json!(lock));
+    let values = values.chain(unreadable.iter().map(|one| one.shown.clone()));
     let output = context.output;
-    output.list("lock", &values, || {
+    output.list("lock", values, || {
         let rows: Vec<Vec<String>> = locks
             .iter()
-            .map(|(_, lock)| {
+            .map(|lock| {
                 vec![
                     lock.name.clone(),
                     shown_state(lock, now),
@@ -377,9 +369,9 @@ fn list(context: &mut Context) -> Result<(), CliError> {
                     or_dash(lock.reason.as_deref()),
                 ]
             })
-            .chain(unreadable.iter().map(|(raw, trouble)| {
-                let [by, token] = ["locked_by", "token"].map(|name| broken::column(raw, name));
-                broken::row(trouble, &["held".to_owned(), by, token, "-".to_owned()])
+            .chain(unreadable.iter().map(|one| {
+                let [by, token] = ["locked_by", "token"].map(|name| broken::column(&one.shown, name));
+                broken::row(&one.trouble, &["held".to_owned(), by, token, "-".to_owned()])
             }))
             .collect();
         if rows.is_empty() {
@@ -391,36 +383,10 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// A record that cannot be read, as that of a lock: nobody may take it.
-fn held(raw: &Value, trouble: &Trouble) -> Value {
-    let mut value = json!({"name": trouble.id, "state": "held"});
-    if let (Value::Object(members), Value::Object(raw)) = (&mut value, raw) {
-        members.extend(raw.clone());
-    }
-    value
-}
-
-fn state(lock: &Lock) -> &'static str {
-    match (lock.done_at, lock.is_held()) {
-        (Some(_), _) => "done",
-        (None, true) => "held",
-        (None, false) => "free",
-    }
-}
-
 /// The state for people, who want to know that nobody renews it.
-fn shown_state(lock: &Lock, now: Timestamp) -> String {
+fn shown_state(lock: &ShownLock, now: Timestamp) -> String {
     match lock.overdue(now) {
         Some(over) => format!("held, overdue {}", show_span(over)),
-        None => state(lock).to_owned(),
+        None => lock.state().to_owned(),
     }
-}
-
-/// The record with its name in it, which in the document is the key.
-fn named(lock: &Lock, raw: &Value) -> Value {
-    let mut value = json!({"name": lock.name, "state": state(lock)});
-    if let (Value::Object(members), Value::Object(raw)) = (&mut value, raw) {
-        members.extend(raw.clone());
-    }
-    value
 }

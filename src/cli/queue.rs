@@ -8,12 +8,10 @@ use super::input;
 use super::job::pause;
 use super::output::counted;
 use super::table::{facts, table};
-use crate::app::archived::all;
 use crate::app::commands::pause::{EndPause, SetPause};
+use crate::app::queries::queue::{Holding, Pauses, Statistics};
 use crate::domain::job::Job;
 use crate::domain::pause::{Pause, Paused};
-use crate::domain::record::Record;
-use crate::domain::statistics::Statistics;
 use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, show_span};
 use crate::ledger::Documents as _;
@@ -172,30 +170,25 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let pauses: Table<Pause> = context.read(false, |snapshot| Ok(snapshot.table()?))?;
-    let holding: Vec<&Record<Pause>> = pauses.rows().filter(|pause| pause.holds(now)).collect();
-    let unreadable = broken::listed(&pauses);
-    let values: Vec<Value> = holding
-        .iter()
-        .map(|pause| pause.raw())
-        .chain(unreadable.iter().map(|(raw, _)| raw.clone()))
-        .collect();
+    let Holding { items: holding, unreadable } = context.ask(&Pauses {})?;
+    let is_empty = holding.is_empty() && unreadable.is_empty();
+    let values = holding.iter().map(|pause| pause.raw());
+    let values = values.chain(unreadable.iter().map(|one| one.shown.clone()));
     let output = context.output;
-    output.list("pause", &values, || {
-        if values.is_empty() {
+    output.list("pause", values, || {
+        if is_empty {
             output.say("nothing is paused");
             return String::new();
         }
         let readable = holding.iter().map(|pause| vec![pause.id.clone(), pause.describe(now)]);
         let rows: Vec<Vec<String>> =
-            readable.chain(unreadable.iter().map(|(_, trouble)| broken::row(trouble, &[]))).collect();
+            readable.chain(unreadable.iter().map(|one| broken::row(&one.trouble, &[]))).collect();
         table(&["PAUSED", "BY"], &rows)
     })
 }
 
 fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliError> {
-    let since = since.map(|span| context.now().before(span));
-    let figures = context.read(false, |snapshot| Ok(Statistics::of(&all::<Job>(snapshot, since)?, since)))?;
+    let figures = context.ask(&Statistics { since_seconds: since.map(|span| span.as_secs()) })?;
     context.output.object("queue_statistics", &figures, || {
         // What nobody measured is left out.
         let span = |seconds: Option<u64>| seconds.map(|seconds| show_span(Duration::from_secs(seconds)));

@@ -5,7 +5,9 @@
 //! Nothing here prints, reads a clock or writes; what this machine has watched is handed in.
 
 pub mod jobs;
+pub mod locks;
 pub mod messages;
+pub mod queue;
 
 use crate::app::archived::{Named, look_up};
 use crate::domain::record::{Record, View};

@@ -11,7 +11,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::planted::planted;
-use crate::domain::queue::{Delayed, Queue};
+use crate::domain::queue::Delayed;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -120,12 +120,6 @@ pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) 
     let is_ripe =
         |one: &&Delayed| observed.see(&format!("{place} delay {}", one.job), &one.version) >= one.delay;
     delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
-}
-
-/// The same of what this machine has watched until now. Whoever only looks watches nothing.
-#[must_use]
-pub fn ripe_until_now(place: &str, queue: &Queue<'_>) -> Vec<JobId> {
-    ripe_jobs(&mut Observations::recall(), place, &queue.delayed())
 }
 
 /// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.

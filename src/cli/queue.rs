@@ -188,7 +188,8 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 }
 
 fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliError> {
-    let figures = context.ask(&Statistics { since_seconds: since.map(|span| span.as_secs()) })?;
+    let since = since.map(|span| context.now().before(span));
+    let figures = context.ask(&Statistics { since })?;
     context.output.object("queue_statistics", &figures, || {
         // What nobody measured is left out.
         let span = |seconds: Option<u64>| seconds.map(|seconds| show_span(Duration::from_secs(seconds)));

@@ -11,22 +11,21 @@ use super::stronger::Stronger;
 use super::table::{facts, table};
 use crate::app::commands::removal::{RemoveServer, holdings};
 use crate::app::commands::server::{Join, Joined};
-use crate::app::documents::{or_empty, seen_beats};
 use crate::app::hubs;
 use crate::app::machine;
+use crate::app::queries::Query as _;
+use crate::app::queries::servers::{
+    ListServers, Machine, MayReplace, Owner, Servers, ShowServer, ShownServer, Standing, WhoseName,
+};
 use crate::app::session::Session;
 use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
-use crate::domain::record::Record;
-use crate::domain::server::Server;
 use crate::domain::shell::quoted;
-use crate::domain::table::{Table, Trouble};
-use crate::domain::time::Timestamp;
 use crate::ledger::{self, Documents as _, Location, Snapshot};
-use crate::machine::environment;
+use crate::machine::{clock, environment};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -199,32 +198,14 @@ fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
     output.say(&format!("`{}` had the labels {} before, and has {now} now", args.name, before.join(", ")));
 }
 
-/// What the registry says of the name that this machine asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// That this very machine has it.
-    Ours,
-    /// That a machine has it whose home was copied to here, or from here.
-    Copied,
-    /// Anything else.
-    Another,
+fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
+    context.ask(&MayReplace(whose(name)?)).map_err(CliError::nothing_written)
 }
 
-fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
-    let (known, host) = (machine::known()?, environment::host_name());
-    let read = context.read(true, |snapshot| {
-        let registry: Table<Server> = or_empty(snapshot)?;
-        let Some(server) = registry.get(name.as_str()).filter(|server| server.machine.is_some()) else {
-            return Ok(Standing::Another);
-        };
-        if server.machine != known {
-            return Ok(Standing::Another);
-        }
-        let is_shared = seen_beats(snapshot, name)?.newest.is_some_and(|beat| beat.twins().is_some());
-        let is_here = server.is_of(known.as_deref(), &host) && !is_shared;
-        Ok(if is_here { Standing::Ours } else { Standing::Copied })
-    });
-    read.map_err(CliError::nothing_written)
+/// Asks whose a name is, as this machine.
+fn whose(name: &ServerName) -> Result<WhoseName, CliError> {
+    let here = Machine { id: machine::known()?, host: environment::host_name() };
+    Ok(WhoseName { name: name.clone(), here })
 }
 
 /// Tells what this machine still has at work under the name `before`, of which nobody would think any more.
@@ -429,8 +410,14 @@ impl JoinedBefore {
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
-    context.recall(|snapshot| registered_elsewhere(me, snapshot))
+    let (query, now) = (whose(me)?, context.now());
+    let owner = context.recall(|snapshot| Ok(query.run(snapshot, now)?))?;
+    let Owner::Elsewhere(host) = owner else { return Ok(None) };
+    Ok(Some(host.unwrap_or_else(|| ANOTHER_MACHINE.to_owned())))
 }
+
+/// A machine whose record does not say how it is named.
+const ANOTHER_MACHINE: &str = "another machine";
 
 /// Who has this name, which was given in another hub, if it is not this machine: another one, or a server of
 /// which no machine is known, as scripts are.
@@ -438,34 +425,12 @@ pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn is_anothers(me: &ServerName, snapshot: &Snapshot<'_>) -> Result<Option<String>, CliError> {
-    let registry: Table<Server> = snapshot.table()?;
-    match registry.get(me.as_str()) {
-        Some(server) if server.machine.is_none() => {
-            let host = server.host.clone().filter(|host| *host != environment::host_name());
-            Ok((host.is_some() || server.host.is_none()).then(|| {
-                host.map_or_else(
-                    || "a server that no machine has joined as".to_owned(),
-                    |host| format!("`{host}`"),
-                )
-            }))
-        }
-        _ => Ok(registered_elsewhere(me, snapshot)?.map(|host| format!("machine `{host}`"))),
-    }
-}
-
-/// The host that registered this name, if it is another than this machine.
-///
-/// # Errors
-/// When the registry or the id of this machine cannot be read.
-pub(super) fn registered_elsewhere(
-    me: &ServerName,
-    snapshot: &Snapshot<'_>,
-) -> Result<Option<String>, CliError> {
-    let here = (machine::known()?, environment::host_name());
-    let registry: Table<Server> = snapshot.table()?;
-    let Some(server) = registry.get(me.as_str()) else { return Ok(None) };
-    let is_here = server.is_of(here.0.as_deref(), &here.1);
-    Ok((!is_here).then(|| server.host.clone().unwrap_or_else(|| "another machine".to_owned())))
+    Ok(match whose(me)?.run(snapshot, clock::wall())? {
+        Owner::Nobody | Owner::Here => None,
+        Owner::OfNoMachine(None) => Some("a server that no machine has joined as".to_owned()),
+        Owner::OfNoMachine(Some(host)) => Some(format!("`{host}`")),
+        Owner::Elsewhere(host) => Some(format!("machine `{}`", host.as_deref().unwrap_or(ANOTHER_MACHINE))),
+    })
 }
 
 /// A verb of `servers`.
@@ -514,36 +479,26 @@ fn remove(name: &ServerName, force: bool, context: &mut Context) -> Result<(), C
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let (output, server_beats) = (
-        context.output,
-        context.read(true, |snapshot| {
-            let registry: Table<Server> = snapshot.table()?;
-            let mut rows = Vec::new();
-            let mut broken = Vec::new();
-            for server in registry.rows() {
-                rows.push((server.raw(), beat_at(snapshot, server, &mut broken)?, (**server).clone()));
-            }
-            broken.extend(registry.troubles().iter().map(Trouble::describe));
-            Ok((rows, broken))
-        })?,
-    );
-    let (server_beats, broken) = server_beats;
-    warn_of(&broken, output);
-    let values: Vec<Value> = server_beats.iter().map(|(raw, at, _)| with_beat(raw, *at)).collect();
-    output.list("server", &values, || {
-        if server_beats.is_empty() {
+    let Servers { items: servers, troubles } = context.ask(&ListServers {})?;
+    let output = context.output;
+    servers.iter().for_each(|server| warn_of_beats(server, output));
+    for trouble in troubles {
+        output.warn(&trouble.describe());
+    }
+    output.list("server", &servers, || {
+        if servers.is_empty() {
             output.say("no server is registered; register this one with `git muster join --as NAME`");
             return String::new();
         }
-        let rows: Vec<Vec<String>> = server_beats
+        let rows: Vec<Vec<String>> = servers
             .iter()
-            .map(|(_, at, server)| {
+            .map(|server| {
                 vec![
                     server.id.clone(),
                     or_dash(server.host.as_deref()),
                     or_dash(server.manager.as_deref()),
                     or_dash(Some(&server.labels.join(","))),
-                    ago(*at, now),
+                    ago(server.last_heartbeat, now),
                 ]
             })
             .collect();
@@ -551,58 +506,26 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// When the server beat last, as far as that can be read; what cannot is added to `broken`.
-fn beat_at(
-    snapshot: &crate::ledger::Snapshot<'_>,
-    server: &Record<Server>,
-    broken: &mut Vec<String>,
-) -> Result<Option<Timestamp>, CliError> {
-    let Ok(name) = ServerName::new(&server.id) else { return Ok(None) };
-    let seen = seen_beats(snapshot, &name)?;
-    let told =
-        seen.broken.into_iter().map(|beat| format!("a heartbeat of `{name}` cannot be read: {}", beat.why));
-    broken.extend(told);
-    Ok(seen.newest.and_then(|newest| newest.at()))
-}
-
-fn warn_of(broken: &[String], output: Output) {
-    for beat in broken {
-        output.warn(beat);
+fn warn_of_beats(server: &ShownServer, output: Output) {
+    for why in &server.broken {
+        output.warn(&format!("a heartbeat of `{}` cannot be read: {why}", server.id));
     }
-}
-
-fn with_beat(raw: &Value, at: Option<Timestamp>) -> Value {
-    let mut value = raw.clone();
-    if let Value::Object(members) = &mut value {
-        members.insert("last_heartbeat".to_owned(), json!(at));
-    }
-    value
 }
 
 fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(true, |snapshot| {
-        let registry: Table<Server> = snapshot.table()?;
-        let Some(server) = registry.get(name.as_str()) else { return Ok(None) };
-        let mut broken = Vec::new();
-        let at = beat_at(snapshot, server, &mut broken)?;
-        Ok(Some((server.raw(), (**server).clone(), at, broken)))
-    })?;
-    let Some((raw, server, at, broken)) = found else {
-        return Err(CliError::new(Exit::No, format!("there is no server `{name}`"))
-            .hint("see the names with `git muster servers list`"));
-    };
+    let server = context.ask(&ShowServer { name: name.clone() })?;
     let output: Output = context.output;
-    warn_of(&broken, output);
-    output.object("server", &with_beat(&raw, at), || {
+    warn_of_beats(&server, output);
+    output.object("server", &server, || {
         facts(&[
-            ("server", Some(server.id)),
-            ("host", server.host),
-            ("ip", server.ip),
-            ("manager", server.manager),
+            ("server", Some(server.id.clone())),
+            ("host", server.host.clone()),
+            ("ip", server.ip.clone()),
+            ("manager", server.manager.clone()),
             ("labels", Some(server.labels.join(", ")).filter(|labels| !labels.is_empty())),
             ("joined", server.joined_at.map(|at| at.told())),
-            ("heartbeat", Some(ago(at, now))),
+            ("heartbeat", Some(ago(server.last_heartbeat, now))),
         ])
     })
 }

@@ -2,16 +2,14 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input::{ago, or_dash};
 use super::table::{facts, table};
 use crate::app::commands::status::SetStatus;
 use crate::app::documents;
+use crate::app::queries::statuses::{ListStatuses, ShowStatus, Statuses};
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::status::{Status, StatusWord};
-use crate::ledger::{Documents as _, LedgerError, Stop};
+use crate::domain::status::StatusWord;
 use clap::Subcommand;
-use serde_json::Value;
 
 /// The verbs of `status`.
 #[derive(Debug, Subcommand)]
@@ -76,33 +74,20 @@ fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(
 
 fn list(context: &mut Context) -> Result<(), CliError> {
     let (now, output) = (context.now(), context.output);
-    let found: Vec<(ServerName, Value, Status)> = context.read(false, |snapshot| {
-        let registry = snapshot.table()?;
-        let mut found = Vec::new();
-        for name in documents::server_names(snapshot, &registry)? {
-            match snapshot.record::<Status>(&Status::path(&name)) {
-                Ok(Some(status)) => {
-                    let raw = with_server(status.raw(), &name);
-                    found.push((name, raw, (*status).clone()));
-                }
-                Ok(None) => {}
-                Err(Stop::Fault(LedgerError::Document(error))) => output.warn(&error.to_string()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(found)
-    })?;
-    let values: Vec<&Value> = found.iter().map(|(_, raw, _)| raw).collect();
-    output.list("status", &values, || {
-        let rows: Vec<Vec<String>> = found
+    let Statuses { items, broken } = context.ask(&ListStatuses {})?;
+    for why in broken {
+        output.warn(&why);
+    }
+    output.list("status", &items, || {
+        let rows: Vec<Vec<String>> = items
             .iter()
-            .map(|(name, _, status)| {
+            .map(|status| {
                 let job = status.current_job.as_ref().and_then(|job| job.id.as_deref());
                 let last = status.last_build.as_ref().map(|last| {
                     format!("{} {}", or_dash(last.status.as_deref()), ago(last.completed_at, now))
                 });
                 vec![
-                    name.to_string(),
+                    status.server.to_string(),
                     status.status.clone(),
                     or_dash(job),
                     or_dash(last.as_deref()),
@@ -119,22 +104,10 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// A status as it lies in the folder of `server`, which is whose it is: older writers name it otherwise.
-fn with_server(mut status: Value, server: &ServerName) -> Value {
-    if let Value::Object(fields) = &mut status {
-        fields.entry("server").or_insert_with(|| server.as_str().into());
-    }
-    status
-}
-
 fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
-    let found = context.read(false, |snapshot| Ok(snapshot.record::<Status>(&Status::path(name))?))?;
-    let Some(status) = found else {
-        return Err(CliError::new(Exit::No, format!("server `{name}` has no status"))
-            .hint("see the servers with `git muster status list`"));
-    };
-    context.output.object("status", &with_server(status.raw(), name), || {
+    let status = context.ask(&ShowStatus { server: name.clone() })?;
+    context.output.object("status", &status, || {
         let job = status.current_job.as_ref();
         let last = status.last_build.as_ref();
         facts(&[

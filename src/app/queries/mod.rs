@@ -4,10 +4,13 @@
 //! how it is told, and nothing else. A record that cannot be read hides no other; the answer names it.
 //! Nothing here prints, reads a clock or writes; what this machine has watched is handed in.
 
+pub mod fleet;
 pub mod jobs;
 pub mod locks;
 pub mod messages;
 pub mod queue;
+pub mod servers;
+pub mod statuses;
 
 use crate::app::archived::{Named, look_up};
 use crate::domain::record::{Record, View};

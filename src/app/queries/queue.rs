@@ -11,7 +11,6 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is paused now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,16 +39,15 @@ impl Query for Pauses {
 /// How many jobs there are, live and archived, how long they waited and took, how many failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// Only those that were added within this time before now.
-    pub since_seconds: Option<u64>,
+    /// Only those that were added after that.
+    pub since: Option<Timestamp>,
 }
 
 impl Query for Statistics {
     type Answer = statistics::Statistics;
 
-    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<statistics::Statistics, Stop> {
-        let since = self.since_seconds.map(|seconds| now.before(Duration::from_secs(seconds)));
-        Ok(statistics::Statistics::of(&all::<Job>(documents, since)?, since))
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<statistics::Statistics, Stop> {
+        Ok(statistics::Statistics::of(&all::<Job>(documents, self.since)?, self.since))
     }
 }
 
@@ -57,9 +55,10 @@ impl Query for Statistics {
 mod tests {
     use super::*;
     use crate::app::held::Held;
-    use crate::app::queries::tests::answer;
+    use crate::app::queries::tests::{answer, now};
     use crate::domain::table::Row as _;
     use serde_json::json;
+    use std::time::Duration;
 
     #[test]
     fn a_pause_is_listed_while_it_holds_and_when_it_cannot_be_read() {
@@ -94,8 +93,8 @@ mod tests {
         let archive = "coordination/archive/jobs-2025-11.json";
         let hub = Held::default().rows(Job::PATH, "jobs", &live).rows(archive, "jobs", &archived);
         for (days, completed, failed) in [(None, 2, 1), (Some(3), 2, 0), (Some(2), 1, 0)] {
-            let since_seconds = days.map(|days: u64| days * 86_400);
-            let told = answer(&Statistics { since_seconds }, &hub).expect("figures");
+            let since = days.map(|days| now().before(Duration::from_secs(days * 86_400)));
+            let told = answer(&Statistics { since }, &hub).expect("figures");
             assert_eq!(
                 (&told["completed"], &told["failed"]),
                 (&json!(completed), &json!(failed)),

@@ -1,134 +1,43 @@
 //! `git muster worker list` and `show`: what the servers are at.
 
 use crate::app::documents::SeenBeats;
-use crate::app::signs::{Signs, seen_of};
-use crate::app::watch::ripe_until_now;
+use crate::app::observations::Observations;
+use crate::app::queries::fleet::{AtWork, Fleet, Told};
+use crate::app::signs::Signs;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::table::{facts, table};
 use crate::domain::health::clock_off;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
-use crate::domain::job::Job;
-use crate::domain::pause::{Pause, Paused, pause_of};
-use crate::domain::queue::Queue;
-use crate::domain::record::Record;
-use crate::domain::server::Server;
-use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Snapshot};
-use serde::Serialize;
 use std::collections::HashMap;
 
-/// How many jobs that ended `show` tells.
-const ENDED_SHOWN: usize = 5;
-
-/// A server as `worker list` shows it.
-#[derive(Debug, Serialize)]
-struct Listed {
-    server: String,
-    /// How its last sign of life is to be judged.
-    life: Freshness,
-    last_heartbeat: Option<Timestamp>,
-    /// The same of its worker: scripts and cron lines of a server beat too.
-    worker: Freshness,
-    worker_last_seen: Option<Timestamp>,
-    /// Why it ended, if it did so as it was meant to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    worker_stopped: Option<String>,
-    /// The jobs it holds.
-    jobs: Vec<String>,
-    labels: Vec<String>,
-    /// Its pause, for people.
-    paused: Option<String>,
+/// The last sign of life of a server.
+fn heartbeat(server: &AtWork, now: Timestamp) -> String {
+    sign(server.life, server.last_heartbeat, now)
 }
 
-impl Listed {
-    fn of(server: &Server, name: &ServerName, (signs, work): (&Signs, &Work<'_>)) -> Self {
-        let (seen, now) = (signs.of(name), signs.clock.now);
-        let beat = seen.and_then(|seen| seen.newest.as_ref());
-        let stopped = seen.and_then(|seen| seen.worker_stopped.as_ref());
-        Self {
-            server: server.id.clone(),
-            life: signs.life(name),
-            worker: signs.worker(name),
-            worker_last_seen: seen.and_then(|seen| seen.worker_at),
-            worker_stopped: stopped.map(|stopped| stopped.why.clone().unwrap_or_default()),
-            last_heartbeat: beat.and_then(|beat| beat.at()),
-            jobs: work.of(name.as_str()),
-            labels: server.labels.clone(),
-            paused: pause_of(work.pauses, &Paused::Server(name.clone()), now)
-                .map(|pause| pause.describe(now)),
-        }
-    }
-
-    fn heartbeat(&self, now: Timestamp) -> String {
-        sign(self.life, self.last_heartbeat, now)
-    }
-
-    /// What it holds, in a few words.
-    fn at_work(&self) -> Option<String> {
-        match self.jobs.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            [first, others @ ..] => Some(format!("{first} and {} more", others.len())),
-        }
-    }
-
-    /// Nothing where no worker was ever seen.
-    fn worker(&self, now: Timestamp) -> Option<String> {
-        let why = self.worker_stopped.as_ref().filter(|why| !why.is_empty());
-        let why = why.map_or(String::new(), |why| format!(": {why}"));
-        self.worker_last_seen.map(|at| sign(self.worker, Some(at), now) + &why)
+/// What it holds, in a few words.
+fn at_work(server: &AtWork) -> Option<String> {
+    match server.jobs.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, others @ ..] => Some(format!("{first} and {} more", others.len())),
     }
 }
 
-/// What all servers are at, looked through once for the whole list.
-struct Work<'a> {
-    held: HashMap<&'a str, Vec<&'a str>>,
-    pauses: &'a Table<Pause>,
-}
-
-impl<'a> Work<'a> {
-    fn new(jobs: &'a Table<Job>, pauses: &'a Table<Pause>) -> Self {
-        let mut held: HashMap<&str, Vec<&str>> = HashMap::new();
-        for job in jobs.rows().filter(|job| job.status.is_held()) {
-            held.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(&job.id);
-        }
-        Self { held, pauses }
-    }
-
-    /// The jobs that a server holds.
-    fn of(&self, server: &str) -> Vec<String> {
-        self.held.get(server).into_iter().flatten().map(ToString::to_string).collect()
-    }
+/// The last sign of life of its worker. Nothing where none was ever seen.
+fn worker(server: &AtWork, now: Timestamp) -> Option<String> {
+    let why = server.worker_stopped.as_ref().filter(|why| !why.is_empty());
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    server.worker_last_seen.map(|at| sign(server.worker, Some(at), now) + &why)
 }
 
 /// A sign of life, for people.
 fn sign(life: Freshness, at: Option<Timestamp>, now: Timestamp) -> String {
     format!("{}, {}", format!("{life:?}").to_lowercase(), input::ago(at, now))
-}
-
-/// What was read for a list.
-struct Look {
-    registry: Table<Server>,
-    jobs: Table<Job>,
-    pauses: Table<Pause>,
-    seen: HashMap<ServerName, SeenBeats>,
-}
-
-impl Look {
-    fn at(snapshot: &Snapshot<'_>) -> Result<Self, CliError> {
-        let registry: Table<Server> = snapshot.table()?;
-        let names = registry.rows().filter_map(|server| ServerName::new(&server.id).ok());
-        let seen = seen_of(snapshot, names)?;
-        let pauses = snapshot.table()?;
-        // The longest last: a pack may keep others as differences to it, and with each of those it is read
-        // once more.
-        Ok(Self { registry, jobs: snapshot.table()?, pauses, seen })
-    }
 }
 
 /// Judges what was read just now of the signs of life of servers. Where our own clock is off, it says so.
@@ -153,25 +62,22 @@ pub(in crate::cli) fn judged(
 /// # Errors
 /// When the hub cannot be used.
 pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
-    let look = context.read(true, Look::at)?;
-    let signs = judged(look.seen.clone(), context)?;
+    let fleet = context.read(true, |snapshot| Ok(Fleet::read(snapshot)?))?;
+    let signs = judged(fleet.seen.clone(), context)?;
     let now = signs.clock.now;
-    let work = Work::new(&look.jobs, &look.pauses);
-    let named = look.registry.rows().filter_map(|server| Some((server, ServerName::new(&server.id).ok()?)));
-    let listed: Vec<Listed> =
-        named.map(|(server, name)| Listed::of(server, &name, (&signs, &work))).collect();
+    let listed = fleet.list(&signs);
     let output = context.output;
     output.list("worker", &listed, || {
         if listed.is_empty() {
             output.say("no server is registered; register this one with `git muster join --as NAME`");
             return String::new();
         }
-        let row = |one: &Listed| {
+        let row = |one: &AtWork| {
             vec![
                 one.server.clone(),
-                one.heartbeat(now),
-                input::or_dash(one.worker(now).as_deref()),
-                input::or_dash(one.at_work().as_deref()),
+                heartbeat(one, now),
+                input::or_dash(worker(one, now).as_deref()),
+                input::or_dash(at_work(one).as_deref()),
                 input::or_dash(Some(&one.labels.join(","))),
                 input::or_dash(one.paused.as_deref()),
             ]
@@ -181,51 +87,16 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
     })
 }
 
-/// A server as `worker show` shows it.
-#[derive(Debug, Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    listed: Listed,
-    /// What it holds, ended last and could claim now.
-    at_work: Vec<Told>,
-    ended: Vec<Told>,
-    claimable: Vec<Told>,
-}
-
-/// A job in a line.
-#[derive(Debug, Serialize)]
-struct Told {
-    id: String,
-    situation: String,
-}
-
 /// Shows one server.
 ///
 /// # Errors
 /// When there is no such server, or the hub cannot be used.
 pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliError> {
-    // Of all: whether our clock is off is for most of them to say.
-    let look = context.read(true, Look::at)?;
-    let server = look.registry.get(name.as_str()).ok_or_else(|| {
-        CliError::new(Exit::No, format!("there is no server `{name}`"))
-            .hint("see the names with `git muster worker list`")
-    })?;
-    let signs = judged(look.seen.clone(), context)?;
-    let now = signs.clock.now;
-    let (jobs, pauses) = (&look.jobs, &look.pauses);
-    let told = |job: &Record<Job>| Told { id: job.id.clone(), situation: job.situation(now) };
-    let of_server = || jobs.rows().filter(|job| job.assigned_to.as_deref() == Some(name.as_str()));
-    let mut ended: Vec<&Record<Job>> = of_server().filter(|job| job.status.is_final()).collect();
-    ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
-    let queue = Queue::new(jobs, now).paused_by(pauses);
-    let ripe = ripe_until_now(&context.place()?.watched(), &queue);
-    let claimable = queue.with_ripe(&ripe).claimable(&server.labels);
-    let shown = Shown {
-        listed: Listed::of(server, name, (&signs, &Work::new(jobs, pauses))),
-        at_work: of_server().filter(|job| job.status.is_held()).map(told).collect(),
-        ended: ended.into_iter().take(ENDED_SHOWN).map(told).collect(),
-        claimable: claimable.into_iter().map(told).collect(),
-    };
+    let fleet = context.read(true, |snapshot| Ok(Fleet::read(snapshot)?))?;
+    fleet.require(name)?;
+    let signs = judged(fleet.seen.clone(), context)?;
+    let (now, place) = (signs.clock.now, context.place()?.watched());
+    let shown = fleet.show(name, &signs, &place, &mut Observations::recall())?;
     context.output.object("worker", &shown, || {
         let listed = &shown.listed;
         let lines = |jobs: &[Told]| {
@@ -234,8 +105,8 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
         };
         facts(&[
             ("server", Some(listed.server.clone())),
-            ("heartbeat", Some(listed.heartbeat(now))),
-            ("worker", listed.worker(now)),
+            ("heartbeat", Some(heartbeat(listed, now))),
+            ("worker", worker(listed, now)),
             ("labels", Some(listed.labels.join(", ")).filter(|labels| !labels.is_empty())),
             ("paused", listed.paused.clone()),
             ("at work", lines(&shown.at_work)),

@@ -6,17 +6,14 @@ use super::exit::Exit;
 use super::input;
 use super::output::{clean, counted};
 use super::table::{table, whole_table};
-use crate::app::archived::{Named, look_up};
-use crate::app::commands::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, attempts, copy, manifest};
+use crate::app::commands::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, copy};
 use crate::app::hubs;
-use crate::domain::artifact::{
-    Artifact, Comparison, Manifest, attempt_of_log, attempt_of_manifest, beyond, compare, manifest_name,
+use crate::app::queries::artifacts::{
+    Build, Compared, ComparedFile, FindBuilds, ListedBuild, Places, newest_first,
 };
+use crate::domain::artifact::{Artifact, Comparison, Manifest, attempt_of_manifest, beyond, manifest_name};
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::Job;
-use crate::domain::server::Server;
-use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Location};
+use crate::ledger::Location;
 use crate::machine::{digest, environment, files};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -158,80 +155,24 @@ pub(super) fn run(command: &ArtifactCommand, context: &mut Context) -> Result<u8
     }
 }
 
-/// A manifest and where it was found.
-struct Build {
-    server: ServerName,
-    attempt: String,
-    manifest: Manifest,
-}
-
 /// The newest manifest of a job, also of one that is archived.
 fn find(job: &JobId, context: &mut Context) -> Result<Build, CliError> {
-    // What was made may be kept for longer than the record of the job.
-    let named = context.read(false, |snapshot| Ok(look_up::<Job>(snapshot, job.as_str())?))?;
-    let (is_known, log) = match named {
-        Named::Record(job) => (true, job.log.clone()),
-        Named::Unreadable(..) | Named::Nothing => (false, None),
-    };
-    let place = log.as_deref().and_then(|log| {
-        let server = ServerName::new(log.split('/').next()?).ok()?;
-        Some((server, attempt_of_log(log)?.to_owned()))
-    });
-    let builds = match &place {
-        Some((server, attempt)) => builds_of(server, &|one| one == attempt, context)?,
-        None => {
-            let end = format!("-{}", job.as_str().replace(':', "_"));
-            all_builds(&|attempt| attempt.ends_with(&end), context)?
-        }
-    };
-    let was_run = place.is_some() || !builds.is_empty();
-    if let Some(build) = builds.into_iter().find(|build| build.manifest.job == job.as_str()) {
-        return Ok(build);
-    }
-    let why = match (is_known, was_run) {
-        (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
-        (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
-        (false, _) => format!(
-            "nothing is known of what job `{job}` made, and it is neither in the queue nor in the archive"
-        ),
-    };
-    Err(CliError::new(Exit::No, why).hint("see what is kept with `git muster artifact list`"))
+    let places = context.ask(&FindBuilds { job: Some(job.clone()) })?;
+    Ok(places.newest(builds(&places, context)?)?)
 }
 
-/// The builds of all servers whose attempts are wanted, the newest first.
-fn all_builds(is_wanted: &dyn Fn(&str) -> bool, context: &mut Context) -> Result<Vec<Build>, CliError> {
-    let servers: Vec<ServerName> = context.read(false, |snapshot| {
-        let registry: Table<Server> = snapshot.table()?;
-        Ok(registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect())
-    })?;
+/// The builds in all places, the newest first, by one look at the hub for each. A manifest that cannot be read is
+/// told of.
+fn builds(places: &Places, context: &mut Context) -> Result<Vec<Build>, CliError> {
     let mut all = Vec::new();
-    for server in servers {
-        all.extend(builds_of(&server, is_wanted, context)?);
+    for search in &places.searches {
+        let branch = search.server.logs_branch();
+        let kept = context.read_with(&branch, |snapshot| Ok(search.run(snapshot)?))?;
+        kept.broken.iter().for_each(|why| context.output.warn(why));
+        all.extend(kept.builds);
     }
-    all.sort_by(|one, other| other.attempt.cmp(&one.attempt));
+    newest_first(&mut all);
     Ok(all)
-}
-
-/// The same of one server, by one look at the hub. A manifest that cannot be read is told and left out:
-/// it may be about anything.
-fn builds_of(
-    server: &ServerName,
-    is_wanted: &dyn Fn(&str) -> bool,
-    context: &mut Context,
-) -> Result<Vec<Build>, CliError> {
-    let read = context.read_with(&server.logs_branch(), |snapshot| {
-        let wanted = attempts(snapshot, server)?.into_iter().filter(|attempt| is_wanted(attempt));
-        Ok(wanted.map(|attempt| (manifest(snapshot, server, &attempt), attempt)).collect::<Vec<_>>())
-    })?;
-    let mut builds = Vec::new();
-    for (manifest, attempt) in read {
-        match manifest {
-            Ok(Some(manifest)) => builds.push(Build { server: server.clone(), attempt, manifest }),
-            Ok(None) => {}
-            Err(error) => context.output.warn(&error.to_string()),
-        }
-    }
-    Ok(builds)
 }
 
 fn short(sum: &str) -> String {
@@ -262,32 +203,16 @@ fn list_of(job: &JobId, context: &mut Context) -> Result<u8, CliError> {
     Ok(Exit::Done.code())
 }
 
-/// One line of the list of builds.
-#[derive(Debug, Serialize)]
-struct Listed {
-    #[serde(flatten)]
-    manifest: Manifest,
-    files: usize,
-    bytes: u64,
-}
-
 fn list(context: &mut Context) -> Result<u8, CliError> {
-    let builds = all_builds(&|_| true, context)?;
-    let listed: Vec<Listed> = builds
-        .into_iter()
-        .map(|Build { server, manifest, .. }| Listed {
-            files: manifest.artifacts.len(),
-            bytes: manifest.bytes(),
-            manifest: Manifest { server: server.to_string(), ..manifest },
-        })
-        .collect();
+    let places = context.ask(&FindBuilds::default())?;
+    let listed: Vec<ListedBuild> = builds(&places, context)?.into_iter().map(ListedBuild::from).collect();
     let output = context.output;
     output.list("artifacts", &listed, || {
         if listed.is_empty() {
             output.say("no job has made anything that a worker kept");
             return String::new();
         }
-        let row = |one: &Listed| {
+        let row = |one: &ListedBuild| {
             vec![
                 one.manifest.at.map_or("?".to_owned(), |at| at.to_string()),
                 one.manifest.job.clone(),
@@ -358,26 +283,19 @@ fn check(artifact: &Artifact, path: Option<&Path>) -> &'static str {
 
 fn compare_jobs(first: &JobId, second: &JobId, context: &mut Context) -> Result<u8, CliError> {
     let (first, second) = (find(first, context)?, find(second, context)?);
-    let compared = compare(&first.manifest, &second.manifest);
-    let is_same = compared.iter().all(|(_, comparison)| *comparison == Comparison::Same);
-    let files: Vec<_> =
-        compared.iter().map(|(file, comparison)| json!({"file": file, "state": comparison})).collect();
-    let value =
-        json!({"first": first.manifest.job, "second": second.manifest.job, "same": is_same, "files": files});
-    context.output.object("artifact_comparison", &value, || {
+    let compared = Compared::of(&first, &second);
+    context.output.object("artifact_comparison", &compared, || {
         let word = |comparison: &Comparison| match comparison {
             Comparison::Same => "same",
             Comparison::Differs => "differs",
             Comparison::OnlyFirst => "only in the first",
             Comparison::OnlySecond => "only in the second",
         };
-        let rows: Vec<Vec<String>> = compared
-            .iter()
-            .map(|(file, comparison)| vec![word(comparison).to_owned(), (*file).to_owned()])
-            .collect();
+        let row = |one: &ComparedFile| vec![word(&one.state).to_owned(), one.file.clone()];
+        let rows: Vec<Vec<String>> = compared.files.iter().map(row).collect();
         whole_table(&["STATE", "FILE"], &rows)
     })?;
-    Ok(if is_same { Exit::Done } else { Exit::Failed }.code())
+    Ok(if compared.same { Exit::Done } else { Exit::Failed }.code())
 }
 
 fn get(

@@ -4,7 +4,9 @@
 //! how it is told, and nothing else. A record that cannot be read hides no other; the answer names it.
 //! Nothing here prints, reads a clock or writes; what this machine has watched is handed in.
 
+pub mod artifacts;
 pub mod fleet;
+pub mod health;
 pub mod jobs;
 pub mod locks;
 pub mod messages;

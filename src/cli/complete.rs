@@ -9,14 +9,17 @@ use super::GlobalArgs;
 use super::error::CliError;
 use super::output::clean;
 use super::settings::Settings;
+use crate::app::queries::jobs::ListJobs;
+use crate::app::queries::locks::{ListLocks, ShownLock};
+use crate::app::queries::messages::ListMessages;
+use crate::app::queries::servers::Registered;
+use crate::app::queries::{List, Query as _};
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::lock::Lock;
-use crate::domain::message::Message;
-use crate::domain::server::Server;
-use crate::domain::table::{Row, Table};
-use crate::ledger::{self, Documents as _, Ledger, Location, OpenOptions, Snapshot, store_path};
+use crate::domain::table::Row;
+use crate::ledger::{self, Ledger, Location, OpenOptions, Snapshot, Stop, store_path};
 use crate::machine::clock;
 use clap::{Arg, Args, Command, CommandFactory as _};
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -272,35 +275,36 @@ fn known(global: &GlobalArgs) -> Option<Ledger> {
 fn names(what: What, snapshot: &Snapshot<'_>) -> Vec<Candidate> {
     let now = clock::wall();
     match what {
-        What::Servers => rows(snapshot, |server: &Server| {
+        What::Servers => told(Registered {}.run(snapshot, now), |server| {
             Some((server.id.clone(), server.host.clone().unwrap_or_default()))
         }),
         What::Labels => {
-            let labels = rows(snapshot, |server: &Server| Some((server.labels.join("\n"), String::new())));
-            let mut all: Vec<String> =
-                labels.iter().flat_map(|(labels, _)| labels.lines().map(str::to_owned)).collect();
-            all.sort();
-            all.dedup();
-            all.into_iter().map(|label| (label, String::new())).collect()
+            let servers = Registered {}.run(snapshot, now);
+            let labels = servers.iter().flat_map(|list| &list.items).flat_map(|server| &server.labels);
+            let all: BTreeSet<&String> = labels.collect();
+            all.into_iter().map(|label| (label.clone(), String::new())).collect()
         }
-        What::Messages => {
-            rows(snapshot, |message: &Message| Some((message.id.clone(), message.subject.clone())))
-        }
-        What::Jobs(is_wanted) => rows(snapshot, |job: &Job| {
+        What::Messages => told(ListMessages::default().run(snapshot, now), |message| {
+            Some((message.id.clone(), message.subject.clone()))
+        }),
+        What::Jobs(is_wanted) => told(ListJobs::default().run(snapshot, now), |job| {
             is_wanted(job).then(|| (job.id.clone(), format!("{} {}", job.kind, job.situation(now))))
         }),
-        What::Locks => rows(snapshot, |lock: &Lock| {
-            let held = lock.locked_by.as_ref().map_or("free".to_owned(), |by| format!("held by {by}"));
-            Some((lock.name.clone(), held))
-        }),
+        What::Locks => {
+            let locks = ListLocks {}.run(snapshot, now);
+            let candidate = |lock: &ShownLock| {
+                let held = lock.locked_by.as_ref().map_or("free".to_owned(), |by| format!("held by {by}"));
+                (lock.name.clone(), held)
+            };
+            locks.iter().flat_map(|locks| locks.items.iter().rev()).map(candidate).collect()
+        }
     }
 }
 
-/// Of each record what `tell` makes of it, the newest first.
-fn rows<T: Row>(snapshot: &Snapshot<'_>, tell: impl Fn(&T) -> Option<Candidate>) -> Vec<Candidate> {
-    let table: Result<Table<T>, _> = snapshot.table();
-    let told = |table: Table<T>| table.rows().rev().filter_map(|row| tell(row)).collect();
-    table.map(told).unwrap_or_default()
+/// Of each record what `tell` makes of it, the newest first; nothing of what cannot be read.
+fn told<T: Row>(list: Result<List<T>, Stop>, tell: impl Fn(&T) -> Option<Candidate>) -> Vec<Candidate> {
+    let items = list.map(|list| list.items).unwrap_or_default();
+    items.iter().rev().filter_map(|item| tell(item)).collect()
 }
 
 #[cfg(test)]

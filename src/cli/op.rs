@@ -10,17 +10,17 @@ use super::output::clean;
 use super::settings::Setting;
 use super::table::whole_table;
 use super::whole::completed;
-use crate::app::answer::{Answered, plain, stands};
+use crate::app::answer::{Answered, plain};
 use crate::app::commands::Operation;
 use crate::app::hubs;
 use crate::app::journal::{self, Entry, Taken};
+use crate::app::queries::operations::{ListedOperation, WhatStands};
 use crate::app::submit::{self, Keep};
 use crate::domain::id::OpId;
 use crate::ledger::{Found, LedgerError, Location};
 use crate::machine::environment;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// The verbs of `op`.
 #[derive(Debug, Subcommand)]
@@ -78,81 +78,46 @@ pub(super) fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliE
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {
-    let mut entries: Vec<(Entry, String)> = journal::unsettled()
-        .iter()
-        .filter_map(journal::find)
-        .map(|entry| (entry, "not settled".to_owned()))
-        .collect();
-    entries.extend(answered(context)?);
-    let value = |(entry, state): &(Entry, String)| {
-        let (op, hub) = (&entry.op, shown(&entry.hub));
-        let mut value = json!({"op": op, "hub": hub, "branch": entry.branch, "at": entry.at,
-            "operation": entry.operation, "settled": entry.answer.is_some()});
-        if let (Some(answer), Some(members)) = (&entry.answer, value.as_object_mut()) {
-            members.insert("answer".to_owned(), answer.clone());
-            members.insert("state".to_owned(), json!(state));
-        }
-        value
-    };
-    let values: Vec<Value> = entries.iter().map(value).collect();
+    let unsettled = journal::unsettled();
+    let unsettled = unsettled.iter().filter_map(journal::find).map(ListedOperation::unsettled);
+    let mut listed: Vec<ListedOperation> = unsettled.collect();
+    listed.extend(answered(context));
     let (output, now) = (context.output, context.now());
-    output.list("op", &values, || {
-        if entries.is_empty() {
+    output.list("op", &listed, || {
+        if listed.is_empty() {
             output.say("nothing is unsettled");
             return String::new();
         }
-        let row = |(entry, state): &(Entry, String)| {
-            let hub = shown(&entry.hub);
-            let op = entry.op.to_string();
-            vec![op, ago(Some(entry.at), now), verb(entry), state.clone(), hub, entry.branch.clone()]
+        let row = |one: &ListedOperation| {
+            let (op, state) = (one.op.to_string(), one.state.as_str().to_owned());
+            let (verb, hub) = (verb(&one.operation), one.hub.clone());
+            vec![op, ago(Some(one.at), now), verb, state, hub, one.branch.clone()]
         };
-        let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+        let rows: Vec<Vec<String>> = listed.iter().map(row).collect();
         whole_table(&["OP", "BEGUN", "WHAT", "STATE", "HUB", "BRANCH"], &rows)
     })
 }
 
-/// For how long messages that were read are listed, and what was got at another hub, which is not asked.
-const LISTED_FOR: Duration = Duration::from_secs(24 * 3600);
-
 /// What was handed out and still counts, with how far it is. What is over is forgotten.
-fn answered(context: &mut Context) -> Result<Vec<(Entry, String)>, CliError> {
+fn answered(context: &mut Context) -> Vec<ListedOperation> {
     let entries = journal::answered();
     if entries.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let here = context.place().ok();
-    let is_here = |entry: &Entry| here.as_ref().is_some_and(|here| here.is_of(entry));
-    let asked: Result<Vec<Option<bool>>, CliError> = context.read(false, |snapshot| {
-        let stands = |entry: &Entry| match &entry.answer {
-            Some(answer) if is_here(entry) => stands(answer, entry.operation.taker(), snapshot),
-            _ => Ok(None),
-        };
-        Ok(entries.iter().map(stands).collect::<Result<_, _>>()?)
-    });
-    let found = asked.unwrap_or_else(|error| {
+    let query = WhatStands { entries, here: context.place().ok() };
+    let asked = context.ask(&query);
+    let asked = asked.map_err(|error| {
         context.output.warn(&format!("{}; what is over may be listed too", error.message));
-        vec![None; entries.len()]
     });
-    let now = context.now();
-    let mut listed = Vec::new();
-    for (entry, stands) in entries.into_iter().zip(found) {
-        let is_young = now.since(entry.at) < LISTED_FOR;
-        match stands {
-            Some(true) => listed.push((entry, "stands".to_owned())),
-            None if is_young => listed.push((entry, "answered".to_owned())),
-            _ if context.is_dry_run() => {}
-            _ => journal::forget_answer(&entry.op),
-        }
+    let (listed, over) = query.told(asked.ok(), context.now());
+    if !context.is_dry_run() {
+        over.iter().for_each(journal::forget_answer);
     }
-    Ok(listed)
+    listed
 }
 
-fn shown(hub: &str) -> String {
-    Location::parse(hub, &environment::home()).shown()
-}
-
-fn verb(entry: &Entry) -> String {
-    let value = serde_json::to_value(&entry.operation).unwrap_or_default();
+fn verb(operation: &Operation) -> String {
+    let value = serde_json::to_value(operation).unwrap_or_default();
     value.get("verb").and_then(Value::as_str).unwrap_or("?").to_owned()
 }
 
@@ -312,7 +277,7 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
                 journal::close(id);
             }
             context.output.confirm("op", &json!({"op": id, "dropped": true}), || {
-                format!("operation {id} ({}) is forgotten here", verb(&entry))
+                format!("operation {id} ({}) is forgotten here", verb(&entry.operation))
             })
         }
         Taken::UnderWay => Err(under_way(id)),
@@ -369,7 +334,7 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let value = json!({"op": id, "happened": true, "resumed": true, "answer": shown});
     let printed = context
         .output
-        .object("op", &value, || format!("it happened now: {}\n{}", verb(&entry), lines(answer)));
+        .object("op", &value, || format!("it happened now: {}\n{}", verb(&entry.operation), lines(answer)));
     if entry.operation.hands_out() {
         context.deliver(&receipt, |_| printed)
     } else {

@@ -24,6 +24,9 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("anyhow::", &["src/cli"]),
 ];
 
+/// The files of the command line that read tables all the same: what they do while they wait is to be a flow.
+const READS_TABLES: [&str; 3] = ["src/cli/job/claim.rs", "src/cli/lock.rs", "src/cli/queue.rs"];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -84,6 +87,18 @@ fn each_effect_has_one_door() {
             let used = code_lines(&text).find(|line| line.contains(word));
             assert!(open || used.is_none(), "{path} uses `{word}`, whose door is {doors:?}: {used:?}");
         }
+    }
+}
+
+#[test]
+fn the_command_line_asks_queries_and_reads_no_table() {
+    for (path, text) in sources() {
+        let is_free = !path.starts_with("src/cli/") || READS_TABLES.contains(&path.as_str());
+        let reads = |line: &&str| {
+            [".table()", ".table_at", "Table<", "Table::"].iter().any(|word| line.contains(word))
+        };
+        let found = code_lines(&text).find(reads).filter(|_| !is_free);
+        assert_eq!(found, None, "{path} reads a table: let a query of src/app/queries answer that");
     }
 }
 

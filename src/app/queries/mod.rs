@@ -10,6 +10,7 @@ pub mod health;
 pub mod jobs;
 pub mod locks;
 pub mod messages;
+pub mod operations;
 pub mod queue;
 pub mod servers;
 pub mod statuses;

@@ -1,5 +1,9 @@
 //! A hub in memory for tests: its documents, told as texts.
 
+mod store;
+
+pub(crate) use store::Hub;
+
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::ledger::{Document, Documents, LedgerError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +33,12 @@ impl Held {
     /// The same with a table of these records.
     pub(crate) fn rows(self, path: &str, field: &str, rows: &[&str]) -> Self {
         self.with(MAIN, path, &format!("{{\"{field}\": [{}]}}", rows.join(", ")))
+    }
+
+    /// The same without a document of the main branch.
+    pub(crate) fn without(mut self, path: &str) -> Self {
+        self.files.remove(&(MAIN.to_owned(), path.to_owned()));
+        self
     }
 
     fn paths(&self, branch: &str) -> impl Iterator<Item = &str> {

@@ -2,6 +2,7 @@
 //!
 //! - [`commands`] change the hub, each a value that can be kept and taken up again.
 //! - [`queries`] ask it, each a value that is answered from one version.
+//! - [`events`] tell what changed between two versions.
 //!
 //! A front end decides how something is asked for and how it is told, and nothing else. Nothing
 //! here prints.
@@ -11,6 +12,7 @@ pub mod archived;
 pub mod commands;
 pub mod doctor;
 pub mod documents;
+pub mod events;
 pub mod every;
 pub mod explain;
 pub mod fsck;

@@ -3,7 +3,7 @@
 use super::pairs::{Change, is_same};
 use super::{What, edited};
 use crate::domain::id::ServerName;
-use crate::domain::lock::Lock;
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::message::{AckStatus, Mark, Message};
 use crate::domain::pause::Pause;
 use crate::domain::record::Record;
@@ -45,6 +45,10 @@ const OF_TERM: &[&str] = &[
 /// Tells what happened to a lock.
 pub(super) fn of_lock(change: Change<'_, Lock>, out: &mut dyn FnMut(What)) {
     match change {
+        // Whoever claims takes it by the way and leaves it at once: that is told by the claim.
+        Change::Added(lock) if lock.name == JOB_ASSIGNMENT && !lock.is_held() => {}
+        Change::Changed(before, after)
+            if after.name == JOB_ASSIGNMENT && !before.is_held() && !after.is_held() => {}
         Change::Added(lock) => {
             let told = step(&Lock::free(&lock.name), lock, out);
             if !told {

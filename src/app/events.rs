@@ -77,7 +77,7 @@ pub enum What {
         not_before: Option<Timestamp>,
         attempt: u64,
     },
-    /// Somebody called it off.
+    /// Somebody cancelled it.
     #[serde(rename = "job.cancelled")]
     JobCancelled { may_still_run_on: Option<String> },
     /// Whoever held it when it was cancelled has confirmed that it stopped.
@@ -94,19 +94,19 @@ pub enum What {
     JobRemoved {},
     /// A server holds a lock that nobody held.
     #[serde(rename = "lock.acquired")]
-    LockAcquired(rest::Term),
+    LockAcquired(rest::Lease),
     /// The holder renewed it.
     #[serde(rename = "lock.renewed")]
-    LockRenewed(rest::Term),
+    LockRenewed(rest::Lease),
     /// It is free.
     #[serde(rename = "lock.released")]
-    LockReleased(rest::Term),
+    LockReleased(rest::Lease),
     /// A server has it that another had: by its lease or by force, which only the commit tells.
     #[serde(rename = "lock.taken_over")]
-    LockTakenOver(rest::Term),
+    LockTakenOver(rest::Lease),
     /// What was to be done once under it is done.
     #[serde(rename = "lock.done")]
-    LockDone(rest::Term),
+    LockDone(rest::Lease),
     /// Something else of it changed.
     #[serde(rename = "lock.edited")]
     LockEdited { fields: Fields },
@@ -195,25 +195,25 @@ pub fn events(before: &impl Documents, after: &impl Documents) -> Result<Changes
     let of_job: Option<Began<Job>> = Some(|job| job.created_at);
     pairs::each(before, after, of_job, &mut changes, |change, changes| {
         let id = change.row().id.clone();
-        jobs::tell(change, &mut |what| changes.add("job", &id, what));
+        jobs::tell(&change, &mut |what| changes.add("job", &id, what));
     })?;
     pairs::each::<Lock>(before, after, None, &mut changes, |change, changes| {
         let id = change.row().name.clone();
-        rest::of_lock(change, &mut |what| changes.add("lock", &id, what));
+        rest::of_lock(&change, &mut |what| changes.add("lock", &id, what));
     })?;
     let of_message: Option<Began<Message>> = Some(|message| message.timestamp);
     pairs::each(before, after, of_message, &mut changes, |change, changes| {
         let id = change.row().id.clone();
-        rest::of_message(change, &mut |what| changes.add("message", &id, what));
+        rest::of_message(&change, &mut |what| changes.add("message", &id, what));
     })?;
     pairs::each::<Server>(before, after, None, &mut changes, |change, changes| {
         let id = change.row().id.clone();
-        rest::of_server(change, &mut |what| changes.add("server", &id, what));
+        rest::of_server(&change, &mut |what| changes.add("server", &id, what));
     })?;
     statuses(before, after, &mut changes)?;
     pairs::each::<Pause>(before, after, None, &mut changes, |change, changes| {
         let id = change.row().id.clone();
-        rest::of_pause(change, &mut |what| changes.add("pause", &id, what));
+        rest::of_pause(&change, &mut |what| changes.add("pause", &id, what));
     })?;
     Ok(changes)
 }

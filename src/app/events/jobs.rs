@@ -35,9 +35,9 @@ pub struct End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The holder gave it back.
+    /// The holder released it.
     Released,
-    /// Somebody put it back after its end.
+    /// Somebody requeued it after its end.
     Retry,
     /// The holder was lost.
     Lost,
@@ -71,7 +71,7 @@ const OF_LIFE: &[&str] = &[
 ];
 
 /// Tells what happened.
-pub(super) fn tell(change: Change<'_, Job>, out: &mut dyn FnMut(What)) {
+pub(super) fn tell(change: &Change<'_, Job>, out: &mut dyn FnMut(What)) {
     match change {
         Change::Added(job) => {
             out(What::JobAdded { job: job.raw() });
@@ -86,7 +86,7 @@ pub(super) fn tell(change: Change<'_, Job>, out: &mut dyn FnMut(What)) {
             out(What::JobEdited { fields: fields.into_iter().collect() });
             changed(before, after, out);
         }
-        Change::Archived(_, month) => out(What::JobArchived { month }),
+        Change::Archived(_, month) => out(What::JobArchived { month: month.clone() }),
         Change::Removed(_) => out(What::JobRemoved {}),
     }
 }

@@ -4,9 +4,10 @@
 //! one. One that cannot be read on one side is no record that is gone or new.
 
 use super::{Changes, Unknown};
-use crate::app::archived::{ARCHIVE, paths};
+use crate::app::archived::paths;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
+use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, LedgerError, Stop};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

@@ -14,21 +14,21 @@ use crate::ledger::{Documents, Stop};
 use serde::Serialize;
 use serde_json::json;
 
-/// How a lock is, or was, held.
+/// A lease of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Term {
+pub struct Lease {
     /// Who holds it, or held it last.
     pub holder: Option<String>,
     /// The token.
     pub token: Option<u64>,
-    /// The lease.
+    /// How long it lasts without a renewal.
     pub lease_seconds: u64,
     /// Who held it before.
     pub previous_holder: Option<String>,
 }
 
 /// The fields that say how a lock is held.
-const OF_TERM: &[&str] = &[
+const OF_LEASE: &[&str] = &[
     "locked_by",
     "locked_at",
     "expires_at",
@@ -43,7 +43,7 @@ const OF_TERM: &[&str] = &[
 ];
 
 /// Tells what happened to a lock.
-pub(super) fn of_lock(change: Change<'_, Lock>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_lock(change: &Change<'_, Lock>, out: &mut dyn FnMut(What)) {
     match change {
         // Whoever claims takes it by the way and leaves it at once: that is told by the claim.
         Change::Added(lock) if lock.name == JOB_ASSIGNMENT && !lock.is_held() => {}
@@ -58,7 +58,7 @@ pub(super) fn of_lock(change: Change<'_, Lock>, out: &mut dyn FnMut(What)) {
             }
         }
         Change::Changed(before, after) | Change::Back(before, after) => {
-            let but = if step(before, after, out) { OF_TERM } else { &[] };
+            let but = if step(before, after, out) { OF_LEASE } else { &[] };
             let fields = edited(&before.raw(), &after.raw(), but);
             if !fields.is_empty() {
                 out(What::LockEdited { fields });
@@ -71,21 +71,21 @@ pub(super) fn of_lock(change: Change<'_, Lock>, out: &mut dyn FnMut(What)) {
 /// Tells the step from one holder to the next; `true` if there is one.
 fn step(before: &Lock, after: &Lock, out: &mut dyn FnMut(What)) -> bool {
     let (was, is) = (holder(before), holder(after));
-    let term = Term {
+    let lease = Lease {
         holder: is.clone().or_else(|| after.released_by.clone()).or_else(|| was.clone()),
         token: after.token,
         lease_seconds: after.lease().as_secs(),
         previous_holder: was.clone(),
     };
-    let is_new_term = before.token != after.token || was != is;
+    let is_new = before.token != after.token || was != is;
     if before.done_at.is_none() && after.done_at.is_some() {
-        out(What::LockDone(term));
-    } else if is.is_some() && is_new_term {
-        out(if was.is_some() { What::LockTakenOver(term) } else { What::LockAcquired(term) });
-    } else if is.is_none() && is_new_term && (was.is_some() || after.token > before.token) {
-        out(What::LockReleased(term));
+        out(What::LockDone(lease));
+    } else if is.is_some() && is_new {
+        out(if was.is_some() { What::LockTakenOver(lease) } else { What::LockAcquired(lease) });
+    } else if is.is_none() && is_new && (was.is_some() || after.token > before.token) {
+        out(What::LockReleased(lease));
     } else if is.is_some() && before.version() != after.version() {
-        out(What::LockRenewed(term));
+        out(What::LockRenewed(lease));
     } else {
         return false;
     }
@@ -125,7 +125,7 @@ impl Envelope {
 const OF_MARKS: &[&str] = &["read", "read_by", "ack_status", "acknowledged_by"];
 
 /// Tells what happened to a message.
-pub(super) fn of_message(change: Change<'_, Message>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_message(change: &Change<'_, Message>, out: &mut dyn FnMut(What)) {
     match change {
         Change::Added(message) => out(What::MessageSent(Envelope::of(message))),
         Change::Changed(before, after) => marked(before, after, out),
@@ -134,7 +134,7 @@ pub(super) fn of_message(change: Change<'_, Message>, out: &mut dyn FnMut(What))
             out(What::MessageEdited { fields: fields.into_iter().collect() });
             marked(before, after, out);
         }
-        Change::Archived(_, month) => out(What::MessageArchived { month }),
+        Change::Archived(_, month) => out(What::MessageArchived { month: month.clone() }),
         Change::Removed(_) => out(What::MessageRemoved {}),
     }
 }
@@ -168,7 +168,7 @@ fn fresh(before: &[Mark], after: &[Mark], by_flag: bool) -> Vec<Option<String>> 
 }
 
 /// Tells what happened to the registration of a server.
-pub(super) fn of_server(change: Change<'_, Server>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_server(change: &Change<'_, Server>, out: &mut dyn FnMut(What)) {
     match change {
         Change::Added(server) => out(What::ServerJoined { server: server.raw() }),
         Change::Changed(before, after) | Change::Back(before, after) => {
@@ -212,7 +212,7 @@ pub struct Paused {
 }
 
 /// Tells what happened to a pause.
-pub(super) fn of_pause(change: Change<'_, Pause>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_pause(change: &Change<'_, Pause>, out: &mut dyn FnMut(What)) {
     let paused = |pause: &Pause| Paused {
         what: pause.id.clone(),
         by: pause.by.clone(),

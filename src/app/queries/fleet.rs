@@ -1,6 +1,6 @@
-//! What the servers are at: their signs of life, what they hold, ended last and could claim, what is paused.
+//! What the servers are at: their heartbeats, what they hold, ended last and could claim, what is paused.
 //!
-//! How a sign of life is to be judged depends on what this machine has watched: the hub is read first, as a
+//! How a heartbeat is to be judged depends on what this machine has watched: the hub is read first, as a
 //! [`Fleet`], and judged then.
 
 use super::servers::unknown;
@@ -29,7 +29,7 @@ pub struct Fleet {
     registry: Table<Server>,
     jobs: Table<Job>,
     pauses: Table<Pause>,
-    /// Their signs of life.
+    /// Their heartbeats.
     pub seen: HashMap<ServerName, SeenBeats>,
 }
 
@@ -48,7 +48,7 @@ impl Fleet {
         Ok(Self { registry, jobs: documents.table()?, pauses, seen })
     }
 
-    /// All servers that are registered under a name, in the order of the register.
+    /// All servers that are registered under a name, in the order of the registry.
     #[must_use]
     pub fn list(&self, signs: &Signs) -> Vec<AtWork> {
         let held = self.held();
@@ -141,7 +141,7 @@ impl Fleet {
 pub struct AtWork {
     /// Its name.
     pub server: String,
-    /// How its last sign of life is to be judged.
+    /// How its last heartbeat is to be judged.
     pub life: Freshness,
     /// When that was.
     pub last_heartbeat: Option<Timestamp>,

@@ -1,6 +1,6 @@
 //! How the fleet is doing, as `domain/health.rs` judges it.
 //!
-//! What the answer tells of signs of life depends on what this machine has watched: the hub is read first,
+//! What the answer tells of heartbeats depends on what this machine has watched: the hub is read first,
 //! and judged then. What cannot be read is told with all else and hides nothing of that.
 
 use super::servers::unknown;
@@ -44,7 +44,7 @@ pub struct Looked {
     every: Vec<Seen>,
     bad_branches: Vec<BadBranch>,
     hub: String,
-    /// The signs of life of all servers, registered or not.
+    /// The heartbeats of all servers, registered or not.
     pub seen: HashMap<ServerName, SeenBeats>,
 }
 

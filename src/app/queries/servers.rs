@@ -1,4 +1,4 @@
-//! Questions about the register: which servers belong to the hub, when each beat last, whose a name is.
+//! Questions about the registry: which servers belong to the hub, when each beat last, whose a name is.
 
 use super::{List, Query};
 use crate::app::documents::{or_empty, seen_beats};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The register alone, in its order.
+/// The registry alone, in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {}
 
@@ -26,7 +26,7 @@ impl Query for Registered {
     }
 }
 
-/// A registered server and its last sign of life.
+/// A registered server and its last heartbeat.
 #[derive(Debug)]
 pub struct ShownServer {
     record: Arc<Record<Server>>,
@@ -65,7 +65,7 @@ impl ShownServer {
     }
 }
 
-/// The registered servers with their last signs of life.
+/// The registered servers with their last heartbeats.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListServers {}
 
@@ -74,7 +74,7 @@ pub struct ListServers {}
 pub struct Servers {
     /// Those that can be read.
     pub items: Vec<ShownServer>,
-    /// The records of the register that are no good.
+    /// The records of the registry that are no good.
     #[serde(skip)]
     pub troubles: Vec<Trouble>,
 }
@@ -90,7 +90,7 @@ impl Query for ListServers {
     }
 }
 
-/// A registered server and its last sign of life.
+/// A registered server and its last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowServer {
     /// Its name.
@@ -170,7 +170,7 @@ impl Query for WhoseName {
     }
 }
 
-/// What the register says of a name that a machine asks for to replace who has it.
+/// What the registry says of a name that a machine asks for to replace who has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MayReplace(pub WhoseName);
 

@@ -7,7 +7,7 @@ pub(crate) use store::Hub;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::ledger::{Document, Documents, LedgerError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The branch that carries everything but heartbeats.
 pub(crate) const MAIN: &str = "main";
@@ -47,9 +47,9 @@ impl Held {
 }
 
 impl Documents for Held {
-    fn document(&self, branch: &str, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn document(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         let text = self.files.get(&(branch.to_owned(), path.to_owned()));
-        Ok(text.map(|text| Rc::new(Document::new(text.clone().into_bytes()))))
+        Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))
     }
 
     fn main(&self) -> &str {

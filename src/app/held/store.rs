@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A hub to which commands are given.
@@ -96,7 +97,7 @@ impl Engine for Store {
     fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Rc<Document>>, LedgerError> {
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.0.borrow().versions[number(version)].document(MAIN, path)
     }
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
@@ -107,7 +108,7 @@ impl Engine for Store {
         let mut held = commit.base.map(|base| stored.versions[number(base)].clone()).unwrap_or_default();
         for (path, change) in commit.changes {
             held = match change {
-                Some(bytes) => held.with(MAIN, path, &String::from_utf8_lossy(bytes)),
+                Some(document) => held.with(MAIN, path, &String::from_utf8_lossy(document.bytes())),
                 None => held.without(path),
             };
         }

@@ -3,12 +3,14 @@
 //! - [`commands`] change the hub, each a value that can be kept and taken up again.
 //! - [`queries`] ask it, each a value that is answered from one version.
 //! - [`events`] tell what changed between two versions.
+//! - [`client`] is one hub as one process uses it.
 //!
 //! A front end decides how something is asked for and how it is told, and nothing else. Nothing
 //! here prints.
 
 pub mod answer;
 pub mod archived;
+pub mod client;
 pub mod commands;
 pub mod doctor;
 pub mod documents;

@@ -10,20 +10,20 @@ use super::output::{Output, counted};
 use super::servers::is_anothers;
 use super::settings::{Setting, Settings};
 use super::which::{FROM_BRANCH_VARIABLE, NOT_ASKED, SAID_BY_HEAD};
+use crate::app::client::Client;
 use crate::app::commands::{Envelope, Operation, Verb};
 use crate::app::journal;
 use crate::app::session::Session;
-use crate::app::stale::{Restored, Undone};
-use crate::app::submit::{Keep, Place, submit};
-use crate::domain::id::{LockName, OpId, ServerName};
+use crate::app::stale::Undone;
+use crate::app::submit::Keep;
+use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
 use crate::machine::clock::Deadline;
-use crate::machine::{clock, outlet, random};
+use crate::machine::{clock, outlet};
 use serde::Serialize;
 use serde_json::json;
-use std::cell::RefCell;
 
 /// A command at work.
 pub(super) struct Context {
@@ -34,9 +34,7 @@ pub(super) struct Context {
     dry_run: bool,
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
-    ledger: Option<Ledger>,
-    restored: Restored,
-    place: Option<Place>,
+    client: Option<Client>,
 }
 
 impl Context {
@@ -71,9 +69,7 @@ impl Context {
             output: Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run },
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
-            ledger: None,
-            restored: Restored::default(),
-            place: None,
+            client: None,
         })
     }
 
@@ -141,7 +137,7 @@ impl Context {
     /// Goes to another branch than the one that was found.
     pub(super) fn go_to_branch(&mut self, branch: &str, origin: &str) {
         self.settings.branch = Setting { value: branch.to_owned(), origin: origin.to_owned() };
-        self.ledger = None;
+        self.client = None;
     }
 
     /// Which branches of the hub hold one.
@@ -180,11 +176,20 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(super) fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
-        if self.ledger.is_none() {
-            self.ledger = Some(self.open(false).map_err(|error| gone::told(error, self))?);
+    pub(super) fn client(&mut self) -> Result<&mut Client, CliError> {
+        if self.client.is_none() {
+            let ledger = self.open(false).map_err(|error| gone::told(error, self))?;
+            self.client = Some(Client::new(ledger));
         }
-        Ok(self.ledger.as_mut().expect("it was opened just now"))
+        Ok(self.client.as_mut().expect("it was opened just now"))
+    }
+
+    /// The same as a store.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) fn ledger(&mut self) -> Result<&mut Ledger, CliError> {
+        self.client().map(Client::ledger)
     }
 
     /// Opens the hub with or without asking that it is one.
@@ -217,18 +222,14 @@ impl Context {
         heartbeats: bool,
         read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        let restored = RefCell::new(std::mem::take(&mut self.restored));
-        let result = self.read_published(heartbeats, |snapshot| {
-            restored.borrow_mut().show(snapshot)?;
-            read(snapshot)
-        });
-        self.restored = restored.into_inner();
-        result
+        let result = self.client()?.read(heartbeats, read);
+        self.pass_on_notes();
+        result.map_err(|error| self.with_advice(error))
     }
 
     /// What an older writer undid and the next write puts back, where the hub was read last.
-    pub(super) fn undone(&self) -> &Undone {
-        self.restored.undone()
+    pub(super) fn undone(&self) -> Undone {
+        self.client.as_ref().map(|client| client.undone().clone()).unwrap_or_default()
     }
 
     /// Reads the hub as it was published.
@@ -240,11 +241,7 @@ impl Context {
         heartbeats: bool,
         read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        let ledger = self.ledger()?;
-        let mut result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
-        if ledger.is_suspect() {
-            result = ledger.read(heartbeats).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
-        }
+        let result = self.client()?.read_published(heartbeats, read);
         self.pass_on_notes();
         result.map_err(|error| self.with_advice(error))
     }
@@ -256,10 +253,9 @@ impl Context {
     pub(super) fn read_with<R>(
         &mut self,
         branch: &str,
-        read: impl Fn(&Snapshot<'_>) -> Result<R, CliError>,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        let ledger = self.ledger()?;
-        let result = ledger.read_with(branch).map_err(CliError::from).and_then(|snapshot| read(&snapshot));
+        let result = self.client()?.read_with(branch, read);
         self.pass_on_notes();
         result.map_err(|error| self.with_advice(error))
     }
@@ -324,11 +320,7 @@ impl Context {
         &mut self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        let mut restored = std::mem::take(&mut self.restored);
-        let snapshot = self.ledger()?.known();
-        let shown = restored.show(&snapshot).map_err(CliError::from).and_then(|()| read(&snapshot));
-        self.restored = restored;
-        shown
+        self.client()?.recall(read)
     }
 
     /// What goes with a write by `server`.
@@ -466,12 +458,10 @@ impl Context {
         envelope: &Envelope,
         keep: Keep,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        let place = self.place().map_err(CliError::nothing_written)?;
+        self.place().map_err(CliError::nothing_written)?;
         let output = self.output;
-        let ledger = self.ledger().map_err(CliError::nothing_written)?;
-        let outcome = submit(ledger, &place, envelope, (verb, keep), |error| {
-            output.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
-        });
+        let client = self.client().map_err(CliError::nothing_written)?;
+        let outcome = client.write(envelope, (verb, keep), |words| output.warn(words));
         self.pass_on_notes();
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
         self.settle(outcome)
@@ -503,10 +493,9 @@ impl Context {
     /// # Errors
     /// As [`Context::write`].
     pub(super) fn write_unkept<V: Verb>(&mut self, verb: &V) -> Result<Receipt<V::Answer>, CliError> {
-        let op = OpId::new(&random::id()).expect("an id of ours is one");
-        let now = self.now();
         let envelope = self.guarded()?;
-        let outcome = envelope.run(self.ledger().map_err(CliError::nothing_written)?, op, now, verb);
+        let client = self.client().map_err(CliError::nothing_written)?;
+        let outcome = client.write_unkept(&envelope, verb);
         self.pass_on_notes();
         let outcome = outcome.map_err(|error| self.with_advice(CliError::from(error).nothing_written()))?;
         self.settle(outcome)
@@ -565,7 +554,7 @@ impl Context {
 
     /// Passes on what the ledger wants the user to know.
     pub(super) fn pass_on_notes(&mut self) {
-        let notes = self.ledger.as_mut().map(Ledger::take_notes).unwrap_or_default();
+        let notes = self.client.as_mut().map(Client::take_notes).unwrap_or_default();
         for note in notes {
             self.output.warn(&note);
         }

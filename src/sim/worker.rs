@@ -10,6 +10,7 @@ use super::random::Random;
 use super::store::{INJECTED, Store};
 use super::tuning::Chore;
 use super::world::MAIN;
+use crate::app::client::Client;
 use crate::app::commands::archive::Archive;
 use crate::app::commands::beat::SendBeat;
 use crate::app::commands::job_add::AddJobs;
@@ -22,7 +23,7 @@ use crate::app::commands::{Envelope, Operation, Verb};
 use crate::app::journal::{self, Taken};
 use crate::app::observations::Observations;
 use crate::app::session::Session;
-use crate::app::submit::{Keep, Place, in_present_session, resume_as, submit};
+use crate::app::submit::{Keep, Place, in_present_session, resume_as};
 use crate::app::watch::{held_assignment, is_due, lost_claims, watch_assignment, watch_lock};
 use crate::domain::id::{JobId, LockName, ServerName};
 use crate::domain::job::{Claimant, FailReason, Report};
@@ -31,7 +32,7 @@ use crate::domain::lock::{Lock, Taker};
 use crate::domain::planted::planted;
 use crate::domain::status::StatusWord;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings};
+use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
 use crate::machine::clock;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -143,7 +144,8 @@ impl Worker {
         }
     }
 
-    fn ledger(&self) -> Ledger {
+    /// The hub as the next command of this process begins with it.
+    fn client(&self) -> Client {
         let settings = Settings {
             main: MAIN.to_owned(),
             author: self.server.to_string(),
@@ -158,7 +160,7 @@ impl Worker {
             process: self.process,
             looked_up: RefCell::default(),
         };
-        Ledger::new(Box::new(store), settings)
+        Client::at(place(), Ledger::new(Box::new(store), settings))
     }
 
     /// Submits an operation and tells the checker what came of it.
@@ -173,11 +175,11 @@ impl Worker {
         verb: &V,
     ) -> Option<Receipt<V::Answer>> {
         let invoked = self.world.get().now;
-        let session = Session::present(&place().whose(&self.server));
-        let envelope =
-            Envelope { guards, beat: Some(session.beat(&self.server, None)), ..Envelope::default() };
+        let mut client = self.client();
+        let beat = client.session(&self.server).beat(&self.server, None);
+        let envelope = Envelope { guards, beat: Some(beat), ..Envelope::default() };
         self.begin(&envelope, verb.clone().into());
-        let outcome = submit(&mut self.ledger(), &place(), &envelope, (verb, Keep::WhileUnknown), |_| {});
+        let outcome = client.write(&envelope, (verb, Keep::WhileUnknown), |_| {});
         let told = |answer: &V::Answer| serde_json::to_value(answer).ok();
         self.told(outcome, invoked, told)
     }
@@ -249,7 +251,7 @@ impl Worker {
         let envelope = Envelope::default();
         self.begin(&envelope, verb.clone().into());
         // A beat replaces the one before, so it is not looked for in the history.
-        let outcome = submit(&mut self.ledger(), &place(), &envelope, (&verb, Keep::WhileUnknown), |_| {});
+        let outcome = self.client().write(&envelope, (&verb, Keep::WhileUnknown), |_| {});
         if let Ok(Outcome::Applied(receipt)) = outcome
             && receipt.answer.revoked.is_some()
         {
@@ -269,7 +271,7 @@ impl Worker {
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
                 let outcome =
-                    resume_as(&mut self.ledger(), &entry, (&envelope, &operation), Keep::WhileUnknown);
+                    resume_as(self.client().ledger(), &entry, (&envelope, &operation), Keep::WhileUnknown);
                 // Only a no says that it did not happen: an earlier attempt may be on its way.
                 if !matches!(outcome, Ok(Outcome::Refused(_))) {
                     self.world.get().built.remove(&self.process);
@@ -282,12 +284,8 @@ impl Worker {
     }
 
     /// The documents, as fresh as the hub's.
-    fn look<R>(
-        &self,
-        heartbeats: bool,
-        look: impl FnOnce(&crate::ledger::Snapshot<'_>) -> Option<R>,
-    ) -> Option<R> {
-        look(&self.ledger().read(heartbeats).ok()?)
+    fn look<R>(&self, heartbeats: bool, look: impl Fn(&Snapshot<'_>) -> Option<R>) -> Option<R> {
+        self.client().read(heartbeats, |snapshot| Ok::<_, Stop>(look(snapshot))).ok().flatten()
     }
 
     /// Claims, and watches the holders from time to time and when there is nothing to claim, as
@@ -324,7 +322,7 @@ impl Worker {
             let whose = place().whose(&self.server);
             let mut session = Session::present(&whose);
             let at = (&mut session, Some(&whose));
-            if begin_anew(&mut verb.claimant, at, &self.ledger().known()).unwrap_or(false) {
+            if begin_anew(&mut verb.claimant, at, &self.client().ledger().known()).unwrap_or(false) {
                 continue;
             }
             let Some((expired, lost)) = self.watch() else { return };
@@ -342,8 +340,8 @@ impl Worker {
     /// Looks at who holds what; nothing when the hub cannot be seen.
     fn watch(&self) -> Option<(Option<String>, Vec<Lost>)> {
         let mut observed = Observations::recall();
-        let mut ledger = self.ledger();
-        let snapshot = ledger.read(true).ok()?;
+        let mut client = self.client();
+        let snapshot = client.ledger().read(true).ok()?;
         let assignment = held_assignment(&snapshot).ok().flatten();
         let watched = watch_assignment(&mut observed, "sim", assignment.as_ref());
         let expired = watched.and_then(|watched| watched.expired);
@@ -426,8 +424,8 @@ impl Worker {
 
     fn watch_lock(&self, name: &LockName) -> Option<String> {
         let mut observed = Observations::recall();
-        let mut ledger = self.ledger();
-        let locks: Table<Lock> = ledger.read(false).ok()?.table().ok()?;
+        let mut client = self.client();
+        let locks: Table<Lock> = client.ledger().read(false).ok()?.table().ok()?;
         let lock = locks.get(name.as_str()).filter(|lock| lock.is_held())?;
         let watched = watch_lock(&mut observed, "sim", lock);
         observed.keep();

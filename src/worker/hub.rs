@@ -1,6 +1,7 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
 use super::Report;
+use crate::app::client::Client;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::job_step::StepJob;
@@ -8,15 +9,13 @@ use crate::app::commands::{Along, Envelope, Operation, Verb};
 use crate::app::hubs;
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, Whose};
-use crate::app::stale::Restored;
-use crate::app::submit::{self, Place, submit_with};
+use crate::app::submit::Place;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lease::trust;
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
-use crate::machine::clock::{self, Deadline};
-use crate::machine::random;
+use crate::machine::clock::Deadline;
 use std::time::Duration;
 
 /// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,
@@ -36,8 +35,7 @@ pub(super) enum Written<A> {
 
 /// One hub, one server.
 pub struct Hub {
-    ledger: Ledger,
-    place: Place,
+    client: Client,
     server: ServerName,
     whose: Whose,
     session: Session,
@@ -54,8 +52,6 @@ pub struct Hub {
     is_twin_told: bool,
     /// Whether it was said that another hub is where this one was.
     is_other_told: bool,
-    /// What reads show.
-    restored: Restored,
 }
 
 impl Hub {
@@ -72,15 +68,15 @@ impl Hub {
         ledger.limit(BUDGET);
         // What is kept here is of that hub, and so are its jobs.
         ledger.bind(hubs::id_of(&place.name));
-        let whose = place.whose(&server);
+        let client = Client::at(place, ledger);
+        let whose = client.whose(&server);
         let mut session = Session::present(&whose);
         let before = session.interval_seconds;
         // The first is assumed: nobody told it.
         let is_told = before > INTERVAL_ASSUMED.as_secs();
         session.interval_seconds = interval.as_secs().max(if keeps && is_told { before } else { 1 });
         Self {
-            ledger,
-            place,
+            client,
             server,
             whose,
             session,
@@ -91,7 +87,6 @@ impl Hub {
             beaten: None,
             is_twin_told: false,
             is_other_told: false,
-            restored: Restored::default(),
         }
     }
 
@@ -113,7 +108,7 @@ impl Hub {
 
     /// The hub and its branch, as observations name them.
     pub(super) fn place(&self) -> String {
-        self.place.watched()
+        self.client.place().map(Place::watched).unwrap_or_default()
     }
 
     /// How many pushes were sent since this was asked last.
@@ -137,7 +132,7 @@ impl Hub {
     }
 
     fn pass_on(&mut self, report: &dyn Report) {
-        for note in self.ledger.take_notes() {
+        for note in self.client.take_notes() {
             report.warn(&note);
         }
     }
@@ -175,17 +170,7 @@ impl Hub {
         report: &dyn Report,
         read: impl Fn(&Snapshot<'_>) -> Result<R, Stop>,
     ) -> Result<R, Stop> {
-        let restored = &mut self.restored;
-        let mut look = |ledger: &mut Ledger| {
-            let snapshot = ledger.read(true)?;
-            restored.show(&snapshot)?;
-            read(&snapshot)
-        };
-        let mut result = look(&mut self.ledger);
-        if self.ledger.is_suspect() {
-            // What our copy lacks is fetched again.
-            result = look(&mut self.ledger);
-        }
+        let result = self.client.read(true, read);
         self.pass_on(report);
         let error = match &result {
             Err(Stop::Fault(error)) => Some(error),
@@ -207,9 +192,7 @@ impl Hub {
         let envelope = Envelope { beat, ..Envelope::default() };
         let along = Along { logs, beat: beats.then(|| self.sign_of_life()) };
         let asked = self.trust_from_now();
-        let outcome = submit_with(&mut self.ledger, &self.place, &envelope, (verb, along), |error| {
-            report.warn(&format!("{error}; if the outcome stays unknown, `op resume` will not know it"));
-        });
+        let outcome = self.client.write_with(&envelope, (verb, along), |words| report.warn(words));
         Ok(match self.settle(report, outcome)? {
             Written::Done((answer, beaten)) => {
                 if let Some(beaten) = beaten {
@@ -225,23 +208,23 @@ impl Hub {
     /// Keeps a report that could not be sent.
     pub(super) fn keep_for_later(&self, step: StepJob) -> Result<OpId, KeepError> {
         let beat = Some(self.session.beat(&self.server, None));
-        submit::keep_for_later(&self.ledger, &self.place, (&Envelope { beat, ..Envelope::default() }, step))
+        self.client.keep_report(&Envelope { beat, ..Envelope::default() }, step)
     }
 
     /// Sends the reports that this server has kept.
     pub(super) fn send_kept(&mut self, report: &dyn Report) {
-        submit::send_kept(&mut self.ledger, &self.place, &self.server, |words| report.say(words));
+        self.client.send_kept_reports(&self.server, |words| report.say(words));
         self.pass_on(report);
     }
 
     /// The reports that this server keeps.
     pub(super) fn kept(&self) -> Vec<StepJob> {
-        submit::kept_reports(&self.place, &self.server).into_iter().map(|(_, step)| step).collect()
+        self.client.kept_reports(&self.server).into_iter().map(|(_, step)| step).collect()
     }
 
     /// Forgets a report that was kept: the hub has it, or does not want it.
     pub(super) fn forget_kept(&self, step: &StepJob) {
-        submit::forget_kept(&self.place, step);
+        self.client.forget_report(step);
     }
 
     /// Applies `verb`, which nobody needs to take up again if this process dies.
@@ -250,8 +233,7 @@ impl Hub {
         report: &dyn Report,
         verb: &V,
     ) -> Result<Written<V::Answer>, LedgerError> {
-        let op = OpId::new(&random::id()).expect("an id of ours is one");
-        let outcome = Envelope::default().run(&mut self.ledger, op, clock::wall(), verb);
+        let outcome = self.client.write_unkept(&Envelope::default(), verb);
         self.settle(report, outcome)
     }
 

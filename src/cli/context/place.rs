@@ -1,6 +1,7 @@
 //! Which hub a command is with, and under which name this host keeps what it keeps of it.
 
 use super::Context;
+use crate::app::client::Client;
 use crate::app::hubs;
 use crate::app::session::Whose;
 use crate::app::submit::Place;
@@ -30,7 +31,7 @@ impl Context {
         self.settle_branch()?;
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
         let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
-        if let Some(place) = self.place.as_ref().filter(is_it).filter(|_| !anew) {
+        if let Some(place) = self.client.as_ref().and_then(Client::place).filter(is_it).filter(|_| !anew) {
             return Ok(place.clone());
         }
         let ledger = self.ledger()?;
@@ -48,7 +49,8 @@ impl Context {
             }
         }
         let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
-        Ok(self.place.insert(place).clone())
+        self.client()?.settle(place.clone());
+        Ok(place)
     }
 
     /// Whose session `server` has in this hub.

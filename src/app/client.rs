@@ -12,6 +12,7 @@ use crate::app::observations::Observations;
 use crate::app::session::{Session, Whose};
 use crate::app::stale::{Restored, Undone};
 use crate::app::submit::{self, Keep, Place, submit, submit_with};
+use crate::app::watch::Watch;
 use crate::domain::id::{OpId, ServerName};
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
 use crate::machine::{clock, random};
@@ -174,12 +175,11 @@ impl Client {
         Session::present(&self.whose(server))
     }
 
-    /// Hands what this host has watched to `see`, with the name that it has there for this hub, and keeps
-    /// what that adds.
-    pub fn observe<R>(&mut self, see: impl FnOnce(&mut Observations, &str) -> R) -> R {
+    /// Hands what this host has watched of this hub to `see`, and keeps what that adds.
+    pub fn observe<R>(&mut self, see: impl FnOnce(&mut Watch<'_>) -> R) -> R {
         let place = self.settled().watched();
         let observed = self.observed.get_or_insert_with(Observations::recall);
-        let result = see(observed, &place);
+        let result = see(&mut Watch { observed, place: &place, now: clock::since_boot() });
         observed.keep();
         result
     }

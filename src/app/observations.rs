@@ -40,6 +40,10 @@ fn path() -> PathBuf {
     environment::state_dir().join("observations.json")
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Observations {
     /// What is remembered of this boot.
     #[must_use]
@@ -49,10 +53,10 @@ impl Observations {
         if boot.is_some() && kept.boot == boot { kept } else { Self { boot, ..Self::default() } }
     }
 
-    /// Says that `what` was seen in `version` just now, and returns for how long it has been
-    /// seen in exactly that version. Call it after the hub was asked.
-    pub fn see(&mut self, what: &str, version: &str) -> Duration {
-        let now = u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX);
+    /// Says that `what` was seen in `version` at `now`, since boot and after the hub was asked, and returns
+    /// for how long it has been seen in exactly that version.
+    pub fn see(&mut self, what: &str, version: &str, now: Duration) -> Duration {
+        let now = millis(now);
         match self.entries.get(what) {
             Some(seen) if seen.version == version || planted("watches-through-renewals") => {
                 Duration::from_millis(now.saturating_sub(seen.since_boot_millis))
@@ -66,11 +70,10 @@ impl Observations {
 
     /// As [`Observations::see`], and tells what it was before. Versions are to sort as they follow each
     /// other: what went back did not change by itself.
-    pub fn compare(&mut self, what: &str, version: &str) -> Change {
-        let now = u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX);
-        let ago = |millis: u64| Duration::from_millis(now.saturating_sub(millis));
+    pub fn compare(&mut self, what: &str, version: &str, now: Duration) -> Change {
+        let ago = |then: u64| Duration::from_millis(millis(now).saturating_sub(then));
         let before = self.entries.get(what).cloned();
-        let same = self.see(what, version);
+        let same = self.see(what, version, now);
         let Some(before) = before else { return Change::First };
         match version.cmp(before.version.as_str()) {
             Ordering::Less => Change::First,
@@ -112,14 +115,14 @@ impl Observations {
 
     /// Whether this host has not looked at all of `what` for `span`.
     #[must_use]
-    pub fn is_due(&self, what: &str, span: Duration) -> bool {
+    pub fn is_due(&self, what: &str, span: Duration, now: Duration) -> bool {
         let last = self.entries.get(what).map(|seen| Duration::from_millis(seen.since_boot_millis));
-        last.is_none_or(|last| clock::since_boot().saturating_sub(last) >= span)
+        last.is_none_or(|last| now.saturating_sub(last) >= span)
     }
 
-    /// Says that all of `what` was looked at just now.
-    pub fn looked(&mut self, what: &str) {
-        self.note(what, "looked", u64::try_from(clock::since_boot().as_millis()).unwrap_or(u64::MAX));
+    /// Says that all of `what` was looked at.
+    pub fn looked(&mut self, what: &str, now: Duration) {
+        self.note(what, "looked", millis(now));
     }
 
     /// Keeps it for the next run. What cannot be kept only makes the next run wait longer.

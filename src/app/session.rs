@@ -140,10 +140,18 @@ impl Session {
         }
     }
 
-    /// The same where nothing may be changed: nobody else learns of the one that begins.
-    pub fn end_unkept(&mut self) {
-        self.ended.push(self.incarnation.clone());
-        *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+    /// Another server ended the session `ended`: goes on in another, which begins now if this is that very
+    /// one. Without `whose`, where nothing may be changed, nobody else learns of the one that begins.
+    pub fn leave(&mut self, ended: &str, whose: Option<&Whose>) {
+        match whose {
+            // Another process has begun the next one: that is not to be ended.
+            _ if self.incarnation != ended => {}
+            Some(whose) => self.end(whose),
+            None => {
+                self.ended.push(self.incarnation.clone());
+                *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+            }
+        }
     }
 
     /// Goes on with the session of this host as it is now: another process may have learned of the end of

@@ -24,10 +24,14 @@ use std::time::Duration;
 /// after it may, as long as anybody claims.
 pub const LOST_LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Whether it is time to look for holders that are lost; `place` names hub and branch.
-#[must_use]
-pub fn is_due(observed: &Observations, place: &str) -> bool {
-    observed.is_due(&format!("{place} holders"), LOST_LOOK_EVERY) && !planted("recovers-when-idle")
+/// What this host has watched in one hub, and the moment at which it looks again.
+pub struct Watch<'a> {
+    /// What it has seen until now.
+    pub observed: &'a mut Observations,
+    /// Names the hub and its branch: what is watched in one is nothing seen in another.
+    pub place: &'a str,
+    /// Now, since boot and after the hub was asked.
+    pub now: Duration,
 }
 
 /// A lock of which this host has seen one version for some time.
@@ -39,16 +43,78 @@ pub struct WatchedLock {
     pub left: Duration,
 }
 
-/// Looks at `lock`: it may be taken over when it was seen unchanged for its patience; `place` names hub and
-/// branch.
-pub fn watch_lock(observed: &mut Observations, place: &str, lock: &Lock) -> WatchedLock {
-    if planted("wall-clock") {
-        let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
-        return WatchedLock { expired, left: Duration::ZERO };
+impl Watch<'_> {
+    fn see(&mut self, what: &str, version: &str) -> Duration {
+        self.observed.see(&format!("{} {what}", self.place), version, self.now)
     }
-    let seen = observed.see(&lock_name(place, &lock.name), &lock.version());
-    let left = lock.patience().saturating_sub(seen);
-    WatchedLock { expired: left.is_zero().then(|| lock.version()), left }
+
+    fn holders(&self) -> String {
+        format!("{} holders", self.place)
+    }
+
+    /// Whether it is time to look for holders that are lost.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.observed.is_due(&self.holders(), LOST_LOOK_EVERY, self.now) && !planted("recovers-when-idle")
+    }
+
+    /// Looks at the lock `name`, `lock` as it is now, if there is one: while it is held it may be taken over
+    /// when it was seen unchanged for its patience.
+    pub fn lock(&mut self, name: &str, lock: Option<&Lock>) -> Option<WatchedLock> {
+        glance_at(self.observed, self.place, name, lock);
+        let lock = lock.filter(|lock| lock.is_held())?;
+        if planted("wall-clock") {
+            let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+            return Some(WatchedLock { expired, left: Duration::ZERO });
+        }
+        let seen = self.observed.see(&lock_name(self.place, name), &lock.version(), self.now);
+        let left = lock.patience().saturating_sub(seen);
+        Some(WatchedLock { expired: left.is_zero().then(|| lock.version()), left })
+    }
+
+    /// Looks at `job_assignment`, if anybody holds it.
+    pub fn assignment(&mut self, held: Option<&Lock>) -> Option<WatchedLock> {
+        self.lock(JOB_ASSIGNMENT, held)
+    }
+
+    /// Whether a session of `holder` showed no sign of life for its patience.
+    pub fn is_lost(&mut self, holder: &ServerName, session: &WatchedSession) -> bool {
+        let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
+        self.see(&format!("beat {holder}{which}"), &session.beat) >= session.patience
+    }
+
+    /// Those of `delayed` that were seen for as long as they are to wait.
+    pub fn ripe(&mut self, delayed: &[Delayed]) -> Vec<JobId> {
+        let mut is_ripe = |one: &&Delayed| self.see(&format!("delay {}", one.job), &one.version) >= one.delay;
+        delayed.iter().filter(|one| is_ripe(one)).map(|one| one.job.clone()).collect()
+    }
+
+    /// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.
+    pub fn forget_claims(&mut self, claims: &[Watched]) {
+        let names = claims.iter().map(|claim| format!("{} job {}", self.place, claim.job)).collect();
+        self.observed.forget_others(&format!("{} job ", self.place), &names);
+    }
+
+    /// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
+    /// them showed no sign of life for its patience.
+    pub fn lost(&mut self, claims: &[Watched]) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        self.forget_claims(claims);
+        self.observed.looked(&self.holders(), self.now);
+        for claim in claims {
+            let job = &claim.job;
+            let in_time = self.see(&format!("job {job}"), &claim.version) < claim.time_patience;
+            let alive = match &claim.session {
+                Some(session) => !self.is_lost(&claim.holder, session),
+                None => true,
+            } && !planted("rescue-at-once");
+            if !in_time || !alive {
+                let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
+                lost.push(Lost { job: job.clone(), token: claim.token, beat });
+            }
+        }
+        lost
+    }
 }
 
 /// Looks at a lock by the way: whoever watched it in another version, or held, begins anew.
@@ -59,16 +125,6 @@ pub fn glance_at(observed: &mut Observations, place: &str, name: &str, lock: Opt
 
 fn lock_name(place: &str, name: &str) -> String {
     format!("{place} lock {name}")
-}
-
-/// Looks at `job_assignment`, if anybody holds it.
-pub fn watch_assignment(
-    observed: &mut Observations,
-    place: &str,
-    held: Option<&Lock>,
-) -> Option<WatchedLock> {
-    glance_at(observed, place, JOB_ASSIGNMENT, held);
-    held.map(|lock| watch_lock(observed, place, lock))
 }
 
 /// `job_assignment`, if anybody holds it: a script of the first ones that assigns, or one that died over it.
@@ -90,12 +146,13 @@ pub fn compare_beats(
     me: Option<&ServerName>,
     now: Timestamp,
 ) -> (OwnClock, HashMap<ServerName, Change>) {
+    let since_boot = clock::since_boot();
     let mut changes = HashMap::new();
     let mut others = Vec::new();
     for (name, beat) in beats {
         let millis = beat.at().map_or(0, Timestamp::unix_millis);
         let version = format!("{:020}@{millis:020}", beat.sequence.unwrap_or(0));
-        let change = observed.compare(&format!("{place} newest beat {name}"), &version);
+        let change = observed.compare(&format!("{place} newest beat {name}"), &version, since_boot);
         if let Some(at) = beat.at().filter(|_| Some(*name) != me) {
             others.push(Sign { at, interval: beat.interval(), change });
         }
@@ -104,52 +161,9 @@ pub fn compare_beats(
     (own_clock(now, &others), changes)
 }
 
-/// Whether a session of `holder` showed no sign of life for its patience.
-pub fn is_lost(
-    observed: &mut Observations,
-    place: &str,
-    holder: &ServerName,
-    session: &WatchedSession,
-) -> bool {
-    let which = session.replaced.as_ref().map_or(String::new(), |which| format!(" {which}"));
-    observed.see(&format!("{place} beat {holder}{which}"), &session.beat) >= session.patience
-}
-
-/// Those of `delayed` that were seen for as long as they are to wait.
-pub fn ripe_jobs(observed: &mut Observations, place: &str, delayed: &[Delayed]) -> Vec<JobId> {
-    let is_ripe =
-        |one: &&Delayed| observed.see(&format!("{place} delay {}", one.job), &one.version) >= one.delay;
-    delayed.iter().filter(is_ripe).map(|one| one.job.clone()).collect()
-}
-
-/// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.
-pub fn forget_claims(observed: &mut Observations, place: &str, claims: &[Watched]) {
-    let names = claims.iter().map(|claim| claim_name(place, &claim.job)).collect();
-    observed.forget_others(&format!("{place} job "), &names);
-}
-
-fn claim_name(place: &str, job: &JobId) -> String {
-    format!("{place} job {job}")
-}
-
-/// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
-/// them showed no
-/// sign of life for its patience.
-pub fn lost_claims(observed: &mut Observations, place: &str, claims: &[Watched]) -> Vec<Lost> {
-    let mut lost = Vec::new();
-    forget_claims(observed, place, claims);
-    observed.looked(&format!("{place} holders"));
-    for claim in claims {
-        let job = &claim.job;
-        let in_time = observed.see(&claim_name(place, job), &claim.version) < claim.time_patience;
-        let alive = match &claim.session {
-            Some(session) => !is_lost(observed, place, &claim.holder, session),
-            None => true,
-        } && !planted("rescue-at-once");
-        if !in_time || !alive {
-            let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
-            lost.push(Lost { job: job.clone(), token: claim.token, beat });
-        }
-    }
-    lost
+/// The jobs with a delay that this machine has watched for as long. Whoever only looks watches nothing.
+#[must_use]
+pub fn ripe_until_now(place: &str, queue: &Queue<'_>) -> Vec<JobId> {
+    let observed = &mut Observations::recall();
+    Watch { observed, place, now: clock::since_boot() }.ripe(&queue.delayed())
 }

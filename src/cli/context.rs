@@ -12,10 +12,12 @@ use super::settings::{Setting, Settings};
 use super::which::{FROM_BRANCH_VARIABLE, NOT_ASKED, SAID_BY_HEAD};
 use crate::app::client::Client;
 use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::flows::Failure;
 use crate::app::journal;
 use crate::app::session::Session;
 use crate::app::stale::Undone;
 use crate::app::submit::Keep;
+use crate::app::watch::Watch;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
@@ -323,6 +325,15 @@ impl Context {
         self.client()?.recall(read)
     }
 
+    /// Hands what this host has watched of this hub to `see`, and keeps what that adds.
+    ///
+    /// # Errors
+    /// As [`Context::place`].
+    pub(super) fn observe<R>(&mut self, see: impl FnOnce(&mut Watch<'_>) -> R) -> Result<R, CliError> {
+        self.place()?;
+        Ok(self.client()?.observe(see))
+    }
+
     /// What goes with a write by `server`.
     ///
     /// # Errors
@@ -520,17 +531,13 @@ impl Context {
             }
             Outcome::Contended { attempts, locked: Locked::There, .. } => {
                 let words = format!("a branch of the hub was locked, the last of {}", tries(attempts));
-                Err(CliError::new(Exit::Contended, format!("{words}; nothing was written"))
-                    .hint(LOCKED_THERE))
+                Err(contended(format!("{words}; nothing was written")).hint(LOCKED_THERE))
             }
-            Outcome::Contended { attempts, waited, .. } => Err(CliError::new(
-                Exit::Contended,
-                format!(
-                    "others were faster {}, after pauses of {} ms in all; nothing was written",
-                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
-                    waited.as_millis()
-                ),
-            )
+            Outcome::Contended { attempts, waited, .. } => Err(contended(format!(
+                "others were faster {}, after pauses of {} ms in all; nothing was written",
+                counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
+                waited.as_millis()
+            ))
             .hint("try again, or give it more time with `--hub-timeout 2m`")),
             Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
         }
@@ -571,6 +578,11 @@ pub(super) fn bound_to_no_lock(what: &str) -> CliError {
 /// What to do about a lock that only those see who can look at the hub's disk.
 const LOCKED_THERE: &str = "try again; if it stays, a process that was killed there may have left a lock file such as `refs/heads/main.lock`, which has to be removed on the hub's machine";
 
+/// What is said when others were faster.
+fn contended(words: String) -> CliError {
+    CliError { failure: Failure::Contended, ..CliError::new(Exit::Contended, words) }
+}
+
 fn tries(attempts: u32) -> String {
     counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
 }
@@ -582,7 +594,7 @@ fn locked_here(attempts: u32, held: &Held) -> CliError {
         "a branch of the hub was locked, the last of {}: {held}; nothing was written",
         tries(attempts)
     );
-    CliError::new(Exit::Contended, words).hint("try again when that process has ended").hint(format!(
+    contended(words).hint("try again when that process has ended").hint(format!(
         "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
         quoted(&path)
     ))

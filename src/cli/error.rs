@@ -3,6 +3,7 @@
 
 use super::exit::Exit;
 use super::far_side;
+use crate::app::flows::Failure;
 use crate::domain::id::{NameError, OpId};
 use crate::domain::refusal::{Refusal, RefusalKind};
 use crate::domain::shell::quoted;
@@ -43,6 +44,8 @@ pub(super) struct CliError {
     pub not_in_branch: bool,
     /// Whether the hub was there and may come back: who goes on waits for it.
     pub may_come_back: bool,
+    /// What sort of failure of a read or a write it is: flows decide by it.
+    pub failure: Failure,
 }
 
 impl CliError {
@@ -59,6 +62,7 @@ impl CliError {
             cause: None,
             not_in_branch: false,
             may_come_back: false,
+            failure: Failure::Fault,
         }
     }
 
@@ -166,6 +170,7 @@ impl CliError {
         let mut error = Self::new(Exit::Unknown, format!("the hub may or may not have it: {why} (op {op})"))
             .hint(format!("look with `git muster op status {op}`; `git muster op resume {op}` makes it happen once, `git muster op drop {op}` forgets it"));
         error.op = Some(op);
+        error.failure = Failure::Unknown;
         error
     }
 }
@@ -179,7 +184,7 @@ impl From<Refusal> for CliError {
             RefusalKind::Invalid => Exit::Usage,
         };
         let hints = refusal.hint.into_iter().collect();
-        Self { hints, ..Self::new(exit, refusal.why) }
+        Self { hints, failure: Failure::No(refusal.kind), ..Self::new(exit, refusal.why) }
     }
 }
 
@@ -187,6 +192,7 @@ impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
         let message = error.to_string();
         let (not_in_branch, may_come_back) = (error.is_about_branch(), error.may_come_back());
+        let failure = Failure::of_fault(&error);
         let told = match &error {
             LedgerError::Unreachable { hub, why } => {
                 Self { cause: Some(why.cause), ..Self::new(Exit::Unreachable, message) }
@@ -249,7 +255,7 @@ impl From<LedgerError> for CliError {
                 .hint("the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"),
             LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
         };
-        Self { not_in_branch, may_come_back, ..told }
+        Self { not_in_branch, may_come_back, failure, ..told }
     }
 }
 

@@ -10,7 +10,7 @@ use super::table::{facts, table};
 use crate::app::commands::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
 use crate::app::observations::Observations;
 use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
-use crate::app::watch::{WatchedLock, glance_at, watch_lock};
+use crate::app::watch::{WatchedLock, glance_at};
 use crate::domain::id::LockName;
 use crate::domain::lease::trust;
 use crate::domain::lock::{Lock, Taker};
@@ -180,7 +180,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl, force } => {
             let taker = taker(*ttl, Some(reason.clone()), context)?;
-            let watched = if *force { None } else { watch(name, &mut Observations::recall(), context)? };
+            let watched = if *force { None } else { watch(name, context)? };
             let expired = watched.and_then(|(_, seen)| seen.expired);
             let verb = StealLock { name: name.clone(), taker, force: *force, expired };
             let term = context.write_to_deliver(&verb)?;
@@ -229,7 +229,6 @@ pub(super) fn acquire(
         expired: None,
     };
     let until = Deadline::after(args.wait.unwrap_or_default());
-    let mut observed = Observations::recall();
     let mut told = false;
     loop {
         // Trust begins with the attempt, not with its acknowledgement.
@@ -241,7 +240,7 @@ pub(super) fn acquire(
             Err(error) if error.exit == Exit::Contended && !until.passed() => error,
             Err(error) => return Err(error),
         };
-        let watched = watch(&args.name, &mut observed, context)?;
+        let watched = watch(&args.name, context)?;
         let expired = watched.as_ref().and_then(|(_, seen)| seen.expired.clone());
         if expired.is_some() && expired != verb.expired {
             verb.expired = expired;
@@ -289,24 +288,13 @@ pub(super) fn wait_over(left: Duration) -> String {
 }
 
 /// Looks at the lock, if it is held, and at how long this host has watched it unchanged.
-fn watch(
-    name: &LockName,
-    observed: &mut Observations,
-    context: &mut Context,
-) -> Result<Option<(Lock, WatchedLock)>, CliError> {
-    let place = context.place()?.watched();
+fn watch(name: &LockName, context: &mut Context) -> Result<Option<(Lock, WatchedLock)>, CliError> {
     let lock = context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
     })?;
-    glance_at(observed, &place, name.as_str(), lock.as_ref());
-    let Some(lock) = lock.filter(Lock::is_held) else {
-        observed.keep();
-        return Ok(None);
-    };
-    let seen = watch_lock(observed, &place, &lock);
-    observed.keep();
-    Ok(Some((lock, seen)))
+    let seen = context.observe(|watch| watch.lock(name.as_str(), lock.as_ref()))?;
+    Ok(lock.filter(Lock::is_held).zip(seen))
 }
 
 /// What was shown of locks counts for whoever watches them.

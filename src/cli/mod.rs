@@ -45,6 +45,7 @@ mod status;
 mod stronger;
 mod style;
 mod table;
+mod waiting;
 mod which;
 mod whole;
 mod worker;

@@ -14,26 +14,26 @@ use crate::app::client::Client;
 use crate::app::commands::archive::Archive;
 use crate::app::commands::beat::SendBeat;
 use crate::app::commands::job_add::AddJobs;
-use crate::app::commands::job_claim::{ClaimJobs, begin_anew};
+use crate::app::commands::job_claim::ClaimJobs;
 use crate::app::commands::job_step::{Step, StepJob};
 use crate::app::commands::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
-use crate::app::commands::rescue::{Lost, RescueJobs, watched_claims};
 use crate::app::commands::status::SetStatus;
 use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::flows::claim::{ClaimFlow, Event as ClaimEvent, Known, Poll, Seen, Step as ClaimStep};
+use crate::app::flows::{Failure, Patience};
 use crate::app::journal::{self, Taken};
-use crate::app::observations::Observations;
 use crate::app::session::Session;
 use crate::app::submit::{Keep, Place, in_present_session, resume_as};
-use crate::app::watch::{held_assignment, is_due, lost_claims, watch_assignment, watch_lock};
 use crate::domain::id::{JobId, LockName, ServerName};
-use crate::domain::job::{Claimant, FailReason, Report};
+use crate::domain::job::{Claimant, FailReason, Job, Report};
 use crate::domain::lease::trust;
 use crate::domain::lock::{Lock, Taker};
 use crate::domain::planted::planted;
+use crate::domain::queue::Queue;
 use crate::domain::status::StatusWord;
 use crate::domain::table::Table;
 use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
-use crate::machine::clock;
+use crate::machine::{clock, random};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -56,6 +56,13 @@ const OPEN_JOBS_MAX: usize = 12;
 /// What is older goes to the archive, in seconds.
 const ARCHIVE_SECONDS: u64 = 60;
 
+/// The longest that a process waits for a job or a lock, and how it pauses meanwhile.
+const WAIT_MILLIS_MAX: u64 = 20_000;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// More steps than any flow takes.
+const STEPS_MAX: usize = 500;
+
 /// A lock that this process holds.
 struct Term {
     name: LockName,
@@ -72,6 +79,14 @@ pub(super) struct Worker {
     random: Random,
     claims: Vec<(JobId, u64)>,
     terms: Vec<Term>,
+}
+
+/// Why the hub was not seen.
+fn unseen(stop: &Stop) -> Failure {
+    match stop {
+        Stop::Refused(refusal) => Failure::No(refusal.kind),
+        Stop::Fault(error) => Failure::of_fault(error),
+    }
 }
 
 /// The hub of all hosts, as each names it.
@@ -174,8 +189,17 @@ impl Worker {
         guards: Vec<(LockName, u64)>,
         verb: &V,
     ) -> Option<Receipt<V::Answer>> {
+        self.write_by(&mut self.client(), guards, verb).ok()
+    }
+
+    /// The same within a command that does more.
+    fn write_by<V: Verb + Clone + Into<Operation>>(
+        &self,
+        client: &mut Client,
+        guards: Vec<(LockName, u64)>,
+        verb: &V,
+    ) -> Result<Receipt<V::Answer>, Failure> {
         let invoked = self.world.get().now;
-        let mut client = self.client();
         let beat = client.session(&self.server).beat(&self.server, None);
         let envelope = Envelope { guards, beat: Some(beat), ..Envelope::default() };
         self.begin(&envelope, verb.clone().into());
@@ -196,9 +220,10 @@ impl Worker {
         outcome: Result<Outcome<A>, LedgerError>,
         invoked: Duration,
         answer: impl FnOnce(&A) -> Option<serde_json::Value>,
-    ) -> Option<Receipt<A>> {
+    ) -> Result<Receipt<A>, Failure> {
         let mut world = self.world.get();
         let server = &self.server;
+        let failure = Failure::of(&outcome).unwrap_or(Failure::Fault);
         let sent = world.built.remove(&self.process);
         match outcome {
             Ok(Outcome::Applied(receipt)) => {
@@ -208,11 +233,11 @@ impl Worker {
                     let answer = answer(&receipt.answer);
                     world.checker.acknowledged.push(Acknowledged { op, version, answer, invoked, returned });
                 }
-                return Some(receipt);
+                return Ok(receipt);
             }
             Ok(Outcome::Unknown { op, why }) => {
                 world.note(|| format!("{server} unknown {op}: {why}"));
-                return None;
+                return Err(failure);
             }
             Ok(Outcome::Refused(refusal)) => world.note(|| format!("{server} refused: {}", refusal.why)),
             Ok(Outcome::Contended { .. }) => world.note(|| format!("{server} contended")),
@@ -237,7 +262,7 @@ impl Worker {
         if world.rates.of(Fault::StaleFetch) == 0 {
             world.checker.refused.extend(sent);
         }
-        None
+        Err(failure)
     }
 
     fn beat(&self, interval: Duration) {
@@ -288,15 +313,56 @@ impl Worker {
         self.client().read(heartbeats, |snapshot| Ok::<_, Stop>(look(snapshot))).ok().flatten()
     }
 
-    /// Claims, and watches the holders from time to time and when there is nothing to claim, as
-    /// `job claim` does.
+    /// Claims as a command does, or as a worker that looks once.
     fn claim(&mut self) {
         self.stock();
-        let mut verb = ClaimJobs {
-            claimant: Claimant {
-                server: self.server.clone(),
-                incarnation: Session::present(&place().whose(&self.server)).incarnation,
-            },
+        let mut client = self.client();
+        let whose = client.whose(&self.server);
+        let mut session = Session::present(&whose);
+        let claim = self.next_claim(&session);
+        let is_worker = self.random.chance(150);
+        let (mut flow, mut event) = if is_worker {
+            let Some(poll) = self.poll(&mut client, &session) else { return };
+            (ClaimFlow::of_worker(claim, self.random.chance(500)), ClaimEvent::Polled(poll))
+        } else {
+            (ClaimFlow::of_command(claim, self.patience()), ClaimEvent::Begin)
+        };
+        for _ in 0..STEPS_MAX {
+            event = match client.observe(|watch| flow.next(event, watch)) {
+                ClaimStep::Claim(verb) => self.claim_by(&mut client, &verb),
+                ClaimStep::Reclaim(verb) => match self.write_by(&mut client, Vec::new(), &verb) {
+                    Ok(_) => ClaimEvent::Reclaimed,
+                    Err(failure) => ClaimEvent::Failed(failure),
+                },
+                ClaimStep::Recall => {
+                    let claimant = flow.claimant();
+                    let known = client.recall(|hub| Known::of(hub, claimant, clock::wall()));
+                    known.map_or_else(|stop| ClaimEvent::Unseen(unseen(&stop)), ClaimEvent::Known)
+                }
+                ClaimStep::Look => {
+                    let seen = client.read(true, |hub| Seen::of(hub, &self.server));
+                    seen.map_or_else(|stop| ClaimEvent::Unseen(unseen(&stop)), ClaimEvent::Seen)
+                }
+                ClaimStep::BeginAnew => {
+                    session.leave(&flow.claimant().incarnation, Some(&whose));
+                    ClaimEvent::Session(session.incarnation.clone())
+                }
+                ClaimStep::Wait(Some(pause), _) => {
+                    clock::sleep(pause.drawn(random::up_to));
+                    session.follow(&whose);
+                    ClaimEvent::Session(session.incarnation.clone())
+                }
+                ClaimStep::Wait(None, _) | ClaimStep::Done | ClaimStep::Refused | ClaimStep::TimeUp => {
+                    return;
+                }
+            };
+        }
+        self.world.get().checker.blame(format!("I17: {} claims without end", self.server));
+    }
+
+    fn next_claim(&mut self, session: &Session) -> ClaimJobs {
+        ClaimJobs {
+            claimant: Claimant { server: self.server.clone(), incarnation: session.incarnation.clone() },
             labels: Vec::new(),
             count: if self.random.chance(200) { 2 } else { 1 },
             job: None,
@@ -305,50 +371,38 @@ impl Worker {
             lost: Vec::new(),
             ripe: Vec::new(),
             by: None,
-        };
-        if is_due(&Observations::recall(), "sim") {
-            let Some((_, lost)) = self.watch() else { return };
-            verb.lost = lost;
-        }
-        for _ in 0..2 {
-            if let Some(receipt) = self.write(&verb) {
-                for job in &receipt.answer {
-                    let id = job.get("id").and_then(|id| JobId::new(id.as_str()?).ok());
-                    let token = job.get("token").and_then(serde_json::Value::as_u64);
-                    self.claims.extend(id.zip(token));
-                }
-                return;
-            }
-            let whose = place().whose(&self.server);
-            let mut session = Session::present(&whose);
-            let at = (&mut session, Some(&whose));
-            if begin_anew(&mut verb.claimant, at, &self.client().ledger().known()).unwrap_or(false) {
-                continue;
-            }
-            let Some((expired, lost)) = self.watch() else { return };
-            if expired.is_none() && lost.is_empty() {
-                return;
-            }
-            if expired.is_none() && self.random.chance(300) {
-                drop(self.write(&RescueJobs { server: self.server.clone(), lost }));
-                return;
-            }
-            (verb.expired_assignment, verb.lost) = (expired, lost);
         }
     }
 
-    /// Looks at who holds what; nothing when the hub cannot be seen.
-    fn watch(&self) -> Option<(Option<String>, Vec<Lost>)> {
-        let mut observed = Observations::recall();
-        let mut client = self.client();
-        let snapshot = client.ledger().read(true).ok()?;
-        let assignment = held_assignment(&snapshot).ok().flatten();
-        let watched = watch_assignment(&mut observed, "sim", assignment.as_ref());
-        let expired = watched.and_then(|watched| watched.expired);
-        let claims = watched_claims(&snapshot, &self.server).unwrap_or_default();
-        let lost = lost_claims(&mut observed, "sim", &claims);
-        observed.keep();
-        Some((expired, lost))
+    fn claim_by(&mut self, client: &mut Client, verb: &ClaimJobs) -> ClaimEvent {
+        let receipt = match self.write_by(client, Vec::new(), verb) {
+            Ok(receipt) => receipt,
+            Err(failure) => return ClaimEvent::Failed(failure),
+        };
+        for job in &receipt.answer {
+            let id = job.get("id").and_then(|id| JobId::new(id.as_str()?).ok());
+            let token = job.get("token").and_then(serde_json::Value::as_u64);
+            self.claims.extend(id.zip(token));
+        }
+        ClaimEvent::Claimed(receipt.answer.len())
+    }
+
+    /// What a worker sees; nothing when the hub cannot be seen.
+    fn poll(&mut self, client: &mut Client, session: &Session) -> Option<Poll> {
+        let seen = client.read(true, |hub| {
+            let jobs: Table<Job> = hub.table()?;
+            Ok::<_, Stop>((Seen::of(hub, &self.server)?, Queue::new(&jobs, clock::wall()).delayed()))
+        });
+        let (seen, delayed) = seen.ok()?;
+        let room = usize::from(self.random.chance(800));
+        Some(Poll { seen, delayed, room, session: session.incarnation.clone() })
+    }
+
+    /// Most give up at once, as a line of cron does.
+    fn patience(&mut self) -> Patience {
+        let wait =
+            if self.random.chance(200) { self.random.millis(0, WAIT_MILLIS_MAX) } else { Duration::ZERO };
+        Patience { until: clock::since_boot() + wait, pause: PAUSE }
     }
 
     /// Takes a claimed job one step on.
@@ -423,13 +477,13 @@ impl Worker {
     }
 
     fn watch_lock(&self, name: &LockName) -> Option<String> {
-        let mut observed = Observations::recall();
         let mut client = self.client();
-        let locks: Table<Lock> = client.ledger().read(false).ok()?.table().ok()?;
-        let lock = locks.get(name.as_str()).filter(|lock| lock.is_held())?;
-        let watched = watch_lock(&mut observed, "sim", lock);
-        observed.keep();
-        watched.expired
+        let lock = client.read(false, |hub| {
+            let locks: Table<Lock> = hub.table()?;
+            Ok::<_, Stop>(locks.get(name.as_str()).map(|lock| (**lock).clone()))
+        });
+        let lock = lock.ok()?;
+        client.observe(|watch| watch.lock(name.as_str(), lock.as_ref()))?.expired
     }
 
     fn renew(&mut self, index: usize) {

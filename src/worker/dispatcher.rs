@@ -10,6 +10,7 @@ mod reporting;
 mod sending;
 mod tagging;
 
+use claiming::claiming;
 use reporting::Unreported;
 use tagging::build_of;
 
@@ -22,8 +23,7 @@ use super::look::{Eye, Look, Taken};
 use super::place::Place;
 use super::{Options, Report};
 use crate::app::commands::job_step::{Step, StepJob};
-use crate::app::observations::Observations;
-use crate::app::watch::{ripe_jobs, watch_assignment};
+use crate::app::flows::claim::ClaimFlow;
 use crate::domain::artifact::manifest_beside;
 use crate::domain::heartbeat::ONE_JOB;
 use crate::domain::id::{JobId, ServerName};
@@ -45,10 +45,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// How many attempts in a row may fail by this server's own fault before it pauses, and how long.
 const FAULTS_MAX: u32 = 3;
 const FAULTS_PAUSE: Duration = Duration::from_secs(300);
-
-/// How many claims in a row may come to nothing because others are faster, each after seconds of trying,
-/// until a worker that claims once gives up.
-const CLAIMS_PUT_OFF_MAX: u32 = 3;
 
 /// What is worth a word when it works again.
 const RECOVERIES: [&str; 4] = ["beat", "look", "claim", "logs"];
@@ -131,11 +127,7 @@ pub struct Dispatcher<'a> {
     place: Place,
     options: Options,
     report: &'a dyn Report,
-    observed: Observations,
-    /// Jobs with a delay that were seen for as long.
-    ripe: Vec<JobId>,
-    /// The version of `job_assignment` that was watched until it expired.
-    expired_assignment: Option<String>,
+    claiming: ClaimFlow,
     events: Receiver<Event>,
     sender: Sender<Event>,
     active: BTreeMap<JobId, Active>,
@@ -160,8 +152,6 @@ pub struct Dispatcher<'a> {
     combines: bool,
     /// Attempts in a row that failed by this server's own fault.
     faults: u32,
-    /// Claims in a row of which others were faster, or nobody knows whether the hub has them.
-    claims_put_off: u32,
     paused_until: Option<Deadline>,
     /// What keeps this machine from claiming, for people.
     hindrance: Option<String>,
@@ -187,15 +177,14 @@ impl<'a> Dispatcher<'a> {
         let place = Place::take(hub.server(), &options.place, options.folder.clone())?;
         remove_leftovers(&options.keep);
         let now = Deadline::after(Duration::ZERO);
+        let claiming = claiming(&hub, &place, &options);
         let budget = Budget::new(options.push_limit, hub.interval());
         Ok(Self {
             hub,
             place,
             options,
             report,
-            observed: Observations::recall(),
-            ripe: Vec::new(),
-            expired_assignment: None,
+            claiming,
             events,
             sender,
             active: BTreeMap::new(),
@@ -212,7 +201,6 @@ impl<'a> Dispatcher<'a> {
             budget,
             combines: true,
             faults: 0,
-            claims_put_off: 0,
             paused_until: None,
             hindrance: None,
             told: HashSet::new(),
@@ -350,7 +338,7 @@ impl<'a> Dispatcher<'a> {
             labels: &self.options.labels,
             allow: &self.options.allow,
             active: self.active.iter().map(|(id, active)| (id.clone(), active.token)).collect(),
-            ripe: &self.ripe,
+            ripe: self.claiming.ripe(),
             now: clock::wall(),
         };
         self.hub.read(self.report, |snapshot| eye.look(snapshot))
@@ -380,27 +368,17 @@ impl<'a> Dispatcher<'a> {
             }
         }
         self.confirm_stopped(look.left.stopped);
-        self.ripe = ripe_jobs(&mut self.observed, &self.hub.place(), &look.delayed);
-        let assignment = look.assignment.as_ref();
-        self.expired_assignment = watch_assignment(&mut self.observed, &self.hub.place(), assignment)
-            .and_then(|watched| watched.expired);
-        self.take_back(&look.watched);
         self.tell_unwanted(look.unwanted);
         if let Some((told, ends)) = &look.paused {
             self.paused(told, *ends);
         } else if self.told.remove("pause") {
             self.report.say("this server is no longer paused");
         }
-        let mut is_waiting = false;
-        if self.phase == Phase::Working
+        let wants = self.phase == Phase::Working
             && !self.is_closed
             && look.paused.is_none()
-            && (look.has_work || self.options.job.is_some())
-        {
-            is_waiting = self.claim(look.assignment.is_some())?;
-        } else if self.options.once {
-            self.is_closed = true;
-        }
+            && (look.has_work || self.options.job.is_some());
+        let is_waiting = self.take(look.seen, look.delayed, wants)?;
         if is_waiting {
             self.idle_since = None;
         } else if self.active.is_empty() && self.idle_since.is_none() {

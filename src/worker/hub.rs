@@ -10,6 +10,7 @@ use crate::app::hubs;
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, Whose};
 use crate::app::submit::Place;
+use crate::app::watch::Watch;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::lease::trust;
@@ -106,9 +107,9 @@ impl Hub {
         self.trusted
     }
 
-    /// The hub and its branch, as observations name them.
-    pub(super) fn place(&self) -> String {
-        self.client.place().map(Place::watched).unwrap_or_default()
+    /// Hands what this host has watched of the hub to `see`, and keeps what that adds.
+    pub(super) fn observe<R>(&mut self, see: impl FnOnce(&mut Watch<'_>) -> R) -> R {
+        self.client.observe(see)
     }
 
     /// How many pushes were sent since this was asked last.

@@ -1,12 +1,11 @@
 //! What the dispatcher looks for in the hub.
 
 use crate::app::commands::job_step::{Step, StepJob};
-use crate::app::commands::rescue::{Watched, watched_claims};
-use crate::app::watch::held_assignment;
+use crate::app::commands::rescue::Watched;
+use crate::app::flows::claim::Seen;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, Report};
-use crate::domain::lock::Lock;
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Delayed, Queue};
 use crate::domain::record::Record;
@@ -112,27 +111,21 @@ pub(super) struct Look {
     pub paused: Option<(String, bool)>,
     /// Jobs whose delays have to be counted here.
     pub delayed: Vec<Delayed>,
-    /// Claims of other servers, and of other sessions of this one.
-    pub watched: Vec<Watched>,
-    /// The lock under which nobody claims, while somebody holds it.
-    pub assignment: Option<Lock>,
+    /// Claims of other servers, and of other sessions of this one, and the lock under which nobody claims.
+    pub seen: Seen,
 }
 
 impl Eye<'_> {
     pub(super) fn look(&self, snapshot: &Snapshot<'_>) -> Result<Look, Stop> {
         let jobs: Table<Job> = snapshot.table()?;
         let registry: Table<Server> = snapshot.table()?;
-        let mut look = Look {
-            watched: watched_claims(snapshot, self.server)?,
-            assignment: held_assignment(snapshot)?,
-            ..Look::default()
-        };
+        let mut look = Look { seen: Seen::of(snapshot, self.server)?, ..Look::default() };
         // What this worker has at work ends with its time by itself.
         let is_own = |claim: &Watched| {
             let job = jobs.get(claim.job.as_str());
             claim.holder == *self.server && job.and_then(|job| job.worker.as_deref()) == Some(self.worker)
         };
-        look.watched.retain(|claim| claim.session.is_some() || !is_own(claim));
+        look.seen.claims.retain(|claim| claim.session.is_some() || !is_own(claim));
         for (id, token) in &self.active {
             let job = jobs.get(id.as_str());
             let is_ours = job.is_some_and(|job| {

@@ -4,7 +4,6 @@ use crate::app::commands::Verb;
 use crate::app::commands::job_step::existing;
 use crate::app::commands::rescue::{Lost, rescue};
 use crate::app::documents;
-use crate::app::session::{Session, Whose};
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job, JobStatus, Term};
@@ -123,29 +122,6 @@ impl Verb for ClaimJobs {
 pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, Stop> {
     let status = documents::status(documents, &claimant.server)?;
     Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
-}
-
-/// Puts the claimant into `session` if its own was ended; `true` if so. Where `session` is that very one it is
-/// ended first, and another begins. In a dry run, without `whose`, nothing is kept of it.
-///
-/// # Errors
-/// As [`is_over`].
-pub fn begin_anew(
-    claimant: &mut Claimant,
-    (session, whose): (&mut Session, Option<&Whose>),
-    documents: &impl Documents,
-) -> Result<bool, Stop> {
-    if !is_over(claimant, documents)? {
-        return Ok(false);
-    }
-    match whose {
-        // Another process has begun the next one: that is not to be ended.
-        _ if session.incarnation != claimant.incarnation => {}
-        Some(whose) => session.end(whose),
-        None => session.end_unkept(),
-    }
-    claimant.incarnation.clone_from(&session.incarnation);
-    Ok(true)
 }
 
 impl ClaimJobs {

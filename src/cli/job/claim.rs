@@ -1,36 +1,26 @@
 //! `git muster job claim` and `job wait`.
 
 use crate::app::answer::plain;
-use crate::app::commands::job_claim::{self, ClaimJobs};
-use crate::app::commands::rescue::{Lost, Watched, watched_claims};
-use crate::app::observations::Observations;
+use crate::app::commands::job_claim::ClaimJobs;
+use crate::app::flows::Pause;
+use crate::app::flows::claim::{ClaimFlow, Event, Known, Seen, Step};
 use crate::app::session::{Session, Whose};
-use crate::app::watch::{
-    WatchedLock, forget_claims, held_assignment, is_due, lost_claims, ripe_jobs, watch_assignment,
-};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::lock::wait_over;
 use crate::cli::output::{Output, clean};
-use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Claimant, Job, JobStatus};
+use crate::cli::waiting::{self, FOR_JOBS};
+use crate::domain::id::JobId;
+use crate::domain::job::{Claimant, JobStatus};
 use crate::domain::lock::JOB_ASSIGNMENT;
-use crate::domain::queue::Queue;
-use crate::domain::table::Table;
 use crate::domain::time::show_span;
-use crate::ledger::Documents as _;
-use crate::machine::clock::Deadline;
-use crate::machine::{asked, random};
+use crate::ledger::Receipt;
+use crate::machine::clock::{self, Deadline};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
-
-/// How long a waiter pauses at most between two looks at the queue.
-const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(500);
-/// The same over a network: forges ask for few requests.
-const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -88,9 +78,9 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     }
     context.require_outlet("nothing was claimed")?;
     let whose = context.whose(&me).map_err(CliError::nothing_written)?;
-    let mut session = Session::present(&whose);
-    let mut verb = ClaimJobs {
-        claimant: Claimant { server: me.clone(), incarnation: session.incarnation.clone() },
+    let session = Session::present(&whose);
+    let claim = ClaimJobs {
+        claimant: Claimant { server: me, incarnation: session.incarnation.clone() },
         labels: args.labels.clone(),
         count: args.count.into(),
         job: args.job.clone(),
@@ -100,79 +90,124 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         ripe: Vec::new(),
         by: None,
     };
-    let until = Deadline::after(args.wait.unwrap_or_default());
-    let mut observed = Observations::recall();
-    let mut told = false;
-    verb.lost = lost_meanwhile(&me, &mut observed, context)?;
-    let claimed = loop {
-        let error = match context.write_to_deliver(&verb) {
-            // Lost jobs went back to the queue, and none can be claimed yet.
-            Ok(receipt) if receipt.answer.is_empty() && !context.is_dry_run() => {
-                context.forget(&receipt);
-                verb.lost.clear();
-                continue;
-            }
-            Ok(receipt) => break receipt,
-            Err(error)
-                if error.exit == Exit::LeaseLost
-                    && begin_anew(&mut verb.claimant, (&mut session, &whose), context)? =>
-            {
-                continue;
-            }
-            // A rule of the hub does not change by waiting.
-            Err(error) if matches!(error.exit, Exit::No | Exit::Refused) && !error.by_hub => error,
-            Err(error) if error.exit == Exit::Contended && !until.passed() => error,
-            Err(error) => return Err(error),
-        };
-        // Nothing to claim, or somebody is assigning: see whether a holder is lost.
-        let ripe = watch_delays(&mut observed, context)?;
-        if !ripe.is_empty() && ripe != verb.ripe {
-            verb.ripe = ripe;
-            continue;
-        }
-        let (assignment, lost) = watch(&me, &mut observed, context)?;
-        let expired = assignment.as_ref().and_then(|seen| seen.expired.clone());
-        if (expired.is_some() && expired != verb.expired_assignment)
-            || (!lost.is_empty() && lost != verb.lost)
-        {
-            (verb.expired_assignment, verb.lost) = (expired, lost);
-            continue;
-        }
-        if until.passed() {
-            let error = error.after_waiting(args.wait);
-            return Err(match assignment {
-                Some(seen) => error.hint(held_up_hint(seen.left)),
-                None => error,
-            });
-        }
-        if !told {
-            context.output.say(&format!("waiting: {}", error.message));
-            told = true;
-        }
-        pause(until, context)?;
-        // While it waited, the session may have been ended, and another begun.
-        session.follow(&whose);
-        verb.claimant.incarnation.clone_from(&session.incarnation);
+    let patience = waiting::patience(args.wait.unwrap_or_default(), FOR_JOBS, context)?;
+    let mut claiming = Claiming {
+        flow: ClaimFlow::of_command(claim, patience),
+        wait: args.wait,
+        whose,
+        session,
+        last: None,
+        unseen: None,
+        is_told: false,
     };
+    let claimed = claiming.drive(context)?;
     context.deliver(&claimed, |output| print(&claimed.answer, args, output))
 }
 
-/// Whether the claimant's session was ended, as the hub says, and another begins.
-fn begin_anew(
-    claimant: &mut Claimant,
-    (session, whose): (&mut Session, &Whose),
-    context: &mut Context,
-) -> Result<bool, CliError> {
-    let whose = (!context.is_dry_run()).then_some(whose);
-    let begins =
-        context.recall(|snapshot| Ok(job_claim::begin_anew(claimant, (session, whose), snapshot)?))?;
-    if begins {
+/// A claim that a command drives.
+struct Claiming {
+    flow: ClaimFlow,
+    wait: Option<Duration>,
+    whose: Whose,
+    session: Session,
+    /// What came of the last claim.
+    last: Option<Result<Receipt<Vec<Value>>, CliError>>,
+    /// Why the hub was not seen, until it is clear what that means.
+    unseen: Option<CliError>,
+    /// Whether it was said that it waits.
+    is_told: bool,
+}
+
+impl Claiming {
+    fn drive(&mut self, context: &mut Context) -> Result<Receipt<Vec<Value>>, CliError> {
+        let mut event = Event::Begin;
+        loop {
+            let step = context.observe(|watch| self.flow.next(event, watch))?;
+            event = match step {
+                Step::Claim(claim) => self.claim(&claim, context),
+                Step::Recall => {
+                    let now = context.now();
+                    let claimant = self.flow.claimant();
+                    self.seen(Event::Known, context.recall(|hub| Ok(Known::of(hub, claimant, now)?)))
+                }
+                Step::Look => {
+                    let me = &self.flow.claimant().server;
+                    self.seen(Event::Seen, context.read(true, |hub| Ok(Seen::of(hub, me)?)))
+                }
+                Step::BeginAnew => {
+                    self.begin_anew(context);
+                    Event::Session(self.session.incarnation.clone())
+                }
+                Step::Wait(pause, _) => {
+                    self.wait(pause, context.output);
+                    Event::Session(self.session.incarnation.clone())
+                }
+                // A worker's way.
+                Step::Reclaim(_) => Event::Reclaimed,
+                Step::Done | Step::Refused => return self.end(),
+                Step::TimeUp => return self.end().map_err(|error| self.too_late(error)),
+            };
+        }
+    }
+
+    fn claim(&mut self, claim: &ClaimJobs, context: &mut Context) -> Event {
+        if let Some(error) = self.unseen.take() {
+            context.output.warn(&format!("lost holders of jobs were not looked for: {}", error.message));
+        }
+        match self.last.insert(context.write_to_deliver(claim)) {
+            Ok(_) if context.is_dry_run() => Event::Claimed(1),
+            Ok(receipt) => {
+                if receipt.answer.is_empty() {
+                    // Lost jobs went back to the queue, and none can be claimed yet.
+                    context.forget(receipt);
+                }
+                Event::Claimed(receipt.answer.len())
+            }
+            Err(error) => Event::Failed(error.failure),
+        }
+    }
+
+    fn seen<S>(&mut self, event: impl FnOnce(S) -> Event, seen: Result<S, CliError>) -> Event {
+        match seen {
+            Ok(seen) => event(seen),
+            Err(error) => Event::Unseen(self.unseen.insert(error).failure),
+        }
+    }
+
+    /// The claimant's session was ended, as the hub says, and another begins.
+    fn begin_anew(&mut self, context: &Context) {
+        let whose = (!context.is_dry_run()).then_some(&self.whose);
+        self.session.leave(&self.flow.claimant().incarnation, whose);
         context.output.warn(&format!(
             "another server took `{}` for dead and ended its session: its jobs went back to the queue, a new session begins",
-            claimant.server
+            self.flow.claimant().server
         ));
     }
-    Ok(begins)
+
+    fn wait(&mut self, pause: Option<Pause>, output: Output) {
+        if let Some(Err(error)) = self.last.as_ref().filter(|_| !self.is_told) {
+            output.say(&format!("waiting: {}", error.message));
+            self.is_told = true;
+        }
+        pause.map(waiting::rest);
+        // While it waited, the session may have been ended, and another begun.
+        self.session.follow(&self.whose);
+    }
+
+    fn too_late(&self, error: CliError) -> CliError {
+        let error = error.after_waiting(self.wait);
+        match self.flow.held_up() {
+            Some(left) => error.hint(held_up_hint(left)),
+            None => error,
+        }
+    }
+
+    fn end(&mut self) -> Result<Receipt<Vec<Value>>, CliError> {
+        match self.unseen.take() {
+            Some(error) => Err(error),
+            None => self.last.take().expect("it ends after a claim or a look"),
+        }
+    }
 }
 
 /// What to do while somebody holds the lock under which jobs are assigned.
@@ -184,74 +219,14 @@ fn held_up_hint(left: Duration) -> String {
     )
 }
 
-/// What lost servers hold, if it is time to look, whatever there is to claim: a queue that never runs dry
-/// must not keep it.
-fn lost_meanwhile(
-    me: &ServerName,
-    observed: &mut Observations,
-    context: &mut Context,
-) -> Result<Vec<Lost>, CliError> {
-    if !is_due(observed, &context.place()?.watched()) {
-        return Ok(Vec::new());
-    }
-    match watch(me, observed, context) {
-        Ok((_, lost)) => Ok(lost),
-        Err(error) if error.exit == Exit::Unreachable => Err(error),
-        Err(error) => {
-            context.output.warn(&format!("lost holders of jobs were not looked for: {}", error.message));
-            Ok(Vec::new())
-        }
-    }
-}
-
 /// Pauses between two looks at the queue.
 ///
 /// # Errors
 /// When the hub cannot be opened.
 pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
-    let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-    asked::idle((pause / 2 + random::up_to(pause / 2)).min(until.left()));
+    let patience = waiting::patience(until.left(), FOR_JOBS, context)?;
+    patience.next(clock::since_boot()).map(waiting::rest);
     Ok(())
-}
-
-/// Looks at the jobs that were added with a delay by a clock that is ahead; names those that this host
-/// has seen for as long.
-fn watch_delays(observed: &mut Observations, context: &mut Context) -> Result<Vec<JobId>, CliError> {
-    let (now, place) = (context.now(), context.place()?.watched());
-    let delayed = context.recall(|snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        Ok(Queue::new(&jobs, now).delayed())
-    })?;
-    let ripe = ripe_jobs(observed, &place, &delayed);
-    observed.keep();
-    Ok(ripe)
-}
-
-/// Looks at who holds what, and names what this host has watched unchanged for long enough; with it how
-/// long the lock under which jobs are assigned was watched, if anybody holds it.
-fn watch(
-    me: &ServerName,
-    observed: &mut Observations,
-    context: &mut Context,
-) -> Result<(Option<WatchedLock>, Vec<Lost>), CliError> {
-    // Nothing is held by others: there is nobody to watch, and no need to ask the hub again.
-    let held = context.recall(|snapshot| {
-        let jobs: Table<Job> = snapshot.table()?;
-        Ok(jobs.rows().any(|job| job.status.is_held()) || held_assignment(snapshot)?.is_some())
-    })?;
-    let place = context.place()?.watched();
-    if !held {
-        forget_claims(observed, &place, &[]);
-        watch_assignment(observed, &place, None);
-        observed.keep();
-        return Ok((None, Vec::new()));
-    }
-    let (assignment, claims): (_, Vec<Watched>) =
-        context.read(true, |snapshot| Ok((held_assignment(snapshot)?, watched_claims(snapshot, me)?)))?;
-    let assignment = watch_assignment(observed, &place, assignment.as_ref());
-    let lost = lost_claims(observed, &place, &claims);
-    observed.keep();
-    Ok((assignment, lost))
 }
 
 fn print(claimed: &[Value], args: &ClaimArgs, output: Output) -> Result<(), CliError> {

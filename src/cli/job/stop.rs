@@ -6,8 +6,6 @@
 use super::claim::pause;
 use super::show::existing;
 use crate::app::commands::rescue::{WatchedSession, session_of};
-use crate::app::observations::Observations;
-use crate::app::watch::is_lost;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -32,8 +30,6 @@ struct Seen {
 /// When that is not known in time, or somebody put the job back.
 pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<(Value, String), CliError> {
     let until = Deadline::after(span);
-    let place = context.place()?.watched();
-    let mut observed = Observations::recall();
     loop {
         let seen = context.read(true, |snapshot| look(id, snapshot))?;
         if seen.job.status != JobStatus::Cancelled {
@@ -44,11 +40,10 @@ pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<
             let more = seen.job.confirmation().map_or(String::new(), |told| format!("; {told}"));
             return Ok((seen.job.raw(), more));
         };
-        let is_lost = seen
-            .session
-            .as_ref()
-            .is_some_and(|(holder, session)| is_lost(&mut observed, &place, holder, session));
-        observed.keep();
+        let is_lost = match &seen.session {
+            Some((holder, session)) => context.observe(|watch| watch.is_lost(holder, session))?,
+            None => false,
+        };
         if is_lost {
             let more = format!("; `{server}` is lost, and with it what ran there for the hub");
             return Ok((seen.job.raw(), more));

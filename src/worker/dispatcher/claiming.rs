@@ -1,21 +1,25 @@
 //! How the dispatcher gets jobs: from the queue, and from servers that are lost.
 
 use super::reporting::LOG_PAUSE_SAVING;
-use super::{CLAIMS_PUT_OFF_MAX, Dispatcher, WorkerError};
+use super::{Dispatcher, WorkerError};
 use crate::app::commands::job_claim::{ByWorker, ClaimJobs};
-use crate::app::commands::rescue::{RescueJobs, Watched};
-use crate::app::watch::lost_claims;
+use crate::app::commands::rescue::RescueJobs;
+use crate::app::flows::Failure;
+use crate::app::flows::claim::{ClaimFlow, Event, Poll, Seen, Step, Why as Wait};
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lease::margin;
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::queue::Delayed;
+use crate::domain::refusal::Refusal;
 use crate::domain::shell::words;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::disk;
+use crate::worker::Options;
 use crate::worker::active::Active;
 use crate::worker::budget::Need;
 use crate::worker::executor::Execution;
-use crate::worker::hub::Written;
+use crate::worker::hub::{Hub, Written};
+use crate::worker::place::Place;
 use crate::worker::task::Task;
 use serde_json::Value;
 use std::time::Duration;
@@ -23,28 +27,109 @@ use std::time::Duration;
 /// When the log of a job is sent on first: soon, for who waits for its beginning.
 const LOG_FIRST: Duration = Duration::from_secs(2);
 
+/// How a worker claims.
+pub(super) fn claiming(hub: &Hub, place: &Place, options: &Options) -> ClaimFlow {
+    let claim = ClaimJobs {
+        claimant: Claimant { server: hub.server().clone(), incarnation: hub.session().incarnation.clone() },
+        labels: options.labels.clone(),
+        count: 0,
+        job: options.job.clone(),
+        start: true,
+        expired_assignment: None,
+        lost: Vec::new(),
+        ripe: Vec::new(),
+        by: Some(ByWorker { worker: place.worker.clone(), allow: options.allow.clone() }),
+    };
+    ClaimFlow::of_worker(claim, options.once)
+}
+
+/// What a claim that came to nothing ends with, if the worker ends with it, and why for people.
+type Failed = (WorkerError, String);
+
 impl Dispatcher<'_> {
+    /// Takes what there is: back from servers that are lost, and if it `wants`, what there is room for.
+    /// `true` when a claim has to wait.
+    pub(super) fn take(
+        &mut self,
+        seen: Seen,
+        delayed: Vec<Delayed>,
+        wants: bool,
+    ) -> Result<bool, WorkerError> {
+        let room = if wants { self.room() } else { 0 };
+        let session = self.hub.session().incarnation.clone();
+        let is_waiting = self.drive(Event::Polled(Poll { seen, delayed, room, session }))?;
+        if wants && room == 0 && self.options.once && self.active.is_empty() {
+            let why =
+                self.hindrance.clone().unwrap_or_else(|| "this server may claim nothing now".to_owned());
+            return Err(WorkerError::Refused(Refusal::forbidden(format!("{why}; nothing was claimed"))));
+        }
+        self.is_closed |= !wants && self.options.once;
+        Ok(is_waiting)
+    }
+
+    fn drive(&mut self, mut event: Event) -> Result<bool, WorkerError> {
+        let mut failed: Option<Failed> = None;
+        loop {
+            let flow = &mut self.claiming;
+            event = match self.hub.observe(|watch| flow.next(event, watch)) {
+                Step::Reclaim(verb) => self.take_back(&verb),
+                Step::Claim(verb) => match self.must_wait(Need::Claim) {
+                    None => self.claim(&verb, &mut failed),
+                    Some(wait) => {
+                        if wait.left() < self.next_look.left() {
+                            self.next_look = wait;
+                        }
+                        return Ok(true);
+                    }
+                },
+                Step::BeginAnew => {
+                    self.hub.begin_anew();
+                    self.beaten(true);
+                    failed = failed.map(|(_, why)| (WorkerError::Contended(why.clone()), why));
+                    Event::Session(self.hub.session().incarnation.clone())
+                }
+                Step::Wait(_, why) => return Ok(self.waits(why, failed)),
+                Step::Done => {
+                    self.is_closed |= self.options.once || self.options.job.is_some();
+                    return Ok(false);
+                }
+                Step::Refused => return failed.map_or(Ok(false), |(error, _)| Err(error)),
+                // A command's way.
+                Step::Recall | Step::Look | Step::TimeUp => return Ok(false),
+            };
+        }
+    }
+
+    /// Until its next look; `true` when what it wants is there.
+    fn waits(&mut self, why: Wait, failed: Option<Failed>) -> bool {
+        match (why, failed) {
+            (Wait::Nothing, failed) => self.is_closed |= failed.is_some() && self.options.once,
+            (_, Some((_, why))) => self.complain("claim", &format!("nothing was claimed: {why}")),
+            (_, None) => {}
+        }
+        matches!(why, Wait::HeldUp | Wait::PutOff)
+    }
+
     /// Takes jobs back from servers that were watched until they were lost.
-    pub(super) fn take_back(&mut self, watched: &[Watched]) {
-        let lost = lost_claims(&mut self.observed, &self.hub.place(), watched);
-        self.observed.keep();
-        if lost.is_empty() {
-            return;
-        }
+    fn take_back(&mut self, verb: &RescueJobs) -> Event {
         if self.must_wait(Need::Claim).is_some() {
-            return;
+            return Event::Failed(Failure::Contended);
         }
-        let verb = RescueJobs { server: self.hub.server().clone(), lost };
-        match self.write(&verb, None).0 {
+        match self.write(verb, None).0 {
             Ok(Written::Done(rescued)) => {
                 self.report.say(&format!(
                     "taken back from servers that are lost or took too long: {}",
                     rescued.join(", ")
                 ));
                 self.next_look = Deadline::after(Duration::ZERO);
+                Event::Reclaimed
             }
-            Ok(Written::Refused(_) | Written::Later(_)) => {}
-            Err(error) => self.complain("rescue", &error.to_string()),
+            Ok(Written::Refused(refusal)) => Event::Failed(Failure::No(refusal.kind)),
+            Ok(Written::Later(_)) => Event::Failed(Failure::Contended),
+            Err(error) => {
+                self.complain("rescue", &error.to_string());
+                Event::Failed(Failure::of_fault(&error))
+            }
         }
     }
 
@@ -69,85 +154,30 @@ impl Dispatcher<'_> {
         if self.options.once { room.min(1) } else { room }
     }
 
-    /// Claims what there is room for; `true` when that has to wait, for the budget of pushes or, as it may
-    /// where `is_held_up`, for whoever holds `job_assignment`.
-    pub(super) fn claim(&mut self, is_held_up: bool) -> Result<bool, WorkerError> {
-        let room = self.room();
-        if room == 0 && self.options.once && self.active.is_empty() {
-            let why =
-                self.hindrance.clone().unwrap_or_else(|| "this server may claim nothing now".to_owned());
-            return Err(WorkerError::Refused(Refusal::forbidden(format!("{why}; nothing was claimed"))));
-        }
-        if room == 0 {
-            return Ok(false);
-        }
-        if let Some(wait) = self.must_wait(Need::Claim) {
-            if wait.left() < self.next_look.left() {
-                self.next_look = wait;
-            }
-            return Ok(true);
-        }
-        let verb = ClaimJobs {
-            claimant: Claimant {
-                server: self.hub.server().clone(),
-                incarnation: self.hub.session().incarnation.clone(),
-            },
-            labels: self.options.labels.clone(),
-            count: room,
-            job: self.options.job.clone(),
-            start: true,
-            expired_assignment: self.expired_assignment.clone(),
-            lost: Vec::new(),
-            ripe: self.ripe.clone(),
-            by: Some(ByWorker { worker: self.place.worker.clone(), allow: self.options.allow.clone() }),
-        };
+    fn claim(&mut self, verb: &ClaimJobs, failed: &mut Option<Failed>) -> Event {
         // The lease of a claim is the session's, and its time begins before it is asked for.
         let asked = clock::since_boot();
-        match self.write(&verb, None).0 {
+        let (failure, error, why) = match self.write(verb, None).0 {
             Ok(Written::Done(claimed)) => {
                 self.recovered("claim");
-                self.claims_put_off = 0;
+                let count = claimed.len();
                 for job in claimed {
                     self.start(job, asked);
                 }
-                self.is_closed |= self.options.once || self.options.job.is_some();
-            }
-            Ok(Written::Refused(refusal))
-                if refusal.kind == RefusalKind::Nothing && self.options.job.is_none() =>
-            {
-                self.is_closed |= self.options.once;
-            }
-            // Its signs of life need not have told it: they may lie on a branch that was removed since.
-            Ok(Written::Refused(refusal)) if refusal.kind == RefusalKind::LeaseLost => {
-                self.hub.begin_anew();
-                self.beaten(true);
-                return self.put_off(refusal.why);
-            }
-            Ok(Written::Refused(refusal)) if self.options.once || self.options.job.is_some() => {
-                return Err(WorkerError::Refused(refusal));
+                return Event::Claimed(count);
             }
             Ok(Written::Refused(refusal)) => {
-                self.complain("claim", &format!("nothing was claimed: {}", refusal.why));
-                return Ok(is_held_up);
+                let why = refusal.why.clone();
+                (Failure::No(refusal.kind), WorkerError::Refused(refusal), why)
             }
-            Ok(Written::Later(why)) => return self.put_off(why),
-            // Nothing else is waited for.
-            Err(error) if self.options.once || self.options.job.is_some() => {
-                return Err(WorkerError::Ledger(error));
+            Ok(Written::Later(why)) => (Failure::Contended, WorkerError::Contended(why.clone()), why),
+            Err(error) => {
+                let why = error.to_string();
+                (Failure::of_fault(&error), WorkerError::Ledger(error), why)
             }
-            Err(error) => self.complain("claim", &format!("nothing was claimed: {error}")),
-        }
-        Ok(false)
-    }
-
-    /// Claims later, unless nothing else is waited for and that was so often enough.
-    fn put_off(&mut self, why: String) -> Result<bool, WorkerError> {
-        self.claims_put_off += 1;
-        if self.options.once && self.claims_put_off >= CLAIMS_PUT_OFF_MAX {
-            return Err(WorkerError::Contended(why));
-        }
-        self.complain("claim", &format!("nothing was claimed: {why}"));
-        Ok(true)
+        };
+        *failed = Some((error, why));
+        Event::Failed(failure)
     }
 
     fn start(&mut self, claimed: Value, asked: Duration) {

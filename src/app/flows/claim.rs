@@ -1,0 +1,557 @@
+//! Getting a job: claim, watch who holds what, take back what is lost, claim again.
+//!
+//! A command claims first, and looks at the holders when there is nothing for it, or when nobody has looked
+//! for a while; what is lost goes back to the queue in the same write. A worker looks at its own pace, takes
+//! back what is lost also when it has no room, and claims after that.
+
+use super::{Failure, Patience, Pause};
+use crate::app::commands::job_claim::{ClaimJobs, is_over};
+use crate::app::commands::rescue::{RescueJobs, Watched, watched_claims};
+use crate::app::watch::{Watch, WatchedLock, held_assignment};
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{Claimant, Job};
+use crate::domain::lock::Lock;
+use crate::domain::queue::{Delayed, Queue};
+use crate::domain::refusal::RefusalKind;
+use crate::domain::table::Table;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Documents, Stop};
+use std::time::Duration;
+
+/// How many claims in a row may come to nothing because others are faster, each after seconds of trying,
+/// until a worker that claims once gives up.
+const PUT_OFF_MAX: u32 = 3;
+
+/// What the documents tell that the last write found, without another look at the hub.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Whether another server ended the session that claims.
+    pub is_over: bool,
+    /// Jobs whose delays have to be counted here.
+    pub delayed: Vec<Delayed>,
+    /// Whether anybody holds anything that could be lost.
+    pub is_held: bool,
+}
+
+impl Known {
+    /// What `documents` tell `claimant`, at `now` on the wall.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn of(documents: &impl Documents, claimant: &Claimant, now: Timestamp) -> Result<Self, Stop> {
+        let jobs: Table<Job> = documents.table()?;
+        let is_held = jobs.rows().any(|job| job.status.is_held()) || held_assignment(documents)?.is_some();
+        Ok(Self {
+            is_over: is_over(claimant, documents)?,
+            delayed: Queue::new(&jobs, now).delayed(),
+            is_held,
+        })
+    }
+}
+
+/// What the hub shows of who holds what.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The lock under which nobody claims, while somebody holds it.
+    pub assignment: Option<Lock>,
+    /// The claims that may be lost.
+    pub claims: Vec<Watched>,
+}
+
+impl Seen {
+    /// What `me` has to watch. With all heartbeats.
+    ///
+    /// # Errors
+    /// When a document cannot be read.
+    pub fn of(documents: &impl Documents, me: &ServerName) -> Result<Self, Stop> {
+        Ok(Self { assignment: held_assignment(documents)?, claims: watched_claims(documents, me)? })
+    }
+}
+
+/// What a worker saw, and what it can take.
+#[derive(Debug, Default)]
+pub struct Poll {
+    /// Who holds what.
+    pub seen: Seen,
+    /// Jobs whose delays have to be counted here.
+    pub delayed: Vec<Delayed>,
+    /// How many jobs it would take.
+    pub room: usize,
+    /// The session in which it claims.
+    pub session: String,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A command begins.
+    Begin,
+    /// The hub has the claim of so many jobs; of none when lost ones went back and back off first.
+    Claimed(usize),
+    /// The hub has what was lost back in its queue.
+    Reclaimed,
+    /// The write came to nothing.
+    Failed(Failure),
+    /// What the last write found.
+    Known(Known),
+    /// What the hub shows.
+    Seen(Seen),
+    /// It could not be seen.
+    Unseen(Failure),
+    /// A worker looked, at its own time.
+    Polled(Poll),
+    /// The pause is over, or a new session began: this is the one in which is claimed.
+    Session(String),
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Write this claim.
+    Claim(ClaimJobs),
+    /// Write this: a worker takes back what is lost.
+    Reclaim(RescueJobs),
+    /// Read the documents as the last write found them.
+    Recall,
+    /// Read the hub, with all heartbeats.
+    Look,
+    /// The session was ended: begin another.
+    BeginAnew,
+    /// Wait before the next claim. A worker waits until its next look.
+    Wait(Option<Pause>, Why),
+    /// It has what it claimed.
+    Done,
+    /// The last failure stands.
+    Refused,
+    /// The same, after it waited as long as it may.
+    TimeUp,
+}
+
+/// Why it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// There is nothing to claim, or no room for it.
+    Nothing,
+    /// Somebody holds what it needs.
+    HeldUp,
+    /// A worker was refused, or the hub could not be used.
+    Failed,
+    /// Others were faster, nobody knows whether they were, or a new session has to be made known.
+    PutOff,
+}
+
+/// Who claims, and how.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Command(Patience),
+    /// Whether it claims once, and whether it ends when what it is to do cannot be done.
+    Worker {
+        once: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first claim.
+    Beginning,
+    Claiming,
+    /// A refusal said that the lease is lost: of the session, or of a lock that guards the claim.
+    LeaseLost,
+    /// The hub is looked at, for another reason than to begin.
+    Watching,
+    Reclaiming,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ClaimFlow {
+    claim: ClaimJobs,
+    manner: Manner,
+    state: State,
+    assignment: Option<WatchedLock>,
+    put_off: u32,
+}
+
+impl ClaimFlow {
+    /// A command that waits as long as `patience` says.
+    #[must_use]
+    pub fn of_command(claim: ClaimJobs, patience: Patience) -> Self {
+        Self::new(claim, Manner::Command(patience))
+    }
+
+    /// A worker, which says what it saw whenever it looked; one that claims `once` ends with its first answer.
+    #[must_use]
+    pub fn of_worker(claim: ClaimJobs, once: bool) -> Self {
+        Self::new(claim, Manner::Worker { once })
+    }
+
+    fn new(claim: ClaimJobs, manner: Manner) -> Self {
+        Self { claim, manner, state: State::Beginning, assignment: None, put_off: 0 }
+    }
+
+    /// Who claims.
+    #[must_use]
+    pub fn claimant(&self) -> &Claimant {
+        &self.claim.claimant
+    }
+
+    /// The jobs that were seen for as long as they were to wait.
+    #[must_use]
+    pub fn ripe(&self) -> &[JobId] {
+        &self.claim.ripe
+    }
+
+    /// How long the lock under which jobs are assigned has to be watched yet, if somebody holds it.
+    #[must_use]
+    pub fn held_up(&self) -> Option<Duration> {
+        self.assignment.as_ref().map(|seen| seen.left)
+    }
+
+    /// What to do after `event`.
+    pub fn next(&mut self, event: Event, watch: &mut Watch<'_>) -> Step {
+        match event {
+            Event::Begin if watch.is_due() => Step::Recall,
+            Event::Begin => self.claim(),
+            Event::Claimed(0) => {
+                self.claim.lost.clear();
+                self.claim()
+            }
+            Event::Claimed(_) => {
+                self.put_off = 0;
+                Step::Done
+            }
+            Event::Reclaimed => self.claim_or_wait(),
+            Event::Failed(_) if self.state == State::Reclaiming => self.claim_or_wait(),
+            Event::Failed(failure) => match self.manner {
+                Manner::Command(patience) => self.failed(failure, patience.is_over(watch.now)),
+                Manner::Worker { once } => self.failed_in_worker(failure, once),
+            },
+            Event::Known(known) => self.known(&known, watch),
+            Event::Seen(seen) => self.seen(&seen, watch),
+            // Looked for beside what was asked: the claim itself goes on.
+            Event::Unseen(failure) if self.state == State::Beginning && failure != Failure::Away => {
+                self.claim()
+            }
+            Event::Unseen(_) => Step::Refused,
+            Event::Polled(poll) => self.polled(poll, watch),
+            Event::Session(session) => {
+                self.claim.claimant.incarnation = session;
+                match self.manner {
+                    Manner::Command(_) => self.claim(),
+                    Manner::Worker { once } => self.put_off(once),
+                }
+            }
+        }
+    }
+
+    fn claim(&mut self) -> Step {
+        self.state = State::Claiming;
+        Step::Claim(self.claim.clone())
+    }
+
+    fn failed(&mut self, failure: Failure, is_over: bool) -> Step {
+        if failure == Failure::No(RefusalKind::LeaseLost) {
+            self.state = State::LeaseLost;
+            return Step::Recall;
+        }
+        if !failure.may_pass(!is_over) {
+            return Step::Refused;
+        }
+        // Nothing to claim, or somebody is assigning: see whether a holder is lost.
+        self.state = State::Watching;
+        Step::Recall
+    }
+
+    fn known(&mut self, known: &Known, watch: &mut Watch<'_>) -> Step {
+        if self.state == State::LeaseLost {
+            return if known.is_over { Step::BeginAnew } else { Step::Refused };
+        }
+        if self.state == State::Watching {
+            let ripe = watch.ripe(&known.delayed);
+            if !ripe.is_empty() && ripe != self.claim.ripe {
+                self.claim.ripe = ripe;
+                return self.claim();
+            }
+        }
+        if known.is_held {
+            return Step::Look;
+        }
+        // Nothing is held: there is nobody to watch, and no need to ask the hub again.
+        watch.forget_claims(&[]);
+        watch.assignment(None);
+        self.assignment = None;
+        if self.state == State::Beginning { self.claim() } else { self.wait(watch.now) }
+    }
+
+    fn seen(&mut self, seen: &Seen, watch: &mut Watch<'_>) -> Step {
+        self.assignment = watch.assignment(seen.assignment.as_ref());
+        let expired = self.assignment.as_ref().and_then(|seen| seen.expired.clone());
+        let lost = watch.lost(&seen.claims);
+        let is_new = (expired.is_some() && expired != self.claim.expired_assignment)
+            || (!lost.is_empty() && lost != self.claim.lost);
+        if is_new || self.state == State::Beginning {
+            (self.claim.expired_assignment, self.claim.lost) = (expired, lost);
+            return self.claim();
+        }
+        self.wait(watch.now)
+    }
+
+    fn wait(&self, now: Duration) -> Step {
+        match self.manner {
+            Manner::Command(patience) => match patience.next(now) {
+                Some(pause) => Step::Wait(Some(pause), Why::HeldUp),
+                None => Step::TimeUp,
+            },
+            Manner::Worker { .. } => Step::Wait(None, Why::HeldUp),
+        }
+    }
+
+    fn polled(&mut self, poll: Poll, watch: &mut Watch<'_>) -> Step {
+        self.claim.claimant.incarnation = poll.session;
+        self.claim.count = poll.room;
+        self.claim.ripe = watch.ripe(&poll.delayed);
+        self.assignment = watch.assignment(poll.seen.assignment.as_ref());
+        self.claim.expired_assignment = self.assignment.as_ref().and_then(|seen| seen.expired.clone());
+        let lost = watch.lost(&poll.seen.claims);
+        if lost.is_empty() {
+            return self.claim_or_wait();
+        }
+        self.state = State::Reclaiming;
+        Step::Reclaim(RescueJobs { server: self.claim.claimant.server.clone(), lost })
+    }
+
+    fn claim_or_wait(&mut self) -> Step {
+        if self.claim.count == 0 { Step::Wait(None, Why::Nothing) } else { self.claim() }
+    }
+
+    fn failed_in_worker(&mut self, failure: Failure, once: bool) -> Step {
+        // Nothing else is waited for.
+        let ends = once || self.claim.job.is_some();
+        match failure {
+            Failure::No(RefusalKind::Nothing) if self.claim.job.is_none() => Step::Wait(None, Why::Nothing),
+            // Its signs of life need not have told it: they may lie on a branch that was removed since.
+            Failure::No(RefusalKind::LeaseLost) => Step::BeginAnew,
+            Failure::Contended | Failure::Unknown => self.put_off(once),
+            Failure::No(_) | Failure::Away | Failure::Fault if ends => Step::Refused,
+            Failure::No(_) if self.assignment.is_some() => Step::Wait(None, Why::HeldUp),
+            Failure::No(_) | Failure::Away | Failure::Fault => Step::Wait(None, Why::Failed),
+        }
+    }
+
+    /// Claims later, unless nothing else is waited for and that was so often enough.
+    fn put_off(&mut self, once: bool) -> Step {
+        self.put_off += 1;
+        if once && self.put_off >= PUT_OFF_MAX { Step::Refused } else { Step::Wait(None, Why::PutOff) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::observations::Observations;
+    use Failure::{Away, Contended, Fault, No, Unknown};
+    use RefusalKind::{Forbidden, Invalid, LeaseLost, Nothing};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PATIENCE: Patience = Patience { until: Duration::from_secs(60), pause: Duration::from_secs(10) };
+
+    fn claim() -> ClaimJobs {
+        let server = ServerName::new("build1").expect("a name");
+        ClaimJobs {
+            claimant: Claimant { server, incarnation: "old".to_owned() },
+            labels: Vec::new(),
+            count: 1,
+            job: None,
+            start: false,
+            expired_assignment: None,
+            lost: Vec::new(),
+            ripe: Vec::new(),
+            by: None,
+        }
+    }
+
+    /// What `flow` says to each of `events`, in short.
+    fn told(mut flow: ClaimFlow, now: Duration, events: Vec<Event>) -> String {
+        let mut observed = Observations::default();
+        observed.looked("hub main holders", now);
+        tell(&mut flow, &mut observed, now, events)
+    }
+
+    fn tell(flow: &mut ClaimFlow, observed: &mut Observations, now: Duration, events: Vec<Event>) -> String {
+        let watch = &mut Watch { observed, place: "hub main", now };
+        let steps = events.into_iter().map(|event| match flow.next(event, watch) {
+            Step::Claim(claim) => {
+                let more = [claim.lost.len(), claim.ripe.len(), claim.expired_assignment.iter().count()];
+                format!("claim {} {more:?}", claim.claimant.incarnation)
+            }
+            Step::Reclaim(one) => format!("reclaim {}", one.lost.len()),
+            Step::Wait(pause, why) => format!("{why:?} {}", pause.is_some()),
+            step => format!("{step:?}"),
+        });
+        steps.collect::<Vec<_>>().join(", ")
+    }
+
+    fn command(now: Duration, events: Vec<Event>) -> String {
+        told(ClaimFlow::of_command(claim(), PATIENCE), now, events)
+    }
+
+    fn held() -> Event {
+        Event::Known(Known { is_held: true, ..Known::default() })
+    }
+
+    /// Claims of a session that is lost at first sight, and of one that is not.
+    fn seen(is_lost: bool) -> Seen {
+        let patience = if is_lost { Duration::ZERO } else { 90 * SECOND };
+        let claim = Watched {
+            job: JobId::new("job_1_a").expect("an id"),
+            token: 7,
+            holder: ServerName::new("build2").expect("a name"),
+            version: "7".to_owned(),
+            time_patience: patience,
+            session: None,
+        };
+        Seen { assignment: None, claims: vec![claim] }
+    }
+
+    #[test]
+    fn a_command_claims_watches_takes_over_and_waits_as_long_as_it_may() {
+        use Event::{Begin, Claimed, Failed, Known as Knows, Seen as Sees, Session, Unseen};
+        let over = || Knows(Known { is_over: true, ..Known::default() });
+        let nothing = || Knows(Known::default());
+        let (now, late) = (SECOND, 60 * SECOND);
+        let claims = "claim old [0, 0, 0]";
+        let table: Vec<(Duration, Vec<Event>, String)> = vec![
+            (now, vec![Begin, Claimed(1)], format!("{claims}, Done")),
+            // What was lost went back, and is not claimed a second time in vain.
+            (now, vec![Begin, Claimed(0), Claimed(2)], format!("{claims}, {claims}, Done")),
+            (now, vec![Begin, Failed(No(Nothing)), nothing()], format!("{claims}, Recall, HeldUp true")),
+            (late, vec![Begin, Failed(No(Nothing)), nothing()], format!("{claims}, Recall, TimeUp")),
+            (now, vec![Begin, Failed(Contended), nothing()], format!("{claims}, Recall, HeldUp true")),
+            (late, vec![Begin, Failed(Contended)], format!("{claims}, Refused")),
+            (
+                now,
+                vec![Begin, Failed(No(Forbidden)), held(), Sees(seen(false))],
+                format!("{claims}, Recall, Look, HeldUp true"),
+            ),
+            // A look beyond the time still finds what may be taken over.
+            (
+                late,
+                vec![
+                    Begin,
+                    Failed(No(Nothing)),
+                    held(),
+                    Sees(seen(true)),
+                    Failed(No(Nothing)),
+                    held(),
+                    Sees(seen(true)),
+                ],
+                format!("{claims}, Recall, Look, claim old [1, 0, 0], Recall, Look, TimeUp"),
+            ),
+            (
+                now,
+                vec![Begin, Failed(No(Nothing)), held(), Unseen(Away)],
+                format!("{claims}, Recall, Look, Refused"),
+            ),
+            (
+                now,
+                vec![Begin, Failed(No(LeaseLost)), over(), Session("new".to_owned())],
+                format!("{claims}, Recall, BeginAnew, claim new [0, 0, 0]"),
+            ),
+            // The lock that guards it is lost, not the session.
+            (now, vec![Begin, Failed(No(LeaseLost)), nothing()], format!("{claims}, Recall, Refused")),
+            (now, vec![Begin, Failed(No(Invalid))], format!("{claims}, Refused")),
+            (now, vec![Begin, Failed(Unknown)], format!("{claims}, Refused")),
+            (now, vec![Begin, Failed(Away)], format!("{claims}, Refused")),
+            (now, vec![Begin, Failed(Fault)], format!("{claims}, Refused")),
+        ];
+        for (now, events, expected) in table {
+            let shown = format!("{events:?}");
+            assert_eq!(command(now, events), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_command_looks_for_lost_holders_first_when_nobody_did_for_a_while() {
+        for (events, expected) in [
+            (vec![Event::Begin, held(), Event::Seen(seen(true))], "Recall, Look, claim old [1, 0, 0]"),
+            (vec![Event::Begin, held(), Event::Seen(seen(false))], "Recall, Look, claim old [0, 0, 0]"),
+            (vec![Event::Begin, Event::Known(Known::default())], "Recall, claim old [0, 0, 0]"),
+            // It is looked for beside what was asked.
+            (vec![Event::Begin, held(), Event::Unseen(Fault)], "Recall, Look, claim old [0, 0, 0]"),
+            (vec![Event::Begin, held(), Event::Unseen(Away)], "Recall, Look, Refused"),
+        ] {
+            let mut flow = ClaimFlow::of_command(claim(), PATIENCE);
+            assert_eq!(tell(&mut flow, &mut Observations::default(), SECOND, events), expected);
+        }
+    }
+
+    #[test]
+    fn a_delay_is_over_when_it_was_watched_for_as_long() {
+        let delayed = Delayed {
+            job: JobId::new("job_1_a").expect("an id"),
+            delay: 30 * SECOND,
+            version: "x 30".to_owned(),
+        };
+        let known = || Event::Known(Known { delayed: vec![delayed.clone()], ..Known::default() });
+        let (mut flow, mut observed) = (ClaimFlow::of_command(claim(), PATIENCE), Observations::default());
+        observed.looked("hub main holders", SECOND);
+        let events = vec![Event::Begin, Event::Failed(No(Nothing)), known()];
+        assert_eq!(
+            tell(&mut flow, &mut observed, SECOND, events),
+            "claim old [0, 0, 0], Recall, HeldUp true"
+        );
+        let events = vec![Event::Session("old".to_owned()), Event::Failed(No(Nothing)), known()];
+        assert_eq!(
+            tell(&mut flow, &mut observed, 31 * SECOND, events),
+            "claim old [0, 0, 0], Recall, claim old [0, 1, 0]"
+        );
+    }
+
+    #[test]
+    fn a_worker_takes_back_what_is_lost_and_claims_what_it_has_room_for() {
+        use Event::{Claimed, Failed, Polled, Reclaimed, Session};
+        let poll = |room, is_lost| {
+            Polled(Poll { seen: seen(is_lost), room, session: "s".to_owned(), ..Poll::default() })
+        };
+        let begin = || Session("new".to_owned());
+        let claims = "claim s [0, 0, 0]";
+        let table: Vec<(bool, Vec<Event>, String)> = vec![
+            (false, vec![poll(2, false), Claimed(2)], format!("{claims}, Done")),
+            (false, vec![poll(0, false)], "Nothing false".to_owned()),
+            (false, vec![poll(0, true), Reclaimed], "reclaim 1, Nothing false".to_owned()),
+            (false, vec![poll(1, true), Reclaimed, Claimed(1)], format!("reclaim 1, {claims}, Done")),
+            (
+                false,
+                vec![poll(1, true), Failed(No(Forbidden)), Claimed(1)],
+                format!("reclaim 1, {claims}, Done"),
+            ),
+            (false, vec![poll(1, false), Failed(No(Nothing))], format!("{claims}, Nothing false")),
+            (true, vec![poll(1, false), Failed(No(Nothing))], format!("{claims}, Nothing false")),
+            (false, vec![poll(1, false), Failed(No(Forbidden))], format!("{claims}, Failed false")),
+            (true, vec![poll(1, false), Failed(No(Forbidden))], format!("{claims}, Refused")),
+            (false, vec![poll(1, false), Failed(Away)], format!("{claims}, Failed false")),
+            (true, vec![poll(1, false), Failed(Away)], format!("{claims}, Refused")),
+            (
+                false,
+                vec![poll(1, false), Failed(No(LeaseLost)), begin()],
+                format!("{claims}, BeginAnew, PutOff false"),
+            ),
+            (
+                true,
+                vec![
+                    poll(1, false),
+                    Failed(Contended),
+                    poll(1, false),
+                    Failed(Unknown),
+                    poll(1, false),
+                    Failed(Contended),
+                ],
+                format!("{claims}, PutOff false, {claims}, PutOff false, {claims}, Refused"),
+            ),
+        ];
+        for (once, events, expected) in table {
+            let shown = format!("{events:?}");
+            assert_eq!(told(ClaimFlow::of_worker(claim(), once), SECOND, events), expected, "{shown}");
+        }
+    }
+}

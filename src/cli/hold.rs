@@ -10,10 +10,11 @@ use super::exit::Exit;
 use super::lock::{TakeArgs, acquire};
 use super::output::Output;
 use crate::app::commands::lock::{ReleaseLock, RenewLock};
+use crate::app::flows::hold::{Event, HoldFlow, Step, Why};
 use crate::domain::id::LockName;
-use crate::domain::lease::{margin, trust};
+use crate::domain::lease::margin;
 use crate::domain::time::show_span;
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{self, Deadline};
 use crate::machine::guard::{Cause, Told};
 use crate::machine::signals::Stop;
 use crate::machine::ward::{Charge, Ending, Ward};
@@ -27,8 +28,6 @@ use std::time::Duration;
 const WATCH_PAUSE: Duration = Duration::from_millis(50);
 /// How long a command has to end when its lease is lost, before it is made to.
 const STOP_GRACE_MAX: Duration = Duration::from_secs(5);
-/// A lease is renewed when this fraction of it has passed.
-const RENEWALS_PER_LEASE: u32 = 3;
 
 /// Runs `command` under the lock and returns its exit code.
 ///
@@ -46,16 +45,11 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         context.output.say(&format!("dry run: `{}` was not run", program.display()));
         return Ok(Exit::Done.code());
     }
-    let me = context.acting()?;
-    let release = ReleaseLock { name: args.name.clone(), server: me.clone(), token: term.token };
-    let mut held = Held {
-        renew: RenewLock { name: args.name.clone(), server: me, token: term.token, lease_seconds: None },
-        ttl: args.ttl,
-        grace: margin(args.ttl).min(STOP_GRACE_MAX),
-        trusted,
-        renewal: Deadline::after(args.ttl / RENEWALS_PER_LEASE),
-    };
-    if stop.requested() || held.trusted.passed() {
+    let names = (args.name.clone(), context.acting()?);
+    let flow = HoldFlow::new(names, term.token, args.ttl, trusted, clock::since_boot());
+    let mut held = Held { release: flow.release(), flow, grace: margin(args.ttl).min(STOP_GRACE_MAX) };
+    let release = held.release.clone();
+    if stop.requested() || held.trusted().passed() {
         context.give_back(&release, &named(&release))?;
         let why = if stop.requested() { "asked to end" } else { "it took too long to get the lock" };
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
@@ -89,7 +83,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
             Err(lost(held.late(), &release, &held, context)?)
         }
         Ok(Ending::Told(Told { code, cause: Cause::Itself | Cause::Told, .. })) => {
-            end(code, &release, context)
+            end(code, &mut held, context)
         }
         Ok(Ending::Told(_)) => {
             end_unguarded("its guard was stopped, and so was the command", &release, context)
@@ -139,7 +133,7 @@ fn left_held(release: &ReleaseLock, grace: Duration) -> String {
 /// # Errors
 /// When the lease is lost: then the command has been ended.
 fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -> Result<Ending, CliError> {
-    ward.trust(held.trusted);
+    ward.trust(held.trusted());
     loop {
         if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
             return Ok(ending);
@@ -147,13 +141,13 @@ fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -
         if stop.requested() {
             return Ok(ward.stop()?);
         }
-        let trusted = held.trusted;
+        let trusted = held.trusted();
         if let Err(error) = held.keep(context) {
             ward.stop()?;
             return Err(error);
         }
-        if held.trusted != trusted {
-            ward.trust(held.trusted);
+        if held.trusted() != trusted {
+            ward.trust(held.trusted());
         }
     }
 }
@@ -169,7 +163,7 @@ fn lost(
     held: &Held,
     context: &mut Context,
 ) -> Result<CliError, CliError> {
-    if held.trusted.passed() {
+    if held.trusted().passed() {
         // If the hub is back, the others need not wait for the end of the lease.
         context.ledger()?.limit(held.grace);
         drop(context.give_back(release, &named(release)));
@@ -185,77 +179,96 @@ fn end_unguarded(why: &str, release: &ReleaseLock, context: &mut Context) -> Res
 }
 
 /// Releases the lock after the command ended with `code`.
-fn end(code: u8, release: &ReleaseLock, context: &mut Context) -> Result<u8, CliError> {
-    match context.give_back(release, &named(release)) {
+fn end(code: u8, held: &mut Held, context: &mut Context) -> Result<u8, CliError> {
+    let mut event = Event::Ended;
+    let mut failed = None;
+    loop {
+        event = match held.flow.next(event, clock::since_boot()) {
+            Step::Release(release) => match context.give_back(&release, &named(&release)) {
+                Ok(_) => Event::Released,
+                Err(error) => Event::Failed(failed.insert(error).failure),
+            },
+            Step::Done | Step::Renew(..) | Step::Wait(_) => return Ok(code),
+            Step::Lost(_) | Step::Kept => break,
+        };
+    }
+    match failed {
         // Whoever has the lock now may have worked at the same time as the command.
-        Err(error) if error.exit == Exit::LeaseLost => {
+        Some(error) if error.exit == Exit::LeaseLost => {
             let message = format!("{}; the command had ended with exit code {code}", error.message);
             Err(CliError { message, ..error })
         }
-        Err(error) => {
+        Some(error) => {
             context.output.error(&error);
             context.output.warn(&format!(
                 "the command ended with {code}, but lock `{}` was not released: others can take it when they have seen it unchanged for its lease",
-                release.name
+                held.release.name
             ));
             Ok(code)
         }
-        Ok(_) => Ok(code),
+        None => Ok(code),
     }
-}
-
-/// Whether a renewal that ended with `error` shows that another has the lock, or may take it. A hub that
-/// refuses a push has taken it from nobody.
-fn is_lost(error: &CliError) -> bool {
-    matches!(error.exit, Exit::LeaseLost | Exit::Refused | Exit::No) && !error.by_hub
 }
 
 /// A lock that is held while a command runs.
 struct Held {
-    renew: RenewLock,
-    ttl: Duration,
+    flow: HoldFlow,
+    release: ReleaseLock,
     /// How long the command has to end: what is given away of the lease for safety.
     grace: Duration,
-    /// Until when nobody else can have it.
-    trusted: Deadline,
-    /// When it is renewed next.
-    renewal: Deadline,
 }
 
 impl Held {
+    /// Until when nobody else can have it.
+    fn trusted(&self) -> Deadline {
+        Deadline::at(self.flow.trusted())
+    }
+
     /// Renews the lease if it is time to.
     ///
     /// # Errors
     /// When it is lost, or could not be renewed in time.
     fn keep(&mut self, context: &mut Context) -> Result<(), CliError> {
-        if self.renewal.passed() {
-            self.renewal = Deadline::after(self.ttl / RENEWALS_PER_LEASE);
-            // Trust begins with the attempt, not with its acknowledgement.
-            let asked = Deadline::after(trust(self.ttl));
-            let usual = context.settings.timeout.value;
-            context.ledger()?.limit(usual.min(self.trusted.left()));
-            let renewed = context.write(&self.renew);
-            context.ledger()?.limit(usual);
-            match renewed {
-                Ok(_) => self.trusted = asked,
-                Err(error) if is_lost(&error) => return Err(error),
-                // Anything else extends nothing: the lease runs on to its end.
-                Err(error) => {
-                    context.output.warn(&format!(
-                        "lock `{}` was not renewed: {}; it is ours for {} yet, and the renewal is tried again",
-                        self.renew.name,
-                        error.message,
-                        show_span(self.trusted.left())
-                    ));
-                    self.renewal = Deadline::after(self.ttl / RENEWALS_PER_LEASE / 4);
+        let mut event = Event::Tick;
+        let mut failed = None;
+        loop {
+            event = match self.flow.next(event, clock::since_boot()) {
+                Step::Renew(renew, within) => match renewed(&renew, within, context)? {
+                    Ok(()) => Event::Renewed,
+                    Err(error) => Event::Failed(failed.insert(error).failure),
+                },
+                Step::Lost(Why::Taken) => return Err(failed.unwrap_or_else(|| self.late())),
+                Step::Wait(_) | Step::Lost(Why::Late) => {
+                    if let Some(error) = failed {
+                        context.output.warn(&format!(
+                            "lock `{}` was not renewed: {}; it is ours for {} yet, and the renewal is tried again",
+                            self.release.name,
+                            error.message,
+                            show_span(self.trusted().left())
+                        ));
+                    }
+                    return if self.trusted().passed() { Err(self.late()) } else { Ok(()) };
                 }
-            }
+                Step::Release(_) | Step::Done | Step::Kept => return Ok(()),
+            };
         }
-        if self.trusted.passed() { Err(self.late()) } else { Ok(()) }
     }
 
     fn late(&self) -> CliError {
-        let why = format!("the lease of lock `{}` could not be renewed in time", self.renew.name);
+        let why = format!("the lease of lock `{}` could not be renewed in time", self.release.name);
         CliError::new(Exit::LeaseLost, why)
     }
+}
+
+/// Renews a lease `within` the time that is left of it.
+fn renewed(
+    renew: &RenewLock,
+    within: Duration,
+    context: &mut Context,
+) -> Result<Result<(), CliError>, CliError> {
+    let usual = context.settings.timeout.value;
+    context.ledger()?.limit(usual.min(within));
+    let renewed = context.write(renew).map(drop);
+    context.ledger()?.limit(usual);
+    Ok(renewed)
 }

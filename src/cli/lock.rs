@@ -7,12 +7,14 @@ use super::exit::Exit;
 use super::hold;
 use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
+use super::waiting::{self, FOR_LOCKS};
 use crate::app::commands::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
+use crate::app::flows::Pause;
+use crate::app::flows::acquire::{AcquireFlow, Event, Step};
 use crate::app::observations::Observations;
 use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
-use crate::app::watch::{WatchedLock, glance_at};
+use crate::app::watch::glance_at;
 use crate::domain::id::LockName;
-use crate::domain::lease::trust;
 use crate::domain::lock::{Lock, Taker};
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
@@ -25,10 +27,6 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// How long a waiter pauses at most between two looks at a lock.
-const LOOK_PAUSE_LOCAL: Duration = Duration::from_millis(200);
-/// The same over a network: forges ask for few requests.
-const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
 /// How soon a waiter notices that it is asked to end.
 const STOP_LATENCY: Duration = Duration::from_millis(100);
 /// The shortest lease: below it no network renews in time.
@@ -180,8 +178,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
         LockCommand::List => list(context)?,
         LockCommand::Steal { name, reason, ttl, force } => {
             let taker = taker(*ttl, Some(reason.clone()), context)?;
-            let watched = if *force { None } else { watch(name, context)? };
-            let expired = watched.and_then(|(_, seen)| seen.expired);
+            let expired = if *force { None } else { expired(name, context)? };
             let verb = StealLock { name: name.clone(), taker, force: *force, expired };
             let term = context.write_to_deliver(&verb)?;
             deliver(&term, context)?;
@@ -217,60 +214,64 @@ fn deliver(term: &Receipt<Term>, context: &Context) -> Result<(), CliError> {
 }
 
 /// Takes the lock, waiting if asked to and until `stop`. Returns the term, which is to be delivered,
-/// and until when it may be trusted.
+/// and until when it may be trusted, since boot.
 pub(super) fn acquire(
     args: &TakeArgs,
     context: &mut Context,
     stop: Option<&Stop>,
-) -> Result<(Receipt<Term>, Deadline), CliError> {
-    let mut verb = AcquireLock {
-        name: args.name.clone(),
-        taker: taker(args.ttl, args.reason.clone(), context)?,
-        expired: None,
-    };
-    let until = Deadline::after(args.wait.unwrap_or_default());
-    let mut told = false;
+) -> Result<(Receipt<Term>, Duration), CliError> {
+    let taker = taker(args.ttl, args.reason.clone(), context)?;
+    let acquire = AcquireLock { name: args.name.clone(), taker, expired: None };
+    let wait = args.wait.unwrap_or_default();
+    let mut flow = AcquireFlow::new(acquire, waiting::patience(wait, FOR_LOCKS, context)?);
+    let (mut last, mut lock, mut is_told) = (None, None, false);
+    let mut event = Event::Begin;
     loop {
-        // Trust begins with the attempt, not with its acknowledgement.
-        let trusted = Deadline::after(trust(args.ttl));
-        let error = match context.write_to_deliver(&verb) {
-            Ok(receipt) => return Ok((receipt, trusted)),
-            // A rule of the hub does not change by waiting.
-            Err(error) if error.exit == Exit::Refused && !error.by_hub => error,
-            Err(error) if error.exit == Exit::Contended && !until.passed() => error,
-            Err(error) => return Err(error),
-        };
-        let watched = watch(&args.name, context)?;
-        let expired = watched.as_ref().and_then(|(_, seen)| seen.expired.clone());
-        if expired.is_some() && expired != verb.expired {
-            verb.expired = expired;
-            continue;
-        }
-        if until.passed() {
-            let error = error.after_waiting(args.wait);
-            return Err(match watched.filter(|(lock, _)| lock.overdue(context.now()).is_some()) {
-                Some((lock, seen)) => error.hint(overdue_hint(&lock.name, seen.left)),
-                None => error,
-            });
-        }
-        if !told {
-            context.output.say(&format!(
-                "waiting up to {}: {}",
-                show_span(args.wait.unwrap_or_default()),
-                error.message
-            ));
-            told = true;
-        }
-        let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };
-        let next = Deadline::after((pause / 2 + random::up_to(pause / 2)).min(until.left()));
-        while !next.passed() {
-            if stop.is_some_and(Stop::requested) {
-                let why = format!("asked to end while waiting; lock `{}` was not taken", args.name);
-                return Err(CliError::new(Exit::Failed, why));
+        event = match context.observe(|watch| flow.next(event, watch))? {
+            Step::Acquire(verb) => match &*last.insert(context.write_to_deliver(&verb)) {
+                Ok(_) => Event::Acquired,
+                Err(error) => Event::Failed(error.failure),
+            },
+            Step::Look => {
+                lock = find(&args.name, context)?;
+                Event::Seen(lock.clone().map(Box::new))
             }
-            asked::idle(STOP_LATENCY.min(next.left()));
-        }
+            Step::Wait(pause) => {
+                if let Some(Err(error)) = last.as_ref().filter(|_| !std::mem::replace(&mut is_told, true)) {
+                    context.output.say(&format!("waiting up to {}: {}", show_span(wait), error.message));
+                }
+                wait_for(&args.name, pause, stop)?;
+                Event::Waited
+            }
+            Step::Done(trusted) => return end(last).map(|term| (term, trusted)),
+            Step::Refused => return end(last).map(|term| (term, Duration::ZERO)),
+            Step::TimeUp => {
+                let overdue = lock.is_some_and(|lock| lock.overdue(context.now()).is_some());
+                let hint = flow.left().filter(|_| overdue).map(|left| overdue_hint(args.name.as_str(), left));
+                return end(last)
+                    .map(|term| (term, Duration::ZERO))
+                    .map_err(|error| hint.into_iter().fold(error.after_waiting(args.wait), CliError::hint));
+            }
+        };
     }
+}
+
+/// How it ends: as the last attempt did.
+fn end(last: Option<Result<Receipt<Term>, CliError>>) -> Result<Receipt<Term>, CliError> {
+    last.expect("it ends after an attempt")
+}
+
+/// Pauses, unless it is asked to end meanwhile.
+fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), CliError> {
+    let next = Deadline::after(pause.drawn(random::up_to));
+    while !next.passed() {
+        if stop.is_some_and(Stop::requested) {
+            let why = format!("asked to end while waiting; lock `{name}` was not taken");
+            return Err(CliError::new(Exit::Failed, why));
+        }
+        asked::idle(STOP_LATENCY.min(next.left()));
+    }
+    Ok(())
 }
 
 /// What to do about a lock that nobody renews and this machine may take over when `left` is over.
@@ -284,17 +285,22 @@ fn overdue_hint(name: &str, left: Duration) -> String {
 
 /// A `--wait` that suffices to take over what is free when `left` is over: a look at the hub comes after it.
 pub(super) fn wait_over(left: Duration) -> String {
-    format!("{}s", left.saturating_add(LOOK_PAUSE_REMOTE).as_secs() + 1)
+    format!("{}s", left.saturating_add(FOR_LOCKS.remote).as_secs() + 1)
 }
 
-/// Looks at the lock, if it is held, and at how long this host has watched it unchanged.
-fn watch(name: &LockName, context: &mut Context) -> Result<Option<(Lock, WatchedLock)>, CliError> {
-    let lock = context.read(false, |snapshot| {
+/// The lock as the hub has it.
+fn find(name: &LockName, context: &mut Context) -> Result<Option<Lock>, CliError> {
+    context.read(false, |snapshot| {
         let locks: Table<Lock> = snapshot.table()?;
         Ok(locks.get(name.as_str()).map(|lock| (**lock).clone()))
-    })?;
+    })
+}
+
+/// That version of the lock which this host has watched unchanged until it may be taken over.
+fn expired(name: &LockName, context: &mut Context) -> Result<Option<String>, CliError> {
+    let lock = find(name, context)?;
     let seen = context.observe(|watch| watch.lock(name.as_str(), lock.as_ref()))?;
-    Ok(lock.filter(Lock::is_held).zip(seen))
+    Ok(seen.and_then(|seen| seen.expired))
 }
 
 /// What was shown of locks counts for whoever watches them.

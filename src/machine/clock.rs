@@ -95,6 +95,12 @@ pub fn sleep(span: Duration) {
 pub struct Deadline(Duration);
 
 impl Deadline {
+    /// That point, since boot.
+    #[must_use]
+    pub fn at(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
     /// `span` from now.
     #[must_use]
     pub fn after(span: Duration) -> Self {

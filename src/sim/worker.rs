@@ -1,9 +1,13 @@
 //! What a process of a server does all day: the operations of the command line, without its words.
 
+mod claims;
 mod jobs;
+mod locks;
 mod mail;
 
-use super::check::{Acknowledged, Window};
+use locks::Term;
+
+use super::check::Acknowledged;
 use super::faults::Fault;
 use super::machine::Shared;
 use super::random::Random;
@@ -13,27 +17,18 @@ use super::world::MAIN;
 use crate::app::client::Client;
 use crate::app::commands::archive::Archive;
 use crate::app::commands::beat::SendBeat;
-use crate::app::commands::job_add::AddJobs;
-use crate::app::commands::job_claim::ClaimJobs;
 use crate::app::commands::job_step::{Step, StepJob};
-use crate::app::commands::lock::{AcquireLock, MarkDone, ReleaseLock, RenewLock, StealLock};
 use crate::app::commands::status::SetStatus;
 use crate::app::commands::{Envelope, Operation, Verb};
-use crate::app::flows::claim::{ClaimFlow, Event as ClaimEvent, Known, Poll, Seen, Step as ClaimStep};
 use crate::app::flows::{Failure, Patience};
 use crate::app::journal::{self, Taken};
 use crate::app::session::Session;
 use crate::app::submit::{Keep, Place, in_present_session, resume_as};
 use crate::domain::id::{JobId, LockName, ServerName};
-use crate::domain::job::{Claimant, FailReason, Job, Report};
-use crate::domain::lease::trust;
-use crate::domain::lock::{Lock, Taker};
-use crate::domain::planted::planted;
-use crate::domain::queue::Queue;
+use crate::domain::job::{FailReason, Report};
 use crate::domain::status::StatusWord;
-use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
-use crate::machine::{clock, random};
+use crate::ledger::{Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
+use crate::machine::clock;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,12 +57,6 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// More steps than any flow takes.
 const STEPS_MAX: usize = 500;
-
-/// A lock that this process holds.
-struct Term {
-    name: LockName,
-    token: u64,
-}
 
 /// A process that runs one command after another.
 pub(super) struct Worker {
@@ -313,98 +302,6 @@ impl Worker {
         self.client().read(heartbeats, |snapshot| Ok::<_, Stop>(look(snapshot))).ok().flatten()
     }
 
-    /// Claims as a command does, or as a worker that looks once.
-    fn claim(&mut self) {
-        self.stock();
-        let mut client = self.client();
-        let whose = client.whose(&self.server);
-        let mut session = Session::present(&whose);
-        let claim = self.next_claim(&session);
-        let is_worker = self.random.chance(150);
-        let (mut flow, mut event) = if is_worker {
-            let Some(poll) = self.poll(&mut client, &session) else { return };
-            (ClaimFlow::of_worker(claim, self.random.chance(500)), ClaimEvent::Polled(poll))
-        } else {
-            (ClaimFlow::of_command(claim, self.patience()), ClaimEvent::Begin)
-        };
-        for _ in 0..STEPS_MAX {
-            event = match client.observe(|watch| flow.next(event, watch)) {
-                ClaimStep::Claim(verb) => self.claim_by(&mut client, &verb),
-                ClaimStep::Reclaim(verb) => match self.write_by(&mut client, Vec::new(), &verb) {
-                    Ok(_) => ClaimEvent::Reclaimed,
-                    Err(failure) => ClaimEvent::Failed(failure),
-                },
-                ClaimStep::Recall => {
-                    let claimant = flow.claimant();
-                    let known = client.recall(|hub| Known::of(hub, claimant, clock::wall()));
-                    known.map_or_else(|stop| ClaimEvent::Unseen(unseen(&stop)), ClaimEvent::Known)
-                }
-                ClaimStep::Look => {
-                    let seen = client.read(true, |hub| Seen::of(hub, &self.server));
-                    seen.map_or_else(|stop| ClaimEvent::Unseen(unseen(&stop)), ClaimEvent::Seen)
-                }
-                ClaimStep::BeginAnew => {
-                    session.leave(&flow.claimant().incarnation, Some(&whose));
-                    ClaimEvent::Session(session.incarnation.clone())
-                }
-                ClaimStep::Wait(Some(pause), _) => {
-                    clock::sleep(pause.drawn(random::up_to));
-                    session.follow(&whose);
-                    ClaimEvent::Session(session.incarnation.clone())
-                }
-                ClaimStep::Wait(None, _) | ClaimStep::Done | ClaimStep::Refused | ClaimStep::TimeUp => {
-                    return;
-                }
-            };
-        }
-        self.world.get().checker.blame(format!("I17: {} claims without end", self.server));
-    }
-
-    fn next_claim(&mut self, session: &Session) -> ClaimJobs {
-        ClaimJobs {
-            claimant: Claimant { server: self.server.clone(), incarnation: session.incarnation.clone() },
-            labels: Vec::new(),
-            count: if self.random.chance(200) { 2 } else { 1 },
-            job: None,
-            start: self.random.chance(300),
-            expired_assignment: None,
-            lost: Vec::new(),
-            ripe: Vec::new(),
-            by: None,
-        }
-    }
-
-    fn claim_by(&mut self, client: &mut Client, verb: &ClaimJobs) -> ClaimEvent {
-        let receipt = match self.write_by(client, Vec::new(), verb) {
-            Ok(receipt) => receipt,
-            Err(failure) => return ClaimEvent::Failed(failure),
-        };
-        for job in &receipt.answer {
-            let id = job.get("id").and_then(|id| JobId::new(id.as_str()?).ok());
-            let token = job.get("token").and_then(serde_json::Value::as_u64);
-            self.claims.extend(id.zip(token));
-        }
-        ClaimEvent::Claimed(receipt.answer.len())
-    }
-
-    /// What a worker sees; nothing when the hub cannot be seen.
-    fn poll(&mut self, client: &mut Client, session: &Session) -> Option<Poll> {
-        let seen = client.read(true, |hub| {
-            let jobs: Table<Job> = hub.table()?;
-            Ok::<_, Stop>((Seen::of(hub, &self.server)?, Queue::new(&jobs, clock::wall()).delayed()))
-        });
-        let (seen, delayed) = seen.ok()?;
-        let room = usize::from(self.random.chance(800));
-        Some(Poll { seen, delayed, room, session: session.incarnation.clone() })
-    }
-
-    /// Most give up at once, as a line of cron does.
-    fn patience(&mut self) -> Patience {
-        let wait =
-            if self.random.chance(200) { self.random.millis(0, WAIT_MILLIS_MAX) } else { Duration::ZERO };
-        Patience { until: clock::since_boot() + wait, pause: PAUSE }
-    }
-
     /// Takes a claimed job one step on.
     fn finish(&mut self) {
         let draw = self.random.up_to(99);
@@ -439,128 +336,6 @@ impl Worker {
         }
     }
 
-    fn lock(&mut self) {
-        let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
-        match self.terms.iter().position(|term| term.name.as_str() == name) {
-            None => self.acquire(name),
-            Some(index) if self.random.chance(700) => self.renew(index),
-            Some(index) => self.release(index),
-        }
-    }
-
-    fn taker(&self) -> Taker {
-        Taker {
-            server: self.server.clone(),
-            holder: self.server.to_string(),
-            lease_seconds: self.world.get().tuning.lease.as_secs(),
-            reason: None,
-        }
-    }
-
-    /// Takes a lock, or watches its holder, as `lock acquire` does.
-    fn acquire(&mut self, name: &str) {
-        let Ok(name) = LockName::new(name) else { return };
-        let mut verb = AcquireLock { name, taker: self.taker(), expired: None };
-        for _ in 0..2 {
-            let asked = clock::since_boot();
-            if let Some(receipt) = self.write(&verb) {
-                self.trust(verb.name.as_str(), receipt.answer.token, asked);
-                self.world.get().checker.takeovers += u64::from(verb.expired.is_some());
-                self.terms.push(Term { name: verb.name, token: receipt.answer.token });
-                return;
-            }
-            verb.expired = self.watch_lock(&verb.name);
-            if verb.expired.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn watch_lock(&self, name: &LockName) -> Option<String> {
-        let mut client = self.client();
-        let lock = client.read(false, |hub| {
-            let locks: Table<Lock> = hub.table()?;
-            Ok::<_, Stop>(locks.get(name.as_str()).map(|lock| (**lock).clone()))
-        });
-        let lock = lock.ok()?;
-        client.observe(|watch| watch.lock(name.as_str(), lock.as_ref()))?.expired
-    }
-
-    fn renew(&mut self, index: usize) {
-        let Some(term) = self.terms.get(index) else { return };
-        let (name, token) = (term.name.clone(), term.token);
-        let asked = clock::since_boot();
-        let verb = RenewLock { name: name.clone(), server: self.server.clone(), token, lease_seconds: None };
-        if self.write(&verb).is_none() && !planted("trust-without-answer") {
-            self.terms.remove(index);
-            return;
-        }
-        self.trust(name.as_str(), token, asked);
-    }
-
-    fn release(&mut self, index: usize) {
-        let term = self.terms.remove(index);
-        let now = self.world.get().now;
-        self.world.get().checker.let_go(self.process, Some((term.name.as_str(), term.token)), now);
-        drop(self.write(&ReleaseLock { name: term.name, server: self.server.clone(), token: term.token }));
-    }
-
-    /// Gets a lock that somebody left behind, and frees it.
-    fn free_a_lock(&mut self) {
-        let held: Option<Vec<String>> = self.look(false, |hub| {
-            Some(
-                hub.table::<Lock>()
-                    .ok()?
-                    .rows()
-                    .filter(|lock| lock.is_held())
-                    .map(|lock| lock.name.clone())
-                    .collect(),
-            )
-        });
-        if let Some(name) = self.random.pick(&held.unwrap_or_default()).cloned() {
-            self.acquire(&name);
-        }
-    }
-
-    fn steal(&mut self) {
-        let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
-        let Ok(name) = LockName::new(name) else { return };
-        let taker = Taker { reason: Some("it hangs".to_owned()), ..self.taker() };
-        if let Some(receipt) =
-            self.write(&StealLock { name: name.clone(), taker, force: true, expired: None })
-        {
-            // Whoever steals does not wait for the other: it has no trust, only the token.
-            self.terms.retain(|term| term.name != name);
-            self.terms.push(Term { name, token: receipt.answer.token });
-        }
-    }
-
-    /// Writes what must be written under a lock.
-    fn write_guarded(&mut self) {
-        let Some(term) = self.terms.first() else { return self.lock() };
-        let guards = vec![(term.name.clone(), term.token)];
-        let jobs = vec![self.new_job(&[])];
-        drop(self.write_under(guards, &AddJobs { jobs, requester: self.server.clone() }));
-    }
-
-    fn once(&mut self) {
-        let key = self.random.pick(ONCE).copied().unwrap_or("once/setup");
-        let held = self.terms.iter().position(|term| term.name.as_str() == key);
-        match held {
-            None => self.acquire(key),
-            Some(index) => {
-                let term = self.terms.remove(index);
-                let now = self.world.get().now;
-                self.world.get().checker.let_go(self.process, Some((key, term.token)), now);
-                drop(self.write(&MarkDone {
-                    key: term.name,
-                    server: self.server.clone(),
-                    token: term.token,
-                }));
-            }
-        }
-    }
-
     fn set_status(&mut self) {
         let word = if self.random.chance(500) { StatusWord::Idle } else { StatusWord::Building };
         drop(self.write(&SetStatus { server: self.server.clone(), word, job: None, system: None }));
@@ -575,20 +350,10 @@ impl Worker {
         }));
     }
 
-    /// From now on the lock is trusted, until its lease is over by this host's clock, counted from
-    /// when it was asked for.
-    fn trust(&self, name: &str, token: u64, asked: Duration) {
-        let left = {
-            let lease = self.world.get().tuning.lease;
-            let asked = if planted("trust-from-the-answer") { clock::since_boot() } else { asked };
-            (asked + trust(lease)).saturating_sub(clock::since_boot())
-        };
-        let mut world = self.world.get();
-        let Some(left) = world.hosts.get(self.host).map(|host| host.true_span(left)) else { return };
-        let (from, until) = (world.now, world.now + left);
-        if !left.is_zero() {
-            let process = self.process;
-            world.checker.trusted(Window { lock: name.to_owned(), token, process, from, until });
-        }
+    /// Most give up at once, as a line of cron does.
+    fn patience(&mut self) -> Patience {
+        let wait =
+            if self.random.chance(200) { self.random.millis(0, WAIT_MILLIS_MAX) } else { Duration::ZERO };
+        Patience { until: clock::since_boot() + wait, pause: PAUSE }
     }
 }

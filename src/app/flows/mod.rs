@@ -8,7 +8,9 @@
 //!
 //! A flow decides by the kind of a no, never by its words. The words of the last one are the driver's.
 
+pub mod acquire;
 pub mod claim;
+pub mod hold;
 
 use crate::domain::refusal::RefusalKind;
 use crate::ledger::{LedgerError, Outcome};

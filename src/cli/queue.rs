@@ -5,17 +5,18 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
-use super::job::pause;
 use super::output::counted;
 use super::table::{facts, table};
+use super::waiting::{self, FOR_JOBS};
 use crate::app::commands::pause::{EndPause, SetPause};
+use crate::app::flows::drain::{DrainFlow, Event, Step, at_work};
 use crate::app::queries::queue::{Holding, Pauses, Statistics};
 use crate::domain::job::Job;
 use crate::domain::pause::{Pause, Paused};
 use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, show_span};
 use crate::ledger::Documents as _;
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::time::Duration;
@@ -112,9 +113,24 @@ pub(super) fn set_pause(
     drain: bool,
     context: &mut Context,
 ) -> Result<(), CliError> {
+    let verb = pause(what, (note, span), drain, context)?;
+    write_pause(&verb, context)
+}
+
+fn pause(
+    what: Paused,
+    (note, span): (Option<&String>, Option<Duration>),
+    drain: bool,
+    context: &Context,
+) -> Result<SetPause, CliError> {
     let until = span.map(|span| context.now().plus(span.min(SPAN_MAX)));
-    let verb = SetPause { server: context.me()?, what, note: note.cloned(), until, drain };
-    let pause = context.write(&verb)?.answer;
+    Ok(SetPause { server: context.me()?, what, note: note.cloned(), until, drain })
+}
+
+/// Pauses, and says so.
+fn write_pause(verb: &SetPause, context: &mut Context) -> Result<(), CliError> {
+    let SetPause { until, drain, .. } = verb;
+    let pause = context.write(verb)?.answer;
     if let Some(before) =
         pause.get("replaced").and_then(|before| serde_json::from_value::<Pause>(before.clone()).ok())
     {
@@ -123,7 +139,7 @@ pub(super) fn set_pause(
     }
     context.output.confirm("pause", &pause, || {
         let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
-        let then = if drain { ", and then its worker ends" } else { "" };
+        let then = if *drain { ", and then its worker ends" } else { "" };
         format!("{} is paused {until}; what is at work goes on{then}", verb.what.named())
     })
 }
@@ -143,28 +159,37 @@ pub(super) fn end_pause(what: Paused, context: &mut Context) -> Result<(), CliEr
 }
 
 fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), CliError> {
-    set(args, context)?;
-    if context.is_dry_run() {
-        return Ok(());
-    }
-    let until = Deadline::after(wait);
+    let pause = pause(what(args.label.as_ref()), (args.note.as_ref(), args.span), false, context)?;
+    let mut flow = DrainFlow::new(pause, waiting::patience(wait, FOR_JOBS, context)?);
+    let mut event = Event::Begin;
     loop {
-        let held = context.read(false, |snapshot| {
-            let jobs: Table<Job> = snapshot.table()?;
-            let concerns = |job: &Job| args.label.as_ref().is_none_or(|label| job.labels.contains(label));
-            Ok(jobs.rows().filter(|job| job.status.is_held() && concerns(job)).count())
-        })?;
-        if held == 0 {
-            context.output.say("nothing is at work any more");
-            return Ok(());
-        }
-        if until.passed() {
-            let why = format!("{} still at work; the pause holds", counted(held, "job"));
-            return Err(CliError::new(Exit::Contended, why)
-                .after_waiting(Some(wait))
-                .hint("see them with `git muster job list`"));
-        }
-        pause(until, context)?;
+        event = match flow.next(event, clock::since_boot()) {
+            Step::Pause(pause) => {
+                write_pause(&pause, context)?;
+                if context.is_dry_run() {
+                    return Ok(());
+                }
+                Event::Paused
+            }
+            Step::Look => {
+                let label = args.label.as_ref();
+                Event::Seen(context.read(false, |snapshot| Ok(at_work(snapshot, label)?))?)
+            }
+            Step::Wait(pause) => {
+                waiting::rest(pause);
+                Event::Waited
+            }
+            Step::Done | Step::Refused => {
+                context.output.say("nothing is at work any more");
+                return Ok(());
+            }
+            Step::TimeUp(held) => {
+                let why = format!("{} still at work; the pause holds", counted(held, "job"));
+                return Err(CliError::new(Exit::Contended, why)
+                    .after_waiting(Some(wait))
+                    .hint("see them with `git muster job list`"));
+            }
+        };
     }
 }
 

@@ -10,7 +10,9 @@
 
 pub mod acquire;
 pub mod claim;
+pub mod drain;
 pub mod hold;
+pub mod stop;
 
 use crate::domain::refusal::RefusalKind;
 use crate::ledger::{LedgerError, Outcome};

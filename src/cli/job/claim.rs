@@ -223,7 +223,7 @@ fn held_up_hint(left: Duration) -> String {
 ///
 /// # Errors
 /// When the hub cannot be opened.
-pub(in crate::cli) fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
+fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
     let patience = waiting::patience(until.left(), FOR_JOBS, context)?;
     patience.next(clock::since_boot()).map(waiting::rest);
     Ok(())

@@ -8,7 +8,7 @@ pub(super) mod show;
 mod step;
 mod stop;
 
-pub(super) use claim::{claim_line, pause};
+pub(super) use claim::claim_line;
 
 use super::context::Context;
 use super::error::CliError;

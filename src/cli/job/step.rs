@@ -261,8 +261,7 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> Result<(), Cli
         let told = context.write(&verb)?;
         return print(&told.answer, told_before(&told, context), context);
     };
-    context.write(&verb)?;
-    let (job, more) = stop::wait(&args.job, span, context)?;
+    let (job, more) = stop::wait(verb, span, context)?;
     print(&job, &more, context)
 }
 

@@ -1,69 +1,76 @@
 //! Waiting until nothing of a cancelled job runs any more.
-//!
-//! Whoever had it at work confirms that. Where nobody does, the session that claimed it is watched
-//! as for a rescue: when it is lost, its worker has ended the job before its lease was over.
 
-use super::claim::pause;
 use super::show::existing;
-use crate::app::commands::rescue::{WatchedSession, session_of};
+use crate::app::commands::job_step::ChangeJob;
+use crate::app::flows::stop::{Event, Seen, Step, StopFlow};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Job, JobStatus};
+use crate::cli::waiting::{self, FOR_JOBS};
+use crate::domain::job::Job;
 use crate::domain::record::Record;
-use crate::ledger::Snapshot;
-use crate::machine::clock::Deadline;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A cancelled job, and the session that may still run it.
-struct Seen {
-    job: Record<Job>,
-    session: Option<(ServerName, WatchedSession)>,
-}
-
-/// Waits until it is known that nothing of the job runs any more; returns the job, and how that is
-/// known, for people.
+/// Cancels a job and waits until it is known that nothing of it runs any more; returns the job, and how that
+/// is known, for people.
 ///
 /// # Errors
 /// When that is not known in time, or somebody put the job back.
-pub(super) fn wait(id: &JobId, span: Duration, context: &mut Context) -> Result<(Value, String), CliError> {
-    let until = Deadline::after(span);
+pub(super) fn wait(
+    cancel: ChangeJob,
+    span: Duration,
+    context: &mut Context,
+) -> Result<(Value, String), CliError> {
+    let id = cancel.job.clone();
+    let mut flow = StopFlow::new(cancel, waiting::patience(span, FOR_JOBS, context)?);
+    let mut found: Option<Record<Job>> = None;
+    let mut event = Event::Begin;
     loop {
-        let seen = context.read(true, |snapshot| look(id, snapshot))?;
-        if seen.job.status != JobStatus::Cancelled {
-            let why = format!("job `{id}` was put back into the queue meanwhile: it is {}", seen.job.status);
-            return Err(CliError::new(Exit::Refused, why));
-        }
-        let Some(server) = seen.job.may_still_run_on() else {
-            let more = seen.job.confirmation().map_or(String::new(), |told| format!("; {told}"));
-            return Ok((seen.job.raw(), more));
+        let step = context.observe(|watch| flow.next(event, watch))?;
+        event = match step {
+            Step::Cancel(cancel) => {
+                context.write(&cancel)?;
+                Event::Cancelled
+            }
+            Step::Look => {
+                let (job, seen) = context.read(true, |snapshot| {
+                    let job = existing(&id, snapshot)?;
+                    let seen = Seen::of(snapshot, &job)?;
+                    Ok((job, seen))
+                })?;
+                found = Some(job);
+                Event::Seen(seen)
+            }
+            Step::Wait(pause) => {
+                waiting::rest(pause);
+                Event::Waited
+            }
+            end => return told(&end, &found.expect("it ends after a look"), span),
         };
-        let is_lost = match &seen.session {
-            Some((holder, session)) => context.observe(|watch| watch.is_lost(holder, session))?,
-            None => false,
-        };
-        if is_lost {
-            let more = format!("; `{server}` is lost, and with it what ran there for the hub");
-            return Ok((seen.job.raw(), more));
-        }
-        if until.passed() {
-            let why = format!("job `{id}` is cancelled; not confirmed yet: `{server}` may still run it");
-            return Err(CliError::new(Exit::Contended, why)
-                .after_waiting(Some(span))
-                .hint(format!("wait longer with `git muster job cancel {id} --wait 1h`")));
-        }
-        pause(until, context)?;
     }
 }
 
-fn look(id: &JobId, snapshot: &Snapshot<'_>) -> Result<Seen, CliError> {
-    let job = existing(id, snapshot)?;
-    let holder = job.may_still_run_on().and_then(|holder| ServerName::new(holder).ok());
-    let session = match holder {
-        Some(holder) => session_of(snapshot, &holder, &job)?.map(|session| (holder, session)),
-        None => None,
-    };
-    Ok(Seen { job, session })
+/// How it ended, and how that is known.
+fn told(end: &Step, job: &Record<Job>, span: Duration) -> Result<(Value, String), CliError> {
+    let server = job.may_still_run_on().unwrap_or_default();
+    match end {
+        Step::Stopped => {
+            Ok((job.raw(), job.confirmation().map_or(String::new(), |told| format!("; {told}"))))
+        }
+        Step::HolderLost => {
+            Ok((job.raw(), format!("; `{server}` is lost, and with it what ran there for the hub")))
+        }
+        Step::PutBack => {
+            let why = format!("job `{}` was put back into the queue meanwhile: it is {}", job.id, job.status);
+            Err(CliError::new(Exit::Refused, why))
+        }
+        _ => {
+            let id = &job.id;
+            let why = format!("job `{id}` is cancelled; not confirmed yet: `{server}` may still run it");
+            Err(CliError::new(Exit::Contended, why)
+                .after_waiting(Some(span))
+                .hint(format!("wait longer with `git muster job cancel {id} --wait 1h`")))
+        }
+    }
 }

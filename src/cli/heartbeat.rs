@@ -8,10 +8,10 @@ use super::input;
 use super::servers::joined_elsewhere;
 use crate::app::commands::Envelope;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
-use crate::app::commands::job_step::Step;
+use crate::app::commands::job_step::{Step as JobStep, StepJob};
+use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
 use crate::app::hubs;
-use crate::app::session::Session;
-use crate::app::submit;
+use crate::app::session::{Session, Whose};
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::domain::time::SPAN_MAX;
@@ -155,58 +155,25 @@ fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
 fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.acting()?;
     check_interval(args)?;
-    if crate::worker::is_at_work(&place_of(&me, context)?) {
+    let every = push_every()?;
+    let mut beats = Beats::begin(&me, args, (Manner::Once(every), every), context)?;
+    match beats.round(context)? {
         // A beat with another interval would change what others may conclude from the worker's.
-        return context.output.confirm(
+        Step::Beside(_) => context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "worker": true}),
             || format!("the worker of `{me}` gives its signs of life; no other was sent"),
-        );
-    }
-    let whose = context.whose(&me).map_err(CliError::nothing_written)?;
-    let mut session = Session::present(&whose);
-    if let Some(interval) = args.interval {
-        session.interval_seconds = interval.as_secs();
-    }
-    let every = push_every()?;
-    session.beats_kept += 1;
-    if session.beats_kept < every {
-        session.keep(&whose);
-        let kept = session.beats_kept;
-        return context.output.confirm(
+        ),
+        Step::Keep(kept) => context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "kept": kept, "push_every": every}),
             || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
-        );
-    }
-    send(args, (&me, every), &mut session, context)
-}
-
-/// Gives back what a worker of this server that is gone had at work.
-fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
-    if context.is_dry_run() {
-        return Ok(());
-    }
-    let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(()) };
-    let (place, output) = (context.place()?, context.output);
-    submit::send_kept(context.ledger()?, &place, me, |words| output.say(words));
-    if let Some((op, _)) = submit::kept_reports(&place, me).first() {
-        return Err(CliError::new(Exit::Unknown, format!("operation {op} is not settled")));
-    }
-    let left = context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?;
-    for step in left.steps(me) {
-        match context.write(&step) {
-            Ok(_) if step.step == Step::Stopped => {}
-            Ok(_) => context
-                .output
-                .warn(&format!("job `{}` was at work when the worker of `{me}` ended: it is lost", step.job)),
-            // Somebody was faster.
-            Err(error) if matches!(error.exit, Exit::Refused | Exit::LeaseLost) && !error.by_hub => {}
-            Err(error) => return Err(error),
+        ),
+        _ => {
+            let answer = beats.answer()?;
+            tell(&me, &answer, context)
         }
     }
-    gone.forget();
-    Ok(())
 }
 
 /// A sign of life of `me` for what one of its scripts holds; its worker gives it, if one is at work.
@@ -214,22 +181,171 @@ fn give_back(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
 /// # Errors
 /// When it did not reach the hub.
 pub(super) fn for_a_claim(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
-    if crate::worker::is_at_work(&place_of(me, context)?) {
-        return Ok(());
+    let manner = (Manner::Once(1), push_every()?);
+    let args = BeatArgs::default();
+    let mut beats = Beats::begin(me, &args, manner, context)?;
+    match beats.round(context)? {
+        Step::Beside(_) => Ok(()),
+        _ => beats.answer().map(drop),
     }
-    let (mut session, every) = (Session::present(&context.whose(me)?), push_every()?);
-    deliver(&BeatArgs::default(), (me, every), &mut session, context).map(drop)
 }
 
-/// Sends one beat now, as one of `every`, and says so.
-fn send(
-    args: &BeatArgs,
-    (me, every): (&ServerName, u64),
-    session: &mut Session,
-    context: &mut Context,
-) -> Result<(), CliError> {
-    let answer = deliver(args, (me, every), session, context)?;
-    tell(me, &answer, context)
+/// The signs of life of a server, as commands give them.
+struct Beats<'a> {
+    args: &'a BeatArgs,
+    me: &'a ServerName,
+    /// Of how many signs of life one is sent.
+    every: u64,
+    flow: SessionFlow,
+    whose: Whose,
+    session: Session,
+    /// The worker of this server that died, while it is looked at what it left.
+    gone: Option<Gone>,
+    /// What came of the last one that was sent.
+    last: Option<Result<BeatAnswer, CliError>>,
+}
+
+impl<'a> Beats<'a> {
+    fn begin(
+        me: &'a ServerName,
+        args: &'a BeatArgs,
+        (manner, every): (Manner, u64),
+        context: &mut Context,
+    ) -> Result<Self, CliError> {
+        let whose = context.whose(me).map_err(CliError::nothing_written)?;
+        let mut session = Session::present(&whose);
+        if let Some(interval) = args.interval {
+            session.interval_seconds = interval.as_secs();
+        }
+        // Nothing of a command relies on how long its session counts.
+        let flow = SessionFlow::new(manner, Duration::ZERO);
+        Ok(Self { args, me, every, flow, whose, session, gone: None, last: None })
+    }
+
+    /// From a tick to what follows it.
+    fn round(&mut self, context: &mut Context) -> Result<Step, CliError> {
+        let beside_worker = crate::worker::is_at_work(&place_of(self.me, context)?);
+        let mut event = Event::Tick { beside_worker, kept: self.session.beats_kept };
+        loop {
+            event = match self.flow.next(event, clock::since_boot()) {
+                Step::Find => Event::Left(self.find(context).unwrap_or_else(|error| {
+                    self.gone = None;
+                    self.not_given_back(&error, context);
+                    Vec::new()
+                })),
+                Step::Report(step) => self.report(&step, context),
+                Step::Forget => {
+                    if let Some(gone) = self.gone.take() {
+                        gone.forget();
+                    }
+                    Event::Forgotten
+                }
+                Step::Beat => {
+                    self.gone = None;
+                    let sent = self.beat(context);
+                    match &*self.last.insert(sent) {
+                        Ok(answer) => Event::Sent(answer.revoked.is_some()),
+                        Err(error) => Event::Failed(error.failure),
+                    }
+                }
+                Step::BeginAnew => {
+                    self.begin_anew(context);
+                    Event::Begun
+                }
+                Step::Keep(kept) => {
+                    self.session.beats_kept = kept;
+                    self.session.keep(&self.whose);
+                    return Ok(Step::Keep(kept));
+                }
+                step => {
+                    if let Some(Ok(answer)) = &self.last {
+                        self.session.keep(&self.whose);
+                        warn_of_twins(self.me, answer, context);
+                    }
+                    return Ok(step);
+                }
+            };
+        }
+    }
+
+    /// What came of the sign of life of this round.
+    fn answer(&mut self) -> Result<BeatAnswer, CliError> {
+        self.last.take().expect("it was sent")
+    }
+
+    /// What a worker of this server that is gone had at work.
+    fn find(&mut self, context: &mut Context) -> Result<Vec<StepJob>, CliError> {
+        let me = self.me;
+        if context.is_dry_run() {
+            return Ok(Vec::new());
+        }
+        let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(Vec::new()) };
+        let gone = self.gone.insert(gone);
+        context.place()?;
+        let output = context.output;
+        let client = context.client()?;
+        client.send_kept_reports(me, |words| output.say(words));
+        if let Some((op, _)) = client.kept_reports(me).first() {
+            return Err(CliError::new(Exit::Unknown, format!("operation {op} is not settled")));
+        }
+        Ok(context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?.steps(me))
+    }
+
+    fn report(&self, step: &StepJob, context: &mut Context) -> Event {
+        match context.write(step) {
+            Ok(_) => {
+                if step.step != JobStep::Stopped {
+                    let me = self.me;
+                    context.output.warn(&format!(
+                        "job `{}` was at work when the worker of `{me}` ended: it is lost",
+                        step.job
+                    ));
+                }
+                Event::Reported
+            }
+            Err(error) => {
+                if !is_faster(error.failure) {
+                    self.not_given_back(&error, context);
+                }
+                Event::Failed(error.failure)
+            }
+        }
+    }
+
+    fn not_given_back(&self, error: &CliError, context: &Context) {
+        context
+            .output
+            .warn(&format!("what the worker of `{}` left was not given back: {}", self.me, error.message));
+    }
+
+    fn beat(&mut self, context: &mut Context) -> Result<BeatAnswer, CliError> {
+        let branch = branch(self.args, self.me, context)?;
+        let mut beat = self.session.beat(self.me, Some(self.whose.system_facts()));
+        // What others see is the pushes: they would take a server that pushes seldom for dead.
+        beat.interval_seconds = beat.interval_seconds.saturating_mul(self.every).min(SPAN_MAX.as_secs());
+        let envelope = Envelope { beat: None, ..context.envelope(self.me)? };
+        let answer = context.write_with(&SendBeat { beat, branch }, &envelope)?.answer;
+        if !context.is_dry_run() {
+            self.session.beats_kept = 0;
+        }
+        for words in answer.made_anew() {
+            context.output.warn(&words);
+        }
+        Ok(answer)
+    }
+
+    /// Others took over what this session held; it must not go on as if nothing had happened.
+    fn begin_anew(&mut self, context: &Context) {
+        self.session.end(&self.whose);
+        let why = match &self.last {
+            Some(Ok(BeatAnswer { revoked: Some(why), .. })) => why.as_str(),
+            _ => "",
+        };
+        context.output.warn(&format!(
+            "the session of `{}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins",
+            self.me
+        ));
+    }
 }
 
 /// Says that a beat was sent.
@@ -241,36 +357,7 @@ fn tell(me: &ServerName, answer: &BeatAnswer, context: &mut Context) -> Result<(
 }
 
 /// What to do about two machines under one name.
-fn deliver(
-    args: &BeatArgs,
-    (me, every): (&ServerName, u64),
-    session: &mut Session,
-    context: &mut Context,
-) -> Result<BeatAnswer, CliError> {
-    let branch = branch(args, me, context)?;
-    // As long as its server beats, nobody takes what a worker left for lost.
-    if let Err(error) = give_back(me, context) {
-        context.output.warn(&format!("what the worker of `{me}` left was not given back: {}", error.message));
-    }
-    let whose = context.whose(me)?;
-    let mut beat = session.beat(me, Some(whose.system_facts()));
-    // What others see is the pushes: they would take a server that pushes seldom for dead.
-    beat.interval_seconds = beat.interval_seconds.saturating_mul(every).min(SPAN_MAX.as_secs());
-    let verb = SendBeat { beat, branch };
-    let envelope = Envelope { beat: None, ..context.envelope(me)? };
-    let answer = context.write_with(&verb, &envelope)?.answer;
-    if !context.is_dry_run() {
-        session.beats_kept = 0;
-    }
-    for words in answer.made_anew() {
-        context.output.warn(&words);
-    }
-    if let Some(why) = &answer.revoked {
-        // Others took over what this session held; it must not go on as if nothing had happened.
-        session.end(&whose);
-        context.output.warn(&format!("the session of `{me}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins"));
-    }
-    session.keep(&whose);
+fn warn_of_twins(me: &ServerName, answer: &BeatAnswer, context: &mut Context) {
     if let Some(words) = answer.two_machines(me) {
         context.output.warn(&words);
     }
@@ -282,7 +369,6 @@ fn deliver(
             .output
             .warn(&format!("nobody can tell whether it was this machine that joined as `{me}`: {}", error.message)),
     }
-    Ok(answer)
 }
 
 fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
@@ -306,42 +392,32 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
         return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
     }
-    let whose = context.whose(&me)?;
+    let args = BeatArgs { interval: Some(interval), ..args.clone() };
+    let mut beats = Beats::begin(&me, &args, (Manner::GoesOn(interval), 1), context)?;
     // What is said there is of the session of that hub.
-    context.ledger()?.bind(hubs::id_of(&whose.hub));
-    let mut session = Session::present(&whose);
-    session.interval_seconds = interval.as_secs();
-    let (mut has_beaten, mut is_beside_worker) = (false, false);
+    context.ledger()?.bind(hubs::id_of(&beats.whose.hub));
+    let mut is_beside_worker = false;
     while !stop.requested() {
         let next = Deadline::after(interval);
-        // It may have begun since.
-        if crate::worker::is_at_work(&place_of(&me, context)?) {
-            if !std::mem::replace(&mut is_beside_worker, true) {
-                context
-                    .output
-                    .say(&format!("the worker of `{me}` gives its signs of life while it is at work"));
-            }
-            wait(next, &stop);
-            continue;
-        }
-        is_beside_worker = false;
         // Another process may have begun a new one since.
-        session.follow(&whose);
-        let sent = deliver(args, (&me, 1), &mut session, context);
-        // Whether anybody reads of it is another matter.
-        has_beaten |= sent.is_ok();
-        match sent.and_then(|answer| tell(&me, &answer, context)) {
-            Ok(()) => {}
-            // The hub or the way to it has a bad moment: the next beat may get through. What was
-            // right once will be right again, and who stops beating is taken for dead.
-            Err(error)
-                if has_beaten
-                    || error.may_come_back
-                    || matches!(error.exit, Exit::Unknown | Exit::Contended) =>
-            {
-                context.output.error(&error);
+        beats.session.follow(&beats.whose);
+        match beats.round(context)? {
+            // It may have begun since.
+            Step::Beside(_) => {
+                if !std::mem::replace(&mut is_beside_worker, true) {
+                    context
+                        .output
+                        .say(&format!("the worker of `{me}` gives its signs of life while it is at work"));
+                }
             }
-            Err(error) => return Err(error),
+            Step::Refused => return beats.answer().map(drop),
+            _ => {
+                is_beside_worker = false;
+                // Whether anybody reads of it is another matter.
+                if let Err(error) = beats.answer().and_then(|answer| tell(&me, &answer, context)) {
+                    context.output.error(&error);
+                }
+            }
         }
         wait(next, &stop);
     }

@@ -20,6 +20,7 @@ use crate::app::commands::beat::SendBeat;
 use crate::app::commands::job_step::{Step, StepJob};
 use crate::app::commands::status::SetStatus;
 use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::flows::session::{Event, Manner, SessionFlow, Step as BeatStep};
 use crate::app::flows::{Failure, Patience};
 use crate::app::journal::{self, Taken};
 use crate::app::session::Session;
@@ -254,22 +255,46 @@ impl Worker {
         Err(failure)
     }
 
+    /// One sign of life, as `heartbeat run` gives it.
     fn beat(&self, interval: Duration) {
-        let mut session = Session::present(&place().whose(&self.server));
+        let mut client = self.client();
+        let whose = client.whose(&self.server);
+        let mut session = Session::present(&whose);
         if session.interval_seconds != interval.as_secs() {
             session.interval_seconds = interval.as_secs();
-            session.keep(&place().whose(&self.server));
+            session.keep(&whose);
         }
+        let mut flow = SessionFlow::new(Manner::GoesOn(interval), Duration::ZERO);
+        let mut event = Event::Tick { beside_worker: false, kept: 0 };
+        for _ in 0..STEPS_MAX {
+            event = match flow.next(event, clock::since_boot()) {
+                // The workers here leave nothing that is not in the hub.
+                BeatStep::Find => Event::Left(Vec::new()),
+                BeatStep::Forget => Event::Forgotten,
+                BeatStep::Beat => self.send_beat(&mut client, &session),
+                BeatStep::BeginAnew => {
+                    session.end(&whose);
+                    Event::Begun
+                }
+                BeatStep::Report(_) => Event::Reported,
+                BeatStep::Beside(_)
+                | BeatStep::Keep(_)
+                | BeatStep::Wait(_)
+                | BeatStep::Done
+                | BeatStep::Refused => return,
+            };
+        }
+    }
+
+    fn send_beat(&self, client: &mut Client, session: &Session) -> Event {
         let verb =
             SendBeat { beat: session.beat(&self.server, None), branch: self.server.heartbeat_branch() };
         let envelope = Envelope::default();
         self.begin(&envelope, verb.clone().into());
         // A beat replaces the one before, so it is not looked for in the history.
-        let outcome = self.client().write(&envelope, (&verb, Keep::WhileUnknown), |_| {});
-        if let Ok(Outcome::Applied(receipt)) = outcome
-            && receipt.answer.revoked.is_some()
-        {
-            session.end(&place().whose(&self.server));
+        match client.write(&envelope, (&verb, Keep::WhileUnknown), |_| {}) {
+            Ok(Outcome::Applied(receipt)) => Event::Sent(receipt.answer.revoked.is_some()),
+            failed => Event::Failed(Failure::of(&failed).unwrap_or(Failure::Fault)),
         }
     }
 

@@ -266,8 +266,7 @@ impl<'a> Dispatcher<'a> {
         match self.hub.beat(self.report).map_err(WorkerError::Ledger)? {
             Written::Refused(refusal) => return Err(WorkerError::Refused(refusal)),
             // A session that somebody ended begins anew with the next beat.
-            Written::Done(true) => self.next_beat = Deadline::after(Duration::ZERO),
-            Written::Done(false) => self.next_beat = Deadline::after(self.hub.interval()),
+            Written::Done(_) => self.next_beat = Deadline::after(self.hub.rest()),
             Written::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
         }
         // What signs of life need is kept free.

@@ -6,6 +6,8 @@ use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::job_step::StepJob;
 use crate::app::commands::{Along, Envelope, Operation, Verb};
+use crate::app::flows::Failure;
+use crate::app::flows::session::{Event, Manner, SessionFlow, Step};
 use crate::app::hubs;
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, Whose};
@@ -13,10 +15,9 @@ use crate::app::submit::Place;
 use crate::app::watch::Watch;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
-use crate::domain::lease::trust;
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{self, Deadline};
 use std::time::Duration;
 
 /// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,
@@ -43,8 +44,10 @@ pub struct Hub {
     interval: Duration,
     /// What the server said of its signs of life before it had this worker, in seconds.
     interval_before: u64,
-    /// Until when nobody else may take what this session holds.
-    trusted: Deadline,
+    /// When it gives signs of life, and until when nobody else may take what the session holds.
+    beats: SessionFlow,
+    /// When the next one is due after the last.
+    rest: Duration,
     /// Pushes that were sent and not asked for yet.
     pushes: u32,
     /// What a sign of life told that went along with a write, if that was not asked for yet.
@@ -83,7 +86,8 @@ impl Hub {
             session,
             interval,
             interval_before: before,
-            trusted: Deadline::after(Duration::ZERO),
+            beats: SessionFlow::new(Manner::Worker(interval), interval.saturating_mul(LEASE_INTERVALS)),
+            rest: Duration::ZERO,
             pushes: 0,
             beaten: None,
             is_twin_told: false,
@@ -104,7 +108,12 @@ impl Hub {
     }
 
     pub(super) fn trusted(&self) -> Deadline {
-        self.trusted
+        Deadline::at(self.beats.trusted())
+    }
+
+    /// When the next sign of life is due after the last.
+    pub(super) fn rest(&self) -> Duration {
+        self.rest
     }
 
     /// Hands what this host has watched of the hub to `see`, and keeps what that adds.
@@ -191,13 +200,12 @@ impl Hub {
     ) -> Result<Written<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.server, None));
         let envelope = Envelope { beat, ..Envelope::default() };
-        let along = Along { logs, beat: beats.then(|| self.sign_of_life()) };
-        let asked = self.trust_from_now();
+        let along = Along { logs, beat: beats.then(|| self.next_sign_of_life()) };
         let outcome = self.client.write_with(&envelope, (verb, along), |words| report.warn(words));
         Ok(match self.settle(report, outcome)? {
             Written::Done((answer, beaten)) => {
                 if let Some(beaten) = beaten {
-                    self.beaten = Some(self.beaten(report, &beaten, asked));
+                    self.beaten = Some(self.beaten(report, &beaten));
                 }
                 Written::Done(answer)
             }
@@ -241,13 +249,18 @@ impl Hub {
     /// Sends a sign of life. `true` when the session had been ended by somebody: then a new one has
     /// begun, and what the old one held is lost.
     pub(super) fn beat(&mut self, report: &dyn Report) -> Result<Written<bool>, LedgerError> {
-        let verb = self.sign_of_life();
-        let asked = self.trust_from_now();
-        Ok(match self.write_unkept(report, &verb)? {
-            Written::Done(answer) => Written::Done(self.beaten(report, &answer, asked)),
-            Written::Refused(refusal) => Written::Refused(refusal),
-            Written::Later(why) => Written::Later(why),
-        })
+        let verb = self.next_sign_of_life();
+        let failed = |failure| Event::Failed(failure);
+        let (event, written) = match self.write_unkept(report, &verb) {
+            Ok(Written::Done(answer)) => return Ok(Written::Done(self.beaten(report, &answer))),
+            Ok(Written::Refused(refusal)) => {
+                (failed(Failure::No(refusal.kind)), Ok(Written::Refused(refusal)))
+            }
+            Ok(Written::Later(why)) => (failed(Failure::Contended), Ok(Written::Later(why))),
+            Err(error) => (failed(Failure::of_fault(&error)), Err(error)),
+        };
+        self.advance(event);
+        written
     }
 
     /// The last sign of life: this worker ends, because of `why`.
@@ -270,37 +283,43 @@ impl Hub {
         SendBeat { beat, branch: self.server.heartbeat_branch() }
     }
 
+    /// A sign of life that is sent now: of a worker it is always time for one.
+    fn next_sign_of_life(&mut self) -> SendBeat {
+        self.advance(Event::Tick { beside_worker: false, kept: 0 });
+        self.sign_of_life()
+    }
+
     /// How long this session counts without a sign of life, as far as this worker relies on it.
     pub(super) fn lease(&self) -> Duration {
-        self.interval.saturating_mul(LEASE_INTERVALS)
+        self.beats.lease()
     }
 
-    /// Until when a sign of life that is sent now is trusted: trust begins with the attempt, not with
-    /// its acknowledgement.
-    fn trust_from_now(&self) -> Deadline {
-        Deadline::after(trust(self.lease()))
+    fn advance(&mut self, event: Event) {
+        let mut step = self.beats.next(event, clock::since_boot());
+        if step == Step::BeginAnew {
+            self.session.end(&self.whose);
+            step = self.beats.next(Event::Begun, clock::since_boot());
+        }
+        if let Step::Wait(rest) = step {
+            self.rest = rest;
+        }
     }
 
-    /// The session was ended by somebody: another begins, which nobody trusts before its first sign of life.
+    /// The session was ended by somebody, as something else than a sign of life told: another begins.
     pub(super) fn begin_anew(&mut self) {
-        self.session.end(&self.whose);
-        self.trusted = Deadline::after(Duration::ZERO);
+        self.advance(Event::Sent(true));
     }
 
     /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.
-    fn beaten(&mut self, report: &dyn Report, answer: &BeatAnswer, asked: Deadline) -> bool {
+    fn beaten(&mut self, report: &dyn Report, answer: &BeatAnswer) -> bool {
         answer.made_anew().for_each(|words| report.warn(&words));
         let twins = answer.two_machines(&self.server);
         if let Some(words) = twins.as_ref().filter(|_| !self.is_twin_told) {
             report.warn(words);
         }
         self.is_twin_told = twins.is_some();
-        if answer.revoked.is_some() {
-            self.begin_anew();
-            return true;
-        }
-        self.trusted = asked;
-        false
+        self.advance(Event::Sent(answer.revoked.is_some()));
+        answer.revoked.is_some()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod acquire;
 pub mod claim;
 pub mod drain;
 pub mod hold;
+pub mod session;
 pub mod stop;
 
 use crate::domain::refusal::RefusalKind;
@@ -27,7 +28,7 @@ pub enum Failure {
     Contended,
     /// The hub may or may not have it.
     Unknown,
-    /// The hub cannot be reached, or another is where it was.
+    /// The hub cannot be reached, or is not where it was: it may come back.
     Away,
     /// A rule of the hub, or something that is broken.
     Fault,
@@ -52,7 +53,9 @@ impl Failure {
         match error {
             LedgerError::Contended(_) => Self::Contended,
             LedgerError::Unsettled { .. } | LedgerError::Untold { .. } => Self::Unknown,
-            LedgerError::Unreachable { .. } | LedgerError::AnotherHub { .. } => Self::Away,
+            LedgerError::Unreachable { .. }
+            | LedgerError::AnotherHub { .. }
+            | LedgerError::WasAHub { .. } => Self::Away,
             _ => Self::Fault,
         }
     }

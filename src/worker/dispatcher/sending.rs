@@ -1,7 +1,7 @@
 //! How the dispatcher writes to the hub: within its budget of pushes, and with what may go along in
 //! the same push.
 
-use super::{Dispatcher, RETRY_PAUSE};
+use super::Dispatcher;
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
@@ -70,13 +70,12 @@ impl Dispatcher<'_> {
     /// The hub has a sign of life; `has_ended`: and this server learned from it that somebody had
     /// ended its session.
     pub(super) fn beaten(&mut self, has_ended: bool) {
+        self.next_beat = Deadline::after(self.hub.rest());
         if has_ended {
             self.report.warn("another server took this one for dead and ended its session: its jobs are stopped, a new session begins");
-            self.next_beat = Deadline::after(Duration::ZERO);
             self.next_look = Deadline::after(Duration::ZERO);
             return;
         }
-        self.next_beat = Deadline::after(self.hub.interval());
         self.recovered("beat");
         // A session speaks for what it claimed: what one before has left ends with its trust.
         let session = Some(self.hub.session().incarnation.as_str());
@@ -87,6 +86,6 @@ impl Dispatcher<'_> {
 
     fn beat_later(&mut self, why: &str) {
         self.complain("beat", &format!("no sign of life was sent: {why}"));
-        self.next_beat = Deadline::after(RETRY_PAUSE.min(self.hub.interval()));
+        self.next_beat = Deadline::after(self.hub.rest());
     }
 }

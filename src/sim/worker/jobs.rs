@@ -1,14 +1,15 @@
 //! Jobs that a simulated process adds, changes and calls off.
 
-use super::{OPEN_JOBS_MAX, Worker};
+use super::{OPEN_JOBS_MAX, STEPS_MAX, Worker};
 use crate::app::commands::job_add::{AddJobs, NewJob};
 use crate::app::commands::job_step::{Change, ChangeJob};
+use crate::app::flows::stop::{Event, Seen, Step, StopFlow};
 use crate::domain::id::JobId;
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
-use crate::machine::clock;
+use crate::machine::{clock, random};
 
 /// With so many jobs waiting a fleet does not run out of work before the next look.
 const STOCK: usize = 12;
@@ -83,11 +84,42 @@ impl Worker {
             return;
         };
         let change = match self.random.up_to(2) {
-            0 => Change::Cancel { why: None },
+            0 => return self.cancel(job),
             1 => Change::Retry { again: true },
             _ => Change::Priority { priority: Priority::NORMAL },
         };
         drop(self.write(&ChangeJob { server: self.server.clone(), job, change }));
+    }
+
+    /// Calls a job off, and waits a while for who may have it at work.
+    fn cancel(&mut self, job: JobId) {
+        let id = job.clone();
+        let cancel = ChangeJob { server: self.server.clone(), job, change: Change::Cancel { why: None } };
+        let mut flow = StopFlow::new(cancel, self.patience());
+        let mut client = self.client();
+        let mut event = Event::Begin;
+        for _ in 0..STEPS_MAX {
+            event = match client.observe(|watch| flow.next(event, watch)) {
+                Step::Cancel(verb) => match self.write_by(&mut client, Vec::new(), &verb) {
+                    Ok(_) => Event::Cancelled,
+                    Err(failure) => Event::Failed(failure),
+                },
+                Step::Look => {
+                    let seen = client.read(true, |hub| {
+                        let jobs: Table<Job> = hub.table()?;
+                        jobs.get(id.as_str()).map(|job| Seen::of(hub, job)).transpose()
+                    });
+                    // One that is gone was archived.
+                    seen.ok().flatten().map_or(Event::Unseen, Event::Seen)
+                }
+                Step::Wait(pause) => {
+                    clock::sleep(pause.drawn(random::up_to));
+                    Event::Waited
+                }
+                Step::Stopped | Step::HolderLost | Step::PutBack | Step::Refused | Step::TimeUp => return,
+            };
+        }
+        self.world.get().checker.blame(format!("I17: {} waits for a job to stop without end", self.server));
     }
 
     /// Calls off a job that can never be claimed.

@@ -164,7 +164,7 @@ impl Dispatcher<'_> {
                 for job in claimed {
                     self.start(job, asked);
                 }
-                return Event::Claimed(count);
+                return Event::Claimed(count.max(1));
             }
             Ok(Written::Refused(refusal)) => {
                 let why = refusal.why.clone();

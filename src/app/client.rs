@@ -4,14 +4,13 @@
 //! The command line, the worker and the simulator each have one and reach the hub by nothing else. It prints
 //! nothing: what its user is to know is handed over. It opens no store: a ledger is handed in.
 
-use crate::app::commands::beat::BeatAnswer;
 use crate::app::commands::job_step::StepJob;
 use crate::app::commands::{Along, Envelope, Operation, Verb};
 use crate::app::journal::KeepError;
 use crate::app::observations::Observations;
 use crate::app::session::{Session, Whose};
 use crate::app::stale::{Restored, Undone};
-use crate::app::submit::{self, Keep, Place, submit, submit_with};
+use crate::app::submit::{self, Keep, Place, With, submit, submit_with};
 use crate::app::watch::Watch;
 use crate::domain::id::{OpId, ServerName};
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
@@ -145,7 +144,7 @@ impl Client {
         envelope: &Envelope,
         (verb, along): (&V, Along),
         warn: impl FnOnce(&str),
-    ) -> Result<Outcome<(V::Answer, Option<BeatAnswer>)>, LedgerError> {
+    ) -> Result<Outcome<With<V::Answer>>, LedgerError> {
         let place = self.settled().clone();
         submit_with(&mut self.ledger, &place, envelope, (verb, along), |error| warn(&unkept(&error)))
     }

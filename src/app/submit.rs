@@ -81,6 +81,9 @@ pub fn submit<V: Verb + Clone + Into<Operation>>(
     begun.run(ledger, Write { envelope: envelope.clone(), verb })
 }
 
+/// What a write answers, and what a sign of life that went along with it told.
+pub type With<A> = (A, Option<BeatAnswer>);
+
 /// The same with something `along` in the same push that need not be taken up again.
 ///
 /// # Errors
@@ -91,7 +94,7 @@ pub fn submit_with<V: Verb + Clone + Into<Operation>>(
     envelope: &Envelope,
     (verb, along): (&V, Along),
     warn: impl FnOnce(KeepError),
-) -> Result<Outcome<(V::Answer, Option<BeatAnswer>)>, LedgerError> {
+) -> Result<Outcome<With<V::Answer>>, LedgerError> {
     let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), Keep::WhileUnknown, warn);
     begun.run(ledger, WriteWith { write: Write { envelope: envelope.clone(), verb }, along })
 }

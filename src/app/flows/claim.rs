@@ -182,7 +182,8 @@ impl ClaimFlow {
         Self::new(claim, Manner::Command(patience))
     }
 
-    /// A worker, which says what it saw whenever it looked; one that claims `once` ends with its first answer.
+    /// A worker, which says what it saw whenever it looked; one that claims `once` ends with its first
+    /// answer.
     #[must_use]
     pub fn of_worker(claim: ClaimJobs, once: bool) -> Self {
         Self::new(claim, Manner::Worker { once })

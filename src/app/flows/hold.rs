@@ -8,8 +8,8 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::RefusalKind;
 use std::time::Duration;
 
-/// A lease is renewed when this fraction of it has passed, and a renewal that failed when this fraction of that
-/// has.
+/// A lease is renewed when this fraction of it has passed, and a renewal that failed when this fraction
+/// of that has.
 const RENEWALS_PER_LEASE: u32 = 3;
 const RETRIES_PER_RENEWAL: u32 = 4;
 
@@ -148,8 +148,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(60);
 
-    /// What the flow says to each of `events`, which happen at these seconds, in short: of a lease of 60 s that
-    /// was asked for at 0 and is trusted for 54 s.
+    /// What the flow says to each of `events`, which happen at these seconds, in short: of a lease of 60 s
+    /// that was asked for at 0 and is trusted for 54 s.
     fn told(events: &[(u64, Event)]) -> String {
         let names = (LockName::new("deploy").expect("a name"), ServerName::new("build1").expect("a name"));
         let mut flow = HoldFlow::new(names, 7, LEASE, trust(LEASE), Duration::ZERO);

@@ -189,7 +189,9 @@ impl Claiming {
             output.say(&format!("waiting: {}", error.message));
             self.is_told = true;
         }
-        pause.map(waiting::rest);
+        if let Some(pause) = pause {
+            waiting::rest(pause);
+        }
         // While it waited, the session may have been ended, and another begun.
         self.session.follow(&self.whose);
     }
@@ -225,7 +227,9 @@ fn held_up_hint(left: Duration) -> String {
 /// When the hub cannot be opened.
 fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
     let patience = waiting::patience(until.left(), FOR_JOBS, context)?;
-    patience.next(clock::since_boot()).map(waiting::rest);
+    if let Some(pause) = patience.next(clock::since_boot()) {
+        waiting::rest(pause);
+    }
     Ok(())
 }
 

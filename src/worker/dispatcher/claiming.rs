@@ -73,6 +73,10 @@ impl Dispatcher<'_> {
             let flow = &mut self.claiming;
             event = match self.hub.observe(|watch| flow.next(event, watch)) {
                 Step::Reclaim(verb) => self.take_back(&verb),
+                // A sign of life that went along with that told that the session was ended.
+                Step::Claim(verb) if verb.claimant.incarnation != self.hub.session().incarnation => {
+                    return Ok(true);
+                }
                 Step::Claim(verb) => match self.must_wait(Need::Claim) {
                     None => self.claim(&verb, &mut failed),
                     Some(wait) => {

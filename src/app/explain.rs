@@ -3,7 +3,7 @@
 use crate::app::documents::{SeenBeats, server_names};
 use crate::app::observations::Observations;
 use crate::app::signs::{Signs, seen_of};
-use crate::app::watch::{held_assignment, ripe_jobs};
+use crate::app::watch::{held_assignment, ripe_until_now};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::Lock;
@@ -53,7 +53,7 @@ impl Look {
             return Vec::new();
         }
         let queue = Queue::new(&self.jobs, signs.clock.now).paused_by(&self.pauses);
-        let ripe = ripe_jobs(observed, place, &queue.delayed());
+        let ripe = ripe_until_now(observed, place, &queue);
         let queue = queue.with_ripe(&ripe);
         let mut reasons = queue.explain_among(job, &self.candidates(signs));
         if let Some(lock) = &self.assignment {

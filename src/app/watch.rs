@@ -11,7 +11,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::planted::planted;
-use crate::domain::queue::Delayed;
+use crate::domain::queue::{Delayed, Queue};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -163,7 +163,6 @@ pub fn compare_beats(
 
 /// The jobs with a delay that this machine has watched for as long. Whoever only looks watches nothing.
 #[must_use]
-pub fn ripe_until_now(place: &str, queue: &Queue<'_>) -> Vec<JobId> {
-    let observed = &mut Observations::recall();
+pub fn ripe_until_now(observed: &mut Observations, place: &str, queue: &Queue<'_>) -> Vec<JobId> {
     Watch { observed, place, now: clock::since_boot() }.ripe(&queue.delayed())
 }

@@ -40,7 +40,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| query.server.is_none());
     let signs = Signs::judge(std::mem::take(&mut looked.seen), &place, me, now);
-    let mut report = looked.judge(&query, &signs, me, context.undone())?;
+    let mut report = looked.judge(&query, &signs, me, &context.undone())?;
     for hint in report.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
         *hint = as_begun(hint);
     }

@@ -7,7 +7,7 @@ use super::servers::unknown;
 use crate::app::documents::SeenBeats;
 use crate::app::observations::Observations;
 use crate::app::signs::{Signs, seen_of};
-use crate::app::watch::ripe_jobs;
+use crate::app::watch::ripe_until_now;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
 use crate::domain::job::Job;
@@ -91,7 +91,7 @@ impl Fleet {
         let mut ended: Vec<&Job> = of_server().filter(|job| job.status.is_final()).collect();
         ended.sort_by_key(|job| std::cmp::Reverse(job.completed_at));
         let queue = Queue::new(&self.jobs, now).paused_by(&self.pauses);
-        let ripe = ripe_jobs(observed, place, &queue.delayed());
+        let ripe = ripe_until_now(observed, place, &queue);
         let claimable = queue.with_ripe(&ripe).claimable(&server.labels);
         Ok(ShownWorker {
             listed: self.at_work(server, name, &self.held(), signs),

@@ -62,8 +62,11 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-/// What is measured; the number tells one from the next.
-const OPERATIONS: [(&str, fn(usize) -> Operation); 5] = [
+/// Makes an operation; the number tells one from the next.
+type Make = fn(usize) -> Operation;
+
+/// What is measured.
+const OPERATIONS: [(&str, Make); 5] = [
     ("job add", |number| AddJobs { jobs: vec![job(number)], requester: server() }.into()),
     ("job claim", |_| claim().into()),
     ("message send", |number| SendMessage { draft: message(number) }.into()),

@@ -14,7 +14,7 @@ use crate::domain::heartbeat::Beat;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
+use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, RequestResult, Stop, Transaction};
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
 use crate::machine::{asked, clock, random};
@@ -94,7 +94,7 @@ pub fn submit_with<V: Verb + Clone + Into<Operation>>(
     envelope: &Envelope,
     (verb, along): (&V, Along),
     warn: impl FnOnce(KeepError),
-) -> Result<Outcome<With<V::Answer>>, LedgerError> {
+) -> RequestResult<With<V::Answer>> {
     let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), Keep::WhileUnknown, warn);
     begun.run(ledger, WriteWith { write: Write { envelope: envelope.clone(), verb }, along })
 }

@@ -22,6 +22,14 @@ pub(crate) trait Engine {
     /// The hub as users name it, without credentials.
     fn hub(&self) -> &str;
 
+    /// Another handle on the same store, for another thread that only reads; `None` where there can be none.
+    ///
+    /// # Errors
+    /// When it cannot be opened once more.
+    fn again(&self) -> Result<Option<Box<dyn Engine + Send>>, LedgerError> {
+        Ok(None)
+    }
+
     /// Whether [`Engine::tip`] always tells what the hub has now.
     fn is_always_fresh(&self) -> bool;
 

@@ -29,7 +29,7 @@ use super::partial::PartialClone;
 use super::past::Past;
 use super::pruning::{self, Made};
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
-use super::{by_hand, object_format, publish, salvage, versions, worktree};
+use super::{by_hand, object_format, permitted, publish, salvage, versions, worktree};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
@@ -37,7 +37,7 @@ use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
 use crate::machine::{bounded, random};
 use git2::{Oid, Repository};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -91,8 +91,8 @@ pub(super) struct GitEngine {
     /// Branches of servers that hold all that the hub's own branch holds, and where they stood when the hub
     /// said that they are branches of their own.
     own: RefCell<BTreeMap<String, Oid>>,
-    /// Who makes commits: one server in each run.
-    who: OnceCell<Identity>,
+    /// Who makes commits, by the author that the ledger names: one server, where it gathers nobody else's.
+    who: RefCell<BTreeMap<String, Identity>>,
     /// What else the user has to know.
     notes: Vec<String>,
     /// Whether the hub was asked since the present look or attempt began, so that what is known of its branches
@@ -114,7 +114,7 @@ impl GitEngine {
             bad: RefCell::default(),
             told: BTreeSet::new(),
             own: RefCell::default(),
-            who: OnceCell::new(),
+            who: RefCell::default(),
             notes: Vec::new(),
             asked: false,
         }
@@ -162,7 +162,9 @@ impl GitEngine {
     }
 
     fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let who = self.who.get_or_init(|| Identity::of(commit.author, self.clone.as_deref()));
+        let mut known = self.who.borrow_mut();
+        let identity = || Identity::of(commit.author, self.clone.as_deref());
+        let who = known.entry(commit.author.to_owned()).or_insert_with(identity);
         self.suspecting(self.objects.commit(commit, who, &self.git))
     }
 
@@ -251,6 +253,23 @@ fn is_passing(why: &str) -> bool {
 impl Engine for GitEngine {
     fn hub(&self) -> &str {
         &self.name
+    }
+
+    fn again(&self) -> Result<Option<Box<dyn Engine + Send>>, LedgerError> {
+        let what = format!("cannot open `{}` once more", self.directory().display());
+        let repository =
+            permitted::open(self.directory()).map_err(|error| LedgerError::store(what, &error))?;
+        let reach = match self.reach {
+            Reach::Itself => Reach::Itself,
+            // Whoever only reads begins no copy anew.
+            Reach::Origin { .. } => Reach::Origin { copy: None },
+        };
+        let again = Self {
+            bad: self.bad.clone(),
+            own: self.own.clone(),
+            ..Self::new(self.name.clone(), repository, reach, None)
+        };
+        Ok(Some(Box::new(again)))
     }
 
     fn is_always_fresh(&self) -> bool {

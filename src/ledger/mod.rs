@@ -58,6 +58,7 @@ mod past;
 mod permitted;
 mod pruning;
 mod publish;
+mod read;
 mod ref_lock;
 mod refs;
 mod request;
@@ -105,6 +106,7 @@ pub use open::{
 pub use outcome::{Locked, Outcome, Receipt};
 pub use partial::PartialClone;
 pub use past::Past;
+pub use read::{Freshness, OwnedSnapshot};
 pub use request::{Apply, Request, RequestResult};
 pub use salvage::PutBack;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};

@@ -20,7 +20,7 @@ use git2::{DiffOptions, ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Reposi
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 const READING: &str = "cannot read the history of the hub";
 
@@ -95,7 +95,7 @@ impl Objects {
         failed("cannot read a commit of the hub", tree_of(&self.repository, oid(at)?))
     }
 
-    fn top(&self, at: &Version) -> Result<Rc<Top>, LedgerError> {
+    fn top(&self, at: &Version) -> Result<Arc<Top>, LedgerError> {
         failed("cannot read a commit of the hub", self.tops.of(&self.repository, oid(at)?))
     }
 

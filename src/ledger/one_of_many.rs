@@ -5,6 +5,7 @@ use super::location::Location;
 use super::objects::init_bare;
 use super::open::{OpenOptions, open};
 use super::outcome::Outcome;
+use super::read::Freshness;
 use super::request::{Request, RequestResult};
 use super::snapshot::Documents as _;
 use super::transaction::Transaction;
@@ -157,4 +158,30 @@ fn a_request_alone_meets_the_fault_that_it_meets_among_others() {
     let folder = hub(Message::PATH, b"<<<<<<< a\n", false);
     let refused = update(folder.path(), |_| Err(Refusal::forbidden("no").into()));
     assert!(matches!(refused.first(), Some(Ok(Outcome::Refused(_)))), "{refused:?}");
+}
+
+/// One thread reads what was there when it was asked for, another writes meanwhile.
+#[test]
+fn a_snapshot_is_read_by_another_thread_while_its_ledger_writes() {
+    let folder = hub(ARCHIVE, b"{\"jobs\": []}", false);
+    let mut ledger = open_at(folder.path());
+    let snapshot = ledger.read_owned(Freshness::Now, false).expect("reads");
+    let ids = |jobs: Table<Job>| jobs.rows().map(|job| job.id.clone()).collect::<Vec<_>>();
+    let (begin, begun) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let documents = snapshot.documents();
+        begin.send(()).expect("the other waits");
+        (0..20).map(|_| documents.table().map_err(|error| error.to_string())).collect::<Result<Vec<_>, _>>()
+    });
+    begun.recv().expect("the other began");
+    for number in 0..5 {
+        let written =
+            ledger.update_one(op(), now(), |transaction| add(transaction, &format!("later-{number}")));
+        assert!(matches!(written, Ok(Outcome::Applied(_))), "{written:?}");
+    }
+    for table in reader.join().expect("it ends").expect("it can be read") {
+        assert_eq!(ids(table), ["first"]);
+    }
+    let present = ledger.read_owned(Freshness::Now, false).expect("reads");
+    assert_eq!(ids(present.documents().table().expect("reads")).len(), 6);
 }

@@ -7,7 +7,7 @@ use super::commits::tree_of;
 use git2::{Error, ObjectType, Oid, Repository};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// From how many entries on a list is kept. A branch of heartbeats has one, and is read once.
 const ENTRIES_KEPT_MIN: usize = 16;
@@ -51,21 +51,21 @@ impl Top {
 
 /// Those that were read last, by their commits: what a commit holds never changes.
 #[derive(Debug, Default)]
-pub(super) struct Tops(RefCell<Vec<(Oid, Rc<Top>)>>);
+pub(super) struct Tops(RefCell<Vec<(Oid, Arc<Top>)>>);
 
 impl Tops {
     /// The top of a commit.
-    pub(super) fn of(&self, repository: &Repository, commit: Oid) -> Result<Rc<Top>, Error> {
+    pub(super) fn of(&self, repository: &Repository, commit: Oid) -> Result<Arc<Top>, Error> {
         if let Some((_, top)) = self.0.borrow().iter().find(|(kept, _)| *kept == commit) {
-            return Ok(Rc::clone(top));
+            return Ok(Arc::clone(top));
         }
-        let top = Rc::new(Top::read(repository, commit)?);
+        let top = Arc::new(Top::read(repository, commit)?);
         if top.entries.len() >= ENTRIES_KEPT_MIN {
             let mut kept = self.0.borrow_mut();
             if kept.len() == TOPS_KEPT_MAX {
                 kept.remove(0);
             }
-            kept.push((commit, Rc::clone(&top)));
+            kept.push((commit, Arc::clone(&top)));
         }
         Ok(top)
     }
@@ -96,7 +96,7 @@ mod tests {
         for (files, is_kept) in [(1, false), (ENTRIES_KEPT_MIN, true)] {
             let commit = commit(files);
             let [first, second] = [(); 2].map(|()| tops.of(&repository, commit).expect("reads"));
-            assert_eq!(Rc::ptr_eq(&first, &second), is_kept);
+            assert_eq!(Arc::ptr_eq(&first, &second), is_kept);
             assert_eq!(first.entries.len(), files);
             assert!(first.get("f0").is_some() && first.get("g").is_none());
         }

@@ -15,6 +15,7 @@ use super::far_side::Reason;
 use super::one_hub::OneHub;
 use super::outcome::{Locked, Outcome};
 use super::pace::Pace;
+use super::read::Asked;
 use super::request::{Apply, Batch, Request, RequestResult};
 use super::snapshot::Snapshot;
 use super::trailers::along;
@@ -25,7 +26,7 @@ use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
 use crate::machine::asked;
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
 use std::cmp::Ordering;
@@ -64,12 +65,14 @@ pub struct Ledger {
     pub(super) engine: Box<dyn Engine>,
     pub(super) settings: Settings,
     pub(super) one_hub: OneHub,
+    /// When the hub was last asked.
+    pub(super) asked: Asked,
     notes: Vec<String>,
 }
 
 impl Ledger {
     pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
-        Self { engine, settings, one_hub: OneHub::default(), notes: Vec::new() }
+        Self { engine, settings, one_hub: OneHub::default(), asked: Asked::default(), notes: Vec::new() }
     }
 
     /// The hub as users name it, without credentials.
@@ -114,48 +117,11 @@ impl Ledger {
         std::mem::take(&mut self.notes)
     }
 
-    /// The documents as the hub has them now.
-    ///
-    /// # Errors
-    /// When the hub cannot be reached, or is none.
-    pub fn read(&mut self, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
-        self.read_scope(&Scope { heartbeats, ..Scope::default() })
-    }
-
-    /// The same, with one more branch.
-    ///
-    /// # Errors
-    /// As [`Ledger::read`].
-    pub fn read_with(&mut self, branch: &str) -> Result<Snapshot<'_>, LedgerError> {
-        let mut scope = Scope::default();
-        scope.add(branch, false);
-        self.read_scope(&scope)
-    }
-
-    fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
-        let deadline = Deadline::after(self.settings.budget);
-        self.engine.begin_look();
-        if !self.engine.is_always_fresh() {
-            let _guard = self.local_lock(deadline);
-            self.refresh_again(scope, deadline)?;
-        }
-        self.settle_main();
-        let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
-        self.one_hub = snapshot.check(self.settings.founding, &self.one_hub)?;
-        Ok(snapshot)
-    }
-
     /// Whether a look at our copy of the hub found it damaged: the next [`Ledger::read`] begins a
     /// new one.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.engine.is_suspect()
-    }
-
-    /// The documents as far as we know them, without asking the hub.
-    #[must_use]
-    pub fn known(&self) -> Snapshot<'_> {
-        Snapshot::new(self.engine.as_ref(), &self.settings.main)
     }
 
     /// Applies one operation.
@@ -229,6 +195,7 @@ impl Ledger {
                 Ok(None) => {}
                 Err(LedgerError::Store { damaged: true, what, why }) if run.may_heal() => {
                     run.healings += 1;
+                    self.asked = Asked::default();
                     match self.engine.heal() {
                         Ok(true) => {}
                         Ok(false) if batch.heads.len() > 1 => {
@@ -522,7 +489,7 @@ impl Ledger {
 
     /// Asks the hub, and again when the connection was lost: one that can be reached must not look as if
     /// it could not, for a write no more than for a read.
-    fn refresh_again(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
+    pub(super) fn refresh_again(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
         let mut pace = Pace::network();
         for _ in 1..UNREACHABLE_TRIES_MAX {
             match self.refresh(scope, deadline) {
@@ -539,6 +506,7 @@ impl Ledger {
 
     pub(super) fn refresh(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
         let main = self.settings.main.clone();
+        let began = clock::since_boot();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result
             && self.engine.heal()?
@@ -547,15 +515,16 @@ impl Ledger {
             result = self.engine.refresh(&main, scope, deadline);
         }
         self.notes.extend(result?);
+        self.asked.note(scope, began);
         Ok(())
     }
 
-    fn settle_main(&mut self) {
+    pub(super) fn settle_main(&mut self) {
         let main = self.settings.main.clone();
         self.notes.extend(self.engine.settle(&main));
     }
 
-    fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
+    pub(super) fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
         FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait)).ok()
     }

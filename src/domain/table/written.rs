@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn which_records_changed_is_told_by_their_ids() {
-        let change: [(fn(&mut Table<Job>), &[&str], bool); 6] = [
+        type Change = fn(&mut Table<Job>);
+        let changes: [(Change, &[&str], bool); 6] = [
             (|_| {}, &[], false),
             (
                 |table| table.get_mut("b").expect("b").edit(|job| job.branch = Some("x".to_owned())),
@@ -178,7 +179,7 @@ mod tests {
             ),
             (|table| *table = jobs(&FOUR.replace("\"x\": 1", "\"x\": 2")), &[], true),
         ];
-        for (index, (change, expected, others)) in change.into_iter().enumerate() {
+        for (index, (change, expected, others)) in changes.into_iter().enumerate() {
             let before = jobs(FOUR);
             let mut after = before.clone();
             change(&mut after);

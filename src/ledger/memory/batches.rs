@@ -47,7 +47,7 @@ fn a_store_is_told_which_records_a_batch_changed() {
     assert_eq!(told(&memory), [Changed { path: path(), ids: ids(&["a", "b"]), others: false }]);
     let change: Counting<'_> = &|one| {
         edit(one, |jobs| {
-            jobs.get_mut("b").expect("it is there").edit(|job| job.branch = Some("x".to_owned()))
+            jobs.get_mut("b").expect("it is there").edit(|job| job.branch = Some("x".to_owned()));
         })
     };
     let (add, remove): (Counting<'_>, Counting<'_>) =
@@ -101,4 +101,29 @@ fn each_request_has_its_own_time_and_its_own_author() {
         assert_eq!(made, Some((author.to_owned(), later)), "the commit is as new as the newest of them");
     }
     assert_eq!(stored(&memory), "6");
+}
+
+#[test]
+fn what_was_asked_for_lately_is_not_asked_for_again() {
+    use crate::ledger::Freshness::{AtMost, Now};
+    const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+    const NONE: std::time::Duration = std::time::Duration::ZERO;
+    let memory = memory(&[]);
+    let mut ledger = ledger(&memory, LONG);
+    for (freshness, heartbeats, looks) in [
+        (AtMost(HOUR), false, 1),
+        (AtMost(HOUR), false, 1),
+        // The first brought no heartbeats.
+        (AtMost(HOUR), true, 2),
+        (AtMost(HOUR), true, 2),
+        (AtMost(HOUR), false, 2),
+        (Now, false, 3),
+        (AtMost(HOUR), true, 3),
+    ] {
+        assert!(ledger.read_as(freshness, heartbeats).is_ok());
+        assert_eq!(memory.hub.borrow().refreshes, looks, "{freshness:?} {heartbeats}");
+    }
+    crate::machine::clock::sleep(std::time::Duration::from_millis(2));
+    assert!(ledger.read_as(AtMost(NONE), false).is_ok());
+    assert_eq!(memory.hub.borrow().refreshes, 4);
 }

@@ -1,0 +1,130 @@
+//! Reading the hub: how fresh it has to be, and snapshots that outlast the ledger they came from.
+
+use super::engine::Engine;
+use super::error::LedgerError;
+use super::snapshot::Snapshot;
+use super::update::Ledger;
+use super::vocabulary::{Scope, Tips, Version};
+use crate::machine::clock::{self, Deadline};
+use std::time::Duration;
+
+/// How old what is read may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As the hub has it now.
+    Now,
+    /// As the hub had it so long ago at most, by the clock that counts since the boot: it is not asked again
+    /// before.
+    AtMost(Duration),
+}
+
+/// When the hub was last asked, since the boot: for the main branch, and for that with all heartbeats.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    main: Option<Duration>,
+    heartbeats: Option<Duration>,
+}
+
+impl Asked {
+    /// The hub was asked for `scope` by a question that began at `began`.
+    pub(super) fn note(&mut self, scope: &Scope, began: Duration) {
+        self.main = Some(began);
+        if scope.heartbeats {
+            self.heartbeats = Some(began);
+        }
+    }
+
+    /// Whether what is known is as fresh as is wanted.
+    fn is_fresh(&self, freshness: Freshness, heartbeats: bool) -> bool {
+        let Freshness::AtMost(age) = freshness else { return false };
+        let asked = if heartbeats { self.heartbeats } else { self.main };
+        asked.is_some_and(|at| clock::since_boot().saturating_sub(at) <= age)
+    }
+}
+
+/// A snapshot with a handle of its own on the store: another thread may read it while its ledger writes.
+#[must_use = "it is opened to be read"]
+pub struct OwnedSnapshot {
+    engine: Box<dyn Engine + Send>,
+    main: String,
+    tip: Option<Version>,
+}
+
+impl OwnedSnapshot {
+    /// Its documents: the main branch where it was when this was taken, other branches where they are when
+    /// they are first asked for.
+    #[must_use]
+    pub fn documents(&self) -> Snapshot<'_> {
+        let tips = Tips::from([(self.main.clone(), self.tip.clone())]);
+        Snapshot::at(self.engine.as_ref(), &self.main, tips)
+    }
+}
+
+impl Ledger {
+    /// The documents as the hub has them now.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached, or is none.
+    pub fn read(&mut self, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
+        self.read_scope(&Scope { heartbeats, ..Scope::default() })
+    }
+
+    /// The documents, as fresh as is wanted.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn read_as(&mut self, freshness: Freshness, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
+        // Another process of this host may have begun our copy anew: then it is asked again.
+        if self.asked.is_fresh(freshness, heartbeats)
+            && self.known().check(self.settings.founding, &self.one_hub).is_ok()
+        {
+            return Ok(self.known());
+        }
+        self.read(heartbeats)
+    }
+
+    /// The same for another thread: it does not borrow this ledger.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`], or when this store cannot be read by several at once.
+    pub fn read_owned(
+        &mut self,
+        freshness: Freshness,
+        heartbeats: bool,
+    ) -> Result<OwnedSnapshot, LedgerError> {
+        let tip = Some(self.read_as(freshness, heartbeats)?.main_tip()?);
+        let engine = self.engine.again()?.ok_or_else(|| {
+            LedgerError::Configuration("this store cannot be read by several at once".to_owned())
+        })?;
+        Ok(OwnedSnapshot { engine, main: self.settings.main.clone(), tip })
+    }
+
+    /// The documents as the hub has them now, with one more branch.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn read_with(&mut self, branch: &str) -> Result<Snapshot<'_>, LedgerError> {
+        let mut scope = Scope::default();
+        scope.add(branch, false);
+        self.read_scope(&scope)
+    }
+
+    fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
+        let deadline = Deadline::after(self.settings.budget);
+        self.engine.begin_look();
+        if !self.engine.is_always_fresh() {
+            let _guard = self.local_lock(deadline);
+            self.refresh_again(scope, deadline)?;
+        }
+        self.settle_main();
+        let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);
+        self.one_hub = snapshot.check(self.settings.founding, &self.one_hub)?;
+        Ok(snapshot)
+    }
+
+    /// The documents as far as we know them, without asking the hub.
+    #[must_use]
+    pub fn known(&self) -> Snapshot<'_> {
+        Snapshot::new(self.engine.as_ref(), &self.settings.main)
+    }
+}

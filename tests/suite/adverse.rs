@@ -8,6 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, wait_for};
 
+/// How long a command may take until it does what it was started for.
+const START_BOUND: Duration = Duration::from_secs(30);
+
 /// A hub that is reached through a copy in the cache, because it has a hook.
 fn founded() -> Fleet {
     let fleet = Fleet::new().founded();
@@ -214,19 +217,16 @@ fn a_command_ends_with_its_lease_although_the_renewal_hangs() {
     let ada = fleet.server("ada");
     let hang = hanging_hub(&fleet);
     let beats = ada.directory().join("beats");
-    let script = "while :; do echo >>beats; sleep 0.05; done";
+    let script = "echo $$ >pid; while :; do echo >>beats; sleep 0.05; done";
     let started = SystemTime::now();
     let running = ada.command(["lock", "run", "deploy", "--ttl", "6s", "--", "sh", "-c", script]).spawn();
-    while !beats.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually(START_BOUND, || beats.exists());
     fs::File::create(hang).unwrap();
     running.wait().code(5);
     let ran = fs::metadata(&beats).unwrap().modified().unwrap().duration_since(started).unwrap();
     assert!(ran < LEASE, "{ran:?}");
-    let written = fs::metadata(&beats).unwrap().len();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(fs::metadata(&beats).unwrap().len(), written, "the command still runs");
+    let pid = fs::read_to_string(ada.directory().join("pid")).unwrap();
+    eventually(START_BOUND, || !Path::new("/proc").join(pid.trim()).exists());
 }
 
 #[test]
@@ -235,11 +235,7 @@ fn who_waits_for_a_lock_ends_when_asked_to_and_runs_nothing() {
     let (ada, bob) = (fleet.server("ada"), fleet.server("bob"));
     bob.run(["lock", "acquire", "deploy"]).success();
     let mut waiting = ada.command(["lock", "run", "deploy", "--wait", "1m", "--", "touch", "ran"]).spawn();
-    let started = Instant::now();
-    while !waiting.stderr().contains("waiting") {
-        assert!(started.elapsed() < Duration::from_secs(30), "{}", waiting.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually(START_BOUND, || waiting.stderr().contains("waiting"));
     waiting.signal("TERM");
     waiting.wait().code(1);
     assert!(!ada.directory().join("ran").exists());
@@ -263,9 +259,7 @@ fn a_lock_that_was_stolen_while_the_command_ran_is_told() {
         ])
         .spawn();
     let mark = ada.directory().join("on");
-    while !mark.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually(START_BOUND, || mark.exists());
     bob.run(["lock", "steal", "deploy", "--reason", "test", "--force"]).success();
     fs::remove_file(mark).unwrap();
     running.wait().code(5);

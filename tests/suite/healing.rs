@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use crate::support::{Fleet, Host, MAIN, Transport, git, inspect, try_git};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, try_git};
 
 fn founded(transport: Transport) -> Fleet {
     let fleet = Fleet::over(transport).founded();
@@ -227,6 +228,8 @@ fn a_fetch_under_which_somebody_cleans_the_copy_is_tried_again() {
 /// branch: what it made is named by nothing for so long that it is removed.
 const WRITES: usize = 30;
 const SLOW_EVERY: usize = 6;
+/// How long all of that may take.
+const WRITES_BOUND: Duration = Duration::from_secs(300);
 
 #[test]
 fn what_is_acknowledged_beside_gc_that_spares_nothing_young_is_there() {
@@ -235,10 +238,11 @@ fn what_is_acknowledged_beside_gc_that_spares_nothing_young_is_there() {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::SeqCst) {
+            eventually(WRITES_BOUND, || {
                 // One that finds a branch moved under it fails, and does no harm.
                 drop(try_git(fleet.hub().path(), ["gc", "--quiet", "--prune=now"]));
-            }
+                is_over.load(Ordering::SeqCst)
+            });
         });
         let runs: Vec<_> = (0..WRITES)
             .map(|number| {

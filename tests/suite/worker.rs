@@ -1,7 +1,7 @@
 //! The worker with real processes: what runs, how it ends, what stays of it, and what a worker that
 //! is killed, stopped or asked to end leaves behind.
 
-use crate::support::{Fleet, Host, MAIN, Running, Transport, eventually, inspect, send_signal};
+use crate::support::{Fleet, Host, MAIN, RUN_BOUND, Running, Transport, eventually, inspect, send_signal};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -625,12 +625,13 @@ fn a_log_that_is_too_long_is_cut_in_the_middle_and_memory_stays_small() {
     );
     let mut worker = ada.command(["job", "run", "--allow-any"]).spawn();
     let mut highest = 0;
-    while !worker.has_ended() {
+    eventually(RUN_BOUND, || {
         let status = fs::read_to_string(format!("/proc/{}/status", worker.pid())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
         highest =
             highest.max(line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0_u64));
-    }
+        worker.has_ended()
+    });
     worker.wait().success();
     assert!(highest > 0 && highest < 50 * 1024, "{highest} KiB");
     let path = inspect::job(fleet.hub(), &id)["log"].as_str().unwrap().to_owned();

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::wait::pause;
+
 /// How long a thread waits for bytes before it looks whether it is to end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -223,7 +225,7 @@ fn accept(listener: &TcpListener, port: u16, shared: &Arc<Shared>) {
     let mut pumps = Vec::new();
     while !shared.ended.load(Ordering::SeqCst) {
         let Ok((client, _)) = listener.accept() else {
-            thread::sleep(Duration::from_millis(1));
+            pause();
             continue;
         };
         client.set_nonblocking(false).expect("a socket of ours");

@@ -27,6 +27,11 @@ pub(crate) fn wait_for<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) 
         if start.elapsed() >= bound {
             return None;
         }
-        thread::sleep(LOOK_INTERVAL);
+        pause();
     }
+}
+
+/// The pause between two looks, for a loop whose end another thread says.
+pub(crate) fn pause() {
+    thread::sleep(LOOK_INTERVAL);
 }

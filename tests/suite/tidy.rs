@@ -1,7 +1,12 @@
 //! The rules of the house that no compiler holds.
 
+mod circles;
+mod paths;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use paths::Sources;
 
 /// The layers from the lowest to the highest; a layer may use those before it.
 const LAYERS: [&str; 7] = ["domain", "machine", "ledger", "app", "worker", "sim", "cli"];
@@ -12,16 +17,16 @@ const NOT_EVEN: [(&str, &str); 1] = [("domain", "machine")];
 /// The longest file, tests not counted.
 const LINES_MAX: usize = 640;
 
-/// The doors: each of these words stands in these files only.
+/// The doors: each of these crates and types is named in these files only.
 const DOORS: [(&str, &[&str]); 8] = [
-    ("git2::", &["src/ledger"]),
-    ("fs2::", &["src/machine/file_lock.rs"]),
-    ("chrono::", &["src/domain/time.rs", "src/machine/zone.rs"]),
-    ("sysinfo::", &["src/machine/facts.rs"]),
-    ("uuid::", &["src/machine/random.rs"]),
+    ("git2", &["src/ledger"]),
+    ("fs2", &["src/machine/file_lock.rs"]),
+    ("chrono", &["src/domain/time.rs", "src/machine/zone.rs"]),
+    ("sysinfo", &["src/machine/facts.rs"]),
+    ("uuid", &["src/machine/random.rs"]),
     ("SystemTime", &["src/machine/clock.rs"]),
     ("Instant", &[]),
-    ("anyhow::", &["src/cli"]),
+    ("anyhow", &["src/cli"]),
 ];
 
 /// The files of the command line that read tables all the same: what they do while they wait is to be a flow.
@@ -55,39 +60,133 @@ pub(crate) fn sources() -> Vec<(String, String)> {
     files(&root().join("src"), "rs").iter().map(|path| (named(path), text(path))).collect()
 }
 
-fn code_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+/// Every file that uses a layer which it may not use, with the path that it names.
+fn against_the_layers(sources: &Sources) -> Vec<String> {
+    let mut found = Vec::new();
+    for used in sources.uses() {
+        let layer_of = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+        let own = used.file.trim_start_matches("src/").split(['/', '.']).next().and_then(layer_of);
+        let Some(own) = own else { continue };
+        for lead in &used.leads {
+            // Who has the root of the crate under another name has them all.
+            let Some(other) = lead.first() else {
+                found.push(format!("{}: {} is the crate", used.file, used.spelled.join("::")));
+                continue;
+            };
+            let is_above = layer_of(other).is_some_and(|other| other > own);
+            if is_above || NOT_EVEN.contains(&(LAYERS[own], other)) {
+                found.push(format!("{}: {}", used.file, used.spelled.join("::")));
+            }
+        }
+    }
+    found.dedup();
+    found
 }
 
 #[test]
 fn no_layer_uses_one_above_it() {
-    for (path, text) in sources() {
-        let Some(layer) = LAYERS.iter().position(|layer| path.starts_with(&format!("src/{layer}/"))) else {
-            continue;
-        };
-        let above = LAYERS.iter().skip(layer + 1);
-        let forbidden =
-            above.chain(NOT_EVEN.iter().filter(|(low, _)| *low == LAYERS[layer]).map(|(_, high)| high));
-        for other in forbidden {
-            // By its path, or from the folder above its own.
-            let paths = [format!("crate::{other}"), format!("super::super::{other}")];
-            let used = code_lines(&text).find(|line| paths.iter().any(|path| line.contains(path)));
-            assert_eq!(used, None, "{path}: {} must not use {other}", LAYERS[layer]);
-        }
-        // In a group a layer would be hidden.
-        assert!(!text.contains("crate::{"), "{path} names the layers that it uses one by one");
+    assert_eq!(against_the_layers(&Sources::read(&sources())), [""; 0]);
+}
+
+#[test]
+fn a_layer_above_is_found_in_every_spelling() {
+    let house = |text: &str| {
+        let files = [
+            ("src/domain/queue.rs", text),
+            ("src/cli/mod.rs", "pub struct Exit;"),
+            ("src/domain/mod.rs", ""),
+        ];
+        Sources::read(&files.map(|(path, text)| (path.to_owned(), text.to_owned())))
+    };
+    for hidden in [
+        "use crate::cli::Exit;",
+        "use crate::{cli as _above, machine as _beside};",
+        "use {crate::{domain::id, cli}};",
+        "use crate::{cli::{self as above}};",
+        "use super::super::cli;",
+        "use self::super::super::cli::Exit;",
+        "use super::super::{self as up}; fn f() { up::cli::run() }",
+        "use crate as root; fn f() { root::cli::run() }",
+        "use crate::*; fn f() { cli::run() }",
+        "use super::super::*; fn f() { cli::run() }",
+        "pub(crate) use git_muster::cli;",
+        "use ::git_muster::cli;",
+        "fn f() { crate :: cli :: run() }",
+        "fn f() { use crate::cli; }",
+        "fn f() { println!(\"{}\", crate::cli::run()) }",
+        "macro_rules! m { () => { $crate::cli::run() }; }",
+        "macro_rules! m { () => { use $crate::{cli}; }; }",
+        "fn f(_: Vec<crate::cli::Exit>) {}",
+        "impl crate::cli::Shown for u8 {}",
+        "fn f() { <u8 as crate::cli::Shown>::show() }",
+        "struct S { #[serde(with = \"crate::cli::text\")] field: u8 }",
+        "mod inner { use super::super::super::cli; }",
+        "use crate::r#cli;",
+        "use crate::machine::clock;",
+    ] {
+        assert!(!against_the_layers(&house(hidden)).is_empty(), "{hidden}");
     }
+    for harmless in [
+        "use crate::domain::id::JobId; use super::lock;",
+        "// use crate::cli;\nfn f() { let text = \"crate::cli::run\"; }",
+        "mod cli { pub fn run() {} } fn f() { cli::run(); self::cli::run() }",
+        "fn f() { let cli = 1_u8; let _ = cli as u64; }",
+        "#[cfg(test)] mod tests { use crate::cli; }",
+        "#[cfg(test)] use crate::cli;\nfn f() {}",
+        "use std::machine::cli; use clap::cli::Exit;",
+    ] {
+        assert_eq!(against_the_layers(&house(harmless)), [""; 0], "{harmless}");
+    }
+}
+
+/// Every file that names what has its door elsewhere.
+fn beside_the_doors(sources: &Sources) -> Vec<String> {
+    let mut found = Vec::new();
+    for used in sources.uses() {
+        for (word, doors) in DOORS {
+            // A crate is named first, a type anywhere.
+            let is_type = word.starts_with(char::is_uppercase);
+            let is_named =
+                if is_type { used.spelled.iter().any(|part| part == word) } else { used.spelled[0] == word };
+            if is_named && !doors.iter().any(|door| used.file.starts_with(door)) {
+                found.push(format!("{}: {}, whose door is {doors:?}", used.file, used.spelled.join("::")));
+            }
+        }
+    }
+    found
 }
 
 #[test]
 fn each_effect_has_one_door() {
-    for (path, text) in sources() {
-        for (word, doors) in DOORS {
-            let open = doors.iter().any(|door| path.starts_with(door));
-            let used = code_lines(&text).find(|line| line.contains(word));
-            assert!(open || used.is_none(), "{path} uses `{word}`, whose door is {doors:?}: {used:?}");
+    assert_eq!(beside_the_doors(&Sources::read(&sources())), [""; 0]);
+    for hidden in [
+        "use git2 as g;",
+        "use {git2::Oid};",
+        "fn f() { ::git2::Oid::zero() }",
+        "use std::time::{self, Instant as I};",
+        "fn f() { matches!(x, std::time::SystemTime::UNIX_EPOCH) }",
+    ] {
+        let file = [("src/app/hubs.rs".to_owned(), hidden.to_owned())];
+        assert_eq!(beside_the_doors(&Sources::read(&file)).len(), 1, "{hidden}");
+    }
+}
+
+/// Where the suite sleeps: `eventually` and its like, which look at what they wait for, up to a bound.
+const WAITS: &str = "tests/suite/support/wait.rs";
+
+#[test]
+fn no_test_sleeps_for_a_fixed_time() {
+    let mut texts = Vec::new();
+    for folder in ["tests", "benches"] {
+        for path in files(&root().join(folder), "rs") {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            texts.push((name, fs::read_to_string(&path).unwrap()));
         }
     }
+    let sources = Sources::read(&texts);
+    let sleeps = sources.uses().filter(|used| used.spelled.last().is_some_and(|last| last == "sleep"));
+    let places: Vec<&str> = sleeps.map(|used| used.file).collect();
+    assert_eq!(places, [WAITS], "wait with `eventually`");
 }
 
 #[test]

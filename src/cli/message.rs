@@ -30,7 +30,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "NAME|all")]
     pub to: String,
     /// What kind of message
-    #[arg(long = "type", value_name = "TYPE", default_value = "info")]
+    #[arg(long = "type", value_name = "TYPE", default_value = "info", value_parser = super::words::message_type())]
     pub kind: MessageType,
     /// What it is about: one line of at most 100 characters
     #[arg(long)]

@@ -48,6 +48,7 @@ mod table;
 mod waiting;
 mod which;
 mod whole;
+mod words;
 mod worker;
 
 pub use exit::Exit;

@@ -21,6 +21,7 @@ pub enum StatusCommand {
   git muster status set idle")]
     Set {
         /// What it is doing
+        #[arg(value_parser = super::words::status_word())]
         status: StatusWord,
         /// The job it works on
         #[arg(long, value_name = "ID")]

@@ -37,7 +37,7 @@ pub const KEY_LENGTH_MAX: usize = 128;
 const SHOWN_LENGTH_MAX: usize = 80;
 
 /// What a message may be sent as. Other words found in a hub are shown as they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageType {
     /// Good to know.

@@ -8,7 +8,7 @@ use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The words a server's status may be set to. Other words found in a hub are shown as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusWord {
     /// Ready for work.

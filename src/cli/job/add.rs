@@ -47,7 +47,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "ID")]
     pub needs: Vec<String>,
     /// What becomes of it when one of those fails [default: wait]
-    #[arg(long, value_name = "WISH", requires = "needs")]
+    #[arg(long, value_name = "WISH", requires = "needs", value_parser = crate::cli::words::if_need_fails())]
     pub if_need_fails: Option<IfNeedFails>,
     /// Of the jobs of a group one is at work at a time
     #[arg(long)]

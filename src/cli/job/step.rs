@@ -85,7 +85,7 @@ pub struct FailArgs {
     #[command(flatten)]
     pub term: TermArgs,
     /// Why
-    #[arg(long, default_value = "script_failure")]
+    #[arg(long, default_value = "script_failure", value_parser = crate::cli::words::fail_reason())]
     pub reason: FailReason,
     /// How it went
     #[command(flatten)]

@@ -138,9 +138,8 @@ impl<'de> Deserialize<'de> for Priority {
 }
 
 /// Why an attempt ended without success. The words are those of the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum FailReason {
     /// The work itself failed: not tried again by itself.
     ScriptFailure,
@@ -178,7 +177,7 @@ impl FailReason {
 }
 
 /// What becomes of a job when one that it needs ends without success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfNeedFails {
     /// It waits until that one is put back and completes.

@@ -19,7 +19,7 @@ mod settings;
 mod steps;
 mod usage;
 
-use crate::support::{Fleet, Host};
+use crate::support::{Fleet, Host, Transcript};
 
 /// A hub with two servers: `ada` and `bob`, whose label is `gpu`.
 pub(super) fn two_servers() -> (Fleet, Host, Host) {
@@ -28,6 +28,16 @@ pub(super) fn two_servers() -> (Fleet, Host, Host) {
     ada.run(["init", &fleet.hub().url()]).success();
     ada.run(["join", "--as", "ada"]).success();
     bob.run(["join", "--as", "bob", "--label", "gpu"]).success();
+    (fleet, ada, bob)
+}
+
+/// The same on the clock of a transcript.
+pub(super) fn two_servers_of(said: &mut Transcript) -> (Fleet, Host, Host) {
+    let fleet = Fleet::new();
+    let (ada, bob) = (fleet.host("ada"), fleet.host("bob"));
+    drop(said.beside(&ada, &format!("init {}", fleet.hub().url())));
+    drop(said.beside(&ada, "join --as ada"));
+    drop(said.beside(&bob, "join --as bob --label gpu"));
     (fleet, ada, bob)
 }
 

@@ -1,26 +1,24 @@
 //! `job add`, `list`, `show` and `explain`.
 
-use super::{added, two_servers};
+use super::two_servers_of;
 use crate::support::{MAIN, Transcript, inspect};
 use insta::assert_snapshot;
 use std::fs;
 
 #[test]
 fn a_job_is_added_listed_and_shown() {
-    let (fleet, ada, _bob) = two_servers();
-    let mut said = Transcript::new();
+    let mut said = Transcript::on_a_clock();
+    let (fleet, ada, _bob) = two_servers_of(&mut said);
     let tip = fleet.hub().tip(MAIN);
     said.run(&ada, "job add --type build --dry-run");
     assert_eq!(fleet.hub().tip(MAIN), tip);
     let plain = said.ask(&ada, "job add --type build").success();
-    said.name(plain.stdout(), "<plain>");
     let line = format!(
         "job add --type test --branch release/4.21 --commit 4f2c1d9 --priority high --needs {} --label gpu \
          --label arch=amd64 --description 'all of it' --timeout 90m --max-attempts 5 --key nightly -- make -C src check",
         plain.stdout().trim()
     );
     let whole = said.ask(&ada, &line).success();
-    said.name(whole.stdout(), "<whole>");
     said.run(&ada, &format!("{} --json -- true", line.split(" -- ").next().unwrap()));
     said.run(&ada, "job list");
     said.run(&ada, &format!("job show {}", whole.stdout().trim()));
@@ -32,59 +30,62 @@ fn a_job_is_added_listed_and_shown() {
     said.run(&ada, "job show ../../etc/passwd");
     assert_snapshot!(said, @r#"
     ada$ git muster job add --type build --dry-run
-    dry run, not done: [JOB]
+    dry run, not done: job_1772366430_54a9f04bcf32
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster job add --type build
-    [JOB]
+    job_1772366440_bd594d0b6499
     [exit status: 0]
-    ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly -- make -C src check
-    [JOB]
+    ada$ git muster job add --type test --branch release/4.21 --commit 4f2c1d9 --priority high --needs job_1772366440_bd594d0b6499 --label gpu --label arch=amd64 --description 'all of it' --timeout 90m --max-attempts 5 --key nightly -- make -C src check
+    job_1772366450_30bf27a967ca
     [exit status: 0]
-    ada$ git muster job add --type test --branch release/4.21 --commit [COMMIT] --priority high --needs <plain> --label gpu --label arch=amd64 --description 'all of it' --timeout [DURATION] --max-attempts 5 --key nightly --json -- true
-    {"schema":1,"kind":"job_added","id":"<whole>","duplicate":true,"status":"queued",
-      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
+    ada$ git muster job add --type test --branch release/4.21 --commit 4f2c1d9 --priority high --needs job_1772366440_bd594d0b6499 --label gpu --label arch=amd64 --description 'all of it' --timeout 90m --max-attempts 5 --key nightly --json -- true
+    {"schema":1,"kind":"job_added","id":"job_1772366450_30bf27a967ca","duplicate":true,
+      "status":"queued","written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     ------- stderr -------
-    {"schema":1,"kind":"note","text":"job `<whole>` with this key is there already and queued; no second one was added"}
+    {"schema":1,"kind":"note","text":"job `job_1772366450_30bf27a967ca` with this key is there already and queued; no second one was added"}
     [exit status: 0]
     ada$ git muster job list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
-    <plain>  queued  5  build  -  -  queued [DURATION] ago
-    <whole>  queued  3  test  release/4.21  -  queued [DURATION] ago
+    JOB                          STATUS  PRIORITY  TYPE   BRANCH        SERVER  SITUATION
+    job_1772366440_bd594d0b6499  queued  5         build  -             -       queued 30s ago
+    job_1772366450_30bf27a967ca  queued  3         test   release/4.21  -       queued 20s ago
     [exit status: 0]
-    ada$ git muster job show <whole>
-    job:  <whole>
-    status:  queued
-    situation:  queued [DURATION] ago
-    type:  test
+    ada$ git muster job show job_1772366450_30bf27a967ca
+    job:         job_1772366450_30bf27a967ca
+    status:      queued
+    situation:   queued 30s ago
+    type:        test
     description: all of it
-    priority:  3
-    branch:  release/4.21
-    commit:  [COMMIT]
-    command:  make -C src check
-    needs:  <plain>
-    labels:  gpu, arch=amd64
-    key:  nightly
-    added:  [TIME]
-    time-out:  [DURATION]
-    added by:  ada
+    priority:    3
+    branch:      release/4.21
+    commit:      4f2c1d9
+    command:     make -C src check
+    needs:       job_1772366440_bd594d0b6499
+    labels:      gpu, arch=amd64
+    key:         nightly
+    added:       2026-03-01T12:00:50Z
+    time-out:    1h 30m
+    added by:    ada
     [exit status: 0]
-    ada$ git muster job show <whole> --json
-    {"schema":1,"kind":"job","id":"<whole>","type":"test","priority":3,"branch":"release/4.21",
-      "commit":"[COMMIT]","assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,
-      "completed_at":null,"description":"all of it","command":["make","-C","src","check"],
-      "needs":["<plain>"],"labels":["gpu","arch=amd64"],"key":"nightly","timeout_seconds":5400,
-      "max_attempts":5,"requester":"ada"}
+    ada$ git muster job show job_1772366450_30bf27a967ca --json
+    {"schema":1,"kind":"job","id":"job_1772366450_30bf27a967ca","type":"test","priority":3,
+      "branch":"release/4.21","commit":"4f2c1d9","assigned_to":null,"status":"queued",
+      "created_at":"2026-03-01T12:00:50Z","started_at":null,"completed_at":null,
+      "description":"all of it","command":["make","-C","src","check"],
+      "needs":["job_1772366440_bd594d0b6499"],"labels":["gpu","arch=amd64"],"key":"nightly",
+      "timeout_seconds":5400,"max_attempts":5,"requester":"ada"}
     [exit status: 0]
     ada$ git muster job list --status queued --json
-    [{"schema":1,"kind":"job","id":"<plain>","type":"build","priority":5,"branch":null,"commit":null,
-      "assigned_to":null,"status":"queued","created_at":"[TIME]","started_at":null,"completed_at":null,
-      "requester":"ada","command":[]},{"schema":1,"kind":"job","id":"<whole>","type":"test",
-      "priority":3,"branch":"release/4.21","commit":"[COMMIT]","assigned_to":null,"status":"queued",
-      "created_at":"[TIME]","started_at":null,"completed_at":null,"description":"all of it",
-      "command":["make","-C","src","check"],"needs":["<plain>"],"labels":["gpu","arch=amd64"],
-      "key":"nightly","timeout_seconds":5400,"max_attempts":5,"requester":"ada"}]
+    [{"schema":1,"kind":"job","id":"job_1772366440_bd594d0b6499","type":"build","priority":5,
+      "branch":null,"commit":null,"assigned_to":null,"status":"queued",
+      "created_at":"2026-03-01T12:00:40Z","started_at":null,"completed_at":null,"requester":"ada",
+      "command":[]},{"schema":1,"kind":"job","id":"job_1772366450_30bf27a967ca","type":"test",
+      "priority":3,"branch":"release/4.21","commit":"4f2c1d9","assigned_to":null,"status":"queued",
+      "created_at":"2026-03-01T12:00:50Z","started_at":null,"completed_at":null,
+      "description":"all of it","command":["make","-C","src","check"],
+      "needs":["job_1772366440_bd594d0b6499"],"labels":["gpu","arch=amd64"],"key":"nightly",
+      "timeout_seconds":5400,"max_attempts":5,"requester":"ada"}]
     [exit status: 0]
     ada$ git muster job list --assigned-to bob
     ------- stderr -------
@@ -109,9 +110,9 @@ fn a_job_is_added_listed_and_shown() {
 
 #[test]
 fn a_job_that_is_not_acceptable_is_not_added() {
-    let (fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::on_a_clock();
+    let (fleet, ada, _bob) = two_servers_of(&mut said);
     let tip = fleet.hub().tip(MAIN);
-    let mut said = Transcript::new();
     for line in [
         "--type 'rm -rf'",
         "--type ''",
@@ -178,7 +179,7 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     [exit status: 2]
     ada$ git muster job add --timeout soon
     ------- stderr -------
-    error: invalid value 'soon' for '--timeout <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+    error: invalid value 'soon' for '--timeout <SPAN>': give a span of time such as 90s, 2m, 1h30m or 7d
 
     For more information, try '--help'.
     [exit status: 2]
@@ -219,10 +220,10 @@ fn a_job_that_is_not_acceptable_is_not_added() {
 
 #[test]
 fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
-    let (fleet, ada, _bob) = two_servers();
+    let mut said = Transcript::on_a_clock();
+    let (fleet, ada, _bob) = two_servers_of(&mut said);
     let jobs = ada.directory().join("jobs.jsonl");
     let tip = fleet.hub().tip(MAIN);
-    let mut said = Transcript::new();
     let good = "{\"type\": \"build\", \"key\": \"one\"}\n\n{\"type\": \"test\", \"needs\": [\"one\"], \"priority\": \"low\"}\n";
     for bad in [
         "{\"type\": \"build\", \"colour\": \"red\"}",
@@ -269,15 +270,15 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     error: `jobs.jsonl` line 4: `soon` is not a point in time, column 39; no job was added
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl --json
-    [{"schema":1,"kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued",
-      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}},{"schema":1,
-      "kind":"job_added","id":"[JOB]","duplicate":false,"status":"queued",
-      "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}]
+    [{"schema":1,"kind":"job_added","id":"job_1772366490_bb32486ca8cc","duplicate":false,
+      "status":"queued","written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}},
+      {"schema":1,"kind":"job_added","id":"job_1772366490_bb32486ca8cc_1","duplicate":false,
+      "status":"queued","written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}]
     [exit status: 0]
     ada$ git muster job add --from -
-    [JOB]
+    job_1772366490_bb32486ca8cc
     ------- stderr -------
-    job `[JOB]` with this key is there already and queued; no second one was added
+    job `job_1772366490_bb32486ca8cc` with this key is there already and queued; no second one was added
     [exit status: 0]
     ada$ git muster job add --from - --json
     []
@@ -289,57 +290,57 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
 
 #[test]
 fn a_job_tells_why_it_waits() {
-    let (_fleet, ada, bob) = two_servers();
-    let mut said = Transcript::new();
-    let first = added(&ada, &["--key", "first", "--priority", "1"]);
-    said.name(&first, "<first>");
-    let second = added(&ada, &["--needs", "first"]);
-    said.name(&second, "<second>");
-    let third = added(&ada, &["--label", "quantum"]);
-    said.name(&third, "<third>");
-    let fourth = added(&ada, &[]);
-    said.name(&fourth, "<fourth>");
+    let mut said = Transcript::on_a_clock();
+    let (_fleet, ada, bob) = two_servers_of(&mut said);
+    let mut added = |args: &str| {
+        let run = said.beside(&ada, &format!("job add --type build {args}"));
+        run.stdout().trim().to_owned()
+    };
+    let first = added("--key first --priority 1");
+    let second = added("--needs first");
+    let third = added("--label quantum");
+    let fourth = added("");
     let later = "{\"type\": \"build\", \"not_before\": \"2999-01-01T00:00:00Z\"}\n";
-    let fifth = ada.command(["job", "add", "--from", "-"]).stdin(later).run().success();
-    said.name(fifth.stdout(), "<fifth>");
+    fs::write(ada.directory().join("later"), later).unwrap();
+    let fifth = said.beside(&ada, "job add --from later");
     for job in [&first, &second, &third, &fourth] {
         said.run(&ada, &format!("job explain {job}"));
     }
-    let fifth = ada.run(["job", "explain", fifth.stdout().trim(), "--json"]).success();
+    let fifth = said.beside(&ada, &format!("job explain {} --json", fifth.stdout().trim()));
     assert_eq!(fifth.json()["waits_for"][0]["reason"], "not_before", "{fifth}");
     said.run(&ada, &format!("job explain {second} --json"));
-    bob.run(["job", "claim", &first, "--start"]).success();
+    drop(said.beside(&bob, &format!("job claim {first} --start")));
     said.run(&ada, &format!("job explain {first}"));
-    bob.run(["job", "fail", &first, "--token", "1"]).success();
+    drop(said.beside(&bob, &format!("job fail {first} --token 1")));
     said.run(&ada, &format!("job explain {second}"));
     said.run(&ada, &format!("job explain {first}"));
     said.run(&ada, "job explain job_404");
     assert_snapshot!(said, @r#"
-    ada$ git muster job explain <first>
-    <first> waits: it is next; it has no command: workers leave it to people and scripts (`git muster job claim`)
+    ada$ git muster job explain job_1772366430_54a9f04bcf32
+    job_1772366430_54a9f04bcf32 waits: it is next; it has no command: workers leave it to people and scripts (`git muster job claim`)
     [exit status: 0]
-    ada$ git muster job explain <second>
-    <second> waits: it needs `<first>`, which is queued
+    ada$ git muster job explain job_1772366440_bd594d0b6499
+    job_1772366440_bd594d0b6499 waits: it needs `job_1772366430_54a9f04bcf32`, which is queued
     [exit status: 0]
-    ada$ git muster job explain <third>
-    <third> waits: no server has the labels quantum
+    ada$ git muster job explain job_1772366450_30bf27a967ca
+    job_1772366450_30bf27a967ca waits: no server has the labels quantum
     [exit status: 0]
-    ada$ git muster job explain <fourth>
-    <fourth> waits: one job is before it; it has no command: workers leave it to people and scripts (`git muster job claim`)
+    ada$ git muster job explain job_1772366460_06ce1f8f6f09
+    job_1772366460_06ce1f8f6f09 waits: one job is before it; it has no command: workers leave it to people and scripts (`git muster job claim`)
     [exit status: 0]
-    ada$ git muster job explain <second> --json
-    {"schema":1,"kind":"job_explanation","id":"<second>","status":"queued",
-      "situation":"queued [DURATION] ago","waits_for":[{"reason":"needs","job":"<first>",
-      "status":"queued"}]}
+    ada$ git muster job explain job_1772366440_bd594d0b6499 --json
+    {"schema":1,"kind":"job_explanation","id":"job_1772366440_bd594d0b6499","status":"queued",
+      "situation":"queued 1m 30s ago","waits_for":[{"reason":"needs",
+      "job":"job_1772366430_54a9f04bcf32","status":"queued"}]}
     [exit status: 0]
-    ada$ git muster job explain <first>
-    <first>: running on bob for [DURATION]
+    ada$ git muster job explain job_1772366430_54a9f04bcf32
+    job_1772366430_54a9f04bcf32: running on bob for 10s
     [exit status: 0]
-    ada$ git muster job explain <second>
-    <second> waits: it needs `<first>`, which is failed; put that back with `git muster job retry <first>`
+    ada$ git muster job explain job_1772366440_bd594d0b6499
+    job_1772366440_bd594d0b6499 waits: it needs `job_1772366430_54a9f04bcf32`, which is failed; put that back with `git muster job retry job_1772366430_54a9f04bcf32`
     [exit status: 0]
-    ada$ git muster job explain <first>
-    <first>: failed [DURATION] ago: script_failure
+    ada$ git muster job explain job_1772366430_54a9f04bcf32
+    job_1772366430_54a9f04bcf32: failed 20s ago: script_failure
     [exit status: 0]
     ada$ git muster job explain job_404
     ------- stderr -------

@@ -44,7 +44,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// The directories of hubs and fleets: `/tmp/muster-hub-x1Y2z3/hub.git` becomes `[HUB]/hub.git`.
-fn temporary_paths(text: &str) -> String {
+pub(super) fn temporary_paths(text: &str) -> String {
     let folders = [place().to_owned(), env::temp_dir()];
     let mut text = text.to_owned();
     for (name, placeholder) in [("muster-hub-", "[HUB]"), ("muster-fleet-", "[FLEET]")] {

@@ -1,14 +1,20 @@
 //! A record of commands and of everything they answered, to be compared as one snapshot.
 //!
-//! Reads like a terminal: `ada$ git muster job list`, the output, the exit status. What differs
-//! from run to run is replaced by placeholders; ids can be given names, so that a snapshot shows
-//! which id stands where. JSON on standard output is set in as few lines as it takes.
+//! Reads like a terminal: `ada$ git muster job list`, the output, the exit status. JSON on standard output
+//! is set in as few lines as it takes.
+//!
+//! With a clock of its own ([`Transcript::on_a_clock`]) each command runs ten seconds after the one before and
+//! draws ids that its number decides: what it shows is what it said, but for folders and commits. Without
+//! one, what differs from run to run is replaced by placeholders; ids can be given names, so that a snapshot
+//! shows which id stands where.
 
 use std::fs;
 use std::path::Path;
 
+use git_muster::inside::Timestamp;
+
 use super::fleet::Host;
-use super::normalise::normalise;
+use super::normalise::{normalise, temporary_paths};
 use super::run::{HostCommand, Run};
 
 /// The longest line of JSON in a transcript.
@@ -22,13 +28,44 @@ const MEASURED: [&str; 4] = ["memory_used_gb", "disk_free_gb", "uptime_seconds",
 pub(crate) struct Transcript {
     text: String,
     names: Vec<(String, String)>,
+    /// How many commands ran, where they run on a clock.
+    ran: Option<i64>,
 }
+
+/// When the clock of a transcript begins: 2026-03-01 12:00 UTC.
+const START_SECONDS: i64 = 1_772_366_400;
+/// How much later each command runs than the one before: most transcripts end before a heartbeat is late.
+const STEP_SECONDS: i64 = 10;
+/// How long the name of a commit is.
+const COMMIT_LENGTH: usize = 40;
 
 impl Transcript {
     /// An empty record.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty record whose commands run on a clock.
+    #[must_use]
+    pub(crate) fn on_a_clock() -> Self {
+        Self { ran: Some(0), ..Self::default() }
+    }
+
+    /// Runs `git-muster` with the words of `line` on the clock and does not record it; it has to succeed.
+    #[track_caller]
+    pub(crate) fn beside(&mut self, host: &Host, line: &str) -> Run {
+        let command = self.timed(host.command(words(line)));
+        command.run().success()
+    }
+
+    /// Sets the clock of a command on.
+    fn timed(&mut self, command: HostCommand) -> HostCommand {
+        let Some(ran) = &mut self.ran else { return command };
+        let now = Timestamp::from_unix_millis((START_SECONDS + *ran * STEP_SECONDS) * 1000);
+        let seed = ran.to_string();
+        *ran += 1;
+        command.env("MUSTER_CLOCK", now.expect("a time of this century").to_string()).env("MUSTER_SEED", seed)
     }
 
     /// Shows `text`, such as an id, as `name` in everything that is recorded from now on.
@@ -68,9 +105,8 @@ impl Transcript {
 
     #[track_caller]
     fn record(&mut self, host: &Host, line: &str, command: HostCommand) -> Run {
-        let run = command.run();
-        let shown = run.to_string();
-        let shown = self.normalised(&shown);
+        let run = self.timed(command).run();
+        let shown = self.normalised(&run.to_string());
         let shown = match serde_json::from_str::<serde_json::Value>(run.stdout()) {
             Ok(value) if line.contains("--json") => {
                 let rest = shown.find("------- stderr").or_else(|| shown.find("[exit status")).unwrap_or(0);
@@ -84,6 +120,10 @@ impl Transcript {
     }
 
     fn normalised(&self, text: &str) -> String {
+        if self.ran.is_some() {
+            let text = without_host(&temporary_paths(text));
+            return text.lines().map(|line| without_commits(line) + "\n").collect();
+        }
         let mut text = text.to_owned();
         for (id, name) in &self.names {
             text = text.replace(id, name);
@@ -146,6 +186,17 @@ fn without_host(text: &str) -> String {
         from = at;
     }
     out
+}
+
+/// Whole names of commits: they depend on the machine, whose facts are in the documents.
+fn without_commits(line: &str) -> String {
+    let is_commit = |word: &str| word.len() == COMMIT_LENGTH && word.bytes().all(|c| c.is_ascii_hexdigit());
+    let words = line.split_inclusive(|c: char| !c.is_alphanumeric());
+    let shown = words.map(|piece| {
+        let word = piece.trim_end_matches(|c: char| !c.is_alphanumeric());
+        if is_commit(word) { piece.replace(word, "[COMMIT]") } else { piece.to_owned() }
+    });
+    shown.collect()
 }
 
 /// Lines that are there only when an earlier sample of the processor's load is.

@@ -2,7 +2,8 @@
 //!
 //! It tests nothing. A test that finds a program missing leaves a note (`tests/suite/support/need.rs`),
 //! and what a test prints is not shown when it passes; this is the last program that `cargo test`
-//! runs, so that what was not tested is the last thing to be read.
+//! runs, so that what was not tested is the last thing to be read. To `cargo nextest` it is a test, which
+//! `.config/nextest.toml` has wait for all others.
 
 #![expect(clippy::print_stdout, reason = "to say it is all that it is for")]
 
@@ -12,8 +13,12 @@ use std::fs;
 use std::path::Path;
 
 fn main() {
-    // So that tools which list tests find none here.
-    if std::env::args().any(|word| word == "--list") {
+    let asked = |what: &str| std::env::args().any(|word| word == what);
+    if asked("--list") {
+        // It is no test but for who runs nothing else: nextest, which lists those that are ignored as well.
+        if std::env::var_os("NEXTEST").is_some() && !asked("--ignored") {
+            println!("what_was_skipped: test");
+        }
         return;
     }
     let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");

@@ -10,16 +10,18 @@ use std::path::{Path, PathBuf};
 
 /// Where the notes of this run lie: a file for each test that was skipped, with the reason in it.
 ///
-/// A run is what one `cargo test` starts, so it is known by the process that started this one.
+/// A run is what one `cargo test` or `cargo nextest run` starts, so it is known by the process that started
+/// this one.
 fn notes() -> PathBuf {
     let run = std::os::unix::process::parent_id().to_string();
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped").join(run)
 }
 
-/// The name of the test that runs in this thread.
+/// The name of the test that runs in this thread. Nextest runs each as the only one of its process.
 #[must_use]
 pub(crate) fn test_name() -> String {
-    std::thread::current().name().unwrap_or("part of a test").to_owned()
+    let alone = std::env::var("NEXTEST_TEST_NAME").ok();
+    alone.unwrap_or_else(|| std::thread::current().name().unwrap_or("part of a test").to_owned())
 }
 
 /// Finds a program; servers lie in directories that a user's `PATH` does not always name.

@@ -4,12 +4,7 @@
 //! `cargo bench` prints microseconds, the median of several rounds. What whole commands cost, and
 //! against what, `scripts/bench` measures.
 
-use git_muster::domain::id::ServerName;
-use git_muster::domain::job::{Claimant, Job};
-use git_muster::domain::queue::Queue;
-use git_muster::domain::table::{Row as _, Table};
-use git_muster::domain::time::Timestamp;
-use git_muster::machine::clock;
+use git_muster::inside::{Claimant, Job, Queue, Row as _, ServerName, Table, Timestamp, clock};
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@
 mod big_hub;
 
 use big_hub::Size;
-use git_muster::machine::{clock, environment};
+use git_muster::inside::{clock, environment};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};

@@ -5,25 +5,15 @@
 //! which takes a minute or two each, then checks each in a process of its own. With a number, as in
 //! `cargo bench --bench history -- 1000`, it makes that many commits.
 
-use git_muster::app::commands::archive::Archive;
-use git_muster::app::commands::found::{self, Found};
-use git_muster::app::commands::job_add::{AddJobs, NewJob};
-use git_muster::app::commands::job_claim::ClaimJobs;
-use git_muster::app::commands::job_step::{Step, StepJob};
-use git_muster::app::commands::lock::{AcquireLock, ReleaseLock};
-use git_muster::app::commands::message::{Mark, MarkMessages, SendMessage};
-use git_muster::app::commands::server::Join;
-use git_muster::app::commands::{Envelope, Verb};
-use git_muster::app::fsck::{self, Question};
-use git_muster::app::submit::Place;
-use git_muster::domain::heartbeat::Beat;
-use git_muster::domain::id::{JobId, LockName, MessageId, OpId, ServerName};
-use git_muster::domain::job::{Claimant, Report};
-use git_muster::domain::lock::Taker;
-use git_muster::domain::message::{Draft, MessageType};
-use git_muster::domain::time::Timestamp;
-use git_muster::ledger::{self, Ledger, Location, OpenOptions, Outcome, Settings};
-use git_muster::machine::{clock, environment, random};
+use git_muster::inside::job_add::{AddJobs, NewJob};
+use git_muster::inside::job_step::{Step, StepJob};
+use git_muster::inside::locks::{AcquireLock, ReleaseLock};
+use git_muster::inside::messages::{Mark, MarkMessages, SendMessage};
+use git_muster::inside::{Archive, ClaimJobs, Envelope, Found, Join, Verb, found};
+use git_muster::inside::{Beat, Claimant, Draft, MessageType, Place, Question, Report, Taker, Timestamp};
+use git_muster::inside::{JobId, LockName, MessageId, OpId, ServerName};
+use git_muster::inside::{Ledger, Location, OpenOptions, Outcome, Settings, init_bare};
+use git_muster::inside::{check_history, clock, environment, random};
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,7 +56,7 @@ fn server(number: u64) -> ServerName {
 }
 
 fn open(path: &Path) -> Ledger {
-    ledger::open(OpenOptions {
+    git_muster::inside::open(OpenOptions {
         location: Location::Path(path.to_owned()),
         clone: None,
         settings: Settings {
@@ -109,7 +99,7 @@ impl Fleet {
 }
 
 fn make(path: &Path, commits: u64, is_archived: bool) {
-    ledger::init_bare(path, "main").expect("a repository");
+    init_bare(path, "main").expect("a repository");
     let now = Timestamp::from_unix_millis(BEGUN).expect("a time");
     let mut fleet = Fleet { ledger: open(path), now };
     drop(fleet.run(&server(0), &Found { mark: found::Mark::Keep }));
@@ -236,7 +226,7 @@ fn check_one(path: &Path) {
         Place { hub: path.display().to_string(), branch: "main".to_owned(), name: "bench".to_owned() };
     let snapshot = ledger.read(true).expect("a hub");
     let question = Question { place: &place, since: None, until: None };
-    let found = fsck::check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");
+    let found = check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");
     let took = clock::since_boot().saturating_sub(begin);
     let computed = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);
     let computed = computed.map_or(Duration::ZERO, Duration::from);

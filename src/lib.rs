@@ -2,21 +2,61 @@
 //!
 //! The layers, lowest first; nothing points up:
 //!
-//! - [`domain`]: the documents and their rules, pure.
-//! - [`machine`]: this machine, each effect behind one door.
-//! - [`ledger`]: the shared repository as a small transactional store.
-//! - [`app`]: the floor of every front end: commands, what goes with them, what watches; no printing.
-//! - [`worker`]: claims jobs, runs them and reports; everything of a build server in one process.
-//! - [`sim`]: the simulator, which runs all of these but the last on hosts that do not exist.
-//! - [`cli`]: the command line, which builds everything and prints.
+//! - `domain`: the documents and their rules, pure.
+//! - `machine`: this machine, each effect behind one door.
+//! - `ledger`: the shared repository as a small transactional store.
+//! - `app`: the floor of every front end: commands, what goes with them, what watches; no printing.
+//! - `worker`: claims jobs, runs them and reports; everything of a build server in one process.
+//! - `sim`: the simulator, which runs all of these but the last on hosts that do not exist.
+//! - `cli`: the command line, which builds everything and prints.
+//!
+//! It is one program and no library: `pub` in a layer means for the other layers, and what none of them uses
+//! the compiler tells.
 
-pub mod app;
-pub mod cli;
-pub mod domain;
+mod app;
+mod cli;
+mod domain;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-pub mod ledger;
-pub mod machine;
+mod ledger;
+mod machine;
+#[doc(hidden)]
 pub mod sim;
-pub mod worker;
+mod worker;
+
+/// What the programs, benches and tests of this package reach from outside; a promise to nobody else.
+#[doc(hidden)]
+pub mod inside {
+    pub use crate::cli::{Cli, Exit, audit_rules, command_reference, main, schemas};
+    pub use crate::machine::contained::is_contained;
+
+    /// For `muster-sim`.
+    #[cfg(feature = "planted-bugs")]
+    pub use crate::domain::planted::plant;
+
+    /// For the models.
+    pub use crate::domain::{lease, ref_lock};
+
+    /// For tests and benches.
+    pub use crate::app::commands::found::{self, Found, TEMPLATE};
+    pub use crate::app::commands::{Envelope, Verb};
+    pub use crate::app::commands::{
+        archive::Archive, job_add, job_claim::ClaimJobs, job_step, lock as locks, message as messages,
+        server::Join,
+    };
+    pub use crate::app::fsck::{Question, check_history};
+    pub use crate::app::submit::Place;
+    pub use crate::domain::audit::Kind;
+    pub use crate::domain::heartbeat::{Beat, Heartbeat};
+    pub use crate::domain::id::{JobId, LockName, MessageId, OpId, ServerName};
+    pub use crate::domain::job::{Claimant, FailReason, Job, JobStatus, Report, Term};
+    pub use crate::domain::lock::{Lock, Taker};
+    pub use crate::domain::message::{Draft, MessageType};
+    pub use crate::domain::queue::Queue;
+    pub use crate::domain::shell::quoted;
+    pub use crate::domain::table::{Row, Table};
+    pub use crate::domain::time::Timestamp;
+    pub use crate::ledger::{Ledger, Location, OpenOptions, Outcome, Settings, init_bare, open};
+    pub use crate::machine::{clock, environment, random};
+}

@@ -151,7 +151,7 @@ fn together(bug: &'static str, seed: u64, limits: &Limits) -> Vec<Option<String>
     thread::scope(|scope| {
         let run = |seed| {
             scope.spawn(move || {
-                git_muster::domain::planted::plant(Some(bug));
+                git_muster::inside::plant(Some(bug));
                 sim::run(seed, limits, false).violations.into_iter().next()
             })
         };

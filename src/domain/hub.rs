@@ -44,10 +44,6 @@ pub struct HubSettings {
     pub old_readers_seconds: Option<u64>,
 }
 
-/// How often the copy on the main branch is refreshed unless it is said: old readers call a beat stale
-/// after 300 s.
-pub const MAIN_BEAT_EVERY: Duration = Duration::from_secs(240);
-
 /// The least time between two refreshes: each is a commit in the history.
 const MAIN_BEAT_EVERY_MIN: Duration = Duration::from_secs(30);
 

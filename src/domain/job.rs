@@ -14,7 +14,7 @@ mod took;
 mod words;
 
 pub use earlier::EarlierResult;
-pub use words::{FailReason, IfNeedFails, JobStatus, PRIORITY_WORDS, Priority};
+pub use words::{FailReason, IfNeedFails, JobStatus, Priority};
 
 use super::artifact::first_missing;
 use super::id::{OpId, ServerName};

@@ -10,7 +10,7 @@ mod candidates;
 mod turn;
 
 pub use candidates::{BusyServer, Candidate, SCRIPTS_WITHIN, SilentServer, Workerless, shows_scripts, works};
-pub use turn::{Left, Turn};
+pub use turn::Turn;
 
 use super::id::JobId;
 use super::job::{IfNeedFails, Job, JobStatus, pause_longest};

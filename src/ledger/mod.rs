@@ -83,13 +83,14 @@ pub use cut_objects::{CutObject, cut_objects};
 pub use document::Document;
 pub(crate) use engine::Engine;
 pub use error::{LedgerError, Stop};
-pub use far_side::{Cause, Reason, Speaker};
+pub use far_side::{Cause, Reason};
 pub use git_program::GitProgram;
 pub use history::{
-    Base, Below, Content, Earlier, IsWhole, Lost, Meant, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
-    UNCHECKED, Visit, VisitVersion,
+    Base, Below, Content, Lost, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told, UNCHECKED,
 };
-pub use homes::{Home, Homes, head_names, home_branch, homes, known_home_branch};
+#[cfg(test)]
+pub use history::{Earlier, IsWhole, VisitVersion};
+pub use homes::{Homes, head_names, home_branch, homes, known_home_branch};
 pub use identity::Identity;
 pub use in_process::HOOKS_PATH;
 pub use inspect::{Size, Store};
@@ -97,23 +98,20 @@ pub use known::KnownHub;
 pub use location::Location;
 pub use look::{Look, Temporary, is_look, send_history};
 pub use lost_hub::known_in;
-pub use lost_object::LostObject;
 pub use objects::init_bare;
 pub use open::{
     FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, MAY_NOT_BE_READ, OpenOptions, configure, configured, is_tracked,
     open,
 };
 pub use outcome::{Locked, Outcome, Receipt};
-pub use partial::PartialClone;
 pub use past::Past;
 pub use read::{Freshness, OwnedSnapshot};
 pub use request::{Apply, Request, RequestResult};
 pub use salvage::PutBack;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};
-pub use source::{BuildTag, CheckedOut, GoodBuild, Source, SourceError, Wanted};
+pub use source::{BuildTag, GoodBuild, Source, SourceError, Wanted};
 pub(crate) use trailers::{ops_in, shows};
 pub use transaction::Transaction;
 pub use update::{Ledger, Settings};
 pub(crate) use vocabulary::{Commit, Publication, Scope, Search};
-pub use vocabulary::{Found, Held, Move, Reached, Tips, Version};
-pub use worktree::OddIndex;
+pub use vocabulary::{Found, Held, Move, Reached, Version};

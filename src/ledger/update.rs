@@ -75,18 +75,6 @@ impl Ledger {
         Self { engine, settings, one_hub: OneHub::default(), asked: Asked::default(), notes: Vec::new() }
     }
 
-    /// The hub as users name it, without credentials.
-    #[must_use]
-    pub fn hub(&self) -> &str {
-        self.engine.hub()
-    }
-
-    /// The branch that carries everything but heartbeats.
-    #[must_use]
-    pub fn main(&self) -> &str {
-        &self.settings.main
-    }
-
     /// Whether the outcome of a write can stay unknown, because it goes over a connection.
     #[must_use]
     pub fn is_remote(&self) -> bool {

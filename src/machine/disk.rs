@@ -80,12 +80,6 @@ pub fn may_write_in(folder: &Path) -> bool {
     eaccess(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
-/// Whether this user may write the file at `path`.
-#[must_use]
-pub fn may_write(path: &Path) -> bool {
-    eaccess(path, AccessFlags::W_OK).is_ok()
-}
-
 /// `path`, or what is above it and exists: there it would be made.
 #[must_use]
 pub fn nearest(path: &Path) -> PathBuf {

@@ -9,7 +9,7 @@
 //! those of the living.
 
 use crate::explore::{breaks, holds};
-use git_muster::domain::ref_lock::{Holder, Mark, Seen, Stakes, Traces, holder, patience};
+use git_muster::inside::ref_lock::{Holder, Mark, Seen, Stakes, Traces, holder, patience};
 use stateright::{Model, Property};
 
 /// What is tried.

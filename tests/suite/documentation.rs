@@ -7,7 +7,7 @@
 
 use crate::support::{Fleet, Host, MAIN, Transport, need};
 use clap::{Command, CommandFactory as _, Parser as _};
-use git_muster::cli::Cli;
+use git_muster::inside::Cli;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

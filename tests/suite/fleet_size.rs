@@ -5,7 +5,7 @@
 
 use crate::support::big_hub::{self, Size};
 use crate::support::{Fleet, Host, git};
-use git_muster::domain::time::Timestamp;
+use git_muster::inside::Timestamp;
 use std::time::Duration;
 
 /// How much larger the second hub is.

@@ -2,7 +2,7 @@
 //! and whoever works by the rules is not accused.
 
 use crate::support::{Fleet, Host, MAIN, Transport, git, inspect};
-use git_muster::domain::audit::Kind;
+use git_muster::inside::Kind;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

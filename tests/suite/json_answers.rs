@@ -51,7 +51,7 @@ fn folder() -> PathBuf {
 
 /// The commands of the reference that have none below them, without what they all begin with.
 fn commands() -> Vec<String> {
-    let reference = git_muster::cli::command_reference();
+    let reference = git_muster::inside::command_reference();
     let sections = reference.split("\n## git muster ").skip(1);
     let leaves = sections.filter(|section| !section.contains("\nCommands:\n"));
     leaves.map(|section| section.lines().next().unwrap().to_owned()).collect()

@@ -84,7 +84,7 @@ fn the_table_of_exit_codes_is_the_programs_own() {
         .filter_map(|row| row.split_once(" | "))
         .filter_map(|(code, meaning)| Some((code.parse().ok()?, word(meaning))))
         .collect();
-    let own = git_muster::cli::Exit::ALL.iter().map(|(exit, meaning)| (exit.code(), word(meaning)));
+    let own = git_muster::inside::Exit::ALL.iter().map(|(exit, meaning)| (exit.code(), word(meaning)));
     assert_eq!(told, own.collect::<Vec<_>>());
 }
 

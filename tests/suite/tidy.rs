@@ -240,7 +240,7 @@ fn assert_committed(path: &str, generated: &str) {
 
 #[test]
 fn the_command_reference_is_the_programs_own() {
-    assert_committed("docs/CLI.md", &git_muster::cli::command_reference());
+    assert_committed("docs/CLI.md", &git_muster::inside::command_reference());
 }
 
 #[test]
@@ -248,13 +248,13 @@ fn the_rules_of_fsck_are_the_programs_own() {
     let page = fs::read_to_string(root().join("docs/fsck.md")).unwrap();
     let (before, rest) = page.split_once("|---|---|---|\n").unwrap();
     let (_, after) = rest.split_once("<!-- end -->").unwrap();
-    let rules = git_muster::cli::audit_rules();
+    let rules = git_muster::inside::audit_rules();
     assert_committed("docs/fsck.md", &format!("{before}|---|---|---|\n{rules}<!-- end -->{after}"));
 }
 
 #[test]
 fn the_schemas_are_the_types_own() {
-    for (name, schema) in git_muster::cli::schemas() {
+    for (name, schema) in git_muster::inside::schemas() {
         let text = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
         assert_committed(&format!("docs/schemas/{name}"), &text);
     }
@@ -262,7 +262,7 @@ fn the_schemas_are_the_types_own() {
 
 #[test]
 fn the_template_is_this_repositorys_own_hub() {
-    for (path, text) in git_muster::app::commands::found::TEMPLATE {
+    for (path, text) in git_muster::inside::TEMPLATE {
         assert_eq!(fs::read_to_string(root().join(path)).unwrap(), *text, "{path}");
     }
 }

@@ -310,7 +310,7 @@ fn the_clone_around_follows_each_write_and_each_look() {
         (3, Some(&Scope::heartbeats()))
     );
     assert_eq!(ledger.take_notes(), ["the clone follows"; 3]);
-    assert_eq!((ledger.hub(), ledger.main(), ledger.is_dry_run()), ("memory", "main", false));
+    assert!(!ledger.is_dry_run());
     ledger.settings.dry_run = true;
     assert_eq!((word(&ledger.update_one(op(), now(), count)), stored(&memory).as_str()), ("applied", "2"));
     assert!(ledger.is_dry_run());

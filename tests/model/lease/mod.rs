@@ -7,10 +7,8 @@
 mod check;
 
 use crate::clock::{TICK, measured, older};
-use git_muster::domain::id::ServerName;
-use git_muster::domain::lease::{margin, patience, trust};
-use git_muster::domain::lock::{Lock, Taker};
-use git_muster::domain::time::Timestamp;
+use git_muster::inside::lease::{margin, patience, trust};
+use git_muster::inside::{Lock, ServerName, Taker, Timestamp};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -9,11 +9,9 @@
 mod check;
 
 use crate::clock::{TICK, measured, older};
-use git_muster::domain::heartbeat::{Beat, Heartbeat};
-use git_muster::domain::id::{OpId, ServerName};
-use git_muster::domain::job::{Claimant, FailReason, Job, JobStatus, Report, Term};
-use git_muster::domain::lease::{margin, patience, trust};
-use git_muster::domain::time::Timestamp;
+use git_muster::inside::lease::{margin, patience, trust};
+use git_muster::inside::{Beat, Heartbeat, OpId, ServerName, Timestamp};
+use git_muster::inside::{Claimant, FailReason, Job, JobStatus, Report, Term};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;

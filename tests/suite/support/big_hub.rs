@@ -4,7 +4,7 @@
 //!
 //! Also the hub of `benches/fleet.rs`, so it names nothing of the suite.
 
-use git_muster::domain::time::Timestamp;
+use git_muster::inside::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;

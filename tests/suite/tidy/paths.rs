@@ -206,7 +206,7 @@ impl Reader {
             } else {
                 match &tokens[at] {
                     TokenTree::Group(group) if is_punct(before, '#') => {
-                        self.attribute(within, group.stream())
+                        self.attribute(within, group.stream());
                     }
                     TokenTree::Group(group) => self.read(within, group.stream()),
                     _ => {}

@@ -83,7 +83,7 @@ fn a_worktree_and_a_submodule_of_the_hub_write_to_its_branch() {
 fn template(at: &Path) {
     std::fs::create_dir_all(at).unwrap();
     git(at, ["init", "-q", "-b", MAIN]);
-    for (path, text) in git_muster::app::commands::found::TEMPLATE {
+    for (path, text) in git_muster::inside::TEMPLATE {
         let file = at.join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();

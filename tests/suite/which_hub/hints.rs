@@ -146,7 +146,7 @@ fn a_command_that_was_given_for_another_folder_is_told_for_that_one() {
     let mut ada = fleet.server_in_clone("ada");
     ada.unset("MUSTER_HUB");
     let (clone, elsewhere) = (ada.directory().display().to_string(), ada.place("HOME"));
-    let quoted = git_muster::domain::shell::quoted(&clone);
+    let quoted = git_muster::inside::quoted(&clone);
     let there = |words: &[&str]| {
         let program = ada.program("git").args(["-C", &clone]).args(["muster"]).args(words);
         let path = format!(

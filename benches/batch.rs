@@ -5,20 +5,14 @@
 //! operation, the median of several rounds. With a number, as in `cargo bench --bench batch -- 1000`, the hub
 //! has that many jobs.
 
-use git_muster::app::commands::found::{self, Found};
-use git_muster::app::commands::job_add::{AddJobs, NewJob};
-use git_muster::app::commands::job_claim::ClaimJobs;
-use git_muster::app::commands::lock::AcquireLock;
-use git_muster::app::commands::message::SendMessage;
-use git_muster::app::commands::server::Join;
-use git_muster::app::commands::{Envelope, Operation, Write};
-use git_muster::domain::heartbeat::Beat;
-use git_muster::domain::id::{LockName, OpId, ServerName};
-use git_muster::domain::job::Claimant;
-use git_muster::domain::lock::Taker;
-use git_muster::domain::message::{Draft, MessageType};
-use git_muster::ledger::{self, Ledger, Location, OpenOptions, Outcome, Request, Settings};
-use git_muster::machine::{clock, environment, random};
+use git_muster::inside::job_add::{AddJobs, NewJob};
+use git_muster::inside::locks::AcquireLock;
+use git_muster::inside::messages::SendMessage;
+use git_muster::inside::{
+    Beat, ClaimJobs, Claimant, Draft, Envelope, Found, Join, Ledger, Location, LockName, MessageType, OpId,
+    OpenOptions, Operation, Outcome, Request, ServerName, Settings, Taker, Write, clock, environment, found,
+    init_bare, open, random,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -140,8 +134,8 @@ fn lock(number: usize) -> AcquireLock {
 
 /// A hub with one server and so many jobs.
 fn hub(path: &Path, jobs: usize) -> Ledger {
-    ledger::init_bare(path, "main").expect("a repository");
-    let mut ledger = ledger::open(OpenOptions {
+    init_bare(path, "main").expect("a repository");
+    let mut ledger = open(OpenOptions {
         location: Location::Path(path.to_owned()),
         clone: None,
         settings: Settings {

@@ -38,9 +38,13 @@ pub mod inside {
     /// For the models.
     pub use crate::domain::{lease, ref_lock};
 
+    /// For another front end: it asks, follows and does by these, and has no rule of its own.
+    pub use crate::app::{client, events, flows, queries};
+    pub use crate::ledger::{Freshness, OwnedSnapshot};
+
     /// For tests and benches.
     pub use crate::app::commands::found::{self, Found, TEMPLATE};
-    pub use crate::app::commands::{Envelope, Verb};
+    pub use crate::app::commands::{Envelope, Operation, Verb, Write};
     pub use crate::app::commands::{
         archive::Archive, job_add, job_claim::ClaimJobs, job_step, lock as locks, message as messages,
         server::Join,
@@ -57,6 +61,6 @@ pub mod inside {
     pub use crate::domain::shell::quoted;
     pub use crate::domain::table::{Row, Table};
     pub use crate::domain::time::Timestamp;
-    pub use crate::ledger::{Ledger, Location, OpenOptions, Outcome, Settings, init_bare, open};
+    pub use crate::ledger::{Ledger, Location, OpenOptions, Outcome, Request, Settings, init_bare, open};
     pub use crate::machine::{clock, environment, random};
 }

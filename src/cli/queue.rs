@@ -176,7 +176,7 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
                 waiting::rest(pause);
                 Event::Waited
             }
-            Step::Done | Step::Refused => {
+            Step::Done => {
                 context.output.say("nothing is at work any more");
                 return Ok(());
             }

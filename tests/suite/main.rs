@@ -5,7 +5,6 @@
     clippy::panic,
     clippy::disallowed_methods,
     clippy::print_stderr,
-    clippy::type_complexity,
     clippy::needless_pass_by_value,
     reason = "a test may stop at once, starts processes itself, reports figures and has tables of cases"
 )]

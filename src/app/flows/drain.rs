@@ -1,6 +1,7 @@
-//! Pausing the queue or a label, and waiting until nothing that it concerns is at work any more.
+//! Pausing the queue or a label, and waiting until nothing that it concerns is at work any more. A failure
+//! ends it, whatever it was: its driver says which.
 
-use super::{Failure, Patience, Pause};
+use super::{Patience, Pause};
 use crate::app::commands::pause::SetPause;
 use crate::domain::job::Job;
 use crate::domain::table::Table;
@@ -24,12 +25,8 @@ pub enum Event {
     Begin,
     /// The hub has the pause.
     Paused,
-    /// The write came to nothing.
-    Failed(Failure),
     /// So many jobs are at work.
     Seen(usize),
-    /// That could not be seen.
-    Unseen,
     /// The pause between two looks is over.
     Waited,
 }
@@ -45,8 +42,6 @@ pub enum Step {
     Wait(Pause),
     /// Nothing is.
     Done,
-    /// The last failure stands.
-    Refused,
     /// So many still are; the pause holds.
     TimeUp(usize),
 }
@@ -70,7 +65,6 @@ impl DrainFlow {
         match event {
             Event::Begin => Step::Pause(self.pause.clone()),
             Event::Paused | Event::Waited => Step::Look,
-            Event::Failed(_) | Event::Unseen => Step::Refused,
             Event::Seen(0) => Step::Done,
             Event::Seen(count) => self.patience.next(now).map_or(Step::TimeUp(count), Step::Wait),
         }
@@ -85,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_at_work_is_counted_until_nothing_is() {
-        use Event::{Begin, Failed, Paused as Set, Seen, Unseen, Waited};
+        use Event::{Begin, Paused as Set, Seen, Waited};
         for (events, expected) in [
             (vec![(1, Begin), (2, Set), (3, Seen(0))], vec!["pause", "Look", "Done"]),
             (
@@ -94,8 +88,6 @@ mod tests {
             ),
             (vec![(1, Begin), (2, Set), (60, Seen(2))], vec!["pause", "Look", "TimeUp(2)"]),
             (vec![(1, Begin), (2, Set), (60, Seen(0))], vec!["pause", "Look", "Done"]),
-            (vec![(1, Begin), (2, Failed(Failure::Away))], vec!["pause", "Refused"]),
-            (vec![(1, Begin), (2, Set), (3, Unseen)], vec!["pause", "Look", "Refused"]),
         ] {
             let server = ServerName::new("build1").expect("a name");
             let pause = SetPause { server, what: Paused::Queue, note: None, until: None, drain: false };

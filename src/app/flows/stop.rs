@@ -3,7 +3,7 @@
 //! Whoever had it at work confirms that. Where nobody does, the session that claimed it is watched
 //! as for a rescue: when it is lost, its worker has ended the job before its lease was over.
 
-use super::{Failure, Patience, Pause};
+use super::{Patience, Pause};
 use crate::app::commands::job_step::ChangeJob;
 use crate::app::commands::rescue::{WatchedSession, session_of};
 use crate::app::watch::Watch;
@@ -44,12 +44,8 @@ pub enum Event {
     Begin,
     /// The hub has it as cancelled.
     Cancelled,
-    /// The write came to nothing.
-    Failed(Failure),
     /// The job as the hub has it.
     Seen(Seen),
-    /// It could not be seen.
-    Unseen,
     /// The pause is over.
     Waited,
 }
@@ -69,8 +65,6 @@ pub enum Step {
     HolderLost,
     /// Somebody put it back meanwhile.
     PutBack,
-    /// The last failure stands.
-    Refused,
     /// It is cancelled, and may still run.
     TimeUp,
 }
@@ -94,7 +88,6 @@ impl StopFlow {
         match event {
             Event::Begin => Step::Cancel(self.cancel.clone()),
             Event::Cancelled | Event::Waited => Step::Look,
-            Event::Failed(_) | Event::Unseen => Step::Refused,
             Event::Seen(seen) if !seen.is_cancelled => Step::PutBack,
             Event::Seen(seen) if !seen.may_run => Step::Stopped,
             Event::Seen(seen) => match seen.session {
@@ -135,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_job_is_looked_at_until_nothing_of_it_can_run() {
-        use Event::{Begin, Cancelled, Failed, Seen as Sees, Unseen, Waited};
+        use Event::{Begin, Cancelled, Seen as Sees, Waited};
         let holder = ServerName::new("build2").expect("a name");
         let session =
             WatchedSession { replaced: None, beat: "b".to_owned(), patience: Duration::from_secs(120) };
@@ -154,12 +147,10 @@ mod tests {
                 vec!["wait", "Look", "wait"],
             ),
             (vec![(600, Sees(unwatched()))], vec!["TimeUp"]),
-            (vec![(3, Unseen)], vec!["Refused"]),
         ] {
             let shown = format!("{more:?}");
             let told = told(begin().into_iter().chain(more).collect());
             assert_eq!(told, [vec!["cancel", "Look"], expected].concat(), "{shown}");
         }
-        assert_eq!(told(vec![(1, Begin), (2, Failed(Failure::Away))]), ["cancel", "Refused"]);
     }
 }

@@ -102,7 +102,7 @@ impl Worker {
             event = match client.observe(|watch| flow.next(event, watch)) {
                 Step::Cancel(verb) => match self.write_by(&mut client, Vec::new(), &verb) {
                     Ok(_) => Event::Cancelled,
-                    Err(failure) => Event::Failed(failure),
+                    Err(_) => return,
                 },
                 Step::Look => {
                     let seen = client.read(true, |hub| {
@@ -110,13 +110,14 @@ impl Worker {
                         jobs.get(id.as_str()).map(|job| Seen::of(hub, job)).transpose()
                     });
                     // One that is gone was archived.
-                    seen.ok().flatten().map_or(Event::Unseen, Event::Seen)
+                    let Some(seen) = seen.ok().flatten() else { return };
+                    Event::Seen(seen)
                 }
                 Step::Wait(pause) => {
                     clock::sleep(pause.drawn(random::up_to));
                     Event::Waited
                 }
-                Step::Stopped | Step::HolderLost | Step::PutBack | Step::Refused | Step::TimeUp => return,
+                Step::Stopped | Step::HolderLost | Step::PutBack | Step::TimeUp => return,
             };
         }
         self.world.get().checker.blame(format!("I17: {} waits for a job to stop without end", self.server));

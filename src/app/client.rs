@@ -192,9 +192,13 @@ impl Client {
     }
 
     /// Sends the reports of `server` that were kept, and tells what became of each.
-    pub fn send_kept_reports(&mut self, server: &ServerName, tell: impl FnMut(&str)) {
+    pub fn send_kept_reports(
+        &mut self,
+        server: &ServerName,
+        told: (&dyn Fn(&str), &dyn Fn(&Refusal) -> String),
+    ) {
         let place = self.settled().clone();
-        submit::send_kept(&mut self.ledger, &place, server, tell);
+        submit::send_kept(&mut self.ledger, &place, server, told);
     }
 
     /// The reports of `server` that are kept.

@@ -241,7 +241,5 @@ pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Res
     if is_member {
         return Ok(());
     }
-    Err(Refusal::forbidden(format!("server `{server}` does not belong to this hub; nothing was written"))
-        .hint(format!("register it with `git muster join --as {server}`, or see the names with `git muster servers list`"))
-        .into())
+    Err(Refusal::ServerNotRegistered { server: server.to_string() }.into())
 }

@@ -204,7 +204,7 @@ const VERSION: &[u8] = b"\"version\"";
 pub fn wrong<T>(read: Result<T, Stop>) -> Result<Option<String>, LedgerError> {
     match read {
         Ok(_) => Ok(None),
-        Err(Stop::Refused(refusal)) => Ok(Some(refusal.why)),
+        Err(Stop::Refused(refusal)) => Ok(Some(refusal.to_string())),
         Err(Stop::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
         Err(Stop::Fault(error)) => Err(error),
     }

@@ -59,7 +59,7 @@ impl Look {
         if let Some(lock) = &self.assignment {
             // Its turn, or which servers have something at work, says nothing while nobody can claim.
             reasons.retain(|reason| !matches!(reason, Waiting::Server(_) | Waiting::Busy { .. }));
-            reasons.insert(0, Waiting::Assignment { told: lock.held(signs.clock.now).why });
+            reasons.insert(0, Waiting::Assignment { told: lock.holding(signs.clock.now).describe() });
         }
         reasons
     }

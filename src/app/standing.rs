@@ -9,7 +9,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::pause::{Pause, Paused};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Kind, Refusal};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::ledger::{Documents, Stop};
@@ -17,13 +17,12 @@ use crate::ledger::{Documents, Stop};
 /// One thing that others have, at one moment.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    what: String,
+    kind: Kind,
+    id: String,
     /// Names the term: the same for as long as nobody else has it.
     term: String,
     /// For people.
     told: String,
-    /// How it is looked at.
-    look: String,
 }
 
 /// What `operation` takes or changes that may be another's; `None` when it takes nothing, or names the term
@@ -61,25 +60,14 @@ pub fn refuse_if_changed(
     if then.is_some_and(|then| then.term == now.term) {
         return Ok(());
     }
-    let told = then.map_or("nobody can tell how it stood", |then| then.told.as_str());
-    let why = format!(
-        "{} is not as it was when that was asked for: then {told}, now {}; nothing was done",
-        now.what, now.told
-    );
-    Err(Refusal::forbidden(why)
-        .hint(format!("look with `{}`, and give the command anew if it is still meant", now.look))
-        .into())
+    let then = then.map(|then| then.told.clone());
+    Err(Refusal::ChangedSince { kind: now.kind, id: now.id, then, now: now.told }.into())
 }
 
 fn of_lock(name: &str, documents: &impl Documents) -> Result<Standing, Stop> {
     let locks: Table<Lock> = documents.table()?;
     let lock = locks.get(name).map_or_else(|| Lock::free(name), |lock| (**lock).clone());
-    Ok(Standing {
-        what: format!("lock `{name}`"),
-        term: lock.term(),
-        told: lock.situation(),
-        look: format!("git muster lock show {name}"),
-    })
+    Ok(Standing { kind: Kind::Lock, id: name.to_owned(), term: lock.term(), told: lock.situation() })
 }
 
 fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
@@ -98,8 +86,7 @@ fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
         let status = if job.status.is_held() { String::new() } else { job.status.to_string() };
         format!("{} {status}", job.term())
     });
-    let look = format!("git muster job show {id}");
-    Ok(Standing { what: format!("job `{id}`"), term, told, look })
+    Ok(Standing { kind: Kind::Job, id: id.to_string(), term, told })
 }
 
 fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
@@ -107,12 +94,7 @@ fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop>
     let told = jobs
         .get(id.as_str())
         .map_or_else(|| "there is none".to_owned(), |job| format!("it is {}", job.priority));
-    Ok(Standing {
-        what: format!("the priority of job `{id}`"),
-        term: told.clone(),
-        told,
-        look: format!("git muster job show {id}"),
-    })
+    Ok(Standing { kind: Kind::Priority, id: id.to_string(), term: told.clone(), told })
 }
 
 /// A server with all that it holds.
@@ -138,8 +120,7 @@ fn of_server(name: &ServerName, documents: &impl Documents) -> Result<Standing, 
         }
         None => (format!("{held:?}"), format!("it is not registered and holds {holds}")),
     };
-    let look = "git muster servers list".to_owned();
-    Ok(Standing { what: format!("server `{name}`"), term, told, look })
+    Ok(Standing { kind: Kind::Server, id: name.to_string(), term, told })
 }
 
 fn of_pause(what: &Paused, documents: &impl Documents) -> Result<Standing, Stop> {
@@ -147,9 +128,9 @@ fn of_pause(what: &Paused, documents: &impl Documents) -> Result<Standing, Stop>
     let pause = pauses.get(&what.to_string());
     let by = pause.and_then(|pause| pause.by.as_deref()).unwrap_or("somebody");
     Ok(Standing {
-        what: format!("the pause of {}", what.named()),
+        kind: Kind::Pause,
+        id: what.to_string(),
         term: pause.map_or_else(String::new, |pause| pause.raw().to_string()),
         told: pause.map_or_else(|| "there is none".to_owned(), |_| format!("it is one of `{by}`")),
-        look: "git muster queue list".to_owned(),
     })
 }

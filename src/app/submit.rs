@@ -13,6 +13,7 @@ use crate::app::standing::{Standing, refuse_if_changed, standing};
 use crate::domain::heartbeat::Beat;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, RequestResult, Stop, Transaction};
 use crate::machine::failpoint::failpoint;
@@ -162,9 +163,14 @@ pub fn forget_kept(place: &Place, step: &StepJob) {
     }
 }
 
-/// Sends the reports of `server` that were kept, and tells what became of each; one that the hub does not
-/// take now stays.
-pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut tell: impl FnMut(&str)) {
+/// Sends the reports of `server` that were kept, and tells what became of each, refusals in the words of a front
+/// end; one that the hub does not take now stays.
+pub fn send_kept(
+    ledger: &mut Ledger,
+    place: &Place,
+    server: &ServerName,
+    (tell, words): (&dyn Fn(&str), &dyn Fn(&Refusal) -> String),
+) {
     let mut reports = kept_reports(place, server);
     reports.reverse();
     if !reports.is_empty() {
@@ -179,8 +185,9 @@ pub fn send_kept(ledger: &mut Ledger, place: &Place, server: &ServerName, mut te
                 tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
             }
             Ok(Outcome::Refused(refusal)) => {
-                tell(&refusal.why);
-                if let Some(instead) = step.step.instead(&refusal) {
+                let words = words(&refusal);
+                tell(&words);
+                if let Some(instead) = step.step.instead(&refusal, &words) {
                     let step = StepJob { step: instead, ..step };
                     match keep_for_later(ledger, place, (&entry.envelope, step.clone())) {
                         Ok(op) => reports.push((op, step)),

@@ -8,6 +8,7 @@ use super::heartbeat::wrong_variables;
 use super::output::{Output, as_begun, beginning, clean};
 use super::settings::Settings;
 use super::which::FROM_BRANCH_VARIABLE;
+use super::words;
 use crate::app::doctor::{self, Fix, Subject};
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Report, Verdict};
@@ -103,6 +104,7 @@ fn subject(settings: &Settings, wrong: Vec<CliError>) -> Subject {
         doubts: fatal.chain(doubts).collect(),
         is_hub_unclear,
         beginning: beginning(),
+        words: words::sentence,
     }
 }
 

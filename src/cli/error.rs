@@ -3,9 +3,10 @@
 
 use super::exit::Exit;
 use super::far_side;
+use super::words;
 use crate::app::flows::Failure;
 use crate::domain::id::{NameError, OpId};
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::refusal::Refusal;
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::ledger::{
@@ -177,14 +178,9 @@ impl CliError {
 
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let exit = match refusal.kind {
-            RefusalKind::NotFound | RefusalKind::Nothing => Exit::No,
-            RefusalKind::Forbidden => Exit::Refused,
-            RefusalKind::LeaseLost => Exit::LeaseLost,
-            RefusalKind::Invalid => Exit::Usage,
-        };
-        let hints = refusal.hint.into_iter().collect();
-        Self { hints, failure: Failure::No(refusal.kind), ..Self::new(exit, refusal.why) }
+        let hints = words::hint(&refusal).into_iter().collect();
+        let failure = Failure::No(refusal.class());
+        Self { hints, failure, ..Self::new(Exit::of(refusal.class()), words::sentence(&refusal)) }
     }
 }
 

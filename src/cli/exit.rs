@@ -1,5 +1,6 @@
 //! The exit codes: a small public promise.
 
+use crate::domain::code::Class;
 use crate::machine::asked;
 
 /// How a command ends. Questions are answered by the code, so that scripts need no text.
@@ -48,6 +49,24 @@ impl Exit {
         (Self::Contended, "contended: others were faster until the time was up; try again"),
         (Self::Configuration, "configuration"),
     ];
+
+    /// How a command ends that was answered by something of this class.
+    #[must_use]
+    pub fn of(class: Class) -> Self {
+        match class {
+            Class::NotFound | Class::Nothing => Self::No,
+            Class::Forbidden => Self::Refused,
+            Class::LeaseLost => Self::LeaseLost,
+            Class::Invalid => Self::Usage,
+            Class::Unreachable => Self::Unreachable,
+            Class::Unknown => Self::Unknown,
+            Class::Contended => Self::Contended,
+            Class::Configuration => Self::Configuration,
+            Class::Failed => Self::Failed,
+            Class::Interrupted => Self::AskedToEnd,
+            Class::Bug => Self::Bug,
+        }
+    }
 
     /// The code.
     #[must_use]

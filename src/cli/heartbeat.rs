@@ -6,6 +6,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::input;
 use super::servers::joined_elsewhere;
+use super::words;
 use crate::app::commands::Envelope;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_step::{Step as JobStep, StepJob};

@@ -18,12 +18,11 @@ pub use words::{FailReason, IfNeedFails, JobStatus, Priority};
 
 use super::artifact::first_missing;
 use super::id::{OpId, ServerName};
-use super::lease::{margin, next_token, term_over};
+use super::lease::{margin, next_token};
 use super::lenient;
 use super::planted::planted;
-use super::refusal::Refusal;
+use super::refusal::{Action, Kind, Refusal, Token};
 use super::time::{Timestamp, between, show_span};
-use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -287,7 +286,7 @@ impl Job {
     /// When its tokens are used up, which only a record that somebody made up can be.
     pub fn claim(&mut self, by: &Claimant, now: Timestamp) -> Result<u64, Refusal> {
         let last = self.token.filter(|_| !planted("claim-restarts-tokens"));
-        let token = next_token(last, &self.id)?;
+        let token = next_token(last, (Kind::Job, &self.id))?;
         self.status = JobStatus::Claimed;
         self.assigned_to = Some(by.server.to_string());
         self.incarnation = Some(by.incarnation.clone());
@@ -306,7 +305,7 @@ impl Job {
     /// # Errors
     /// When the term is over or the job is not claimed.
     pub fn start(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
-        self.check_term(term, "started")?;
+        self.check_term(term, Action::StartJob)?;
         self.status = JobStatus::Running;
         self.started_at = Some(now);
         Ok(())
@@ -317,18 +316,11 @@ impl Job {
     /// # Errors
     /// When the term is over, or a file that it was to make is not among the artifacts.
     pub fn complete(&mut self, term: Term<'_>, result: &Report, now: Timestamp) -> Result<(), Refusal> {
-        self.check_term(term, "completed")?;
+        self.check_term(term, Action::CompleteJob)?;
         if let Some(missing) = first_missing(&self.produces, &result.artifacts)
             && !planted("completes-without-files")
         {
-            let why = format!(
-                "job `{}` was not completed: it must make `{}`, and no such file is among its artifacts",
-                self.id,
-                missing.escape_debug()
-            );
-            return Err(Refusal::forbidden(why).hint(
-                "name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`",
-            ));
+            return Err(Refusal::ArtifactRequired { job: self.id.clone(), pattern: missing.to_owned() });
         }
         self.record(result, now);
         self.status = JobStatus::Completed;
@@ -347,7 +339,7 @@ impl Job {
         result: &Report,
         at: (Timestamp, &OpId),
     ) -> Result<(), Refusal> {
-        self.check_term(term, "failed")?;
+        self.check_term(term, Action::FailJob)?;
         self.record(result, at.0);
         self.end_attempt(reason, at.0, at.1);
         Ok(())
@@ -358,7 +350,7 @@ impl Job {
     /// # Errors
     /// When the term is over.
     pub fn release(&mut self, term: Term<'_>, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
-        self.check_term(term, "released")?;
+        self.check_term(term, Action::ReleaseJob)?;
         self.end_attempt(FailReason::Interrupted, at.0, at.1);
         Ok(())
     }
@@ -410,8 +402,7 @@ impl Job {
     /// When it is final already.
     pub fn cancel(&mut self, why: Option<String>, now: Timestamp) -> Result<(), Refusal> {
         if self.status.is_final() && !planted("cancels-the-finished") {
-            let why = format!("job `{}` was not cancelled: it is {} already", self.id, self.status);
-            return Err(Refusal::forbidden(why));
+            return Err(self.finished(Action::CancelJob));
         }
         self.status = JobStatus::Cancelled;
         self.reason = Some("cancelled".to_owned());
@@ -427,13 +418,12 @@ impl Job {
     /// When it is not cancelled, or was held under another claim.
     pub fn confirm_stopped(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
         if self.status != JobStatus::Cancelled && !planted("stops-the-running") {
-            let why = format!("job `{}` was not confirmed: it is {}, not cancelled", self.id, self.status);
-            return Err(Refusal::forbidden(why));
+            return Err(Refusal::JobNotCancelled { job: self.id.clone(), status: self.status.clone() });
         }
         if self.token.unwrap_or(0) != term.token {
-            return Err(self.term_over(term.token, "confirmed"));
+            return Err(self.term_over(term.token, Action::ConfirmStop));
         }
-        self.check_holder(term, "confirmed")?;
+        self.check_holder(term, Action::ConfirmStop)?;
         self.stopped_at.get_or_insert(now);
         Ok(())
     }
@@ -451,11 +441,19 @@ impl Job {
     /// ahead, say nothing.
     #[must_use]
     pub fn may_still_run_at(&self, now: Timestamp) -> Option<&str> {
-        let limit = self.timeout().saturating_add(margin(self.timeout()));
+        let limit = self.run_limit();
         let is_in_time = |at: Timestamp| now.since(at) < limit && at.since(now) < limit;
-        // The one by the clock of who held it, the other by that of who cancelled it.
-        let stamps = [self.started_at, self.completed_at];
-        self.may_still_run_on().filter(|_| stamps.into_iter().flatten().any(is_in_time))
+        self.may_still_run_on().filter(|_| self.run_stamps().any(is_in_time))
+    }
+
+    /// How long after the times of [`Self::run_stamps`] it may still run.
+    fn run_limit(&self) -> Duration {
+        self.timeout().saturating_add(margin(self.timeout()))
+    }
+
+    /// The one by the clock of who held it, the other by that of who cancelled it.
+    fn run_stamps(&self) -> impl Iterator<Item = Timestamp> {
+        [self.started_at, self.completed_at].into_iter().flatten()
     }
 
     /// For people: whether what held a cancelled job is known to have ended; nothing when nobody held
@@ -475,31 +473,17 @@ impl Job {
     /// When it is not final, completed and not asked for `again`, or may still be at work: it would
     /// run twice.
     pub fn retry(&mut self, again: bool, now: Timestamp) -> Result<(), Refusal> {
-        let id = typed(&self.id, "ID");
-        let refused = |why: String, hint: String| {
-            Err(Refusal::forbidden(format!("job `{}` was not put back: it is {why}", self.id)).hint(hint))
-        };
+        let job = self.id.clone();
         if self.status == JobStatus::Completed && !again {
-            let hint = format!(
-                "`git muster job retry {id} --again` has it done a second time; its result is kept in the record"
-            );
-            return refused("completed".to_owned(), hint);
+            return Err(self.finished(Action::RetryJob));
         }
         if !self.status.is_final() && !planted("retries-the-running") {
-            let hint = if self.status.is_held() {
-                format!("call it off first with `git muster job cancel {id}`")
-            } else {
-                format!("see why it waits with `git muster job explain {id}`")
-            };
-            return refused(self.status.to_string(), hint);
+            return Err(Refusal::JobNotFinished { job, status: self.status.clone() });
         }
         if let Some(server) = self.may_still_run_at(now).filter(|_| !planted("retries-what-may-run")) {
-            let hint = format!(
-                "wait for that with `git muster job cancel {id} --wait`; if nothing of it runs, say so with `git muster --server {} job stopped {id} --token {}`",
-                typed(server, "SERVER"),
-                self.token.unwrap_or(0)
-            );
-            return refused(format!("cancelled, and {server} has not confirmed that it stopped"), hint);
+            let until = self.run_stamps().map(|at| at.plus(self.run_limit())).max();
+            let (server, token) = (server.to_owned(), self.token.unwrap_or(0));
+            return Err(Refusal::StopUnconfirmed { job, server, token, until });
         }
         self.keep_result();
         self.back_to_queue(None);
@@ -529,14 +513,13 @@ impl Job {
     /// When it is final.
     pub fn set_priority(&mut self, priority: Priority) -> Result<(), Refusal> {
         if self.status.is_final() {
-            let why = format!("the priority of job `{}` was not changed: it is {}", self.id, self.status);
-            return Err(Refusal::forbidden(why));
+            return Err(self.finished(Action::SetPriority));
         }
         self.priority = priority;
         Ok(())
     }
 
-    pub(crate) fn check_term(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
+    pub(crate) fn check_term(&self, term: Term<'_>, what: Action) -> Result<(), Refusal> {
         let token = if planted("reports-without-token") { self.token.unwrap_or(0) } else { term.token };
         if !self.is_held_under(token) {
             return Err(self.term_over(term.token, what));
@@ -544,30 +527,34 @@ impl Job {
         self.check_holder(term, what)
     }
 
-    fn check_holder(&self, term: Term<'_>, what: &str) -> Result<(), Refusal> {
-        if self.assigned_to.as_deref() != Some(term.server.as_str()) {
-            return Err(Refusal::forbidden(format!(
-                "job `{}` was not {what}: it belongs to `{}`, not to `{}`",
-                self.id,
-                self.assigned_to.as_deref().unwrap_or("nobody"),
-                term.server
-            )));
+    fn check_holder(&self, term: Term<'_>, action: Action) -> Result<(), Refusal> {
+        if self.assigned_to.as_deref() == Some(term.server.as_str()) {
+            return Ok(());
         }
-        Ok(())
+        Err(Refusal::NotHolder {
+            kind: Kind::Job,
+            id: self.id.clone(),
+            action,
+            token: term.token,
+            holder: self.assigned_to.clone(),
+            caller: term.server.to_string(),
+        })
     }
 
-    fn term_over(&self, token: u64, what: &str) -> Refusal {
-        Refusal::lease_lost(format!(
-            "job `{}` was not {what}: {}, the job is {}{} and its last token is {}",
-            self.id,
-            term_over(token, self.token),
-            self.status,
-            self.assigned_to
-                .as_deref()
-                .filter(|_| self.status.is_held())
-                .map_or(String::new(), |server| format!(" {} `{server}`", self.status.preposition())),
-            self.token.unwrap_or(0)
-        ))
+    fn finished(&self, action: Action) -> Refusal {
+        Refusal::JobFinished { job: self.id.clone(), status: self.status.clone(), action }
+    }
+
+    fn term_over(&self, token: u64, action: Action) -> Refusal {
+        Refusal::token(Token {
+            kind: Kind::Job,
+            id: self.id.clone(),
+            action,
+            token,
+            last_token: self.token,
+            status: Some(self.status.clone()),
+            holder: self.assigned_to.clone().filter(|_| self.status.is_held()),
+        })
     }
 
     /// One line for people: `running on build2 for 3m 20s`.
@@ -628,7 +615,7 @@ fn backoff(attempts: u64, op: &OpId) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::refusal::RefusalKind;
+    use crate::domain::code::Class;
 
     fn now() -> Timestamp {
         Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
@@ -652,13 +639,13 @@ mod tests {
     fn only_the_holder_with_the_present_token_finishes() {
         for (by, token, expected) in [
             ("build1", 1, Ok(())),
-            ("build2", 1, Err(RefusalKind::Forbidden)),
-            ("build1", 0, Err(RefusalKind::LeaseLost)),
-            ("build1", 2, Err(RefusalKind::LeaseLost)),
+            ("build2", 1, Err(Class::Forbidden)),
+            ("build1", 0, Err(Class::LeaseLost)),
+            ("build1", 2, Err(Class::LeaseLost)),
         ] {
             let mut job = claimed();
             let done = job.complete(Term { server: &server(by), token }, &Report::default(), now());
-            assert_eq!(done.map_err(|no| no.kind), expected, "{by} {token}");
+            assert_eq!(done.map_err(|no| no.class()), expected, "{by} {token}");
         }
         let mut job = claimed();
         job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).expect("first");
@@ -710,7 +697,7 @@ mod tests {
         );
         assert!(job.cancel(None, now()).is_err());
         let refusal = job.retry(false, now()).expect_err("it may still run");
-        assert!(refusal.why.contains("build1 has not confirmed"), "{}", refusal.why);
+        assert!(matches!(refusal, Refusal::StopUnconfirmed { server, .. } if server == "build1"));
         let mut late = job.clone();
         late.retry(false, now().plus(job.timeout() * 2)).expect("its time is over");
         let mut begun_by_another_clock = job.clone();
@@ -768,17 +755,17 @@ mod tests {
             let mut job = claimed();
             let before = job.clone();
             let late = step(&mut job, Term { server: &build1, token: 0 });
-            assert_eq!(late.map_err(|no| no.kind), Err(RefusalKind::LeaseLost), "{name}");
+            assert_eq!(late.map_err(|no| no.class()), Err(Class::LeaseLost), "{name}");
             if name != "rescue" {
                 let foreign = step(&mut job, Term { server: &build2, token: 1 });
-                assert_eq!(foreign.map_err(|no| no.kind), Err(RefusalKind::Forbidden), "{name}");
+                assert_eq!(foreign.map_err(|no| no.class()), Err(Class::Forbidden), "{name}");
             }
             assert_eq!(job, before, "{name}: a refused step changes nothing");
             assert_eq!(step(&mut job, Term { server: &build1, token: 1 }), Ok(()), "{name}");
             assert_eq!(job.status, status, "{name}");
             if status == JobStatus::Queued {
                 let again = step(&mut job, Term { server: &build1, token: 1 });
-                assert_eq!(again.map_err(|no| no.kind), Err(RefusalKind::LeaseLost), "{name} twice");
+                assert_eq!(again.map_err(|no| no.class()), Err(Class::LeaseLost), "{name} twice");
             }
         }
     }
@@ -787,10 +774,14 @@ mod tests {
     fn a_refused_step_tells_who_holds_the_job() {
         let build1 = server("build1");
         let mut job = claimed();
-        let why = |job: &mut Job| job.start(Term { server: &build1, token: 7 }, now()).map_err(|no| no.why);
-        assert!(why(&mut job).is_err_and(|why| why.contains("the job is claimed by `build1` and")));
-        job.start(Term { server: &build1, token: 1 }, now()).expect("its holder");
-        assert!(why(&mut job).is_err_and(|why| why.contains("the job is running on `build1` and")));
+        for status in [JobStatus::Claimed, JobStatus::Running] {
+            let Err(Refusal::TokenNeverIssued(told)) = job.start(Term { server: &build1, token: 7 }, now())
+            else {
+                panic!("token 7 was never issued");
+            };
+            assert_eq!((told.status, told.holder.as_deref()), (Some(status), Some("build1")));
+            job.start(Term { server: &build1, token: 1 }, now()).expect("its holder");
+        }
     }
 
     #[test]
@@ -848,7 +839,7 @@ mod tests {
         assert_eq!(job.set_priority("high".parse().expect("a word")), Ok(()));
         assert_eq!(job.priority.to_string(), "3");
         job.cancel(None, now()).expect("not final");
-        assert_eq!(job.set_priority(Priority::NORMAL).map_err(|no| no.kind), Err(RefusalKind::Forbidden));
+        assert_eq!(job.set_priority(Priority::NORMAL).map_err(|no| no.class()), Err(Class::Forbidden));
         assert_eq!(job.priority.level(), 3);
     }
 

@@ -7,9 +7,8 @@
 //! Cheriton, "Leases", 1989).
 
 use super::planted::planted;
-use super::refusal::Refusal;
+use super::refusal::{Kind, Refusal};
 use super::time::Timestamp;
-use std::cmp::Ordering;
 use std::time::Duration;
 
 /// How much faster or slower than true a clock may run, in percent of a lease, before two
@@ -44,28 +43,14 @@ pub fn token_anew(token: Option<u64>, now: Timestamp) -> Option<u64> {
     u64::try_from(now.unix_millis()).ok()
 }
 
-/// The token of the next term of `what`: higher than any before.
+/// The token of the next holder of the `kind` `id`: higher than any before.
 ///
 /// # Errors
 /// When there is none. A token that stood still or began again would let two holders pass the
 /// same fence.
-pub fn next_token(token: Option<u64>, what: &str) -> Result<u64, Refusal> {
-    token.unwrap_or(0).checked_add(1).filter(|next| *next <= TOKEN_MAX).ok_or_else(|| {
-        Refusal::forbidden(format!(
-            "`{what}` cannot change hands: its token is the highest there is, which somebody must have made up"
-        ))
-        .hint("`git muster fsck` names it, `git muster fsck --mend` has its tokens go on from a possible one")
-    })
-}
-
-/// Why a term with `token` is not the present one, when the last token that was given is `last`.
-#[must_use]
-pub fn term_over(token: u64, last: Option<u64>) -> String {
-    match token.cmp(&last.unwrap_or(0)) {
-        Ordering::Less => format!("token {token} is from an earlier term"),
-        Ordering::Equal => format!("the term of token {token} is over"),
-        Ordering::Greater => format!("token {token} was never given"),
-    }
+pub fn next_token(token: Option<u64>, (kind, id): (Kind, &str)) -> Result<u64, Refusal> {
+    let next = token.unwrap_or(0).checked_add(1).filter(|next| *next <= TOKEN_MAX);
+    next.ok_or_else(|| Refusal::TokenExhausted { kind, id: id.to_owned() })
 }
 
 /// How much of a lease is given away on each side for safety: a tenth, at least five seconds,

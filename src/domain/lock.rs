@@ -6,13 +6,12 @@
 //! token grows whenever the holder changes, never on renewal, and is kept when a lock is free.
 
 use super::id::{LockName, ServerName};
-use super::lease::{is_token_before, margin, next_token, patience, possible_token, term_over, token_anew};
+use super::lease::{is_token_before, margin, next_token, patience, possible_token, token_anew};
 use super::lenient;
 use super::planted::planted;
-use super::refusal::Refusal;
+use super::refusal::{Action, Held, Kind, LockCondition, Refusal, Token};
 use super::table::{Progress, Row};
 use super::time::{SPAN_MAX, Timestamp};
-use crate::domain::shell::typed;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -212,7 +211,7 @@ impl Lock {
         let token = if planted("token-stands-still") {
             self.token.unwrap_or(1)
         } else {
-            next_token(self.token, &self.name)?
+            next_token(self.token, (Kind::Lock, &self.name))?
         };
         self.locked_by = Some(taker.server.to_string());
         self.locked_at = Some(now);
@@ -240,7 +239,7 @@ impl Lock {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         if !planted("anybody-renews") {
-            self.check_term(server, token, "renewed")?;
+            self.check_term(server, token, Action::RenewLock)?;
         }
         let lease_seconds = lease_seconds.unwrap_or(0).max(self.lease().as_secs());
         self.lease_seconds = Some(lease_seconds);
@@ -256,7 +255,7 @@ impl Lock {
     /// Lease lost when the term is not `server`'s and `token`'s any more.
     pub fn release(&mut self, server: &ServerName, token: u64) -> Result<(), Refusal> {
         if !planted("anybody-releases") {
-            self.check_term(server, token, "released")?;
+            self.check_term(server, token, Action::ReleaseLock)?;
         }
         if !planted("release-keeps") {
             self.vacate();
@@ -295,59 +294,57 @@ impl Lock {
         if self.is_held() && (self.token == Some(token) || is_past) {
             return Ok(());
         }
-        Err(Refusal::lease_lost(format!(
-            "lock `{}` is not held under token {token}: {}, {}",
-            self.name,
-            term_over(token, self.token),
-            self.situation()
-        )))
+        Err(Refusal::condition(self, token, LockCondition::NotHeld, None))
     }
 
-    fn check_term(&self, server: &ServerName, token: u64, what: &str) -> Result<(), Refusal> {
-        if self.is_held() && self.token == Some(token) {
-            return if self.locked_by.as_deref() == Some(server.as_str()) {
-                Ok(())
-            } else {
-                Err(Refusal::forbidden(format!("lock `{}` was not {what}: {}", self.name, self.situation())))
-            };
+    fn check_term(&self, server: &ServerName, token: u64, action: Action) -> Result<(), Refusal> {
+        let (kind, id) = (Kind::Lock, self.name.clone());
+        let holder = self.locked_by.clone().filter(|_| self.is_held());
+        if holder.is_none() || self.token != Some(token) {
+            let (last_token, status) = (self.token, None);
+            return Err(Refusal::token(Token { kind, id, action, token, last_token, status, holder }));
         }
-        Err(Refusal::lease_lost(format!(
-            "lock `{}` was not {what}: {}, {}",
-            self.name,
-            term_over(token, self.token),
-            self.situation()
-        )))
+        if holder.as_deref() == Some(server.as_str()) {
+            return Ok(());
+        }
+        Err(Refusal::NotHolder { kind, id, action, token, holder, caller: server.to_string() })
     }
 
     /// Who holds it under which token, or that it is free; no times, for refusals.
     #[must_use]
     pub fn situation(&self) -> String {
-        match (&self.locked_by, self.is_held()) {
-            (Some(by), true) => format!("`{by}` holds it under token {}", self.token.unwrap_or(0)),
-            _ => match self.token {
-                Some(token) => format!("it is free, the last token was {token}"),
-                None => "nobody ever held it".to_owned(),
-            },
-        }
+        situation(self.locked_by.as_deref().filter(|_| self.is_held()), self.token)
     }
 
     /// The refusal of a lock that is held.
     #[must_use]
     pub fn held(&self, now: Timestamp) -> Refusal {
-        let by = self.locked_by.as_deref().unwrap_or("somebody");
-        let since = self.locked_at.map_or(String::new(), |at| {
-            format!(" since {} ({} ago)", at.told(), super::time::show_span(now.since(at)))
-        });
-        let holder = self.holder.as_deref().map_or(String::new(), |holder| format!(" ({holder})"));
-        let over = self.overdue(now).map_or(String::new(), |over| {
-            format!(", and its lease expired {} ago", super::time::show_span(over))
-        });
-        Refusal::forbidden(format!("lock `{}` is held by `{by}`{holder}{since}{over}", self.name)).hint(
-            format!(
-                "wait with `--wait 2m`, or look with `git muster lock show {}`",
-                typed(&self.name, "NAME")
-            ),
-        )
+        Refusal::LockHeld(Box::new(self.holding(now)))
+    }
+
+    /// Who holds it, and since when.
+    #[must_use]
+    pub fn holding(&self, now: Timestamp) -> Held {
+        Held {
+            lock: self.name.clone(),
+            holder: self.locked_by.clone(),
+            process: self.holder.clone(),
+            since: self.locked_at,
+            token: self.token,
+            lease_seconds: self.lease().as_secs(),
+            expired_seconds: self.overdue(now).map(|over| over.as_secs()),
+            at: now,
+        }
+    }
+}
+
+/// How a lock is that `holder` holds, if somebody does, when `token` is its last.
+#[must_use]
+pub fn situation(holder: Option<&str>, token: Option<u64>) -> String {
+    match (holder, token) {
+        (Some(by), token) => format!("`{by}` holds it under token {}", token.unwrap_or(0)),
+        (None, Some(token)) => format!("it is free, the last token was {token}"),
+        (None, None) => "nobody ever held it".to_owned(),
     }
 }
 
@@ -385,8 +382,8 @@ impl Row for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::code::Class;
     use crate::domain::lease::TOKEN_MAX;
-    use crate::domain::refusal::RefusalKind;
 
     fn now() -> Timestamp {
         Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
@@ -418,17 +415,14 @@ mod tests {
         let mut lock = Lock::free("deploy");
         lock.take(&taker("build1"), None, now()).expect("free");
         let seen = lock.version();
-        assert_eq!(
-            lock.take(&taker("build2"), None, now()).map_err(|no| no.kind),
-            Err(RefusalKind::Forbidden)
-        );
+        assert_eq!(lock.take(&taker("build2"), None, now()).map_err(|no| no.class()), Err(Class::Forbidden));
         lock.renew(&taker("build1").server, 1, None, now()).expect("renews");
         assert!(lock.take(&taker("build2"), Some(&seen), now()).is_err(), "it was renewed since");
         let seen = lock.version();
         assert_eq!(lock.take(&taker("build2"), Some(&seen), now()), Ok(2));
         assert_eq!(
-            lock.renew(&taker("build1").server, 1, None, now()).map_err(|no| no.kind),
-            Err(RefusalKind::LeaseLost)
+            lock.renew(&taker("build1").server, 1, None, now()).map_err(|no| no.class()),
+            Err(Class::LeaseLost)
         );
         assert!(lock.check_token(1).is_err());
         assert!(lock.check_token(2).is_ok());
@@ -438,8 +432,8 @@ mod tests {
     fn another_servers_lock_is_not_released_even_with_its_token() {
         let mut lock = Lock::free("deploy");
         lock.take(&taker("build1"), None, now()).expect("free");
-        let refused = lock.release(&taker("build2").server, 1).map_err(|no| no.kind);
-        assert_eq!(refused, Err(RefusalKind::Forbidden));
+        let refused = lock.release(&taker("build2").server, 1).map_err(|no| no.class());
+        assert_eq!(refused, Err(Class::Forbidden));
         assert!(lock.is_held());
     }
 
@@ -619,24 +613,12 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_who_holds_it_and_why_a_term_is_over() {
+    fn its_situation_says_who_holds_it() {
         let mut lock = Lock::free("deploy");
         assert_eq!(lock.situation(), "nobody ever held it");
         lock.take(&taker("build1"), None, now()).expect("free");
         assert_eq!(lock.situation(), "`build1` holds it under token 1");
-        let later = now().plus(Duration::from_secs(5));
-        assert_eq!(
-            lock.held(later).why,
-            "lock `deploy` is held by `build1` (build1 pid 1) since 2025-10-29T12:00:00Z (5s ago)"
-        );
         lock.vacate();
         assert_eq!(lock.situation(), "it is free, the last token was 1");
-        for (token, why) in [
-            (1, "token 1 is from an earlier term"),
-            (2, "the term of token 2 is over"),
-            (3, "token 3 was never given"),
-        ] {
-            assert_eq!(term_over(token, Some(2)), why);
-        }
     }
 }

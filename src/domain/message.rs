@@ -13,7 +13,7 @@ use super::id::{MessageId, ServerName};
 use super::lenient;
 use super::planted::planted;
 use super::record::Record;
-use super::refusal::Refusal;
+use super::refusal::{Action, Expected, Refusal};
 use super::secret;
 use super::table::{Progress, Row};
 use super::time::Timestamp;
@@ -193,16 +193,11 @@ impl Draft {
     pub fn check(&self, known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
         if self.to != EVERYBODY && !known(&self.to) {
             let to: String = self.to.chars().take(SHOWN_LENGTH_MAX).collect();
-            return Err(Refusal::not_found(format!(
-                "nothing was sent: there is no server `{}`",
-                to.escape_debug()
-            ))
-            .hint("see who there is with `git muster servers list`"));
+            return Err(Refusal::ServerNotFound { server: to, action: Action::SendMessage });
         }
         self.check_lengths()?;
         if self.subject.chars().any(char::is_control) {
-            return Err(Refusal::invalid("nothing was sent: the subject holds a control character")
-                .hint("keep the subject to one line of plain text; the body may have several lines"));
+            return Err(Refusal::CharacterNotAllowed { action: Action::SendMessage, field: "subject" });
         }
         self.check_key()?;
         refuse_credential("subject", &self.subject)?;
@@ -211,21 +206,16 @@ impl Draft {
 
     fn check_lengths(&self) -> Result<(), Refusal> {
         if self.subject.trim().is_empty() {
-            return Err(Refusal::invalid("nothing was sent: the subject is empty"));
+            return Err(Refusal::TextEmpty { action: Action::SendMessage, field: "subject" });
         }
-        let subject_length = self.subject.chars().count();
-        if subject_length > SUBJECT_LENGTH_MAX {
-            return Err(Refusal::invalid(format!(
-                "nothing was sent: the subject has {subject_length} characters, more than the {SUBJECT_LENGTH_MAX} allowed"
-            ))
-            .hint("say the rest in the body"));
-        }
-        let body_length = self.body.chars().count();
-        if body_length > BODY_LENGTH_MAX {
-            return Err(Refusal::invalid(format!(
-                "nothing was sent: the body has {body_length} characters, more than the {BODY_LENGTH_MAX} allowed"
-            ))
-            .hint("put it into a file and send the path"));
+        let action = Action::SendMessage;
+        for (field, text, limit) in
+            [("subject", &self.subject, SUBJECT_LENGTH_MAX), ("body", &self.body, BODY_LENGTH_MAX)]
+        {
+            let length = text.chars().count();
+            if length > limit {
+                return Err(Refusal::TextTooLong { action, field, length, limit });
+            }
         }
         Ok(())
     }
@@ -234,9 +224,13 @@ impl Draft {
         let Some(key) = &self.key else { return Ok(()) };
         let length = key.chars().count();
         if length == 0 || length > KEY_LENGTH_MAX || key.chars().any(char::is_control) {
-            return Err(Refusal::invalid(format!(
-                "nothing was sent: the key must have 1 to {KEY_LENGTH_MAX} characters and no control character"
-            )));
+            return Err(Refusal::ValueInvalid {
+                action: Action::SendMessage,
+                field: "key",
+                // It may be a credential.
+                given: String::new(),
+                expected: Expected::ShortText,
+            });
         }
         refuse_credential("key", key)
     }
@@ -248,24 +242,17 @@ impl Draft {
     /// Forbidden.
     pub fn reply_allowed(&self, original: &Message) -> Result<(), Refusal> {
         if self.auto && original.is_automatic() {
-            return Err(Refusal::forbidden(format!(
-                "nothing was sent: message `{}` is from a machine, and machines do not answer machines",
-                original.id
-            ))
-            .hint("leave the answer to a person, or send a message that answers none"));
+            return Err(Refusal::AutomaticReply { message: original.id.clone() });
         }
         Ok(())
     }
 }
 
 /// A hub keeps every commit: what was sent once cannot be taken back.
-fn refuse_credential(what: &str, text: &str) -> Result<(), Refusal> {
+fn refuse_credential(field: &'static str, text: &str) -> Result<(), Refusal> {
     match secret::credential_in(text) {
         None => Ok(()),
-        Some(kind) => Err(Refusal::invalid(format!(
-            "nothing was sent: the {what} looks as if it holds {kind}, and a hub forgets nothing"
-        ))
-        .hint("say where it is kept instead; if it was used anywhere in the open, replace it")),
+        Some(credential) => Err(Refusal::CredentialFound { action: Action::SendMessage, field, credential }),
     }
 }
 
@@ -354,6 +341,13 @@ impl Message {
         true
     }
 
+    /// The refusal to mark the message of others.
+    #[must_use]
+    pub fn not_for(&self, caller: &ServerName, action: Action) -> Refusal {
+        let (message, from, to) = (self.id.clone(), self.from.clone(), self.to.clone());
+        Refusal::NotRecipient { message, from, to, caller: caller.to_string(), action }
+    }
+
     /// Notes that `server` acknowledges it, and so has read it; `servers` are all that belong to
     /// the hub. Tells whether that was news.
     ///
@@ -366,10 +360,7 @@ impl Message {
         servers: &[ServerName],
     ) -> Result<bool, Refusal> {
         if !self.is_for(server) {
-            return Err(Refusal::forbidden(format!(
-                "message `{}` was not acknowledged: it is from `{}` to `{}`, not for `{server}`",
-                self.id, self.from, self.to
-            )));
+            return Err(self.not_for(server, Action::AcknowledgeMessage));
         }
         let newly_read = self.mark_read(server, now, servers);
         if has(&self.acknowledged_by, server) {
@@ -577,7 +568,7 @@ impl<'de> Deserialize<'de> for Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::refusal::RefusalKind;
+    use crate::domain::code::{Class, Code};
     use crate::domain::table::Table;
 
     const NOW: &str = "2025-10-29T12:00:00Z";
@@ -735,26 +726,28 @@ mod tests {
 
     #[test]
     fn bad_drafts_are_refused_with_the_reason() {
-        use RefusalKind::{Invalid, NotFound};
-        let changes: [(RefusalKind, &str, Change); 12] = [
-            (NotFound, "`nobody`", |it| it.to = "nobody".into()),
-            (NotFound, "`\\u{1b}[J`", |it| it.to = "\u{1b}[J".into()),
-            (Invalid, "empty", |it| it.subject = " \t".into()),
-            (Invalid, "has 101 ch", |it| it.subject = "ü".repeat(101)),
-            (Invalid, "control", |it| it.subject = "a\nb".into()),
-            (Invalid, "10001 ch", |it| it.body = "ü".repeat(10_001)),
-            (Invalid, "key must", |it| it.key = Some(String::new())),
-            (Invalid, "key must", |it| it.key = Some("ü".repeat(KEY_LENGTH_MAX + 1))),
-            (Invalid, "key must", |it| it.key = Some("a\nb".into())),
-            (Invalid, "holds a GitHub token", |it| it.body = secret()),
-            (Invalid, "the subject looks", |it| it.subject = secret()),
-            (Invalid, "the key looks", |it| it.key = Some(secret())),
+        use Code::{
+            CharacterNotAllowed, CredentialFound, ServerNotFound, TextEmpty, TextTooLong, ValueInvalid,
+        };
+        let changes: [(Code, &str, Change); 12] = [
+            (ServerNotFound, r#""nobody""#, |it| it.to = "nobody".into()),
+            (ServerNotFound, r#""\u001b[J""#, |it| it.to = "\u{1b}[J".into()),
+            (TextEmpty, r#""subject""#, |it| it.subject = " \t".into()),
+            (TextTooLong, r#""length":101"#, |it| it.subject = "ü".repeat(101)),
+            (CharacterNotAllowed, r#""subject""#, |it| it.subject = "a\nb".into()),
+            (TextTooLong, r#""length":10001"#, |it| it.body = "ü".repeat(10_001)),
+            (ValueInvalid, r#""key""#, |it| it.key = Some(String::new())),
+            (ValueInvalid, r#""key""#, |it| it.key = Some("ü".repeat(KEY_LENGTH_MAX + 1))),
+            (ValueInvalid, r#""key""#, |it| it.key = Some("a\nb".into())),
+            (CredentialFound, "a GitHub token", |it| it.body = secret()),
+            (CredentialFound, r#""subject""#, |it| it.subject = secret()),
+            (CredentialFound, r#""key""#, |it| it.key = Some(secret())),
         ];
-        for (kind, part, change) in changes {
+        for (code, part, change) in changes {
             let refusal = check(change).expect_err(part);
-            assert_eq!(refusal.kind, kind, "{part}");
-            assert!(refusal.why.contains(part), "{part}: {}", refusal.why);
-            let told = format!("{} {:?}", refusal.why, refusal.hint);
+            assert_eq!(refusal.code(), code, "{part}");
+            let told = refusal.to_string();
+            assert!(told.contains(part), "{part}: {told}");
             assert!(!told.contains(&secret()), "{part}: repeats the secret");
         }
     }
@@ -862,12 +855,12 @@ mod tests {
     fn acknowledgements_are_counted_by_recipient() {
         let mut message = sent(&Draft { to: "all".into(), ack: true, ..draft() }, None);
         for (by, expected, status) in [
-            ("build1", Err(RefusalKind::Forbidden), "pending"),
+            ("build1", Err(Class::Forbidden), "pending"),
             ("build2", Ok(true), "pending"),
             ("build2", Ok(false), "pending"),
             ("build3", Ok(true), "completed"),
         ] {
-            let found = message.acknowledge(&server(by), now(), &fleet()).map_err(|no| no.kind);
+            let found = message.acknowledge(&server(by), now(), &fleet()).map_err(|no| no.class());
             assert_eq!((found, message.ack_status.as_deref()), (expected, Some(status)), "{by}");
         }
         assert_eq!((message.read, message.acknowledged_by.len()), (Some(true), 2));

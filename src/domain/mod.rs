@@ -10,6 +10,7 @@ pub mod audit;
 pub mod bad_branch;
 pub mod build_config;
 pub mod clocks;
+pub mod code;
 pub mod doctor;
 pub mod health;
 pub mod heartbeat;

@@ -18,6 +18,7 @@ use super::lease::next_token;
 use super::pause::{Pause, pause_of_job};
 use super::planted::planted;
 use super::record::Record;
+use super::refusal::Kind;
 use super::table::Table;
 use super::time::{Timestamp, show_span};
 use serde::Serialize;
@@ -281,7 +282,7 @@ impl<'a> Queue<'a> {
             })
             .filter(|(index, job)| self.is_first(*index, &job.id) && JobId::new(&job.id).is_ok())
             // One that was made up with the last token there is can never change hands.
-            .filter(|(_, job)| next_token(job.token, &job.id).is_ok())
+            .filter(|(_, job)| next_token(job.token, (Kind::Job, &job.id)).is_ok())
             .filter(|(_, job)| planted("labels-ignored") || missing_labels(job, have).is_empty())
             .map(|(index, job)| (self.due(index, job), index, job))
             .collect();

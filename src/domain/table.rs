@@ -19,7 +19,7 @@ mod broken;
 mod versions;
 mod written;
 
-pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place};
+pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place, record_named};
 pub use versions::Versions;
 
 /// How far a record has come, by what weighs most: its token, then what only grows under one token.

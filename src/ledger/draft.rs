@@ -9,7 +9,7 @@ use super::snapshot::{Documents as _, Snapshot};
 use super::vocabulary::{Changed, Changes};
 use crate::domain::id::OpId;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Kind, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -114,10 +114,8 @@ impl Draft {
         let mut large = written.filter(|(_, document)| document.is_longer_than(DOCUMENT_BYTES_MAX));
         let Some((path, document)) = large.next() else { return Ok(()) };
         let bytes = document.bytes().len();
-        let why = format!(
-            "nothing was written: `{path}` would have {bytes} bytes, more than the {DOCUMENT_BYTES_MAX} that are read"
-        );
-        Err(Refusal::forbidden(why).hint("make room with `git muster archive`"))
+        let (kind, path, limit) = (Kind::Document, path.clone(), DOCUMENT_BYTES_MAX);
+        Err(Refusal::DocumentTooLarge { kind, path, bytes, limit })
     }
 
     /// What stands at a place where something was written.

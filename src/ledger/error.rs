@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
     /// The answer is no.
-    #[error("{}", .0.why)]
+    #[error("{0}")]
     Refused(Refusal),
     /// A document it needs cannot be used, or the store failed.
     #[error(transparent)]

@@ -14,7 +14,7 @@ use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::json::DOCUMENT_BYTES_MAX;
 use crate::domain::message::Message;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
 use crate::machine::random;
@@ -111,7 +111,7 @@ fn what_cannot_be_used_stops_those_that_need_it_and_no_other() {
     let archive: Odd = |transaction| transaction.table_at::<Job>(ARCHIVE).map(drop);
     let record: Odd = |transaction| {
         let trouble = transaction.table_at::<Job>(ARCHIVE)?.trouble_with("seven");
-        trouble.map_or(Ok(()), |trouble| Err(trouble.refusal("it cannot be read").into()))
+        trouble.map_or(Ok(()), |trouble| Err(trouble.refusal(Action::Show, "seven").into()))
     };
     // Written without a look at what stands there.
     let blind: Odd = |transaction| {
@@ -156,7 +156,7 @@ fn a_request_alone_meets_the_fault_that_it_meets_among_others() {
         .update_one(op(), now(), |transaction| transaction.table_at::<Job>(ARCHIVE).map(drop));
     assert!(matches!(alone, Err(LedgerError::Store { damaged: true, .. })), "{alone:?}");
     let folder = hub(Message::PATH, b"<<<<<<< a\n", false);
-    let refused = update(folder.path(), |_| Err(Refusal::forbidden("no").into()));
+    let refused = update(folder.path(), |_| Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into()));
     assert!(matches!(refused.first(), Some(Ok(Outcome::Refused(_)))), "{refused:?}");
 }
 

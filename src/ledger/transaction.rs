@@ -9,7 +9,7 @@ use super::vocabulary::Version;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
 use crate::domain::record::{RECORD_BYTES_MAX, Record, View};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Kind, Refusal};
 use crate::domain::table::{ROWS_MAX, Row, Table};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -126,11 +126,8 @@ impl<'a> Transaction<'a> {
         if table.is_changed() {
             let rows = table.rows().len() + table.broken().len();
             if rows > ROWS_MAX {
-                let why = format!(
-                    "nothing was written: `{}` would hold {rows} records, more than the {ROWS_MAX} that are read",
-                    table.path()
-                );
-                return Err(Refusal::forbidden(why).hint("make room with `git muster archive`").into());
+                let (path, records, limit) = (table.path().to_owned(), rows, ROWS_MAX);
+                return Err(Refusal::TooManyRecords { path, records, limit }.into());
             }
             self.put(table.path(), Some(Document::of_table(table)?));
         }
@@ -311,11 +308,8 @@ fn check_size(path: &str, text: &str) -> Result<(), Refusal> {
     if text.len() <= RECORD_BYTES_MAX {
         return Ok(());
     }
-    let bytes = text.len();
-    let why = format!(
-        "nothing was written: `{path}` would have {bytes} bytes, more than the {RECORD_BYTES_MAX} that are read"
-    );
-    Err(Refusal::forbidden(why))
+    let (kind, path, bytes, limit) = (Kind::Record, path.to_owned(), text.len(), RECORD_BYTES_MAX);
+    Err(Refusal::DocumentTooLarge { kind, path, bytes, limit })
 }
 
 /// A message built from `texts` of strangers for the operation `op`, for the fuzz target of that

@@ -229,7 +229,7 @@ impl Worker {
                 world.note(|| format!("{server} unknown {op}: {why}"));
                 return Err(failure);
             }
-            Ok(Outcome::Refused(refusal)) => world.note(|| format!("{server} refused: {}", refusal.why)),
+            Ok(Outcome::Refused(refusal)) => world.note(|| format!("{server} refused: {refusal}")),
             Ok(Outcome::Contended { .. }) => world.note(|| format!("{server} contended")),
             Err(error) => {
                 world.note(|| format!("{server} fault: {error}"));

@@ -71,7 +71,7 @@ pub enum WorkerError {
     #[error("this machine refuses: {0}; nothing was claimed")]
     Machine(std::io::Error),
     /// The hub said no.
-    #[error("{}", .0.why)]
+    #[error("{0}")]
     Refused(Refusal),
     /// Others were faster all the time.
     #[error("nothing was claimed: {0}")]
@@ -352,7 +352,7 @@ impl<'a> Dispatcher<'a> {
                 if self.options.once && !self.is_closed {
                     return Err(stopped(stop));
                 }
-                self.complain("look", &format!("the queue cannot be seen: {}", words(&stop)));
+                self.complain("look", &format!("the queue cannot be seen: {}", words(self.report, &stop)));
                 return Ok(());
             }
         };
@@ -565,9 +565,9 @@ fn stopped(stop: Stop) -> WorkerError {
     }
 }
 
-fn words(stop: &Stop) -> String {
+fn words(report: &dyn Report, stop: &Stop) -> String {
     match stop {
-        Stop::Refused(refusal) => refusal.why.clone(),
+        Stop::Refused(refusal) => report.words(refusal),
         Stop::Fault(error) => error.to_string(),
     }
 }

@@ -222,7 +222,8 @@ impl Hub {
 
     /// Sends the reports that this server has kept.
     pub(super) fn send_kept(&mut self, report: &dyn Report) {
-        self.client.send_kept_reports(&self.server, |words| report.say(words));
+        let (tell, words) = (|words: &str| report.say(words), |no: &Refusal| report.words(no));
+        self.client.send_kept_reports(&self.server, (&tell, &words));
         self.pass_on(report);
     }
 
@@ -270,7 +271,7 @@ impl Hub {
         verb.beat.interval_seconds = verb.beat.interval_seconds.max(self.interval_before);
         let told = match self.write_unkept(report, &verb) {
             Ok(Written::Done(_)) => return,
-            Ok(Written::Refused(refusal)) => refusal.why,
+            Ok(Written::Refused(refusal)) => report.words(&refusal),
             Ok(Written::Later(why)) => why,
             Err(error) => error.to_string(),
         };

@@ -25,6 +25,7 @@ pub use task::CHECKOUT_COMMAND;
 
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
+use crate::domain::refusal::Refusal;
 use crate::ledger::{Documents, Stop};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub trait Report {
     fn say(&self, words: &str);
     /// What should not.
     fn warn(&self, words: &str);
+    /// The words of a refusal, for those lines and for what stays with a job.
+    fn words(&self, refusal: &Refusal) -> String;
 }
 
 /// How a worker works.

@@ -204,12 +204,8 @@ pub(in crate::app) fn store<T: Row>(
             into = month_after(&into);
         }
         if !rest.is_empty() {
-            let why = format!(
-                "nothing was written: `{ARCHIVE}/{name}-{month}.json` and the archives up to `{into}` are full"
-            );
-            let hint =
-                format!("remove what nobody needs any more from `{ARCHIVE}` in a clone, and push that");
-            return Err(Refusal::forbidden(why).hint(hint).into());
+            let (directory, path) = (ARCHIVE.to_owned(), format!("{ARCHIVE}/{name}-{month}.json"));
+            return Err(Refusal::ArchivesFull { directory, path, last: into }.into());
         }
     }
     Ok(())

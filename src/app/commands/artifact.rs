@@ -4,7 +4,7 @@ use crate::app::commands::Verb;
 use crate::app::documents::require_member;
 use crate::domain::artifact::{Manifest, attempt_of_manifest, is_below, manifest_name};
 use crate::domain::id::ServerName;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Expected, Refusal};
 use crate::ledger::{Documents, LedgerError, Snapshot, Stop, Transaction};
 
 /// How many manifests a server keeps on the hub at most; `artifact prune` keeps fewer.
@@ -110,8 +110,13 @@ impl Verb for ForgetArtifacts {
         if self.attempts.len() > FORGOTTEN_AT_ONCE_MAX
             || !self.attempts.iter().all(|attempt| is_below(attempt))
         {
-            let why = "nothing was removed: these are too many, or names that no worker gives";
-            return Err(Refusal::invalid(why).into());
+            return Err(Refusal::ValueInvalid {
+                action: Action::ForgetArtifacts,
+                field: "attempts",
+                given: self.attempts.len().to_string(),
+                expected: Expected::Attempts,
+            }
+            .into());
         }
         for attempt in &self.attempts {
             if manifest(transaction, &self.server, attempt).is_ok_and(|found| found.is_none()) {

@@ -6,10 +6,9 @@ use crate::domain::artifact::FilePattern;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::planted::planted;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Expected, Kind, Refusal, TooLong};
 use crate::domain::secret::credential_in;
-use crate::domain::shell::typed;
-use crate::domain::table::{Row as _, Table};
+use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, Timestamp};
 use crate::ledger::{Documents as _, Stop, Transaction};
 use serde::{Deserialize, Serialize};
@@ -113,25 +112,22 @@ impl Verb for AddJobs {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<AddedJob>, Stop> {
         if self.jobs.len() > JOBS_AT_ONCE_MAX {
-            let why = format!(
-                "{} jobs at once are more than the {JOBS_AT_ONCE_MAX} allowed; none was added",
-                self.jobs.len()
-            );
-            return Err(Refusal::invalid(why).into());
+            let (count, limit) = (self.jobs.len(), JOBS_AT_ONCE_MAX);
+            return Err(Refusal::BatchTooLarge { count, limit }.into());
         }
         let mut table: Table<Job> = transaction.table()?;
         // Ids come from their operation: this very one was applied before, and is not applied again.
         let first = new_id(transaction, 0)?;
         if table.rows().any(|job| job.id.starts_with(&first)) {
-            let why = format!("no job was added: job `{first}` is there already");
-            return Err(Refusal::forbidden(why).into());
+            let (kind, op) = (Kind::Job, transaction.op().to_string());
+            return Err(Refusal::AlreadyApplied { kind, id: first, op }.into());
         }
         let mut left = Left::default();
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
             check(new).map_err(|refusal| match self.jobs.len() {
                 1 => refusal,
-                jobs => Refusal { why: format!("{} (job {} of {jobs})", refusal.why, index + 1), ..refusal },
+                of => Refusal::OfJob { number: index + 1, of, refusal: Box::new(refusal) },
             })?;
             let known = new.key.as_deref().and_then(|key| by_key(&table, key));
             if let Some((id, status)) = known {
@@ -176,7 +172,7 @@ const TRAILERS_MAX: usize = 100;
 fn new_id(transaction: &Transaction<'_>, index: usize) -> Result<String, Refusal> {
     let base = format!("job_{}_{}", transaction.now().unix_seconds(), transaction.op().record_part());
     let id = if index == 0 { base } else { format!("{base}_{index}") };
-    JobId::new(&id).map(|id| id.to_string()).map_err(|error| Refusal::invalid(error.to_string()))
+    JobId::new(&id).map(|id| id.to_string()).map_err(Refusal::from)
 }
 
 fn by_key(table: &Table<Job>, key: &str) -> Option<(String, JobStatus)> {
@@ -194,12 +190,9 @@ impl AddJobs {
         job.branch.clone_from(&new.branch);
         job.commit.clone_from(&new.commit);
         if new.if_need_fails == Some(IfNeedFails::Cancel)
-            && let Some(failed) = new.needs.iter().find(|need| has_failed(need, table))
+            && let Some((need, status)) = new.needs.iter().find_map(|need| failed(need, table))
         {
-            let why =
-                format!("no job was added: the needed job `{}` did not complete", failed.escape_debug());
-            return Err(Refusal::forbidden(why)
-                .hint(format!("put it back with `git muster job retry {}`", typed(failed, "ID"))));
+            return Err(Refusal::NeededJobFailed { need, status });
         }
         job.needs = new.needs.iter().map(|need| resolve(need, table)).collect::<Result<_, _>>()?;
         job.if_need_fails =
@@ -242,68 +235,95 @@ fn resolve(need: &str, table: &Table<Job>) -> Result<String, Refusal> {
     if table.get(need).is_some() {
         return Ok(need.to_owned());
     }
-    by_key(table, need).map(|(id, _)| id).ok_or_else(|| {
-        Refusal::not_found(format!(
-            "no job was added: the needed job `{}` is neither in the queue nor in the archive",
-            need.escape_debug()
-        ))
-        .hint(format!("see the ids with `git muster job list` ({})", Job::PATH))
-    })
+    let by_key = by_key(table, need).map(|(id, _)| id);
+    by_key.ok_or_else(|| Refusal::NeededJobNotFound { need: need.to_owned() })
 }
 
-fn has_failed(need: &str, table: &Table<Job>) -> bool {
+/// The need and how it ended, if that was without success.
+fn failed(need: &str, table: &Table<Job>) -> Option<(String, JobStatus)> {
     let id = by_key(table, need).map_or_else(|| need.to_owned(), |(id, _)| id);
-    let job = table.get(need).or_else(|| table.get(&id));
-    job.is_some_and(|job| job.status.is_final() && job.status != JobStatus::Completed)
+    let job = table.get(need).or_else(|| table.get(&id))?;
+    let has_failed = job.status.is_final() && job.status != JobStatus::Completed;
+    has_failed.then(|| (need.to_owned(), job.status.clone()))
 }
 
 fn check(new: &NewJob) -> Result<(), Refusal> {
-    let refuse = |why: String| Err(Refusal::invalid(format!("no job was added: {why}")));
+    let action = Action::AddJobs;
+    let invalid = |field: &'static str, given: &str, expected: Expected| {
+        Err(Refusal::ValueInvalid { action, field, given: given.to_owned(), expected })
+    };
     if new.kind.is_empty() || !new.kind.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-        return refuse(format!("the type `{}` is no single word", new.kind.escape_debug()));
+        return invalid("type", &new.kind, Expected::Word);
     }
-    if let Some(kind) = credential_in(&new.kind) {
-        return refuse(format!(
-            "its type seems to hold {kind}, and everybody with access to the hub would read it"
-        ));
+    if let Some(credential) = credential_in(&new.kind) {
+        return Err(Refusal::CredentialFound { action, field: "type", credential });
     }
-    let texts = [&new.branch, &new.commit, &new.description, &new.key, &new.group];
-    let all = texts.into_iter().flatten().chain(&new.command).chain(&new.labels).chain(&new.produces);
-    for text in all {
-        if text.chars().count() > TEXT_LENGTH_MAX {
-            return refuse(format!("a text of it has more than {TEXT_LENGTH_MAX} characters"));
-        }
-        if text.contains('\0') {
-            return refuse("a text of it holds a zero byte".to_owned());
-        }
-        if let Some(kind) = credential_in(text) {
-            return refuse(format!(
-                "it seems to hold {kind}, and everybody with access to the hub would read it"
-            ));
-        }
+    let [branch, commit, key, group, description] = [
+        ("branch", &new.branch),
+        ("commit", &new.commit),
+        ("key", &new.key),
+        ("group", &new.group),
+        ("description", &new.description),
+    ]
+    .map(|(field, text)| text.iter().map(move |text| (field, text)));
+    let labels = new.labels.iter().map(|text| ("labels", text));
+    let one_line = branch.chain(commit).chain(key).chain(group).chain(labels);
+    let command = new.command.iter().map(|text| ("command", text));
+    let produces = new.produces.iter().map(|text| ("produces", text));
+    for (field, text) in one_line.clone().chain(description).chain(command).chain(produces) {
+        check_text(field, text)?;
     }
-    for one_line in [&new.branch, &new.commit, &new.key, &new.group].into_iter().flatten().chain(&new.labels)
-    {
-        if one_line.is_empty() || one_line.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return refuse(format!(
-                "`{}` is empty or holds a space or a control character",
-                one_line.escape_debug()
-            ));
+    for (field, text) in one_line {
+        if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return invalid(field, text, Expected::NoSpace);
         }
     }
     for pattern in &new.produces {
         if let Err(why) = pattern.parse::<FilePattern>() {
-            return refuse(format!("`{}` cannot be asked for: {why}", pattern.escape_debug()));
+            let (given, why) = (pattern.clone(), why.to_string());
+            return Err(Refusal::PatternInvalid { field: "produces", given, why });
         }
     }
-    if [new.command.len(), new.needs.len(), new.labels.len(), new.produces.len()]
-        .iter()
-        .any(|length| *length > LIST_LENGTH_MAX)
-    {
-        return refuse(format!("a list of it has more than {LIST_LENGTH_MAX} entries"));
-    }
-    if new.max_attempts == Some(0) || new.timeout_seconds == Some(0) {
-        return refuse("attempts and time must be at least 1".to_owned());
+    check_lists(new)?;
+    for (field, number) in [("max_attempts", new.max_attempts), ("timeout_seconds", new.timeout_seconds)] {
+        if number == Some(0) {
+            return invalid(field, "0", Expected::AtLeastOne);
+        }
     }
     Ok(())
+}
+
+fn check_text(field: &'static str, text: &str) -> Result<(), Refusal> {
+    let action = Action::AddJobs;
+    let (length, limit) = (text.chars().count(), TEXT_LENGTH_MAX);
+    if length > limit {
+        return Err(Refusal::TextTooLong { action, field, length, limit });
+    }
+    if text.contains('\0') {
+        return Err(Refusal::CharacterNotAllowed { action, field });
+    }
+    match credential_in(text) {
+        Some(credential) => Err(Refusal::CredentialFound { action, field, credential }),
+        None => Ok(()),
+    }
+}
+
+fn check_lists(new: &NewJob) -> Result<(), Refusal> {
+    let lists = [
+        ("command", &new.command),
+        ("needs", &new.needs),
+        ("labels", &new.labels),
+        ("produces", &new.produces),
+    ];
+    match lists.iter().find(|(_, list)| list.len() > LIST_LENGTH_MAX) {
+        Some((field, list)) => Err(Refusal::ListTooLong(TooLong {
+            action: Action::AddJobs,
+            field,
+            count: list.len(),
+            limit: LIST_LENGTH_MAX,
+            bytes: None,
+            bytes_limit: None,
+        })),
+        None => Ok(()),
+    }
 }

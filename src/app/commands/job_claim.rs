@@ -11,10 +11,10 @@ use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::record::Record;
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::refusal::{Pausing, Refusal};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Broken, MEND, Table};
+use crate::domain::table::{Broken, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop, Transaction};
 use serde::{Deserialize, Serialize};
@@ -67,13 +67,7 @@ impl Verb for ClaimJobs {
         documents::require_member(transaction, &self.claimant.server)?;
         let mut jobs: Table<Job> = transaction.table()?;
         if is_over(&self.claimant, transaction)? {
-            let server = &self.claimant.server;
-            let why = format!(
-                "another server ended the session of `{server}`, which gave no sign of life; nothing was claimed"
-            );
-            return Err(Refusal::lease_lost(why)
-                .hint("a new one begins with `git muster heartbeat`; then claim again")
-                .into());
+            return Err(Refusal::SessionEnded { server: self.claimant.server.to_string() }.into());
         }
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         let ids = match self.choose(&jobs, transaction) {
@@ -133,9 +127,9 @@ impl ClaimJobs {
     fn check_pause(&self, pauses: &Table<Pause>, now: Timestamp) -> Result<(), Refusal> {
         let server = &self.claimant.server;
         let Some(pause) = pause_of(pauses, &Paused::Server(server.clone()), now) else { return Ok(()) };
-        let why = format!("server `{server}` is paused {}; nothing was claimed", pause.describe(now));
-        Err(Refusal::new(RefusalKind::Nothing, why)
-            .hint(format!("end the pause with `git muster worker resume {server}`")))
+        let Pause { by, at: since, note, until, .. } = pause.into_owned();
+        let server = server.to_string();
+        Err(Refusal::ServerPaused(Box::new(Pausing { server, by, since, until, note, at: now })))
     }
 
     fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
@@ -170,9 +164,8 @@ impl ClaimJobs {
             } else {
                 job.situation(now)
             };
-            return Err(Refusal::forbidden(format!("job `{id}` was not claimed: {why}"))
-                .hint(format!("more with `git muster job explain {id}`"))
-                .into());
+            let (job, status) = (id.to_string(), job.status.clone());
+            return Err(Refusal::JobNotClaimable { job, status, waits_for: why }.into());
         }
         if claimable.is_empty() {
             return Err(nothing(jobs, &self.claimant.server).into());
@@ -210,12 +203,8 @@ impl ClaimJobs {
 fn respect(broken: &Broken) -> Result<(), Stop> {
     match broken.field("locked_by").filter(|by| !by.is_empty() && by != "null") {
         Some(by) => {
-            let why = format!(
-                "nothing was claimed: lock `{JOB_ASSIGNMENT}` is held by `{}`, and the rest of its record cannot be read: {}",
-                by.escape_debug(),
-                broken.why()
-            );
-            Err(Refusal::forbidden(why).hint(MEND).into())
+            let (lock, problem) = (JOB_ASSIGNMENT.to_owned(), broken.why().to_owned());
+            Err(Refusal::AssignmentUnusable { lock, holder: by, problem }.into())
         }
         None => Ok(()),
     }
@@ -230,16 +219,6 @@ fn not_run(job: &Job) -> String {
 }
 
 fn nothing(jobs: &Table<Job>, server: &ServerName) -> Refusal {
-    let waiting = jobs.rows().filter(|job| job.status == JobStatus::Queued).count();
-    let refusal = Refusal::new(RefusalKind::Nothing, format!("there is no job for `{server}` to claim"));
-    if waiting == 0 {
-        refusal
-    } else {
-        let waiting = if waiting == 1 {
-            "one queued job waits".to_owned()
-        } else {
-            format!("{waiting} queued jobs wait")
-        };
-        refusal.hint(format!("{waiting} for something else; see `git muster job list --status queued` and `git muster job explain ID`"))
-    }
+    let queued = jobs.rows().filter(|job| job.status == JobStatus::Queued).count();
+    Refusal::NothingToClaim { server: server.to_string(), queued }
 }

@@ -4,11 +4,12 @@ use crate::app::archived::{Left, bring_back_job, look_up};
 use crate::app::commands::Verb;
 use crate::app::documents;
 use crate::domain::artifact::FILES_MAX;
+use crate::domain::code::Class;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
 use crate::domain::queue::call_off_dependents;
 use crate::domain::record::Record;
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::refusal::{Action, Refusal, TooLong};
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::{Table, Trouble};
@@ -53,17 +54,18 @@ impl Step {
 
     /// What is reported in place of an end that no hub takes as it is: else the job would come back to the
     /// queue, and be run again and again.
+    /// `words` are those of the refusal for people: they stay with the job.
     #[must_use]
-    pub fn instead(&self, refusal: &Refusal) -> Option<Self> {
+    pub fn instead(&self, refusal: &Refusal, words: &str) -> Option<Self> {
         let is_instead = match self {
             Self::Fail { report, .. } => {
                 report.message.as_ref().is_some_and(|message| message.starts_with(NOT_TOLD))
             }
             _ => false,
         };
-        let message = Some(format!("{NOT_TOLD}: {}", refusal.why));
+        let message = Some(format!("{NOT_TOLD}: {words}"));
         let report = Report { message, ..Report::default() };
-        (refusal.kind == RefusalKind::Invalid && !is_instead)
+        (refusal.class() == Class::Invalid && !is_instead)
             .then_some(Self::Fail { reason: FailReason::ScriptFailure, report })
     }
 }
@@ -140,18 +142,23 @@ impl StepJob {
 
     /// Success with an exit code that says failure, or the other way round, is a slip.
     fn check_exit_code(&self) -> Result<(), Refusal> {
-        let refuse = |why: &str| Err(Refusal::invalid(format!("job `{}` was not reported: {why}", self.job)));
-        match &self.step {
-            Step::Complete { report } if report.exit_code.is_some_and(|code| code != 0) => {
-                refuse("its exit code is not 0; report it with `job fail`")
+        let (exit_code, action) = match &self.step {
+            Step::Complete { report } if report.exit_code != Some(0) => {
+                (report.exit_code, Action::CompleteJob)
             }
             // A process that ends well may all the same not have made what was asked for.
             Step::Fail { report, reason }
                 if report.exit_code == Some(0) && *reason != FailReason::MissingArtifact =>
             {
-                refuse("its exit code is 0; report it with `job complete`")
+                (report.exit_code, Action::FailJob)
             }
-            _ => Ok(()),
+            _ => return Ok(()),
+        };
+        match exit_code {
+            Some(exit_code) => {
+                Err(Refusal::ExitCodeContradicts { job: self.job.to_string(), exit_code, action })
+            }
+            None => Ok(()),
         }
     }
 
@@ -227,7 +234,7 @@ impl Verb for ChangeJob {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
         if let Change::Requeue { why, .. } = &self.change {
-            check_text(why)?;
+            check_text(Action::RequeueJob, "reason", why)?;
         }
         let mut jobs: Table<Job> = transaction.table()?;
         let now = transaction.now();
@@ -299,11 +306,8 @@ pub(in crate::app) fn call_off(changed: &str, jobs: &mut Table<Job>, transaction
 /// # Errors
 /// There is no such job, or its record cannot be read.
 pub(in crate::app) fn existing(id: &JobId, transaction: &Transaction<'_>) -> Result<Record<Job>, Stop> {
-    let missing = || {
-        Refusal::not_found(format!("there is no job `{id}`"))
-            .hint("see the ids with `git muster job list`; the archive was looked through as well")
-    };
-    let broken = |trouble: &Trouble| trouble.refusal(&format!("nothing was done to job `{id}`"));
+    let missing = || Refusal::JobNotFound { job: id.to_string(), archived: true };
+    let broken = |trouble: &Trouble| trouble.refusal(Action::ChangeJob, id.as_str());
     Ok(look_up::<Job>(transaction, id.as_str())?.or_no(broken, missing)?)
 }
 
@@ -317,22 +321,28 @@ const REPORT_LENGTH_MAX: usize = 10_000;
 fn check(report: &Report) -> Result<(), Refusal> {
     let bytes: usize = report.artifacts.iter().map(String::len).sum();
     if report.artifacts.len() > FILES_MAX || bytes > ARTIFACT_BYTES_MAX {
-        return Err(Refusal::invalid(format!(
-            "nothing was reported: it names more than {FILES_MAX} artifacts, or more than {ARTIFACT_BYTES_MAX} bytes of names"
-        ))
-        .hint("put many files into an archive, and name that"));
+        return Err(Refusal::ListTooLong(TooLong {
+            action: Action::ReportJob,
+            field: "artifacts",
+            count: report.artifacts.len(),
+            limit: FILES_MAX,
+            bytes: Some(bytes),
+            bytes_limit: Some(ARTIFACT_BYTES_MAX),
+        }));
     }
-    report.message.iter().chain(&report.artifacts).chain(&report.commit).try_for_each(|text| check_text(text))
+    let texts = report.message.iter().map(|text| ("message", text));
+    let texts = texts.chain(report.artifacts.iter().map(|text| ("artifacts", text)));
+    let mut texts = texts.chain(report.commit.iter().map(|text| ("commit", text)));
+    texts.try_for_each(|(field, text)| check_text(Action::ReportJob, field, text))
 }
 
-fn check_text(text: &str) -> Result<(), Refusal> {
-    if text.chars().count() > REPORT_LENGTH_MAX {
-        return Err(Refusal::invalid(format!(
-            "nothing was reported: a text of it has more than {REPORT_LENGTH_MAX} characters"
-        )));
+fn check_text(action: Action, field: &'static str, text: &str) -> Result<(), Refusal> {
+    let (length, limit) = (text.chars().count(), REPORT_LENGTH_MAX);
+    if length > limit {
+        return Err(Refusal::TextTooLong { action, field, length, limit });
     }
     match credential_in(text) {
-        Some(kind) => Err(Refusal::invalid(format!("nothing was reported: the text seems to hold {kind}"))),
+        Some(credential) => Err(Refusal::CredentialFound { action, field, credential }),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::high_water::{HighWater, note};
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::lock::{Lock, Taker};
 use crate::domain::planted::planted;
-use crate::domain::refusal::{Refusal, RefusalKind};
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::secret::credential_in;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
@@ -162,13 +162,7 @@ impl StealLock {
         if self.force || !lock.is_held() || self.expired.as_ref() == Some(&lock.version()) {
             return Ok(());
         }
-        let held = lock.held(now);
-        let why =
-            format!("{}, and this machine has not watched it for its lease; it was not taken", held.why);
-        Err(Refusal::forbidden(why).hint(format!(
-            "wait for it with `git muster lock acquire {0} --wait 10m`; `--force` takes it at once, and both may work at the same time until its holder renews",
-            self.name
-        )))
+        Err(Refusal::LockNotWatched(Box::new(lock.holding(now))))
     }
 }
 
@@ -218,9 +212,7 @@ fn table_with(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lo
 fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
     let locks: Table<Lock> = transaction.table()?;
     match locks.trouble_with(name.as_str()) {
-        Some(trouble) => {
-            Err(trouble.refusal(&format!("lock `{name}` counts as held, and nothing was changed")).into())
-        }
+        Some(trouble) => Err(trouble.refusal(Action::ChangeLock, name.as_str()).into()),
         None => Ok(locks),
     }
 }
@@ -228,9 +220,7 @@ fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock
 fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
     let locks = readable(name, transaction)?;
     if locks.get(name.as_str()).is_none() {
-        return Err(Refusal::not_found(format!("there is no lock `{name}`"))
-            .hint("see the names with `git muster lock list`")
-            .into());
+        return Err(Refusal::LockNotFound { lock: name.to_string() }.into());
     }
     Ok(locks)
 }
@@ -245,7 +235,7 @@ fn hand_over<R>(
 ) -> Result<R, Stop> {
     let mut marks: Table<HighWater> = transaction.table()?;
     if let Some(trouble) = marks.trouble_with(name.as_str()) {
-        return Err(trouble.refusal(&format!("nobody can tell the last token of lock `{name}`")).into());
+        return Err(trouble.refusal(Action::IssueToken, name.as_str()).into());
     }
     let mark = marks.get(name.as_str()).and_then(|mark| mark.token);
     let given = edit(locks, name, |lock| give(lock, mark))?;
@@ -261,16 +251,16 @@ fn edit<R>(
     name: &LockName,
     change: impl FnOnce(&mut Lock) -> Result<R, Refusal>,
 ) -> Result<R, Stop> {
-    let lock = locks
-        .get_mut(name.as_str())
-        .ok_or_else(|| Refusal::not_found(format!("there is no lock `{name}`")))?;
+    let lock =
+        locks.get_mut(name.as_str()).ok_or_else(|| Refusal::LockNotFound { lock: name.to_string() })?;
     Ok(lock.edit(change)?)
 }
 
 fn refuse_done(lock: &Lock) -> Result<(), Refusal> {
     match lock.done_at {
         Some(at) if !planted("done-undone") => {
-            Err(Refusal::new(RefusalKind::Nothing, format!("`{}` was done already, at {at}", lock.name)))
+            let (lock, by) = (lock.name.clone(), lock.released_by.clone());
+            Err(Refusal::AlreadyDone { lock, at, by })
         }
         _ => Ok(()),
     }
@@ -278,15 +268,13 @@ fn refuse_done(lock: &Lock) -> Result<(), Refusal> {
 
 fn check(taker: &Taker) -> Result<(), Refusal> {
     let Some(reason) = &taker.reason else { return Ok(()) };
-    if reason.chars().count() > REASON_LENGTH_MAX {
-        return Err(Refusal::invalid(format!(
-            "the reason has more than {REASON_LENGTH_MAX} characters; the lock was not taken"
-        )));
+    let (action, field) = (Action::AcquireLock, "reason");
+    let (length, limit) = (reason.chars().count(), REASON_LENGTH_MAX);
+    if length > limit {
+        return Err(Refusal::TextTooLong { action, field, length, limit });
     }
     match credential_in(reason) {
-        Some(kind) => {
-            Err(Refusal::invalid(format!("the reason seems to hold {kind}; the lock was not taken")))
-        }
+        Some(credential) => Err(Refusal::CredentialFound { action, field, credential }),
         None => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use crate::app::documents::{registered, server_names};
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{Draft, Message, Which};
 use crate::domain::planted::planted;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Kind, Refusal};
 use crate::domain::server::Server;
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
@@ -46,8 +46,11 @@ impl Verb for SendMessage {
         }
         let original = match &self.draft.reply_to {
             Some(id) => {
-                let no = |trouble: &Trouble| trouble.refusal("nothing was sent");
-                Some(look_up::<Message>(transaction, id.as_str())?.or_no(no, || unknown(id, "sent"))?)
+                let no = |trouble: &Trouble| trouble.refusal(Action::SendMessage, id.as_str());
+                Some(
+                    look_up::<Message>(transaction, id.as_str())?
+                        .or_no(no, || unknown(id, Action::SendMessage))?,
+                )
             }
             None => None,
         };
@@ -55,11 +58,11 @@ impl Verb for SendMessage {
             self.draft.reply_allowed(original)?;
         }
         let id = format!("msg_{}_{}", transaction.now().unix_seconds(), transaction.op().record_part());
-        let id = MessageId::new(&id).map_err(|error| Refusal::invalid(error.to_string()))?;
+        let id = MessageId::new(&id).map_err(Refusal::from)?;
         // An id comes from its operation: this very one was applied before, and is not applied again.
         if messages.holds(id.as_str()) {
-            let why = format!("nothing was sent: message `{id}` is there already");
-            return Err(Refusal::forbidden(why).into());
+            let (kind, id, op) = (Kind::Message, id.to_string(), transaction.op().to_string());
+            return Err(Refusal::AlreadyApplied { kind, id, op }.into());
         }
         if planted("message-pushed-out") {
             let first = messages.rows().next().map(|first| first.id.clone());
@@ -117,8 +120,9 @@ impl Verb for MarkMessages {
             let is_mine = |message: &Message| named(message) && message.is_for(&self.server);
             let has_mine = messages.rows().any(|message| is_mine(message));
             if !messages.rows().any(|message| named(message)) {
-                let no = |trouble: &Trouble| trouble.refusal("nothing was marked");
-                look_up::<Message>(transaction, id.as_str())?.or_no(no, || unknown(id, "marked"))?;
+                let no = |trouble: &Trouble| trouble.refusal(Action::MarkMessage, id.as_str());
+                look_up::<Message>(transaction, id.as_str())?
+                    .or_no(no, || unknown(id, Action::MarkMessage))?;
             }
             let meant = |message: &Message| if has_mine { is_mine(message) } else { named(message) };
             self.mark(&mut messages, meant, (now, &servers), &mut changed)?;
@@ -186,10 +190,7 @@ impl MarkMessages {
             Mark::Read if message.is_for(&self.server) || planted("reads-of-others") => {
                 Ok(message.mark_read(&self.server, now, servers))
             }
-            Mark::Read => Err(Refusal::forbidden(format!(
-                "message `{}` was not marked: it is from `{}` to `{}`, not for `{}`",
-                message.id, message.from, message.to, self.server
-            ))),
+            Mark::Read => Err(message.not_for(&self.server, Action::MarkMessage)),
         }
     }
 }
@@ -204,15 +205,14 @@ fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
     Ok(registered(&registry))
 }
 
-fn unknown(id: &MessageId, what: &str) -> Refusal {
-    Refusal::not_found(format!("nothing was {what}: there is no message `{id}`"))
-        .hint("see the ids with `git muster message list`")
+fn unknown(id: &MessageId, action: Action) -> Refusal {
+    Refusal::MessageNotFound { message: id.to_string(), action }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::refusal::RefusalKind;
+    use crate::domain::code::Code;
 
     #[test]
     fn a_message_to_another_is_marked_by_nobody_else() {
@@ -230,7 +230,7 @@ mod tests {
                 let case = format!("{to} {} {mark:?}", marks.server);
                 assert_eq!(told.is_ok(), is_marked, "{case}");
                 assert_eq!(!message.read_by.is_empty(), is_marked, "{case}");
-                assert!(told.err().is_none_or(|refusal| refusal.kind == RefusalKind::Forbidden), "{case}");
+                assert!(told.err().is_none_or(|refusal| refusal.code() == Code::NotRecipient), "{case}");
             }
         }
     }

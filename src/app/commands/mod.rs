@@ -25,7 +25,7 @@ use crate::domain::heartbeat::Beat;
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, LockCondition, Refusal};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Apply, Documents as _, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
@@ -152,21 +152,17 @@ impl Envelope {
         let locks: Table<Lock> = transaction.table()?;
         for (name, token) in &self.guards {
             if let Some(trouble) = locks.trouble_with(name.as_str()) {
-                return Err(trouble.refusal(&format!("nobody can tell who holds lock `{name}`")).into());
+                return Err(trouble.refusal(Action::CheckLock, name.as_str()).into());
             }
             let free = || {
-                Refusal::lease_lost(format!("lock `{name}` was never taken, so token {token} cannot hold it"))
+                let free = Lock::free(name.as_str());
+                Refusal::condition(&free, *token, LockCondition::NeverTaken, None)
             };
             let lock = locks.get(name.as_str()).ok_or_else(free)?;
             lock.check_token(*token)?;
             let ours = self.holders.iter().find(|(held, _)| held == name).map(|(_, holder)| holder.as_str());
             if ours.is_some_and(|holder| lock.locked_by.as_deref() != Some(holder)) {
-                return Err(Refusal::lease_lost(format!(
-                    "lock `{name}` is not held by `{}`, which got token {token}: {}, so the hub was set back since",
-                    ours.unwrap_or_default(),
-                    lock.situation()
-                ))
-                .into());
+                return Err(Refusal::condition(lock, *token, LockCondition::SetBack, ours).into());
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::app::commands::Verb;
 use crate::domain::id::ServerName;
 use crate::domain::pause::{Pause, Paused, end};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Expected, Refusal};
 use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -37,7 +37,7 @@ impl Verb for SetPause {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
         self.check()?;
         if let Paused::Server(name) = &self.what {
-            require_registered(name, transaction, "nothing was paused")?;
+            require_registered(name, transaction, Action::Pause)?;
         }
         let mut pauses: Table<Pause> = transaction.table()?;
         let id = self.what.to_string();
@@ -59,11 +59,7 @@ impl Verb for SetPause {
             }
             // Its end is told by our clock and judged by those of who claims.
             if let Some(until) = self.until.filter(|until| *until <= present) {
-                return Err(Refusal::forbidden(format!(
-                    "nothing was paused: by the clocks of those who wrote last it is {present}, and the pause would have been over at {until}"
-                ))
-                .hint("see that each machine takes its time from the network: `git muster doctor clock clock-sync` tells whether this one does, and whose clock is apart from it; or pause without `--for`, until it is resumed")
-                .into());
+                return Err(Refusal::PauseOver { until, present }.into());
             }
             pause.edit(|pause| {
                 pause.by = Some(self.server.to_string());
@@ -90,19 +86,21 @@ impl SetPause {
             Paused::Label(label) => Some(label),
             _ => None,
         };
-        if label.is_some_and(|label| {
-            label.is_empty() || label.chars().any(|c| c.is_control() || c.is_whitespace())
-        }) {
-            return Err(Refusal::invalid("nothing was paused: the label is empty or holds a space"));
+        let action = Action::Pause;
+        if let Some(label) = label
+            && (label.is_empty() || label.chars().any(|c| c.is_control() || c.is_whitespace()))
+        {
+            let (field, given, expected) = ("label", label.clone(), Expected::NoSpace);
+            return Err(Refusal::ValueInvalid { action, field, given, expected });
         }
-        for text in self.note.iter().chain(label) {
-            if text.chars().count() > NOTE_LENGTH_MAX {
-                return Err(Refusal::invalid(format!(
-                    "nothing was paused: a text has more than {NOTE_LENGTH_MAX} characters"
-                )));
+        let texts = self.note.iter().map(|text| ("note", text));
+        for (field, text) in texts.chain(label.map(|text| ("label", text))) {
+            let (length, limit) = (text.chars().count(), NOTE_LENGTH_MAX);
+            if length > limit {
+                return Err(Refusal::TextTooLong { action, field, length, limit });
             }
-            if let Some(kind) = credential_in(text) {
-                return Err(Refusal::invalid(format!("nothing was paused: a text seems to hold {kind}")));
+            if let Some(credential) = credential_in(text) {
+                return Err(Refusal::CredentialFound { action, field, credential });
             }
         }
         Ok(())
@@ -110,14 +108,12 @@ impl SetPause {
 }
 
 /// A name that was mistyped would pause nobody and seem to have.
-fn require_registered(name: &ServerName, transaction: &Transaction<'_>, not_done: &str) -> Result<(), Stop> {
+fn require_registered(name: &ServerName, transaction: &Transaction<'_>, action: Action) -> Result<(), Stop> {
     let registry: Table<Server> = transaction.table()?;
     if registry.is_empty() || registry.holds(name.as_str()) {
         return Ok(());
     }
-    Err(Refusal::not_found(format!("there is no server `{name}`; {not_done}"))
-        .hint("see the names with `git muster servers list`")
-        .into())
+    Err(Refusal::ServerNotFound { server: name.to_string(), action }.into())
 }
 
 /// Ends a pause.
@@ -137,12 +133,9 @@ impl Verb for EndPause {
         let mut pauses: Table<Pause> = transaction.table()?;
         let Some(first) = end(&mut pauses, &self.what).into_iter().next() else {
             if let Paused::Server(name) = &self.what {
-                require_registered(name, transaction, "nothing was changed")?;
+                require_registered(name, transaction, Action::Resume)?;
             }
-            let why = format!("{} is not paused", self.what.named());
-            return Err(Refusal::new(crate::domain::refusal::RefusalKind::Nothing, why)
-                .hint("see what is with `git muster queue list`")
-                .into());
+            return Err(Refusal::NotPaused { what: self.what.to_string() }.into());
         };
         transaction.put_table(&pauses)?;
         transaction.describe(format!("resume: {} by {}", self.what.named().replace('`', ""), self.server));

@@ -13,9 +13,8 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::pause::{Pause, Paused, end};
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Kind, Refusal};
 use crate::domain::server::Server;
-use crate::domain::shell::typed;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
 use crate::ledger::{Documents, LedgerError, Stop, Transaction};
@@ -62,13 +61,12 @@ impl Verb for RemoveServer {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Removed, Stop> {
         let mut registry: Table<Server> = transaction.table()?;
         if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
-            return Err(trouble.refusal(&format!("server `{}` was not removed", self.name)).into());
+            return Err(trouble.refusal(Action::RemoveServer, self.name.as_str()).into());
         }
         let taken = registry.take(|server| server.id == self.name.as_str());
         let Some(first) = taken.first() else {
-            return Err(Refusal::not_found(format!("there is no server `{}`", self.name))
-                .hint("see the names with `git muster servers list`")
-                .into());
+            let (server, action) = (self.name.to_string(), Action::RemoveServer);
+            return Err(Refusal::ServerNotFound { server, action }.into());
         };
         let mut removed = Removed { server: first.raw(), ..Removed::default() };
         removed.jobs = self.take_jobs(transaction)?;
@@ -116,8 +114,7 @@ impl RemoveServer {
             .collect();
         let Some((first, _)) = held.first() else { return Ok(Vec::new()) };
         if !self.force {
-            let way_out = format!("call the job off with `git muster job cancel {}`", typed(first, "ID"));
-            return Err(self.holds(&format!("job `{first}`"), &way_out).into());
+            return Err(self.busy(Kind::Job, first).into());
         }
         let at = (transaction.now(), transaction.op().clone());
         let mut taken = Vec::new();
@@ -139,8 +136,7 @@ impl RemoveServer {
         let held: Vec<String> = its.map(|lock| lock.name.clone()).collect();
         let Some(first) = held.first() else { return Ok(Vec::new()) };
         if !self.force {
-            let way_out = format!("see who uses it with `git muster lock show {}`", typed(first, "NAME"));
-            return Err(self.holds(&format!("lock `{first}`"), &way_out).into());
+            return Err(self.busy(Kind::Lock, first).into());
         }
         for name in &held {
             if let Some(lock) = locks.get_mut(name) {
@@ -152,11 +148,8 @@ impl RemoveServer {
         Ok(held)
     }
 
-    fn holds(&self, what: &str, way_out: &str) -> Refusal {
-        Refusal::forbidden(format!("server `{}` was not removed: it holds {what}", self.name)).hint(format!(
-            "{way_out}; if `{0}` is gone for good, `git muster servers remove {0} --force` requeues its jobs and frees its locks",
-            self.name
-        ))
+    fn busy(&self, kind: Kind, id: &str) -> Refusal {
+        Refusal::ServerBusy { server: self.name.to_string(), kind, id: id.to_owned() }
     }
 
     /// Moves the messages to it to the archive. Those to all no longer wait for it.

@@ -56,10 +56,8 @@ impl Verb for RescueJobs {
         let mut jobs: Table<Job> = transaction.table()?;
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         if rescued.is_empty() {
-            return Err(Refusal::forbidden(
-                "no job was taken back: the holders showed signs of life or finished",
-            )
-            .into());
+            let jobs = self.lost.iter().map(|lost| lost.job.to_string()).collect();
+            return Err(Refusal::NothingReclaimed { jobs }.into());
         }
         transaction.put_table(&jobs)?;
         Ok(rescued)

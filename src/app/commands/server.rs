@@ -7,7 +7,7 @@ use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Expected, Refusal};
 use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
@@ -81,14 +81,11 @@ impl Verb for Join {
             server.id.eq_ignore_ascii_case(self.name.as_str()) && server.id != self.name.as_str()
         };
         if let Some(other) = registry.rows().find(alike) {
-            return Err(Refusal::forbidden(format!(
-                "not joined: `{}` differs from server `{}` only in upper and lower case, and some disks cannot tell their folders apart",
-                self.name, other.id
-            ))
-            .into());
+            let (server, other) = (self.name.to_string(), other.id.clone());
+            return Err(Refusal::ServerNameAlike { server, other }.into());
         }
         if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
-            return Err(trouble.refusal("not joined").into());
+            return Err(trouble.refusal(Action::Join, self.name.as_str()).into());
         }
         let mut joined = Joined::default();
         match registry.get_mut(self.name.as_str()) {
@@ -139,16 +136,17 @@ impl Verb for Join {
 
 impl Join {
     fn check(&self) -> Result<(), Refusal> {
-        let texts = self.manager.iter().chain(&self.ip).chain(&self.labels).chain([&self.host]);
-        for text in texts {
+        let action = Action::Join;
+        let texts = self.manager.iter().map(|text| ("manager", text));
+        let texts = texts.chain(self.ip.iter().map(|text| ("ip", text)));
+        let texts = texts.chain(self.labels.iter().map(|text| ("labels", text)));
+        for (field, text) in texts.chain([("host", &self.host)]) {
             if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
-                return Err(Refusal::invalid(format!(
-                    "not joined: `{}` is empty, too long or holds a control character",
-                    text.escape_debug()
-                )));
+                let (given, expected) = (text.clone(), Expected::ShortText);
+                return Err(Refusal::ValueInvalid { action, field, given, expected });
             }
-            if let Some(kind) = credential_in(text) {
-                return Err(Refusal::invalid(format!("not joined: a text seems to hold {kind}")));
+            if let Some(credential) = credential_in(text) {
+                return Err(Refusal::CredentialFound { action, field, credential });
             }
         }
         Ok(())
@@ -165,15 +163,8 @@ impl Join {
         if !other || self.replace {
             return Ok(());
         }
-        let by = match known.host.as_deref() {
-            Some(host) if host == self.host => {
-                format!("another user of this machine, or another machine that is called `{host}` too")
-            }
-            Some(host) => format!("`{host}`"),
-            None => "another machine".to_owned(),
-        };
-        Err(Refusal::forbidden(format!("not joined: the name `{}` is used by {by}", self.name))
-            .hint("choose another name with `--as`, or add `--replace` if this machine takes its place"))
+        let (host, is_same_host) = (known.host.clone(), known.host.as_ref() == Some(&self.host));
+        Err(Refusal::ServerNameTaken { server: self.name.to_string(), host, is_same_host })
     }
 
     /// Says in the marker whether the hub has old readers; returns what it says then.

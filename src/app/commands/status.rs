@@ -68,13 +68,10 @@ impl SetStatus {
     pub fn refuse_if_outdated(&self, begun: Timestamp, transaction: &Transaction<'_>) -> Result<(), Stop> {
         let status = documents::status(transaction, &self.server)?;
         match status.and_then(|status| status.at()).filter(|said| *said > begun) {
-            Some(said) => Err(Refusal::forbidden(format!(
-                "the status of `{}` was not set to {}: it was set again since, at {said}",
-                self.server,
-                self.word.as_str()
-            ))
-            .hint("forget the operation with `git muster op drop ID`")
-            .into()),
+            Some(at) => {
+                let (server, status) = (self.server.to_string(), self.word.as_str().to_owned());
+                Err(Refusal::StatusOutdated { server, status, at }.into())
+            }
             None => Ok(()),
         }
     }

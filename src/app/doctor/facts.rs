@@ -87,7 +87,7 @@ pub(super) fn gather(
     let beat = me.map_or(Ok(None), |me| match newest_beat(&documents, me) {
         Ok(newest) => Ok(newest.map(|newest| (*newest.beat).clone())),
         Err(Stop::Fault(error)) => Err(error.to_string()),
-        Err(Stop::Refused(refusal)) => Err(refusal.why),
+        Err(Stop::Refused(refusal)) => Err(refusal.to_string()),
     });
     let off = clock_off(&documents, subject, named, seen_at);
     let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));

@@ -9,6 +9,7 @@ use crate::app::commands::Operation;
 use crate::app::journal::{self, Entry, Taken};
 use crate::app::submit::{self, Keep};
 use crate::domain::doctor::Deed;
+use crate::domain::refusal::Words;
 use crate::domain::time::show_span;
 use crate::ledger::{self, Ledger, OpenOptions, Outcome};
 use crate::machine::clock::Deadline;
@@ -67,7 +68,7 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
             Taken::Ours(entry, _kept) => {
                 let age = show_span(now.since(entry.at));
                 let settled = open(&entry, patient).and_then(|mut ledger| match may_happen {
-                    true => resume(&entry, &mut ledger).map(Some),
+                    true => resume(&entry, &mut ledger, patient.subject.words).map(Some),
                     false => look_up(&entry, &mut ledger),
                 });
                 told.extend(match settled {
@@ -106,11 +107,11 @@ fn open(entry: &Entry, patient: &Patient) -> Result<Ledger, String> {
 }
 
 /// How the operation was settled, or why it was not.
-fn resume(entry: &Entry, ledger: &mut Ledger) -> Result<String, String> {
+fn resume(entry: &Entry, ledger: &mut Ledger, words: Words) -> Result<String, String> {
     match submit::resume(ledger, entry, Keep::WhileUnknown).map_err(|error| error.to_string())? {
         Outcome::Applied(receipt) if receipt.answer.is_some() => Ok("happened now".to_owned()),
         Outcome::Applied(_) => Ok("had happened".to_owned()),
-        Outcome::Refused(refusal) => Ok(format!("is refused by now: {}", refusal.why)),
+        Outcome::Refused(refusal) => Ok(format!("is refused by now: {}", words(&refusal))),
         Outcome::Contended { .. } => Err("others were faster all the time".to_owned()),
         Outcome::Unknown { why, .. } => Err(why),
     }

@@ -17,6 +17,7 @@ use crate::domain::doctor::hub::{self as rules, Fault};
 use crate::domain::doctor::machine::Doubt;
 use crate::domain::doctor::{Check, Finding, Judgement, Report};
 use crate::domain::id::ServerName;
+use crate::domain::refusal::Words;
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, Location, Store, send_history, store_path};
@@ -68,6 +69,8 @@ pub struct Subject {
     pub is_hub_unclear: bool,
     /// How a command has to begin to mean the same hub and server.
     pub beginning: String,
+    /// What makes the words of a refusal.
+    pub words: Words,
 }
 
 impl Subject {

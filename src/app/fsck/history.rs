@@ -16,7 +16,7 @@ use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::domain::record::{Record, View};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{self, Refusal};
 use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::tables::TableKind;
@@ -59,12 +59,10 @@ pub(super) fn check(
     notes.settle(&losses);
     (notes.report.checked.commits, notes.report.checked.operations) = (commits, ops.len());
     if let (Some(since), None) = (question.since, begun_at) {
-        let why = format!("commit `{since}` is not in the history that was walked");
-        return Err(Refusal::not_found(why).hint("see it with `git log --first-parent`").into());
+        return Err(Refusal::NotFound { kind: refusal::Kind::Commit, id: since.to_owned() }.into());
     }
     if let Some(until) = question.until.filter(|_| is_telling) {
-        let why = format!("commit `{until}` is not in the history that was walked");
-        return Err(Refusal::not_found(why).hint("see it with `git log --first-parent`").into());
+        return Err(Refusal::NotFound { kind: refusal::Kind::Commit, id: until.to_owned() }.into());
     }
     cut(reached, notes);
     for lost in snapshot.lost()? {

@@ -369,7 +369,7 @@ fn readable<T>(
             Ok(None)
         }
         Err(Stop::Fault(error)) => Err(error),
-        Err(Stop::Refused(refusal)) => Err(LedgerError::Configuration(refusal.why)),
+        Err(Stop::Refused(refusal)) => Err(LedgerError::Configuration(refusal.to_string())),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::domain::id::JobId;
 use crate::domain::job::{FailReason, Priority, Report, Term};
+use crate::domain::refusal::Action;
 use crate::ledger::Receipt;
 use clap::Args;
 use serde_json::Value;
@@ -201,7 +202,7 @@ pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), Cl
     crate::cli::heartbeat::for_a_claim(&me, context)?;
     let job = context.read(false, |snapshot| {
         let job = show::existing(&args.job, snapshot)?;
-        job.check_term(Term { server: &me, token }, "renewed").map_err(CliError::from)?;
+        job.check_term(Term { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
         Ok(job.raw())
     })?;
     print(&job, &format!(", still yours under token {token}"), context)

@@ -14,6 +14,7 @@ use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
+use crate::domain::refusal::Refusal;
 use crate::ledger::{Location, Source};
 use crate::machine::clock::Deadline;
 use crate::machine::environment;
@@ -454,6 +455,9 @@ impl Report for Output {
     }
     fn warn(&self, words: &str) {
         Self::warn(*self, words);
+    }
+    fn words(&self, refusal: &Refusal) -> String {
+        crate::cli::words::sentence(refusal)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FailReason, Job};
 use crate::domain::id::OpId;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::time::Timestamp;
 
 impl Job {
@@ -12,7 +12,7 @@ impl Job {
     /// When nobody holds it, or under another token.
     pub fn rescue(&mut self, token: u64, reason: FailReason, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
         if !self.is_held_under(token) {
-            return Err(self.term_over(token, "rescued"));
+            return Err(self.term_over(token, Action::ReclaimJob));
         }
         self.end_attempt(reason, at.0, at.1);
         Ok(())
@@ -25,7 +25,7 @@ impl Job {
     /// When nobody holds it, or under another token.
     pub fn requeue(&mut self, token: u64, why: &str) -> Result<(), Refusal> {
         if !self.is_held_under(token) {
-            return Err(self.term_over(token, "put back"));
+            return Err(self.term_over(token, Action::RequeueJob));
         }
         self.attempts = Some(self.attempts.unwrap_or(1).saturating_sub(1));
         self.incarnation = None;
@@ -39,8 +39,8 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::code::Class;
     use crate::domain::job::JobStatus;
-    use crate::domain::refusal::RefusalKind;
 
     #[test]
     fn what_an_operator_takes_from_its_holder_costs_no_attempt() {
@@ -50,8 +50,8 @@ mod tests {
             );
             let mut job: Job = serde_json::from_str(&text).expect("a job");
             let before = job.clone();
-            let late = job.requeue(2, "it burned down").map_err(|no| no.kind);
-            assert_eq!((late, &job), (Err(RefusalKind::LeaseLost), &before), "{attempts}");
+            let late = job.requeue(2, "it burned down").map_err(|no| no.class());
+            assert_eq!((late, &job), (Err(Class::LeaseLost), &before), "{attempts}");
             job.requeue(3, "it burned down").expect("its token");
             assert!(job.was_requeued(3, "it burned down"), "{job:?}");
             assert_eq!((&job.status, job.attempts), (&JobStatus::Queued, Some(left)));

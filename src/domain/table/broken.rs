@@ -7,7 +7,7 @@
 use super::{Row, Table};
 use crate::domain::json::DocumentError;
 use crate::domain::lease::token_problem;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal, Unusable};
 use crate::domain::spelled::{plain_name, whole_characters};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -120,17 +120,20 @@ impl Trouble {
     /// One sentence without a final period.
     #[must_use]
     pub fn describe(&self) -> String {
-        let id = match self.id.as_str() {
-            "" => String::new(),
-            id => format!(" ({})", shown(id)),
-        };
-        format!("record {}{id} of {}: {}", self.place, self.path, self.why)
+        record_named(&self.path, &self.place, &self.id, &self.why)
     }
 
-    /// No to what was asked of this record; `what` was not done.
+    /// No to what was asked of this record: `action` was not done with `subject`.
     #[must_use]
-    pub fn refusal(&self, what: &str) -> Refusal {
-        Refusal::forbidden(format!("{what}: {}", self.describe())).hint(MEND)
+    pub fn refusal(&self, action: Action, subject: &str) -> Refusal {
+        Refusal::RecordUnusable(Box::new(Unusable {
+            action,
+            subject: subject.to_owned(),
+            path: self.path.clone(),
+            place: self.place.clone(),
+            id: self.id.clone(),
+            problem: self.why.clone(),
+        }))
     }
 
     /// As it is shown beside records that are well: what can be made out of it, and what is wrong.
@@ -143,6 +146,16 @@ impl Trouble {
         fields.insert("unreadable".to_owned(), json!({"place": self.place, "why": self.why}));
         Value::Object(fields)
     }
+}
+
+/// A record by all that is known of it, and what is wrong with it.
+#[must_use]
+pub fn record_named(path: &str, place: &str, id: &str, problem: &str) -> String {
+    let id = match id {
+        "" => String::new(),
+        id => format!(" ({})", shown(id)),
+    };
+    format!("record {place}{id} of {path}: {problem}")
 }
 
 /// What a person does about records that are no good.

@@ -40,7 +40,7 @@ fn a_store_is_told_which_records_a_batch_changed() {
     let (a, b): (Counting<'_>, Counting<'_>) = (&|one| add(one, "a"), &|one| add(one, "b"));
     let refused: Counting<'_> = &|one| {
         add(one, "c")?;
-        Err(Refusal::forbidden("no").into())
+        Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into())
     };
     let path = || Job::PATH.to_owned();
     drop(ledger.update(&[asked(a), asked(b), asked(refused)]).expect("no fault of all"));

@@ -61,7 +61,7 @@ impl Dispatcher<'_> {
         if wants && room == 0 && self.options.once && self.active.is_empty() {
             let why =
                 self.hindrance.clone().unwrap_or_else(|| "this server may claim nothing now".to_owned());
-            return Err(WorkerError::Refused(Refusal::forbidden(format!("{why}; nothing was claimed"))));
+            return Err(WorkerError::Refused(Refusal::ClaimsWithheld { server: self.hub.server().to_string(), cause: Some(why) }));
         }
         self.is_closed |= !wants && self.options.once;
         Ok(is_waiting)
@@ -128,7 +128,7 @@ impl Dispatcher<'_> {
                 self.next_look = Deadline::after(Duration::ZERO);
                 Event::Reclaimed
             }
-            Ok(Written::Refused(refusal)) => Event::Failed(Failure::No(refusal.kind)),
+            Ok(Written::Refused(refusal)) => Event::Failed(Failure::No(refusal.class())),
             Ok(Written::Later(_)) => Event::Failed(Failure::Contended),
             Err(error) => {
                 self.complain("rescue", &error.to_string());
@@ -171,8 +171,8 @@ impl Dispatcher<'_> {
                 return Event::Claimed(count.max(1));
             }
             Ok(Written::Refused(refusal)) => {
-                let why = refusal.why.clone();
-                (Failure::No(refusal.kind), WorkerError::Refused(refusal), why)
+                let why = self.report.words(&refusal);
+                (Failure::No(refusal.class()), WorkerError::Refused(refusal), why)
             }
             Ok(Written::Later(why)) => (Failure::Contended, WorkerError::Contended(why.clone()), why),
             Err(error) => {

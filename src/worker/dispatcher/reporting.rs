@@ -120,8 +120,9 @@ impl Dispatcher<'_> {
     /// A report was refused: it is not this worker's job any more.
     fn refused(&mut self, step: StepJob, refusal: &Refusal) {
         if step.step != Step::Stopped {
-            self.report.warn(&refusal.why);
-            if let Some(instead) = step.step.instead(refusal) {
+            let words = self.report.words(refusal);
+            self.report.warn(&words);
+            if let Some(instead) = step.step.instead(refusal, &words) {
                 return self.report_step(step.job, step.token, instead);
             }
             // If it was cancelled just before it ended, somebody may wait to hear that it did.
@@ -186,7 +187,7 @@ impl Dispatcher<'_> {
                 self.recovered("logs");
                 return true;
             }
-            Ok(Written::Refused(refusal)) => refusal.why,
+            Ok(Written::Refused(refusal)) => self.report.words(&refusal),
             Ok(Written::Later(why)) => why,
             Err(error) => error.to_string(),
         };

@@ -60,7 +60,7 @@ impl Dispatcher<'_> {
         match beaten {
             Ok(Written::Done(has_ended)) => self.beaten(has_ended),
             Ok(Written::Refused(refusal)) => {
-                self.complain("beat", &format!("no sign of life: {}", refusal.why));
+                self.complain("beat", &format!("no sign of life: {}", self.report.words(&refusal)));
             }
             Ok(Written::Later(why)) => self.beat_later(&why),
             Err(error) => self.beat_later(&error.to_string()),

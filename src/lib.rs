@@ -28,7 +28,7 @@ mod worker;
 /// What the programs, benches and tests of this package reach from outside; a promise to nobody else.
 #[doc(hidden)]
 pub mod inside {
-    pub use crate::cli::{Cli, Exit, audit_rules, command_reference, main, schemas};
+    pub use crate::cli::{Cli, Exit, audit_rules, command_reference, error_reference, main, schemas};
     pub use crate::machine::contained::is_contained;
 
     /// For `muster-sim`.

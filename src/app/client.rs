@@ -13,6 +13,7 @@ use crate::app::stale::{Restored, Undone};
 use crate::app::submit::{self, Keep, Place, With, submit, submit_with};
 use crate::app::watch::Watch;
 use crate::domain::id::{OpId, ServerName};
+use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
 use crate::machine::{clock, random};
 
@@ -195,10 +196,11 @@ impl Client {
     pub fn send_kept_reports(
         &mut self,
         server: &ServerName,
-        told: (&dyn Fn(&str), &dyn Fn(&Refusal) -> String),
+        tell: &dyn Fn(&str),
+        words: &dyn Fn(&Refusal) -> String,
     ) {
         let place = self.settled().clone();
-        submit::send_kept(&mut self.ledger, &place, server, told);
+        submit::send_kept(&mut self.ledger, &place, server, tell, words);
     }
 
     /// The reports of `server` that are kept.

@@ -169,7 +169,8 @@ pub fn send_kept(
     ledger: &mut Ledger,
     place: &Place,
     server: &ServerName,
-    (tell, words): (&dyn Fn(&str), &dyn Fn(&Refusal) -> String),
+    tell: &dyn Fn(&str),
+    words: &dyn Fn(&Refusal) -> String,
 ) {
     let mut reports = kept_reports(place, server);
     reports.reverse();

@@ -12,6 +12,7 @@ use crate::app::queries::artifacts::{
     Build, Compared, ComparedFile, FindBuilds, ListedBuild, Places, newest_first,
 };
 use crate::domain::artifact::{Artifact, Comparison, Manifest, attempt_of_manifest, beyond, manifest_name};
+use crate::domain::code::Code;
 use crate::domain::id::{JobId, ServerName};
 use crate::ledger::Location;
 use crate::machine::{digest, environment, files};
@@ -243,7 +244,9 @@ fn verify(job: &JobId, dir: Option<&Path>, place: &PlaceArgs, context: &mut Cont
     if dir.is_none() && !own.is_dir() {
         let why =
             format!("what job `{job}` made is not on this machine: there is no folder `{}`", own.display());
-        return Err(CliError::new(Exit::No, why)
+        return Err(CliError::new(Code::ArtifactElsewhere, why)
+            .fact("job", job.as_str())
+            .fact("server", build.server.as_str())
             .hint(format!("ask on `{}`, or name the folder with your copies by `--dir`", build.server)));
     }
     let place = |artifact: &Artifact| match dir {
@@ -311,8 +314,12 @@ fn get(
     for artifact in &artifacts {
         let to = to.join(base_name(&artifact.file));
         if to.symlink_metadata().is_ok() && check(artifact, Some(&to)) != "same" {
-            let why = format!("`{}` is there already, another file; nothing was written", to.display());
-            return Err(CliError::new(Exit::Refused, why).hint("name another folder with --to"));
+            let why = format!("`{}` is there already, another file", to.display());
+            return Err(CliError::new(Code::FileExists, why)
+                .fact("path", to.display().to_string())
+                .fact("file", artifact.file.as_str())
+                .unwritten()
+                .hint("name another folder with --to"));
         }
     }
     for artifact in artifacts {
@@ -332,18 +339,23 @@ fn wanted<'a>(job: &JobId, manifest: &'a Manifest, names: &[String]) -> Result<V
     let all = &manifest.artifacts;
     let hint = format!("see what it made with `git muster artifact list {job}`");
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|artifact| artifact.file == **name)) {
-        let why = format!("job `{job}` made no file `{}`; nothing was written", unknown.escape_debug());
-        return Err(CliError::new(Exit::No, why).hint(hint));
+        let why = format!("job `{job}` made no file `{}`", unknown.escape_debug());
+        return Err(CliError::new(Code::ArtifactNotFound, why)
+            .fact("job", job.as_str())
+            .fact("file", unknown.as_str())
+            .unwritten()
+            .hint(hint));
     }
     let is_wanted = |artifact: &&Artifact| names.is_empty() || names.contains(&artifact.file);
     let artifacts: Vec<&Artifact> = all.iter().filter(is_wanted).collect();
     let mut seen = HashSet::new();
     if let Some(twice) = artifacts.iter().find(|artifact| !seen.insert(base_name(&artifact.file))) {
         let name = base_name(&twice.file).escape_debug();
-        let why = format!("several files of job `{job}` are named `{name}`; nothing was written");
-        return Err(
-            CliError::new(Exit::Refused, why).hint("name one of them at a time, each time with another --to")
-        );
+        let why = format!("several files of job `{job}` are named `{name}`");
+        return Err(CliError::new(Code::FileExists, why)
+            .fact("file", twice.file.as_str())
+            .unwritten()
+            .hint("name one of them at a time, each time with another --to"));
     }
     Ok(artifacts)
 }
@@ -369,7 +381,10 @@ fn fetch(
             .read_with(&build.server.logs_branch(), |snapshot| Ok(copy(snapshot, &build.server, path)?))?;
         let bytes = bytes.ok_or_else(|| {
             let why = format!("`{name}` was not written: the hub has no copy at `{}`", path.escape_debug());
-            CliError::new(Exit::Refused, why)
+            CliError::new(Code::ArtifactCopyMissing, why)
+                .fact("job", build.manifest.job.as_str())
+                .fact("file", artifact.file.as_str())
+                .fact("path", path.as_str())
         })?;
         files::replace(to, &bytes, false, to.parent().unwrap_or_else(|| Path::new(".")))?;
     } else {
@@ -377,15 +392,21 @@ fn fetch(
             build.manifest.folder.as_ref().map(|kept| format!("{}:{kept}/{}", build.server, artifact.file));
         let place = artifact.url.clone().or(kept).unwrap_or_else(|| build.server.to_string());
         let why = format!("`{name}` was not written: it is neither on this machine nor on the hub");
-        return Err(CliError::new(Exit::No, why).hint(format!(
-            "fetch it from `{}`; `worker run --copy-max` keeps copies on the hub",
-            place.escape_debug()
-        )));
+        return Err(CliError::new(Code::ArtifactElsewhere, why)
+            .fact("job", build.manifest.job.as_str())
+            .fact("file", artifact.file.as_str())
+            .fact("server", build.server.as_str())
+            .hint(format!(
+                "fetch it from `{}`; `worker run --copy-max` keeps copies on the hub",
+                place.escape_debug()
+            )));
     }
     if check(artifact, Some(to)) != "same" {
         files::remove(to)?;
         let why = format!("`{name}` is not what the manifest says; nothing is left of it");
-        return Err(CliError::new(Exit::Failed, why));
+        return Err(CliError::new(Code::ArtifactMismatch, why)
+            .fact("job", build.manifest.job.as_str())
+            .fact("file", artifact.file.as_str()));
     }
     Ok(())
 }

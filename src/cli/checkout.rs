@@ -3,6 +3,7 @@
 
 use super::error::CliError;
 use super::exit::Exit;
+use crate::domain::code::Code;
 use crate::ledger::{LedgerError, Location, Source, SourceError, Wanted};
 use crate::machine::clock::Deadline;
 use crate::machine::{environment, files};
@@ -49,20 +50,23 @@ pub(super) fn run(args: &CheckoutArgs) -> Result<u8, CliError> {
 
 impl From<SourceError> for CliError {
     fn from(error: SourceError) -> Self {
-        let exit = match &error {
-            SourceError::Missing { .. } => Exit::No,
-            SourceError::Unusable { .. } => Exit::Refused,
-            SourceError::Failed { .. } | SourceError::File(_) => Exit::Failed,
-            SourceError::Unsettled { .. } => Exit::Unknown,
-            SourceError::Git(LedgerError::AskedToEnd) => Exit::AskedToEnd,
-            SourceError::Git(_) => Exit::Configuration,
-        };
-        let told = Self::new(exit, error.to_string());
-        match error {
-            SourceError::Unsettled { .. } => {
-                told.hint("give the command again: it does nothing where the tag is there already")
+        let told = |code| Self::new(code, error.to_string());
+        match &error {
+            SourceError::Missing { source_shown, what } => told(Code::SourceRevisionNotFound)
+                .fact("source", source_shown.as_str())
+                .fact("what", what.as_str()),
+            SourceError::Unusable { source_shown, why } => {
+                told(Code::SourceUnusable).fact("source", source_shown.as_str()).fact("why", why.as_str())
             }
-            _ => told,
+            SourceError::Failed { what, source_shown, why } => told(Code::SourceFailed)
+                .fact("source", source_shown.as_str())
+                .fact("what", *what)
+                .fact("detail", why.as_str()),
+            SourceError::File(_) => told(Code::FileFailed),
+            SourceError::Unsettled { .. } => told(Code::OutcomeUnknown)
+                .hint("give the command again: it does nothing where the tag is there already"),
+            SourceError::Git(LedgerError::AskedToEnd) => told(Code::AskedToEnd),
+            SourceError::Git(_) => told(Code::GitUnusable),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::output::clean_lines;
 use super::settings::Settings;
 use super::table::{facts, whole_table};
 use crate::domain::build_config::BuildConfig;
+use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::time::show_span;
 use crate::ledger::{Documents as _, Identity, store_path};
@@ -87,7 +87,9 @@ fn tell_where(context: &mut Context) -> Result<(), CliError> {
 fn build(context: &mut Context) -> Result<(), CliError> {
     let config = context.read(false, |snapshot| Ok(snapshot.record::<BuildConfig>(BuildConfig::PATH)?))?;
     let Some(config) = config else {
-        return Err(CliError::new(Exit::No, format!("the hub has no `{}`", BuildConfig::PATH))
+        return Err(CliError::new(Code::NotFound, format!("the hub has no `{}`", BuildConfig::PATH))
+            .fact("kind", "build-config")
+            .fact("id", BuildConfig::PATH)
             .hint("`git muster init` adds what is missing and touches nothing else"));
     };
     context.output.object("build_config", &config.raw(), || clean_lines(config.text()))

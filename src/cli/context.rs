@@ -18,6 +18,7 @@ use crate::app::session::Session;
 use crate::app::stale::Undone;
 use crate::app::submit::Keep;
 use crate::app::watch::Watch;
+use crate::domain::code::Code;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
@@ -97,7 +98,9 @@ impl Context {
             let why = format!(
                 "the name `{me}` is from the hub that this user joined; in this one it is that of {host}, not of this machine: nothing was done"
             );
-            return Err(CliError::new(Exit::Refused, why)
+            return Err(CliError::new(Code::ServerNameTaken, why)
+                .fact("server", me.as_str())
+                .fact("host", host)
                 .hint(format!(
                     "in a clone of this hub, `git muster join {hub} --as NAME` gives it a name here"
                 ))
@@ -420,7 +423,7 @@ impl Context {
             }
             let op = &receipt.op;
             let hint = format!("have the answer again with `git muster op status {op}`");
-            CliError { op: Some(op.clone()), ..error.undelivered().hint(hint) }
+            CliError { op: Some(op.clone()), written: Some(true), ..error.undelivered().hint(hint) }
         })
     }
 
@@ -434,7 +437,8 @@ impl Context {
             return Ok(());
         }
         let why = format!("the answer would be lost: stdout is closed or leads nowhere; {what}");
-        Err(CliError::new(Exit::Failed, why).hint("give it a file or a pipe, or `>/dev/null` in a shell"))
+        Err(CliError::new(Code::AnswerUndelivered, why)
+            .hint("give it a file or a pipe, or `>/dev/null` in a shell"))
     }
 
     /// Counts an answer as delivered.
@@ -531,13 +535,18 @@ impl Context {
             }
             Outcome::Contended { attempts, locked: Locked::There, .. } => {
                 let words = format!("a branch of the hub was locked, the last of {}", tries(attempts));
-                Err(contended(format!("{words}; nothing was written")).hint(LOCKED_THERE))
+                Err(contended(Code::BranchLocked, words, attempts).hint(LOCKED_THERE))
             }
-            Outcome::Contended { attempts, waited, .. } => Err(contended(format!(
-                "others were faster {}, after pauses of {} ms in all; nothing was written",
-                counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
-                waited.as_millis()
-            ))
+            Outcome::Contended { attempts, waited, .. } => Err(contended(
+                Code::Contended,
+                format!(
+                    "others were faster {}, after pauses of {} ms in all",
+                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
+                    waited.as_millis()
+                ),
+                attempts,
+            )
+            .fact("waited_seconds", waited.as_secs_f64())
             .hint("try again, or give it more time with `--hub-timeout 2m`")),
             Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
         }
@@ -570,8 +579,10 @@ impl Context {
 
 /// What is said of `--if-lock` before a write that cannot be bound to a lock.
 pub(super) fn bound_to_no_lock(what: &str) -> CliError {
-    let why = format!("{what} is bound to no lock: `--if-lock` has no place here; nothing was written");
-    CliError::new(Exit::Usage, why)
+    let why = format!("{what} is bound to no lock: `--if-lock` has no place here");
+    CliError::new(Code::OptionConflict, why)
+        .fact("option", "--if-lock")
+        .unwritten()
         .hint("hold the lock around it with `git muster lock run NAME -- git muster ...`")
 }
 
@@ -579,8 +590,10 @@ pub(super) fn bound_to_no_lock(what: &str) -> CliError {
 const LOCKED_THERE: &str = "try again; if it stays, a process that was killed there may have left a lock file such as `refs/heads/main.lock`, which has to be removed on the hub's machine";
 
 /// What is said when others were faster.
-fn contended(words: String) -> CliError {
-    CliError { failure: Failure::Contended, ..CliError::new(Exit::Contended, words) }
+fn contended(code: Code, words: String, attempts: u32) -> CliError {
+    CliError { failure: Failure::Contended, ..CliError::new(code, words) }
+        .fact("attempts", attempts)
+        .unwritten()
 }
 
 fn tries(attempts: u32) -> String {
@@ -590,19 +603,22 @@ fn tries(attempts: u32) -> String {
 /// A lock that stood until the time was up.
 fn locked_here(attempts: u32, held: &Held) -> CliError {
     let path = held.lock.display().to_string();
-    let words = format!(
-        "a branch of the hub was locked, the last of {}: {held}; nothing was written",
-        tries(attempts)
-    );
-    contended(words).hint("try again when that process has ended").hint(format!(
-        "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
-        quoted(&path)
-    ))
+    let words = format!("a branch of the hub was locked, the last of {}: {held}", tries(attempts));
+    contended(Code::BranchLocked, words, attempts)
+        .fact("path", path.as_str())
+        .hint("try again when that process has ended")
+        .hint(format!(
+            "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
+            quoted(&path)
+        ))
 }
 
 fn parse_guard(text: &str) -> Result<(LockName, u64), CliError> {
-    let wrong =
-        || CliError::new(Exit::Usage, format!("`--if-lock {}` is not NAME=TOKEN", text.escape_debug()));
+    let wrong = || {
+        CliError::new(Code::ValueInvalid, format!("`--if-lock {}` is not NAME=TOKEN", text.escape_debug()))
+            .fact("field", "if-lock")
+            .fact("given", text)
+    };
     let (name, token) = text.rsplit_once('=').ok_or_else(wrong)?;
     Ok((LockName::new(name)?, token.parse().map_err(|_| wrong())?))
 }

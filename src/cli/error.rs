@@ -5,16 +5,17 @@ use super::exit::Exit;
 use super::far_side;
 use super::words;
 use crate::app::flows::Failure;
-use crate::domain::id::{NameError, OpId};
+use crate::domain::code::{Code, Retry};
+use crate::domain::id::{LockName, NameError, OpId};
 use crate::domain::refusal::Refusal;
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
-use crate::ledger::{
-    Cause, FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, LedgerError, MAY_NOT_BE_READ, Past, PutBack, Reached,
-    Stop,
-};
+use crate::ledger::{Cause, LedgerError, Past, PutBack, Reached, Stop, Unfit};
 use crate::machine::asked;
 use crate::machine::files::FileError;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,15 +25,42 @@ const NOTHING_WRITTEN: &str = "nothing was written";
 /// The line that goes on where history that may hold more is not here.
 pub(super) const BEGIN_ANEW: &str = "git muster import --force";
 
+/// What an error is about, for programs.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    /// By the names that its code tells.
+    facts: Map<String, Value>,
+    /// Which part of the request is at fault, as a JSON pointer into it, if one of several is.
+    pointer: Option<String>,
+}
+
+impl About {
+    fn new(facts: Value, pointer: Option<String>) -> Box<Self> {
+        let facts = match facts {
+            Value::Object(facts) => facts,
+            _ => Map::new(),
+        };
+        Box::new(Self { facts, pointer })
+    }
+}
+
 /// A command that did not do what it was asked.
 #[derive(Debug)]
 pub(super) struct CliError {
-    /// How the command ends.
+    /// What it is, for programs.
+    pub code: Code,
+    /// How the command ends: by the class of the code, unless somebody up knows better.
     pub exit: Exit,
     /// What happened and what was not done; one sentence without a final period.
     pub message: String,
     /// What to do next; may hold commands in backticks.
     pub hints: Vec<String>,
+    /// What it is about.
+    pub about: Box<About>,
+    /// Whether the hub has what was asked for, as far as that is known.
+    pub written: Option<bool>,
+    /// Whether the message says that nothing was written.
+    pub says_unwritten: bool,
     /// The operation it is about, when its outcome is unknown.
     pub op: Option<OpId>,
     /// Whether the hub refuses by a rule of its own, whatever its documents say.
@@ -43,6 +71,8 @@ pub(super) struct CliError {
     pub cause: Option<Cause>,
     /// The same, also when there was one once.
     pub not_in_branch: bool,
+    /// Whether nothing is there that can be opened as a repository.
+    pub no_repository_there: bool,
     /// Whether the hub was there and may come back: who goes on waits for it.
     pub may_come_back: bool,
     /// What sort of failure of a read or a write it is: flows decide by it.
@@ -50,18 +80,23 @@ pub(super) struct CliError {
 }
 
 impl CliError {
-    /// An error that ends with this code.
+    /// An error of this code.
     #[must_use]
-    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
-            exit,
+            code,
+            exit: Exit::of(code.class()),
             message: message.into(),
             hints: Vec::new(),
+            about: Box::default(),
+            written: (code.retry() != Retry::Resolve).then_some(false),
+            says_unwritten: false,
             op: None,
             by_hub: false,
             no_hub_there: false,
             cause: None,
             not_in_branch: false,
+            no_repository_there: false,
             may_come_back: false,
             failure: Failure::Fault,
         }
@@ -74,6 +109,33 @@ impl CliError {
         self
     }
 
+    /// The same with a fact, which has one of the names that the code tells.
+    #[must_use]
+    pub(super) fn fact(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        debug_assert!(self.code.facts().contains(&name), "{} has no fact {name}", self.code);
+        self.about.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// All facts that its code names, in that order; what is not known is null.
+    #[must_use]
+    pub(super) fn all_facts(&self) -> Map<String, Value> {
+        let told = |name: &&str| self.about.facts.get(*name).cloned().unwrap_or_default();
+        self.code.facts().iter().map(|name| ((*name).to_owned(), told(name))).collect()
+    }
+
+    /// Which part of the request is at fault, as a JSON pointer into it, if one of several is.
+    #[must_use]
+    pub(super) fn pointer(&self) -> Option<&str> {
+        self.about.pointer.as_deref()
+    }
+
+    /// The reader of the answer went away: it has what it wanted.
+    #[must_use]
+    pub(super) fn reader_gone() -> Self {
+        Self { exit: Exit::Done, ..Self::new(Code::AnswerUndelivered, "") }
+    }
+
     /// Whether it only says that the reader of the answer went away.
     #[must_use]
     pub(super) fn is_reader_gone(&self) -> bool {
@@ -84,7 +146,7 @@ impl CliError {
     #[must_use]
     pub(super) fn undelivered(self) -> Self {
         if self.is_reader_gone() {
-            return Self::new(Exit::Failed, "the answer cannot be written: its reader went away");
+            return Self::new(Code::AnswerUndelivered, "the answer cannot be written: its reader went away");
         }
         self
     }
@@ -94,14 +156,33 @@ impl CliError {
     pub(super) fn done_all_the_same(self, answer: &str) -> Self {
         let answer = answer.trim().replace('\n', "; ");
         let message = format!("{}; what was asked is done all the same: {answer}", self.message);
-        Self { message, ..self }
+        Self { message, written: Some(true), ..self }
     }
 
     /// What failed in the middle, of which a part was done.
     #[must_use]
     pub(super) fn after(self, done: &str) -> Self {
         let message = format!("{}; before that: {done}", self.message);
-        Self { message, ..self }
+        Self { message, written: Some(true), ..self }
+    }
+
+    /// An option that has no place in this command.
+    #[must_use]
+    pub(super) fn conflict(option: &str, command: &str, why: &str) -> Self {
+        Self::new(Code::OptionConflict, why).fact("option", option).fact("command", command)
+    }
+
+    /// Asked to end before the lock `name` was taken, or anything done with it.
+    #[must_use]
+    pub(super) fn interrupted(name: &LockName, why: String) -> Self {
+        Self::new(Code::Interrupted, why).fact("what", "lock").fact("id", name.as_str())
+    }
+
+    /// A program that cannot be started, because of `error`.
+    #[must_use]
+    pub(super) fn not_started(program: impl fmt::Display, error: &io::Error, why: String) -> Self {
+        let told = Self::new(Code::CommandNotStarted, why).fact("program", program.to_string());
+        told.fact("detail", error.to_string())
     }
 
     /// A command line that makes no sense, in the words of the parser: what is wrong comes first,
@@ -114,7 +195,9 @@ impl CliError {
             .map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
         let wrong = paragraphs.next().unwrap_or_default();
         let message = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
-        Self { hints: paragraphs.collect(), ..Self::new(Exit::Usage, message) }
+        let hints: Vec<String> = paragraphs.collect();
+        let usage = hints.iter().find_map(|hint| hint.strip_prefix("Usage: ")).map(str::to_owned);
+        Self { hints, ..Self::new(Code::Usage, message).fact("usage", usage) }
     }
 
     /// The same after the caller waited for something else.
@@ -128,14 +211,18 @@ impl CliError {
 
     /// The same of a write, so that nobody has to guess.
     #[must_use]
-    pub(super) fn nothing_written(mut self) -> Self {
+    pub(super) fn nothing_written(self) -> Self {
         const CERTAIN: &[Exit] =
             &[Exit::Failed, Exit::Refused, Exit::Unreachable, Exit::Configuration, Exit::AskedToEnd];
-        if CERTAIN.contains(&self.exit) && !self.message.contains(NOTHING_WRITTEN) {
-            self.message.push_str("; ");
-            self.message.push_str(NOTHING_WRITTEN);
-        }
-        self
+        if CERTAIN.contains(&self.exit) && !self.says_unwritten { self.unwritten() } else { self }
+    }
+
+    /// The same, and nothing was written.
+    #[must_use]
+    pub(super) fn unwritten(mut self) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(NOTHING_WRITTEN);
+        Self { says_unwritten: true, written: Some(false), ..self }
     }
 
     /// The same as it is told in the end: whatever was cut short because a signal asked to end looks like
@@ -148,12 +235,13 @@ impl CliError {
         }
         let what = if asked::has_landed() {
             "what was written before that stays"
-        } else if self.message.contains(NOTHING_WRITTEN) {
+        } else if self.says_unwritten {
             NOTHING_WRITTEN
         } else {
             "nothing was read or written"
         };
-        Self::new(Exit::AskedToEnd, format!("asked to end by {}; {what}", asked::by()))
+        let told = Self::new(Code::AskedToEnd, format!("asked to end by {}; {what}", asked::by()));
+        Self { written: Some(asked::has_landed()), ..told.fact("signal", asked::by()) }
     }
 
     /// The same where that line is another one.
@@ -168,8 +256,10 @@ impl CliError {
     /// An operation that may or may not have happened.
     #[must_use]
     pub(super) fn unknown(op: OpId, why: &str) -> Self {
-        let mut error = Self::new(Exit::Unknown, format!("the hub may or may not have it: {why} (op {op})"))
-            .hint(format!("look with `git muster op status {op}`; `git muster op resume {op}` makes it happen once, `git muster op drop {op}` forgets it"));
+        let mut error = Self::new(Code::OutcomeUnknown, format!("the hub may or may not have it: {why} (op {op})"))
+            .hint(format!("look with `git muster op status {op}`; `git muster op resume {op}` makes it happen once, `git muster op drop {op}` forgets it"))
+            .fact("op", op.as_str())
+            .fact("detail", why);
         error.op = Some(op);
         error.failure = Failure::Unknown;
         error
@@ -178,94 +268,118 @@ impl CliError {
 
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let hints = words::hint(&refusal).into_iter().collect();
-        let failure = Failure::No(refusal.class());
-        Self { hints, failure, ..Self::new(Exit::of(refusal.class()), words::sentence(&refusal)) }
+        Self {
+            hints: words::hint(&refusal).into_iter().collect(),
+            about: About::new(refusal.facts(), refusal.pointer()),
+            says_unwritten: words::says_unwritten(&refusal),
+            failure: Failure::No(refusal.class()),
+            ..Self::new(refusal.code(), words::sentence(&refusal))
+        }
     }
 }
 
 impl From<LedgerError> for CliError {
     fn from(error: LedgerError) -> Self {
-        let message = error.to_string();
-        let (not_in_branch, may_come_back) = (error.is_about_branch(), error.may_come_back());
-        let failure = Failure::of_fault(&error);
-        let told = match &error {
-            LedgerError::Unreachable { hub, why } => {
-                Self { cause: Some(why.cause), ..Self::new(Exit::Unreachable, message) }
-                    .hint(far_side::advice(why, hub))
-            }
-            LedgerError::Denied { hub, why } => {
-                let refused = Self { cause: Some(why.cause), ..Self::new(Exit::Refused, message) };
-                Self { by_hub: true, ..refused.hint(far_side::advice(why, hub)) }
-            }
-            LedgerError::AskedToEnd => Self::new(Exit::AskedToEnd, message),
-            LedgerError::Contended(_) => Self::new(Exit::Contended, message).hint("try again"),
-            LedgerError::Unsettled { .. } => Self::new(Exit::Unknown, message)
-                .hint("give the command again: it does nothing where it has happened already"),
-            LedgerError::Untold { op, reached } => Self::new(Exit::Unknown, message).hint(match reached {
-                Reached::Shallow => "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned(),
-                _ => format!("git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"),
-            }),
-            LedgerError::CutHistory { folder, .. } => cut_history(message, folder.as_deref()),
-            LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => {
-                let missing = Self { no_hub_there: true, ..Self::new(Exit::Configuration, message) };
-                missing.hint(format!(
-                    "make a hub of it with `git muster init {}`, or name another branch with `--hub-branch`",
-                    quoted(hub)
-                ))
-            }
-            LedgerError::WasAHub { branch, past, .. } => {
-                let missing = Self::new(Exit::Configuration, message);
-                let missing = Self { no_hub_there: matches!(past, Past::Beats(_)), ..missing };
-                missing.hint(past.advice(branch)).hint(
-                    "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it",
-                )
-            }
-            // It is away as one that does not answer.
-            LedgerError::AnotherHub { .. } => Self::new(Exit::Unreachable, message),
-            LedgerError::LacksObject { hub, object, .. } => {
-                Self::new(Exit::Failed, message).hint(object.advice(hub))
-            }
-            LedgerError::BrokenBranch { branch, file, newest, .. } => {
-                let broken = Self::new(Exit::Failed, message);
-                put_back(PutBack::of(branch, file, newest.as_ref())).into_iter().fold(broken, Self::hint)
-            }
-            LedgerError::Document(document) if document.is_newer => {
-                Self::new(Exit::Failed, message)
-                    .hint("another server runs a newer git-muster; install the same one here")
-            }
-            LedgerError::Document(document) => Self::new(Exit::Failed, message)
-                .hint(format!("`git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend `{}` in a clone of the hub and push it: `git log -p -- {}` shows who changed it", document.path, quoted(&document.path))),
-            LedgerError::Configuration(why) => {
-                let hints = advice_on_place(why).map(str::to_owned).into_iter().collect();
-                Self { hints, ..Self::new(Exit::Configuration, message) }
-            }
-            LedgerError::Partial { partial, .. } => Self::new(Exit::Configuration, message).hint(format!(
-                "`{}` brings the rest; or name the hub that it was cloned from",
-                partial.command()
-            )),
-            LedgerError::Store { damaged: true, .. } => Self::new(Exit::Failed, message).hint(
-                "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone",
-            ),
-            LedgerError::Store { why, .. } if is_about_disk(why) => Self::new(Exit::Failed, message)
-                .hint("the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"),
-            LedgerError::Store { .. } | LedgerError::File(_) => Self::new(Exit::Failed, message),
+        let cause = match &error {
+            LedgerError::Unreachable { why, .. } | LedgerError::Denied { why, .. } => Some(why.cause),
+            _ => None,
         };
-        Self { not_in_branch, may_come_back, failure, ..told }
+        Self {
+            hints: advice(&error),
+            about: About::new(error.facts(), None),
+            cause,
+            by_hub: matches!(error, LedgerError::Denied { .. }),
+            no_hub_there: matches!(
+                error,
+                LedgerError::NoBranch { .. }
+                    | LedgerError::NotAHub { .. }
+                    | LedgerError::WasAHub { past: Past::Beats(_), .. }
+            ),
+            not_in_branch: error.is_about_branch(),
+            no_repository_there: matches!(&error, LedgerError::Configuration { cause, .. } if cause.is_no_repository()),
+            may_come_back: error.may_come_back(),
+            says_unwritten: matches!(error, LedgerError::AnotherHub { .. }),
+            failure: Failure::of_fault(&error),
+            ..Self::new(error.code(), error.to_string())
+        }
+    }
+}
+
+/// What to do about a fault.
+fn advice(error: &LedgerError) -> Vec<String> {
+    match error {
+        LedgerError::Unreachable { hub, why } | LedgerError::Denied { hub, why } => {
+            vec![far_side::advice(why, hub)]
+        }
+        LedgerError::Contended(_) => vec!["try again".to_owned()],
+        LedgerError::Unsettled { .. } => {
+            vec!["give the command again: it does nothing where it has happened already".to_owned()]
+        }
+        LedgerError::Untold { op, reached } => vec![match reached {
+            Reached::Shallow => {
+                "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned()
+            }
+            _ => format!(
+                "git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"
+            ),
+        }],
+        LedgerError::CutHistory { folder, .. } => cut_history(folder.as_deref()),
+        LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => vec![format!(
+            "make a hub of it with `git muster init {}`, or name another branch with `--hub-branch`",
+            quoted(hub)
+        )],
+        LedgerError::WasAHub { branch, past, .. } => vec![
+            past.advice(branch),
+            "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it"
+                .to_owned(),
+        ],
+        LedgerError::LacksObject { hub, object, .. } => vec![object.advice(hub)],
+        LedgerError::BrokenBranch { branch, file, newest, .. } => {
+            put_back(PutBack::of(branch, file, newest.as_ref()))
+        }
+        LedgerError::Document(document) if document.is_newer => {
+            vec!["another server runs a newer git-muster; install the same one here".to_owned()]
+        }
+        LedgerError::Document(document) => vec![format!(
+            "`git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend `{}` in a clone of the hub and push it: `git log -p -- {}` shows who changed it",
+            document.path,
+            quoted(&document.path)
+        )],
+        LedgerError::Configuration { cause, .. } => {
+            advice_on_place(*cause).map(str::to_owned).into_iter().collect()
+        }
+        LedgerError::Partial { partial, .. } => vec![format!(
+            "`{}` brings the rest; or name the hub that it was cloned from",
+            partial.command()
+        )],
+        LedgerError::Store { damaged: true, .. } => vec![
+            "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone"
+                .to_owned(),
+        ],
+        LedgerError::Store { .. } if error.code() == Code::DiskFull => vec![
+            "the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"
+                .to_owned(),
+        ],
+        // One that is another is away as one that does not answer.
+        LedgerError::AnotherHub { .. }
+        | LedgerError::AskedToEnd
+        | LedgerError::Store { .. }
+        | LedgerError::File(_) => Vec::new(),
     }
 }
 
 /// What may be in history that is not here.
-fn cut_history(message: String, folder: Option<&Path>) -> CliError {
-    let cut = CliError::new(Exit::Configuration, message);
-    let cut = match folder {
-        Some(folder) => cut.hint(format!(
+fn cut_history(folder: Option<&Path>) -> Vec<String> {
+    let fetch = folder.map(|folder| {
+        format!(
             "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
             quoted(&folder.display().to_string())
-        )),
-        None => cut,
-    };
-    cut.hint(format!("if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"))
+        )
+    });
+    let anew = format!(
+        "if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"
+    );
+    fetch.into_iter().chain([anew]).collect()
 }
 
 /// What to do about a branch whose ref names no commit.
@@ -278,38 +392,26 @@ fn put_back(put_back: PutBack) -> Vec<String> {
 }
 
 /// What to do about something on this machine that cannot be a hub.
-fn advice_on_place(why: &str) -> Option<&'static str> {
-    const ADVICE: &[(&[&str], &str)] = &[
-        (
-            &["not owned by", "dubious ownership"],
-            "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it",
-        ),
-        (
-            &["has a work tree"],
-            "make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed",
-        ),
-        (
-            &[FORMAT_IS_FOREIGN],
-            "make a hub that can be used with `git muster init PATH`, where PATH is not there yet",
-        ),
-        (
-            &[MAY_NOT_BE_READ],
-            "its owner lets others look there with `chmod go+rX PATH`; who is to write needs more, see `git help config` for core.sharedRepository",
-        ),
-        (&[GIT_IS_MISCONFIGURED], "correct the line that is named: git itself stops at it, too"),
-        (
-            &["cannot be used as a hub"],
-            "name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet",
-        ),
-    ];
-    ADVICE.iter().find(|(words, _)| words.iter().any(|word| why.contains(word))).map(|(_, advice)| *advice)
-}
-
-/// Whether it is about a file that could not be written.
-fn is_about_disk(why: &str) -> bool {
-    ["failed to write", "No space left", "Disk quota", "Read-only file system"]
-        .iter()
-        .any(|words| why.contains(words))
+fn advice_on_place(cause: Unfit) -> Option<&'static str> {
+    Some(match cause {
+        Unfit::Owner => {
+            "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it"
+        }
+        Unfit::WorkTree => {
+            "make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed"
+        }
+        Unfit::Format => {
+            "make a hub that can be used with `git muster init PATH`, where PATH is not there yet"
+        }
+        Unfit::Unreadable => {
+            "its owner lets others look there with `chmod go+rX PATH`; who is to write needs more, see `git help config` for core.sharedRepository"
+        }
+        Unfit::GitSetting => "correct the line that is named: git itself stops at it, too",
+        Unfit::NoRepository => {
+            "name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet"
+        }
+        Unfit::TwoPlaces | Unfit::Git | Unfit::NoHistory | Unfit::Signing | Unfit::Refused => return None,
+    })
 }
 
 impl From<Stop> for CliError {
@@ -323,29 +425,29 @@ impl From<Stop> for CliError {
 
 impl From<FileError> for CliError {
     fn from(error: FileError) -> Self {
-        Self::new(Exit::Failed, error.to_string())
+        let path = error.path().display().to_string();
+        Self::new(Code::FileFailed, error.to_string()).fact("path", path).fact("detail", error.to_string())
     }
 }
 
 impl From<NameError> for CliError {
     fn from(error: NameError) -> Self {
-        Self::new(Exit::Usage, error.to_string())
+        Refusal::from(error).into()
     }
 }
 
-impl From<std::io::Error> for CliError {
-    fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            // The reader went away: it has what it wanted.
-            return Self::new(Exit::Done, "");
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::reader_gone();
         }
-        Self::new(Exit::Failed, error.to_string())
+        Self::new(Code::MachineFailed, error.to_string()).fact("detail", error.to_string())
     }
 }
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(Exit::Failed, format!("{error:#}"))
+        Self::new(Code::MachineFailed, format!("{error:#}")).fact("detail", format!("{error:#}"))
     }
 }
 
@@ -354,23 +456,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_advice_is_about_the_trouble() {
-        for (why, said) in [
-            ("`/tmp` cannot be used as a hub: could not find repository", Some("git muster init")),
-            (
-                "`/h` cannot be used as a hub: repository path '/h' is not owned by current user",
-                Some("safe.directory"),
-            ),
-            ("`/c/.git` has a work tree; a hub must be a bare repository", Some("git clone --bare")),
-            ("cannot start the program `git`", None),
+    fn what_may_have_been_written_is_not_said_to_be_unwritten() {
+        let refused = || CliError::new(Code::LockHeld, "held");
+        let done = refused().done_all_the_same("token 1");
+        let unknown = CliError::new(Code::OutcomeUnknown, "sent");
+        for (error, written) in [
+            (refused(), Some(false)),
+            (refused().after("1 job"), Some(true)),
+            (done, Some(true)),
+            (unknown, None),
         ] {
-            assert_eq!(
-                advice_on_place(why).map(|advice| said.is_some_and(|said| advice.contains(said))),
-                said.map(|_| true),
-                "{why}"
-            );
+            assert_eq!(error.written, written, "{}", error.message);
         }
-        assert!(is_about_disk("failed to write out file"));
-        assert!(!is_about_disk("object not found"));
+    }
+
+    #[test]
+    fn that_nothing_was_written_is_said_once() {
+        let twice = CliError::new(Code::HubNotConfigured, "no hub").nothing_written().nothing_written();
+        assert_eq!(twice.message, "no hub; nothing was written");
+        let unknown = CliError::new(Code::OutcomeUnknown, "sent").nothing_written();
+        assert_eq!(unknown.message, "sent");
+        let server = "build1".to_owned();
+        let refused = CliError::from(Refusal::ServerNotRegistered { server }).nothing_written();
+        assert_eq!(refused.message.matches(NOTHING_WRITTEN).count(), 1, "{}", refused.message);
+    }
+
+    #[test]
+    fn each_fact_of_a_code_is_told_in_order_and_unknown_ones_are_null() {
+        let error = CliError::new(Code::WaitExpired, "").fact("id", "job_1").fact("kind", "job");
+        let told = serde_json::to_string(&error.all_facts()).expect("JSON");
+        assert_eq!(told, r#"{"kind":"job","id":"job_1","status":null,"waited_seconds":null}"#);
     }
 }

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
+use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::TOKEN_MAX;
 use crate::domain::shell::quoted;
@@ -75,14 +76,16 @@ struct Fence {
 /// Locks a file beside the state.
 fn locked(path: &Path) -> Result<FileLock, CliError> {
     FileLock::acquire(path, Deadline::after(LOCK_WAIT)).map_err(|not| {
-        let exit = if not.is_busy() { Exit::Contended } else { Exit::Failed };
+        let code = if not.is_busy() { Code::FenceLocked } else { Code::FileFailed };
         let hint = match not {
             NotLocked::Busy(_) => "try again when that check has ended",
             NotLocked::Impossible { .. } => {
                 "name a state file by `--state` in a folder on a local disk that can be written"
             }
         };
-        CliError::new(exit, format!("{not}; nothing was run")).hint(hint)
+        CliError::new(code, format!("{not}; nothing was run"))
+            .fact("path", path.display().to_string())
+            .hint(hint)
     })
 }
 
@@ -107,7 +110,11 @@ fn followed(path: &Path) -> PathBuf {
 
 /// What the state file says.
 fn kept(state: &Path) -> Result<Fence, CliError> {
-    let failed = |why: String| CliError::new(Exit::Failed, format!("{why}; nothing was run"));
+    let failed = |why: String| {
+        CliError::new(Code::FileFailed, format!("{why}; nothing was run"))
+            .fact("path", state.display().to_string())
+            .fact("detail", why)
+    };
     let text = files::read(state).map_err(|error| {
         let told = failed(error.to_string());
         // What else is in the way may pass, or is no file.
@@ -134,13 +141,16 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         let hint = format!(
             "`git muster lock show {name}` tells the token; `git muster fsck --mend` has those of a hub go on from a possible one"
         );
-        return Err(CliError::new(Exit::Usage, why).hint(hint));
+        return Err(CliError::new(Code::ValueInvalid, why)
+            .fact("field", "token")
+            .fact("given", token.to_string())
+            .hint(hint));
     }
     // Through a link or not, it is one state: what is written replaces the file and not the link.
     let state = &followed(state);
     if let Some(folder) = state.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
-        return Err(CliError::new(Exit::Failed, why));
+        return Err(CliError::new(Code::FileFailed, why).fact("path", folder.display().to_string()));
     }
     let at_work = PathBuf::from(format!("{}.guard", state.display()));
     let mut guard = None;
@@ -154,11 +164,15 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
     let highest = fence.highest.get(name.as_str()).copied().unwrap_or(0);
     if token < highest {
         let error = CliError::new(
-            Exit::LeaseLost,
+            Code::TokenSuperseded,
             format!(
                 "token {token} of lock `{name}` is from an earlier term: token {highest} was seen here; nothing was run"
             ),
-        );
+        )
+        .fact("kind", "lock")
+        .fact("id", name.as_str())
+        .fact("token", token)
+        .fact("last_token", highest);
         return Err(if highest > TOKEN_MAX { error.hint(begin_anew(state)) } else { error });
     }
     if context.is_dry_run() {
@@ -167,7 +181,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
     if token > highest {
         fence.highest.insert(name.to_string(), token);
         let text = serde_json::to_string_pretty(&fence)
-            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+            .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
         files::write(state, &format!("{text}\n"))?;
     }
     let Some(program) = command.first() else { return pass(name, token, command, context) };
@@ -204,7 +218,7 @@ fn run_guarded(
     let charge =
         Charge { command, variables: &context.settings.said(), grace: STOP_GRACE, alive: Some(at_work) };
     let mut ward = Ward::start(&charge).map_err(|error| {
-        CliError::new(Exit::Failed, format!("cannot guard `{program}`: {error}; nothing was run"))
+        CliError::not_started(&program, &error, format!("cannot guard `{program}`: {error}; nothing was run"))
     })?;
     let ending = loop {
         if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
@@ -217,14 +231,15 @@ fn run_guarded(
     match ending {
         Ending::Told(Told { cause: Cause::Unstarted, code, error }) => {
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
-            let error = CliError::new(Exit::Failed, format!("cannot run `{program}`: {error}"));
+            let error = CliError::not_started(&program, &error, format!("cannot run `{program}`: {error}"));
             context.output.error_with(&error, code);
             Ok(code)
         }
         Ending::Told(Told { code, .. }) => Ok(code),
         Ending::Unguarded(_) => Err(CliError::new(
-            Exit::Failed,
+            Code::CommandKilled,
             format!("the guard of `{program}` was killed, and so was the command"),
-        )),
+        )
+        .fact("program", program.to_string())),
     }
 }

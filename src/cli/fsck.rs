@@ -47,7 +47,7 @@ pub struct FsckArgs {
     #[arg(long, conflicts_with = "history")]
     pub mend: bool,
     /// The least severity that ends with exit code 1
-    #[arg(long, value_name = "SEVERITY", value_parser = super::words::severity(), default_value = "error")]
+    #[arg(long, value_name = "SEVERITY", value_parser = super::choices::severity(), default_value = "error")]
     pub fail_on: Severity,
 }
 

@@ -9,6 +9,7 @@ use crate::app::fsck::Report;
 use crate::domain::artifact::Manifest;
 use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
+use crate::domain::code::Code;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::status::Status;
@@ -58,6 +59,8 @@ pub struct GenerateArgs {
 pub enum Generated {
     /// docs/CLI.md
     CommandReference,
+    /// docs/errors.md
+    ErrorReference,
     /// All files of docs/schemas, as one JSON object by name
     Schemas,
 }
@@ -95,7 +98,12 @@ pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
     };
     files::create_dir(folder)?;
     clap_mangen::generate_to(command, folder).map_err(|error| {
-        CliError::new(Exit::Failed, format!("not all pages were written to `{}`: {error}", folder.display()))
+        CliError::new(
+            Code::FileFailed,
+            format!("not all pages were written to `{}`: {error}", folder.display()),
+        )
+        .fact("path", folder.display().to_string())
+        .fact("detail", error.to_string())
     })
 }
 
@@ -106,8 +114,9 @@ pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
 pub(super) fn generate(args: &GenerateArgs) -> Result<(), CliError> {
     let text = match args.what {
         Generated::CommandReference => command_reference(),
+        Generated::ErrorReference => error_reference(),
         Generated::Schemas => serde_json::to_string_pretty(&schemas())
-            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?,
+            .map_err(|error| CliError::new(Code::Internal, error.to_string()))?,
     };
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
@@ -125,10 +134,55 @@ pub fn command_reference() -> String {
     for (exit, meaning) in Exit::ALL {
         out.push_str(&format!("| {} | {meaning} |\n", exit.code()));
     }
+    out.push_str("\nWith `--json` an error also has a code, which says more: [errors.md](errors.md).\n");
     out.push_str("\nA command that a signal asks to end ends by that signal, 128 and its number in a shell, when nothing was written; 9 and 0 mean what they always do.\n");
     out.push_str("\n`health` answers 0 ok, 1 warning, 2 critical, 3 unknown; `doctor` 0 unless there is a problem, then 1; `lock run`, `fence check` and `job wait` give the exit code of the command or job.\n");
     out
 }
+
+/// The codes of all errors.
+#[must_use]
+pub fn error_reference() -> String {
+    let mut out = String::from(ERRORS_HEAD);
+    for code in Code::ALL {
+        let facts: Vec<String> = code.facts().iter().map(|fact| format!("`{fact}`")).collect();
+        let exit = match Exit::of(code.class()) {
+            Exit::AskedToEnd => "by the signal".to_owned(),
+            exit => exit.code().to_string(),
+        };
+        out.push_str(&format!(
+            "| `{code}` | {exit} | {} | {} | {} |\n",
+            code.retry().as_str(),
+            code.meaning(),
+            facts.join(" ")
+        ));
+    }
+    out
+}
+
+/// What stands above the table of codes.
+const ERRORS_HEAD: &str = "# Error codes
+
+Made by `git muster generate error-reference`; a test keeps it equal to the program.
+
+With `--json` a command that does not do what it was asked prints one object to stderr. `error` and `hints` are for people and change. Programs read these members:
+
+| member | meaning |
+|---|---|
+| `exit_code` | how the command ends; of most codes always the same |
+| `code` | what it is, a word of the table below. Codes are added, never renamed, and keep their meaning: treat one that you do not know by its exit code |
+| `retry` | `no`: the same command fails until something is changed. `later`: the same command may succeed. `resolve`: ask `git muster op status` first |
+| `written` | `false`: the hub has nothing of it. `true`: it has it, or a part of it, and what failed came after. `null`: not known |
+| `facts` | all facts of the code, by name; `null` where one is not known. Times are RFC 3339, durations end in `_seconds` |
+| `errors` | of several things in one request, which is at fault: `pointer` (RFC 6901), `code`, `facts` |
+| `op` | the operation whose outcome is unknown, or whose answer was lost |
+| `cause` | of a hub that does not answer or refuses, why |
+
+A warning, and a finding of `health`, `doctor` or `fsck`, is no error and has no code of this table.
+
+| code | exit code | retry | meaning | facts |
+|---|---|---|---|---|
+";
 
 fn describe(command: &Command, out: &mut String) {
     if command.is_hide_set() {

@@ -3,13 +3,10 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use crate::app::hubs;
+use crate::domain::code::Code;
 use crate::domain::shell::quoted;
 use crate::ledger::{Homes, LedgerError, Location};
-
-/// Where nothing is, or nothing that git can open.
-const NO_REPOSITORY: &str = "cannot be used as a hub";
 
 /// The same error, told of a hub that is gone, if this host knows one there.
 pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
@@ -17,8 +14,7 @@ pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
         error.may_come_back = is_known(context);
     }
     // Of one that left a trace in the repository more is told already.
-    let is_without_hub =
-        error.no_hub_there || (error.exit == Exit::Configuration && error.message.contains(NO_REPOSITORY));
+    let is_without_hub = error.no_hub_there || error.no_repository_there;
     if !is_without_hub {
         return error;
     }
@@ -45,7 +41,10 @@ pub(super) fn refuse_to_begin_anew(context: &mut Context, insisting: &str) -> Re
     }
     let Some(was) = was_here(context) else { return Ok(()) };
     let hub = context.settings.hub()?.shown();
-    let error = CliError::new(Exit::Configuration, format!("`{hub}` holds no hub, but {was}"));
+    let error = CliError::new(Code::HubLost, format!("`{hub}` holds no hub, but {was}"))
+        .fact("hub", hub)
+        .fact("branch", context.settings.branch.value.as_str())
+        .fact("evidence", "known");
     Err(advice(context, insisting).into_iter().fold(error.nothing_written(), CliError::hint))
 }
 

@@ -7,6 +7,7 @@ use super::table::table;
 use crate::app::queries::health::{Health, Looked};
 use crate::app::signs::Signs;
 use crate::domain::health::Report;
+
 use clap::Args;
 
 #[derive(Debug, Args)]

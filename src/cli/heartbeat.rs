@@ -3,7 +3,6 @@
 use super::artifact::place_of;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input;
 use super::servers::joined_elsewhere;
 use super::words;
@@ -13,6 +12,7 @@ use crate::app::commands::job_step::{Step as JobStep, StepJob};
 use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
 use crate::app::hubs;
 use crate::app::session::{Session, Whose};
+use crate::domain::code::Code;
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::domain::time::SPAN_MAX;
@@ -113,16 +113,20 @@ fn named_branch(server: Option<&ServerName>, main: &str) -> Result<String, CliEr
         None | Some("1" | "auto") => server.map_or(main.to_owned(), ServerName::heartbeat_branch),
         Some(named) => named.to_owned(),
     };
-    check_branch(&branch)
-        .map_err(|error| CliError::new(Exit::Configuration, format!("{error} (from HEARTBEAT_BRANCH)")))?;
+    check_branch(&branch).map_err(|error| {
+        CliError::new(Code::SettingInvalid, format!("{error} (from HEARTBEAT_BRANCH)"))
+            .fact("name", "HEARTBEAT_BRANCH")
+            .fact("why", error.to_string())
+    })?;
     // Readers look on these branches only; and replacing any other would destroy what is on it.
     if branch != main && !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
         return Err(CliError::new(
-            Exit::Configuration,
+            Code::SettingInvalid,
             format!(
                 "HEARTBEAT_BRANCH names `{branch}`, which does not begin with `{HEARTBEAT_BRANCH_PREFIX}`; no beat was sent"
             ),
-        ));
+        )
+        .fact("name", "HEARTBEAT_BRANCH"));
     }
     Ok(branch)
 }
@@ -131,9 +135,10 @@ fn push_every() -> Result<u64, CliError> {
     let Some(text) = variable("HEARTBEAT_PUSH_EVERY") else { return Ok(1) };
     text.parse().ok().filter(|every| *every > 0).ok_or_else(|| {
         CliError::new(
-            Exit::Configuration,
+            Code::SettingInvalid,
             format!("HEARTBEAT_PUSH_EVERY is `{}`, which is no number above zero", text.escape_debug()),
         )
+        .fact("name", "HEARTBEAT_PUSH_EVERY")
     })
 }
 
@@ -147,7 +152,8 @@ pub(super) fn wrong_variables(main: &str) -> Vec<CliError> {
 fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
     match args.interval {
         Some(interval) if interval.as_secs() == 0 => {
-            Err(CliError::new(Exit::Usage, "an interval must be at least 1s; no beat was sent"))
+            Err(CliError::new(Code::ValueInvalid, "an interval must be at least 1s; no beat was sent")
+                .fact("field", "interval"))
         }
         _ => Ok(()),
     }
@@ -285,9 +291,10 @@ impl<'a> Beats<'a> {
         context.place()?;
         let output = context.output;
         let client = context.client()?;
-        client.send_kept_reports(me, |words| output.say(words));
+        client.send_kept_reports(me, &|words| output.say(words), &words::sentence);
         if let Some((op, _)) = client.kept_reports(me).first() {
-            return Err(CliError::new(Exit::Unknown, format!("operation {op} is not settled")));
+            return Err(CliError::new(Code::OutcomeUnknown, format!("operation {op} is not settled"))
+                .fact("op", op.as_str()));
         }
         Ok(context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?.steps(me))
     }
@@ -391,7 +398,9 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     }
     if crate::worker::is_at_work(&place_of(&me, context)?) {
         let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
-        return Err(CliError::new(Exit::Refused, why).hint("leave that to it, or end the worker first"));
+        return Err(CliError::new(Code::WorkerRunning, why)
+            .fact("server", me.as_str())
+            .hint("leave that to it, or end the worker first"));
     }
     let args = BeatArgs { interval: Some(interval), ..args.clone() };
     let mut beats = Beats::begin(&me, &args, (Manner::GoesOn(interval), 1), context)?;
@@ -439,7 +448,7 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
         let why = format!(
             "`{branch}` is no heartbeat branch (`{HEARTBEAT_BRANCH_PREFIX}...`); its history was not touched"
         );
-        return Err(CliError::new(Exit::Usage, why));
+        return Err(CliError::new(Code::HeartbeatBranchInvalid, why).fact("branch", branch));
     }
     context.refuse_guards("the replacement of a branch")?;
     let now = context.now();
@@ -447,7 +456,9 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
     let backup = backup.then(|| format!("backup/{branch}-{}", now.compact()));
     let squashed = ledger.squash(branch, backup.as_deref(), now).map_err(|error| match error {
         LedgerError::NoBranch { branch: missing, .. } if missing == branch => {
-            CliError::new(Exit::No, format!("there is no branch `{branch}` on the hub"))
+            CliError::new(Code::NotFound, format!("there is no branch `{branch}` on the hub"))
+                .fact("kind", "heartbeat-branch")
+                .fact("id", branch)
                 .hint("see who has sent heartbeats with `git muster servers list`")
         }
         error => error.into(),

@@ -11,6 +11,7 @@ use super::lock::{TakeArgs, acquire};
 use super::output::Output;
 use crate::app::commands::lock::{ReleaseLock, RenewLock};
 use crate::app::flows::hold::{Event, HoldFlow, Step, Why};
+use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::margin;
 use crate::domain::time::show_span;
@@ -53,7 +54,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         context.give_back(&release, &named(&release))?;
         let why = if stop.requested() { "asked to end" } else { "it took too long to get the lock" };
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
-        return Err(CliError::new(Exit::Failed, why));
+        return Err(CliError::interrupted(&args.name, why));
     }
     let mut variables = context.settings.said();
     variables.push(("MUSTER_LOCK_NAME", term.name.clone()));
@@ -67,7 +68,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
                 "cannot guard `{}`: {error}; it was not run and the lock was released",
                 program.display()
             );
-            return Err(CliError::new(Exit::Failed, why));
+            return Err(CliError::not_started(program.display(), &error, why));
         }
     };
     *farewell.lock().unwrap_or_else(PoisonError::into_inner) = left_held(&release, held.grace);
@@ -76,7 +77,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
             context.give_back(&release, &named(&release))?;
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
-            context.output.error_with(&CliError::new(Exit::Failed, why), code);
+            context.output.error_with(&CliError::not_started(program.display(), &error, why), code);
             Ok(code)
         }
         Ok(Ending::Told(Told { cause: Cause::Lapsed, .. })) => {
@@ -91,20 +92,25 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         Ok(Ending::Unguarded(true)) => {
             end_unguarded("its guard was killed; the command was stopped", &release, context)
         }
-        Ok(Ending::Unguarded(false)) => {
-            let why = "the guard of the command was killed, and not all of its processes can be ended";
-            let hint = format!(
-                "when they have, release the lock with `git muster lock release {} --token {}`",
-                args.name, term.token
-            );
-            Err(CliError::new(Exit::Failed, format!("{why}; the lock was not released")).hint(hint))
-        }
+        Ok(Ending::Unguarded(false)) => Err(left_unreleased(&release)),
         Err(error) => Err(lost(error, &release, &held, context)?),
     }
 }
 
+/// The command may still run, and the lock is left to it.
+fn left_unreleased(term: &ReleaseLock) -> CliError {
+    let why = "the guard of the command was killed, and not all of its processes can be ended";
+    CliError::new(Code::LockNotReleased, format!("{why}; the lock was not released"))
+        .fact("lock", term.name.as_str())
+        .fact("detail", why)
+        .hint(format!(
+            "when they have, release the lock with `git muster lock release {} --token {}`",
+            term.name, term.token
+        ))
+}
+
 fn program_of(command: &[OsString]) -> Result<&Path, CliError> {
-    command.first().map(Path::new).ok_or_else(|| CliError::new(Exit::Usage, "no command is given"))
+    command.first().map(Path::new).ok_or_else(|| CliError::new(Code::Usage, "no command is given"))
 }
 
 /// Listens for the wish to end. What is told when it is repeated and obeyed at once may be set anew.
@@ -175,7 +181,7 @@ fn lost(
 /// Releases the lock after something took the guard of the command away, and the command with it.
 fn end_unguarded(why: &str, release: &ReleaseLock, context: &mut Context) -> Result<u8, CliError> {
     context.give_back(release, &named(release))?;
-    Err(CliError::new(Exit::Failed, format!("{why}; the lock was released")))
+    Err(CliError::new(Code::CommandKilled, format!("{why}; the lock was released")))
 }
 
 /// Releases the lock after the command ended with `code`.
@@ -256,7 +262,7 @@ impl Held {
 
     fn late(&self) -> CliError {
         let why = format!("the lease of lock `{}` could not be renewed in time", self.release.name);
-        CliError::new(Exit::LeaseLost, why)
+        CliError::new(Code::LeaseNotRenewed, why).fact("lock", self.release.name.as_str())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::error::{BEGIN_ANEW, CliError};
-use super::exit::Exit;
 use super::gone;
 use super::input;
 use super::output::{begun_about, counted};
@@ -10,6 +9,7 @@ use super::table::table;
 use crate::app::commands::Envelope;
 use crate::app::import::{ASIDE, Import, Lost, Report, documents, lost};
 use crate::app::stale::Restored;
+use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::import::State;
 use crate::domain::shell::quoted;
@@ -88,7 +88,9 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     let into = args.into.as_ref().map(|text| Location::parse(text, &folder));
     if into.as_ref().is_some_and(|into| into.is_place_of(&source)) {
         let why = format!("`{}` cannot be imported into itself; nothing was changed", source.shown());
-        return Err(CliError::new(Exit::Usage, why).hint("leave `--into` out to mend the hub where it is"));
+        return Err(CliError::new(Code::ValueInvalid, why)
+            .fact("field", "into")
+            .hint("leave `--into` out to mend the hub where it is"));
     }
     if args.check {
         context.only_look();

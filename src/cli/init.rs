@@ -3,12 +3,12 @@
 use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::gone;
 use super::settings::{UserConfig, embedded_hub_path};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use crate::app::commands::Envelope;
 use crate::app::commands::found::{Found, Mark};
+use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::shell::quoted;
 use crate::ledger::{self, Homes, Location, init_bare};
@@ -140,9 +140,11 @@ fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Ma
     {
         let hub = quoted(&context.settings.hub()?.shown());
         return Err(CliError::new(
-            Exit::Refused,
+            Code::HubExists,
             format!("branch `{other}` of {hub} holds a hub already; nothing was written to `{branch}`"),
         )
+        .fact("hub", context.settings.hub()?.shown())
+        .fact("branch", other.as_str())
         .hint(format!(
             "use that one: `git muster join {hub} --hub-branch {} --as NAME`; `--force` makes a second hub beside it",
             quoted(&other)

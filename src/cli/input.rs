@@ -1,7 +1,7 @@
 //! Texts the user gives: as an argument, from stdin, from a file; always bounded.
 
 use super::error::CliError;
-use super::exit::Exit;
+use crate::domain::code::Code;
 use crate::domain::time::{Calendar, Timestamp, parse_span, show_span};
 use crate::machine::zone::{self, Reading};
 use crate::machine::{environment, files};
@@ -16,7 +16,10 @@ use std::time::Duration;
 pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
     let read = |what: &str, result: io::Result<String>| {
         result.map_err(|error| {
-            CliError::new(Exit::Failed, format!("{what} cannot be read: {error}; nothing was written"))
+            CliError::new(Code::FileFailed, format!("{what} cannot be read: {error}"))
+                .fact("path", given.strip_prefix('@'))
+                .fact("detail", error.to_string())
+                .unwritten()
         })
     };
     match given.strip_prefix('@') {
@@ -53,7 +56,11 @@ pub(super) const OF_LOCK: Told = Told { what: "lock", name: "MUSTER_LOCK_NAME", 
 /// When there is none, or it is of another.
 pub(super) fn token(given: Option<u64>, name: &str, of: Told) -> Result<u64, CliError> {
     let Told { what, name: name_variable, token: token_variable } = of;
-    let usage = |why: String| CliError::new(Exit::Usage, format!("{why}; nothing was done"));
+    let usage = |why: String| {
+        CliError::new(Code::TokenMissing, format!("{why}; nothing was done"))
+            .fact("kind", what)
+            .fact("id", name)
+    };
     let hint = format!("give the token of {what} `{name}` with `--token`");
     if let Some(token) = given {
         return Ok(token);

@@ -14,6 +14,7 @@ use crate::app::flows::acquire::{AcquireFlow, Event, Step};
 use crate::app::observations::Observations;
 use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
 use crate::app::watch::glance_at;
+use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker};
 use crate::domain::table::Table;
@@ -191,13 +192,15 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
 fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result<Taker, CliError> {
     if ttl < TTL_MIN {
         return Err(CliError::new(
-            Exit::Usage,
+            Code::ValueInvalid,
             format!(
                 "a lease of {} is too short to be renewed; give at least {}",
                 show_span(ttl),
                 show_span(TTL_MIN)
             ),
-        ));
+        )
+        .fact("field", "lease")
+        .fact("given", show_span(ttl)));
     }
     Ok(Taker {
         server: context.acting()?,
@@ -267,7 +270,7 @@ fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), Cl
     while !next.passed() {
         if stop.is_some_and(Stop::requested) {
             let why = format!("asked to end while waiting; lock `{name}` was not taken");
-            return Err(CliError::new(Exit::Failed, why));
+            return Err(CliError::interrupted(name, why));
         }
         asked::idle(STOP_LATENCY.min(next.left()));
     }

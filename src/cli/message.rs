@@ -3,12 +3,12 @@
 use super::broken;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
 use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
 use crate::app::queries::messages::{Inbox, ListMessages, MessageFilter, Thread};
+use crate::domain::code::Code;
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{AckStatus, BODY_LENGTH_MAX, Draft, Message, MessageType};
 use crate::domain::record::Record;
@@ -30,7 +30,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "NAME|all")]
     pub to: String,
     /// What kind of message
-    #[arg(long = "type", value_name = "TYPE", default_value = "info", value_parser = super::words::message_type())]
+    #[arg(long = "type", value_name = "TYPE", default_value = "info", value_parser = super::choices::message_type())]
     pub kind: MessageType,
     /// What it is about: one line of at most 100 characters
     #[arg(long)]
@@ -241,7 +241,7 @@ fn not_marked(error: CliError) -> CliError {
 
 /// It had nowhere to go, which no error of the system tells.
 fn no_outlet() -> CliError {
-    not_marked(CliError::new(Exit::Failed, "the answer cannot be written: stdout is closed"))
+    not_marked(CliError::new(Code::AnswerUndelivered, "the answer cannot be written: stdout is closed"))
         .hint("`git muster message read >/dev/null` marks them without showing them")
 }
 

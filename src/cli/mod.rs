@@ -11,6 +11,7 @@ mod artifact;
 mod ask;
 mod broken;
 mod checkout;
+mod choices;
 mod complete;
 mod config;
 mod context;
@@ -52,7 +53,7 @@ mod words;
 mod worker;
 
 pub use exit::Exit;
-pub use generate::{audit_rules, command_reference, schemas};
+pub use generate::{audit_rules, command_reference, error_reference, schemas};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::UserConfig;
 

@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input::ago;
 use super::job::claim_line;
 use super::message::whole;
@@ -16,6 +15,7 @@ use crate::app::hubs;
 use crate::app::journal::{self, Entry, Taken};
 use crate::app::queries::operations::{ListedOperation, WhatStands};
 use crate::app::submit::{self, Keep};
+use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::ledger::{Found, LedgerError, Location};
 use crate::machine::environment;
@@ -159,7 +159,10 @@ fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> 
     let (op, hub) = (&entry.op, context.settings.hub()?.shown());
     let why =
         format!("operation {op} was for another hub than the one that is at `{hub}` now; nothing was done");
-    Err(CliError::new(Exit::Refused, why).hint(format!(
+    Err(CliError::new(Code::OperationOfAnotherHub, why)
+        .fact("op", op.as_str())
+        .fact("hub", hub)
+        .hint(format!(
         "if that one was moved, name it: `git muster --hub HUB op resume {op}`; `git muster op drop {op}` forgets the operation"
     )))
 }
@@ -180,28 +183,40 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
         journal::close(id);
         return Err(CliError::new(
-            Exit::No,
+            Code::OperationNotFound,
             format!("operation {id} is not in the hub: the beat was not sent, or a later beat replaced it"),
         )
+        .fact("op", id.as_str())
+        .fact("journaled", true)
+        .fact("may_arrive", false)
         .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
     }
     let why = format!("operation {id} is not in the hub's history");
     Err(match entry {
-        Some(_) => CliError::new(Exit::No, format!("{why}; a push that was cut off may still arrive")).hint(format!(
+        Some(_) => CliError::new(Code::OperationNotFound, format!("{why}; a push that was cut off may still arrive"))
+            .fact("op", id.as_str())
+            .fact("journaled", true)
+            .fact("may_arrive", true)
+            .hint(format!(
             "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
         )),
         // A hub that was put back, or whose history was rewritten.
         None if known.is_some() => CliError::new(
-            Exit::No,
+            Code::OperationNotFound,
             format!("{why} any more: this host had its answer, and what the hub has now is from before it"),
         )
+        .fact("op", id.as_str())
+        .fact("journaled", false)
+        .fact("may_arrive", false)
         .hint("do it again if it is still wanted: `git muster op list` shows what else was begun here"),
         None => CliError::new(
-            Exit::No,
+            Code::OperationNotFound,
             format!(
                 "{why}, and this user has nothing of it here: whether it may still happen only the host that began it can tell"
             ),
         )
+        .fact("op", id.as_str())
+        .fact("journaled", false)
         .hint(format!(
             "before it is done again, ask `git muster op status {id}` on that host, as its user; of a beat only the newest is in the hub"
         )),
@@ -288,18 +303,25 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
 
 /// Nobody can know whether another process is at it: it is left alone.
 fn unlockable(id: &OpId, why: &str) -> CliError {
-    CliError::new(Exit::Failed, format!("operation {id} was not taken up: {why}"))
+    CliError::new(Code::OperationUnlockable, format!("operation {id} was not taken up: {why}"))
+        .fact("op", id.as_str())
+        .fact("detail", why)
         .hint("see where locks can be had with `git muster doctor folders`")
 }
 
 fn under_way(id: &OpId) -> CliError {
     let why = format!("another process is still at operation {id}; nothing was done");
-    CliError::new(Exit::Contended, why).hint(format!("ask later with `git muster op status {id}`"))
+    CliError::new(Code::OperationInProgress, why)
+        .fact("op", id.as_str())
+        .hint(format!("ask later with `git muster op status {id}`"))
 }
 
 fn not_unsettled(id: &OpId) -> CliError {
     let why = format!("operation {id} is not among the unsettled ones of this user");
-    CliError::new(Exit::No, why).hint("see them with `git muster op list`")
+    CliError::new(Code::OperationNotFound, why)
+        .fact("op", id.as_str())
+        .fact("journaled", false)
+        .hint("see them with `git muster op list`")
 }
 
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {

@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::style;
 use super::whole;
+use crate::domain::code::Code;
 use crate::domain::shell::quoted;
 use crate::ledger::{LedgerError, Location};
 use crate::machine::{asked, clock, environment};
@@ -349,6 +350,17 @@ impl Output {
             if let Some(cause) = error.cause {
                 value["cause"] = cause.word().into();
             }
+            let facts = Value::Object(error.all_facts());
+            let part = error.pointer();
+            let parts: Vec<Value> = part
+                .map(|pointer| json!({"pointer": pointer, "code": error.code, "facts": facts}))
+                .into_iter()
+                .collect();
+            value["code"] = error.code.as_str().into();
+            value["retry"] = error.code.retry().as_str().into();
+            value["written"] = error.written.into();
+            value["facts"] = facts;
+            value["errors"] = parts.into();
             complain(&value.to_string());
             return;
         }
@@ -361,8 +373,8 @@ impl Output {
 
 /// A value as text in which nothing is obeyed by a terminal.
 fn json_text(value: &Value) -> Result<String, CliError> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
     // serde_json escapes what is below a space; the rest may stand inside strings only.
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -404,8 +416,11 @@ fn print(text: &str) -> Result<(), CliError> {
         out.flush()
     };
     written().map_err(|error| match CliError::from(error) {
-        gone @ CliError { exit: Exit::Done, .. } => gone,
-        error => CliError { message: format!("the answer cannot be written: {}", error.message), ..error },
+        gone if gone.is_reader_gone() => gone,
+        error => {
+            CliError::new(Code::AnswerUndelivered, format!("the answer cannot be written: {}", error.message))
+                .fact("detail", error.message)
+        }
     })
 }
 

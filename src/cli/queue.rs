@@ -3,7 +3,6 @@
 use super::broken;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input;
 use super::output::counted;
 use super::table::{facts, table};
@@ -11,6 +10,7 @@ use super::waiting::{self, FOR_JOBS};
 use crate::app::commands::pause::{EndPause, SetPause};
 use crate::app::flows::drain::{DrainFlow, Event, Step, at_work};
 use crate::app::queries::queue::{Holding, Pauses, Statistics};
+use crate::domain::code::Code;
 use crate::domain::pause::{Pause, Paused};
 use crate::domain::time::{SPAN_MAX, show_span};
 use crate::machine::clock;
@@ -182,7 +182,9 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
             }
             Step::TimeUp(held) => {
                 let why = format!("{} still at work; the pause holds", counted(held, "job"));
-                return Err(CliError::new(Exit::Contended, why)
+                return Err(CliError::new(Code::WaitExpired, why)
+                    .fact("kind", "pause")
+                    .fact("waited_seconds", wait.as_secs())
                     .after_waiting(Some(wait))
                     .hint("see them with `git muster job list`"));
             }

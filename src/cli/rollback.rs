@@ -3,8 +3,8 @@
 use super::artifact::source_text;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::table::table;
+use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
 use crate::ledger::{BuildTag, GoodBuild, Location, Source};
@@ -104,7 +104,7 @@ fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
     let tags = tags(args, context)?;
     let newest = tags.first().ok_or_else(|| {
-        CliError::new(Exit::No, "no good build is tagged there").hint(
+        CliError::new(Code::NotFound, "no good build is tagged there").fact("kind", "good-build").hint(
             "see all with `git muster rollback list --source SOURCE`; `worker run --tag-builds` makes them",
         )
     })?;
@@ -114,7 +114,11 @@ fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Result<(), CliError> {
     context.refuse_guards("a tag in a source repository")?;
     let job = context.read(false, |snapshot| super::job::show::existing(id, snapshot))?;
-    let refuse = |why: &str| CliError::new(Exit::Refused, format!("job `{id}` {why}; nothing was tagged"));
+    let refuse = |why: &str| {
+        CliError::new(Code::BuildNotTaggable, format!("job `{id}` {why}; nothing was tagged"))
+            .fact("job", id.as_str())
+            .fact("cause", why)
+    };
     if job.status != JobStatus::Completed {
         return Err(refuse(&format!("is {}, not completed", job.status)));
     }

@@ -3,7 +3,6 @@
 use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
-use super::exit::Exit;
 use super::input::{self, ago, or_dash};
 use super::output::{Output, counted};
 use super::settings::{Setting, UserConfig, embedded_hub_path};
@@ -18,6 +17,7 @@ use crate::app::queries::servers::{
     ListServers, Machine, MayReplace, Owner, Servers, ShowServer, ShownServer, Standing, WhoseName,
 };
 use crate::app::session::Session;
+use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::shell::quoted;
@@ -299,7 +299,7 @@ fn find_branch(args: &JoinArgs, context: &mut Context) -> Result<bool, CliError>
         let join = |branch: &str| {
             format!("`git muster join{hub} --as {} --hub-branch {}`", args.name, quoted(branch))
         };
-        return Err(CliError::new(Exit::Configuration, format!("{why}; nothing was written")).hint(format!(
+        return Err(CliError::new(Code::HubUnclear, why).unwritten().hint(format!(
             "ask who keeps the hub which one it is, and name that: {} or {}",
             join(&named),
             join(&other)

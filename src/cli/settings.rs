@@ -3,8 +3,8 @@
 
 use super::GlobalArgs;
 use super::error::CliError;
-use super::exit::Exit;
 use super::which::{self, BRANCH_DEFAULT, NOT_ASKED, Which};
+use crate::domain::code::Code;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
 use crate::ledger::{Location, is_tracked};
@@ -74,9 +74,11 @@ impl UserConfig {
             None => Ok(Self::default()),
             Some(text) => Self::parse(&text).map_err(|error| {
                 CliError::new(
-                    Exit::Configuration,
+                    Code::SettingInvalid,
                     format!("the configuration `{}` cannot be used: {error}", path.display()),
                 )
+                .fact("origin", path.display().to_string())
+                .fact("why", error.to_string())
                 .hint(format!("the keys are `hub`, `branch` and `server`; {JOIN_ANEW}"))
             }),
         }
@@ -116,7 +118,7 @@ impl UserConfig {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn write(&self) -> Result<(), CliError> {
-        let text = self.to_text().map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        let text = self.to_text().map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
         Ok(files::write_private(&user_config_path(), &text)?)
     }
 }
@@ -280,7 +282,7 @@ impl Settings {
     /// When nothing names one.
     pub(super) fn hub(&self) -> Result<&Location, CliError> {
         self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
-            let error = CliError::new(Exit::Configuration, "no hub is named")
+            let error = CliError::new(Code::HubNotConfigured, "no hub is named")
                 .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`");
             without_home(error, "MUSTER_HUB")
         })
@@ -306,7 +308,7 @@ impl Settings {
             return Err(unusable(&bad.origin, &bad.why).nothing_written());
         }
         self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
-            let error = CliError::new(Exit::Configuration, "nothing says which server this is; nothing was written")
+            let error = CliError::new(Code::ServerNotConfigured, "nothing says which server this is").unwritten()
                 .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`");
             without_home(error, "MUSTER_SERVER")
         })
@@ -385,7 +387,7 @@ fn span(
 /// is configured wrongly.
 pub(super) fn unusable(origin: &str, why: &str) -> CliError {
     if origin.starts_with("--") {
-        return CliError::new(Exit::Usage, format!("{why} (from {origin})"));
+        return CliError::new(Code::ValueInvalid, format!("{why} (from {origin})")).fact("field", origin);
     }
     let hint = if *origin == *user_config_path().display().to_string() {
         JOIN_ANEW.to_owned()
@@ -396,5 +398,8 @@ pub(super) fn unusable(origin: &str, why: &str) -> CliError {
     } else {
         format!("unset {origin}, or set it to another value")
     };
-    CliError::new(Exit::Configuration, format!("{why} (from {origin})")).hint(hint)
+    CliError::new(Code::SettingInvalid, format!("{why} (from {origin})"))
+        .fact("origin", origin)
+        .fact("why", why)
+        .hint(hint)
 }

@@ -6,8 +6,8 @@
 //! for ever.
 
 use super::error::CliError;
-use super::exit::Exit;
 use super::output::Output;
+use crate::domain::code::Code;
 use crate::domain::shell::quoted;
 use crate::ledger::{self, CutObject};
 use crate::machine::threads::Threads;
@@ -75,7 +75,9 @@ fn error(cut: &[CutObject]) -> Option<CliError> {
         "object {} of `{repository}` is cut off{more}, as a loss of power leaves it, and reading it would never end",
         first.id
     );
-    let told = CliError::new(Exit::Failed, message);
+    let told = CliError::new(Code::HubCacheDamaged, message)
+        .fact("what", repository)
+        .fact("detail", first.id.clone());
     let told = match &first.aside {
         Some(aside) => told.hint(format!("it lies in `{}` now: give the command again", aside.display())),
         None => told.hint(format!("move it away: `rm -f {}`", quoted(&first.file.display().to_string()))),

@@ -7,6 +7,7 @@ use super::table::{facts, table};
 use crate::app::commands::status::SetStatus;
 use crate::app::documents;
 use crate::app::queries::statuses::{ListStatuses, ShowStatus, Statuses};
+
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::status::StatusWord;
 use clap::Subcommand;
@@ -21,7 +22,7 @@ pub enum StatusCommand {
   git muster status set idle")]
     Set {
         /// What it is doing
-        #[arg(value_parser = super::words::status_word())]
+        #[arg(value_parser = super::choices::status_word())]
         status: StatusWord,
         /// The job it works on
         #[arg(long, value_name = "ID")]

@@ -7,9 +7,9 @@
 
 use super::GlobalArgs;
 use super::error::CliError;
-use super::exit::Exit;
 use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
 use crate::app::hubs;
+use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
@@ -71,8 +71,10 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
     let around = ledger::around(folder);
     let mut which = Which::nothing();
     match (named, around) {
-        (None, Around::Unusable { top, why }) => return Err(unreadable(&top, &why)),
-        (Some(hub), Around::Unusable { top, why }) => {
+        (None, Around::Unusable { top, why, is_of_other }) => {
+            return Err(unreadable(&top, &why, is_of_other));
+        }
+        (Some(hub), Around::Unusable { top, why, .. }) => {
             which.is_told = false;
             which.passed_over = Some(format!("the repository `{}` cannot be read: {why}", top.display()));
             which.hub = Some(hub);
@@ -151,15 +153,18 @@ fn remembered(user: &UserConfig) -> Option<Setting<Location>> {
     joined(user).or_else(embedded)
 }
 
-fn unreadable(top: &Path, why: &str) -> CliError {
+fn unreadable(top: &Path, why: &str, is_of_other: bool) -> CliError {
     let top = top.display();
     let error = CliError::new(
-        Exit::Configuration,
+        Code::HubUnusable,
         format!(
-            "the repository `{top}` around this directory may be a clone of a hub and cannot be read: {why}; nothing was written"
+            "the repository `{top}` around this directory may be a clone of a hub and cannot be read: {why}"
         ),
-    );
-    let error = match why.contains("not owned by") {
+    )
+    .fact("cause", if is_of_other { "owner" } else { "clone" })
+    .fact("detail", why)
+    .unwritten();
+    let error = match is_of_other {
         true => error.hint(format!(
             "if you trust its owner, `git config --global --add safe.directory {}` lets git use it",
             quoted(&top.to_string())
@@ -170,12 +175,8 @@ fn unreadable(top: &Path, why: &str) -> CliError {
 }
 
 fn unclear(top: &Path, why: &Unclear) -> CliError {
-    let text = format!(
-        "which hub is meant cannot be told: `{}` {}; nothing was written",
-        top.display(),
-        because(why)
-    );
-    let error = CliError::new(Exit::Configuration, text);
+    let text = format!("which hub is meant cannot be told: `{}` {}", top.display(), because(why));
+    let error = CliError::new(Code::HubUnclear, text).fact("path", top.display().to_string()).unwritten();
     let named = |place: &str| quoted(&Location::parse(place, top).shown());
     match why {
         Unclear::TwoPlaces { remote, read, pushed } => error

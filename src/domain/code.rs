@@ -126,7 +126,7 @@ codes! {
         "No message has this id, live or archived.";
     LogNotFound "log-not-found" NotFound No ["job"]
         "The hub keeps no log of the job.";
-    ArtifactsNotFound "artifacts-not-found" NotFound No ["job"]
+    ArtifactsNotFound "artifacts-not-found" NotFound No ["job" "known" "run"]
         "The hub keeps no manifest of the job.";
     ArtifactNotFound "artifact-not-found" NotFound No ["job" "file"]
         "The manifest of the job names no such file.";
@@ -220,10 +220,10 @@ codes! {
         "The build is not completed, too old, or lacks branch or commit.";
     SourceUnusable "source-unusable" Forbidden No ["source" "why"]
         "The source repository has what cannot be checked out.";
-    OperationTooLate "operation-too-late" Forbidden No ["op" "command"]
-        "An operation that takes something is not applied so long after it was asked for.";
-    TwoHubs "two-hubs" Forbidden No ["hub" "clone"]
-        "The clone around is one of another hub than the one that is named.";
+    OperationOfAnotherHub "operation-of-another-hub" Forbidden No ["op" "hub"]
+        "The operation was begun for another hub than the one that is there now.";
+    HubExists "hub-exists" Forbidden No ["hub" "branch"]
+        "Another branch of the repository holds a hub.";
     TokenSuperseded "token-superseded" LeaseLost No
         ["kind" "id" "action" "token" "last_token" "status" "holder"]
         "A higher token was issued since.";
@@ -266,6 +266,8 @@ codes! {
         "The option cannot be used with this command.";
     AllowListMissing "allow-list-missing" Invalid No ["server"]
         "The worker was not told which commands it may run.";
+    TokenMissing "token-missing" Invalid No ["kind" "id"]
+        "The token is not given, or the one that is set belongs to another claim or lock.";
     LineInvalid "line-invalid" Invalid No ["file" "line" "why"]
         "A line of a file of jobs cannot be used.";
     HeartbeatBranchInvalid "heartbeat-branch-invalid" Invalid No ["branch"]
@@ -286,8 +288,22 @@ codes! {
         "The hub does not answer.";
     HubReplaced "hub-replaced" Unreachable No ["hub" "found" "sought"]
         "Another hub is where the one was that was begun with.";
+    HubAddressInvalid "hub-address-invalid" Unreachable No ["hub" "cause" "detail"]
+        "The address of the hub leads nowhere: no such directory or host name.";
+    HubAccessDenied "hub-access-denied" Forbidden No ["hub" "cause" "detail"]
+        "The hub does not let this account in, or its identity is not trusted.";
+    HubRepositoryMissing "hub-repository-missing" Forbidden No ["hub" "cause" "detail"]
+        "The address answers, and no repository is there that this account may see.";
+    HubPushRejected "hub-push-rejected" Forbidden No ["hub" "cause" "detail"]
+        "The hub rejects the push: a protected branch, a hook or another rule.";
+    HubPushTooLarge "hub-push-too-large" Forbidden No ["hub" "cause" "detail"]
+        "The hub rejects a push of this size.";
+    HubNotWritable "hub-not-writable" Forbidden No ["hub" "cause" "detail"]
+        "The account that runs the hub's git may not write its files.";
+    HubDiskFull "hub-disk-full" Forbidden Later ["hub" "cause" "detail"]
+        "The disk of the hub is full or cannot be written.";
     HubRefused "hub-refused" Forbidden No ["hub" "cause" "detail"]
-        "The hub answers and refuses by a rule of its own, by access or for want of room.";
+        "The hub answers and does not do what it is asked for another cause.";
     OutcomeUnknown "outcome-unknown" Unknown Resolve ["op" "hub" "detail"]
         "It was sent, and the hub does not say what became of it.";
     HistoryIncomplete "history-incomplete" Unknown Resolve ["op" "reached"]
@@ -296,6 +312,8 @@ codes! {
         "Nothing names a hub.";
     ServerNotConfigured "server-not-configured" Configuration No []
         "Nothing names this server.";
+    HubUnclear "hub-unclear" Configuration No ["path"]
+        "Several hubs may be meant, and nothing says which.";
     SettingInvalid "setting-invalid" Configuration No ["name" "origin" "why"]
         "A setting cannot work.";
     HubBranchMissing "hub-branch-missing" Configuration No ["hub" "branch" "is_empty"]
@@ -306,6 +324,12 @@ codes! {
         "The branch held a hub and lost it.";
     HubUnusable "hub-unusable" Configuration No ["cause" "detail"]
         "What is named cannot be used as a hub.";
+    GitUnusable "git-unusable" Configuration No ["cause" "detail"]
+        "The program git is missing or too old.";
+    HistoryUnsupported "history-unsupported" Configuration No ["cause" "detail"]
+        "The store keeps no history.";
+    SigningFailed "signing-failed" Configuration No ["cause" "detail"]
+        "git is set to sign commits and cannot.";
     HistoryCut "history-cut" Configuration No ["path" "directory"]
         "What is looked for may be in history that is not here.";
     PartialClone "partial-clone" Configuration No ["what" "detail"]
@@ -332,17 +356,19 @@ codes! {
         "The file differs from its manifest.";
     CommandNotStarted "command-not-started" Failed No ["program" "detail"]
         "A program cannot be started or watched.";
+    CommandKilled "command-killed" Failed No ["program"]
+        "The command was killed with the process that guards it.";
     LockNotReleased "lock-not-released" Failed Later ["lock" "detail"]
         "The work is done, and its lock could not be released.";
-    HubStandsStill "hub-stands-still" Failed Later ["detail"]
-        "The hub holds back whoever writes, and nobody may end that but a person.";
     OperationUnlockable "operation-unlockable" Failed Later ["op" "detail"]
         "This machine gives no lock for the operation.";
+    Interrupted "interrupted" Failed Later ["what" "id"]
+        "It was asked to end while it waited, or its time was up before it began.";
     MachineFailed "machine-failed" Failed Later ["detail"]
         "This machine refuses something.";
     SourceFailed "source-failed" Failed Later ["source" "what" "detail"]
         "A step of git with the source repository failed.";
-    Interrupted "interrupted" Interrupted Later ["signal"]
+    AskedToEnd "asked-to-end" Interrupted Later ["signal"]
         "A signal ended the command before it was done.";
     Internal "internal" Bug No ["detail"]
         "A bug of this program.";

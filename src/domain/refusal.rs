@@ -37,12 +37,13 @@ pub enum Kind {
     Document,
     /// A record of a document.
     Record,
+    /// The status of a server.
+    Status,
 }
 
 /// What was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each is the verb that it is named for")]
 pub enum Action {
     AddJobs,
     StartJob,
@@ -73,6 +74,7 @@ pub enum Action {
     Resume,
     ForgetArtifacts,
     Show,
+    ShowWorker,
 }
 
 /// What a value has to be.
@@ -89,6 +91,8 @@ pub enum Expected {
     ShortText,
     /// Names of attempts that a worker gives, and not too many.
     Attempts,
+    /// The status of a job.
+    JobStatus,
 }
 
 /// A lock that another holds, at the time `at`.
@@ -171,7 +175,6 @@ pub struct Holding {
 /// What makes a hub one that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each is what it is named for")]
 pub enum Holdable {
     Job,
     Message,
@@ -185,7 +188,6 @@ pub enum Holdable {
 /// A refused operation: one way to say no, and its facts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "code", content = "facts", rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "`Code` says what each means, and names its facts")]
 pub enum Refusal {
     JobNotFound {
         job: String,
@@ -204,6 +206,13 @@ pub enum Refusal {
     MessageNotFound {
         message: String,
         action: Action,
+    },
+    ArtifactsNotFound {
+        job: String,
+        /// Whether there is such a job.
+        known: bool,
+        /// Whether a worker has run it.
+        run: bool,
     },
     NotFound {
         kind: Kind,
@@ -242,6 +251,10 @@ pub enum Refusal {
         action: Action,
     },
     JobNotFinished {
+        job: String,
+        status: JobStatus,
+    },
+    JobNotDead {
         job: String,
         status: JobStatus,
     },
@@ -342,6 +355,10 @@ pub enum Refusal {
         directory: String,
         path: String,
         last: String,
+    },
+    LogPathInvalid {
+        job: String,
+        path: String,
     },
     ClaimsWithheld {
         server: String,
@@ -516,13 +533,13 @@ impl Refusal {
     pub fn code(&self) -> Code {
         code_of!(
             self,
-            JobNotFound NeededJobNotFound ServerNotFound LockNotFound MessageNotFound NotFound
+            JobNotFound NeededJobNotFound ServerNotFound LockNotFound MessageNotFound ArtifactsNotFound NotFound
             NothingToClaim ServerPaused NotPaused AlreadyDone LockHeld LockNotWatched TokenExhausted
-            NotHolder JobFinished JobNotFinished JobNotCancelled StopUnconfirmed ArtifactRequired
+            NotHolder JobFinished JobNotFinished JobNotDead JobNotCancelled StopUnconfirmed ArtifactRequired
             JobNotClaimable NeededJobFailed NothingReclaimed AlreadyApplied ServerNameTaken
             ServerNameAlike ServerBusy ServerNotRegistered NotRecipient AutomaticReply StatusOutdated
             PauseOver ChangedSince HubInUse RecordUnusable AssignmentUnusable DocumentTooLarge
-            TooManyRecords ArchivesFull ClaimsWithheld TokenSuperseded TokenEnded TokenNeverIssued
+            TooManyRecords ArchivesFull LogPathInvalid ClaimsWithheld TokenSuperseded TokenEnded TokenNeverIssued
             LockConditionFailed SessionEnded NameInvalid ValueInvalid PatternInvalid TextEmpty
             TextTooLong CharacterNotAllowed CredentialFound ListTooLong BatchTooLarge
             ExitCodeContradicts

@@ -8,6 +8,7 @@
 //! of the remote.
 
 use super::addresses::Addresses;
+use super::classify::is_about_owner;
 use super::marks::{self, DOCUMENTS};
 use super::permitted;
 use crate::domain::hub::Marker;
@@ -46,6 +47,8 @@ pub enum Around {
         top: PathBuf,
         /// Why.
         why: String,
+        /// Whether because it is another user's.
+        is_of_other: bool,
     },
 }
 
@@ -131,7 +134,7 @@ pub fn around(folder: &Path) -> Around {
 fn clone(top: PathBuf) -> Around {
     match permitted::open(&top) {
         Ok(repository) if repository.head().is_err_and(|error| is_broken(&error)) => {
-            Around::Unusable { top, why: "its HEAD cannot be read".to_owned() }
+            Around::Unusable { top, why: "its HEAD cannot be read".to_owned(), is_of_other: false }
         }
         Ok(repository) => match judge(&repository, &top) {
             Some(told) => told,
@@ -148,6 +151,7 @@ fn again(top: &Path) -> Around {
     (1..LOOKS_MAX).find_map(|_| look()).unwrap_or_else(|| Around::Unusable {
         why: "what it tells of its hub changes while it is read".to_owned(),
         top: top.to_owned(),
+        is_of_other: false,
     })
 }
 
@@ -221,7 +225,7 @@ fn nearest(folder: &Path) -> Option<Nearest> {
 fn without_us(top: PathBuf, why: &str) -> Around {
     let remotes = permitted::git_says(&top, &["config", "--get-regexp", r"^remote\..*\.url$"]);
     if permitted::git_says(&top, &["rev-parse", "--git-dir"]).is_err() {
-        return Around::Unusable { top, why: why.to_owned() };
+        return Around::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
     }
     let holds = |revision: &str| {
         let told = permitted::git_says(&top, &["ls-tree", "--name-only", revision, "coordination/"]);
@@ -230,7 +234,7 @@ fn without_us(top: PathBuf, why: &str) -> Around {
     let branches = ["for-each-ref", "--count=200", "--format=%(refname)", "refs/heads", "refs/remotes"];
     let branches = permitted::git_says(&top, &branches).unwrap_or_default();
     if holds("HEAD") || branches.lines().any(holds) {
-        return Around::Unusable { top, why: why.to_owned() };
+        return Around::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
     }
     let remotes = remotes.unwrap_or_default();
     let remotes = remotes.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| url.to_owned());
@@ -300,7 +304,7 @@ fn is_of_a_hub(repository: &Repository) -> bool {
 fn without_remote(top: PathBuf) -> Around {
     match permitted::git_says(&top, &["rev-parse", "--git-dir"]) {
         Ok(_) => Around::Unclear { top, why: Unclear::NoRemote },
-        Err(why) => Around::Unusable { top, why },
+        Err(why) => Around::Unusable { is_of_other: is_about_owner(&why), top, why },
     }
 }
 
@@ -326,9 +330,11 @@ fn damaged(top: PathBuf, origin: Option<String>) -> Around {
             let branch = branch.map(|branch| (branch, SAID_BY_MARKER));
             Around::Hub(HubClone { top, remote: "origin".to_owned(), origin, branch })
         }
-        _ => {
-            Around::Unusable { top, why: "objects of what is checked out are missing or damaged".to_owned() }
-        }
+        _ => Around::Unusable {
+            top,
+            why: "objects of what is checked out are missing or damaged".to_owned(),
+            is_of_other: false,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! git gives up on a whole fetch, and on every push, when one ref of the other side leads nowhere.
 
-use super::classify::FetchVerdict;
+use super::classify::{FetchVerdict, is_about_ref, is_about_rights};
 use super::far_side::{Cause, Reason};
 use super::marks;
 use super::objects::Objects;
@@ -42,9 +42,7 @@ impl Told {
     pub(super) fn by(verdict: &FetchVerdict) -> Self {
         match verdict {
             // What may not be read is not lost, and must not be removed.
-            FetchVerdict::HubDamaged(why, _) if why.to_lowercase().contains("permission denied") => {
-                Self::Lacks(Flaw::Forbidden)
-            }
+            FetchVerdict::HubDamaged(why, _) if is_about_rights(why) => Self::Lacks(Flaw::Forbidden),
             FetchVerdict::HubDamaged(..) => Self::Lacks(Flaw::Incomplete),
             FetchVerdict::Fetched | FetchVerdict::MissingBranch => Self::Comes,
             _ => Self::Nothing,
@@ -179,7 +177,7 @@ pub(super) fn by_halves<E>(
 
 /// Whether a failed fetch may be the fault of a ref that leads nowhere.
 pub(super) fn may_be_one(why: &str) -> bool {
-    why.contains("not our ref")
+    is_about_ref(why)
 }
 
 /// What comes before the verb of git where a name may be at fault that git cannot have, such as `main 2`:

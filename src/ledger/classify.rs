@@ -393,6 +393,41 @@ fn words_about(target: &str, stderr: &str) -> String {
     lines.into_iter().chain([own_words(stderr)]).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a file could not be written, in the words of libgit2, git or the system.
+pub(super) fn is_about_disk(why: &str) -> bool {
+    contains_any(why, &["failed to write", "No space left", "Disk quota", "Read-only file system"])
+}
+
+/// Whether there is no room on a disk.
+pub(super) fn is_about_room(why: &str) -> bool {
+    why.contains("No space left")
+}
+
+/// Whether a repository is not used because it is another user's.
+pub(super) fn is_about_owner(why: &str) -> bool {
+    contains_any(why, &["not owned by", "dubious ownership"])
+}
+
+/// Whether a lock file stood in the way.
+pub(super) fn is_about_lock(why: &str) -> bool {
+    why.contains("lock")
+}
+
+/// Whether a ref may lead nowhere that a fetch asked for.
+pub(super) fn is_about_ref(why: &str) -> bool {
+    why.contains("not our ref")
+}
+
+/// Whether this account may not read a file.
+pub(super) fn is_about_rights(why: &str) -> bool {
+    why.to_lowercase().contains("permission denied")
+}
+
+/// Whether no branch of the hub has a name that was asked for.
+pub(super) fn is_without_match(stderr: &str) -> bool {
+    stderr.contains("no matching remote head")
+}
+
 fn contains_any(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }

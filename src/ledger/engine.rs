@@ -5,7 +5,7 @@
 //! the simulator's memory is a third.
 
 use super::document::Document;
-use super::error::LedgerError;
+use super::error::{LedgerError, Unfit};
 use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
 use super::past::Past;
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
@@ -150,7 +150,8 @@ pub(crate) trait Engine {
         _wants: &dyn Fn(&str) -> bool,
         _visit: &mut Visit<'_>,
     ) -> Result<Reached, LedgerError> {
-        Err(LedgerError::Configuration("this store keeps no history that could be looked at".to_owned()))
+        let why = "this store keeps no history that could be looked at".to_owned();
+        Err(LedgerError::Configuration { cause: Unfit::NoHistory, why })
     }
 
     /// What this host has seen on a branch that does not lead to `tip` any more.

@@ -1,15 +1,18 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
-use super::far_side::Reason;
+use super::classify::{is_about_disk, is_about_owner};
+use super::far_side::{Cause, Reason};
 use super::lost_object::LostObject;
 use super::partial::PartialClone;
 use super::past::Past;
 use super::vocabulary::{Reached, Version};
+use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::domain::refusal::Refusal;
 use crate::machine::asked;
 use crate::machine::files::FileError;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Why an operation ended without a result.
@@ -32,6 +35,58 @@ impl From<Refusal> for Stop {
 impl From<DocumentError> for Stop {
     fn from(error: DocumentError) -> Self {
         Self::Fault(error.into())
+    }
+}
+
+/// What of the configuration cannot work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// The repository is another user's.
+    Owner,
+    /// It has a work tree.
+    WorkTree,
+    /// git made it in a format that this program cannot use.
+    Format,
+    /// This account may not read it.
+    Unreadable,
+    /// git's own configuration has a mistake.
+    GitSetting,
+    /// There is no repository that can be opened.
+    NoRepository,
+    /// git would read from one place and push to another.
+    TwoPlaces,
+    /// The program git is missing or too old.
+    Git,
+    /// The store keeps no history.
+    NoHistory,
+    /// A commit cannot be signed.
+    Signing,
+    /// Something that is refused is asked for where only reading is.
+    Refused,
+}
+
+impl Unfit {
+    /// Its word among the facts.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::WorkTree => "work-tree",
+            Self::Format => "format",
+            Self::Unreadable => "unreadable",
+            Self::GitSetting => "git-setting",
+            Self::NoRepository => "no-repository",
+            Self::TwoPlaces => "two-places",
+            Self::Git => "git",
+            Self::NoHistory => "no-history",
+            Self::Signing => "signing",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether there is nothing at the place that can be opened as a hub.
+    #[must_use]
+    pub fn is_no_repository(self) -> bool {
+        matches!(self, Self::Format | Self::NoRepository)
     }
 }
 
@@ -153,8 +208,13 @@ pub enum LedgerError {
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// What is configured cannot work.
-    #[error("{0}")]
-    Configuration(String),
+    #[error("{why}")]
+    Configuration {
+        /// What of it.
+        cause: Unfit,
+        /// What is told of it.
+        why: String,
+    },
     /// Our own copy of the hub, or a repository on this machine, is damaged or out of reach.
     #[error("{what}: {why}")]
     Store {
@@ -216,7 +276,133 @@ fn told_id(id: Option<&str>) -> String {
     id.map_or_else(|| "one without an id".to_owned(), |id| format!("of the id {id}"))
 }
 
+/// The code of a no of the hub's own.
+fn denied(cause: Cause) -> Code {
+    match cause {
+        Cause::HostKeyUnknown
+        | Cause::HostKeyChanged
+        | Cause::Certificate
+        | Cause::Authentication
+        | Cause::NoGit
+        | Cause::MayNotRead => Code::HubAccessDenied,
+        Cause::NoRepository | Cause::Hidden | Cause::NoPlace => Code::HubRepositoryMissing,
+        Cause::MayNotWrite
+        | Cause::Protected
+        | Cause::Hook
+        | Cause::Email
+        | Cause::Signature
+        | Cause::Message
+        | Cause::HistoryKept
+        | Cause::CheckedOut
+        | Cause::NameTaken => Code::HubPushRejected,
+        Cause::Size => Code::HubPushTooLarge,
+        Cause::Disk => Code::HubDiskFull,
+        Cause::Files => Code::HubNotWritable,
+        _ => Code::HubRefused,
+    }
+}
+
 impl LedgerError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Unreachable { why, .. } => match why.cause {
+                Cause::NameUnknown | Cause::NoPlace => Code::HubAddressInvalid,
+                _ => Code::HubUnreachable,
+            },
+            Self::Denied { why, .. } => denied(why.cause),
+            Self::AskedToEnd => Code::AskedToEnd,
+            Self::Contended(_) => Code::Contended,
+            Self::Unsettled { .. } => Code::OutcomeUnknown,
+            Self::Untold { .. } => Code::HistoryIncomplete,
+            Self::CutHistory { .. } => Code::HistoryCut,
+            Self::NoBranch { .. } => Code::HubBranchMissing,
+            Self::NotAHub { .. } => Code::NotAHub,
+            Self::WasAHub { .. } => Code::HubLost,
+            Self::AnotherHub { .. } => Code::HubReplaced,
+            Self::BrokenBranch { .. } => Code::HubBranchDamaged,
+            Self::LacksObject { .. } => Code::HubObjectMissing,
+            Self::Document(document) if document.is_newer => Code::FormatVersionNewer,
+            Self::Document(_) => Code::DocumentUnusable,
+            Self::Configuration { cause: Unfit::Git, .. } => Code::GitUnusable,
+            Self::Configuration { cause: Unfit::NoHistory, .. } => Code::HistoryUnsupported,
+            Self::Configuration { cause: Unfit::Signing, .. } => Code::SigningFailed,
+            Self::Configuration { .. } => Code::HubUnusable,
+            Self::Store { damaged: true, .. } => Code::HubCacheDamaged,
+            Self::Store { why, .. } if is_about_disk(why) => Code::DiskFull,
+            Self::Store { .. } => Code::StoreFailed,
+            Self::Partial { .. } => Code::PartialClone,
+            Self::File(_) => Code::FileFailed,
+        }
+    }
+
+    /// Its facts, by the names that [`Code::facts`] tells.
+    #[must_use]
+    pub fn facts(&self) -> Value {
+        match self {
+            Self::Unreachable { hub, why } | Self::Denied { hub, why } => {
+                json!({"hub": hub, "cause": why.cause.word(), "detail": why.words})
+            }
+            Self::AskedToEnd => json!({"signal": asked::by()}),
+            Self::Contended(_) => json!({}),
+            Self::Unsettled { hub, why } => json!({"hub": hub, "detail": why}),
+            Self::Untold { op, reached } => {
+                let reached = match reached {
+                    Reached::Beginning => "beginning",
+                    Reached::Shallow => "shallow",
+                    Reached::Bound => "bound",
+                    Reached::Partly => "partly",
+                };
+                json!({"op": op, "reached": reached})
+            }
+            Self::CutHistory { path, folder } => {
+                json!({"path": path, "directory": folder.as_ref().map(|folder| folder.display().to_string())})
+            }
+            Self::NoBranch { hub, branch, empty } => json!({"hub": hub, "branch": branch, "is_empty": empty}),
+            Self::NotAHub { hub, branch } => json!({"hub": hub, "branch": branch}),
+            Self::WasAHub { hub, branch, past } => {
+                let (evidence, commit) = match past {
+                    Past::InHistory(version) => ("history", Some(version)),
+                    Past::Known { version, .. } | Past::PutLast { version, .. } => ("known", Some(version)),
+                    Past::Beats(_) => ("heartbeats", None),
+                };
+                let commit = commit.map(Version::as_str);
+                json!({"hub": hub, "branch": branch, "evidence": evidence, "commit": commit})
+            }
+            Self::AnotherHub { hub, found, sought } => json!({"hub": hub, "found": found, "sought": sought}),
+            Self::BrokenBranch { hub, branch, file, .. } => {
+                json!({"hub": hub, "branch": branch, "path": file.display().to_string()})
+            }
+            Self::LacksObject { hub, object, why } => {
+                json!({"hub": hub, "object": object.id, "detail": why})
+            }
+            Self::Document(document) => json!({"path": document.path, "problem": document.problem}),
+            Self::Configuration { cause, why } => json!({"cause": cause.word(), "detail": why}),
+            Self::Store { what, why, .. } | Self::Partial { what, why, .. } => {
+                json!({"what": what, "detail": why})
+            }
+            Self::File(error) => {
+                json!({"path": error.path().display().to_string(), "detail": error.to_string()})
+            }
+        }
+    }
+
+    /// Whether git does not use a repository because it is another user's.
+    #[must_use]
+    pub fn is_about_owner(&self) -> bool {
+        match self {
+            Self::Configuration { cause, .. } => *cause == Unfit::Owner,
+            Self::Unreachable { why, .. } | Self::Denied { why, .. } => {
+                why.cause == Cause::Owner || is_about_owner(&why.words)
+            }
+            Self::Store { why, .. } | Self::Partial { why, .. } | Self::LacksObject { why, .. } => {
+                is_about_owner(why)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is a fault of what is known of the hub, so that what the hub has now may be well.
     pub(super) fn is_of_what_is_known(&self) -> bool {
         matches!(
@@ -241,7 +427,7 @@ impl LedgerError {
                 | Self::Store { .. }
                 | Self::Partial { .. }
                 | Self::BrokenBranch { .. }
-                | Self::Configuration(_)
+                | Self::Configuration { .. }
                 | Self::File(_)
         )
     }
@@ -276,7 +462,6 @@ impl LedgerError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::far_side::Cause;
     use super::*;
 
     #[test]
@@ -298,9 +483,58 @@ mod tests {
             ),
             (LedgerError::Denied { hub: hub(), why: Reason::of(Cause::Other, "") }, false),
             (LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "") }, false),
-            (LedgerError::Configuration(String::new()), false),
+            (LedgerError::Configuration { cause: Unfit::Git, why: String::new() }, false),
         ] {
             assert_eq!(error.is_of_what_is_known(), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_has_the_code_of_its_cause_and_tells_no_fact_that_its_code_does_not_name() {
+        let (hub, branch, why) = (|| "hub".to_owned(), || "main".to_owned(), || "said".to_owned());
+        let unreachable = |cause| LedgerError::Unreachable { hub: hub(), why: Reason::of(cause, "") };
+        let denied = |cause| LedgerError::Denied { hub: hub(), why: Reason::of(cause, "") };
+        let unfit = |cause| LedgerError::Configuration { cause, why: why() };
+        let store = |why: &str, damaged| LedgerError::Store { what: hub(), why: why.to_owned(), damaged };
+        let op = OpId::new("019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f").expect("an op id");
+        let object = LostObject { id: None, branch: branch() };
+        let newer = DocumentError { is_newer: true, ..DocumentError::new("x", "newer") };
+        for (error, expected) in [
+            (unreachable(Cause::Network), Code::HubUnreachable),
+            (unreachable(Cause::NoPlace), Code::HubAddressInvalid),
+            (denied(Cause::Authentication), Code::HubAccessDenied),
+            (denied(Cause::Hidden), Code::HubRepositoryMissing),
+            (denied(Cause::Protected), Code::HubPushRejected),
+            (denied(Cause::Size), Code::HubPushTooLarge),
+            (denied(Cause::Disk), Code::HubDiskFull),
+            (denied(Cause::Files), Code::HubNotWritable),
+            (denied(Cause::Other), Code::HubRefused),
+            (LedgerError::AskedToEnd, Code::AskedToEnd),
+            (LedgerError::Contended(why()), Code::Contended),
+            (LedgerError::Unsettled { hub: hub(), why: why() }, Code::OutcomeUnknown),
+            (LedgerError::Untold { op, reached: Reached::Shallow }, Code::HistoryIncomplete),
+            (LedgerError::CutHistory { path: hub(), folder: None }, Code::HistoryCut),
+            (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: true }, Code::HubBranchMissing),
+            (LedgerError::NotAHub { hub: hub(), branch: branch() }, Code::NotAHub),
+            (LedgerError::WasAHub { hub: hub(), branch: branch(), past: Past::Beats(hub()) }, Code::HubLost),
+            (LedgerError::AnotherHub { hub: hub(), found: None, sought: None }, Code::HubReplaced),
+            (LedgerError::LacksObject { hub: hub(), object, why: why() }, Code::HubObjectMissing),
+            (LedgerError::Document(DocumentError::new("x", "empty")), Code::DocumentUnusable),
+            (LedgerError::Document(newer), Code::FormatVersionNewer),
+            (unfit(Unfit::WorkTree), Code::HubUnusable),
+            (unfit(Unfit::Git), Code::GitUnusable),
+            (unfit(Unfit::NoHistory), Code::HistoryUnsupported),
+            (unfit(Unfit::Signing), Code::SigningFailed),
+            (store("object not found", true), Code::HubCacheDamaged),
+            (store("object not found", false), Code::StoreFailed),
+            (store("failed to write out file", false), Code::DiskFull),
+        ] {
+            assert_eq!(error.code(), expected, "{error}");
+            let told = error.facts();
+            let names = told.as_object().expect("facts").keys();
+            let unknown: Vec<&String> =
+                names.filter(|name| !expected.facts().contains(&name.as_str())).collect();
+            assert_eq!(unknown, [""; 0], "{expected}");
         }
     }
 }

@@ -15,7 +15,7 @@ use around::By;
 use super::abandoned::{self, Waited};
 use super::bad_refs::{self, Bad};
 use super::cache::HubCopy;
-use super::classify::FetchVerdict;
+use super::classify::{FetchVerdict, is_about_lock};
 use super::document::Document;
 use super::engine::Engine;
 use super::error::LedgerError;
@@ -363,7 +363,7 @@ impl Engine for GitEngine {
         before.extend(self.objects.tip(&gone).unwrap_or_default());
         let hub = || self.name.clone();
         let mut verdict = self.fetch(main, (scope, By::Name), deadline)?;
-        if matches!(&verdict, FetchVerdict::Failed(why) if why.contains("lock")) {
+        if matches!(&verdict, FetchVerdict::Failed(why) if is_about_lock(why)) {
             self.outwait_locks(deadline)?;
             verdict = self.fetch(main, (scope, By::Name), deadline)?;
         }

@@ -4,7 +4,7 @@
 //! Never asks anything, never runs longer than its deadline, and ends together with what it
 //! started.
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Unfit};
 use super::ssh_line::SshLine;
 use crate::machine::asked;
 use crate::machine::clock::Deadline;
@@ -194,10 +194,9 @@ impl GitProgram {
         let mut command = process::command(&self.program);
         command.arg("version");
         let missing = |why: String| {
-            LedgerError::Configuration(format!(
-                "cannot use the program `git`: {why}; install git {}.{} or newer",
-                VERSION_MIN.0, VERSION_MIN.1
-            ))
+            let (major, minor) = VERSION_MIN;
+            let why = format!("cannot use the program `git`: {why}; install git {major}.{minor} or newer");
+            LedgerError::Configuration { cause: Unfit::Git, why }
         };
         let done = process::run(&mut command, deadline).map_err(|error| missing(error.to_string()))?;
         let version = done.stdout.split_whitespace().nth(2).unwrap_or_default().to_owned();
@@ -231,9 +230,8 @@ fn not_started(error: &std::io::Error) -> LedgerError {
         return LedgerError::AskedToEnd;
     }
     let (major, minor) = VERSION_MIN;
-    LedgerError::Configuration(format!(
-        "cannot start the program `git`: {error}; install git {major}.{minor} or newer"
-    ))
+    let why = format!("cannot start the program `git`: {error}; install git {major}.{minor} or newer");
+    LedgerError::Configuration { cause: Unfit::Git, why }
 }
 
 /// How the user wants ssh to be started, if that is said.

@@ -5,7 +5,7 @@
 //! like in the environment, where author and committer may differ; the server. Commits are signed
 //! where `commit.gpgSign` says so, by the git program with its own settings.
 
-use super::error::LedgerError;
+use super::error::{LedgerError, Unfit};
 use super::git_program::GitProgram;
 use super::permitted;
 use crate::machine::clock::Deadline;
@@ -113,7 +113,8 @@ impl Identity {
             return Ok(id.to_owned());
         }
         let said: Vec<&str> = done.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        Err(LedgerError::Configuration(format!("cannot sign a commit: {}", said.join("; "))))
+        let why = format!("cannot sign a commit: {}", said.join("; "));
+        Err(LedgerError::Configuration { cause: Unfit::Signing, why })
     }
 }
 

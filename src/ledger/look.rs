@@ -6,7 +6,7 @@
 
 use super::bad_refs::{self, Bad, Before, Groups, Told};
 use super::cache::store_path;
-use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push};
+use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push, is_without_match};
 use super::commits::CommitText;
 use super::engine::Engine as _;
 use super::error::LedgerError;
@@ -275,8 +275,8 @@ pub(super) fn with_all_branches<T>(
         return Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, TOO_SLOW) });
     }
     // A hub without any branch matches no pattern.
-    let is_empty = done.stderr.contains("no matching remote head")
-        || (done.exit_code == Some(1) && done.stderr.trim().is_empty());
+    let is_empty =
+        is_without_match(&done.stderr) || (done.exit_code == Some(1) && done.stderr.trim().is_empty());
     match classify_fetch(done.exit_code, &done.stdout, &done.stderr) {
         _ if is_empty => {}
         FetchVerdict::Fetched | FetchVerdict::MissingBranch => {}

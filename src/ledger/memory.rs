@@ -460,11 +460,6 @@ fn what_may_lie_behind_the_end_of_a_shallow_clone_does_not_happen_again() {
     assert_eq!(stored(&memory), "2");
 }
 
-/// Some refusal.
-fn no() -> Refusal {
-    Refusal::NothingReclaimed { jobs: Vec::new() }
-}
-
 #[test]
 fn a_rule_of_the_hub_is_final_and_never_tried_again() {
     let memory = memory(&[Fault::Deny]);
@@ -511,7 +506,7 @@ fn a_no_on_old_documents_is_asked_again_on_fresh_ones() {
     let mut ledger = ledger(&memory, LONG);
     let only_if_two = |transaction: &mut Transaction<'_>| {
         if counter(transaction)? < 2 {
-            return Err(no().into());
+            return Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into());
         }
         count(transaction)
     };
@@ -539,7 +534,7 @@ fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
     let memory = memory(&[Fault::Lose]);
     let spoil = |transaction: &mut Transaction<'_>| {
         transaction.put_text(COUNTER, "spoiled".to_owned());
-        Err(no().into())
+        Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into())
     };
     let outcomes = ledger(&memory, LONG).update(&[asked(&count), asked(&spoil), asked(&count)]);
     let outcomes = outcomes.expect("no fault of all");

@@ -82,7 +82,7 @@ pub use cache::{copy_name, is_unfinished, replace_copy, store_path};
 pub use cut_objects::{CutObject, cut_objects};
 pub use document::Document;
 pub(crate) use engine::Engine;
-pub use error::{LedgerError, Stop};
+pub use error::{LedgerError, Stop, Unfit};
 pub use far_side::{Cause, Reason};
 pub use git_program::GitProgram;
 pub use history::{
@@ -99,10 +99,7 @@ pub use location::Location;
 pub use look::{Look, Temporary, is_look, send_history};
 pub use lost_hub::known_in;
 pub use objects::init_bare;
-pub use open::{
-    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, MAY_NOT_BE_READ, OpenOptions, configure, configured, is_tracked,
-    open,
-};
+pub use open::{OpenOptions, configure, configured, is_tracked, open};
 pub use outcome::{Locked, Outcome, Receipt};
 pub use past::Past;
 pub use read::{Freshness, OwnedSnapshot};

@@ -340,7 +340,7 @@ fn only_a_bare_repository_without_hooks_is_opened_in_place() {
     let refused = |name: &str| ledger_at(&at(name), false).map(drop).expect_err(name);
     assert!(matches!(refused("none"), LedgerError::Unreachable { .. }));
     std::fs::create_dir(at("empty")).expect("creates");
-    assert!(matches!(refused("empty"), LedgerError::Configuration(_)));
+    assert!(matches!(refused("empty"), LedgerError::Configuration { .. }));
     Repository::init(at("clone")).expect("repository");
     assert!(refused("clone").to_string().contains("has a work tree"));
     let hub = Repository::init_bare(at("hub")).expect("repository");

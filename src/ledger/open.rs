@@ -2,7 +2,8 @@
 
 use super::addresses::Addresses;
 use super::cache::HubCopy;
-use super::error::LedgerError;
+use super::classify::is_about_owner;
+use super::error::{LedgerError, Unfit};
 use super::far_side::{Cause, Reason};
 use super::git_engine::{GitEngine, Reach};
 use super::in_process::why_not_in_process;
@@ -43,15 +44,6 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
     Ok(Ledger::new(Box::new(engine), options.settings))
 }
 
-/// What is told of a repository whose format we cannot use yet. git 3.0 makes such by default.
-pub const FORMAT_IS_FOREIGN: &str = "and this program uses `sha1` and `files`";
-
-/// What is told of a place at which this account may not look.
-pub const MAY_NOT_BE_READ: &str = "may not be read by this account";
-
-/// What is told where git itself would not start.
-pub const GIT_IS_MISCONFIGURED: &str = "git's configuration cannot be read";
-
 /// The first place of a repository, or on the way to it, that this account may not read. What cannot be looked
 /// at is not missing.
 fn not_readable(path: &Path) -> Option<PathBuf> {
@@ -70,7 +62,7 @@ fn not_readable(path: &Path) -> Option<PathBuf> {
 }
 
 /// In which format a repository is, if that is one that we cannot use: what its objects are named by, or
-/// how its refs are kept.
+/// how its refs are kept. git 3.0 makes such by default.
 fn foreign_format(path: &Path) -> Option<String> {
     let files = ["config", ".git/config"].map(|name| path.join(name));
     let config = files.iter().find(|file| file.is_file()).and_then(|file| Config::open(file).ok())?;
@@ -81,35 +73,43 @@ fn foreign_format(path: &Path) -> Option<String> {
     let objects = told("extensions.objectformat", "sha1", "its objects have the format");
     let refs = told("extensions.refstorage", "files", "its refs have the format");
     let told: Vec<String> = objects.into_iter().chain(refs).collect();
-    (!told.is_empty()).then(|| format!("{}, {FORMAT_IS_FOREIGN}", told.join(", ")))
+    (!told.is_empty()).then(|| format!("{}, and this program uses `sha1` and `files`", told.join(", ")))
 }
 
 pub(super) fn open_path(path: &Path) -> Result<Repository, LedgerError> {
-    let repository = permitted::open(path).map_err(|error| {
-        if let Some(place) = not_readable(path) {
-            LedgerError::Configuration(format!("`{}` {MAY_NOT_BE_READ}", place.display()))
-        } else if error.class() == ErrorClass::Config {
-            LedgerError::Configuration(format!("{GIT_IS_MISCONFIGURED}: {}", error.message()))
-        } else if path.exists() {
-            LedgerError::Configuration(format!(
-                "`{}` cannot be used as a hub: {}",
-                path.display(),
-                foreign_format(path).unwrap_or_else(|| error.message().to_owned())
-            ))
-        } else {
-            LedgerError::Unreachable {
-                hub: path.display().to_string(),
-                why: Reason::of(Cause::NoPlace, "there is no such folder"),
-            }
-        }
-    })?;
+    let repository = permitted::open(path).map_err(|error| unopened(path, &error))?;
     if !repository.is_bare() {
-        return Err(LedgerError::Configuration(format!(
+        let why = format!(
             "`{}` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it",
             path.display()
-        )));
+        );
+        return Err(LedgerError::Configuration { cause: Unfit::WorkTree, why });
     }
     Ok(repository)
+}
+
+/// Why nothing can be opened at `path`.
+fn unopened(path: &Path, error: &git2::Error) -> LedgerError {
+    let unfit = |cause: Unfit, why: String| LedgerError::Configuration { cause, why };
+    if let Some(place) = not_readable(path) {
+        return unfit(Unfit::Unreadable, format!("`{}` may not be read by this account", place.display()));
+    }
+    if error.class() == ErrorClass::Config {
+        // libgit2 counts the owner of a repository among what git is set to.
+        let cause = if is_about_owner(error.message()) { Unfit::Owner } else { Unfit::GitSetting };
+        return unfit(cause, format!("git's configuration cannot be read: {}", error.message()));
+    }
+    if !path.exists() {
+        return LedgerError::Unreachable {
+            hub: path.display().to_string(),
+            why: Reason::of(Cause::NoPlace, "there is no such folder"),
+        };
+    }
+    let (cause, why) = match foreign_format(path) {
+        Some(format) => (Unfit::Format, format),
+        None => (Unfit::NoRepository, error.message().to_owned()),
+    };
+    unfit(cause, format!("`{}` cannot be used as a hub: {why}", path.display()))
 }
 
 /// The hub at `url`, through the clone around us or a copy in the cache.
@@ -129,11 +129,12 @@ fn one_place(copy: &Repository) -> Result<(), LedgerError> {
     let Some(addresses) = Addresses::of(copy, "origin") else { return Ok(()) };
     let Some(pushed) = addresses.elsewhere() else { return Ok(()) };
     let shown = |url: &str| Location::parse(url, Path::new("/")).shown();
-    Err(LedgerError::Configuration(format!(
+    let why = format!(
         "git is set to read the hub from {} and to push to {}, which may be another hub; `git config --get-regexp '^url\\.'` shows what sets that",
         shown(&addresses.read),
         shown(pushed)
-    )))
+    );
+    Err(LedgerError::Configuration { cause: Unfit::TwoPlaces, why })
 }
 
 /// Whether the clone at `top` holds `path` as a file of its history, so that others wrote it.

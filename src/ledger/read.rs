@@ -1,7 +1,7 @@
 //! Reading the hub: how fresh it has to be, and snapshots that outlast the ledger they came from.
 
 use super::engine::Engine;
-use super::error::LedgerError;
+use super::error::{LedgerError, Unfit};
 use super::snapshot::Snapshot;
 use super::update::Ledger;
 use super::vocabulary::{Scope, Tips, Version};
@@ -94,7 +94,8 @@ impl Ledger {
     ) -> Result<OwnedSnapshot, LedgerError> {
         let tip = Some(self.read_as(freshness, heartbeats)?.main_tip()?);
         let engine = self.engine.again()?.ok_or_else(|| {
-            LedgerError::Configuration("this store cannot be read by several at once".to_owned())
+            let why = "this store cannot be read by several at once".to_owned();
+            LedgerError::Configuration { cause: Unfit::NoHistory, why }
         })?;
         Ok(OwnedSnapshot { engine, main: self.settings.main.clone(), tip })
     }

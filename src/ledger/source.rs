@@ -5,7 +5,7 @@
 //! commit) is only ever looked up. All of it goes through the git program, with the user's access.
 
 use super::cache::copy_name;
-use super::classify::without_passwords;
+use super::classify::{is_about_room, without_passwords};
 use super::error::LedgerError;
 use super::git_program::GitProgram;
 use super::identity::Identity;
@@ -377,7 +377,7 @@ impl Source {
             drop(self.git.run(&self.copy, &owned(&tidy), deadline));
             return Ok(());
         };
-        let is_full = error.to_string().contains("No space left");
+        let is_full = is_about_room(&error.to_string());
         let url = self.location.as_text();
         let asked = ["ls-remote", "--heads", "--", &url];
         let answers = self.git.run(&self.nowhere(), &owned(&asked), deadline)?.exit_code == Some(0);

@@ -44,6 +44,12 @@ impl FileError {
         at("read", Path::new("x"))(kind.into())
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {

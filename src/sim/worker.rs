@@ -74,7 +74,7 @@ pub(super) struct Worker {
 /// Why the hub was not seen.
 fn unseen(stop: &Stop) -> Failure {
     match stop {
-        Stop::Refused(refusal) => Failure::No(refusal.kind),
+        Stop::Refused(refusal) => Failure::No(refusal.class()),
         Stop::Fault(error) => Failure::of_fault(error),
     }
 }

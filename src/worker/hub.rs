@@ -223,7 +223,7 @@ impl Hub {
     /// Sends the reports that this server has kept.
     pub(super) fn send_kept(&mut self, report: &dyn Report) {
         let (tell, words) = (|words: &str| report.say(words), |no: &Refusal| report.words(no));
-        self.client.send_kept_reports(&self.server, (&tell, &words));
+        self.client.send_kept_reports(&self.server, &tell, &words);
         self.pass_on(report);
     }
 
@@ -255,7 +255,7 @@ impl Hub {
         let (event, written) = match self.write_unkept(report, &verb) {
             Ok(Written::Done(answer)) => return Ok(Written::Done(self.beaten(report, &answer))),
             Ok(Written::Refused(refusal)) => {
-                (failed(Failure::No(refusal.kind)), Ok(Written::Refused(refusal)))
+                (failed(Failure::No(refusal.class())), Ok(Written::Refused(refusal)))
             }
             Ok(Written::Later(why)) => (failed(Failure::Contended), Ok(Written::Later(why))),
             Err(error) => (failed(Failure::of_fault(&error)), Err(error)),

@@ -26,7 +26,7 @@ const RECORDS: [&str; 8] =
     ["build_config", "job", "lock", "message", "pause", "server", "status", "artifacts"];
 
 /// Objects within ours whose keys are names or differ from verb to verb.
-const OPEN: [(&str, &str); 5] = [
+const OPEN: [(&str, &str); 6] = [
     ("op", "operation"),
     ("op", "answer"),
     // Records of the hub.
@@ -34,6 +34,8 @@ const OPEN: [(&str, &str); 5] = [
     ("import", "to_nobody"),
     // Each reason has what goes with it.
     ("job_explanation", "waits_for"),
+    // Each code has its own.
+    ("error", "facts"),
 ];
 
 /// What any answer may have: that nothing was written, and where was written.

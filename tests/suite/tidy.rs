@@ -51,6 +51,10 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
 /// Every source file: its path from the root, and its text without its tests.
 pub(crate) fn sources() -> Vec<(String, String)> {
     let named = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
@@ -197,8 +201,7 @@ fn the_command_line_asks_queries_and_reads_no_table() {
         let reads = |line: &&str| {
             [".table()", ".table_at", "Table<", "Table::"].iter().any(|word| line.contains(word))
         };
-        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let found = code.find(reads).filter(|_| !is_free);
+        let found = code_lines(&text).find(reads).filter(|_| !is_free);
         assert_eq!(found, None, "{path} reads a table: let a query of src/app/queries answer that");
     }
 }
@@ -242,6 +245,73 @@ fn assert_committed(path: &str, generated: &str) {
 #[test]
 fn the_command_reference_is_the_programs_own() {
     assert_committed("docs/CLI.md", &git_muster::inside::command_reference());
+}
+
+#[test]
+fn the_codes_of_errors_are_the_programs_own() {
+    assert_committed("docs/errors.md", &git_muster::inside::error_reference());
+}
+
+/// Files below the command line in which a command line still stands, to be emptied: warnings of the worker
+/// and findings of `doctor`, `health` and `fsck`, which are no refusals.
+const COMMAND_LINES_LEFT: [&str; 26] = [
+    "src/app/commands/beat.rs",
+    "src/app/commands/mend.rs",
+    "src/app/doctor/facts.rs",
+    "src/app/doctor/machine.rs",
+    "src/app/doctor/mend.rs",
+    "src/app/doctor/mod.rs",
+    "src/app/fsck/history.rs",
+    "src/app/fsck/mod.rs",
+    "src/domain/audit/finding.rs",
+    "src/domain/audit/job.rs",
+    "src/domain/audit/lock.rs",
+    "src/domain/audit/message.rs",
+    "src/domain/audit/server.rs",
+    "src/domain/audit/state.rs",
+    "src/domain/doctor/hub.rs",
+    "src/domain/doctor/machine.rs",
+    "src/domain/health/documents.rs",
+    "src/domain/health/in_short.rs",
+    "src/domain/health/standing.rs",
+    "src/domain/health/workers.rs",
+    "src/domain/health.rs",
+    "src/domain/pause.rs",
+    "src/domain/queue/turn.rs",
+    "src/domain/table/broken.rs",
+    "src/worker/dispatcher/tagging.rs",
+    "src/worker/dispatcher.rs",
+];
+
+#[test]
+fn command_lines_are_written_in_the_command_line_only() {
+    let mut left: Vec<String> = Vec::new();
+    for (path, text) in sources() {
+        let is_below =
+            LAYERS.iter().any(|layer| *layer != "cli" && path.starts_with(&format!("src/{layer}/")));
+        if is_below && code_lines(&text).any(|line| line.contains("git muster ")) {
+            left.push(path);
+        }
+    }
+    assert_eq!(left, COMMAND_LINES_LEFT);
+}
+
+/// Where the words of errors may be read back, with what is read there.
+const WORDS_ARE_READ: [(&str, &str); 1] = [("src/ledger/classify", "what git printed")];
+
+#[test]
+fn nobody_reads_the_words_of_an_error() {
+    // What an error, or its cause, is called where it is told.
+    const WORDS: [&str; 6] = ["message", "why", "words", "stderr", "error.to_string()", "error.message()"];
+    for (path, text) in sources() {
+        if WORDS_ARE_READ.iter().any(|(place, _)| path.starts_with(place)) {
+            continue;
+        }
+        for line in code_lines(&text).filter(|line| !line.contains("assert")) {
+            let read = WORDS.iter().find(|word| line.contains(&format!("{word}.contains(\"")));
+            assert_eq!(read, None, "{path} reads what is written for people: {line}");
+        }
+    }
 }
 
 #[test]

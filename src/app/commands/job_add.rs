@@ -280,8 +280,7 @@ fn check(new: &NewJob) -> Result<(), Refusal> {
     }
     for pattern in &new.produces {
         if let Err(why) = pattern.parse::<FilePattern>() {
-            let (given, why) = (pattern.clone(), why.to_string());
-            return Err(Refusal::PatternInvalid { field: "produces", given, why });
+            return Err(Refusal::PatternInvalid { field: "produces", given: pattern.clone(), why });
         }
     }
     check_lists(new)?;

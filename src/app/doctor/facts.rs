@@ -19,8 +19,8 @@ use crate::domain::shell::quoted;
 use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::ledger::{
-    Cause, Documents as _, FORMAT_IS_FOREIGN, LedgerError, Location, Look, Past, PutBack, Reason, Snapshot,
-    Stop, homes, known_in, store_path,
+    Cause, Documents as _, LedgerError, Location, Look, Past, PutBack, Reason, Snapshot, Stop, Unfit, homes,
+    known_in, store_path,
 };
 use crate::machine::clock::{self, Deadline};
 use std::collections::HashSet;
@@ -228,9 +228,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
     if let Some((what, mend)) = as_commands_say(error) {
         return Fault { why, what, mend };
     }
-    let trust = path
-        .as_ref()
-        .filter(|_| ["dubious ownership", "not owned by"].iter().any(|words| why.contains(words)));
+    let trust = path.as_ref().filter(|_| error.is_about_owner());
     let without_hub = without_hub(error, subject, (address.as_deref(), muster));
     let (what, mend) = match (error, &path) {
         _ if let Some(path) = trust => (
@@ -244,7 +242,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             (far_side::meaning(why.cause), address.as_ref().and_then(|hub| far_side::look(why.cause, hub)))
         }
         _ if let Some(advice) = without_hub => advice,
-        (LedgerError::Configuration(words), Some(path)) if words.contains("work tree") => {
+        (LedgerError::Configuration { cause: Unfit::WorkTree, .. }, Some(path)) => {
             let text = path.display().to_string();
             let bare = format!("{}.git", text.trim_end_matches('/').trim_end_matches("/.git"));
             (
@@ -252,7 +250,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
                 Some(format!("git clone --bare {} {}", quoted(&text), quoted(&bare))),
             )
         }
-        (LedgerError::Configuration(why), _) if why.contains(FORMAT_IS_FOREIGN) => (
+        (LedgerError::Configuration { cause: Unfit::Format, .. }, _) => (
             "git made it in a format that this program cannot use; make another one for the hub, at a path that is free",
             Some("git muster init PATH".to_owned()),
         ),

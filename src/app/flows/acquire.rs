@@ -3,10 +3,10 @@
 use super::{Failure, Patience, Pause};
 use crate::app::commands::lock::AcquireLock;
 use crate::app::watch::{Watch, WatchedLock};
+use crate::domain::code::Class;
 use crate::domain::lease::trust;
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
-use crate::domain::refusal::RefusalKind;
 use std::time::Duration;
 
 /// What happened.
@@ -105,7 +105,7 @@ impl AcquireFlow {
 /// Whether waiting may change it, as long as there `is_time`: another holds it. What is done stays done.
 fn may_pass(failure: Failure, is_time: bool) -> bool {
     match failure {
-        Failure::No(RefusalKind::Forbidden) => true,
+        Failure::No(Class::Forbidden) => true,
         Failure::Contended => is_time,
         Failure::No(_) | Failure::Unknown | Failure::Away | Failure::Fault => false,
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_lock_is_asked_for_watched_and_taken_over_as_long_as_there_is_time() {
         use Event::{Acquired, Begin, Failed, Seen, Unseen, Waited};
-        let refused = || Failed(No(RefusalKind::Forbidden));
+        let refused = || Failed(No(Class::Forbidden));
         let table = vec![
             // Trust begins when it is asked for: 60 s of lease without the margin.
             (vec![(1, Begin), (9, Acquired)], format!("acquire, Done({:?})", SECOND + trust(60 * SECOND))),
@@ -193,8 +193,8 @@ mod tests {
             (vec![(1, Begin), (2, Failed(Contended)), (2, Seen(None))], "acquire, Look, wait".to_owned()),
             (vec![(300, Begin), (300, Failed(Contended))], "acquire, Refused".to_owned()),
             (vec![(1, Begin), (2, refused()), (2, Unseen)], "acquire, Look, Refused".to_owned()),
-            (vec![(1, Begin), (2, Failed(No(RefusalKind::Nothing)))], "acquire, Refused".to_owned()),
-            (vec![(1, Begin), (2, Failed(No(RefusalKind::LeaseLost)))], "acquire, Refused".to_owned()),
+            (vec![(1, Begin), (2, Failed(No(Class::Nothing)))], "acquire, Refused".to_owned()),
+            (vec![(1, Begin), (2, Failed(No(Class::LeaseLost)))], "acquire, Refused".to_owned()),
             (vec![(1, Begin), (2, Failed(Unknown))], "acquire, Refused".to_owned()),
             (vec![(1, Begin), (2, Failed(Away))], "acquire, Refused".to_owned()),
             (vec![(1, Begin), (2, Failed(Fault))], "acquire, Refused".to_owned()),

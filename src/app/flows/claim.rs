@@ -11,11 +11,11 @@ use super::{Failure, Patience, Pause};
 use crate::app::commands::job_claim::{ClaimJobs, is_over};
 use crate::app::commands::rescue::{RescueJobs, Watched, watched_claims};
 use crate::app::watch::{Watch, WatchedLock, held_assignment};
+use crate::domain::code::Class;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lock::Lock;
 use crate::domain::queue::{Delayed, Queue};
-use crate::domain::refusal::RefusalKind;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -254,7 +254,7 @@ impl ClaimFlow {
     }
 
     fn failed(&mut self, failure: Failure, is_over: bool) -> Step {
-        if failure == Failure::No(RefusalKind::LeaseLost) {
+        if failure == Failure::No(Class::LeaseLost) {
             self.state = State::LeaseLost;
             return Step::Recall;
         }
@@ -332,9 +332,9 @@ impl ClaimFlow {
         // Nothing else is waited for.
         let ends = once || self.claim.job.is_some();
         match failure {
-            Failure::No(RefusalKind::Nothing) if self.claim.job.is_none() => Step::Wait(None, Why::Nothing),
+            Failure::No(Class::Nothing) if self.claim.job.is_none() => Step::Wait(None, Why::Nothing),
             // Its signs of life need not have told it: they may lie on a branch that was removed since.
-            Failure::No(RefusalKind::LeaseLost) => Step::BeginAnew,
+            Failure::No(Class::LeaseLost) => Step::BeginAnew,
             Failure::Contended | Failure::Unknown => self.put_off(once),
             Failure::No(_) | Failure::Away | Failure::Fault if ends => Step::Refused,
             Failure::No(_) if self.assignment.is_some() => Step::Wait(None, Why::HeldUp),

@@ -2,10 +2,10 @@
 
 use super::Failure;
 use crate::app::commands::lock::{ReleaseLock, RenewLock};
+use crate::domain::code::Class;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::lease::trust;
 use crate::domain::planted::planted;
-use crate::domain::refusal::RefusalKind;
 use std::time::Duration;
 
 /// A lease is renewed when this fraction of it has passed, and a renewal that failed when this fraction
@@ -118,10 +118,10 @@ impl HoldFlow {
                 self.trust(self.asked);
                 self.wait(now)
             }
-            Event::Failed(Failure::No(RefusalKind::LeaseLost)) => Step::Lost(Why::Taken),
+            Event::Failed(Failure::No(Class::LeaseLost)) => Step::Lost(Why::Taken),
             Event::Failed(_) if self.is_over => Step::Kept,
             // Another has it, or nobody knows of it any more.
-            Event::Failed(Failure::No(kind)) if kind != RefusalKind::Invalid => Step::Lost(Why::Taken),
+            Event::Failed(Failure::No(kind)) if kind != Class::Invalid => Step::Lost(Why::Taken),
             Event::Failed(_) => {
                 // It extends nothing: the lease runs on to its end.
                 self.renewal = now.saturating_add(self.lease / RENEWALS_PER_LEASE / RETRIES_PER_RENEWAL);
@@ -165,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_trusted_from_when_it_was_asked_for_and_released() {
+        use Class::{Forbidden, LeaseLost, NotFound};
         use Event::{Ended, Failed, Released, Renewed, Tick};
         use Failure::{Away, Contended, Fault, No, Unknown};
-        use RefusalKind::{Forbidden, LeaseLost, NotFound};
         assert_eq!(trust(LEASE).as_secs(), 54, "the figures below count on it");
         for (events, expected) in [
             (

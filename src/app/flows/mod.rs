@@ -15,7 +15,7 @@ pub mod hold;
 pub mod session;
 pub mod stop;
 
-use crate::domain::refusal::RefusalKind;
+use crate::domain::code::Class;
 use crate::ledger::{LedgerError, Outcome};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// The documents say no.
-    No(RefusalKind),
+    No(Class),
     /// Others were faster.
     Contended,
     /// The hub may or may not have it.
@@ -40,7 +40,7 @@ impl Failure {
     pub fn of<A>(written: &Result<Outcome<A>, LedgerError>) -> Option<Self> {
         match written {
             Ok(Outcome::Applied(_)) => None,
-            Ok(Outcome::Refused(refusal)) => Some(Self::No(refusal.kind)),
+            Ok(Outcome::Refused(refusal)) => Some(Self::No(refusal.class())),
             Ok(Outcome::Contended { .. }) => Some(Self::Contended),
             Ok(Outcome::Unknown { .. }) => Some(Self::Unknown),
             Err(error) => Some(Self::of_fault(error)),
@@ -65,12 +65,9 @@ impl Failure {
     #[must_use]
     fn may_pass(self, is_time: bool) -> bool {
         match self {
-            Self::No(RefusalKind::NotFound | RefusalKind::Nothing | RefusalKind::Forbidden) => true,
+            Self::No(Class::NotFound | Class::Nothing | Class::Forbidden) => true,
             Self::Contended => is_time,
-            Self::No(RefusalKind::LeaseLost | RefusalKind::Invalid)
-            | Self::Unknown
-            | Self::Away
-            | Self::Fault => false,
+            Self::No(_) | Self::Unknown | Self::Away | Self::Fault => false,
         }
     }
 }
@@ -130,7 +127,7 @@ mod tests {
 
     #[test]
     fn waiting_changes_what_others_hold_and_nothing_else() {
-        use RefusalKind::{Forbidden, Invalid, LeaseLost, NotFound, Nothing};
+        use Class::{Forbidden, Invalid, LeaseLost, NotFound, Nothing};
         for (failure, with_time, without) in [
             (Failure::No(NotFound), true, true),
             (Failure::No(Nothing), true, true),

@@ -5,8 +5,8 @@
 
 use super::Failure;
 use crate::app::commands::job_step::StepJob;
+use crate::domain::code::Class;
 use crate::domain::lease::trust;
-use crate::domain::refusal::RefusalKind;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ enum State {
 /// Whether a report of a job came to nothing because somebody else has reported or taken it.
 #[must_use]
 pub fn is_faster(failure: Failure) -> bool {
-    matches!(failure, Failure::No(RefusalKind::Forbidden | RefusalKind::LeaseLost))
+    matches!(failure, Failure::No(Class::Forbidden | Class::LeaseLost))
 }
 
 /// See the module.
@@ -201,8 +201,8 @@ mod tests {
     use super::*;
     use crate::app::commands::job_step::Step as JobStep;
     use crate::domain::id::{JobId, ServerName};
+    use Class::{Forbidden, LeaseLost, Nothing};
     use Failure::{Away, Contended, Fault, No, Unknown};
-    use RefusalKind::{Forbidden, LeaseLost, Nothing};
 
     const INTERVAL: Duration = Duration::from_secs(30);
     const LEASE: Duration = Duration::from_secs(120);

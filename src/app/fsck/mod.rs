@@ -18,7 +18,7 @@ use crate::domain::json::DocumentError;
 use crate::domain::shell::quoted;
 use crate::domain::tables::TableKind;
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, Snapshot, Stop, Told};
+use crate::ledger::{LedgerError, Snapshot, Stop, Told, Unfit};
 use serde::Serialize;
 use std::collections::VecDeque;
 
@@ -369,7 +369,9 @@ fn readable<T>(
             Ok(None)
         }
         Err(Stop::Fault(error)) => Err(error),
-        Err(Stop::Refused(refusal)) => Err(LedgerError::Configuration(refusal.to_string())),
+        Err(Stop::Refused(refusal)) => {
+            Err(LedgerError::Configuration { cause: Unfit::Refused, why: refusal.to_string() })
+        }
     }
 }
 

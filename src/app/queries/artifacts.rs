@@ -72,14 +72,7 @@ impl Places {
         if let Some(build) = builds.into_iter().find(|build| build.manifest.job == job) {
             return Ok(build);
         }
-        let why = match (self.is_known, was_run) {
-            (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
-            (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
-            (false, _) => format!(
-                "nothing is known of what job `{job}` made, and it is neither in the queue nor in the archive"
-            ),
-        };
-        Err(Refusal::not_found(why).hint("see what is kept with `git muster artifact list`"))
+        Err(Refusal::ArtifactsNotFound { job: job.to_owned(), known: self.is_known, run: was_run })
     }
 }
 
@@ -269,13 +262,14 @@ mod tests {
         let found = places(Some("new")).newest(vec![build("other", "3-new"), build("new", "2-new")]);
         assert_eq!(found.map(|build| build.attempt), Ok("2-new".to_owned()));
         for (job, builds, expected) in [
-            ("told", vec![], "job `told` made nothing that is kept"),
-            ("new", vec![], "no worker has run job `new`"),
-            ("new", vec![build("other", "3-new")], "job `new` made nothing that is kept"),
-            ("gone", vec![], "nothing is known of what job `gone` made"),
+            ("told", vec![], (true, true)),
+            ("new", vec![], (true, false)),
+            ("new", vec![build("other", "3-new")], (true, true)),
+            ("gone", vec![], (false, false)),
         ] {
-            let why = places(Some(job)).newest(builds).expect_err("none").why;
-            assert!(why.starts_with(expected), "{why}");
+            let (job, (known, run)) = (job.to_owned(), expected);
+            let refused = places(Some(&job)).newest(builds).expect_err("none");
+            assert_eq!(refused, Refusal::ArtifactsNotFound { job, known, run });
         }
     }
 }

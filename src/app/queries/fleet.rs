@@ -13,6 +13,7 @@ use crate::domain::id::ServerName;
 use crate::domain::job::Job;
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::Queue;
+use crate::domain::refusal::Action;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
@@ -66,7 +67,7 @@ impl Fleet {
 
     fn server(&self, name: &ServerName) -> Result<&Server, Refusal> {
         let found = self.registry.get(name.as_str()).map(|server| &**server);
-        found.ok_or_else(|| unknown(name, "worker"))
+        found.ok_or_else(|| unknown(name, Action::ShowWorker))
     }
 
     /// One server, and what it does and could do in the hub at `place`. Whoever only looks does not keep what
@@ -188,6 +189,7 @@ mod tests {
     use super::*;
     use crate::app::held::Held;
     use crate::app::queries::tests::now;
+    use crate::domain::code::Code;
     use crate::domain::table::Row as _;
     use serde_json::{Value, json};
 
@@ -240,6 +242,6 @@ mod tests {
             assert_eq!(told, (at_work.to_owned(), ended.to_owned(), claimable.to_owned()), "{name}");
         }
         let missing = fleet.require(&ServerName::new("b9").expect("a name"));
-        assert_eq!(missing.map_err(|no| no.why), Err("there is no server `b9`".to_owned()));
+        assert_eq!(missing.map_err(|no| no.code()), Err(Code::ServerNotFound));
     }
 }

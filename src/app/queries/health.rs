@@ -15,6 +15,7 @@ use crate::domain::id::ServerName;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::pause::Pause;
+use crate::domain::refusal::Action;
 use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
@@ -101,7 +102,7 @@ impl Looked {
         let report = match &query.server {
             None => report,
             Some(server) if self.servers.holds(server.as_str()) => report.only(server.as_str()),
-            Some(server) => return Err(unknown(server, "servers")),
+            Some(server) => return Err(unknown(server, Action::Show)),
         };
         Ok(if query.is_whole { report } else { report.in_short() })
     }

@@ -9,8 +9,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
-use crate::domain::shell::typed;
+use crate::domain::refusal::{Action, Expected, Refusal};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -49,8 +48,8 @@ impl JobFilter {
 pub fn status_of(word: &str) -> Result<JobStatus, Refusal> {
     match JobStatus::from(word.to_ascii_lowercase()) {
         JobStatus::Other(word) => {
-            Err(Refusal::invalid(format!("`{}` is no state of a job", word.escape_debug()))
-                .hint("the states are queued, claimed, running, completed, failed, cancelled and dead"))
+            let (action, expected) = (Action::Show, Expected::JobStatus);
+            Err(Refusal::ValueInvalid { action, field: "status", given: word, expected })
         }
         status => Ok(status),
     }
@@ -96,8 +95,7 @@ impl Query for ShowJob {
 }
 
 fn unknown(job: &JobId) -> Refusal {
-    Refusal::not_found(format!("there is no job `{job}`"))
-        .hint("see the ids with `git muster job list`; the archive was looked through as well")
+    Refusal::JobNotFound { job: job.to_string(), archived: true }
 }
 
 /// The job `id`, live or archived.
@@ -128,19 +126,8 @@ impl Query for DeadJobs {
         if job.status == JobStatus::Dead || job.was_put_back() {
             return Ok(vec![id.clone()]);
         }
-        let why = format!("job `{}` was not put back: it is {}, not dead", job.id, job.status);
-        Err(Refusal::forbidden(why).hint(put_back(&job)).into())
+        Err(Refusal::JobNotDead { job: job.id.clone(), status: job.status.clone() }.into())
     }
-}
-
-/// How a job that is not dead goes back.
-fn put_back(job: &Job) -> String {
-    let id = typed(&job.id, "ID");
-    if job.status.is_held() {
-        return format!("call it off first with `git muster job cancel {id}`");
-    }
-    let again = if job.status == JobStatus::Completed { " --again" } else { "" };
-    format!("put a finished one back with `git muster job retry {id}{again}`")
 }
 
 /// Why a job waits. What the answer tells of servers depends on what this machine has watched, so the hub
@@ -246,9 +233,7 @@ impl Query for FindLog {
         let is_of_worker =
             |server: &ServerName| path.starts_with(&format!("{server}/logs/")) && !path.contains("..");
         let Some(server) = server.filter(is_of_worker) else {
-            let id = &self.id;
-            let why = format!("job `{id}` names a log that no worker writes: `{}`", path.escape_debug());
-            return Err(Refusal::forbidden(why).into());
+            return Err(Refusal::LogPathInvalid { job: self.id.to_string(), path }.into());
         };
         Ok(FoundLog { place: Some(LogPlace { branch: server.logs_branch(), path }), is_final })
     }

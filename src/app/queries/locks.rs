@@ -114,10 +114,7 @@ impl Query for ShowLock {
             return Ok(OneLock::Lock(ShownLock(Arc::clone(lock))));
         }
         let one = broken(&locks).into_iter().find(|one| one.trouble.id == name);
-        let missing = || {
-            Refusal::not_found(format!("there is no lock `{name}`"))
-                .hint("see the names with `git muster lock list`")
-        };
+        let missing = || Refusal::LockNotFound { lock: name.to_owned() };
         Ok(one.map_or_else(|| OneLock::Missing(missing()), OneLock::Unreadable))
     }
 }

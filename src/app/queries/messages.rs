@@ -6,7 +6,7 @@ use crate::app::commands::message::{Mark, MarkMessages};
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{Message, Which, thread_of};
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -161,8 +161,7 @@ pub struct Said {
 }
 
 fn unknown(id: &MessageId) -> Refusal {
-    Refusal::not_found(format!("there is no message `{id}`"))
-        .hint("see the ids with `git muster message list`")
+    Refusal::MessageNotFound { message: id.to_string(), action: Action::Show }
 }
 
 #[cfg(test)]

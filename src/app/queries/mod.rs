@@ -17,7 +17,7 @@ pub mod statuses;
 
 use crate::app::archived::{Named, look_up};
 use crate::domain::record::{Record, View};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::table::{Row, Table, Trouble};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
@@ -138,9 +138,7 @@ pub(super) fn readable<T: Row>(
 ) -> Result<Record<T>, Stop> {
     match one(documents, id, missing)? {
         One::Record(record) => Ok(record),
-        One::Unreadable(Unreadable { trouble, .. }) => {
-            Err(trouble.refusal("nothing can be done with it").into())
-        }
+        One::Unreadable(Unreadable { trouble, .. }) => Err(trouble.refusal(Action::Show, &trouble.id).into()),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{List, Query};
 use crate::app::documents::{or_empty, seen_beats};
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Action, Refusal};
 use crate::domain::server::Server;
 use crate::domain::table::{Table, Trouble};
 use crate::domain::time::Timestamp;
@@ -104,14 +104,13 @@ impl Query for ShowServer {
     fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownServer, Stop> {
         let registry: Table<Server> = documents.table()?;
         let found = registry.shared().find(|server| server.id == self.name.as_str());
-        ShownServer::of(found.ok_or_else(|| unknown(&self.name, "servers"))?, documents)
+        ShownServer::of(found.ok_or_else(|| unknown(&self.name, Action::Show))?, documents)
     }
 }
 
-/// The refusal of a server that is not registered; `noun` lists those that are.
-pub(super) fn unknown(server: &ServerName, noun: &str) -> Refusal {
-    Refusal::not_found(format!("there is no server `{server}`"))
-        .hint(format!("see the names with `git muster {noun} list`"))
+/// The refusal of a server that is not registered, when `action` was asked for.
+pub(super) fn unknown(server: &ServerName, action: Action) -> Refusal {
+    Refusal::ServerNotFound { server: server.to_string(), action }
 }
 
 /// A machine, as it registers a server.

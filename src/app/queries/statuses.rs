@@ -4,7 +4,7 @@ use super::Query;
 use crate::app::documents::server_names;
 use crate::domain::id::ServerName;
 use crate::domain::record::Record;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Kind, Refusal};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, LedgerError, Stop};
@@ -83,10 +83,7 @@ impl Query for ShowStatus {
     type Answer = ShownStatus;
 
     fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownStatus, Stop> {
-        let none = || {
-            Refusal::not_found(format!("server `{}` has no status", self.server))
-                .hint("see the servers with `git muster status list`")
-        };
+        let none = || Refusal::NotFound { kind: Kind::Status, id: self.server.to_string() };
         Ok(status_of(&self.server, documents)?.ok_or_else(none)?)
     }
 }

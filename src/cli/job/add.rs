@@ -3,9 +3,9 @@
 use crate::app::commands::job_add::{AddJobs, NewJob, kind_build};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input::{self, Moment};
 use crate::cli::output::counted;
+use crate::domain::code::Code;
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
 use crate::domain::shell::typed;
 use crate::domain::time::Timestamp;
@@ -47,7 +47,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "ID")]
     pub needs: Vec<String>,
     /// What becomes of it when one of those fails [default: wait]
-    #[arg(long, value_name = "WISH", requires = "needs", value_parser = crate::cli::words::if_need_fails())]
+    #[arg(long, value_name = "WISH", requires = "needs", value_parser = crate::cli::choices::if_need_fails())]
     pub if_need_fails: Option<IfNeedFails>,
     /// Of the jobs of a group one is at work at a time
     #[arg(long)]
@@ -90,7 +90,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     let requester = context.me()?;
     if args.is_empty() {
         return Err(CliError::new(
-            Exit::Usage,
+            Code::Usage,
             "the job says neither what to do nor on what; no job was added",
         )
         .hint("say it as in `git muster job add --type test -- make test`, or at least with `--type`"));
@@ -189,9 +189,11 @@ fn read_lines(file: &str) -> Result<Vec<NewJob>, CliError> {
         let read = File::open(file).and_then(|open| files::read_bounded(open, JOBS_BYTES_MAX));
         read.map_err(|error| {
             CliError::new(
-                Exit::Failed,
+                Code::FileFailed,
                 format!("cannot read `{}`: {error}; no job was added", file.escape_debug()),
             )
+            .fact("path", file)
+            .fact("detail", error.to_string())
         })?
     };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -199,9 +201,12 @@ fn read_lines(file: &str) -> Result<Vec<NewJob>, CliError> {
         .map(|(index, line)| {
             parse(line).map_err(|why| {
                 CliError::new(
-                    Exit::Usage,
+                    Code::LineInvalid,
                     format!("`{}` line {}: {why}; no job was added", file.escape_debug(), index + 1),
                 )
+                .fact("file", file)
+                .fact("line", index + 1)
+                .fact("why", why)
             })
         })
         .collect()

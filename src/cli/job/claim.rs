@@ -7,11 +7,11 @@ use crate::app::flows::claim::{ClaimFlow, Event, Known, Seen, Step};
 use crate::app::session::{Session, Whose};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::lock::wait_over;
 use crate::cli::output::{Output, clean};
 use crate::cli::waiting::{self, FOR_JOBS};
+use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, JobStatus};
 use crate::domain::lock::JOB_ASSIGNMENT;
@@ -73,8 +73,7 @@ pub struct WaitArgs {
 pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.acting()?;
     if args.shell && context.is_dry_run() {
-        let why = "a dry run claims nothing, so there is nothing for a shell to eval";
-        return Err(CliError::new(Exit::Usage, why).hint("look at what would be claimed with `--json`"));
+        return Err(nothing_to_eval());
     }
     context.require_outlet("nothing was claimed")?;
     let whose = context.whose(&me).map_err(CliError::nothing_written)?;
@@ -212,6 +211,12 @@ impl Claiming {
     }
 }
 
+fn nothing_to_eval() -> CliError {
+    let why = "a dry run claims nothing, so there is nothing for a shell to eval";
+    CliError::conflict("--shell", "job claim --dry-run", why)
+        .hint("look at what would be claimed with `--json`")
+}
+
 /// What to do while somebody holds the lock under which jobs are assigned.
 fn held_up_hint(left: Duration) -> String {
     format!(
@@ -285,9 +290,13 @@ pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliErro
         }
         if until.passed() {
             return Err(CliError::new(
-                Exit::Contended,
+                Code::WaitExpired,
                 format!("job `{}` is not finished: {}", args.job, job.situation(context.now())),
             )
+            .fact("kind", "job")
+            .fact("id", args.job.as_str())
+            .fact("status", job.status.to_string())
+            .fact("waited_seconds", args.wait.as_secs())
             .after_waiting(Some(args.wait))
             .hint(format!("wait longer with `git muster job wait {} --wait 2h`", args.job)));
         }

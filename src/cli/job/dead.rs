@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::cli::output::{clean, counted};
+
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
 use clap::Subcommand;

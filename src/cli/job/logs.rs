@@ -6,6 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{Output, clean_lines};
+use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::machine::asked;
 use crate::machine::clock::Deadline;
@@ -62,7 +63,8 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
                 Some(path) => format!("the log of job `{}` is not on the hub: `{path}`", args.job),
                 None => format!("job `{}` has no log: no worker has run it", args.job),
             };
-            return Err(CliError::new(Exit::No, why)
+            return Err(CliError::new(Code::LogNotFound, why)
+                .fact("job", args.job.as_str())
                 .hint(format!("see how it stands with `git muster job show {}`", args.job)));
         }
         let bytes = look.bytes.unwrap_or_default();
@@ -74,7 +76,10 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
             return Ok(Exit::Done.code());
         }
         if until.passed() {
-            return Err(CliError::new(Exit::Contended, format!("job `{}` has not ended", args.job))
+            return Err(CliError::new(Code::WaitExpired, format!("job `{}` has not ended", args.job))
+                .fact("kind", "job")
+                .fact("id", args.job.as_str())
+                .fact("waited_seconds", args.wait.as_secs())
                 .after_waiting(Some(args.wait)));
         }
         let pause = if context.ledger()?.is_remote() { LOOK_PAUSE_REMOTE } else { LOOK_PAUSE_LOCAL };

@@ -10,6 +10,7 @@ use crate::cli::input::or_dash;
 use crate::cli::output::{as_begun, clean};
 use crate::cli::table::{facts, table};
 use crate::cli::worker::judged;
+
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;

@@ -86,7 +86,7 @@ pub struct FailArgs {
     #[command(flatten)]
     pub term: TermArgs,
     /// Why
-    #[arg(long, default_value = "script_failure", value_parser = crate::cli::words::fail_reason())]
+    #[arg(long, default_value = "script_failure", value_parser = crate::cli::choices::fail_reason())]
     pub reason: FailReason,
     /// How it went
     #[command(flatten)]

@@ -5,8 +5,8 @@ use crate::app::commands::job_step::ChangeJob;
 use crate::app::flows::stop::{Event, Seen, Step, StopFlow};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit::Exit;
 use crate::cli::waiting::{self, FOR_JOBS};
+use crate::domain::code::Code;
 use crate::domain::job::Job;
 use crate::domain::record::Record;
 use serde_json::Value;
@@ -63,12 +63,18 @@ fn told(end: &Step, job: &Record<Job>, span: Duration) -> Result<(Value, String)
         }
         Step::PutBack => {
             let why = format!("job `{}` was put back into the queue meanwhile: it is {}", job.id, job.status);
-            Err(CliError::new(Exit::Refused, why))
+            Err(CliError::new(Code::JobNotCancelled, why)
+                .fact("job", job.id.as_str())
+                .fact("status", job.status.to_string()))
         }
         _ => {
             let id = &job.id;
             let why = format!("job `{id}` is cancelled; not confirmed yet: `{server}` may still run it");
-            Err(CliError::new(Exit::Contended, why)
+            Err(CliError::new(Code::WaitExpired, why)
+                .fact("kind", "job")
+                .fact("id", id.as_str())
+                .fact("status", job.status.to_string())
+                .fact("waited_seconds", span.as_secs())
                 .after_waiting(Some(span))
                 .hint(format!("wait longer with `git muster job cancel {id} --wait 1h`")))
         }

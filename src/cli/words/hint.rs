@@ -1,7 +1,7 @@
 //! What to do about a refusal, with the command that does it.
 
-use crate::domain::job::Job;
-use crate::domain::refusal::{Action, Kind, Refusal};
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::refusal::{Action, Expected, Kind, Refusal};
 use crate::domain::shell::typed;
 use crate::domain::table::{MEND, Row as _};
 
@@ -19,9 +19,16 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
         Refusal::ServerNotFound { action: Action::SendMessage, .. } => {
             "see who there is with `git muster servers list`".to_owned()
         }
+        Refusal::ServerNotFound { action: Action::ShowWorker, .. } => {
+            "see the names with `git muster worker list`".to_owned()
+        }
         Refusal::ServerNotFound { .. } => "see the names with `git muster servers list`".to_owned(),
         Refusal::LockNotFound { .. } => "see the names with `git muster lock list`".to_owned(),
         Refusal::MessageNotFound { .. } => "see the ids with `git muster message list`".to_owned(),
+        Refusal::ArtifactsNotFound { .. } => "see what is kept with `git muster artifact list`".to_owned(),
+        Refusal::NotFound { kind: Kind::Status, .. } => {
+            "see the servers with `git muster status list`".to_owned()
+        }
         Refusal::NotFound { .. } => "see it with `git log --first-parent`".to_owned(),
         Refusal::NothingToClaim { queued, .. } => return waiting(*queued),
         Refusal::ServerPaused(pause) => {
@@ -50,11 +57,15 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
         Refusal::JobNotFinished { job, .. } => {
             format!("see why it waits with `git muster job explain {}`", typed(job, "ID"))
         }
+        Refusal::JobNotDead { job, status } => put_back(job, status),
         Refusal::StopUnconfirmed { job, server, token, .. } => format!(
             "wait for that with `git muster job cancel {0} --wait`; if nothing of it runs, say so with `git muster --server {1} job stopped {0} --token {token}`",
             typed(job, "ID"),
             typed(server, "SERVER")
         ),
+        Refusal::ValueInvalid { expected: Expected::JobStatus, .. } => {
+            "the states are queued, claimed, running, completed, failed, cancelled and dead".to_owned()
+        }
         Refusal::ArtifactRequired { .. } => {
             "name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`"
                 .to_owned()
@@ -125,6 +136,7 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
         | Refusal::ServerNameAlike { .. }
         | Refusal::NotRecipient { .. }
         | Refusal::DocumentTooLarge { .. }
+        | Refusal::LogPathInvalid { .. }
         | Refusal::ClaimsWithheld { .. }
         | Refusal::TokenSuperseded(_)
         | Refusal::TokenEnded(_)
@@ -141,6 +153,16 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
         | Refusal::BatchTooLarge { .. }
         | Refusal::ExitCodeContradicts { .. } => return None,
     })
+}
+
+/// How a job that is not dead goes back.
+fn put_back(job: &str, status: &JobStatus) -> String {
+    let job = typed(job, "ID");
+    if status.is_held() {
+        return format!("call it off first with `git muster job cancel {job}`");
+    }
+    let again = if *status == JobStatus::Completed { " --again" } else { "" };
+    format!("put a finished one back with `git muster job retry {job}{again}`")
 }
 
 fn waiting(queued: usize) -> Option<String> {

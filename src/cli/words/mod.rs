@@ -7,7 +7,7 @@ mod hint;
 mod sentence;
 
 pub(super) use hint::hint;
-pub(super) use sentence::sentence;
+pub(super) use sentence::{says_unwritten, sentence};
 
 #[cfg(test)]
 mod tests;

@@ -22,9 +22,14 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
         ),
         Refusal::ServerNotFound { server, action } => no_server(server, *action),
         Refusal::LockNotFound { lock } => format!("there is no lock `{lock}`"),
+        Refusal::MessageNotFound { message, action: Action::Show } => {
+            format!("there is no message `{message}`")
+        }
         Refusal::MessageNotFound { message, action } => {
             format!("{}: there is no message `{message}`", undone(*action))
         }
+        Refusal::ArtifactsNotFound { job, known, run } => no_artifacts(job, *known, *run),
+        Refusal::NotFound { kind: Kind::Status, id } => format!("server `{id}` has no status"),
         Refusal::NotFound { kind, id } => {
             format!("{} `{id}` is not in the history that was walked", noun(*kind))
         }
@@ -60,6 +65,9 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
             format!("job `{job}` was not cancelled: it is {status} already")
         }
         Refusal::JobNotFinished { job, status } => format!("job `{job}` was not put back: it is {status}"),
+        Refusal::JobNotDead { job, status } => {
+            format!("job `{job}` was not put back: it is {status}, not dead")
+        }
         Refusal::JobNotCancelled { job, status } => {
             format!("job `{job}` was not confirmed: it is {status}, not cancelled")
         }
@@ -126,6 +134,9 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
         Refusal::ArchivesFull { path, last, .. } => {
             format!("nothing was written: `{path}` and the archives up to `{last}` are full")
         }
+        Refusal::LogPathInvalid { job, path } => {
+            format!("job `{job}` names a log that no worker writes: `{}`", path.escape_debug())
+        }
         Refusal::ClaimsWithheld { cause, .. } => {
             format!(
                 "{}; nothing was claimed",
@@ -165,6 +176,18 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
         }
         Refusal::OfJob { number, of, refusal } => format!("{} (job {number} of {of})", sentence(refusal)),
     }
+}
+
+/// Whether its sentence says that nothing was written.
+#[must_use]
+pub(in crate::cli) fn says_unwritten(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::ServerNotRegistered { .. }
+            | Refusal::DocumentTooLarge { .. }
+            | Refusal::TooManyRecords { .. }
+            | Refusal::ArchivesFull { .. }
+    )
 }
 
 /// Why a token is not the present one, when the last that was issued is `last`.
@@ -221,6 +244,17 @@ fn noun(kind: Kind) -> &'static str {
         Kind::Commit => "commit",
         Kind::Document => "document",
         Kind::Record => "record",
+        Kind::Status => "status",
+    }
+}
+
+fn no_artifacts(job: &str, known: bool, run: bool) -> String {
+    match (known, run) {
+        (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
+        (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
+        (false, _) => format!(
+            "nothing is known of what job `{job}` made, and it is neither in the queue nor in the archive"
+        ),
     }
 }
 
@@ -343,6 +377,7 @@ pub(super) fn holdings(holds: &[Holding]) -> String {
 fn value(action: Action, field: &str, given: &str, expected: Expected) -> String {
     let given = given.escape_debug();
     match (action, expected) {
+        (_, Expected::JobStatus) => format!("`{given}` is no state of a job"),
         (_, Expected::Word) => format!("no job was added: the type `{given}` is no single word"),
         (_, Expected::AtLeastOne) => "no job was added: attempts and time must be at least 1".to_owned(),
         (_, Expected::Attempts) => {

@@ -1,3 +1,5 @@
+//! That each refusal has its words, and what some of them are.
+
 use super::*;
 use crate::domain::code::Code;
 use crate::domain::refusal::tests::samples;
@@ -15,6 +17,14 @@ fn each_refusal_has_a_sentence_and_at_most_a_hint() {
             assert!(!words.is_empty() && !words.ends_with('.') && !words.contains('\n'), "{code}: {words}");
             assert_eq!(words.matches('`').count() % 2, 0, "{code}: {words}");
         }
+    }
+}
+
+#[test]
+fn it_is_known_which_sentences_say_that_nothing_was_written() {
+    for refusal in samples() {
+        let is_said = sentence(&refusal).contains("nothing was written");
+        assert_eq!(says_unwritten(&refusal), is_said, "{}", refusal.code());
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::input;
 use crate::cli::output::{Output, counted};
 use crate::cli::queue::{end_pause, set_pause};
 use crate::domain::allow::{Allow, AllowPattern};
+use crate::domain::code::Code;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
 use crate::domain::refusal::Refusal;
@@ -276,7 +277,9 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     if let Some(source) = &options.source {
         let source = Source::new(Location::parse(source, &environment::home()));
         source.probe(Deadline::after(context.settings.timeout.value)).map_err(|error| {
-            CliError::new(Exit::Configuration, format!("{error}; nothing was claimed"))
+            CliError::new(Code::SettingInvalid, format!("{error}; nothing was claimed"))
+                .fact("name", "source")
+                .fact("why", error.to_string())
                 .hint("give the address of your sources with `--source`, or start the worker without it")
         })?;
     }
@@ -320,7 +323,7 @@ fn tell_end(summary: &Summary, context: &Context) -> Result<(), CliError> {
 }
 
 fn nothing() -> CliError {
-    CliError::new(Exit::No, "there is no job to claim that may run here")
+    CliError::new(Code::NothingToClaim, "there is no job to claim that may run here")
         .hint("see what waits with `git muster job list --status queued` and `git muster job explain ID`")
 }
 
@@ -365,12 +368,17 @@ fn attempt(
     context: &mut Context,
 ) -> Result<Summary, CliError> {
     if context.is_dry_run() {
-        return Err(CliError::new(Exit::Usage, "a worker has no dry run: it would have to run the jobs")
-            .hint("see what it would claim with `git muster job claim --dry-run`"));
+        return Err(CliError::new(
+            Code::OptionConflict,
+            "a worker has no dry run: it would have to run the jobs",
+        )
+        .fact("option", "--dry-run")
+        .fact("command", "worker run")
+        .hint("see what it would claim with `git muster job claim --dry-run`"));
     }
     if context.has_guards() {
         let why = "a worker reports its jobs whoever holds a lock: `--if-lock` has no place here; nothing was claimed";
-        return Err(CliError::new(Exit::Usage, why)
+        return Err(CliError::conflict("--if-lock", "worker run", why)
             .hint("hold the lock around it with `git muster lock run NAME -- git muster job run ...`"));
     }
     let me = context.me()?;
@@ -396,7 +404,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         (true, _) => Allow::Any,
         (false, []) => {
             return Err(CliError::new(
-                Exit::Usage,
+                Code::AllowListMissing,
                 "nothing says which commands may run on this server; nothing was claimed",
             )
             .hint("name them with `--allow '/srv/ci/build'`, or trust everybody who can write to the hub with `--allow-any`"));
@@ -411,7 +419,9 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
                 "`--mask {}` names a variable without a line of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, which cannot be masked; nothing was claimed",
                 name.escape_debug()
             );
-            return Err(CliError::new(Exit::Usage, why));
+            return Err(CliError::new(Code::ValueInvalid, why)
+                .fact("field", "mask")
+                .fact("given", name.as_str()));
         }
     }
     let me = context.acting()?;
@@ -470,14 +480,18 @@ impl From<WorkerError> for CliError {
                 let hint = format!(
                     "see it with `git muster worker show {server}`; begun with `--jobs N` it does more than one job at a time"
                 );
-                Self::new(Exit::Refused, error.to_string()).hint(hint)
+                Self::new(Code::WorkerRunning, error.to_string()).fact("server", server.as_str()).hint(hint)
             }
-            WorkerError::Contended(_) => Self::new(Exit::Contended, error.to_string())
+            WorkerError::Contended(_) => Self::new(Code::Contended, error.to_string())
                 .hint("try again; `git muster worker run` without `--once` goes on by itself"),
-            WorkerError::StillRunning(_) => Self::new(Exit::Contended, error.to_string())
+            WorkerError::StillRunning(ref path) => Self::new(Code::EarlierJobRunning, error.to_string())
+                .fact("path", path.as_str())
                 .hint("find what still runs with `ps -ef | grep '[g]it-muster guard'`"),
-            WorkerError::Unlockable(_) => Self::new(Exit::Failed, error.to_string()).hint(LOCKS_HINT),
-            WorkerError::File(_) | WorkerError::Machine(_) => Self::new(Exit::Failed, error.to_string()),
+            WorkerError::Unlockable(_) => Self::new(Code::MachineFailed, error.to_string()).hint(LOCKS_HINT),
+            WorkerError::File(error) => error.into(),
+            WorkerError::Machine(ref detail) => {
+                Self::new(Code::MachineFailed, error.to_string()).fact("detail", detail.to_string())
+            }
         }
     }
 }

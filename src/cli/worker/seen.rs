@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::cli::table::{facts, table};
+
 use crate::domain::health::clock_off;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;

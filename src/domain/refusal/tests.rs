@@ -1,3 +1,5 @@
+//! Samples of each refusal, and that codes and facts fit.
+
 use super::*;
 use std::collections::BTreeSet;
 
@@ -31,6 +33,7 @@ fn lost_lock(token: u64) -> Refusal {
 }
 
 /// One of each.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn samples() -> Vec<Refusal> {
     let text = str::to_owned;
     let (job, server, lock) = (|| text("job_1"), || text("build1"), || text("deploy"));
@@ -41,6 +44,7 @@ pub(crate) fn samples() -> Vec<Refusal> {
         Refusal::ServerNotFound { server: server(), action },
         Refusal::LockNotFound { lock: lock() },
         Refusal::MessageNotFound { message: text("msg_1"), action },
+        Refusal::ArtifactsNotFound { job: job(), known: true, run: false },
         Refusal::NotFound { kind: Kind::Commit, id: text("abc") },
         Refusal::NothingToClaim { server: server(), queued: 2 },
         Refusal::ServerPaused(Box::new(Pausing {
@@ -66,7 +70,9 @@ pub(crate) fn samples() -> Vec<Refusal> {
         },
         Refusal::JobFinished { job: job(), status: JobStatus::Completed, action: Action::CancelJob },
         Refusal::JobNotFinished { job: job(), status: JobStatus::Queued },
+        Refusal::JobNotDead { job: job(), status: JobStatus::Completed },
         Refusal::JobNotCancelled { job: job(), status: JobStatus::Failed },
+        Refusal::LogPathInvalid { job: job(), path: text("../log") },
         Refusal::StopUnconfirmed { job: job(), server: server(), token: 4, until: Some(at(60)) },
         Refusal::ArtifactRequired { job: job(), pattern: text("*.deb") },
         Refusal::JobNotClaimable {

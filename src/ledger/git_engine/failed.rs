@@ -1,7 +1,7 @@
 //! What a fetch comes to that brought nothing.
 
 use super::GitEngine;
-use crate::ledger::classify::FetchVerdict;
+use crate::ledger::classify::{FetchVerdict, is_about_lock};
 use crate::ledger::error::LedgerError;
 use crate::ledger::far_side::{Cause, Reason};
 use crate::ledger::lost_object::LostObject;
@@ -19,7 +19,7 @@ impl GitEngine {
             }
             FetchVerdict::BrokenCache(why) => self.damaged("cannot fetch", why),
             // Another process of this host fetching into the same copy is the commonest cause.
-            FetchVerdict::Failed(why) if why.contains("lock") => {
+            FetchVerdict::Failed(why) if is_about_lock(&why) => {
                 LedgerError::Unreachable { hub, why: Reason::of(Cause::Trouble, why) }
             }
             FetchVerdict::Failed(why) => store("git fetch failed", why, false),

@@ -11,6 +11,7 @@ use super::{
     COUNTER, Fault, Kind, LONG, Look, Memory, SHORT, asked, count, counter, ledger, memory, now, op, stored,
 };
 use crate::domain::json::DocumentError;
+use crate::domain::refusal::Refusal;
 use std::time::Duration;
 
 /// A hub of another kind than most tests have.
@@ -193,7 +194,7 @@ fn a_no_to_one_of_several_is_asked_again_on_fresh_documents() {
     // With the first of the two it is three, if what the second ledger did is known.
     let at_three = |transaction: &mut Transaction<'_>| match counter(transaction)? {
         3 => count(transaction),
-        _ => Err(super::no().into()),
+        _ => Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into()),
     };
     let outcomes = first.update(&[asked(&count), asked(&at_three)]).expect("no fault of all");
     assert!(

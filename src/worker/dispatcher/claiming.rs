@@ -59,9 +59,8 @@ impl Dispatcher<'_> {
         let session = self.hub.session().incarnation.clone();
         let is_waiting = self.drive(Event::Polled(Poll { seen, delayed, room, session }))?;
         if wants && room == 0 && self.options.once && self.active.is_empty() {
-            let why =
-                self.hindrance.clone().unwrap_or_else(|| "this server may claim nothing now".to_owned());
-            return Err(WorkerError::Refused(Refusal::ClaimsWithheld { server: self.hub.server().to_string(), cause: Some(why) }));
+            let (server, cause) = (self.hub.server().to_string(), self.hindrance.clone());
+            return Err(WorkerError::Refused(Refusal::ClaimsWithheld { server, cause }));
         }
         self.is_closed |= !wants && self.options.once;
         Ok(is_waiting)

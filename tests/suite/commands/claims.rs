@@ -41,7 +41,7 @@ fn the_most_urgent_job_is_claimed_first() {
     [exit status: 3]
     ada$ git muster job claim --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"there is no job for `ada` to claim","hints":[],"op":null}
+    {"schema":1,"kind":"error","exit_code":3,"error":"there is no job for `ada` to claim","hints":[],"op":null,"code":"nothing-to-claim","retry":"later","written":false,"facts":{"server":"ada","queued":0},"errors":[]}
     [exit status: 3]
     ada$ git muster job claim --dry-run
     dry run, not done: <high> token 1 test it's urgent

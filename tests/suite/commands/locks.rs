@@ -45,7 +45,7 @@ fn a_lock_is_held_by_one() {
     [exit status: 4]
     ada$ git muster lock acquire deploy --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":4,"error":"lock `deploy` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)","hints":["wait with `--wait [DURATION]`, or look with `git muster lock show deploy`"],"op":null}
+    {"schema":1,"kind":"error","exit_code":4,"error":"lock `deploy` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)","hints":["wait with `--wait [DURATION]`, or look with `git muster lock show deploy`"],"op":null,"code":"lock-held","retry":"later","written":false,"facts":{"lock":"deploy","holder":"ada","process":"[HOST] pid [PID]","since":"[TIME]","token":1,"lease_seconds":600,"expired_seconds":null,"at":"[TIME]"},"errors":[]}
     [exit status: 4]
     ada$ git muster lock show deploy
     lock:  deploy
@@ -433,7 +433,7 @@ fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
     [exit status: 5]
     ada$ git muster --if-lock never=1 status set idle --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"lock `never` was never taken, so token 1 cannot hold it","hints":[],"op":null}
+    {"schema":1,"kind":"error","exit_code":5,"error":"lock `never` was never taken, so token 1 cannot hold it","hints":[],"op":null,"code":"lock-condition-failed","retry":"no","written":false,"facts":{"lock":"never","token":1,"cause":"never-taken","last_token":null,"holder":null,"expected_holder":null},"errors":[]}
     [exit status: 5]
     "#);
 }

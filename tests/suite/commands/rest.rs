@@ -110,7 +110,7 @@ fn a_fence_lets_no_earlier_term_pass() {
     [exit status: 0]
     ada$ git muster fence check --state fence.json --name deploy --token 7 --json -- echo effect
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"token 7 of lock `deploy` is from an earlier term: token 8 was seen here; nothing was run","hints":[],"op":null}
+    {"schema":1,"kind":"error","exit_code":5,"error":"token 7 of lock `deploy` is from an earlier term: token 8 was seen here; nothing was run","hints":[],"op":null,"code":"token-superseded","retry":"no","written":false,"facts":{"kind":"lock","id":"deploy","action":null,"token":7,"last_token":8,"status":null,"holder":null},"errors":[]}
     [exit status: 5]
     ada$ git muster fence check --state fence.json --name other --token 1 -- echo effect
     effect
@@ -213,7 +213,7 @@ fn of_an_operation_that_nobody_here_knows_its_host_is_asked() {
     [exit status: 3]
     ada$ git muster op status [UUID] --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell","hints":["before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub"],"op":null}
+    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell","hints":["before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub"],"op":null,"code":"operation-not-found","retry":"no","written":false,"facts":{"op":"[UUID]","journaled":false,"may_arrive":null},"errors":[]}
     [exit status: 3]
     ada$ git muster op resume [UUID]
     ------- stderr -------

@@ -264,7 +264,7 @@ fn a_configuration_that_cannot_be_used_is_named() {
     [exit status: 78]
     ada$ git muster job claim --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":78,"error":"nothing says which server this is; nothing was written","hints":["give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null}
+    {"schema":1,"kind":"error","exit_code":78,"error":"nothing says which server this is; nothing was written","hints":["give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null,"code":"server-not-configured","retry":"no","written":false,"facts":{},"errors":[]}
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------

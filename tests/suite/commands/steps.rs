@@ -48,7 +48,7 @@ fn a_script_keeps_its_claim_with_signs_of_life_and_learns_when_it_is_over() {
     [exit status: 3]
     bob$ git muster job heartbeat <job> --token 1 --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"job `<job>` was not renewed: the term of token 1 is over, the job is cancelled and its last token is 1","hints":[],"op":null}
+    {"schema":1,"kind":"error","exit_code":5,"error":"job `<job>` was not renewed: the term of token 1 is over, the job is cancelled and its last token is 1","hints":[],"op":null,"code":"token-ended","retry":"no","written":false,"facts":{"kind":"job","id":"<job>","action":"renew-job","token":1,"last_token":1,"status":"cancelled","holder":null},"errors":[]}
     [exit status: 5]
     "#);
 }

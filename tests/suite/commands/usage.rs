@@ -133,7 +133,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     [exit status: 2]
     ada$ git muster jobs --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":2,"error":"unrecognized subcommand 'jobs'","hints":["tip: a similar subcommand exists: 'job'","Usage: git muster [OPTIONS] <COMMAND>","For more information, try '--help'."],"op":null}
+    {"schema":1,"kind":"error","exit_code":2,"error":"unrecognized subcommand 'jobs'","hints":["tip: a similar subcommand exists: 'job'","Usage: git muster [OPTIONS] <COMMAND>","For more information, try '--help'."],"op":null,"code":"usage","retry":"no","written":false,"facts":{"usage":"git muster [OPTIONS] <COMMAND>"},"errors":[]}
     [exit status: 2]
     ada$ git muster --hub '' job list
     ------- stderr -------

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::app::observations::Observations;
+use Class::{Forbidden, Invalid, LeaseLost, Nothing};
 use Failure::{Away, Contended, Fault, No, Unknown};
-use RefusalKind::{Forbidden, Invalid, LeaseLost, Nothing};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Patience = Patience { until: Duration::from_secs(60), pause: Duration::from_secs(10) };

@@ -9,7 +9,7 @@ use super::id::{LockName, ServerName};
 use super::lease::{is_token_before, margin, next_token, patience, possible_token, token_anew};
 use super::lenient;
 use super::planted::planted;
-use super::refusal::{Action, Held, Kind, LockCondition, Refusal, Token};
+use super::refusal::{Action, ConditionFailed, Held, Kind, LockCondition, Refusal, Token};
 use super::table::{Progress, Row};
 use super::time::{SPAN_MAX, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -285,6 +285,19 @@ impl Lock {
         self.reason = None;
     }
 
+    /// The refusal of a write that depends on this lock under `token`.
+    #[must_use]
+    pub fn fails(&self, token: u64, cause: LockCondition, expected_holder: Option<&str>) -> Refusal {
+        Refusal::LockConditionFailed(Box::new(ConditionFailed {
+            lock: self.name.clone(),
+            token,
+            cause,
+            last_token: self.token,
+            holder: self.locked_by.clone().filter(|_| self.is_held()),
+            expected_holder: expected_holder.map(str::to_owned),
+        }))
+    }
+
     /// Fails unless the lock is held under `token` now, by whomever: the guard of other writes.
     ///
     /// # Errors
@@ -294,7 +307,7 @@ impl Lock {
         if self.is_held() && (self.token == Some(token) || is_past) {
             return Ok(());
         }
-        Err(Refusal::condition(self, token, LockCondition::NotHeld, None))
+        Err(self.fails(token, LockCondition::NotHeld, None))
     }
 
     fn check_term(&self, server: &ServerName, token: u64, action: Action) -> Result<(), Refusal> {

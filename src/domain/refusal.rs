@@ -7,7 +7,6 @@
 use super::code::{Class, Code};
 use super::id::NameError;
 use super::job::JobStatus;
-use super::lock::Lock;
 use super::time::{Timestamp, show_span};
 use serde::Serialize;
 use serde_json::Value;
@@ -513,19 +512,6 @@ impl Refusal {
             Ordering::Equal => Self::TokenEnded(token),
             Ordering::Greater => Self::TokenNeverIssued(token),
         }
-    }
-
-    /// A lock that does not stand as a write depends on it.
-    #[must_use]
-    pub fn condition(lock: &Lock, token: u64, cause: LockCondition, expected_holder: Option<&str>) -> Self {
-        Self::LockConditionFailed(Box::new(ConditionFailed {
-            lock: lock.name.clone(),
-            token,
-            cause,
-            last_token: lock.token,
-            holder: lock.locked_by.clone().filter(|_| lock.is_held()),
-            expected_holder: expected_holder.map(str::to_owned),
-        }))
     }
 
     /// Its code.

@@ -25,7 +25,7 @@ use crate::domain::heartbeat::Beat;
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
-use crate::domain::refusal::{Action, LockCondition, Refusal};
+use crate::domain::refusal::{Action, LockCondition};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Apply, Documents as _, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
@@ -156,13 +156,13 @@ impl Envelope {
             }
             let free = || {
                 let free = Lock::free(name.as_str());
-                Refusal::condition(&free, *token, LockCondition::NeverTaken, None)
+                free.fails(*token, LockCondition::NeverTaken, None)
             };
             let lock = locks.get(name.as_str()).ok_or_else(free)?;
             lock.check_token(*token)?;
             let ours = self.holders.iter().find(|(held, _)| held == name).map(|(_, holder)| holder.as_str());
             if ours.is_some_and(|holder| lock.locked_by.as_deref() != Some(holder)) {
-                return Err(Refusal::condition(lock, *token, LockCondition::SetBack, ours).into());
+                return Err(lock.fails(*token, LockCondition::SetBack, ours).into());
             }
         }
         Ok(())

@@ -130,7 +130,7 @@ pub(crate) fn samples() -> Vec<Refusal> {
         lost_lock(1),
         lost_lock(2),
         lost_lock(3),
-        Refusal::condition(&Lock::free("deploy"), 3, LockCondition::NotHeld, None),
+        crate::domain::lock::Lock::free("deploy").fails(3, LockCondition::NotHeld, None),
         Refusal::SessionEnded { server: server() },
         Refusal::NameInvalid { kind: text("job id"), given: text("/"), rule: text("is too long") },
         Refusal::ValueInvalid { action, field: "key", given: text(""), expected: Expected::ShortText },

@@ -16,7 +16,8 @@ use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::{Broken, Row, Table};
 use crate::domain::time::{SPAN_MAX, Timestamp, parse_span, show_span};
-use crate::ledger::{Location, fuzz as ledger};
+use crate::git::{Location, fuzz as git};
+use crate::ledger::fuzz as ledger;
 use serde_json::Value;
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -105,7 +106,7 @@ pub fn pushes(data: &[u8]) {
     let exit_code = (*code != u8::MAX).then(|| i32::from(*code));
     let mut parts = rest.splitn(2, |byte| *byte == 0).map(String::from_utf8_lossy);
     let (stdout, stderr) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    ledger::git_output(exit_code, &stdout, &stderr);
+    git::git_output(exit_code, &stdout, &stderr);
 }
 
 /// Times and spans: what is printed is read again as the same.

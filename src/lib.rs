@@ -5,7 +5,9 @@
 //! - `domain`: the documents and their rules, pure.
 //! - `machine`: this machine, each effect behind one door.
 //! - `ledger`: the shared repository as a small transactional store.
+//! - `git`: the engine of the ledger that keeps it in git, and all else that knows git.
 //! - `app`: the floor of every front end: commands, what goes with them, what watches; no printing.
+//! - `doctor`: what is wrong with a machine, a clone, a copy or a hub; it looks below `app`, at git.
 //! - `worker`: claims jobs, runs them and reports; everything of a build server in one process.
 //! - `sim`: the simulator, which runs all of these but the last on hosts that do not exist.
 //! - `cli`: the command line, which builds everything and prints.
@@ -15,10 +17,12 @@
 
 mod app;
 mod cli;
+mod doctor;
 mod domain;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod git;
 mod ledger;
 mod machine;
 #[doc(hidden)]
@@ -40,14 +44,13 @@ pub mod inside {
 
     /// For another front end: it asks, follows and does by these, and has no rule of its own.
     pub use crate::app::{client, events, flows, queries};
-    pub use crate::ledger::{Freshness, OwnedSnapshot};
+    pub use crate::ledger::{Freshness, Ledger, Outcome, OwnedSnapshot, Request, Settings};
 
     /// For tests and benches.
     pub use crate::app::commands::found::{self, Found, TEMPLATE};
-    pub use crate::app::commands::{Envelope, Operation, Verb, Write};
     pub use crate::app::commands::{
-        archive::Archive, job_add, job_claim::ClaimJobs, job_step, lock as locks, message as messages,
-        server::Join,
+        Envelope, Operation, Verb, Write, archive::Archive, job_add, job_claim::ClaimJobs, job_step,
+        lock as locks, message as messages, server::Join,
     };
     pub use crate::app::fsck::{Question, check_history};
     pub use crate::app::submit::Place;
@@ -61,6 +64,6 @@ pub mod inside {
     pub use crate::domain::shell::quoted;
     pub use crate::domain::table::{Row, Table};
     pub use crate::domain::time::Timestamp;
-    pub use crate::ledger::{Ledger, Location, OpenOptions, Outcome, Request, Settings, init_bare, open};
+    pub use crate::git::{Location, OpenOptions, init_bare, open};
     pub use crate::machine::{clock, environment, random};
 }

@@ -192,15 +192,17 @@ impl Client {
         submit::keep_for_later(&self.ledger, self.settled(), (envelope, step))
     }
 
-    /// Sends the reports of `server` that were kept, and tells what became of each.
+    /// Sends the reports of `server` that were kept for this hub, which has this `id`, and tells what became of
+    /// each, refusals in the words of a front end.
     pub fn send_kept_reports(
         &mut self,
+        id: Option<String>,
         server: &ServerName,
         tell: &dyn Fn(&str),
         words: &dyn Fn(&Refusal) -> String,
     ) {
         let place = self.settled().clone();
-        submit::send_kept(&mut self.ledger, &place, server, tell, words);
+        submit::send_kept(&mut self.ledger, (&place, id), server, tell, words);
     }
 
     /// The reports of `server` that are kept.

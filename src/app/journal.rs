@@ -8,7 +8,6 @@
 
 use crate::app::commands::{Envelope, Operation};
 use crate::app::submit::Place;
-use crate::domain::doctor::machine::is_left as is_left_at;
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
@@ -49,6 +48,10 @@ pub struct Entry {
     #[serde(skip)]
     pub answer: Option<Value>,
 }
+
+/// Where the system does not tell whether a process is at it, an operation that was begun this long
+/// ago is no longer under way: more than any usual time-out of a command.
+const UNSETTLED_AFTER: Duration = Duration::from_secs(120);
 
 /// How many answers are kept: more than one server holds at a time. They are counted with about
 /// every sixteenth, so that there may be a few more.
@@ -163,6 +166,13 @@ pub fn take(op: &OpId) -> Taken {
 pub fn is_under_way(op: &OpId) -> Option<bool> {
     let lock = lock_path(op);
     if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
+}
+
+/// Whether nobody is at an operation any more that was begun at `at`. `is_under_way` is what the system
+/// tells, where it does.
+#[must_use]
+pub fn is_left_at(is_under_way: Option<bool>, at: Timestamp, now: Timestamp) -> bool {
+    !is_under_way.unwrap_or_else(|| now.since(at) < UNSETTLED_AFTER)
 }
 
 /// Whether nobody is at the operation any more, and nobody has settled it while we looked.

@@ -13,7 +13,6 @@ pub mod answer;
 pub mod archived;
 pub mod client;
 pub mod commands;
-pub mod doctor;
 pub mod documents;
 pub mod events;
 pub mod every;
@@ -22,7 +21,6 @@ pub mod flows;
 pub mod fsck;
 #[cfg(test)]
 mod held;
-pub mod hubs;
 pub mod import;
 pub mod journal;
 pub mod machine;

@@ -9,7 +9,7 @@
 //!
 //! Each write judges what lies below it, and what it cannot judge it names in its commit: a document that could
 //! not be read or written at that time, history that was not there or too long. The next write looks further
-//! back for that (see `ledger/by_hand.rs`). So no write makes a loss one for good.
+//! back for that (see `git/by_hand.rs`). So no write makes a loss one for good.
 //!
 //! Records with one id count as one: all of them are as they were, or none is touched. Records come back as
 //! they were, and where they stood. Of locks see `locks.rs`, of archives `archives.rs`.

@@ -5,7 +5,6 @@ use crate::app::commands::beat::BeatAnswer;
 use crate::app::commands::job_claim::ClaimJobs;
 use crate::app::commands::job_step::StepJob;
 use crate::app::commands::{Along, Envelope, Operation, Verb, Write, WriteWith};
-use crate::app::hubs;
 use crate::app::journal::{self, Entry, KeepError, Taken};
 use crate::app::session::{Session, Whose};
 use crate::app::stale::Restored;
@@ -163,11 +162,11 @@ pub fn forget_kept(place: &Place, step: &StepJob) {
     }
 }
 
-/// Sends the reports of `server` that were kept, and tells what became of each, refusals in the words of a front
-/// end; one that the hub does not take now stays.
+/// Sends the reports of `server` that were kept for the hub at `place`, which has this id, and tells what became
+/// of each, refusals in the words of a front end; one that the hub does not take now stays.
 pub fn send_kept(
     ledger: &mut Ledger,
-    place: &Place,
+    (place, id): (&Place, Option<String>),
     server: &ServerName,
     tell: &dyn Fn(&str),
     words: &dyn Fn(&Refusal) -> String,
@@ -176,7 +175,7 @@ pub fn send_kept(
     reports.reverse();
     if !reports.is_empty() {
         // That another hub, in the place of theirs by now, does not know their jobs is no answer about them.
-        ledger.bind(hubs::id_of(&place.name));
+        ledger.bind(id);
     }
     while let Some((op, step)) = reports.pop() {
         // Whoever is at it sends it.

@@ -7,14 +7,13 @@ use super::input;
 use super::output::{clean, counted};
 use super::table::{table, whole_table};
 use crate::app::commands::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, copy};
-use crate::app::hubs;
 use crate::app::queries::artifacts::{
     Build, Compared, ComparedFile, FindBuilds, ListedBuild, Places, newest_first,
 };
 use crate::domain::artifact::{Artifact, Comparison, Manifest, attempt_of_manifest, beyond, manifest_name};
 use crate::domain::code::Code;
 use crate::domain::id::{JobId, ServerName};
-use crate::ledger::Location;
+use crate::git::{Location, hubs};
 use crate::machine::{digest, environment, files};
 use clap::{Args, Subcommand};
 use serde::Serialize;

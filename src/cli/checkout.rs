@@ -4,7 +4,8 @@
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::code::Code;
-use crate::ledger::{LedgerError, Location, Source, SourceError, Wanted};
+use crate::git::{Location, Source, SourceError, Wanted};
+use crate::ledger::LedgerError;
 use crate::machine::clock::Deadline;
 use crate::machine::{environment, files};
 use clap::Args;

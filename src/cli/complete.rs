@@ -4,11 +4,10 @@
 //! made or changed: ids, servers and locks are those that the hub on this disk, the clone around or our
 //! copy of the hub knows. What takes longer than [`TIME_MAX`] is left out.
 
-use super::Cli;
-use super::GlobalArgs;
 use super::error::CliError;
 use super::output::clean;
 use super::settings::Settings;
+use super::{Cli, GlobalArgs};
 use crate::app::queries::jobs::ListJobs;
 use crate::app::queries::locks::{ListLocks, ShownLock};
 use crate::app::queries::messages::ListMessages;
@@ -16,7 +15,9 @@ use crate::app::queries::servers::Registered;
 use crate::app::queries::{List, Query as _};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::table::Row;
-use crate::ledger::{self, Ledger, Location, OpenOptions, Snapshot, Stop, store_path};
+use crate::git;
+use crate::git::{Location, OpenOptions, store_path};
+use crate::ledger::{self, Ledger, Snapshot, Stop};
 use crate::machine::clock;
 use clap::{Arg, Args, Command, CommandFactory as _};
 use std::collections::BTreeSet;
@@ -257,7 +258,7 @@ fn known(global: &GlobalArgs) -> Option<Ledger> {
         return None;
     }
     let main = settings.branch.value.clone();
-    ledger::open(OpenOptions {
+    git::open(OpenOptions {
         location,
         clone: settings.clone.clone(),
         settings: ledger::Settings {

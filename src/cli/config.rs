@@ -9,7 +9,8 @@ use crate::domain::build_config::BuildConfig;
 use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::time::show_span;
-use crate::ledger::{Documents as _, Identity, store_path};
+use crate::git::{Identity, store_path};
+use crate::ledger::Documents as _;
 use crate::machine::environment;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -119,8 +120,8 @@ fn list(show_origin: bool, context: &Context) -> Result<(), CliError> {
     };
     let hub = settings.hub.as_ref().map(|hub| hub.value.shown());
     let copy = settings.hub.as_ref().filter(|_| settings.clone.is_none()).and_then(|hub| match &hub.value {
-        crate::ledger::Location::Url(url) => Some(store_path(url).display().to_string()),
-        crate::ledger::Location::Path(_) => None,
+        crate::git::Location::Url(url) => Some(store_path(url).display().to_string()),
+        crate::git::Location::Path(_) => None,
     });
     let copy_origin = match (&copy, environment::variable("XDG_CACHE_HOME")) {
         (None, _) => "not needed here",

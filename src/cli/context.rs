@@ -2,14 +2,13 @@
 
 mod place;
 
-use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::gone;
 use super::output::{Output, counted};
 use super::servers::is_anothers;
 use super::settings::{Setting, Settings};
 use super::which::{FROM_BRANCH_VARIABLE, NOT_ASKED, SAID_BY_HEAD};
+use super::{GlobalArgs, gone};
 use crate::app::client::Client;
 use crate::app::commands::{Envelope, Operation, Verb};
 use crate::app::flows::Failure;
@@ -22,7 +21,9 @@ use crate::domain::code::Code;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
-use crate::ledger::{self, Held, Homes, Ledger, Locked, OpenOptions, Outcome, Receipt, Snapshot, Version};
+use crate::git;
+use crate::git::{Homes, OpenOptions};
+use crate::ledger::{self, Held, Ledger, Locked, Outcome, Receipt, Snapshot, Version};
 use crate::machine::clock::Deadline;
 use crate::machine::{clock, outlet};
 use serde::Serialize;
@@ -131,7 +132,7 @@ impl Context {
         }
         let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return Ok(()) };
         let deadline = Deadline::after(self.settings.timeout.value);
-        let asked = ledger::home_branch(hub, self.settings.clone.as_deref(), false, deadline);
+        let asked = git::home_branch(hub, self.settings.clone.as_deref(), false, deadline);
         let asked = asked.map_err(|error| self.with_advice(CliError::from(error)))?;
         if let Some(branch) = asked {
             self.settings.branch = Setting { value: branch, origin: SAID_BY_HEAD.to_owned() };
@@ -151,7 +152,7 @@ impl Context {
     /// When it cannot be reached or read.
     pub(super) fn homes(&self) -> Result<Homes, CliError> {
         let deadline = Deadline::after(self.settings.timeout.value);
-        Ok(ledger::homes(self.settings.hub()?, self.settings.clone.as_deref(), deadline)?)
+        Ok(git::homes(self.settings.hub()?, self.settings.clone.as_deref(), deadline)?)
     }
 
     /// Whether nothing is to be published.
@@ -204,7 +205,7 @@ impl Context {
     pub(super) fn open(&mut self, founding: bool) -> Result<Ledger, CliError> {
         self.settle_branch()?;
         let author = self.settings.server.as_ref().map_or("git-muster", |server| server.value.as_str());
-        Ok(ledger::open(OpenOptions {
+        Ok(git::open(OpenOptions {
             location: self.settings.hub()?.clone(),
             clone: self.settings.clone.clone(),
             settings: ledger::Settings {
@@ -311,7 +312,7 @@ impl Context {
             // It may have got another since it was asked.
             let (hub, clone) = (self.settings.hub().ok()?, self.settings.clone.as_deref());
             let deadline = Deadline::after(self.settings.timeout.value);
-            drop(ledger::home_branch(hub, clone, true, deadline));
+            drop(git::home_branch(hub, clone, true, deadline));
         }
         let homes = self.homes().ok()?;
         homes.home().filter(|home| *home != self.settings.branch.value).map(str::to_owned)

@@ -1,9 +1,10 @@
 //! What to do about a failure on the way to the hub, or in it: one next step for each cause.
 //!
-//! Reads no words of the far side: what they mean was decided in `ledger::classify`.
+//! Reads no words of the far side: what they mean was decided in `git::classify`.
 
 use crate::domain::shell::quoted;
-use crate::ledger::{Cause, HOOKS_PATH, Reason};
+use crate::git::HOOKS_PATH;
+use crate::ledger::{Cause, Reason};
 
 /// What to do next about `reason` of the hub at `hub`, which is as people write it.
 pub(super) fn advice(reason: &Reason, hub: &str) -> String {

@@ -3,10 +3,10 @@
 
 use super::context::Context;
 use super::error::CliError;
-use crate::app::hubs;
 use crate::domain::code::Code;
 use crate::domain::shell::quoted;
-use crate::ledger::{Homes, LedgerError, Location};
+use crate::git::{Homes, Location, hubs};
+use crate::ledger::LedgerError;
 
 /// The same error, told of a hub that is gone, if this host knows one there.
 pub(super) fn told(mut error: CliError, context: &Context) -> CliError {
@@ -59,8 +59,8 @@ pub(super) fn homes(context: &Context) -> Result<Homes, CliError> {
 /// Whether this host has used the hub that was asked for, in its branch.
 fn is_known(context: &Context) -> bool {
     let settings = &context.settings;
-    let place = |hub| hubs::remembered_place(hub, settings.clone.as_deref(), &settings.branch.value);
-    settings.hub().ok().and_then(place).is_some()
+    let name = |hub| hubs::remembered_name(hub, settings.clone.as_deref());
+    settings.hub().ok().and_then(name).is_some()
 }
 
 /// Who was there, if this host knows it.

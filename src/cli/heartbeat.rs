@@ -10,12 +10,12 @@ use crate::app::commands::Envelope;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_step::{Step as JobStep, StepJob};
 use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
-use crate::app::hubs;
 use crate::app::session::{Session, Whose};
 use crate::domain::code::Code;
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::domain::time::SPAN_MAX;
+use crate::git::hubs;
 use crate::ledger::LedgerError;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::environment::variable;
@@ -288,10 +288,10 @@ impl<'a> Beats<'a> {
         }
         let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(Vec::new()) };
         let gone = self.gone.insert(gone);
-        context.place()?;
+        let id = hubs::id_of(&context.place()?.name);
         let output = context.output;
         let client = context.client()?;
-        client.send_kept_reports(me, &|words| output.say(words), &words::sentence);
+        client.send_kept_reports(id, me, &|words| output.say(words), &words::sentence);
         if let Some((op, _)) = client.kept_reports(me).first() {
             return Err(CliError::new(Code::OutcomeUnknown, format!("operation {op} is not settled"))
                 .fact("op", op.as_str()));

@@ -2,10 +2,9 @@
 
 use super::context::Context;
 use super::error::{BEGIN_ANEW, CliError};
-use super::gone;
-use super::input;
 use super::output::{begun_about, counted};
 use super::table::table;
+use super::{gone, input};
 use crate::app::commands::Envelope;
 use crate::app::import::{ASIDE, Import, Lost, Report, documents, lost};
 use crate::app::stale::Restored;
@@ -13,7 +12,8 @@ use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::import::State;
 use crate::domain::shell::quoted;
-use crate::ledger::{Ledger, LedgerError, Location, Stop, Temporary, init_bare};
+use crate::git::{Location, Temporary, init_bare};
+use crate::ledger::{Ledger, LedgerError, Stop};
 use crate::machine::{clock, environment, random};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;

@@ -1,17 +1,17 @@
 //! `git muster init`: make a hub.
 
-use super::GlobalArgs;
 use super::context::Context;
 use super::error::CliError;
-use super::gone;
 use super::settings::{UserConfig, embedded_hub_path};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
+use super::{GlobalArgs, gone};
 use crate::app::commands::Envelope;
 use crate::app::commands::found::{Found, Mark};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::shell::quoted;
-use crate::ledger::{self, Homes, Location, init_bare};
+use crate::git;
+use crate::git::{Homes, Location, init_bare};
 use crate::machine::{clock, environment, random};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -82,7 +82,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let files = context.settle(outcome)?.answer.files;
     // In a branch that somebody names it lies beside something else.
     if let (Location::Path(path), false) = (&location, is_named(context)) {
-        ledger::head_names(path, &branch);
+        git::head_names(path, &branch);
     }
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
         if files.is_empty() {

@@ -11,13 +11,13 @@ use super::table::whole_table;
 use super::whole::completed;
 use crate::app::answer::{Answered, plain};
 use crate::app::commands::Operation;
-use crate::app::hubs;
 use crate::app::journal::{self, Entry, Taken};
 use crate::app::queries::operations::{ListedOperation, WhatStands};
-use crate::app::submit::{self, Keep};
+use crate::app::submit::{self, Keep, Place};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
-use crate::ledger::{Found, LedgerError, Location};
+use crate::git::{Location, hubs};
+use crate::ledger::{Found, LedgerError};
 use crate::machine::environment;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -127,10 +127,11 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
     let Some(entry) = entry else { return };
     let origin = "the unsettled operation";
     let settings = &mut context.settings;
-    let here = settings
-        .hub
-        .as_ref()
-        .map(|hub| hubs::known_place(&hub.value, settings.clone.as_deref(), &entry.branch));
+    let here = settings.hub.as_ref().map(|hub| Place {
+        hub: hub.value.as_text(),
+        branch: entry.branch.clone(),
+        name: hubs::known_name(&hub.value, settings.clone.as_deref(), &entry.branch),
+    });
     if !here.is_some_and(|here| here.is_of(entry)) {
         settings.go_to(Location::parse(&entry.hub, &environment::home()), origin);
     }
@@ -150,8 +151,8 @@ fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> 
         Ok(()) => {
             // One without an id is known by the name that this host gave it.
             let (hub, clone) = (context.settings.hub()?, context.settings.clone.as_deref());
-            let here = hubs::known_place(hub, clone, &entry.branch);
-            if entry.name.as_ref().is_none_or(|name| *name == here.name) {
+            let here = hubs::known_name(hub, clone, &entry.branch);
+            if entry.name.as_ref().is_none_or(|name| *name == here) {
                 return Ok(());
             }
         }

@@ -1,13 +1,12 @@
 //! What is printed: answers to stdout, everything else to stderr, never a control character.
 
-use super::GlobalArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::style;
-use super::whole;
+use super::{GlobalArgs, style, whole};
 use crate::domain::code::Code;
 use crate::domain::shell::quoted;
-use crate::ledger::{LedgerError, Location};
+use crate::git::Location;
+use crate::ledger::LedgerError;
 use crate::machine::{asked, clock, environment};
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -7,7 +7,7 @@ use super::table::table;
 use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
-use crate::ledger::{BuildTag, GoodBuild, Location, Source};
+use crate::git::{BuildTag, GoodBuild, Location, Source};
 use crate::machine::clock::Deadline;
 use crate::machine::environment;
 use clap::{Args, Subcommand};

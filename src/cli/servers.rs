@@ -10,7 +10,6 @@ use super::stronger::Stronger;
 use super::table::{facts, table};
 use crate::app::commands::removal::{RemoveServer, holdings};
 use crate::app::commands::server::{Join, Joined};
-use crate::app::hubs;
 use crate::app::machine;
 use crate::app::queries::Query as _;
 use crate::app::queries::servers::{
@@ -21,7 +20,9 @@ use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::shell::quoted;
-use crate::ledger::{self, Documents as _, Location, Snapshot};
+use crate::git;
+use crate::git::{Location, hubs};
+use crate::ledger::{Documents as _, Snapshot};
 use crate::machine::{clock, environment};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
@@ -333,9 +334,9 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<bool, CliError> {
     }
     let name = args.name.as_str();
     if let Some(clone) = context.settings.clone.as_ref().or(context.settings.which.own.as_ref()) {
-        let before = ledger::configured(clone, "muster.server").filter(|before| before != name);
-        ledger::configure(clone, ledger::BRANCH_KEY, &context.settings.branch.value)?;
-        ledger::configure(clone, "muster.server", name)?;
+        let before = git::configured(clone, "muster.server").filter(|before| before != name);
+        git::configure(clone, git::BRANCH_KEY, &context.settings.branch.value)?;
+        git::configure(clone, "muster.server", name)?;
         if let Some(before) = before {
             context.output.say(&format!(
                 "this clone was server `{before}` before; commands in it that name no server now act as `{name}`"
@@ -369,8 +370,7 @@ impl JoinedBefore {
         let hub = user.hub.as_ref();
         let hub =
             hub.map_or(Location::Path(embedded_hub_path()), |hub| Location::parse(hub, &environment::home()));
-        let branch = user.branch.unwrap_or_default();
-        let name = hubs::remembered_place(&hub, None, &branch).map(|place| place.name);
+        let name = hubs::remembered_name(&hub, None);
         Self { server: user.server, hub, name }
     }
 

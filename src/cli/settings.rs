@@ -7,7 +7,7 @@ use super::which::{self, BRANCH_DEFAULT, NOT_ASKED, Which};
 use crate::domain::code::Code;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
-use crate::ledger::{Location, is_tracked};
+use crate::git::{Location, is_tracked};
 use crate::machine::{clock, environment, files};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -355,9 +355,7 @@ fn find_server(
         found = file(PathBuf::from("/etc/build_server_id"))?;
     }
     Ok(found
-        .or_else(|| {
-            Some(from(crate::ledger::configured(clone?, "muster.server")?, "git config muster.server"))
-        })
+        .or_else(|| Some(from(crate::git::configured(clone?, "muster.server")?, "git config muster.server")))
         .or_else(|| Some(from(user.server.clone()?, user_file()))))
 }
 

@@ -9,7 +9,8 @@ use super::error::CliError;
 use super::output::Output;
 use crate::domain::code::Code;
 use crate::domain::shell::quoted;
-use crate::ledger::{self, CutObject};
+use crate::git;
+use crate::git::CutObject;
 use crate::machine::threads::Threads;
 use crate::machine::{asked, clock, process};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(super) fn watch(output: Output, code: Option<u8>, goes_on: bool) {
             was_asked = asked::is_asked();
             if threads.is_one_turning() && pause == 0 {
                 pause = ASKED_EVERY;
-                let cut = ledger::cut_objects();
+                let cut = git::cut_objects();
                 if let Some(error) = error(&cut) {
                     if goes_on && cut.iter().all(|one| one.aside.is_some()) {
                         output.warn(&format!(

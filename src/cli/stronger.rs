@@ -8,7 +8,7 @@ use super::settings::{Setting, Settings};
 use super::which::FROM_BRANCH_VARIABLE;
 use crate::domain::id::ServerName;
 use crate::domain::shell::quoted;
-use crate::ledger::Location;
+use crate::git::Location;
 
 /// What comes first for commands that name nothing themselves, where that is another than was joined.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@
 use super::GlobalArgs;
 use super::error::CliError;
 use super::settings::{Setting, UserConfig, embedded_hub_path, from, unusable, user_config_path};
-use crate::app::hubs;
 use crate::domain::code::Code;
 use crate::domain::hub::Marker;
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
-use crate::ledger::{self, Alike, Around, HubClone, KnownHub, Location, Unclear};
+use crate::git;
+use crate::git::{Alike, Around, HubClone, KnownHub, Location, Unclear, hubs};
 use crate::machine::environment;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
         (None, Some(hub)) => Some(from(Location::parse(&hub, folder), "MUSTER_HUB")),
         (None, None) => None,
     };
-    let around = ledger::around(folder);
+    let around = git::around(folder);
     let mut which = Which::nothing();
     match (named, around) {
         (None, Around::Unusable { top, why, is_of_other }) => {
@@ -261,7 +261,7 @@ fn because(why: &Unclear) -> String {
 /// Says of the clone of a hub that it is not used.
 fn of_another(clone: &HubClone, origin: &Location, hub: &Setting<Location>) -> String {
     let id = |location: &Location, clone: Option<&Path>| {
-        let branch = ledger::known_home_branch(location, clone)?;
+        let branch = git::known_home_branch(location, clone)?;
         KnownHub::of(location, clone).id(&branch)
     };
     let named = id(&hub.value, None);
@@ -338,7 +338,7 @@ pub(super) fn of_hub(user: &UserConfig, hub: Option<&Location>, clone: Option<&P
         (Some(branch), None) => return from(branch.clone(), user_config_path().display().to_string()),
         _ => {}
     }
-    let known = hub.and_then(|hub| ledger::known_home_branch(hub, clone));
+    let known = hub.and_then(|hub| git::known_home_branch(hub, clone));
     known.map_or_else(|| from(BRANCH_DEFAULT.to_owned(), NOT_ASKED), |branch| from(branch, SAID_BY_HEAD))
 }
 

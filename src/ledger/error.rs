@@ -434,7 +434,7 @@ impl LedgerError {
 
     /// Whether an object of a repository on this machine is missing or damaged.
     #[must_use]
-    pub(super) fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         matches!(self, Self::Store { damaged: true, .. } | Self::Partial { .. })
     }
 
@@ -448,15 +448,6 @@ impl LedgerError {
     #[must_use]
     pub fn may_come_back(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::WasAHub { .. })
-    }
-
-    /// A failed step of libgit2.
-    pub(super) fn store(what: impl Into<String>, error: &git2::Error) -> Self {
-        use git2::ErrorClass::{Indexer, Object, Odb, Reference, Tree, Zlib};
-        // A loss of power leaves refs of zero bytes; a lock that is held is no damage.
-        let damaged = matches!(error.class(), Odb | Zlib | Object | Tree | Indexer | Reference)
-            && error.code() != git2::ErrorCode::Locked;
-        Self::Store { what: what.into(), why: error.message().to_owned(), damaged }
     }
 }
 

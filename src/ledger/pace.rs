@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The pauses of one update.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     pause: Duration,
     most: Duration,
     waited: Duration,
@@ -18,13 +18,13 @@ pub(super) struct Pace {
 impl Pace {
     /// For a hub on this machine: a lost race costs about a millisecond.
     #[must_use]
-    pub(super) fn local() -> Self {
+    pub(crate) fn local() -> Self {
         Self::new(Duration::from_millis(2), Duration::from_millis(64))
     }
 
     /// For a hub over the network: a lost race costs a connection.
     #[must_use]
-    pub(super) fn network() -> Self {
+    pub(crate) fn network() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_millis(200))
     }
 
@@ -33,7 +33,7 @@ impl Pace {
     }
 
     /// Waits for a random part of the present pause, not beyond `deadline`.
-    pub(super) fn wait(&mut self, deadline: Deadline) {
+    pub(crate) fn wait(&mut self, deadline: Deadline) {
         let span = random::up_to(self.pause).min(deadline.left());
         clock::sleep(span);
         self.waited += span;
@@ -42,7 +42,7 @@ impl Pace {
 
     /// How long it waited in all.
     #[must_use]
-    pub(super) fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
 }

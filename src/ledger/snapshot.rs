@@ -214,7 +214,7 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
+    pub(crate) fn new(engine: &'a dyn Engine, main: &'a str) -> Self {
         Self::at(engine, main, Tips::new())
     }
 

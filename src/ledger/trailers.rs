@@ -11,18 +11,18 @@ pub(crate) fn ops_in(message: &str) -> impl Iterator<Item = OpId> {
 }
 
 /// The lines at the end of a message that are for machines.
-pub(super) fn trailers(message: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn trailers(message: &str) -> impl Iterator<Item = &str> {
     message.trim_end().rsplit_once("\n\n").map_or("", |(_, last)| last).lines()
 }
 
 /// Whether a commit with this message carries the operation `op`.
-pub(super) fn carries(message: &str, op: &OpId) -> bool {
+pub(crate) fn carries(message: &str, op: &OpId) -> bool {
     ops_in(message).any(|carried| carried == *op)
 }
 
 /// The message of a commit that goes along with one of the branch `main`, which tells of both whether
 /// they happened.
-pub(super) fn along(message: &str, main: &str) -> String {
+pub(crate) fn along(message: &str, main: &str) -> String {
     format!("{message}{ALONG}{main}\n")
 }
 

@@ -8,7 +8,6 @@ use crate::app::commands::job_step::StepJob;
 use crate::app::commands::{Along, Envelope, Operation, Verb};
 use crate::app::flows::Failure;
 use crate::app::flows::session::{Event, Manner, SessionFlow, Step};
-use crate::app::hubs;
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, Whose};
 use crate::app::submit::Place;
@@ -16,6 +15,7 @@ use crate::app::watch::Watch;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
+use crate::git::hubs;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
 use crate::machine::clock::{self, Deadline};
 use std::time::Duration;
@@ -222,8 +222,9 @@ impl Hub {
 
     /// Sends the reports that this server has kept.
     pub(super) fn send_kept(&mut self, report: &dyn Report) {
+        let id = self.client.place().and_then(|place| hubs::id_of(&place.name));
         let (tell, words) = (|words: &str| report.say(words), |no: &Refusal| report.words(no));
-        self.client.send_kept_reports(&self.server, &tell, &words);
+        self.client.send_kept_reports(id, &self.server, &tell, &words);
         self.pass_on(report);
     }
 

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use paths::Sources;
 
 /// The layers from the lowest to the highest; a layer may use those before it.
-const LAYERS: [&str; 7] = ["domain", "machine", "ledger", "app", "worker", "sim", "cli"];
+const LAYERS: [&str; 9] = ["domain", "machine", "ledger", "git", "app", "doctor", "worker", "sim", "cli"];
 
 /// Which lower layers a layer may not use all the same.
-const NOT_EVEN: [(&str, &str); 1] = [("domain", "machine")];
+const NOT_EVEN: [(&str, &str); 3] = [("domain", "machine"), ("app", "git"), ("sim", "git")];
 
 /// The longest file, tests not counted.
 const LINES_MAX: usize = 640;
 
 /// The doors: each of these crates and types is named in these files only.
-const DOORS: [(&str, &[&str]); 9] = [
-    ("git2", &["src/ledger"]),
+const DOORS: [(&str, &[&str]); 10] = [
+    ("git2", &["src/git"]),
+    ("GitProgram", &["src/git", "src/doctor/machine.rs"]),
     ("fs2", &["src/machine/file_lock.rs"]),
     ("chrono", &["src/domain/time.rs", "src/machine/zone.rs"]),
     ("sysinfo", &["src/machine/facts.rs"]),

@@ -2,11 +2,11 @@
 
 use super::Context;
 use crate::app::client::Client;
-use crate::app::hubs;
 use crate::app::session::Whose;
 use crate::app::submit::Place;
 use crate::cli::error::CliError;
 use crate::domain::id::ServerName;
+use crate::git::hubs;
 
 impl Context {
     /// The hub and its branch, with the name under which this host keeps what it keeps of them. A hub of
@@ -34,6 +34,7 @@ impl Context {
         if let Some(place) = self.client.as_ref().and_then(Client::place).filter(is_it).filter(|_| !anew) {
             return Ok(place.clone());
         }
+        let at = |name| Place { hub: hub.clone(), branch: branch.clone(), name };
         let ledger = self.ledger()?;
         if anew || ledger.known_tip().is_none() {
             let asked = ledger.read(false).map(drop);
@@ -43,12 +44,12 @@ impl Context {
                 && !is_known
             {
                 let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
-                let remembered = hubs::remembered_place(hub, clone, &branch);
+                let remembered = hubs::remembered_name(hub, clone);
                 let error = self.with_advice(CliError::from(error));
-                return remembered.filter(|_| error.may_come_back).ok_or(error);
+                return remembered.filter(|_| error.may_come_back).map(at).ok_or(error);
             }
         }
-        let place = hubs::place(self.settings.hub()?, self.settings.clone.as_deref(), &branch);
+        let place = at(hubs::name_of(self.settings.hub()?, self.settings.clone.as_deref(), &branch));
         self.client()?.settle(place.clone());
         Ok(place)
     }

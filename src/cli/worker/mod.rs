@@ -4,19 +4,18 @@ mod seen;
 
 pub(super) use seen::judged;
 
-use crate::cli::artifact;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::input;
 use crate::cli::output::{Output, counted};
 use crate::cli::queue::{end_pause, set_pause};
+use crate::cli::{artifact, input};
 use crate::domain::allow::{Allow, AllowPattern};
 use crate::domain::code::Code;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
 use crate::domain::refusal::Refusal;
-use crate::ledger::{Location, Source};
+use crate::git::{Location, Source};
 use crate::machine::clock::Deadline;
 use crate::machine::environment;
 use crate::worker::{

@@ -1,7 +1,6 @@
 //! Rules about what a hub holds and how it answers.
 
-use super::machine::TOLD_MAX;
-use super::{Finding, Judgement, number, size};
+use super::{Finding, Judgement, TOLD_MAX, number, size};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::clocks::{Off, SKEW_MAX};
 use crate::domain::heartbeat::{Freshness, Heartbeat};

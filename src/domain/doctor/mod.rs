@@ -7,10 +7,11 @@
 //! fact is always handed in.
 
 pub mod hub;
-pub mod machine;
-pub mod store;
 
 use serde::Serialize;
+
+/// How many things of one kind are told one by one.
+pub(crate) const TOLD_MAX: usize = 5;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,7 +42,7 @@ impl Verdict {
 
 /// A command that mends something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Mend {
+pub(crate) enum Mend {
     /// For a person to run.
     Run(String),
     /// What `doctor --fix` does by itself.
@@ -51,9 +52,9 @@ enum Mend {
 /// One trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    verdict: Verdict,
-    what: String,
-    mend: Option<Mend>,
+    pub(crate) verdict: Verdict,
+    pub(crate) what: String,
+    pub(crate) mend: Option<Mend>,
 }
 
 impl Finding {
@@ -86,9 +87,9 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// What was seen.
-    evidence: String,
-    findings: Vec<Finding>,
-    is_skipped: bool,
+    pub(crate) evidence: String,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) is_skipped: bool,
 }
 
 impl Judgement {
@@ -233,7 +234,7 @@ impl Report {
 }
 
 /// `1 file`, `2 files`.
-fn number(count: usize, what: &str) -> String {
+pub(crate) fn number(count: usize, what: &str) -> String {
     match (count, what.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']))) {
         (1, _) => format!("1 {what}"),
         (_, Some(stem)) => format!("{count} {stem}ies"),
@@ -243,7 +244,7 @@ fn number(count: usize, what: &str) -> String {
 }
 
 /// Bytes for people, in the largest unit that leaves a whole number.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     UNITS
         .iter()

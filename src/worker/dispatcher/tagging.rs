@@ -5,7 +5,7 @@ use super::{Dispatcher, Event};
 use crate::app::commands::job_step::Step;
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
-use crate::ledger::{GoodBuild, Location, Source};
+use crate::git::{GoodBuild, Location, Source};
 use crate::machine::clock::{self, Deadline};
 use crate::machine::contained::contained;
 use crate::machine::environment;

@@ -1,0 +1,644 @@
+//! git as the store below the ledger: two ways to reach a hub, one way to read and build.
+//!
+//! A hub that is a repository of this machine is opened itself. Any other is copied: into the
+//! clone around us, or into a bare repository in the cache, and reached through the git program.
+
+mod around;
+mod failed;
+mod recalled;
+
+use super::refs::{heartbeats_spec, tracking};
+use super::{by_hand, object_format, partial, permitted, publish, refs, salvage, versions, walk, worktree};
+use crate::ledger::{
+    Below, Cause, Commit, Document, Earlier, Engine, IsWhole, LedgerError, Lost, Move, Ours, PASSED_MAX,
+    Past, Publication, Reached, Reason, Scope, Search, Sides, Version, Visit, VisitVersion,
+};
+use around::By;
+
+use super::abandoned::{self, Waited};
+use super::bad_refs::{self, Bad};
+use super::cache::HubCopy;
+use super::classify::{FetchVerdict, is_about_lock};
+use super::identity::Identity;
+use super::in_process::{why_not_in_process, with_whose_hook};
+use super::libgit2::{fault, oid};
+use super::objects::Objects;
+use super::program::GitProgram;
+use super::pruning::{self, Made};
+use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
+use crate::domain::time::Timestamp;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::failpoint::failpoint;
+use crate::machine::{bounded, random};
+use git2::{Oid, Repository};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the clone around may take to follow before the answer is given without it.
+const FOLLOW_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// One of so many writes looks whether the repository needs tidying.
+const TIDY_ONE_IN: u32 = 256;
+
+/// How often a commit is built in a hub that somebody cleans at the same time.
+const BUILDS_MAX: u32 = 5;
+
+/// How often a fetch is tried while our copy changes under it.
+const FETCHES_MAX: u32 = 4;
+
+/// Where most hubs are.
+const USUAL_BRANCH: &str = "main";
+
+/// How the hub is reached.
+pub(super) enum Reach {
+    /// It is the repository that is open.
+    Itself,
+    /// It is `origin` of the repository that is open.
+    Origin {
+        /// That repository, if it is ours to replace when it is damaged.
+        copy: Option<HubCopy>,
+    },
+}
+
+/// A hub in git.
+pub(super) struct GitEngine {
+    name: String,
+    objects: Objects,
+    reach: Reach,
+    git: GitProgram,
+    /// The clone around us, if the command runs in one.
+    clone: Option<PathBuf>,
+    /// What was built in a hub of this machine and is named by no branch yet.
+    made: Vec<Made>,
+    /// The files of the refs that we moved last, as they were. Freeing a file can take a disk
+    /// longer than writing it, and nobody should have to wait for that behind our lock.
+    replaced: Vec<File>,
+    /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
+    suspect: RefCell<Option<String>>,
+    /// The branches that cannot be used, and of which of them the user was told.
+    bad: RefCell<Bad>,
+    told: BTreeSet<String>,
+    /// Branches of servers that hold all that the hub's own branch holds, and where they stood when the hub
+    /// said that they are branches of their own.
+    own: RefCell<BTreeMap<String, Oid>>,
+    /// Who makes commits, by the author that the ledger names: one server, where it gathers nobody else's.
+    who: RefCell<BTreeMap<String, Identity>>,
+    /// What else the user has to know.
+    notes: Vec<String>,
+    /// Whether the hub was asked since the present look or attempt began, so that what is known of its branches
+    /// is no older than that: a process may live for weeks.
+    asked: bool,
+}
+
+impl GitEngine {
+    pub(super) fn new(name: String, repository: Repository, reach: Reach, clone: Option<PathBuf>) -> Self {
+        Self {
+            name,
+            objects: Objects::new(repository),
+            reach,
+            git: GitProgram::default(),
+            clone,
+            made: Vec::new(),
+            replaced: Vec::new(),
+            suspect: RefCell::default(),
+            bad: RefCell::default(),
+            told: BTreeSet::new(),
+            own: RefCell::default(),
+            who: RefCell::default(),
+            notes: Vec::new(),
+            asked: false,
+        }
+    }
+
+    /// The same, with `options` for every git command.
+    pub(super) fn with_options(self, options: Vec<String>) -> Self {
+        Self { git: self.git.with_options(options), ..self }
+    }
+
+    fn reference(&self, branch: &str) -> String {
+        match self.reach {
+            Reach::Itself => format!("refs/heads/{branch}"),
+            Reach::Origin { .. } => format!("refs/remotes/origin/{branch}"),
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        self.objects.repository().path()
+    }
+
+    /// What we have seen of the branch until now, kept so that a fetch that is cut short after it
+    /// moved the branch here takes nothing from the next one: with what one before it left behind.
+    fn remember(&self, main: &str) -> Result<BTreeSet<Version>, LedgerError> {
+        let left = self.objects.tip(&refs::seen(main)).unwrap_or_default();
+        let before = self.tip(main)?;
+        if let (None, Some(before)) = (&left, &before) {
+            publish::keep_seen(self.objects.repository(), main, before);
+        }
+        Ok(left.into_iter().chain(before).collect())
+    }
+
+    /// Says so when the branch no longer holds what we saw before.
+    fn compare(&self, main: &str, before: &Version) -> Result<Option<String>, LedgerError> {
+        let Some(now) = self.tip(main)? else { return Ok(None) };
+        if self.objects.is_in_history(&now, before)? {
+            return Ok(None);
+        }
+        let lost = self.objects.commits_lost(before, &now);
+        let kept = publish::keep_lost(self.objects.repository(), before)
+            .map_or(String::new(), |reference| format!("; they are kept here as `{reference}`"));
+        Ok(Some(format!(
+            "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
+        )))
+    }
+
+    fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        let mut known = self.who.borrow_mut();
+        let identity = || Identity::of(commit.author, self.clone.as_deref());
+        let who = known.entry(commit.author.to_owned()).or_insert_with(identity);
+        self.suspecting(self.objects.commit(commit, who, &self.git))
+    }
+
+    /// Builds a commit so that it outlasts a loss of power, and not while what nothing names is
+    /// removed. Of a removal that begins meanwhile one may have become a victim.
+    fn build_for_good(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        let mut tries = 0;
+        loop {
+            pruning::outwait(self.objects.repository());
+            tries += 1;
+            let since = clock::wall();
+            let built = self
+                .build(commit)
+                .and_then(|built| Ok((self.objects.flush(&built, commit.changes, since)?, built)));
+            match built {
+                Ok((made, version)) => {
+                    self.made.extend(made);
+                    return Ok(version);
+                }
+                Err(LedgerError::Store { damaged: true, .. }) if tries < BUILDS_MAX => {
+                    pruning::set_torn_aside(self.objects.repository(), since);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Notes what a look at our repository says of it, and names it when it is damaged.
+    fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        result.map_err(|error| match error {
+            LedgerError::Store { damaged: true, what, why } => self.damaged(&what, why),
+            other => other,
+        })
+    }
+
+    fn damaged(&self, what: &str, why: String) -> LedgerError {
+        *self.suspect.borrow_mut() = Some(why.clone());
+        if let Some(partial) = partial::of(self.objects.repository()) {
+            return LedgerError::Partial { what: what.to_owned(), partial, why };
+        }
+        let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
+        LedgerError::Store { what, why, damaged: true }
+    }
+
+    /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
+    fn outwait_locks(&self, deadline: Deadline) -> Result<(), LedgerError> {
+        let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
+        let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
+        match abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline) {
+            Waited::Over => Ok(()),
+            Waited::Stands(held) => {
+                let why = Reason::of(Cause::Trouble, format!("our copy of it is locked: {held}"));
+                Err(LedgerError::Unreachable { hub: self.name.clone(), why })
+            }
+        }
+    }
+
+    /// A branch of a hub on this disk whose ref cannot be read.
+    fn broken(&self, branch: &str) -> LedgerError {
+        let (repository, reference) = (self.objects.repository(), self.reference(branch));
+        LedgerError::BrokenBranch {
+            hub: self.name.clone(),
+            branch: branch.to_owned(),
+            file: repository.commondir().join(&reference),
+            newest: salvage::newest(repository, &reference),
+        }
+    }
+
+    /// The branch we had seen is gone from the hub: it must not seem to be there, and what it was is
+    /// kept.
+    fn forget(&self, main: &str) {
+        if let Ok(Some(before)) = self.tip(main) {
+            publish::keep_gone(self.objects.repository(), main, &before);
+        }
+        publish::remove_note(self.objects.repository(), &self.reference(main));
+        publish::remove_note(self.objects.repository(), &refs::seen(main));
+    }
+}
+
+/// Whether a fetch failed because something in our copy was removed under it: folders and objects
+/// that nothing needs any more, by `git gc`, or all of the copy, by who replaces a damaged one.
+fn is_passing(why: &str) -> bool {
+    ["No such file or directory", "delta-pack base object"].iter().any(|words| why.contains(words))
+}
+
+impl Engine for GitEngine {
+    fn hub(&self) -> &str {
+        &self.name
+    }
+
+    fn again(&self) -> Result<Option<Box<dyn Engine + Send>>, LedgerError> {
+        let what = format!("cannot open `{}` once more", self.directory().display());
+        let repository = permitted::open(self.directory()).map_err(|error| fault(what, &error))?;
+        let reach = match self.reach {
+            Reach::Itself => Reach::Itself,
+            // Whoever only reads begins no copy anew.
+            Reach::Origin { .. } => Reach::Origin { copy: None },
+        };
+        let again = Self {
+            bad: self.bad.clone(),
+            own: self.own.clone(),
+            ..Self::new(self.name.clone(), repository, reach, None)
+        };
+        Ok(Some(Box::new(again)))
+    }
+
+    fn is_always_fresh(&self) -> bool {
+        matches!(self.reach, Reach::Itself)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.directory().join("muster.flock")
+    }
+
+    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
+        if self.is_unusable(branch) {
+            return Ok(None);
+        }
+        let tip = match self.objects.tip(&self.reference(branch)) {
+            Err(LedgerError::Store { damaged: true, .. }) if self.is_always_fresh() => {
+                let file = self.objects.repository().commondir().join(self.reference(branch));
+                if bad_refs::why_unreadable(&file) == Flaw::Forbidden {
+                    let why =
+                        bad_refs::refusal(BadBranch { branch: branch.to_owned(), flaw: Flaw::Forbidden });
+                    return Err(LedgerError::Denied { hub: self.name.clone(), why });
+                }
+                return Err(self.broken(branch));
+            }
+            tip => self.suspecting(tip)?,
+        };
+        // A folder that was moved away looks empty to whom had it open.
+        if tip.is_none() && self.is_always_fresh() && !self.directory().is_dir() {
+            let why = Reason::of(Cause::NoPlace, "its folder is no longer there");
+            return Err(LedgerError::Unreachable { hub: self.name.clone(), why });
+        }
+        Ok(tip)
+    }
+
+    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        let rest = self.objects.names(&self.reference(prefix))?;
+        let names = rest.into_iter().map(|rest| format!("{prefix}{rest}"));
+        if !prefix.starts_with(HEARTBEAT_BRANCH_PREFIX) {
+            return Ok(names.collect());
+        }
+        if self.is_always_fresh() {
+            let files = bad_refs::unreadable_files(&self.objects);
+            self.bad.borrow_mut().extend(files);
+        }
+        Ok(names.filter(|name| !self.is_left_out(name)).collect())
+    }
+
+    fn leave_out(&self, branch: &str) -> bool {
+        let is_hub = self.is_always_fresh();
+        if is_hub {
+            self.bad.borrow_mut().insert(branch.to_owned(), Flaw::Incomplete);
+        }
+        is_hub
+    }
+
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        let bad = self.bad.borrow();
+        bad.iter().map(|(branch, flaw)| BadBranch { branch: branch.clone(), flaw: *flaw }).collect()
+    }
+
+    fn begin_look(&mut self) {
+        // What goes with our copy stays until the hub is asked, and is no answer until then.
+        self.asked = false;
+        if self.is_always_fresh() {
+            self.bad.get_mut().clear();
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        main: &str,
+        scope: &Scope,
+        deadline: Deadline,
+    ) -> Result<Option<String>, LedgerError> {
+        // What was bad may have been mended since.
+        self.begin_look();
+        self.bad.get_mut().clear();
+        if self.is_always_fresh() {
+            return Ok(None);
+        }
+        if let Some(why) = self.suspect.get_mut().take() {
+            return Err(LedgerError::Store {
+                what: "our copy of the hub is damaged".to_owned(),
+                why,
+                damaged: true,
+            });
+        }
+        let gone = format!("{}{main}", refs::GONE);
+        let mut before = self.remember(main)?;
+        // Of a branch that was gone and came back, what it was before counts.
+        before.extend(self.objects.tip(&gone).unwrap_or_default());
+        let hub = || self.name.clone();
+        let mut verdict = self.fetch(main, (scope, By::Name), deadline)?;
+        if matches!(&verdict, FetchVerdict::Failed(why) if is_about_lock(why)) {
+            self.outwait_locks(deadline)?;
+            verdict = self.fetch(main, (scope, By::Name), deadline)?;
+        }
+        // Somebody cleans our copy, or began it anew, at this moment.
+        for _ in 1..FETCHES_MAX {
+            let is_over = match &verdict {
+                FetchVerdict::Failed(why) | FetchVerdict::HubDamaged(why, _) => !is_passing(why),
+                _ => true,
+            };
+            if is_over || deadline.passed() {
+                break;
+            }
+            pruning::outwait(self.objects.repository());
+            verdict = self.fetch(main, (scope, By::Name), deadline)?;
+        }
+        // A connection over http that is lost in the head of the answer looks to git like a hub
+        // without a branch, and so does a heartbeat branch that is gone.
+        if matches!(verdict, FetchVerdict::MissingBranch) {
+            verdict = self.fetch(main, (scope, By::Pattern), deadline)?;
+        }
+        failpoint("fetched");
+        if let Some(flaw) = self.bad.borrow().get(main) {
+            let why = bad_refs::refusal(BadBranch { branch: main.to_owned(), flaw: *flaw });
+            return Err(LedgerError::Denied { hub: hub(), why });
+        }
+        match verdict {
+            FetchVerdict::Fetched => {
+                self.asked = true;
+                let mut warning = None;
+                for seen in &before {
+                    warning = self.compare(main, seen)?.or(warning);
+                }
+                publish::remove_note(self.objects.repository(), &refs::seen(main));
+                publish::remove_note(self.objects.repository(), &gone);
+                Ok(warning)
+            }
+            FetchVerdict::MissingBranch => {
+                self.forget(main);
+                if let Some(why) = object_format::refusal(&self.git, self.directory(), &[], deadline) {
+                    return Err(LedgerError::Denied { hub: hub(), why });
+                }
+                // Whether there are heartbeats tells whether there was a hub; without, nothing is told.
+                drop(self.fetch_all(&[heartbeats_spec()], deadline));
+                if main != USUAL_BRANCH {
+                    drop(self.fetch_all(&[tracking(USUAL_BRANCH)], deadline));
+                }
+                Ok(None)
+            }
+            verdict => Err(self.failed(main, verdict)),
+        }
+    }
+
+    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
+        let bytes = self.suspecting(self.objects.read(version, path))?;
+        Ok(bytes.map(|bytes| Arc::new(Document::new(bytes))))
+    }
+
+    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
+        self.suspecting(self.objects.list(version, folder))
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
+        // A clone is only a copy; the hub must never name what is not on the disk.
+        if self.is_always_fresh() {
+            return self.build_for_good(commit);
+        }
+        pruning::outwait(self.objects.repository());
+        self.build(commit)
+    }
+
+    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+        if let Some(bad) = self.in_the_way(moves)
+            && !self.remove_bad(&bad, deadline)
+        {
+            // A no on what may be old is no answer: nothing was sent, and the hub is asked first.
+            let is_old = !self.is_always_fresh() && !self.asked;
+            return if is_old {
+                Publication::Busy(None)
+            } else {
+                Publication::Denied(bad_refs::refusal(bad))
+            };
+        }
+        let publication = match self.reach {
+            // A hook may have come since the hub was opened: a worker has it open for weeks.
+            Reach::Itself if why_not_in_process(self.objects.repository()).is_some() => {
+                self.push(moves, deadline)
+            }
+            Reach::Itself => {
+                self.replaced = publish::ref_files(self.objects.repository(), moves);
+                let made = std::mem::take(&mut self.made);
+                publish::in_process(self.objects.repository(), moves, &made, deadline)
+            }
+            Reach::Origin { .. } => self.push(moves, deadline),
+        };
+        let publication = match publication {
+            Publication::Denied(reason) if reason.about.is_none() => {
+                let reason = with_whose_hook(reason, Path::new(&self.name));
+                Publication::Denied(self.in_the_way(moves).map_or(reason, bad_refs::refusal))
+            }
+            Publication::Doubted(reason) => {
+                Publication::Doubted(with_whose_hook(reason, Path::new(&self.name)))
+            }
+            other => other,
+        };
+        if publication == Publication::Applied
+            && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()
+        {
+            self.git.tidy(self.directory());
+            if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone) {
+                self.git.tidy(&clone.join(".git"));
+            }
+        }
+        publication
+    }
+
+    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
+        self.suspecting(self.objects.is_in_history(tip, version))
+    }
+
+    fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError> {
+        self.suspecting(self.objects.find(tip, op, since))
+    }
+
+    fn walk(
+        &self,
+        tip: &Version,
+        wants: &dyn Fn(&str) -> bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<Reached, LedgerError> {
+        self.suspecting(walk::walk(&self.objects, tip, wants, visit))
+    }
+
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+        self.seen_and_lost(branch, tip)
+    }
+
+    fn below_foreign(
+        &self,
+        tip: &Version,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, PASSED_MAX, is_final))
+    }
+
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+        self.suspecting(by_hand::earlier(&self.objects, version, path))
+    }
+
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.suspecting(self.objects.changed(before, after, "coordination"))
+    }
+
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
+    }
+
+    fn versions(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        visit: &mut VisitVersion<'_>,
+    ) -> Result<(), LedgerError> {
+        let unseen = versions::versions(&self.objects, oid(tip)?, path, visit)?;
+        unseen.map_or(Ok(()), |unseen| Err(self.unseen(branch, path, unseen)))
+    }
+
+    fn sides(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        is_whole: &IsWhole<'_>,
+    ) -> Result<Sides, LedgerError> {
+        let (found, unseen) = versions::sides(&self.objects, oid(tip)?, path, is_whole)?;
+        Ok(Sides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
+    }
+
+    fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
+        self.past_of(branch)
+    }
+
+    fn repeats_requests(&self) -> bool {
+        // curl repeats a request on a kept connection that turns out to be dead.
+        matches!(self.reach, Reach::Origin { .. }) && self.name.starts_with("http")
+    }
+
+    fn stay_connected(&mut self) {
+        if !matches!(self.reach, Reach::Origin { .. }) {
+            return;
+        }
+        let repository = self.objects.repository();
+        // As git sees it: its configuration may put another address in the place of the one given.
+        let url = repository.find_remote("origin").and_then(|origin| origin.url().map(str::to_owned));
+        if let Ok(url) = url {
+            let directory = repository.path().to_owned();
+            self.git.stay_connected(&directory, &url);
+        }
+    }
+
+    fn last_commits(&self, version: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
+        self.suspecting(self.objects.last_commits(version))
+    }
+
+    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
+        match self.tip(branch)? {
+            Some(tip) => self.objects.is_crowded(&tip, author, now),
+            None => Ok(false),
+        }
+    }
+
+    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
+        self.suspecting(self.objects.count(version))
+    }
+
+    fn is_suspect(&self) -> bool {
+        matches!(self.reach, Reach::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
+    }
+
+    fn heal(&mut self) -> Result<bool, LedgerError> {
+        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
+        self.objects = Objects::new(copy.replace()?);
+        *self.suspect.get_mut() = None;
+        Ok(true)
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        let bad = self.bad_branches().into_iter().filter(|bad| self.told.insert(bad.branch.clone()));
+        let mut notes: Vec<String> = bad.map(|bad| bad.warning(&self.name)).collect();
+        notes.append(&mut self.notes);
+        if let Reach::Origin { copy: Some(copy) } = &mut self.reach {
+            notes.extend(copy.take_note());
+        }
+        notes
+    }
+
+    fn settle(&mut self, branch: &str) -> Option<String> {
+        let clone = self.clone.as_deref()?;
+        failpoint("refresh");
+        let target = self.tip(branch).ok()??;
+        let hub = self.is_always_fresh().then(|| self.directory().to_owned());
+        let (top, branch) = (clone.to_owned(), branch.to_owned());
+        // The hub has what was written: a disk that does not answer is not to keep the answer back.
+        let follow = move || worktree::follow(&top, &branch, target.as_str(), hub.as_deref());
+        bounded::within(FOLLOW_TIME_MAX, follow).unwrap_or_else(|| {
+            let (top, span) = (clone.display(), FOLLOW_TIME_MAX.as_secs());
+            Some(format!("the clone `{top}` was not brought up to date within {span} s: something on its disk does not answer; the next command goes on with it"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_may_be_sent_twice_over_http_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, is_origin, repeats) in [
+            ("https://hub.example/hub.git", true, true),
+            ("http://hub.example/hub.git", true, true),
+            ("ssh://git@hub.example/hub.git", true, false),
+            ("git://hub.example/hub.git", true, false),
+            ("http", false, false),
+        ] {
+            let repository = Repository::init_bare(folder.path()).expect("a repository");
+            let reach = if is_origin { Reach::Origin { copy: None } } else { Reach::Itself };
+            let engine = GitEngine::new(name.to_owned(), repository, reach, None);
+            assert_eq!(engine.repeats_requests(), repeats, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_another_process_takes_away_is_asked_for_again() {
+        for (why, expected) in [
+            ("fatal: cannot open '/c/objects/ab': No such file or directory", true),
+            ("fatal: delta-pack base object is missing", true),
+            ("fatal: bad config line 1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_passing(why), expected, "{why}");
+        }
+    }
+}

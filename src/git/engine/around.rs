@@ -1,4 +1,5 @@
-//! Around the refs of a hub that cannot be used: fetches and pushes that leave them out.
+//! Around the refs of a hub that cannot be used: fetches and pushes that leave them out. A part of the engine,
+//! in a file of its own for its length: so these two use each other.
 
 use super::{GitEngine, Reach};
 use crate::domain::bad_branch::{BadBranch, Flaw};

@@ -3,8 +3,8 @@
 //! elsewhere, and the environment may say any of it. What is read and what is written must be one hub;
 //! nothing here decides which.
 
-use super::location::Location;
 use super::permitted;
+use crate::ledger::Location;
 use git2::Repository;
 use std::path::{Path, PathBuf};
 

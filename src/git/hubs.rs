@@ -8,7 +8,7 @@
 
 use super::cache::copy_name;
 use super::known::KnownHub;
-use super::location::Location;
+use crate::ledger::Location;
 use crate::machine::clock::Deadline;
 use crate::machine::file_lock::FileLock;
 use crate::machine::{environment, files};

@@ -2,11 +2,11 @@
 //! and whether two addresses can lead to one hub. Decides nothing.
 
 use super::cache::store_path;
-use super::location::Location;
 use super::objects::Objects;
 use super::versions::versions;
 use super::{marks, permitted};
 use crate::domain::hub::Marker;
+use crate::ledger::Location;
 use crate::ledger::Version;
 use git2::{ErrorCode, Oid, Repository};
 use serde::{Deserialize, Serialize};

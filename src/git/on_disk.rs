@@ -3,7 +3,6 @@
 use super::commits::leads_to;
 use super::in_process::why_not_in_process;
 use super::libgit2::version;
-use super::location::Location;
 use super::objects::{Objects, init_bare};
 use super::open::{OpenOptions, configure, configured, is_tracked, open};
 use super::refs::LOST;
@@ -11,6 +10,7 @@ use super::{lost_hub, walk};
 use crate::domain::id::OpId;
 use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
+use crate::ledger::Location;
 use crate::ledger::{
     Content, Documents as _, Ledger, LedgerError, Lost, Outcome, Past, Reached, Settings, Stop, Transaction,
     Version,

@@ -1,6 +1,5 @@
 //! Fifty requests in one push, some of which need what cannot be used: they alone do not happen.
 
-use super::location::Location;
 use super::objects::init_bare;
 use super::open::{OpenOptions, open};
 use crate::domain::id::OpId;
@@ -10,6 +9,7 @@ use crate::domain::message::Message;
 use crate::domain::refusal::{Action, Refusal};
 use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
+use crate::ledger::Location;
 use crate::ledger::{
     Documents as _, Freshness, Ledger, LedgerError, Outcome, Request, RequestResult, Settings, Stop,
     Transaction,

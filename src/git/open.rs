@@ -6,9 +6,8 @@ use super::classify::is_about_owner;
 use super::engine::{GitEngine, Reach};
 use super::in_process::why_not_in_process;
 use super::libgit2::fault;
-use super::location::Location;
 use super::permitted;
-use crate::ledger::{Cause, Ledger, LedgerError, Reason, Settings, Unfit};
+use crate::ledger::{Cause, Ledger, LedgerError, Location, Reason, Settings, Unfit};
 use git2::{Config, ConfigLevel, ErrorClass, Repository};
 use std::path::{Path, PathBuf};
 

@@ -7,10 +7,10 @@
 use super::cache::copy_name;
 use super::classify::{is_about_room, without_passwords};
 use super::identity::Identity;
-use super::location::Location;
 use super::program::GitProgram;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+use crate::ledger::Location;
 use crate::machine::clock::Deadline;
 use crate::machine::file_lock::{FileLock, NotLocked};
 use crate::machine::files::FileError;

@@ -17,6 +17,7 @@ mod far_side;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod history;
+mod location;
 mod lost_object;
 #[cfg(test)]
 mod memory;
@@ -43,6 +44,7 @@ pub use history::{
     Base, Below, Content, Earlier, IsWhole, Lost, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
     UNCHECKED, Visit, VisitVersion,
 };
+pub use location::Location;
 pub use lost_object::LostObject;
 pub use outcome::{Locked, Outcome, Receipt};
 pub(crate) use pace::Pace;

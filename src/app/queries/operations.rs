@@ -10,7 +10,7 @@ use crate::app::journal::Entry;
 use crate::app::submit::Place;
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
-use crate::git::Location;
+use crate::ledger::Location;
 use crate::ledger::{Documents, Stop};
 use crate::machine::environment;
 use serde::Serialize;

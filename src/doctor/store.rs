@@ -5,9 +5,10 @@ use crate::doctor::rules::store::{self as rules, Copy, Held, LOCK_STALE_AFTER, L
 use crate::domain::doctor::Judgement;
 use crate::domain::ref_lock::Seen;
 use crate::domain::shell::quoted;
+use crate::git;
 use crate::git::{Location, Store};
+use crate::ledger;
 use crate::machine::{environment, open_files};
-use crate::{git, ledger};
 use std::path::{Path, PathBuf};
 
 /// Why a check of the hub or its copy is not made.

@@ -393,19 +393,9 @@ fn words_about(target: &str, stderr: &str) -> String {
     lines.into_iter().chain([own_words(stderr)]).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a file could not be written, in the words of libgit2, git or the system.
-pub(super) fn is_about_disk(why: &str) -> bool {
-    contains_any(why, &["failed to write", "No space left", "Disk quota", "Read-only file system"])
-}
-
 /// Whether there is no room on a disk.
 pub(super) fn is_about_room(why: &str) -> bool {
     why.contains("No space left")
-}
-
-/// Whether a repository is not used because it is another user's.
-pub(super) fn is_about_owner(why: &str) -> bool {
-    contains_any(why, &["not owned by", "dubious ownership"])
 }
 
 /// Whether a lock file stood in the way.

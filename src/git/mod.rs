@@ -63,10 +63,7 @@ pub use known::KnownHub;
 pub use look::{Look, Temporary, is_look, send_history};
 pub use lost_hub::known_in;
 pub use objects::init_bare;
-pub use open::{
-    FORMAT_IS_FOREIGN, GIT_IS_MISCONFIGURED, MAY_NOT_BE_READ, OpenOptions, configure, configured, is_tracked,
-    open,
-};
+pub use open::{OpenOptions, configure, configured, is_tracked, open};
 pub use program::GitProgram;
 pub use salvage::PutBack;
 pub use source::{BuildTag, GoodBuild, Source, SourceError, Wanted};

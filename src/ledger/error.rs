@@ -1,10 +1,10 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
-use super::classify::{is_about_disk, is_about_owner};
 use super::far_side::{Cause, Reason};
 use super::lost_object::LostObject;
 use super::partial::PartialClone;
 use super::past::Past;
+use super::said::{is_about_disk, is_about_owner};
 use super::vocabulary::{Reached, Version};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;

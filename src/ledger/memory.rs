@@ -530,27 +530,6 @@ fn a_known_tip_is_written_upon_without_asking_first() {
 }
 
 #[test]
-fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
-    let memory = memory(&[Fault::Lose]);
-    let spoil = |transaction: &mut Transaction<'_>| {
-        transaction.put_text(COUNTER, "spoiled".to_owned());
-        Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into())
-    };
-    let outcomes = ledger(&memory, LONG).update(&[asked(&count), asked(&spoil), asked(&count)]);
-    let outcomes = outcomes.expect("no fault of all");
-    let answers: Vec<Option<u32>> = outcomes
-        .iter()
-        .map(|outcome| match outcome {
-            Ok(Outcome::Applied(receipt)) => Some(receipt.answer),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(answers, [Some(1), None, Some(2)]);
-    assert!(matches!(outcomes[1], Ok(Outcome::Refused(_))));
-    assert_eq!((stored(&memory).as_str(), memory.hub.borrow().publications), ("2", 2));
-}
-
-#[test]
 fn what_nobody_could_read_again_is_not_written() {
     use crate::domain::json::DOCUMENT_BYTES_MAX;
     let memory = memory(&[]);

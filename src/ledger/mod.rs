@@ -14,6 +14,7 @@ mod draft;
 mod engine;
 mod error;
 mod far_side;
+mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod history;
@@ -28,6 +29,7 @@ mod partial;
 mod past;
 mod read;
 mod request;
+mod said;
 mod search;
 mod snapshot;
 mod squash;
@@ -40,6 +42,7 @@ pub use document::Document;
 pub(crate) use engine::Engine;
 pub use error::{LedgerError, Stop, Unfit};
 pub use far_side::{Cause, Reason, Speaker};
+pub use freshness::Freshness;
 pub use history::{
     Base, Below, Content, Earlier, IsWhole, Lost, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
     UNCHECKED, Visit, VisitVersion,
@@ -50,8 +53,9 @@ pub use outcome::{Locked, Outcome, Receipt};
 pub(crate) use pace::Pace;
 pub use partial::PartialClone;
 pub use past::Past;
-pub use read::{Freshness, OwnedSnapshot};
+pub use read::OwnedSnapshot;
 pub use request::{Apply, Request, RequestResult};
+pub(crate) use said::is_about_owner;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};
 pub(crate) use trailers::{ops_in, shows, trailers};
 pub use transaction::Transaction;

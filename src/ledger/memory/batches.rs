@@ -5,7 +5,7 @@ use super::super::outcome::Outcome;
 use super::super::request::Request;
 use super::super::transaction::Transaction;
 use super::super::vocabulary::Changed;
-use super::{Counting, LONG, asked, count, ledger, memory, now, op, stored};
+use super::{COUNTER, Counting, Fault, LONG, asked, count, ledger, memory, now, op, stored};
 use crate::domain::job::Job;
 use crate::domain::refusal::Refusal;
 use crate::domain::table::{Row as _, Table};
@@ -31,6 +31,27 @@ fn told(memory: &super::Memory) -> Vec<Changed> {
 
 fn ids(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[test]
+fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
+    let memory = memory(&[Fault::Lose]);
+    let spoil = |transaction: &mut Transaction<'_>| {
+        transaction.put_text(COUNTER, "spoiled".to_owned());
+        Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into())
+    };
+    let outcomes = ledger(&memory, LONG).update(&[asked(&count), asked(&spoil), asked(&count)]);
+    let outcomes = outcomes.expect("no fault of all");
+    let answers: Vec<Option<u32>> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(Outcome::Applied(receipt)) => Some(receipt.answer),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers, [Some(1), None, Some(2)]);
+    assert!(matches!(outcomes[1], Ok(Outcome::Refused(_))));
+    assert_eq!((stored(&memory).as_str(), memory.hub.borrow().publications), ("2", 2));
 }
 
 #[test]

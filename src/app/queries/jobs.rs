@@ -310,7 +310,7 @@ mod tests {
         let show = |name: &str| answer(&ShowJob { id: id(name) }, &hub());
         assert_eq!(show("old").expect("archived")["status"], "failed");
         assert_eq!(show("bad").expect("shown all the same")["unreadable"]["place"], "jobs[2]");
-        assert_eq!(show("z"), Err("there is no job `z`".to_owned()));
+        assert_eq!(show("z"), Err("job-not-found".to_owned()));
     }
 
     #[test]
@@ -318,9 +318,9 @@ mod tests {
         for (name, expected) in [
             (None, Ok(json!(["c"]))),
             (Some("c"), Ok(json!(["c"]))),
-            (Some("b"), Err("job `b` was not put back: it is running, not dead")),
-            (Some("d"), Err("job `d` was not put back: it is completed, not dead")),
-            (Some("z"), Err("there is no job `z`")),
+            (Some("b"), Err("job-not-dead")),
+            (Some("d"), Err("job-not-dead")),
+            (Some("z"), Err("job-not-found")),
         ] {
             let told = answer(&DeadJobs { id: name.map(id) }, &hub());
             assert_eq!(told, expected.map_err(str::to_owned), "{name:?}");
@@ -334,8 +334,8 @@ mod tests {
             ("a", Ok(json!({"place": null, "is_final": false}))),
             ("b", Ok(json!({"place": place("b1", "b1/logs/x-b.log"), "is_final": false}))),
             ("old", Ok(json!({"place": place("b2", "b2/logs/x-old.log"), "is_final": true}))),
-            ("d", Err("job `d` names a log that no worker writes: `../etc/passwd`")),
-            ("z", Err("there is no job `z`")),
+            ("d", Err("log-path-invalid")),
+            ("z", Err("job-not-found")),
         ] {
             assert_eq!(answer(&FindLog { id: id(name) }, &hub()), expected.map_err(str::to_owned), "{name}");
         }

@@ -145,7 +145,7 @@ mod tests {
             json!({"name": "held", "state": "held", "locked_by": "b1", "token": 4, "x": 1})
         );
         assert_eq!(shown("bad").expect("bad")["unreadable"]["place"], "locks.bad");
-        assert_eq!(shown("none").expect("an answer")["why"], "there is no lock `none`");
+        assert_eq!(shown("none").expect("an answer")["code"], "lock-not-found");
         let list = answer(&ListLocks {}, &hub).expect("a list");
         assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
         assert_eq!(list["unreadable"], json!([shown("bad").expect("bad")]));

@@ -227,8 +227,8 @@ mod tests {
             ("a", &["m4"], Ok("m4"), "m4"),
             ("c", &["m4"], Ok("m4 m4"), ""),
             ("c", &["m0"], Ok("m0"), "m0"),
-            ("c", &["m2", "z"], Err("there is no message `z`"), ""),
-            ("c", &["bad"], Err("nothing can be done with it: record messages[2] (`bad`)"), ""),
+            ("c", &["m2", "z"], Err("message-not-found"), ""),
+            ("c", &["bad"], Err("record-unusable"), ""),
         ] {
             let query = inbox(server, named);
             let answered = answer(&query, &hub());
@@ -253,6 +253,6 @@ mod tests {
             assert_eq!(said.as_ref().map(told), expected.map(str::to_owned), "{id}");
         }
         let missing = answer(&Thread { id: MessageId::new("z").expect("an id") }, &hub());
-        assert_eq!(missing, Err("there is no message `z`".to_owned()));
+        assert_eq!(missing, Err("message-not-found".to_owned()));
     }
 }

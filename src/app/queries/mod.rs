@@ -158,6 +158,7 @@ mod tests {
     pub(super) fn answer<Q: Query>(query: &Q, hub: &Held) -> Result<Value, String> {
         match query.run(hub, now()) {
             Ok(answer) => Ok(to_value(&answer).expect("serialises")),
+            Err(Stop::Refused(refusal)) => Err(refusal.code().to_string()),
             Err(stop) => Err(stop.to_string()),
         }
     }

@@ -244,10 +244,7 @@ mod tests {
         assert_eq!(list.troubles.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["bad"]);
         let shown = answer(&ShowServer { name: name("b1") }, &hub()).expect("b1");
         assert_eq!((&shown["last_heartbeat"], &shown["x"]), (&json!("2025-11-10T11:59:00Z"), &json!(1)));
-        assert_eq!(
-            answer(&ShowServer { name: name("b9") }, &hub()),
-            Err("there is no server `b9`".to_owned())
-        );
+        assert_eq!(answer(&ShowServer { name: name("b9") }, &hub()), Err("server-not-found".to_owned()));
     }
 
     #[test]

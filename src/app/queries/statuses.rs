@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(list["broken"].as_array().map(Vec::len), Some(1));
         let show = |name: &str| answer(&ShowStatus { server: ServerName::new(name).expect(name) }, &hub);
         assert_eq!(show("b1").expect("b1"), items[0]);
-        assert_eq!(show("b4"), Err("server `b4` has no status".to_owned()));
+        assert_eq!(show("b4"), Err("not-found".to_owned()));
         assert!(show("b2").is_err_and(|why| why.contains("b2/status.json")));
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Context {
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
     client: Option<Client>,
+    /// Whether where the hub is was not asked of it: it could not be.
+    is_place_remembered: bool,
 }
 
 impl Context {
@@ -74,6 +76,7 @@ impl Context {
             dry_run: args.dry_run,
             guards: args.if_lock.iter().map(|guard| parse_guard(guard)).collect::<Result<_, _>>()?,
             client: None,
+            is_place_remembered: false,
         })
     }
 

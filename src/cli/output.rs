@@ -360,7 +360,7 @@ impl Output {
             value["written"] = error.written.into();
             value["facts"] = facts;
             value["errors"] = parts.into();
-            complain(&value.to_string());
+            complain(&unobeyed(&value.to_string()));
             return;
         }
         complain(&format!("error: {}", clean(&error.message)));
@@ -374,7 +374,12 @@ impl Output {
 fn json_text(value: &Value) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
-    // serde_json escapes what is below a space; the rest may stand inside strings only.
+    Ok(unobeyed(&text))
+}
+
+/// A text of JSON in which nothing is obeyed by a terminal. serde_json escapes what is below a space; the rest may
+/// stand inside strings only.
+fn unobeyed(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         if is_plain(line.strip_suffix('\n').unwrap_or(line)) {
@@ -389,7 +394,7 @@ fn json_text(value: &Value) -> Result<String, CliError> {
             }
         }
     }
-    Ok(out)
+    out
 }
 
 /// Prints what people read. Whoever put it together may have forgotten that the hub is written by

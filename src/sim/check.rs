@@ -1,8 +1,7 @@
 //! What must hold after every commit on the main branch, while it happens.
 //!
-//! The checker knows true time and everything that every process was told. It uses the real types
-//! to read documents and none of the real rules to judge them. What can be said only at the end is
-//! in [`super::history`].
+//! The checker knows true time and everything that every process was told. It uses the real types to read
+//! documents and none of the real rules to judge them. What can be said only at the end is in [`super::history`].
 
 use super::archives;
 use super::recovery::{Held, Recovery};

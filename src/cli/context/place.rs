@@ -30,8 +30,9 @@ impl Context {
     fn place_asked(&mut self, anew: bool) -> Result<Place, CliError> {
         self.settle_branch()?;
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
+        let is_sure = !anew && !self.is_place_remembered;
         let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
-        if let Some(place) = self.client.as_ref().and_then(Client::place).filter(is_it).filter(|_| !anew) {
+        if let Some(place) = self.client.as_ref().and_then(Client::place).filter(is_it).filter(|_| is_sure) {
             return Ok(place.clone());
         }
         let at = |name| Place { hub: hub.clone(), branch: branch.clone(), name };
@@ -46,11 +47,16 @@ impl Context {
                 let (hub, clone) = (self.settings.hub()?, self.settings.clone.as_deref());
                 let remembered = hubs::remembered_name(hub, clone);
                 let error = self.with_advice(CliError::from(error));
-                return remembered.filter(|_| error.may_come_back).map(at).ok_or(error);
+                let place = remembered.filter(|_| error.may_come_back).map(at).ok_or(error)?;
+                self.client()?.settle(place.clone());
+                // It is asked again, as another may be there by then.
+                self.is_place_remembered = true;
+                return Ok(place);
             }
         }
         let place = at(hubs::name_of(self.settings.hub()?, self.settings.clone.as_deref(), &branch));
         self.client()?.settle(place.clone());
+        self.is_place_remembered = false;
         Ok(place)
     }
 

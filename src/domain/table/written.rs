@@ -2,6 +2,7 @@
 //! writing and reading it in between. And what tells it apart from the one it was made from.
 
 use super::{ROW_SIGNS_MAX, Record, Row, Table, read_row};
+use crate::domain::lease::token_problem;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -85,12 +86,14 @@ impl<T: Row> Table<T> {
         (ids, else_changed)
     }
 
-    /// The first record whose token is lower than it was `before`: a token never goes down.
+    /// The first record whose token is lower than it was `before`: a token never goes down, but from one that was
+    /// never issued.
     #[must_use]
     pub fn fallen_token(&self, before: &Self) -> Option<String> {
         let (_, old, new) = before.differing(self);
+        let issued = |row: &Record<T>| row.token().filter(|token| token_problem(Some(*token)).is_none());
         let tokens: HashMap<&str, u64> =
-            old.iter().filter_map(|row| Some((row.id(), row.token()?))).collect();
+            old.iter().filter_map(|row| Some((row.id(), issued(row)?))).collect();
         let fell = |row: &&Arc<Record<T>>| {
             let known = tokens.get(row.id()).copied();
             known.is_some_and(|known| row.token().is_some_and(|token| token < known))

@@ -332,7 +332,7 @@ fn servers_are_listed_shown_and_removed() {
     [exit status: 3]
     ada$ git muster servers show carol --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"there is no server `carol`","hints":["see the names with `git muster servers list`"],"op":null,"code":"server-not-found","retry":"no","written":false,"facts":{"server":"carol","action":null},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":3,"error":"there is no server `carol`","hints":["see the names with `git muster servers list`"],"op":null,"code":"server-not-found","retry":"no","written":false,"facts":{"server":"carol","action":"show"},"errors":[]}
     [exit status: 3]
     ada$ git muster servers remove carol
     ------- stderr -------

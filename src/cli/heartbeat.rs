@@ -9,6 +9,7 @@ use super::words;
 use crate::app::commands::Envelope;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_step::{Step as JobStep, StepJob};
+use crate::app::flows::Failure;
 use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
 use crate::app::session::{Session, Whose};
 use crate::domain::code::Code;
@@ -252,6 +253,8 @@ impl<'a> Beats<'a> {
                     let sent = self.beat(context);
                     match &*self.last.insert(sent) {
                         Ok(answer) => Event::Sent(answer.revoked.is_some()),
+                        // What this host knows of the hub tells that it was there, where the hub itself does not.
+                        Err(error) if error.may_come_back => Event::Failed(Failure::Away),
                         Err(error) => Event::Failed(error.failure),
                     }
                 }

@@ -1,8 +1,8 @@
 //! The tables of a hub: the one list of them.
 //!
 //! Whatever is done with every table (read, audited, repaired, described) asks this list, so that a
-//! new table is declared here and nowhere else: its record implements [`Row`], [`Audited`] and [`Imported`]. Knows
-//! nothing of what is done with them.
+//! new table is declared here and nowhere else: its record implements
+//! [`Row`](super::table::Row), [`Audited`] and [`Imported`]. Knows nothing of what is done with them.
 
 use super::audit::Audited;
 use super::high_water::HighWater;

@@ -1,6 +1,6 @@
 //! git: everything that opens a repository, runs the git program or reads what it prints.
 //!
-//! [`open`] gives the ledger of a hub, with the engine of this room under it: in process where the hub is a
+//! [`open()`] gives the ledger of a hub, with the engine of this room under it: in process where the hub is a
 //! repository of this machine, through the git program everywhere else. Only `publish.rs` moves a shared ref.
 //! What a document means is no business of this room.
 

@@ -1,6 +1,6 @@
 //! Why the far side did not do what it was asked: one list of causes for the whole program.
 //!
-//! [`super::classify`] finds them in what git printed; what to do about each is told above, by
+//! `git/classify.rs` finds them in what git printed; what to do about each is told above, by
 //! `cli::far_side` and the doctor. Nobody else reads the words: they are for people.
 
 use crate::domain::bad_branch::BadBranch;

@@ -43,8 +43,11 @@ pub mod inside {
     pub use crate::domain::{lease, ref_lock};
 
     /// For another front end: it asks, follows and does by these, and has no rule of its own.
+    pub use crate::app::session::Session;
+    pub use crate::app::submit::Keep;
     pub use crate::app::{client, events, flows, queries};
-    pub use crate::ledger::{Freshness, Ledger, Outcome, OwnedSnapshot, Request, Settings};
+    pub use crate::git::hubs;
+    pub use crate::ledger::{Freshness, Ledger, Outcome, OwnedSnapshot, Request, Settings, Stop};
 
     /// For tests and benches.
     pub use crate::app::commands::found::{self, Found, TEMPLATE};

@@ -698,15 +698,8 @@ mod tests {
             beat: beat.map(str::to_owned),
         });
         Some(Operation::ClaimJobs(ClaimJobs {
-            claimant: Claimant { server: server(by), incarnation: "i".to_owned() },
-            labels: Vec::new(),
-            count: 1,
-            job: None,
-            start: false,
-            expired_assignment: None,
             lost: lost.collect(),
-            ripe: Vec::new(),
-            by: None,
+            ..ClaimJobs::next(Claimant { server: server(by), incarnation: "i".to_owned() })
         }))
     }
 

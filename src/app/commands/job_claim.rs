@@ -58,6 +58,24 @@ pub struct ClaimJobs {
     pub by: Option<ByWorker>,
 }
 
+impl ClaimJobs {
+    /// The next job there is for `claimant`.
+    #[must_use]
+    pub fn next(claimant: Claimant) -> Self {
+        Self {
+            claimant,
+            labels: Vec::new(),
+            count: 1,
+            job: None,
+            start: false,
+            expired_assignment: None,
+            lost: Vec::new(),
+            ripe: Vec::new(),
+            by: None,
+        }
+    }
+}
+
 impl Verb for ClaimJobs {
     /// The claimed jobs, whole; empty when lost ones went back to the queue and none can be
     /// claimed yet.

@@ -4,9 +4,12 @@ use super::{Failure, Patience, Pause};
 use crate::app::commands::lock::AcquireLock;
 use crate::app::watch::{Watch, WatchedLock};
 use crate::domain::code::Class;
+use crate::domain::id::LockName;
 use crate::domain::lease::trust;
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
+use crate::domain::table::Table;
+use crate::ledger::{Documents, Stop};
 use std::time::Duration;
 
 /// What happened.
@@ -41,6 +44,15 @@ pub enum Step {
     Refused,
     /// The same, after it waited as long as it may.
     TimeUp,
+}
+
+/// The lock as the hub has it, if it was ever taken: what [`Step::Look`] asks for.
+///
+/// # Errors
+/// When the locks cannot be read.
+pub fn look(documents: &impl Documents, name: &LockName) -> Result<Option<Box<Lock>>, Stop> {
+    let locks: Table<Lock> = documents.table()?;
+    Ok(locks.get(name.as_str()).map(|lock| Box::new((**lock).clone())))
 }
 
 /// See the module.
@@ -115,7 +127,7 @@ fn may_pass(failure: Failure, is_time: bool) -> bool {
 mod tests {
     use super::*;
     use crate::app::observations::Observations;
-    use crate::domain::id::{LockName, ServerName};
+    use crate::domain::id::ServerName;
     use crate::domain::lock::Taker;
     use Failure::{Away, Contended, Fault, No, Unknown};
 

@@ -79,15 +79,11 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
     let whose = context.whose(&me).map_err(CliError::nothing_written)?;
     let session = Session::present(&whose);
     let claim = ClaimJobs {
-        claimant: Claimant { server: me, incarnation: session.incarnation.clone() },
         labels: args.labels.clone(),
         count: args.count.into(),
         job: args.job.clone(),
         start: args.start,
-        expired_assignment: None,
-        lost: Vec::new(),
-        ripe: Vec::new(),
-        by: None,
+        ..ClaimJobs::next(Claimant { server: me, incarnation: session.incarnation.clone() })
     };
     let patience = waiting::patience(args.wait.unwrap_or_default(), FOR_JOBS, context)?;
     let mut claiming = Claiming {

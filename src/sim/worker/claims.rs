@@ -61,16 +61,11 @@ impl Worker {
     }
 
     fn next_claim(&mut self, session: &Session) -> ClaimJobs {
+        let (server, incarnation) = (self.server.clone(), session.incarnation.clone());
         ClaimJobs {
-            claimant: Claimant { server: self.server.clone(), incarnation: session.incarnation.clone() },
-            labels: Vec::new(),
             count: if self.random.chance(200) { 2 } else { 1 },
-            job: None,
             start: self.random.chance(300),
-            expired_assignment: None,
-            lost: Vec::new(),
-            ripe: Vec::new(),
-            by: None,
+            ..ClaimJobs::next(Claimant { server, incarnation })
         }
     }
 

@@ -3,12 +3,11 @@
 use super::{LOCKS, ONCE, STEPS_MAX, Worker};
 use crate::app::commands::job_add::AddJobs;
 use crate::app::commands::lock::{AcquireLock, MarkDone, StealLock};
-use crate::app::flows::acquire::{AcquireFlow, Event, Step};
+use crate::app::flows::acquire::{AcquireFlow, Event, Step, look};
 use crate::app::flows::hold::{self, HoldFlow};
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker};
-use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Stop};
+use crate::ledger::Documents as _;
 use crate::machine::{clock, random};
 use crate::sim::check::Window;
 use std::time::Duration;
@@ -67,10 +66,7 @@ impl Worker {
                     Err(failure) => Event::Failed(failure),
                 },
                 Step::Look => {
-                    let lock = client.read(false, |hub| {
-                        let locks: Table<Lock> = hub.table()?;
-                        Ok::<_, Stop>(locks.get(name.as_str()).map(|lock| Box::new((**lock).clone())))
-                    });
+                    let lock = client.read(false, |hub| look(hub, &name));
                     lock.map_or(Event::Unseen, Event::Seen)
                 }
                 Step::Wait(pause) => {

@@ -29,16 +29,14 @@ const LOG_FIRST: Duration = Duration::from_secs(2);
 
 /// How a worker claims.
 pub(super) fn claiming(hub: &Hub, place: &Place, options: &Options) -> ClaimFlow {
+    let incarnation = hub.session().incarnation.clone();
     let claim = ClaimJobs {
-        claimant: Claimant { server: hub.server().clone(), incarnation: hub.session().incarnation.clone() },
         labels: options.labels.clone(),
         count: 0,
         job: options.job.clone(),
         start: true,
-        expired_assignment: None,
-        lost: Vec::new(),
-        ripe: Vec::new(),
         by: Some(ByWorker { worker: place.worker.clone(), allow: options.allow.clone() }),
+        ..ClaimJobs::next(Claimant { server: hub.server().clone(), incarnation })
     };
     ClaimFlow::of_worker(claim, options.once)
 }

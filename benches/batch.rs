@@ -100,17 +100,7 @@ fn job(number: usize) -> NewJob {
 }
 
 fn claim() -> ClaimJobs {
-    ClaimJobs {
-        claimant: Claimant { server: server(), incarnation: "bench".to_owned() },
-        labels: Vec::new(),
-        count: 1,
-        job: None,
-        start: false,
-        expired_assignment: None,
-        lost: Vec::new(),
-        ripe: Vec::new(),
-        by: None,
-    }
+    ClaimJobs::next(Claimant { server: server(), incarnation: "bench".to_owned() })
 }
 
 fn message(number: usize) -> Draft {

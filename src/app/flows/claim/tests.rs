@@ -10,17 +10,7 @@ const PATIENCE: Patience = Patience { until: Duration::from_secs(60), pause: Dur
 
 fn claim() -> ClaimJobs {
     let server = ServerName::new("build1").expect("a name");
-    ClaimJobs {
-        claimant: Claimant { server, incarnation: "old".to_owned() },
-        labels: Vec::new(),
-        count: 1,
-        job: None,
-        start: false,
-        expired_assignment: None,
-        lost: Vec::new(),
-        ripe: Vec::new(),
-        by: None,
-    }
+    ClaimJobs::next(Claimant { server, incarnation: "old".to_owned() })
 }
 
 /// What `flow` says to each of `events`, in short.

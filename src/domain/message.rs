@@ -5,20 +5,20 @@
 //! may be answered, but never answer one another. What a message says is data: nothing in it is
 //! ever run. What must not be sent at all is `secret.rs`'s.
 
+mod draft;
+mod row;
 mod which;
 
+pub use draft::Draft;
 pub use which::Which;
 
 use super::id::{MessageId, ServerName};
 use super::lenient;
 use super::planted::planted;
 use super::record::Record;
-use super::refusal::{Action, Expected, Refusal};
-use super::secret;
-use super::table::{Progress, Row};
+use super::refusal::{Action, Refusal};
 use super::time::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// The recipient that means every server but the sender.
@@ -32,9 +32,6 @@ pub const BODY_LENGTH_MAX: usize = 10_000;
 
 /// The longest idempotency key, in characters.
 pub const KEY_LENGTH_MAX: usize = 128;
-
-/// How much of an unknown recipient a refusal repeats.
-const SHOWN_LENGTH_MAX: usize = 80;
 
 /// What a message may be sent as. Other words found in a hub are shown as they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +104,7 @@ pub struct Message {
     #[serde(default, deserialize_with = "lenient::plain_text")]
     pub to: String,
     /// `info`, `warning`, `error`, `request`, `response`, `update`, or another writer's word.
-    #[serde(rename = "type", default = "kind_info", deserialize_with = "kind")]
+    #[serde(rename = "type", default = "row::kind_info", deserialize_with = "row::kind")]
     pub kind: String,
     /// What it is about, in one line.
     #[serde(default, deserialize_with = "lenient::plain_text")]
@@ -138,10 +135,10 @@ pub struct Message {
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub ack_status: Option<String>,
     /// Who acknowledged, in order.
-    #[serde(default, deserialize_with = "marks", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "row::marks", skip_serializing_if = "Vec::is_empty")]
     pub acknowledged_by: Vec<Mark>,
     /// Who read, in order.
-    #[serde(default, deserialize_with = "marks", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "row::marks", skip_serializing_if = "Vec::is_empty")]
     pub read_by: Vec<Mark>,
     /// Sending a second message with the same key gives the first.
     #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
@@ -160,100 +157,6 @@ pub struct Mark {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub at: Option<Timestamp>,
-}
-
-/// A message before it has an id and a time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Draft {
-    /// The sender.
-    pub from: ServerName,
-    /// A server or [`EVERYBODY`].
-    pub to: String,
-    /// As what it is sent.
-    pub kind: MessageType,
-    /// One line.
-    pub subject: String,
-    /// What it says.
-    pub body: String,
-    /// The message it answers.
-    pub reply_to: Option<MessageId>,
-    /// Whether the recipients are to acknowledge.
-    pub ack: bool,
-    /// Sending twice with one key sends once.
-    pub key: Option<String>,
-    /// Whether a machine sends it without a person or an agent behind it.
-    pub auto: bool,
-}
-
-impl Draft {
-    /// Fails unless it may be sent; `known` tells whether a server of that name is there.
-    ///
-    /// # Errors
-    /// Not found for an unknown recipient, otherwise invalid; never repeats a credential.
-    pub fn check(&self, known: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
-        if self.to != EVERYBODY && !known(&self.to) {
-            let to: String = self.to.chars().take(SHOWN_LENGTH_MAX).collect();
-            return Err(Refusal::ServerNotFound { server: to, action: Action::SendMessage });
-        }
-        self.check_lengths()?;
-        if self.subject.chars().any(char::is_control) {
-            return Err(Refusal::CharacterNotAllowed { action: Action::SendMessage, field: "subject" });
-        }
-        self.check_key()?;
-        refuse_credential("subject", &self.subject)?;
-        refuse_credential("body", &self.body)
-    }
-
-    fn check_lengths(&self) -> Result<(), Refusal> {
-        if self.subject.trim().is_empty() {
-            return Err(Refusal::TextEmpty { action: Action::SendMessage, field: "subject" });
-        }
-        let action = Action::SendMessage;
-        for (field, text, limit) in
-            [("subject", &self.subject, SUBJECT_LENGTH_MAX), ("body", &self.body, BODY_LENGTH_MAX)]
-        {
-            let length = text.chars().count();
-            if length > limit {
-                return Err(Refusal::TextTooLong { action, field, length, limit });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_key(&self) -> Result<(), Refusal> {
-        let Some(key) = &self.key else { return Ok(()) };
-        let length = key.chars().count();
-        if length == 0 || length > KEY_LENGTH_MAX || key.chars().any(char::is_control) {
-            return Err(Refusal::ValueInvalid {
-                action: Action::SendMessage,
-                field: "key",
-                // It may be a credential.
-                given: String::new(),
-                expected: Expected::ShortText,
-            });
-        }
-        refuse_credential("key", key)
-    }
-
-    /// Fails when both this answer and `original` come from machines: two programs that answer
-    /// each other never end.
-    ///
-    /// # Errors
-    /// Forbidden.
-    pub fn reply_allowed(&self, original: &Message) -> Result<(), Refusal> {
-        if self.auto && original.is_automatic() {
-            return Err(Refusal::AutomaticReply { message: original.id.clone() });
-        }
-        Ok(())
-    }
-}
-
-/// A hub keeps every commit: what was sent once cannot be taken back.
-fn refuse_credential(field: &'static str, text: &str) -> Result<(), Refusal> {
-    match secret::credential_in(text) {
-        None => Ok(()),
-        Some(credential) => Err(Refusal::CredentialFound { action: Action::SendMessage, field, credential }),
-    }
 }
 
 impl Message {
@@ -486,90 +389,12 @@ fn names_in(message: &Message) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty())
 }
 
-impl Row for Message {
-    const PATH: &'static str = "coordination/messages.json";
-    const FIELD: &'static str = "messages";
-    const TITLE: &'static str = "messages between servers";
-    const HAS_ARCHIVES: bool = true;
-    const IS_IN_EACH_HUB: bool = true;
-    const LOSSY: bool = true;
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn apart(&self) -> Option<String> {
-        Some(Which::of(self).sent)
-    }
-    fn id_problem(&self) -> Option<String> {
-        MessageId::new(&self.id).err().map(|error| error.to_string())
-    }
-    fn progress(&self) -> Progress {
-        let steps = usize::from(self.read == Some(true))
-            + self.read_by.len()
-            + self.acknowledged_by.len()
-            + usize::from(self.ack_status.as_deref() == Some("completed"));
-        [0, u64::try_from(steps).unwrap_or(u64::MAX), 0]
-    }
-}
-
-fn kind_info() -> String {
-    MessageType::Info.as_str().to_owned()
-}
-
-/// The type of a message; one that names none is an `info`.
-fn kind<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let word = lenient::plain_text(input)?;
-    Ok(if word.is_empty() { kind_info() } else { word })
-}
-
-/// Who read or acknowledged: a list of names, or of objects in any known spelling; a single name
-/// is a list of one. Gives exactly one mark for each item of a list, so that an edit finds each
-/// in its place and leaves it as it was written.
-fn marks<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Mark>, D::Error> {
-    match Value::deserialize(input)? {
-        Value::Null | Value::Bool(_) => Ok(Vec::new()),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| mark(item).ok_or_else(|| D::Error::custom("a list where a server belongs")))
-            .collect(),
-        Value::String(text) if text.is_empty() => Ok(Vec::new()),
-        single => Ok(mark(single).into_iter().collect()),
-    }
-}
-
-fn mark(item: Value) -> Option<Mark> {
-    match item {
-        Value::Array(_) => None,
-        Value::String(by) => Some(Mark { by, at: None }),
-        Value::Object(fields) => Some(Mark {
-            by: first_text(&fields, &["by", "server", "server_id", "builder"]).unwrap_or_default(),
-            at: first_text(&fields, &["at", "timestamp", "acknowledged_at", "read_at"])
-                .and_then(|text| Timestamp::parse(&text)),
-        }),
-        Value::Null => Some(Mark { by: String::new(), at: None }),
-        other => Some(Mark { by: other.to_string(), at: None }),
-    }
-}
-
-/// The first of `keys` that holds a text or a number, as text.
-fn first_text(fields: &Map<String, Value>, keys: &[&str]) -> Option<String> {
-    keys.iter().find_map(|key| match fields.get(*key)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
-}
-
-impl<'de> Deserialize<'de> for Mark {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        mark(Value::deserialize(input)?).ok_or_else(|| D::Error::custom("a list where a server belongs"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::code::{Class, Code};
-    use crate::domain::table::Table;
+    use crate::domain::table::{Row as _, Table};
+    use serde_json::Value;
 
     const NOW: &str = "2025-10-29T12:00:00Z";
 

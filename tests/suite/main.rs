@@ -27,6 +27,8 @@ mod storm;
 mod commands;
 // What was archived is found all the same.
 mod archived;
+// The floor that the command line stands on, from another program.
+mod front_end;
 
 mod held_up;
 // What the README promises and no other test would miss.

@@ -117,261 +117,261 @@ codes! {
     JobNotFound "job-not-found" NotFound No ["job" "archived"]
         "No job has this id or key, live or archived.";
     NeededJobNotFound "needed-job-not-found" NotFound No ["need"]
-        "A job that is to be needed is neither live nor archived.";
+        "A needed job is neither live nor archived.";
     ServerNotFound "server-not-found" NotFound No ["server" "action"]
         "No server of this name is registered.";
     LockNotFound "lock-not-found" NotFound No ["lock"]
-        "No lock of this name was ever taken.";
+        "No lock of this name was ever acquired.";
     MessageNotFound "message-not-found" NotFound No ["message" "action"]
         "No message has this id, live or archived.";
     LogNotFound "log-not-found" NotFound No ["job"]
-        "The hub keeps no log of the job.";
+        "The hub has no log of the job.";
     ArtifactsNotFound "artifacts-not-found" NotFound No ["job" "known" "run"]
-        "The hub keeps no manifest of the job.";
+        "The hub has no manifest of the job.";
     ArtifactNotFound "artifact-not-found" NotFound No ["job" "file"]
-        "The manifest of the job names no such file.";
+        "The manifest of the job does not list the file.";
     ArtifactElsewhere "artifact-elsewhere" NotFound No ["job" "file" "server"]
-        "The file is neither on the hub nor on this machine.";
+        "The file is neither in the hub nor on this machine.";
     OperationNotFound "operation-not-found" NotFound No ["op" "journaled" "may_arrive"]
-        "No commit of the hub carries the operation.";
+        "No commit in the hub contains the operation.";
     SourceRevisionNotFound "source-revision-not-found" NotFound No ["source" "what"]
-        "The source repository lacks the branch or commit.";
+        "The source repository does not have the branch or commit.";
     NotFound "not-found" NotFound No ["kind" "id"]
-        "Something else that was named does not exist.";
+        "Another named object does not exist.";
     NothingToClaim "nothing-to-claim" Nothing Later ["server" "queued"]
-        "No queued job may be claimed by this server now.";
+        "There is no queued job that this server can claim now.";
     ServerPaused "server-paused" Nothing Later ["server" "by" "since" "until" "note" "at"]
         "Claims of this server are paused.";
     NotPaused "not-paused" Nothing No ["what"]
-        "What is to be resumed is not paused.";
+        "The server, label or queue to resume is not paused.";
     AlreadyDone "already-done" Nothing No ["lock" "at" "by"]
-        "What is to be done once was done.";
+        "The one-time task is already done.";
     LockHeld "lock-held" Forbidden Later
         ["lock" "holder" "process" "since" "token" "lease_seconds" "expired_seconds" "at"]
-        "Another holds the lock, and its lease was not seen to expire.";
+        "Another server holds the lock, and its lease was not seen to expire.";
     LockNotWatched "lock-not-watched" Forbidden Later
         ["lock" "holder" "process" "since" "token" "lease_seconds" "expired_seconds" "at"]
-        "A lock is not stolen without force before this machine has watched it for its lease.";
+        "Without `--force`, a lock is stolen only after this machine has watched it for the full lease.";
     TokenExhausted "token-exhausted" Forbidden No ["kind" "id"]
-        "The record has the highest token there is, so no further one can be issued.";
+        "The record has the highest possible token, so no further one can be issued.";
     NotHolder "not-holder" Forbidden No ["kind" "id" "action" "token" "holder" "caller"]
-        "The token is right and the server is not its holder.";
+        "The token is valid, but this server is not its holder.";
     JobFinished "job-finished" Forbidden No ["job" "status" "action"]
-        "The job is finished.";
+        "The job is already finished.";
     JobNotFinished "job-not-finished" Forbidden No ["job" "status"]
-        "A job is retried that is not finished.";
+        "The job to retry is not finished.";
     JobNotDead "job-not-dead" Forbidden No ["job" "status"]
         "The job is not dead.";
     JobNotCancelled "job-not-cancelled" Forbidden No ["job" "status"]
         "The job is not cancelled.";
     StopUnconfirmed "stop-unconfirmed" Forbidden Later ["job" "server" "token" "until"]
-        "A cancelled job is retried that may still run.";
+        "The cancelled job to retry may still be running.";
     ArtifactRequired "artifact-required" Forbidden No ["job" "pattern"]
-        "No artifact of the completed job matches a pattern that it has to produce.";
+        "No artifact of the completed job matches one of its required patterns.";
     JobNotClaimable "job-not-claimable" Forbidden Later ["job" "status" "waits_for"]
-        "The job that is to be claimed waits or is not queued.";
+        "The job to claim is waiting or not queued.";
     NeededJobFailed "needed-job-failed" Forbidden No ["need" "status"]
-        "A job is added that is cancelled when a needed job fails, and that has failed.";
+        "The new job is cancelled if a needed job fails, and that job has failed.";
     NothingReclaimed "nothing-reclaimed" Forbidden No ["jobs"]
-        "The claims that were watched have changed meanwhile.";
+        "The watched claims have changed in the meantime.";
     AlreadyApplied "already-applied" Forbidden No ["kind" "id" "op"]
-        "The record that this operation makes exists.";
+        "The record that this operation creates already exists.";
     ServerNameTaken "server-name-taken" Forbidden No ["server" "host" "is_same_host"]
         "Another machine uses the server name.";
     ServerNameAlike "server-name-alike" Forbidden No ["server" "other"]
         "The server name differs from another one only in case.";
     ServerBusy "server-busy" Forbidden No ["server" "kind" "id"]
-        "A server is removed that holds a job or a lock.";
+        "The server to remove holds a job or a lock.";
     ServerNotRegistered "server-not-registered" Forbidden No ["server"]
         "The server that writes is not registered.";
     NotRecipient "not-recipient" Forbidden No ["message" "from" "to" "caller" "action"]
         "The message is for another server.";
     AutomaticReply "automatic-reply" Forbidden No ["message"]
-        "A machine answers the message of a machine.";
+        "An automatic message answers an automatic message.";
     StatusOutdated "status-outdated" Forbidden No ["server" "status" "at"]
-        "The status was set again after this operation began.";
+        "The status was set again after this operation started.";
     PauseOver "pause-over" Forbidden No ["until" "present"]
-        "By the clocks of other servers the pause would be over at once.";
+        "By the clocks of other servers the pause would already have ended.";
     ChangedSince "changed-since" Forbidden No ["kind" "id" "then" "now"]
-        "What is to be taken is not as it was when the operation began.";
+        "The lock or job has changed since the operation started.";
     HubInUse "hub-in-use" Forbidden No ["holds"]
-        "The hub that is imported into holds records.";
+        "The target hub of the import already holds records.";
     RecordUnusable "record-unusable" Forbidden No ["action" "subject" "path" "place" "id" "problem"]
-        "A record that is needed cannot be used.";
+        "A required record cannot be used.";
     AssignmentUnusable "assignment-unusable" Forbidden No ["lock" "holder" "problem"]
-        "A lock of another protocol is held, and the rest of its record cannot be read.";
+        "A lock of another protocol is held, and the rest of its record is unreadable.";
     DocumentTooLarge "document-too-large" Forbidden No ["kind" "path" "bytes" "limit"]
-        "A document or record would pass its limit.";
+        "A document or record would exceed its size limit.";
     TooManyRecords "too-many-records" Forbidden No ["path" "records" "limit"]
-        "A document would hold more records than are read.";
+        "A document would hold more records than the limit.";
     ArchivesFull "archives-full" Forbidden No ["directory" "path" "last"]
-        "All archives of the months that follow are full.";
+        "All archives of the following months are full.";
     WorkerRunning "worker-running" Forbidden No ["server"]
-        "A worker of the server runs on this machine.";
+        "A worker of the server is running on this machine.";
     ClaimsWithheld "claims-withheld" Forbidden Later ["server" "cause"]
-        "This server claims nothing by a rule of its own, such as too little free space.";
+        "This server claims no jobs for a reason of its own, such as too little free space.";
     LogPathInvalid "log-path-invalid" Forbidden No ["job" "path"]
-        "The job names a log that no worker writes.";
+        "The job names a log path that no worker writes.";
     FileExists "file-exists" Forbidden No ["path" "file"]
-        "Something else has the name of a file that is to be written.";
+        "The name of a file to be written is taken.";
     ArtifactCopyMissing "artifact-copy-missing" Forbidden No ["job" "file" "path"]
-        "The manifest names a copy that the hub lacks.";
+        "The manifest names a copy that is not in the hub.";
     BuildNotTaggable "build-not-taggable" Forbidden No ["job" "cause"]
-        "The build is not completed, too old, or lacks branch or commit.";
+        "The build is not completed, is too old, or has no branch or commit.";
     SourceUnusable "source-unusable" Forbidden No ["source" "why"]
-        "The source repository has what cannot be checked out.";
+        "The source repository contains a path that cannot be checked out.";
     OperationOfAnotherHub "operation-of-another-hub" Forbidden No ["op" "hub"]
-        "The operation was begun for another hub than the one that is there now.";
+        "The operation was started on another hub than the current one.";
     HubExists "hub-exists" Forbidden No ["hub" "branch"]
-        "Another branch of the repository holds a hub.";
+        "Another branch of the repository already holds a hub.";
     TokenSuperseded "token-superseded" LeaseLost No
         ["kind" "id" "action" "token" "last_token" "status" "holder"]
-        "A higher token was issued since.";
+        "A higher token has been issued since.";
     TokenEnded "token-ended" LeaseLost No
         ["kind" "id" "action" "token" "last_token" "status" "holder"]
         "The claim or lease of the token has ended.";
     TokenNeverIssued "token-never-issued" LeaseLost No
         ["kind" "id" "action" "token" "last_token" "status" "holder"]
-        "The token is higher than any that was issued.";
+        "The token is higher than any issued one.";
     LockConditionFailed "lock-condition-failed" LeaseLost No
         ["lock" "token" "cause" "last_token" "holder" "expected_holder"]
-        "A lock is not held with the token that the write depends on.";
+        "The lock of a precondition is not held with the given token.";
     SessionEnded "session-ended" LeaseLost No ["server"]
-        "Another server ended the session of this one.";
+        "Another server revoked the session of this server.";
     LeaseNotRenewed "lease-not-renewed" LeaseLost No ["lock"]
-        "The lease ended before a renewal got through.";
+        "The lease expired before a renewal succeeded.";
     Usage "usage" Invalid No ["usage"]
-        "The command line is not understood.";
+        "The command line is invalid.";
     NameInvalid "name-invalid" Invalid No ["kind" "given" "rule"]
-        "A name or id has a form that is not allowed.";
+        "A name or id is invalid.";
     ValueInvalid "value-invalid" Invalid No ["action" "field" "given" "expected"]
-        "A value is outside of what is allowed.";
+        "A value is outside of the allowed range.";
     PatternInvalid "pattern-invalid" Invalid No ["field" "given" "why"]
-        "A pattern of files cannot be used.";
+        "A file pattern is invalid.";
     TextEmpty "text-empty" Invalid No ["action" "field"]
-        "A text that is required is empty.";
+        "A required text is empty.";
     TextTooLong "text-too-long" Invalid No ["action" "field" "length" "limit"]
-        "A text has more characters than are allowed.";
+        "A text exceeds the character limit.";
     CharacterNotAllowed "character-not-allowed" Invalid No ["action" "field"]
-        "A text has a control character or a zero byte.";
+        "A text contains a control character or a zero byte.";
     CredentialFound "credential-found" Invalid No ["action" "field" "credential"]
-        "A text looks like a credential, and a hub keeps everything.";
+        "A text looks like a credential; a hub keeps all text forever.";
     ListTooLong "list-too-long" Invalid No ["action" "field" "count" "limit" "bytes" "bytes_limit"]
-        "A list is longer than is allowed.";
+        "A list is too long.";
     BatchTooLarge "batch-too-large" Invalid No ["count" "limit"]
-        "More jobs are added at once than one transaction takes.";
+        "More jobs are added at once than one commit may hold.";
     ExitCodeContradicts "exit-code-contradicts" Invalid No ["job" "exit_code" "action"]
-        "The exit code says the contrary of what is reported.";
+        "The exit code contradicts the reported result.";
     OptionConflict "option-conflict" Invalid No ["option" "command"]
         "The option cannot be used with this command.";
     AllowListMissing "allow-list-missing" Invalid No ["server"]
-        "The worker was not told which commands it may run.";
+        "No allowed commands were given to the worker.";
     TokenMissing "token-missing" Invalid No ["kind" "id"]
-        "The token is not given, or the one that is set belongs to another claim or lock.";
+        "No token is given, or the one in the environment belongs to another claim or lock.";
     LineInvalid "line-invalid" Invalid No ["file" "line" "why"]
-        "A line of a file of jobs cannot be used.";
+        "A line of a job file is invalid.";
     HeartbeatBranchInvalid "heartbeat-branch-invalid" Invalid No ["branch"]
         "The branch is not a heartbeat branch.";
     Contended "contended" Contended Later ["attempts" "waited_seconds"]
-        "Others wrote first until the time limit.";
+        "Write conflicts lasted until the time limit.";
     BranchLocked "branch-locked" Contended Later ["attempts" "path"]
-        "A branch of the hub was locked until the time limit.";
+        "A hub branch was locked until the time limit.";
     WaitExpired "wait-expired" Contended Later ["kind" "id" "status" "waited_seconds"]
-        "What was waited for did not come in time.";
+        "The awaited condition did not occur in time.";
     OperationInProgress "operation-in-progress" Contended Later ["op"]
-        "Another process has this operation.";
+        "Another process is resolving this operation.";
     EarlierJobRunning "earlier-job-running" Contended Later ["path"]
-        "A job of an earlier worker does not end.";
+        "A job of the previous worker is still running.";
     FenceLocked "fence-locked" Contended Later ["path"]
-        "Another check uses the state file of the fence.";
+        "Another process is using the state file of the fence.";
     HubUnreachable "hub-unreachable" Unreachable Later ["hub" "cause" "detail"]
         "The hub does not answer.";
     HubReplaced "hub-replaced" Unreachable No ["hub" "found" "sought"]
-        "Another hub is where the one was that was begun with.";
+        "Another hub is now at the address of the hub that the command started with.";
     HubAddressInvalid "hub-address-invalid" Unreachable No ["hub" "cause" "detail"]
-        "The address of the hub leads nowhere: no such directory or host name.";
+        "The hub address is wrong: no such directory or host name.";
     HubAccessDenied "hub-access-denied" Forbidden No ["hub" "cause" "detail"]
-        "The hub does not let this account in, or its identity is not trusted.";
+        "The hub denies access to this account, or the hub's identity is not trusted.";
     HubRepositoryMissing "hub-repository-missing" Forbidden No ["hub" "cause" "detail"]
-        "The address answers, and no repository is there that this account may see.";
+        "The server answers, but has no repository at this address that this account can see.";
     HubPushRejected "hub-push-rejected" Forbidden No ["hub" "cause" "detail"]
-        "The hub rejects the push: a protected branch, a hook or another rule.";
+        "The hub rejects the push: a protected branch, a hook or another policy.";
     HubPushTooLarge "hub-push-too-large" Forbidden No ["hub" "cause" "detail"]
         "The hub rejects a push of this size.";
     HubNotWritable "hub-not-writable" Forbidden No ["hub" "cause" "detail"]
-        "The account that runs the hub's git may not write its files.";
+        "The account that runs git on the hub may not write the hub's files.";
     HubDiskFull "hub-disk-full" Forbidden Later ["hub" "cause" "detail"]
-        "The disk of the hub is full or cannot be written.";
+        "The disk of the hub is full or not writable.";
     HubRefused "hub-refused" Forbidden No ["hub" "cause" "detail"]
-        "The hub answers and does not do what it is asked for another cause.";
+        "The hub answers, but refuses for another reason.";
     OutcomeUnknown "outcome-unknown" Unknown Resolve ["op" "hub" "detail"]
-        "It was sent, and the hub does not say what became of it.";
+        "The write was sent, but the hub did not report the outcome.";
     HistoryIncomplete "history-incomplete" Unknown Resolve ["op" "reached"]
-        "The part of the history that is here does not say whether the operation was applied.";
+        "The local part of the history does not show whether the operation was applied.";
     HubNotConfigured "hub-not-configured" Configuration No []
-        "Nothing names a hub.";
+        "No hub is configured.";
     ServerNotConfigured "server-not-configured" Configuration No []
-        "Nothing names this server.";
+        "No server name is configured.";
     HubUnclear "hub-unclear" Configuration No ["path"]
-        "Several hubs may be meant, and nothing says which.";
+        "The hub is ambiguous.";
     SettingInvalid "setting-invalid" Configuration No ["name" "origin" "why"]
-        "A setting cannot work.";
+        "A setting is invalid.";
     HubBranchMissing "hub-branch-missing" Configuration No ["hub" "branch" "is_empty"]
         "The hub has no branch of this name.";
     NotAHub "not-a-hub" Configuration No ["hub" "branch"]
-        "The branch holds no hub.";
+        "The branch is not a hub.";
     HubLost "hub-lost" Configuration No ["hub" "branch" "evidence" "commit"]
-        "The branch held a hub and lost it.";
+        "The branch used to hold a hub, which is gone.";
     HubUnusable "hub-unusable" Configuration No ["cause" "detail"]
-        "What is named cannot be used as a hub.";
+        "The given repository cannot be used as a hub.";
     GitUnusable "git-unusable" Configuration No ["cause" "detail"]
-        "The program git is missing or too old.";
+        "The `git` program is missing or too old.";
     HistoryUnsupported "history-unsupported" Configuration No ["cause" "detail"]
-        "The store keeps no history.";
+        "The storage engine keeps no history.";
     SigningFailed "signing-failed" Configuration No ["cause" "detail"]
-        "git is set to sign commits and cannot.";
+        "Git is configured to sign commits, but signing fails.";
     HistoryCut "history-cut" Configuration No ["path" "directory"]
-        "What is looked for may be in history that is not here.";
+        "The result may depend on history that is not available locally.";
     PartialClone "partial-clone" Configuration No ["what" "detail"]
-        "A repository on this machine lacks objects, and is meant to.";
+        "A repository on this machine is a partial clone and lacks objects.";
     DocumentUnusable "document-unusable" Failed No ["path" "problem"]
         "A document of the hub cannot be read.";
     FormatVersionNewer "format-version-newer" Failed No ["path" "problem"]
-        "A newer version of this program wrote the document.";
+        "The document was written by a newer version of git-muster.";
     HubBranchDamaged "hub-branch-damaged" Failed No ["hub" "branch" "path"]
-        "The ref of the hub branch names no commit.";
+        "The ref of the hub branch does not name a commit.";
     HubObjectMissing "hub-object-missing" Failed No ["hub" "object" "detail"]
         "The hub has lost an object of its history.";
     HubCacheDamaged "hub-cache-damaged" Failed Later ["what" "detail"]
         "A repository on this machine is damaged.";
     StoreFailed "store-failed" Failed Later ["what" "detail"]
-        "A step of git on this machine failed.";
+        "A Git operation on this machine failed.";
     DiskFull "disk-full" Failed Later ["what" "detail"]
-        "A disk of this machine is full or cannot be written.";
+        "A disk of this machine is full or not writable.";
     FileFailed "file-failed" Failed No ["path" "detail"]
         "A file cannot be read or written.";
     AnswerUndelivered "answer-undelivered" Failed No ["detail"]
-        "The answer cannot be printed.";
+        "The result cannot be printed.";
     ArtifactMismatch "artifact-mismatch" Failed No ["job" "file"]
         "The file differs from its manifest.";
     CommandNotStarted "command-not-started" Failed No ["program" "detail"]
-        "A program cannot be started or watched.";
+        "A program cannot be started or monitored.";
     CommandKilled "command-killed" Failed No ["program"]
-        "The command was killed with the process that guards it.";
+        "The command was killed together with its supervisor.";
     LockNotReleased "lock-not-released" Failed Later ["lock" "detail"]
-        "The work is done, and its lock could not be released.";
+        "The command has finished, but its lock could not be released.";
     OperationUnlockable "operation-unlockable" Failed Later ["op" "detail"]
-        "This machine gives no lock for the operation.";
+        "The operation cannot be locked on this machine.";
     Interrupted "interrupted" Failed Later ["what" "id"]
-        "It was asked to end while it waited, or its time was up before it began.";
+        "The command was interrupted while waiting, or its time limit passed before it started.";
     MachineFailed "machine-failed" Failed Later ["detail"]
-        "This machine refuses something.";
+        "A system call on this machine failed.";
     SourceFailed "source-failed" Failed Later ["source" "what" "detail"]
-        "A step of git with the source repository failed.";
+        "A Git operation on the source repository failed.";
     AskedToEnd "asked-to-end" Interrupted Later ["signal"]
         "A signal ended the command before it was done.";
     Internal "internal" Bug No ["detail"]
-        "A bug of this program.";
+        "A bug in git-muster.";
 }
 
 impl fmt::Display for Code {

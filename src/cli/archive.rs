@@ -10,19 +10,20 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster archive                          # finished and read 30 days ago
+  git muster archive                          # finished or read 30 days ago
   git muster archive --older-than 7d --dry-run
-  git muster archive --unread-older-than 90d    # and unread for 90 days
+  git muster archive --unread-older-than 90d    # also unread for 90 days
 
-A message is finished once every registered server that it is for has read it, and acknowledged it if that \
-was asked for. A message to a name that is no server is finished from the start. Records go to coordination/archive/{jobs,messages}-YYYY-MM.json in the commit that removes them from \
-the live documents. Jobs that an unfinished job needs stay.")]
+A message is finished once every registered recipient has read it and, if requested, acknowledged \
+it. A message to an unregistered name is finished from the start. One commit removes the records \
+from the live documents and adds them to coordination/archive/{jobs,messages}-YYYY-MM.json. Jobs \
+that an unfinished job needs are kept.")]
 pub struct ArchiveArgs {
-    /// What is younger stays
-    #[arg(long, value_name = "SPAN", value_parser = input::age, default_value = "30d")]
+    /// Keep records that finished more recently than this
+    #[arg(long, value_name = "DURATION", value_parser = input::age, default_value = "30d")]
     pub older_than: Duration,
-    /// Also archive messages of this age that are unread or not acknowledged
-    #[arg(long, value_name = "SPAN", value_parser = input::age)]
+    /// Also archive unread or unacknowledged messages that are older than this
+    #[arg(long, value_name = "DURATION", value_parser = input::age)]
     pub unread_older_than: Option<Duration>,
 }
 

@@ -28,67 +28,67 @@ const DIGITS_SHOWN: usize = 16;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum ArtifactCommand {
-    /// List what a job made, or the newest builds that made something
+    /// List the artifacts of a job, or the newest jobs that have artifacts
     #[command(after_help = "Examples:
   git muster artifact list
   git muster artifact list job_1761_1804 --json | jq -r '.artifacts[].sha256'")]
     #[command(alias = "ls")]
     List {
-        /// The job; all when not given
+        /// Job id [default: the newest jobs]
         #[arg(value_name = "ID")]
         job: Option<JobId>,
     },
-    /// Compare the files of a job with its manifest: exit code 0 the same, 1 not
+    /// Compare the artifacts of a job with its manifest: exit code 0 identical, 1 different
     #[command(after_help = "Examples:
-  git muster artifact verify job_1761_1804             # where it was made
-  git muster artifact verify job_1761_1804 --dir ~/debs  # what was fetched")]
+  git muster artifact verify job_1761_1804               # on its server
+  git muster artifact verify job_1761_1804 --dir ~/debs  # fetched files")]
     Verify {
-        /// The job
+        /// Job id
         #[arg(value_name = "ID")]
         job: JobId,
-        /// The folder that holds the files [default: the folder in which this server keeps them]
-        #[arg(long, value_name = "FOLDER")]
+        /// Directory that contains the files [default: this server's artifacts directory]
+        #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
         /// Where this server keeps what jobs make
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Compare what two jobs made, file by file: exit code 0 the same, 1 not
+    /// Compare the artifacts of two jobs: exit code 0 identical, 1 different
     #[command(after_help = "Example:\n  git muster artifact compare job_1761_1804 job_1761781030_77ab
 
-Two builds of one commit that made the same files bit by bit are reproducible.")]
+Two builds of one commit with identical artifacts are reproducible.")]
     Compare {
-        /// The first job
+        /// First job
         #[arg(value_name = "ID")]
         first: JobId,
-        /// The second job
+        /// Second job
         #[arg(value_name = "ID")]
         second: JobId,
     },
-    /// Write files of a job to this machine, from the hub or from this server's own folder
+    /// Copy artifacts of a job to a directory, from the hub or from this server's artifacts directory
     #[command(after_help = "Examples:
   git muster artifact get job_1761_1804   # all of them
   git muster artifact get job_1761_1804 hello_1.0_all.deb --to /tmp")]
     Get {
-        /// The job
+        /// Job id
         #[arg(value_name = "ID")]
         job: JobId,
-        /// Which files; all when none is given
+        /// File names [default: all]
         #[arg(value_name = "FILE")]
         files: Vec<String>,
-        /// The folder to write them to
-        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        /// Directory to write to
+        #[arg(long, value_name = "DIR", default_value = ".")]
         to: PathBuf,
         /// Where this server keeps what jobs make
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Remove what this server keeps of old builds, and the manifests
+    /// Delete the artifacts and manifests of old builds from this server
     #[command(after_help = "Examples:
   git muster artifact prune --keep 5 --dry-run
   git muster artifact prune --keep 5")]
     Prune {
-        /// How many builds of each branch stay, the newest
+        /// Number of newest builds to keep per branch
         #[arg(long, value_name = "N", default_value_t = 5)]
         keep: usize,
         /// Where this server keeps what jobs make
@@ -100,8 +100,8 @@ Two builds of one commit that made the same files bit by bit are reproducible.")
 // Where this server keeps what jobs make.
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
-    /// Where this server keeps what jobs make [default: git-muster/artifacts in the user's data]
-    #[arg(long, value_name = "FOLDER", env = "MUSTER_ARTIFACTS_DIR")]
+    /// Artifacts directory of this server [default: git-muster/artifacts in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "MUSTER_ARTIFACTS_DIR")]
     pub artifacts_dir: Option<PathBuf>,
 }
 

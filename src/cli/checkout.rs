@@ -15,7 +15,7 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct CheckoutArgs {
-    /// The source repository
+    /// Source repository
     #[arg(long, env = "MUSTER_SOURCE")]
     source: String,
     /// The branch
@@ -25,7 +25,7 @@ pub struct CheckoutArgs {
     #[arg(long)]
     wanted_commit: Option<String>,
     /// The folder to make
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIR")]
     into: PathBuf,
     /// The file to write the id of the commit into
     #[arg(long, value_name = "FILE")]

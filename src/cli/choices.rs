@@ -10,9 +10,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 /// `--fail-on` of `fsck`.
 pub(super) fn severity() -> impl TypedValueParser<Value = Severity> {
     const ALL: &[(Severity, &str)] = &[
-        (Severity::Note, "Good to know; nothing has to be done"),
-        (Severity::Warning, "Read and coped with, but not as its writer meant it, or without a safeguard"),
-        (Severity::Error, "A rule is broken: commands refuse or misbehave, or something was lost"),
+        (Severity::Note, "No action needed"),
+        (Severity::Warning, "Handled, but not as the writer intended, or without a safeguard"),
+        (Severity::Error, "Data was lost, or commands fail or misbehave"),
     ];
     one_of(ALL, Severity::as_str)
 }
@@ -20,12 +20,12 @@ pub(super) fn severity() -> impl TypedValueParser<Value = Severity> {
 /// `--type` of a message.
 pub(super) fn message_type() -> impl TypedValueParser<Value = MessageType> {
     const ALL: &[(MessageType, &str)] = &[
-        (MessageType::Info, "Good to know"),
+        (MessageType::Info, "Information"),
         (MessageType::Warning, "Something may go wrong"),
         (MessageType::Error, "Something went wrong"),
-        (MessageType::Request, "The recipient is to do something"),
+        (MessageType::Request, "The recipient should do something"),
         (MessageType::Response, "Answers a request"),
-        (MessageType::Update, "Tells how something goes on"),
+        (MessageType::Update, "Reports progress"),
     ];
     one_of(ALL, MessageType::as_str)
 }
@@ -33,12 +33,15 @@ pub(super) fn message_type() -> impl TypedValueParser<Value = MessageType> {
 /// `--reason` of `job fail`.
 pub(super) fn fail_reason() -> impl TypedValueParser<Value = FailReason> {
     const ALL: &[(FailReason, &str)] = &[
-        (FailReason::ScriptFailure, "The work itself failed: not tried again by itself"),
-        (FailReason::Timeout, "It took longer than it may"),
-        (FailReason::Lost, "Its server was lost"),
-        (FailReason::Interrupted, "Its server stopped it in good order; the attempt does not count"),
-        (FailReason::MissingArtifact, "Something it was to make is not there"),
-        (FailReason::WorkerSystemFailure, "The server could not do it: disk, tool, checkout"),
+        (FailReason::ScriptFailure, "The job itself failed; not retried automatically"),
+        (FailReason::Timeout, "The job exceeded its timeout"),
+        (FailReason::Lost, "The server was lost"),
+        (
+            FailReason::Interrupted,
+            "The server stopped the job in an orderly shutdown; the attempt does not count",
+        ),
+        (FailReason::MissingArtifact, "A required artifact is missing"),
+        (FailReason::WorkerSystemFailure, "The server could not run the job: disk, tool, checkout"),
     ];
     one_of(ALL, FailReason::as_str)
 }
@@ -46,9 +49,9 @@ pub(super) fn fail_reason() -> impl TypedValueParser<Value = FailReason> {
 /// `--if-need-fails` of a job.
 pub(super) fn if_need_fails() -> impl TypedValueParser<Value = IfNeedFails> {
     const ALL: &[(IfNeedFails, &str)] = &[
-        (IfNeedFails::Wait, "It waits until that one is put back and completes"),
-        (IfNeedFails::Cancel, "It is called off, and so is what needs it with the same wish"),
-        (IfNeedFails::Run, "It may run all the same"),
+        (IfNeedFails::Wait, "Stay queued until the needed job is retried and completes"),
+        (IfNeedFails::Cancel, "Cancel this job, and with it every job that needs it and has the same policy"),
+        (IfNeedFails::Run, "Run anyway"),
     ];
     one_of(ALL, IfNeedFails::as_str)
 }
@@ -56,10 +59,10 @@ pub(super) fn if_need_fails() -> impl TypedValueParser<Value = IfNeedFails> {
 /// What `status set` takes.
 pub(super) fn status_word() -> impl TypedValueParser<Value = StatusWord> {
     const ALL: &[(StatusWord, &str)] = &[
-        (StatusWord::Idle, "Ready for work"),
-        (StatusWord::Building, "At work"),
-        (StatusWord::Failed, "The last work failed"),
-        (StatusWord::Success, "The last work succeeded"),
+        (StatusWord::Idle, "Ready for jobs"),
+        (StatusWord::Building, "Running a job"),
+        (StatusWord::Failed, "The last job failed"),
+        (StatusWord::Success, "The last job succeeded"),
     ];
     one_of(ALL, StatusWord::as_str)
 }

@@ -25,16 +25,16 @@ pub enum ConfigCommand {
     )]
     #[command(alias = "ls")]
     List {
-        /// Also where each value comes from
+        /// Also show the source of each value
         #[arg(long)]
         show_origin: bool,
     },
-    /// Tell which hub and branch commands in this directory read and write, and what says so
+    /// Show the hub and branch that commands in this directory use, and where that is set
     #[command(
         after_help = "Examples:\n  git muster config where\n  git muster config where --json | jq -r '.branch'"
     )]
     Where,
-    /// Show what all servers build with: the hub's shared/build_config.json
+    /// Show the shared build configuration: the hub's shared/build_config.json
     #[command(after_help = "Example:\n  git muster config build --json | jq -r '.artifacts.required[]'")]
     Build,
 }

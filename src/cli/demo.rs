@@ -27,8 +27,8 @@ done
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster demo /tmp/muster-demo")]
 pub struct DemoArgs {
-    /// Where to leave everything; a new folder below the system's temporary one when not given
-    #[arg(value_name = "FOLDER")]
+    /// Directory to create everything in [default: a new directory below the system's temporary directory]
+    #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
 }
 

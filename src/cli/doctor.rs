@@ -23,22 +23,22 @@ use clap::builder::PossibleValuesParser;
   git muster doctor --fix
   git muster doctor --json | jq -r '.checks[].findings[].mend // empty'
 
-Each check is ok, a warning (works now, somebody should look), a problem (does not work) or \
-skipped, with what was seen and the command that mends it. Without `--fix` nothing is changed, \
-neither here nor in the hub: a hub that is not opened in place is fetched into a temporary folder \
-that is removed again. No command it names loses data.
+Each check is ok, a warning (works, but needs attention), a problem (does not work) or skipped, \
+and shows the evidence and a command that fixes it. Without `--fix`, nothing is changed on this \
+machine or in the hub: a remote hub is fetched into a temporary directory, which is removed \
+afterwards. No suggested command loses data.
 
-`--fix` makes unsettled operations of this hub happen that take nothing from anybody however late \
-(messages, new jobs, reports under a token), settles those that happened of the others, puts a damaged copy of the hub aside, removes lock files \
-from our copy that no process holds, and what killed processes left behind; then it looks again. \
-With `--dry-run` it only tells what it would do.
+`--fix` applies unresolved operations that are harmless even when late (messages, new jobs, \
+reports with a token), resolves others that were applied, sets a damaged hub cache aside, removes \
+stale lock files from the hub cache, and deletes leftovers of killed processes. It then runs the \
+checks again. With `--dry-run` it only prints what it would do.
 
-Exit code: 0 without a problem, warnings or not; 1 with one.")]
+Exit code: 0 no problems (warnings are possible), 1 problems.")]
 pub struct DoctorArgs {
-    /// Make these checks only
+    /// Checks to run [default: all]
     #[arg(value_name = "CHECK", value_parser = PossibleValuesParser::new(doctor::checks().map(|(name, what)| clap::builder::PossibleValue::new(name).help(what))))]
     pub checks: Vec<String>,
-    /// Mend what can be mended safely
+    /// Fix what can be fixed safely
     #[arg(long)]
     pub fix: bool,
 }

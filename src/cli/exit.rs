@@ -39,15 +39,21 @@ impl Exit {
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Done, "done"),
         (Self::Failed, "failed"),
-        (Self::Usage, "usage"),
-        (Self::No, "no: not found, nothing to claim, done already"),
-        (Self::Refused, "refused: held by another, a failed precondition, a policy of the hub"),
-        (Self::LeaseLost, "lease lost: the token is from an earlier term"),
+        (Self::Usage, "usage: invalid command line or request"),
+        (Self::No, "no result: not found, nothing to claim, already done"),
+        (
+            Self::Refused,
+            "refused: held by another server (even after waiting), failed precondition, hub policy, or no access",
+        ),
+        (Self::LeaseLost, "claim or lease lost: the token has been superseded or is no longer valid"),
         (Self::Unreachable, "hub unreachable; nothing was written"),
-        (Self::Unknown, "outcome unknown; the op id is printed, `git muster op resume ID` settles it"),
+        (Self::Unknown, "outcome unknown; the op id is printed, `git muster op resume ID` resolves it"),
         (Self::Bug, "a bug in git-muster"),
-        (Self::Contended, "contended: others were faster until the time was up; try again"),
-        (Self::Configuration, "configuration"),
+        (
+            Self::Contended,
+            "temporary failure: write conflicts lasted until the time limit, or the awaited job did not finish in time; try again",
+        ),
+        (Self::Configuration, "configuration: no hub, no server name, or an unusable value"),
     ];
 
     /// How a command ends that was answered by something of this class.

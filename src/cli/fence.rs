@@ -43,25 +43,25 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum FenceCommand {
-    /// Let a command run only if no higher token of the lock was seen here
+    /// Run a command unless a higher token of the lock has been seen here
     #[command(after_help = "Examples:
   git muster fence check --name deploy --token 7 --state fence.json -- ./go
   git muster fence check --name deploy --token 7 --state fence.json && ./go
 
-Run it where the effect happens. The highest token is kept in the state file, per lock, before the \
-command runs; the file stays locked while it runs. Exit code 5: the token is from an earlier term. \
-Needs no hub.")]
+Run this on the machine where the command takes effect. The highest token of each lock is stored \
+in the state file before the command runs; the file stays locked while the command runs. Exit code \
+5 if the token has been superseded. No hub is needed.")]
     Check {
-        /// The lock
+        /// Name of the lock
         #[arg(long, env = "MUSTER_LOCK_NAME")]
         name: LockName,
-        /// The token under which the effect is wanted [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+        /// Token to check [otherwise: MUSTER_LOCK_TOKEN, if MUSTER_LOCK_NAME is this lock]
         #[arg(long)]
         token: Option<u64>,
-        /// The file that remembers the highest token of each lock
+        /// File that stores the highest token seen of each lock
         #[arg(long, value_name = "FILE")]
         state: PathBuf,
-        /// The command
+        /// Program and arguments to run
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },

@@ -27,26 +27,27 @@ const FULL_ID_SHOWN: usize = 12;
   git muster fsck --history --until 4f2c1d9
   git muster fsck --mend
 
-Errors are what commands refuse or misbehave over, or what was lost.
-Warnings are coped with. Notes are good to know.
-The rules, by name: docs/fsck.md. The hub is read only, but with --mend; its objects and packs are \
-for `git fsck`.
+Error: data was lost, or commands fail or misbehave. Warning: handled, but not as the writer \
+intended, or without a safeguard. Note: no action needed.
 
-Exit code: 0 nothing as bad as --fail-on, 1 something; any other: the hub was not checked.")]
+docs/fsck.md lists the rules by name. Only --mend writes to the hub. To check objects and packs, \
+use `git fsck`.
+
+Exit code: 0 no findings of severity --fail-on or higher, 1 some; any other: the hub was not checked.")]
 pub struct FsckArgs {
-    /// Judge every commit against the one before, from the first to the newest
+    /// Check every commit against its parent, from the first to the newest
     #[arg(long)]
     pub history: bool,
-    /// Tell only what later commits than this one did
+    /// Report only findings of commits after this one
     #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
     pub since: Option<String>,
-    /// Tell only what this commit and earlier ones did
+    /// Report only findings of this commit and earlier ones
     #[arg(long, value_name = "COMMIT", requires = "history", value_parser = commit_id)]
     pub until: Option<String>,
-    /// First set records aside that are no good, or give them an id of their own; nothing is lost
+    /// First set unusable records aside and give records with a duplicate id a new one; nothing is lost
     #[arg(long, conflicts_with = "history")]
     pub mend: bool,
-    /// The least severity that ends with exit code 1
+    /// Lowest severity for exit code 1
     #[arg(long, value_name = "SEVERITY", value_parser = super::choices::severity(), default_value = "error")]
     pub fail_on: Severity,
 }

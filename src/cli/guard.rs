@@ -28,7 +28,7 @@ pub struct GuardArgs {
     /// The process group to start the job in
     #[arg(long, value_name = "ID", requires = "orders")]
     group: Option<i32>,
-    /// The job
+    /// Job id
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }

@@ -12,14 +12,13 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster health || echo 'look at the fleet'
+  git muster health || echo 'the fleet needs attention'
   git muster health --json | jq -r '.findings[].cause'
   git muster health --server build2
 
-A heartbeat is judged by the interval that it declares itself: late after twice, stale after three \
-times the interval and a minute. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.")]
+A heartbeat is late after two of its own intervals, and stale after three intervals and a minute. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.")]
 pub struct HealthArgs {
-    /// Tell each finding; else of many of a kind only how many they are, with some examples
+    /// Print every finding; by default, many findings of one kind are summarized with examples
     #[arg(long)]
     pub all: bool,
 }

@@ -33,13 +33,13 @@ const STOP_LATENCY: Duration = Duration::from_millis(100);
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  * * * * *  git muster heartbeat -q                  # a line for cron
+  * * * * *  git muster heartbeat -q                  # crontab entry
   git muster heartbeat run --interval 60              # until SIGTERM
-  HEARTBEAT_PUSH_EVERY=5 git muster heartbeat    # push each fifth beat only
+  HEARTBEAT_PUSH_EVERY=5 git muster heartbeat    # push every fifth heartbeat
 
-A beat goes to the server's own branch, heartbeat-<server>, which holds one commit that is \
-replaced: no history grows and nobody is contended. HEARTBEAT_BRANCH names another branch (1 or \
-auto: heartbeat-<server>); --on-main puts the beat into the history of the main branch."
+A heartbeat replaces the single commit on the server's own branch, heartbeat-<server>: it adds no \
+history to the hub branch and never conflicts with other writers. HEARTBEAT_BRANCH selects another \
+branch (1 or auto: heartbeat-<server>); --on-main commits the heartbeat to the hub branch."
 )]
 pub struct HeartbeatArgs {
     /// One of the further verbs; without it, one beat.
@@ -53,10 +53,11 @@ pub struct HeartbeatArgs {
 // How a beat is made.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BeatArgs {
-    /// How often this server means to beat; readers judge it by that
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Interval this server commits to; its heartbeats are late or stale relative to it [default: the last
+    /// one given, initially 60s]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub interval: Option<Duration>,
-    /// Put the beat into the main branch, as the first scripts did
+    /// Commit the heartbeat to the hub branch, as the legacy scripts did
     #[arg(long)]
     pub on_main: bool,
 }
@@ -64,7 +65,7 @@ pub struct BeatArgs {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum HeartbeatCommand {
-    /// Beat until SIGTERM
+    /// Send heartbeats until SIGTERM
     #[command(after_help = "Example:\n  git muster heartbeat run --interval 60")]
     Run(BeatArgs),
     /// Reduce the history of a heartbeat branch to one commit
@@ -72,10 +73,10 @@ pub enum HeartbeatCommand {
   git muster heartbeat squash --server build2 --backup
   git muster heartbeat squash --branch heartbeat-build2 --dry-run")]
     Squash {
-        /// The branch; the one of `--server` or of this server when not given
+        /// Heartbeat branch [default: the branch of `--server`, or of this server]
         #[arg(long, value_name = "BRANCH")]
         branch: Option<String>,
-        /// Keep what was there as backup/<branch>-<time>
+        /// Keep the old history as branch backup/<branch>-<time>
         #[arg(long)]
         backup: bool,
     },

@@ -30,38 +30,39 @@ const TO_MEND: u8 = 1;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster import /srv/old.git --check               # report, change nothing
-  git muster import /srv/old.git                       # mend it, in one commit
+  git muster import /srv/old.git                       # fix it, in one commit
   git muster import --check                            # the hub in use
-  git muster import /srv/old.git --into /srv/hub.git   # make a new hub of it
+  git muster import /srv/old.git --into /srv/hub.git   # as a new hub
   git muster import /srv/old.git --recover --close-jobs-older-than 7d
 
-Reads the documents of a hub as shell scripts left them: conflict markers, empty files, bare lists, byte order \
-marks, ids that stand twice, fields of a wrong type, half characters, text that ends too early. Each document \
-and each record in trouble is reported as sound, mendable or broken. What cannot be used is kept byte for byte \
-below coordination/aside/. A record that cannot share its id gets a new one and keeps the old as imported_id. \
-What was lost of a text that is cut, garbled or empty is taken from the newest version in the history that can \
-be read. Servers whose folders are in use and that the register does not hold are registered.
+Reads the documents of a hub as the legacy scripts left them: conflict markers, empty files, bare \
+lists, byte order marks, duplicate ids, fields of a wrong type, invalid UTF-8, truncated text. \
+Each document and each damaged record is reported as sound, fixable or broken. Unusable text is \
+kept byte for byte below coordination/aside/. A record whose id is taken gets a new one and keeps \
+the old one as imported_id. If a document is truncated, garbled or empty, the missing records are \
+taken from the newest readable version in the history. Unregistered servers whose directories are \
+in use are registered.
 
-Exit code: 0 imported, or with --check nothing to mend; 1 with --check something to mend; any other: nothing \
-was changed.")]
+Exit code: 0 imported (with --check: nothing to fix), 1 with --check: something to fix; any \
+other: nothing was changed.")]
 pub struct ImportArgs {
-    /// The old hub [default: the hub in use]
+    /// Old hub [default: the hub in use]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub source: Option<String>,
-    /// Report what is sound, mendable and broken, and change nothing
+    /// Report what is sound, fixable or broken, and change nothing
     #[arg(long)]
     pub check: bool,
-    /// A hub without records, made if it is a path where nothing is [default: the old hub itself]
+    /// Target hub: one without records, or a path where it is created [default: the old hub itself]
     #[arg(long, value_name = "HUB", value_parser = NonEmptyStringValueParser::new())]
     pub into: Option<String>,
-    /// Put back the jobs and messages that the history holds and that are neither live nor archived
+    /// Restore jobs and messages from the history that are neither live nor archived
     #[arg(long)]
     pub recover: bool,
-    /// Cancel unfinished jobs of this age, and those without a time, instead of leaving them to the next claim
-    #[arg(long, value_name = "SPAN", value_parser = input::age)]
+    /// Cancel unfinished jobs that are older than this, or have no time, instead of leaving them claimable
+    #[arg(long, value_name = "DURATION", value_parser = input::age)]
     pub close_jobs_older_than: Option<Duration>,
-    /// Begin anew what is lost although history that may hold it is not here or damaged, and make a new hub
-    /// where this host knows one that is gone
+    /// Start lost documents again even if the history that may contain them is missing or damaged, and
+    /// create a new hub in place of one that this machine knew and that is gone
     #[arg(long)]
     pub force: bool,
 }

@@ -22,18 +22,18 @@ const THE_HUB: &str = "the hub";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  git muster init                       # a hub of this user on this machine
-  git muster init /srv/hub.git          # a bare repository, made if need be
-  git muster init git@hub.example:hub   # an empty repository elsewhere
+  git muster init                       # the per-user hub on this machine
+  git muster init /srv/hub.git          # a bare repository, created if needed
+  git muster init git@hub.example:hub   # an empty remote repository
 
-What is in the branch already is never touched: an old hub becomes a complete one.")]
+Existing documents are never changed: `init` only adds those that a hub lacks.")]
 pub struct InitArgs {
-    /// A path, made if it is not there, or the URL of a repository that is [also: --hub, MUSTER_HUB;
-    /// default: the embedded hub]
+    /// Path, created if it does not exist, or URL of an existing repository [otherwise: --hub, MUSTER_HUB,
+    /// the per-user hub]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
-    /// Make a second hub beside one in another branch of the same repository, or a new one where this host
-    /// knows one that is gone
+    /// Create a second hub in a repository that has one on another branch, or a new hub in place of one
+    /// that this machine knew and that is gone
     #[arg(long)]
     pub force: bool,
 }

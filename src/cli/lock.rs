@@ -36,15 +36,15 @@ const TTL_MIN: Duration = Duration::from_secs(2);
 // How a lock is taken.
 #[derive(Debug, Args)]
 pub struct TakeArgs {
-    /// The lock
+    /// Name of the lock
     pub name: LockName,
-    /// How long the lease lasts without a renewal
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+    /// Duration of the lease
+    #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "10m")]
     pub ttl: Duration,
-    /// How long to wait for it if another holds it
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Time to wait if another server holds the lock [default: do not wait]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub wait: Option<Duration>,
-    /// What for, for people
+    /// Reason to show to other users
     #[arg(long)]
     pub reason: Option<String>,
 }
@@ -52,9 +52,9 @@ pub struct TakeArgs {
 // A term that the caller holds.
 #[derive(Debug, Args)]
 pub struct TermArgs {
-    /// The lock
+    /// Name of the lock
     pub name: LockName,
-    /// The token that `acquire` printed [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+    /// Token that `acquire` printed [otherwise: MUSTER_LOCK_TOKEN, if MUSTER_LOCK_NAME is this lock]
     #[arg(long)]
     pub token: Option<u64>,
 }
@@ -69,14 +69,14 @@ impl TermArgs {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum LockCommand {
-    /// Take a lock and print its token
+    /// Acquire a lock and print its token
     #[command(after_help = "Examples:
   token=$(git muster lock acquire deploy --ttl 10m --wait 2m) || exit
-  git muster --if-lock deploy=$token status set building   # not once it is lost
+  git muster --if-lock deploy=$token status set building   # only while held
   git muster lock release deploy --token $token
 
-A lock that is not renewed can be taken over by another server when that server has watched it \
-unchanged for the whole lease and some grace, by its own clock.")]
+Another server can take over a lock that is not renewed, once that server has seen the lock \
+unchanged for the full lease plus a safety margin, measured on its own clock.")]
     Acquire(TakeArgs),
     /// Renew the lease of a lock
     #[command(after_help = "Example:\n  git muster lock renew deploy --token $token --ttl 10m")]
@@ -84,58 +84,59 @@ unchanged for the whole lease and some grace, by its own clock.")]
         /// Which term
         #[command(flatten)]
         term: TermArgs,
-        /// A longer lease than before
-        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        /// New duration of the lease, if longer than the current one
+        #[arg(long, value_name = "DURATION", value_parser = input::span)]
         ttl: Option<Duration>,
     },
-    /// Free a lock
+    /// Release a lock
     #[command(after_help = "Example:\n  git muster lock release deploy --token $token")]
     Release(TermArgs),
     /// Show one lock
     #[command(after_help = "Example:\n  git muster lock show deploy --json | jq .token")]
     #[command(aliases = ["status", "describe"])]
     Show {
-        /// The lock
+        /// Name of the lock
         name: LockName,
     },
     /// List all locks
     #[command(after_help = "Example:\n  git muster lock list")]
     #[command(alias = "ls")]
     List,
-    /// Take a lock from its holder, who learns it at the next renewal
+    /// Take a lock by force; the holder finds out at its next renewal
     #[command(after_help = "Examples:
   git muster lock steal deploy --reason 'build2 was reinstalled'
   git muster lock steal deploy --reason 'build2 is being reinstalled' --force
 
-Refused until this machine has watched that nobody renewed it for the whole lease: until then its \
-holder may be at work, whatever clocks say. With --force it is taken all the same.")]
+Without --force, the lock is taken only after this machine has seen it unchanged for the full \
+lease: until then the holder may still be running, whatever the clocks show.")]
     Steal {
-        /// The lock
+        /// Name of the lock
         name: LockName,
-        /// Why: it stands in the history
+        /// Reason to record in the history
         #[arg(long)]
         reason: String,
-        /// How long the lease lasts without a renewal
-        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+        /// Duration of the lease
+        #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "10m")]
         ttl: Duration,
-        /// Also while the lease of whoever holds it may run
+        /// Take the lock even if its lease may still be valid
         #[arg(long)]
         force: bool,
     },
-    /// Run a command while holding a lock; exits with the command's code
+    /// Run a command while holding a lock, and exit with the command's exit code
     #[command(after_help = "Examples:
   git muster lock run deploy --ttl 1m --wait 10m -- ./deploy.sh production
   git muster lock run nightly -- sh -c 'echo token $MUSTER_LOCK_TOKEN'
 
-The lease is renewed in the background. The command finds MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN \
-in its environment. When the lease is lost the command is stopped and the exit code is 5. It is stopped \
-as well, with all that it started, when git-muster itself is killed, or stopped for so long that the lease runs out. \
-What it left in the background when it ended by itself goes on, without the lock.")]
+The lease is renewed in the background. The command gets MUSTER_LOCK_NAME and MUSTER_LOCK_TOKEN in \
+its environment. If the lease is lost, the command is stopped and the exit code is 5. The command \
+and all its child processes are also stopped if git-muster itself is killed, or suspended until \
+the lease expires. Background processes that the command leaves when it exits by itself continue \
+without the lock.")]
     Run {
         /// How it is taken
         #[command(flatten)]
         take: TakeArgs,
-        /// The command
+        /// Program and arguments to run
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },

@@ -26,28 +26,28 @@ const CHARACTER_BYTES_MAX: u64 = 4;
   tail -n 20 log | git muster message send --to all --subject failed --body -
   git muster message send --to b1 --reply-to msg_1_2531 --subject s --body @file")]
 pub struct SendArgs {
-    /// A server, or all
+    /// Recipient: a server, or all
     #[arg(long, value_name = "NAME|all")]
     pub to: String,
-    /// What kind of message
+    /// Type of the message
     #[arg(long = "type", value_name = "TYPE", default_value = "info", value_parser = super::choices::message_type())]
     pub kind: MessageType,
-    /// What it is about: one line of at most 100 characters
+    /// Subject: one line of at most 100 characters
     #[arg(long)]
     pub subject: String,
-    /// What it says, at most 10,000 characters; - for stdin, @FILE for a file
+    /// Body, at most 10,000 characters; - for stdin, @FILE for a file
     #[arg(long, value_name = "TEXT|-|@FILE", default_value = "", hide_default_value = true)]
     pub body: String,
-    /// The message it answers
+    /// Message to reply to
     #[arg(long, value_name = "ID")]
     pub reply_to: Option<MessageId>,
-    /// Ask the recipients to acknowledge it
+    /// Ask the recipients for an acknowledgment
     #[arg(long)]
     pub ack: bool,
-    /// Send it only if no message of this server has this key
+    /// Idempotency key: if a message of this server has this key, send nothing
     #[arg(long)]
     pub key: Option<String>,
-    /// A machine sends it by itself; machines do not answer machines
+    /// Mark the message as automatic; automatic messages are not answered by automatic messages
     #[arg(long)]
     pub auto: bool,
 }
@@ -57,13 +57,13 @@ pub struct SendArgs {
   git muster message list --unread
   git muster message list --to all --from build2 --json")]
 pub struct ListArgs {
-    /// Only what this server has not read
+    /// Only messages that this server has not read
     #[arg(long)]
     pub unread: bool,
-    /// Only from this server
+    /// Only messages from this server
     #[arg(long, value_name = "NAME")]
     pub from: Option<String>,
-    /// Only to this server, or all
+    /// Only messages to this server, or to all
     #[arg(long, value_name = "NAME|all")]
     pub to: Option<String>,
 }
@@ -77,27 +77,27 @@ pub enum MessageCommand {
     /// List messages
     #[command(alias = "ls")]
     List(ListArgs),
-    /// Print messages and mark them read by this server; without ids, all unread ones
+    /// Print messages and mark them as read by this server; without ids, all unread ones
     #[command(after_help = "Examples:
   git muster message read
   git muster message read msg_1761_2531
   git muster message read >/dev/null     # mark all as read
 
-What was not printed is not marked, also where stdout is closed: a program that starts this one and wants \
-only the marks opens /dev/null for writing alone, as a shell does.")]
+A message that could not be printed is not marked, even if standard output is closed. A program \
+that only wants to mark messages must open /dev/null for writing, as a shell does.")]
     Read {
-        /// Which
+        /// Message ids
         #[arg(value_name = "ID")]
         ids: Vec<MessageId>,
     },
-    /// Acknowledge a message in this server's name
+    /// Acknowledge messages on behalf of this server
     #[command(after_help = "Example:\n  git muster message ack msg_1761_2531")]
     Ack {
-        /// Which
+        /// Message ids
         #[arg(value_name = "ID", required = true)]
         ids: Vec<MessageId>,
     },
-    /// Show a message with everything that was said before and after it
+    /// Show the thread of a message
     #[command(after_help = "Example:\n  git muster message thread msg_1761_2531")]
     Thread {
         /// Any message of the thread

@@ -68,7 +68,7 @@ use error::CliError;
 use output::Output;
 use std::io::{self, Write as _};
 
-/// Coordinates build servers through JSON files in a shared git repository
+/// Coordinate build servers through JSON files in a shared Git repository
 #[derive(Debug, Parser)]
 #[command(
     name = "git-muster",
@@ -82,14 +82,15 @@ use std::io::{self, Write as _};
   git muster job add --type test -- make test
   git muster job claim
 
-Several machines: any bare repository that all can push to is a hub:
+Several machines (the hub is any bare repository that all of them can push to):
   git muster init ssh://git@hub.example/srv/hub.git
   git muster join ssh://git@hub.example/srv/hub.git --as build1
   git muster heartbeat
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 no, 4 refused, 5 lease lost, 7 hub unreachable,
-  9 outcome unknown, 70 bug, 75 contended, 78 configuration.
-  Ended by a signal, 128 and its number in a shell: nothing was written."
+Exit codes: 0 done, 1 failed, 2 usage, 3 no result, 4 refused,
+  5 claim or lease lost, 7 hub unreachable, 9 outcome unknown, 70 bug,
+  75 temporary failure, 78 configuration.
+  Ended by a signal (in a shell 128 plus its number): nothing was written."
 )]
 pub struct Cli {
     /// What every command takes.
@@ -104,37 +105,41 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`, the embedded hub]
+    /// Hub to use: path or URL [otherwise: MUSTER_HUB, the current clone, the hub set by `join`, the
+    /// per-user hub]
     #[arg(long, global = true, value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub hub: Option<String>,
-    /// The hub's branch, before the noun [also: MUSTER_BRANCH; default: main]
+    /// Hub branch; only valid before the command name [otherwise: MUSTER_BRANCH; default: main]
     #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub branch: Option<String>,
-    /// The hub's branch, anywhere in the line [also: MUSTER_BRANCH; default: main]
+    /// Hub branch; valid anywhere on the command line [otherwise: MUSTER_BRANCH; default: main]
     #[arg(long, global = true, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     pub hub_branch: Option<String>,
-    /// Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, `join`]
+    /// Act as this server [otherwise: MUSTER_SERVER, SERVER_ID, .build_server_id, /etc/build_server_id, the
+    /// name set by `join`]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub server: Option<String>,
-    /// Print answers, errors, warnings and notes as JSON, an empty list as []
+    /// Print results, errors, warnings and notes as JSON; an empty list as []
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing beside the answer
+    /// Print only results, warnings and errors; no error for exit code 3
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Also say which hub, branch and commit was written
+    /// Also print the hub, the branch and the commit that was written
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Do everything but the push
+    /// Show what would be written; write nothing to the hub
     #[arg(short = 'n', long, global = true)]
     pub dry_run: bool,
-    /// How long one write may take, before the noun [also: MUSTER_TIMEOUT; default: 30s]
-    #[arg(long, value_name = "SPAN")]
+    /// Time limit for one write; only valid before the command name [otherwise: MUSTER_TIMEOUT; default:
+    /// 30s]
+    #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
-    /// How long one write may take, anywhere in the line [also: MUSTER_TIMEOUT; default: 30s]
-    #[arg(long, global = true, value_name = "SPAN")]
+    /// Time limit for one write; valid anywhere on the command line [otherwise: MUSTER_TIMEOUT; default:
+    /// 30s]
+    #[arg(long, global = true, value_name = "DURATION")]
     pub hub_timeout: Option<String>,
-    /// Write only while this lock is held under this token (can be repeated)
+    /// Write only if this lock is held with this token (can be repeated)
     #[arg(long, global = true, value_name = "NAME=TOKEN")]
     pub if_lock: Vec<String>,
 }
@@ -143,74 +148,74 @@ pub struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {
-    /// Make a hub: an embedded one, a bare repository at a path, or a branch at a URL
+    /// Create a hub: per-user, as a bare repository at a path, or as a branch at a URL
     Init(init::InitArgs),
     /// Register this machine as a server of a hub
     Join(servers::JoinArgs),
-    /// Who belongs to the hub
+    /// List, show and remove registered servers
     #[command(subcommand, visible_alias = "server")]
     Servers(servers::ServersCommand),
-    /// Signs of life
+    /// Send heartbeats for this server
     Heartbeat(heartbeat::HeartbeatArgs),
-    /// What servers are doing
+    /// Set and show what servers are working on
     #[command(subcommand)]
     Status(status::StatusCommand),
-    /// The queue of work
+    /// Add, claim, run and inspect jobs
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// The queue as a whole: pause it, drain it, its figures
+    /// Pause, resume and drain the queue; show statistics
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     /// Run jobs on this machine
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
-    /// What jobs made: files with sizes and checksums
+    /// List, verify, fetch and prune the artifacts of jobs
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),
-    /// The good builds to go back to, as tags in the source repository
+    /// List and tag good builds to roll back to, in the source repository
     #[command(subcommand)]
     Rollback(rollback::RollbackCommand),
-    /// Named locks with a lease and a fencing token
+    /// Acquire, renew and release named locks with leases and fencing tokens
     #[command(subcommand)]
     Lock(lock::LockCommand),
-    /// Things that one server does once for all
+    /// Coordinate one-time tasks: one server does the task, the others skip it
     #[command(subcommand)]
     Once(once::OnceCommand),
-    /// Guards for effects outside the hub
+    /// Reject superseded lock tokens at resources outside the hub
     #[command(subcommand)]
     Fence(fence::FenceCommand),
-    /// Messages between servers
+    /// Send, read and acknowledge messages between servers
     #[command(subcommand)]
     Message(message::MessageCommand),
-    /// Judge the fleet: exit code 0 ok, 1 warning, 2 critical, 3 unknown
+    /// Check the health of the fleet: exit code 0 ok, 1 warning, 2 critical, 3 unknown
     Health(health::HealthArgs),
-    /// Look for what is wrong with this machine, the clone, our copy and the hub, and how to mend it
+    /// Diagnose this machine, the current clone, the hub cache and the hub
     Doctor(doctor::DoctorArgs),
-    /// Check the hub: exit code 0 sound, 1 errors; with --history how it came to be, too
+    /// Check the integrity of the hub (with --history, of every commit): exit code 0 no errors, 1 errors
     Fsck(fsck::FsckArgs),
-    /// Take over a hub of shell scripts: report what is sound, mendable and broken, and mend it
+    /// Import a hub of the legacy scripts: report and fix damaged documents
     Import(import::ImportArgs),
-    /// Operations whose outcome stayed unknown
+    /// Resolve writes whose outcome is unknown
     #[command(subcommand)]
     Op(op::OpCommand),
     /// Move finished jobs and read messages out of the live documents
     Archive(archive::ArchiveArgs),
-    /// What is configured and where it comes from
+    /// Show the configuration and the source of each value
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Show it all: a hub, three servers at work at the same time, the history they leave
+    /// Run a demonstration: one hub, three servers working concurrently, and the resulting history
     Demo(demo::DemoArgs),
-    /// Print the completion script of a shell
+    /// Print the completion script for a shell
     Completions(generate::CompletionsArgs),
-    /// Print the manual page, or write those of all commands
+    /// Print the manual page, or write the pages of all commands to a directory
     Man(generate::ManArgs),
-    /// Run one job for a worker: what it starts does not outlive it
+    /// Run one job for a worker; no process of the job outlives this one
     #[command(hide = true, name = crate::machine::guard::COMMAND)]
     Guard(guard::GuardArgs),
-    /// Prepare the folder of a job for a worker
+    /// Prepare the directory of a job for a worker
     #[command(hide = true, name = crate::worker::CHECKOUT_COMMAND)]
     Checkout(checkout::CheckoutArgs),
-    /// What can come next in a command line, for completion scripts
+    /// Print what can come next on a command line, for completion scripts
     #[command(hide = true)]
     Complete(complete::CompleteArgs),
     /// Print generated documents of the project

@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum OnceCommand {
-    /// Ask whether to do it: prints `do` and a token to one server, `done` to all others after
+    /// Ask whether to do a task: prints `do` and a token to one server, then `done` to every other
     #[command(after_help = "Example:
   answer=$(git muster once do migrate-2026 --wait 15m) &&
   case $answer in
@@ -23,24 +23,25 @@ pub enum OnceCommand {
     done) echo 'another server did it' ;;
   esac
 
-When the server that was told `do` says nothing for the whole lease, another is told `do`. \
-What is called so is a lock, done for good: use no name of another lock, and a new one to do it again.")]
+If the server that got `do` does not report within the lease, another server gets `do`. The key is \
+a lock name and stays done for good: do not reuse the name of another lock, and use a new key to \
+run the task again.")]
     Do {
-        /// What the thing is called
+        /// Key of the task: a lock name
         key: LockName,
-        /// How long the doing may take
-        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+        /// Duration of the lease, in which the task must be done
+        #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "10m")]
         ttl: Duration,
-        /// How long to wait while another does it
-        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        /// Time to wait while another server does the task [default: do not wait]
+        #[arg(long, value_name = "DURATION", value_parser = input::span)]
         wait: Option<Duration>,
     },
-    /// Say that it is done
+    /// Mark a task as done
     #[command(after_help = "Example:\n  git muster once done migrate-2026-11 --token 1")]
     Done {
-        /// What the thing is called
+        /// Key of the task: a lock name
         key: LockName,
-        /// The token that `once do` printed [also: MUSTER_LOCK_TOKEN, of the lock in MUSTER_LOCK_NAME]
+        /// Token that `once do` printed [otherwise: MUSTER_LOCK_TOKEN, if MUSTER_LOCK_NAME is this key]
         #[arg(long)]
         token: Option<u64>,
     },

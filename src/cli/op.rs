@@ -26,40 +26,38 @@ use serde_json::{Value, json};
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum OpCommand {
-    /// Look into the hub's history whether an operation happened, and print what it answered: exit
-    /// code 0 yes, 3 not so far
+    /// Check whether an operation is in the hub's history, and print its result: exit code 0 yes, 3 not yet
     #[command(after_help = "Example:
   git muster op status 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
 
-The answer is made again from the hub: the job and its token, the token of the lock, the text of \
-the messages. Whether the claim or the lock still stands is told along.")]
+The result is rebuilt from the hub: the job and its token, the token of the lock, or the text of \
+the messages, and whether the claim or lock is still valid.")]
     Status {
-        /// The op id that was printed
+        /// Op id that was printed
         id: OpId,
     },
-    /// Make an operation happen that did not, and print its answer; only prints it when it did
+    /// Apply an operation exactly once, and print its result
     #[command(after_help = "Example:\n  git muster op resume 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f")]
     Resume {
-        /// The op id that was printed
+        /// Op id that was printed
         id: OpId,
     },
-    /// Forget an operation of this user without settling it: nothing is written to the hub
+    /// Discard an operation of this user without resolving it; nothing is written to the hub
     #[command(after_help = "Example:\n  git muster op drop 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f
 
-For one that need not happen any more, such as a message that is out of date. What the hub has \
-already it keeps, and a push that is still on its way may arrive: ask with `op status`.")]
+Use this for an operation that is no longer wanted, such as an outdated message. What the hub \
+already has stays there, and an interrupted push may still arrive: check with `op status`.")]
     Drop {
-        /// The op id that was printed
+        /// Op id that was printed
         id: OpId,
     },
-    /// List the operations of this user that were begun and never settled, and those that got a claim
-    /// or a lock that still stands, or messages
+    /// List this user's unresolved operations, and those whose claim, lock or messages may still be needed
     #[command(after_help = "Example:
-  git muster op list      # the answer of a command did not arrive
+  git muster op list      # the output of a command was lost
 
-An operation is settled when its outcome is known and its answer was printed. A printed answer can \
-be lost all the same, on a pipe or a connection: so claims and locks are listed until they are over, \
-and messages that were read for a day.")]
+An operation is resolved when its outcome is known and its result was printed. A printed result \
+can still be lost, on a pipe or a connection. Therefore claims and locks are listed until they \
+end, and read messages for a day.")]
     #[command(alias = "ls")]
     List,
 }

@@ -22,44 +22,44 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum QueueCommand {
-    /// Let nothing more be claimed, of all jobs or of those that require a label
+    /// Stop new claims, for all jobs or only for those that require a label
     #[command(after_help = "Examples:
   git muster queue pause --note 'the disk of the cache is full' --for 2h
   git muster queue pause --label pool=fast")]
     Pause(PauseArgs),
-    /// End a pause
+    /// Allow claims again
     #[command(
         after_help = "Examples:\n  git muster queue resume\n  git muster queue resume --label pool=fast"
     )]
     Resume {
-        /// The pause of this label
+        /// Label whose pause to end [default: the pause of the whole queue]
         #[arg(long)]
         label: Option<String>,
     },
-    /// Pause, and wait until nothing is at work any more
+    /// Pause, then wait until no job is in progress
     #[command(after_help = "Example:\n  git muster queue drain --note 'moving the hub' --wait 2h")]
     Drain {
         /// How it is paused.
         #[command(flatten)]
         pause: PauseArgs,
-        /// How long to wait at most
-        #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "1h")]
+        /// Maximum time to wait
+        #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "1h")]
         wait: Duration,
     },
-    /// List what is paused
+    /// List all pauses
     #[command(after_help = "Example:\n  git muster queue list --json | jq -r '.[].id'")]
     #[command(alias = "ls")]
     List,
-    /// How many jobs there are, how long they waited and took, how many failed
+    /// Show job counts, wait times, run times and the failure rate
     #[command(after_help = "Examples:
   git muster queue stats --since 1d
   git muster queue stats --json | jq .failure_rate
 
-Of all jobs, also of those that are archived. A wait is the time from being added to the start of the last \
-attempt, p95 what 95 of 100 jobs did not exceed. What no job tells is left out, and null with --json.")]
+Archived jobs are included. The wait time runs from adding the job to the start of its last \
+attempt; p95 is the 95th percentile. A value without data is omitted, and null with --json.")]
     Stats {
-        /// Only jobs that were added within this time
-        #[arg(long, value_name = "SPAN", value_parser = input::span)]
+        /// Only jobs added within this time [default: all]
+        #[arg(long, value_name = "DURATION", value_parser = input::span)]
         since: Option<Duration>,
     },
 }
@@ -70,11 +70,11 @@ pub struct PauseArgs {
     /// Only jobs that require this label
     #[arg(long)]
     pub label: Option<String>,
-    /// Why, for people
+    /// Reason to show to users
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// For how long; without it until `queue resume`
-    #[arg(long = "for", value_name = "SPAN", value_parser = input::span)]
+    /// Duration of the pause [default: until `queue resume`]
+    #[arg(long = "for", value_name = "DURATION", value_parser = input::span)]
     pub span: Option<Duration>,
 }
 

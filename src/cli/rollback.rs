@@ -17,13 +17,13 @@ use serde_json::json;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum RollbackCommand {
-    /// List the good builds, the newest first
+    /// List good builds, newest first
     #[command(
         after_help = "Example:\n  git muster rollback list --source git@git.example:app.git --branch main"
     )]
     #[command(alias = "ls")]
     List(OfArgs),
-    /// Print the commit of the good build that ended last; exit code 3 when there is none
+    /// Print the commit of the newest good build; exit code 3 if there is none
     #[command(after_help = "Example:
   good=$(git muster rollback last-good --source . --branch main) &&
     git checkout \"$good\"")]
@@ -33,10 +33,10 @@ pub enum RollbackCommand {
         after_help = "Example:\n  git muster rollback tag job_1761_1804 --source git@git.example:app.git"
     )]
     Tag {
-        /// The job
+        /// Job id
         #[arg(value_name = "ID")]
         job: JobId,
-        /// How many tags of the branch stay, the newest
+        /// Number of newest tags to keep for the branch
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         keep: u16,
         /// Where
@@ -48,7 +48,7 @@ pub enum RollbackCommand {
 // The source repository.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// The source repository
+    /// Source repository
     #[arg(long, value_name = "PATH|URL", env = "MUSTER_SOURCE")]
     pub source: String,
 }

@@ -32,43 +32,45 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster join git@hub.example:hub --as build1 --manager Codex --label gpu
-  git muster join --as build2          # in a clone of it, or the embedded hub
-  git muster join --as build3 --adopt  # and register all that have a folder
+  git muster join --as build2          # current clone, or per-user hub
+  git muster join --as build3 --adopt  # also register servers with a directory
 
-Registers the server in coordination/servers.json and remembers hub and name: in the clone's \
-configuration when run inside one, else for this user. As long as no server is registered, the servers \
-whose folders are in use in the hub are registered in the same commit.")]
+Registers the server in coordination/servers.json and remembers the hub and the name: in the \
+configuration of the current clone, if there is one, otherwise for this user. If no server is \
+registered yet, all servers whose directories in the hub are in use are registered in the same \
+commit.")]
 pub struct JoinArgs {
-    /// The hub, if it is not the clone around or the embedded one
+    /// Hub to join [otherwise: the current clone, the per-user hub]
     #[arg(value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
-    /// The name of this server
+    /// Name of this server
     #[arg(long = "as", value_name = "NAME")]
     pub name: ServerName,
-    /// Who runs it: a person or an agent
+    /// Person or agent who runs the server
     #[arg(long)]
     pub manager: Option<String>,
-    /// Its address, for people
+    /// Address of the server, for information only
     #[arg(long)]
     pub ip: Option<String>,
-    /// What it can do, such as arch=amd64 (can be repeated); those it had go
+    /// Label that jobs can require, such as arch=amd64 (can be repeated); replaces all earlier labels
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// Take the labels that it had off
+    /// Remove all labels
     #[arg(long, conflicts_with = "labels")]
     pub no_labels: bool,
     /// Take the name even if another machine uses it
     #[arg(long)]
     pub replace: bool,
-    /// Also register the servers that have a folder in use [default: if no server is registered]
+    /// Also register every server whose directory in the hub is in use [default: only if no server is
+    /// registered]
     #[arg(long, conflicts_with = "no_adopt")]
     pub adopt: bool,
-    /// Register this server alone
+    /// Register only this server
     #[arg(long)]
     pub no_adopt: bool,
-    /// Scripts judge servers by heartbeat.json on the main branch: heartbeats refresh it this often, for
-    /// all servers of the hub [0s: never]
-    #[arg(long, value_name = "SPAN", value_parser = input::span, num_args = 0..=1, default_missing_value = "4m")]
+    /// Interval at which heartbeats also refresh heartbeat.json on the hub branch, where legacy scripts
+    /// read it; applies to all servers of the hub [0s: never]
+    #[arg(long, value_name = "DURATION", value_parser = input::span, num_args = 0..=1, default_missing_value = "4m")]
     pub old_readers: Option<Duration>,
 }
 
@@ -84,21 +86,21 @@ pub enum ServersCommand {
     #[command(after_help = "Example:\n  git muster servers show build1")]
     #[command(aliases = ["status", "describe"])]
     Show {
-        /// Its name
+        /// Name of the server
         name: ServerName,
     },
-    /// Take a server out of the registry; its folder stays
+    /// Remove a server from the registry; its directory stays
     #[command(after_help = "Examples:
   git muster servers remove build4
-  git muster servers remove build4 --force  # gone: requeue jobs, free locks
+  git muster servers remove build4 --force  # requeue jobs, release locks
 
-Messages to it go to the archive, messages to all no longer wait for it, and a pause of it ends. Its status \
-becomes `removed`. Its branches stay.")]
+Messages to the server are archived, messages to all no longer wait for it, and its pause ends. \
+Its status becomes `removed`. Its branches stay.")]
     #[command(alias = "rm")]
     Remove {
-        /// Its name
+        /// Name of the server
         name: ServerName,
-        /// Requeue its jobs and free its locks; only if nothing of it runs any more
+        /// Requeue its jobs and release its locks; only safe if none of its processes is left
         #[arg(long)]
         force: bool,
     },

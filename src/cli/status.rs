@@ -16,15 +16,15 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum StatusCommand {
-    /// Say what this server is doing
+    /// Set what this server is doing
     #[command(after_help = "Examples:
   git muster status set building --job job_1761_1804
   git muster status set idle")]
     Set {
-        /// What it is doing
+        /// State of this server
         #[arg(value_parser = super::choices::status_word())]
         status: StatusWord,
-        /// The job it works on
+        /// Job that the server is working on
         #[arg(long, value_name = "ID")]
         job: Option<JobId>,
     },
@@ -34,7 +34,7 @@ pub enum StatusCommand {
   git muster status show --all --json")]
     #[command(alias = "describe")]
     Show {
-        /// Which server; this one when not given
+        /// Server [default: this server]
         #[arg(value_name = "SERVER", conflicts_with = "all")]
         name: Option<ServerName>,
         /// All servers

@@ -23,61 +23,61 @@ const JOBS_BYTES_MAX: u64 = 16 * 1024 * 1024;
   git muster job add --branch main --produces '*.deb' -- dpkg-buildpackage -b
   git muster job add --type test --needs job_1761_1804 --label gpu
   git muster job add --type test --not-before 'in 2h' -- make soak-test
-  git muster job add --from jobs.jsonl   # a JSON object a line, in one commit
+  git muster job add --from jobs.jsonl   # one JSON object per line, one commit
 
-A line of the file has type, branch, commit, priority, needs, if_need_fails, group, labels, \
+Fields of a line in the file: type, branch, commit, priority, needs, if_need_fails, group, labels, \
 produces, description, timeout_seconds, max_attempts, key, not_before (in UTC), delay_seconds and command, all optional:
   {\"type\": \"test\", \"needs\": [\"base\"], \"command\": [\"make\", \"test\"]}
 
-Whether a command is run is the decision of the server that claims the job.")]
+The server that claims the job decides whether the command may run.")]
 pub struct AddArgs {
-    /// What kind of work: build, test, deploy or another word [default: build]
+    /// Kind of job: build, test, deploy or any other word [default: build]
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
-    /// The branch to work on
+    /// Branch of the source repository to work on
     #[arg(long)]
     pub branch: Option<String>,
-    /// The commit to work on
+    /// Commit of the source repository to work on
     #[arg(long)]
     pub commit: Option<String>,
-    /// 1 (most urgent) to 10, or critical, high, normal, low
+    /// Priority: 1 (most urgent) to 10, or critical (1), high (3), normal (5), low (8) [default: normal]
     #[arg(long, value_name = "LEVEL")]
     pub priority: Option<Priority>,
-    /// A job, by id or key, that must be completed first (can be repeated)
+    /// Job, by id or key, that must complete first (can be repeated)
     #[arg(long, value_name = "ID")]
     pub needs: Vec<String>,
-    /// What becomes of it when one of those fails [default: wait]
-    #[arg(long, value_name = "WISH", requires = "needs", value_parser = crate::cli::choices::if_need_fails())]
+    /// What to do if a needed job does not complete [default: wait]
+    #[arg(long, value_name = "POLICY", requires = "needs", value_parser = crate::cli::choices::if_need_fails())]
     pub if_need_fails: Option<IfNeedFails>,
-    /// Of the jobs of a group one is at work at a time
+    /// Concurrency group: only one job of a group is in progress at a time
     #[arg(long)]
     pub group: Option<String>,
-    /// A label the server must have (can be repeated)
+    /// Label that the server must have (can be repeated)
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// Files it must make, such as '*.deb': without them it failed (can be repeated)
+    /// Files that the job must produce, such as '*.deb'; without them it fails (can be repeated)
     #[arg(long, value_name = "PATTERN")]
     pub produces: Vec<String>,
-    /// What it is about
+    /// Description of the job
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
-    /// How long one attempt may take [default: 1h]
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Time limit for one attempt [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub timeout: Option<Duration>,
-    /// How often it is tried [default: 3]
+    /// Number of attempts [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<u64>,
-    /// Not to be claimed before: a time ('2025-10-30 09:00' here, or with a zone), or a span from now
-    /// such as 'in 2h'
+    /// Earliest time to claim the job: '2025-10-30 09:00' (local time, or with a zone), or a delay such as
+    /// 'in 2h'
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     pub not_before: Option<Moment>,
-    /// Add it only if no job with this key is there, finished or not, until it is archived
+    /// Idempotency key: if an unarchived job has this key, finished or not, add nothing
     #[arg(long)]
     pub key: Option<String>,
-    /// Add the jobs of this file, one JSON object a line; - for stdin
+    /// Add the jobs in this file, one JSON object per line; - for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "branch", "commit", "priority", "needs", "if_need_fails", "group", "labels", "produces", "description", "timeout", "max_attempts", "not_before", "key", "command"])]
     pub from: Option<String>,
-    /// Program and arguments
+    /// Program and arguments to run
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

@@ -31,26 +31,26 @@ use std::time::Duration;
   fi
 
 The job, this server's status and the job_assignment lock change in one commit. Every later step \
-needs the token that is printed. Its command, labels and time-out are in --json only: the queue is \
-written by others, and a shell should not come upon them by accident.
-Exit code 3: there is nothing to claim.")]
+needs the printed token. The job's command, labels and timeout are only in --json: other servers \
+write the queue, and a shell must not evaluate their text by accident.
+Exit code 3 if there is nothing to claim.")]
 pub struct ClaimArgs {
-    /// One job in particular
+    /// Job to claim [default: the next one in the queue]
     #[arg(value_name = "ID")]
     pub job: Option<JobId>,
-    /// A label this server has besides those it joined with (can be repeated)
+    /// Additional label of this server for this claim (can be repeated)
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// How long to wait for a job
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Time to wait for a job [default: do not wait]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub wait: Option<Duration>,
-    /// How many jobs at most
+    /// Maximum number of jobs to claim
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub count: u16,
-    /// Begin at once: the job is running, not only claimed
+    /// Also mark the job as running
     #[arg(long)]
     pub start: bool,
-    /// Print lines for a shell to eval: MUSTER_JOB_ID, MUSTER_JOB_TOKEN, MUSTER_JOB_TYPE, ...
+    /// Print assignments for a shell to eval: MUSTER_JOB_ID, MUSTER_JOB_TOKEN, MUSTER_JOB_TYPE, ...
     #[arg(long, conflicts_with_all = ["json", "count"])]
     pub shell: bool,
 }
@@ -58,11 +58,11 @@ pub struct ClaimArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job wait job_1761_1804 --wait 2h")]
 pub struct WaitArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// How long at most
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "1h")]
+    /// Maximum time to wait
+    #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "1h")]
     pub wait: Duration,
 }
 

@@ -20,30 +20,30 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum DeadCommand {
-    /// List them
+    /// List dead jobs
     #[command(after_help = "Example:\n  git muster job dead list --json | jq -r '.[].reason'")]
     #[command(alias = "ls")]
     List,
-    /// Put them back into the queue with all their attempts
+    /// Requeue dead jobs and reset their attempts
     #[command(after_help = "Examples:
   git muster job dead retry job_1761_1804
   git muster job dead retry --all")]
     #[command(group = clap::ArgGroup::new("which").required(true).args(["job", "all"]))]
     Retry {
-        /// One of them
+        /// Dead job to retry
         #[arg(value_name = "ID")]
         job: Option<JobId>,
-        /// All of them, one commit each
+        /// All dead jobs, with one commit each
         #[arg(long)]
         all: bool,
     },
-    /// Move them to the archive
+    /// Move dead jobs to the archive
     #[command(after_help = "Example:\n  git muster job dead purge --older-than 7d
 
-Those that an unfinished job needs stay.")]
+Dead jobs that an unfinished job needs are kept.")]
     Purge {
-        /// What is younger stays
-        #[arg(long, value_name = "SPAN", value_parser = input::age, default_value = "0s")]
+        /// Keep jobs that finished more recently than this
+        #[arg(long, value_name = "DURATION", value_parser = input::age, default_value = "0s")]
         older_than: Duration,
     },
 }

@@ -24,19 +24,19 @@ const LOOK_PAUSE_REMOTE: Duration = Duration::from_secs(5);
   git muster job logs job_1761_1804
   git muster job logs -f job_1761_1804
 
-A worker sends what its jobs print every few seconds, and all of it when they end. Of a log that is \
-too long the middle is cut. At a terminal control characters are shown, not obeyed; a file gets the \
-bytes as they are; --json gives an object for each part, in which bytes that are no UTF-8 are replaced. \
-Exit code 3: the job has no log.")]
+A worker uploads the output of running jobs every few seconds, and all of it when a job finishes. \
+If a log is too long, its middle is cut. On a terminal, control characters are escaped; a file \
+gets the raw bytes; --json prints an object per part and replaces invalid UTF-8. Exit code 3 if \
+the job has no log.")]
 pub struct LogsArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// Go on until the job has ended
+    /// Follow the log until the job has finished
     #[arg(short, long)]
     pub follow: bool,
-    /// How long at most to follow
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "24h")]
+    /// Maximum time to follow
+    #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "24h")]
     pub wait: Duration,
 }
 

@@ -20,56 +20,56 @@ use clap::Subcommand;
 pub enum JobCommand {
     /// Add a job, or many from a file in one commit
     Add(Box<add::AddArgs>),
-    /// List jobs, those that are not finished first of all
+    /// List jobs, unfinished ones first
     #[command(alias = "ls")]
     List(show::ListArgs),
     /// Show one job
     #[command(after_help = "Example:\n  git muster job show job_1761_1804")]
     #[command(aliases = ["status", "describe"])]
     Show(show::OneArgs),
-    /// Say why a job waits
+    /// Explain why a job has not started
     #[command(after_help = "Example:\n  git muster job explain job_1761_1804")]
     Explain(show::OneArgs),
     /// Claim the next job and print it with its token
     Claim(claim::ClaimArgs),
-    /// Say that the work on a claimed job begins
+    /// Mark a claimed job as running
     #[command(after_help = "Example:\n  git muster job start job_1761_1804 --token 1")]
     Start(step::TermArgs),
-    /// Give a sign of life for a claimed job, and ask whether it is still yours: exit code 5 when not
+    /// Send a heartbeat for a claimed job and check the claim: exit code 5 if the claim is lost
     #[command(after_help = "Example:
-  git muster job heartbeat job_1761_1804 --token 1   # each minute at work
+  git muster job heartbeat job_1761_1804 --token 1   # once a minute
 
-A claim lasts as long as its server gives signs of life, and no longer than the job's time-out; this \
-moves the first, not the second. So does whatever else beats for \
-the server: a heartbeat from cron, or a worker.")]
+A claim lasts as long as its server sends heartbeats, but never longer than the job's timeout. \
+This command extends the claim, not the timeout. Any other heartbeat of the server does the same: \
+from cron, or from a worker.")]
     Heartbeat(step::TermArgs),
-    /// Report success
+    /// Report that a claimed job succeeded
     Complete(step::CompleteArgs),
-    /// Report failure
+    /// Report that a claimed job failed
     Fail(step::FailArgs),
-    /// Hand a claimed job back; the attempt does not count
+    /// Return a claimed job to the queue; the attempt does not count
     #[command(after_help = "Example:\n  git muster job release job_1761_1804 --token 1")]
     Release(step::TermArgs),
-    /// Call a job off
+    /// Cancel a job
     Cancel(step::CancelArgs),
-    /// Confirm that nothing of a cancelled job, which was claimed, runs any more
+    /// Confirm that a cancelled job has stopped: none of its processes is left
     #[command(after_help = "Example:\n  git muster job stopped job_1761_1804 --token 1")]
     Stopped(step::TermArgs),
-    /// Put a finished job back into the queue
+    /// Requeue a finished job
     Retry(step::RetryArgs),
-    /// Take a job from a server that is lost for good, at once
+    /// Requeue a job of a server that is gone for good, without waiting
     Requeue(step::RequeueArgs),
-    /// Jobs that are out of attempts
+    /// List, retry and purge dead jobs (attempts exhausted)
     #[command(subcommand)]
     Dead(dead::DeadCommand),
-    /// Change how urgent a job is
+    /// Change the priority of a job
     Priority(step::PriorityArgs),
-    /// Claim a job, run it, report how it ended, and end with its exit code
+    /// Claim a job, run it, report the result, and exit with the job's exit code
     Run(Box<super::worker::JobRunArgs>),
-    /// Print what a job printed
+    /// Print the log of a job
     #[command(alias = "log")]
     Logs(logs::LogsArgs),
-    /// Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
+    /// Wait for a job to finish: exit code 0 if it completed, otherwise the job's exit code, or 1
     Wait(claim::WaitArgs),
 }
 

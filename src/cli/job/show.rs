@@ -25,10 +25,10 @@ use clap::Args;
   git muster job list --status queued
   git muster job list --json | jq -r '.[] | select(.priority < 3) | .id'")]
 pub struct ListArgs {
-    /// Only jobs in this state
+    /// Only jobs with this status
     #[arg(long, value_name = "STATUS")]
     pub status: Option<String>,
-    /// Only jobs of this server
+    /// Only jobs assigned to this server
     #[arg(long, value_name = "SERVER")]
     pub assigned_to: Option<String>,
 }
@@ -57,7 +57,7 @@ impl ListArgs {
 // A job by its id.
 #[derive(Debug, Args)]
 pub struct OneArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
 }

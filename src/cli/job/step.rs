@@ -17,10 +17,10 @@ use std::time::Duration;
 // A claim that the caller holds.
 #[derive(Debug, Args)]
 pub struct TermArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// The token that `claim` printed [also: MUSTER_JOB_TOKEN, of the job in MUSTER_JOB_ID]
+    /// Token that `claim` printed [otherwise: MUSTER_JOB_TOKEN, if MUSTER_JOB_ID is this job]
     #[arg(long)]
     pub token: Option<u64>,
 }
@@ -34,19 +34,19 @@ impl TermArgs {
 // How an attempt went.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The exit code of the process
+    /// Exit code of the process
     #[arg(long, value_name = "CODE", allow_negative_numbers = true)]
     pub exit_code: Option<i64>,
-    /// How long it took, in seconds [default: since the claim]
+    /// Run time in seconds [default: time since the claim]
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<u64>,
-    /// The name of something it made (can be repeated)
+    /// Name of an artifact (can be repeated)
     #[arg(long = "artifact", value_name = "NAME")]
     pub artifacts: Vec<String>,
-    /// The commit that it worked on
+    /// Commit that the job worked on
     #[arg(long, value_name = "COMMIT")]
     pub commit: Option<String>,
-    /// More about it, for people
+    /// Description of the result
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
 }
@@ -79,13 +79,13 @@ pub struct CompleteArgs {
   git muster job fail job_1761_1804 --token 1 --exit-code 2 --message 'tests'
   git muster job fail job_1761_1804 --token 1 --reason worker_system_failure
 
-script_failure and missing_artifact end the job; after any other reason it is tried again, until \
-its attempts are used up.")]
+script_failure and missing_artifact are final. After any other reason the job is requeued, until \
+its attempts are exhausted.")]
 pub struct FailArgs {
     /// Which claim
     #[command(flatten)]
     pub term: TermArgs,
-    /// Why
+    /// Reason for the failure
     #[arg(long, default_value = "script_failure", value_parser = crate::cli::choices::fail_reason())]
     pub reason: FailReason,
     /// How it went
@@ -96,14 +96,14 @@ pub struct FailArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job retry job_1761_1804
-  git muster job retry job_1761_1804 --again   # although it has completed
+  git muster job retry job_1761_1804 --again   # even if it completed
 
-The result of a completed job stays in its record, under `earlier`.")]
+The result of a completed job is kept in its record, under `earlier`.")]
 pub struct RetryArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// Also if it has completed: its work is done a second time
+    /// Also requeue a completed job, which then runs a second time
     #[arg(long)]
     pub again: bool,
 }
@@ -112,18 +112,18 @@ pub struct RetryArgs {
 #[command(after_help = "Example:
   git muster job requeue job_1761_1804 --holder-lost --reason 'it burnt down'
 
-For an operator who knows that the server which holds the job is gone for good, and does not want to wait \
-until its signs of life are missed. If it lives all the same, the job may be done twice; what it \
-reports under its token is refused. The attempt does not count. Servers that are lost are found without \
-this, by whoever claims or works.")]
+Use this if a server is gone for good and its jobs should not wait until its missing heartbeats \
+are noticed. If the server is alive after all, the job may run twice; reports with the old token \
+are refused. The attempt does not count. Lost servers are also detected without this command, by \
+every worker and every `job claim`.")]
 pub struct RequeueArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// I know that its holder is lost
+    /// Confirm that the server that holds the job is gone
     #[arg(long, required = true)]
     pub holder_lost: bool,
-    /// Why: it stands in the record
+    /// Reason to store in the job's record
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
@@ -131,31 +131,32 @@ pub struct RequeueArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   git muster job cancel job_1761_1804 --reason 'superseded'
-  git muster job cancel job_1761_1804 --wait 2m   # until nothing of it runs
+  git muster job cancel job_1761_1804 --wait 2m   # until it has stopped
 
-A job is cancelled at once; whoever has it at work learns that at its next look and stops it. A worker \
-confirms that, a script does with `job stopped`. With --wait: exit code 0 when it is confirmed, when \
-nobody had it at work, or when the server that had is lost, whose worker has ended it by then; 75 \
-when the time is up. A job that is cancelled already is waited for all the same.")]
+The job is cancelled at once. A worker that is running it stops it at the next poll and confirms; \
+a script confirms with `job stopped`. With --wait, the exit code is 0 once the stop is confirmed, \
+if the job was not in progress, or if its server is lost (the server's worker has stopped the job \
+by then), and 75 if the wait times out. `cancel --wait` also waits for a job that was cancelled \
+earlier.")]
 pub struct CancelArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// Why, for people
+    /// Reason to show to users
     #[arg(long)]
     pub reason: Option<String>,
-    /// Wait until nothing of it runs any more, at most for so long [default: 10m]
-    #[arg(long, value_name = "SPAN", value_parser = input::span, num_args = 0..=1, default_missing_value = "10m")]
+    /// Wait until the job has stopped, at most this long [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = input::span, num_args = 0..=1, default_missing_value = "10m")]
     pub wait: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  git muster job priority job_1761_1804 critical")]
 pub struct PriorityArgs {
-    /// The job
+    /// Job id
     #[arg(value_name = "ID")]
     pub job: JobId,
-    /// 1 (most urgent) to 10, or critical, high, normal, low
+    /// Priority: 1 (most urgent) to 10, or critical (1), high (3), normal (5), low (8)
     #[arg(value_name = "LEVEL")]
     pub priority: Priority,
 }

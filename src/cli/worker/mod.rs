@@ -48,59 +48,64 @@ pub enum WorkerCommand {
   git muster worker run --allow-any --exit-when-idle 10m
   git muster worker run --allow '/srv/ci/build-deb' --source git@git.local:app
 
-What may run is this server's decision, not the queue's: without --allow or --allow-any nothing \
-is run. A pattern is compared word by word with a job's command; a last word * stands for all \
-further arguments, whatever they are. With them come all options of the program, and most programs have one that \
-runs any command: make --eval=..., dpkg-buildpackage --hook-init=..., tar, git, env, sh, python. Such a pattern \
-allows everything. Give commands word for word, or a script of this server's own that takes only what it should. \
-In a checkout a command also runs what the branch of the job brings along: a Makefile, debian/rules. A job that may run has all rights of \
-the user that started the worker: to hold back what it does, start the worker in a container, a virtual machine \
-or as a user that may do nothing else. A job starts in an empty folder of its own, or with --source in a checkout of the \
-branch or commit that it names; the folder is removed afterwards. It has no input and sees PATH, HOME, \
-USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, what --env names, MUSTER_HUB, \
-MUSTER_BRANCH, MUSTER_SERVER, MUSTER_JOB_ID, _TOKEN, _TYPE, _ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and \
-MUSTER_ARTIFACTS.
+This server decides which commands run, not the queue: without --allow or --allow-any nothing runs. \
+A pattern is compared word by word with a job's command; a final * stands for any further arguments, \
+and therefore for every option of the program. Most programs have an option that runs other \
+commands: make --eval=..., dpkg-buildpackage --hook-init=..., tar, git, env, sh, python. Such a \
+pattern allows everything. Allow complete commands, or a script of this server that accepts only \
+what it should. In a checkout, a command also runs code from the job's branch: a Makefile, \
+debian/rules.
 
-What it puts into the folder $MUSTER_ARTIFACTS and what matches its --produces patterns is kept, and \
-named with size and SHA-256 in a manifest beside its log: `artifact list`. A job that ends well without \
-what it must produce failed with missing_artifact.
+A job has all rights of the user that started the worker. If jobs are not trusted, start the worker \
+in a container, in a virtual machine or as a user without other rights.
 
-SIGTERM or Ctrl-C: nothing more is claimed, and running jobs may finish within --drain; a second \
-one, a second after the first or later, stops them now. What is stopped goes back to the queue, and the attempt does not count. \
-Whatever ends the worker, nothing of its jobs outlives it. One look or write may take 12 s.
+Each job starts in an empty directory of its own, or with --source in a checkout of the branch or \
+commit that it names; the directory is removed afterwards. A job has no input. Its environment is \
+PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TZ, TMPDIR, XDG_RUNTIME_DIR, the variables given \
+with --env and --mask, MUSTER_HUB, MUSTER_BRANCH, MUSTER_SERVER, MUSTER_JOB_ID, _TOKEN, _TYPE, \
+_ATTEMPT, _BRANCH, _COMMIT, _NEEDS and _DESCRIPTION, and MUSTER_ARTIFACTS.
 
-With --push-limit, signs of life are always sent. Of what they leave, reports of ended jobs come \
-first, then claims, then what running jobs print; a report takes its log and a sign of life along in \
-one push. Once the worker is to end, the last reports wait for nothing.")]
+Files in the directory $MUSTER_ARTIFACTS and files that match the job's --produces patterns are \
+kept as artifacts. A manifest with sizes and SHA-256 checksums is stored next to the log: \
+`artifact list`. A job that succeeds but lacks a required artifact fails with missing_artifact.
+
+On SIGTERM or Ctrl-C the worker claims no more jobs and lets running jobs finish within --drain; a \
+second signal, at least a second later, stops them at once. Stopped jobs are requeued and the \
+attempt does not count. However the worker ends, no process of its jobs outlives it. Each poll or \
+write may take up to 12 s.
+
+With --push-limit, heartbeats are always sent. The remaining pushes go first to reports of \
+finished jobs, then to claims, then to the output of running jobs; a report, its log and a \
+heartbeat share one push. During shutdown, the last reports are sent without delay.")]
     Run(Box<RunArgs>),
-    /// Let a server claim nothing more
+    /// Stop a server from claiming jobs
     #[command(after_help = "Examples:
   git muster worker pause --note 'new disk' --for 2h
   git muster worker pause build3 --note 'its tests fail'")]
     Pause(PauseArgs),
-    /// End the pause of a server
+    /// Let a paused server claim jobs again
     #[command(after_help = "Example:\n  git muster worker resume build3")]
     Resume {
-        /// The server; this one when not given
+        /// Server [default: this server]
         #[arg(value_name = "SERVER")]
         name: Option<ServerName>,
     },
-    /// Pause a server, and let its worker end when its jobs have
+    /// Pause a server; its worker exits once its jobs have finished
     #[command(after_help = "Example:\n  git muster worker drain build3 --note 'going out of service'
 
-A worker that starts again while the pause holds ends at once. `worker resume` ends the pause.")]
+A worker that is started during the pause exits at once. `worker resume` ends the pause.")]
     Drain(PauseArgs),
-    /// List the servers: signs of life, what they work on, pauses
+    /// List servers with heartbeats, jobs in progress and pauses
     #[command(
         after_help = "Example:\n  git muster worker list --json | jq -r '.[] | select(.paused) | .server'"
     )]
     #[command(aliases = ["ls", "ps"])]
     List,
-    /// Show one server: what it works on, what it ended last, what it could claim now
+    /// Show one server: jobs in progress, last finished jobs, jobs it could claim now
     #[command(after_help = "Examples:\n  git muster worker show\n  git muster worker show build3 --json")]
     #[command(aliases = ["status", "describe"])]
     Show {
-        /// The server; this one when not given
+        /// Server [default: this server]
         #[arg(value_name = "SERVER")]
         name: Option<ServerName>,
     },
@@ -109,37 +114,38 @@ A worker that starts again while the pause holds ends at once. `worker resume` e
 // Which server is paused, why and for how long.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// The server; this one when not given
+    /// Server [default: this server]
     #[arg(value_name = "SERVER")]
     pub name: Option<ServerName>,
-    /// Why, for people
+    /// Reason to show to users
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// For how long; without it until `worker resume`
-    #[arg(long = "for", value_name = "SPAN", value_parser = input::span)]
+    /// Duration of the pause [default: until `worker resume`]
+    #[arg(long = "for", value_name = "DURATION", value_parser = input::span)]
     pub span: Option<Duration>,
 }
 
 // How a worker works.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// How many jobs to run at once
+    /// Maximum number of jobs to run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// How often to look at the queue [default: 1s on this machine, 10s over a network]
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Poll interval [default: 1s for a local hub, 10s for a remote hub]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub poll: Option<Duration>,
-    /// Claim once, run what was claimed, and end; exit code 3 when there is nothing, 4 while somebody holds the lock `job_assignment`
+    /// Claim once, run the claimed jobs, and exit; exit code 3 if there is nothing to claim, 4 if another
+    /// server holds the lock `job_assignment`
     #[arg(long)]
     pub once: bool,
-    /// Run this job and end
+    /// Run this job and exit
     #[arg(long, value_name = "ID")]
     pub job: Option<JobId>,
-    /// End with the exit code of the last job
+    /// Exit with the exit code of the last job
     #[arg(long)]
     pub reflect_exit_status: bool,
-    /// End after this long without a job
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    /// Exit after this time without a job
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub exit_when_idle: Option<Duration>,
     /// What is common with `job run`.
     #[command(flatten)]
@@ -149,63 +155,64 @@ pub struct RunArgs {
 // What `worker run` and `job run` have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Run commands that match this pattern, such as '/srv/ci/build' (can be repeated); a * lets through
-    /// whatever stands there, options that run any command too
+    /// Allow commands that match this pattern, such as '/srv/ci/build' (can be repeated); a final * allows
+    /// any further arguments, including options that run other commands
     #[arg(long, value_name = "PATTERN")]
     pub allow: Vec<AllowPattern>,
-    /// Run every command that anybody who can write to the hub asks for
+    /// Allow any command; this trusts everyone who can write to the hub
     #[arg(long, conflicts_with = "allow")]
     pub allow_any: bool,
-    /// A label this server has besides those it joined with, which nobody else sees (can be repeated)
+    /// Additional label of this server, not visible to other servers (can be repeated)
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
-    /// How often to give a sign of life; a server is taken for lost after a good four times that
+    /// Heartbeat interval; a server that is silent for a little over four intervals counts as lost
     /// [default: 30s]
-    #[arg(long, value_name = "SPAN", value_parser = input::span)]
+    #[arg(long, value_name = "DURATION", value_parser = input::span)]
     pub interval: Option<Duration>,
-    /// How long running jobs may go on after SIGTERM
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10m")]
+    /// Time for running jobs to finish after SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "10m")]
     pub drain: Duration,
-    /// How long a job has between SIGTERM and SIGKILL when it is stopped; less if its time-out is
-    /// short
-    #[arg(long, value_name = "SPAN", value_parser = input::span, default_value = "10s")]
+    /// Time between SIGTERM and SIGKILL when a job is stopped; shorter if the job's timeout is short
+    #[arg(long, value_name = "DURATION", value_parser = input::span, default_value = "10s")]
     pub grace: Duration,
-    /// Let jobs see this variable too (can be repeated)
+    /// Also pass this environment variable to jobs (can be repeated)
     #[arg(long = "env", value_name = "NAME")]
     pub environment: Vec<String>,
-    /// Let jobs see this variable, and mask its value in their logs (can be repeated); a file that holds
-    /// it is not copied to the hub, unless it is compressed or holds it in another form
+    /// Pass this environment variable to jobs and mask its value in their logs (can be repeated); a file
+    /// that contains the value is not copied to the hub, unless the file is compressed or the value is
+    /// encoded
     #[arg(long, value_name = "NAME")]
     pub mask: Vec<String>,
-    /// How much of a job's log is kept, in KiB; of more the middle is cut
+    /// Size limit for the log of a job, in KiB; the middle of a longer log is cut
     #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(4..=16_384))]
     pub log_max: u32,
-    /// The repository that jobs work on: one that names a branch or a commit starts in a checkout of it
+    /// Source repository; a job that names a branch or a commit starts in a checkout of it
     #[arg(long, value_name = "PATH|URL", env = "MUSTER_SOURCE")]
     pub source: Option<String>,
-    /// Tag good builds of jobs of type build in the source, and keep this many tags of a branch
+    /// Tag good builds (jobs of type build) in the source repository, and keep this many tags per branch
+    /// [20 if N is omitted]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", requires = "source", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub tag_builds: Option<u16>,
-    /// Where to keep what jobs make [default: git-muster/artifacts in the user's data]
-    #[arg(long, value_name = "FOLDER", env = "MUSTER_ARTIFACTS_DIR")]
+    /// Directory for artifacts [default: git-muster/artifacts in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "MUSTER_ARTIFACTS_DIR")]
     pub artifacts_dir: Option<PathBuf>,
-    /// What the address of that folder is for others, for the manifests
+    /// URL under which others can reach the artifacts directory; recorded in manifests
     #[arg(long, value_name = "URL")]
     pub artifacts_url: Option<String>,
-    /// Copy files of up to this many KiB to the hub as well, 4096 KiB of an attempt at most
+    /// Also copy artifacts of up to this many KiB to the hub, at most 4096 KiB per attempt
     #[arg(long, value_name = "KIB", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=4096))]
     pub copy_max: u32,
-    /// Where to make the folders of jobs [default: git-muster/work in the user's cache]
-    #[arg(long, value_name = "FOLDER")]
+    /// Directory for the job directories [default: git-muster/work in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// Leave the folders of jobs until the worker starts again
+    /// Keep the job directories until the worker starts again
     #[arg(long)]
     pub keep: bool,
-    /// Send at most N pushes in a SPAN, signs of life among them; `none`: as many as there are
-    /// [default: 6/1m on a forge such as github.com, else none]
-    #[arg(long, value_name = "N/SPAN", value_parser = push_limit)]
+    /// Push at most N times per DURATION, heartbeats included; `none` for no limit [default: 6/1m on a
+    /// forge such as github.com, otherwise none]
+    #[arg(long, value_name = "N/DURATION", value_parser = push_limit)]
     pub push_limit: Option<Limit>,
-    /// Claim nothing while less than this is free where jobs run, in MiB
+    /// Free disk space that the job directories need, in MiB; with less, no job is claimed
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub free_min: u64,
 }
@@ -223,12 +230,12 @@ fn push_limit(text: &str) -> Result<Limit, String> {
   git muster job run --allow '/srv/ci/build'
   git muster job run job_1761_1804 --allow-any
 
-Claims the next job or the one that is named, runs it as `worker run` does, reports how it ended, and \
-ends with its exit code. Exit code 3: there is nothing to claim; 5: the job was taken over or called \
-off; 124: it took too long; 143: it was stopped and is back in the queue. A job may end with these \
-itself; its record tells: `job show ID`.")]
+Claims the next job or the given one, runs it as `worker run` does, reports the result, and exits \
+with the job's exit code. Exit code 3 if there is nothing to claim, 5 if the job was reclaimed or \
+cancelled, 124 if it timed out, 143 if it was stopped and requeued. A job can also exit with these \
+codes itself; `job show ID` shows what happened.")]
 pub struct JobRunArgs {
-    /// One job in particular
+    /// Job to run [default: the next one in the queue]
     #[arg(value_name = "ID")]
     pub job: Option<JobId>,
     /// What is common with `worker run`.

@@ -179,7 +179,7 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     [exit status: 2]
     ada$ git muster job add --timeout soon
     ------- stderr -------
-    error: invalid value 'soon' for '--timeout <SPAN>': give a span of time such as 90s, 2m, 1h30m or 7d
+    error: invalid value 'soon' for '--timeout <DURATION>': give a span of time such as 90s, 2m, 1h30m or 7d
 
     For more information, try '--help'.
     [exit status: 2]

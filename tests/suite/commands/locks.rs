@@ -180,7 +180,7 @@ fn what_is_no_lock_is_refused() {
     [exit status: 2]
     ada$ git muster lock acquire deploy --ttl never
     ------- stderr -------
-    error: invalid value 'never' for '--ttl <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+    error: invalid value 'never' for '--ttl <DURATION>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
 
     For more information, try '--help'.
     [exit status: 2]

@@ -396,7 +396,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     error: the following required arguments were not provided:
       --needs <ID>
 
-    Usage: git muster job add --needs <ID> --if-need-fails <WISH> [-- <COMMAND>...]
+    Usage: git muster job add --needs <ID> --if-need-fails <POLICY> [-- <COMMAND>...]
 
     For more information, try '--help'.
     [exit status: 2]

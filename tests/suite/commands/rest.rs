@@ -319,7 +319,7 @@ fn what_is_finished_moves_to_the_archive_whole() {
     [exit status: 0]
     ada$ git muster archive --older-than sometime
     ------- stderr -------
-    error: invalid value 'sometime' for '--older-than <SPAN>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
+    error: invalid value 'sometime' for '--older-than <DURATION>': give a span of time such as [DURATION], [DURATION], 1h30m or [DURATION]
 
     For more information, try '--help'.
     [exit status: 2]

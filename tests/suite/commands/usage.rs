@@ -42,31 +42,32 @@ fn words_that_make_no_sense_are_a_usage_error() {
     [exit status: 2]
     ada$ git muster job
     ------- stderr -------
-    The queue of work
+    Add, claim, run and inspect jobs
 
     Usage: git muster job [OPTIONS] <COMMAND>
 
     Commands:
       add  Add a job, or many from a file in one commit
-      list  List jobs, those that are not finished first of all
+      list  List jobs, unfinished ones first
       show  Show one job
-      explain  Say why a job waits
+      explain  Explain why a job has not started
       claim  Claim the next job and print it with its token
-      start  Say that the work on a claimed job begins
-      heartbeat  Give a sign of life for a claimed job, and ask whether it is still yours: exit code 5
-                 when not
-      complete  Report success
-      fail  Report failure
-      release  Hand a claimed job back; the attempt does not count
-      cancel  Call a job off
-      stopped  Confirm that nothing of a cancelled job, which was claimed, runs any more
-      retry  Put a finished job back into the queue
-      requeue  Take a job from a server that is lost for good, at once
-      dead  Jobs that are out of attempts
-      priority  Change how urgent a job is
-      run  Claim a job, run it, report how it ended, and end with its exit code
-      logs  Print what a job printed
-      wait  Wait until a job is finished; exits 0 when it completed, else with its exit code or 1
+      start  Mark a claimed job as running
+      heartbeat  Send a heartbeat for a claimed job and check the claim: exit code 5 if the claim is
+                 lost
+      complete  Report that a claimed job succeeded
+      fail  Report that a claimed job failed
+      release  Return a claimed job to the queue; the attempt does not count
+      cancel  Cancel a job
+      stopped  Confirm that a cancelled job has stopped: none of its processes is left
+      retry  Requeue a finished job
+      requeue  Requeue a job of a server that is gone for good, without waiting
+      dead  List, retry and purge dead jobs (attempts exhausted)
+      priority  Change the priority of a job
+      run  Claim a job, run it, report the result, and exit with the job's exit code
+      logs  Print the log of a job
+      wait  Wait for a job to finish: exit code 0 if it completed, otherwise the job's exit code,
+                 or 1
       help  Print this message or the help of the given subcommand(s)
 
     Options:
@@ -74,19 +75,20 @@ fn words_that_make_no_sense_are_a_usage_error() {
       -V, --version  Print version
 
     Global options:
-          --hub <PATH|URL>  The hub: a path or URL [also: MUSTER_HUB, the clone around, `join`,
-                                  the embedded hub]
-          --hub-branch <BRANCH>  The hub's branch, anywhere in the line [also: MUSTER_BRANCH; default:
-                                  main]
-          --server <NAME>  Who am I [also: MUSTER_SERVER, SERVER_ID, .build_server_id,
-                                  /etc/build_server_id, `join`]
-          --json  Print answers, errors, warnings and notes as JSON, an empty list as []
-      -q, --quiet  Say nothing beside the answer
-      -v, --verbose  Also say which hub, branch and commit was written
-      -n, --dry-run  Do everything but the push
-          --hub-timeout <SPAN>  How long one write may take, anywhere in the line [also:
-                                  MUSTER_TIMEOUT; default: [DURATION]]
-          --if-lock <NAME=TOKEN>  Write only while this lock is held under this token (can be repeated)
+          --hub <PATH|URL>  Hub to use: path or URL [otherwise: MUSTER_HUB, the current clone,
+                                    the hub set by `join`, the per-user hub]
+          --hub-branch <BRANCH>  Hub branch; valid anywhere on the command line [otherwise:
+                                    MUSTER_BRANCH; default: main]
+          --server <NAME>  Act as this server [otherwise: MUSTER_SERVER, SERVER_ID,
+                                    .build_server_id, /etc/build_server_id, the name set by `join`]
+          --json  Print results, errors, warnings and notes as JSON; an empty list as
+                                    []
+      -q, --quiet  Print only results, warnings and errors; no error for exit code 3
+      -v, --verbose  Also print the hub, the branch and the commit that was written
+      -n, --dry-run  Show what would be written; write nothing to the hub
+          --hub-timeout <DURATION>  Time limit for one write; valid anywhere on the command line
+                                    [otherwise: MUSTER_TIMEOUT; default: [DURATION]]
+          --if-lock <NAME=TOKEN>  Write only if this lock is held with this token (can be repeated)
     [exit status: 2]
     ada$ git muster job ad
     ------- stderr -------

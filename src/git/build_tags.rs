@@ -2,10 +2,12 @@
 //!
 //! Asks no repository: `source.rs` brings the list and writes the tags.
 
-use super::source::is_name;
 use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
+
+/// The longest name of a branch or tag, in bytes.
+const NAME_LENGTH_MAX: usize = 200;
 
 /// What the tags of good builds begin with.
 pub(super) const BUILD_TAG_PREFIX: &str = "build-success-";
@@ -78,6 +80,14 @@ pub(super) fn tags_in(listed: &str) -> Vec<BuildTag> {
     }
     tags.sort_by(|one, other| (other.at, &other.tag).cmp(&(one.at, &one.tag)));
     tags
+}
+
+/// Whether a branch or tag may be called so; what comes from a queue may be anything.
+pub(super) fn is_name(text: &str) -> bool {
+    text != "HEAD"
+        && text.len() <= NAME_LENGTH_MAX
+        && !text.starts_with('-')
+        && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! It is no hub: nothing of it is read as a document, and what a queue says about it (a branch, a
 //! commit) is only ever looked up. All of it goes through the git program, with the user's access.
 
-use super::build_tags::{BUILD_TAG_PREFIX, BuildTag, place_of, tags_in};
+use super::build_tags::{BUILD_TAG_PREFIX, BuildTag, is_name, place_of, tags_in};
 use super::cache::copy_name;
 use super::classify::{is_about_room, without_passwords};
 use super::identity::Identity;
@@ -18,9 +18,6 @@ use crate::machine::files::FileError;
 use crate::machine::process::Finished;
 use crate::machine::{asked, environment, files};
 use std::path::{Path, PathBuf};
-
-/// The longest name of a branch or tag, in bytes.
-const NAME_LENGTH_MAX: usize = 200;
 
 /// The most files that a copy has besides its objects.
 const FILES_MAX: usize = 1_000_000;
@@ -460,14 +457,6 @@ impl Source {
             },
         })
     }
-}
-
-/// Whether a branch or tag may be called so; what comes from a queue may be anything.
-pub(super) fn is_name(text: &str) -> bool {
-    text != "HEAD"
-        && text.len() <= NAME_LENGTH_MAX
-        && !text.starts_with('-')
-        && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
 }
 
 /// Whether this may be the id of a commit, or the beginning of one.

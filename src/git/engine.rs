@@ -5,13 +5,14 @@
 
 mod around;
 mod failed;
-mod recalled;
+mod history;
+mod upkeep;
 
 use super::refs::{heartbeats_spec, tracking};
-use super::{by_hand, object_format, partial, permitted, publish, refs, salvage, versions, walk, worktree};
+use super::{object_format, partial, permitted, publish, refs, salvage};
 use crate::ledger::{
-    Below, Cause, Commit, Document, Earlier, Engine, IsWhole, LedgerError, Lost, Move, Ours, PASSED_MAX,
-    Past, Publication, Reached, Reason, Scope, Search, Sides, Version, Visit, VisitVersion,
+    Cause, Commit, Document, Engine, EngineHistory, EngineUpkeep, LedgerError, Move, Publication, Reason,
+    Scope, Search, Version,
 };
 use around::By;
 
@@ -21,16 +22,15 @@ use super::cache::HubCopy;
 use super::classify::{FetchVerdict, is_about_lock};
 use super::identity::Identity;
 use super::in_process::{why_not_in_process, with_whose_hook};
-use super::libgit2::{fault, oid};
+use super::libgit2::fault;
 use super::objects::Objects;
 use super::program::GitProgram;
 use super::pruning::{self, Made};
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
-use crate::domain::time::Timestamp;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
-use crate::machine::{bounded, random};
+use crate::machine::random;
 use git2::{Oid, Repository};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,9 +38,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long the clone around may take to follow before the answer is given without it.
-const FOLLOW_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// One of so many writes looks whether the repository needs tidying.
 const TIDY_ONE_IN: u32 = 256;
@@ -154,6 +151,11 @@ impl GitEngine {
         Ok(Some(format!(
             "the history of `{main}` was rewritten on the hub: {lost} commits we had seen are no longer in it{kept}"
         )))
+    }
+
+    /// Whether a push may be sent twice: curl repeats a request on a kept connection that turns out to be dead.
+    fn repeats_requests(&self) -> bool {
+        matches!(self.reach, Reach::Origin { .. }) && self.name.starts_with("http")
     }
 
     fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
@@ -270,10 +272,6 @@ impl Engine for GitEngine {
         matches!(self.reach, Reach::Itself)
     }
 
-    fn lock_path(&self) -> PathBuf {
-        self.directory().join("muster.flock")
-    }
-
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         if self.is_unusable(branch) {
             return Ok(None);
@@ -309,27 +307,6 @@ impl Engine for GitEngine {
             self.bad.borrow_mut().extend(files);
         }
         Ok(names.filter(|name| !self.is_left_out(name)).collect())
-    }
-
-    fn leave_out(&self, branch: &str) -> bool {
-        let is_hub = self.is_always_fresh();
-        if is_hub {
-            self.bad.borrow_mut().insert(branch.to_owned(), Flaw::Incomplete);
-        }
-        is_hub
-    }
-
-    fn bad_branches(&self) -> Vec<BadBranch> {
-        let bad = self.bad.borrow();
-        bad.iter().map(|(branch, flaw)| BadBranch { branch: branch.clone(), flaw: *flaw }).collect()
-    }
-
-    fn begin_look(&mut self) {
-        // What goes with our copy stays until the hub is asked, and is no answer until then.
-        self.asked = false;
-        if self.is_always_fresh() {
-            self.bad.get_mut().clear();
-        }
     }
 
     fn refresh(
@@ -460,6 +437,7 @@ impl Engine for GitEngine {
             Publication::Doubted(reason) => {
                 Publication::Doubted(with_whose_hook(reason, Path::new(&self.name)))
             }
+            Publication::Stale if self.repeats_requests() => Publication::StaleOrRepeated,
             other => other,
         };
         if publication == Publication::Applied
@@ -481,131 +459,16 @@ impl Engine for GitEngine {
         self.suspecting(self.objects.find(tip, op, since))
     }
 
-    fn walk(
-        &self,
-        tip: &Version,
-        wants: &dyn Fn(&str) -> bool,
-        visit: &mut Visit<'_>,
-    ) -> Result<Reached, LedgerError> {
-        self.suspecting(walk::walk(&self.objects, tip, wants, visit))
+    fn history(&self) -> Option<&dyn EngineHistory> {
+        Some(self)
     }
 
-    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
-        self.seen_and_lost(branch, tip)
+    fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
+        Some(self)
     }
 
-    fn below_foreign(
-        &self,
-        tip: &Version,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
-        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, PASSED_MAX, is_final))
-    }
-
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
-        self.suspecting(by_hand::earlier(&self.objects, version, path))
-    }
-
-    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        self.suspecting(self.objects.changed(before, after, "coordination"))
-    }
-
-    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
-        Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
-    }
-
-    fn versions(
-        &self,
-        branch: &str,
-        tip: &Version,
-        path: &str,
-        visit: &mut VisitVersion<'_>,
-    ) -> Result<(), LedgerError> {
-        let unseen = versions::versions(&self.objects, oid(tip)?, path, visit)?;
-        unseen.map_or(Ok(()), |unseen| Err(self.unseen(branch, path, unseen)))
-    }
-
-    fn sides(
-        &self,
-        branch: &str,
-        tip: &Version,
-        path: &str,
-        is_whole: &IsWhole<'_>,
-    ) -> Result<Sides, LedgerError> {
-        let (found, unseen) = versions::sides(&self.objects, oid(tip)?, path, is_whole)?;
-        Ok(Sides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
-    }
-
-    fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
-        self.past_of(branch)
-    }
-
-    fn repeats_requests(&self) -> bool {
-        // curl repeats a request on a kept connection that turns out to be dead.
-        matches!(self.reach, Reach::Origin { .. }) && self.name.starts_with("http")
-    }
-
-    fn stay_connected(&mut self) {
-        if !matches!(self.reach, Reach::Origin { .. }) {
-            return;
-        }
-        let repository = self.objects.repository();
-        // As git sees it: its configuration may put another address in the place of the one given.
-        let url = repository.find_remote("origin").and_then(|origin| origin.url().map(str::to_owned));
-        if let Ok(url) = url {
-            let directory = repository.path().to_owned();
-            self.git.stay_connected(&directory, &url);
-        }
-    }
-
-    fn last_commits(&self, version: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
-        self.suspecting(self.objects.last_commits(version))
-    }
-
-    fn is_crowded(&self, branch: &str, author: &str, now: Timestamp) -> Result<bool, LedgerError> {
-        match self.tip(branch)? {
-            Some(tip) => self.objects.is_crowded(&tip, author, now),
-            None => Ok(false),
-        }
-    }
-
-    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        self.suspecting(self.objects.count(version))
-    }
-
-    fn is_suspect(&self) -> bool {
-        matches!(self.reach, Reach::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
-    }
-
-    fn heal(&mut self) -> Result<bool, LedgerError> {
-        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
-        self.objects = Objects::new(copy.replace()?);
-        *self.suspect.get_mut() = None;
-        Ok(true)
-    }
-
-    fn take_notes(&mut self) -> Vec<String> {
-        let bad = self.bad_branches().into_iter().filter(|bad| self.told.insert(bad.branch.clone()));
-        let mut notes: Vec<String> = bad.map(|bad| bad.warning(&self.name)).collect();
-        notes.append(&mut self.notes);
-        if let Reach::Origin { copy: Some(copy) } = &mut self.reach {
-            notes.extend(copy.take_note());
-        }
-        notes
-    }
-
-    fn settle(&mut self, branch: &str) -> Option<String> {
-        let clone = self.clone.as_deref()?;
-        failpoint("refresh");
-        let target = self.tip(branch).ok()??;
-        let hub = self.is_always_fresh().then(|| self.directory().to_owned());
-        let (top, branch) = (clone.to_owned(), branch.to_owned());
-        // The hub has what was written: a disk that does not answer is not to keep the answer back.
-        let follow = move || worktree::follow(&top, &branch, target.as_str(), hub.as_deref());
-        bounded::within(FOLLOW_TIME_MAX, follow).unwrap_or_else(|| {
-            let (top, span) = (clone.display(), FOLLOW_TIME_MAX.as_secs());
-            Some(format!("the clone `{top}` was not brought up to date within {span} s: something on its disk does not answer; the next command goes on with it"))
-        })
+    fn upkeep_mut(&mut self) -> Option<&mut dyn EngineUpkeep> {
+        Some(self)
     }
 }
 

@@ -21,7 +21,10 @@ use crate::domain::bad_branch::BadBranch;
 use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::ledger::Location;
-use crate::ledger::{Cause, Engine as _, LedgerError, LostObject, Past, Reason, Snapshot, Version};
+use crate::ledger::{
+    Cause, Engine as _, EngineHistory as _, EngineUpkeep as _, LedgerError, LostObject, Past, Reason,
+    Snapshot, Version,
+};
 use crate::machine::clock::Deadline;
 use crate::machine::{environment, files, random};
 use git2::{Oid, Repository};

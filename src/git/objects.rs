@@ -7,11 +7,10 @@ use super::libgit2::{failed, fault, oid, version};
 use super::program::GitProgram;
 use super::pruning::{self, Made};
 use super::tops::{Entry, Top, Tops};
-use crate::domain::clocks::COMMITS_ASKED_MAX;
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Changes, Commit, Found, LedgerError, Reached, Search, Version, shows};
+use crate::ledger::{Changes, Commit, Found, LedgerError, Reached, Search, Version, VisitCommit, shows};
 use crate::machine::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
 use git2::{DiffOptions, ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
@@ -22,11 +21,8 @@ use std::sync::Arc;
 
 const READING: &str = "cannot read the history of the hub";
 
-/// Two writes of one host so close together come from one script; and how close, and within how
-/// many commits, the writes of others are to count as a crowd.
-const JUST_NOW_SECONDS: i64 = 5;
-const CROWD_SECONDS: i64 = 30;
-const CROWD_COMMITS_MAX: usize = 32;
+/// The most that are visited of the last commits, whoever asks.
+const LAST_COMMITS_MAX: usize = 100;
 
 /// Creates an empty bare repository whose HEAD names `branch`.
 ///
@@ -293,45 +289,19 @@ impl Objects {
         failed(READING, leads_to(&self.repository, oid(version)?, oid(tip)?))
     }
 
-    /// Who wrote the last commits, and when.
-    pub(super) fn last_commits(&self, tip: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
+    /// Visits the last commits, the newest first.
+    pub(super) fn last_commits(&self, tip: &Version, visit: &mut VisitCommit<'_>) -> Result<(), LedgerError> {
         let odb = failed(READING, self.repository.odb())?;
-        let mut commits = Vec::new();
         let mut next = Some(oid(tip)?);
-        for _ in 0..COMMITS_ASKED_MAX {
+        for _ in 0..LAST_COMMITS_MAX {
             // The history of a copy may end here, and a commit may be damaged: then that is all.
             let Some(commit) = next.and_then(|id| CommitText::read(&odb, id).ok()) else { break };
-            commits.extend(commit.at().map(|at| (commit.author().into_owned(), at)));
+            if visit(&commit.author(), commit.at()).is_break() {
+                break;
+            }
             next = commit.parents().next();
         }
-        Ok(commits)
-    }
-
-    /// Whether `tip` is by `author`, just made, and others wrote shortly before.
-    pub(super) fn is_crowded(
-        &self,
-        tip: &Version,
-        author: &str,
-        now: Timestamp,
-    ) -> Result<bool, LedgerError> {
-        let odb = failed(READING, self.repository.odb())?;
-        let mut commit = failed(READING, CommitText::read(&odb, oid(tip)?))?;
-        let Some(newest) = commit.seconds() else { return Ok(false) };
-        if commit.author() != author || now.unix_seconds().saturating_sub(newest) > JUST_NOW_SECONDS {
-            return Ok(false);
-        }
-        for _ in 0..CROWD_COMMITS_MAX {
-            let parent = commit.parents().next().and_then(|parent| CommitText::read(&odb, parent).ok());
-            let Some(parent) = parent else { return Ok(false) };
-            if parent.seconds().is_none_or(|before| newest.saturating_sub(before) > CROWD_SECONDS) {
-                return Ok(false);
-            }
-            if parent.author() != author {
-                return Ok(true);
-            }
-            commit = parent;
-        }
-        Ok(false)
+        Ok(())
     }
 
     /// How many commits of `old` are not in the history of `new`.
@@ -390,40 +360,6 @@ impl Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_just_wrote_among_others_is_known() {
-        let folder = tempfile::tempdir().expect("folder");
-        let repository = Repository::init_bare(folder.path()).expect("repository");
-        let commit = |parent: Option<Oid>, (author, second): (&str, i64)| {
-            let parent = parent.map_or_else(String::new, |parent| format!("parent {parent}\n"));
-            let text = format!(
-                "tree {}\n{parent}author {author} <> 1 +0000\ncommitter {author} <> {second} +0000\n\nx",
-                "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-            );
-            repository.odb().and_then(|odb| odb.write(ObjectType::Commit, text.as_bytes())).expect("writes")
-        };
-        let now = Timestamp::from_unix_millis(1_000_000).expect("a time");
-        let many = vec![("me", 999); CROWD_COMMITS_MAX];
-        let far = |mine: usize| [&[("bob", 999)], &many[..mine]].concat();
-        for (history, expected) in [
-            // The oldest first; the time is 1000.
-            (vec![("bob", 990), ("me", 1000)], true),
-            (vec![("bob", 990), ("me", 998), ("me", 1000)], true),
-            (vec![("me", 990), ("me", 1000)], false),
-            (vec![("me", 990), ("bob", 1000)], false),
-            (vec![("bob", 990), ("me", 995)], true),
-            (vec![("bob", 990), ("me", 994)], false),
-            (vec![("bob", 970), ("me", 1000)], true),
-            (vec![("bob", 969), ("me", 1000)], false),
-            (far(CROWD_COMMITS_MAX), true),
-            ([far(CROWD_COMMITS_MAX), vec![("me", 999)]].concat(), false),
-        ] {
-            let tip = history.iter().fold(None, |parent, one| Some(commit(parent, *one))).expect("a commit");
-            let objects = Objects::new(Repository::open_bare(folder.path()).expect("opens"));
-            assert_eq!(objects.is_crowded(&version(tip), "me", now).expect("reads"), expected, "{history:?}");
-        }
-    }
 
     #[test]
     fn the_names_below_a_prefix_are_told_without_it() {

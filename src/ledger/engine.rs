@@ -1,23 +1,23 @@
-//! What the update loop needs of a store, so that another engine can stand under it.
+//! What the ledger needs of a store, so that another engine can stand under it.
 //!
-//! A store keeps named branches of documents and moves several of them together or not at all.
-//! git is one such store; a key-value store with multi-key compare-and-swap could be another, and
-//! the simulator's memory is a third.
+//! A store keeps named branches of documents and moves several of them together or not at all. [`Engine`] is what
+//! the update loop cannot do without. What else a store may be able to do is a trait of its own, which an engine
+//! hands out if it has it: [`EngineHistory`] tells what was there before, [`EngineUpkeep`] is for a store that
+//! keeps something on this machine, such as a copy of the hub. Knows no store.
 
 use super::document::Document;
-use super::error::{LedgerError, Unfit};
-use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
+use super::error::LedgerError;
+use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitCommit, VisitVersion};
 use super::past::Past;
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
-use crate::domain::time::Timestamp;
 use crate::machine::clock::Deadline;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A store of branches.
+/// A store of branches, as one process reaches it: it may know an old state of the hub until it asks.
 pub(crate) trait Engine {
     /// The hub as users name it, without credentials.
     fn hub(&self) -> &str;
@@ -33,9 +33,6 @@ pub(crate) trait Engine {
     /// Whether [`Engine::tip`] always tells what the hub has now.
     fn is_always_fresh(&self) -> bool;
 
-    /// A file for the lock between the processes of this host.
-    fn lock_path(&self) -> PathBuf;
-
     /// The version of a branch as far as we know.
     ///
     /// # Errors
@@ -47,20 +44,6 @@ pub(crate) trait Engine {
     /// # Errors
     /// When the store cannot be read.
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError>;
-
-    /// The branches that cannot be used and are left out, as far as was seen until now.
-    fn bad_branches(&self) -> Vec<BadBranch> {
-        Vec::new()
-    }
-
-    /// Has a branch left out of which a part cannot be read; not where it is a copy that may have lost it.
-    fn leave_out(&self, _branch: &str) -> bool {
-        false
-    }
-
-    /// Says that a look at the hub, or one more attempt to write to it, begins: what was told of it before may
-    /// not be so any more.
-    fn begin_look(&mut self) {}
 
     /// Asks the hub. Returns a warning when the history was rewritten there.
     ///
@@ -79,7 +62,7 @@ pub(crate) trait Engine {
     /// When the store is damaged or the document is too large.
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError>;
 
-    /// Names of what lies directly in a folder; a folder's name ends with a slash.
+    /// Names of what lies directly in a folder, in their order; a folder's name ends with a slash.
     ///
     /// # Errors
     /// When the store is damaged.
@@ -106,32 +89,29 @@ pub(crate) trait Engine {
     /// When the store is damaged, or does not have that history any more.
     fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError>;
 
-    /// Whether the transport may send a push twice by itself: then one that is told that another
-    /// was faster may have been applied.
-    fn repeats_requests(&self) -> bool {
-        false
+    /// What it tells of history besides; `None`: nothing.
+    fn history(&self) -> Option<&dyn EngineHistory> {
+        None
     }
 
-    /// Says that many attempts may follow each other closely.
-    fn stay_connected(&mut self) {}
+    /// What it keeps on this machine; `None`: nothing.
+    fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
+        None
+    }
 
-    /// Who wrote the last commits that lead to `version`, and when by the writer's clock, the newest
-    /// first.
+    /// The same, to be tended.
+    fn upkeep_mut(&mut self) -> Option<&mut dyn EngineUpkeep> {
+        None
+    }
+}
+
+/// What was in a store before: for `fsck`, for documents that were damaged by hand, for clocks and crowds.
+pub(crate) trait EngineHistory {
+    /// Visits the last commits that lead to `version`, the newest first, as far as they can be read.
     ///
     /// # Errors
-    /// When the store is damaged.
-    fn last_commits(&self, _version: &Version) -> Result<Vec<(String, Timestamp)>, LedgerError> {
-        Ok(Vec::new())
-    }
-
-    /// Whether `author` wrote the newest of a branch a moment before `now` and others wrote shortly
-    /// before that, as far as we know.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
+    /// When the store cannot be opened.
+    fn last_commits(&self, version: &Version, visit: &mut VisitCommit<'_>) -> Result<(), LedgerError>;
 
     /// How many commits lead to `version`.
     ///
@@ -143,24 +123,25 @@ pub(crate) trait Engine {
     /// documents the visitor is to be shown, and with a slash at the end, which folders may hold some.
     ///
     /// # Errors
-    /// When the store is damaged or keeps no history.
+    /// When the store is damaged.
     fn walk(
         &self,
-        _tip: &Version,
-        _wants: &dyn Fn(&str) -> bool,
-        _visit: &mut Visit<'_>,
-    ) -> Result<Reached, LedgerError> {
-        let why = "this store keeps no history that could be looked at".to_owned();
-        Err(LedgerError::Configuration { cause: Unfit::NoHistory, why })
-    }
+        tip: &Version,
+        wants: &dyn Fn(&str) -> bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<Reached, LedgerError>;
 
     /// What this host has seen on a branch that does not lead to `tip` any more.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn lost(&self, _branch: &str, _tip: &Version) -> Result<Vec<Lost>, LedgerError> {
-        Ok(Vec::new())
-    }
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError>;
+
+    /// What shows that a branch without documents was a hub.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError>;
 
     /// What lies below the commits by hand on top of `tip`; `None` if that is ours and left nothing
     /// unchecked. Those of ours that are not final are passed.
@@ -169,35 +150,27 @@ pub(crate) trait Engine {
     /// When the store is damaged.
     fn below_foreign(
         &self,
-        _tip: &Version,
-        _is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
-        Ok(None)
-    }
+        tip: &Version,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError>;
 
     /// What a document was before one of ours.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn earlier(&self, _version: &Version, _path: &str) -> Result<Earlier, LedgerError> {
-        Ok(Earlier::default())
-    }
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError>;
 
     /// The documents of all servers in which two versions differ.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn changed(&self, _before: &Version, _after: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        Ok(BTreeSet::new())
-    }
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError>;
 
     /// What a document holds in a version, by name.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn content(&self, _version: &Version, _path: &str) -> Result<Option<String>, LedgerError> {
-        Ok(None)
-    }
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError>;
 
     /// Visits what lay at `path` in `tip`, which is that of `branch`, and before, the newest first. All that
     /// is here is visited before an error is told.
@@ -206,13 +179,11 @@ pub(crate) trait Engine {
     /// When history that may hold more is not here, is too long or damaged.
     fn versions(
         &self,
-        _branch: &str,
-        _tip: &Version,
-        _path: &str,
-        _visit: &mut VisitVersion<'_>,
-    ) -> Result<(), LedgerError> {
-        Ok(())
-    }
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        visit: &mut VisitVersion<'_>,
+    ) -> Result<(), LedgerError>;
 
     /// What `path` held last that is whole, on each side of the merges on top of it.
     ///
@@ -220,26 +191,17 @@ pub(crate) trait Engine {
     /// When the store cannot be read.
     fn sides(
         &self,
-        _branch: &str,
-        _tip: &Version,
-        _path: &str,
-        _is_whole: &IsWhole<'_>,
-    ) -> Result<Sides, LedgerError> {
-        Ok(Sides::default())
-    }
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        is_whole: &IsWhole<'_>,
+    ) -> Result<Sides, LedgerError>;
+}
 
-    /// What shows that a branch without documents was a hub.
-    ///
-    /// # Errors
-    /// When the store is damaged.
-    fn past(&self, _branch: &str) -> Result<Option<Past>, LedgerError> {
-        Ok(None)
-    }
-
-    /// Whether a look at our copy of the hub found it damaged, so that it is worth asking again.
-    fn is_suspect(&self) -> bool {
-        false
-    }
+/// What a store keeps on this machine and has to tend: a copy of the hub, a connection, the clone around us.
+pub(crate) trait EngineUpkeep {
+    /// A file for the lock between the processes of this host.
+    fn lock_path(&self) -> PathBuf;
 
     /// Puts a damaged copy of the hub aside and begins a new one. `false`: there is none to
     /// replace.
@@ -248,6 +210,28 @@ pub(crate) trait Engine {
     /// When that fails too.
     fn heal(&mut self) -> Result<bool, LedgerError>;
 
+    /// Whether a look at our copy of the hub found it damaged, so that it is worth asking again.
+    fn is_suspect(&self) -> bool {
+        false
+    }
+
+    /// Says that a look at the hub, or one more attempt to write to it, begins: what was told of it before may
+    /// not be so any more.
+    fn begin_look(&mut self) {}
+
+    /// Says that many attempts may follow each other closely.
+    fn stay_connected(&mut self) {}
+
+    /// Has a branch left out of which a part cannot be read; not where it is a copy that may have lost it.
+    fn leave_out(&self, _branch: &str) -> bool {
+        false
+    }
+
+    /// The branches that cannot be used and are left out, as far as was seen until now.
+    fn bad_branches(&self) -> Vec<BadBranch> {
+        Vec::new()
+    }
+
     /// What the user has to know: of a copy that was put aside, of branches that are left out.
     fn take_notes(&mut self) -> Vec<String> {
         Vec::new()
@@ -255,5 +239,7 @@ pub(crate) trait Engine {
 
     /// What is to be done for convenience after `branch` moved: the clone around us follows.
     /// Returns a note for the user when it could not.
-    fn settle(&mut self, branch: &str) -> Option<String>;
+    fn settle(&mut self, _branch: &str) -> Option<String> {
+        None
+    }
 }

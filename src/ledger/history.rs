@@ -126,6 +126,9 @@ pub struct Lost {
     pub commits: Vec<Told>,
 }
 
+/// What is done with each of the last commits: who made it, and when by that one's clock, if that can be read.
+pub(crate) type VisitCommit<'a> = dyn FnMut(&str, Option<Timestamp>) -> ControlFlow<()> + 'a;
+
 /// What is done with each version of a document.
 pub type VisitVersion<'a> = dyn FnMut(&Version, &[u8]) -> ControlFlow<()> + 'a;
 

@@ -8,10 +8,12 @@ mod looks;
 mod squashed;
 
 use super::document::Document;
-use super::engine::Engine;
+use super::engine::{Engine, EngineHistory, EngineUpkeep};
 use super::error::{LedgerError, Stop};
 use super::far_side::{Cause, Reason};
+use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitCommit, VisitVersion};
 use super::outcome::Outcome;
+use super::past::Past;
 use super::request::Request;
 use super::snapshot::Documents as _;
 use super::transaction::Transaction;
@@ -23,7 +25,7 @@ use crate::domain::time::Timestamp;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::random;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -152,7 +154,7 @@ impl Memory {
         hub.refs.insert(moves[0].branch.clone(), twin);
     }
 
-    fn history(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
+    fn commits_to(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
         let hub = self.hub.borrow();
         std::iter::successors(tip, |version| hub.commits[version].parent.clone())
             .map(|version| (version.clone(), hub.commits[&version].clone()))
@@ -176,12 +178,6 @@ impl Engine for Memory {
     }
     fn is_always_fresh(&self) -> bool {
         self.hub.borrow().kind.is_on_this_disk
-    }
-    fn repeats_requests(&self) -> bool {
-        !self.hub.borrow().kind.is_honest
-    }
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/dev/null/none")
     }
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         if self.hub.borrow().kind.is_on_this_disk {
@@ -302,17 +298,20 @@ impl Engine for Memory {
             }
             Some(Fault::Repeat) => {
                 Self::swap(&mut hub, moves);
-                return Self::swap(&mut hub, moves);
+                Self::swap(&mut hub, moves)
             }
             Some(Fault::Lose | Fault::Forestall) | None => Self::swap(&mut hub, moves),
         };
+        if publication == Publication::Stale && !hub.kind.is_honest {
+            return Publication::StaleOrRepeated;
+        }
         if publication == Publication::Applied {
             *self.known.borrow_mut() = hub.refs.clone();
         }
         publication
     }
     fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
-        let leads = self.history(Some(tip.clone())).iter().any(|(seen, _)| seen == version);
+        let leads = self.commits_to(Some(tip.clone())).iter().any(|(seen, _)| seen == version);
         let mut hub = self.hub.borrow_mut();
         if std::mem::take(&mut hub.looks_too_early) {
             *self.known.borrow_mut() = hub.refs.clone();
@@ -320,7 +319,7 @@ impl Engine for Memory {
         Ok(leads)
     }
     fn find(&self, tip: &Version, op: &OpId, _since: Option<&Version>) -> Result<Search, LedgerError> {
-        let history = self.history(Some(tip.clone()));
+        let history = self.commits_to(Some(tip.clone()));
         let reach = self.hub.borrow().reach.unwrap_or(usize::MAX);
         let mut looked_at = history.iter().take(reach);
         Ok(match looked_at.find(|(_, stored)| stored.message.contains(op.as_str())) {
@@ -332,11 +331,20 @@ impl Engine for Memory {
             None => Search::NotThere,
         })
     }
-    fn is_crowded(&self, _branch: &str, _author: &str, _now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(self.hub.borrow().kind.is_crowded)
+    fn history(&self) -> Option<&dyn EngineHistory> {
+        Some(self)
     }
-    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        Ok(self.history(Some(version.clone())).len())
+    fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
+        Some(self)
+    }
+    fn upkeep_mut(&mut self) -> Option<&mut dyn EngineUpkeep> {
+        Some(self)
+    }
+}
+
+impl EngineUpkeep for Memory {
+    fn lock_path(&self) -> PathBuf {
+        PathBuf::from("/dev/null/none")
     }
     fn heal(&mut self) -> Result<bool, LedgerError> {
         self.hub.borrow_mut().healings += 1;
@@ -345,6 +353,49 @@ impl Engine for Memory {
     fn settle(&mut self, _branch: &str) -> Option<String> {
         self.hub.borrow_mut().settled += 1;
         Some("the clone follows".to_owned())
+    }
+}
+
+impl EngineHistory for Memory {
+    fn last_commits(&self, _: &Version, visit: &mut VisitCommit<'_>) -> Result<(), LedgerError> {
+        if self.hub.borrow().kind.is_crowded && visit("test", Some(now())).is_continue() {
+            let _ = visit("another", Some(now()));
+        }
+        Ok(())
+    }
+    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
+        Ok(self.commits_to(Some(version.clone())).len())
+    }
+    fn walk(&self, _: &Version, _: &dyn Fn(&str) -> bool, _: &mut Visit<'_>) -> Result<Reached, LedgerError> {
+        Ok(Reached::Beginning)
+    }
+    fn lost(&self, _: &str, _: &Version) -> Result<Vec<Lost>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn past(&self, _: &str) -> Result<Option<Past>, LedgerError> {
+        Ok(None)
+    }
+    fn below_foreign(
+        &self,
+        _: &Version,
+        _: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        Ok(None)
+    }
+    fn earlier(&self, _: &Version, _: &str) -> Result<Earlier, LedgerError> {
+        Ok(Earlier::default())
+    }
+    fn changed(&self, _: &Version, _: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        Ok(BTreeSet::new())
+    }
+    fn content(&self, _: &Version, _: &str) -> Result<Option<String>, LedgerError> {
+        Ok(None)
+    }
+    fn versions(&self, _: &str, _: &Version, _: &str, _: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+    fn sides(&self, _: &str, _: &Version, _: &str, _: &IsWhole<'_>) -> Result<Sides, LedgerError> {
+        Ok(Sides::default())
     }
 }
 
@@ -433,8 +484,11 @@ fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
         let Outcome::Applied(receipt) = outcome else { panic!("{faults:?}: {outcome:?}") };
         assert_eq!((receipt.answer, stored(&memory).as_str()), (1, "1"), "{faults:?}");
         let tip = memory.hub.borrow().refs.get("main").cloned();
-        let carrying =
-            memory.history(tip).iter().filter(|(_, one)| one.message.contains(receipt.op.as_str())).count();
+        let carrying = memory
+            .commits_to(tip)
+            .iter()
+            .filter(|(_, one)| one.message.contains(receipt.op.as_str()))
+            .count();
         assert_eq!(carrying, 1, "{faults:?}");
     }
 }
@@ -555,7 +609,7 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
         count(transaction)
     };
     assert!(matches!(ledger(&memory, LONG).update_one(op(), now(), forge), Ok(Outcome::Applied(_))));
-    let (_, newest) = memory.history(memory.hub.borrow().refs.get("main").cloned()).remove(0);
+    let (_, newest) = memory.commits_to(memory.hub.borrow().refs.get("main").cloned()).remove(0);
     assert!(
         newest.message.starts_with("count\n\nMuster-Job: job_1 Muster-Op: forged\n"),
         "{}",

@@ -9,6 +9,7 @@
 //! It knows nothing of jobs or locks; what an operation means is the business of the layer above. Nor does it
 //! open git: an [`engine::Engine`] stands below it, of which the room `git` has the one that ships.
 
+mod crowd;
 mod document;
 mod draft;
 mod engine;
@@ -39,10 +40,11 @@ mod update;
 mod vocabulary;
 
 pub use document::Document;
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, EngineHistory, EngineUpkeep};
 pub use error::{LedgerError, Stop, Unfit};
 pub use far_side::{Cause, Reason, Speaker};
 pub use freshness::Freshness;
+pub(crate) use history::VisitCommit;
 pub use history::{
     Base, Below, Content, Earlier, IsWhole, Lost, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
     UNCHECKED, Visit, VisitVersion,

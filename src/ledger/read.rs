@@ -78,7 +78,7 @@ impl Ledger {
 
     fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
         let deadline = Deadline::after(self.settings.budget);
-        self.engine.begin_look();
+        self.begin_look();
         if !self.engine.is_always_fresh() {
             let _guard = self.local_lock(deadline);
             self.refresh_again(scope, deadline)?;

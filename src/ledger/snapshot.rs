@@ -1,12 +1,12 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
 use super::document::Document;
-use super::engine::Engine;
-use super::error::{LedgerError, Stop};
+use super::engine::{Engine, EngineHistory, EngineUpkeep};
+use super::error::{LedgerError, Stop, Unfit};
 use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
 use super::vocabulary::{Reached, Search, Tips, Version};
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::clocks::present_by_others;
+use crate::domain::clocks::{COMMITS_ASKED_MAX, present_by_others};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::planted::planted;
 use crate::domain::record::{Record, View};
@@ -14,6 +14,7 @@ use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Where documents can be read as they were, too.
@@ -232,6 +233,15 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// What the store tells of its history; `otherwise` of one that tells nothing.
+    fn told<T>(
+        &self,
+        otherwise: T,
+        ask: impl FnOnce(&dyn EngineHistory) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        self.engine.history().map_or(Ok(otherwise), ask)
+    }
+
     /// What the branches with a prefix have at their tops.
     fn look_into(&self, prefix: &str) -> Result<ByFolder, LedgerError> {
         let mut holding = ByFolder::new();
@@ -251,7 +261,8 @@ impl<'a> Snapshot<'a> {
 
     /// Leaves out a branch of which the hub has lost a part: one server's beats must not stop the others.
     fn leaves_out(&self, branch: &str) -> bool {
-        let is_left_out = branch.starts_with(HEARTBEAT_BRANCH_PREFIX) && self.engine.leave_out(branch);
+        let is_left_out = branch.starts_with(HEARTBEAT_BRANCH_PREFIX)
+            && self.engine.upkeep().is_some_and(|upkeep| upkeep.leave_out(branch));
         if is_left_out {
             self.tips.borrow_mut().insert(branch.to_owned(), None);
         }
@@ -292,7 +303,7 @@ impl<'a> Snapshot<'a> {
         {
             return Ok(tip.clone());
         }
-        if let Some(past) = self.engine.past(self.main)? {
+        if let Some(past) = self.told(None, |history| history.past(self.main))? {
             return Err(LedgerError::WasAHub { hub: hub(), branch: self.main.to_owned(), past });
         }
         if found.is_none() {
@@ -309,7 +320,19 @@ impl<'a> Snapshot<'a> {
         let newest = match (self.newest.get(), self.tip(self.main)?) {
             (Some(newest), _) => newest,
             (None, Some(tip)) => {
-                let newest = self.engine.last_commits(&tip)?;
+                let mut newest = Vec::new();
+                let mut asked = 0;
+                self.told((), |history| {
+                    history.last_commits(&tip, &mut |author, at| {
+                        newest.extend(at.map(|at| (author.to_owned(), at)));
+                        asked += 1;
+                        if asked < COMMITS_ASKED_MAX {
+                            ControlFlow::Continue(())
+                        } else {
+                            ControlFlow::Break(())
+                        }
+                    })
+                })?;
                 self.newest.get_or_init(|| newest)
             }
             (None, None) => return Ok(now),
@@ -329,7 +352,7 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// When the store is damaged.
     pub fn walk(&self, wants: &dyn Fn(&str) -> bool, visit: &mut Visit<'_>) -> Result<Reached, LedgerError> {
-        self.engine.walk(&self.main_tip()?, wants, visit)
+        self.engine.history().ok_or_else(no_history)?.walk(&self.main_tip()?, wants, visit)
     }
 
     /// The hub as people write it, without credentials.
@@ -348,7 +371,8 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// When the store is damaged.
     pub fn lost(&self) -> Result<Vec<Lost>, LedgerError> {
-        self.engine.lost(self.main, &self.main_tip()?)
+        let tip = self.main_tip()?;
+        self.told(Vec::new(), |history| history.lost(self.main, &tip))
     }
 
     /// Names of what lies directly in a folder of any branch; folders end with a slash.
@@ -415,21 +439,21 @@ impl History for Snapshot<'_> {
         is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
     ) -> Result<Option<Below>, LedgerError> {
         match self.tip(self.main)? {
-            Some(tip) => self.engine.below_foreign(&tip, is_final),
+            Some(tip) => self.told(None, |history| history.below_foreign(&tip, is_final)),
             None => Ok(None),
         }
     }
 
     fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
-        self.engine.earlier(version, path)
+        self.told(Earlier::default(), |history| history.earlier(version, path))
     }
 
     fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        self.engine.changed(before, after)
+        self.told(BTreeSet::new(), |history| history.changed(before, after))
     }
 
     fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
-        self.engine.content(version, path)
+        self.told(None, |history| history.content(version, path))
     }
 
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
@@ -438,12 +462,12 @@ impl History for Snapshot<'_> {
 
     fn versions(&self, path: &str, visit: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
         let Some(tip) = self.tip(self.main)? else { return Ok(()) };
-        self.engine.versions(self.main, &tip, path, visit)
+        self.told((), |history| history.versions(self.main, &tip, path, visit))
     }
 
     fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError> {
         let Some(tip) = self.tip(self.main)? else { return Ok(Sides::default()) };
-        self.engine.sides(self.main, &tip, path, is_whole)
+        self.told(Sides::default(), |history| history.sides(self.main, &tip, path, is_whole))
     }
 }
 
@@ -480,7 +504,7 @@ impl Documents for Snapshot<'_> {
     }
 
     fn bad_branches(&self) -> Vec<BadBranch> {
-        self.engine.bad_branches()
+        self.engine.upkeep().map(EngineUpkeep::bad_branches).unwrap_or_default()
     }
 
     fn branches_with(&self, prefix: &str, folder: &str) -> Result<Vec<String>, LedgerError> {
@@ -501,6 +525,12 @@ impl Documents for Snapshot<'_> {
         names.dedup();
         Ok(names)
     }
+}
+
+/// What is told where a store has to know its history and does not.
+pub(super) fn no_history() -> LedgerError {
+    let why = "this store keeps no history that could be looked at".to_owned();
+    LedgerError::Configuration { cause: Unfit::NoHistory, why }
 }
 
 /// What a listing of `folder` says of the file at `path`, if it lies there.

@@ -1,6 +1,7 @@
 //! Reducing the history of a heartbeat branch to one commit.
 
 use super::error::LedgerError;
+use super::snapshot::no_history;
 use super::update::{Ledger, PUSH_TIME_MIN};
 use super::vocabulary::{Changes, Commit, Move, Publication, Scope, Version};
 use crate::domain::time::Timestamp;
@@ -51,7 +52,8 @@ impl Ledger {
             {
                 return Ok(squashed);
             }
-            let squashed = Squashed { commits: self.engine.count(&tip)?, backup: backup.map(str::to_owned) };
+            let commits = self.engine.history().ok_or_else(no_history)?.count(&tip)?;
+            let squashed = Squashed { commits, backup: backup.map(str::to_owned) };
             if squashed.commits <= 1 {
                 return Ok(Squashed { backup: None, ..squashed });
             }
@@ -74,7 +76,7 @@ impl Ledger {
             // A fifth of the time is kept for finding out what became of a push that hangs.
             match self.engine.publish(&moves, Deadline::after(deadline.left() * 4 / 5)) {
                 Publication::Applied => return Ok(squashed),
-                Publication::Stale | Publication::Busy(_) => {}
+                Publication::Stale | Publication::StaleOrRepeated | Publication::Busy(_) => {}
                 // Whether it landed or not, the next look tells.
                 Publication::Unknown(why) => sent = Some(why),
                 Publication::Doubted(why) => sent = Some(why.words),

@@ -8,8 +8,9 @@ mod sent;
 
 use run::{Attempt, Run};
 
+use super::crowd::Crowd;
 use super::draft::Draft;
-use super::engine::Engine;
+use super::engine::{Engine, EngineUpkeep};
 use super::error::{LedgerError, Stop};
 use super::far_side::Reason;
 use super::freshness::Asked;
@@ -101,7 +102,7 @@ impl Ledger {
 
     /// What the user should know and did not ask for; each is given once.
     pub fn take_notes(&mut self) -> Vec<String> {
-        self.notes.extend(self.engine.take_notes());
+        self.notes.extend(self.engine.upkeep_mut().map(EngineUpkeep::take_notes).unwrap_or_default());
         std::mem::take(&mut self.notes)
     }
 
@@ -109,7 +110,7 @@ impl Ledger {
     /// new one.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        self.engine.is_suspect()
+        self.engine.upkeep().is_some_and(EngineUpkeep::is_suspect)
     }
 
     /// Applies one operation.
@@ -184,7 +185,7 @@ impl Ledger {
                 Err(LedgerError::Store { damaged: true, what, why }) if run.may_heal() => {
                     run.healings += 1;
                     self.asked = Asked::default();
-                    match self.engine.heal() {
+                    match self.heal() {
                         Ok(true) => {}
                         Ok(false) if batch.heads.len() > 1 => {
                             // Whoever needs what is damaged is told so, and the others are not stopped.
@@ -214,10 +215,12 @@ impl Ledger {
     ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         // A hub that was just asked told what is so now.
         if !run.fresh || self.engine.is_always_fresh() {
-            self.engine.begin_look();
+            self.begin_look();
         }
         if !run.fresh && (run.attempts > 0 || self.must_ask_first(batch)?) {
-            self.engine.stay_connected();
+            if let Some(upkeep) = self.engine.upkeep_mut() {
+                upkeep.stay_connected();
+            }
             if !self.refresh_within(run)? {
                 return Ok(Some(run.give_up(batch)));
             }
@@ -287,7 +290,9 @@ impl Ledger {
         };
         let publication = match publication {
             Publication::Unknown(_) if planted("unknown-is-applied") => Publication::Applied,
-            Publication::Stale if planted("stale-is-applied") => Publication::Applied,
+            Publication::Stale | Publication::StaleOrRepeated if planted("stale-is-applied") => {
+                Publication::Applied
+            }
             publication => publication,
         };
         match publication {
@@ -308,13 +313,13 @@ impl Ledger {
             }
             // The answer may be to a repetition: a transport that loses a connection at the wrong
             // moment asks once more by itself, and what it asked first has moved the branch.
-            Publication::Stale if self.engine.repeats_requests() && !planted("repetition-unseen") => {
+            Publication::StaleOrRepeated if !planted("repetition-unseen") => {
                 "the hub said that another was faster, which a push that was sent twice is told too"
                     .clone_into(&mut run.why);
                 run.doubted_push = true;
                 run.turned_down.push(attempt);
             }
-            Publication::Stale | Publication::Busy(_) => {}
+            Publication::Stale | Publication::StaleOrRepeated | Publication::Busy(_) => {}
             Publication::Unreachable(why) => {
                 run.unreachable += 1;
                 if !run.is_unsettled() && (run.unreachable >= UNREACHABLE_TRIES_MAX || run.deadline.passed())
@@ -359,7 +364,12 @@ impl Ledger {
     fn must_ask_first(&self, batch: &Batch<'_>) -> Result<bool, LedgerError> {
         let (main, author) = (&self.settings.main, batch.author(&self.settings.author, |_| true));
         let Some(now) = batch.now(|_| true) else { return Ok(false) };
-        Ok(self.engine.tip(main)?.is_none() || self.engine.is_crowded(main, author, now)?)
+        let Some(tip) = self.engine.tip(main)? else { return Ok(true) };
+        let mut crowd = Crowd::new(author, now);
+        if let Some(history) = self.engine.history() {
+            history.last_commits(&tip, &mut |author, at| crowd.see(author, at))?;
+        }
+        Ok(crowd.is_there())
     }
 
     fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
@@ -497,7 +507,7 @@ impl Ledger {
         let began = clock::since_boot();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { damaged: true, .. }) = result
-            && self.engine.heal()?
+            && self.heal()?
         {
             self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());
             result = self.engine.refresh(&main, scope, deadline);
@@ -508,13 +518,25 @@ impl Ledger {
     }
 
     pub(super) fn settle_main(&mut self) {
-        let main = self.settings.main.clone();
-        self.notes.extend(self.engine.settle(&main));
+        let main = &self.settings.main;
+        self.notes.extend(self.engine.upkeep_mut().and_then(|upkeep| upkeep.settle(main)));
     }
 
     pub(super) fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
-        FileLock::acquire(&self.engine.lock_path(), Deadline::after(wait)).ok()
+        let path = self.engine.upkeep()?.lock_path();
+        FileLock::acquire(&path, Deadline::after(wait)).ok()
+    }
+
+    pub(super) fn begin_look(&mut self) {
+        if let Some(upkeep) = self.engine.upkeep_mut() {
+            upkeep.begin_look();
+        }
+    }
+
+    /// Begins our copy of the hub anew; `false`: there is none.
+    fn heal(&mut self) -> Result<bool, LedgerError> {
+        self.engine.upkeep_mut().map_or(Ok(false), EngineUpkeep::heal)
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) enum Publication {
     Applied,
     /// A branch was elsewhere; nothing moved.
     Stale,
+    /// The same, over a transport that may send a push twice by itself: what was faster may be this very push.
+    StaleOrRepeated,
     /// A branch was being moved by somebody else; nothing moved. With the lock that stood all the time,
     /// where that can be told.
     Busy(Option<Held>),

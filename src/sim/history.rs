@@ -20,7 +20,7 @@ use crate::ledger::{
 use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,9 +207,6 @@ impl Engine for Replay {
     fn is_always_fresh(&self) -> bool {
         true
     }
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/dev/null/none")
-    }
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         Ok(self.known.get(branch).cloned())
     }
@@ -242,14 +239,5 @@ impl Engine for Replay {
     }
     fn find(&self, _: &Version, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         Ok(Search::NotThere)
-    }
-    fn count(&self, _: &Version) -> Result<usize, LedgerError> {
-        Ok(0)
-    }
-    fn heal(&mut self) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-    fn settle(&mut self, _: &str) -> Option<String> {
-        None
     }
 }

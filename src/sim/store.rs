@@ -7,8 +7,8 @@ use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::ledger::{
-    Cause, Commit, Document, Engine, Found, LedgerError, Move, Publication, Reason, Scope, Search, Version,
-    ops_in, shows,
+    Cause, Commit, Document, Engine, EngineUpkeep, Found, LedgerError, Move, Publication, Reason, Scope,
+    Search, Version, ops_in, shows,
 };
 use crate::machine::clock::{self, Deadline};
 use std::cell::RefCell;
@@ -150,14 +150,6 @@ impl Engine for Store {
         self.is_path()
     }
 
-    fn repeats_requests(&self) -> bool {
-        self.world.get().rates.of(Fault::Repeated) > 0
-    }
-
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/hub.flock")
-    }
-
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         let known = self.known();
         let tip = known.get(branch).cloned();
@@ -245,6 +237,9 @@ impl Engine for Store {
             None => self.deliver(moves),
         };
         self.travel();
+        if publication == Publication::Stale && self.world.get().rates.of(Fault::Repeated) > 0 {
+            return Publication::StaleOrRepeated;
+        }
         if publication == Publication::Applied {
             self.world.get().on(self.host, |host| {
                 let known = Rc::make_mut(&mut host.known);
@@ -272,8 +267,18 @@ impl Engine for Store {
         }))
     }
 
-    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        Ok(self.world.get().history(Some(version)).count())
+    fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
+        Some(self)
+    }
+
+    fn upkeep_mut(&mut self) -> Option<&mut dyn EngineUpkeep> {
+        Some(self)
+    }
+}
+
+impl EngineUpkeep for Store {
+    fn lock_path(&self) -> PathBuf {
+        PathBuf::from("/hub.flock")
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {
@@ -282,10 +287,6 @@ impl Engine for Store {
             host.known = Rc::default();
         });
         Ok(!self.is_path())
-    }
-
-    fn settle(&mut self, _: &str) -> Option<String> {
-        None
     }
 }
 

@@ -12,7 +12,6 @@ use crate::machine::clock::Deadline;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,9 +83,6 @@ impl Engine for Store {
     fn is_always_fresh(&self) -> bool {
         true
     }
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/dev/null/none")
-    }
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
         Ok(self.0.borrow().refs.get(branch).cloned())
     }
@@ -125,14 +121,5 @@ impl Engine for Store {
     }
     fn find(&self, _: &Version, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
         Ok(Search::NotThere)
-    }
-    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        Ok(number(version) + 1)
-    }
-    fn heal(&mut self) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-    fn settle(&mut self, _: &str) -> Option<String> {
-        None
     }
 }

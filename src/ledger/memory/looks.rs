@@ -291,7 +291,7 @@ fn a_branch_that_may_not_be_replaced_is_followed_once() {
         memory.hub.borrow_mut().faults.extend(vec![Fault::Deny; denials]);
         assert_eq!(word(&ledger.update_one(op(), now(), beat(2))), expected, "{denials}");
         let tip = memory.hub.borrow().refs.get("heartbeat-x").cloned();
-        let length = memory.history(tip).len();
+        let length = memory.commits_to(tip).len();
         assert_eq!((memory.hub.borrow().publications, length), (publications, 1 + denials % 2), "{denials}");
     }
 }

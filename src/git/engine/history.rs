@@ -1,16 +1,29 @@
-//! What the history of the hub, and what this host remembers of it, tell of what is not there any more.
+//! What the history of the hub, and what this host remembers of it, tell of what was there before.
 
 use super::{GitEngine, Reach};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
+use crate::git::libgit2::oid;
 use crate::git::objects::Objects;
 use crate::git::versions::Unseen;
-use crate::git::{lost_hub, partial, permitted, walk};
-use crate::ledger::{Engine as _, LedgerError, Lost, LostObject, Past, Version};
+use crate::git::{by_hand, lost_hub, partial, permitted, versions, walk};
+use crate::ledger::{
+    Below, Earlier, Engine as _, EngineHistory, IsWhole, LedgerError, Lost, LostObject, Ours, PASSED_MAX,
+    Past, Reached, Sides, Version, Visit, VisitCommit, VisitVersion,
+};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-impl GitEngine {
-    /// What this host has seen of a branch that is not in its history any more.
-    pub(super) fn seen_and_lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+impl EngineHistory for GitEngine {
+    fn walk(
+        &self,
+        tip: &Version,
+        wants: &dyn Fn(&str) -> bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<Reached, LedgerError> {
+        self.suspecting(walk::walk(&self.objects, tip, wants, visit))
+    }
+
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
         let of = |memory: &Objects, reference: &str| walk::lost(&self.objects, memory, reference, tip);
         let mut lost = of(&self.objects, &self.reference(branch))?;
         // Of a hub on this disk it is the clone around us that remembers.
@@ -22,8 +35,49 @@ impl GitEngine {
         Ok(lost)
     }
 
-    /// What shows that a branch without documents was a hub.
-    pub(super) fn past_of(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
+    fn below_foreign(
+        &self,
+        tip: &Version,
+        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
+    ) -> Result<Option<Below>, LedgerError> {
+        self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, PASSED_MAX, is_final))
+    }
+
+    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+        self.suspecting(by_hand::earlier(&self.objects, version, path))
+    }
+
+    fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
+        self.suspecting(self.objects.changed(before, after, "coordination"))
+    }
+
+    fn content(&self, version: &Version, path: &str) -> Result<Option<String>, LedgerError> {
+        Ok(self.suspecting(self.objects.content(version, path))?.map(|id| id.to_string()))
+    }
+
+    fn versions(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        visit: &mut VisitVersion<'_>,
+    ) -> Result<(), LedgerError> {
+        let unseen = versions::versions(&self.objects, oid(tip)?, path, visit)?;
+        unseen.map_or(Ok(()), |unseen| Err(self.unseen(branch, path, unseen)))
+    }
+
+    fn sides(
+        &self,
+        branch: &str,
+        tip: &Version,
+        path: &str,
+        is_whole: &IsWhole<'_>,
+    ) -> Result<Sides, LedgerError> {
+        let (found, unseen) = versions::sides(&self.objects, oid(tip)?, path, is_whole)?;
+        Ok(Sides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
+    }
+
+    fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
         let repository = self.objects.repository();
         if let Some(found) = self.tip(branch)?.and_then(|tip| lost_hub::in_history(repository, &tip)) {
             return Ok(Some(Past::InHistory(found)));
@@ -47,8 +101,18 @@ impl GitEngine {
         known.map_or_else(beats, |known| Ok(Some(known)))
     }
 
+    fn last_commits(&self, version: &Version, visit: &mut VisitCommit<'_>) -> Result<(), LedgerError> {
+        self.suspecting(self.objects.last_commits(version, visit))
+    }
+
+    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
+        self.suspecting(self.objects.count(version))
+    }
+}
+
+impl GitEngine {
     /// What is told where a look at the history of a document did not see all of it.
-    pub(super) fn unseen(&self, branch: &str, path: &str, unseen: Unseen) -> LedgerError {
+    fn unseen(&self, branch: &str, path: &str, unseen: Unseen) -> LedgerError {
         let repository = self.objects.repository();
         let cut = |folder: Option<&Path>| LedgerError::CutHistory {
             path: path.to_owned(),

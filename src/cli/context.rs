@@ -606,14 +606,14 @@ fn tries(attempts: u32) -> String {
 
 /// A lock that stood until the time was up.
 fn locked_here(attempts: u32, held: &Held) -> CliError {
-    let path = held.lock.display().to_string();
+    let path = &held.lock;
     let words = format!("a branch of the hub was locked, the last of {}: {held}", tries(attempts));
     contended(Code::BranchLocked, words, attempts)
         .fact("path", path.as_str())
         .hint("try again when that process has ended")
         .hint(format!(
             "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
-            quoted(&path)
+            quoted(path)
         ))
 }
 

@@ -17,7 +17,6 @@ use crate::machine::files::FileError;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 /// What a write that failed says of itself.
@@ -324,19 +323,19 @@ fn advice(error: &LedgerError) -> Vec<String> {
                 "git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"
             ),
         }],
-        LedgerError::CutHistory { folder, .. } => cut_history(folder.as_deref()),
+        LedgerError::CutHistory { place, .. } => cut_history(place.as_deref()),
         LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => vec![format!(
             "make a hub of it with `git muster init {}`, or name another branch with `--hub-branch`",
             quoted(hub)
         )],
         LedgerError::WasAHub { branch, past, .. } => vec![
-            past.advice(branch),
+            words::lost::put_back(past, branch),
             "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it"
                 .to_owned(),
         ],
-        LedgerError::LacksObject { hub, object, .. } => vec![object.advice(hub)],
+        LedgerError::LacksObject { hub, object, .. } => vec![words::lost::object(object, hub)],
         LedgerError::BrokenBranch { branch, file, newest, .. } => {
-            put_back(PutBack::of(branch, file, newest.as_ref()))
+            words::lost::branch(PutBack::of(branch, file, newest.as_ref()))
         }
         LedgerError::Document(document) if document.is_newer => {
             vec!["another server runs a newer git-muster; install the same one here".to_owned()]
@@ -349,10 +348,7 @@ fn advice(error: &LedgerError) -> Vec<String> {
         LedgerError::Configuration { cause, .. } => {
             advice_on_place(*cause).map(str::to_owned).into_iter().collect()
         }
-        LedgerError::Partial { partial, .. } => vec![format!(
-            "`{}` brings the rest; or name the hub that it was cloned from",
-            partial.command()
-        )],
+        LedgerError::Partial { partial, .. } => vec![words::lost::partial(partial)],
         LedgerError::Store { damaged: true, .. } => vec![
             "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone"
                 .to_owned(),
@@ -370,26 +366,17 @@ fn advice(error: &LedgerError) -> Vec<String> {
 }
 
 /// What may be in history that is not here.
-fn cut_history(folder: Option<&Path>) -> Vec<String> {
-    let fetch = folder.map(|folder| {
+fn cut_history(place: Option<&str>) -> Vec<String> {
+    let fetch = place.map(|place| {
         format!(
             "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
-            quoted(&folder.display().to_string())
+            quoted(place)
         )
     });
     let anew = format!(
         "if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"
     );
     fetch.into_iter().chain([anew]).collect()
-}
-
-/// What to do about a branch whose ref names no commit.
-fn put_back(put_back: PutBack) -> Vec<String> {
-    let PutBack { known, command, first } = put_back;
-    match first {
-        None => vec![format!("{known}: put the branch back from a clone that has it, after `{command}`")],
-        Some(first) => vec![format!("{known}: `{command}` puts the branch there"), first],
-    }
 }
 
 /// What to do about something on this machine that cannot be a hub.

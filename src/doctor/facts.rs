@@ -17,7 +17,7 @@ use crate::domain::server::Server;
 use crate::domain::shell::quoted;
 use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
-use crate::git::{Location, Look, PutBack, homes, hubs, known_in, store_path};
+use crate::git::{Location, Look, PutBack, homes, hubs, known_in, remedy, store_path};
 use crate::ledger::{Cause, Documents as _, LedgerError, Past, Reason, Snapshot, Stop, Unfit};
 use crate::machine::clock::{self, Deadline};
 use std::collections::HashSet;
@@ -290,7 +290,7 @@ fn without_hub(
     Some(match past(error, subject).filter(|past| !matches!(past, Past::Beats(_))) {
         Some(past) => (
             "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
-            Some(past.command(&subject.branch).trim_matches('`').to_owned()),
+            Some(remedy::put_back(&past, &subject.branch)),
         ),
         None if !is_empty => (
             "there was a hub, and founded anew it would begin all tokens again; name its branch with `--hub-branch`, or put this one back from a clone or from another host's copy",
@@ -307,6 +307,16 @@ fn without_hub(
     })
 }
 
+/// What it means that the hub at `hub`, which is as people write it, has lost an object, and where the command
+/// belongs that has it fetched again.
+#[must_use]
+pub fn meaning_of_lost_object(hub: &str) -> String {
+    let place = if remedy::is_on_this_disk(hub) { "" } else { ", in the folder of the hub on its server" };
+    format!(
+        "whoever has a copy goes on, and nobody else can begin; a clone or a copy that has it, put in the place of CLONE, gives it back{place}"
+    )
+}
+
 /// What follows and what mends it, where the error of any command says it as well: of one thing that is lost.
 fn as_commands_say(error: &LedgerError) -> Option<(String, Option<String>)> {
     match error {
@@ -316,10 +326,10 @@ fn as_commands_say(error: &LedgerError) -> Option<(String, Option<String>)> {
             Some((format!("{known}; {}", first.unwrap_or_else(after)), Some(command)))
         }
         LedgerError::LacksObject { hub, object, .. } => {
-            Some((object.meaning(hub), Some(object.command(hub))))
+            Some((meaning_of_lost_object(hub), Some(remedy::fetch_object(object, hub))))
         }
         LedgerError::Partial { partial, .. } => {
-            Some(("what it lacks is fetched from there".to_owned(), Some(partial.command())))
+            Some(("what it lacks is fetched from there".to_owned(), Some(remedy::fetch_rest(partial))))
         }
         LedgerError::Denied { hub, why: Reason { about: Some(bad), .. } } => Some((bad.advice(hub), None)),
         _ => None,

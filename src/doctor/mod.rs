@@ -25,6 +25,7 @@ use crate::ledger::LedgerError;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::{bounded, environment};
 use facts::HubFacts;
+pub use facts::meaning_of_lost_object;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::Duration;

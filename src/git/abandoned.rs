@@ -214,7 +214,7 @@ fn judge(repository: &Repository, lock: &Path, before: Identity, is_copy: bool) 
         }
         _ => String::new(),
     };
-    Some(Held { lock: lock.to_owned(), told: format!("{}{after}", known.told) })
+    Some(Held { lock: lock.to_string_lossy().into_owned(), told: format!("{}{after}", known.told) })
 }
 
 /// Removes a lock unless it is another by now. Two that do this at once do not remove each other's new lock.

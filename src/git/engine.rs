@@ -225,7 +225,7 @@ impl GitEngine {
         LedgerError::BrokenBranch {
             hub: self.name.clone(),
             branch: branch.to_owned(),
-            file: repository.commondir().join(&reference),
+            file: repository.commondir().join(&reference).to_string_lossy().into_owned(),
             newest: salvage::newest(repository, &reference),
         }
     }

@@ -4,7 +4,7 @@
 //! Asked only when the documents are missing. What cannot be read here is as if it were not there.
 
 use super::commits::{CommitText, back_from, tree_of};
-use super::libgit2::version;
+use super::libgit2::{place_of, version};
 use super::marks::DOCUMENTS;
 use super::refs::GONE;
 use super::{permitted, ref_lock};
@@ -39,15 +39,14 @@ pub(super) fn known(repository: &Repository, branch: &str) -> Option<Past> {
         holds_documents(repository, tip).then(|| version(tip))
     };
     let version = references.iter().find_map(known)?;
-    // Without the slash at the end.
-    Some(Past::Known { version, folder: repository.path().components().collect() })
+    Some(Past::Known { version, place: place_of(repository.path()) })
 }
 
 /// Where this program put a branch last that is gone from the hub `repository`.
 pub(super) fn put_last(repository: &Repository, branch: &str) -> Option<Past> {
     let last = ref_lock::last(repository, &format!("refs/heads/{branch}"))?;
-    let folder = repository.path().components().collect();
-    holds_documents(repository, last).then(|| Past::PutLast { version: version(last), folder })
+    let place = place_of(repository.path());
+    holds_documents(repository, last).then(|| Past::PutLast { version: version(last), place })
 }
 
 /// What our copy of the hub, or the clone around, knows of `branch`.

@@ -44,6 +44,7 @@ mod pruning;
 mod publish;
 mod ref_lock;
 mod refs;
+pub mod remedy;
 mod salvage;
 mod source;
 mod ssh_line;

@@ -17,7 +17,7 @@ use crate::ledger::{
 };
 use crate::machine::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 fn ledger_at(path: &Path, founding: bool) -> Result<Ledger, LedgerError> {
@@ -307,26 +307,10 @@ fn a_hub_that_lost_its_documents_says_where_they_are() {
     );
     hub.point("refs/remotes/origin/main", &last);
     assert!(lost_hub::is_hub(&repository, "refs/remotes/origin/main"));
-    let folder: PathBuf = repository.path().components().collect();
-    let known = Past::Known { version: last.clone(), folder: folder.clone() };
-    assert_eq!(lost_hub::known_in(hub.folder.path(), "main"), Some(known.clone()));
+    let place = repository.path().display().to_string().trim_end_matches('/').to_owned();
+    let known = Past::Known { version: last.clone(), place };
+    assert_eq!(lost_hub::known_in(hub.folder.path(), "main"), Some(known));
     assert_eq!(lost_hub::known_in(hub.folder.path(), "other"), None);
-    for (past, advice) in [
-        (
-            Past::InHistory(last.clone()),
-            format!(
-                "`git restore --source={last} --staged --worktree coordination && git commit -m 'Put the hub back' && git push origin HEAD:main`"
-            ),
-        ),
-        (known, format!("`git --git-dir={} push origin {last}:refs/heads/main`", folder.display())),
-        (
-            Past::Beats("heartbeat-a".to_owned()),
-            "`git push origin refs/remotes/origin/main:refs/heads/main`".to_owned(),
-        ),
-    ] {
-        assert_eq!(past.command("main"), advice);
-        assert!(past.advice("main").ends_with(&advice), "{}", past.advice("main"));
-    }
 }
 
 #[test]

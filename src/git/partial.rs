@@ -1,5 +1,6 @@
 //! Whether a repository of this machine is a partial clone. Reads its configuration alone.
 
+use super::libgit2::place_of;
 use crate::ledger::PartialClone;
 use git2::Repository;
 
@@ -12,13 +13,12 @@ pub(super) fn of(repository: &Repository) -> Option<PartialClone> {
     // As git of before 2.20 noted it.
     let remote = named.or_else(|| config.get_string("extensions.partialClone").ok())?;
     let folder = repository.workdir().unwrap_or_else(|| repository.path());
-    Some(PartialClone { folder: folder.components().collect(), remote })
+    Some(PartialClone { place: place_of(folder), remote })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn a_partial_clone_is_known_by_the_remote_that_has_the_rest() {
@@ -35,8 +35,5 @@ mod tests {
         config.set_bool("remote.origin.promisor", false).expect("writes");
         config.set_bool("remote.up stream.promisor", true).expect("writes");
         assert_eq!(remote().as_deref(), Some("up stream"));
-        let command = PartialClone { folder: PathBuf::from("/a b"), remote: "origin".to_owned() }.command();
-        let refs = "'+refs/heads/*:refs/remotes/origin/*'";
-        assert_eq!(command, format!("git -C '/a b' fetch --refetch --no-filter origin {refs}"));
     }
 }

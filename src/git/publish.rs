@@ -389,7 +389,7 @@ mod tests {
         let next = to("main", Some(second), commit(&repository, Some(second), "3"));
         let busy = in_process(&repository, &[next], &[], late);
         assert!(
-            matches!(&busy, Publication::Busy(Some(held)) if held.lock.ends_with("refs/heads/main.lock")),
+            matches!(&busy, Publication::Busy(Some(held)) if held.lock.ends_with("/refs/heads/main.lock")),
             "{busy:?}"
         );
     }

@@ -13,7 +13,6 @@ use crate::domain::shell::quoted;
 use crate::ledger::{Version, ops_in};
 use git2::{ObjectType, Oid, Repository};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 /// How many objects are looked at: those of a hub that is tidied now and then.
 const OBJECTS_MAX: usize = 2_000_000;
@@ -35,9 +34,8 @@ pub struct PutBack {
 impl PutBack {
     /// How `branch` is put back, whose ref is in `file` and most likely named `newest`.
     #[must_use]
-    pub fn of(branch: &str, file: &Path, newest: Option<&Version>) -> Self {
-        let shown = file.to_string_lossy();
-        let remove = format!("rm {}", quoted(&shown));
+    pub fn of(branch: &str, file: &str, newest: Option<&Version>) -> Self {
+        let remove = format!("rm {}", quoted(file));
         let Some(newest) = newest else {
             return Self {
                 known: "no commit in it carries an operation".to_owned(),
@@ -46,7 +44,7 @@ impl PutBack {
             };
         };
         let reference = format!("refs/heads/{branch}");
-        let hub = shown.strip_suffix(&reference).unwrap_or(&shown).trim_end_matches('/');
+        let hub = file.strip_suffix(&reference).unwrap_or(file).trim_end_matches('/');
         let put = format!("git --git-dir={} update-ref {} {newest}", quoted(hub), quoted(&reference));
         Self {
             known: format!("the newest commit that carries an operation is {}", newest.short()),

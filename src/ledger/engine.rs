@@ -8,7 +8,7 @@
 use super::document::Document;
 use super::error::LedgerError;
 use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitCommit, VisitVersion};
-use super::past::Past;
+use super::lost::Past;
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;

@@ -1,9 +1,7 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
 use super::far_side::{Cause, Reason};
-use super::lost_object::LostObject;
-use super::partial::PartialClone;
-use super::past::Past;
+use super::lost::{LostObject, PartialClone, Past};
 use super::said::{is_about_disk, is_about_owner};
 use super::vocabulary::{Reached, Version};
 use crate::domain::code::Code;
@@ -13,7 +11,6 @@ use crate::domain::refusal::Refusal;
 use crate::machine::asked;
 use crate::machine::files::FileError;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
 /// Why an operation ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -134,12 +131,12 @@ pub enum LedgerError {
         reached: Reached,
     },
     /// Only a part of the history is here, and what is looked for may be in the rest.
-    #[error("`{path}` says nothing that can be read, and what it said before may be in {}", rest(folder.as_deref()))]
+    #[error("`{path}` says nothing that can be read, and what it said before may be in {}", rest(place.as_deref()))]
     CutHistory {
         /// The document.
         path: String,
-        /// The repository whose history ends; `None` if the history is longer than what is looked at.
-        folder: Option<PathBuf>,
+        /// Where the history ends; `None` if it is longer than what is looked at.
+        place: Option<String>,
     },
     /// The branch is not there.
     #[error("the hub `{hub}` has no branch `{branch}`{}", if *empty { ": it is empty" } else { "" })]
@@ -183,14 +180,14 @@ pub enum LedgerError {
         sought: Option<String>,
     },
     /// The ref of the branch says nothing: what another program was writing when it was cut off.
-    #[error("branch `{branch}` of the hub `{hub}` is damaged: its file `{}` names no commit", file.display())]
+    #[error("branch `{branch}` of the hub `{hub}` is damaged: its file `{file}` names no commit")]
     BrokenBranch {
         /// Which hub.
         hub: String,
         /// Which branch.
         branch: String,
-        /// The file of its ref.
-        file: PathBuf,
+        /// Where it is noted what the branch names.
+        file: String,
         /// What it most likely named.
         newest: Option<Version>,
     },
@@ -240,10 +237,10 @@ pub enum LedgerError {
     File(#[from] FileError),
 }
 
-fn rest(shallow: Option<&Path>) -> String {
+fn rest(shallow: Option<&str>) -> String {
     match shallow {
         Some(clone) => {
-            format!("that part of the history that is not here: `{}` is a shallow clone", clone.display())
+            format!("that part of the history that is not here: `{clone}` is a shallow clone")
         }
         None => "history beyond what is looked at".to_owned(),
     }
@@ -356,8 +353,8 @@ impl LedgerError {
                 };
                 json!({"op": op, "reached": reached})
             }
-            Self::CutHistory { path, folder } => {
-                json!({"path": path, "directory": folder.as_ref().map(|folder| folder.display().to_string())})
+            Self::CutHistory { path, place } => {
+                json!({"path": path, "directory": place})
             }
             Self::NoBranch { hub, branch, empty } => json!({"hub": hub, "branch": branch, "is_empty": empty}),
             Self::NotAHub { hub, branch } => json!({"hub": hub, "branch": branch}),
@@ -372,7 +369,7 @@ impl LedgerError {
             }
             Self::AnotherHub { hub, found, sought } => json!({"hub": hub, "found": found, "sought": sought}),
             Self::BrokenBranch { hub, branch, file, .. } => {
-                json!({"hub": hub, "branch": branch, "path": file.display().to_string()})
+                json!({"hub": hub, "branch": branch, "path": file})
             }
             Self::LacksObject { hub, object, why } => {
                 json!({"hub": hub, "object": object.id, "detail": why})
@@ -504,7 +501,7 @@ mod tests {
             (LedgerError::Contended(why()), Code::Contended),
             (LedgerError::Unsettled { hub: hub(), why: why() }, Code::OutcomeUnknown),
             (LedgerError::Untold { op, reached: Reached::Shallow }, Code::HistoryIncomplete),
-            (LedgerError::CutHistory { path: hub(), folder: None }, Code::HistoryCut),
+            (LedgerError::CutHistory { path: hub(), place: None }, Code::HistoryCut),
             (LedgerError::NoBranch { hub: hub(), branch: branch(), empty: true }, Code::HubBranchMissing),
             (LedgerError::NotAHub { hub: hub(), branch: branch() }, Code::NotAHub),
             (LedgerError::WasAHub { hub: hub(), branch: branch(), past: Past::Beats(hub()) }, Code::HubLost),

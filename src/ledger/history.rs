@@ -8,7 +8,6 @@ use crate::domain::json::DocumentError;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 /// The most commits that are passed on the way to ours, and how many of each kind before them: beats of
 /// a script each half minute make so many in ten days.
@@ -113,14 +112,14 @@ pub enum Content {
 /// What a walker does with each commit.
 pub type Visit<'a> = dyn FnMut(&Stride<'_>) -> Result<(), LedgerError> + 'a;
 
-/// Commits that this repository had seen on a branch and that are not in its history any more.
+/// Commits that this host had seen on a branch and that are not in its history any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// The newest of them.
     pub tip: Version,
-    /// The repository that still has them.
-    pub repository: PathBuf,
-    /// What keeps them here, if a ref does.
+    /// Where they still are.
+    pub place: String,
+    /// Under which name they are kept there, if they have one.
     pub kept_as: Option<String>,
     /// The commits, the newest first.
     pub commits: Vec<Told>,

@@ -20,14 +20,12 @@ mod freshness;
 pub(crate) mod fuzz;
 mod history;
 mod location;
-mod lost_object;
+mod lost;
 #[cfg(test)]
 mod memory;
 mod one_hub;
 mod outcome;
 mod pace;
-mod partial;
-mod past;
 mod read;
 mod request;
 mod said;
@@ -50,11 +48,9 @@ pub use history::{
     UNCHECKED, Visit, VisitVersion,
 };
 pub use location::Location;
-pub use lost_object::LostObject;
+pub use lost::{LostObject, PartialClone, Past};
 pub use outcome::{Locked, Outcome, Receipt};
 pub(crate) use pace::Pace;
-pub use partial::PartialClone;
-pub use past::Past;
 pub use read::OwnedSnapshot;
 pub use request::{Apply, Request, RequestResult};
 pub(crate) use said::is_about_owner;

@@ -8,7 +8,6 @@ use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One state of a branch. Two equal versions hold the same documents and the same history.
@@ -56,18 +55,18 @@ pub struct Move {
     pub to: Version,
 }
 
-/// The lock file of a ref that somebody holds, or left behind.
+/// What keeps a branch from being moved: a lock that somebody holds, or left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Which.
-    pub lock: PathBuf,
+    /// Which, as the store names it.
+    pub lock: String,
     /// Whose it is and how long it is left alone, for people.
     pub told: String,
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`, {}", self.lock.display(), self.told)
+        write!(out, "`{}`, {}", self.lock, self.told)
     }
 }
 

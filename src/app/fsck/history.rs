@@ -302,7 +302,7 @@ fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
         oldest.version.short(),
         newest.version.short()
     );
-    let repository = quoted(&lost.repository.to_string_lossy());
+    let repository = quoted(&lost.place);
     let log = format!("`git -C {repository} log {}` shows them", newest.version.short());
     let hint = match &lost.kept_as {
         Some(reference) => format!(

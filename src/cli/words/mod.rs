@@ -4,6 +4,7 @@
 //! not compile without a sentence and a thought about its hint. Nothing is decided here.
 
 mod hint;
+pub(super) mod lost;
 mod sentence;
 
 pub(super) use hint::hint;

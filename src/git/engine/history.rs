@@ -2,7 +2,7 @@
 
 use super::{GitEngine, Reach};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
-use crate::git::libgit2::oid;
+use crate::git::libgit2::{oid, place_of};
 use crate::git::objects::Objects;
 use crate::git::versions::Unseen;
 use crate::git::{by_hand, lost_hub, partial, permitted, versions, walk};
@@ -116,7 +116,7 @@ impl GitEngine {
         let repository = self.objects.repository();
         let cut = |folder: Option<&Path>| LedgerError::CutHistory {
             path: path.to_owned(),
-            folder: folder.map(|folder| folder.components().collect()),
+            place: folder.map(place_of),
         };
         let (id, error) = match unseen {
             Unseen::End => return cut(Some(repository.workdir().unwrap_or_else(|| repository.path()))),

@@ -44,8 +44,8 @@ pub(in crate::git) fn lost(
         let commits = commits_up_to(repository, id, &mut known);
         // What was removed from our repository too cannot be told.
         if !commits.is_empty() {
-            let path = repository.path().to_path_buf();
-            lost.push(Lost { tip: version(id), repository: path, kept_as, commits });
+            let place = repository.path().to_string_lossy().into_owned();
+            lost.push(Lost { tip: version(id), place, kept_as, commits });
         }
     }
     Ok(lost)

@@ -11,7 +11,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::git::PutBack;
-use crate::ledger::{Cause, LedgerError, Past, Reached, Stop, Unfit};
+use crate::ledger::{Cause, LedgerError, Past, Reached, Stop, StoreCause, Unfit};
 use crate::machine::asked;
 use crate::machine::files::FileError;
 use serde_json::{Map, Value};
@@ -349,11 +349,11 @@ fn advice(error: &LedgerError) -> Vec<String> {
             advice_on_place(*cause).map(str::to_owned).into_iter().collect()
         }
         LedgerError::Partial { partial, .. } => vec![words::lost::partial(partial)],
-        LedgerError::Store { damaged: true, .. } => vec![
+        LedgerError::Store { cause: StoreCause::Damaged, .. } => vec![
             "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone"
                 .to_owned(),
         ],
-        LedgerError::Store { .. } if error.code() == Code::DiskFull => vec![
+        LedgerError::Store { cause: StoreCause::Disk, .. } => vec![
             "the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"
                 .to_owned(),
         ],

@@ -18,7 +18,7 @@ use crate::domain::shell::quoted;
 use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Look, PutBack, homes, hubs, known_in, remedy, store_path};
-use crate::ledger::{Cause, Documents as _, LedgerError, Past, Reason, Snapshot, Stop, Unfit};
+use crate::ledger::{Cause, Documents as _, LedgerError, Past, Reason, Snapshot, Stop, StoreCause, Unfit};
 use crate::machine::clock::{self, Deadline};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -251,7 +251,7 @@ pub(super) fn fault(error: &LedgerError, subject: &Subject, muster: impl Fn(&str
             "git made it in a format that this program cannot use; make another one for the hub, at a path that is free",
             Some("git muster init PATH".to_owned()),
         ),
-        (LedgerError::Store { damaged: true, .. }, Some(path)) => (
+        (LedgerError::Store { cause: StoreCause::Damaged, .. }, Some(path)) => (
             "the hub is damaged; what it lacks may be in a clone or a copy, so keep all of them",
             Some(format!("git --git-dir={} fsck", quoted(&path.display().to_string()))),
         ),

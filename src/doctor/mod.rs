@@ -21,7 +21,7 @@ use crate::domain::refusal::Words;
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Store, hubs, send_history, store_path};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, StoreCause};
 use crate::machine::clock::{self, Deadline};
 use crate::machine::{bounded, environment};
 use facts::HubFacts;
@@ -316,7 +316,7 @@ fn history(patient: &Patient) -> Judgement {
             Ok(Err(
                 error @ (LedgerError::LacksObject { .. }
                 | LedgerError::Partial { .. }
-                | LedgerError::Store { damaged: true, .. }),
+                | LedgerError::Store { cause: StoreCause::Damaged, .. }),
             )) => fault(patient, &error).judged(),
             // The hub answered before; a long history may need longer than is waited for here.
             Ok(Err(error)) => Judgement::skipped(error.to_string()),

@@ -8,11 +8,11 @@
 //! of the remote.
 
 use super::addresses::Addresses;
+use super::classify::is_about_owner;
 use super::marks::{self, DOCUMENTS};
 use super::permitted;
 use crate::domain::hub::Marker;
 use crate::domain::id::{check_branch, is_side_branch};
-use crate::ledger::is_about_owner;
 use crate::machine::{environment, files};
 use git2::{Commit, Repository};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@
 //! a test checks each of them. To teach it something new, add the recording first.
 //!
 //! It must not spawn, read or write anything, and must not guess: a push that the hub may have
-//! received without an answer for its refs is [`PushVerdict::Unknown`], never a failure.
+//! received without an answer for its refs is [`Publication::Unknown`], never a failure.
 
 mod causes;
 #[cfg(test)]
@@ -17,32 +17,12 @@ mod tests;
 mod words;
 
 use super::lost_object::named_in;
-use crate::ledger::{Cause, Reason, Speaker};
+use crate::ledger::{Cause, Publication, Reason, Speaker, StoreCause};
 use causes::{
     Verb, http_refusal, never_connected, not_connected, own_line, own_words, rejected, turned_away,
 };
 pub(super) use words::without_passwords;
 use words::{explain, headline, last_words, one_line, remote_lines};
-
-/// What one `git push --porcelain` run tells about our updates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PushVerdict {
-    /// The hub said of every ref that it moved to our commit.
-    Applied,
-    /// Nothing moved: somebody else was faster. Fetch, apply the operation again, push again.
-    Stale,
-    /// Nothing moved: somebody holds a lock in the hub. As [`Self::Stale`], after a longer wait.
-    Busy,
-    /// Nothing moved and trying again will not help. The reason is one clean line for people.
-    Denied(Reason),
-    /// The words of a refusal, of a push that had begun and whose answer was cut off. Who speaks before git
-    /// does, on the server or on the way, says such words too: it is refused where the hub does not have it.
-    Doubted(Reason),
-    /// Nothing moved: the hub was not reached, or turned us away before it took the push.
-    Unreachable(Reason),
-    /// Nobody can tell from here: look for the operation's id in the hub before anything else.
-    Unknown(String),
-}
 
 /// What one `git fetch` run tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +147,12 @@ const NOT_OUR_REF: &[&str] = &["upload-pack: not our ref"];
 /// Damage that the hub owns up to (upload-pack).
 const HUB_DAMAGED: &[&str] = &["repository corruption on the remote side"];
 
+/// Said of a file that could not be written.
+const NOT_WRITTEN: &[&str] = &["failed to write", "No space left", "Disk quota", "Read-only file system"];
+
+/// Said of a repository that is another user's.
+const OF_ANOTHER: &[&str] = &["not owned by", "dubious ownership"];
+
 /// How a line begins that says that a ref moved.
 const MOVED: &[&str] = &[" ", "+", "*", "-"];
 
@@ -182,8 +168,8 @@ pub(super) fn classify_push(
     exit_code: Option<i32>,
     stdout: &str,
     stderr: &str,
-) -> PushVerdict {
-    let verdicts: Vec<PushVerdict> =
+) -> Publication {
+    let verdicts: Vec<Publication> =
         complete_lines(stdout).filter_map(|line| judge_ref(line, stderr)).collect();
     if verdicts.is_empty() {
         return judge_silence(exit_code, stderr);
@@ -193,8 +179,8 @@ pub(super) fn classify_push(
     let complete = exit_code.is_some() || complete_lines(stdout).any(|line| line == "Done");
     match combine(verdicts, complete) {
         // What was not named may not have been sent.
-        PushVerdict::Applied if !branches.iter().all(|branch| has_moved(branch, stdout)) => {
-            PushVerdict::Unknown("not every branch was answered".to_owned())
+        Publication::Applied if !branches.iter().all(|branch| has_moved(branch, stdout)) => {
+            Publication::Unknown("not every branch was answered".to_owned())
         }
         verdict => verdict,
     }
@@ -255,7 +241,7 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
 
 /// The line in which git complains of a damaged object database, if there is one.
 ///
-/// Ask it after a push that ended in [`PushVerdict::Unknown`]: no pack can be made from a damaged
+/// Ask it after a push that ended in [`Publication::Unknown`]: no pack can be made from a damaged
 /// object of our cache, and the fetch that follows need not touch that object.
 #[must_use]
 pub(super) fn broken_store(stderr: &str) -> Option<String> {
@@ -266,39 +252,39 @@ pub(super) fn broken_store(stderr: &str) -> Option<String> {
 }
 
 /// Reads one `<flag>\t<from>:<to>\t<summary>` line; `None` for any other line.
-fn judge_ref(line: &str, stderr: &str) -> Option<PushVerdict> {
+fn judge_ref(line: &str, stderr: &str) -> Option<Publication> {
     let mut fields = line.splitn(3, '\t');
     let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
     let target = refs.rsplit(':').next().unwrap_or(refs);
     match flag {
-        flag if MOVED.contains(&flag) => Some(PushVerdict::Applied),
-        "=" => Some(PushVerdict::Unknown("up to date".to_owned())),
+        flag if MOVED.contains(&flag) => Some(Publication::Applied),
+        "=" => Some(Publication::Unknown("up to date".to_owned())),
         "!" => Some(judge_rejection(summary, target, stderr)),
-        _ if flag.chars().count() == 1 => Some(PushVerdict::Unknown(one_line(summary))),
+        _ if flag.chars().count() == 1 => Some(Publication::Unknown(one_line(summary))),
         _ => None,
     }
 }
 
 /// Judges the summary of a `!` line: `[rejected] (reason)`, `[remote rejected] (reason)`, …
-fn judge_rejection(summary: &str, target: &str, stderr: &str) -> PushVerdict {
+fn judge_rejection(summary: &str, target: &str, stderr: &str) -> Publication {
     let (kind, reason) = summary.split_once("] (").unwrap_or((summary, "no reason given)"));
     let reason = reason.strip_suffix(')').unwrap_or(reason);
     let lower = reason.to_lowercase();
     if ATOMIC_CONSEQUENCE.contains(&lower.as_str()) {
-        return PushVerdict::Stale; // the weakest rejection: the ref at fault outweighs it
+        return Publication::Stale; // the weakest rejection: the ref at fault outweighs it
     }
     match kind.trim_matches(['[', ']']) {
-        "rejected" if CLIENT_STALE.contains(&lower.as_str()) => PushVerdict::Stale,
-        "rejected" => PushVerdict::Denied(rejected(reason, reason, stderr)),
+        "rejected" if CLIENT_STALE.contains(&lower.as_str()) => Publication::Stale,
+        "rejected" => Publication::Denied(rejected(reason, reason, stderr)),
         "remote rejected" => judge_remote_rejection(reason, &lower, target, stderr),
-        _ => PushVerdict::Unknown(explain(reason, stderr)),
+        _ => Publication::Unknown(explain(reason, stderr)),
     }
 }
 
 /// Judges the reason that the server gave for one ref.
-fn judge_remote_rejection(reason: &str, lower: &str, target: &str, stderr: &str) -> PushVerdict {
+fn judge_remote_rejection(reason: &str, lower: &str, target: &str, stderr: &str) -> Publication {
     if lower == "failure" || contains_any(lower, UNKNOWN_REASONS) {
-        return PushVerdict::Unknown(explain(reason, stderr));
+        return Publication::Unknown(explain(reason, stderr));
     }
     if lower.contains("unpack") {
         let cut = contains_any(&stderr.to_lowercase(), PACK_CUT_SHORT);
@@ -306,61 +292,61 @@ fn judge_remote_rejection(reason: &str, lower: &str, target: &str, stderr: &str)
             .or_else(|| own_line(stderr, &["remote unpack failed"]).map(ToOwned::to_owned))
             .unwrap_or_else(|| reason.to_owned());
         return match cut {
-            true => PushVerdict::Unknown(explain(&detail, stderr)),
-            false => PushVerdict::Denied(rejected(reason, &detail, stderr)),
+            true => Publication::Unknown(explain(&detail, stderr)),
+            false => Publication::Denied(rejected(reason, &detail, stderr)),
         };
     }
     let vague = VAGUE_REASONS.contains(&lower);
     let words = if vague { words_about(target, stderr) } else { lower.to_owned() };
     if contains_any(&words, REFUSED_FOR_GOOD) {
-        PushVerdict::Denied(rejected(reason, reason, stderr))
+        Publication::Denied(rejected(reason, reason, stderr))
     } else if contains_any(&words, BUSY_REASONS) {
-        PushVerdict::Busy
+        Publication::Busy(None)
     } else if contains_any(&words, STALE_REASONS) {
-        PushVerdict::Stale
+        Publication::Stale
     } else if vague {
-        PushVerdict::Busy
+        Publication::Busy(None)
     } else {
-        PushVerdict::Denied(rejected(reason, reason, stderr))
+        Publication::Denied(rejected(reason, reason, stderr))
     }
 }
 
 /// Joins the verdicts of all refs of one push: what is not known first, then what weighs most.
-fn combine(verdicts: Vec<PushVerdict>, complete: bool) -> PushVerdict {
+fn combine(verdicts: Vec<Publication>, complete: bool) -> Publication {
     let total = verdicts.len();
     let (mut applied, mut busy, mut denied, mut unknown) = (0, false, None, None);
     for verdict in verdicts {
         match verdict {
-            PushVerdict::Applied => applied += 1,
-            PushVerdict::Stale => {}
-            PushVerdict::Busy => busy = true,
-            PushVerdict::Denied(text) | PushVerdict::Doubted(text) => denied = denied.or(Some(text)),
-            PushVerdict::Unreachable(reason) => unknown = unknown.or(Some(reason.words)),
-            PushVerdict::Unknown(text) => unknown = unknown.or(Some(text)),
+            Publication::Applied => applied += 1,
+            Publication::Stale | Publication::StaleOrRepeated => {}
+            Publication::Busy(_) => busy = true,
+            Publication::Denied(text) | Publication::Doubted(text) => denied = denied.or(Some(text)),
+            Publication::Unreachable(reason) => unknown = unknown.or(Some(reason.words)),
+            Publication::Unknown(why) | Publication::Failed { why, .. } => unknown = unknown.or(Some(why)),
         }
     }
     match (unknown, denied) {
-        (Some(text), _) => PushVerdict::Unknown(text),
-        _ if applied == total && complete => PushVerdict::Applied,
-        _ if applied == total => PushVerdict::Unknown(PUSH_KILLED.to_owned()),
-        _ if applied > 0 => PushVerdict::Unknown("only a part of the push was applied".to_owned()),
-        (None, Some(text)) => PushVerdict::Denied(text),
-        (None, None) if busy => PushVerdict::Busy,
-        (None, None) => PushVerdict::Stale,
+        (Some(text), _) => Publication::Unknown(text),
+        _ if applied == total && complete => Publication::Applied,
+        _ if applied == total => Publication::Unknown(PUSH_KILLED.to_owned()),
+        _ if applied > 0 => Publication::Unknown("only a part of the push was applied".to_owned()),
+        (None, Some(text)) => Publication::Denied(text),
+        (None, None) if busy => Publication::Busy(None),
+        (None, None) => Publication::Stale,
     }
 }
 
 /// Judges a push that printed no per-ref line: it failed early, or its answer was lost.
-fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
+fn judge_silence(exit_code: Option<i32>, stderr: &str) -> Publication {
     let Some(code) = exit_code else {
-        return PushVerdict::Unknown(PUSH_KILLED.to_owned());
+        return Publication::Unknown(PUSH_KILLED.to_owned());
     };
     if code == 0 {
-        return PushVerdict::Unknown("up to date".to_owned());
+        return Publication::Unknown("up to date".to_owned());
     }
     let own = own_words(stderr);
     let has_begun = contains_any(&own, PUSH_STARTED);
-    let refused = |reason| if has_begun { PushVerdict::Doubted(reason) } else { PushVerdict::Denied(reason) };
+    let refused = |reason| if has_begun { Publication::Doubted(reason) } else { Publication::Denied(reason) };
     let refused_request = Some(&own).filter(|own| own.contains("rpc failed"));
     if let Some(cause) = refused_request.and_then(|own| http_refusal(Verb::Push, own)) {
         let line = own_line(stderr, &["rpc failed"]).unwrap_or_default();
@@ -371,14 +357,14 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> PushVerdict {
         return refused(rejected(line, line, stderr));
     }
     if has_begun {
-        return PushVerdict::Unknown(last_words(code, "", stderr));
+        return Publication::Unknown(last_words(code, "", stderr));
     }
     if let Some(reason) = turned_away(Verb::Push, stderr) {
-        return PushVerdict::Denied(reason);
+        return Publication::Denied(reason);
     }
     match never_connected(stderr) {
-        Some(reason) => PushVerdict::Unreachable(reason),
-        None => PushVerdict::Unknown(last_words(code, "", stderr)),
+        Some(reason) => Publication::Unreachable(reason),
+        None => Publication::Unknown(last_words(code, "", stderr)),
     }
 }
 
@@ -396,6 +382,22 @@ fn words_about(target: &str, stderr: &str) -> String {
 /// Whether there is no room on a disk.
 pub(super) fn is_about_room(why: &str) -> bool {
     why.contains("No space left")
+}
+
+/// What a fault of a repository on this machine comes from, in the words of libgit2, git or the system.
+pub(super) fn store_cause(why: &str) -> StoreCause {
+    if is_about_owner(why) {
+        StoreCause::Owner
+    } else if contains_any(why, NOT_WRITTEN) {
+        StoreCause::Disk
+    } else {
+        StoreCause::Other
+    }
+}
+
+/// Whether a repository is not used because it is another user's.
+pub(super) fn is_about_owner(why: &str) -> bool {
+    contains_any(why, OF_ANOTHER)
 }
 
 /// Whether a lock file stood in the way.

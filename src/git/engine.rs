@@ -12,7 +12,7 @@ use super::refs::{heartbeats_spec, tracking};
 use super::{object_format, partial, permitted, publish, refs, salvage};
 use crate::ledger::{
     Cause, Commit, Document, Engine, EngineHistory, EngineUpkeep, LedgerError, Move, Publication, Reason,
-    Scope, Search, Version,
+    Scope, Search, StoreCause, Version,
 };
 use around::By;
 
@@ -181,7 +181,7 @@ impl GitEngine {
                     self.made.extend(made);
                     return Ok(version);
                 }
-                Err(LedgerError::Store { damaged: true, .. }) if tries < BUILDS_MAX => {
+                Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) if tries < BUILDS_MAX => {
                     pruning::set_torn_aside(self.objects.repository(), since);
                 }
                 Err(error) => return Err(error),
@@ -192,7 +192,7 @@ impl GitEngine {
     /// Notes what a look at our repository says of it, and names it when it is damaged.
     fn suspecting<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
         result.map_err(|error| match error {
-            LedgerError::Store { damaged: true, what, why } => self.damaged(&what, why),
+            LedgerError::Store { cause: StoreCause::Damaged, what, why } => self.damaged(&what, why),
             other => other,
         })
     }
@@ -203,7 +203,7 @@ impl GitEngine {
             return LedgerError::Partial { what: what.to_owned(), partial, why };
         }
         let what = format!("{what}: the repository `{}` is damaged", self.directory().display());
-        LedgerError::Store { what, why, damaged: true }
+        LedgerError::Store { what, why, cause: StoreCause::Damaged }
     }
 
     /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
@@ -277,7 +277,7 @@ impl Engine for GitEngine {
             return Ok(None);
         }
         let tip = match self.objects.tip(&self.reference(branch)) {
-            Err(LedgerError::Store { damaged: true, .. }) if self.is_always_fresh() => {
+            Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) if self.is_always_fresh() => {
                 let file = self.objects.repository().commondir().join(self.reference(branch));
                 if bad_refs::why_unreadable(&file) == Flaw::Forbidden {
                     let why =
@@ -325,7 +325,7 @@ impl Engine for GitEngine {
             return Err(LedgerError::Store {
                 what: "our copy of the hub is damaged".to_owned(),
                 why,
-                damaged: true,
+                cause: StoreCause::Damaged,
             });
         }
         let gone = format!("{}{main}", refs::GONE);

@@ -2,7 +2,8 @@
 //!
 //! No part of the program.
 
-use super::classify::{FetchVerdict, PushVerdict, broken_store, classify_fetch, classify_push};
+use super::classify::{FetchVerdict, broken_store, classify_fetch, classify_push};
+use crate::ledger::Publication;
 
 /// The branches of the push that is judged.
 const BRANCHES: [&str; 2] = ["main", "heartbeat-build1"];
@@ -17,7 +18,7 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
         })
     };
     let verdict = classify_push(&BRANCHES, exit_code, stdout, stderr);
-    if verdict == PushVerdict::Applied {
+    if verdict == Publication::Applied {
         assert!(BRANCHES.iter().all(|branch| moved(branch)), "applied without an answer for each branch");
         assert!(!stdout.lines().any(|line| line.starts_with("!\t")), "applied with a rejection");
     }
@@ -29,13 +30,15 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
     }
 }
 
-fn reason_of_push(verdict: PushVerdict) -> Option<String> {
+fn reason_of_push(verdict: Publication) -> Option<String> {
     match verdict {
-        PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => None,
-        PushVerdict::Denied(why) | PushVerdict::Doubted(why) | PushVerdict::Unreachable(why) => {
+        Publication::Applied | Publication::Stale | Publication::StaleOrRepeated | Publication::Busy(_) => {
+            None
+        }
+        Publication::Denied(why) | Publication::Doubted(why) | Publication::Unreachable(why) => {
             Some(why.words)
         }
-        PushVerdict::Unknown(why) => Some(why),
+        Publication::Unknown(why) | Publication::Failed { why, .. } => Some(why),
     }
 }
 

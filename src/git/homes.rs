@@ -5,7 +5,7 @@
 
 use super::around::BRANCH_KEY;
 use super::cache::{HubCopy, store_path};
-use super::classify::{FetchVerdict, classify_fetch};
+use super::classify::{FetchVerdict, classify_fetch, store_cause};
 use super::libgit2::fault;
 use super::open::open_path;
 use super::program::{GitProgram, TOO_SLOW};
@@ -118,7 +118,8 @@ fn ask_head(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<St
         FetchVerdict::Unreachable(why) => return Err(LedgerError::Unreachable { hub: hub(), why }),
         FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
         FetchVerdict::BrokenCache(why) | FetchVerdict::HubDamaged(why, _) | FetchVerdict::Failed(why) => {
-            return Err(LedgerError::Store { what: ASKING.to_owned(), why, damaged: false });
+            let cause = store_cause(&why);
+            return Err(LedgerError::Store { what: ASKING.to_owned(), why, cause });
         }
     }
     let line = done.stdout.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"));

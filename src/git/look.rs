@@ -6,7 +6,7 @@
 
 use super::bad_refs::{self, Bad, Before, Groups, Told};
 use super::cache::store_path;
-use super::classify::{FetchVerdict, PushVerdict, classify_fetch, classify_push, is_without_match};
+use super::classify::{FetchVerdict, classify_fetch, classify_push, is_about_owner, is_without_match};
 use super::commits::CommitText;
 use super::engine::{GitEngine, Reach};
 use super::in_process::why_not_in_process;
@@ -22,8 +22,8 @@ use crate::domain::doctor::hub::Tip;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::ledger::Location;
 use crate::ledger::{
-    Cause, Engine as _, EngineHistory as _, EngineUpkeep as _, LedgerError, LostObject, Past, Reason,
-    Snapshot, Version,
+    Cause, Engine as _, EngineHistory as _, EngineUpkeep as _, LedgerError, LostObject, Past, Publication,
+    Reason, Snapshot, StoreCause, Version,
 };
 use crate::machine::clock::Deadline;
 use crate::machine::{environment, files, random};
@@ -38,6 +38,11 @@ const LOOK_FOLDER_PREFIX: &str = "muster-look-";
 #[must_use]
 pub fn is_look(folder: &str) -> bool {
     folder.strip_prefix(LOOK_FOLDER_PREFIX).is_some_and(random::is_id)
+}
+
+/// What is told of a hub that cannot be read: no copy of ours is in a look, so it is the hub that is damaged.
+fn damage(why: &str) -> StoreCause {
+    if is_about_owner(why) { StoreCause::Owner } else { StoreCause::Damaged }
 }
 
 /// A fetch of nothing but the newest commits.
@@ -225,12 +230,12 @@ impl Look {
             return Ok(());
         }
         Err(match classify_push(&[&self.main], done.exit_code, &done.stdout, &done.stderr) {
-            PushVerdict::Denied(why) | PushVerdict::Doubted(why) => LedgerError::Denied { hub: hub(), why },
-            PushVerdict::Unreachable(why) => LedgerError::Unreachable { hub: hub(), why },
-            PushVerdict::Unknown(why) => {
+            Publication::Denied(why) | Publication::Doubted(why) => LedgerError::Denied { hub: hub(), why },
+            Publication::Unreachable(why) => LedgerError::Unreachable { hub: hub(), why },
+            Publication::Unknown(why) => {
                 LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Silent, why) }
             }
-            PushVerdict::Applied | PushVerdict::Stale | PushVerdict::Busy => return Ok(()),
+            _ => return Ok(()),
         })
     }
 }
@@ -281,7 +286,7 @@ pub(super) fn with_all_branches<T>(
         FetchVerdict::Denied(why) => return Err(LedgerError::Denied { hub: hub(), why }),
         FetchVerdict::BrokenCache(why) | FetchVerdict::HubDamaged(why, _) | FetchVerdict::Failed(why) => {
             let what = format!("cannot read the hub `{}`", hub());
-            return Err(LedgerError::Store { what, why, damaged: true });
+            return Err(LedgerError::Store { what, cause: damage(&why), why });
         }
     }
     let repository = Repository::open_bare(&way.folder.0).map_err(|error| fault(OURS, &error))?;
@@ -467,7 +472,8 @@ impl Way {
             }
             // There is no copy of ours in this, so what is damaged is the hub.
             FetchVerdict::BrokenCache(why) | FetchVerdict::Failed(why) => {
-                Err(LedgerError::Store { what: format!("cannot read the hub `{name}`"), why, damaged: true })
+                let what = format!("cannot read the hub `{name}`");
+                Err(LedgerError::Store { what, cause: damage(&why), why })
             }
         }
     }

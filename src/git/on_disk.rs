@@ -12,8 +12,8 @@ use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
 use crate::ledger::Location;
 use crate::ledger::{
-    Content, Documents as _, Ledger, LedgerError, Lost, Outcome, Past, Reached, Settings, Stop, Transaction,
-    Version,
+    Content, Documents as _, Ledger, LedgerError, Lost, Outcome, Past, Reached, Settings, Stop, StoreCause,
+    Transaction, Version,
 };
 use crate::machine::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
@@ -364,7 +364,7 @@ fn what_is_damaged_is_not_taken_for_what_is_not_there() {
     std::fs::remove_file(object).expect("is there");
     let objects = Objects::new(hub.repository());
     for result in [objects.read(&tip, JOBS).map(drop), objects.list(&tip, "coordination").map(drop)] {
-        assert!(matches!(result, Err(LedgerError::Store { damaged: true, .. })), "{result:?}");
+        assert!(matches!(result, Err(LedgerError::Store { cause: StoreCause::Damaged, .. })), "{result:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::Location;
 use crate::ledger::{
     Documents as _, Freshness, Ledger, LedgerError, Outcome, Request, RequestResult, Settings, Stop,
-    Transaction,
+    StoreCause, Transaction,
 };
 use crate::machine::random;
 use git2::build::TreeUpdateBuilder;
@@ -132,7 +132,7 @@ fn what_cannot_be_used_stops_those_that_need_it_and_no_other() {
                 Ok(Outcome::Applied(_)) => "applied",
                 Ok(Outcome::Refused(_)) => "refused",
                 Err(LedgerError::Document(_)) => "document",
-                Err(LedgerError::Store { damaged: true, .. }) => "damaged",
+                Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) => "damaged",
                 _ => "something else",
             };
             let expected = if ODD.contains(&number) { expected } else { "applied" };
@@ -151,7 +151,7 @@ fn a_request_alone_meets_the_fault_that_it_meets_among_others() {
     let folder = hub(ARCHIVE, b"{\"jobs\": []}", true);
     let alone = open_at(folder.path())
         .update_one(op(), now(), |transaction| transaction.table_at::<Job>(ARCHIVE).map(drop));
-    assert!(matches!(alone, Err(LedgerError::Store { damaged: true, .. })), "{alone:?}");
+    assert!(matches!(alone, Err(LedgerError::Store { cause: StoreCause::Damaged, .. })), "{alone:?}");
     let folder = hub(Message::PATH, b"<<<<<<< a\n", false);
     let refused = update(folder.path(), |_| Err(Refusal::NothingReclaimed { jobs: Vec::new() }.into()));
     assert!(matches!(refused.first(), Some(Ok(Outcome::Refused(_)))), "{refused:?}");

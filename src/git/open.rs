@@ -2,11 +2,11 @@
 
 use super::addresses::Addresses;
 use super::cache::HubCopy;
+use super::classify::is_about_owner;
 use super::engine::{GitEngine, Reach};
 use super::in_process::why_not_in_process;
 use super::libgit2::fault;
 use super::permitted;
-use crate::ledger::is_about_owner;
 use crate::ledger::{Cause, Ledger, LedgerError, Location, Reason, Settings, Unfit};
 use git2::{Config, ConfigLevel, ErrorClass, Repository};
 use std::path::{Path, PathBuf};

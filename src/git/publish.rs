@@ -5,8 +5,9 @@
 //! acknowledged writes of eight writers. Everywhere else `git push` does it, with a lease.
 
 use super::abandoned::{self, Waited};
-use super::classify::{PushVerdict, broken_store, classify_push};
+use super::classify::{broken_store, classify_push, store_cause};
 use super::commits::CommitText;
+use super::libgit2::io_cause;
 use super::objects::Objects;
 use super::program::GitProgram;
 use super::pruning::{self, Made};
@@ -92,8 +93,13 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) 
         Err(_) if all() => Publication::Applied,
         Err(Refused::Lost) => Publication::Unknown("its lock was taken away".to_owned()),
         // A disk that is full is no rule of the hub.
-        Err(Refused::Failed(error)) if !any() => Publication::Failed(error.to_string()),
-        Err(Refused::Unreadable(error)) if !any() => Publication::Failed(error.message().to_owned()),
+        Err(Refused::Failed(error)) if !any() => {
+            Publication::Failed { cause: io_cause(&error), why: error.to_string() }
+        }
+        Err(Refused::Unreadable(error)) if !any() => {
+            let why = error.message().to_owned();
+            Publication::Failed { cause: store_cause(&why), why }
+        }
         Err(Refused::Failed(error)) => Publication::Unknown(error.to_string()),
         Err(Refused::Unreadable(error)) => Publication::Unknown(error.message().to_owned()),
     }
@@ -182,20 +188,14 @@ pub(super) fn by_push(
     failpoint("answer");
     let branches: Vec<&str> = moves.iter().map(|one| one.branch.as_str()).collect();
     let publication = match classify_push(&branches, done.exit_code, &done.stdout, &done.stderr) {
-        PushVerdict::Stale => Publication::Stale,
-        PushVerdict::Busy => Publication::Busy(None),
-        PushVerdict::Denied(why) => Publication::Denied(why),
-        PushVerdict::Doubted(why) => Publication::Doubted(why),
-        PushVerdict::Unreachable(why) => Publication::Unreachable(why),
-        // Ended by us, it has not said all; what its ssh says of its own end is no word of the hub.
-        verdict if done.cut_short && !is_said(done.exit_code, &verdict) => {
+        // Ended by us, it has not said all.
+        Publication::Unknown(_) if done.cut_short => {
             Publication::Unknown(format!("its push was ended, as {} asked this command to end", asked::by()))
         }
-        PushVerdict::Applied => Publication::Applied,
-        PushVerdict::Unknown(_) if done.timed_out => {
+        Publication::Unknown(_) if done.timed_out => {
             Publication::Unknown("the push did not end in time".to_owned())
         }
-        PushVerdict::Unknown(why) => Publication::Unknown(why),
+        verdict => verdict,
     };
     if publication == Publication::Applied && to == To::Origin {
         for one in moves {
@@ -207,17 +207,6 @@ pub(super) fn by_push(
     let damaged =
         matches!(publication, Publication::Unknown(_)).then(|| broken_store(&done.stderr)).flatten();
     (publication, damaged)
-}
-
-/// Whether a push that was ended has come to its end all the same: what it moved it names, and after a list
-/// of what did not move it ends by itself.
-fn is_said(exit_code: Option<i32>, verdict: &PushVerdict) -> bool {
-    const NOT_ALL_MOVED: i32 = 1;
-    match verdict {
-        PushVerdict::Applied => true,
-        PushVerdict::Stale | PushVerdict::Busy | PushVerdict::Denied(_) => exit_code == Some(NOT_ALL_MOVED),
-        PushVerdict::Doubted(_) | PushVerdict::Unreachable(_) | PushVerdict::Unknown(_) => false,
-    }
 }
 
 /// Removes a branch of a remote that leads to nothing of use, if it is still what it is now. A push that

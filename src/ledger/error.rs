@@ -1,8 +1,8 @@
 //! What can go wrong below an operation; in each case but one nothing was written to the hub.
 
+use super::causes::{StoreCause, Unfit};
 use super::far_side::{Cause, Reason};
 use super::lost::{LostObject, PartialClone, Past};
-use super::said::{is_about_disk, is_about_owner};
 use super::vocabulary::{Reached, Version};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
@@ -32,58 +32,6 @@ impl From<Refusal> for Stop {
 impl From<DocumentError> for Stop {
     fn from(error: DocumentError) -> Self {
         Self::Fault(error.into())
-    }
-}
-
-/// What of the configuration cannot work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// The repository is another user's.
-    Owner,
-    /// It has a work tree.
-    WorkTree,
-    /// git made it in a format that this program cannot use.
-    Format,
-    /// This account may not read it.
-    Unreadable,
-    /// git's own configuration has a mistake.
-    GitSetting,
-    /// There is no repository that can be opened.
-    NoRepository,
-    /// git would read from one place and push to another.
-    TwoPlaces,
-    /// The program git is missing or too old.
-    Git,
-    /// The store keeps no history.
-    NoHistory,
-    /// A commit cannot be signed.
-    Signing,
-    /// Something that is refused is asked for where only reading is.
-    Refused,
-}
-
-impl Unfit {
-    /// Its word among the facts.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::WorkTree => "work-tree",
-            Self::Format => "format",
-            Self::Unreadable => "unreadable",
-            Self::GitSetting => "git-setting",
-            Self::NoRepository => "no-repository",
-            Self::TwoPlaces => "two-places",
-            Self::Git => "git",
-            Self::NoHistory => "no-history",
-            Self::Signing => "signing",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// Whether there is nothing at the place that can be opened as a hub.
-    #[must_use]
-    pub fn is_no_repository(self) -> bool {
-        matches!(self, Self::Format | Self::NoRepository)
     }
 }
 
@@ -219,8 +167,8 @@ pub enum LedgerError {
         what: String,
         /// How it ended.
         why: String,
-        /// Whether the copy is damaged, so that fetching it again may help.
-        damaged: bool,
+        /// What it comes from.
+        cause: StoreCause,
     },
     /// A repository on this machine has not all objects, and is not meant to.
     #[error("{what}: {partial}: {why}")]
@@ -326,9 +274,11 @@ impl LedgerError {
             Self::Configuration { cause: Unfit::NoHistory, .. } => Code::HistoryUnsupported,
             Self::Configuration { cause: Unfit::Signing, .. } => Code::SigningFailed,
             Self::Configuration { .. } => Code::HubUnusable,
-            Self::Store { damaged: true, .. } => Code::HubCacheDamaged,
-            Self::Store { why, .. } if is_about_disk(why) => Code::DiskFull,
-            Self::Store { .. } => Code::StoreFailed,
+            Self::Store { cause, .. } => match cause {
+                StoreCause::Damaged => Code::HubCacheDamaged,
+                StoreCause::Disk => Code::DiskFull,
+                StoreCause::Owner | StoreCause::Other => Code::StoreFailed,
+            },
             Self::Partial { .. } => Code::PartialClone,
             Self::File(_) => Code::FileFailed,
         }
@@ -390,12 +340,8 @@ impl LedgerError {
     pub fn is_about_owner(&self) -> bool {
         match self {
             Self::Configuration { cause, .. } => *cause == Unfit::Owner,
-            Self::Unreachable { why, .. } | Self::Denied { why, .. } => {
-                why.cause == Cause::Owner || is_about_owner(&why.words)
-            }
-            Self::Store { why, .. } | Self::Partial { why, .. } | Self::LacksObject { why, .. } => {
-                is_about_owner(why)
-            }
+            Self::Unreachable { why, .. } | Self::Denied { why, .. } => why.cause == Cause::Owner,
+            Self::Store { cause, .. } => *cause == StoreCause::Owner,
             _ => false,
         }
     }
@@ -432,7 +378,7 @@ impl LedgerError {
     /// Whether an object of a repository on this machine is missing or damaged.
     #[must_use]
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Store { damaged: true, .. } | Self::Partial { .. })
+        matches!(self, Self::Store { cause: StoreCause::Damaged, .. } | Self::Partial { .. })
     }
 
     /// Whether the branch that was looked at holds no hub: another may.
@@ -483,7 +429,7 @@ mod tests {
         let unreachable = |cause| LedgerError::Unreachable { hub: hub(), why: Reason::of(cause, "") };
         let denied = |cause| LedgerError::Denied { hub: hub(), why: Reason::of(cause, "") };
         let unfit = |cause| LedgerError::Configuration { cause, why: why() };
-        let store = |why: &str, damaged| LedgerError::Store { what: hub(), why: why.to_owned(), damaged };
+        let store = |cause| LedgerError::Store { what: hub(), why: why(), cause };
         let op = OpId::new("019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f").expect("an op id");
         let object = LostObject { id: None, branch: branch() };
         let newer = DocumentError { is_newer: true, ..DocumentError::new("x", "newer") };
@@ -513,9 +459,10 @@ mod tests {
             (unfit(Unfit::Git), Code::GitUnusable),
             (unfit(Unfit::NoHistory), Code::HistoryUnsupported),
             (unfit(Unfit::Signing), Code::SigningFailed),
-            (store("object not found", true), Code::HubCacheDamaged),
-            (store("object not found", false), Code::StoreFailed),
-            (store("failed to write out file", false), Code::DiskFull),
+            (store(StoreCause::Damaged), Code::HubCacheDamaged),
+            (store(StoreCause::Other), Code::StoreFailed),
+            (store(StoreCause::Owner), Code::StoreFailed),
+            (store(StoreCause::Disk), Code::DiskFull),
         ] {
             assert_eq!(error.code(), expected, "{error}");
             let told = error.facts();

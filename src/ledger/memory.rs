@@ -7,6 +7,7 @@ mod batches;
 mod looks;
 mod squashed;
 
+use super::causes::StoreCause;
 use super::document::Document;
 use super::engine::{Engine, EngineHistory, EngineUpkeep};
 use super::error::{LedgerError, Stop};
@@ -234,7 +235,7 @@ impl Engine for Memory {
         if hub.damaged > 0 {
             hub.damaged -= 1;
             let (what, why) = ("cannot read".to_owned(), "damaged".to_owned());
-            return Err(LedgerError::Store { what, why, damaged: true });
+            return Err(LedgerError::Store { what, why, cause: StoreCause::Damaged });
         }
         let text = hub.commits[version].files.get(path);
         Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))

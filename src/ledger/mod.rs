@@ -9,6 +9,7 @@
 //! It knows nothing of jobs or locks; what an operation means is the business of the layer above. Nor does it
 //! open git: an [`engine::Engine`] stands below it, of which the room `git` has the one that ships.
 
+mod causes;
 mod crowd;
 mod document;
 mod draft;
@@ -28,7 +29,6 @@ mod outcome;
 mod pace;
 mod read;
 mod request;
-mod said;
 mod search;
 mod snapshot;
 mod squash;
@@ -37,9 +37,10 @@ mod transaction;
 mod update;
 mod vocabulary;
 
+pub use causes::{StoreCause, Unfit};
 pub use document::Document;
 pub(crate) use engine::{Engine, EngineHistory, EngineUpkeep};
-pub use error::{LedgerError, Stop, Unfit};
+pub use error::{LedgerError, Stop};
 pub use far_side::{Cause, Reason, Speaker};
 pub use freshness::Freshness;
 pub(crate) use history::VisitCommit;
@@ -53,7 +54,6 @@ pub use outcome::{Locked, Outcome, Receipt};
 pub(crate) use pace::Pace;
 pub use read::OwnedSnapshot;
 pub use request::{Apply, Request, RequestResult};
-pub(crate) use said::is_about_owner;
 pub use snapshot::{Documents, History, Shown, Snapshot, table_at};
 pub(crate) use trailers::{ops_in, shows, trailers};
 pub use transaction::Transaction;

@@ -5,6 +5,7 @@
 //! a lock is free, and nothing that was begun there goes on in the new one. So whoever goes on for long is told
 //! that it is another, and waits or ends.
 
+use super::causes::StoreCause;
 use super::draft::Draft;
 use super::error::LedgerError;
 use super::snapshot::{Documents as _, History as _, Snapshot};
@@ -33,7 +34,7 @@ impl OneHub {
     /// When our copy of the hub is damaged: then another is made.
     fn of(snapshot: &Snapshot<'_>) -> Result<Self, LedgerError> {
         let marker = match snapshot.document(snapshot.main(), Marker::PATH) {
-            Err(error @ LedgerError::Store { damaged: true, .. }) if snapshot.is_of_copy() => {
+            Err(error @ LedgerError::Store { cause: StoreCause::Damaged, .. }) if snapshot.is_of_copy() => {
                 return Err(error);
             }
             // One that cannot be read tells nothing, and whoever needs it says so.

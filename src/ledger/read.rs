@@ -1,7 +1,8 @@
 //! Reading the hub: how fresh it has to be, and snapshots that outlast the ledger they came from.
 
+use super::causes::Unfit;
 use super::engine::Engine;
-use super::error::{LedgerError, Unfit};
+use super::error::LedgerError;
 use super::freshness::Freshness;
 use super::snapshot::Snapshot;
 use super::update::Ledger;

@@ -1,8 +1,9 @@
 //! Reading typed documents, from a published version or from within a transaction.
 
+use super::causes::Unfit;
 use super::document::Document;
 use super::engine::{Engine, EngineHistory, EngineUpkeep};
-use super::error::{LedgerError, Stop, Unfit};
+use super::error::{LedgerError, Stop};
 use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
 use super::vocabulary::{Reached, Search, Tips, Version};
 use crate::domain::bad_branch::BadBranch;

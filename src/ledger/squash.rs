@@ -81,9 +81,9 @@ impl Ledger {
                 Publication::Unknown(why) => sent = Some(why),
                 Publication::Doubted(why) => sent = Some(why.words),
                 Publication::Denied(why) => return Err(LedgerError::Denied { hub, why }),
-                Publication::Failed(why) => {
+                Publication::Failed { cause, why } => {
                     let what = format!("cannot move a branch of `{hub}`");
-                    return Err(LedgerError::Store { what, why, damaged: false });
+                    return Err(LedgerError::Store { what, why, cause });
                 }
                 Publication::Unreachable(why) => return Err(LedgerError::Unreachable { hub, why }),
             }

@@ -8,6 +8,7 @@ mod sent;
 
 use run::{Attempt, Run};
 
+use super::causes::StoreCause;
 use super::crowd::Crowd;
 use super::draft::Draft;
 use super::engine::{Engine, EngineUpkeep};
@@ -182,7 +183,9 @@ impl Ledger {
                     return Ok(told);
                 }
                 Ok(None) => {}
-                Err(LedgerError::Store { damaged: true, what, why }) if run.may_heal() => {
+                Err(LedgerError::Store { cause: cause @ StoreCause::Damaged, what, why })
+                    if run.may_heal() =>
+                {
                     run.healings += 1;
                     self.asked = Asked::default();
                     match self.heal() {
@@ -193,7 +196,7 @@ impl Ledger {
                             continue;
                         }
                         Ok(false) => {
-                            return run.fail(LedgerError::Store { damaged: true, what, why }, batch);
+                            return run.fail(LedgerError::Store { cause, what, why }, batch);
                         }
                         Err(error) => return run.fail(error, batch),
                     }
@@ -307,9 +310,9 @@ impl Ledger {
                 run.refusal = Some(why);
                 run.sent.push(attempt);
             }
-            Publication::Failed(why) => {
+            Publication::Failed { cause, why } => {
                 let what = format!("cannot move a branch of `{}`", self.engine.hub());
-                return Err(LedgerError::Store { what, why, damaged: false });
+                return Err(LedgerError::Store { what, why, cause });
             }
             // The answer may be to a repetition: a transport that loses a connection at the wrong
             // moment asks once more by itself, and what it asked first has moved the branch.
@@ -506,7 +509,7 @@ impl Ledger {
         let main = self.settings.main.clone();
         let began = clock::since_boot();
         let mut result = self.engine.refresh(&main, scope, deadline);
-        if let Err(LedgerError::Store { damaged: true, .. }) = result
+        if let Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) = result
             && self.heal()?
         {
             self.notes.push("our copy of the hub was damaged; it was set aside and fetched again".to_owned());

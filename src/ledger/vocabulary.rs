@@ -1,6 +1,7 @@
 //! The words in which the loop and an engine speak of a hub: versions, moves, what became of them. Decides
 //! nothing, and knows no store.
 
+use super::causes::StoreCause;
 use super::document::Document;
 use super::far_side::Reason;
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
@@ -84,13 +85,19 @@ pub(crate) enum Publication {
     Busy(Option<Held>),
     /// The hub will not have it, now or later; nothing moved.
     Denied(Reason),
-    /// The hub will not have it, if it does not have it.
+    /// The words of a refusal, of a push that had begun and whose answer was cut off. Who speaks before the hub
+    /// does, on the server or on the way, says such words too: it is refused where the hub does not have it.
     Doubted(Reason),
-    /// The hub was not reached; nothing moved.
+    /// The hub was not reached, or turned us away before it took the push; nothing moved.
     Unreachable(Reason),
     /// This machine could not do it: nothing was applied.
-    Failed(String),
-    /// Nobody can tell from here.
+    Failed {
+        /// What that comes from.
+        cause: StoreCause,
+        /// How it ended.
+        why: String,
+    },
+    /// Nobody can tell from here: the operation is looked for in the hub before anything else is done.
     Unknown(String),
 }
 

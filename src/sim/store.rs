@@ -8,7 +8,7 @@ use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::ledger::{
     Cause, Commit, Document, Engine, EngineUpkeep, Found, LedgerError, Move, Publication, Reason, Scope,
-    Search, Version, ops_in, shows,
+    Search, StoreCause, Version, ops_in, shows,
 };
 use crate::machine::clock::{self, Deadline};
 use std::cell::RefCell;
@@ -61,7 +61,11 @@ impl Store {
         let world = self.world.get();
         if world.hosts.get(self.host).is_some_and(|host| host.is_damaged) {
             let why = format!("{INJECTED} an object is not what its name says");
-            return Err(LedgerError::Store { what: "cannot read".to_owned(), why, damaged: true });
+            return Err(LedgerError::Store {
+                what: "cannot read".to_owned(),
+                why,
+                cause: StoreCause::Damaged,
+            });
         }
         Ok(())
     }
@@ -215,7 +219,7 @@ impl Engine for Store {
         let mut world = self.world.get();
         if world.strikes(Fault::DiskFull) {
             let why = format!("{INJECTED} no space left");
-            return Err(LedgerError::Store { what: "cannot write".to_owned(), why, damaged: false });
+            return Err(LedgerError::Store { what: "cannot write".to_owned(), why, cause: StoreCause::Disk });
         }
         let files = world.files(commit.base);
         let files = changed(&files, commit);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::lock::Lock;
-use crate::ledger::{Documents, Earlier, IsWhole, Sides, VisitVersion};
+use crate::ledger::{Documents, Earlier, IsWhole, Sides, StoreCause, VisitVersion};
 
 const JOBS: &str = Job::PATH;
 const MESSAGES: &str = Message::PATH;
@@ -164,7 +164,7 @@ impl History for Hub {
     fn document_of(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         if self.damaged == Some(number(version)) {
             let (what, why) = ("cannot read".to_owned(), "it is gone".to_owned());
-            return Err(LedgerError::Store { what, why, damaged: true });
+            return Err(LedgerError::Store { what, why, cause: StoreCause::Damaged });
         }
         let text = self.commits[number(version)].1.get(path);
         Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))

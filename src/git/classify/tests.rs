@@ -54,15 +54,16 @@ fn parse(path: &Path) -> Recording {
 /// What a verdict says, in the terms of a recording: the variant, why in words, and the cause.
 type Judged = (&'static str, String, Option<Cause>);
 
-fn push(verdict: PushVerdict) -> Judged {
+fn push(verdict: Publication) -> Judged {
     match verdict {
-        PushVerdict::Applied => ("Applied", String::new(), None),
-        PushVerdict::Stale => ("Stale", String::new(), None),
-        PushVerdict::Busy => ("Busy", String::new(), None),
-        PushVerdict::Denied(reason) => ("Denied", reason.words, Some(reason.cause)),
-        PushVerdict::Doubted(reason) => ("Doubted", reason.words, Some(reason.cause)),
-        PushVerdict::Unreachable(reason) => ("Unreachable", reason.words, Some(reason.cause)),
-        PushVerdict::Unknown(words) => ("Unknown", words, None),
+        Publication::Applied => ("Applied", String::new(), None),
+        Publication::Stale => ("Stale", String::new(), None),
+        Publication::Busy(_) => ("Busy", String::new(), None),
+        Publication::Denied(reason) => ("Denied", reason.words, Some(reason.cause)),
+        Publication::Doubted(reason) => ("Doubted", reason.words, Some(reason.cause)),
+        Publication::Unreachable(reason) => ("Unreachable", reason.words, Some(reason.cause)),
+        Publication::Unknown(words) => ("Unknown", words, None),
+        other => panic!("no output of git says {other:?}"),
     }
 }
 
@@ -97,9 +98,9 @@ fn a_push_is_applied_only_when_every_branch_was_answered() {
     let main = " \tabc:refs/heads/main\told..new\n";
     let beat = "+\tdef:refs/heads/heartbeat-a\told...new (forced update)\n";
     let judged = |stdout: &str| classify_push(&["main", "heartbeat-a"], Some(0), stdout, "");
-    assert_eq!(judged(&format!("To hub\n{main}{beat}Done\n")), PushVerdict::Applied);
+    assert_eq!(judged(&format!("To hub\n{main}{beat}Done\n")), Publication::Applied);
     for stdout in [main, beat, "Done\n", " \tabc:refs/heads/maintenance\told..new\n"] {
-        assert!(matches!(judged(stdout), PushVerdict::Unknown(_)), "{stdout:?}: {:?}", judged(stdout));
+        assert!(matches!(judged(stdout), Publication::Unknown(_)), "{stdout:?}: {:?}", judged(stdout));
     }
 }
 
@@ -126,7 +127,7 @@ fn a_killed_push_is_never_called_a_failure_unless_its_lines_say_so() {
     for r in recordings("push") {
         let verdict = classify_push(&[], None, &r.stdout, &r.stderr);
         let has_lines = r.stdout.lines().any(|line| line.contains('\t'));
-        assert!(has_lines || matches!(verdict, PushVerdict::Unknown(_)), "{}: {verdict:?}", r.name);
+        assert!(has_lines || matches!(verdict, Publication::Unknown(_)), "{}: {verdict:?}", r.name);
     }
 }
 
@@ -135,7 +136,7 @@ fn a_push_cut_anywhere_in_its_output_is_never_called_applied_too_early() {
     for r in recordings("push").iter().filter(|r| r.expect != "Applied") {
         for end in (0..r.stdout.len()).filter(|end| r.stdout.is_char_boundary(*end)) {
             let verdict = classify_push(&[], None, &r.stdout[..end], "");
-            assert!(verdict != PushVerdict::Applied, "{} cut at {end}", r.name);
+            assert!(verdict != Publication::Applied, "{} cut at {end}", r.name);
         }
     }
 }
@@ -143,8 +144,8 @@ fn a_push_cut_anywhere_in_its_output_is_never_called_applied_too_early() {
 #[test]
 fn without_its_output_no_push_is_final() {
     for code in [None, Some(0), Some(1), Some(128), Some(255)] {
-        assert!(matches!(classify_push(&[], code, "", ""), PushVerdict::Unknown(_)), "{code:?}");
-        assert!(matches!(classify_push(&[], code, "Done\n", ""), PushVerdict::Unknown(_)), "{code:?}");
+        assert!(matches!(classify_push(&[], code, "", ""), Publication::Unknown(_)), "{code:?}");
+        assert!(matches!(classify_push(&[], code, "Done\n", ""), Publication::Unknown(_)), "{code:?}");
     }
 }
 
@@ -152,7 +153,7 @@ fn without_its_output_no_push_is_final() {
 fn a_reason_is_one_clean_bounded_line() {
     let stderr = format!("remote: \u{1b}[31m{}\u{202e}\u{9b}\u{7}\r\n", "é".repeat(400));
     let stdout = "!\ta:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n";
-    let PushVerdict::Denied(reason) = classify_push(&[], Some(1), stdout, &stderr) else {
+    let Publication::Denied(reason) = classify_push(&[], Some(1), stdout, &stderr) else {
         panic!("a hook's refusal is final");
     };
     assert_eq!(reason.words.chars().count(), REASON_CHARS_MAX);
@@ -161,23 +162,23 @@ fn a_reason_is_one_clean_bounded_line() {
 
 #[test]
 fn every_line_of_a_push_has_its_verdict() {
-    let denied = |why: &str| PushVerdict::Denied(rejected(why, why, ""));
-    let unknown = |why: &str| PushVerdict::Unknown(why.to_owned());
+    let denied = |why: &str| Publication::Denied(rejected(why, why, ""));
+    let unknown = |why: &str| Publication::Unknown(why.to_owned());
     for (line, verdict) in [
         ("=\ta:refs/heads/main\t[up to date]", Some(unknown("up to date"))),
         ("?\ta:refs/heads/main\t[never seen]", Some(unknown("[never seen]"))),
         ("To\thub\tand on", None),
-        ("!\ta:refs/heads/main\t[rejected] (stale info)", Some(PushVerdict::Stale)),
+        ("!\ta:refs/heads/main\t[rejected] (stale info)", Some(Publication::Stale)),
         ("!\ta:refs/heads/main\t[rejected] (would clobber it)", Some(denied("would clobber it"))),
         ("!\ta:refs/heads/main\t[remote failure] (stale info)", Some(unknown("stale info"))),
     ] {
         assert_eq!(judge_ref(line, ""), verdict, "{line}");
     }
-    let applied = || vec![PushVerdict::Applied, PushVerdict::Applied];
-    assert_eq!(combine(applied(), true), PushVerdict::Applied);
+    let applied = || vec![Publication::Applied, Publication::Applied];
+    assert_eq!(combine(applied(), true), Publication::Applied);
     assert_eq!(combine(applied(), false), unknown(PUSH_KILLED));
     assert_eq!(
-        combine(vec![PushVerdict::Applied, PushVerdict::Stale], true),
+        combine(vec![Publication::Applied, Publication::Stale], true),
         unknown("only a part of the push was applied")
     );
 }

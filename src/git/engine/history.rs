@@ -8,7 +8,7 @@ use crate::git::versions::Unseen;
 use crate::git::{by_hand, lost_hub, partial, permitted, versions, walk};
 use crate::ledger::{
     Below, Earlier, Engine as _, EngineHistory, IsWhole, LedgerError, Lost, LostObject, Ours, PASSED_MAX,
-    Past, Reached, Sides, Version, Visit, VisitCommit, VisitVersion,
+    Past, Reached, Sides, StoreCause, Version, Visit, VisitCommit, VisitVersion,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -124,7 +124,9 @@ impl GitEngine {
             Unseen::Lost(id, error) => (id, *error),
         };
         match (&self.reach, id, error) {
-            (_, _, LedgerError::Store { damaged: true, what, why }) if partial::of(repository).is_some() => {
+            (_, _, LedgerError::Store { cause: StoreCause::Damaged, what, why })
+                if partial::of(repository).is_some() =>
+            {
                 self.damaged(&what, why)
             }
             (Reach::Itself, Some(id), LedgerError::Store { why, .. }) => {
@@ -132,7 +134,7 @@ impl GitEngine {
                 LedgerError::LacksObject { hub: self.name.clone(), object, why }
             }
             // What a copy lacks the hub may have.
-            (_, _, LedgerError::Store { damaged: true, what, why }) => self.damaged(&what, why),
+            (_, _, LedgerError::Store { cause: StoreCause::Damaged, what, why }) => self.damaged(&what, why),
             (_, _, error) => error,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
+use crate::ledger::causes::StoreCause;
 use crate::ledger::error::{LedgerError, Stop};
 use crate::ledger::far_side::Reason;
 use crate::ledger::one_hub::OneHub;
@@ -105,7 +106,7 @@ impl Run {
     /// Whether a fault that one request met is to be mended for all of them, or meets all of them.
     pub(super) fn stops_all(&self, error: &LedgerError) -> bool {
         match error {
-            LedgerError::Store { damaged, .. } => *damaged && self.may_heal(),
+            LedgerError::Store { cause, .. } => *cause == StoreCause::Damaged && self.may_heal(),
             error => !error.is_of_one_request(),
         }
     }

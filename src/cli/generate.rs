@@ -5,11 +5,13 @@ use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output;
+use super::words;
 use crate::app::fsck::Report;
 use crate::domain::artifact::Manifest;
 use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::code::Code;
+use crate::domain::finding::FindingCode;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::status::Status;
@@ -157,8 +159,29 @@ pub fn error_reference() -> String {
             facts.join(" ")
         ));
     }
+    out.push_str(FINDINGS_HEAD);
+    for code in FindingCode::FLEET {
+        let level = words::finding::level(Some(code.severity()));
+        out.push_str(&format!("| `{code}` | {level} | {} |\n", code.meaning()));
+    }
     out
 }
+
+/// What stands above the tables of what is found.
+const FINDINGS_HEAD: &str = "
+## Findings
+
+What `health`, `fsck` and `doctor` find has codes of its own. They are added, never renamed, and keep their meaning within their command. Sentences and hints are for people and change.
+
+The rules of `fsck`, which are the `kind` of its findings, are in [fsck.md](fsck.md).
+
+### Of `health`
+
+The code is what stands before the colon in `cause`.
+
+| code | level | meaning |
+|---|---|---|
+";
 
 /// What stands above the table of codes.
 const ERRORS_HEAD: &str = "# Error codes
@@ -178,7 +201,7 @@ With `--json`, a command that fails prints one object to stderr. `error` and `hi
 | `op` | operation whose outcome is unknown, or whose result was lost |
 | `cause` | why the hub does not answer or rejects the write |
 
-Warnings, and findings of `health`, `doctor` and `fsck`, are not errors and have no code in this table.
+Warnings, and findings of `health`, `doctor` and `fsck`, are not errors and have no code in this table; the codes of findings are [below](#findings).
 
 | code | exit code | retry | meaning | facts |
 |---|---|---|---|---|

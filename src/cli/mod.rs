@@ -57,7 +57,7 @@ pub use generate::{audit_rules, command_reference, error_reference, schemas};
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::UserConfig;
 
-use crate::domain::health::Level;
+use crate::domain::finding::Severity;
 use crate::domain::time::tell_times_as;
 use crate::machine::{asked, environment, notice, zone};
 use clap::builder::NonEmptyStringValueParser;
@@ -224,7 +224,7 @@ pub enum Command {
 }
 
 /// What `health` answers when it cannot judge.
-const UNKNOWN_HEALTH: u8 = Level::Unknown.exit_code();
+const UNKNOWN_HEALTH: u8 = health::exit_code(Some(Severity::Unknown));
 
 /// Runs the command line of this process and returns its exit code.
 #[must_use]

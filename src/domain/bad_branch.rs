@@ -3,9 +3,11 @@
 
 use super::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
 use super::shell::quoted;
+use serde::Serialize;
 
 /// What is wrong with a branch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Flaw {
     /// Its file is empty or garbled: git finds nothing in it that it could remove.
     Unreadable,
@@ -32,7 +34,7 @@ pub enum Flaw {
 const HEADS: &str = "refs/heads/";
 
 /// A branch, or another ref, that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadBranch {
     /// The name of the branch; of another ref, all of its name, with `refs/`.
     pub branch: String,

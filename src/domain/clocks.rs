@@ -5,6 +5,7 @@
 //! what is concluded here: leases are watched by the boot clock (`lock.rs`).
 
 use super::time::{Timestamp, show_span};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -96,9 +97,10 @@ pub struct OwnClock {
 }
 
 /// A clock that is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Off {
     /// By how much.
+    #[serde(rename = "by_seconds", serialize_with = "super::time::as_seconds")]
     pub by: Duration,
     /// Whether it is ahead, and not behind.
     pub is_ahead: bool,

@@ -12,6 +12,7 @@ pub mod build_config;
 pub mod clocks;
 pub mod code;
 pub mod doctor;
+pub mod finding;
 pub mod health;
 pub mod heartbeat;
 pub mod high_water;

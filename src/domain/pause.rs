@@ -10,7 +10,6 @@
 use super::id::ServerName;
 use super::job::Job;
 use super::lenient;
-use super::shell::quoted;
 use super::table::{Broken, Row, Table};
 use super::time::{Timestamp, show_span};
 use serde::{Deserialize, Serialize};
@@ -50,20 +49,10 @@ impl Paused {
             Self::Server(server) => format!("server `{server}`"),
         }
     }
-
-    /// The command that ends its pause.
-    #[must_use]
-    pub fn resume(&self) -> String {
-        match self {
-            Self::Queue => "git muster queue resume".to_owned(),
-            Self::Label(label) => format!("git muster queue resume --label {}", quoted(label)),
-            Self::Server(server) => format!("git muster worker resume {server}"),
-        }
-    }
 }
 
 /// One pause.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Pause {
     /// What it is about: `queue`, `label:<label>` or `server:<name>`.
     #[serde(default, deserialize_with = "lenient::plain_text")]
@@ -195,23 +184,6 @@ mod tests {
         let server = Paused::Server(ServerName::new("build1").expect("name"));
         let told = pause_of(&pauses, &server, now).map(|pause| pause.describe(now));
         assert_eq!(told.as_deref(), Some("by build2 5m ago, until 2025-10-29T13:00:00Z: disk"));
-    }
-
-    #[test]
-    fn a_pause_tells_the_command_that_ends_it() {
-        for (what, command) in [
-            ("queue", "git muster queue resume"),
-            ("label:gpu", "git muster queue resume --label gpu"),
-            ("label:a b", "git muster queue resume --label 'a b'"),
-            ("server:build1", "git muster worker resume build1"),
-        ] {
-            let paused = match what.split_once(':') {
-                None => Paused::Queue,
-                Some(("label", label)) => Paused::Label(label.to_owned()),
-                Some((_, server)) => Paused::Server(ServerName::new(server).expect("name")),
-            };
-            assert_eq!((paused.to_string().as_str(), paused.resume().as_str()), (what, command));
-        }
     }
 
     #[test]

@@ -207,6 +207,14 @@ pub fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Durat
     (start <= end).then(|| end.since(start))
 }
 
+/// A span as whole seconds, for `serialize_with`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn as_seconds<S: Serializer>(span: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_u64(span.as_secs())
+}
+
 /// A span for people, two units at most: `45s`, `3m 20s`, `2h 5m`, `4d 3h`.
 #[must_use]
 pub fn show_span(span: Duration) -> String {

@@ -255,7 +255,7 @@ fn the_codes_of_errors_are_the_programs_own() {
 
 /// Files below the command line in which a command line still stands, to be emptied: warnings of the worker
 /// and findings of `doctor`, `health` and `fsck`, which are no refusals.
-const COMMAND_LINES_LEFT: [&str; 27] = [
+const COMMAND_LINES_LEFT: [&str; 21] = [
     "src/app/commands/beat.rs",
     "src/app/commands/mend.rs",
     "src/app/fsck/history.rs",
@@ -273,12 +273,6 @@ const COMMAND_LINES_LEFT: [&str; 27] = [
     "src/domain/audit/server.rs",
     "src/domain/audit/state.rs",
     "src/domain/doctor/hub.rs",
-    "src/domain/health/documents.rs",
-    "src/domain/health/in_short.rs",
-    "src/domain/health/standing.rs",
-    "src/domain/health/workers.rs",
-    "src/domain/health.rs",
-    "src/domain/pause.rs",
     "src/domain/queue/turn.rs",
     "src/domain/table/broken.rs",
     "src/worker/dispatcher/tagging.rs",

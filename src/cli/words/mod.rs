@@ -1,12 +1,16 @@
-//! The words for every refusal: what a person reads, and which command helps.
+//! The words for every refusal and every finding: what a person reads, and which command helps.
 //!
-//! The one place where a refusal becomes English. Both matches name each refusal, so that a new one does
-//! not compile without a sentence and a thought about its hint. Nothing is decided here.
+//! The one place where a refusal becomes English, and what is found. Each match names each of them, so that a
+//! new one does not compile without a sentence and a thought about its hint. Nothing is decided here.
 
+mod breach;
+pub(super) mod finding;
+mod fleet;
 mod hint;
 pub(super) mod lost;
 mod sentence;
 
+pub(super) use fleet::clock_off;
 pub(super) use hint::hint;
 pub(super) use sentence::{says_unwritten, sentence};
 

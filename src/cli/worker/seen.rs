@@ -8,8 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::cli::table::{facts, table};
-
-use crate::domain::health::clock_off;
+use crate::cli::words::clock_off;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
 use crate::domain::time::Timestamp;
@@ -53,7 +52,7 @@ pub(in crate::cli) fn judged(
     let me = context.settings.server.as_ref().map(|server| server.value.clone());
     let signs = Signs::judge(seen, &place, me.as_ref(), now);
     if let Some(off) = &signs.clock.off {
-        context.output.warn(&format!("{}; the times here are told by theirs", clock_off(off).what));
+        context.output.warn(&format!("{}; the times here are told by theirs", clock_off(off)));
     }
     Ok(signs)
 }

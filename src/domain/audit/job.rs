@@ -3,7 +3,8 @@
 use super::audited::Audited;
 use super::finding::{Finding, Kind, call_off, call_off_and_retry, named};
 use super::made::Made;
-use super::needs::{in_a_circle, in_circle, needs};
+use super::needs::{in_circle, needs};
+use crate::domain::finding::FleetFact;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lease::token_problem;
@@ -71,13 +72,16 @@ impl Audited for Job {
 /// The live jobs that nobody will claim as they stand, for a reason that only looking at all of them or at
 /// the words of other writers tells: for those who watch.
 #[must_use]
-pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, Finding)> {
+pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, FleetFact)> {
     let circle = in_circle(live);
     let open = live.rows().filter(|job| !job.status.is_final());
     open.filter_map(|job| {
-        let finding =
-            unknown_status(job).or_else(|| circle.contains(job.id.as_str()).then(|| in_a_circle(job)))?;
-        Some((&**job, finding))
+        let fact = match &job.status {
+            JobStatus::Other(word) => FleetFact::UnknownStatus { status: word.clone() },
+            _ if circle.contains(job.id.as_str()) => FleetFact::NeedsInCircle,
+            _ => return None,
+        };
+        Some((&**job, fact))
     })
     .collect()
 }

@@ -3,10 +3,9 @@
 //! A document that cannot be read is nothing to judge by. A record is looked after by somebody,
 //! while everything else goes on.
 
-use super::{Finding, Level};
+use crate::domain::finding::{About, Finding, FleetFact, RecordFact, Severity, Thing};
 use crate::domain::id::ServerName;
-use crate::domain::shell::quoted;
-use crate::domain::table::{Fault, MEND, Trouble};
+use crate::domain::table::{Fault, Trouble};
 
 /// How many broken records of one document are told one by one: whoever sees these sees the kind.
 const TOLD_MAX: usize = 5;
@@ -33,56 +32,51 @@ impl Document<'_> {
         let mut findings: Vec<Finding> = self.wrong.map(|why| self.unreadable(why)).into_iter().collect();
         findings.extend(self.newer.map(|version| self.unwritable(version)));
         findings.extend(self.troubles.iter().take(TOLD_MAX).map(|trouble| self.record(trouble)));
-        if let Some(rest @ 1..) = self.troubles.len().checked_sub(TOLD_MAX) {
-            findings.push(
-                Finding::new(Level::Warning, "records-broken", self.path, None)
-                    .what(format!("{rest} more records of {} are no good", self.path))
-                    .hint(MEND),
-            );
+        if let Some(records @ 1..) = self.troubles.len().checked_sub(TOLD_MAX) {
+            findings.push(Finding::new(FleetFact::RecordsBroken { records }, self.about()));
         }
         findings
     }
 
+    fn about(&self) -> About {
+        About::new(Thing::Document, self.path)
+    }
+
     fn unreadable(&self, why: &str) -> Finding {
-        let server = self.server.map(ServerName::as_str);
-        let hint = match server {
-            Some(name) => format!("the next `git muster heartbeat` of `{name}` makes it anew"),
-            None => format!(
-                "no command that needs it works until `git muster import` mends it (see `git muster import --check` first), or it is corrected in a clone of the hub and pushed; `git log -p -- {}` there shows how it was",
-                quoted(self.path)
-            ),
-        };
-        Finding::new(Level::Unknown, "document-broken", self.path, server)
-            .what(format!("{} cannot be read: {why}", self.path))
-            .hint(hint)
+        let fact = FleetFact::DocumentBroken { problem: why.to_owned() };
+        Finding::new(fact, self.about().of(self.server.map(ServerName::as_str)))
     }
 
     /// It can be read and is never rewritten: what needs it is refused on this machine.
     fn unwritable(&self, version: &str) -> Finding {
-        let shown: String = version.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect();
-        let server = self.server.map(ServerName::as_str);
-        Finding::new(Level::Warning, "document-newer", self.path, server)
-            .what(format!(
-                "{} has layout version {shown}, which this git-muster reads and does not write: every command that would change it is refused here",
-                self.path
-            ))
-            .hint("install the git-muster of the other servers here; `git muster doctor hub-documents` names all such documents")
+        let fact = FleetFact::DocumentNewer { version: shown(version) };
+        Finding::new(fact, self.about().of(self.server.map(ServerName::as_str)))
     }
 
     fn record(&self, trouble: &Trouble) -> Finding {
-        let cause = match trouble.fault {
-            Fault::Unreadable => "record-broken",
-            Fault::Id => "record-without-id",
-            Fault::Doubled => "id-doubled",
-            Fault::Token => "token-impossible",
+        let record = RecordFact { id: trouble.id.clone(), problem: trouble.why.clone() };
+        let fact = match trouble.fault {
+            Fault::Unreadable => FleetFact::RecordBroken(record),
+            Fault::Id => FleetFact::RecordWithoutId(record),
+            Fault::Doubled => FleetFact::IdDoubled(record),
+            Fault::Token => FleetFact::TokenImpossible(record),
         };
-        let subject = match trouble.id.as_str() {
+        let id = match trouble.id.as_str() {
             "" => trouble.place.clone(),
-            id => id.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect(),
+            id => shown(id),
         };
-        let finding = Finding::new(Level::Warning, cause, &format!("{}:{}", self.path, trouble.place), None);
-        Finding { subject, ..finding }.what(trouble.describe()).hint(trouble.fault.mend())
+        let about = About {
+            path: Some(self.path.to_owned()),
+            place: Some(trouble.place.clone()),
+            ..About::new(Thing::Record, &id)
+        };
+        // All else goes on.
+        Finding { severity: Severity::Warning, ..Finding::new(fact, about) }
     }
+}
+
+fn shown(id: &str) -> String {
+    id.chars().take(SUBJECT_LENGTH_MAX).filter(|c| !c.is_control()).collect()
 }
 
 /// How much of an id is told in a column of its own.
@@ -104,21 +98,20 @@ mod tests {
         let troubles: Vec<Trouble> = (0..7).map(trouble).collect();
         let of =
             |wrong, troubles, server| Document { path: "p", wrong, newer: None, troubles, server }.judge();
-        let told = |findings: Vec<Finding>| -> Vec<(Level, String)> {
-            findings.into_iter().map(|finding| (finding.level, finding.cause)).collect()
+        let told = |findings: Vec<Finding>| -> Vec<(Severity, String)> {
+            findings.into_iter().map(|finding| (finding.severity, finding.cause())).collect()
         };
         assert_eq!(
             told(of(Some("it is empty"), &[], None)),
-            [(Level::Unknown, "document-broken:p".to_owned())]
+            [(Severity::Unknown, "document-broken:p".to_owned())]
         );
         let records = told(of(None, &troubles, None));
         assert_eq!(records.len(), TOLD_MAX + 1);
-        assert_eq!(records[0], (Level::Warning, "record-broken:p:jobs[0]".to_owned()));
+        assert_eq!(records[0], (Severity::Warning, "record-broken:p:jobs[0]".to_owned()));
         assert_eq!(records[TOLD_MAX].1, "records-broken:p");
         let name = ServerName::new("build1").expect("name");
         let own = of(Some("it is empty"), &[], Some(&name));
-        assert_eq!(own[0].server.as_deref(), Some("build1"));
-        assert!(own[0].hint.as_ref().is_some_and(|hint| hint.contains("git muster heartbeat")));
+        assert_eq!(own[0].about.server.as_deref(), Some("build1"));
         assert!(of(None, &[], None).is_empty());
     }
 
@@ -127,13 +120,14 @@ mod tests {
         let newer = Document { path: "p", wrong: None, newer: Some("2"), troubles: &[], server: None };
         let told = newer.judge();
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].level, told[0].cause.as_str()), (Level::Warning, "document-newer:p"));
+        assert_eq!((told[0].severity, told[0].cause().as_str()), (Severity::Warning, "document-newer:p"));
     }
 
     #[test]
     fn what_is_told_in_a_column_of_its_own_is_short_and_has_no_control_characters() {
         let newer = Document { path: "p", wrong: None, newer: Some("2\u{7}x"), troubles: &[], server: None };
-        assert!(newer.judge()[0].what.starts_with("p has layout version 2x, which "), "{:?}", newer.judge());
+        let version = "2x".to_owned();
+        assert_eq!(newer.judge()[0].fact, FleetFact::DocumentNewer { version }.into());
         for (id, subject) in [
             ("", "jobs[3]".to_owned()),
             ("a\u{1b}b", "ab".to_owned()),
@@ -154,8 +148,8 @@ mod tests {
                 server: None,
             };
             let told = &document.judge()[0];
-            assert_eq!((told.cause.as_str(), &told.subject), ("token-impossible:p:jobs[3]", &subject));
-            assert_eq!(told.hint.as_deref(), Some(trouble.fault.mend()));
+            assert_eq!((told.cause().as_str(), &told.about.id), ("token-impossible:p:jobs[3]", &subject));
+            assert_eq!(told.severity, Severity::Warning);
         }
     }
 }

@@ -4,14 +4,13 @@
 //! A pause is no trouble as long as nothing waits for its end. One that is forgotten is, and so is a fleet
 //! of which every server is paused one by one.
 
-use super::{Finding, Fleet, Level};
+use super::Fleet;
+use crate::domain::finding::{About, Finding, FleetFact, Thing};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::pause::{Paused, pause_of, pause_of_job};
+use crate::domain::pause::{Pause, Paused, pause_of, pause_of_job};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::server::Server;
-use crate::domain::shell::typed;
-use crate::domain::time::show_span;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(15 * 60);
 impl Fleet<'_> {
     /// What stands still for a pause or for a group.
     pub(super) fn standing_still(&self, queue: &Queue<'_>) -> Vec<Finding> {
-        let mut paused: BTreeMap<String, (Paused, String, usize)> = BTreeMap::new();
+        let mut paused: BTreeMap<String, (Paused, Pause, usize)> = BTreeMap::new();
         let mut groups: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let mut unserved: Vec<&Job> = Vec::new();
         let working = self.not_paused();
@@ -31,7 +30,7 @@ impl Fleet<'_> {
             match queue.waits_for(job) {
                 Some(Waiting::Paused { .. }) => {
                     let Some((what, pause)) = pause_of_job(self.pauses, job, self.now) else { continue };
-                    let told = || (what.clone(), pause.describe(self.now), 0);
+                    let told = || (what.clone(), pause.into_owned(), 0);
                     paused.entry(what.to_string()).or_insert_with(told).2 += 1;
                 }
                 Some(Waiting::Group { group, job, may_still_run_on: Some(_) }) => {
@@ -46,23 +45,14 @@ impl Fleet<'_> {
                 _ => {}
             }
         }
-        let mut found: Vec<Finding> = paused
-            .into_iter()
-            .map(|(id, (what, told, jobs))| {
-                Finding::new(Level::Warning, "paused", &id, None)
-                    .what(format!("{} is paused {told}; {}", what.named(), wait(jobs, "the end of that")))
-                    .hint(format!("if it is over, end it with `{}`", what.resume()))
-                    .count(jobs)
-            })
-            .collect();
+        let paused = paused.into_iter().map(|(id, (what, pause, jobs))| {
+            let fact = FleetFact::Paused { what, pause: Box::new(pause), jobs, at: self.now };
+            Finding::new(fact, About::new(Thing::Pause, &id))
+        });
+        let mut found: Vec<Finding> = paused.collect();
         if let Some(first) = unserved.first() {
-            let finding = Finding::new(Level::Warning, "paused", "servers", None)
-                .what(format!("every server that could take them is paused: {}", wait(unserved.len(), "one of them")))
-                .hint(format!(
-                    "see `git muster job explain {}`; `git muster worker resume SERVER` ends the pause of one",
-                    typed(&first.id, "ID")
-                ));
-            found.push(finding.count(unserved.len()));
+            let fact = FleetFact::EachServerPaused { job: first.id.clone(), jobs: unserved.len() };
+            found.push(Finding::new(fact, About::new(Thing::Pause, "servers")));
         }
         found.extend(
             groups.iter().filter_map(|(group, (holder, jobs))| self.unconfirmed(group, holder, *jobs)),
@@ -92,31 +82,23 @@ impl Fleet<'_> {
         let server = job.may_still_run_on()?;
         let since = self.now.since(job.completed_at?);
         (since > CONFIRMED_WITHIN).then(|| {
-            Finding::new(Level::Warning, "group-held", group, Some(server))
-                .what(format!(
-                    "group `{group}` is held by job `{cancelled}`, which was cancelled {} ago and of which `{server}` has not confirmed that it stopped; {}",
-                    show_span(since),
-                    wait(jobs, "that")
-                ))
-                .hint(format!(
-                    "if nothing of it runs, say so with `git muster --server {} job stopped {} --token {}`",
-                    typed(server, "SERVER"),
-                    typed(cancelled, "ID"),
-                    job.token.unwrap_or(0)
-                ))
-                .count(jobs)
+            let fact = FleetFact::GroupHeld {
+                job: cancelled.to_owned(),
+                server: server.to_owned(),
+                token: job.token,
+                cancelled_seconds: since.as_secs(),
+                jobs,
+            };
+            Finding::new(fact, About::new(Thing::Group, group).of(Some(server)))
         })
     }
-}
-
-fn wait(jobs: usize, what: &str) -> String {
-    if jobs == 1 { format!("1 job waits for {what}") } else { format!("{jobs} jobs wait for {what}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Report;
     use super::*;
+    use crate::domain::finding::FindingCode;
     use crate::domain::table::{Row, Table};
     use crate::domain::time::Timestamp;
 
@@ -138,9 +120,9 @@ mod tests {
             me: None,
         }
         .judge();
-        let is_ours =
-            |one: &Finding| one.cause.starts_with("paused:") || one.cause.starts_with("group-held:");
-        report.findings.into_iter().filter(is_ours).map(|one| format!("{} {}", one.cause, one.what)).collect()
+        let is_ours = |one: &Finding| matches!(one.code(), FindingCode::Paused | FindingCode::GroupHeld);
+        let told = |one: Finding| format!("{} {}", one.cause(), one.count().unwrap_or(0));
+        report.findings.into_iter().filter(is_ours).map(told).collect()
     }
 
     #[test]
@@ -157,25 +139,13 @@ mod tests {
             (
                 JOBS,
                 r#"{"id":"queue","by":"b","at":"2025-10-26T12:00:00Z","note":"disk"}"#,
-                &["paused:queue the queue is paused by b 3d ago: disk; 2 jobs wait for the end of that"],
+                &["paused:queue 2"],
             ),
             (JOBS, r#"{"id":"queue","until":"2025-10-29T11:00:00Z"}"#, &[]),
-            (
-                JOBS,
-                r#"{"id":"label:gpu","by":"b"}"#,
-                &["paused:label:gpu label `gpu` is paused by b; 1 job waits for the end of that"],
-            ),
-            (
-                JOBS,
-                r#"{"id":"server:b","by":"b"}"#,
-                &["paused:servers every server that could take them is paused: 1 job waits for one of them"],
-            ),
+            (JOBS, r#"{"id":"label:gpu","by":"b"}"#, &["paused:label:gpu 1"]),
+            (JOBS, r#"{"id":"server:b","by":"b"}"#, &["paused:servers 1"]),
             (JOBS, r#"{"id":"server:a","by":"b"}"#, &[]),
-            (
-                JOBS,
-                r#"{"id":"server:a"},{"id":"server:b","until":[]}"#,
-                &["paused:servers every server that could take them is paused: 2 jobs wait for one of them"],
-            ),
+            (JOBS, r#"{"id":"server:a"},{"id":"server:b","until":[]}"#, &["paused:servers 2"]),
         ] {
             assert_eq!(told(jobs, pauses), expected, "{jobs} {pauses}");
         }
@@ -188,12 +158,7 @@ mod tests {
                 r#"{{"id":"j","status":"cancelled","group":"g","assigned_to":"a","token":3,"started_at":"2025-10-28T12:00:00Z","completed_at":"{cancelled}","timeout_seconds":{timeout}}},{{"id":"k","status":"queued","group":"g"}}"#
             )
         };
-        assert_eq!(
-            told(&jobs("2025-10-29T11:00:00Z", "9999999999"), ""),
-            [
-                "group-held:g group `g` is held by job `j`, which was cancelled 1h ago and of which `a` has not confirmed that it stopped; 1 job waits for that"
-            ]
-        );
+        assert_eq!(told(&jobs("2025-10-29T11:00:00Z", "9999999999"), ""), ["group-held:g 1"]);
         assert_eq!(told(&jobs("2025-10-29T11:44:59Z", "9999999999"), "").len(), 1);
         for (cancelled, timeout) in [("2025-10-29T11:45:00Z", "9999999999"), ("2025-10-28T13:00:00Z", "60")] {
             assert!(told(&jobs(cancelled, timeout), "").is_empty(), "{cancelled} {timeout}");

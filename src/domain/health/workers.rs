@@ -2,11 +2,11 @@
 //!
 //! One finding for all of them: what is missing is a worker, however long the queue is.
 
-use super::{Finding, Fleet, Known, Level};
+use super::{Fleet, Known};
+use crate::domain::finding::{About, Finding, FleetFact, Thing};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::{Queue, shows_scripts, works};
-use crate::domain::shell::typed;
-use crate::domain::time::{Timestamp, show_span};
+use crate::domain::time::Timestamp;
 use std::collections::{HashMap, HashSet};
 
 /// How many of the jobs are named.
@@ -44,7 +44,15 @@ impl Fleet<'_> {
                 waiting.push((job, able.since));
             }
         }
-        told(&waiting, self.now)
+        (!waiting.is_empty()).then(|| {
+            let fact = FleetFact::NoWorker {
+                jobs: waiting.len(),
+                examples: waiting.iter().take(NAMED_MAX).map(|(job, _)| job.id.clone()).collect(),
+                since: waiting.iter().filter_map(|(_, since)| *since).max(),
+                at: self.now,
+            };
+            Finding::new(fact, About::new(Thing::Queue, "queue"))
+        })
     }
 
     fn able(&self, labels: &[String], known: &HashMap<&str, &Known<'_>>, scripts: &HashSet<&str>) -> Able {
@@ -64,36 +72,12 @@ impl Fleet<'_> {
     }
 }
 
-fn told(waiting: &[(&Job, Option<Timestamp>)], now: Timestamp) -> Option<Finding> {
-    let (first, _) = waiting.first()?;
-    let names: Vec<String> = waiting.iter().take(NAMED_MAX).map(|(job, _)| format!("`{}`", job.id)).collect();
-    let more = match waiting.len() - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let (jobs, wait) = if waiting.len() == 1 { ("job", "waits") } else { ("jobs", "wait") };
-    let since = match waiting.iter().filter_map(|(_, since)| *since).max() {
-        Some(since) => format!(", since {}, {} ago", since.told(), show_span(now.since(since))),
-        None => ", and none ever has".to_owned(),
-    };
-    let what = format!(
-        "{} {jobs} {wait}, and no worker runs on any server that could take {}{since}: {}{more}",
-        waiting.len(),
-        if waiting.len() == 1 { "it" } else { "them" },
-        names.join(", ")
-    );
-    let finding = Finding::new(Level::Warning, "no-worker", "queue", None).what(what).hint(format!(
-        "see `git muster job explain {}`; `git muster worker run` starts one",
-        typed(&first.id, "ID")
-    ));
-    Some(finding.count(waiting.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Report;
     use super::*;
     use crate::domain::clocks::Change;
+    use crate::domain::finding::Fact;
     use crate::domain::heartbeat::Freshness;
     use crate::domain::table::{Row, Table};
 
@@ -132,27 +116,28 @@ mod tests {
         use Freshness::{Fresh, Late, Stopped, Unknown};
         let told = |jobs: &str, pauses: &str, a, b| {
             let findings = report(jobs, pauses, a, b).findings.into_iter();
-            let found = findings.filter(|one| one.cause == "no-worker:queue");
-            found.map(|one| format!("{} {}", one.count.unwrap_or(0), one.what)).collect::<Vec<_>>().join("; ")
+            let found = findings.filter_map(|one| match one.fact {
+                Fact::Fleet(FleetFact::NoWorker { jobs, examples, since, .. }) => Some(format!(
+                    "{jobs}: {} since {}",
+                    examples.join(", "),
+                    since.map_or("never".to_owned(), |since| since.to_string())
+                )),
+                _ => None,
+            });
+            found.collect::<Vec<_>>().join("; ")
         };
         let job =
             |id: &str, more: &str| format!(r#"{{"id":"{id}","status":"queued","command":["true"]{more}}}"#);
         let (one, gpu) = (job("j1", ""), job("j2", r#","labels":["gpu"]"#));
         let never = (Unknown, "");
         let stopped = (Stopped, "2025-10-29T09:00:00Z");
-        assert_eq!(
-            told(&one, "", never, Unknown),
-            "1 1 job waits, and no worker runs on any server that could take it, and none ever has: `j1`"
-        );
+        assert_eq!(told(&one, "", never, Unknown), "1: j1 since never");
         let both = format!("{one},{gpu}");
-        assert_eq!(
-            told(&both, "", stopped, Unknown),
-            "2 2 jobs wait, and no worker runs on any server that could take them, since 2025-10-29T09:00:00Z, 3h ago: `j1`, `j2`"
-        );
-        assert!(told(&both, "", (Late, ""), Unknown).contains("could take it, and none ever has: `j2`"));
+        assert_eq!(told(&both, "", stopped, Unknown), "2: j1, j2 since 2025-10-29T09:00:00Z");
+        assert_eq!(told(&both, "", (Late, ""), Unknown), "1: j2 since never");
         assert_eq!(told(&both, "", stopped, Fresh), "", "the one with the label takes both");
         let many: Vec<String> = (0..9).map(|n| job(&format!("j{n}"), "")).collect();
-        assert!(told(&many.join(","), "", never, Unknown).ends_with("`j4` and 4 more"));
+        assert_eq!(told(&many.join(","), "", never, Unknown), "9: j0, j1, j2, j3, j4 since never");
         // What is kept waiting by something else, is for people, or is taken by scripts.
         for jobs in [
             job("j", r#","not_before":"2025-10-29T13:00:00Z","created_at":"2025-10-29T11:00:00Z""#),
@@ -201,7 +186,7 @@ mod tests {
                 me: None,
             }
             .judge();
-            let found = report.findings.iter().any(|one| one.cause == "no-worker:queue");
+            let found = report.findings.iter().any(|one| one.cause() == "no-worker:queue");
             assert_eq!(found, is_told, "{servers} {labels}");
         }
     }

@@ -1,0 +1,140 @@
+//! One finding of each sort, for those who make words of them, and that codes are kept.
+
+use super::*;
+use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::clocks::Off;
+use crate::domain::job::JobStatus;
+use crate::domain::pause::{Pause, Paused};
+use crate::domain::time::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn at() -> Timestamp {
+    Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn of_fleet() -> Vec<FleetFact> {
+    let record = || RecordFact { id: text("j"), problem: text("null") };
+    let pause: Pause =
+        serde_json::from_str(r#"{"id":"queue","by":"b","at":"2025-10-26T12:00:00Z","note":"disk"}"#)
+            .expect("pause");
+    let off = Off { by: Duration::from_secs(300), is_ahead: true, servers: 3, is_doubtful: true };
+    let branch = BadBranch { branch: text("heartbeat-x"), flaw: Flaw::Missing };
+    vec![
+        FleetFact::ClockOff(off),
+        FleetFact::ClockOff(Off { is_doubtful: false, ..off }),
+        FleetFact::HeartbeatNever,
+        FleetFact::HeartbeatLate { age_seconds: 130, interval_seconds: 60 },
+        FleetFact::HeartbeatStale { age_seconds: 7200, interval_seconds: 60 },
+        FleetFact::HeartbeatBroken { problem: text("it is empty") },
+        FleetFact::NameShared { host: text("h1"), other_host: text("h2") },
+        FleetFact::ServerUnhealthy { age_seconds: 5 },
+        FleetFact::ClockSkew { ahead_seconds: 320, is_beside_others: false },
+        FleetFact::ClockSkew { ahead_seconds: 320, is_beside_others: true },
+        FleetFact::BuildFailed { job: Some(text("job_1")), ago_seconds: Some(60) },
+        FleetFact::ServerUnregistered { has_register: true },
+        FleetFact::NoServers,
+        FleetFact::JobStuck {
+            status: JobStatus::Running,
+            holder: Some(text("build1")),
+            held_seconds: 7200,
+            timeout_seconds: 3600,
+        },
+        FleetFact::JobHolderLost { status: JobStatus::Running, holder: text("build1"), age_seconds: 7200 },
+        FleetFact::JobDead { attempts: 3, reason: Some(text("lost")) },
+        FleetFact::JobBlocked { need: text("k"), status: Some(text("failed")) },
+        FleetFact::JobBlocked { need: text("k"), status: None },
+        FleetFact::JobUnclaimable { labels: vec![text("gpu")] },
+        FleetFact::UnknownStatus { status: text("on_hold") },
+        FleetFact::NeedsInCircle,
+        FleetFact::NoWorker { jobs: 1, examples: vec![text("j1")], since: None, at: at() },
+        FleetFact::NoWorker { jobs: 9, examples: vec![text("j1"), text("j2")], since: Some(at()), at: at() },
+        FleetFact::Paused { what: Paused::Label(text("a b")), pause: Box::new(pause), jobs: 2, at: at() },
+        FleetFact::EachServerPaused { job: text("j"), jobs: 1 },
+        FleetFact::GroupHeld {
+            job: text("j"),
+            server: text("a"),
+            token: Some(3),
+            cancelled_seconds: 3600,
+            jobs: 1,
+        },
+        FleetFact::LockExpired {
+            holder: text("b"),
+            expired_seconds: 150,
+            wait_seconds: 50,
+            is_of_claims: true,
+        },
+        FleetFact::LockExpired {
+            holder: text("b"),
+            expired_seconds: 150,
+            wait_seconds: 50,
+            is_of_claims: false,
+        },
+        FleetFact::ClaimsHeldUp { holder: text("b"), held_seconds: 61 },
+        FleetFact::DocumentBroken { problem: text("it is empty") },
+        FleetFact::DocumentNewer { version: text("2") },
+        FleetFact::RecordBroken(record()),
+        FleetFact::RecordWithoutId(record()),
+        FleetFact::IdDoubled(record()),
+        FleetFact::TokenImpossible(record()),
+        FleetFact::RecordsBroken { records: 2 },
+        FleetFact::BranchBroken { branch, hub: text("/srv/hub.git") },
+        FleetFact::Undone,
+        FleetFact::UndoneUnknown { causes: vec![text("one"), text("another")] },
+    ]
+}
+
+/// Findings of each sort, about something.
+pub(crate) fn samples() -> Vec<Finding> {
+    let about = || About {
+        path: Some(text("coordination/jobs.json")),
+        place: Some(text("jobs[3]")),
+        ..About::server("x")
+    };
+    of_fleet().into_iter().map(|fact| Finding::new(fact, about())).collect()
+}
+
+#[test]
+fn each_code_is_one_word_of_its_own_and_has_one_sentence() {
+    for codes in [FindingCode::FLEET, FindingCode::HUB] {
+        let words: BTreeSet<&str> = codes.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), codes.len());
+        for code in codes {
+            let is_kebab = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
+            assert!(code.as_str().split('-').all(is_kebab), "{code}");
+            assert!(code.meaning().ends_with('.') && !code.meaning().contains(". "), "{code}");
+        }
+    }
+}
+
+#[test]
+fn a_fact_is_written_under_its_code() {
+    for finding in samples() {
+        let written = serde_json::to_value(&finding).expect("text keys only");
+        assert_eq!(written["code"], finding.code().as_str());
+    }
+}
+
+#[test]
+fn there_is_a_sample_of_each_code_of_a_fleet() {
+    let sampled: BTreeSet<FindingCode> = samples().iter().map(Finding::code).collect();
+    let missing: Vec<_> = FindingCode::FLEET.iter().filter(|code| !sampled.contains(code)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_cause_stays_the_same_for_as_long_as_the_trouble_lasts() {
+    let job = || About::new(Thing::Job, "j");
+    let dead = |attempts| Finding::new(FleetFact::JobDead { attempts, reason: None }, job());
+    assert_eq!(dead(3).cause(), "job-dead:j");
+    assert_eq!(dead(3).cause(), dead(4).cause());
+    let record = About { path: Some(text("p")), place: Some(text("jobs[3]")), ..job() };
+    let broken = FleetFact::RecordBroken(RecordFact { id: text("j"), problem: text("null") });
+    assert_eq!(Finding::new(broken, record).cause(), "record-broken:p:jobs[3]");
+    let many = Finding { alike: Some(Alike { count: 30, examples: Vec::new() }), ..dead(3) };
+    assert_eq!((many.cause().as_str(), many.count()), ("job-dead:*", Some(30)));
+}

@@ -166,7 +166,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
         let error = CliError::new(
             Code::TokenSuperseded,
             format!(
-                "token {token} of lock `{name}` is from an earlier term: token {highest} was seen here; nothing was run"
+                "token {token} of lock `{name}` has been superseded: token {highest} was seen here; nothing was run"
             ),
         )
         .fact("kind", "lock")

@@ -353,7 +353,7 @@ impl Lock {
 
 /// How a lock is that `holder` holds, if somebody does, when `token` is its last.
 #[must_use]
-pub fn situation(holder: Option<&str>, token: Option<u64>) -> String {
+fn situation(holder: Option<&str>, token: Option<u64>) -> String {
     match (holder, token) {
         (Some(by), token) => format!("`{by}` holds it under token {}", token.unwrap_or(0)),
         (None, Some(token)) => format!("it is free, the last token was {token}"),

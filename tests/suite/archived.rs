@@ -62,7 +62,7 @@ fn a_job_that_was_archived_is_found_by_every_command_that_names_one() {
     let changed = fleet.hub().git(["diff", "--name-only", &tip, MAIN]);
     assert!(!changed.contains("jobs"), "what was asked or refused moved nothing: {changed}");
     let no = ada.run(["job", "show", "job_1_never"]).code(3);
-    assert!(no.stderr().contains("there is no job `job_1_never`"), "{no}");
+    assert!(no.stderr().contains("job `job_1_never` not found"), "{no}");
 }
 
 #[test]

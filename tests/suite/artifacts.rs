@@ -405,8 +405,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact list <one>
     ------- stderr -------
-    error: job `<one>` made nothing that is kept, or it was pruned
-    hint: see what is kept with `git muster artifact list`
+    error: job `<one>` has no artifacts, or they were pruned
+    hint: list artifacts with `git muster artifact list`
     [exit status: 3]
     ada$ git muster artifact verify <two>
     STATE  FILE
@@ -558,8 +558,8 @@ fn a_claim_from_a_shell_is_not_completed_without_what_it_must_make() {
     [exit status: 0]
     ada$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: it must make `*.deb`, and no such file is among its artifacts
-    hint: name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`
+    error: cannot complete job `<job>`: none of its artifacts matches `*.deb`, which is required
+    hint: name the artifact with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`
     [exit status: 4]
     ada$ git muster job fail <job> --token 1 --reason missing_artifact --exit-code 0
     <job> is failed
@@ -575,7 +575,7 @@ fn a_claim_from_a_shell_is_not_completed_without_what_it_must_make() {
     [exit status: 0]
     ada$ git muster job add --produces /srv/*.deb
     ------- stderr -------
-    error: no job was added: `/srv/*.deb` cannot be asked for: give names of files below the job's folder, such as `*.deb`
+    error: no job was added: invalid pattern `/srv/*.deb`: give names of files below the job's folder, such as `*.deb`
     [exit status: 2]
     ");
 }

@@ -11,82 +11,82 @@ use crate::domain::table::{MEND, Row as _};
 pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
     Some(match refusal {
         Refusal::JobNotFound { .. } => {
-            "see the ids with `git muster job list`; the archive was looked through as well".to_owned()
+            "list job ids with `git muster job list`; the archive was searched, too".to_owned()
         }
         Refusal::NeededJobNotFound { .. } => {
-            format!("see the ids with `git muster job list` ({})", Job::PATH)
+            format!("list job ids with `git muster job list` ({})", Job::PATH)
         }
         Refusal::ServerNotFound { action: Action::SendMessage, .. } => {
-            "see who there is with `git muster servers list`".to_owned()
+            "list server names with `git muster servers list`".to_owned()
         }
         Refusal::ServerNotFound { action: Action::ShowWorker, .. } => {
-            "see the names with `git muster worker list`".to_owned()
+            "list server names with `git muster worker list`".to_owned()
         }
-        Refusal::ServerNotFound { .. } => "see the names with `git muster servers list`".to_owned(),
-        Refusal::LockNotFound { .. } => "see the names with `git muster lock list`".to_owned(),
-        Refusal::MessageNotFound { .. } => "see the ids with `git muster message list`".to_owned(),
-        Refusal::ArtifactsNotFound { .. } => "see what is kept with `git muster artifact list`".to_owned(),
+        Refusal::ServerNotFound { .. } => "list server names with `git muster servers list`".to_owned(),
+        Refusal::LockNotFound { .. } => "list lock names with `git muster lock list`".to_owned(),
+        Refusal::MessageNotFound { .. } => "list message ids with `git muster message list`".to_owned(),
+        Refusal::ArtifactsNotFound { .. } => "list artifacts with `git muster artifact list`".to_owned(),
         Refusal::NotFound { kind: Kind::Status, .. } => {
-            "see the servers with `git muster status list`".to_owned()
+            "list the status of all servers with `git muster status list`".to_owned()
         }
-        Refusal::NotFound { .. } => "see it with `git log --first-parent`".to_owned(),
+        Refusal::NotFound { .. } => "list the checked commits with `git log --first-parent`".to_owned(),
         Refusal::NothingToClaim { queued, .. } => return waiting(*queued),
         Refusal::ServerPaused(pause) => {
             format!("end the pause with `git muster worker resume {}`", pause.server)
         }
-        Refusal::NotPaused { .. } => "see what is with `git muster queue list`".to_owned(),
+        Refusal::NotPaused { .. } => "list pauses with `git muster queue list`".to_owned(),
         Refusal::LockHeld(held) => format!(
-            "wait with `--wait 2m`, or look with `git muster lock show {}`",
+            "wait for the lock with `--wait 2m`, or inspect it with `git muster lock show {}`",
             typed(&held.lock, "NAME")
         ),
         Refusal::LockNotWatched(held) => format!(
-            "wait for it with `git muster lock acquire {} --wait 10m`; `--force` takes it at once, and both may work at the same time until its holder renews",
+            "wait for it with `git muster lock acquire {} --wait 10m`; `--force` takes it at once, but both servers may then work at the same time until the holder's next renewal",
             held.lock
         ),
         Refusal::TokenExhausted { .. } => {
-            "`git muster fsck` names it, `git muster fsck --mend` has its tokens go on from a possible one"
+            "`git muster fsck` reports it, and `git muster fsck --mend` continues from a valid token"
                 .to_owned()
         }
         Refusal::JobFinished { job, action: Action::RetryJob, .. } => format!(
-            "`git muster job retry {} --again` has it done a second time; its result is kept in the record",
+            "run it a second time with `git muster job retry {} --again`; its result is kept in the record",
             typed(job, "ID")
         ),
         Refusal::JobNotFinished { job, status } if status.is_held() => {
-            format!("call it off first with `git muster job cancel {}`", typed(job, "ID"))
+            format!("cancel the job first with `git muster job cancel {}`", typed(job, "ID"))
         }
         Refusal::JobNotFinished { job, .. } => {
-            format!("see why it waits with `git muster job explain {}`", typed(job, "ID"))
+            format!("see what the job is waiting for with `git muster job explain {}`", typed(job, "ID"))
         }
         Refusal::JobNotDead { job, status } => put_back(job, status),
         Refusal::StopUnconfirmed { job, server, token, .. } => format!(
-            "wait for that with `git muster job cancel {0} --wait`; if nothing of it runs, say so with `git muster --server {1} job stopped {0} --token {token}`",
+            "wait with `git muster job cancel {0} --wait`; if no process of the job is left, confirm with `git muster --server {1} job stopped {0} --token {token}`",
             typed(job, "ID"),
             typed(server, "SERVER")
         ),
         Refusal::ValueInvalid { expected: Expected::JobStatus, .. } => {
-            "the states are queued, claimed, running, completed, failed, cancelled and dead".to_owned()
+            "valid statuses: queued, claimed, running, completed, failed, cancelled, dead".to_owned()
         }
         Refusal::ArtifactRequired { .. } => {
-            "name it with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`"
+            "name the artifact with `--artifact FILE`, or report `git muster job fail ID --reason missing_artifact`"
                 .to_owned()
         }
-        Refusal::JobNotClaimable { job, .. } => format!("more with `git muster job explain {job}`"),
+        Refusal::JobNotClaimable { job, .. } => format!("see the details with `git muster job explain {job}`"),
         Refusal::NeededJobFailed { need, .. } => {
-            format!("put it back with `git muster job retry {}`", typed(need, "ID"))
+            format!("retry the needed job with `git muster job retry {}`", typed(need, "ID"))
         }
         Refusal::ServerNameTaken { .. } => {
-            "choose another name with `--as`, or add `--replace` if this machine takes its place".to_owned()
+            "choose another name with `--as`, or pass `--replace` if this machine replaces the other".to_owned()
         }
         Refusal::ServerBusy { server, kind, id } => busy(server, *kind, id),
         Refusal::ServerNotRegistered { server } => format!(
-            "register it with `git muster join --as {server}`, or see the names with `git muster servers list`"
+            "register it with `git muster join --as {server}`, or list server names with `git muster servers list`"
         ),
         Refusal::AutomaticReply { .. } => {
-            "leave the answer to a person, or send a message that answers none".to_owned()
+            "let a user answer, or send a new message without `--reply-to`".to_owned()
         }
-        Refusal::StatusOutdated { .. } => "forget the operation with `git muster op drop ID`".to_owned(),
+        Refusal::StatusOutdated { .. } => "discard the operation with `git muster op drop ID`".to_owned(),
         Refusal::PauseOver { .. } => {
-            "see that each machine takes its time from the network: `git muster doctor clock clock-sync` tells whether this one does, and whose clock is apart from it; or pause without `--for`, until it is resumed".to_owned()
+            "synchronize the clock of each machine: `git muster doctor clock clock-sync` checks this one, and reports clocks that differ; or pause without `--for`, until resumed".to_owned()
         }
         Refusal::ChangedSince { kind, id, .. } => {
             let look = match kind {
@@ -95,10 +95,10 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
                 Kind::Pause => "git muster queue list".to_owned(),
                 _ => "git muster servers list".to_owned(),
             };
-            format!("look with `{look}`, and give the command anew if it is still meant")
+            format!("check with `{look}`, and repeat the command if it is still wanted")
         }
         Refusal::HubInUse { .. } => {
-            "name a hub without records with `--into`, or leave `--into` out to mend the old hub in its place"
+            "pass a hub without records with `--into`, or omit `--into` to fix the old hub itself"
                 .to_owned()
         }
         Refusal::RecordUnusable(_) | Refusal::AssignmentUnusable { .. } => MEND.to_owned(),
@@ -106,25 +106,25 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
             "make room with `git muster archive`".to_owned()
         }
         Refusal::ArchivesFull { directory, .. } => {
-            format!("remove what nobody needs any more from `{directory}` in a clone, and push that")
+            format!("delete archives that are no longer needed from `{directory}` in a clone, and push")
         }
         Refusal::SessionEnded { .. } => {
-            "a new one begins with `git muster heartbeat`; then claim again".to_owned()
+            "start a new session with `git muster heartbeat`, then claim again".to_owned()
         }
         Refusal::TextTooLong { action: Action::SendMessage, field: "subject", .. } => {
-            "say the rest in the body".to_owned()
+            "put the rest into the body".to_owned()
         }
         Refusal::TextTooLong { action: Action::SendMessage, .. } => {
-            "put it into a file and send the path".to_owned()
+            "write the text to a file and send the path".to_owned()
         }
         Refusal::CharacterNotAllowed { action: Action::SendMessage, .. } => {
             "keep the subject to one line of plain text; the body may have several lines".to_owned()
         }
         Refusal::CredentialFound { action: Action::SendMessage, .. } => {
-            "say where it is kept instead; if it was used anywhere in the open, replace it".to_owned()
+            "send the place where it is stored instead; if the credential was ever exposed, replace it".to_owned()
         }
         Refusal::ListTooLong(list) if list.bytes_limit.is_some() => {
-            "put many files into an archive, and name that".to_owned()
+            "pack the files into an archive, and report that".to_owned()
         }
         Refusal::OfJob { refusal, .. } => return hint(refusal),
         Refusal::AlreadyDone { .. }
@@ -159,29 +159,29 @@ pub(in crate::cli) fn hint(refusal: &Refusal) -> Option<String> {
 fn put_back(job: &str, status: &JobStatus) -> String {
     let job = typed(job, "ID");
     if status.is_held() {
-        return format!("call it off first with `git muster job cancel {job}`");
+        return format!("cancel the job first with `git muster job cancel {job}`");
     }
     let again = if *status == JobStatus::Completed { " --again" } else { "" };
-    format!("put a finished one back with `git muster job retry {job}{again}`")
+    format!("requeue a finished job with `git muster job retry {job}{again}`")
 }
 
 fn waiting(queued: usize) -> Option<String> {
     let waiting = match queued {
         0 => return None,
-        1 => "one queued job waits".to_owned(),
-        many => format!("{many} queued jobs wait"),
+        1 => "1 queued job".to_owned(),
+        many => format!("{many} queued jobs"),
     };
     Some(format!(
-        "{waiting} for something else; see `git muster job list --status queued` and `git muster job explain ID`"
+        "{waiting} cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`"
     ))
 }
 
 fn busy(server: &str, kind: Kind, id: &str) -> String {
     let way_out = match kind {
-        Kind::Lock => format!("see who uses it with `git muster lock show {}`", typed(id, "NAME")),
-        _ => format!("call the job off with `git muster job cancel {}`", typed(id, "ID")),
+        Kind::Lock => format!("see who holds it with `git muster lock show {}`", typed(id, "NAME")),
+        _ => format!("cancel the job with `git muster job cancel {}`", typed(id, "ID")),
     };
     format!(
-        "{way_out}; if `{server}` is gone for good, `git muster servers remove {server} --force` requeues its jobs and frees its locks"
+        "{way_out}; if `{server}` is gone for good, `git muster servers remove {server} --force` requeues its jobs and releases its locks"
     )
 }

@@ -1,6 +1,5 @@
 //! One sentence for each refusal, without a final period: what stands in the way.
 
-use crate::domain::lock::situation;
 use crate::domain::message::KEY_LENGTH_MAX;
 use crate::domain::pause::Pause;
 use crate::domain::refusal::{
@@ -15,132 +14,132 @@ use std::cmp::Ordering;
 #[expect(clippy::too_many_lines, reason = "a table: an arm for each refusal")]
 pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::JobNotFound { job, .. } => format!("there is no job `{job}`"),
+        Refusal::JobNotFound { job, .. } => format!("job `{job}` not found"),
         Refusal::NeededJobNotFound { need } => format!(
             "no job was added: the needed job `{}` is neither in the queue nor in the archive",
             need.escape_debug()
         ),
         Refusal::ServerNotFound { server, action } => no_server(server, *action),
-        Refusal::LockNotFound { lock } => format!("there is no lock `{lock}`"),
+        Refusal::LockNotFound { lock } => format!("lock `{lock}` not found"),
         Refusal::MessageNotFound { message, action: Action::Show } => {
-            format!("there is no message `{message}`")
+            format!("message `{message}` not found")
         }
         Refusal::MessageNotFound { message, action } => {
-            format!("{}: there is no message `{message}`", undone(*action))
+            format!("{}: message `{message}` not found", undone(*action))
         }
         Refusal::ArtifactsNotFound { job, known, run } => no_artifacts(job, *known, *run),
         Refusal::NotFound { kind: Kind::Status, id } => format!("server `{id}` has no status"),
         Refusal::NotFound { kind, id } => {
-            format!("{} `{id}` is not in the history that was walked", noun(*kind))
+            format!("{} `{id}` is not in the checked part of the history", noun(*kind))
         }
-        Refusal::NothingToClaim { server, .. } => format!("there is no job for `{server}` to claim"),
+        Refusal::NothingToClaim { server, .. } => format!("no job for `{server}` to claim"),
         Refusal::ServerPaused(pause) => paused(pause),
         Refusal::NotPaused { what } => format!("{} is not paused", paused_thing(what)),
-        Refusal::AlreadyDone { lock, at, .. } => format!("`{lock}` was done already, at {at}"),
+        Refusal::AlreadyDone { lock, at, .. } => format!("`{lock}` is already done, since {at}"),
         Refusal::LockHeld(held) => held.describe(),
         Refusal::LockNotWatched(held) => {
             format!(
-                "{}, and this machine has not watched it for its lease; it was not taken",
+                "{}, and this machine has not yet watched it for its full lease; the lock was not taken",
                 held.describe()
             )
         }
         Refusal::TokenExhausted { id, .. } => format!(
-            "`{id}` cannot change hands: its token is the highest there is, which somebody must have made up"
+            "`{id}` cannot be acquired: it already has the highest possible token, which git-muster never issued"
         ),
         Refusal::NotHolder { kind: Kind::Lock, id, action, token, holder, .. } => {
-            format!("lock `{id}` was not {}: {}", done(*action), situation(holder.as_deref(), Some(*token)))
+            format!("cannot {} lock `{id}`: {}", verb(*action), held(holder.as_deref(), Some(*token)))
         }
         Refusal::NotHolder { id, action, holder, caller, .. } => format!(
-            "job `{id}` was not {}: it belongs to `{}`, not to `{caller}`",
-            done(*action),
-            holder.as_deref().unwrap_or("nobody")
+            "cannot {} job `{id}`: it is held by `{}`, not by `{caller}`",
+            verb(*action),
+            holder.as_deref().unwrap_or("no server")
         ),
         Refusal::JobFinished { job, status, action: Action::SetPriority } => {
-            format!("the priority of job `{job}` was not changed: it is {status}")
+            format!("cannot change the priority of job `{job}`: the job is {status}")
         }
         Refusal::JobFinished { job, status, action: Action::RetryJob } => {
-            format!("job `{job}` was not put back: it is {status}")
+            format!("cannot retry job `{job}`: the job is {status}")
         }
         Refusal::JobFinished { job, status, .. } => {
-            format!("job `{job}` was not cancelled: it is {status} already")
+            format!("cannot cancel job `{job}`: the job is already {status}")
         }
-        Refusal::JobNotFinished { job, status } => format!("job `{job}` was not put back: it is {status}"),
+        Refusal::JobNotFinished { job, status } => format!("cannot retry job `{job}`: the job is {status}"),
         Refusal::JobNotDead { job, status } => {
-            format!("job `{job}` was not put back: it is {status}, not dead")
+            format!("cannot retry job `{job}`: the job is {status}, not dead")
         }
         Refusal::JobNotCancelled { job, status } => {
-            format!("job `{job}` was not confirmed: it is {status}, not cancelled")
+            format!("cannot confirm the stop of job `{job}`: the job is {status}, not cancelled")
         }
         Refusal::StopUnconfirmed { job, server, .. } => format!(
-            "job `{job}` was not put back: it is cancelled, and {server} has not confirmed that it stopped"
+            "cannot retry job `{job}`: the job is cancelled, but `{server}` has not confirmed that it stopped"
         ),
         Refusal::ArtifactRequired { job, pattern } => format!(
-            "job `{job}` was not completed: it must make `{}`, and no such file is among its artifacts",
+            "cannot complete job `{job}`: none of its artifacts matches `{}`, which is required",
             pattern.escape_debug()
         ),
         Refusal::JobNotClaimable { job, waits_for, .. } => {
-            format!("job `{job}` was not claimed: {waits_for}")
+            format!("cannot claim job `{job}`: {waits_for}")
         }
         Refusal::NeededJobFailed { need, .. } => {
             format!("no job was added: the needed job `{}` did not complete", need.escape_debug())
         }
         Refusal::NothingReclaimed { .. } => {
-            "no job was taken back: the holders showed signs of life or finished".to_owned()
+            "no job was reclaimed: the holders have sent heartbeats or finished".to_owned()
         }
         Refusal::AlreadyApplied { kind: Kind::Message, id, .. } => {
-            format!("nothing was sent: message `{id}` is there already")
+            format!("nothing was sent: message `{id}` already exists")
         }
-        Refusal::AlreadyApplied { id, .. } => format!("no job was added: job `{id}` is there already"),
+        Refusal::AlreadyApplied { id, .. } => format!("no job was added: job `{id}` already exists"),
         Refusal::ServerNameTaken { server, host, is_same_host } => {
             name_taken(server, host.as_deref(), *is_same_host)
         }
         Refusal::ServerNameAlike { server, other } => format!(
-            "not joined: `{server}` differs from server `{other}` only in upper and lower case, and some disks cannot tell their folders apart"
+            "not joined: `{server}` differs from server `{other}` only in case, and some file systems cannot distinguish their directories"
         ),
         Refusal::ServerBusy { server, kind, id } => {
-            format!("server `{server}` was not removed: it holds {} `{id}`", noun(*kind))
+            format!("cannot remove server `{server}`: it holds {} `{id}`", noun(*kind))
         }
         Refusal::ServerNotRegistered { server } => {
-            format!("server `{server}` does not belong to this hub; nothing was written")
+            format!("server `{server}` is not registered in this hub; nothing was written")
         }
         Refusal::NotRecipient { message, from, to, caller, action } => format!(
-            "message `{message}` was not {}: it is from `{from}` to `{to}`, not for `{caller}`",
-            done(*action)
+            "cannot {} message `{message}`: it is from `{from}` to `{to}`, not for `{caller}`",
+            verb(*action)
         ),
         Refusal::AutomaticReply { message } => format!(
-            "nothing was sent: message `{message}` is from a machine, and machines do not answer machines"
+            "nothing was sent: message `{message}` is automatic, and automatic messages are not answered automatically"
         ),
         Refusal::StatusOutdated { server, status, at } => {
-            format!("the status of `{server}` was not set to {status}: it was set again since, at {at}")
+            format!("cannot set the status of `{server}` to {status}: it was set again at {at}")
         }
         Refusal::PauseOver { until, present } => format!(
-            "nothing was paused: by the clocks of those who wrote last it is {present}, and the pause would have been over at {until}"
+            "nothing was paused: by the clocks of the latest writers it is {present}, and the pause would have ended at {until}"
         ),
         Refusal::ChangedSince { kind, id, then, now } => changed(*kind, id, then.as_deref(), now),
         Refusal::HubInUse { holds } => {
-            format!("nothing was imported: the hub is in use, it holds {}", holdings(holds))
+            format!("nothing was imported: the hub is in use; it contains {}", holdings(holds))
         }
         Refusal::RecordUnusable(record) => unusable(record),
         Refusal::AssignmentUnusable { lock, holder, problem } => format!(
-            "nothing was claimed: lock `{lock}` is held by `{}`, and the rest of its record cannot be read: {problem}",
+            "nothing was claimed: lock `{lock}` is held by `{}`, and the rest of its record is unreadable: {problem}",
             holder.escape_debug()
         ),
         Refusal::DocumentTooLarge { path, bytes, limit, .. } => format!(
-            "nothing was written: `{path}` would have {bytes} bytes, more than the {limit} that are read"
+            "nothing was written: `{path}` would have {bytes} bytes, more than the limit of {limit}"
         ),
         Refusal::TooManyRecords { path, records, limit } => format!(
-            "nothing was written: `{path}` would hold {records} records, more than the {limit} that are read"
+            "nothing was written: `{path}` would have {records} records, more than the limit of {limit}"
         ),
         Refusal::ArchivesFull { path, last, .. } => {
             format!("nothing was written: `{path}` and the archives up to `{last}` are full")
         }
         Refusal::LogPathInvalid { job, path } => {
-            format!("job `{job}` names a log that no worker writes: `{}`", path.escape_debug())
+            format!("job `{job}` has an invalid log path: `{}`", path.escape_debug())
         }
         Refusal::ClaimsWithheld { cause, .. } => {
             format!(
                 "{}; nothing was claimed",
-                cause.as_deref().unwrap_or("this server may claim nothing now")
+                cause.as_deref().unwrap_or("this server cannot claim jobs now")
             )
         }
         Refusal::TokenSuperseded(token) | Refusal::TokenEnded(token) | Refusal::TokenNeverIssued(token) => {
@@ -148,31 +147,31 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
         }
         Refusal::LockConditionFailed(failed) => condition(failed),
         Refusal::SessionEnded { server } => format!(
-            "another server ended the session of `{server}`, which gave no sign of life; nothing was claimed"
+            "another server revoked the session of `{server}`, which sent no heartbeats; nothing was claimed"
         ),
         Refusal::NameInvalid { kind, given, rule } => format!("{kind} `{given}` {rule}"),
         Refusal::ValueInvalid { action, field, given, expected } => value(*action, field, given, *expected),
         Refusal::PatternInvalid { given, why, .. } => {
-            format!("no job was added: `{}` cannot be asked for: {why}", given.escape_debug())
+            format!("no job was added: invalid pattern `{}`: {why}", given.escape_debug())
         }
         Refusal::TextEmpty { action, field } => format!("{}: the {field} is empty", undone(*action)),
         Refusal::TextTooLong { action, field, length, limit } => too_long(*action, field, *length, *limit),
         Refusal::CharacterNotAllowed { action: Action::AddJobs, .. } => {
-            "no job was added: a text of it holds a zero byte".to_owned()
+            "no job was added: a text contains a zero byte".to_owned()
         }
         Refusal::CharacterNotAllowed { action, field } => {
-            format!("{}: the {field} holds a control character", undone(*action))
+            format!("{}: the {field} contains a control character", undone(*action))
         }
         Refusal::CredentialFound { action, field, credential } => secret(*action, field, credential),
         Refusal::ListTooLong(list) => list_too_long(list),
         Refusal::BatchTooLarge { count, limit } => {
-            format!("{count} jobs at once are more than the {limit} allowed; none was added")
+            format!("{count} jobs at once exceed the limit of {limit}; none was added")
         }
         Refusal::ExitCodeContradicts { job, action: Action::FailJob, .. } => {
-            format!("job `{job}` was not reported: its exit code is 0; report it with `job complete`")
+            format!("cannot fail job `{job}`: its exit code is 0; report it with `job complete`")
         }
         Refusal::ExitCodeContradicts { job, .. } => {
-            format!("job `{job}` was not reported: its exit code is not 0; report it with `job fail`")
+            format!("cannot complete job `{job}`: its exit code is not 0; report it with `job fail`")
         }
         Refusal::OfJob { number, of, refusal } => format!("{} (job {number} of {of})", sentence(refusal)),
     }
@@ -193,9 +192,9 @@ pub(in crate::cli) fn says_unwritten(refusal: &Refusal) -> bool {
 /// Why a token is not the present one, when the last that was issued is `last`.
 fn term_over(token: u64, last: Option<u64>) -> String {
     match token.cmp(&last.unwrap_or(0)) {
-        Ordering::Less => format!("token {token} is from an earlier term"),
-        Ordering::Equal => format!("the term of token {token} is over"),
-        Ordering::Greater => format!("token {token} was never given"),
+        Ordering::Less => format!("token {token} has been superseded"),
+        Ordering::Equal => format!("token {token} is no longer valid"),
+        Ordering::Greater => format!("token {token} was never issued"),
     }
 }
 
@@ -213,23 +212,33 @@ fn undone(action: Action) -> &'static str {
     }
 }
 
-/// What a thing was not, at the end of a sentence.
-fn done(action: Action) -> &'static str {
+/// What cannot be done to a thing, as an infinitive.
+fn verb(action: Action) -> &'static str {
     match action {
-        Action::StartJob => "started",
-        Action::CompleteJob => "completed",
-        Action::FailJob => "failed",
-        Action::ReportJob => "reported",
-        Action::ReleaseJob | Action::ReleaseLock => "released",
-        Action::RenewJob | Action::RenewLock => "renewed",
-        Action::ConfirmStop => "confirmed",
-        Action::CancelJob => "cancelled",
-        Action::RetryJob | Action::RequeueJob => "put back",
-        Action::ReclaimJob => "rescued",
-        Action::MarkMessage => "marked",
-        Action::AcknowledgeMessage => "acknowledged",
-        Action::RemoveServer => "removed",
-        _ => "changed",
+        Action::StartJob => "start",
+        Action::CompleteJob => "complete",
+        Action::FailJob => "fail",
+        Action::ReportJob => "report",
+        Action::ReleaseJob | Action::ReleaseLock => "release",
+        Action::RenewJob | Action::RenewLock => "renew",
+        Action::ConfirmStop => "confirm the stop of",
+        Action::CancelJob => "cancel",
+        Action::RetryJob => "retry",
+        Action::RequeueJob => "requeue",
+        Action::ReclaimJob => "reclaim",
+        Action::MarkMessage => "mark",
+        Action::AcknowledgeMessage => "acknowledge",
+        Action::RemoveServer => "remove",
+        _ => "change",
+    }
+}
+
+/// The holder of a lock and its token.
+fn held(holder: Option<&str>, token: Option<u64>) -> String {
+    match (holder, token) {
+        (Some(by), token) => format!("`{by}` holds the lock with token {}", token.unwrap_or(0)),
+        (None, Some(token)) => format!("the lock is free, last token {token}"),
+        (None, None) => "the lock has never been held".to_owned(),
     }
 }
 
@@ -250,20 +259,20 @@ fn noun(kind: Kind) -> &'static str {
 
 fn no_artifacts(job: &str, known: bool, run: bool) -> String {
     match (known, run) {
-        (true, true) => format!("job `{job}` made nothing that is kept, or it was pruned"),
-        (true, false) => format!("no worker has run job `{job}`, and only they keep what jobs make"),
+        (true, true) => format!("job `{job}` has no artifacts, or they were pruned"),
+        (true, false) => format!("no worker has run job `{job}`, and only workers store artifacts"),
         (false, _) => format!(
-            "nothing is known of what job `{job}` made, and it is neither in the queue nor in the archive"
+            "no artifacts of job `{job}` found, and the job is neither in the queue nor in the archive"
         ),
     }
 }
 
 fn no_server(server: &str, action: Action) -> String {
     match action {
-        Action::SendMessage => format!("nothing was sent: there is no server `{}`", server.escape_debug()),
-        Action::Pause => format!("there is no server `{server}`; nothing was paused"),
-        Action::Resume => format!("there is no server `{server}`; nothing was changed"),
-        _ => format!("there is no server `{server}`"),
+        Action::SendMessage => format!("nothing was sent: server `{}` not found", server.escape_debug()),
+        Action::Pause => format!("server `{server}` not found; nothing was paused"),
+        Action::Resume => format!("server `{server}` not found; nothing was changed"),
+        _ => format!("server `{server}` not found"),
     }
 }
 
@@ -288,28 +297,28 @@ fn lost(lost: &Token) -> String {
         Some(status) => {
             let holder =
                 holder.as_ref().map_or(String::new(), |by| format!(" {} `{by}`", status.preposition()));
-            format!("the job is {status}{holder} and its last token is {}", last_token.unwrap_or(0))
+            format!("the job is {status}{holder}, last token {}", last_token.unwrap_or(0))
         }
-        None => situation(holder.as_deref(), *last_token),
+        None => held(holder.as_deref(), *last_token),
     };
-    format!("{} `{id}` was not {}: {why}, {now}", noun(*kind), done(*action))
+    format!("cannot {} {} `{id}`: {why}; {now}", verb(*action), noun(*kind))
 }
 
 fn condition(failed: &ConditionFailed) -> String {
     let ConditionFailed { lock, token, cause, last_token, holder, expected_holder } = failed;
-    let now = situation(holder.as_deref(), *last_token);
+    let now = held(holder.as_deref(), *last_token);
     match cause {
         LockCondition::NeverTaken => {
-            format!("lock `{lock}` was never taken, so token {token} cannot hold it")
+            format!("lock `{lock}` has never been held, so token {token} is not valid")
         }
         LockCondition::NotHeld => {
             format!(
-                "lock `{lock}` is not held under token {token}: {}, {now}",
+                "lock `{lock}` is not held with token {token}: {}; {now}",
                 term_over(*token, *last_token)
             )
         }
         LockCondition::SetBack => format!(
-            "lock `{lock}` is not held by `{}`, which got token {token}: {now}, so the hub was set back since",
+            "lock `{lock}` is not held by `{}`, which got token {token}: {now}; the hub has been rolled back since",
             expected_holder.as_deref().unwrap_or_default()
         ),
     }
@@ -318,7 +327,7 @@ fn condition(failed: &ConditionFailed) -> String {
 fn name_taken(server: &str, host: Option<&str>, is_same_host: bool) -> String {
     let by = match host {
         Some(host) if is_same_host => {
-            format!("another user of this machine, or another machine that is called `{host}` too")
+            format!("another user of this machine, or another machine with the host name `{host}`")
         }
         Some(host) => format!("`{host}`"),
         None => "another machine".to_owned(),
@@ -332,19 +341,19 @@ fn changed(kind: Kind, id: &str, then: Option<&str>, now: &str) -> String {
         Kind::Pause => format!("the pause of {}", paused_thing(id)),
         kind => format!("{} `{id}`", noun(kind)),
     };
-    let then = then.unwrap_or("nobody can tell how it stood");
-    format!("{what} is not as it was when that was asked for: then {then}, now {now}; nothing was done")
+    let then = then.unwrap_or("unknown");
+    format!("{what} has changed since the operation started: then {then}, now {now}; nothing was done")
 }
 
 fn unusable(record: &Unusable) -> String {
     let Unusable { action, subject, path, place, id, problem } = record;
     let what = match action {
-        Action::RemoveServer => format!("server `{subject}` was not removed"),
+        Action::RemoveServer => format!("cannot remove server `{subject}`"),
         Action::ChangeLock => format!("lock `{subject}` counts as held, and nothing was changed"),
-        Action::IssueToken => format!("nobody can tell the last token of lock `{subject}`"),
-        Action::CheckLock => format!("nobody can tell who holds lock `{subject}`"),
+        Action::IssueToken => format!("the last token of lock `{subject}` is unknown"),
+        Action::CheckLock => format!("the holder of lock `{subject}` is unknown"),
         Action::ChangeJob => format!("nothing was done to job `{subject}`"),
-        Action::Show => "nothing can be done with it".to_owned(),
+        Action::Show => "it cannot be used".to_owned(),
         action => undone(*action).to_owned(),
     };
     format!("{what}: {}", record_named(path, place, id, problem))
@@ -377,19 +386,19 @@ pub(super) fn holdings(holds: &[Holding]) -> String {
 fn value(action: Action, field: &str, given: &str, expected: Expected) -> String {
     let given = given.escape_debug();
     match (action, expected) {
-        (_, Expected::JobStatus) => format!("`{given}` is no state of a job"),
-        (_, Expected::Word) => format!("no job was added: the type `{given}` is no single word"),
-        (_, Expected::AtLeastOne) => "no job was added: attempts and time must be at least 1".to_owned(),
+        (_, Expected::JobStatus) => format!("invalid job status `{given}`"),
+        (_, Expected::Word) => format!("no job was added: invalid type `{given}`: it must be one word"),
+        (_, Expected::AtLeastOne) => "no job was added: attempts and timeout must be at least 1".to_owned(),
         (_, Expected::Attempts) => {
-            "nothing was removed: these are too many, or names that no worker gives".to_owned()
+            "nothing was removed: too many names, or names that no worker uses".to_owned()
         }
-        (Action::Pause, _) => format!("nothing was paused: the {field} is empty or holds a space"),
-        (Action::Join, _) => format!("not joined: `{given}` is empty, too long or holds a control character"),
+        (Action::Pause, _) => format!("nothing was paused: the {field} is empty or contains a space"),
+        (Action::Join, _) => format!("not joined: `{given}` is empty, too long or contains a control character"),
         (Action::SendMessage, _) => format!(
             "nothing was sent: the {field} must have 1 to {KEY_LENGTH_MAX} characters and no control character"
         ),
         (action, _) => {
-            format!("{}: `{given}` is empty or holds a space or a control character", undone(action))
+            format!("{}: `{given}` is empty or contains a space or a control character", undone(action))
         }
     }
 }
@@ -403,26 +412,26 @@ fn too_long(action: Action, field: &str, length: usize, limit: usize) -> String 
             format!("nothing was sent: the {field} has {length} characters, more than the {limit} allowed")
         }
         Action::Pause => format!("nothing was paused: a text has more than {limit} characters"),
-        action => format!("{}: a text of it has more than {limit} characters", undone(action)),
+        action => format!("{}: a text has more than {limit} characters", undone(action)),
     }
 }
 
 fn secret(action: Action, field: &str, credential: &str) -> String {
     match action {
-        Action::AcquireLock => format!("the {field} seems to hold {credential}; the lock was not taken"),
+        Action::AcquireLock => format!("the {field} seems to contain {credential}; the lock was not taken"),
         Action::SendMessage => format!(
-            "nothing was sent: the {field} looks as if it holds {credential}, and a hub forgets nothing"
+            "nothing was sent: the {field} seems to contain {credential}, and a hub keeps all text forever"
         ),
         Action::AddJobs => {
             let what = if field == "type" { "its type" } else { "it" };
             format!(
-                "no job was added: {what} seems to hold {credential}, and everybody with access to the hub would read it"
+                "no job was added: {what} seems to contain {credential}, which everyone with access to the hub could read"
             )
         }
         Action::ReportJob | Action::RequeueJob => {
-            format!("nothing was reported: the text seems to hold {credential}")
+            format!("nothing was reported: the text seems to contain {credential}")
         }
-        action => format!("{}: a text seems to hold {credential}", undone(action)),
+        action => format!("{}: a text seems to contain {credential}", undone(action)),
     }
 }
 
@@ -430,8 +439,8 @@ fn list_too_long(list: &TooLong) -> String {
     let TooLong { action, limit, bytes_limit, .. } = list;
     match bytes_limit {
         Some(bytes) => format!(
-            "nothing was reported: it names more than {limit} artifacts, or more than {bytes} bytes of names"
+            "nothing was reported: more than {limit} artifacts, or more than {bytes} bytes of names"
         ),
-        None => format!("{}: a list of it has more than {limit} entries", undone(*action)),
+        None => format!("{}: a list has more than {limit} entries", undone(*action)),
     }
 }

@@ -41,19 +41,19 @@ fn a_sentence_says_who_holds_a_lock_and_why_a_token_is_not_valid() {
         ),
         (
             Code::TokenSuperseded,
-            "lock `deploy` was not renewed: token 1 is from an earlier term, `build2` holds it under token 2",
+            "cannot renew lock `deploy`: token 1 has been superseded; `build2` holds the lock with token 2",
         ),
         (
             Code::TokenEnded,
-            "lock `deploy` was not renewed: the term of token 2 is over, `build2` holds it under token 2",
+            "cannot renew lock `deploy`: token 2 is no longer valid; `build2` holds the lock with token 2",
         ),
         (
             Code::TokenNeverIssued,
-            "lock `deploy` was not renewed: token 3 was never given, `build2` holds it under token 2",
+            "cannot renew lock `deploy`: token 3 was never issued; `build2` holds the lock with token 2",
         ),
         (
             Code::LockConditionFailed,
-            "lock `deploy` is not held under token 3: token 3 was never given, nobody ever held it",
+            "lock `deploy` is not held under token 3: token 3 was never issued, nobody ever held it",
         ),
     ] {
         assert_eq!(of(code), expected);
@@ -64,7 +64,7 @@ fn a_sentence_says_who_holds_a_lock_and_why_a_token_is_not_valid() {
 fn what_a_hub_holds_is_counted() {
     assert_eq!(
         of(Code::HubInUse),
-        "nothing was imported: the hub is in use, it holds 2 jobs, 1 held lock and 2 marks of what was done once"
+        "nothing was imported: the hub is in use; it contains 2 jobs, 1 held lock and 2 marks of what was done once"
     );
 }
 

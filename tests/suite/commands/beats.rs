@@ -278,7 +278,7 @@ fn a_server_says_what_it_is_doing() {
     ada$ git muster status show carol
     ------- stderr -------
     error: server `carol` has no status
-    hint: see the servers with `git muster status list`
+    hint: list the status of all servers with `git muster status list`
     [exit status: 3]
     ada$ git muster status list
     SERVER  STATUS  JOB  LAST BUILD  UPDATED

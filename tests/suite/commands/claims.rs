@@ -37,11 +37,11 @@ fn the_most_urgent_job_is_claimed_first() {
     assert_snapshot!(said, @r#"
     ada$ git muster job claim
     ------- stderr -------
-    error: there is no job for `ada` to claim
+    error: no job for `ada` to claim
     [exit status: 3]
     ada$ git muster job claim --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"there is no job for `ada` to claim","hints":[],"op":null,"code":"nothing-to-claim","retry":"later","written":false,"facts":{"server":"ada","queued":0},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":3,"error":"no job for `ada` to claim","hints":[],"op":null,"code":"nothing-to-claim","retry":"later","written":false,"facts":{"server":"ada","queued":0},"errors":[]}
     [exit status: 3]
     ada$ git muster job claim --dry-run
     dry run, not done: <high> token 1 test it's urgent
@@ -61,8 +61,8 @@ fn the_most_urgent_job_is_claimed_first() {
     [exit status: 0]
     ada$ git muster job claim <gpu>
     ------- stderr -------
-    error: job `<gpu>` was not claimed: running on bob for [DURATION]
-    hint: more with `git muster job explain <gpu>`
+    error: cannot claim job `<gpu>`: running on bob for [DURATION]
+    hint: see the details with `git muster job explain <gpu>`
     [exit status: 4]
     ada$ git muster job claim --count 2 --json
     [{"schema":1,"kind":"job","id":"<normal>","type":"build","priority":5,"branch":"main",
@@ -77,8 +77,8 @@ fn the_most_urgent_job_is_claimed_first() {
     [exit status: 0]
     ada$ git muster job claim job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ada$ git muster status list
     SERVER  STATUS  JOB  LAST BUILD  UPDATED
@@ -93,7 +93,7 @@ fn the_most_urgent_job_is_claimed_first() {
     [exit status: 0]
     bob$ git muster job claim
     ------- stderr -------
-    error: there is no job for `bob` to claim
+    error: no job for `bob` to claim
     [exit status: 3]
     ada$ git muster job list
     JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION

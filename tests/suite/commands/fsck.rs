@@ -46,8 +46,8 @@ fn a_sound_hub_has_nothing_to_tell() {
     [exit status: 2]
     ada$ git muster fsck --history --since [COMMIT]
     ------- stderr -------
-    error: commit `[COMMIT]` is not in the history that was walked
-    hint: see it with `git log --first-parent`
+    error: commit `[COMMIT]` is not in the checked part of the history
+    hint: list the checked commits with `git log --first-parent`
     [exit status: 3]
     "#);
 }

@@ -155,8 +155,8 @@ fn health_tells_by_its_exit_code_how_the_fleet_is() {
     [exit status: 2]
     ada$ git muster health --server carol
     ------- stderr -------
-    error: there is no server `carol`
-    hint: see the names with `git muster servers list`
+    error: server `carol` not found
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     "#);
 }

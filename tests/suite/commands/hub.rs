@@ -209,8 +209,8 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 0]
     eve$ git muster join --as ada
     ------- stderr -------
-    error: not joined: the name `ada` is used by another user of this machine, or another machine that is called `[HOST]` too
-    hint: choose another name with `--as`, or add `--replace` if this machine takes its place
+    error: not joined: the name `ada` is used by another user of this machine, or another machine with the host name `[HOST]`
+    hint: choose another name with `--as`, or pass `--replace` if this machine replaces the other
     [exit status: 4]
     eve$ git muster join --as ada --replace --json -q
     {"schema":1,"kind":"server","id":"ada","host":"[HOST]","ip":"10.1.3.175","manager":"Codex",
@@ -221,8 +221,8 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 0]
     ada$ git muster join --as ada
     ------- stderr -------
-    error: not joined: the name `ada` is used by another user of this machine, or another machine that is called `[HOST]` too
-    hint: choose another name with `--as`, or add `--replace` if this machine takes its place
+    error: not joined: the name `ada` is used by another user of this machine, or another machine with the host name `[HOST]`
+    hint: choose another name with `--as`, or pass `--replace` if this machine replaces the other
     [exit status: 4]
     ada$ git muster heartbeat
     beat 1 of `ada` is on branch `heartbeat-ada`
@@ -231,8 +231,8 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 0]
     eve$ git muster heartbeat
     ------- stderr -------
-    error: server `eve` does not belong to this hub; nothing was written
-    hint: register it with `git muster join --as eve`, or see the names with `git muster servers list`
+    error: server `eve` is not registered in this hub; nothing was written
+    hint: register it with `git muster join --as eve`, or list server names with `git muster servers list`
     [exit status: 4]
     eve$ git muster join --as=all
     ------- stderr -------
@@ -272,11 +272,11 @@ fn a_name_belongs_to_one_machine() {
     [exit status: 2]
     eve$ git muster join --as eve --manager password=hunter2hunter2
     ------- stderr -------
-    error: not joined: a text seems to hold a password
+    error: not joined: a text seems to contain a password
     [exit status: 2]
     eve$ git muster join --as eve --label ''
     ------- stderr -------
-    error: not joined: `` is empty, too long or holds a control character
+    error: not joined: `` is empty, too long or contains a control character
     [exit status: 2]
     "#);
 }
@@ -327,22 +327,22 @@ fn servers_are_listed_shown_and_removed() {
     [exit status: 0]
     ada$ git muster servers show carol
     ------- stderr -------
-    error: there is no server `carol`
-    hint: see the names with `git muster servers list`
+    error: server `carol` not found
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     ada$ git muster servers show carol --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"there is no server `carol`","hints":["see the names with `git muster servers list`"],"op":null,"code":"server-not-found","retry":"no","written":false,"facts":{"server":"carol","action":"show"},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":3,"error":"server `carol` not found","hints":["list server names with `git muster servers list`"],"op":null,"code":"server-not-found","retry":"no","written":false,"facts":{"server":"carol","action":"show"},"errors":[]}
     [exit status: 3]
     ada$ git muster servers remove carol
     ------- stderr -------
-    error: there is no server `carol`
-    hint: see the names with `git muster servers list`
+    error: server `carol` not found
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     ada$ git muster servers remove bob
     ------- stderr -------
-    error: server `bob` was not removed: it holds job `<job>`
-    hint: call the job off with `git muster job cancel <job>`; if `bob` is gone for good, `git muster servers remove bob --force` requeues its jobs and frees its locks
+    error: cannot remove server `bob`: it holds job `<job>`
+    hint: cancel the job with `git muster job cancel <job>`; if `bob` is gone for good, `git muster servers remove bob --force` requeues its jobs and releases its locks
     [exit status: 4]
     ada$ git muster servers remove bob --dry-run
     dry run, not done: server `bob` is no longer registered

@@ -96,8 +96,8 @@ fn a_job_is_added_listed_and_shown() {
     [exit status: 0]
     ada$ git muster job show job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ada$ git muster job show ../../etc/passwd
     ------- stderr -------
@@ -140,11 +140,11 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     assert_snapshot!(said, @r"
     ada$ git muster job add --type 'rm -rf'
     ------- stderr -------
-    error: no job was added: the type `rm -rf` is no single word
+    error: no job was added: invalid type `rm -rf`: it must be one word
     [exit status: 2]
     ada$ git muster job add --type ''
     ------- stderr -------
-    error: no job was added: the type `` is no single word
+    error: no job was added: invalid type ``: it must be one word
     [exit status: 2]
     ada$ git muster job add --priority 0
     ------- stderr -------
@@ -167,15 +167,15 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     ada$ git muster job add --needs job_404
     ------- stderr -------
     error: no job was added: the needed job `job_404` is neither in the queue nor in the archive
-    hint: see the ids with `git muster job list` (coordination/jobs.json)
+    hint: list job ids with `git muster job list` (coordination/jobs.json)
     [exit status: 3]
     ada$ git muster job add --label 'two words'
     ------- stderr -------
-    error: no job was added: `two words` is empty or holds a space or a control character
+    error: no job was added: `two words` is empty or contains a space or a control character
     [exit status: 2]
     ada$ git muster job add --branch ''
     ------- stderr -------
-    error: no job was added: `` is empty or holds a space or a control character
+    error: no job was added: `` is empty or contains a space or a control character
     [exit status: 2]
     ada$ git muster job add --timeout soon
     ------- stderr -------
@@ -185,23 +185,23 @@ fn a_job_that_is_not_acceptable_is_not_added() {
     [exit status: 2]
     ada$ git muster job add --type build --timeout 0
     ------- stderr -------
-    error: no job was added: attempts and time must be at least 1
+    error: no job was added: attempts and timeout must be at least 1
     [exit status: 2]
     ada$ git muster job add --type build --max-attempts 0
     ------- stderr -------
-    error: no job was added: attempts and time must be at least 1
+    error: no job was added: attempts and timeout must be at least 1
     [exit status: 2]
     ada$ git muster job add --type build --key ''
     ------- stderr -------
-    error: no job was added: `` is empty or holds a space or a control character
+    error: no job was added: `` is empty or contains a space or a control character
     [exit status: 2]
     ada$ git muster job add --description password=hunter2hunter2
     ------- stderr -------
-    error: no job was added: it seems to hold a password, and everybody with access to the hub would read it
+    error: no job was added: it seems to contain a password, which everyone with access to the hub could read
     [exit status: 2]
     ada$ git muster job add -- deploy --token ghp_0123456789abcdefghijABCDEFGHIJ012345
     ------- stderr -------
-    error: no job was added: it seems to hold a GitHub token, and everybody with access to the hub would read it
+    error: no job was added: it seems to contain a GitHub token, which everyone with access to the hub could read
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl --branch main
     ------- stderr -------
@@ -263,7 +263,7 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
-    error: no job was added: the type `a b` is no single word (job 3 of 3)
+    error: no job was added: invalid type `a b`: it must be one word (job 3 of 3)
     [exit status: 2]
     ada$ git muster job add --from jobs.jsonl
     ------- stderr -------
@@ -344,8 +344,8 @@ fn a_job_tells_why_it_waits() {
     [exit status: 0]
     ada$ git muster job explain job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     "#);
 }

@@ -64,11 +64,11 @@ fn a_lock_is_held_by_one() {
     [exit status: 0]
     bob$ git muster lock renew deploy --token 1
     ------- stderr -------
-    error: lock `deploy` was not renewed: `ada` holds it under token 1
+    error: cannot renew lock `deploy`: `ada` holds the lock with token 1
     [exit status: 4]
     ada$ git muster lock renew deploy --token 2
     ------- stderr -------
-    error: lock `deploy` was not renewed: token 2 was never given, `ada` holds it under token 1
+    error: cannot renew lock `deploy`: token 2 was never issued; `ada` holds the lock with token 1
     [exit status: 5]
     ada$ git muster lock renew deploy --token 1
     lock `deploy` is yours for [DURATION]
@@ -79,7 +79,7 @@ fn a_lock_is_held_by_one() {
     [exit status: 0]
     bob$ git muster lock release deploy --token 1
     ------- stderr -------
-    error: lock `deploy` was not released: `ada` holds it under token 1
+    error: cannot release lock `deploy`: `ada` holds the lock with token 1
     [exit status: 4]
     ada$ git muster lock release deploy
     ------- stderr -------
@@ -94,7 +94,7 @@ fn a_lock_is_held_by_one() {
     [exit status: 0]
     ada$ git muster lock renew deploy --token 1
     ------- stderr -------
-    error: lock `deploy` was not renewed: the term of token 1 is over, it is free, the last token was 1
+    error: cannot renew lock `deploy`: token 1 is no longer valid; the lock is free, last token 1
     [exit status: 5]
     bob$ git muster lock acquire deploy --json
     {"schema":1,"kind":"lock_term","name":"deploy","token":2,"lease_seconds":600,
@@ -141,23 +141,23 @@ fn what_is_no_lock_is_refused() {
     assert_snapshot!(said, @r"
     ada$ git muster lock show nothing
     ------- stderr -------
-    error: there is no lock `nothing`
-    hint: see the names with `git muster lock list`
+    error: lock `nothing` not found
+    hint: list lock names with `git muster lock list`
     [exit status: 3]
     ada$ git muster lock renew nothing --token 1
     ------- stderr -------
-    error: there is no lock `nothing`
-    hint: see the names with `git muster lock list`
+    error: lock `nothing` not found
+    hint: list lock names with `git muster lock list`
     [exit status: 3]
     ada$ git muster lock release nothing --token 1
     ------- stderr -------
-    error: there is no lock `nothing`
-    hint: see the names with `git muster lock list`
+    error: lock `nothing` not found
+    hint: list lock names with `git muster lock list`
     [exit status: 3]
     ada$ git muster lock steal nothing --reason x
     ------- stderr -------
-    error: there is no lock `nothing`
-    hint: see the names with `git muster lock list`
+    error: lock `nothing` not found
+    hint: list lock names with `git muster lock list`
     [exit status: 3]
     ada$ git muster lock steal deploy
     ------- stderr -------
@@ -186,7 +186,7 @@ fn what_is_no_lock_is_refused() {
     [exit status: 2]
     ada$ git muster lock acquire deploy --reason token=[COMMIT]
     ------- stderr -------
-    error: the reason seems to hold an access token; the lock was not taken
+    error: the reason seems to contain an access token; the lock was not taken
     [exit status: 2]
     ada$ git muster lock run deploy
     ------- stderr -------
@@ -219,11 +219,11 @@ fn a_stolen_lock_is_lost_to_its_holder() {
     [exit status: 0]
     ada$ git muster lock renew deploy --token 1
     ------- stderr -------
-    error: lock `deploy` was not renewed: token 1 is from an earlier term, `bob` holds it under token 2
+    error: cannot renew lock `deploy`: token 1 has been superseded; `bob` holds the lock with token 2
     [exit status: 5]
     ada$ git muster lock release deploy --token 1
     ------- stderr -------
-    error: lock `deploy` was not released: token 1 is from an earlier term, `bob` holds it under token 2
+    error: cannot release lock `deploy`: token 1 has been superseded; `bob` holds the lock with token 2
     [exit status: 5]
     ada$ git muster lock show deploy
     lock:  deploy
@@ -429,11 +429,11 @@ fn a_write_under_a_lock_is_refused_when_the_lock_is_lost() {
     assert_snapshot!(said, @r#"
     ada$ git muster --if-lock deploy=1 status set idle
     ------- stderr -------
-    error: lock `deploy` is not held under token 1: the term of token 1 is over, it is free, the last token was 1
+    error: lock `deploy` is not held with token 1: token 1 is no longer valid; the lock is free, last token 1
     [exit status: 5]
     ada$ git muster --if-lock never=1 status set idle --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"lock `never` was never taken, so token 1 cannot hold it","hints":[],"op":null,"code":"lock-condition-failed","retry":"no","written":false,"facts":{"lock":"never","token":1,"cause":"never-taken","last_token":null,"holder":null,"expected_holder":null},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":5,"error":"lock `never` has never been held, so token 1 is not valid","hints":[],"op":null,"code":"lock-condition-failed","retry":"no","written":false,"facts":{"lock":"never","token":1,"cause":"never-taken","last_token":null,"holder":null,"expected_holder":null},"errors":[]}
     [exit status: 5]
     "#);
 }

@@ -60,7 +60,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     ada$ git muster message ack <request>
     ------- stderr -------
-    error: message `<request>` was not acknowledged: it is from `ada` to `bob`, not for `ada`
+    error: cannot acknowledge message `<request>`: it is from `ada` to `bob`, not for `ada`
     [exit status: 4]
     ada$ git muster message read <request>
     <request>  ada -> bob  request  [DURATION] ago
@@ -114,18 +114,18 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     bob$ git muster message read msg_404
     ------- stderr -------
-    error: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    error: message `msg_404` not found
+    hint: list message ids with `git muster message list`
     [exit status: 3]
     bob$ git muster message ack msg_404
     ------- stderr -------
-    error: nothing was marked: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    error: nothing was marked: message `msg_404` not found
+    hint: list message ids with `git muster message list`
     [exit status: 3]
     bob$ git muster message thread msg_404
     ------- stderr -------
-    error: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    error: message `msg_404` not found
+    hint: list message ids with `git muster message list`
     [exit status: 3]
     bob$ git muster message ack
     ------- stderr -------
@@ -225,16 +225,16 @@ fn a_thread_holds_what_was_said_before_and_after() {
     [exit status: 0]
     ada$ git muster message send --to bob --subject thanks --reply-to <answer> --auto
     ------- stderr -------
-    error: nothing was sent: message `<answer>` is from a machine, and machines do not answer machines
-    hint: leave the answer to a person, or send a message that answers none
+    error: nothing was sent: message `<answer>` is automatic, and automatic messages are not answered automatically
+    hint: let a user answer, or send a new message without `--reply-to`
     [exit status: 4]
     ada$ git muster message send --to bob --subject thanks --reply-to <answer>
     [MESSAGE]
     [exit status: 0]
     ada$ git muster message send --to bob --subject x --reply-to msg_404
     ------- stderr -------
-    error: nothing was sent: there is no message `msg_404`
-    hint: see the ids with `git muster message list`
+    error: nothing was sent: message `msg_404` not found
+    hint: list message ids with `git muster message list`
     [exit status: 3]
     bob$ git muster message thread <question>
     <question>  ada -> bob  request  [DURATION] ago

@@ -57,8 +57,8 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     [exit status: 0]
     bob$ git muster job claim --label pool=gpu
     ------- stderr -------
-    error: there is no job for `bob` to claim
-    hint: 2 queued jobs wait for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `bob` to claim
+    hint: 2 queued jobs cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster queue drain --wait [DURATION]
     the queue is paused until it is resumed; what is at work goes on
@@ -73,7 +73,7 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     bob$ git muster queue resume
     ------- stderr -------
     error: the queue is not paused
-    hint: see what is with `git muster queue list`
+    hint: list pauses with `git muster queue list`
     [exit status: 3]
     bob$ git muster job claim <next>
     <next> token 1 build
@@ -85,11 +85,11 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     [exit status: 0]
     bob$ git muster queue pause --label 'two words'
     ------- stderr -------
-    error: nothing was paused: the label is empty or holds a space
+    error: nothing was paused: the label is empty or contains a space
     [exit status: 2]
     bob$ git muster queue pause --note password=hunter22
     ------- stderr -------
-    error: nothing was paused: a text seems to hold a password
+    error: nothing was paused: a text seems to contain a password
     [exit status: 2]
     bob$ git muster job complete <plain> --token 1
     <plain> is completed
@@ -164,8 +164,8 @@ fn a_paused_server_claims_nothing() {
     [exit status: 0]
     ada$ git muster worker show nobody
     ------- stderr -------
-    error: there is no server `nobody`
-    hint: see the names with `git muster worker list`
+    error: server `nobody` not found
+    hint: list server names with `git muster worker list`
     [exit status: 3]
     ada$ git muster worker drain
     server `ada` is paused until it is resumed; what is at work goes on, and then its worker ends
@@ -189,12 +189,12 @@ fn a_paused_server_claims_nothing() {
     ada$ git muster worker resume bob
     ------- stderr -------
     error: server `bob` is not paused
-    hint: see what is with `git muster queue list`
+    hint: list pauses with `git muster queue list`
     [exit status: 3]
     ada$ git muster worker pause nobody
     ------- stderr -------
-    error: there is no server `nobody`; nothing was paused
-    hint: see the names with `git muster servers list`
+    error: server `nobody` not found; nothing was paused
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     bob$ git muster job run --allow-any
     ------- stderr -------
@@ -246,16 +246,16 @@ fn a_group_works_at_one_job_at_a_time() {
     [exit status: 0]
     bob$ git muster job claim
     ------- stderr -------
-    error: there is no job for `bob` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `bob` to claim
+    hint: 1 queued job cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster job explain <second>
     <second> waits: `<first>` of its group `deploy` is at work
     [exit status: 0]
     bob$ git muster job claim <second>
     ------- stderr -------
-    error: job `<second>` was not claimed: `<first>` of its group `deploy` is at work
-    hint: more with `git muster job explain <second>`
+    error: cannot claim job `<second>`: `<first>` of its group `deploy` is at work
+    hint: see the details with `git muster job explain <second>`
     [exit status: 4]
     ada$ git muster job complete <first> --token 1
     <first> is completed
@@ -265,7 +265,7 @@ fn a_group_works_at_one_job_at_a_time() {
     [exit status: 0]
     ada$ git muster job add --group 'two words'
     ------- stderr -------
-    error: no job was added: `two words` is empty or holds a space or a control character
+    error: no job was added: `two words` is empty or contains a space or a control character
     [exit status: 2]
     ");
 }
@@ -298,8 +298,8 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     [exit status: 0]
     bob$ git muster job claim
     ------- stderr -------
-    error: there is no job for `bob` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `bob` to claim
+    hint: 1 queued job cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster job explain <second>
     <second> waits: `<first>` of its group `deploy` is cancelled, and ada has not confirmed that it stopped
@@ -317,13 +317,13 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
     [exit status: 0]
     ada$ git muster job claim
     ------- stderr -------
-    error: there is no job for `ada` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `ada` to claim
+    hint: 1 queued job cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     ada$ git muster job retry <second>
     ------- stderr -------
-    error: job `<second>` was not put back: it is cancelled, and bob has not confirmed that it stopped
-    hint: wait for that with `git muster job cancel <second> --wait`; if nothing of it runs, say so with `git muster --server bob job stopped <second> --token 1`
+    error: cannot retry job `<second>`: the job is cancelled, but `bob` has not confirmed that it stopped
+    hint: wait with `git muster job cancel <second> --wait`; if no process of the job is left, confirm with `git muster --server bob job stopped <second> --token 1`
     [exit status: 4]
     ada$ git muster job claim --count 2
     <first> token 2 build
@@ -389,7 +389,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     ada$ git muster job add --needs <base> --if-need-fails cancel
     ------- stderr -------
     error: no job was added: the needed job `<base>` did not complete
-    hint: put it back with `git muster job retry <base>`
+    hint: retry the needed job with `git muster job retry <base>`
     [exit status: 4]
     ada$ git muster job add --if-need-fails cancel
     ------- stderr -------
@@ -405,8 +405,8 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     [exit status: 0]
     ada$ git muster job claim
     ------- stderr -------
-    error: there is no job for `ada` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `ada` to claim
+    hint: 1 queued job cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     ada$ git muster fsck --history
     0 errors, 0 warnings, 0 notes in 10 documents on 1 branch, and 11 commits with 11 operations
@@ -468,8 +468,8 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     [exit status: 2]
     ada$ git muster job dead retry job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ada$ git muster job dead purge --older-than [DURATION]
     0 dead jobs went to the archive

@@ -33,11 +33,11 @@ fn a_thing_done_once_is_done_by_one() {
     [exit status: 4]
     bob$ git muster once done migrate --token 1
     ------- stderr -------
-    error: lock `migrate` was not released: `ada` holds it under token 1
+    error: cannot release lock `migrate`: `ada` holds the lock with token 1
     [exit status: 4]
     ada$ git muster once done migrate --token 2
     ------- stderr -------
-    error: lock `migrate` was not released: token 2 was never given, `ada` holds it under token 1
+    error: cannot release lock `migrate`: token 2 was never issued; `ada` holds the lock with token 1
     [exit status: 5]
     ada$ git muster once done migrate --token 1
     `migrate` is done
@@ -53,12 +53,12 @@ fn a_thing_done_once_is_done_by_one() {
     [exit status: 0]
     bob$ git muster once done never --token 1
     ------- stderr -------
-    error: there is no lock `never`
-    hint: see the names with `git muster lock list`
+    error: lock `never` not found
+    hint: list lock names with `git muster lock list`
     [exit status: 3]
     bob$ git muster lock acquire migrate
     ------- stderr -------
-    error: `migrate` was done already, at [TIME]
+    error: `migrate` is already done, since [TIME]
     [exit status: 3]
     bob$ git muster lock show migrate
     lock:  migrate
@@ -103,14 +103,14 @@ fn a_fence_lets_no_earlier_term_pass() {
     [exit status: 0]
     ada$ git muster fence check --state fence.json --name deploy --token 6 -- echo effect
     ------- stderr -------
-    error: token 6 of lock `deploy` is from an earlier term: token 7 was seen here; nothing was run
+    error: token 6 of lock `deploy` has been superseded: token 7 was seen here; nothing was run
     [exit status: 5]
     ada$ git muster fence check --state fence.json --name deploy --token 8
     token 8 of lock `deploy` passes
     [exit status: 0]
     ada$ git muster fence check --state fence.json --name deploy --token 7 --json -- echo effect
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"token 7 of lock `deploy` is from an earlier term: token 8 was seen here; nothing was run","hints":[],"op":null,"code":"token-superseded","retry":"no","written":false,"facts":{"kind":"lock","id":"deploy","action":null,"token":7,"last_token":8,"status":null,"holder":null},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":5,"error":"token 7 of lock `deploy` has been superseded: token 8 was seen here; nothing was run","hints":[],"op":null,"code":"token-superseded","retry":"no","written":false,"facts":{"kind":"lock","id":"deploy","action":null,"token":7,"last_token":8,"status":null,"holder":null},"errors":[]}
     [exit status: 5]
     ada$ git muster fence check --state fence.json --name other --token 1 -- echo effect
     effect

@@ -88,13 +88,13 @@ fn what_must_not_be_sent_is_refused() {
     assert_snapshot!(said, @"
     ada$ git muster message send --to carol --subject hi
     ------- stderr -------
-    error: nothing was sent: there is no server `carol`
-    hint: see who there is with `git muster servers list`
+    error: nothing was sent: server `carol` not found
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     ada$ git muster message send --to ../bob --subject hi
     ------- stderr -------
-    error: nothing was sent: there is no server `../bob`
-    hint: see who there is with `git muster servers list`
+    error: nothing was sent: server `../bob` not found
+    hint: list server names with `git muster servers list`
     [exit status: 3]
     ada$ git muster message send --to bob --subject ''
     ------- stderr -------
@@ -113,13 +113,13 @@ fn what_must_not_be_sent_is_refused() {
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --body password=hunter2hunter2
     ------- stderr -------
-    error: nothing was sent: the body looks as if it holds a password, and a hub forgets nothing
-    hint: say where it is kept instead; if it was used anywhere in the open, replace it
+    error: nothing was sent: the body seems to contain a password, and a hub keeps all text forever
+    hint: send the place where it is stored instead; if the credential was ever exposed, replace it
     [exit status: 2]
     ada$ git muster message send --to bob --subject 'token: ghp_0123456789abcdefghijABCDEFGHIJ012345'
     ------- stderr -------
-    error: nothing was sent: the subject looks as if it holds a GitHub token, and a hub forgets nothing
-    hint: say where it is kept instead; if it was used anywhere in the open, replace it
+    error: nothing was sent: the subject seems to contain a GitHub token, and a hub keeps all text forever
+    hint: send the place where it is stored instead; if the credential was ever exposed, replace it
     [exit status: 2]
     ada$ git muster message send --to bob --subject hi --reply-to '../x'
     ------- stderr -------

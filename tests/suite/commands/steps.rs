@@ -35,20 +35,20 @@ fn a_script_keeps_its_claim_with_signs_of_life_and_learns_when_it_is_over() {
     [exit status: 0]
     ada$ git muster job heartbeat <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not renewed: it belongs to `bob`, not to `ada`
+    error: cannot renew job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job heartbeat <job> --token 7
     ------- stderr -------
-    error: job `<job>` was not renewed: token 7 was never given, the job is claimed by `bob` and its last token is 1
+    error: cannot renew job `<job>`: token 7 was never issued; the job is claimed by `bob`, last token 1
     [exit status: 5]
     bob$ git muster job heartbeat job_404 --token 1
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     bob$ git muster job heartbeat <job> --token 1 --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":5,"error":"job `<job>` was not renewed: the term of token 1 is over, the job is cancelled and its last token is 1","hints":[],"op":null,"code":"token-ended","retry":"no","written":false,"facts":{"kind":"job","id":"<job>","action":"renew-job","token":1,"last_token":1,"status":"cancelled","holder":null},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":5,"error":"cannot renew job `<job>`: token 1 is no longer valid; the job is cancelled, last token 1","hints":[],"op":null,"code":"token-ended","retry":"no","written":false,"facts":{"kind":"job","id":"<job>","action":"renew-job","token":1,"last_token":1,"status":"cancelled","holder":null},"errors":[]}
     [exit status: 5]
     "#);
 }
@@ -78,11 +78,11 @@ fn a_job_is_started_and_completed_by_its_holder() {
     assert_snapshot!(said, @r#"
     ada$ git muster job start <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not started: it belongs to `bob`, not to `ada`
+    error: cannot start job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job start <job> --token 2
     ------- stderr -------
-    error: job `<job>` was not started: token 2 was never given, the job is claimed by `bob` and its last token is 1
+    error: cannot start job `<job>`: token 2 was never issued; the job is claimed by `bob`, last token 1
     [exit status: 5]
     bob$ git muster job start <job>
     ------- stderr -------
@@ -99,11 +99,11 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 0]
     ada$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: it belongs to `bob`, not to `ada`
+    error: cannot complete job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb --message password=hunter2hunter2
     ------- stderr -------
-    error: nothing was reported: the text seems to hold a password
+    error: nothing was reported: the text seems to contain a password
     [exit status: 2]
     bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
@@ -117,8 +117,8 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 0]
     bob$ git muster job complete job_404 --token 1
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ada$ git muster status show bob
     server:  bob
@@ -189,11 +189,11 @@ fn what_follows_a_failure_depends_on_its_reason() {
     [exit status: 2]
     ada$ git muster job fail <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not failed: it belongs to `bob`, not to `ada`
+    error: cannot fail job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job fail <job> --token 7
     ------- stderr -------
-    error: job `<job>` was not failed: token 7 was never given, the job is claimed by `bob` and its last token is 1
+    error: cannot fail job `<job>`: token 7 was never issued; the job is claimed by `bob`, last token 1
     [exit status: 5]
     bob$ git muster job fail <job> --token 1 --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
@@ -238,7 +238,7 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
     assert_snapshot!(said, @r#"
     ada$ git muster job release <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not released: it belongs to `bob`, not to `ada`
+    error: cannot release job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job release <job> --token 1
     <job> is queued
@@ -251,7 +251,7 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
     [exit status: 0]
     bob$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: token 1 is from an earlier term, the job is claimed by `ada` and its last token is 2
+    error: cannot complete job `<job>`: token 1 has been superseded; the job is claimed by `ada`, last token 2
     [exit status: 5]
     ada$ git muster job release <job> --token 2 --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":5,"branch":null,"commit":null,
@@ -291,7 +291,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     assert_snapshot!(said, @r#"
     bob$ git muster job stopped <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not confirmed: it is claimed, not cancelled
+    error: cannot confirm the stop of job `<job>`: the job is claimed, not cancelled
     [exit status: 4]
     ada$ git muster job cancel <job> --wait [DURATION]
     ------- stderr -------
@@ -307,11 +307,11 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     [exit status: 0]
     ada$ git muster job stopped <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not confirmed: it belongs to `bob`, not to `ada`
+    error: cannot confirm the stop of job `<job>`: the job is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job stopped <job> --token 7
     ------- stderr -------
-    error: job `<job>` was not confirmed: token 7 was never given, the job is cancelled and its last token is 1
+    error: cannot confirm the stop of job `<job>`: token 7 was never issued; the job is cancelled, last token 1
     [exit status: 5]
     bob$ git muster job stopped <job> --token 1
     <job> is cancelled; it is confirmed that it stopped
@@ -353,7 +353,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     [exit status: 0]
     ada$ git muster job cancel <job> --wait
     ------- stderr -------
-    error: job `<job>` was not cancelled: it is completed already
+    error: cannot cancel job `<job>`: the job is already completed
     [exit status: 4]
     "#);
 }
@@ -386,8 +386,8 @@ fn anybody_can_cancel_retry_and_reorder() {
     assert_snapshot!(said, @r#"
     carol$ git muster job retry <job>
     ------- stderr -------
-    error: job `<job>` was not put back: it is claimed
-    hint: call it off first with `git muster job cancel <job>`
+    error: cannot retry job `<job>`: the job is claimed
+    hint: cancel the job first with `git muster job cancel <job>`
     [exit status: 4]
     carol$ git muster job priority <job> critical
     <job> is claimed, its priority 1
@@ -411,11 +411,11 @@ fn anybody_can_cancel_retry_and_reorder() {
     [exit status: 0]
     carol$ git muster job priority <job> low
     ------- stderr -------
-    error: the priority of job `<job>` was not changed: it is cancelled
+    error: cannot change the priority of job `<job>`: the job is cancelled
     [exit status: 4]
     bob$ git muster job complete <job> --token 1
     ------- stderr -------
-    error: job `<job>` was not completed: the term of token 1 is over, the job is cancelled and its last token is 1
+    error: cannot complete job `<job>`: token 1 is no longer valid; the job is cancelled, last token 1
     [exit status: 5]
     ada$ git muster job show <job>
     job:  <job>
@@ -435,8 +435,8 @@ fn anybody_can_cancel_retry_and_reorder() {
     [exit status: 0]
     carol$ git muster job retry <job>
     ------- stderr -------
-    error: job `<job>` was not put back: it is cancelled, and bob has not confirmed that it stopped
-    hint: wait for that with `git muster job cancel <job> --wait`; if nothing of it runs, say so with `git muster --server bob job stopped <job> --token 1`
+    error: cannot retry job `<job>`: the job is cancelled, but `bob` has not confirmed that it stopped
+    hint: wait with `git muster job cancel <job> --wait`; if no process of the job is left, confirm with `git muster --server bob job stopped <job> --token 1`
     [exit status: 4]
     carol$ git muster job retry <job> --json
     {"schema":1,"kind":"job","id":"<job>","type":"build","priority":1,"branch":null,"commit":null,
@@ -449,18 +449,18 @@ fn anybody_can_cancel_retry_and_reorder() {
     [exit status: 0]
     carol$ git muster job cancel job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     carol$ git muster job retry job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     carol$ git muster job priority job_404 low
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     "#);
 }
@@ -510,8 +510,8 @@ fn waiting_for_a_job_gives_its_exit_code() {
     [exit status: 75]
     ada$ git muster job wait job_404
     ------- stderr -------
-    error: there is no job `job_404`
-    hint: see the ids with `git muster job list`; the archive was looked through as well
+    error: job `job_404` not found
+    hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ");
 }

@@ -36,8 +36,8 @@ fn signs_of_life_and_statuses_are_given() {
     [exit status: 0]
     machine$ heartbeat.sh build9
     ------- stderr -------
-    error: server `build9` does not belong to this hub; nothing was written
-    hint: register it with `git muster join --as build9`, or see the names with `git muster servers list`
+    error: server `build9` is not registered in this hub; nothing was written
+    hint: register it with `git muster join --as build9`, or list server names with `git muster servers list`
     [exit status: 2]
     machine$ heartbeat.sh ../build1
     ------- stderr -------
@@ -142,8 +142,8 @@ fn a_job_goes_through_the_queue() {
     [exit status: 0]
     machine$ job_queue.sh get-next
     ------- stderr -------
-    error: there is no job for `build1` to claim
-    hint: one queued job waits for something else; see `git muster job list --status queued` and `git muster job explain ID`
+    error: no job for `build1` to claim
+    hint: 1 queued job cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     job_queue.sh: No eligible jobs found
     [exit status: 1]
     machine$ job_queue.sh list
@@ -166,7 +166,7 @@ fn a_job_goes_through_the_queue() {
     machine$ job_queue.sh add main [COMMIT] 5 job_404
     ------- stderr -------
     error: no job was added: the needed job `job_404` is neither in the queue nor in the archive
-    hint: see the ids with `git muster job list` (coordination/jobs.json)
+    hint: list job ids with `git muster job list` (coordination/jobs.json)
     [exit status: 1]
     machine$ job_queue.sh complete
     ------- stderr -------
@@ -175,8 +175,8 @@ fn a_job_goes_through_the_queue() {
     [exit status: 1]
     machine$ job_queue.sh list odd
     ------- stderr -------
-    error: `odd` is no state of a job
-    hint: the states are queued, claimed, running, completed, failed, cancelled and dead
+    error: invalid job status `odd`
+    hint: valid statuses: queued, claimed, running, completed, failed, cancelled, dead
     [exit status: 1]
     machine$ job_queue.sh claim
     ------- stderr -------
@@ -387,12 +387,12 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     [exit status: 0]
     machine$ ack_message.sh <request> build2
     ------- stderr -------
-    error: message `<request>` was not acknowledged: it is from `build2` to `build1`, not for `build2`
+    error: cannot acknowledge message `<request>`: it is from `build2` to `build1`, not for `build2`
     [exit status: 2]
     machine$ send_message.sh build2 nobody info subject body
     ------- stderr -------
-    error: nothing was sent: there is no server `nobody`
-    hint: see who there is with `git muster servers list`
+    error: nothing was sent: server `nobody` not found
+    hint: list server names with `git muster servers list`
     [exit status: 1]
     machine$ send_message.sh build2 build1 gossip subject body
     ------- stderr -------
@@ -418,7 +418,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     [exit status: 1]
     machine$ mark_messages_read.sh build1 msg_404
     ------- stderr -------
-    error: there is no message `msg_404`
+    error: message `msg_404` not found
     hint: see the ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ mark_messages_read.sh
@@ -428,7 +428,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     [exit status: 1]
     machine$ ack_message.sh msg_404 build1
     ------- stderr -------
-    error: nothing was marked: there is no message `msg_404`
+    error: nothing was marked: message `msg_404` not found
     hint: see the ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ ack_message.sh msg_404

@@ -41,6 +41,6 @@ pub(super) fn run(args: &ArchiveArgs, context: &mut Context) -> Result<(), CliEr
     let archived = context.write(&verb)?.answer;
     context.output.confirm("archived", &archived, || {
         let [jobs, messages] = [counted(archived.jobs, "job"), counted(archived.messages, "message")];
-        format!("{jobs} and {messages} went to the archive")
+        format!("{jobs} and {messages} moved to the archive")
     })
 }

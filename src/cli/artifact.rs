@@ -209,7 +209,7 @@ fn list(context: &mut Context) -> Result<u8, CliError> {
     let output = context.output;
     output.list("artifacts", &listed, || {
         if listed.is_empty() {
-            output.say("no job has made anything that a worker kept");
+            output.say("no artifacts");
             return String::new();
         }
         let row = |one: &ListedBuild| {
@@ -242,11 +242,14 @@ fn verify(job: &JobId, dir: Option<&Path>, place: &PlaceArgs, context: &mut Cont
     let own = folder(place.artifacts_dir.as_ref(), &build.server, context)?.join(&build.attempt);
     if dir.is_none() && !own.is_dir() {
         let why =
-            format!("what job `{job}` made is not on this machine: there is no folder `{}`", own.display());
+            format!("the artifacts of job `{job}` are not on this machine: no directory `{}`", own.display());
         return Err(CliError::new(Code::ArtifactElsewhere, why)
             .fact("job", job.as_str())
             .fact("server", build.server.as_str())
-            .hint(format!("ask on `{}`, or name the folder with your copies by `--dir`", build.server)));
+            .hint(format!(
+                "run this on `{}`, or pass the directory of your copies with `--dir`",
+                build.server
+            )));
     }
     let place = |artifact: &Artifact| match dir {
         Some(dir) => {
@@ -313,12 +316,12 @@ fn get(
     for artifact in &artifacts {
         let to = to.join(base_name(&artifact.file));
         if to.symlink_metadata().is_ok() && check(artifact, Some(&to)) != "same" {
-            let why = format!("`{}` is there already, another file", to.display());
+            let why = format!("`{}` already exists with other content", to.display());
             return Err(CliError::new(Code::FileExists, why)
                 .fact("path", to.display().to_string())
                 .fact("file", artifact.file.as_str())
                 .unwritten()
-                .hint("name another folder with --to"));
+                .hint("choose another directory with --to"));
         }
     }
     for artifact in artifacts {
@@ -327,7 +330,7 @@ fn get(
         if !is_there {
             fetch(&build, artifact, &own, &to, context)?;
         }
-        let what = if is_there { "is there already" } else { "is written" };
+        let what = if is_there { "already exists" } else { "is written" };
         context.output.confirm("artifact", artifact, || format!("{} {what}", to.display()))?;
     }
     Ok(Exit::Done.code())
@@ -336,9 +339,9 @@ fn get(
 /// The files of a job that were asked for, all if none was: no two of one name.
 fn wanted<'a>(job: &JobId, manifest: &'a Manifest, names: &[String]) -> Result<Vec<&'a Artifact>, CliError> {
     let all = &manifest.artifacts;
-    let hint = format!("see what it made with `git muster artifact list {job}`");
+    let hint = format!("list its artifacts with `git muster artifact list {job}`");
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|artifact| artifact.file == **name)) {
-        let why = format!("job `{job}` made no file `{}`", unknown.escape_debug());
+        let why = format!("job `{job}` has no artifact `{}`", unknown.escape_debug());
         return Err(CliError::new(Code::ArtifactNotFound, why)
             .fact("job", job.as_str())
             .fact("file", unknown.as_str())
@@ -354,7 +357,7 @@ fn wanted<'a>(job: &JobId, manifest: &'a Manifest, names: &[String]) -> Result<V
         return Err(CliError::new(Code::FileExists, why)
             .fact("file", twice.file.as_str())
             .unwritten()
-            .hint("name one of them at a time, each time with another --to"));
+            .hint("fetch them one at a time, each with another --to"));
     }
     Ok(artifacts)
 }
@@ -390,19 +393,19 @@ fn fetch(
         let kept =
             build.manifest.folder.as_ref().map(|kept| format!("{}:{kept}/{}", build.server, artifact.file));
         let place = artifact.url.clone().or(kept).unwrap_or_else(|| build.server.to_string());
-        let why = format!("`{name}` was not written: it is neither on this machine nor on the hub");
+        let why = format!("`{name}` was not written: it is neither on this machine nor in the hub");
         return Err(CliError::new(Code::ArtifactElsewhere, why)
             .fact("job", build.manifest.job.as_str())
             .fact("file", artifact.file.as_str())
             .fact("server", build.server.as_str())
             .hint(format!(
-                "fetch it from `{}`; `worker run --copy-max` keeps copies on the hub",
+                "fetch it from `{}`; `worker run --copy-max` stores copies in the hub",
                 place.escape_debug()
             )));
     }
     if check(artifact, Some(to)) != "same" {
         files::remove(to)?;
-        let why = format!("`{name}` is not what the manifest says; nothing is left of it");
+        let why = format!("`{name}` differs from its manifest and was deleted");
         return Err(CliError::new(Code::ArtifactMismatch, why)
             .fact("job", build.manifest.job.as_str())
             .fact("file", artifact.file.as_str()));
@@ -419,7 +422,7 @@ fn prune(keep: usize, place: &PlaceArgs, context: &mut Context) -> Result<u8, Cl
         let bytes = files::read_bytes(&path)?;
         match Manifest::read(&path.display().to_string(), &bytes) {
             Ok(manifest) => builds.push((attempt.to_owned(), manifest.branch)),
-            Err(error) => context.output.warn(&format!("{error}; it is left alone")),
+            Err(error) => context.output.warn(&format!("{error}; skipped")),
         }
     }
     let gone: Vec<String> = beyond(&builds, keep).into_iter().map(str::to_owned).collect();

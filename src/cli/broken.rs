@@ -33,7 +33,7 @@ pub(super) fn tell_left_out(left_out: &[Unreadable], output: Output) {
         output.warn(&one.trouble.describe());
     }
     if let Some(rest @ 1..) = left_out.len().checked_sub(TOLD_MAX) {
-        output.warn(&format!("{rest} more records cannot be read; `git muster fsck` names them"));
+        output.warn(&format!("{rest} more records are unreadable; list them with `git muster fsck`"));
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) fn facts_of(shown: &Value, trouble: &Trouble) -> String {
     facts(&[
         ("record", Some(format!("{} of {}", trouble.place, trouble.path))),
         ("unreadable", Some(trouble.why.clone())),
-        ("what it holds", Some(text)),
-        ("mended by", Some(as_begun(MEND))),
+        ("content", Some(text)),
+        ("fix", Some(as_begun(MEND))),
     ])
 }

@@ -57,7 +57,7 @@ fn tell_where(context: &mut Context) -> Result<(), CliError> {
     let hub = context.settings.hub()?.clone();
     let unknown = context.settle_branch().err();
     if let Some(error) = &unknown {
-        context.output.warn(&format!("{}; its branch is not known", error.message));
+        context.output.warn(&format!("{}; the branch is unknown", error.message));
     }
     let settings = &context.settings;
     let (branch, clone) = (settings.branch.clone(), settings.clone.clone());
@@ -91,7 +91,7 @@ fn build(context: &mut Context) -> Result<(), CliError> {
         return Err(CliError::new(Code::NotFound, format!("the hub has no `{}`", BuildConfig::PATH))
             .fact("kind", "build-config")
             .fact("id", BuildConfig::PATH)
-            .hint("`git muster init` adds what is missing and touches nothing else"));
+            .hint("add missing documents with `git muster init`, which changes nothing else"));
     };
     context.output.object("build_config", &config.raw(), || clean_lines(config.text()))
 }

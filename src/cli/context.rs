@@ -100,15 +100,15 @@ impl Context {
         {
             let hub = quoted(&self.settings.hub()?.shown());
             let why = format!(
-                "the name `{me}` is from the hub that this user joined; in this one it is that of {host}, not of this machine: nothing was done"
+                "the name `{me}` comes from the hub that this user joined; in this hub it belongs to {host}, not to this machine; nothing was done"
             );
             return Err(CliError::new(Code::ServerNameTaken, why)
                 .fact("server", me.as_str())
                 .fact("host", host)
                 .hint(format!(
-                    "in a clone of this hub, `git muster join {hub} --as NAME` gives it a name here"
+                    "to name this machine in this hub, run `git muster join {hub} --as NAME` in a clone of the hub"
                 ))
-                .hint("name with `--server` who acts, if it is meant"));
+                .hint("pass `--server` to act as that server on purpose"));
         }
         Ok(me)
     }
@@ -287,24 +287,25 @@ impl Context {
             if self.settings.branch.origin == FROM_BRANCH_VARIABLE {
                 // `join` would remember it in vain.
                 error.hints = vec![format!(
-                    "the hub is in branch `{home}`, and {FROM_BRANCH_VARIABLE} says `{}` and comes first: `export {FROM_BRANCH_VARIABLE}={branch}`, or unset it, also where it is set for cron or a service",
+                    "the hub branch is `{home}`, but {FROM_BRANCH_VARIABLE} is `{}` and takes precedence: `export {FROM_BRANCH_VARIABLE}={branch}`, or unset it, also for cron and services",
                     self.settings.branch.value
                 )];
                 return error;
             }
             error.hints = vec![format!(
-                "the hub is in branch `{home}`: name it with `--hub-branch {branch}`; `git muster join {named}--hub-branch {branch} --as NAME` has it remembered"
+                "the hub branch is `{home}`: pass `--hub-branch {branch}`, or store it with `git muster join {named}--hub-branch {branch} --as NAME`"
             )];
             return error;
         }
         if error.not_in_branch && self.settings.branch.origin == FROM_BRANCH_VARIABLE {
-            error = error.hint(format!("the name of the branch is from {FROM_BRANCH_VARIABLE}"));
+            error = error.hint(format!("the branch name comes from {FROM_BRANCH_VARIABLE}"));
         }
         let error = gone::told(error, self);
         let is_about_hub = error.no_hub_there || error.exit == Exit::Unreachable || error.by_hub;
         match hub.as_ref().filter(|hub| is_about_hub && !hub.origin.starts_with("--")) {
-            Some(hub) => error
-                .hint(format!("the address of the hub is from {}; name another with `--hub`", hub.origin)),
+            Some(hub) => {
+                error.hint(format!("the hub address comes from {}; pass another with `--hub`", hub.origin))
+            }
             None => error,
         }
     }
@@ -426,7 +427,7 @@ impl Context {
                 return error;
             }
             let op = &receipt.op;
-            let hint = format!("have the answer again with `git muster op status {op}`");
+            let hint = format!("print the result again with `git muster op status {op}`");
             CliError { op: Some(op.clone()), written: Some(true), ..error.undelivered().hint(hint) }
         })
     }
@@ -440,9 +441,9 @@ impl Context {
         if self.dry_run || !outlet::is_missing() {
             return Ok(());
         }
-        let why = format!("the answer would be lost: stdout is closed or leads nowhere; {what}");
+        let why = format!("the result would be lost: stdout is closed or not usable; {what}");
         Err(CliError::new(Code::AnswerUndelivered, why)
-            .hint("give it a file or a pipe, or `>/dev/null` in a shell"))
+            .hint("redirect it to a file or a pipe, or to `>/dev/null` in a shell"))
     }
 
     /// Counts an answer as delivered.
@@ -538,20 +539,20 @@ impl Context {
                 Err(locked_here(attempts, &held))
             }
             Outcome::Contended { attempts, locked: Locked::There, .. } => {
-                let words = format!("a branch of the hub was locked, the last of {}", tries(attempts));
+                let words = format!("a hub branch is locked (gave up after {})", tries(attempts));
                 Err(contended(Code::BranchLocked, words, attempts).hint(LOCKED_THERE))
             }
             Outcome::Contended { attempts, waited, .. } => Err(contended(
                 Code::Contended,
                 format!(
-                    "others were faster {}, after pauses of {} ms in all",
-                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "time"),
+                    "gave up after {} and {} ms of backoff",
+                    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "write conflict"),
                     waited.as_millis()
                 ),
                 attempts,
             )
             .fact("waited_seconds", waited.as_secs_f64())
-            .hint("try again, or give it more time with `--hub-timeout 2m`")),
+            .hint("try again, or allow more time with `--hub-timeout 2m`")),
             Outcome::Unknown { op, why } => Err(CliError::unknown(op, &why)),
         }
     }
@@ -566,7 +567,7 @@ impl Context {
         if self.is_verbose {
             self.output.say(&match version {
                 Some(version) => format!("written: hub `{hub}`, branch `{branch}`, commit {version}"),
-                None => format!("nothing had to be written: hub `{hub}`, branch `{branch}`"),
+                None => format!("nothing to write: hub `{hub}`, branch `{branch}`"),
             });
         }
         self.output.note_written(json!({"hub": hub, "branch": branch, "commit": version}));
@@ -583,15 +584,15 @@ impl Context {
 
 /// What is said of `--if-lock` before a write that cannot be bound to a lock.
 pub(super) fn bound_to_no_lock(what: &str) -> CliError {
-    let why = format!("{what} is bound to no lock: `--if-lock` has no place here");
+    let why = format!("{what} does not support `--if-lock`");
     CliError::new(Code::OptionConflict, why)
         .fact("option", "--if-lock")
         .unwritten()
-        .hint("hold the lock around it with `git muster lock run NAME -- git muster ...`")
+        .hint("hold the lock instead with `git muster lock run NAME -- git muster ...`")
 }
 
 /// What to do about a lock that only those see who can look at the hub's disk.
-const LOCKED_THERE: &str = "try again; if it stays, a process that was killed there may have left a lock file such as `refs/heads/main.lock`, which has to be removed on the hub's machine";
+const LOCKED_THERE: &str = "try again; if it persists, remove the lock file on the hub's machine that a killed process may have left, such as `refs/heads/main.lock`";
 
 /// What is said when others were faster.
 fn contended(code: Code, words: String, attempts: u32) -> CliError {
@@ -601,18 +602,18 @@ fn contended(code: Code, words: String, attempts: u32) -> CliError {
 }
 
 fn tries(attempts: u32) -> String {
-    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "try")
+    counted(usize::try_from(attempts).unwrap_or(usize::MAX), "attempt")
 }
 
 /// A lock that stood until the time was up.
 fn locked_here(attempts: u32, held: &Held) -> CliError {
     let path = &held.lock;
-    let words = format!("a branch of the hub was locked, the last of {}: {held}", tries(attempts));
+    let words = format!("a hub branch is locked (gave up after {}): {held}", tries(attempts));
     contended(Code::BranchLocked, words, attempts)
         .fact("path", path.as_str())
-        .hint("try again when that process has ended")
+        .hint("try again after that process has finished")
         .hint(format!(
-            "if it was killed, and no git program on any host is at work in the hub: `rm {}`",
+            "if it was killed, and no Git process on any machine is using the hub: `rm {}`",
             quoted(path)
         ))
 }

@@ -53,7 +53,7 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
     crate::machine::files::create_dir(&folder)?;
     let demo = Demo { program: environment::own_program()?, folder, deadline: Deadline::after(TIME_MAX) };
     if global.dry_run {
-        bail!("a demonstration has no dry run; it touches only its own folder");
+        bail!("a demonstration has no dry run; it touches only its own directory");
     }
     // Asked to end, it leaves what is there by then.
     asked::has_written();

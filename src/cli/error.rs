@@ -146,7 +146,10 @@ impl CliError {
     #[must_use]
     pub(super) fn undelivered(self) -> Self {
         if self.is_reader_gone() {
-            return Self::new(Code::AnswerUndelivered, "the answer cannot be written: its reader went away");
+            return Self::new(
+                Code::AnswerUndelivered,
+                "cannot write the result: its reader has closed the pipe",
+            );
         }
         self
     }
@@ -155,7 +158,7 @@ impl CliError {
     #[must_use]
     pub(super) fn done_all_the_same(self, answer: &str) -> Self {
         let answer = answer.trim().replace('\n', "; ");
-        let message = format!("{}; what was asked is done all the same: {answer}", self.message);
+        let message = format!("{}; the operation itself succeeded: {answer}", self.message);
         Self { message, written: Some(true), ..self }
     }
 
@@ -234,13 +237,13 @@ impl CliError {
             return self;
         }
         let what = if asked::has_landed() {
-            "what was written before that stays"
+            "earlier writes of this command are kept"
         } else if self.says_unwritten {
             NOTHING_WRITTEN
         } else {
             "nothing was read or written"
         };
-        let told = Self::new(Code::AskedToEnd, format!("asked to end by {}; {what}", asked::by()));
+        let told = Self::new(Code::AskedToEnd, format!("interrupted by {}; {what}", asked::by()));
         Self { written: Some(asked::has_landed()), ..told.fact("signal", asked::by()) }
     }
 
@@ -256,8 +259,8 @@ impl CliError {
     /// An operation that may or may not have happened.
     #[must_use]
     pub(super) fn unknown(op: OpId, why: &str) -> Self {
-        let mut error = Self::new(Code::OutcomeUnknown, format!("the hub may or may not have it: {why} (op {op})"))
-            .hint(format!("look with `git muster op status {op}`; `git muster op resume {op}` makes it happen once, `git muster op drop {op}` forgets it"))
+        let mut error = Self::new(Code::OutcomeUnknown, format!("outcome unknown: {why} (op {op})"))
+            .hint(format!("check with `git muster op status {op}`; apply exactly once with `git muster op resume {op}`, or discard with `git muster op drop {op}`"))
             .fact("op", op.as_str())
             .fact("detail", why);
         error.op = Some(op);
@@ -313,24 +316,24 @@ fn advice(error: &LedgerError) -> Vec<String> {
         }
         LedgerError::Contended(_) => vec!["try again".to_owned()],
         LedgerError::Unsettled { .. } => {
-            vec!["give the command again: it does nothing where it has happened already".to_owned()]
+            vec!["repeat the command: it does nothing if it was already applied".to_owned()]
         }
         LedgerError::Untold { op, reached } => vec![match reached {
             Reached::Shallow => {
-                "this clone is shallow: `git fetch --unshallow` in it brings the rest of the history".to_owned()
+                "this clone is shallow: fetch the rest of the history with `git fetch --unshallow`".to_owned()
             }
             _ => format!(
-                "git searches without a bound: `git log --grep='Muster-Op: {op}'` in a clone of the hub"
+                "search the whole history with `git log --grep='Muster-Op: {op}'` in a clone of the hub"
             ),
         }],
         LedgerError::CutHistory { place, .. } => cut_history(place.as_deref()),
         LedgerError::NoBranch { hub, .. } | LedgerError::NotAHub { hub, .. } => vec![format!(
-            "make a hub of it with `git muster init {}`, or name another branch with `--hub-branch`",
+            "create a hub in it with `git muster init {}`, or select another branch with `--hub-branch`",
             quoted(hub)
         )],
         LedgerError::WasAHub { branch, past, .. } => vec![
             words::lost::put_back(past, branch),
-            "to found it anew would begin all tokens again, and who held a lock could not be told from who holds it"
+            "do not recreate the hub: tokens would restart, and a former lock holder could not be told from the current one"
                 .to_owned(),
         ],
         LedgerError::LacksObject { hub, object, .. } => vec![words::lost::object(object, hub)],
@@ -338,10 +341,10 @@ fn advice(error: &LedgerError) -> Vec<String> {
             words::lost::branch(PutBack::of(branch, file, newest.as_ref()))
         }
         LedgerError::Document(document) if document.is_newer => {
-            vec!["another server runs a newer git-muster; install the same one here".to_owned()]
+            vec!["another server runs a newer git-muster; install the same version here".to_owned()]
         }
         LedgerError::Document(document) => vec![format!(
-            "`git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend `{}` in a clone of the hub and push it: `git log -p -- {}` shows who changed it",
+            "check with `git muster import --check` what can be fixed or restored from the history, then run `git muster import`; or repair `{}` in a clone of the hub and push; `git log -p -- {}` shows who changed it",
             document.path,
             quoted(&document.path)
         )],
@@ -350,11 +353,11 @@ fn advice(error: &LedgerError) -> Vec<String> {
         }
         LedgerError::Partial { partial, .. } => vec![words::lost::partial(partial)],
         LedgerError::Store { cause: StoreCause::Damaged, .. } => vec![
-            "`git fsck` there tells what is damaged; a clone can be made anew from the hub, and a hub from a clone"
+            "run `git fsck` there to find the damage; a clone can be replaced from the hub, and a hub from a clone"
                 .to_owned(),
         ],
         LedgerError::Store { cause: StoreCause::Disk, .. } => vec![
-            "the disk that it lies on may be full or cannot be written: `git muster doctor disk` shows the room on each"
+            "the disk may be full or not writable: check with `git muster doctor disk`"
                 .to_owned(),
         ],
         // One that is another is away as one that does not answer.
@@ -369,12 +372,12 @@ fn advice(error: &LedgerError) -> Vec<String> {
 fn cut_history(place: Option<&str>) -> Vec<String> {
     let fetch = place.map(|place| {
         format!(
-            "`git -C {} fetch --unshallow` brings the rest of the history; or give the command where all of it is: outside of this clone, or on another host",
+            "fetch the rest of the history with `git -C {} fetch --unshallow`; or run the command where the history is complete: outside of this clone, or on another machine",
             quoted(place)
         )
     });
     let anew = format!(
-        "if there is no more of it anywhere, `{BEGIN_ANEW}` begins anew what cannot be found: the hub may get another id, and tokens begin again"
+        "if no other copy exists, `{BEGIN_ANEW}` starts lost documents again: the hub may get another id, and tokens restart"
     );
     fetch.into_iter().chain([anew]).collect()
 }
@@ -383,20 +386,18 @@ fn cut_history(place: Option<&str>) -> Vec<String> {
 fn advice_on_place(cause: Unfit) -> Option<&'static str> {
     Some(match cause {
         Unfit::Owner => {
-            "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it"
+            "if you trust its owner, run `git config --global --add safe.directory PATH` with its path"
         }
         Unfit::WorkTree => {
-            "make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed"
+            "create a bare copy with `git clone --bare`, and use that as the hub on all servers; inside a clone of a hub, omit `--hub`"
         }
-        Unfit::Format => {
-            "make a hub that can be used with `git muster init PATH`, where PATH is not there yet"
-        }
+        Unfit::Format => "create a usable hub with `git muster init PATH`, where PATH does not exist yet",
         Unfit::Unreadable => {
-            "its owner lets others look there with `chmod go+rX PATH`; who is to write needs more, see `git help config` for core.sharedRepository"
+            "its owner can grant read access with `chmod go+rX PATH`; for write access, see core.sharedRepository in `git help config`"
         }
-        Unfit::GitSetting => "correct the line that is named: git itself stops at it, too",
+        Unfit::GitSetting => "correct that line: Git itself fails on it, too",
         Unfit::NoRepository => {
-            "name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet"
+            "pass a bare repository, or create one with `git muster init PATH`, where PATH does not exist yet"
         }
         Unfit::TwoPlaces | Unfit::Git | Unfit::NoHistory | Unfit::Signing | Unfit::Refused => return None,
     })

@@ -15,60 +15,62 @@ pub(super) fn advice(reason: &Reason, hub: &str) -> String {
     let said = match reason.cause {
         Cause::Network | Cause::Trouble => "try again later",
         Cause::NameUnknown | Cause::NoPlace => {
-            "correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again"
+            "check the hub address; if it is correct, check that the disk is mounted or the host name resolves, then try again"
         }
-        Cause::Silent => return format!("`{ask}` shows all that the server says; if that works, try again"),
+        Cause::Silent => {
+            return format!("see the server's full response with `{ask}`; if that works, try again");
+        }
         Cause::HostKeyUnknown => return host_key_unknown(hub),
         Cause::HostKeyChanged => return host_key_changed(hub),
         Cause::Certificate => {
             return format!(
-                "git does not trust the certificate of the server: have it renewed, or name its authority with `git config --global http.sslCAInfo FILE`; `{ask}` tries it"
+                "Git does not trust the certificate of the server: have it renewed, or configure its authority with `git config --global http.sslCAInfo FILE`; test with `{ask}`"
             );
         }
         Cause::Authentication => return authentication(hub, &ask),
         Cause::NoRepository => {
-            return format!("check the address: `{ask}` finds a repository when it is right");
+            return format!("check the address with `{ask}`");
         }
         Cause::Hidden => {
             return format!(
-                "check the address, and have the owner of the hub let this account read and write it; `{ask}` tries the address"
+                "check the address, and ask the owner of the hub to give this account read and write access; test with `{ask}`"
             );
         }
         Cause::NoGit => {
-            "the account on the server does not run git, or prints something of its own before: its owner has to install git, give the account a shell, or keep its shell quiet"
+            "the account on the server does not run git, or its shell prints other output first: ask its owner to install git, give the account a shell, or silence the shell's startup files"
         }
         Cause::MayNotRead => {
-            return format!("have the owner of the hub let this account read it; `{ask}` tries it");
+            return format!("ask the owner of the hub to let this account read it; test with `{ask}`");
         }
         Cause::MayNotWrite => {
-            "this account may read and not write: have the owner of the hub let this account push, then `git muster doctor hub-writable` tries it"
+            "this account can only read: ask the owner of the hub to let this account push, then test with `git muster doctor hub-writable`"
         }
         Cause::Protected => {
-            "this is the hub's own rule and trying again will not help: let this account push to the branch, or name another with `--hub-branch`"
+            "let this account push to the branch, or choose another with `--hub-branch`; the hub's policy rejected the push, so retrying will not help"
         }
         Cause::Hook | Cause::Other => {
-            "this is the hub's own rule and trying again will not help: its words say what it wants, and its owner can change it"
+            "follow the hub's message, or ask its owner to change the rule; the hub's policy rejected the push, so retrying will not help"
         }
         Cause::Email => {
-            "the hub asks for other names in commits: set them with `git config --global muster.email ADDRESS` and `git config --global muster.name NAME`; `git muster config list --show-origin` shows what is used"
+            "the hub requires another author of commits: set it with `git config --global muster.email ADDRESS` and `git config --global muster.name NAME`; see the values in use with `git muster config list --show-origin`"
         }
         Cause::Signature => {
-            "the hub asks for signed commits: `git config --global commit.gpgsign true` has git sign them with the key of `user.signingKey`"
+            "the hub requires signed commits: sign with the key of `user.signingKey` by `git config --global commit.gpgsign true`"
         }
         Cause::Message => {
-            "the hub asks for other messages than git-muster writes: have its owner except this branch from that rule, or name another with `--hub-branch`"
+            "the hub requires other commit messages than git-muster writes: ask its owner to exempt this branch, or choose another with `--hub-branch`"
         }
         Cause::HistoryKept => {
-            "the hub lets no branch be replaced or removed: leave its history as it is, or have its owner allow forced pushes to this branch"
+            "the hub does not allow branches to be replaced or deleted: keep the history as it is, or ask its owner to allow force-pushes to this branch"
         }
         Cause::Size => {
-            "the hub, or a proxy before it, takes no push of this size: its owner has to raise `receive.maxInputSize` or the limit of the proxy; `git muster archive` makes what is pushed smaller"
+            "the hub, or a proxy in front of it, rejects pushes of this size: ask its owner to raise `receive.maxInputSize` or the limit of the proxy; `git muster archive` makes pushes smaller"
         }
         Cause::Disk => {
             "the disk of the hub is full or cannot be written, or the account that its git runs as may not write there: make room, or let it in; for a hub on this machine `git muster doctor hub-writable disk` tells which"
         }
         Cause::Files => {
-            "the account that the hub's git runs as may not write its repository; its owner has to let it in"
+            "the account that runs git on the hub may not write the repository; ask its owner to grant write access"
         }
         _ => return advice_on_store(reason.cause, hub, &ask),
     };
@@ -80,22 +82,22 @@ fn advice_on_store(cause: Cause, hub: &str, ask: &str) -> String {
     let hub = quoted(hub);
     match cause {
         Cause::CheckedOut => {
-            "the hub has a work tree: make a bare copy of it with `git clone --bare`, and have all name that".to_owned()
+            "the hub has a work tree: create a bare copy with `git clone --bare`, and use that on all servers".to_owned()
         }
         Cause::NameTaken => format!(
-            "another branch is in the way of the name: `{ask}` lists them, `git push {hub} --delete BRANCH` removes one"
+            "another branch conflicts with the name: list branches with `{ask}`, delete one with `git push {hub} --delete BRANCH`"
         ),
         Cause::ObjectFormat => {
-            "the hub names objects in another way than this program can: make one that does not with `git init --bare --object-format=sha1 PATH`".to_owned()
+            "the hub uses an object format that git-muster does not support: create one with `git init --bare --object-format=sha1 PATH`".to_owned()
         }
         Cause::DamagedRef => {
-            "a branch of the hub is damaged: `git muster doctor heartbeat-branches` names it and what removes it".to_owned()
+            "a hub branch is damaged: `git muster doctor heartbeat-branches` names it and how to remove it".to_owned()
         }
         Cause::Damaged => {
-            "`git fsck` in the hub tells what is damaged; what it lacks may be in a clone, so keep all of them".to_owned()
+            "run `git fsck` in the hub to find the damage; missing objects may be in a clone, so keep all clones".to_owned()
         }
         Cause::Owner => {
-            "if you trust its owner, `git config --global --add safe.directory PATH` with its path lets git use it, on the machine where it lies".to_owned()
+            "if you trust its owner, run `git config --global --add safe.directory PATH` with its path, on the machine where it lies".to_owned()
         }
         Cause::Setting(HOOKS_PATH) => format!(
             "the hook is none of the hub's: {HOOKS_PATH}, which is set for all repositories of this account or this machine, names it, and `git config --show-origin {HOOKS_PATH}` shows where; have the hook let these pushes through, or have the hub run hooks of its own with `git -C {hub} config {HOOKS_PATH} hooks`"
@@ -104,11 +106,11 @@ fn advice_on_store(cause: Cause, hub: &str, ask: &str) -> String {
             "a setting of git on this machine is in the way: `git config --show-origin --get-regexp {}` shows where it is made",
             quoted(key)
         ),
-        Cause::Unsupported => format!("the hub lacks what a push needs: have its owner see to that; `{ask}` tells whether it can be read"),
+        Cause::Unsupported => format!("the hub does not support pushes like this: ask its owner; check with `{ask}` whether it can be read"),
         Cause::NoProgram if let Some(scheme) = unknown_scheme(&hub) => format!(
-            "git knows no address that begins with `{scheme}://`: correct it; those of hubs begin with `ssh://`, `https://`, `http://`, `git://` or `file://`, or are `host:path` or a path"
+            "unknown address scheme `{scheme}://`: correct it; hub addresses start with `ssh://`, `https://`, `http://`, `git://` or `file://`, or are `host:path` or a path"
         ),
-        Cause::NoProgram => format!("git needs a program that is not there: install it, or correct the setting that names it; `{ask}` tries it"),
+        Cause::NoProgram => format!("Git needs a program that is not installed: install it, or correct the setting that names it; test with `{ask}`"),
         _ => "try again later".to_owned(),
     }
 }
@@ -123,27 +125,27 @@ fn unknown_scheme(hub: &str) -> Option<&str> {
 fn host_key_unknown(hub: &str) -> String {
     match login(hub) {
         Some((target, _)) => format!(
-            "ssh does not know this host yet: `ssh {target}` by hand shows the fingerprint of its key; accept it if its owner confirms it"
+            "ssh does not know this host yet: connect once with `ssh {target}`, and accept the key if its owner confirms the fingerprint"
         ),
-        None => "ssh does not know this host yet: connect by hand once and accept its key if its owner confirms it".to_owned(),
+        None => "ssh does not know this host yet: connect once, and accept the key if its owner confirms the fingerprint".to_owned(),
     }
 }
 
 fn host_key_changed(hub: &str) -> String {
     let host = login(hub).map_or_else(|| "HOST".to_owned(), |(_, host)| host);
     format!(
-        "the key of the host is another than before, or another machine answers: ask its owner; if that is right, `ssh-keygen -R {host}` forgets the old key"
+        "the host key has changed, or another machine answers: ask its owner; if the change is expected, remove the old key with `ssh-keygen -R {host}`"
     )
 }
 
 fn authentication(hub: &str, ask: &str) -> String {
     if login(hub).is_some() {
         return format!(
-            "the server takes none of the keys that ssh offers: give it one of this account's, or name the right one in ~/.ssh/config; `{ask}` tries it"
+            "the server accepts none of the offered ssh keys: add a key of this account to the server, or configure the right one in ~/.ssh/config; test with `{ask}`"
         );
     }
     format!(
-        "git has no password or token that the server takes: store one with a credential helper (`git help credentials`); `{ask}` tries it"
+        "Git has no password or token that the server accepts: store one with a credential helper (`git help credentials`); test with `{ask}`"
     )
 }
 
@@ -178,8 +180,8 @@ mod tests {
         let hub = "ssh://git@hub.example:2222/srv/hub.git";
         for (cause, said) in [
             (Cause::Network, "try again later"),
-            (Cause::NameUnknown, "correct the address"),
-            (Cause::NoPlace, "correct the address"),
+            (Cause::NameUnknown, "check the hub address"),
+            (Cause::NoPlace, "check the hub address"),
             (Cause::HostKeyUnknown, "`ssh -p 2222 git@hub.example`"),
             (Cause::HostKeyChanged, "`ssh-keygen -R '[hub.example]:2222'`"),
             (Cause::Authentication, "`git ls-remote ssh://git@hub.example:2222/srv/hub.git`"),

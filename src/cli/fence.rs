@@ -78,10 +78,8 @@ fn locked(path: &Path) -> Result<FileLock, CliError> {
     FileLock::acquire(path, Deadline::after(LOCK_WAIT)).map_err(|not| {
         let code = if not.is_busy() { Code::FenceLocked } else { Code::FileFailed };
         let hint = match not {
-            NotLocked::Busy(_) => "try again when that check has ended",
-            NotLocked::Impossible { .. } => {
-                "name a state file by `--state` in a folder on a local disk that can be written"
-            }
+            NotLocked::Busy(_) => "try again after that check has finished",
+            NotLocked::Impossible { .. } => "set `--state` to a file in a writable directory on a local disk",
         };
         CliError::new(code, format!("{not}; nothing was run"))
             .fact("path", path.display().to_string())
@@ -92,7 +90,9 @@ fn locked(path: &Path) -> Result<FileLock, CliError> {
 /// What to do where the state file says nothing that holds any more.
 fn begin_anew(state: &Path) -> String {
     let file = quoted(&state.display().to_string());
-    format!("once nothing runs any more under an earlier token, `rm {file}`: the next check makes it anew")
+    format!(
+        "once no process with an earlier token is left, remove it with `rm {file}`; the next check creates it again"
+    )
 }
 
 /// Where links lead from `path`, also if nothing is there yet.
@@ -121,9 +121,8 @@ fn kept(state: &Path) -> Result<Fence, CliError> {
         if error.kind() == io::ErrorKind::InvalidData { told.hint(begin_anew(state)) } else { told }
     })?;
     let Some(text) = text else { return Ok(Fence::default()) };
-    serde_json::from_str(&text).map_err(|error| {
-        failed(format!("`{}` cannot be used: {error}", state.display())).hint(begin_anew(state))
-    })
+    serde_json::from_str(&text)
+        .map_err(|error| failed(format!("cannot use `{}`: {error}", state.display())).hint(begin_anew(state)))
 }
 
 /// A verb of `fence`.
@@ -136,10 +135,10 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
     // Too high a one, kept, would let nobody pass ever after; the first that is given is 1.
     if !(1..=TOKEN_MAX).contains(&token) {
         let why = format!(
-            "token {token} of lock `{name}` is no possible one: they go from 1 to {TOKEN_MAX}; nothing was run"
+            "invalid token {token} of lock `{name}`: valid tokens are 1 to {TOKEN_MAX}; nothing was run"
         );
         let hint = format!(
-            "`git muster lock show {name}` tells the token; `git muster fsck --mend` has those of a hub go on from a possible one"
+            "print the token with `git muster lock show {name}`; `git muster fsck --mend` fixes invalid tokens in a hub"
         );
         return Err(CliError::new(Code::ValueInvalid, why)
             .fact("field", "token")
@@ -149,7 +148,7 @@ pub(super) fn run(command: &FenceCommand, context: &Context) -> Result<u8, CliEr
     // Through a link or not, it is one state: what is written replaces the file and not the link.
     let state = &followed(state);
     if let Some(folder) = state.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        let why = format!("there is no folder `{}` for the state file; nothing was run", folder.display());
+        let why = format!("no directory `{}` for the state file; nothing was run", folder.display());
         return Err(CliError::new(Code::FileFailed, why).fact("path", folder.display().to_string()));
     }
     let at_work = PathBuf::from(format!("{}.guard", state.display()));
@@ -198,7 +197,7 @@ fn pass(name: &LockName, token: u64, command: &[OsString], context: &Context) ->
     if context.is_dry_run() {
         let program = command.first().map(|program| format!(", and `{}` was not run", program.display()));
         context.output.warn(&format!(
-            "dry run: nothing was written: the token is not kept{}",
+            "dry run: nothing was written: the token is not stored{}",
             program.unwrap_or_default()
         ));
     }
@@ -218,7 +217,11 @@ fn run_guarded(
     let charge =
         Charge { command, variables: &context.settings.said(), grace: STOP_GRACE, alive: Some(at_work) };
     let mut ward = Ward::start(&charge).map_err(|error| {
-        CliError::not_started(&program, &error, format!("cannot guard `{program}`: {error}; nothing was run"))
+        CliError::not_started(
+            &program,
+            &error,
+            format!("cannot supervise `{program}`: {error}; nothing was run"),
+        )
     })?;
     let ending = loop {
         if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
@@ -238,7 +241,7 @@ fn run_guarded(
         Ending::Told(Told { code, .. }) => Ok(code),
         Ending::Unguarded(_) => Err(CliError::new(
             Code::CommandKilled,
-            format!("the guard of `{program}` was killed, and so was the command"),
+            format!("the supervisor of `{program}` was killed, and with it the command"),
         )
         .fact("program", program.to_string())),
     }

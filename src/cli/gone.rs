@@ -41,7 +41,7 @@ pub(super) fn refuse_to_begin_anew(context: &mut Context, insisting: &str) -> Re
     }
     let Some(was) = was_here(context) else { return Ok(()) };
     let hub = context.settings.hub()?.shown();
-    let error = CliError::new(Code::HubLost, format!("`{hub}` holds no hub, but {was}"))
+    let error = CliError::new(Code::HubLost, format!("`{hub}` is not a hub, but {was}"))
         .fact("hub", hub)
         .fact("branch", context.settings.branch.value.as_str())
         .fact("evidence", "known");
@@ -71,7 +71,7 @@ fn was_here(context: &Context) -> Option<String> {
     if context.homes().is_ok_and(|homes| !homes.with_documents.is_empty()) {
         return None;
     }
-    Some(format!("this host used a hub there, of the id {id}, which is gone"))
+    Some(format!("this machine used a hub there, with the id {id}, which is gone"))
 }
 
 fn advice(context: &Context, insisting: &str) -> Vec<String> {
@@ -86,24 +86,24 @@ fn advice(context: &Context, insisting: &str) -> Vec<String> {
     let (first, push) = if has_no_repository {
         // git pushes into no folder that is not a repository.
         let push = format!("git init --bare --initial-branch={branch} {hub} && {push}");
-        ("if it is on a disk that is not mounted, mount that; else ", push)
+        ("if its disk is not mounted, mount it; otherwise ", push)
     } else {
         ("", push)
     };
-    let moved = "if it was moved, name it with `--hub`";
+    let moved = "if it was moved, pass the new address with `--hub`";
     // A folder with something else in it is not made a hub.
     let anew = if has_no_repository && path.is_some_and(|path| path.exists()) {
         moved.to_owned()
     } else {
         format!(
-            "{moved}; {insisting} makes a new hub, whose tokens begin again: who held a lock could not be told from who holds it"
+            "{moved}; {insisting} creates a new hub, whose tokens restart: a former lock holder could not be told from the current one"
         )
     };
     vec![
         format!(
-            "{first}put it back, from a backup or from a clone of it: `{push}` in the clone; a host that reached it over a connection has a copy, and `git muster doctor hub-reachable` there tells the command"
+            "{first}restore it from a backup or a clone: `{push}` in the clone; a machine that used it remotely has a hub cache, and `git muster doctor hub-reachable` there prints the command"
         ),
-        "this host keeps no history of it: operations that are not settled, sessions, and results of jobs wait here for the hub that is put back".to_owned(),
+        "this machine has no history of it: unresolved operations, sessions and job results wait here until the hub is restored".to_owned(),
         anew,
     ]
 }

@@ -125,7 +125,7 @@ fn named_branch(server: Option<&ServerName>, main: &str) -> Result<String, CliEr
         return Err(CliError::new(
             Code::SettingInvalid,
             format!(
-                "HEARTBEAT_BRANCH names `{branch}`, which does not begin with `{HEARTBEAT_BRANCH_PREFIX}`; no beat was sent"
+                "HEARTBEAT_BRANCH is `{branch}`, which does not start with `{HEARTBEAT_BRANCH_PREFIX}`; no heartbeat was sent"
             ),
         )
         .fact("name", "HEARTBEAT_BRANCH"));
@@ -138,7 +138,7 @@ fn push_every() -> Result<u64, CliError> {
     text.parse().ok().filter(|every| *every > 0).ok_or_else(|| {
         CliError::new(
             Code::SettingInvalid,
-            format!("HEARTBEAT_PUSH_EVERY is `{}`, which is no number above zero", text.escape_debug()),
+            format!("invalid HEARTBEAT_PUSH_EVERY `{}`: it must be a positive number", text.escape_debug()),
         )
         .fact("name", "HEARTBEAT_PUSH_EVERY")
     })
@@ -154,7 +154,7 @@ pub(super) fn wrong_variables(main: &str) -> Vec<CliError> {
 fn check_interval(args: &BeatArgs) -> Result<(), CliError> {
     match args.interval {
         Some(interval) if interval.as_secs() == 0 => {
-            Err(CliError::new(Code::ValueInvalid, "an interval must be at least 1s; no beat was sent")
+            Err(CliError::new(Code::ValueInvalid, "the interval must be at least 1s; no heartbeat was sent")
                 .fact("field", "interval"))
         }
         _ => Ok(()),
@@ -171,12 +171,16 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
         Step::Beside(_) => context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "worker": true}),
-            || format!("the worker of `{me}` gives its signs of life; no other was sent"),
+            || format!("the worker of `{me}` sends its heartbeats; no other was sent"),
         ),
         Step::Keep(kept) => context.output.confirm(
             "heartbeat",
             &json!({"server": me, "pushed": false, "kept": kept, "push_every": every}),
-            || format!("beat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}"),
+            || {
+                format!(
+                    "heartbeat {kept} of {every} of `{me}` was not sent: HEARTBEAT_PUSH_EVERY={every}{every}"
+                )
+            },
         ),
         _ => {
             let answer = beats.answer()?;
@@ -297,7 +301,7 @@ impl<'a> Beats<'a> {
         let client = context.client()?;
         client.send_kept_reports(id, me, &|words| output.say(words), &words::sentence);
         if let Some((op, _)) = client.kept_reports(me).first() {
-            return Err(CliError::new(Code::OutcomeUnknown, format!("operation {op} is not settled"))
+            return Err(CliError::new(Code::OutcomeUnknown, format!("operation {op} is not resolved"))
                 .fact("op", op.as_str()));
         }
         Ok(context.read(true, |snapshot| Ok(gone.left(snapshot, me)?))?.steps(me))
@@ -309,7 +313,7 @@ impl<'a> Beats<'a> {
                 if step.step != JobStep::Stopped {
                     let me = self.me;
                     context.output.warn(&format!(
-                        "job `{}` was at work when the worker of `{me}` ended: it is lost",
+                        "job `{}` was in progress when the worker of `{me}` ended: it is lost",
                         step.job
                     ));
                 }
@@ -327,7 +331,7 @@ impl<'a> Beats<'a> {
     fn not_given_back(&self, error: &CliError, context: &Context) {
         context
             .output
-            .warn(&format!("what the worker of `{}` left was not given back: {}", self.me, error.message));
+            .warn(&format!("jobs left by the worker of `{}` were not requeued: {}", self.me, error.message));
     }
 
     fn beat(&mut self, context: &mut Context) -> Result<BeatAnswer, CliError> {
@@ -354,7 +358,7 @@ impl<'a> Beats<'a> {
             _ => "",
         };
         context.output.warn(&format!(
-            "the session of `{}` had been ended by another server ({why}); its jobs went back to the queue, a new session begins",
+            "the session of `{}` was revoked by another server ({why}); its jobs were requeued, and a new session starts",
             self.me
         ));
     }
@@ -364,7 +368,7 @@ impl<'a> Beats<'a> {
 fn tell(me: &ServerName, answer: &BeatAnswer, context: &mut Context) -> Result<(), CliError> {
     let (sequence, branch) = (answer.sequence, &answer.branch);
     context.output.confirm("heartbeat", &json!({"server": me, "pushed": !context.is_dry_run(), "sequence": sequence, "branch": branch, "revoked": answer.revoked}), || {
-        format!("beat {sequence} of `{me}` is on branch `{branch}`")
+        format!("heartbeat {sequence} of `{me}` is on branch `{branch}`")
     })
 }
 
@@ -375,11 +379,11 @@ fn warn_of_twins(me: &ServerName, answer: &BeatAnswer, context: &mut Context) {
     }
     match joined_elsewhere(me, context) {
         Ok(None) => {}
-        Ok(Some(host)) => context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place")),
+        Ok(Some(host)) => context.output.warn(&format!("`{me}` is registered by `{host}`, not by this machine; two machines with the same server name treat each other's jobs and locks as their own: join under another name, or with `--replace` if this one takes its place")),
         // The beat was sent, whatever is learned after it.
         Err(error) => context
             .output
-            .warn(&format!("nobody can tell whether it was this machine that joined as `{me}`: {}", error.message)),
+            .warn(&format!("cannot determine whether this machine joined as `{me}`: {}", error.message)),
     }
 }
 
@@ -401,10 +405,10 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         }
     }
     if crate::worker::is_at_work(&place_of(&me, context)?) {
-        let why = format!("the worker of `{me}` gives its signs of life; no beat was sent");
+        let why = format!("the worker of `{me}` sends its heartbeats; no other was sent");
         return Err(CliError::new(Code::WorkerRunning, why)
             .fact("server", me.as_str())
-            .hint("leave that to it, or end the worker first"));
+            .hint("no heartbeat is needed; to send your own, stop the worker first"));
     }
     let args = BeatArgs { interval: Some(interval), ..args.clone() };
     let mut beats = Beats::begin(&me, &args, (Manner::GoesOn(interval), 1), context)?;
@@ -419,9 +423,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
             // It may have begun since.
             Step::Beside(_) => {
                 if !std::mem::replace(&mut is_beside_worker, true) {
-                    context
-                        .output
-                        .say(&format!("the worker of `{me}` gives its signs of life while it is at work"));
+                    context.output.say(&format!("the worker of `{me}` sends its heartbeats while it runs"));
                 }
             }
             Step::Refused => return beats.answer().map(drop),
@@ -435,7 +437,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         }
         wait(next, &stop);
     }
-    context.output.say(&format!("`{me}` was asked to end and beats no longer"));
+    context.output.say(&format!("`{me}` has stopped sending heartbeats"));
     Ok(())
 }
 
@@ -450,20 +452,20 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
     check_branch(branch)?;
     if branch == context.settings.branch.value || !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
         let why = format!(
-            "`{branch}` is no heartbeat branch (`{HEARTBEAT_BRANCH_PREFIX}...`); its history was not touched"
+            "`{branch}` is not a heartbeat branch (`{HEARTBEAT_BRANCH_PREFIX}...`); nothing was changed"
         );
         return Err(CliError::new(Code::HeartbeatBranchInvalid, why).fact("branch", branch));
     }
-    context.refuse_guards("the replacement of a branch")?;
+    context.refuse_guards("`heartbeat squash`")?;
     let now = context.now();
     let ledger = context.ledger()?;
     let backup = backup.then(|| format!("backup/{branch}-{}", now.compact()));
     let squashed = ledger.squash(branch, backup.as_deref(), now).map_err(|error| match error {
         LedgerError::NoBranch { branch: missing, .. } if missing == branch => {
-            CliError::new(Code::NotFound, format!("there is no branch `{branch}` on the hub"))
+            CliError::new(Code::NotFound, format!("branch `{branch}` not found in the hub"))
                 .fact("kind", "heartbeat-branch")
                 .fact("id", branch)
-                .hint("see who has sent heartbeats with `git muster servers list`")
+                .hint("list servers and their heartbeats with `git muster servers list`")
         }
         error => error.into(),
     })?;
@@ -471,10 +473,10 @@ fn squash(branch: &str, backup: bool, context: &mut Context) -> Result<(), CliEr
     let dry_run = context.is_dry_run();
     context.output.confirm("squash", &json!({"branch": branch, "commits": squashed.commits, "backup": squashed.backup, "dry_run": dry_run}), || {
         let would = if dry_run { "would be" } else { "is" };
-        let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; what was there {would} `{backup}`"));
+        let kept = squashed.backup.as_ref().map_or(String::new(), |backup| format!("; the old history {would} `{backup}`"));
         match squashed.commits {
-            1 => format!("`{branch}` holds one commit already"),
-            commits => format!("`{branch}` {would} one commit instead of {commits}{kept}"),
+            1 => format!("`{branch}` already has only 1 commit"),
+            commits => format!("`{branch}` {would} 1 commit instead of {commits}{kept}"),
         }
     })
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     let release = held.release.clone();
     if stop.requested() || held.trusted().passed() {
         context.give_back(&release, &named(&release))?;
-        let why = if stop.requested() { "asked to end" } else { "it took too long to get the lock" };
+        let why = if stop.requested() { "interrupted" } else { "acquiring the lock took too long" };
         let why = format!("{why}; `{}` was not run and the lock was released", program.display());
         return Err(CliError::interrupted(&args.name, why));
     }
@@ -65,7 +65,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
         Err(error) => {
             context.give_back(&release, &named(&release))?;
             let why = format!(
-                "cannot guard `{}`: {error}; it was not run and the lock was released",
+                "cannot supervise `{}`: {error}; it was not run, and the lock was released",
                 program.display()
             );
             return Err(CliError::not_started(program.display(), &error, why));
@@ -87,10 +87,10 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
             end(code, &mut held, context)
         }
         Ok(Ending::Told(_)) => {
-            end_unguarded("its guard was stopped, and so was the command", &release, context)
+            end_unguarded("the supervisor was suspended; the command was stopped", &release, context)
         }
         Ok(Ending::Unguarded(true)) => {
-            end_unguarded("its guard was killed; the command was stopped", &release, context)
+            end_unguarded("the supervisor was killed; the command was stopped", &release, context)
         }
         Ok(Ending::Unguarded(false)) => Err(left_unreleased(&release)),
         Err(error) => Err(lost(error, &release, &held, context)?),
@@ -99,12 +99,12 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
 
 /// The command may still run, and the lock is left to it.
 fn left_unreleased(term: &ReleaseLock) -> CliError {
-    let why = "the guard of the command was killed, and not all of its processes can be ended";
+    let why = "the supervisor of the command was killed, and some of its processes may still be running";
     CliError::new(Code::LockNotReleased, format!("{why}; the lock was not released"))
         .fact("lock", term.name.as_str())
         .fact("detail", why)
         .hint(format!(
-            "when they have, release the lock with `git muster lock release {} --token {}`",
+            "once they have ended, release the lock with `git muster lock release {} --token {}`",
             term.name, term.token
         ))
 }
@@ -116,7 +116,7 @@ fn program_of(command: &[OsString]) -> Result<&Path, CliError> {
 /// Listens for the wish to end. What is told when it is repeated and obeyed at once may be set anew.
 fn listen(name: &LockName, output: Output) -> io::Result<(Stop, Arc<Mutex<String>>)> {
     let words = format!(
-        "asked once more, and not waiting: whether lock `{name}` was taken, `git muster op list` tells"
+        "second signal, exiting at once; check with `git muster op list` whether lock `{name}` was acquired"
     );
     let words = Arc::new(Mutex::new(words));
     let told = Arc::clone(&words);
@@ -127,7 +127,7 @@ fn listen(name: &LockName, output: Output) -> io::Result<(Stop, Arc<Mutex<String
 /// What is told by who ends while its command runs.
 fn left_held(release: &ReleaseLock, grace: Duration) -> String {
     format!(
-        "asked once more, and not waiting: the command is stopped within {}, and lock `{1}` stays held until its lease ends; once the command has ended, `git muster lock release {1} --token {2}` frees it",
+        "second signal, exiting at once: the command is stopped within {}, and lock `{1}` stays held until its lease expires; once the command has ended, release it with `git muster lock release {1} --token {2}`",
         show_span(grace),
         release.name,
         release.token
@@ -201,13 +201,13 @@ fn end(code: u8, held: &mut Held, context: &mut Context) -> Result<u8, CliError>
     match failed {
         // Whoever has the lock now may have worked at the same time as the command.
         Some(error) if error.exit == Exit::LeaseLost => {
-            let message = format!("{}; the command had ended with exit code {code}", error.message);
+            let message = format!("{}; the command exited with {code}", error.message);
             Err(CliError { message, ..error })
         }
         Some(error) => {
             context.output.error(&error);
             context.output.warn(&format!(
-                "the command ended with {code}, but lock `{}` was not released: others can take it when they have seen it unchanged for its lease",
+                "the command exited with {code}, but lock `{}` was not released; other servers can take it over after watching it for its lease",
                 held.release.name
             ));
             Ok(code)
@@ -247,7 +247,7 @@ impl Held {
                 Step::Wait(_) | Step::Lost(Why::Late) => {
                     if let Some(error) = failed {
                         context.output.warn(&format!(
-                            "lock `{}` was not renewed: {}; it is ours for {} yet, and the renewal is tried again",
+                            "lock `{}` was not renewed: {}; it is still held for {}, and the renewal is retried",
                             self.release.name,
                             error.message,
                             show_span(self.trusted().left())

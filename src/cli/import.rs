@@ -91,12 +91,12 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
         let why = format!("`{}` cannot be imported into itself; nothing was changed", source.shown());
         return Err(CliError::new(Code::ValueInvalid, why)
             .fact("field", "into")
-            .hint("leave `--into` out to mend the hub where it is"));
+            .hint("omit `--into` to fix the hub itself"));
     }
     if args.check {
         context.only_look();
     } else {
-        context.refuse_guards("what is taken over or mended")?;
+        context.refuse_guards("`import`")?;
     }
     if args.source.is_some() {
         context.settings.go_to(source.clone(), "the command line");
@@ -141,7 +141,7 @@ pub(super) fn run(args: &ImportArgs, context: &mut Context) -> Result<u8, CliErr
     if import.lost.is_cut {
         context
             .output
-            .warn("only a part of the history is here: records that were lost before it are not put back");
+            .warn("only a part of the history is available: records lost before it are not restored");
     }
     advise(&report, args, (&hub, &source), context);
     let needs_mending = report.mendable + report.broken > 0;
@@ -209,7 +209,7 @@ fn failed(error: LedgerError, is_remote: bool) -> CliError {
     if !may_be_passed_over {
         return error;
     }
-    error.hint("if nobody has it, `--force` goes on with what can be read: what is older counts, or begins anew, the id of the hub and its tokens included")
+    error.hint("if no other copy exists, `--force` continues with the readable data: older versions count, or start again, including the hub's id and its tokens")
 }
 
 /// For people.
@@ -225,7 +225,7 @@ fn shown(report: &Report, is_check: bool, hub: &str) -> String {
         .collect();
     let mut text = table(&["STATE", "DOCUMENT", "WHAT"], &rows);
     if report.lines.len() > LINES_SHOWN_MAX {
-        text.push_str(&format!("and {} more: see them with --json\n", report.lines.len() - LINES_SHOWN_MAX));
+        text.push_str(&format!("and {} more, listed with --json\n", report.lines.len() - LINES_SHOWN_MAX));
     }
     let number = report.sound + report.mendable + report.broken;
     text.push_str(&format!(
@@ -241,7 +241,7 @@ fn shown(report: &Report, is_check: bool, hub: &str) -> String {
     let would = if is_check { "would be " } else { "" };
     for (what, number) in [("job", report.recovered_jobs), ("message", report.recovered_messages)] {
         if number > 0 {
-            text.push_str(&format!("{} {would}put back from the history\n", counted(number, what)));
+            text.push_str(&format!("{} {would}restored from the history\n", counted(number, what)));
         }
     }
     if !report.closed.is_empty() {
@@ -271,11 +271,11 @@ fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), 
     };
     if !report.aside.is_empty() {
         let number = counted(report.aside.len(), "document");
-        output.warn(&format!("{number} {kept} as found, below {ASIDE}"));
+        output.warn(&format!("{number} {kept} unchanged, below {ASIDE}"));
     }
     if !report.unfinished.is_empty() && args.close_jobs_older_than.is_none() {
         output.warn(&format!(
-            "{} unfinished, and can be claimed as soon as nobody holds them; `--close-jobs-older-than 7d` cancels old ones",
+            "{} unfinished and can be claimed once no server holds them; cancel old ones with `--close-jobs-older-than 7d`",
             match report.unfinished.len() {
                 1 => "1 job is".to_owned(),
                 number => format!("{number} jobs are"),
@@ -286,14 +286,14 @@ fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), 
     if to_nobody > 0 {
         let names: Vec<String> = report.to_nobody.keys().take(5).map(|name| format!("`{name}`")).collect();
         output.warn(&format!(
-            "messages to names that are no server: {to_nobody}, such as to {}; `git muster archive` moves them by their age",
+            "messages to unregistered names: {to_nobody}, such as to {}; `git muster archive` moves them by their age",
             names.join(", ")
         ));
     }
     if args.check && report.mendable + report.broken == 0 {
-        output.say("nothing is to be mended");
+        output.say("nothing to fix");
     } else if args.check {
-        let does = if args.into.is_some() { "makes a hub of it there" } else { "mends it" };
+        let does = if args.into.is_some() { "creates a hub from it there" } else { "fixes it" };
         let line = format!("git muster import {}{}", quoted(&source.shown()), more(args));
         output.say(&format!("next: `{line}` {does}"));
     } else {

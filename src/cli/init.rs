@@ -43,7 +43,7 @@ pub struct InitArgs {
 /// # Errors
 /// When it cannot be made there.
 pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -> Result<(), CliError> {
-    context.refuse_guards("a hub that is made")?;
+    context.refuse_guards("`init`")?;
     let folder = environment::working_directory()?;
     let named = args.target.clone().or_else(|| global.hub.clone());
     let target = named.or_else(|| environment::variable("MUSTER_HUB"));
@@ -65,7 +65,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         let branch = context.settings.branch.value.clone();
         if context.is_dry_run() {
             let value = json!({"hub": hub, "branch": branch, "files": []});
-            return context.output.confirm("init", &value, || format!("`{hub}` would be made a hub"));
+            return context.output.confirm("init", &value, || format!("`{hub}` would become a hub"));
         }
         init_bare(path, &branch)?;
     }
@@ -86,7 +86,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     }
     context.output.confirm("init", &json!({"hub": hub, "branch": branch, "files": files}), || {
         if files.is_empty() {
-            format!("`{hub}` is a hub already; nothing was changed")
+            format!("`{hub}` is already a hub; nothing was changed")
         } else {
             format!("`{hub}` is a hub now, branch `{branch}`")
         }
@@ -95,7 +95,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let is_elsewhere = around.is_some() || UserConfig::read_usable().hub.is_some();
     if let Some(other) = around.filter(|other| !other.value.is_spelling_of(&location)) {
         context.output.warn(&format!(
-            "commands in this folder use another hub, `{}`, {}; name this one with `--hub` or go elsewhere",
+            "commands in this directory use another hub, `{}`, {}; pass this one with `--hub`, or change to another directory",
             other.value.shown(),
             other.origin
         ));
@@ -109,7 +109,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
         let next = format!("next: `git muster join {} {flag}--as NAME` on each server", quoted(&hub));
         context.output.say(&next);
     } else {
-        context.output.say("next: `git muster join --as NAME` gives this machine a name");
+        context.output.say("next: name this machine with `git muster join --as NAME`");
     }
     Ok(())
 }
@@ -141,12 +141,12 @@ fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Ma
         let hub = quoted(&context.settings.hub()?.shown());
         return Err(CliError::new(
             Code::HubExists,
-            format!("branch `{other}` of {hub} holds a hub already; nothing was written to `{branch}`"),
+            format!("branch `{other}` of {hub} is already a hub; nothing was written to `{branch}`"),
         )
         .fact("hub", context.settings.hub()?.shown())
         .fact("branch", other.as_str())
         .hint(format!(
-            "use that one: `git muster join {hub} --hub-branch {} --as NAME`; `--force` makes a second hub beside it",
+            "use that hub with `git muster join {hub} --hub-branch {} --as NAME`, or pass `--force` to create a second one",
             quoted(&other)
         )));
     }

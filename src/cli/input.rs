@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
     let read = |what: &str, result: io::Result<String>| {
         result.map_err(|error| {
-            CliError::new(Code::FileFailed, format!("{what} cannot be read: {error}"))
+            CliError::new(Code::FileFailed, format!("cannot read {what}: {error}"))
                 .fact("path", given.strip_prefix('@'))
                 .fact("detail", error.to_string())
                 .unwritten()
@@ -61,12 +61,12 @@ pub(super) fn token(given: Option<u64>, name: &str, of: Told) -> Result<u64, Cli
             .fact("kind", what)
             .fact("id", name)
     };
-    let hint = format!("give the token of {what} `{name}` with `--token`");
+    let hint = format!("pass the token of {what} `{name}` with `--token`");
     if let Some(token) = given {
         return Ok(token);
     }
     let Some(text) = environment::variable(token_variable) else {
-        let why = format!("the token of {what} `{name}` is not given, and {token_variable} is not set");
+        let why = format!("no token for {what} `{name}` given, and {token_variable} is not set");
         return Err(usage(why).hint(hint));
     };
     match environment::variable(name_variable) {
@@ -78,7 +78,8 @@ pub(super) fn token(given: Option<u64>, name: &str, of: Told) -> Result<u64, Cli
             Err(usage(why).hint(hint))
         }
         _ => text.parse().map_err(|_| {
-            usage(format!("{token_variable} holds `{}`, which is no token", text.escape_debug())).hint(hint)
+            usage(format!("{token_variable} is `{}`, which is not a valid token", text.escape_debug()))
+                .hint(hint)
         }),
     }
 }
@@ -98,7 +99,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 /// A sentence for the user.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<u64>().is_ok_and(|number| number > 0) {
-        return Err("say the unit, such as 30d".to_owned());
+        return Err("add a unit, such as 30d".to_owned());
     }
     parse_span(text)
 }
@@ -148,7 +149,7 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     let is_number = text.trim().parse::<f64>().is_ok();
     let at = Timestamp::parse(text).filter(|_| !is_number).map(Moment::At);
     at.ok_or_else(|| {
-        "give a time such as 2025-10-29T12:00:00Z (without a zone it is one here), or a span from now such as 'in 2h'"
+        "give a time such as 2025-10-29T12:00:00Z (without a zone: local time), or a delay such as 'in 2h'"
             .to_owned()
     })
 }
@@ -157,12 +158,12 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
 fn local(text: &str, reading: Reading) -> Result<Moment, String> {
     let (why, first, second, like) = match reading {
         Reading::One(at) => return Ok(Moment::At(at)),
-        Reading::Twice(first, second) => ("comes twice", first, second, (first, second)),
+        Reading::Twice(first, second) => ("occurs twice", first, second, (first, second)),
         // By the offset before the change it is a time after it, and the other way round.
-        Reading::Never(before, after) => ("is left out", before, after, (after, before)),
+        Reading::Never(before, after) => ("does not exist", before, after, (after, before)),
     };
     Err(format!(
-        "in the zone of this machine {} {why} when clocks are changed: say {} or {}",
+        "in the time zone of this machine, {} {why} when clocks change: use {} or {}",
         text.escape_debug(),
         zone::spell(first, like.0),
         zone::spell(second, like.1)

@@ -162,9 +162,9 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
             let renewed = context.write(&verb)?.answer;
             let lease = Duration::from_secs(renewed.lease_seconds);
             let is_longer = ttl.is_some_and(|ttl| ttl < lease);
-            let why = if is_longer { "; a renewal shortens no lease" } else { "" };
+            let why = if is_longer { "; a renewal never shortens the lease" } else { "" };
             context.output.confirm("lock_term", &renewed, || {
-                format!("lock `{}` is yours for {}{why}", term.name, show_span(lease))
+                format!("lock `{}` is renewed for {}{why}", term.name, show_span(lease))
             })?;
         }
         LockCommand::Release(term) => {
@@ -172,7 +172,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
                 ReleaseLock { name: term.name.clone(), server: context.acting()?, token: term.token()? };
             let released = context.write(&verb)?;
             let before =
-                if released.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" };
+                if released.version.is_none() && !context.is_dry_run() { ", as reported before" } else { "" };
             let words = || format!("lock `{}` is free{before}", term.name);
             context.output.confirm("lock_term", &released.answer, words)?;
         }
@@ -195,7 +195,7 @@ fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result
         return Err(CliError::new(
             Code::ValueInvalid,
             format!(
-                "a lease of {} is too short to be renewed; give at least {}",
+                "a lease of {} is too short for renewals; use at least {}",
                 show_span(ttl),
                 show_span(TTL_MIN)
             ),
@@ -270,7 +270,7 @@ fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), Cl
     let next = Deadline::after(pause.drawn(random::up_to));
     while !next.passed() {
         if stop.is_some_and(Stop::requested) {
-            let why = format!("asked to end while waiting; lock `{name}` was not taken");
+            let why = format!("interrupted while waiting; lock `{name}` was not acquired");
             return Err(CliError::interrupted(name, why));
         }
         asked::idle(STOP_LATENCY.min(next.left()));
@@ -281,7 +281,7 @@ fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), Cl
 /// What to do about a lock that nobody renews and this machine may take over when `left` is over.
 fn overdue_hint(name: &str, left: Duration) -> String {
     format!(
-        "if nobody renews it this machine may take it over in {}: `git muster lock acquire {name} --wait {}`, or, if its holder is known to be gone, at once `git muster lock steal {name} --reason WHY --force`",
+        "if the lock is not renewed, this machine may take it over in {}: `git muster lock acquire {name} --wait {}`; if its holder is known to be gone, take it now with `git muster lock steal {name} --reason WHY --force`",
         show_span(left),
         wait_over(left)
     )
@@ -373,7 +373,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             }))
             .collect();
         if rows.is_empty() {
-            output.say("there is no lock");
+            output.say("no locks");
             String::new()
         } else {
             table(&["LOCK", "STATE", "HELD BY", "TOKEN", "SINCE", "REASON"], &rows)
@@ -384,7 +384,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 /// The state for people, who want to know that nobody renews it.
 fn shown_state(lock: &ShownLock, now: Timestamp) -> String {
     match lock.overdue(now) {
-        Some(over) => format!("held, overdue {}", show_span(over)),
+        Some(over) => format!("held, expired {} ago", show_span(over)),
         None => lock.state().to_owned(),
     }
 }

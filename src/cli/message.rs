@@ -143,7 +143,7 @@ fn send(args: &SendArgs, context: &mut Context) -> Result<(), CliError> {
     let receipt = context.write_to_deliver(&SendMessage { draft })?;
     let sent = &receipt.answer;
     if sent.duplicate {
-        context.output.say("a message with this key was sent already");
+        context.output.say("a message with this key was already sent");
     }
     context.deliver_once(&receipt, |output| output.answer("message_sent", sent, || sent.id.clone()))
 }
@@ -169,7 +169,7 @@ fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliError> {
     output.list("message", values, || {
         if messages.is_empty() && unreadable.is_empty() {
             let only_unread = args.unread && args.from.is_none() && args.to.is_none();
-            output.say(if only_unread { "there is nothing unread" } else { "there is no such message" });
+            output.say(if only_unread { "no unread messages" } else { "no messages" });
             return String::new();
         }
         let rows: Vec<Vec<String>> = messages
@@ -236,18 +236,18 @@ fn read(ids: &[MessageId], context: &mut Context) -> Result<(), CliError> {
 fn not_marked(error: CliError) -> CliError {
     let error = error.undelivered();
     let message = format!("{}; nothing was marked as read", error.message);
-    CliError { message, ..error }.hint("the messages come again with `git muster message read`")
+    CliError { message, ..error }.hint("print the messages again with `git muster message read`")
 }
 
 /// It had nowhere to go, which no error of the system tells.
 fn no_outlet() -> CliError {
-    not_marked(CliError::new(Code::AnswerUndelivered, "the answer cannot be written: stdout is closed"))
-        .hint("`git muster message read >/dev/null` marks them without showing them")
+    not_marked(CliError::new(Code::AnswerUndelivered, "cannot write the result: stdout is closed"))
+        .hint("mark them without printing them with `git muster message read >/dev/null`")
 }
 
 /// It did, and the hub does not know.
 fn shown_and_not_marked(error: CliError) -> CliError {
-    let message = format!("the messages were printed and not marked as read: {}", error.message);
+    let message = format!("the messages were printed, but not marked as read: {}", error.message);
     CliError { message, ..error }
 }
 
@@ -261,7 +261,7 @@ fn show(messages: &[Record<Message>], now: Timestamp, context: &Context) -> Resu
     let output = context.output;
     output.list("message", messages.iter().map(Record::raw), || {
         if messages.is_empty() {
-            output.say("there is nothing unread");
+            output.say("no unread messages");
         }
         messages.iter().map(|message| whole(message, now)).collect::<Vec<_>>().join("\n")
     })

@@ -54,7 +54,7 @@ run the task again.")]
 pub(super) fn run(command: &OnceCommand, context: &mut Context) -> Result<(), CliError> {
     match command {
         OnceCommand::Do { key, ttl, wait } => {
-            context.require_outlet("nobody was told `do`")?;
+            context.require_outlet("no server got `do`")?;
             let take =
                 TakeArgs { name: key.clone(), ttl: *ttl, wait: *wait, reason: Some("once".to_owned()) };
             match acquire(&take, context, None) {

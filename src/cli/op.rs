@@ -83,7 +83,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     let (output, now) = (context.output, context.now());
     output.list("op", &listed, || {
         if listed.is_empty() {
-            output.say("nothing is unsettled");
+            output.say("no unresolved operations");
             return String::new();
         }
         let row = |one: &ListedOperation| {
@@ -105,7 +105,7 @@ fn answered(context: &mut Context) -> Vec<ListedOperation> {
     let query = WhatStands { entries, here: context.place().ok() };
     let asked = context.ask(&query);
     let asked = asked.map_err(|error| {
-        context.output.warn(&format!("{}; what is over may be listed too", error.message));
+        context.output.warn(&format!("{}; resolved operations may be listed, too", error.message));
     });
     let (listed, over) = query.told(asked.ok(), context.now());
     if !context.is_dry_run() {
@@ -123,7 +123,7 @@ fn verb(operation: &Operation) -> String {
 /// is now.
 fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
     let Some(entry) = entry else { return };
-    let origin = "the unsettled operation";
+    let origin = "the unresolved operation";
     let settings = &mut context.settings;
     let here = settings.hub.as_ref().map(|hub| Place {
         hub: hub.value.as_text(),
@@ -156,13 +156,12 @@ fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> 
         }
     }
     let (op, hub) = (&entry.op, context.settings.hub()?.shown());
-    let why =
-        format!("operation {op} was for another hub than the one that is at `{hub}` now; nothing was done");
+    let why = format!("operation {op} belongs to another hub than the one now at `{hub}`; nothing was done");
     Err(CliError::new(Code::OperationOfAnotherHub, why)
         .fact("op", op.as_str())
         .fact("hub", hub)
         .hint(format!(
-        "if that one was moved, name it: `git muster --hub HUB op resume {op}`; `git muster op drop {op}` forgets the operation"
+        "if that hub was moved, pass its address: `git muster --hub HUB op resume {op}`; discard the operation with `git muster op drop {op}`"
     )))
 }
 
@@ -183,41 +182,43 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         journal::close(id);
         return Err(CliError::new(
             Code::OperationNotFound,
-            format!("operation {id} is not in the hub: the beat was not sent, or a later beat replaced it"),
+            format!(
+                "operation {id} not found in the hub: the heartbeat was not sent, or a later one replaced it"
+            ),
         )
         .fact("op", id.as_str())
         .fact("journaled", true)
         .fact("may_arrive", false)
-        .hint("send another with `git muster heartbeat`; the newest is the only one that counts"));
+        .hint("send a new one with `git muster heartbeat`; only the newest heartbeat counts"));
     }
-    let why = format!("operation {id} is not in the hub's history");
+    let why = format!("operation {id} not found in the hub's history");
     Err(match entry {
-        Some(_) => CliError::new(Code::OperationNotFound, format!("{why}; a push that was cut off may still arrive"))
+        Some(_) => CliError::new(Code::OperationNotFound, format!("{why}; an interrupted push may still arrive"))
             .fact("op", id.as_str())
             .fact("journaled", true)
             .fact("may_arrive", true)
             .hint(format!(
-            "`git muster op resume {id}` makes it happen once, whatever arrives; `git muster op drop {id}` only forgets it"
+            "apply it exactly once with `git muster op resume {id}`, or discard it with `git muster op drop {id}` (writes nothing)"
         )),
         // A hub that was put back, or whose history was rewritten.
         None if known.is_some() => CliError::new(
             Code::OperationNotFound,
-            format!("{why} any more: this host had its answer, and what the hub has now is from before it"),
+            format!("{why} any more: this machine has its result, but the hub is now in an earlier state"),
         )
         .fact("op", id.as_str())
         .fact("journaled", false)
         .fact("may_arrive", false)
-        .hint("do it again if it is still wanted: `git muster op list` shows what else was begun here"),
+        .hint("repeat it if it is still wanted; list other operations with `git muster op list`"),
         None => CliError::new(
             Code::OperationNotFound,
             format!(
-                "{why}, and this user has nothing of it here: whether it may still happen only the host that began it can tell"
+                "{why}, and unknown to this user on this machine: only the machine that started it knows whether it may still arrive"
             ),
         )
         .fact("op", id.as_str())
         .fact("journaled", false)
         .hint(format!(
-            "before it is done again, ask `git muster op status {id}` on that host, as its user; of a beat only the newest is in the hub"
+            "before repeating it, run `git muster op status {id}` on that machine, as the same user; of heartbeats, only the newest is in the hub"
         )),
     })
 }
@@ -242,8 +243,8 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
         .output
         .object("op", &value, || {
             let commit = format!("commit {} \"{}\"", found.version.short(), clean(&found.subject));
-            let head = if is_asked { "it happened" } else { "it had happened already; nothing was done" };
-            let over = if again.stands == Some(false) { "  that is over now\n" } else { "" };
+            let head = if is_asked { "applied" } else { "already applied; nothing was done" };
+            let over = if again.stands == Some(false) { "  no longer valid\n" } else { "" };
             let texts: String =
                 again.messages.iter().map(|(_, message)| whole(message, now) + "\n").collect();
             let lines = again.answer.as_ref().map(lines).unwrap_or_default();
@@ -291,7 +292,7 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
                 journal::close(id);
             }
             context.output.confirm("op", &json!({"op": id, "dropped": true}), || {
-                format!("operation {id} ({}) is forgotten here", verb(&entry.operation))
+                format!("operation {id} ({}) is discarded", verb(&entry.operation))
             })
         }
         Taken::UnderWay => Err(under_way(id)),
@@ -302,30 +303,30 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
 
 /// Nobody can know whether another process is at it: it is left alone.
 fn unlockable(id: &OpId, why: &str) -> CliError {
-    CliError::new(Code::OperationUnlockable, format!("operation {id} was not taken up: {why}"))
+    CliError::new(Code::OperationUnlockable, format!("cannot resume operation {id}: {why}"))
         .fact("op", id.as_str())
         .fact("detail", why)
-        .hint("see where locks can be had with `git muster doctor folders`")
+        .hint("check with `git muster doctor folders` where locks work")
 }
 
 fn under_way(id: &OpId) -> CliError {
-    let why = format!("another process is still at operation {id}; nothing was done");
+    let why = format!("another process is working on operation {id}; nothing was done");
     CliError::new(Code::OperationInProgress, why)
         .fact("op", id.as_str())
-        .hint(format!("ask later with `git muster op status {id}`"))
+        .hint(format!("check later with `git muster op status {id}`"))
 }
 
 fn not_unsettled(id: &OpId) -> CliError {
-    let why = format!("operation {id} is not among the unsettled ones of this user");
+    let why = format!("operation {id} is not an unresolved operation of this user");
     CliError::new(Code::OperationNotFound, why)
         .fact("op", id.as_str())
         .fact("journaled", false)
-        .hint("see them with `git muster op list`")
+        .hint("list them with `git muster op list`")
 }
 
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     // It was begun under what its own line said.
-    context.refuse_guards("what was begun before")?;
+    context.refuse_guards("`op resume`")?;
     let (entry, _kept) = match journal::take(id) {
         Taken::Ours(entry, kept) => (entry, kept),
         Taken::UnderWay => return Err(under_way(id)),
@@ -355,7 +356,7 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     let value = json!({"op": id, "happened": true, "resumed": true, "answer": shown});
     let printed = context
         .output
-        .object("op", &value, || format!("it happened now: {}\n{}", verb(&entry.operation), lines(answer)));
+        .object("op", &value, || format!("applied now: {}\n{}", verb(&entry.operation), lines(answer)));
     if entry.operation.hands_out() {
         context.deliver(&receipt, |_| printed)
     } else {
@@ -376,7 +377,7 @@ fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
 
 fn not_told(id: &OpId, context: &Context) -> Result<(), CliError> {
     context.output.object("op", &json!({"op": id, "happened": true, "resumed": false}), || {
-        "it had happened already; nothing was done".to_owned()
+        "already applied; nothing was done".to_owned()
     })?;
     if !context.is_dry_run() {
         journal::close(id);

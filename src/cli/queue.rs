@@ -132,12 +132,14 @@ fn write_pause(verb: &SetPause, context: &mut Context) -> Result<(), CliError> {
         pause.get("replaced").and_then(|before| serde_json::from_value::<Pause>(before.clone()).ok())
     {
         let now = context.now();
-        context.output.warn(&format!("it was paused already, {}; that is replaced", before.describe(now)));
+        context
+            .output
+            .warn(&format!("it was already paused, {}; that pause is replaced", before.describe(now)));
     }
     context.output.confirm("pause", &pause, || {
         let until = until.map_or("until it is resumed".to_owned(), |until| format!("until {until}"));
-        let then = if *drain { ", and then its worker ends" } else { "" };
-        format!("{} is paused {until}; what is at work goes on{then}", verb.what.named())
+        let then = if *drain { ", then its worker exits" } else { "" };
+        format!("{} is paused {until}; jobs in progress continue{then}", verb.what.named())
     })
 }
 
@@ -150,7 +152,7 @@ pub(super) fn end_pause(what: Paused, context: &mut Context) -> Result<(), CliEr
     let ended = context.write(&verb)?.answer;
     context.output.confirm("pause", &ended, || format!("{} is no longer paused", verb.what.named()))?;
     if ended.get("drain").and_then(Value::as_bool) == Some(true) {
-        context.output.say("a worker that ended meanwhile has to be started again");
+        context.output.say("if the worker exited during the pause, start it again");
     }
     Ok(())
 }
@@ -177,16 +179,16 @@ fn drain(args: &PauseArgs, wait: Duration, context: &mut Context) -> Result<(), 
                 Event::Waited
             }
             Step::Done => {
-                context.output.say("nothing is at work any more");
+                context.output.say("no job is in progress");
                 return Ok(());
             }
             Step::TimeUp(held) => {
-                let why = format!("{} still at work; the pause holds", counted(held, "job"));
+                let why = format!("{} still in progress; the queue stays paused", counted(held, "job"));
                 return Err(CliError::new(Code::WaitExpired, why)
                     .fact("kind", "pause")
                     .fact("waited_seconds", wait.as_secs())
                     .after_waiting(Some(wait))
-                    .hint("see them with `git muster job list`"));
+                    .hint("list them with `git muster job list`"));
             }
         };
     }
@@ -201,13 +203,13 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     let output = context.output;
     output.list("pause", values, || {
         if is_empty {
-            output.say("nothing is paused");
+            output.say("no pauses");
             return String::new();
         }
         let readable = holding.iter().map(|pause| vec![pause.id.clone(), pause.describe(now)]);
         let rows: Vec<Vec<String>> =
             readable.chain(unreadable.iter().map(|one| broken::row(&one.trouble, &[]))).collect();
-        table(&["PAUSED", "BY"], &rows)
+        table(&["SCOPE", "PAUSED BY"], &rows)
     })
 }
 
@@ -224,10 +226,10 @@ fn statistics(since: Option<Duration>, context: &mut Context) -> Result<(), CliE
             ("failed", Some(figures.failed.to_string())),
             ("dead", Some(figures.dead_lettered.to_string())),
             ("cancelled", Some(figures.cancelled.to_string())),
-            ("wait on average", span(figures.avg_wait_seconds)),
-            ("wait, 95 %", span(figures.p95_wait_seconds)),
-            ("time on average", span(figures.avg_execution_seconds)),
-            ("failed of all", figures.failure_rate.map(|rate| format!("{:.1} %", rate * 100.0))),
+            ("average wait", span(figures.avg_wait_seconds)),
+            ("p95 wait", span(figures.p95_wait_seconds)),
+            ("average run time", span(figures.avg_execution_seconds)),
+            ("failure rate", figures.failure_rate.map(|rate| format!("{:.1} %", rate * 100.0))),
         ])
     })
 }

@@ -90,7 +90,7 @@ fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
     let output = context.output;
     output.list("build_tag", &tags, || {
         if tags.is_empty() {
-            output.say("no good build is tagged there; `worker run --tag-builds` does it");
+            output.say("no good builds are tagged there; tag them with `worker run --tag-builds`");
             return String::new();
         }
         let rows: Vec<Vec<String>> = tags
@@ -104,15 +104,15 @@ fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
 fn last_good(args: &OfArgs, context: &Context) -> Result<(), CliError> {
     let tags = tags(args, context)?;
     let newest = tags.first().ok_or_else(|| {
-        CliError::new(Code::NotFound, "no good build is tagged there").fact("kind", "good-build").hint(
-            "see all with `git muster rollback list --source SOURCE`; `worker run --tag-builds` makes them",
+        CliError::new(Code::NotFound, "no good builds found").fact("kind", "good-build").hint(
+            "list good builds with `git muster rollback list --source SOURCE`; tag them with `worker run --tag-builds`",
         )
     })?;
     context.output.object("build_tag", newest, || newest.commit.clone())
 }
 
 fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Result<(), CliError> {
-    context.refuse_guards("a tag in a source repository")?;
+    context.refuse_guards("`rollback tag`")?;
     let job = context.read(false, |snapshot| super::job::show::existing(id, snapshot))?;
     let refuse = |why: &str| {
         CliError::new(Code::BuildNotTaggable, format!("job `{id}` {why}; nothing was tagged"))
@@ -122,9 +122,9 @@ fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Res
     if job.status != JobStatus::Completed {
         return Err(refuse(&format!("is {}, not completed", job.status)));
     }
-    let branch = job.branch.as_deref().ok_or_else(|| refuse("names no branch"))?;
+    let branch = job.branch.as_deref().ok_or_else(|| refuse("has no branch"))?;
     let commit = job.built_commit.as_deref().or(job.commit.as_deref());
-    let commit = commit.ok_or_else(|| refuse("tells no commit"))?;
+    let commit = commit.ok_or_else(|| refuse("has no commit"))?;
     let at = job.completed_at.unwrap_or_else(|| context.now());
     let message = format!("{id} on {}", job.assigned_to.as_deref().unwrap_or("?"));
     if context.is_dry_run() {
@@ -134,6 +134,7 @@ fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Res
     let deadline = Deadline::after(context.settings.timeout.value);
     let name =
         source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, deadline)?;
-    let name = name.ok_or_else(|| refuse(&format!("is older than the {keep} builds whose tags stay")))?;
+    let name =
+        name.ok_or_else(|| refuse(&format!("is older than the {keep} newest builds, whose tags are kept")))?;
     context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone())
 }

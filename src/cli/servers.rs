@@ -122,7 +122,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     context.settings.bad_name = None;
     let standing = if args.replace { standing(&args.name, context)? } else { Standing::Another };
     if standing == Standing::Ours {
-        context.output.say(&format!("`{}` is this machine already: nothing was replaced", args.name));
+        context.output.say(&format!("`{}` is already this machine; nothing was replaced", args.name));
     }
     let machine = if standing == Standing::Copied { Ok(machine::new_id()) } else { machine::id() };
     let machine = machine.map_err(|error| CliError::from(error).nothing_written())?;
@@ -148,7 +148,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
             let again = format!("git muster join {} --as {}{replace}", quoted(&hub), args.name);
             error
                 .after(&format!("server `{}` is registered in `{hub}`", args.name))
-                .hint(format!("once that can be written, `{again}` has this machine know it, too"))
+                .hint(format!("once that is writable, run `{again}` to store the name on this machine"))
         })?;
         stronger.begin(&args.name, context);
     }
@@ -198,7 +198,7 @@ fn keep(
 fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
     let Some(before) = joined.labels_before.as_ref().filter(|before| !before.is_empty()) else { return };
     let now = if args.labels.is_empty() { "none".to_owned() } else { args.labels.join(", ") };
-    output.say(&format!("`{}` had the labels {} before, and has {now} now", args.name, before.join(", ")));
+    output.say(&format!("labels of `{}` were {}, and are now {now}", args.name, before.join(", ")));
 }
 
 fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
@@ -219,7 +219,7 @@ fn tell_of_holdings(before: &ServerName, context: &mut Context) -> Result<(), Cl
     let held = context.recall(|snapshot| Ok(holdings(snapshot, before)?))?;
     if !held.is_empty() {
         context.output.warn(&format!(
-            "this machine still holds as `{before}`: {}; until that has ended, go on with `git muster --server {before} heartbeat run`, and report with `--server {before}`, or it is given to others",
+            "this machine still holds as `{before}`: {}; until that has ended, keep running `git muster --server {before} heartbeat run` and report with `--server {before}`, or other servers get it",
             held.join(", ")
         ));
     }
@@ -230,20 +230,20 @@ fn tell_of_holdings(before: &ServerName, context: &mut Context) -> Result<(), Cl
 fn tell_of_folders(joined: &Joined, output: Output) {
     if let Some(seconds) = joined.old_readers_seconds {
         output.say(&format!(
-            "this hub has old readers: heartbeats refresh heartbeat.json on the main branch every {seconds} s"
+            "this hub has legacy readers: heartbeats refresh heartbeat.json on the hub branch every {seconds} s"
         ));
     }
     let named =
         |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if !joined.adopted.is_empty() {
         output.say(&format!(
-            "registered with it, because they have folders in the hub: {}; take one out with `git muster servers remove NAME`",
+            "also registered, because they have directories in the hub: {}; remove one with `git muster servers remove NAME`",
             named(&joined.adopted)
         ));
     }
     if !joined.unregistered.is_empty() {
         output.warn(&format!(
-            "not registered, although they have folders in the hub: {}; run `git muster join` on each, or register all of them with `git muster join --as {} --adopt`",
+            "not registered, although they have directories in the hub: {}; run `git muster join` on each, or register all of them with `git muster join --as {} --adopt`",
             named(&joined.unregistered),
             joined.server.get("id").and_then(Value::as_str).unwrap_or("NAME")
         ));
@@ -290,20 +290,20 @@ fn find_branch(args: &JoinArgs, context: &mut Context) -> Result<bool, CliError>
     }
     if is_named {
         context.output.warn(&format!(
-            "`{branch}` is a branch made from the hub in `{named}`; who joins there sees only who does the same"
+            "`{branch}` was created from the hub branch `{named}`; servers that join there do not see the others"
         ));
         return Ok(false);
     }
     if let Some(other) = led_on(&named, context)? {
         let why = format!(
-            "the marker in `{branch}` says that the hub is in `{named}`, and the marker there says `{other}`"
+            "the marker in `{branch}` names hub branch `{named}`, but the marker there names `{other}`"
         );
         let hub = args.target.as_ref().map_or_else(String::new, |hub| format!(" {}", quoted(hub)));
         let join = |branch: &str| {
             format!("`git muster join{hub} --as {} --hub-branch {}`", args.name, quoted(branch))
         };
         return Err(CliError::new(Code::HubUnclear, why).unwritten().hint(format!(
-            "ask who keeps the hub which one it is, and name that: {} or {}",
+            "ask the owner of the hub which branch is correct, and use that: {} or {}",
             join(&named),
             join(&other)
         )));
@@ -330,7 +330,7 @@ fn led_on(branch: &str, context: &mut Context) -> Result<Option<String>, CliErro
 fn remember(args: &JoinArgs, context: &Context) -> Result<bool, CliError> {
     if let Some(aside) = UserConfig::set_broken_aside()? {
         context.output.warn(&format!(
-            "this user's configuration could not be used and is kept as `{}`; what it said no longer counts",
+            "this user's configuration was unusable and is kept as `{}`; its settings no longer apply",
             aside.display()
         ));
     }
@@ -341,7 +341,7 @@ fn remember(args: &JoinArgs, context: &Context) -> Result<bool, CliError> {
         git::configure(clone, "muster.server", name)?;
         if let Some(before) = before {
             context.output.say(&format!(
-                "this clone was server `{before}` before; commands in it that name no server now act as `{name}`"
+                "this clone was server `{before}`; commands in it without `--server` now act as `{name}`"
             ));
         }
         return Ok(false);
@@ -385,23 +385,19 @@ impl JoinedBefore {
         if !self.hub.is_spelling_of(&hub) {
             let is_moved = self.name.is_some() && context.place().ok().map(|place| place.name) == self.name;
             let same = if is_moved { ", which is the same hub" } else { "" };
-            now.push(format!(
-                "{}commands that name no hub now are about `{}`{same}",
-                stronger.scope(),
-                hub.shown()
-            ));
+            now.push(format!("{}commands without `--hub` now use `{}`{same}", stronger.scope(), hub.shown()));
             if !is_moved {
                 held = format!(
-                    "; what `{server}` holds there is given to others unless `git muster --hub {} --server {} heartbeat run` goes on until it has ended",
+                    "; other servers get what `{server}` holds there, unless `git muster --hub {} --server {} heartbeat run` keeps running until it has ended",
                     quoted(&self.hub.shown()),
                     quoted(server)
                 );
             }
         }
         if *server != name.as_str() {
-            now.push(format!("commands that name no server now act as `{name}`"));
+            now.push(format!("commands without `--server` now act as `{name}`"));
         }
-        let before = format!("this user was server `{server}` of `{}` before", self.hub.shown());
+        let before = format!("this user was server `{server}` of `{}`", self.hub.shown());
         (!now.is_empty()).then(|| format!("{before}; {}{held}", now.join(", and ")))
     }
 }
@@ -453,9 +449,9 @@ fn remove(name: &ServerName, force: bool, context: &mut Context) -> Result<(), C
     context.output.confirm("server", &removed, || {
         let mut said = format!("server `{name}` is no longer registered");
         if removed.messages > 0 {
-            said.push_str(&format!("; {} to it went to the archive", counted(removed.messages, "message")));
+            said.push_str(&format!("; {} to it moved to the archive", counted(removed.messages, "message")));
         }
-        for (what, names) in [("requeued", &removed.jobs), ("freed", &removed.locks)] {
+        for (what, names) in [("requeued", &removed.jobs), ("released", &removed.locks)] {
             if !names.is_empty() {
                 said.push_str(&format!("; {what}: `{}`", names.join("`, `")));
             }
@@ -469,7 +465,7 @@ fn remove(name: &ServerName, force: bool, context: &mut Context) -> Result<(), C
                 format!("`git --git-dir={} branch -D {branch}`", quoted(&hub.display().to_string()))
             }
             url @ Location::Url(_) => {
-                format!("`git push {} --delete {branch}` in any git repository", quoted(&url.shown()))
+                format!("`git push {} --delete {branch}` in any Git repository", quoted(&url.shown()))
             }
         };
         context.output.say(&format!(
@@ -489,7 +485,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
     }
     output.list("server", &servers, || {
         if servers.is_empty() {
-            output.say("no server is registered; register this one with `git muster join --as NAME`");
+            output.say("no servers; register this one with `git muster join --as NAME`");
             return String::new();
         }
         let rows: Vec<Vec<String>> = servers
@@ -510,7 +506,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 
 fn warn_of_beats(server: &ShownServer, output: Output) {
     for why in &server.broken {
-        output.warn(&format!("a heartbeat of `{}` cannot be read: {why}", server.id));
+        output.warn(&format!("unreadable heartbeat of `{}`: {why}", server.id));
     }
 }
 

@@ -75,11 +75,11 @@ impl UserConfig {
             Some(text) => Self::parse(&text).map_err(|error| {
                 CliError::new(
                     Code::SettingInvalid,
-                    format!("the configuration `{}` cannot be used: {error}", path.display()),
+                    format!("invalid configuration `{}`: {error}", path.display()),
                 )
                 .fact("origin", path.display().to_string())
                 .fact("why", error.to_string())
-                .hint(format!("the keys are `hub`, `branch` and `server`; {JOIN_ANEW}"))
+                .hint(format!("valid keys: `hub`, `branch`, `server`; {JOIN_ANEW}"))
             }),
         }
     }
@@ -124,7 +124,7 @@ impl UserConfig {
 }
 
 /// What mends the user's file: a sentence with a command that works as it stands.
-const JOIN_ANEW: &str = "`git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`";
+const JOIN_ANEW: &str = "write it again with `git muster join URL --as NAME`; in a clone of the hub, or for the per-user hub, with `git muster join --as NAME`";
 
 /// A name of this server that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,16 +262,17 @@ impl Settings {
         if let (Some(ours), Some(first)) = (said("MUSTER_SERVER"), said("SERVER_ID"))
             && ours != first
         {
-            found.push(format!("MUSTER_SERVER says `{ours}` and SERVER_ID `{first}`; the first counts"));
+            found
+                .push(format!("MUSTER_SERVER is `{ours}` and SERVER_ID is `{first}`; MUSTER_SERVER is used"));
         }
         found.extend(self.which.passed_over.clone());
         for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
             if said(name).is_some_and(|path| !Path::new(&path).is_absolute()) {
-                found.push(format!("{name} is no absolute path and is passed over"));
+                found.push(format!("{name} is not an absolute path and is ignored"));
             }
         }
         if let Some(why) = environment::why_no_home() {
-            found.push(format!("{why}, so what belongs to the user is looked for in the root directory"));
+            found.push(format!("{why}, so the user's files are searched in the root directory"));
         }
         found
     }
@@ -282,8 +283,8 @@ impl Settings {
     /// When nothing names one.
     pub(super) fn hub(&self) -> Result<&Location, CliError> {
         self.hub.as_ref().map(|hub| &hub.value).ok_or_else(|| {
-            let error = CliError::new(Code::HubNotConfigured, "no hub is named")
-                .hint("one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`");
+            let error = CliError::new(Code::HubNotConfigured, "no hub configured")
+                .hint("for one machine run `git muster init`; for several run `git muster join URL --as NAME`, or pass `--hub URL`");
             without_home(error, "MUSTER_HUB")
         })
     }
@@ -308,8 +309,8 @@ impl Settings {
             return Err(unusable(&bad.origin, &bad.why).nothing_written());
         }
         self.server.as_ref().map(|server| &server.value).ok_or_else(|| {
-            let error = CliError::new(Code::ServerNotConfigured, "nothing says which server this is").unwritten()
-                .hint("give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`");
+            let error = CliError::new(Code::ServerNotConfigured, "no server name configured").unwritten()
+                .hint("pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`");
             without_home(error, "MUSTER_SERVER")
         })
     }
@@ -319,8 +320,9 @@ impl Settings {
 fn without_home(error: CliError, variable: &str) -> CliError {
     match environment::why_no_home() {
         None => error,
-        Some(why) => error
-            .hint(format!("{why}: what `join` wrote for a user is not found without; set it, or {variable}")),
+        Some(why) => error.hint(format!(
+            "{why}, which is needed to find the user's settings from `join`; set it, or {variable}"
+        )),
     }
 }
 
@@ -390,9 +392,9 @@ pub(super) fn unusable(origin: &str, why: &str) -> CliError {
     let hint = if *origin == *user_config_path().display().to_string() {
         JOIN_ANEW.to_owned()
     } else if origin.starts_with("git config") {
-        "`git config muster.server NAME` sets another".to_owned()
+        "set another with `git config muster.server NAME`".to_owned()
     } else if origin.contains('/') {
-        "write another value into that file, or remove it".to_owned()
+        "change the value in that file, or remove the file".to_owned()
     } else {
         format!("unset {origin}, or set it to another value")
     };

@@ -41,11 +41,11 @@ pub(super) fn watch(output: Output, code: Option<u8>, goes_on: bool) {
                 if let Some(error) = error(&cut) {
                     if goes_on && cut.iter().all(|one| one.aside.is_some()) {
                         output.warn(&format!(
-                            "{}; it was moved away, and this program begins anew",
+                            "{}; the file was moved away, and this program restarts",
                             error.message
                         ));
                         let failed = process::begin_anew();
-                        output.warn(&format!("this program cannot begin anew: {failed}"));
+                        output.warn(&format!("this program cannot restart: {failed}"));
                     }
                     end(output, &error, code);
                 }
@@ -73,18 +73,18 @@ fn error(cut: &[CutObject]) -> Option<CliError> {
     let repository = first.repository.display().to_string();
     let repository = repository.trim_end_matches('/');
     let message = format!(
-        "object {} of `{repository}` is cut off{more}, as a loss of power leaves it, and reading it would never end",
+        "object {} of `{repository}` is truncated{more}, probably by a power loss, and cannot be read",
         first.id
     );
     let told = CliError::new(Code::HubCacheDamaged, message)
         .fact("what", repository)
         .fact("detail", first.id.clone());
     let told = match &first.aside {
-        Some(aside) => told.hint(format!("it lies in `{}` now: give the command again", aside.display())),
-        None => told.hint(format!("move it away: `rm -f {}`", quoted(&first.file.display().to_string()))),
+        Some(aside) => told.hint(format!("it was moved to `{}`: repeat the command", aside.display())),
+        None => told.hint(format!("remove it with `rm -f {}`", quoted(&first.file.display().to_string()))),
     };
     Some(told.hint(format!(
-        "a hub that misses it then gets it back from a clone: `git -C {} fetch --refetch CLONE HEAD`",
+        "if the hub then lacks the object, restore it from a clone with `git -C {} fetch --refetch CLONE HEAD`",
         quoted(repository)
     )))
 }

@@ -69,7 +69,7 @@ fn set(word: StatusWord, job: Option<&JobId>, context: &mut Context) -> Result<(
     let broken = context.read(false, |snapshot| Ok(documents::own_troubles(snapshot, &me)?))?;
     let status = context.write(&verb)?.answer;
     for why in broken {
-        context.output.warn(&format!("{why}; it could not be read and was made anew"));
+        context.output.warn(&format!("{why}; it was unreadable and has been recreated"));
     }
     context.output.confirm("status", &status, || format!("{me} is {}", word.as_str()))
 }
@@ -98,7 +98,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
             })
             .collect();
         if rows.is_empty() {
-            output.say("no server has a status");
+            output.say("no statuses");
             String::new()
         } else {
             table(&["SERVER", "STATUS", "JOB", "LAST BUILD", "UPDATED"], &rows)

@@ -43,7 +43,7 @@ impl Stronger {
             server: settings.server.filter(|other| other.value != *name),
             bad_name: settings.bad_name.map(|bad| {
                 format!(
-                    "what {} says comes first and is no name: {}; unset it, or commands that need a name refuse",
+                    "{} takes precedence and is not a valid name: {}; unset it, or commands that need a name fail",
                     bad.origin, bad.why
                 )
             }),
@@ -78,23 +78,23 @@ impl Stronger {
         let output: Output = context.output;
         let joined = context.settings.hub.as_ref().map_or_else(String::new, |hub| hub.value.shown());
         if let Some(why) = &self.unclear {
-            output.warn(&format!("commands here that name no hub refuse: {why}"));
+            output.warn(&format!("commands here fail unless they name a hub: {why}"));
         }
         if let Some(hub) = &self.hub {
             let mend = if is_variable(&hub.origin) {
-                format!("`unset {}`, also where it is set for cron or a service, mends that", hub.origin)
+                format!("unset it with `unset {}`, also for cron and services", hub.origin)
             } else {
-                "go to another folder, or name the hub in each line".to_owned()
+                "change to another directory, or name the hub in every command".to_owned()
             };
             output.warn(&format!(
-                "{} says `{}` and comes first: commands here are about that hub, and not about `{joined}`; {mend}",
+                "{} is `{}` and takes precedence: commands here use that hub, not `{joined}`; {mend}",
                 hub.origin,
                 hub.value.shown()
             ));
         }
         if let Some(branch) = &self.branch {
             output.warn(&format!(
-                "{0} says `{1}` and comes first: commands here go to that branch, and not to `{2}`; `export {0}={3}`, also where it is set for cron or a service, mends that",
+                "{0} is `{1}` and takes precedence: commands here use that branch, not `{2}`; set it with `export ={3}`, also for cron and services",
                 branch.origin,
                 branch.value,
                 context.settings.branch.value,
@@ -106,7 +106,7 @@ impl Stronger {
         }
         if let Some(other) = &self.server {
             output.warn(&format!(
-                "{} says `{}` and comes first: commands here act as that, and not as `{name}`, until it is changed",
+                "{} is `{}` and takes precedence: commands here act as that server, not as `{name}`, until it is changed",
                 other.origin, other.value
             ));
         }

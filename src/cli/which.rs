@@ -76,7 +76,7 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
         }
         (Some(hub), Around::Unusable { top, why, .. }) => {
             which.is_told = false;
-            which.passed_over = Some(format!("the repository `{}` cannot be read: {why}", top.display()));
+            which.passed_over = Some(format!("the repository `{}` is unreadable: {why}", top.display()));
             which.hub = Some(hub);
         }
         (None, Around::Unclear { top, why }) => return Err(unclear(&top, &why)),
@@ -123,7 +123,7 @@ fn bring_along(which: &mut Which, clone: HubClone) {
     }
     which.is_told = false;
     which.passed_over = Some(format!(
-        "the clone `{}` does not follow what is written to its hub: its remote is called `{}`; `git remote rename {} {FOLLOWED}` in it mends that",
+        "the clone `{}` is not updated after writes to its hub: its remote is called `{}`; fix it with `git remote rename {} {FOLLOWED}` in the clone",
         clone.top.display(),
         clone.remote,
         quoted(&clone.remote)
@@ -157,47 +157,50 @@ fn unreadable(top: &Path, why: &str, is_of_other: bool) -> CliError {
     let top = top.display();
     let error = CliError::new(
         Code::HubUnusable,
-        format!(
-            "the repository `{top}` around this directory may be a clone of a hub and cannot be read: {why}"
-        ),
+        format!("the current repository `{top}` may be a clone of a hub, but is unreadable: {why}"),
     )
     .fact("cause", if is_of_other { "owner" } else { "clone" })
     .fact("detail", why)
     .unwritten();
     let error = match is_of_other {
         true => error.hint(format!(
-            "if you trust its owner, `git config --global --add safe.directory {}` lets git use it",
+            "if you trust its owner, `git config --global --add safe.directory {}` lets Git use it",
             quoted(&top.to_string())
         )),
         false => error,
     };
-    error.hint("name the hub with `--hub`, or go to another directory")
+    error.hint("pass the hub with `--hub`, or change to another directory")
 }
 
 fn unclear(top: &Path, why: &Unclear) -> CliError {
-    let text = format!("which hub is meant cannot be told: `{}` {}", top.display(), because(why));
+    let text = format!("cannot determine the hub: `{}` {}", top.display(), because(why));
     let error = CliError::new(Code::HubUnclear, text).fact("path", top.display().to_string()).unwritten();
     let named = |place: &str| quoted(&Location::parse(place, top).shown());
     match why {
         Unclear::TwoPlaces { remote, read, pushed } => error
-            .hint(format!("name the hub: `--hub {}` or `--hub {}`", named(read), named(pushed)))
-            .hint(format!("`git remote get-url --push --all {}` shows where its pushes go", quoted(remote))),
+            .hint(format!("select the hub with `--hub {}` or `--hub {}`", named(read), named(pushed)))
+            .hint(format!("`git remote get-url --push --all {}` shows its push addresses", quoted(remote))),
         Unclear::BareCopy(url) => {
             let here = quoted(&top.display().to_string());
-            error.hint(format!("`--hub {here}` names this one, `--hub {}` the other", named(url)))
+            error.hint(format!(
+                "select this hub with `--hub {here}`, or the other with `--hub {}`",
+                named(url)
+            ))
         }
         Unclear::BareWithin(_) => {
-            error.hint(format!("`--hub {}` uses it, with its hooks", quoted(&top.display().to_string())))
+            error.hint(format!("use it, with its hooks, with `--hub {}`", quoted(&top.display().to_string())))
         }
         Unclear::NamedByGitDir => {
-            error.hint("name the hub with `--hub`, or unset GIT_DIR: this directory counts then")
+            error.hint("pass the hub with `--hub`, or unset GIT_DIR to use this directory")
         }
-        Unclear::NoRemote => error.hint("name the hub with `--hub`, or `git remote add origin HUB` in it"),
+        Unclear::NoRemote => {
+            error.hint("pass the hub with `--hub`, or run `git remote add origin HUB` in the repository")
+        }
         // Of a branch that was never fetched git takes no note.
         Unclear::NoHead(_) => {
             let git = format!("git -C {}", quoted(&top.display().to_string()));
             error.hint(format!(
-                "`{git} fetch origin '+refs/heads/*:refs/remotes/origin/*' && {git} remote set-head origin --auto` asks the remote; or name the hub with `--hub`"
+                "`{git} fetch origin '+refs/heads/*:refs/remotes/origin/*' && {git} remote set-head origin --auto` queries the remote; or pass the hub with `--hub`"
             ))
         }
         Unclear::Branches(one, other) => {
@@ -210,16 +213,16 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
             };
             error
                 .hint(format!(
-                    "ask who keeps the hub which one it is, and say so for this clone: {} or {}",
+                    "ask the owner of the hub which branch is correct, and set it for this clone: {} or {}",
                     says(one),
                     says(other)
                 ))
                 .hint(format!(
-                    "the `branch` in `{}` of the hub's branch is to name that branch itself",
+                    "the `branch` in `{}` on the hub branch must name that branch itself",
                     Marker::PATH
                 ))
         }
-        Unclear::Remotes(_) => error.hint("name the hub with `--hub`; `git remote -v` shows the addresses"),
+        Unclear::Remotes(_) => error.hint("pass the hub with `--hub`; list addresses with `git remote -v`"),
     }
 }
 
@@ -232,29 +235,27 @@ fn because(why: &Unclear) -> String {
         }
         Unclear::BareCopy(url) => {
             format!(
-                "is a bare repository with a hub in it, beside {}, of which it may be a copy",
+                "is a bare repository with a hub, and may be a copy of {}",
                 Location::parse(url, Path::new("/")).shown()
             )
         }
         Unclear::BareWithin(above) => {
             format!(
-                "is a bare repository within the work tree `{}`, which may have brought it",
+                "is a bare repository inside the work tree `{}`, and may be part of its content",
                 above.display()
             )
         }
         Unclear::NamedByGitDir => {
-            "is of a hub and named by GIT_DIR, and this directory is not in it".to_owned()
+            "belongs to a hub and is set by GIT_DIR, but this directory is outside of it".to_owned()
         }
-        Unclear::NoRemote => "holds commits of a hub and has no remote that could be it".to_owned(),
+        Unclear::NoRemote => "contains commits of a hub, but has no remote that could be the hub".to_owned(),
         Unclear::NoHead(branch) => {
-            format!(
-                "tracks `{branch}`, which is marked as a hub, and does not know what its remote's HEAD names"
-            )
+            format!("tracks `{branch}`, which is marked as a hub, but the HEAD of its remote is unknown")
         }
         Unclear::Branches(one, other) => format!(
-            "is of a hub whose marker says that it is in `{one}`, and the marker there says `{other}`"
+            "belongs to a hub whose marker names branch `{one}`, but the marker there names `{other}`"
         ),
-        Unclear::Remotes(names) => format!("has several remotes that may be it: {}", names.join(", ")),
+        Unclear::Remotes(names) => format!("has several remotes that may be the hub: {}", names.join(", ")),
     }
 }
 
@@ -267,11 +268,11 @@ fn of_another(clone: &HubClone, origin: &Location, hub: &Setting<Location>) -> S
     let named = id(&hub.value, None);
     let is_one = hub.value.is_place_of(origin) || (named.is_some() && named == id(origin, Some(&clone.top)));
     let whose = match is_one {
-        true => format!("the hub that {} names or of a copy of it, at {}", hub.origin, origin.shown()),
-        false => format!("another hub than the one that {} names", hub.origin),
+        true => format!("the hub set by {}, or of a copy of it, at {}", hub.origin, origin.shown()),
+        false => format!("another hub than the one set by {}", hub.origin),
     };
     format!(
-        "this directory is in the clone `{}` of {whose}; the clone is not used and does not follow",
+        "this directory is in the clone `{}` of {whose}; the clone is neither used nor updated",
         clone.top.display()
     )
 }
@@ -294,14 +295,14 @@ fn pass_over(which: &mut Which, alike: Alike) {
     }
     let next = match (of_ours, &which.joinable) {
         (true, _) => String::new(),
-        (false, Some(_)) => "; `git muster join --as NAME` in it makes it one".to_owned(),
+        (false, Some(_)) => "; to make it one, run `git muster join --as NAME` in it".to_owned(),
         (false, None) if origin.is_empty() => String::new(),
         (false, None) => {
             let url = location(&origin).shown();
-            format!("; if it is one, `git muster join {} --as NAME` marks it", quoted(&url))
+            format!("; if it is one, mark it with `git muster join {} --as NAME`", quoted(&url))
         }
     };
-    which.passed_over = Some(format!("`{}` is not taken for a clone of a hub: {why}{next}", top.display()));
+    which.passed_over = Some(format!("`{}` is not used as a clone of a hub: {why}{next}", top.display()));
 }
 
 /// The hub's branch as far as it is said here, without asking the hub over a connection.

@@ -55,9 +55,9 @@ fn a_job_that_was_archived_is_found_by_every_command_that_names_one() {
     bob.run(["job", "complete", &bad, "--token", "1"]).code(5);
     bob.run(["job", "heartbeat", &bad, "--token", "1"]).code(5);
     let main = |run: &crate::support::Run| run.stderr().to_owned();
-    assert!(main(&ada.run(["job", "cancel", &good]).code(4)).contains("completed already"));
+    assert!(main(&ada.run(["job", "cancel", &good]).code(4)).contains("already completed"));
     assert!(main(&ada.run(["job", "claim", &good]).code(4)).contains("completed"));
-    assert!(main(&ada.run(["job", "dead", "retry", &bad]).code(4)).contains("it is failed, not dead"));
+    assert!(main(&ada.run(["job", "dead", "retry", &bad]).code(4)).contains("the job is failed, not dead"));
     assert!(main(&ada.run(["job", "retry", &good]).code(4)).contains("--again"));
     let changed = fleet.hub().git(["diff", "--name-only", &tip, MAIN]);
     assert!(!changed.contains("jobs"), "what was asked or refused moved nothing: {changed}");
@@ -155,7 +155,7 @@ fn a_message_that_was_archived_is_read_answered_and_acknowledged() {
     let sound = ada.run(["fsck", "--history"]).success();
     assert!(sound.stdout().contains("0 errors"), "{sound}");
     let no = ada.run(["message", "thread", "msg_1_never"]).code(3);
-    assert!(no.stderr().contains("there is no message"), "{no}");
+    assert!(no.stderr().contains("not found"), "{no}");
 }
 
 #[test]

@@ -348,8 +348,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact verify <one>
     ------- stderr -------
-    error: what job `<one>` made is not on this machine: there is no folder `[FLEET]/bob/data/git-muster/artifacts/<hub>/ada/<attempt-one>`
-    hint: ask on `ada`, or name the folder with your copies by `--dir`
+    error: the artifacts of job `<one>` are not on this machine: no directory `[FLEET]/bob/data/git-muster/artifacts/<hub>/ada/<attempt-one>`
+    hint: run this on `ada`, or pass the directory of your copies with `--dir`
     [exit status: 3]
     bob$ git muster artifact compare <one> <two>
     STATE  FILE
@@ -371,8 +371,8 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact get <one> c.deb
     ------- stderr -------
-    error: job `<one>` made no file `c.deb`; nothing was written
-    hint: see what it made with `git muster artifact list <one>`
+    error: job `<one>` has no artifact `c.deb`; nothing was written
+    hint: list its artifacts with `git muster artifact list <one>`
     [exit status: 3]
     bob$ git muster artifact get <one> --to all
     all/a.txt is written
@@ -490,7 +490,7 @@ fn hostile_artifacts_fail_their_own_job_and_nothing_else() {
     let mut words = vec!["job", "complete", &id, "--token", "1"];
     words.extend(names.iter().map(String::as_str));
     let run = ada.run(words).code(2);
-    assert!(run.stderr().contains("put many files into an archive"), "{run}");
+    assert!(run.stderr().contains("pack the files into an archive"), "{run}");
     let wrong = ada.run(["worker", "run", "--allow-any", "--source", "/nowhere.git"]).code(78);
     assert!(wrong.stderr().contains("nothing was claimed"), "{wrong}");
 }
@@ -625,7 +625,7 @@ fn good_builds_are_tagged_and_found_again() {
     assert_eq!(last.stdout().trim(), builds[2].1);
     // An older build takes the place of no newer one, and a build is tagged once.
     let older = ada.run(["rollback", "tag", &builds[0].0, "--source", source.path(), "--keep", "2"]).code(4);
-    assert!(older.stderr().contains("is older than the 2 builds whose tags stay"), "{older}");
+    assert!(older.stderr().contains("is older than the 2 newest builds, whose tags are kept"), "{older}");
     ada.run(["rollback", "tag", &builds[2].0, "--source", source.path(), "--keep", "2"]).success();
     assert_eq!(list(), tags);
     // The first of them would get a tag again if more of them stayed.
@@ -639,12 +639,12 @@ fn good_builds_are_tagged_and_found_again() {
     assert_snapshot!(said, @r"
     ada$ git muster rollback list --source <source>
     ------- stderr -------
-    no good build is tagged there; `worker run --tag-builds` does it
+    no good builds are tagged there; tag them with `worker run --tag-builds`
     [exit status: 0]
     ada$ git muster rollback last-good --source <source>
     ------- stderr -------
-    error: no good build is tagged there
-    hint: see all with `git muster rollback list --source SOURCE`; `worker run --tag-builds` makes them
+    error: no good builds found
+    hint: list good builds with `git muster rollback list --source SOURCE`; tag them with `worker run --tag-builds`
     [exit status: 3]
     ada$ git muster rollback tag <queued> --source <source>
     ------- stderr -------
@@ -652,7 +652,7 @@ fn good_builds_are_tagged_and_found_again() {
     [exit status: 4]
     ada$ git muster rollback list --branch none --source <source>
     ------- stderr -------
-    no good build is tagged there; `worker run --tag-builds` does it
+    no good builds are tagged there; tag them with `worker run --tag-builds`
     [exit status: 0]
     ");
     drop(fleet);

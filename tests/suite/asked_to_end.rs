@@ -164,7 +164,7 @@ fn asked_to_end_before_anything_is_sent_a_write_tells_that_nothing_was_written()
         ssh.wait_until_reached();
         let run = ask(running, &[name]).killed_by(*number);
         assert!(run.stdout().is_empty(), "{run}");
-        assert!(run.stderr().contains(&format!("asked to end by SIG{name}; nothing was")), "{run}");
+        assert!(run.stderr().contains(&format!("interrupted by SIG{name}; nothing was")), "{run}");
         assert!(run.stderr().contains(&format!("\"exit_code\":{}", 128 + number)), "{run}");
         assert_no_process_of(&ada);
         assert_eq!((tips(&fleet), ada.unsettled()), (before, serde_json::json!([])), "{run}");
@@ -203,7 +203,7 @@ fn a_read_that_is_asked_to_end_tells_that_nothing_was_read() {
         ssh.wait_until_reached();
         let run = ask(running, &[name]).killed_by(*number);
         assert_eq!(run.stdout(), "", "{run}");
-        assert!(run.stderr().contains(&format!("asked to end by SIG{name}; nothing was read")), "{run}");
+        assert!(run.stderr().contains(&format!("interrupted by SIG{name}; nothing was read")), "{run}");
         assert_no_process_of(&ada);
         ssh.close();
     }
@@ -217,7 +217,7 @@ fn one_wish_that_comes_as_two_signals_is_one_and_a_git_that_is_deaf_to_it_is_end
         let running = ada.command(["job", "add", "--type", "test"]).spawn();
         ssh.wait_until_reached();
         let run = ask(running, &signals);
-        assert!(run.stderr().contains("asked to end by SIG"), "{run}");
+        assert!(run.stderr().contains("interrupted by SIG"), "{run}");
         assert_eq!(run.exit_code(), None, "{run}");
         assert_no_process_of(&ada);
         ssh.close();
@@ -335,7 +335,7 @@ fn one_wish_that_comes_as_two_signals_is_one_for_who_listens_itself() {
         eventually(RUN_BOUND, || worker.stderr().contains("may finish within"));
         fs::write(&go, "").unwrap();
         let run = worker.wait().success();
-        assert!(run.stdout().contains("1 completed") && run.stdout().contains("0 back"), "{run}");
+        assert!(run.stdout().contains("1 completed") && run.stdout().contains("0 requeued"), "{run}");
         assert_eq!(inspect::job(fleet.hub(), &id)["status"], "completed");
         [begun, go].iter().for_each(|file| fs::remove_file(file).unwrap());
     }
@@ -356,7 +356,7 @@ fn asked_once_more_after_a_while_who_listens_itself_ends_at_once() {
         eventually(RUN_BOUND, || gate("reached").exists());
         let run = insist(running, signal).code(128 + number);
         assert_eq!(run.stdout(), "", "{run}");
-        let left = "whether lock `gate` was taken, `git muster op list` tells";
+        let left = "check with `git muster op list` whether lock `gate` was acquired";
         assert_eq!(run.stderr().contains(left), signal == SIGNALS[0].0, "{run}");
         fs::write(gate("open"), "").unwrap();
         assert_nobody_works_in(fleet.hub().path());
@@ -416,7 +416,7 @@ fn who_listens_itself_and_was_told_to_ignore_a_signal_goes_on() {
     let beaten = beats.stdout().lines().count();
     eventually(RUN_BOUND, || beats.stdout().lines().count() > beaten + 1);
     let run = ask(beats, &["TERM"]).success();
-    assert!(run.stderr().contains("asked to end"), "{run}");
+    assert!(run.stderr().contains("has stopped sending heartbeats"), "{run}");
     let mut worker = start(&["worker", "run", "--allow-any", "--poll", "20ms"]);
     for _ in 0..2 {
         let add = [&["job", "add", "--type", "test"], &waits[..]].concat();

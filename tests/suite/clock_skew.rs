@@ -126,7 +126,7 @@ fn who_steals_without_force_has_watched_the_lease_whatever_the_clocks() {
             holder.run(["lock", "acquire", "gate", "--ttl", "10m"]).success().stdout().trim().to_owned();
         for thief in hosts.iter().filter(|thief| thief.name() != holder.name()) {
             let run = steal(thief).code(4);
-            assert!(run.stderr().contains("has not watched it for its lease"), "{run}");
+            assert!(run.stderr().contains("has not yet watched it for its full lease"), "{run}");
         }
         holder.run(["lock", "release", "gate", "--token", &token]).success();
     }
@@ -259,7 +259,7 @@ fn a_pause_that_would_be_over_at_once_by_the_clocks_of_the_others_is_refused() {
     for words in [&["queue", "pause"][..], &["queue", "pause", "--label", "gpu"], &["worker", "pause", "one"]]
     {
         let run = behind.run([words, &["--for", "10m"]].concat()).code(4);
-        assert!(run.stderr().contains("nothing was paused: by the clocks of those who wrote last"), "{run}");
+        assert!(run.stderr().contains("nothing was paused: by the clocks of the latest writers"), "{run}");
     }
     // What ends when somebody ends it is of no clock.
     behind.run(["queue", "pause", "--label", "gpu"]).success();

@@ -131,13 +131,7 @@ fn each_way_not_to_get_in_is_told_from_the_others() {
     for (more, address, code, expected, hint) in [
         ("", "ssh://hub.test/no/such/place.git", 4, "no_repository", "check the address"),
         ("-o UserKnownHostsFile=/dev/null", &hub, 4, "host_key_unknown", "`ssh hub.test` by hand"),
-        (
-            "-o IdentitiesOnly=no -o PubkeyAuthentication=no",
-            &hub,
-            4,
-            "authentication",
-            "keys that ssh offers",
-        ),
+        ("-o IdentitiesOnly=no -o PubkeyAuthentication=no", &hub, 4, "authentication", "offered ssh keys"),
         ("-o HostName=no.such.host.invalid", &hub, 7, "name_unknown", "correct the address"),
         ("-o Port=1", &hub, 7, "network", "try again later"),
         (&format!("-o ProxyCommand={}", nobody.display()), &hub, 7, "network", "try again later"),

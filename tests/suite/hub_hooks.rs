@@ -95,14 +95,14 @@ fn a_hook_of_the_users_own_is_not_told_as_a_rule_of_the_hub() {
             let run = host.run(["job", "add", "--type", "x"]).code(4);
             assert!(run.stderr().contains("nothing was written"), "{name} {run}");
             assert!(run.stderr().contains("git config --show-origin core.hooksPath"), "{name} {run}");
-            assert!(!run.stderr().contains("the hub's own rule"), "{name} {run}");
+            assert!(!run.stderr().contains("the hub's policy"), "{name} {run}");
             let json = host.run(["heartbeat", "--json"]).code(4);
             assert!(json.stderr().contains("\"own_setting\""), "{name} {json}");
             // Where the hub itself names the folder it is the hub's rule.
             std::fs::remove_file(&home).unwrap();
             fleet.hub().git(["config", "core.hooksPath", &hooks.display().to_string()]);
             let run = host.run(["job", "add", "--type", "x"]).code(4);
-            assert!(run.stderr().contains("the hub's own rule"), "{name} {run}");
+            assert!(run.stderr().contains("the hub's policy"), "{name} {run}");
             fleet.hub().git(["config", "--unset", "core.hooksPath"]);
             std::fs::remove_file(&hook).unwrap();
         }

@@ -23,7 +23,7 @@ fn a_folder_called_coordination_makes_no_clone_of_a_hub() {
     // Nor does a document in it: what was committed counts, in a branch that says that it is a hub.
     fs::write(ada.directory().join("coordination/jobs.json"), "{}").unwrap();
     let run = ada.run(["--branch", "nowhere", "job", "list"]).code(78);
-    assert!(run.stderr().contains("no hub is named"), "{run}");
+    assert!(run.stderr().contains("no hub configured"), "{run}");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_new_hub_has_nothing_of_the_clone_in_which_it_was_made() {
     ada.git(["checkout", "--quiet", "-b", "feature"]).success();
     let run = ada.run(["init"]).success();
     assert!(run.stdout().contains("branch `main`"), "{run}");
-    assert!(run.stderr().contains("commands in this folder use another hub"), "{run}");
+    assert!(run.stderr().contains("commands in this directory use another hub"), "{run}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_answer_that_nobody_can_read_is_told_as_done() {
     let ada = joined(&fleet, "ada");
     let script = "\"$0\" lock acquire deploy > /dev/full";
     let run = ada.program("sh").args(["-c", script, env!("CARGO_BIN_EXE_git-muster")]).run().code(1);
-    assert!(run.stderr().contains("what was asked is done all the same: 1"), "{run}");
+    assert!(run.stderr().contains("the operation itself succeeded: 1"), "{run}");
     assert_eq!(ada.run(["lock", "show", "deploy", "--json"]).success().json()["state"], "held");
     let script = "\"$0\" lock list > /dev/full";
     let run = ada.program("sh").args(["-c", script, env!("CARGO_BIN_EXE_git-muster")]).run().code(1);

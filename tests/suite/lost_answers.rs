@@ -109,13 +109,10 @@ fn what_is_of_no_use_without_its_answer_is_not_begun_with_a_closed_stdout() {
         ("job claim", "nothing was claimed"),
         ("job claim --start --shell", "nothing was claimed"),
         ("--json job claim", "nothing was claimed"),
-        ("once do migrate", "nobody was told `do`"),
+        ("once do migrate", "no server got `do`"),
     ] {
         let run = shell(&bob, &format!("\"$M\" {line} >&-")).code(1);
-        assert!(
-            run.stderr().contains(&format!("stdout is closed or leads nowhere; {what}")),
-            "{line}: {run}"
-        );
+        assert!(run.stderr().contains(&format!("stdout is closed or not usable; {what}")), "{line}: {run}");
         assert_eq!(fleet.hub().tip(MAIN), tip, "{line}: {run}");
     }
     shell(&bob, "\"$M\" job claim >/dev/null").success();
@@ -129,7 +126,7 @@ fn messages_that_were_printed_and_not_marked_are_told_so() {
     fleet.hub().install_hook("pre-receive", "#!/bin/sh\necho no; exit 1\n");
     let run = bob.run(["message", "read"]).code(4);
     assert!(run.stdout().contains("news"), "{run}");
-    assert!(run.stderr().contains("printed and not marked as read"), "{run}");
+    assert!(run.stderr().contains("printed, but not marked as read"), "{run}");
     fs::remove_file(fleet.hub().path().join("hooks/pre-receive")).unwrap();
     assert!(bob.run(["message", "read"]).success().stdout().contains("news"));
     assert_eq!(bob.run(["message", "list", "--unread"]).success().stdout(), "");
@@ -167,7 +164,7 @@ fn a_claim_whose_answer_was_lost_is_had_again_with_its_token() {
         assert!(again.stdout().contains(&format!("{job} token 1")), "{again}");
         bob.run(["job", "complete", &job, "--token", "1"]).success();
         let over = bob.run(["op", "status", op]).success();
-        assert!(over.stdout().contains("that is over now"), "{over}");
+        assert!(over.stdout().contains("no longer valid"), "{over}");
         assert!(listed(&bob).iter().all(|(other, _)| other != op), "{command} {lost}");
     }
 }
@@ -245,7 +242,7 @@ fn a_write_of_many_whose_answer_cannot_be_written_says_what_it_did() {
     for (command, done) in [
         ("job add --from jobs", "3 jobs added"),
         ("job add --from jobs --json", "2 jobs added"),
-        ("job dead retry --all", "2 jobs put back into the queue"),
+        ("job dead retry --all", "2 jobs requeued"),
         ("fsck --mend", "1 record mended"),
         ("fsck --mend --json", "1 record mended"),
         ("import \"$HUB\"", "is imported"),
@@ -262,7 +259,7 @@ fn a_write_of_many_whose_answer_cannot_be_written_says_what_it_did() {
     assert!(!old.exists());
     // What was not asked to be done says nothing of the kind.
     let dry = shell(&ada, "\"$M\" --dry-run job add --from jobs > /dev/full").code(1);
-    assert!(!dry.stderr().contains("done all the same"), "{dry}");
+    assert!(!dry.stderr().contains("the operation itself succeeded"), "{dry}");
 }
 
 #[test]
@@ -380,8 +377,8 @@ fn what_is_taken_up_late_takes_nothing_from_a_later_holder() {
         let before = documents();
         let run = hosts[0].1.run(["op", "resume", &op]).code(4);
         let told = run.stderr();
-        assert!(told.contains("is not as it was when that was asked for"), "{asked}: {run}");
-        assert!(told.contains(&format!("look with `git muster {}`", named(look))), "{asked}: {run}");
+        assert!(told.contains("has changed since the operation started"), "{asked}: {run}");
+        assert!(told.contains(&format!("check with `git muster {}`", named(look))), "{asked}: {run}");
         assert_eq!(documents(), before, "{asked}");
         say(&format!("ada {look}"));
         assert_eq!(listed(&hosts[0].1), Vec::new(), "{asked}: it is over");

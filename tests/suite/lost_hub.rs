@@ -391,7 +391,7 @@ fn whoever_goes_on_for_long_is_told_of_another_hub_in_the_place_of_its_own() {
         other.comes();
         bob.run(["job", "list"]).success();
         let run = bob.run(["worker", "run", "--allow-any", "--once"]).code(4);
-        assert!(run.stderr().contains("does not belong to this hub"), "{run}");
+        assert!(run.stderr().contains("is not registered in this hub"), "{run}");
     });
 }
 
@@ -457,7 +457,7 @@ fn a_report_that_was_kept_is_sent_to_no_hub_but_its_own() {
         fs::rename(&other.other, &other.place).unwrap();
         for words in [&["heartbeat"][..], &["op", "resume", &op], &["heartbeat"]] {
             let run = ada.run(words);
-            assert!(!run.to_string().contains("there is no job"), "{transport:?} {run}");
+            assert!(!run.to_string().contains("no jobs"), "{transport:?} {run}");
             assert_eq!(ada.unsettled(), kept, "{transport:?} {run}");
         }
         other.goes();
@@ -503,7 +503,7 @@ fn nobody_takes_a_hub_in_the_place_of_one_of_scripts_for_that() {
         let op = kept[0]["op"].as_str().unwrap().to_owned();
         for words in [&["heartbeat"][..], &["op", "resume", &op], &["heartbeat"]] {
             let run = ada.run(words);
-            assert!(!run.to_string().contains("there is no job"), "{transport:?} {run}");
+            assert!(!run.to_string().contains("no jobs"), "{transport:?} {run}");
             assert_eq!(ada.unsettled(), kept, "{transport:?} {run}");
         }
         other.comes();
@@ -595,7 +595,7 @@ fn an_embedded_hub_that_is_gone_is_the_hub_still() {
     ada.run(["lock", "acquire", "deploy"]).success();
     let away = ada.directory().join("away.git");
     std::fs::rename(&embedded, &away).unwrap();
-    // Not mounted is not "no hub is named", which leads to `init`.
+    // Not mounted is not "no hub configured", which leads to `init`.
     for args in [&["job", "list"][..], &["heartbeat"], &["job", "add", "--type", "test"]] {
         let run = ada.run(args).code(7);
         let said = run.stderr();
@@ -683,7 +683,7 @@ fn the_line_that_puts_a_hub_back_runs_where_nothing_is_and_in_a_folder_without_a
             .into_iter()
             .map(|run| {
                 let run = run.code(78);
-                assert_eq!(run.stderr().contains("not mounted, mount that"), !has_repository, "{run}");
+                assert_eq!(run.stderr().contains("not mounted, mount it"), !has_repository, "{run}");
                 let mut parts = run.stderr().split('`');
                 let line = parts.find(|part| part.contains("git push"));
                 line.unwrap_or_else(|| run.fail("no line")).to_owned()

@@ -36,7 +36,10 @@ fn a_worker_sends_no_more_pushes_than_it_may_and_completes_its_jobs() {
         let file = noting_pushes(&fleet);
         let words = ["worker", "run", "--allow-any", "--poll", "20ms", "--exit-when-idle", "100ms"];
         let run = ada.command(words).args(["--push-limit", "6/3s"]).run().success();
-        assert!(run.stderr().contains("ended: 6 completed") || run.stdout().contains("6 completed"), "{run}");
+        assert!(
+            run.stderr().contains("finished: 6 completed") || run.stdout().contains("6 completed"),
+            "{run}"
+        );
         assert_eq!(run.stderr().matches("at most 6 in 3s pushes").count(), 1, "{run}");
         let pushes = pushes(&file);
         assert!(most_within(&pushes, 3000) <= 6, "{transport:?}: {pushes:?}");

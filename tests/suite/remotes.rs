@@ -21,7 +21,8 @@ fn what_is_no_hub_is_left_alone_with_a_hint() {
             let run = host.run(args).code(78);
             assert!(run.stderr().contains(words), "{transport:?}\n{run}");
             // A path is told as one, however it was spelled.
-            let init = format!("init {}`, or name another", fleet.hub().url().trim_start_matches("file://"));
+            let init =
+                format!("init {}`, or select another", fleet.hub().url().trim_start_matches("file://"));
             assert!(run.stderr().contains(&init), "{transport:?}\n{run}");
         };
         for args in [

@@ -19,7 +19,7 @@ fn twice(fleet: &Fleet, host: &Host, line: &str) {
     host.run(line.split(' ')).success();
     let tip = fleet.hub().tip(MAIN);
     let again = host.run(line.split(' ')).success();
-    assert!(again.stdout().contains("as was told before"), "{line}: {again}");
+    assert!(again.stdout().contains("as reported before"), "{line}: {again}");
     assert_eq!(fleet.hub().tip(MAIN), tip, "{line}: the second wrote something");
 }
 

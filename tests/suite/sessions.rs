@@ -68,7 +68,7 @@ fn what_a_machine_held_before_it_booted_comes_back_and_what_it_holds_since_stays
     assert!(beat["earlier"][0]["revoked"].is_string() && beat["revoked"].is_null(), "{beat}");
     ada.run(["job", "complete", &since, "--token", "1"]).success();
     let late = ada.run(["job", "complete", &before, "--token", "1"]).code(5);
-    assert!(late.stderr().contains("was not completed"), "{late}");
+    assert!(late.stderr().contains("cannot complete job"), "{late}");
     beats.signal("TERM");
     beats.wait().success();
 }
@@ -206,7 +206,7 @@ fn a_worker_is_judged_by_what_it_relies_on_whatever_else_beat_in_its_session() {
     let mut worker = ada.command(["worker", "run", "--allow-any", "--interval", "30"]).spawn();
     eventually(BOUND, || situation(&fleet, &id).0 == "running");
     // The other sender leaves it to the worker.
-    eventually(BOUND, || beats.stderr().contains("gives its signs of life while it is at work"));
+    eventually(BOUND, || beats.stderr().contains("sends its heartbeats while it runs"));
     let at = |branch: &str| inspect::document(fleet.hub(), branch, "ada/heartbeat.json");
     let (branch, main) = (at("heartbeat-ada"), at(MAIN));
     assert_eq!((&branch["interval_seconds"], &main["interval_seconds"]), (&30.into(), &2.into()));

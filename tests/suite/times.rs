@@ -90,7 +90,7 @@ fn a_lease_is_as_long_as_it_was_asked_for_and_a_renewal_lengthens_nothing() {
     ada.tells("12:02:30", &["lock", "show", "deploy"], &told);
     assert_eq!(
         ada.told("12:03:00", &["lock", "renew", "deploy", "--token", "1"]),
-        "lock `deploy` is yours for 10m"
+        "lock `deploy` is renewed for 10m"
     );
     let lock = ada.at("12:04:00", &["lock", "show", "deploy", "--json"]).success().json();
     assert_eq!(lock["lease_seconds"], 600);

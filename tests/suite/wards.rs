@@ -101,7 +101,7 @@ fn a_command_whose_guard_is_killed_is_stopped_and_the_lock_is_free() {
     running.wait_for_stdout("\n");
     assert!(send_signal("KILL", running.stdout().trim()));
     let run = running.wait().code(1);
-    assert!(run.stderr().contains("its guard was killed; the command was stopped"), "{run}");
+    assert!(run.stderr().contains("the supervisor was killed; the command was stopped"), "{run}");
     bob.run(["lock", "acquire", "x"]).success();
 }
 
@@ -160,7 +160,7 @@ fn a_renewal_below_lock_run_does_not_shorten_its_lease() {
     let run = ada.command(["lock", "run", "x", "--ttl", "1m", "--", "sh", "-c", script]);
     let run = run.env("M", env!("CARGO_BIN_EXE_git-muster")).run().success();
     assert!(run.stdout().contains(r#""lease_seconds": 60"#), "{run}");
-    assert!(format!("{run}").contains("yours for 1m; a renewal shortens no lease"), "{run}");
+    assert!(format!("{run}").contains("renewed for 1m; a renewal never shortens the lease"), "{run}");
 }
 
 #[test]

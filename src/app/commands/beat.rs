@@ -41,7 +41,7 @@ pub struct BeatAnswer {
 impl BeatAnswer {
     /// What is said of documents that were made anew.
     pub fn made_anew(&self) -> impl Iterator<Item = String> + '_ {
-        self.made_anew.iter().map(|path| format!("`{path}` could not be read and was made anew"))
+        self.made_anew.iter().map(|path| format!("`{path}` was unreadable and has been recreated"))
     }
 
     /// What is said where two machines beat as `server`.

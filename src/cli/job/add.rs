@@ -91,9 +91,9 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
     if args.is_empty() {
         return Err(CliError::new(
             Code::Usage,
-            "the job says neither what to do nor on what; no job was added",
+            "the job has no type, command, branch or commit; no job was added",
         )
-        .hint("say it as in `git muster job add --type test -- make test`, or at least with `--type`"));
+        .hint("give a command, as in `git muster job add --type test -- make test`, or at least `--type`"));
     }
     tell_flags_before(args, context);
     let jobs = match &args.from {
@@ -101,7 +101,7 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         None => vec![one(args, context.now())],
     };
     if jobs.is_empty() {
-        context.output.say("there is no job in the file; nothing was added");
+        context.output.say("no jobs in the file; nothing was added");
     }
     let receipt = context.write_to_deliver(&AddJobs { jobs, requester })?;
     let added = &receipt.answer;
@@ -109,11 +109,11 @@ pub(super) fn run(args: &AddArgs, context: &mut Context) -> Result<(), CliError>
         && !job.duplicate
     {
         let now = context.now();
-        context.output.say(&format!("not to be claimed before {}", input::told(moment.after(now), now)));
+        context.output.say(&format!("cannot be claimed before {}", input::told(moment.after(now), now)));
     }
     for duplicate in added.iter().filter(|job| job.duplicate) {
         context.output.say(&format!(
-            "job `{0}` with this key is there already and {1}; no second one was added{2}",
+            "job `{0}` already has this key and {1}; no second job was added{2}",
             duplicate.id,
             duplicate.status,
             if duplicate.status.is_final() {
@@ -143,7 +143,7 @@ fn tell_flags_before(args: &AddArgs, context: &Context) {
     ] {
         if origin == flag && !is_given {
             context.output.say(&format!(
-                "`{flag}` before `job add` is that of the hub, as `--hub-{}` is; the job's own stands behind `add`",
+                "`{flag}` before `job add` applies to the hub, like `--hub-{}`; for the job, put it after `add`",
                 flag.trim_start_matches('-')
             ));
         }
@@ -223,7 +223,7 @@ fn parse(line: &str) -> Result<NewJob, String> {
         .and_then(|rest| rest.strip_suffix('}'))
         .is_some_and(|all| all.trim().is_empty())
     {
-        return Err("it says neither what to do nor on what".to_owned());
+        return Err("it has no type, command, branch or commit".to_owned());
     }
     // The line is told already, and it is not the first one.
     serde_json::from_str(line).map_err(|error| error.to_string().replace(" at line 1 column ", ", column "))

@@ -147,7 +147,7 @@ impl Claiming {
 
     fn claim(&mut self, claim: &ClaimJobs, context: &mut Context) -> Event {
         if let Some(error) = self.unseen.take() {
-            context.output.warn(&format!("lost holders of jobs were not looked for: {}", error.message));
+            context.output.warn(&format!("did not check for lost servers: {}", error.message));
         }
         match self.last.insert(context.write_to_deliver(claim)) {
             Ok(_) if context.is_dry_run() => Event::Claimed(1),
@@ -174,7 +174,7 @@ impl Claiming {
         let whose = (!context.is_dry_run()).then_some(&self.whose);
         self.session.leave(&self.flow.claimant().incarnation, whose);
         context.output.warn(&format!(
-            "another server took `{}` for dead and ended its session: its jobs went back to the queue, a new session begins",
+            "another server considered `{}` lost and revoked its session; its jobs were requeued, and a new session starts",
             self.flow.claimant().server
         ));
     }
@@ -208,15 +208,14 @@ impl Claiming {
 }
 
 fn nothing_to_eval() -> CliError {
-    let why = "a dry run claims nothing, so there is nothing for a shell to eval";
-    CliError::conflict("--shell", "job claim --dry-run", why)
-        .hint("look at what would be claimed with `--json`")
+    let why = "a dry run claims nothing, so there is nothing to eval";
+    CliError::conflict("--shell", "job claim --dry-run", why).hint("see what would be claimed with `--json`")
 }
 
 /// What to do while somebody holds the lock under which jobs are assigned.
 fn held_up_hint(left: Duration) -> String {
     format!(
-        "if it is not released, this machine may take it over in {}: `git muster job claim --wait {}`; see it with `git muster lock show {JOB_ASSIGNMENT}`",
+        "if the lock is not released, this machine may take it over in {}: `git muster job claim --wait {}`; inspect it with `git muster lock show {JOB_ASSIGNMENT}`",
         show_span(left),
         wait_over(left)
     )

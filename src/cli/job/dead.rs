@@ -65,7 +65,7 @@ pub(super) fn run(command: &DeadCommand, context: &mut Context) -> Result<(), Cl
             };
             let archived = context.write(&verb)?.answer;
             let jobs = counted(archived.jobs, "dead job");
-            context.output.confirm("archived", &archived, || format!("{jobs} went to the archive"))
+            context.output.confirm("archived", &archived, || format!("{jobs} moved to the archive"))
         }
     }
 }
@@ -85,7 +85,7 @@ fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
     let output = context.output;
     let printed = output.list("job", &back, || {
         if back.is_empty() {
-            output.say("no job is dead");
+            output.say("no dead jobs");
         }
         let id = |job: &Value| job.get("id").and_then(plain).map(|id| clean(&id)).unwrap_or_default();
         back.iter().map(|job| format!("{} is queued\n", id(job))).collect()
@@ -94,5 +94,5 @@ fn retry(job: Option<&JobId>, context: &mut Context) -> Result<(), CliError> {
 }
 
 fn put_back_so_far(jobs: usize) -> String {
-    format!("{} put back into the queue", counted(jobs, "job"))
+    format!("{} requeued", counted(jobs, "job"))
 }

@@ -60,12 +60,12 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
         let look = look(&args.job, context)?;
         if look.bytes.is_none() && (look.is_final || !args.follow) {
             let why = match look.path {
-                Some(path) => format!("the log of job `{}` is not on the hub: `{path}`", args.job),
+                Some(path) => format!("the log of job `{}` is not in the hub: `{path}`", args.job),
                 None => format!("job `{}` has no log: no worker has run it", args.job),
             };
             return Err(CliError::new(Code::LogNotFound, why)
                 .fact("job", args.job.as_str())
-                .hint(format!("see how it stands with `git muster job show {}`", args.job)));
+                .hint(format!("see its status with `git muster job show {}`", args.job)));
         }
         let bytes = look.bytes.unwrap_or_default();
         if let Some(new) = shown.new_of(look.path.as_deref(), &bytes) {
@@ -76,7 +76,7 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
             return Ok(Exit::Done.code());
         }
         if until.passed() {
-            return Err(CliError::new(Code::WaitExpired, format!("job `{}` has not ended", args.job))
+            return Err(CliError::new(Code::WaitExpired, format!("job `{}` has not finished", args.job))
                 .fact("kind", "job")
                 .fact("id", args.job.as_str())
                 .fact("waited_seconds", args.wait.as_secs())

@@ -37,9 +37,9 @@ impl ListArgs {
     /// What is told when there are none.
     fn nothing(&self) -> String {
         match (self.status.as_ref(), self.assigned_to.as_ref()) {
-            (None, None) => "there is no job".to_owned(),
-            (Some(status), None) => format!("no job is {}", JobStatus::from(status.to_ascii_lowercase())),
-            _ => "there is no such job".to_owned(),
+            (None, None) => "no jobs".to_owned(),
+            (Some(status), None) => format!("no {} jobs", JobStatus::from(status.to_ascii_lowercase())),
+            _ => "no matching jobs".to_owned(),
         }
     }
 
@@ -100,7 +100,7 @@ pub(super) fn list(args: &ListArgs, context: &mut Context) -> Result<(), CliErro
             output.say(&args.nothing());
             return String::new();
         }
-        table(&["JOB", "STATUS", "PRIORITY", "TYPE", "BRANCH", "SERVER", "SITUATION"], &rows)
+        table(&["JOB", "STATUS", "PRIORITY", "TYPE", "BRANCH", "SERVER", "DETAILS"], &rows)
     })
 }
 
@@ -132,7 +132,7 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
         facts(&[
             ("job", Some(job.id.clone())),
             ("status", Some(job.status.to_string())),
-            ("situation", Some(job.situation(now))),
+            ("details", Some(job.situation(now))),
             ("stopped", job.confirmation()),
             ("type", Some(job.kind.clone())),
             ("description", job.description.clone()),
@@ -141,17 +141,17 @@ pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError
             ("commit", job.commit.clone()),
             ("command", job_command(&job)),
             ("needs", joined(&needs, ", ")),
-            ("if one fails", job.if_need_fails.clone()),
+            ("if a need fails", job.if_need_fails.clone()),
             ("group", job.group.clone()),
             ("labels", joined(&job.labels, ", ")),
-            ("must make", joined(&job.produces, ", ")),
+            ("must produce", joined(&job.produces, ", ")),
             ("key", job.key.clone()),
             ("added", job.created_at.map(|at| at.told())),
             ("not before", not_before(&job, now)),
             ("started", job.started_at.map(|at| at.told())),
-            ("ended", job.completed_at.map(|at| at.told())),
-            ("took", job.took().map(show_span)),
-            ("time-out", job.timeout_seconds.map(|_| show_span(job.timeout()))),
+            ("finished", job.completed_at.map(|at| at.told())),
+            ("duration", job.took().map(show_span)),
+            ("timeout", job.timeout_seconds.map(|_| show_span(job.timeout()))),
             ("server", job.assigned_to.clone()),
             ("token", job.token.map(|token| token.to_string())),
             ("attempts", job.attempts.map(|attempts| format!("{attempts} of {}", job.attempts_max()))),
@@ -190,7 +190,7 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
 /// What became of a job that does not wait, and what puts one back that nobody else will.
 fn standing(job: &Job, now: Timestamp) -> String {
     let message = job.error_message.as_ref().filter(|_| job.status.is_final());
-    let advice = format!("put it back with `git muster job dead retry {}`", typed(&job.id, "ID"));
+    let advice = format!("requeue it with `git muster job dead retry {}`", typed(&job.id, "ID"));
     let advice = Some(advice).filter(|_| job.status == JobStatus::Dead);
     let more = job.confirmation().into_iter().chain(advice).map(|told| format!("; {told}"));
     let why = message.map_or(String::new(), |why| format!(": {}", why.replace('\n', " ")));
@@ -201,7 +201,7 @@ fn standing(job: &Job, now: Timestamp) -> String {
 fn not_before(job: &Job, now: Timestamp) -> Option<String> {
     let at = job.not_before?.told();
     Some(match job.counted_delay(now) {
-        Some(_) => format!("{at}, by the clock of who added it, which is ahead"),
+        Some(_) => format!("{at}, by the clock of the requester, which is ahead"),
         None => at,
     })
 }
@@ -215,9 +215,9 @@ fn job_command(job: &Job) -> Option<String> {
 fn advice(waiting: &Waiting) -> String {
     match waiting {
         Waiting::Needs { job, status: Some(_) } if waiting.is_in_vain() => {
-            format!("; put that back with `git muster job retry {}`", typed(job, "ID"))
+            format!("; retry the needed job with `git muster job retry {}`", typed(job, "ID"))
         }
-        Waiting::NoWorker { .. } => "; `git muster worker run` on one of them starts one".to_owned(),
+        Waiting::NoWorker { .. } => "; start one with `git muster worker run` on one of them".to_owned(),
         _ => String::new(),
     }
 }

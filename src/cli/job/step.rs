@@ -169,7 +169,7 @@ fn step(term: &TermArgs, step: Step, context: &mut Context) -> Result<(), CliErr
 
 /// What a step adds to its answer that changed nothing: the caller may have lost the first one.
 fn told_before<A>(told: &Receipt<A>, context: &Context) -> &'static str {
-    if told.version.is_none() && !context.is_dry_run() { ", as was told before" } else { "" }
+    if told.version.is_none() && !context.is_dry_run() { ", as reported before" } else { "" }
 }
 
 fn change(job: &JobId, change: Change, more: &str, context: &mut Context) -> Result<(), CliError> {
@@ -206,7 +206,7 @@ pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), Cl
         job.check_term(Term { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
         Ok(job.raw())
     })?;
-    print(&job, &format!(", still yours under token {token}"), context)
+    print(&job, &format!(", still claimed by this server with token {token}"), context)
 }
 
 /// Reports success.
@@ -245,7 +245,7 @@ pub(super) fn stopped(args: &TermArgs, context: &mut Context) -> Result<(), CliE
         step: Step::Stopped,
     };
     let told = context.write(&verb)?;
-    let more = format!("; it is confirmed that it stopped{}", told_before(&told, context));
+    let more = format!("; confirmed stopped{}", told_before(&told, context));
     print(&told.answer, &more, context)
 }
 
@@ -293,6 +293,6 @@ pub(super) fn requeue(args: &RequeueArgs, context: &mut Context) -> Result<(), C
 /// # Errors
 /// When it is finished.
 pub(super) fn priority(args: &PriorityArgs, context: &mut Context) -> Result<(), CliError> {
-    let more = format!(", its priority {}", args.priority);
+    let more = format!(", priority {}", args.priority);
     change(&args.job, Change::Priority { priority: args.priority }, &more, context)
 }

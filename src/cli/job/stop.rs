@@ -58,18 +58,18 @@ fn told(end: &Step, job: &Record<Job>, span: Duration) -> Result<(Value, String)
         Step::Stopped => {
             Ok((job.raw(), job.confirmation().map_or(String::new(), |told| format!("; {told}"))))
         }
-        Step::HolderLost => {
-            Ok((job.raw(), format!("; `{server}` is lost, and with it what ran there for the hub")))
-        }
+        Step::HolderLost => Ok((job.raw(), format!("; `{server}` is lost, and its jobs have been stopped"))),
         Step::PutBack => {
-            let why = format!("job `{}` was put back into the queue meanwhile: it is {}", job.id, job.status);
+            let why = format!("job `{}` has been requeued in the meantime: it is {}", job.id, job.status);
             Err(CliError::new(Code::JobNotCancelled, why)
                 .fact("job", job.id.as_str())
                 .fact("status", job.status.to_string()))
         }
         _ => {
             let id = &job.id;
-            let why = format!("job `{id}` is cancelled; not confirmed yet: `{server}` may still run it");
+            let why = format!(
+                "job `{id}` is cancelled, but not confirmed stopped: it may still be running on `{server}`"
+            );
             Err(CliError::new(Code::WaitExpired, why)
                 .fact("kind", "job")
                 .fact("id", id.as_str())

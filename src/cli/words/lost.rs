@@ -24,7 +24,7 @@ pub(in crate::cli) fn object(object: &LostObject, hub: &str) -> String {
 
 /// What to do about a repository that is not all here.
 pub(in crate::cli) fn partial(partial: &PartialClone) -> String {
-    format!("`{}` brings the rest; or name the hub that it was cloned from", remedy::fetch_rest(partial))
+    format!("fetch the rest with `{}`; or use the hub that it was cloned from", remedy::fetch_rest(partial))
 }
 
 /// What to do about a branch whose ref names no commit.
@@ -32,7 +32,7 @@ pub(in crate::cli) fn branch(put_back: PutBack) -> Vec<String> {
     let PutBack { known, command, first } = put_back;
     match first {
         None => vec![format!("{known}: put the branch back from a clone that has it, after `{command}`")],
-        Some(first) => vec![format!("{known}: `{command}` puts the branch there"), first],
+        Some(first) => vec![format!("{known}: put the branch back with `{command}`"), first],
     }
 }
 

@@ -124,9 +124,9 @@ pub(in crate::cli) fn sentence(refusal: &Refusal) -> String {
             "nothing was claimed: lock `{lock}` is held by `{}`, and the rest of its record is unreadable: {problem}",
             holder.escape_debug()
         ),
-        Refusal::DocumentTooLarge { path, bytes, limit, .. } => format!(
-            "nothing was written: `{path}` would have {bytes} bytes, more than the limit of {limit}"
-        ),
+        Refusal::DocumentTooLarge { path, bytes, limit, .. } => {
+            format!("nothing was written: `{path}` would have {bytes} bytes, more than the limit of {limit}")
+        }
         Refusal::TooManyRecords { path, records, limit } => format!(
             "nothing was written: `{path}` would have {records} records, more than the limit of {limit}"
         ),
@@ -312,10 +312,7 @@ fn condition(failed: &ConditionFailed) -> String {
             format!("lock `{lock}` has never been held, so token {token} is not valid")
         }
         LockCondition::NotHeld => {
-            format!(
-                "lock `{lock}` is not held with token {token}: {}; {now}",
-                term_over(*token, *last_token)
-            )
+            format!("lock `{lock}` is not held with token {token}: {}; {now}", term_over(*token, *last_token))
         }
         LockCondition::SetBack => format!(
             "lock `{lock}` is not held by `{}`, which got token {token}: {now}; the hub has been rolled back since",
@@ -393,7 +390,9 @@ fn value(action: Action, field: &str, given: &str, expected: Expected) -> String
             "nothing was removed: too many names, or names that no worker uses".to_owned()
         }
         (Action::Pause, _) => format!("nothing was paused: the {field} is empty or contains a space"),
-        (Action::Join, _) => format!("not joined: `{given}` is empty, too long or contains a control character"),
+        (Action::Join, _) => {
+            format!("not joined: `{given}` is empty, too long or contains a control character")
+        }
         (Action::SendMessage, _) => format!(
             "nothing was sent: the {field} must have 1 to {KEY_LENGTH_MAX} characters and no control character"
         ),
@@ -438,9 +437,9 @@ fn secret(action: Action, field: &str, credential: &str) -> String {
 fn list_too_long(list: &TooLong) -> String {
     let TooLong { action, limit, bytes_limit, .. } = list;
     match bytes_limit {
-        Some(bytes) => format!(
-            "nothing was reported: more than {limit} artifacts, or more than {bytes} bytes of names"
-        ),
+        Some(bytes) => {
+            format!("nothing was reported: more than {limit} artifacts, or more than {bytes} bytes of names")
+        }
         None => format!("{}: a list has more than {limit} entries", undone(*action)),
     }
 }

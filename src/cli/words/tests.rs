@@ -53,7 +53,7 @@ fn a_sentence_says_who_holds_a_lock_and_why_a_token_is_not_valid() {
         ),
         (
             Code::LockConditionFailed,
-            "lock `deploy` is not held under token 3: token 3 was never issued, nobody ever held it",
+            "lock `deploy` is not held with token 3: token 3 was never issued; the lock has never been held",
         ),
     ] {
         assert_eq!(of(code), expected);

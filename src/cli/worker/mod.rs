@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What to do where no lock can be had.
-const LOCKS_HINT: &str = "name a folder on a local disk by XDG_STATE_HOME; `git muster doctor folders` tries where locks can be had";
+const LOCKS_HINT: &str = "set XDG_STATE_HOME to a directory on a local disk; check with `git muster doctor folders` where locks work";
 
 /// How often a worker looks at the queue unless told: on this machine, and over a network.
 const POLL_LOCAL: Duration = Duration::from_secs(1);
@@ -286,7 +286,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
             CliError::new(Code::SettingInvalid, format!("{error}; nothing was claimed"))
                 .fact("name", "source")
                 .fact("why", error.to_string())
-                .hint("give the address of your sources with `--source`, or start the worker without it")
+                .hint("pass the address of the source repository with `--source`, or start the worker without it")
         })?;
     }
     tell_start(&options, context)?;
@@ -323,14 +323,14 @@ fn tell_end(summary: &Summary, context: &Context) -> Result<(), CliError> {
         &json!({"completed": completed, "failed": failed, "cancelled": cancelled, "returned": returned}),
         || {
             let cancelled = if *cancelled > 0 { format!("{cancelled} cancelled, ") } else { String::new() };
-            format!("ended: {completed} completed, {failed} failed, {cancelled}{returned} back in the queue")
+            format!("finished: {completed} completed, {failed} failed, {cancelled}{returned} requeued")
         },
     )
 }
 
 fn nothing() -> CliError {
-    CliError::new(Code::NothingToClaim, "there is no job to claim that may run here")
-        .hint("see what waits with `git muster job list --status queued` and `git muster job explain ID`")
+    CliError::new(Code::NothingToClaim, "no queued job may run on this server")
+        .hint("list queued jobs with `git muster job list --status queued`; explain one with `git muster job explain ID`")
 }
 
 /// A worker that waits says nothing for hours: who started it sees here whether it is the one that was
@@ -376,16 +376,16 @@ fn attempt(
     if context.is_dry_run() {
         return Err(CliError::new(
             Code::OptionConflict,
-            "a worker has no dry run: it would have to run the jobs",
+            "a worker has no dry run, because it would have to run the jobs",
         )
         .fact("option", "--dry-run")
         .fact("command", "worker run")
         .hint("see what it would claim with `git muster job claim --dry-run`"));
     }
     if context.has_guards() {
-        let why = "a worker reports its jobs whoever holds a lock: `--if-lock` has no place here; nothing was claimed";
+        let why = "a worker does not support `--if-lock`, because it must always report its jobs; nothing was claimed";
         return Err(CliError::conflict("--if-lock", "worker run", why)
-            .hint("hold the lock around it with `git muster lock run NAME -- git muster job run ...`"));
+            .hint("hold the lock instead with `git muster lock run NAME -- git muster job run ...`"));
     }
     let me = context.me()?;
     let is_remote = context.ledger()?.is_remote();
@@ -411,9 +411,9 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         (false, []) => {
             return Err(CliError::new(
                 Code::AllowListMissing,
-                "nothing says which commands may run on this server; nothing was claimed",
+                "no commands are allowed on this server; nothing was claimed",
             )
-            .hint("name them with `--allow '/srv/ci/build'`, or trust everybody who can write to the hub with `--allow-any`"));
+            .hint("allow commands with `--allow '/srv/ci/build'`, or any command with `--allow-any` (trusts everyone who can write to the hub)"));
         }
         (false, patterns) => Allow::These(patterns.to_vec()),
     };
@@ -422,7 +422,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
         let mut lines = value.lines().filter(|line| line.len() >= SECRET_BYTES_MIN).peekable();
         if lines.peek().is_none() || lines.any(|line| line.len() > SECRET_BYTES_MAX) {
             let why = format!(
-                "`--mask {}` names a variable without a line of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, which cannot be masked; nothing was claimed",
+                "cannot mask `{}` (`--mask`): the variable has no line of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes; nothing was claimed",
                 name.escape_debug()
             );
             return Err(CliError::new(Code::ValueInvalid, why)
@@ -484,15 +484,15 @@ impl From<WorkerError> for CliError {
             WorkerError::Ledger(error) => error.into(),
             WorkerError::AlreadyRunning(ref server) => {
                 let hint = format!(
-                    "see it with `git muster worker show {server}`; begun with `--jobs N` it does more than one job at a time"
+                    "inspect it with `git muster worker show {server}`; to run more than one job at a time, start it with `--jobs N`"
                 );
                 Self::new(Code::WorkerRunning, error.to_string()).fact("server", server.as_str()).hint(hint)
             }
             WorkerError::Contended(_) => Self::new(Code::Contended, error.to_string())
-                .hint("try again; `git muster worker run` without `--once` goes on by itself"),
+                .hint("try again; `git muster worker run` without `--once` retries by itself"),
             WorkerError::StillRunning(ref path) => Self::new(Code::EarlierJobRunning, error.to_string())
                 .fact("path", path.as_str())
-                .hint("find what still runs with `ps -ef | grep '[g]it-muster guard'`"),
+                .hint("find running jobs with `ps -ef | grep '[g]it-muster guard'`"),
             WorkerError::Unlockable(_) => Self::new(Code::MachineFailed, error.to_string()).hint(LOCKS_HINT),
             WorkerError::File(error) => error.into(),
             WorkerError::Machine(ref detail) => {

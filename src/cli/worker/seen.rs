@@ -52,7 +52,7 @@ pub(in crate::cli) fn judged(
     let me = context.settings.server.as_ref().map(|server| server.value.clone());
     let signs = Signs::judge(seen, &place, me.as_ref(), now);
     if let Some(off) = &signs.clock.off {
-        context.output.warn(&format!("{}; the times here are told by theirs", clock_off(off)));
+        context.output.warn(&format!("{}; times shown here are relative to theirs", clock_off(off)));
     }
     Ok(signs)
 }
@@ -69,7 +69,7 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
     let output = context.output;
     output.list("worker", &listed, || {
         if listed.is_empty() {
-            output.say("no server is registered; register this one with `git muster join --as NAME`");
+            output.say("no servers; register this one with `git muster join --as NAME`");
             return String::new();
         }
         let row = |one: &AtWork| {
@@ -109,8 +109,8 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
             ("worker", worker(listed, now)),
             ("labels", Some(listed.labels.join(", ")).filter(|labels| !labels.is_empty())),
             ("paused", listed.paused.clone()),
-            ("at work", lines(&shown.at_work)),
-            ("ended last", lines(&shown.ended)),
+            ("in progress", lines(&shown.at_work)),
+            ("last finished", lines(&shown.ended)),
             ("could claim", Some(shown.claimable.len().to_string())),
         ])
     })

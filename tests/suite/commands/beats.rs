@@ -29,35 +29,35 @@ fn a_beat_goes_to_a_branch_of_its_own() {
     }
     assert_snapshot!(said, @r#"
     ada$ git muster heartbeat --dry-run
-    dry run, not done: beat 1 of `ada` is on branch `heartbeat-ada`
+    dry run, not done: heartbeat 1 of `ada` is on branch `heartbeat-ada`
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 1 of `ada` is on branch `heartbeat-ada`
+    heartbeat 1 of `ada` is on branch `heartbeat-ada`
     [exit status: 0]
     ada$ git muster heartbeat --interval [DURATION] --json
     {"schema":1,"kind":"heartbeat","server":"ada","pushed":true,"sequence":2,"branch":"heartbeat-ada",
       "revoked":null,"written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     ada$ git muster heartbeat --on-main
-    beat 1 of `ada` is on branch `main`
+    heartbeat 1 of `ada` is on branch `main`
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 3 of `ada` is on branch `heartbeat-ada`
+    heartbeat 3 of `ada` is on branch `heartbeat-ada`
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 4 of `ada` is on branch `heartbeat-ada`
+    heartbeat 4 of `ada` is on branch `heartbeat-ada`
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 5 of `ada` is on branch `heartbeat-x`
+    heartbeat 5 of `ada` is on branch `heartbeat-x`
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 2 of `ada` is on branch `main`
+    heartbeat 2 of `ada` is on branch `main`
     [exit status: 0]
     ada$ git muster heartbeat
     ------- stderr -------
-    error: HEARTBEAT_BRANCH names `release`, which does not begin with `heartbeat-`; no beat was sent
+    error: HEARTBEAT_BRANCH is `release`, which does not start with `heartbeat-`; no heartbeat was sent
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------
@@ -84,28 +84,28 @@ fn beats_can_be_saved_up() {
     assert_eq!(inspect::log(fleet.hub(), "heartbeat-ada").len(), 1);
     assert_snapshot!(said, @r#"
     ada$ git muster heartbeat
-    beat 1 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=3
+    heartbeat 1 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=33
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 2 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=3
+    heartbeat 2 of 3 of `ada` was not sent: HEARTBEAT_PUSH_EVERY=33
     [exit status: 0]
     ada$ git muster heartbeat
-    beat 1 of `ada` is on branch `heartbeat-ada`
+    heartbeat 1 of `ada` is on branch `heartbeat-ada`
     [exit status: 0]
     ada$ git muster heartbeat --json
     {"schema":1,"kind":"heartbeat","server":"ada","pushed":false,"kept":1,"push_every":3}
     [exit status: 0]
     ada$ git muster heartbeat
     ------- stderr -------
-    error: HEARTBEAT_PUSH_EVERY is `0`, which is no number above zero
+    error: invalid HEARTBEAT_PUSH_EVERY `0`: it must be a positive number
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------
-    error: HEARTBEAT_PUSH_EVERY is `-1`, which is no number above zero
+    error: invalid HEARTBEAT_PUSH_EVERY `-1`: it must be a positive number
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------
-    error: HEARTBEAT_PUSH_EVERY is `often`, which is no number above zero
+    error: invalid HEARTBEAT_PUSH_EVERY `often`: it must be a positive number
     [exit status: 78]
     "#);
 }
@@ -117,7 +117,7 @@ fn beats_go_on_until_the_end_is_asked_for() {
     running.wait_for_stdout("beat 2 of");
     running.signal("TERM");
     let run = running.wait().success();
-    assert!(run.stderr().contains("`ada` was asked to end and beats no longer"), "{run}");
+    assert!(run.stderr().contains("`ada` has stopped sending heartbeats"), "{run}");
     let beat = inspect::document(fleet.hub(), "heartbeat-ada", "ada/heartbeat.json");
     assert_eq!((&beat["interval_seconds"], &beat["healthy"]), (&1.into(), &true.into()));
     assert!(beat["sequence"].as_u64().unwrap() >= 2, "{beat}");
@@ -196,29 +196,29 @@ fn the_history_of_a_heartbeat_branch_can_be_squashed() {
     said.run(&bob, "heartbeat squash");
     assert_snapshot!(said, @r#"
     bob$ git muster heartbeat squash --server ada --backup --dry-run
-    dry run, not done: `heartbeat-ada` would be one commit instead of 4; what was there would be `backup/heartbeat-ada-[TIME]`
+    dry run, not done: `heartbeat-ada` would be 1 commit instead of 4; the old history would be `backup/heartbeat-ada-[TIME]`
     [exit status: 0]
     bob$ git muster heartbeat squash --server ada --backup
-    `heartbeat-ada` is one commit instead of 4; what was there is `backup/heartbeat-ada-[TIME]`
+    `heartbeat-ada` is 1 commit instead of 4; the old history is `backup/heartbeat-ada-[TIME]`
     [exit status: 0]
     bob$ git muster heartbeat squash --branch heartbeat-ada
-    `heartbeat-ada` holds one commit already
+    `heartbeat-ada` already has only 1 commit
     [exit status: 0]
     bob$ git muster heartbeat squash --branch heartbeat-ada --json
     {"schema":1,"kind":"squash","branch":"heartbeat-ada","commits":1,"backup":null,"dry_run":false}
     [exit status: 0]
     bob$ git muster heartbeat squash --branch main
     ------- stderr -------
-    error: `main` is no heartbeat branch (`heartbeat-...`); its history was not touched
+    error: `main` is not a heartbeat branch (`heartbeat-...`); nothing was changed
     [exit status: 2]
     bob$ git muster heartbeat squash --branch release
     ------- stderr -------
-    error: `release` is no heartbeat branch (`heartbeat-...`); its history was not touched
+    error: `release` is not a heartbeat branch (`heartbeat-...`); nothing was changed
     [exit status: 2]
     bob$ git muster heartbeat squash
     ------- stderr -------
-    error: there is no branch `heartbeat-bob` on the hub
-    hint: see who has sent heartbeats with `git muster servers list`
+    error: branch `heartbeat-bob` not found in the hub
+    hint: list servers and their heartbeats with `git muster servers list`
     [exit status: 3]
     "#);
 }

@@ -96,7 +96,7 @@ fn the_most_urgent_job_is_claimed_first() {
     error: no job for `bob` to claim
     [exit status: 3]
     ada$ git muster job list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <low>  claimed  8  build  -  ada  claimed by ada [DURATION] ago
     <gpu>  running  1  build  -  bob  running on bob for [DURATION]
     <high>  claimed  3  test  -  ada  claimed by ada [DURATION] ago

@@ -189,13 +189,13 @@ fn a_hub_that_is_away_or_none_is_no_finding() {
     ada$ git muster fsck
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
-    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
-    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
+    hint: create a hub in it with `git muster init [HUB]/hub.git`, or select another branch with `--hub-branch`
+    hint: the hub address comes from MUSTER_HUB; pass another with `--hub`
     [exit status: 78]
     ada$ git muster fsck --history
     ------- stderr -------
     error: the hub `[HUB]/hub.git` cannot be reached: there is no such folder
-    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
+    hint: check the hub address; if it is correct, check that the disk is mounted or the host name resolves, then try again
     [exit status: 7]
     ");
 }

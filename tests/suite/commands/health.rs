@@ -20,52 +20,52 @@ fn an_empty_hub_lists_nothing() {
     said.run(&ada, "message read");
     said.run(&ada, "message read --json");
     said.run(&ada, "health");
-    assert_snapshot!(said, @"
+    assert_snapshot!(said, @r"
     ada$ git muster servers list
     ------- stderr -------
-    no server is registered; register this one with `git muster join --as NAME`
+    no servers; register this one with `git muster join --as NAME`
     [exit status: 0]
     ada$ git muster servers list --json
     []
     [exit status: 0]
     ada$ git muster status list
     ------- stderr -------
-    no server has a status
+    no statuses
     [exit status: 0]
     ada$ git muster status list --json
     []
     [exit status: 0]
     ada$ git muster job list
     ------- stderr -------
-    there is no job
+    no jobs
     [exit status: 0]
     ada$ git muster job list --json
     []
     [exit status: 0]
     ada$ git muster message list
     ------- stderr -------
-    there is no such message
+    no messages
     [exit status: 0]
     ada$ git muster message list --json
     []
     [exit status: 0]
     ada$ git muster op list
     ------- stderr -------
-    nothing is unsettled
+    no unresolved operations
     [exit status: 0]
     ada$ git muster op list --json
     []
     [exit status: 0]
     ada$ git muster lock list
     ------- stderr -------
-    there is no lock
+    no locks
     [exit status: 0]
     ada$ git muster lock list --json
     []
     [exit status: 0]
     ada$ git muster message read
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     ada$ git muster message read --json
     []
@@ -177,7 +177,7 @@ fn one_beat_that_cannot_be_read_hides_no_other() {
     ada  [HOST]  -  -  [DURATION] ago
     bob  [HOST]  -  gpu  [DURATION] ago
     ------- stderr -------
-    warning: a heartbeat of `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
+    warning: unreadable heartbeat of `bob`: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
     [exit status: 0]
     ada$ git muster servers show bob
     server:  bob
@@ -186,7 +186,7 @@ fn one_beat_that_cannot_be_read_hides_no_other() {
     joined:  [TIME]
     heartbeat: [DURATION] ago
     ------- stderr -------
-    warning: a heartbeat of `bob` cannot be read: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
+    warning: unreadable heartbeat of `bob`: `bob/heartbeat.json` on the hub cannot be used: EOF while parsing an object at line 1 column 1 (branch `main`)
     [exit status: 0]
     ada$ git muster health
     critical: 2 servers looked at, 1 finding

@@ -26,8 +26,8 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     admin$ git muster servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty
-    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
-    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
+    hint: create a hub in it with `git muster init [HUB]/hub.git`, or select another branch with `--hub-branch`
+    hint: the hub address comes from MUSTER_HUB; pass another with `--hub`
     [exit status: 78]
     admin$ git muster init [HUB]/hub.git --dry-run
     dry run, not done: `[HUB]/hub.git` is a hub now, branch `main`
@@ -41,7 +41,7 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     next: `git muster join [HUB]/hub.git --as NAME` on each server
     [exit status: 0]
     admin$ git muster init [HUB]/hub.git
-    `[HUB]/hub.git` is a hub already; nothing was changed
+    `[HUB]/hub.git` is already a hub; nothing was changed
     ------- stderr -------
     next: `git muster join [HUB]/hub.git --as NAME` on each server
     [exit status: 0]
@@ -51,8 +51,8 @@ fn init_makes_a_hub_and_leaves_one_alone() {
     [exit status: 0]
     admin$ git muster --branch fleet init [HUB]/hub.git
     ------- stderr -------
-    error: branch `main` of [HUB]/hub.git holds a hub already; nothing was written to `fleet`
-    hint: use that one: `git muster join [HUB]/hub.git --hub-branch main --as NAME`; `--force` makes a second hub beside it
+    error: branch `main` of [HUB]/hub.git is already a hub; nothing was written to `fleet`
+    hint: use that hub with `git muster join [HUB]/hub.git --hub-branch main --as NAME`, or pass `--force` to create a second one
     [exit status: 4]
     admin$ git muster --branch fleet init --force [HUB]/hub.git
     `[HUB]/hub.git` is a hub now, branch `fleet`
@@ -82,8 +82,8 @@ fn init_makes_the_repository_where_there_is_none() {
     assert_snapshot!(said, @"
     admin$ git muster job list
     ------- stderr -------
-    error: no hub is named
-    hint: one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`
+    error: no hub configured
+    hint: for one machine run `git muster init`; for several run `git muster join URL --as NAME`, or pass `--hub URL`
     [exit status: 78]
     admin$ git muster init [FLEET]/admin/work/new.git
     `[FLEET]/admin/work/new.git` is a hub now, branch `main`
@@ -96,7 +96,7 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster init
     `[FLEET]/admin/data/git-muster/hub.git` is a hub now, branch `main`
     ------- stderr -------
-    next: `git muster join --as NAME` gives this machine a name
+    next: name this machine with `git muster join --as NAME`
     [exit status: 0]
     admin$ git muster servers list --json
     []
@@ -104,7 +104,7 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster init [FLEET]/admin/home/clone
     ------- stderr -------
     error: `[FLEET]/admin/home/clone` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it; nothing was written
-    hint: make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed
+    hint: create a bare copy with `git clone --bare`, and use that as the hub on all servers; inside a clone of a hub, omit `--hub`
     [exit status: 78]
     admin$ git muster init /proc/hub.git
     ------- stderr -------
@@ -113,7 +113,7 @@ fn init_makes_the_repository_where_there_is_none() {
     admin$ git muster --hub nowhere.git servers list
     ------- stderr -------
     error: the hub `[FLEET]/admin/work/nowhere.git` cannot be reached: there is no such folder
-    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
+    hint: check the hub address; if it is correct, check that the disk is mounted or the host name resolves, then try again
     [exit status: 7]
     ");
 }
@@ -135,22 +135,22 @@ fn a_place_that_cannot_be_a_hub_leads_on() {
     ada$ git muster --hub [FLEET]/ada/home/folder job list
     ------- stderr -------
     error: `[FLEET]/ada/home/folder` cannot be used as a hub: could not find repository at '[FLEET]/ada/home/folder'
-    hint: name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet
+    hint: pass a bare repository, or create one with `git muster init PATH`, where PATH does not exist yet
     [exit status: 78]
     ada$ git muster --hub [FLEET]/ada/home/file job list
     ------- stderr -------
     error: `[FLEET]/ada/home/file` cannot be used as a hub: could not find repository at '[FLEET]/ada/home/file'
-    hint: name a bare repository, or make one with `git muster init PATH`, where PATH is not there yet
+    hint: pass a bare repository, or create one with `git muster init PATH`, where PATH does not exist yet
     [exit status: 78]
     ada$ git muster --hub [FLEET]/ada/home/clone/.git job list
     ------- stderr -------
     error: `[FLEET]/ada/home/clone/.git` has a work tree; a hub must be a bare repository, because a branch that is checked out cannot be moved under it
-    hint: make a bare copy of it with `git clone --bare`, and have all name that as the hub; inside a clone of a hub no `--hub` is needed
+    hint: create a bare copy with `git clone --bare`, and use that as the hub on all servers; inside a clone of a hub, omit `--hub`
     [exit status: 78]
     ada$ git muster --hub [FLEET]/ada/home/nothing job list
     ------- stderr -------
     error: the hub `[FLEET]/ada/home/nothing` cannot be reached: there is no such folder
-    hint: correct the address if it is wrong; otherwise see whether its disk is mounted or its name is known, and try again
+    hint: check the hub address; if it is correct, check that the disk is mounted or the host name resolves, then try again
     [exit status: 7]
     ");
 }
@@ -184,12 +184,12 @@ fn a_name_belongs_to_one_machine() {
     ada$ git muster join --as ada
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `main`: it is empty; nothing was written
-    hint: make a hub of it with `git muster init [HUB]/hub.git`, or name another branch with `--hub-branch`
-    hint: the address of the hub is from MUSTER_HUB; name another with `--hub`
+    hint: create a hub in it with `git muster init [HUB]/hub.git`, or select another branch with `--hub-branch`
+    hint: the hub address comes from MUSTER_HUB; pass another with `--hub`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
-    no server is registered; register this one with `git muster join --as NAME`
+    no servers; register this one with `git muster join --as NAME`
     [exit status: 0]
     ada$ git muster servers list --json
     []
@@ -217,7 +217,7 @@ fn a_name_belongs_to_one_machine() {
       "labels":["arch=amd64","gpu"],"joined_at":"[TIME]","machine":"[UUID]",
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     ------- stderr -------
-    {"schema":1,"kind":"warning","text":"MUSTER_SERVER says `eve` and comes first: commands here act as that, and not as `ada`, until it is changed"}
+    {"schema":1,"kind":"warning","text":"MUSTER_SERVER is `eve` and takes precedence: commands here act as that server, not as `ada`, until it is changed"}
     [exit status: 0]
     ada$ git muster join --as ada
     ------- stderr -------
@@ -225,9 +225,9 @@ fn a_name_belongs_to_one_machine() {
     hint: choose another name with `--as`, or pass `--replace` if this machine replaces the other
     [exit status: 4]
     ada$ git muster heartbeat
-    beat 1 of `ada` is on branch `heartbeat-ada`
+    heartbeat 1 of `ada` is on branch `heartbeat-ada`
     ------- stderr -------
-    warning: `ada` is registered by `[HOST]`, not by this machine; two machines under one name take each other's jobs and locks for their own: join under another name, or with `--replace` if this one takes its place
+    warning: `ada` is registered by `[HOST]`, not by this machine; two machines with the same server name treat each other's jobs and locks as their own: join under another name, or with `--replace` if this one takes its place
     [exit status: 0]
     eve$ git muster heartbeat
     ------- stderr -------

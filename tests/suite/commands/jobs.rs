@@ -44,17 +44,17 @@ fn a_job_is_added_listed_and_shown() {
     {"schema":1,"kind":"job_added","id":"job_1772366450_30bf27a967ca","duplicate":true,
       "status":"queued","written":{"hub":"[HUB]/hub.git","branch":"main","commit":null}}
     ------- stderr -------
-    {"schema":1,"kind":"note","text":"job `job_1772366450_30bf27a967ca` with this key is there already and queued; no second one was added"}
+    {"schema":1,"kind":"note","text":"job `job_1772366450_30bf27a967ca` already has this key and queued; no second job was added"}
     [exit status: 0]
     ada$ git muster job list
-    JOB                          STATUS  PRIORITY  TYPE   BRANCH        SERVER  SITUATION
+    JOB                          STATUS  PRIORITY  TYPE   BRANCH        SERVER  DETAILS
     job_1772366440_bd594d0b6499  queued  5         build  -             -       queued 30s ago
     job_1772366450_30bf27a967ca  queued  3         test   release/4.21  -       queued 20s ago
     [exit status: 0]
     ada$ git muster job show job_1772366450_30bf27a967ca
     job:         job_1772366450_30bf27a967ca
     status:      queued
-    situation:   queued 30s ago
+    details:     queued 30s ago
     type:        test
     description: all of it
     priority:    3
@@ -65,7 +65,7 @@ fn a_job_is_added_listed_and_shown() {
     labels:      gpu, arch=amd64
     key:         nightly
     added:       2026-03-01T12:00:50Z
-    time-out:    1h 30m
+    timeout:     1h 30m
     added by:    ada
     [exit status: 0]
     ada$ git muster job show job_1772366450_30bf27a967ca --json
@@ -89,7 +89,7 @@ fn a_job_is_added_listed_and_shown() {
     [exit status: 0]
     ada$ git muster job list --assigned-to bob
     ------- stderr -------
-    there is no such job
+    no matching jobs
     [exit status: 0]
     ada$ git muster job list --status completed --json
     []
@@ -278,12 +278,12 @@ fn a_file_of_jobs_is_added_as_a_whole_or_not_at_all() {
     ada$ git muster job add --from -
     job_1772366490_bb32486ca8cc
     ------- stderr -------
-    job `job_1772366490_bb32486ca8cc` with this key is there already and queued; no second one was added
+    job `job_1772366490_bb32486ca8cc` already has this key and queued; no second job was added
     [exit status: 0]
     ada$ git muster job add --from - --json
     []
     ------- stderr -------
-    {"schema":1,"kind":"note","text":"there is no job in the file; nothing was added"}
+    {"schema":1,"kind":"note","text":"no jobs in the file; nothing was added"}
     [exit status: 0]
     "#);
 }
@@ -337,7 +337,7 @@ fn a_job_tells_why_it_waits() {
     job_1772366430_54a9f04bcf32: running on bob for 10s
     [exit status: 0]
     ada$ git muster job explain job_1772366440_bd594d0b6499
-    job_1772366440_bd594d0b6499 waits: it needs `job_1772366430_54a9f04bcf32`, which is failed; put that back with `git muster job retry job_1772366430_54a9f04bcf32`
+    job_1772366440_bd594d0b6499 waits: it needs `job_1772366430_54a9f04bcf32`, which is failed; retry the needed job with `git muster job retry job_1772366430_54a9f04bcf32`
     [exit status: 0]
     ada$ git muster job explain job_1772366430_54a9f04bcf32
     job_1772366430_54a9f04bcf32: failed 20s ago: script_failure

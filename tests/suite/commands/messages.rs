@@ -56,7 +56,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     ada$ git muster message list --unread
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     ada$ git muster message ack <request>
     ------- stderr -------
@@ -79,7 +79,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     bob$ git muster message read
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     bob$ git muster message ack <request>
     <request> is acknowledged
@@ -107,7 +107,7 @@ fn a_message_is_sent_read_and_acknowledged() {
     [exit status: 0]
     bob$ git muster message list --from carol
     ------- stderr -------
-    there is no such message
+    no messages
     [exit status: 0]
     bob$ git muster message list --to all --json
     []
@@ -177,7 +177,7 @@ fn a_message_to_all_is_read_by_each() {
     [exit status: 0]
     ada$ git muster message read
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     bob$ git muster message read
     <warning>  ada -> all  warning  [DURATION] ago

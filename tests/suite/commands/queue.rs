@@ -35,10 +35,10 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     assert_snapshot!(said, @r#"
     ada$ git muster queue list
     ------- stderr -------
-    nothing is paused
+    no pauses
     [exit status: 0]
     ada$ git muster queue pause --label pool=gpu --note 'the driver is broken'
-    label `pool=gpu` is paused until it is resumed; what is at work goes on
+    label `pool=gpu` is paused until it is resumed; jobs in progress continue
     [exit status: 0]
     ada$ git muster job explain <gpu>
     <gpu> waits: label `pool=gpu` is paused by ada [DURATION] ago: the driver is broken
@@ -48,10 +48,10 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     <plain> token 1 build
     [exit status: 0]
     ada$ git muster queue pause --for [DURATION]
-    the queue is paused until [TIME]; what is at work goes on
+    the queue is paused until [TIME]; jobs in progress continue
     [exit status: 0]
     bob$ git muster queue list
-    PAUSED  BY
+    SCOPE  PAUSED BY
     label:pool=gpu  by ada [DURATION] ago: the driver is broken
     queue  by ada [DURATION] ago, until [TIME]
     [exit status: 0]
@@ -61,11 +61,11 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     hint: 2 queued jobs cannot start yet; see `git muster job list --status queued` and `git muster job explain ID`
     [exit status: 3]
     bob$ git muster queue drain --wait [DURATION]
-    the queue is paused until it is resumed; what is at work goes on
+    the queue is paused until it is resumed; jobs in progress continue
     ------- stderr -------
-    warning: it was paused already, by ada [DURATION] ago, until [TIME]; that is replaced
-    error: 1 job still at work; the pause holds; waited [DURATION]
-    hint: see them with `git muster job list`
+    warning: it was already paused, by ada [DURATION] ago, until [TIME]; that pause is replaced
+    error: 1 job still in progress; the queue stays paused; waited [DURATION]
+    hint: list them with `git muster job list`
     [exit status: 75]
     bob$ git muster queue resume
     the queue is no longer paused
@@ -98,9 +98,9 @@ fn a_paused_queue_says_why_nothing_is_claimed() {
     <next> is completed
     [exit status: 0]
     bob$ git muster queue drain --wait [DURATION] --note 'moving the hub'
-    the queue is paused until it is resumed; what is at work goes on
+    the queue is paused until it is resumed; jobs in progress continue
     ------- stderr -------
-    nothing is at work any more
+    no job is in progress
     [exit status: 0]
     "#);
 }
@@ -136,7 +136,7 @@ fn a_paused_server_claims_nothing() {
     said.run(&bob, "worker show --json");
     assert_snapshot!(said, @r#"
     ada$ git muster worker pause bob --note 'new disk'
-    server `bob` is paused until it is resumed; what is at work goes on
+    server `bob` is paused until it is resumed; jobs in progress continue
     [exit status: 0]
     bob$ git muster job claim
     ------- stderr -------
@@ -146,8 +146,8 @@ fn a_paused_server_claims_nothing() {
     bob$ git muster job run --allow-any
     ------- stderr -------
     this server is paused by ada [DURATION] ago: new disk; nothing is claimed
-    error: there is no job to claim that may run here
-    hint: see what waits with `git muster job list --status queued` and `git muster job explain ID`
+    error: no queued job may run on this server
+    hint: list queued jobs with `git muster job list --status queued`; explain one with `git muster job explain ID`
     [exit status: 3]
     ada$ git muster worker list
     SERVER  HEARTBEAT  WORKER  JOBS  LABELS  PAUSED
@@ -168,10 +168,10 @@ fn a_paused_server_claims_nothing() {
     hint: list server names with `git muster worker list`
     [exit status: 3]
     ada$ git muster worker drain
-    server `ada` is paused until it is resumed; what is at work goes on, and then its worker ends
+    server `ada` is paused until it is resumed; jobs in progress continue, then its worker exits
     [exit status: 0]
     ada$ git muster worker run --allow-any
-    ended: 0 completed, 0 failed, 0 back in the queue
+    finished: 0 completed, 0 failed, 0 requeued
     ------- stderr -------
     worker of `ada` at [HUB]/hub.git, branch main: runs any command, 1 job at a time
     this server is paused by ada [DURATION] ago; nothing is claimed
@@ -181,7 +181,7 @@ fn a_paused_server_claims_nothing() {
     {"schema":1,"kind":"pause","id":"server:ada","by":"ada","at":"[TIME]","note":null,"drain":true,
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     ------- stderr -------
-    {"schema":1,"kind":"note","text":"a worker that ended meanwhile has to be started again"}
+    {"schema":1,"kind":"note","text":"if the worker exited during the pause, start it again"}
     [exit status: 0]
     ada$ git muster worker resume bob
     server `bob` is no longer paused
@@ -213,8 +213,8 @@ fn a_paused_server_claims_nothing() {
     heartbeat:  fresh, [DURATION] ago
     worker:  stopped, [DURATION] ago: it was to run one job
     labels:  gpu
-    ended last:  <job> completed [DURATION] ago
-    could claim: 0
+    last finished: <job> completed [DURATION] ago
+    could claim:  0
     [exit status: 0]
     bob$ git muster worker show --json
     {"schema":1,"kind":"worker","server":"bob","life":"fresh","last_heartbeat":"[TIME]",
@@ -310,7 +310,7 @@ fn a_group_waits_for_a_cancelled_job_until_it_stopped() {
       "job":"<first>","may_still_run_on":"ada"}]}
     [exit status: 0]
     ada$ git muster job stopped <first> --token 1
-    <first> is cancelled; it is confirmed that it stopped
+    <first> is cancelled; confirmed stopped
     [exit status: 0]
     bob$ git muster job claim
     <second> token 1 build
@@ -363,7 +363,7 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     <base> is failed
     [exit status: 0]
     ada$ git muster job list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <run>  queued  5  build  -  -  queued [DURATION] ago
     <wait>  queued  5  build  -  -  queued [DURATION] ago
     <base>  failed  5  build  -  ada  failed [DURATION] ago: script_failure
@@ -373,13 +373,13 @@ fn what_needs_a_failed_job_waits_runs_or_is_called_off() {
     ada$ git muster job show <after>
     job:  <after>
     status:  cancelled
-    situation:  cancelled [DURATION] ago
+    details:  cancelled [DURATION] ago
     type:  build
     priority:  5
     needs:  <cancel>
-    if one fails: cancel
+    if a need fails: cancel
     added:  [TIME]
-    ended:  [TIME]
+    finished:  [TIME]
     message:  `<cancel>`, which it needs, did not complete
     added by:  ada
     [exit status: 0]
@@ -442,14 +442,14 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     let stats = ada.run(["queue", "stats", "--since", "1h", "--json"]).success().json();
     assert_eq!((&stats["dead_lettered"], &stats["failure_rate"]), (&1.into(), &1.0.into()), "{stats}");
     assert_eq!(stats["avg_execution_seconds"], 1, "{stats}");
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(said, @r"
     ada$ git muster job dead list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <one>  dead  5  build  -  ada  dead [DURATION] ago: timeout
     <two>  dead  5  build  -  ada  dead [DURATION] ago: timeout
     [exit status: 0]
     ada$ git muster job explain <one>
-    <one>: dead [DURATION] ago: timeout; put it back with `git muster job dead retry <one>`
+    <one>: dead [DURATION] ago: timeout; requeue it with `git muster job dead retry <one>`
     [exit status: 0]
     ada$ git muster job dead retry <one>
     <one> is queued
@@ -472,21 +472,21 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     hint: list job ids with `git muster job list`; the archive was searched, too
     [exit status: 3]
     ada$ git muster job dead purge --older-than [DURATION]
-    0 dead jobs went to the archive
+    0 dead jobs moved to the archive
     [exit status: 0]
     ada$ git muster job dead purge
-    1 dead job went to the archive
+    1 dead job moved to the archive
     [exit status: 0]
     ada$ git muster job dead list
     ------- stderr -------
-    no job is dead
+    no dead jobs
     [exit status: 0]
     ada$ git muster job dead list --json
     []
     [exit status: 0]
     ada$ git muster job dead retry --all
     ------- stderr -------
-    no job is dead
+    no dead jobs
     [exit status: 0]
     ada$ git muster queue stats
     queued:  1
@@ -495,12 +495,12 @@ fn dead_jobs_are_listed_put_back_and_purged() {
     failed:  0
     dead:  1
     cancelled:  0
-    wait on average: [DURATION]
-    wait, 95 %:  [DURATION]
-    time on average: [DURATION]
-    failed of all:  100.0 %
+    average wait:  [DURATION]
+    p95 wait:  [DURATION]
+    average run time: [DURATION]
+    failure rate:  100.0 %
     [exit status: 0]
-    "#);
+    ");
 }
 
 #[test]
@@ -595,13 +595,13 @@ fn each_reason_to_wait_is_told() {
     [exit status: 0]
     ada$ git muster job add --not-before tomorrow
     ------- stderr -------
-    error: invalid value 'tomorrow' for '--not-before <TIME>': give a time such as [TIME] (without a zone it is one here), or a span from now such as 'in [DURATION]'
+    error: invalid value 'tomorrow' for '--not-before <TIME>': give a time such as [TIME] (without a zone: local time), or a delay such as 'in [DURATION]'
 
     For more information, try '--help'.
     [exit status: 2]
     ada$ git muster job add --not-before 90
     ------- stderr -------
-    error: invalid value '90' for '--not-before <TIME>': give a time such as [TIME] (without a zone it is one here), or a span from now such as 'in [DURATION]'
+    error: invalid value '90' for '--not-before <TIME>': give a time such as [TIME] (without a zone: local time), or a delay such as 'in [DURATION]'
 
     For more information, try '--help'.
     [exit status: 2]
@@ -626,7 +626,7 @@ fn a_time_without_a_zone_is_one_where_the_user_is_and_is_said_back() {
         ("2020-01-30 09:00", "2020-01-30T08:00:00Z", "2020-01-30 09:00:00 +01:00, "),
     ] {
         let added = ada.run(["job", "add", "--not-before", given, "--", "true"]).success();
-        assert!(added.stderr().contains(&format!("not to be claimed before {told}")), "{added}");
+        assert!(added.stderr().contains(&format!("cannot be claimed before {told}")), "{added}");
         let shown = ada.run(["job", "show", added.stdout().trim(), "--json"]).success();
         assert_eq!(shown.json()["not_before"], stored, "{given}");
         let shown = ada.run(["job", "show", added.stdout().trim()]).success();
@@ -664,9 +664,9 @@ fn a_pause_in_the_place_of_another_tells_what_is_replaced() {
     let [ada, bob] = [fleet.server("ada"), fleet.server("bob")];
     ada.run(["worker", "pause", "bob", "--note", "disk swap", "--for", "2h"]).success();
     let again = ada.run(["worker", "pause", "bob", "--note", "disk swap"]).success();
-    assert!(again.stderr().contains("it was paused already, by ada"), "{again}");
+    assert!(again.stderr().contains("it was already paused, by ada"), "{again}");
     let run = bob.run(["worker", "pause", "bob", "--for", "1m", "--json"]).success();
-    assert!(run.stderr().contains("disk swap; that is replaced"), "{run}");
+    assert!(run.stderr().contains("disk swap; that pause is replaced"), "{run}");
     assert_eq!(run.json()["replaced"]["note"], "disk swap", "{run}");
     // What the hub holds is the pause alone.
     let pauses = inspect::document(fleet.hub(), MAIN, "coordination/pauses.json");

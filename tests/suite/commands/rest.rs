@@ -29,7 +29,7 @@ fn a_thing_done_once_is_done_by_one() {
     bob$ git muster once do migrate
     ------- stderr -------
     error: lock `migrate` is held by `ada` ([HOST] pid [PID]) since [TIME] ([DURATION] ago)
-    hint: wait with `--wait [DURATION]`, or look with `git muster lock show migrate`
+    hint: wait for the lock with `--wait [DURATION]`, or inspect it with `git muster lock show migrate`
     [exit status: 4]
     bob$ git muster once done migrate --token 1
     ------- stderr -------
@@ -121,8 +121,8 @@ fn a_fence_lets_no_earlier_term_pass() {
     [exit status: 127]
     ada$ git muster fence check --state fence.json --name deploy --token 10 -- echo effect
     ------- stderr -------
-    error: `[FLEET]/ada/work/fence.json` cannot be used: EOF while parsing an object at line 1 column 1; nothing was run
-    hint: once nothing runs any more under an earlier token, `rm [FLEET]/ada/work/fence.json`: the next check makes it anew
+    error: cannot use `[FLEET]/ada/work/fence.json`: EOF while parsing an object at line 1 column 1; nothing was run
+    hint: once no process with an earlier token is left, remove it with `rm [FLEET]/ada/work/fence.json`; the next check creates it again
     [exit status: 1]
     ada$ git muster fence check --state fence.json --name deploy --token x
     ------- stderr -------
@@ -153,7 +153,7 @@ fn a_token_that_nobody_can_have_been_given_passes_no_fence_and_stays_nowhere() {
     };
     for token in [0, u64::MAX, 1 << 53, 1 << 52] {
         let run = check(&token.to_string()).code(2);
-        assert!(run.stderr().contains("no possible one"), "{run}");
+        assert!(run.stderr().contains("invalid token"), "{run}");
         assert!(!state.exists());
     }
     check("2").success();
@@ -186,7 +186,7 @@ fn a_state_of_fences_is_one_through_a_link_to_what_is_not_there_yet() {
     // A folder that is not there is told, also behind a link.
     std::os::unix::fs::symlink("nowhere/state.json", at("lost")).unwrap();
     let run = check("5", "lost").code(1);
-    assert!(run.stderr().contains("there is no folder `") && run.stderr().contains("nowhere"), "{run}");
+    assert!(run.stderr().contains("no directory `") && run.stderr().contains("nowhere"), "{run}");
     let run = check("5", "real").code(1);
     assert!(run.stderr().contains("nothing was run") && !run.stderr().contains("rm "), "{run}");
 }
@@ -208,22 +208,22 @@ fn of_an_operation_that_nobody_here_knows_its_host_is_asked() {
     assert_snapshot!(said, @r#"
     ada$ git muster op status [UUID]
     ------- stderr -------
-    error: operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell
-    hint: before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub
+    error: operation [UUID] not found in the hub's history, and unknown to this user on this machine: only the machine that started it knows whether it may still arrive
+    hint: before repeating it, run `git muster op status [UUID]` on that machine, as the same user; of heartbeats, only the newest is in the hub
     [exit status: 3]
     ada$ git muster op status [UUID] --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] is not in the hub's history, and this user has nothing of it here: whether it may still happen only the host that began it can tell","hints":["before it is done again, ask `git muster op status [UUID]` on that host, as its user; of a beat only the newest is in the hub"],"op":null,"code":"operation-not-found","retry":"no","written":false,"facts":{"op":"[UUID]","journaled":false,"may_arrive":null},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":3,"error":"operation [UUID] not found in the hub's history, and unknown to this user on this machine: only the machine that started it knows whether it may still arrive","hints":["before repeating it, run `git muster op status [UUID]` on that machine, as the same user; of heartbeats, only the newest is in the hub"],"op":null,"code":"operation-not-found","retry":"no","written":false,"facts":{"op":"[UUID]","journaled":false,"may_arrive":null},"errors":[]}
     [exit status: 3]
     ada$ git muster op resume [UUID]
     ------- stderr -------
-    error: operation [UUID] is not among the unsettled ones of this user
-    hint: see them with `git muster op list`
+    error: operation [UUID] is not an unresolved operation of this user
+    hint: list them with `git muster op list`
     [exit status: 3]
     ada$ git muster op drop [UUID]
     ------- stderr -------
-    error: operation [UUID] is not among the unsettled ones of this user
-    hint: see them with `git muster op list`
+    error: operation [UUID] is not an unresolved operation of this user
+    hint: list them with `git muster op list`
     [exit status: 3]
     ada$ git muster op status ../x
     ------- stderr -------
@@ -233,10 +233,10 @@ fn of_an_operation_that_nobody_here_knows_its_host_is_asked() {
     [exit status: 2]
     ada$ git muster op list
     ------- stderr -------
-    nothing is unsettled
+    no unresolved operations
     [exit status: 0]
     ada$ git muster op status [UUID]
-    it happened: commit [COMMIT] "server join: bob on [HOST]"
+    applied: commit [COMMIT] "server join: bob on [HOST]"
     [exit status: 0]
     ada$ git muster op status [UUID] --json
     {"schema":1,"kind":"op","op":"[UUID]","happened":true,"commit":"[COMMIT]","at":"[TIME]",
@@ -252,7 +252,7 @@ fn of_what_another_host_may_still_do_nobody_says_that_it_did_not_happen() {
     let begun = bob.run(["op", "list", "--json"]).success().json();
     let op = begun[0]["op"].as_str().unwrap().to_owned();
     let run = ada.run(["op", "status", &op]).code(3);
-    assert!(!run.stderr().contains("did not happen") && run.stderr().contains("only the host"), "{run}");
+    assert!(!run.stderr().contains("did not happen") && run.stderr().contains("only the machine"), "{run}");
     bob.run(["op", "resume", &op]).success();
     ada.run(["op", "status", &op]).success();
     // A beat that another replaced did happen.
@@ -303,15 +303,15 @@ fn what_is_finished_moves_to_the_archive_whole() {
     said.run(&ada, "archive --older-than sometime");
     assert_snapshot!(said, @r#"
     ada$ git muster archive --older-than [DURATION] --dry-run
-    dry run, not done: 2 jobs and 0 messages went to the archive
+    dry run, not done: 2 jobs and 0 messages moved to the archive
     ------- stderr -------
     warning: dry run: nothing was written
     [exit status: 0]
     ada$ git muster archive --older-than [DURATION]
-    2 jobs and 0 messages went to the archive
+    2 jobs and 0 messages moved to the archive
     [exit status: 0]
     ada$ git muster archive --older-than [DURATION]
-    0 jobs and 0 messages went to the archive
+    0 jobs and 0 messages moved to the archive
     [exit status: 0]
     ada$ git muster archive --older-than [DURATION] --json
     {"schema":1,"kind":"archived","jobs":1,"messages":1,"written":{"hub":"[HUB]/hub.git",

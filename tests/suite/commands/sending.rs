@@ -31,11 +31,11 @@ fn a_body_comes_from_an_argument_a_file_or_the_input() {
     [exit status: 0]
     ada$ git muster message send --to bob --subject x --body @nowhere.txt
     ------- stderr -------
-    error: the file `nowhere.txt` cannot be read: No such file or directory (os error 2); nothing was written
+    error: cannot read the file `nowhere.txt`: No such file or directory (os error 2); nothing was written
     [exit status: 1]
     ada$ git muster message send --to bob --subject x --body @latin1.txt
     ------- stderr -------
-    error: the file `latin1.txt` cannot be read: it is not UTF-8 text; nothing was written
+    error: cannot read the file `latin1.txt`: it is not UTF-8 text; nothing was written
     [exit status: 1]
     bob$ git muster message read
     [MESSAGE]  ada -> bob  info  [DURATION] ago
@@ -159,13 +159,13 @@ fn a_key_sends_once() {
     ada$ git muster message send --to all --subject done --key build-77
     <first>
     ------- stderr -------
-    a message with this key was sent already
+    a message with this key was already sent
     [exit status: 0]
     ada$ git muster message send --to all --subject done --key build-77 --json
     {"schema":1,"kind":"message_sent","id":"<first>","duplicate":true,"written":{"hub":"[HUB]/hub.git",
       "branch":"main","commit":null}}
     ------- stderr -------
-    {"schema":1,"kind":"note","text":"a message with this key was sent already"}
+    {"schema":1,"kind":"note","text":"a message with this key was already sent"}
     [exit status: 0]
     bob$ git muster message send --to all --subject done --key build-77
     [MESSAGE]

@@ -234,37 +234,37 @@ fn a_configuration_that_cannot_be_used_is_named() {
     assert_snapshot!(said, @r#"
     ada$ git muster job add --type build
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster status set idle
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster message read
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster lock acquire deploy
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster archive
     ------- stderr -------
-    error: nothing says which server this is; nothing was written
-    hint: give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
+    error: no server name configured; nothing was written
+    hint: pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`
     [exit status: 78]
     ada$ git muster job claim --json
     ------- stderr -------
-    {"schema":1,"kind":"error","exit_code":78,"error":"nothing says which server this is; nothing was written","hints":["give `--server NAME` or set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null,"code":"server-not-configured","retry":"no","written":false,"facts":{},"errors":[]}
+    {"schema":1,"kind":"error","exit_code":78,"error":"no server name configured; nothing was written","hints":["pass `--server NAME`, set MUSTER_SERVER, or register this machine with `git muster join URL --as NAME`"],"op":null,"code":"server-not-configured","retry":"no","written":false,"facts":{},"errors":[]}
     [exit status: 78]
     ada$ git muster heartbeat
     ------- stderr -------
@@ -277,27 +277,27 @@ fn a_configuration_that_cannot_be_used_is_named() {
     [exit status: 2]
     ada$ git muster servers list
     ------- stderr -------
-    no server is registered; register this one with `git muster join --as NAME`
+    no servers; register this one with `git muster join --as NAME`
     [exit status: 0]
     ada$ git muster heartbeat
     ------- stderr -------
     error: server name `a b` holds a character that is not allowed in it (from [FLEET]/ada/work/.build_server_id); nothing was written
-    hint: write another value into that file, or remove it
+    hint: change the value in that file, or remove the file
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
-    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: unknown field `hubs`, expected one of `hub`, `branch`, `server` at line 1 column 19
-    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
+    error: invalid configuration `[FLEET]/ada/config/git-muster/config.json`: unknown field `hubs`, expected one of `hub`, `branch`, `server` at line 1 column 19
+    hint: valid keys: `hub`, `branch`, `server`; write it again with `git muster join URL --as NAME`; in a clone of the hub, or for the per-user hub, with `git muster join --as NAME`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
-    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing an object at line 1 column 1
-    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
+    error: invalid configuration `[FLEET]/ada/config/git-muster/config.json`: EOF while parsing an object at line 1 column 1
+    hint: valid keys: `hub`, `branch`, `server`; write it again with `git muster join URL --as NAME`; in a clone of the hub, or for the per-user hub, with `git muster join --as NAME`
     [exit status: 78]
     ada$ git muster servers list
     ------- stderr -------
-    error: the configuration `[FLEET]/ada/config/git-muster/config.json` cannot be used: EOF while parsing a value at line 1 column 0
-    hint: the keys are `hub`, `branch` and `server`; `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
+    error: invalid configuration `[FLEET]/ada/config/git-muster/config.json`: EOF while parsing a value at line 1 column 0
+    hint: valid keys: `hub`, `branch`, `server`; write it again with `git muster join URL --as NAME`; in a clone of the hub, or for the per-user hub, with `git muster join --as NAME`
     [exit status: 78]
     "#);
 }
@@ -340,8 +340,8 @@ fn join_writes_anew_what_cannot_be_used() {
     ada$ git muster join --as build7
     this machine is server `build7` of `[FLEET]/ada/data/git-muster/hub.git`
     ------- stderr -------
-    warning: this user's configuration could not be used and is kept as `[FLEET]/ada/config/git-muster/config.json.broken-[TIME]`; what it said no longer counts
-    warning: what MUSTER_SERVER says comes first and is no name: server name `bad name!` holds a character that is not allowed in it; unset it, or commands that need a name refuse
+    warning: this user's configuration was unusable and is kept as `[FLEET]/ada/config/git-muster/config.json.broken-[TIME]`; its settings no longer apply
+    warning: MUSTER_SERVER takes precedence and is not a valid name: server name `bad name!` holds a character that is not allowed in it; unset it, or commands that need a name fail
     next: `git muster --server build7 heartbeat` once a minute from cron, or `git muster --server build7 heartbeat run`
     [exit status: 0]
     ada$ git muster heartbeat
@@ -350,22 +350,22 @@ fn join_writes_anew_what_cannot_be_used() {
     hint: unset MUSTER_SERVER, or set it to another value
     [exit status: 78]
     ada$ git muster heartbeat
-    beat 1 of `build7` is on branch `heartbeat-build7`
+    heartbeat 1 of `build7` is on branch `heartbeat-build7`
     [exit status: 0]
     ada$ git muster job list
     ------- stderr -------
     error: branch `a..b` may not hold `..` or `//`, nor end with a dot or a slash (from [FLEET]/ada/config/git-muster/config.json)
-    hint: `git muster join URL --as NAME` writes it anew; in a clone of the hub, or for the embedded one, `git muster join --as NAME`
+    hint: write it again with `git muster join URL --as NAME`; in a clone of the hub, or for the per-user hub, with `git muster join --as NAME`
     [exit status: 78]
     ada$ git muster join --as build8
     this machine is server `build8` of `[FLEET]/ada/data/git-muster/hub.git`
     ------- stderr -------
-    this user was server `a b` of `[FLEET]/ada/data/git-muster/hub.git` before; commands that name no server now act as `build8`
+    this user was server `a b` of `[FLEET]/ada/data/git-muster/hub.git`; commands without `--server` now act as `build8`
     next: `git muster heartbeat` once a minute from cron, or `git muster heartbeat run`
     [exit status: 0]
     ada$ git muster job list
     ------- stderr -------
-    there is no job
+    no jobs
     [exit status: 0]
     ");
 }
@@ -398,25 +398,25 @@ fn a_join_tells_what_it_puts_in_the_place_of_what_was_there() {
     };
     assert_eq!(labels(), ["gpu", "fast"]);
     let run = join(&hub, &["--label", "gpu"]);
-    assert!(run.stderr().contains("`ada` had the labels gpu, fast before, and has gpu now"), "{run}");
+    assert!(run.stderr().contains("labels of `ada` were gpu, fast, and are now gpu"), "{run}");
     let run = join(&hub, &["--no-labels"]);
-    assert!(run.stderr().contains("`ada` had the labels gpu before, and has none now"), "{run}");
+    assert!(run.stderr().contains("labels of `ada` were gpu, and are now none"), "{run}");
     assert!(labels().is_empty());
     ada.run(["join", &hub, "--as", "ada", "--no-labels", "--label", "gpu"]).code(2);
     // The hub of the user, by its name alone or with the name.
     let run = join(&other, &[]);
-    assert!(run.stderr().contains(&format!("this user was server `ada` of `{hub}` before")), "{run}");
-    assert!(run.stderr().contains(&format!("now are about `{other}`")), "{run}");
+    assert!(run.stderr().contains(&format!("this user was server `ada` of `{hub}`")), "{run}");
+    assert!(run.stderr().contains(&format!("now use `{other}`")), "{run}");
     let run = ada.run(["join", &other, "--as", "eve"]).success();
-    assert!(run.stderr().contains(&format!("this user was server `ada` of `{other}` before")), "{run}");
-    assert!(!run.stderr().contains("are about"), "{run}");
+    assert!(run.stderr().contains(&format!("this user was server `ada` of `{other}`")), "{run}");
+    assert!(!run.stderr().contains("now use"), "{run}");
     // In a clone it is the clone's.
     let clone = ada.place("HOME").join("clone");
     ada.git(["clone", "-q", &hub, &clone.display().to_string()]).success();
     let in_clone = |name: &str| ada.command(["join", "--as", name]).current_dir(&clone).run().success();
     in_clone("kim");
     let run = in_clone("lee");
-    assert!(run.stderr().contains("this clone was server `kim` before"), "{run}");
+    assert!(run.stderr().contains("this clone was server `kim`;"), "{run}");
 }
 
 #[test]

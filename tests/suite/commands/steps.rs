@@ -31,7 +31,7 @@ fn a_script_keeps_its_claim_with_signs_of_life_and_learns_when_it_is_over() {
     said.run(&bob, &format!("job heartbeat {job} --token 1 --json"));
     assert_snapshot!(said, @r#"
     bob$ git muster job heartbeat <job> --token 1
-    <job> is claimed, still yours under token 1
+    <job> is claimed, still claimed by this server with token 1
     [exit status: 0]
     ada$ git muster job heartbeat <job> --token 1
     ------- stderr -------
@@ -86,8 +86,8 @@ fn a_job_is_started_and_completed_by_its_holder() {
     [exit status: 5]
     bob$ git muster job start <job>
     ------- stderr -------
-    error: the token of job `<job>` is not given, and MUSTER_JOB_TOKEN is not set; nothing was done
-    hint: give the token of job `<job>` with `--token`
+    error: no token for job `<job>` given, and MUSTER_JOB_TOKEN is not set; nothing was done
+    hint: pass the token of job `<job>` with `--token`
     [exit status: 2]
     bob$ git muster job start <job> --token 1 --dry-run
     dry run, not done: <job> is running
@@ -113,7 +113,7 @@ fn a_job_is_started_and_completed_by_its_holder() {
       "written":{"hub":"[HUB]/hub.git","branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     bob$ git muster job complete <job> --token 1 --exit-code 0 --duration 1234 --artifact a.deb --artifact b.deb
-    <job> is completed, as was told before
+    <job> is completed, as reported before
     [exit status: 0]
     bob$ git muster job complete job_404 --token 1
     ------- stderr -------
@@ -208,17 +208,17 @@ fn what_follows_a_failure_depends_on_its_reason() {
     ada$ git muster job show <once>
     job:  <once>
     status:  dead
-    situation: dead [DURATION] ago: timeout
+    details:  dead [DURATION] ago: timeout
     type:  build
-    priority:  5
+    priority: 5
     added:  [TIME]
     started:  [TIME]
-    ended:  [TIME]
-    took:  [DURATION]
+    finished: [TIME]
+    duration: [DURATION]
     server:  bob
     token:  1
-    attempts:  1 of 1
-    added by:  ada
+    attempts: 1 of 1
+    added by: ada
     [exit status: 0]
     "#);
 }
@@ -244,7 +244,7 @@ fn a_job_handed_back_can_be_claimed_again_under_a_higher_token() {
     <job> is queued
     [exit status: 0]
     bob$ git muster job release <job> --token 1
-    <job> is queued, as was told before
+    <job> is queued, as reported before
     [exit status: 0]
     ada$ git muster job claim
     <job> token 2 build
@@ -295,7 +295,7 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     [exit status: 4]
     ada$ git muster job cancel <job> --wait [DURATION]
     ------- stderr -------
-    error: job `<job>` is cancelled; not confirmed yet: `bob` may still run it; waited [DURATION]
+    error: job `<job>` is cancelled, but not confirmed stopped: it may still be running on `bob`; waited [DURATION]
     hint: wait longer with `git muster job cancel <job> --wait [DURATION]`
     [exit status: 75]
     ada$ git muster job explain <job>
@@ -307,17 +307,17 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     [exit status: 0]
     ada$ git muster job stopped <job> --token 1
     ------- stderr -------
-    error: cannot confirm the stop of job `<job>`: the job is held by `bob`, not by `ada`
+    error: cannot confirm the stop of job `<job>`: it is held by `bob`, not by `ada`
     [exit status: 4]
     bob$ git muster job stopped <job> --token 7
     ------- stderr -------
     error: cannot confirm the stop of job `<job>`: token 7 was never issued; the job is cancelled, last token 1
     [exit status: 5]
     bob$ git muster job stopped <job> --token 1
-    <job> is cancelled; it is confirmed that it stopped
+    <job> is cancelled; confirmed stopped
     [exit status: 0]
     bob$ git muster job stopped <job> --token 1
-    <job> is cancelled; it is confirmed that it stopped, as was told before
+    <job> is cancelled; confirmed stopped, as reported before
     [exit status: 0]
     ada$ git muster job explain <job>
     <job>: cancelled [DURATION] ago; its holder has confirmed that it stopped
@@ -331,25 +331,25 @@ fn a_script_confirms_that_a_cancelled_job_stopped() {
     ada$ git muster job show <idle>
     job:  <idle>
     status:  cancelled
-    situation: cancelled [DURATION] ago
+    details:  cancelled [DURATION] ago
     type:  build
-    priority:  5
+    priority: 5
     added:  [TIME]
-    ended:  [TIME]
+    finished: [TIME]
     token:  1
-    attempts:  0 of 3
-    added by:  ada
+    attempts: 0 of 3
+    added by: ada
     [exit status: 0]
     ada$ git muster job show <job>
     job:  <job>
     status:  queued
-    situation: queued [DURATION] ago
+    details:  queued [DURATION] ago
     type:  build
-    priority:  5
+    priority: 5
     added:  [TIME]
     token:  1
-    attempts:  0 of 3
-    added by:  ada
+    attempts: 0 of 3
+    added by: ada
     [exit status: 0]
     ada$ git muster job cancel <job> --wait
     ------- stderr -------
@@ -390,7 +390,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     hint: cancel the job first with `git muster job cancel <job>`
     [exit status: 4]
     carol$ git muster job priority <job> critical
-    <job> is claimed, its priority 1
+    <job> is claimed, priority 1
     [exit status: 0]
     carol$ git muster job priority <job> 11
     ------- stderr -------
@@ -407,7 +407,7 @@ fn anybody_can_cancel_retry_and_reorder() {
     updated: [DURATION] ago
     [exit status: 0]
     carol$ git muster job cancel <job>
-    <job> is cancelled, as was told before
+    <job> is cancelled, as reported before
     [exit status: 0]
     carol$ git muster job priority <job> low
     ------- stderr -------
@@ -420,18 +420,18 @@ fn anybody_can_cancel_retry_and_reorder() {
     ada$ git muster job show <job>
     job:  <job>
     status:  cancelled
-    situation: cancelled [DURATION] ago
+    details:  cancelled [DURATION] ago
     stopped:  not confirmed yet: bob may still run it
     type:  build
-    priority:  1
+    priority: 1
     added:  [TIME]
     started:  [TIME]
-    ended:  [TIME]
+    finished: [TIME]
     server:  bob
     token:  1
-    attempts:  1 of 3
+    attempts: 1 of 3
     message:  superseded
-    added by:  ada
+    added by: ada
     [exit status: 0]
     carol$ git muster job retry <job>
     ------- stderr -------
@@ -445,7 +445,7 @@ fn anybody_can_cancel_retry_and_reorder() {
       "branch":"main","commit":"[COMMIT]"}}
     [exit status: 0]
     carol$ git muster job retry <job>
-    <job> is queued, as was told before
+    <job> is queued, as reported before
     [exit status: 0]
     carol$ git muster job cancel job_404
     ------- stderr -------

@@ -124,7 +124,7 @@ fn words_that_make_no_sense_are_a_usage_error() {
     ada$ git muster --branch nowhere servers list
     ------- stderr -------
     error: the hub `[HUB]/hub.git` has no branch `nowhere`
-    hint: the hub is in branch `main`: name it with `--hub-branch main`; `git muster join [HUB]/hub.git --hub-branch main --as NAME` has it remembered
+    hint: the hub branch is `main`: pass `--hub-branch main`, or store it with `git muster join [HUB]/hub.git --hub-branch main --as NAME`
     [exit status: 78]
     ada$ git muster completions klingon
     ------- stderr -------
@@ -158,7 +158,7 @@ fn the_hubs_branch_may_be_named_after_any_verb() {
     {
         let words = || line.split(' ');
         let run = host.run(words().chain(["--hub-branch", "nowhere"]));
-        assert!(run.stderr().contains("with `--hub-branch other`"), "{run}");
+        assert!(run.stderr().contains("pass `--hub-branch other`"), "{run}");
         host.run(words().chain(["--hub-branch", "other", "--hub-timeout", "1m"])).success();
     }
     let help = host.run(["job", "add", "--help"]).success();
@@ -319,7 +319,7 @@ fn an_age_needs_a_unit_and_a_span_without_one_is_one_of_seconds() {
         &["import", &url, "--close-jobs-older-than", "3"],
     ] {
         let run = ada.run(words).code(2);
-        assert!(run.stderr().contains("say the unit, such as 30d"), "{run}");
+        assert!(run.stderr().contains("add a unit, such as 30d"), "{run}");
         let with_unit: Vec<&str> = words.iter().map(|word| if *word == "3" { "3d" } else { word }).collect();
         ada.run(with_unit).success();
     }

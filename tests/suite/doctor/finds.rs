@@ -483,7 +483,7 @@ fn settings_that_cannot_be_used_hide_nothing() {
     let (_fleet, mut ada) = joined(Transport::Path);
     expect(&ada, "settings", "ok", "MUSTER_HUB");
     ada.set("SERVER_ID", "someone-else");
-    expect(&ada, "settings", "warning", "MUSTER_SERVER says `ada` and SERVER_ID `someone-else`");
+    expect(&ada, "settings", "warning", "MUSTER_SERVER is `ada` and SERVER_ID is `someone-else`");
     ada.set("HEARTBEAT_PUSH_EVERY", "often");
     ada.set("MUSTER_TIMEOUT", "soon");
     let config = ada.place("XDG_CONFIG_HOME").join("git-muster/config.json");
@@ -595,7 +595,7 @@ fn where_a_clone_leaves_unclear_which_hub_is_meant_no_other_is_made() {
     bob.unset("MUSTER_HUB");
     let elsewhere = bob.place("HOME").join("elsewhere.git").display().to_string();
     git(bob.directory(), ["config", "remote.origin.pushurl", &elsewhere]);
-    expect(&bob, "settings", "problem", "which hub is meant cannot be told");
+    expect(&bob, "settings", "problem", "cannot determine the hub");
     let check = expect(&bob, "hub-reachable", "problem", "see settings");
     assert!(!check.to_string().contains("init"), "{check:#}");
     // Where nothing at all names one, it is the first thing to do.

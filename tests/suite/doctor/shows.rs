@@ -99,7 +99,7 @@ fn a_sick_machine() {
     assert_snapshot!(shown(&ada, &ada.run(["doctor"])), @"
     ok git [VERSION] at [PATH]
     warning  settings            hub [HUB]/hub.git (MUSTER_HUB), branch main ([ADA]/config/git-muster/config.json), time-out [DURATION] (default)
-             warning: MUSTER_SERVER says `ada` and SERVER_ID `bob`; the first counts
+             warning: MUSTER_SERVER is `ada` and SERVER_ID is `bob`; MUSTER_SERVER is used
     ok identity [WHO]
     ok       folders             state [ADA]/state/git-muster, cache [ADA]/cache/git-muster, config [ADA]/config/git-muster, data [ADA]/data/git-muster
     ok disk [FREE]

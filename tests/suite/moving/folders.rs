@@ -44,7 +44,7 @@ fn the_first_join_registers_the_servers_that_were_there() {
     let build1 = fleet.host("build1");
     let run = build1.run(["join", "--as", "build1", "--json"]).success();
     assert_eq!(run.json()["adopted"], serde_json::json!(["build2", "code2"]));
-    assert!(run.stderr().contains("registered with it"), "{run}");
+    assert!(run.stderr().contains("also registered"), "{run}");
     assert_eq!(registered(&build1), ["build1", "build2", "code2"], "and not what the template holds");
     assert_eq!(inspect::log(fleet.hub(), MAIN).len(), 2, "in the commit of the join");
     let table = inspect::document(fleet.hub(), MAIN, "coordination/servers.json");

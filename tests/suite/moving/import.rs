@@ -127,7 +127,7 @@ fn a_hub_is_taken_over_into_a_new_one() {
     assert_eq!(claimed["id"], "job_2", "the old one is not handed to the first claim: {claimed}");
     // What is in use is not mixed with another hub's records, and the hint works.
     let refused = admin.run(["import", &old, "--into", &new]).code(4);
-    assert!(refused.stderr().contains("leave `--into` out"), "{refused}");
+    assert!(refused.stderr().contains("omit `--into`"), "{refused}");
     admin.run(["import", &old]).success();
     admin.run(["import", &old, "--into", &old]).code(2);
     admin.run(["import", &admin.directory().join("no.git").display().to_string(), "--check"]).code(7);
@@ -161,7 +161,10 @@ fn what_others_rely_on_is_not_taken_away_by_another_hubs_documents() {
         for more in [&[][..], &["--dry-run"]] {
             let words = [more, &["import", &old, "--into", &new]].concat();
             let refused = admin.run(words).code(4);
-            assert!(refused.stderr().contains(&format!("the hub is in use, it holds {what}\n")), "{refused}");
+            assert!(
+                refused.stderr().contains(&format!("the hub is in use; it contains {what}\n")),
+                "{refused}"
+            );
         }
         if !end.is_empty() {
             on(end).success();

@@ -258,7 +258,7 @@ fn what_is_resumed_takes_nothing_from_who_had_it_after_a_stale_copy() {
     // It shows the term that was to be taken once more.
     by_hand(&ada, LOCKS, &locks);
     let refused = carol.run(["op", "resume", &op]).code(4);
-    assert!(refused.stderr().contains("is not as it was when that was asked for"), "{refused}");
+    assert!(refused.stderr().contains("has changed since the operation started"), "{refused}");
     bob.run(["lock", "renew", "deploy", "--token", "2"]).success();
 }
 

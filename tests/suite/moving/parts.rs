@@ -283,7 +283,7 @@ fn a_lost_version_that_is_older_than_what_is_found_stops_no_import_and_who_insis
     assert!(text.is_some());
     lose(&fleet, &format!("{MAIN}~1:{JOBS}"), false);
     let run = ada.run(["import"]).code(1);
-    assert!(run.stderr().contains("`--force` goes on"), "{run}");
+    assert!(run.stderr().contains("`--force` continues"), "{run}");
     ada.run(["import", "--force"]).success();
     ada.run(["fsck"]).success();
 }

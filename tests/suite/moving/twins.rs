@@ -119,7 +119,7 @@ fn what_tells_this_machine_apart_may_be_lost_and_stops_no_beat() {
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
     let told = ada.run(["heartbeat"]).success();
-    assert!(told.stderr().contains("nobody can tell whether it was this machine"), "{told}");
+    assert!(told.stderr().contains("cannot determine whether this machine"), "{told}");
     let mut beats = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();
     let mut tip = fleet.hub().tip("heartbeat-ada");
     for _ in 0..2 {
@@ -141,7 +141,7 @@ fn a_machine_that_has_the_name_already_replaces_nothing() {
     ada.run(["job", "claim"]).success();
     let before = (machine(), session());
     let run = ada.run(["join", "--as", "ada", "--replace", "--label", "arch=arm64"]).success();
-    assert!(run.stderr().contains("`ada` is this machine already: nothing was replaced"), "{run}");
+    assert!(run.stderr().contains("`ada` is already this machine; nothing was replaced"), "{run}");
     assert_eq!((machine(), session()), before, "its session holds the job");
     let registry = inspect::document(fleet.hub(), MAIN, "coordination/servers.json");
     assert_eq!(registry["servers"][0]["labels"][0], "arch=arm64", "{registry}");

@@ -184,7 +184,7 @@ fn a_merge_of_what_happened_since_puts_nothing_back() {
     ada.git(["push", "--quiet", "origin", MAIN]).success();
     bob.run(["job", "add", "--type", "x"]).success();
     let pauses = bob.run(["queue", "list"]).success();
-    assert!(pauses.stderr().contains("nothing is paused"), "{pauses}");
+    assert!(pauses.stderr().contains("no pauses"), "{pauses}");
     let log = inspect::log(fleet.hub(), MAIN);
     assert!(!log[0].subject.starts_with("put back"), "{:?}", log[0]);
 }

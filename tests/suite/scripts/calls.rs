@@ -29,10 +29,10 @@ fn signs_of_life_and_statuses_are_given() {
     }
     assert_snapshot!(said, @r#"
     machine$ heartbeat.sh
-    beat 1 of `build1` is on branch `heartbeat-build1`
+    heartbeat 1 of `build1` is on branch `heartbeat-build1`
     [exit status: 0]
     machine$ heartbeat.sh build2
-    beat 1 of `build2` is on branch `heartbeat-build2`
+    heartbeat 1 of `build2` is on branch `heartbeat-build2`
     [exit status: 0]
     machine$ heartbeat.sh build9
     ------- stderr -------
@@ -109,7 +109,7 @@ fn a_job_goes_through_the_queue() {
     [JOB]
     [exit status: 0]
     machine$ job_queue.sh list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <first>  queued  7  build  main  -  queued [DURATION] ago
     <urgent>  queued  1  test  -  -  queued [DURATION] ago
     <last>  queued  5  build  main  -  queued [DURATION] ago
@@ -118,7 +118,7 @@ fn a_job_goes_through_the_queue() {
     <urgent>
     [exit status: 0]
     machine$ job_queue.sh list running
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <urgent>  running  1  test  -  build1  running on build1 for [DURATION]
     [exit status: 0]
     machine$ job_queue.sh complete <urgent> done
@@ -147,7 +147,7 @@ fn a_job_goes_through_the_queue() {
     job_queue.sh: No eligible jobs found
     [exit status: 1]
     machine$ job_queue.sh list
-    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  SITUATION
+    JOB  STATUS  PRIORITY  TYPE  BRANCH  SERVER  DETAILS
     <last>  queued  5  build  main  -  queued [DURATION] ago
     <first>  failed  7  build  main  build1  failed [DURATION] ago: script_failure
     <urgent>  completed  1  test  -  build1  completed [DURATION] ago
@@ -340,7 +340,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     ] {
         drop(tell(&mut said, &host, line));
     }
-    assert_snapshot!(said, @r#"
+    assert_snapshot!(said, @r"
     machine$ send_message.sh build2 build1 request 'please look' 'it failed' --require-ack
     [MESSAGE]
     [exit status: 0]
@@ -376,11 +376,11 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     [exit status: 0]
     machine$ mark_messages_read.sh build1
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     machine$ read_messages.sh build1
     ------- stderr -------
-    there is nothing unread
+    no unread messages
     [exit status: 0]
     machine$ ack_message.sh <request> build1
     <request> is acknowledged
@@ -419,7 +419,7 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     machine$ mark_messages_read.sh build1 msg_404
     ------- stderr -------
     error: message `msg_404` not found
-    hint: see the ids with `git muster --server build1 message list`
+    hint: list message ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ mark_messages_read.sh
     ------- stderr -------
@@ -429,14 +429,14 @@ fn messages_are_sent_read_marked_and_acknowledged() {
     machine$ ack_message.sh msg_404 build1
     ------- stderr -------
     error: nothing was marked: message `msg_404` not found
-    hint: see the ids with `git muster --server build1 message list`
+    hint: list message ids with `git muster --server build1 message list`
     [exit status: 1]
     machine$ ack_message.sh msg_404
     ------- stderr -------
     ack_message.sh: a message and the server that acknowledges it are needed; nothing was done
     hint: see `ack_message.sh --help`
     [exit status: 1]
-    "#);
+    ");
     let messages = inspect::document(fleet.hub(), MAIN, "coordination/messages.json")["messages"].clone();
     let acks = [&messages[0], &messages[1]].map(|message| message["ack_required"].as_bool().unwrap_or(false));
     assert_eq!(acks, [true, false]);
@@ -493,7 +493,7 @@ fn the_fleet_is_told_and_judged() {
     cancelled: 0
 
     == Unread messages ==
-    there is nothing unread
+    no unread messages
 
     == Findings ==
     ok: 2 servers looked at, nothing to report
@@ -516,10 +516,10 @@ fn the_fleet_is_told_and_judged() {
     failed:  1
     dead:  0
     cancelled:  0
-    wait on average: [DURATION]
-    wait, 95 %:  [DURATION]
-    time on average: [DURATION]
-    failed of all:  100.0 %
+    average wait:  [DURATION]
+    p95 wait:  [DURATION]
+    average run time: [DURATION]
+    failure rate:  100.0 %
 
     == Unread messages ==
     MESSAGE  FROM  TO  TYPE  SENT  STATE  SUBJECT
@@ -536,7 +536,7 @@ fn the_fleet_is_told_and_judged() {
     assert!(blind.stdout().contains("== Findings ==\nerror: "), "{blind}");
     let newcomer = Fleet::new();
     let unset = run(&machine(&newcomer), "check_health.sh", &[]).code(3);
-    assert!(unset.stdout().contains("error: no hub is named"), "{unset}");
+    assert!(unset.stdout().contains("error: no hub configured"), "{unset}");
     // Nor does a monitor that knows four codes learn a fifth.
     super::put_program(&host, "git-muster", "#!/bin/sh\nexit 70\n");
     run(&host, "check_health.sh", &[]).code(3);
@@ -568,25 +568,25 @@ fn a_heartbeat_branch_is_squashed() {
     }
     assert_snapshot!(said, @r#"
     machine$ squash_heartbeat_branch.sh --server build2 --backup --dry-run
-    dry run, not done: `heartbeat-build2` would be one commit instead of 3; what was there would be `backup/heartbeat-build2-[TIME]`
+    dry run, not done: `heartbeat-build2` would be 1 commit instead of 3; the old history would be `backup/heartbeat-build2-[TIME]`
     [exit status: 0]
     machine$ squash_heartbeat_branch.sh --branch heartbeat-build2 --no-push
-    dry run, not done: `heartbeat-build2` would be one commit instead of 3
+    dry run, not done: `heartbeat-build2` would be 1 commit instead of 3
     [exit status: 0]
     machine$ squash_heartbeat_branch.sh --server build2 --backup --push
-    `heartbeat-build2` is one commit instead of 3; what was there is `backup/heartbeat-build2-[TIME]`
+    `heartbeat-build2` is 1 commit instead of 3; the old history is `backup/heartbeat-build2-[TIME]`
     [exit status: 0]
     machine$ squash_heartbeat_branch.sh --branch heartbeat-build2
-    `heartbeat-build2` holds one commit already
+    `heartbeat-build2` already has only 1 commit
     [exit status: 0]
     machine$ squash_heartbeat_branch.sh --branch heartbeat-build9
     ------- stderr -------
-    error: there is no branch `heartbeat-build9` on the hub
-    hint: see who has sent heartbeats with `git muster servers list`
+    error: branch `heartbeat-build9` not found in the hub
+    hint: list servers and their heartbeats with `git muster servers list`
     [exit status: 1]
     machine$ squash_heartbeat_branch.sh --branch main
     ------- stderr -------
-    error: `main` is no heartbeat branch (`heartbeat-...`); its history was not touched
+    error: `main` is not a heartbeat branch (`heartbeat-...`); nothing was changed
     [exit status: 1]
     machine$ squash_heartbeat_branch.sh --branch
     ------- stderr -------
@@ -624,8 +624,8 @@ fn a_machine_is_set_up_and_nothing_is_removed() {
     assert_snapshot!(said, @r#"
     machine$ setup_build1.sh
     ------- stderr -------
-    error: no hub is named; nothing was written
-    hint: one machine alone: `git muster init`; several: `git muster join URL --as NAME`, or give `--hub URL`
+    error: no hub configured; nothing was written
+    hint: for one machine run `git muster init`; for several run `git muster join URL --as NAME`, or pass `--hub URL`
     [exit status: 1]
     machine$ setup_build1.sh <hub> --skip-reclone --manager Codex --label=arch=amd64
     this machine is server `build1` of `<hub>`

@@ -188,7 +188,7 @@ fn a_hub_that_cannot_be_asked_is_not_taken_to_be_in_the_usual_branch() {
     assert_eq!(fleet.hub().tip(MAIN), before, "nothing is written where nobody said that the hub is");
     let (host, _) = reached_late(&fleet, "where", 4);
     let run = host.run(["--json", "config", "where"]).success();
-    assert!(run.json()["branch"].is_null() && run.stderr().contains("its branch is not known"), "{run}");
+    assert!(run.json()["branch"].is_null() && run.stderr().contains("the branch is unknown"), "{run}");
     // One that answers a little later is no hub that cannot be asked.
     let (mut host, _) = reached_late(&fleet, "late", 2);
     host.set("MUSTER_SERVER", "ada");
@@ -236,7 +236,7 @@ fn a_marker_that_leads_to_one_that_leads_on_splits_no_fleet() {
     let clone = fleet.host_in_clone("bob");
     for line in ["--server bob lock acquire deploy", "job list", "config where"] {
         let run = clone.run(line.split(' ')).code(78);
-        assert!(run.stderr().contains("says that it is in `dev`, and the marker there says `main`"), "{run}");
+        assert!(run.stderr().contains("names branch `dev`, but the marker there names `main`"), "{run}");
         assert!(run.stderr().contains("nothing was written"), "{run}");
     }
     assert_eq!(tips(), before);

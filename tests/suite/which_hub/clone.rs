@@ -104,7 +104,7 @@ fn template_folders_alone_are_no_hub() {
     let fork = home.join("fork");
     let before = git(&home.join("source.git"), ["rev-parse", MAIN]);
     let run = ada.command(["job", "add", "--type", "test"]).current_dir(&fork).run().success();
-    assert!(run.stderr().contains("is not taken for a clone of a hub"), "{run}");
+    assert!(run.stderr().contains("is not used as a clone of a hub"), "{run}");
     let listed = ada.run(["job", "list", "--json"]).success();
     assert!(listed.stdout().contains(run.stdout().trim()), "it went to the hub that was joined: {listed}");
     assert_eq!(git(&home.join("source.git"), ["rev-parse", MAIN]), before);
@@ -145,7 +145,7 @@ fn an_ordinary_repository_is_not_mentioned() {
             );
         }
         let run = ada.command(["job", "list"]).current_dir(&folder).run().success();
-        assert_eq!(run.stderr().trim(), "there is no job", "{name}: {run}");
+        assert_eq!(run.stderr().trim(), "no jobs", "{name}: {run}");
     }
 }
 
@@ -178,7 +178,7 @@ fn a_repository_around_that_cannot_be_read_stops_the_command() {
         for args in [&["job", "add", "--type", "test"][..], &["job", "list"], &["lock", "acquire", "x"]] {
             let run = ada.command(args).current_dir(&place).run().code(78);
             assert!(
-                run.stderr().contains("cannot be read") && run.stderr().contains("nothing was written"),
+                run.stderr().contains("unreadable") && run.stderr().contains("nothing was written"),
                 "{run}"
             );
         }

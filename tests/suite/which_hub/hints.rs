@@ -380,7 +380,7 @@ fn the_name_of_one_hub_acts_in_another_only_where_it_is_this_machines_too() {
         &["worker", "show"],
     ] {
         let run = user.run([&["--hub", &other], words].concat()).code(4);
-        assert!(run.stderr().contains("the name `two` is from the hub that this user joined"), "{run}");
+        assert!(run.stderr().contains("the name `two` comes from the hub that this user joined"), "{run}");
         assert!(!run.to_string().contains("private"), "{run}");
     }
     assert_eq!(tip(&other), before);
@@ -423,7 +423,7 @@ fn the_name_of_one_hub_is_not_that_of_a_server_without_a_machine_in_another() {
     user.run(["join", &fleet.hub().url(), "--as", "build1"]).success();
     for words in [&["message", "read"][..], &["heartbeat"], &["status", "set", "idle"], &["job", "claim"]] {
         let run = user.run([&["--hub", &scripts.hub().url()], words].concat()).code(4);
-        assert!(run.stderr().contains("that of a server that no machine has joined as"), "{run}");
+        assert!(run.stderr().contains("belongs to a server that no machine has joined as"), "{run}");
     }
     // Who says so in that hub takes the record.
     user.run(["--hub", &scripts.hub().url(), "--server", "build1", "status", "set", "idle"]).success();
@@ -439,13 +439,13 @@ fn a_join_tells_what_comes_before_the_name_that_it_wrote() {
     user.unset("MUSTER_HUB");
     std::fs::write(clone.join(".build_server_id"), "before\n").unwrap();
     let run = user.command(["join", "--as", "after"]).current_dir(&clone).run().success();
-    assert!(run.stderr().contains(".build_server_id says `before` and comes first"), "{run}");
+    assert!(run.stderr().contains(".build_server_id is `before` and takes precedence"), "{run}");
     std::fs::remove_file(clone.join(".build_server_id")).unwrap();
     let run = user.command(["join", "--as", "after"]).current_dir(&clone).run().success();
     assert!(!run.stderr().contains("comes first"), "{run}");
     user.set("SERVER_ID", "before");
     let run = user.run(["join", &fleet.hub().url(), "--as", "user"]).success();
-    assert!(run.stderr().contains("SERVER_ID says `before` and comes first"), "{run}");
+    assert!(run.stderr().contains("SERVER_ID is `before` and takes precedence"), "{run}");
 }
 
 #[test]
@@ -459,8 +459,8 @@ fn a_join_tells_what_comes_before_the_hub_that_it_wrote_and_leads_to_that() {
     // In a clone of another hub.
     let run = one.command(["join", &other, "--as", "one"]).current_dir(&clone).run().success();
     let stderr = run.stderr();
-    assert!(stderr.contains("elsewhere commands that name no hub now are about"), "{run}");
-    assert!(stderr.contains("and comes first: commands here are about that hub"), "{run}");
+    assert!(stderr.contains("elsewhere commands without `--hub` now use"), "{run}");
+    assert!(stderr.contains("and takes precedence: commands here use that hub"), "{run}");
     assert!(stderr.contains(&format!("next: `git muster --hub '{other}' heartbeat`")), "{run}");
     let before = (beats(&one, &other), beats(&one, &fleet.hub().url()));
     let program = Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap();
@@ -494,7 +494,7 @@ fn a_join_that_follows_a_hub_which_moved_tells_nobody_to_beat_where_it_was() {
     std::fs::rename(&other, &moved).unwrap();
     let run = one.run(["join", &moved, "--as", "one"]).success();
     assert!(run.stderr().contains("which is the same hub"), "{run}");
-    assert!(!run.stderr().contains("goes on until it has ended"), "{run}");
+    assert!(!run.stderr().contains("keeps running until it has ended"), "{run}");
 }
 
 #[test]
@@ -505,7 +505,7 @@ fn a_branch_that_a_variable_names_wrongly_is_told_with_what_changes_it() {
     for words in [&["heartbeat"][..], &["job", "list"], &["fsck"]] {
         let run = ada.run(words).code(78);
         assert!(run.stderr().contains("`export MUSTER_BRANCH=main`"), "{run}");
-        assert!(!run.stderr().contains("has it remembered"), "{run}");
+        assert!(!run.stderr().contains("or store it with"), "{run}");
     }
     let doctor = ada.run(["doctor", "hub-reachable"]).code(1);
     assert!(doctor.stdout().contains("mend: export MUSTER_BRANCH=main"), "{doctor}");
@@ -524,6 +524,6 @@ fn an_address_that_git_knows_no_way_for_is_told_as_that() {
     let ada = fleet.host("ada");
     for words in [&["job", "list"][..], &["join", "--as", "ada"]] {
         let run = ada.run([&["--hub", "htp://hub.example/hub.git"], words].concat());
-        assert!(run.stderr().contains("no address that begins with `htp://`"), "{run}");
+        assert!(run.stderr().contains("unknown address scheme `htp://`"), "{run}");
     }
 }

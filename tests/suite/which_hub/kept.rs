@@ -373,13 +373,13 @@ fn a_clone_follows_under_another_spelling_and_is_told_of_under_another_address()
     ada.set("MUSTER_HUB", "https://hub.example/hub.git");
     ada.run(["status", "set", "idle"]).success();
     let run = ada.run(["status", "set", "building"]).success();
-    assert!(run.stderr().contains("of the hub that MUSTER_HUB names or of a copy of it"), "{run}");
+    assert!(run.stderr().contains("of the hub set by MUSTER_HUB, or of a copy of it"), "{run}");
     // One of another hub is told as such.
     let other = ada.place("HOME").join("other.git").display().to_string();
     ada.run(["init", &other]).success();
     ada.set("MUSTER_HUB", &other);
     let run = ada.run(["status", "list"]).success();
-    assert!(run.stderr().contains("of another hub than the one that MUSTER_HUB names"), "{run}");
+    assert!(run.stderr().contains("of another hub than the one set by MUSTER_HUB"), "{run}");
 }
 
 #[test]

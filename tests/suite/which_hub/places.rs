@@ -162,7 +162,7 @@ fn the_hub_itself_and_bare_clones_of_it_are_no_other_hub() {
     let add = ["job", "add", "--", "true"];
     // A copy that nobody reads.
     let run = ada.command(add).current_dir(home.join("bare.git")).run();
-    let run = refused(run, &["of which it may be a copy", &other.display().to_string()]);
+    let run = refused(run, &["may be a copy of", &other.display().to_string()]);
     assert!(run.stderr().contains(&format!("--hub {}", other.display())), "{run}");
     // A bare repository that a checkout brought with it.
     let within = home.join("checkout/evil.git");
@@ -170,7 +170,7 @@ fn the_hub_itself_and_bare_clones_of_it_are_no_other_hub() {
     git(&home.join("checkout"), ["init", "-q"]);
     git(&home, ["clone", "-q", "--bare", &hub.display().to_string(), &within.display().to_string()]);
     git(&within, ["remote", "remove", "origin"]);
-    refused(ada.command(add).current_dir(&within).run(), &["within the work tree"]);
+    refused(ada.command(add).current_dir(&within).run(), &["inside the work tree"]);
     assert_eq!((tip(&hub), tip(&other), tip(&home.join("bare.git"))), before);
     // The hub itself is one of two as well, for who has joined another.
     refused(ada.command(add).current_dir(&hub).run(), &[&other.display().to_string()]);
@@ -178,7 +178,7 @@ fn the_hub_itself_and_bare_clones_of_it_are_no_other_hub() {
     // Who has joined none, or this very one, means it, also where it is mirrored elsewhere.
     std::fs::remove_file(ada.place("XDG_CONFIG_HOME").join("git-muster/config.json")).unwrap();
     let run = ada.command(add).current_dir(home.join("bare.git")).run();
-    refused(run, &["of which it may be a copy", &hub.display().to_string()]);
+    refused(run, &["may be a copy of", &hub.display().to_string()]);
     git(&hub, ["remote", "add", "--mirror=push", "backup", &home.join("bare.git").display().to_string()]);
     ada.command(add).current_dir(&hub).run().success();
     ada.command(add).current_dir(hub.join("refs")).run().success();

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Acknowledges a message in the name of a server.
+# Acknowledges a message on behalf of a server.
 #
 # Usage: ack_message.sh MESSAGE SERVER
 #
-# Ends with 0 when the hub has it, 1 when it was not asked for properly or there is no such message, 2 when
-# the hub did not take it or the message is not for this server, 3 when a file cannot be used.
+# Exit codes: 0 done, 1 invalid arguments or message not found, 2 refused by the hub or not for this server, 3
+# a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

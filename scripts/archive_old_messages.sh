@@ -3,9 +3,8 @@
 #
 # Usage: archive_old_messages.sh
 #
-# ARCHIVE_DAYS says from which age on, in days; otherwise 7.
-# Ends with 0 when the hub has it, 1 when it was not asked for properly, 2 when the hub did not take it, 3 when a
-# file cannot be used.
+# ARCHIVE_DAYS sets the minimum age in days [default: 7].
+# Exit codes: 0 done, 1 invalid arguments, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

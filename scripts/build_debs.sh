@@ -1,23 +1,23 @@
 #!/bin/sh
 # Builds the Debian packages of a source tree and prints their paths.
 #
-# Usage: build_debs.sh --repo FOLDER --out FOLDER [--no-equivs]
+# Usage: build_debs.sh --repo DIR --out DIR [--no-equivs]
 #
-# packaging/build-deb.sh of the tree is run if it has one (with -o and a folder), otherwise dpkg-buildpackage.
-# Some build dependencies are gone from newer distributions, such as python-setuptools from Ubuntu 24.04. In place
-# of such a one an empty package is made with equivs and installed, unless --no-equivs is given. BUILD_DEBS_GONE
-# lists them, python-setuptools if it is not set; what apt still has is not replaced. If dependencies are missing
-# after that, it is built without them (-d).
-# What the build says goes to stderr. Packages, .changes and .buildinfo are put into the folder --out when all of
-# them are there; packages of the same name are replaced.
-# Ends with 0 when there is at least one package, 1 when it was not asked for properly, 2 when there is none.
+# Runs packaging/build-deb.sh of the tree if it exists (with -o and a directory), otherwise dpkg-buildpackage.
+# Newer distributions lack some build dependencies, such as python-setuptools in Ubuntu 24.04. Each is
+# replaced by an empty package, built with equivs and installed, unless --no-equivs is given. BUILD_DEBS_GONE
+# lists them [default: python-setuptools]; packages that apt has are not replaced. If dependencies are still
+# missing, the build runs without them (-d).
+# Build output goes to stderr. Packages, .changes and .buildinfo are put into --out once all are complete;
+# packages of the same name are replaced.
+# Exit codes: 0 at least one package, 1 invalid arguments, 2 no package.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh
 . "$here/lib.sh"
 help_if_asked "$@"
 
-# Here the first scripts ended with 2.
+# The legacy scripts exited with 2 here.
 readonly build_failed=2
 readonly gone="${BUILD_DEBS_GONE-python-setuptools}"
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints how the fleet is: signs of life, statuses, queue, unread messages, and what is wrong.
+# Prints the state of the fleet: heartbeats, statuses, queue, unread messages and problems.
 #
 # Usage: check_health.sh [SERVER]
 #
-# SERVER, or LOCAL_SERVER_ID, says whose unread messages are listed; otherwise it is this machine's own name.
-# Ends as `git muster health` does: 0 all is well, 1 warning, 2 critical, 3 unknown or the hub cannot be read.
+# SERVER, or LOCAL_SERVER_ID, selects whose unread messages are listed [default: this machine's server].
+# Exit codes are those of `git muster health`: 0 ok, 1 warning, 2 critical, 3 unknown or the hub cannot be read.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

@@ -3,10 +3,9 @@
 #
 # Usage: create_job.sh TYPE [PRIORITY] DESCRIPTION
 #
-# PRIORITY is 1 (most urgent) to 10, or critical, high, normal, low; 5 when it is empty or left out.
-# JOB_TIMEOUT says how long an attempt may take, such as 90m; 12h if it is not set.
-# Ends with 0 when the hub has the job, 1 when it was not asked for properly, 2 when the hub did not take it,
-# 3 when a file cannot be used.
+# PRIORITY is 1 (most urgent) to 10, or critical, high, normal, low [default: 5].
+# JOB_TIMEOUT is the time limit of an attempt, such as 90m [default: 12h].
+# Exit codes: 0 done, 1 invalid arguments, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

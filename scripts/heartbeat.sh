@@ -1,12 +1,11 @@
 #!/bin/sh
-# Sends one sign of life of a server.
+# Sends one heartbeat of a server.
 #
 # Usage: heartbeat.sh [SERVER]
 #
-# Without SERVER it is this machine's own name, as `git muster join` wrote it; there is no other default.
+# SERVER defaults to this machine's own name, as set by `git muster join`; there is no other default.
 # HEARTBEAT_BRANCH and HEARTBEAT_PUSH_EVERY work as in `git muster heartbeat --help`.
-# Ends with 0 when the hub has the beat, 1 when it was not asked for properly, 2 when the hub did not take it,
-# 3 when a file cannot be used.
+# Exit codes: 0 done, 1 invalid arguments, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

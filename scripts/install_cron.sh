@@ -1,16 +1,16 @@
 #!/bin/sh
-# Puts the lines that keep a server alive into this user's crontab, or takes them out again.
+# Adds the cron entries of a server to this user's crontab, or removes them.
 #
 # Usage: install_cron.sh [--print | --remove]
 #
-# The lines stand between two marks at the end: a heartbeat each minute, the health of the fleet every five
-# minutes, the archive and the squash of this server's heartbeat branch each night. What goes wrong by day is told
-# to syslog, by night in a mail of cron; what goes well is not told. Everything outside the marks stays as it is,
+# The entries are between two marks at the end: a heartbeat every minute, a health check every five minutes,
+# archiving and the squash of this server's heartbeat branch every night. Errors of the frequent entries go to
+# syslog, those of the nightly ones into cron's mail; success is silent. Everything outside the marks is kept,
 # and a second run changes nothing.
-# --print shows the lines and changes nothing. --remove takes them out.
-# The lines work in the folder in which this script is run if hub and name are known only there, as in a clone.
-# Ends with 0 when the crontab is as asked, 1 when it was not asked for properly or cron would not know hub or
-# name, 3 when the crontab cannot be read or written; then it is unchanged.
+# --print prints the entries and changes nothing. --remove removes them.
+# If hub and server name are known only in this directory, as in a clone, the entries run in it.
+# Exit codes: 0 done, 1 invalid arguments, or cron would not know hub or server name, 3 the crontab cannot be
+# read or written (it is unchanged).
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

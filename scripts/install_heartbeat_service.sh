@@ -1,21 +1,22 @@
 #!/bin/sh
-# Writes a systemd service that gives this server's signs of life, or one that also works through the queue.
+# Writes a systemd service that sends this server's heartbeats, or a worker service that also runs jobs.
 #
 # Usage: install_heartbeat_service.sh [--worker --allow PATTERN... | --worker --allow-any] [--drain SECONDS]
-#                                     [--writable FOLDER]... [--print | --dir FOLDER [--start]] [-- OPTION...]
+#                                     [--writable DIR]... [--print | --dir DIR [--start]] [-- OPTION...]
 #
-# It runs as the user and for the hub and name that `git muster config list` shows here. The unit is
-# git-muster-heartbeat.service, or with --worker git-muster-worker.service; a worker gives the signs of life itself,
-# and each of the two ends the other. The unit is written to /etc/systemd/system and started; this needs root.
-# --allow, --allow-any   what the worker may run, as in `git muster worker run --help`
-# --drain                how long running jobs may go on when the worker is stopped; 600 seconds if not given
-# --writable             a folder that the service may write to beside its own, such as the one for packages
-# --print                shows the unit and changes nothing
-# --dir                  writes the unit into this folder, and starts it only with --start
-# --                     all that follows goes to `git muster worker run`, such as -- --jobs 2 --label gpu; a path
-#                        there is best a whole one, and --drain stands before
-# Ends with 0 when it is done, 1 when it was not asked for properly or hub and name are not known, 2 when systemd
-# did not start it, 3 when a file cannot be written.
+# The service runs as this user, with the hub and server name that `git muster config list` shows here. The
+# unit is git-muster-heartbeat.service, or with --worker git-muster-worker.service; a worker sends the
+# heartbeats itself, and each of the two units stops the other. The unit is written to /etc/systemd/system and
+# started; this needs root.
+# --allow, --allow-any   allowed commands, as in `git muster worker run --help`
+# --drain                seconds for running jobs to finish when the worker is stopped [default: 600]
+# --writable             additional directory that the service may write to, such as one for packages
+# --print                prints the unit and changes nothing
+# --dir                  writes the unit into this directory, and starts it only with --start
+# --                     further options of `git muster worker run`, such as -- --jobs 2 --label gpu; use absolute
+#                        paths, and put --drain before the --
+# Exit codes: 0 done, 1 invalid arguments, or hub or server name not configured, 2 systemd did not start the
+# unit, 3 a file cannot be written.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

@@ -1,21 +1,23 @@
 #!/bin/sh
-# The queue of jobs: adds, claims, reports, lists.
+# Adds, claims, reports and lists jobs.
 #
 # Usage: job_queue.sh add BRANCH COMMIT [PRIORITY] [DEPENDENCIES]
 #        job_queue.sh get-next
 #        job_queue.sh complete JOB STATUS [SECONDS]
 #        job_queue.sh list [STATUS]
 #
-# add prints the id of the new job. PRIORITY is 1 (most urgent) to 10, 5 when it is empty or left out;
-# DEPENDENCIES are ids with commas between them. JOB_TIMEOUT says how long an attempt may take; 12h if it is not set.
-# get-next claims the next job for SERVER_ID, or for this machine's own name, begins it and prints its id.
-# Its server has to give signs of life, or the job goes to another.
+# add prints the id of the new job. PRIORITY is 1 (most urgent) to 10 [default: 5]; DEPENDENCIES are
+# comma-separated ids.
+# JOB_TIMEOUT is the time limit of an attempt [default: 12h].
+# get-next claims the next job for SERVER_ID, or for this machine's own name, starts it and prints its id. The
+# server must send heartbeats, or it loses the job.
 # complete reports a job that get-next claimed on this machine. STATUS is completed or success, or failed.
-# With MUSTER_JOB_TOKEN it reports one that was claimed otherwise.
-# list prints the jobs, or those in one state: queued, claimed, running, completed, failed, cancelled, dead.
+# With MUSTER_JOB_TOKEN it reports a job that was claimed otherwise.
+# list prints the jobs, or those with one status: queued, claimed, running, completed, failed, cancelled,
+# dead.
 #
-# Ends with 0 when it is done, 1 when it was not asked for properly or get-next found no job, 2 when the hub
-# did not take it or the job is no longer this machine's, 3 when a file cannot be used.
+# Exit codes: 0 done, 1 invalid arguments, or get-next found no job, 2 refused by the hub or the claim is
+# lost, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh
@@ -24,7 +26,7 @@ help_if_asked "$@"
 
 # The tokens of the jobs that get-next claimed, each in a file named by its job.
 tokens=${XDG_STATE_HOME:-$HOME/.local/state}/git-muster-job-queue
-# Tokens that old are of jobs that nobody reported.
+# Tokens of this age belong to jobs that were never reported.
 tokens_days_max=30
 
 add() {

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the scripts beside this file share: help, complaints, the program, exit codes. Sourced, never run.
+# Shared by the scripts in this directory: help, errors, the program, exit codes. Sourced, never run.
 #
 # It must not decide anything about jobs, messages or the hub: that is the program's.
 
@@ -7,7 +7,7 @@ me=${0##*/}
 # With it `cd` may go elsewhere than it is told.
 unset CDPATH
 
-# Exit codes of the first scripts.
+# Exit codes of the legacy scripts.
 readonly invalid=1 hub_failed=2 file_failed=3
 
 # complain WHAT HAPPENED AND WAS NOT DONE [WHAT TO DO NEXT]
@@ -46,8 +46,8 @@ find_program() {
             "install it with \`cargo install --path .\` in a checkout of git-muster, and put it on PATH or into MUSTER_BIN"
 }
 
-# Turns an exit code of git-muster (docs/CLI.md) into one of the first scripts. What is none of these,
-# such as 70 for a bug or 143 for SIGTERM, stays what it is.
+# Turns an exit code of git-muster (docs/CLI.md) into one of the legacy scripts. Other codes, such as 70 for a
+# bug or 143 for SIGTERM, are kept.
 first_code() {
     case $1 in
         2 | 3 | 78) echo "$invalid" ;;
@@ -57,22 +57,22 @@ first_code() {
     esac
 }
 
-# Runs git-muster and returns a code of the first scripts.
+# Runs git-muster and returns an exit code of the legacy scripts.
 muster() {
     muster_code=0
     "$program" "$@" || muster_code=$?
     return "$(first_code "$muster_code")"
 }
 
-# add_job ARGUMENTS...: adds a job. The first scripts knew no limit, and had builds of two hours; what a server
-# that is lost was working on comes back long before this one.
+# add_job ARGUMENTS...: adds a job. The legacy scripts had no limit, and builds of two hours; jobs of a lost
+# server are reclaimed long before this limit.
 add_job() {
     muster job add --timeout="${JOB_TIMEOUT:-12h}" "$@"
 }
 
-# Prints `config list` as a service finds it in a folder with nothing but these variables: hub and name that only
+# Prints `config list` as a service finds it in a directory with nothing but these variables: hub and name that only
 # this shell knows are not there. Fails if one of the two is not known.
-# settings_in FOLDER NAME=VALUE...
+# settings_in DIR NAME=VALUE...
 settings_in() {
     settings_folder=$1
     shift
@@ -83,7 +83,8 @@ settings_in() {
         END { exit !(hub && server) }'
 }
 
-# Prints where a service with these variables has to run to know hub and name: at home, or in the present folder.
+# Prints where a service with these variables has to run to know hub and name: at home, or in the current
+# directory.
 # working_folder NAME=VALUE...
 working_folder() {
     for candidate in "$HOME" "$PWD"; do

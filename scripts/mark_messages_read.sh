@@ -3,8 +3,8 @@
 #
 # Usage: mark_messages_read.sh SERVER [MESSAGE]
 #
-# Ends with 0 when the hub has it or nothing was unread, 1 when it was not asked for properly or there is no
-# such message, 2 when the hub did not take it, 3 when a file cannot be used.
+# Exit codes: 0 done or nothing unread, 1 invalid arguments or message not found, 2 refused by the hub, 3 a
+# file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints what is wrong with the fleet, for cron: nothing if all is well.
+# Prints the problems of the fleet, for cron; prints nothing if the fleet is healthy.
 #
 # Usage: monitor_health.sh
 #
-# Ends as `git muster health` does: 0 all is well, 1 warning, 2 critical, 3 unknown or the hub cannot be read.
+# Exit codes are those of `git muster health`: 0 ok, 1 warning, 2 critical, 3 unknown or the hub cannot be read.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

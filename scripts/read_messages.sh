@@ -1,11 +1,11 @@
 #!/bin/sh
-# Prints what a server has not read, and leaves it unread: mark_messages_read.sh marks it.
+# Prints the unread messages of a server without marking them; mark_messages_read.sh marks them.
 #
 # Usage: read_messages.sh [SERVER]
 #
-# Without SERVER it is this machine's own name, as `git muster join` wrote it.
-# Ends with 0, also when nothing is unread, 1 when it was not asked for properly, 2 when the hub cannot be
-# read, 3 when a file cannot be used.
+# SERVER defaults to this machine's own name, as set by `git muster join`.
+# Exit codes: 0 done, also if nothing is unread, 1 invalid arguments, 2 the hub cannot be read, 3 a file
+# cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

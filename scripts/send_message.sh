@@ -4,10 +4,9 @@
 # Usage: send_message.sh FROM TO TYPE SUBJECT BODY [--require-ack]
 #
 # TO is a server or all. TYPE is info, warning, error, request, response or update. SUBJECT has at most 100
-# characters, BODY 10,000. Both are sent as they stand and never run; a shell expands what stands in double
-# quotes before this script sees it.
-# Ends with 0 when the hub has the message, 1 when it was not asked for properly, 2 when the hub did not take
-# it, 3 when a file cannot be used.
+# characters, BODY 10,000. Both are sent unchanged and never executed; the shell expands text in double quotes
+# before this script sees it.
+# Exit codes: 0 done, 1 invalid arguments, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

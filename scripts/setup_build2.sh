@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes this machine the server build2 of a hub and tells what comes next.
+# Registers this machine as server build2 of a hub and prints the next step.
 #
 # Usage: setup_build2.sh [HUB] [--replace] [--manager NAME] [--ip ADDRESS] [--label LABEL]... [--skip-reclone]
 #
-# HUB is a path or URL; without it the clone around, MUSTER_HUB or the hub joined before is meant. The other
-# options are those of `git muster join`. Nothing is cloned and nothing removed: --skip-reclone and
-# FORCE_RECLONE are taken for old command lines and change nothing.
-# Ends with 0 when this machine is build2, 1 when HUB or name cannot be used, 2 when an option is wrong or the
-# hub did not take it, 3 when a file cannot be used.
+# HUB is a path or URL [otherwise: MUSTER_HUB, the current clone, the hub joined before]. The other options
+# are those of `git muster join`. Nothing is cloned or removed: --skip-reclone and FORCE_RECLONE are accepted
+# for compatibility and have no effect.
+# Exit codes: 0 done, 1 HUB or name cannot be used, 2 invalid option or refused by the hub, 3 a file cannot be
+# used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

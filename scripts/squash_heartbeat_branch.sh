@@ -3,10 +3,9 @@
 #
 # Usage: squash_heartbeat_branch.sh --server SERVER | --branch BRANCH [--backup] [--dry-run | --no-push] [--push]
 #
-# --backup keeps what was there as backup/<branch>-<time>. --dry-run and --no-push change nothing; --push,
-# which is what happens anyway, is taken for old command lines.
-# Ends with 0 when the branch holds one commit, 1 when it was not asked for properly or there is no such branch,
-# 2 when the hub did not take it, 3 when a file cannot be used.
+# --backup keeps the old history as backup/<branch>-<time>. --dry-run and --no-push change nothing; --push,
+# the default, is accepted for compatibility.
+# Exit codes: 0 done, 1 invalid arguments or branch not found, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

@@ -1,11 +1,10 @@
 #!/bin/sh
-# Says what a server is doing.
+# Sets the status of a server.
 #
 # Usage: update_status.sh SERVER STATUS [JOB]
 #
 # STATUS is idle, building, failed or success.
-# Ends with 0 when the hub has it, 1 when it was not asked for properly, 2 when the hub did not take it,
-# 3 when a file cannot be used.
+# Exit codes: 0 done, 1 invalid arguments, 2 refused by the hub, 3 a file cannot be used.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
 # shellcheck source=scripts/lib.sh

@@ -16,7 +16,7 @@ fn every_script_can_be_run_and_tells_how() {
         for flag in ["-h", "--help"] {
             let told = run(&host, &name, &[flag]).success();
             assert!(told.stdout().contains(&format!("\nUsage: {name}")), "{told}");
-            assert!(told.stdout().contains("\nEnds ") && !told.stdout().contains("set -eu"), "{told}");
+            assert!(told.stdout().contains("Exit codes") && !told.stdout().contains("set -eu"), "{told}");
             assert_eq!(told.stderr(), "");
         }
     }

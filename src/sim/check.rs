@@ -19,7 +19,6 @@ use crate::domain::time::Timestamp;
 use crate::ledger::Version;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +96,7 @@ pub(super) struct Checker {
     /// late, or the hub was rolled back and gives the same tokens again.
     void: BTreeMap<String, u64>,
     /// Tables that somebody broke by hand and nobody mended yet, as they were before.
-    broken: BTreeMap<&'static str, Rc<Files>>,
+    broken: BTreeMap<&'static str, Arc<Files>>,
     now: Duration,
     /// By the clock of whoever wrote the commit, which is what rules about stamps go by.
     at: Option<Timestamp>,
@@ -126,7 +125,7 @@ impl Checker {
     }
 
     /// The main branch went from `old` to `new`.
-    pub(super) fn moved(&mut self, now: Duration, old: &Rc<Files>, new: &Rc<Files>, built: Option<&Built>) {
+    pub(super) fn moved(&mut self, now: Duration, old: &Arc<Files>, new: &Arc<Files>, built: Option<&Built>) {
         self.commits += 1;
         self.now = now;
         self.by_hand = built.is_none();
@@ -206,8 +205,8 @@ impl Checker {
     /// Compares the records of two versions of a table; none may vanish or stand twice.
     fn compare<T: Row>(
         &mut self,
-        old: &Rc<Files>,
-        new: &Rc<Files>,
+        old: &Arc<Files>,
+        new: &Arc<Files>,
         judge: fn(&mut Self, Option<&Record<T>>, &Record<T>),
     ) {
         let same = match (old.get(T::PATH), new.get(T::PATH)) {
@@ -220,13 +219,13 @@ impl Checker {
         let after = match read::<T>(new) {
             Ok(table) => table,
             Err(_) if self.by_hand => {
-                self.broken.entry(T::PATH).or_insert_with(|| Rc::clone(old));
+                self.broken.entry(T::PATH).or_insert_with(|| Arc::clone(old));
                 return;
             }
             Err(error) => return self.blame(format!("I13: {error}")),
         };
         // What was mended is compared with what was before it was broken.
-        let old = self.broken.remove(T::PATH).unwrap_or_else(|| Rc::clone(old));
+        let old = self.broken.remove(T::PATH).unwrap_or_else(|| Arc::clone(old));
         let Ok(before) = read::<T>(&old) else { return };
         let mut ids: HashSet<&str> = HashSet::new();
         if after.rows().any(|row| !ids.insert(row.id())) {
@@ -664,8 +663,8 @@ mod tests {
         LockName::new(name).expect(name)
     }
 
-    fn files(path: &str, text: &str) -> Rc<Files> {
-        Rc::new(Files::from([(path.into(), Arc::new(Document::new(text.as_bytes().to_vec())))]))
+    fn files(path: &str, text: &str) -> Arc<Files> {
+        Arc::new(Files::from([(path.into(), Arc::new(Document::new(text.as_bytes().to_vec())))]))
     }
 
     /// What is noticed first when `operation`, or a hand, makes `new` of `old`.
@@ -680,7 +679,7 @@ mod tests {
             at: Timestamp::parse(AT).expect("time"),
             envelope: Envelope { guards: vec![(lock_name("guard"), 3)], ..Envelope::default() },
             operation,
-            known: Rc::default(),
+            known: Arc::default(),
         });
         let built = built.map(|built| match path {
             Lock::PATH if old.contains("guard") => built,

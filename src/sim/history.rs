@@ -21,7 +21,6 @@ use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,7 +132,7 @@ fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<Stri
     for (version, stored) in commits {
         let Some(built) = &stored.built else { continue };
         let before = stored.parent.as_ref().and_then(|parent| states.get(parent));
-        let before = before.map(|before| Rc::clone(&before.files)).unwrap_or_default();
+        let before = before.map(|before| Arc::clone(&before.files)).unwrap_or_default();
         let again = match again(built, before) {
             Ok(again) => again,
             Err(why) => {
@@ -157,7 +156,7 @@ fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<Stri
 fn differs<'a>(again: &'a Again, stored: &'a Stored) -> Option<&'a str> {
     let mut paths = again.files.keys().chain(stored.files.keys());
     let bytes = |files: &'a Files, path: &str| files.get(path).map(|document| document.bytes());
-    let is_other = |path: &&Rc<str>| bytes(&again.files, path) != bytes(&stored.files, path);
+    let is_other = |path: &&Arc<str>| bytes(&again.files, path) != bytes(&stored.files, path);
     let path = paths.find(is_other).map(|path| &**path);
     path.or_else(|| (again.message != *stored.message).then_some("message"))
 }
@@ -169,9 +168,9 @@ struct Again {
     answer: serde_json::Value,
 }
 
-fn again(built: &Built, before: Rc<Files>) -> Result<Again, String> {
-    let made = Rc::new(RefCell::new(None));
-    let engine = Replay { before, known: Rc::clone(&built.known), made: Rc::clone(&made) };
+fn again(built: &Built, before: Arc<Files>) -> Result<Again, String> {
+    let made = Arc::new(RefCell::new(None));
+    let engine = Replay { before, known: Arc::clone(&built.known), made: Arc::clone(&made) };
     let settings = Settings {
         main: MAIN.to_owned(),
         author: String::new(),
@@ -191,12 +190,12 @@ fn again(built: &Built, before: Rc<Files>) -> Result<Again, String> {
 }
 
 /// What was built last on the main branch.
-type Made = Rc<RefCell<Option<(Files, String)>>>;
+type Made = Arc<RefCell<Option<(Files, String)>>>;
 
 /// The hub as the writer of one commit saw it.
 struct Replay {
-    before: Rc<Files>,
-    known: Rc<Refs>,
+    before: Arc<Files>,
+    known: Arc<Refs>,
     made: Made,
 }
 

@@ -4,12 +4,12 @@ use super::faults::Fault;
 use super::world::{Host, World};
 use crate::domain::time::Timestamp;
 use crate::machine::simulated::Machine;
-use std::cell::{RefCell, RefMut};
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// When the world begins: 2025-10-29T12:00:00Z.
@@ -37,12 +37,12 @@ thread_local! {
 
 /// The world, as its processes share it.
 #[derive(Clone)]
-pub(super) struct Shared(Rc<RefCell<World>>);
+pub(super) struct Shared(Arc<Mutex<World>>);
 
 impl Shared {
     /// The world of a simulation that begins on this thread.
     pub(super) fn begin(world: World) -> Self {
-        let shared = Self(Rc::new(RefCell::new(world)));
+        let shared = Self(Arc::new(Mutex::new(world)));
         PRESENT.with(|present| *present.borrow_mut() = Some(shared.clone()));
         shared
     }
@@ -53,8 +53,13 @@ impl Shared {
     }
 
     /// Not to be kept while others run.
-    pub(super) fn get(&self) -> RefMut<'_, World> {
-        self.0.borrow_mut()
+    pub(super) fn get(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody has it just now.
+    fn is_let_go(&self) -> bool {
+        !matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
     }
 }
 
@@ -73,6 +78,7 @@ impl Process {
     fn pause(&self, span: Duration) {
         // Nothing takes no time: who waits for the last nanosecond of a span would wait for ever.
         let until = self.world.get().now + span.max(STEP_MIN);
+        assert!(self.world.is_let_go(), "nobody keeps the world while others run");
         super::give_up_turn(Said::Until(until));
         if self.world.get().dies {
             resume_unwind(Box::new(Killed));

@@ -13,7 +13,6 @@ use crate::domain::table::{Row, Table};
 use crate::ledger::{Document, Move, Publication};
 use crate::machine::clock;
 use serde_json::{Value, json};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// The server whose scripts know nothing of tokens and sessions.
@@ -78,7 +77,7 @@ impl Person {
             files.insert(path.into(), Arc::new(Document::new(text.into_bytes())));
             let mut world = self.world.get();
             let message = format!("edit {path} by hand, {}", self.random.bits());
-            let to = world.store(Some(tip.clone()), Rc::new(files), message.into(), None);
+            let to = world.store(Some(tip.clone()), Arc::new(files), message.into(), None);
             let pushed = world.swap(&[Move { branch: MAIN.to_owned(), from: Some(tip), to }]);
             world.note(|| format!("somebody edits {path}: {pushed:?}"));
             if pushed == Publication::Applied {

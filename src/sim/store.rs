@@ -13,7 +13,6 @@ use crate::ledger::{
 use crate::machine::clock::{self, Deadline};
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// How long a message is on its way at most, in milliseconds.
@@ -34,7 +33,7 @@ pub(super) struct Store {
     pub host: usize,
     pub process: usize,
     /// Where the branches were when an attempt, which begins with the main branch, looked them up.
-    pub looked_up: RefCell<Rc<Refs>>,
+    pub looked_up: RefCell<Arc<Refs>>,
 }
 
 impl Store {
@@ -49,12 +48,12 @@ impl Store {
     }
 
     /// Where this host knows the branches to be; on a shared disk, where they are.
-    fn known(&self) -> Rc<Refs> {
+    fn known(&self) -> Arc<Refs> {
         let world = self.world.get();
         if world.tuning.is_path {
-            return Rc::clone(&world.refs);
+            return Arc::clone(&world.refs);
         }
-        world.hosts.get(self.host).map(|host| Rc::clone(&host.known)).unwrap_or_default()
+        world.hosts.get(self.host).map(|host| Arc::clone(&host.known)).unwrap_or_default()
     }
 
     fn is_damaged(&self) -> Result<(), LedgerError> {
@@ -162,9 +161,9 @@ impl Engine for Store {
             *looked_up = known;
         } else if let Some(tip) = tip.as_ref().filter(|tip| looked_up.get(branch) != Some(*tip)) {
             // The copy was replaced or brought up to date since.
-            Rc::make_mut(&mut looked_up).insert(branch.to_owned(), tip.clone());
+            Arc::make_mut(&mut looked_up).insert(branch.to_owned(), tip.clone());
         } else if tip.is_none() && looked_up.contains_key(branch) {
-            Rc::make_mut(&mut looked_up).remove(branch);
+            Arc::make_mut(&mut looked_up).remove(branch);
         }
         Ok(tip)
     }
@@ -173,7 +172,7 @@ impl Engine for Store {
         let known = self.known();
         let mut looked_up = self.looked_up.borrow_mut();
         if looked_up.keys().any(|name| name.starts_with(prefix) && !known.contains_key(name)) {
-            Rc::make_mut(&mut looked_up)
+            Arc::make_mut(&mut looked_up)
                 .retain(|name, _| !name.starts_with(prefix) || known.contains_key(name));
         }
         Ok(known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
@@ -194,7 +193,7 @@ impl Engine for Store {
             // A copy that has nothing yet is no old one.
             let has_copy = world.hosts.get(self.host).is_some_and(|host| host.known.contains_key(MAIN));
             if !has_copy || !world.strikes(Fault::StaleFetch) {
-                let refs = Rc::clone(&world.refs);
+                let refs = Arc::clone(&world.refs);
                 world.on(self.host, |host| host.known = refs);
             }
         }
@@ -212,9 +211,9 @@ impl Engine for Store {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let mut known = Rc::clone(&self.looked_up.borrow());
+        let mut known = Arc::clone(&self.looked_up.borrow());
         if let Some(base) = commit.base.filter(|_| commit.follows) {
-            Rc::make_mut(&mut known).insert(MAIN.to_owned(), base.clone());
+            Arc::make_mut(&mut known).insert(MAIN.to_owned(), base.clone());
         }
         let mut world = self.world.get();
         if world.strikes(Fault::DiskFull) {
@@ -224,14 +223,14 @@ impl Engine for Store {
         let files = world.files(commit.base);
         let files = changed(&files, commit);
         let parent = commit.base.filter(|_| commit.follows).cloned();
-        let submitted = world.submitting.get(&self.process).map(Rc::clone);
+        let submitted = world.submitting.get(&self.process).map(Arc::clone);
         let built = submitted.map(|submitted| {
-            let (envelope, operation) = Rc::unwrap_or_clone(submitted);
+            let (envelope, operation) = Arc::unwrap_or_clone(submitted);
             let op = op_of(commit.message).expect("a commit of ours names its operation");
             world.built.insert(self.process, op.clone());
-            Rc::new(Built { op, at: commit.at, envelope, operation, known })
+            Arc::new(Built { op, at: commit.at, envelope, operation, known })
         });
-        Ok(world.store(parent, Rc::new(files), commit.message.into(), built))
+        Ok(world.store(parent, Arc::new(files), commit.message.into(), built))
     }
 
     fn publish(&mut self, moves: &[Move], _: Deadline) -> Publication {
@@ -246,7 +245,7 @@ impl Engine for Store {
         }
         if publication == Publication::Applied {
             self.world.get().on(self.host, |host| {
-                let known = Rc::make_mut(&mut host.known);
+                let known = Arc::make_mut(&mut host.known);
                 known.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
             });
         }
@@ -288,7 +287,7 @@ impl EngineUpkeep for Store {
     fn heal(&mut self) -> Result<bool, LedgerError> {
         self.world.get().on(self.host, |host| {
             host.is_damaged = false;
-            host.known = Rc::default();
+            host.known = Arc::default();
         });
         Ok(!self.is_path())
     }

@@ -31,7 +31,7 @@ use crate::domain::status::StatusWord;
 use crate::ledger::{Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
 use crate::machine::clock;
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The locks that everybody wants.
@@ -202,7 +202,7 @@ impl Worker {
     fn begin(&self, envelope: &Envelope, operation: Operation) {
         let mut world = self.world.get();
         world.built.remove(&self.process);
-        world.submitting.insert(self.process, Rc::new((envelope.clone(), operation)));
+        world.submitting.insert(self.process, Arc::new((envelope.clone(), operation)));
     }
 
     fn told<A>(

@@ -17,12 +17,11 @@ use crate::ledger::{Document, Move, Publication, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The documents of a commit by path.
-pub(super) type Files = BTreeMap<Rc<str>, Arc<Document>>;
+pub(super) type Files = BTreeMap<Arc<str>, Arc<Document>>;
 
 /// Branches and where they are.
 pub(super) type Refs = BTreeMap<String, Version>;
@@ -52,12 +51,12 @@ const ROLLBACK_COMMITS_MAX: u64 = 5;
 #[derive(Clone)]
 pub(super) struct Stored {
     pub parent: Option<Version>,
-    pub files: Rc<Files>,
-    pub message: Rc<str>,
+    pub files: Arc<Files>,
+    pub message: Arc<str>,
     /// How many commits come before it.
     pub depth: u64,
     /// What made it; nothing when somebody did it by hand.
-    pub built: Option<Rc<Built>>,
+    pub built: Option<Arc<Built>>,
 }
 
 /// What a commit was made by, so that it can be made again.
@@ -67,7 +66,7 @@ pub(super) struct Built {
     pub envelope: Envelope,
     pub operation: Operation,
     /// Where its writer knew the branches to be.
-    pub known: Rc<Refs>,
+    pub known: Arc<Refs>,
 }
 
 /// A push on its way.
@@ -92,7 +91,7 @@ pub(super) struct Host {
     pub unflushed: BTreeMap<OsString, Option<Vec<u8>>>,
     pub locks: BTreeSet<OsString>,
     /// What its copy of the hub knows.
-    pub known: Rc<Refs>,
+    pub known: Arc<Refs>,
     /// Whether that copy is damaged.
     pub is_damaged: bool,
     /// Until when it does not reach the hub.
@@ -112,7 +111,7 @@ impl Host {
             files: BTreeMap::new(),
             unflushed: BTreeMap::new(),
             locks: BTreeSet::new(),
-            known: Rc::default(),
+            known: Arc::default(),
             is_damaged: false,
             cut_off_until: Duration::ZERO,
             is_gone: false,
@@ -157,7 +156,7 @@ pub(super) struct World {
     pub tuning: Tuning,
     pub hosts: Vec<Host>,
     pub commits: HashMap<Version, Stored>,
-    pub refs: Rc<Refs>,
+    pub refs: Arc<Refs>,
     pub delayed: Vec<Delayed>,
     pub trouble: Trouble,
     pub checker: Checker,
@@ -167,7 +166,7 @@ pub(super) struct World {
     /// Whether the process that has the turn is to die.
     pub dies: bool,
     /// What is being submitted just now, by each process.
-    pub submitting: HashMap<usize, Rc<(Envelope, Operation)>>,
+    pub submitting: HashMap<usize, Arc<(Envelope, Operation)>>,
     /// The operation of the last commit that each process built.
     pub built: HashMap<usize, OpId>,
     /// What happened, if anybody wants to know.
@@ -193,7 +192,7 @@ impl World {
             tuning,
             hosts,
             commits: HashMap::new(),
-            refs: Rc::default(),
+            refs: Arc::default(),
             delayed: Vec::new(),
             trouble: Trouble::default(),
             checker: Checker::default(),
@@ -209,8 +208,8 @@ impl World {
         let (names, tuning) = (world.rates.names().collect::<Vec<_>>().join(" "), world.tuning.clone());
         world.note(|| format!("{names}; {tuning:?}"));
         let files = world.founded();
-        let version = world.store(None, Rc::new(files), "init".into(), None);
-        world.refs = Rc::new(Refs::from([(MAIN.to_owned(), version)]));
+        let version = world.store(None, Arc::new(files), "init".into(), None);
+        world.refs = Arc::new(Refs::from([(MAIN.to_owned(), version)]));
         world
     }
 
@@ -274,9 +273,9 @@ impl World {
     pub(super) fn store(
         &mut self,
         parent: Option<Version>,
-        files: Rc<Files>,
-        message: Rc<str>,
-        built: Option<Rc<Built>>,
+        files: Arc<Files>,
+        message: Arc<str>,
+        built: Option<Arc<Built>>,
     ) -> Version {
         let before = parent.as_ref().and_then(|parent| self.commits.get(parent));
         let depth = before.map_or(0, |before| before.depth + 1);
@@ -296,10 +295,10 @@ impl World {
     }
 
     /// The documents of a version.
-    pub(super) fn files(&self, version: Option<&Version>) -> Rc<Files> {
+    pub(super) fn files(&self, version: Option<&Version>) -> Arc<Files> {
         version
             .and_then(|version| self.commits.get(version))
-            .map(|one| Rc::clone(&one.files))
+            .map(|one| Arc::clone(&one.files))
             .unwrap_or_default()
     }
 
@@ -315,7 +314,7 @@ impl World {
             return Publication::Stale;
         }
         for one in moved {
-            Rc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
+            Arc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
         }
         // Judged first: a session that is ended by the same push was not ended before.
         for one in moved.iter().filter(|one| one.branch == MAIN) {
@@ -406,7 +405,7 @@ impl World {
             self.note(|| format!("the clock of host {host} is {offset} ms off"));
         }
         if self.strikes(Fault::CopyLost) {
-            self.on(host, |host| host.known = Rc::default());
+            self.on(host, |host| host.known = Arc::default());
             self.note(|| format!("host {host} loses its copy of the hub"));
         }
         if !self.tuning.is_path && self.strikes(Fault::CopyDamaged) {
@@ -444,7 +443,7 @@ impl World {
             };
             dropped.push(std::mem::replace(&mut target, parent));
         }
-        Rc::make_mut(&mut self.refs).insert(MAIN.to_owned(), target);
+        Arc::make_mut(&mut self.refs).insert(MAIN.to_owned(), target);
         let ops = dropped.iter().filter_map(|version| op_of(&self.commits.get(version)?.message));
         self.checker.dropped_ops.extend(ops);
         self.checker.rolled_back(&dropped, &files);

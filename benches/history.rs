@@ -13,7 +13,7 @@ use git_muster::inside::{Archive, ClaimJobs, Envelope, Found, Join, Verb, found}
 use git_muster::inside::{Beat, Claimant, Draft, MessageType, Place, Question, Report, Taker, Timestamp};
 use git_muster::inside::{JobId, LockName, MessageId, OpId, ServerName};
 use git_muster::inside::{Ledger, Location, OpenOptions, Outcome, Settings, init_bare};
-use git_muster::inside::{check_history, clock, environment, random};
+use git_muster::inside::{Machine, check_history, clock, environment, random};
 use std::path::Path;
 use std::time::Duration;
 
@@ -225,7 +225,7 @@ fn check_one(path: &Path) {
     let place =
         Place { hub: path.display().to_string(), branch: "main".to_owned(), name: "bench".to_owned() };
     let snapshot = ledger.read(true).expect("a hub");
-    let question = Question { place: &place, since: None, until: None };
+    let question = Question { machine: &Machine::real(), place: &place, since: None, until: None };
     let found = check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");
     let took = clock::since_boot().saturating_sub(begin);
     let computed = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID);

@@ -53,7 +53,7 @@ impl FrontEnd {
     }
 
     fn write<V: Verb + Clone + Into<Operation>>(&mut self, verb: &V) -> Result<V::Answer, Failure> {
-        let beat = Some(self.client.session(&self.me).beat(&self.me, None));
+        let beat = Some(self.client.session(&self.me).beat(&self.client.whose(&self.me), None));
         let envelope = Envelope { beat, ..Envelope::default() };
         let written = self.client.write(&envelope, (verb, Keep::WhileUnknown), |why| eprintln!("{why}"));
         Failure::of(&written).map_or(Ok(()), Err)?;
@@ -121,7 +121,7 @@ impl FrontEnd {
                     seen.map_or(claim::Event::Unseen(Failure::Fault), claim::Event::Seen)
                 }
                 claim::Step::BeginAnew => {
-                    session.leave(&flow.claimant().incarnation, Some(&whose));
+                    session.leave(&flow.claimant().incarnation, &whose, true);
                     claim::Event::Session(session.incarnation.clone())
                 }
                 claim::Step::Wait(Some(pause), _) => {

@@ -68,5 +68,5 @@ pub mod inside {
     pub use crate::domain::table::{Row, Table};
     pub use crate::domain::time::Timestamp;
     pub use crate::git::{Location, OpenOptions, init_bare, open};
-    pub use crate::machine::{clock, environment, random};
+    pub use crate::machine::{Machine, clock, environment, random};
 }

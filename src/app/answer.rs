@@ -16,6 +16,7 @@ use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::table::Table;
 use crate::ledger::{Documents, Found, Ledger, Stop};
+use crate::machine::Machine;
 use serde_json::Value;
 
 /// What an operation in the hub's history answered, and whether that counts now.
@@ -52,12 +53,12 @@ impl Answered {
     }
 
     /// Counts the operation as settled; what still counts of its answer can be had again.
-    pub fn settle(&self, op: &OpId) {
+    pub fn settle(&self, machine: &Machine, op: &OpId) {
         match &self.answer {
             Some(answer) if self.stands == Some(true) || !self.messages.is_empty() => {
-                journal::deliver(op, answer);
+                journal::deliver(machine, op, answer);
             }
-            _ => journal::close(op),
+            _ => journal::close(machine, op),
         }
     }
 }

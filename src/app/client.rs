@@ -15,7 +15,7 @@ use crate::app::watch::Watch;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
-use crate::machine::{clock, random};
+use crate::machine::Machine;
 
 /// One hub, as one process uses it.
 pub struct Client {
@@ -51,6 +51,12 @@ impl Client {
 
     fn settled(&self) -> &Place {
         self.place.as_ref().expect("the place is settled before anything is kept of a hub")
+    }
+
+    /// The machine on which this process runs.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        self.ledger.machine()
     }
 
     /// The store, for what is neither a read nor a write of its documents.
@@ -159,14 +165,15 @@ impl Client {
         envelope: &Envelope,
         verb: &V,
     ) -> Result<Outcome<V::Answer>, LedgerError> {
-        let op = OpId::new(&random::id()).expect("an id of ours is one");
-        envelope.run(&mut self.ledger, op, clock::wall(), verb)
+        let op = OpId::new(&self.machine().id()).expect("an id of ours is one");
+        let now = self.ledger.machine().wall();
+        envelope.run(&mut self.ledger, op, now, verb)
     }
 
     /// Whose session `server` has here.
     #[must_use]
     pub fn whose(&self, server: &ServerName) -> Whose {
-        self.settled().whose(server)
+        self.settled().whose(self.machine(), server)
     }
 
     /// The session of `server` that goes on here, or a new one.
@@ -178,8 +185,9 @@ impl Client {
     /// Hands what this host has watched of this hub to `see`, and keeps what that adds.
     pub fn observe<R>(&mut self, see: impl FnOnce(&mut Watch<'_>) -> R) -> R {
         let place = self.settled().watched();
-        let observed = self.observed.get_or_insert_with(Observations::recall);
-        let result = see(&mut Watch { observed, place: &place, now: clock::since_boot() });
+        let machine = self.ledger.machine();
+        let observed = self.observed.get_or_insert_with(|| Observations::recall(machine));
+        let result = see(&mut Watch { observed, place: &place, now: machine.since_boot() });
         observed.keep();
         result
     }
@@ -208,12 +216,12 @@ impl Client {
     /// The reports of `server` that are kept.
     #[must_use]
     pub fn kept_reports(&self, server: &ServerName) -> Vec<(OpId, StepJob)> {
-        submit::kept_reports(self.settled(), server)
+        submit::kept_reports(self.machine(), self.settled(), server)
     }
 
     /// Forgets a report that was kept: the hub has it, or does not want it.
     pub fn forget_report(&self, step: &StepJob) {
-        submit::forget_kept(self.settled(), step);
+        submit::forget_kept(self.machine(), self.settled(), step);
     }
 }
 

@@ -12,9 +12,9 @@ use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
 use crate::ledger::Version;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::Machine;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::{environment, files, open_files};
+use crate::machine::{files, open_files};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -59,46 +59,46 @@ const ANSWERS_MAX: usize = 256;
 
 /// Where the entries lie.
 #[must_use]
-pub fn folder() -> PathBuf {
-    environment::state_dir().join("ops")
+pub fn folder(machine: &Machine) -> PathBuf {
+    machine.state_dir().join("ops")
 }
 
-fn answers() -> PathBuf {
-    environment::state_dir().join("answers")
+fn answers(machine: &Machine) -> PathBuf {
+    machine.state_dir().join("answers")
 }
 
-fn answer_path(op: &OpId) -> PathBuf {
-    answers().join(format!("{op}.json"))
+fn answer_path(machine: &Machine, op: &OpId) -> PathBuf {
+    answers(machine).join(format!("{op}.json"))
 }
 
-fn path(op: &OpId) -> PathBuf {
-    folder().join(format!("{op}.json"))
+fn path(machine: &Machine, op: &OpId) -> PathBuf {
+    folder(machine).join(format!("{op}.json"))
 }
 
 /// Who holds this is at the operation. A file of its own, because the entry is put into its place
 /// whole, and a lock belongs to a file and not to its name.
-fn lock(op: &OpId) -> Result<FileLock, NotLocked> {
-    FileLock::acquire(&lock_path(op), Deadline::after(Duration::ZERO))
+fn lock(machine: &Machine, op: &OpId) -> Result<FileLock, NotLocked> {
+    FileLock::acquire(&lock_path(machine, op), &machine.deadline(Duration::ZERO))
 }
 
-fn lock_path(op: &OpId) -> PathBuf {
-    path(op).with_extension("flock")
+fn lock_path(machine: &Machine, op: &OpId) -> PathBuf {
+    path(machine, op).with_extension("flock")
 }
 
 /// Keeps an entry. As long as what is returned lives, nobody else can take it up.
 ///
 /// # Errors
 /// When it cannot be written, or not locked: what nobody can lock might be sent twice.
-pub fn open(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
-    let path = path(&entry.op);
+pub fn open(machine: &Machine, entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+    let path = path(machine, &entry.op);
     // Made here, so that no other user can open it and keep it locked.
-    files::remember_until_boot(&lock_path(&entry.op), &())?;
+    machine.remember_until_boot(&lock_path(machine, &entry.op), &())?;
     if planted("kept-before-locked") {
-        files::remember(&path, entry)?;
+        machine.remember(&path, entry)?;
     }
     // First the lock: an entry that nobody holds is one that anybody may take up.
-    let lock = lock(&entry.op)?;
-    files::remember(&path, entry)?;
+    let lock = lock(machine, &entry.op)?;
+    machine.remember(&path, entry)?;
     Ok(Some(lock).filter(|_| !planted("kept-unlocked")))
 }
 
@@ -118,10 +118,10 @@ pub enum KeepError {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn open_until_boot(entry: &Entry) -> Result<Option<FileLock>, KeepError> {
-    files::leave(&lock_path(&entry.op), &())?;
-    let lock = lock(&entry.op)?;
-    files::leave(&path(&entry.op), entry)?;
+pub fn open_until_boot(machine: &Machine, entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+    machine.leave(&lock_path(machine, &entry.op), &())?;
+    let lock = lock(machine, &entry.op)?;
+    machine.leave(&path(machine, &entry.op), entry)?;
     Ok(Some(lock))
 }
 
@@ -141,20 +141,20 @@ pub enum Taken {
 /// Takes up an unsettled operation, unless somebody is at it: the operation would be sent twice,
 /// by two processes of which neither knows what the other sends.
 #[must_use]
-pub fn take(op: &OpId) -> Taken {
-    if find(op).is_none() {
+pub fn take(machine: &Machine, op: &OpId) -> Taken {
+    if find(machine, op).is_none() {
         return Taken::Missing;
     }
-    let lock = match lock(op) {
+    let lock = match lock(machine, op) {
         Ok(lock) => lock,
         Err(NotLocked::Busy(_)) => return Taken::UnderWay,
         Err(error @ NotLocked::Impossible { .. }) => return Taken::Unlockable(error.to_string()),
     };
-    match find(op) {
+    match find(machine, op) {
         Some(entry) => Taken::Ours(Box::new(entry), lock),
         None => {
             // Settled just now; what is left is the file of the lock.
-            close(op);
+            close(machine, op);
             Taken::Missing
         }
     }
@@ -163,8 +163,8 @@ pub fn take(op: &OpId) -> Taken {
 /// Whether a process is at an operation; `None` where the system does not tell. Looks and takes
 /// nothing: a lock that was only tried would keep for that moment another from having it.
 #[must_use]
-pub fn is_under_way(op: &OpId) -> Option<bool> {
-    let lock = lock_path(op);
+pub fn is_under_way(machine: &Machine, op: &OpId) -> Option<bool> {
+    let lock = lock_path(machine, op);
     if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
 }
 
@@ -177,56 +177,59 @@ pub fn is_left_at(is_under_way: Option<bool>, at: Timestamp, now: Timestamp) -> 
 
 /// Whether nobody is at the operation any more, and nobody has settled it while we looked.
 #[must_use]
-pub fn is_left(entry: &Entry) -> bool {
-    is_left_at(is_under_way(&entry.op), entry.at, clock::wall()) && find(&entry.op).is_some()
+pub fn is_left(machine: &Machine, entry: &Entry) -> bool {
+    is_left_at(is_under_way(machine, &entry.op), entry.at, machine.wall())
+        && find(machine, &entry.op).is_some()
 }
 
 /// Notes where the branch was when the outcome of `op` stayed unknown. What cannot be noted may be refused
 /// later.
-pub fn note_seen(op: &OpId, seen: Option<Version>) {
-    if let Some(entry) = find(op) {
-        drop(files::remember(&path(op), &Entry { seen, ..entry }));
+pub fn note_seen(machine: &Machine, op: &OpId, seen: Option<Version>) {
+    if let Some(entry) = find(machine, op) {
+        drop(machine.remember(&path(machine, op), &Entry { seen, ..entry }));
     }
 }
 
 /// Forgets an entry: the outcome is known.
-pub fn close(op: &OpId) {
+pub fn close(machine: &Machine, op: &OpId) {
     // An entry that stays behind costs only a look at the history later.
-    drop(files::remove(&path(op)));
-    drop(files::remove(&lock_path(op)));
+    drop(machine.remove(&path(machine, op)));
+    drop(machine.remove(&lock_path(machine, op)));
 }
 
 /// Settles an operation that handed something out, whose answer the caller has: it is remembered with
 /// its answer, for who lost that on the way.
-pub fn deliver(op: &OpId, answer: &Value) {
+pub fn deliver(machine: &Machine, op: &OpId, answer: &Value) {
     // Without it the answer is still in the hub, under the op id.
-    if files::add_line_and_move(&path(op), answer, &answer_path(op)).is_ok() && op.suffix(1) == "0" {
-        let ids = ids_in(&answers());
+    if machine.add_line_and_move(&path(machine, op), answer, &answer_path(machine, op)).is_ok()
+        && op.suffix(1) == "0"
+    {
+        let ids = ids_in(machine, &answers(machine));
         for old in ids.iter().take(ids.len().saturating_sub(ANSWERS_MAX)) {
-            forget_answer(old);
+            forget_answer(machine, old);
         }
     }
-    close(op);
+    close(machine, op);
 }
 
 /// The operations that handed something out and were settled, oldest first.
 #[must_use]
-pub fn answered() -> Vec<Entry> {
-    ids_in(&answers()).iter().filter_map(find_answered).collect()
+pub fn answered(machine: &Machine) -> Vec<Entry> {
+    ids_in(machine, &answers(machine)).iter().filter_map(|op| find_answered(machine, op)).collect()
 }
 
 /// One of them.
 #[must_use]
-pub fn find_answered(op: &OpId) -> Option<Entry> {
-    let mut lines = files::recall_all(&answer_path(op)).into_iter();
+pub fn find_answered(machine: &Machine, op: &OpId) -> Option<Entry> {
+    let mut lines = machine.recall_all(&answer_path(machine, op)).into_iter();
     let entry: Entry = serde_json::from_value(lines.next()?).ok()?;
     Some(Entry { answer: Some(lines.next()?), ..entry })
 }
 
 /// Who got the locks of `guards` under those tokens, of those that were got here.
 #[must_use]
-pub fn holders(place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
-    let answered = answered();
+pub fn holders(machine: &Machine, place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
+    let answered = answered(machine);
     let is_of = |entry: &&Entry, name: &LockName, token: u64| {
         let term = entry.answer.as_ref().and_then(|answer| Some((answer.get("name")?, answer.get("token")?)));
         let is_it = term.is_some_and(|(of, given)| of == name.as_str() && given.as_u64() == Some(token));
@@ -241,26 +244,26 @@ pub fn holders(place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, Serv
 }
 
 /// Forgets an answer: what it handed out is over.
-pub fn forget_answer(op: &OpId) {
-    drop(files::remove(&answer_path(op)));
+pub fn forget_answer(machine: &Machine, op: &OpId) {
+    drop(machine.remove(&answer_path(machine, op)));
 }
 
 /// The entry of an operation, if it is unsettled here.
 #[must_use]
-pub fn find(op: &OpId) -> Option<Entry> {
+pub fn find(machine: &Machine, op: &OpId) -> Option<Entry> {
     // By way of a value: read straight from text, numbers inside a tagged operation are lost to
     // serde_json's arbitrary precision.
-    serde_json::from_value(files::recall(&path(op))).ok()
+    serde_json::from_value(machine.recall(&path(machine, op))).ok()
 }
 
 /// The ids of all unsettled operations, oldest first.
 #[must_use]
-pub fn unsettled() -> Vec<OpId> {
-    ids_in(&folder())
+pub fn unsettled(machine: &Machine) -> Vec<OpId> {
+    ids_in(machine, &folder(machine))
 }
 
-fn ids_in(folder: &Path) -> Vec<OpId> {
-    let names = files::list(folder);
+fn ids_in(machine: &Machine, folder: &Path) -> Vec<OpId> {
+    let names = machine.list(folder);
     names.iter().filter_map(|name| OpId::new(name.strip_suffix(".json")?).ok()).collect()
 }
 

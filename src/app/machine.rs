@@ -1,21 +1,21 @@
 //! What tells this machine from others that may use the same name: a random id of this user on it,
 //! made by `join` and kept with the user's data.
 
+use crate::machine::Machine;
 use crate::machine::files::FileError;
-use crate::machine::{environment, files, random};
 use std::io;
 use std::path::PathBuf;
 
-fn path() -> PathBuf {
-    environment::data_dir().join("machine")
+fn path(machine: &Machine) -> PathBuf {
+    machine.data_dir().join("machine")
 }
 
 /// The id, if it was made. What a loss of power left of one is none: `join` makes another.
 ///
 /// # Errors
 /// When it is there and cannot be read.
-pub fn known() -> Result<Option<String>, FileError> {
-    let text = match files::read(&path()) {
+pub fn known(machine: &Machine) -> Result<Option<String>, FileError> {
+    let text = match machine.read(&path(machine)) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
         read => read?,
     };
@@ -28,13 +28,13 @@ pub fn known() -> Result<Option<String>, FileError> {
 ///
 /// # Errors
 /// When it cannot be kept.
-pub fn id() -> Result<String, FileError> {
-    if let Some(id) = known()? {
+pub fn id(machine: &Machine) -> Result<String, FileError> {
+    if let Some(id) = known(machine)? {
         return Ok(id);
     }
-    let id = random::id();
-    if !path().exists() {
-        keep(&id)?;
+    let id = machine.id();
+    if !path(machine).exists() {
+        keep(machine, &id)?;
     }
     Ok(id)
 }
@@ -42,14 +42,14 @@ pub fn id() -> Result<String, FileError> {
 /// A new id for this machine, to be kept with [`keep`] once it is registered: a home that was copied has
 /// the id of another.
 #[must_use]
-pub fn new_id() -> String {
-    random::id()
+pub fn new_id(machine: &Machine) -> String {
+    machine.id()
 }
 
 /// Keeps the id that was registered.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn keep(id: &str) -> Result<(), FileError> {
-    files::write(&path(), &format!("{id}\n"))
+pub fn keep(machine: &Machine, id: &str) -> Result<(), FileError> {
+    machine.write(&path(machine), &format!("{id}\n"))
 }

@@ -7,7 +7,7 @@
 
 use crate::domain::clocks::Change;
 use crate::domain::planted::planted;
-use crate::machine::{clock, environment, files};
+use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +17,21 @@ use std::time::Duration;
 /// The most things watched at once; the oldest are forgotten.
 const ENTRIES_MAX: usize = 4096;
 
-/// What was watched.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What was watched from one machine.
+#[derive(Debug)]
 pub struct Observations {
+    machine: Machine,
     boot: Option<String>,
     entries: BTreeMap<String, Seen>,
     /// What was seen in another version since it was kept last.
-    #[serde(skip)]
     changed: BTreeSet<String>,
+}
+
+/// What is kept of it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    boot: Option<String>,
+    entries: BTreeMap<String, Seen>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,8 +43,8 @@ struct Seen {
     before_millis: Option<u64>,
 }
 
-fn path() -> PathBuf {
-    environment::state_dir().join("observations.json")
+fn path(machine: &Machine) -> PathBuf {
+    machine.state_dir().join("observations.json")
 }
 
 fn millis(span: Duration) -> u64 {
@@ -47,10 +54,26 @@ fn millis(span: Duration) -> u64 {
 impl Observations {
     /// What is remembered of this boot.
     #[must_use]
-    pub fn recall() -> Self {
-        let kept: Self = files::recall(&path());
-        let boot = clock::clock_id();
-        if boot.is_some() && kept.boot == boot { kept } else { Self { boot, ..Self::default() } }
+    pub fn recall(machine: &Machine) -> Self {
+        let kept: Kept = machine.recall(&path(machine));
+        let mut begun = Self::begin(machine);
+        if begun.boot.is_some() && kept.boot == begun.boot {
+            begun.entries = kept.entries;
+        }
+        begun
+    }
+
+    /// Of who has watched nothing yet.
+    #[must_use]
+    pub fn begin(machine: &Machine) -> Self {
+        let (machine, boot) = (machine.clone(), machine.clock_id());
+        Self { machine, boot, entries: BTreeMap::new(), changed: BTreeSet::new() }
+    }
+
+    /// The machine from which it is watched.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// Says that `what` was seen in `version` at `now`, since boot and after the hub was asked, and returns
@@ -131,7 +154,7 @@ impl Observations {
             return;
         }
         // Another process of this host may have kept what it saw since this one began.
-        for (what, seen) in Self::recall().entries {
+        for (what, seen) in Self::recall(&self.machine).entries {
             if !self.changed.contains(&what) {
                 self.entries.insert(what, seen);
             }
@@ -144,7 +167,9 @@ impl Observations {
                 .map(|(what, _)| what.clone());
             self.entries.remove(&oldest.unwrap_or_default());
         }
-        drop(files::remember_until_boot(&path(), self));
+        let kept = Kept { boot: self.boot.clone(), entries: std::mem::take(&mut self.entries) };
+        drop(self.machine.remember_until_boot(&path(&self.machine), &kept));
+        self.entries = kept.entries;
         self.changed.clear();
     }
 }

@@ -4,9 +4,8 @@
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
 use crate::domain::twin::Origin;
-use crate::machine::clock::Deadline;
+use crate::machine::Machine;
 use crate::machine::file_lock::FileLock;
-use crate::machine::{clock, disk, environment, facts, files, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,9 +32,11 @@ pub struct Session {
     ended: Vec<String>,
 }
 
-/// Whose session: that of a server in the hub of this name here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whose session: that of a server on a machine, in the hub of this name there.
+#[derive(Debug, Clone)]
 pub struct Whose {
+    /// The machine.
+    pub machine: Machine,
     /// The name, of `hubs`.
     pub hub: String,
     /// The server.
@@ -44,65 +45,60 @@ pub struct Whose {
 
 impl Whose {
     fn path(&self, what: &str) -> PathBuf {
-        sessions().join(&self.hub).join(format!("{}.{what}", self.server))
+        sessions(&self.machine).join(&self.hub).join(format!("{}.{what}", self.server))
     }
 
     /// Who holds it alone begins a session here. Without it each goes on for itself.
     fn lock(&self) -> Option<FileLock> {
         let path = self.path("flock");
         // For this user alone: whoever may open it may keep it locked. Later it is there already.
-        drop(files::leave(&path, &()));
-        FileLock::acquire(&path, Deadline::after(LOCK_WAIT)).ok()
+        drop(self.machine.leave(&path, &()));
+        FileLock::acquire(&path, &self.machine.deadline(LOCK_WAIT)).ok()
     }
 
     /// The session that is kept here, if it goes on.
     fn kept(&self) -> Option<Session> {
-        let kept: Session = files::recall(&self.path("json"));
-        kept.goes_on().then_some(kept)
+        let kept: Session = self.machine.recall(&self.path("json"));
+        kept.goes_on(&self.machine).then_some(kept)
     }
 
     /// Where versions before kept one session for all hubs.
     fn path_before(&self) -> PathBuf {
-        sessions().join(format!("{}.json", self.server))
+        sessions(&self.machine).join(format!("{}.json", self.server))
     }
 
     /// Load, memory and disk now; the disk is the one where jobs run, wherever the caller stands. What the
     /// next call needs for the load is noted.
     #[must_use]
     pub fn system_facts(&self) -> System {
-        let folder = disk::nearest(&jobs_folder());
-        let note = self.path("sample");
-        let (system, sample) = facts::system(&files::recall(&note), &folder);
-        // Without it the next beat has no load.
-        drop(files::note(&note, &sample));
-        system
+        self.machine.system_facts(&jobs_folder(&self.machine), &self.path("sample"))
     }
 }
 
-fn sessions() -> PathBuf {
-    environment::state_dir().join("sessions")
+fn sessions(machine: &Machine) -> PathBuf {
+    machine.state_dir().join("sessions")
 }
 
 /// Where the folders of jobs are made unless a worker is told otherwise.
 #[must_use]
-pub fn jobs_folder() -> PathBuf {
-    environment::cache_dir().join("work")
+pub fn jobs_folder(machine: &Machine) -> PathBuf {
+    machine.cache_dir().join("work")
 }
 
 /// What tells this machine from a copy of it.
-fn origin() -> Origin {
-    Origin { host: environment::host_name(), machine: facts::machine_digest(), boot: clock::boot_id() }
+fn origin(machine: &Machine) -> Origin {
+    Origin { host: machine.host_name(), machine: machine.digest(), boot: machine.boot_id() }
 }
 
 impl Session {
-    fn goes_on(&self) -> bool {
-        !self.incarnation.is_empty() && self.boot == clock::boot_id()
+    fn goes_on(&self, machine: &Machine) -> bool {
+        !self.incarnation.is_empty() && self.boot == machine.boot_id()
     }
 
-    fn begun(interval_seconds: u64) -> Self {
+    fn begun(machine: &Machine, interval_seconds: u64) -> Self {
         Self {
-            boot: clock::boot_id(),
-            incarnation: random::id(),
+            boot: machine.boot_id(),
+            incarnation: machine.id(),
             interval_seconds,
             beats_kept: 0,
             ended: Vec::new(),
@@ -121,10 +117,13 @@ impl Session {
             return kept;
         }
         // What was claimed before this version came goes on in each hub.
-        let is_first = files::recall::<Self>(&whose.path("json")).incarnation.is_empty();
-        let before = files::recall::<Self>(&whose.path_before());
-        let session =
-            if is_first && before.goes_on() { before } else { Self::begun(INTERVAL_ASSUMED.as_secs()) };
+        let is_first = whose.machine.recall::<Self>(&whose.path("json")).incarnation.is_empty();
+        let before = whose.machine.recall::<Self>(&whose.path_before());
+        let session = if is_first && before.goes_on(&whose.machine) {
+            before
+        } else {
+            Self::begun(&whose.machine, INTERVAL_ASSUMED.as_secs())
+        };
         session.write(whose);
         session
     }
@@ -135,23 +134,28 @@ impl Session {
         self.ended.push(self.incarnation.clone());
         let _lock = whose.lock();
         if !self.goes_on_as_kept(whose) {
-            *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+            self.begin_anew(whose);
             self.write(whose);
         }
     }
 
     /// Another server ended the session `ended`: goes on in another, which begins now if this is that very
-    /// one. Without `whose`, where nothing may be changed, nobody else learns of the one that begins.
-    pub fn leave(&mut self, ended: &str, whose: Option<&Whose>) {
-        match whose {
-            // Another process has begun the next one: that is not to be ended.
-            _ if self.incarnation != ended => {}
-            Some(whose) => self.end(whose),
-            None => {
+    /// one. Unless it `is_kept`, where nothing may be changed, nobody else learns of the one that begins.
+    pub fn leave(&mut self, ended: &str, whose: &Whose, is_kept: bool) {
+        // Otherwise another process has begun the next one: that is not to be ended.
+        if self.incarnation == ended {
+            if is_kept {
+                self.end(whose);
+            } else {
                 self.ended.push(self.incarnation.clone());
-                *self = Self { ended: std::mem::take(&mut self.ended), ..Self::begun(self.interval_seconds) };
+                self.begin_anew(whose);
             }
         }
+    }
+
+    fn begin_anew(&mut self, whose: &Whose) {
+        let begun = Self::begun(&whose.machine, self.interval_seconds);
+        *self = Self { ended: std::mem::take(&mut self.ended), ..begun };
     }
 
     /// Goes on with the session of this host as it is now: another process may have learned of the end of
@@ -185,20 +189,21 @@ impl Session {
     }
 
     fn write(&self, whose: &Whose) {
-        drop(files::remember_until_boot(&whose.path("json"), self));
+        drop(whose.machine.remember_until_boot(&whose.path("json"), self));
     }
 
     /// What the server says with its next beat.
     #[must_use]
-    pub fn beat(&self, server: &ServerName, system: Option<System>) -> Beat {
+    pub fn beat(&self, whose: &Whose, system: Option<System>) -> Beat {
+        let machine = &whose.machine;
         Beat {
-            server: server.clone(),
+            server: whose.server.clone(),
             incarnation: self.incarnation.clone(),
-            uptime_seconds: facts::uptime_seconds(),
+            uptime_seconds: machine.uptime_seconds(),
             interval_seconds: self.interval_seconds.max(1),
             system,
             by_worker: false,
-            origin: Some(origin()),
+            origin: Some(origin(machine)),
             stopping: None,
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::id::ServerName;
 use crate::domain::queue::SCRIPTS_WITHIN;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
+use crate::machine::Machine;
 use std::collections::HashMap;
 
 /// What there is of the signs of life of `names`.
@@ -39,12 +40,13 @@ impl Signs {
     /// next look. The clock of `me` has no say in whether it is off itself.
     #[must_use]
     pub fn judge(
+        machine: &Machine,
         seen: HashMap<ServerName, SeenBeats>,
         place: &str,
         me: Option<&ServerName>,
         now: Timestamp,
     ) -> Self {
-        let mut observed = Observations::recall();
+        let mut observed = Observations::recall(machine);
         let signs = Self::compare(seen, &mut observed, place, me, now);
         observed.keep();
         signs
@@ -53,12 +55,13 @@ impl Signs {
     /// [`Signs::judge`] for who leaves no trace.
     #[must_use]
     pub fn look(
+        machine: &Machine,
         seen: HashMap<ServerName, SeenBeats>,
         place: &str,
         me: Option<&ServerName>,
         now: Timestamp,
     ) -> Self {
-        Self::compare(seen, &mut Observations::recall(), place, me, now)
+        Self::compare(seen, &mut Observations::recall(machine), place, me, now)
     }
 
     /// [`Signs::judge`] by what was `observed` before, which is kept by whoever has it.

@@ -15,9 +15,8 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, RequestResult, Stop, Transaction};
-use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
-use crate::machine::{asked, clock, random};
+use crate::machine::{Machine, asked};
 use serde_json::Value;
 
 /// For how long an operation is kept.
@@ -48,10 +47,10 @@ impl Place {
         format!("{} {}", self.name, self.branch)
     }
 
-    /// Whose session `server` has here.
+    /// Whose session `server` has on this machine.
     #[must_use]
-    pub fn whose(&self, server: &ServerName) -> Whose {
-        Whose { hub: self.name.clone(), server: server.clone() }
+    pub fn whose(&self, machine: &Machine, server: &ServerName) -> Whose {
+        Whose { machine: machine.clone(), hub: self.name.clone(), server: server.clone() }
     }
 
     /// Whether an operation is one of this hub. Versions before kept its address alone.
@@ -129,18 +128,21 @@ pub fn keep_for_later(
     place: &Place,
     (envelope, step): (&Envelope, StepJob),
 ) -> Result<OpId, KeepError> {
-    if let Some((op, _)) = kept_reports(place, &step.server).into_iter().find(|(_, kept)| *kept == step) {
+    if let Some((op, _)) =
+        kept_reports(ledger.machine(), place, &step.server).into_iter().find(|(_, kept)| *kept == step)
+    {
         return Ok(op);
     }
-    let op = OpId::new(&random::id()).expect("an id of ours is one");
-    journal::open(&entry(ledger, place, (&op, clock::wall()), (envelope, step.into())))?;
+    let machine = ledger.machine();
+    let op = OpId::new(&machine.id()).expect("an id of ours is one");
+    journal::open(machine, &entry(ledger, place, (&op, machine.wall()), (envelope, step.into())))?;
     Ok(op)
 }
 
 /// The reports of `server` that were not sent, or of which nobody knows whether they were, oldest first.
 #[must_use]
-pub fn kept_reports(place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> {
-    let entries = journal::unsettled().into_iter().filter_map(|op| journal::find(&op));
+pub fn kept_reports(machine: &Machine, place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> {
+    let entries = journal::unsettled(machine).into_iter().filter_map(|op| journal::find(machine, &op));
     let report = |entry: Entry| match &entry.operation {
         Operation::StepJob(step)
             if step.server == *server && place.is_of(&entry) && entry.operation.is_harmless_late() =>
@@ -153,11 +155,11 @@ pub fn kept_reports(place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> 
 }
 
 /// Forgets a report that was kept, as it was sent otherwise by now.
-pub fn forget_kept(place: &Place, step: &StepJob) {
-    for (op, _) in kept_reports(place, &step.server).into_iter().filter(|(_, kept)| kept == step) {
+pub fn forget_kept(machine: &Machine, place: &Place, step: &StepJob) {
+    for (op, _) in kept_reports(machine, place, &step.server).into_iter().filter(|(_, kept)| kept == step) {
         // Whoever is at it settles it.
-        if let Taken::Ours(..) = journal::take(&op) {
-            journal::close(&op);
+        if let Taken::Ours(..) = journal::take(machine, &op) {
+            journal::close(machine, &op);
         }
     }
 }
@@ -171,7 +173,8 @@ pub fn send_kept(
     tell: &dyn Fn(&str),
     words: &dyn Fn(&Refusal) -> String,
 ) {
-    let mut reports = kept_reports(place, server);
+    let machine = ledger.machine().clone();
+    let mut reports = kept_reports(&machine, place, server);
     reports.reverse();
     if !reports.is_empty() {
         // That another hub, in the place of theirs by now, does not know their jobs is no answer about them.
@@ -179,7 +182,7 @@ pub fn send_kept(
     }
     while let Some((op, step)) = reports.pop() {
         // Whoever is at it sends it.
-        let Taken::Ours(entry, _kept) = journal::take(&op) else { continue };
+        let Taken::Ours(entry, _kept) = journal::take(&machine, &op) else { continue };
         match resume(ledger, &entry, Keep::WhileUnknown) {
             Ok(Outcome::Applied(_)) => {
                 tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
@@ -220,14 +223,19 @@ impl Begun {
     ) -> Self {
         // What is kept is closed again when nothing comes of it, whoever asks to end.
         asked::until_told();
-        let op = OpId::new(&random::id()).expect("an id of ours is one");
-        let now = clock::wall();
+        let machine = ledger.machine();
+        let op = OpId::new(&machine.id()).expect("an id of ours is one");
+        let now = machine.wall();
         let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();
         let is_kept = ledger.is_remote() || for_answer;
         let lock = is_kept.then(|| {
             let entry = entry(ledger, place, (&op, now), (envelope, operation));
             // On this disk the outcome is in the hub itself; a boot ends the sessions that hold jobs.
-            if ledger.is_remote() { journal::open(&entry) } else { journal::open_until_boot(&entry) }
+            if ledger.is_remote() {
+                journal::open(machine, &entry)
+            } else {
+                journal::open_until_boot(machine, &entry)
+            }
         });
         let lock = match lock {
             Some(Ok(lock)) => lock,
@@ -241,21 +249,22 @@ impl Begun {
     }
 
     fn run<W: Apply>(self, ledger: &mut Ledger, what: W) -> Result<Outcome<W::Answer>, LedgerError> {
-        failpoint("kept");
+        let machine = ledger.machine().clone();
+        machine.failpoint("kept");
         let outcome = ledger.write(Request { op: self.op.clone(), now: self.now, author: None, what });
-        failpoint("known");
+        machine.failpoint("known");
         let is_open = match outcome {
             Ok(Outcome::Unknown { .. }) => {
-                journal::note_seen(&self.op, ledger.known_tip());
+                journal::note_seen(&machine, &self.op, ledger.known_tip());
                 true
             }
             Ok(Outcome::Applied(_)) => self.keep == Keep::UntilDelivered && !ledger.is_dry_run(),
             _ => false,
         };
         if self.is_kept && !is_open {
-            journal::close(&self.op);
+            journal::close(&machine, &self.op);
         }
-        failpoint("closed");
+        machine.failpoint("closed");
         outcome
     }
 }
@@ -263,23 +272,24 @@ impl Begun {
 /// What was kept of an operation, as the present session of its server does it: what its beats say of the
 /// server is so now.
 #[must_use]
-pub fn in_present_session(entry: &Entry) -> (Envelope, Operation) {
+pub fn in_present_session(machine: &Machine, entry: &Entry) -> (Envelope, Operation) {
     let present = |server: &ServerName| {
         let hub = entry.name.clone()?;
-        Some(Session::present(&Whose { hub, server: server.clone() }))
+        let whose = Whose { machine: machine.clone(), hub, server: server.clone() };
+        Some((Session::present(&whose), whose))
     };
     let beat_now = |beat: &mut Beat| {
-        if let Some(session) = present(&beat.server) {
+        if let Some((session, whose)) = present(&beat.server) {
             // Whoever pushes every few beats only is to be trusted for as long as that takes.
             let interval_seconds = session.interval_seconds.max(beat.interval_seconds);
-            *beat = Beat { interval_seconds, ..session.beat(&beat.server, None) };
+            *beat = Beat { interval_seconds, ..session.beat(&whose, None) };
         }
     };
     let (mut envelope, mut operation) = (entry.envelope.clone(), entry.operation.clone());
     envelope.beat.iter_mut().for_each(beat_now);
     match &mut operation {
         Operation::ClaimJobs(ClaimJobs { claimant, .. }) => {
-            if let Some(session) = present(&claimant.server) {
+            if let Some((session, _)) = present(&claimant.server) {
                 claimant.incarnation = session.incarnation;
             }
         }
@@ -323,7 +333,7 @@ impl Apply for Resumed<'_> {
 /// As [`submit`].
 pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
     // A claim of a session that another has taken the place of would be over.
-    let (envelope, operation) = in_present_session(entry);
+    let (envelope, operation) = in_present_session(ledger.machine(), entry);
     resume_as(ledger, entry, (&envelope, &operation), keep)
 }
 
@@ -347,7 +357,7 @@ pub fn resume_as(
     // It happens now, if it did not then: a lease that began hours ago would be over.
     let outcome = ledger.write(Request {
         op: entry.op.clone(),
-        now: clock::wall(),
+        now: ledger.machine().wall(),
         author: None,
         what: Resumed { entry, envelope, operation, then },
     });
@@ -358,7 +368,7 @@ pub fn resume_as(
         _ => false,
     };
     if is_over && !ledger.is_dry_run() {
-        journal::close(&entry.op);
+        journal::close(ledger.machine(), &entry.op);
     }
     outcome
 }

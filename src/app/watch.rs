@@ -15,7 +15,6 @@ use crate::domain::queue::{Delayed, Queue};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Documents, Stop};
-use crate::machine::clock;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -64,7 +63,8 @@ impl Watch<'_> {
         glance_at(self.observed, self.place, name, lock);
         let lock = lock.filter(|lock| lock.is_held())?;
         if planted("wall-clock") {
-            let expired = lock.expires_at.filter(|at| *at < clock::wall()).map(|_| lock.version());
+            let expired =
+                lock.expires_at.filter(|at| *at < self.observed.machine().wall()).map(|_| lock.version());
             return Some(WatchedLock { expired, left: Duration::ZERO });
         }
         let seen = self.observed.see(&lock_name(self.place, name), &lock.version(), self.now);
@@ -146,7 +146,7 @@ pub fn compare_beats(
     me: Option<&ServerName>,
     now: Timestamp,
 ) -> (OwnClock, HashMap<ServerName, Change>) {
-    let since_boot = clock::since_boot();
+    let since_boot = observed.machine().since_boot();
     let mut changes = HashMap::new();
     let mut others = Vec::new();
     for (name, beat) in beats {
@@ -164,5 +164,6 @@ pub fn compare_beats(
 /// The jobs with a delay that this machine has watched for as long. Whoever only looks watches nothing.
 #[must_use]
 pub fn ripe_until_now(observed: &mut Observations, place: &str, queue: &Queue<'_>) -> Vec<JobId> {
-    Watch { observed, place, now: clock::since_boot() }.ripe(&queue.delayed())
+    let now = observed.machine().since_boot();
+    Watch { observed, place, now }.ripe(&queue.delayed())
 }

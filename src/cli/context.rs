@@ -24,8 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::git;
 use crate::git::{Homes, OpenOptions};
 use crate::ledger::{self, Held, Ledger, Locked, Outcome, Receipt, Snapshot, Version};
-use crate::machine::clock::Deadline;
-use crate::machine::{clock, outlet};
+use crate::machine::{Machine, outlet};
 use serde::Serialize;
 use serde_json::json;
 
@@ -35,6 +34,7 @@ pub(super) struct Context {
     pub settings: Settings,
     /// Where its words go.
     pub output: Output,
+    machine: Machine,
     dry_run: bool,
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
@@ -71,6 +71,7 @@ impl Context {
         }
         Ok(Self {
             settings,
+            machine: Machine::real(),
             is_verbose: args.verbose,
             output: Output { json: args.json, quiet: args.quiet, dry_run: args.dry_run },
             dry_run: args.dry_run,
@@ -94,9 +95,9 @@ impl Context {
     /// # Errors
     /// When nothing says it, or it is so.
     pub(super) fn acting(&mut self) -> Result<ServerName, CliError> {
-        let me = self.me()?;
+        let (me, here) = (self.me()?, self.machine.clone());
         if self.settings.is_name_of_another_hub
-            && let Some(host) = self.read(false, |snapshot| is_anothers(&me, snapshot))?
+            && let Some(host) = self.read(false, |snapshot| is_anothers(&me, &here, snapshot))?
         {
             let hub = quoted(&self.settings.hub()?.shown());
             let why = format!(
@@ -113,10 +114,16 @@ impl Context {
         Ok(me)
     }
 
+    /// The machine on which the command runs: the real one.
+    #[must_use]
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// The wall clock now.
     #[must_use]
     pub(super) fn now(&self) -> Timestamp {
-        clock::wall()
+        self.machine.wall()
     }
 
     /// From now on nothing is published.
@@ -134,7 +141,7 @@ impl Context {
             return Ok(());
         }
         let Some(hub) = self.settings.hub.as_ref().map(|hub| &hub.value) else { return Ok(()) };
-        let deadline = Deadline::after(self.settings.timeout.value);
+        let deadline = &self.machine.deadline(self.settings.timeout.value);
         let asked = git::home_branch(hub, self.settings.clone.as_deref(), false, deadline);
         let asked = asked.map_err(|error| self.with_advice(CliError::from(error)))?;
         if let Some(branch) = asked {
@@ -154,7 +161,7 @@ impl Context {
     /// # Errors
     /// When it cannot be reached or read.
     pub(super) fn homes(&self) -> Result<Homes, CliError> {
-        let deadline = Deadline::after(self.settings.timeout.value);
+        let deadline = &self.machine.deadline(self.settings.timeout.value);
         Ok(git::homes(self.settings.hub()?, self.settings.clone.as_deref(), deadline)?)
     }
 
@@ -315,7 +322,7 @@ impl Context {
         if self.settings.branch.origin == SAID_BY_HEAD {
             // It may have got another since it was asked.
             let (hub, clone) = (self.settings.hub().ok()?, self.settings.clone.as_deref());
-            let deadline = Deadline::after(self.settings.timeout.value);
+            let deadline = &self.machine.deadline(self.settings.timeout.value);
             drop(git::home_branch(hub, clone, true, deadline));
         }
         let homes = self.homes().ok()?;
@@ -347,18 +354,24 @@ impl Context {
     /// # Errors
     /// As [`Context::place`].
     pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
-        let session = Session::present(&self.whose(server).map_err(CliError::nothing_written)?);
+        let whose = self.whose(server).map_err(CliError::nothing_written)?;
+        let session = Session::present(&whose);
         // A machine of another hub speaks for none of this one.
         let is_anothers_name = self.settings.is_name_of_another_hub
-            && self.recall(|snapshot| is_anothers(server, snapshot)).is_ok_and(|host| host.is_some());
-        let beat = (!is_anothers_name).then(|| session.beat(server, None));
+            && self
+                .recall(|snapshot| is_anothers(server, &whose.machine, snapshot))
+                .is_ok_and(|host| host.is_some());
+        let beat = (!is_anothers_name).then(|| session.beat(&whose, None));
         Ok(Envelope { beat, ..self.guarded()? })
     }
 
     /// What goes with a write without a sign of life.
     fn guarded(&mut self) -> Result<Envelope, CliError> {
-        let holders =
-            if self.guards.is_empty() { Vec::new() } else { journal::holders(&self.place()?, &self.guards) };
+        let holders = if self.guards.is_empty() {
+            Vec::new()
+        } else {
+            journal::holders(&self.machine.clone(), &self.place()?, &self.guards)
+        };
         Ok(Envelope { guards: self.guards.clone(), holders, beat: None })
     }
 
@@ -449,14 +462,18 @@ impl Context {
     /// Counts an answer as delivered.
     pub(super) fn delivered<A: Serialize>(&self, receipt: &Receipt<A>) {
         if !self.dry_run {
-            journal::deliver(&receipt.op, &serde_json::to_value(&receipt.answer).unwrap_or_default());
+            journal::deliver(
+                &self.machine,
+                &receipt.op,
+                &serde_json::to_value(&receipt.answer).unwrap_or_default(),
+            );
         }
     }
 
     /// Forgets an operation that answered nothing to be delivered.
     pub(super) fn forget<A>(&self, receipt: &Receipt<A>) {
         if !self.dry_run {
-            journal::close(&receipt.op);
+            journal::close(&self.machine, &receipt.op);
         }
     }
 

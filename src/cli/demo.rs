@@ -51,7 +51,7 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
         bail!("`{}` is not empty; nothing was done", folder.display());
     }
     crate::machine::files::create_dir(&folder)?;
-    let demo = Demo { program: environment::own_program()?, folder, deadline: Deadline::after(TIME_MAX) };
+    let demo = Demo { program: environment::own_program()?, folder, deadline: clock::deadline(TIME_MAX) };
     if global.dry_run {
         bail!("a demonstration has no dry run; it touches only its own directory");
     }
@@ -100,7 +100,7 @@ impl Demo {
     }
 
     fn checked(&self, command: &mut Command, what: &str) -> Result<Finished> {
-        let done = process::run(command, self.deadline).with_context(|| format!("cannot start `{what}`"))?;
+        let done = process::run(command, &self.deadline).with_context(|| format!("cannot start `{what}`"))?;
         if done.exit_code == Some(0) {
             return Ok(done);
         }
@@ -176,7 +176,7 @@ impl Demo {
             workers.push((server, worker));
         }
         for (server, mut worker) in workers {
-            let status = worker.wait_until(self.deadline)?;
+            let status = worker.wait_until(&self.deadline)?;
             if !status.is_some_and(|status| status.success()) {
                 bail!("the demonstration failed: the worker of `{server}` did not end well");
             }

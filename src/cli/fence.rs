@@ -12,7 +12,7 @@ use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::TOKEN_MAX;
 use crate::domain::shell::quoted;
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use crate::machine::file_lock::{FileLock, NotLocked};
 use crate::machine::files;
 use crate::machine::guard::{Cause, Told};
@@ -75,7 +75,7 @@ struct Fence {
 
 /// Locks a file beside the state.
 fn locked(path: &Path) -> Result<FileLock, CliError> {
-    FileLock::acquire(path, Deadline::after(LOCK_WAIT)).map_err(|not| {
+    FileLock::acquire(path, &clock::deadline(LOCK_WAIT)).map_err(|not| {
         let code = if not.is_busy() { Code::FenceLocked } else { Code::FileFailed };
         let hint = match not {
             NotLocked::Busy(_) => "try again after that check has finished",
@@ -224,7 +224,7 @@ fn run_guarded(
         )
     })?;
     let ending = loop {
-        if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
+        if let Some(ending) = ward.wait_until(&clock::deadline(WATCH_PAUSE))? {
             break ending;
         }
         if stop.requested() {

@@ -68,7 +68,7 @@ fn commit_id(text: &str) -> Result<String, String> {
 /// When the hub cannot be read; a document that cannot is a finding.
 pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
     let place = context.place()?;
-    let output = context.output;
+    let (output, machine) = (context.output, context.machine().clone());
     let mended = if args.mend { mend(context)? } else { 0 };
     let after_mending = |error: CliError| match mended {
         0 => error,
@@ -79,7 +79,8 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
             return Ok(fsck::check(snapshot)?);
         }
         let progress = Progress::new(output, "commits");
-        let question = Question { place: &place, since: args.since.as_deref(), until: args.until.as_deref() };
+        let (since, until) = (args.since.as_deref(), args.until.as_deref());
+        let question = Question { machine: &machine, place: &place, since, until };
         Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
     });
     let mut report = report.map_err(after_mending)?;

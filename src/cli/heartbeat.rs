@@ -336,7 +336,7 @@ impl<'a> Beats<'a> {
 
     fn beat(&mut self, context: &mut Context) -> Result<BeatAnswer, CliError> {
         let branch = branch(self.args, self.me, context)?;
-        let mut beat = self.session.beat(self.me, Some(self.whose.system_facts()));
+        let mut beat = self.session.beat(&self.whose, Some(self.whose.system_facts()));
         // What others see is the pushes: they would take a server that pushes seldom for dead.
         beat.interval_seconds = beat.interval_seconds.saturating_mul(self.every).min(SPAN_MAX.as_secs());
         let envelope = Envelope { beat: None, ..context.envelope(self.me)? };
@@ -397,7 +397,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let can_wait = error.may_come_back && !stop.requested();
         if can_wait {
             context.output.error(&error);
-            wait(Deadline::after(interval), &stop);
+            wait(&clock::deadline(interval), &stop);
         }
         if !can_wait || stop.requested() {
             // Once more would take as long as the hub has to answer.
@@ -416,7 +416,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     context.ledger()?.bind(hubs::id_of(&beats.whose.hub));
     let mut is_beside_worker = false;
     while !stop.requested() {
-        let next = Deadline::after(interval);
+        let next = clock::deadline(interval);
         // Another process may have begun a new one since.
         beats.session.follow(&beats.whose);
         match beats.round(context)? {
@@ -435,14 +435,14 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
                 }
             }
         }
-        wait(next, &stop);
+        wait(&next, &stop);
     }
     context.output.say(&format!("`{me}` has stopped sending heartbeats"));
     Ok(())
 }
 
 /// Waits until `next`, or until the end is asked for.
-fn wait(next: Deadline, stop: &Stop) {
+fn wait(next: &Deadline, stop: &Stop) {
     while !next.passed() && !stop.requested() {
         clock::sleep(STOP_LATENCY.min(next.left()));
     }

@@ -15,6 +15,7 @@ use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::margin;
 use crate::domain::time::show_span;
+use crate::machine::Machine;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::guard::{Cause, Told};
 use crate::machine::signals::Stop;
@@ -48,7 +49,8 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     }
     let names = (args.name.clone(), context.acting()?);
     let flow = HoldFlow::new(names, term.token, args.ttl, trusted, clock::since_boot());
-    let mut held = Held { release: flow.release(), flow, grace: margin(args.ttl).min(STOP_GRACE_MAX) };
+    let grace = margin(args.ttl).min(STOP_GRACE_MAX);
+    let mut held = Held { release: flow.release(), flow, grace, machine: context.machine().clone() };
     let release = held.release.clone();
     if stop.requested() || held.trusted().passed() {
         context.give_back(&release, &named(&release))?;
@@ -139,9 +141,9 @@ fn left_held(release: &ReleaseLock, grace: Duration) -> String {
 /// # Errors
 /// When the lease is lost: then the command has been ended.
 fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -> Result<Ending, CliError> {
-    ward.trust(held.trusted());
+    ward.trust(&held.trusted());
     loop {
-        if let Some(ending) = ward.wait_until(Deadline::after(WATCH_PAUSE))? {
+        if let Some(ending) = ward.wait_until(&clock::deadline(WATCH_PAUSE))? {
             return Ok(ending);
         }
         if stop.requested() {
@@ -153,7 +155,7 @@ fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -
             return Err(error);
         }
         if held.trusted() != trusted {
-            ward.trust(held.trusted());
+            ward.trust(&held.trusted());
         }
     }
 }
@@ -222,12 +224,14 @@ struct Held {
     release: ReleaseLock,
     /// How long the command has to end: what is given away of the lease for safety.
     grace: Duration,
+    /// By whose clock.
+    machine: Machine,
 }
 
 impl Held {
     /// Until when nobody else can have it.
     fn trusted(&self) -> Deadline {
-        Deadline::at(self.flow.trusted())
+        Deadline::at(&self.machine, self.flow.trusted())
     }
 
     /// Renews the lease if it is time to.

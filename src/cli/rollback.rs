@@ -8,7 +8,7 @@ use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
 use crate::git::{BuildTag, GoodBuild, Location, Source};
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use crate::machine::environment;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -81,8 +81,8 @@ fn source(args: &SourceArgs) -> Result<Source, CliError> {
 }
 
 fn tags(args: &OfArgs, context: &Context) -> Result<Vec<BuildTag>, CliError> {
-    let deadline = Deadline::after(context.settings.timeout.value);
-    Ok(source(&args.source)?.build_tags(args.branch.as_deref(), deadline)?)
+    let deadline = clock::deadline(context.settings.timeout.value);
+    Ok(source(&args.source)?.build_tags(args.branch.as_deref(), &deadline)?)
 }
 
 fn list(args: &OfArgs, context: &Context) -> Result<(), CliError> {
@@ -131,9 +131,9 @@ fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Res
         let name = BuildTag::name(branch, at);
         return context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone());
     }
-    let deadline = Deadline::after(context.settings.timeout.value);
+    let deadline = clock::deadline(context.settings.timeout.value);
     let name =
-        source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, deadline)?;
+        source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, &deadline)?;
     let name =
         name.ok_or_else(|| refuse(&format!("is older than the {keep} newest builds, whose tags are kept")))?;
     context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone())

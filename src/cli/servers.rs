@@ -23,7 +23,7 @@ use crate::domain::shell::quoted;
 use crate::git;
 use crate::git::{Location, hubs};
 use crate::ledger::{Documents as _, Snapshot};
-use crate::machine::{clock, environment};
+use crate::machine::environment;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -124,7 +124,11 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     if standing == Standing::Ours {
         context.output.say(&format!("`{}` is already this machine; nothing was replaced", args.name));
     }
-    let machine = if standing == Standing::Copied { Ok(machine::new_id()) } else { machine::id() };
+    let machine = if standing == Standing::Copied {
+        Ok(machine::new_id(context.machine()))
+    } else {
+        machine::id(context.machine())
+    };
     let machine = machine.map_err(|error| CliError::from(error).nothing_written())?;
     let verb = Join {
         name: args.name.clone(),
@@ -178,8 +182,8 @@ fn keep(
     (global, before): (&GlobalArgs, &JoinedBefore),
     context: &mut Context,
 ) -> Result<Stronger, CliError> {
-    if machine::known()?.as_ref() != Some(&verb.machine) {
-        machine::keep(&verb.machine)?;
+    if machine::known(context.machine())?.as_ref() != Some(&verb.machine) {
+        machine::keep(context.machine(), &verb.machine)?;
     }
     if verb.replace {
         // A copied home goes on with the other machine's session.
@@ -202,12 +206,13 @@ fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
 }
 
 fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
-    context.ask(&MayReplace(whose(name)?)).map_err(CliError::nothing_written)
+    let whose = whose(name, context.machine())?;
+    context.ask(&MayReplace(whose)).map_err(CliError::nothing_written)
 }
 
 /// Asks whose a name is, as this machine.
-fn whose(name: &ServerName) -> Result<WhoseName, CliError> {
-    let here = Machine { id: machine::known()?, host: environment::host_name() };
+fn whose(name: &ServerName, here: &crate::machine::Machine) -> Result<WhoseName, CliError> {
+    let here = Machine { id: machine::known(here)?, host: here.host_name() };
     Ok(WhoseName { name: name.clone(), here })
 }
 
@@ -408,7 +413,7 @@ impl JoinedBefore {
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
-    let (query, now) = (whose(me)?, context.now());
+    let (query, now) = (whose(me, context.machine())?, context.now());
     let owner = context.recall(|snapshot| Ok(query.run(snapshot, now)?))?;
     let Owner::Elsewhere(host) = owner else { return Ok(None) };
     Ok(Some(host.unwrap_or_else(|| ANOTHER_MACHINE.to_owned())))
@@ -422,8 +427,12 @@ const ANOTHER_MACHINE: &str = "another machine";
 ///
 /// # Errors
 /// When the register cannot be read.
-pub(super) fn is_anothers(me: &ServerName, snapshot: &Snapshot<'_>) -> Result<Option<String>, CliError> {
-    Ok(match whose(me)?.run(snapshot, clock::wall())? {
+pub(super) fn is_anothers(
+    me: &ServerName,
+    here: &crate::machine::Machine,
+    snapshot: &Snapshot<'_>,
+) -> Result<Option<String>, CliError> {
+    Ok(match whose(me, here)?.run(snapshot, here.wall())? {
         Owner::Nobody | Owner::Here => None,
         Owner::OfNoMachine(None) => Some("a server that no machine has joined as".to_owned()),
         Owner::OfNoMachine(Some(host)) => Some(format!("`{host}`")),

@@ -19,7 +19,8 @@ use crate::domain::table::{Row as _, Trouble};
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Look, PutBack, homes, hubs, known_in, remedy, store_path};
 use crate::ledger::{Cause, Documents as _, LedgerError, Past, Reason, Snapshot, Stop, StoreCause, Unfit};
-use crate::machine::clock::{self, Deadline};
+use crate::machine::Machine;
+use crate::machine::clock;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ pub(super) fn gather(
     answer: Duration,
 ) -> Result<HubFacts, LedgerError> {
     let started = clock::since_boot();
-    let deadline = || Deadline::after(answer);
-    let look = Look::at(location, subject.clone.as_deref(), &subject.branch, deadline())?;
+    let deadline = || clock::deadline(answer);
+    let look = Look::at(location, subject.clone.as_deref(), &subject.branch, &deadline())?;
     let took = clock::since_boot().saturating_sub(started);
     let seen_at = clock::wall();
     let way = look.why_through_git();
@@ -89,7 +90,7 @@ pub(super) fn gather(
     let off = clock_off(&documents, subject, named, seen_at);
     let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));
     drop(documents);
-    let push = way.map(|_| look.ask_to_push(deadline()));
+    let push = way.map(|_| look.ask_to_push(&deadline()));
     Ok(HubFacts {
         name: location.shown(),
         way,
@@ -113,7 +114,7 @@ fn clock_off(hub: &Snapshot<'_>, subject: &Subject, servers: &[Server], now: Tim
     let names = servers.iter().filter_map(|server| ServerName::new(&server.id).ok());
     let (seen, place) = (seen_of(hub, names).ok()?, subject.place()?);
     let me = subject.server.as_ref().map(|(name, _)| name);
-    Signs::look(seen, &place.watched(), me, now).clock.off
+    Signs::look(&Machine::real(), seen, &place.watched(), me, now).clock.off
 }
 
 /// Reads every document there is on the main branch.
@@ -342,6 +343,6 @@ fn elsewhere(error: &LedgerError, subject: &Subject) -> Option<String> {
         return None;
     }
     let homes =
-        homes(subject.hub.as_ref()?, subject.clone.as_deref(), Deadline::after(subject.timeout)).ok()?;
+        homes(subject.hub.as_ref()?, subject.clone.as_deref(), &clock::deadline(subject.timeout)).ok()?;
     homes.home().filter(|home| *home != subject.branch).map(str::to_owned)
 }

@@ -6,7 +6,8 @@ use crate::doctor::rules::machine::{self as rules, Begun, Folder, Leftovers, Nam
 use crate::domain::doctor::Judgement;
 use crate::git;
 use crate::git::{GitProgram, Identity};
-use crate::machine::clock::Deadline;
+use crate::machine::Machine;
+use crate::machine::clock;
 use crate::machine::disk::{self, Disk};
 use crate::machine::folder::{self, Found};
 use crate::machine::{environment, file_lock, files, process};
@@ -37,7 +38,7 @@ const INSTALLERS: &[(&str, &str)] = &[
 
 pub(super) fn git(patient: &Patient) -> Judgement {
     let path = environment::find_program("git");
-    let version = GitProgram::default().version(Deadline::after(PROGRAM_TIME_MAX));
+    let version = GitProgram::default().version(&clock::deadline(PROGRAM_TIME_MAX));
     let found = match (version, path) {
         (Ok(version), path) => Ok((version, path.map_or("-".to_owned(), |path| path.display().to_string()))),
         (Err(error), Some(path)) => Err(format!("{error}; it is at {}", path.display())),
@@ -145,7 +146,7 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
     };
     let mut command = process::command(&program);
     command.args(["show", "--property=NTPSynchronized", "--value"]);
-    let told = process::run(&mut command, Deadline::after(PROGRAM_TIME_MAX)).ok();
+    let told = process::run(&mut command, &clock::deadline(PROGRAM_TIME_MAX)).ok();
     let is_synchronised = match told.as_ref().map(|told| told.stdout.trim()) {
         Some("yes") => Some(true),
         Some("no") => Some(false),
@@ -157,15 +158,15 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
 pub(super) fn operations(patient: &Patient) -> Judgement {
     let subject = patient.subject.clone();
     let look = move || {
-        let place = subject.place();
-        let folder = journal::folder();
+        let (here, place) = (Machine::real(), subject.place());
+        let folder = journal::folder(&here);
         let (mut begun, mut unreadable) = (Vec::new(), Vec::new());
         for name in files::list(&folder).into_iter().filter(|name| name.ends_with(".json")) {
             let id = crate::domain::id::OpId::new(name.trim_end_matches(".json")).ok();
-            match id.as_ref().and_then(journal::find) {
+            match id.as_ref().and_then(|id| journal::find(&here, id)) {
                 Some(entry) => {
-                    let is_under_way = journal::is_under_way(&entry.op);
-                    if is_under_way == Some(false) && journal::find(&entry.op).is_none() {
+                    let is_under_way = journal::is_under_way(&here, &entry.op);
+                    if is_under_way == Some(false) && journal::find(&here, &entry.op).is_none() {
                         // Settled while we looked.
                         continue;
                     }
@@ -221,14 +222,15 @@ pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
         rubbish.temporary.extend(folder::find(&git, 0, &is_temporary));
     }
     // The folder of the operations is ours alone.
+    let operations = journal::folder(&Machine::real());
     let is_half_an_entry = |found: &Found| !found.is_folder && old(found) && found.name().ends_with(".tmp");
-    rubbish.temporary.extend(folder::find(&journal::folder(), 0, &is_half_an_entry));
+    rubbish.temporary.extend(folder::find(&operations, 0, &is_half_an_entry));
     rubbish.temporary.sort_by(|a, b| a.path.cmp(&b.path));
     rubbish.temporary.dedup();
     let is_lone_lock = |found: &Found| {
         old(found) && found.name().ends_with(".flock") && !found.path.with_extension("json").exists()
     };
-    rubbish.locks = folder::find(&journal::folder(), 0, &is_lone_lock);
+    rubbish.locks = folder::find(&operations, 0, &is_lone_lock);
     let hubs = environment::cache_dir().join("hubs");
     // Whoever keeps the cache on another disk may have led us among folders of their own.
     let is_unfinished = |found: &Found| found.is_folder && old(found) && git::is_unfinished(&found.name());

@@ -14,7 +14,8 @@ use crate::domain::time::show_span;
 use crate::git;
 use crate::git::OpenOptions;
 use crate::ledger::{self, Ledger, Outcome};
-use crate::machine::clock::Deadline;
+use crate::machine::Machine;
+use crate::machine::clock;
 use crate::machine::file_lock::FileLock;
 use crate::machine::files;
 use crate::machine::folder::Found;
@@ -49,12 +50,12 @@ pub(super) fn mend(name: &'static str, patient: &Patient, fix: Fix) -> Vec<Deed>
 type Told = Vec<(bool, String)>;
 
 fn settle(patient: &Patient, is_real: bool) -> Told {
-    let (now, deadline) = (patient.now(), Deadline::after(OPERATIONS_TIME_MAX));
-    let place = patient.subject.place();
+    let (now, deadline) = (patient.now(), &clock::deadline(OPERATIONS_TIME_MAX));
+    let (here, place) = (Machine::real(), patient.subject.place());
     let is_here = |entry: &Entry| place.as_ref().is_some_and(|place| place.is_of(entry));
     let mut told = Vec::new();
-    for id in journal::unsettled().into_iter().take(OPERATIONS_MAX) {
-        let Some(entry) = journal::find(&id).filter(is_here) else { continue };
+    for id in journal::unsettled(&here).into_iter().take(OPERATIONS_MAX) {
+        let Some(entry) = journal::find(&here, &id).filter(is_here) else { continue };
         // To take a lock or a job that was wanted a day ago would take it from somebody.
         let may_happen = entry.operation.is_harmless_late();
         if !is_real {
@@ -66,7 +67,7 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
             told.push((false, format!("operation {id} was not begun with: the time was up")));
             continue;
         }
-        match journal::take(&id) {
+        match journal::take(&here, &id) {
             Taken::Ours(entry, _kept) => {
                 let age = show_span(now.since(entry.at));
                 let settled = open(&entry, patient).and_then(|mut ledger| match may_happen {
@@ -125,12 +126,12 @@ fn look_up(entry: &Entry, ledger: &mut Ledger) -> Result<Option<String>, String>
     let is_beat = matches!(entry.operation, Operation::SendBeat(_));
     let Some(found) = found else {
         return Ok(is_beat.then(|| {
-            journal::close(&entry.op);
+            journal::close(&Machine::real(), &entry.op);
             "was a beat, which was not sent or which a later one replaced".to_owned()
         }));
     };
     let again = Answered::of(&found, ledger);
-    again.settle(&entry.op);
+    again.settle(&Machine::real(), &entry.op);
     let stands = again.stands == Some(true);
     let answer = format!("; `git muster op status {}` has what it got, which still stands", entry.op);
     Ok(Some(format!("had happened{}", if stands { answer } else { String::new() })))
@@ -162,7 +163,7 @@ fn remove(found: &Found) -> Result<(), String> {
 
 /// Removes the lock of an operation that is settled: held meanwhile, so that nobody begins with it.
 fn remove_lock(found: &Found) -> Result<(), String> {
-    let lock = FileLock::acquire(&found.path, Deadline::after(Duration::ZERO));
+    let lock = FileLock::acquire(&found.path, &clock::deadline(Duration::ZERO));
     let _held = lock.map_err(|not| not.to_string())?;
     if found.path.with_extension("json").exists() {
         return Err("its operation is there again".to_owned());
@@ -173,7 +174,7 @@ fn remove_lock(found: &Found) -> Result<(), String> {
 fn unlock(patient: &Patient, is_real: bool) -> Told {
     let Some(copy) = patient.copy() else { return Vec::new() };
     // Whoever fetches into the copy or pushes from it holds this.
-    let hold = || FileLock::acquire(&copy.join("muster.flock"), Deadline::after(LOCK_WAIT));
+    let hold = || FileLock::acquire(&copy.join("muster.flock"), &clock::deadline(LOCK_WAIT));
     let held = is_real.then(hold);
     let mut told = Vec::new();
     for lock in store::our_stale_locks(patient) {

@@ -22,6 +22,7 @@ use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Store, hubs, send_history, store_path};
 use crate::ledger::{LedgerError, StoreCause};
+use crate::machine::Machine;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::{bounded, environment};
 use facts::HubFacts;
@@ -174,7 +175,7 @@ struct Patient {
 
 impl Patient {
     fn new(subject: Subject) -> Self {
-        Self { subject, deadline: Deadline::after(TIME_MAX), way: OnceCell::new(), hub: OnceCell::new() }
+        Self { subject, deadline: clock::deadline(TIME_MAX), way: OnceCell::new(), hub: OnceCell::new() }
     }
 
     fn judge(&self, entry: &Entry) -> Judgement {
@@ -310,7 +311,7 @@ fn history(patient: &Patient) -> Judgement {
         };
         let (clone, branch) = (patient.subject.clone.clone(), patient.subject.branch.clone());
         let answer = patient.answer_time();
-        let fetch = move || send_history(&location, clone.as_deref(), &branch, way, Deadline::after(answer));
+        let fetch = move || send_history(&location, clone.as_deref(), &branch, way, &clock::deadline(answer));
         match patient.within(HUB_TIME_MAX, fetch) {
             Ok(Ok(())) => Judgement::of("all of it comes that is not here yet"),
             Ok(Err(
@@ -386,7 +387,7 @@ fn registration(patient: &Patient) -> Judgement {
         let Some(servers) = &facts.servers else {
             return Judgement::skipped("the register cannot be read: see hub-documents");
         };
-        let machine = crate::app::machine::known().ok().flatten();
+        let machine = crate::app::machine::known(&Machine::real()).ok().flatten();
         let host = environment::host_name();
         let here = hub_rules::Here { server, host: &host, machine: machine.as_deref() };
         let record = servers.iter().find(|known| known.id == server);

@@ -163,11 +163,11 @@ pub(super) fn outwait(
     repository: &Repository,
     locks: &[PathBuf],
     is_copy: bool,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Waited {
     let mut seen: Vec<_> = locks.iter().filter_map(|lock| Some((lock, identity(lock)?))).collect();
-    let notice = Deadline::after(NOTICE_AFTER);
-    let (mut judged, mut is_told, mut standing) = (Deadline::after(Duration::ZERO), false, None);
+    let notice = clock::deadline(NOTICE_AFTER);
+    let (mut judged, mut is_told, mut standing) = (clock::deadline(Duration::ZERO), false, None);
     loop {
         seen.retain(|(lock, before)| identity(lock).as_ref() == Some(before));
         if judged.passed() {
@@ -178,7 +178,7 @@ pub(super) fn outwait(
                 }
                 None => false,
             });
-            judged = Deadline::after(JUDGE_PAUSE);
+            judged = clock::deadline(JUDGE_PAUSE);
         }
         let Some(held) = standing.as_ref().filter(|_| !seen.is_empty()) else { return Waited::Over };
         if deadline.passed() || asked::cuts_short() {
@@ -223,7 +223,7 @@ fn remove(repository: &Repository, lock: &Path, before: Identity) -> bool {
     if files::create_dir(&folder).is_err() {
         return false;
     }
-    let Ok(_alone) = FileLock::acquire(&folder.join(REMOVER), Deadline::after(REMOVER_WAIT)) else {
+    let Ok(_alone) = FileLock::acquire(&folder.join(REMOVER), &clock::deadline(REMOVER_WAIT)) else {
         return false;
     };
     if identity(lock) != Some(before) {
@@ -256,11 +256,11 @@ mod tests {
     }
 
     fn soon() -> Deadline {
-        Deadline::after(Duration::from_millis(20))
+        clock::deadline(Duration::from_millis(20))
     }
 
     fn long() -> Deadline {
-        Deadline::after(Duration::from_secs(60))
+        clock::deadline(Duration::from_secs(60))
     }
 
     /// As if the locks had been seen that much earlier.
@@ -280,7 +280,7 @@ mod tests {
         let lock = lock_of(&repository, "refs/heads/main");
         files::write(&lock, "").expect("writes");
         let locks = [lock.clone()];
-        let wait = || outwait(&repository, &locks, false, soon());
+        let wait = || outwait(&repository, &locks, false, &soon());
         let Waited::Stands(held) = wait() else { panic!("it is removed at once") };
         assert_eq!(held.lock, lock);
         assert!(held.told.contains("is removed when it has not changed for"), "{held}");
@@ -306,7 +306,7 @@ mod tests {
             .stdin(file)
             .spawn()
             .expect("sleep");
-        let waited = outwait(&repository, std::slice::from_ref(&lock), true, soon());
+        let waited = outwait(&repository, std::slice::from_ref(&lock), true, &soon());
         holder.kill().and_then(|()| holder.wait().map(drop)).expect("ends");
         let Waited::Stands(held) = waited else { panic!("removed") };
         assert!(held.told.starts_with("held by `sleep`, process"), "{held}");
@@ -327,11 +327,11 @@ mod tests {
                 }
             });
             let start = clock::since_boot();
-            outwait(&repository, std::slice::from_ref(alive), true, long());
+            outwait(&repository, std::slice::from_ref(alive), true, &long());
             let waited = clock::since_boot().saturating_sub(start);
-            outwait(&repository, std::slice::from_ref(&dead), true, soon());
+            outwait(&repository, std::slice::from_ref(&dead), true, &soon());
             let stays = dead.exists();
-            let over = outwait(&repository, std::slice::from_ref(&dead), true, long());
+            let over = outwait(&repository, std::slice::from_ref(&dead), true, &long());
             // Before anything is judged: a test that fails ends as well.
             done.store(true, std::sync::atomic::Ordering::SeqCst);
             (waited, stays, over == Waited::Over && !dead.exists())

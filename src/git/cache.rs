@@ -9,7 +9,7 @@ use super::objects::Objects;
 use super::program::GitProgram;
 use super::refs::{GONE, LOST, SEEN};
 use crate::ledger::LedgerError;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::clock;
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
 use crate::machine::{environment, files, random};
@@ -142,7 +142,7 @@ impl HubCopy {
     fn lock(&self) -> Result<Option<FileLock>, LedgerError> {
         files::create_dir(self.folder())?;
         let path = self.folder().join(format!("{}.flock", self.name()));
-        Ok(FileLock::acquire(&path, Deadline::after(LOCK_WAIT)).ok())
+        Ok(FileLock::acquire(&path, &clock::deadline(LOCK_WAIT)).ok())
     }
 
     fn folder(&self) -> &Path {
@@ -221,12 +221,12 @@ impl HubCopy {
         }
         let old = Objects::new(old);
         let Ok(names) = old.names(REMEMBERED) else { return false };
-        let deadline = Deadline::after(CARRY_TIME_MAX);
+        let deadline = clock::deadline(CARRY_TIME_MAX);
         let fetch = |name: &String| {
             let spec = format!("+{REMEMBERED}{name}:{REMEMBERED}{name}");
             let from = aside.display().to_string();
             let words = CARRY.iter().map(ToString::to_string).chain([from, spec]);
-            let done = GitProgram::default().run(&self.path, &words.collect::<Vec<_>>(), deadline);
+            let done = GitProgram::default().run(&self.path, &words.collect::<Vec<_>>(), &deadline);
             done.is_ok_and(|done| done.exit_code == Some(0))
         };
         // What was only seen, and not compared yet, is in no history that was rewritten.

@@ -207,7 +207,7 @@ impl GitEngine {
     }
 
     /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
-    fn outwait_locks(&self, deadline: Deadline) -> Result<(), LedgerError> {
+    fn outwait_locks(&self, deadline: &Deadline) -> Result<(), LedgerError> {
         let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
         let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
         match abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline) {
@@ -313,7 +313,7 @@ impl Engine for GitEngine {
         &mut self,
         main: &str,
         scope: &Scope,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<String>, LedgerError> {
         // What was bad may have been mended since.
         self.begin_look();
@@ -405,7 +405,7 @@ impl Engine for GitEngine {
         self.build(commit)
     }
 
-    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+    fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
         if let Some(bad) = self.in_the_way(moves)
             && !self.remove_bad(&bad, deadline)
         {

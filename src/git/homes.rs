@@ -35,7 +35,7 @@ pub fn home_branch(
     location: &Location,
     clone: Option<&Path>,
     again: bool,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<Option<String>, LedgerError> {
     let url = match location {
         // Whoever opens it tells why it cannot be opened.
@@ -90,7 +90,7 @@ fn record(repository: &Repository, branch: &str) -> Result<(), git2::Error> {
 }
 
 /// Asks a hub more than once that cannot be reached, as a write does.
-fn ask_patiently(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<String>, LedgerError> {
+fn ask_patiently(directory: &Path, hub: &str, deadline: &Deadline) -> Result<Option<String>, LedgerError> {
     let mut pace = Pace::network();
     let mut asked = 1;
     loop {
@@ -106,7 +106,7 @@ fn ask_patiently(directory: &Path, hub: &str, deadline: Deadline) -> Result<Opti
 
 /// Asks `origin` of the repository at `directory` which branch its HEAD names; none where it has no
 /// commit.
-fn ask_head(directory: &Path, hub: &str, deadline: Deadline) -> Result<Option<String>, LedgerError> {
+fn ask_head(directory: &Path, hub: &str, deadline: &Deadline) -> Result<Option<String>, LedgerError> {
     let words = ["ls-remote", "--symref", "origin", "HEAD"].map(str::to_owned);
     let done = GitProgram::default().run(directory, &words, deadline)?;
     let hub = || hub.to_owned();
@@ -179,7 +179,7 @@ impl Homes {
 ///
 /// # Errors
 /// When it cannot be reached or read.
-pub fn homes(location: &Location, clone: Option<&Path>, deadline: Deadline) -> Result<Homes, LedgerError> {
+pub fn homes(location: &Location, clone: Option<&Path>, deadline: &Deadline) -> Result<Homes, LedgerError> {
     match location {
         Location::Path(path) => {
             let repository = open_path(path)?;

@@ -134,7 +134,7 @@ impl Look {
         location: &Location,
         clone: Option<&Path>,
         main: &str,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Self, LedgerError> {
         let name = location.shown();
         let why = match location {
@@ -217,7 +217,7 @@ impl Look {
     ///
     /// # Errors
     /// When the hub does not let us in for writing.
-    pub fn ask_to_push(&self, deadline: Deadline) -> Result<(), LedgerError> {
+    pub fn ask_to_push(&self, deadline: &Deadline) -> Result<(), LedgerError> {
         let (Some(way), Some(tip)) = (&self.way, self.engine.tip(&self.main)?) else { return Ok(()) };
         let offered = format!("{tip}:refs/heads/{}", self.main);
         let done = way.git(ASK, &[offered], deadline)?;
@@ -250,7 +250,7 @@ pub fn send_history(
     clone: Option<&Path>,
     main: &str,
     why: &'static str,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), LedgerError> {
     // Of a shallow clone a command asks for what is newer only.
     let is_shallow = |top: &Path| permitted::open(top).is_ok_and(|clone| clone.is_shallow());
@@ -266,7 +266,7 @@ pub fn send_history(
 pub(super) fn with_all_branches<T>(
     url: &str,
     clone: Option<&Path>,
-    deadline: Deadline,
+    deadline: &Deadline,
     read: impl FnOnce(&Path, &Repository) -> T,
 ) -> Result<T, LedgerError> {
     let way = Way::prepare(url, clone, "it is reached over a connection")?;
@@ -357,14 +357,14 @@ impl Way {
         &self,
         verb: &[&str],
         more: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<crate::machine::process::Finished, LedgerError> {
         let verb = verb.iter().map(ToString::to_string);
         let arguments: Vec<String> = self.options.iter().cloned().chain(verb).chain(more.to_vec()).collect();
         GitProgram::default().run(&self.folder.0, &arguments, deadline)
     }
 
-    fn fetch(&self, name: &str, main: &str, how: &[&str], deadline: Deadline) -> Result<(), LedgerError> {
+    fn fetch(&self, name: &str, main: &str, how: &[&str], deadline: &Deadline) -> Result<(), LedgerError> {
         match self.fetch_once(name, main, how, deadline) {
             // Some of what was there already may be damaged deeper than we looked.
             Err(LedgerError::Store { .. }) if self.alternates().exists() => {
@@ -376,7 +376,7 @@ impl Way {
     }
 
     /// One of the heartbeat branches of a hub whose main branch is not there.
-    fn fetch_heartbeats(&self, specs: [String; 2], deadline: Deadline) -> Option<String> {
+    fn fetch_heartbeats(&self, specs: [String; 2], deadline: &Deadline) -> Option<String> {
         let [_, heartbeats] = specs;
         self.git(&[FETCH, FETCH_QUIETLY].concat(), &[heartbeats], deadline).ok()?;
         let objects = Objects::new(Repository::open_bare(&self.folder.0).ok()?);
@@ -390,14 +390,14 @@ impl Way {
         &self,
         specs: &[String],
         fetch: &[&str],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<bool, LedgerError> {
         let ends = bad_refs::search_ends(deadline);
-        let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], ends)?.stdout);
+        let list = || Ok(self.git(&["ls-remote", "origin", "refs/heads/*"], &[], &ends)?.stdout);
         // Nothing is kept from one look to the next.
         let mut before = Before { at: &|_| None, groups: Groups::new() };
         let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
-            let done = self.git(fetch, specs, ends)?;
+            let done = self.git(fetch, specs, &ends)?;
             Ok::<_, LedgerError>(match done.timed_out {
                 true => Told::Nothing,
                 false => Told::by(&classify_fetch(done.exit_code, &done.stdout, &done.stderr)),
@@ -413,7 +413,7 @@ impl Way {
         name: &str,
         main: &str,
         how: &[&str],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<(), LedgerError> {
         let fetch = [how, FETCH_QUIETLY].concat();
         let specs = [main.to_owned(), format!("{HEARTBEAT_BRANCH_PREFIX}*")].map(|branch| tracking(&branch));

@@ -20,7 +20,7 @@ pub(super) fn refusal(
     git: &GitProgram,
     directory: &Path,
     options: &[String],
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Option<Reason> {
     let ask = ["ls-remote", "origin", "HEAD"].map(str::to_owned);
     let words: Vec<String> = options.iter().cloned().chain(ask).collect();

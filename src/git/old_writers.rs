@@ -6,7 +6,7 @@
 
 use super::commits::CommitText;
 use crate::domain::time::Timestamp;
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use crate::machine::file_lock::FileLock;
 use git2::{DiffOptions, Oid, Repository};
 use std::fs;
@@ -30,7 +30,10 @@ const COMMITS_MAX: usize = 20;
 /// Takes the locks that scripts hold while they work, and holds them until dropped; `None` if a script
 /// has one of them. Only locks that a script has made are there to be taken.
 pub(super) fn hold_locks(top: &Path) -> Option<Vec<FileLock>> {
-    lock_files(top).iter().map(|path| FileLock::acquire(path, Deadline::after(Duration::ZERO)).ok()).collect()
+    lock_files(top)
+        .iter()
+        .map(|path| FileLock::acquire(path, &clock::deadline(Duration::ZERO)).ok())
+        .collect()
 }
 
 fn lock_files(top: &Path) -> Vec<PathBuf> {

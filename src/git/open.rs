@@ -8,6 +8,7 @@ use super::in_process::why_not_in_process;
 use super::libgit2::fault;
 use super::permitted;
 use crate::ledger::{Cause, Ledger, LedgerError, Location, Reason, Settings, Unfit};
+use crate::machine::Machine;
 use git2::{Config, ConfigLevel, ErrorClass, Repository};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,8 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
         }
         Location::Url(url) => copied(name, url, options.clone)?,
     };
-    Ok(Ledger::new(Box::new(engine), options.settings))
+    // git works on the real machine and on no other.
+    Ok(Ledger::new(Box::new(engine), options.settings, Machine::real()))
 }
 
 /// The first place of a repository, or on the way to it, that this account may not read. What cannot be looked

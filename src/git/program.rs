@@ -92,7 +92,7 @@ impl GitProgram {
         &self,
         directory: &Path,
         arguments: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Finished, LedgerError> {
         self.run_with(directory, arguments, &[], deadline)
     }
@@ -106,7 +106,7 @@ impl GitProgram {
         directory: &Path,
         arguments: &[String],
         variables: &[(&str, String)],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Finished, LedgerError> {
         let mut command = self.command(directory);
         command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
@@ -122,7 +122,7 @@ impl GitProgram {
         &self,
         directory: &Path,
         arguments: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Finished, LedgerError> {
         let mut command = self.command(directory);
         process::run_to_know(command.args(arguments), deadline).map_err(|error| not_started(&error))
@@ -136,7 +136,7 @@ impl GitProgram {
         &self,
         folder: &Path,
         arguments: &[&str],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Finished, LedgerError> {
         let mut command = process::command(&self.program);
         for name in MISLEADING {
@@ -190,7 +190,7 @@ impl GitProgram {
     ///
     /// # Errors
     /// When git is missing or too old.
-    pub fn version(&self, deadline: Deadline) -> Result<String, LedgerError> {
+    pub fn version(&self, deadline: &Deadline) -> Result<String, LedgerError> {
         let mut command = process::command(&self.program);
         command.arg("version");
         let missing = |why: String| {

@@ -45,7 +45,7 @@ pub(super) struct Made {
 
 /// Waits while a `gc` is under way that may remove what is young. Who is asked to end goes no further.
 pub(super) fn outwait(repository: &Repository) {
-    let patience = Deadline::after(GC_PATIENCE);
+    let patience = clock::deadline(GC_PATIENCE);
     while is_pruning(repository) && !patience.passed() && !asked::is_asked() {
         clock::sleep(random::up_to(LOOK_PAUSE));
     }
@@ -59,9 +59,9 @@ pub(super) fn outwait(repository: &Repository) {
 pub(super) fn put_back(
     repository: &Repository,
     made: &[Made],
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), LedgerError> {
-    let patience = Deadline::after(GC_PATIENCE.min(deadline.left()));
+    let patience = clock::deadline(GC_PATIENCE.min(deadline.left()));
     loop {
         // Asked first: what is there after the last `gc` has ended stays there.
         let goes_on = is_pruning(repository) && !patience.passed();
@@ -208,8 +208,8 @@ mod tests {
             odb.read(one.id).expect("is there");
             std::fs::remove_file(file(one)).expect("is there");
         }
-        let now = Deadline::after(Duration::ZERO);
-        put_back(&repository, &[gone.clone(), packed.clone()], now).expect("writes");
+        let now = clock::deadline(Duration::ZERO);
+        put_back(&repository, &[gone.clone(), packed.clone()], &now).expect("writes");
         assert_eq!((file(&gone).is_file(), file(&packed).is_file()), (true, false));
     }
 

@@ -17,7 +17,7 @@ use crate::domain::bad_branch::BadBranch;
 use crate::domain::shell::quoted;
 use crate::ledger::{Cause, Move, Publication, Reason};
 use crate::machine::asked;
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
@@ -49,7 +49,7 @@ pub(super) fn in_process(
     repository: &Repository,
     moves: &[Move],
     made: &[Made],
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Publication {
     let publication = move_in_process(repository, moves, deadline);
     if publication != Publication::Applied {
@@ -61,7 +61,7 @@ pub(super) fn in_process(
     }
 }
 
-fn move_in_process(repository: &Repository, moves: &[Move], deadline: Deadline) -> Publication {
+fn move_in_process(repository: &Repository, moves: &[Move], deadline: &Deadline) -> Publication {
     let steps: Result<Vec<Step>, Error> = moves.iter().map(|one| step(repository, one)).collect();
     let moved = match &steps {
         Ok(steps) => ref_lock::move_together(repository, steps, REFLOG, true),
@@ -156,7 +156,7 @@ pub(super) fn by_push(
     (objects, to): (&Objects, To),
     moves: &[Move],
     hides_others: bool,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> (Publication, Option<String>) {
     let mut arguments: Vec<String> = PUSH.iter().map(ToString::to_string).collect();
     if hides_others {
@@ -211,7 +211,7 @@ pub(super) fn by_push(
 
 /// Removes a branch of a remote that leads to nothing of use, if it is still what it is now. A push that
 /// deletes a symbolic ref would delete what it names, so one that is told as such is left alone.
-pub(super) fn remove_by_push(git: &GitProgram, copy: &Path, branch: &str, deadline: Deadline) -> bool {
+pub(super) fn remove_by_push(git: &GitProgram, copy: &Path, branch: &str, deadline: &Deadline) -> bool {
     let reference = BadBranch::reference_of(branch);
     let run = |arguments: &[String]| git.run(copy, arguments, deadline).ok();
     let ask = ["ls-remote", "--symref", "origin", &reference].map(str::to_owned);
@@ -290,7 +290,7 @@ fn past_abandoned_lock(
     match change() {
         Err(error) if error.code() == ErrorCode::Locked => {
             let locks = [reference, "packed-refs"].map(|name| ref_lock::lock_of(repository, name));
-            match abandoned::outwait(repository, &locks, false, Deadline::after(LOCK_PATIENCE)) {
+            match abandoned::outwait(repository, &locks, false, &clock::deadline(LOCK_PATIENCE)) {
                 Waited::Over => change(),
                 Waited::Stands(held) => {
                     Err(Error::new(ErrorCode::Locked, ErrorClass::Reference, held.to_string()))
@@ -344,7 +344,7 @@ mod tests {
         let first = commit(&repository, None, "1");
         let (second, other) =
             (commit(&repository, Some(first), "2"), commit(&repository, Some(first), "other"));
-        let late = Deadline::after(Duration::ZERO);
+        let late = clock::deadline(Duration::ZERO);
         let at = |branch: &str| repository.refname_to_id(&format!("refs/heads/{branch}")).ok();
         for (moves, expected, main, beat) in [
             (vec![to("main", Some(first), second)], Publication::Stale, None, None),
@@ -365,7 +365,7 @@ mod tests {
                 Some(other),
             ),
         ] {
-            assert_eq!(in_process(&repository, &moves, &[], late), expected, "{moves:?}");
+            assert_eq!(in_process(&repository, &moves, &[], &late), expected, "{moves:?}");
             assert_eq!((at("main"), at("beat")), (main, beat), "{moves:?}");
         }
         let moved = to("main", Some(first), second);
@@ -376,7 +376,7 @@ mod tests {
         // Somebody holds the lock for longer than there is time.
         std::fs::File::create(ref_lock::lock_of(&repository, "refs/heads/main")).expect("creates");
         let next = to("main", Some(second), commit(&repository, Some(second), "3"));
-        let busy = in_process(&repository, &[next], &[], late);
+        let busy = in_process(&repository, &[next], &[], &late);
         assert!(
             matches!(&busy, Publication::Busy(Some(held)) if held.lock.ends_with("/refs/heads/main.lock")),
             "{busy:?}"
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn what_was_made_and_is_gone_for_good_is_not_acknowledged() {
         let (folder, repository) = repository();
-        let late = || Deadline::after(Duration::ZERO);
+        let late = || clock::deadline(Duration::ZERO);
         let first = commit(&repository, None, "1");
         let folder_of = |id: Oid| folder.path().join("objects").join(&id.to_string()[..2]);
         // A blob that lies in a folder of its own.
@@ -399,7 +399,7 @@ mod tests {
         let moved = [to("main", None, first)];
         // `git gc` took it, and a file stands where it would have to be put back.
         crate::machine::files::write(&folder_of(made.id), "").expect("writes");
-        let publication = in_process(&repository, &moved, std::slice::from_ref(&made), late());
+        let publication = in_process(&repository, &moved, std::slice::from_ref(&made), &late());
         assert!(
             matches!(&publication, Publication::Unknown(why) if why.contains("cannot write again")),
             "{publication:?}"
@@ -411,7 +411,7 @@ mod tests {
         );
         std::fs::remove_file(folder_of(made.id)).expect("is there");
         let second = [to("main", Some(first), commit(&repository, Some(first), "2"))];
-        let publication = in_process(&repository, &second, std::slice::from_ref(&made), late());
+        let publication = in_process(&repository, &second, std::slice::from_ref(&made), &late());
         assert_eq!(publication, Publication::Applied);
         assert!(repository.find_blob(made.id).is_ok(), "it is put back");
     }
@@ -428,7 +428,7 @@ mod tests {
         let moved = to("main", None, first);
         assert_eq!(reference_of(&repository, &moved), "refs/heads/real");
         assert_eq!(
-            in_process(&repository, &[moved], &[], Deadline::after(Duration::ZERO)),
+            in_process(&repository, &[moved], &[], &clock::deadline(Duration::ZERO)),
             Publication::Applied
         );
         assert_eq!(repository.refname_to_id("refs/heads/real").ok(), Some(first));

@@ -153,7 +153,7 @@ impl Source {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn probe(&self, deadline: Deadline) -> Result<(), SourceError> {
+    pub fn probe(&self, deadline: &Deadline) -> Result<(), SourceError> {
         let url = self.location.as_text();
         self.succeed(&self.nowhere(), "reach", &["ls-remote", "--", &url, "HEAD"], deadline).map(drop)
     }
@@ -167,7 +167,7 @@ impl Source {
         &self,
         wanted: Wanted<'_>,
         folder: &Path,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<CheckedOut, SourceError> {
         let _lock = self.lock(deadline)?;
         let commit = self.find(wanted, deadline)?;
@@ -204,7 +204,11 @@ impl Source {
     ///
     /// # Errors
     /// When the source cannot be reached, or has more of them than are read.
-    pub fn build_tags(&self, branch: Option<&str>, deadline: Deadline) -> Result<Vec<BuildTag>, SourceError> {
+    pub fn build_tags(
+        &self,
+        branch: Option<&str>,
+        deadline: &Deadline,
+    ) -> Result<Vec<BuildTag>, SourceError> {
         let of =
             branch.filter(|branch| is_name(branch)).map_or("*".to_owned(), |branch| format!("{branch}-*"));
         let pattern = format!("refs/tags/{BUILD_TAG_PREFIX}{of}");
@@ -229,7 +233,7 @@ impl Source {
         &self,
         build: GoodBuild<'_>,
         keep: usize,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<String>, SourceError> {
         let GoodBuild { branch, commit, at, message } = build;
         let _lock = self.lock(deadline)?;
@@ -282,7 +286,7 @@ impl Source {
     }
 
     /// The commit that is wanted, fetched if it is not here.
-    fn find(&self, wanted: Wanted<'_>, deadline: Deadline) -> Result<String, SourceError> {
+    fn find(&self, wanted: Wanted<'_>, deadline: &Deadline) -> Result<String, SourceError> {
         let missing = |what: String| SourceError::Missing { source_shown: self.shown(), what };
         let names = match (wanted.commit, wanted.branch) {
             (Some(commit), _) => {
@@ -325,7 +329,7 @@ impl Source {
 
     /// Brings all branches and tags. A copy that cannot be used although the source answers is begun anew;
     /// checkouts that borrow from it are as broken as it is.
-    fn fetch_all(&self, deadline: Deadline) -> Result<(), SourceError> {
+    fn fetch_all(&self, deadline: &Deadline) -> Result<(), SourceError> {
         let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let Err(error) = self.fetch(&all, deadline) else {
             // Here and not in the background: what a checkout starts ends with it. It spares for two
@@ -349,7 +353,7 @@ impl Source {
 
     /// Begins the copy if there is none, and takes away what a killed git left locked in it: nobody else
     /// is at work on it.
-    fn begin(&self, deadline: Deadline) -> Result<(), SourceError> {
+    fn begin(&self, deadline: &Deadline) -> Result<(), SourceError> {
         let is_begun = self.copy.join("HEAD").exists();
         if self.copy.is_dir() && !is_begun {
             files::remove_all(&self.copy)?;
@@ -371,7 +375,7 @@ impl Source {
 
     /// How the source names its objects, whatever this user's git would choose for a new repository. One
     /// that does not answer, or holds nothing, tells nothing: when it does, the copy is begun anew.
-    fn object_format(&self, deadline: Deadline) -> Result<&'static str, SourceError> {
+    fn object_format(&self, deadline: &Deadline) -> Result<&'static str, SourceError> {
         let url = self.location.as_text();
         let asked = ["ls-remote", "--", &url, "HEAD", "refs/heads/*"];
         let told = self.git.run(&self.nowhere(), &owned(&asked), deadline)?.stdout;
@@ -379,7 +383,7 @@ impl Source {
         Ok(if id.len() > ID_LENGTH { "sha256" } else { "sha1" })
     }
 
-    fn fetch(&self, what: &[&str], deadline: Deadline) -> Result<(), SourceError> {
+    fn fetch(&self, what: &[&str], deadline: &Deadline) -> Result<(), SourceError> {
         let url = self.location.as_text();
         let mut arguments = vec!["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--force"];
         if what.len() > 1 {
@@ -390,7 +394,7 @@ impl Source {
         self.succeed(&self.copy, "fetch", &arguments, deadline).map(drop)
     }
 
-    fn resolve(&self, names: &[String], deadline: Deadline) -> Result<Option<String>, SourceError> {
+    fn resolve(&self, names: &[String], deadline: &Deadline) -> Result<Option<String>, SourceError> {
         for name in names {
             let found =
                 if is_id(name) { self.resolve_id(name, deadline)? } else { self.peel(name, deadline)? };
@@ -403,7 +407,7 @@ impl Source {
 
     /// The only commit whose id begins so, or to which a tag with such an id leads. Not by its name: a
     /// branch or a tag may be called like an id, and would be found first.
-    fn resolve_id(&self, id: &str, deadline: Deadline) -> Result<Option<String>, SourceError> {
+    fn resolve_id(&self, id: &str, deadline: &Deadline) -> Result<Option<String>, SourceError> {
         let words = owned(&["rev-parse", &format!("--disambiguate={id}")]);
         let objects = self.git.run(&self.copy, &words, deadline)?.stdout;
         let mut commits = Vec::new();
@@ -415,7 +419,7 @@ impl Source {
         Ok(if commits.len() == 1 { commits.pop() } else { None })
     }
 
-    fn peel(&self, name: &str, deadline: Deadline) -> Result<Option<String>, SourceError> {
+    fn peel(&self, name: &str, deadline: &Deadline) -> Result<Option<String>, SourceError> {
         let commit = format!("{name}^{{commit}}");
         let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
         let done = self.git.run(&self.copy, &owned(&words), deadline)?;
@@ -427,7 +431,7 @@ impl Source {
         directory: &Path,
         what: &'static str,
         arguments: &[&str],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Finished, SourceError> {
         let done = self.git.run(directory, &owned(arguments), deadline)?;
         if done.exit_code == Some(0) {
@@ -445,7 +449,7 @@ impl Source {
     }
 
     /// One process at a time works on the copy.
-    fn lock(&self, deadline: Deadline) -> Result<FileLock, SourceError> {
+    fn lock(&self, deadline: &Deadline) -> Result<FileLock, SourceError> {
         let path = self.copy.with_extension("flock");
         files::create_dir(self.copy.parent().unwrap_or(&self.copy))?;
         FileLock::acquire(&path, deadline).map_err(|not| SourceError::Failed {

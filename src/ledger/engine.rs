@@ -53,7 +53,7 @@ pub(crate) trait Engine {
         &mut self,
         main: &str,
         scope: &Scope,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<String>, LedgerError>;
 
     /// A document.
@@ -75,7 +75,7 @@ pub(crate) trait Engine {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError>;
 
     /// Moves branches, all or none. Where it is killed in between, the first has not moved.
-    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication;
+    fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication;
 
     /// Whether `version` is `tip` or in its history.
     ///

@@ -1,7 +1,6 @@
 //! How old what is known of a hub may be for whoever reads, and how old it is.
 
 use super::vocabulary::Scope;
-use crate::machine::clock;
 use std::time::Duration;
 
 /// How old what is read may be.
@@ -30,10 +29,10 @@ impl Asked {
         }
     }
 
-    /// Whether what is known is as fresh as is wanted.
-    pub(super) fn is_fresh(&self, freshness: Freshness, heartbeats: bool) -> bool {
+    /// Whether what is known is as fresh as is wanted, `now` by the same clock.
+    pub(super) fn is_fresh(&self, freshness: Freshness, heartbeats: bool, now: Duration) -> bool {
         let Freshness::AtMost(age) = freshness else { return false };
         let asked = if heartbeats { self.heartbeats } else { self.main };
-        asked.is_some_and(|at| clock::since_boot().saturating_sub(at) <= age)
+        asked.is_some_and(|at| now.saturating_sub(at) <= age)
     }
 }

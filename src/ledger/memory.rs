@@ -24,7 +24,7 @@ use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::machine::clock::{self, Deadline};
-use crate::machine::random;
+use crate::machine::{Machine, random};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -196,7 +196,7 @@ impl Engine for Memory {
         &mut self,
         _main: &str,
         scope: &Scope,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<String>, LedgerError> {
         let mut hub = self.hub.borrow_mut();
         hub.refreshes += 1;
@@ -264,7 +264,7 @@ impl Engine for Memory {
         let parent = commit.base.filter(|_| commit.follows).cloned();
         Ok(self.store(parent, files, commit.message))
     }
-    fn publish(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+    fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
         let fault = {
             let mut hub = self.hub.borrow_mut();
             hub.publications += 1;
@@ -420,7 +420,7 @@ fn ledger(memory: &Memory, budget: Duration) -> Ledger {
         dry_run: false,
         founding: false,
     };
-    Ledger::new(Box::new(memory.clone()), settings)
+    Ledger::new(Box::new(memory.clone()), settings, Machine::real())
 }
 
 fn now() -> Timestamp {

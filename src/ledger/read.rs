@@ -7,7 +7,6 @@ use super::freshness::Freshness;
 use super::snapshot::Snapshot;
 use super::update::Ledger;
 use super::vocabulary::{Scope, Tips, Version};
-use crate::machine::clock::Deadline;
 
 /// A snapshot with a handle of its own on the store: another thread may read it while its ledger writes.
 #[must_use = "it is opened to be read"]
@@ -42,7 +41,7 @@ impl Ledger {
     /// As [`Ledger::read`].
     pub fn read_as(&mut self, freshness: Freshness, heartbeats: bool) -> Result<Snapshot<'_>, LedgerError> {
         // Another process of this host may have begun our copy anew: then it is asked again.
-        if self.asked.is_fresh(freshness, heartbeats)
+        if self.asked.is_fresh(freshness, heartbeats, self.machine.since_boot())
             && self.known().check(self.settings.founding, &self.one_hub).is_ok()
         {
             return Ok(self.known());
@@ -78,11 +77,11 @@ impl Ledger {
     }
 
     fn read_scope(&mut self, scope: &Scope) -> Result<Snapshot<'_>, LedgerError> {
-        let deadline = Deadline::after(self.settings.budget);
+        let deadline = self.machine.deadline(self.settings.budget);
         self.begin_look();
         if !self.engine.is_always_fresh() {
-            let _guard = self.local_lock(deadline);
-            self.refresh_again(scope, deadline)?;
+            let _guard = self.local_lock(&deadline);
+            self.refresh_again(scope, &deadline)?;
         }
         self.settle_main();
         let snapshot = Snapshot::new(self.engine.as_ref(), &self.settings.main);

@@ -5,7 +5,6 @@ use super::snapshot::no_history;
 use super::update::{Ledger, PUSH_TIME_MIN};
 use super::vocabulary::{Changes, Commit, Move, Publication, Scope, Version};
 use crate::domain::time::Timestamp;
-use crate::machine::clock::Deadline;
 
 /// How often a squash is tried against a server that goes on beating.
 const SQUASH_TRIES_MAX: u32 = 8;
@@ -31,13 +30,13 @@ impl Ledger {
         backup: Option<&str>,
         now: Timestamp,
     ) -> Result<Squashed, LedgerError> {
-        let deadline = Deadline::after(self.settings.budget);
+        let deadline = self.machine.deadline(self.settings.budget);
         let hub = self.engine.hub().to_owned();
         let (mut sent, mut made) = (None, None::<(Version, Squashed)>);
         let mut scope = Scope::heartbeats();
         scope.add(branch, true);
         for _ in 0..SQUASH_TRIES_MAX {
-            let looked = self.refresh(&scope, deadline);
+            let looked = self.refresh(&scope, &deadline);
             // What was sent may still arrive, and then no error may claim that nothing was written.
             if let Some(why) = sent.take_if(|_| looked.is_err() || deadline.left() < PUSH_TIME_MIN) {
                 return Err(LedgerError::Unsettled { hub, why });
@@ -74,7 +73,7 @@ impl Ledger {
             let mut moves = vec![Move { branch: branch.to_owned(), from: Some(tip.clone()), to }];
             moves.extend(backup.map(|backup| Move { branch: backup.to_owned(), from: None, to: tip }));
             // A fifth of the time is kept for finding out what became of a push that hangs.
-            match self.engine.publish(&moves, Deadline::after(deadline.left() * 4 / 5)) {
+            match self.engine.publish(&moves, &self.machine.deadline(deadline.left() * 4 / 5)) {
                 Publication::Applied => return Ok(squashed),
                 Publication::Stale | Publication::StaleOrRepeated | Publication::Busy(_) => {}
                 // Whether it landed or not, the next look tells.

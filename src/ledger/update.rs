@@ -27,9 +27,9 @@ use super::vocabulary::{Commit, Move, Publication, Scope, Tips};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::{Timestamp, show_span};
+use crate::machine::Machine;
 use crate::machine::asked;
-use crate::machine::clock::{self, Deadline};
-use crate::machine::failpoint::failpoint;
+use crate::machine::clock::Deadline;
 use crate::machine::file_lock::FileLock;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -66,6 +66,7 @@ pub struct Settings {
 pub struct Ledger {
     pub(super) engine: Box<dyn Engine>,
     pub(super) settings: Settings,
+    pub(super) machine: Machine,
     pub(super) one_hub: OneHub,
     /// When the hub was last asked.
     pub(super) asked: Asked,
@@ -73,8 +74,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings) -> Self {
-        Self { engine, settings, one_hub: OneHub::default(), asked: Asked::default(), notes: Vec::new() }
+    /// The hub behind `engine`, as a process of `machine` reaches it.
+    pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings, machine: Machine) -> Self {
+        let (one_hub, asked) = (OneHub::default(), Asked::default());
+        Self { engine, settings, machine, one_hub, asked, notes: Vec::new() }
+    }
+
+    /// The machine on which this process runs.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// Whether the outcome of a write can stay unknown, because it goes over a connection.
@@ -164,11 +173,11 @@ impl Ledger {
     }
 
     fn update_all(&mut self, batch: &mut Batch<'_>) -> Result<Vec<RequestResult<usize>>, LedgerError> {
-        let deadline = Deadline::after(self.settings.budget);
+        let deadline = self.machine.deadline(self.settings.budget);
         // From here on a wish to end is granted between two steps.
         asked::until_told();
-        let _guard = self.local_lock(deadline);
-        failpoint("locked");
+        let _guard = self.local_lock(&deadline);
+        self.machine.failpoint("locked");
         let mut run = Run::new(self.engine.is_always_fresh(), deadline);
         loop {
             if asked::cuts_short() {
@@ -238,7 +247,7 @@ impl Ledger {
                 return Ok(Some(run.give_up(batch)));
             }
         }
-        failpoint("read");
+        self.machine.failpoint("read");
         let attempt = match self.attempt(batch, run) {
             // A no on documents that may be old is no answer yet.
             Ok(attempt) if !run.fresh && (attempt.is_doubtful() || self.settings.dry_run) => {
@@ -263,7 +272,7 @@ impl Ledger {
         if !run.fresh && !writes_main && attempt.moves.iter().any(is_new) {
             return self.look_again(run);
         }
-        failpoint("commit");
+        self.machine.failpoint("commit");
         if asked::cuts_short() {
             return Ok(None);
         }
@@ -283,9 +292,9 @@ impl Ledger {
     ) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
         run.attempts += 1;
         // A fifth of the time is kept for finding out what became of a push that hangs.
-        let push_deadline = Deadline::after(run.deadline.left() * 4 / 5);
-        let publication = self.engine.publish(&attempt.moves, push_deadline);
-        failpoint("push");
+        let push_deadline = self.machine.deadline(run.deadline.left() * 4 / 5);
+        let publication = self.engine.publish(&attempt.moves, &push_deadline);
+        self.machine.failpoint("push");
         run.locked = match &publication {
             Publication::Busy(Some(held)) => Locked::Here(held.clone()),
             Publication::Busy(None) => Locked::There,
@@ -339,7 +348,7 @@ impl Ledger {
         if run.attempts >= ATTEMPTS_MAX || (run.deadline.passed() && !run.is_unsettled()) {
             return Ok(Some(run.give_up(batch)));
         }
-        run.pace.wait(run.deadline);
+        run.pace.wait(&run.deadline);
         run.fresh = self.engine.is_always_fresh() && !run.is_unsettled();
         Ok(None)
     }
@@ -376,7 +385,7 @@ impl Ledger {
     }
 
     fn look_again(&mut self, run: &mut Run) -> Result<Option<Vec<RequestResult<usize>>>, LedgerError> {
-        self.refresh(&run.scope, run.deadline)?;
+        self.refresh(&run.scope, &run.deadline)?;
         run.fresh = true;
         Ok(None)
     }
@@ -384,7 +393,7 @@ impl Ledger {
     /// Asks the hub again; `false` when the time ran out while an attempt is unsettled.
     fn refresh_within(&mut self, run: &mut Run) -> Result<bool, LedgerError> {
         loop {
-            match self.refresh(&run.scope, run.deadline) {
+            match self.refresh(&run.scope, &run.deadline) {
                 Ok(()) => {
                     run.fresh = true;
                     return Ok(true);
@@ -400,7 +409,7 @@ impl Ledger {
                     if over {
                         return Err(LedgerError::Unreachable { hub, why });
                     }
-                    run.pace.wait(run.deadline);
+                    run.pace.wait(&run.deadline);
                 }
                 Err(error) => return Err(error),
             }
@@ -490,7 +499,7 @@ impl Ledger {
 
     /// Asks the hub, and again when the connection was lost: one that can be reached must not look as if
     /// it could not, for a write no more than for a read.
-    pub(super) fn refresh_again(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
+    pub(super) fn refresh_again(&mut self, scope: &Scope, deadline: &Deadline) -> Result<(), LedgerError> {
         let mut pace = Pace::network();
         for _ in 1..UNREACHABLE_TRIES_MAX {
             match self.refresh(scope, deadline) {
@@ -505,9 +514,9 @@ impl Ledger {
         self.refresh(scope, deadline)
     }
 
-    pub(super) fn refresh(&mut self, scope: &Scope, deadline: Deadline) -> Result<(), LedgerError> {
+    pub(super) fn refresh(&mut self, scope: &Scope, deadline: &Deadline) -> Result<(), LedgerError> {
         let main = self.settings.main.clone();
-        let began = clock::since_boot();
+        let began = self.machine.since_boot();
         let mut result = self.engine.refresh(&main, scope, deadline);
         if let Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) = result
             && self.heal()?
@@ -525,10 +534,10 @@ impl Ledger {
         self.notes.extend(self.engine.upkeep_mut().and_then(|upkeep| upkeep.settle(main)));
     }
 
-    pub(super) fn local_lock(&self, deadline: Deadline) -> Option<FileLock> {
+    pub(super) fn local_lock(&self, deadline: &Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
         let path = self.engine.upkeep()?.lock_path();
-        FileLock::acquire(&path, Deadline::after(wait)).ok()
+        FileLock::acquire(&path, &self.machine.deadline(wait)).ok()
     }
 
     pub(super) fn begin_look(&mut self) {

@@ -1,6 +1,6 @@
 //! The clocks: the wall's, for what people read, and the boot's, for what leases are judged by.
 
-use super::simulated;
+use super::value::Machine;
 use crate::domain::time::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one door to the wall clock")]
 pub fn wall() -> Timestamp {
-    if let Some(machine) = simulated::present() {
-        return machine.wall();
-    }
     if let Some(fixed) = fixed() {
         return fixed;
     }
@@ -33,9 +30,6 @@ fn fixed() -> Option<Timestamp> {
 /// its lease stood still meanwhile, as `Instant` on Linux would have it.
 #[must_use]
 pub fn since_boot() -> Duration {
-    if let Some(machine) = simulated::present() {
-        return machine.since_boot();
-    }
     #[cfg(target_os = "linux")]
     let clock = nix::time::ClockId::CLOCK_BOOTTIME;
     #[cfg(not(target_os = "linux"))]
@@ -46,9 +40,6 @@ pub fn since_boot() -> Duration {
 /// Time since boot without what it was asleep: for how long something could have been watched.
 #[must_use]
 pub fn awake() -> Duration {
-    if let Some(machine) = simulated::present() {
-        return machine.since_boot();
-    }
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
@@ -74,9 +65,6 @@ fn shifted(offsets: &str) -> String {
 /// Names the present boot. `None` where the system does not tell.
 #[must_use]
 pub fn boot_id() -> Option<String> {
-    if let Some(machine) = simulated::present() {
-        return Some(machine.boot_id());
-    }
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
@@ -84,38 +72,50 @@ pub fn boot_id() -> Option<String> {
 /// Waits. Callers bound how often.
 #[expect(clippy::disallowed_methods, reason = "the one door to sleeping")]
 pub fn sleep(span: Duration) {
-    match simulated::present() {
-        Some(machine) => machine.sleep(span),
-        None => std::thread::sleep(span),
+    std::thread::sleep(span);
+}
+
+/// `span` from now.
+#[must_use]
+pub fn deadline(span: Duration) -> Deadline {
+    Machine::real().deadline(span)
+}
+
+/// A point on the boot clock of a machine, until which something may go on there. Two of one machine compare.
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    since_boot: Duration,
+    machine: Machine,
+}
+
+impl PartialEq for Deadline {
+    fn eq(&self, other: &Self) -> bool {
+        self.since_boot == other.since_boot
     }
 }
 
-/// A point on the boot clock until which something may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline(Duration);
-
 impl Deadline {
-    /// That point, since boot.
+    /// That point on the boot clock of `machine`.
     #[must_use]
-    pub fn at(since_boot: Duration) -> Self {
-        Self(since_boot)
+    pub fn at(machine: &Machine, since_boot: Duration) -> Self {
+        Self { since_boot, machine: machine.clone() }
     }
 
-    /// `span` from now.
+    /// The machine whose clock it is a point on.
     #[must_use]
-    pub fn after(span: Duration) -> Self {
-        Self(since_boot().saturating_add(span))
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// What is left; zero when it passed.
     #[must_use]
-    pub fn left(self) -> Duration {
-        self.0.saturating_sub(since_boot())
+    pub fn left(&self) -> Duration {
+        self.since_boot.saturating_sub(self.machine.since_boot())
     }
 
     /// Whether it passed.
     #[must_use]
-    pub fn passed(self) -> bool {
+    pub fn passed(&self) -> bool {
         self.left().is_zero()
     }
 }

@@ -12,7 +12,6 @@ const SLOW: std::time::Duration = std::time::Duration::from_millis(200);
 /// its name to that file, so that a test learns which points there are. Exists in debug builds only, so that nothing in a user's
 /// environment can do it.
 pub fn failpoint(name: &str) {
-    super::simulated::step();
     #[cfg(debug_assertions)]
     {
         use nix::sys::signal::{Signal, kill};

@@ -5,14 +5,18 @@
 //! in the kernel, because blocked waiters queue up behind every newcomer. The file stays: deleting
 //! a locked file would let two processes lock two files of one name. The only file that knows fs2.
 
-use super::clock::{self, Deadline};
-use super::{asked, random, simulated};
+use super::asked;
+use super::clock::Deadline;
+use super::simulated::Simulated;
+use super::value::Machine;
 use fs2::FileExt as _;
 use nix::fcntl::OFlag;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first pause after a failed try, and the longest. With 16 instead of 4 the lock was free more
@@ -59,16 +63,24 @@ impl NotLocked {
 pub struct FileLock(Place);
 
 /// What is locked.
-#[derive(Debug)]
 enum Place {
     Real(File),
-    Simulated(PathBuf),
+    Simulated(Arc<dyn Simulated>, PathBuf),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Real(file) => file.fmt(f),
+            Self::Simulated(_, path) => path.fmt(f),
+        }
+    }
 }
 
 impl Place {
-    fn open(path: &Path) -> io::Result<Self> {
-        if simulated::present().is_some() {
-            return Ok(Self::Simulated(path.to_owned()));
+    fn open(machine: &Machine, path: &Path) -> io::Result<Self> {
+        if let Some(machine) = machine.stand_in() {
+            return Ok(Self::Simulated(Arc::clone(machine), path.to_owned()));
         }
         let mut options = OpenOptions::new();
         // A pipe in its place must not make us wait for its other end.
@@ -77,23 +89,24 @@ impl Place {
     }
 
     fn try_lock(&self) -> io::Result<()> {
-        match (self, simulated::present()) {
-            (Self::Real(file), _) => file.try_lock_exclusive(),
-            (Self::Simulated(path), Some(machine)) if machine.lock(path) => Ok(()),
-            (Self::Simulated(_), _) => Err(fs2::lock_contended_error()),
+        match self {
+            Self::Real(file) => file.try_lock_exclusive(),
+            Self::Simulated(machine, path) if machine.lock(path) => Ok(()),
+            Self::Simulated(..) => Err(fs2::lock_contended_error()),
         }
     }
 }
 
 impl FileLock {
-    /// Tries until `deadline`, or until we are asked to end.
+    /// Tries on the machine of `deadline` until then, or until we are asked to end.
     ///
     /// # Errors
     /// When another process kept it all the time, or the system gives it to nobody. The two are not the
     /// same: of the first somebody may conclude that a process is at work.
-    pub fn acquire(path: &Path, deadline: Deadline) -> Result<Self, NotLocked> {
+    pub fn acquire(path: &Path, deadline: &Deadline) -> Result<Self, NotLocked> {
+        let machine = deadline.machine();
         let impossible = |source| NotLocked::Impossible { path: path.to_owned(), source };
-        let place = Place::open(path).map_err(impossible)?;
+        let place = Place::open(machine, path).map_err(impossible)?;
         let mut pause = PAUSE_FIRST;
         loop {
             match place.try_lock() {
@@ -106,7 +119,7 @@ impl FileLock {
             if deadline.passed() || asked::cuts_short() {
                 return Err(NotLocked::Busy(path.to_owned()));
             }
-            clock::sleep(random::up_to(pause).min(deadline.left()));
+            machine.sleep(machine.up_to(pause).min(deadline.left()));
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
@@ -148,7 +161,7 @@ pub fn try_in(folder: &Path) -> Result<(), NotLocked> {
 impl Drop for FileLock {
     fn drop(&mut self) {
         // A real one is free when its file is closed.
-        if let (Place::Simulated(path), Some(machine)) = (&self.0, simulated::present()) {
+        if let Place::Simulated(machine, path) = &self.0 {
             machine.unlock(path);
         }
     }
@@ -157,17 +170,18 @@ impl Drop for FileLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::clock;
 
     #[test]
     fn one_holder_at_a_time_and_a_bounded_wait() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("lock");
-        let soon = || Deadline::after(Duration::from_millis(20));
-        let first = FileLock::acquire(&path, soon());
+        let soon = || clock::deadline(Duration::from_millis(20));
+        let first = FileLock::acquire(&path, &soon());
         assert!(first.is_ok());
-        assert!(FileLock::acquire(&path, soon()).is_err_and(|not| not.is_busy()));
+        assert!(FileLock::acquire(&path, &soon()).is_err_and(|not| not.is_busy()));
         drop(first);
-        assert!(FileLock::acquire(&path, soon()).is_ok());
+        assert!(FileLock::acquire(&path, &soon()).is_ok());
     }
 
     #[test]
@@ -175,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         for path in [folder.path().join("not/there"), folder.path().to_owned()] {
             let not =
-                FileLock::acquire(&path, Deadline::after(Duration::ZERO)).expect_err("cannot be opened");
+                FileLock::acquire(&path, &clock::deadline(Duration::ZERO)).expect_err("cannot be opened");
             assert!(!not.is_busy(), "{not}");
             let words = format!("cannot lock `{}`: ", path.display());
             assert!(not.to_string().starts_with(&words), "{not}");

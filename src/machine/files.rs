@@ -1,14 +1,15 @@
 //! Small files of our own: read with a bound, written whole or not at all.
 
-use super::clock::Deadline;
+use super::clock;
 use super::failpoint::failpoint;
-use super::simulated;
+use super::simulated::Simulated;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -66,9 +67,6 @@ fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileE
 /// # Errors
 /// When it is too large, not UTF-8 or cannot be read.
 pub fn read(path: &Path) -> Result<Option<String>, FileError> {
-    if let Some(machine) = simulated::present() {
-        return Ok(machine.read(path).and_then(|bytes| String::from_utf8(bytes).ok()));
-    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -195,9 +193,6 @@ impl Manner<'_> {
 }
 
 fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> {
-    if let Some(machine) = simulated::present() {
-        return machine.write(path, bytes.to_owned(), manner.flushed).map_err(at("write", path));
-    }
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(parent)?;
     let temporary = manner.folder.unwrap_or(parent).join(format!(".muster.{}.tmp", super::random::id()));
@@ -226,10 +221,6 @@ fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> 
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn remove(path: &Path) -> Result<(), FileError> {
-    if let Some(machine) = simulated::present() {
-        machine.remove(path);
-        return Ok(());
-    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
         _ => Ok(()),
@@ -239,9 +230,6 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 /// The names of what lies in a folder, in order; none when there is no such folder.
 #[must_use]
 pub fn list(folder: &Path) -> Vec<String> {
-    if let Some(machine) = simulated::present() {
-        return machine.list(folder);
-    }
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
@@ -392,7 +380,7 @@ pub fn recall<T: DeserializeOwned + Default>(path: &Path) -> T {
 /// # Errors
 /// When it cannot be written.
 pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    let text = text_of(path, value)?;
     write_private(path, &text)
 }
 
@@ -401,8 +389,23 @@ pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
 /// # Errors
 /// When it cannot be written.
 pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    let text = text_of(path, value)?;
     put(path, text.as_bytes(), &Manner { flushed: false, mode: MODE_PRIVATE, ..Manner::BESIDE })
+}
+
+/// Writes a file of a machine that does not exist.
+pub(super) fn simulate(
+    machine: &Arc<dyn Simulated>,
+    path: &Path,
+    bytes: Vec<u8>,
+    flushed: bool,
+) -> Result<(), FileError> {
+    machine.write(path, bytes, flushed).map_err(at("write", path))
+}
+
+/// What a value is in the file at `path`.
+pub(super) fn text_of(path: &Path, value: &impl Serialize) -> Result<String, FileError> {
+    serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))
 }
 
 /// Leaves a value at a path where nothing is, for this user alone, with as little to do as can be: it
@@ -412,10 +415,7 @@ pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), Fi
 /// # Errors
 /// When something is there, or it cannot be written.
 pub fn leave(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
-    if let Some(machine) = simulated::present() {
-        return machine.write(path, text.into_bytes(), false).map_err(at("write", path));
-    }
+    let text = text_of(path, value)?;
     let open = || OpenOptions::new().write(true).create_new(true).mode(MODE_PRIVATE).open(path);
     let opened = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -432,7 +432,7 @@ pub fn leave(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
 /// # Errors
 /// When a step fails; the file is where it was then.
 pub fn add_line_and_move(path: &Path, value: &impl Serialize, to: &Path) -> Result<(), FileError> {
-    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    let text = text_of(path, value)?;
     let added = OpenOptions::new().append(true).open(path);
     added.and_then(|mut file| write!(file, "\n{text}\n")).map_err(at("write", path))?;
     let moved = match fs::rename(path, to) {
@@ -445,13 +445,6 @@ pub fn add_line_and_move(path: &Path, value: &impl Serialize, to: &Path) -> Resu
     moved.map_err(at("move", path))
 }
 
-/// The values in a file of our own, one behind the other, as far as they can be understood.
-#[must_use]
-pub fn recall_all(path: &Path) -> Vec<serde_json::Value> {
-    let text = read(path).ok().flatten().unwrap_or_default();
-    serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok).collect()
-}
-
 /// [`remember`] for a short note that may be wrong: written over the old one, which is quick and
 /// frees nothing on the disk, but a reader at the same time may see some of each.
 ///
@@ -459,7 +452,7 @@ pub fn recall_all(path: &Path) -> Vec<serde_json::Value> {
 /// When it cannot be written.
 pub fn note(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     create_dir(path.parent().unwrap_or_else(|| Path::new(".")))?;
-    let text = serde_json::to_string(value).map_err(|error| at("write", path)(error.into()))?;
+    let text = text_of(path, value)?;
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -489,7 +482,7 @@ pub fn born_millis(path: &Path) -> Option<i64> {
 pub fn sync_all(paths: &[PathBuf]) -> Result<(), FileError> {
     let mut paths = paths.iter();
     for path in paths.by_ref() {
-        let quick = Deadline::after(SYNC_QUICK_MAX);
+        let quick = clock::deadline(SYNC_QUICK_MAX);
         sync_if_there(path)?;
         if quick.passed() {
             break;

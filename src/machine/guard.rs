@@ -148,7 +148,7 @@ pub struct Orders(UnixStream);
 
 impl Orders {
     /// The job may go on until `deadline`. A guard that is gone needs no orders.
-    pub fn trust(&mut self, deadline: Deadline) {
+    pub fn trust(&mut self, deadline: &Deadline) {
         let until = clock::since_boot().saturating_add(deadline.left()).as_millis();
         drop(writeln!(self.0, "trust {until}"));
     }
@@ -190,7 +190,7 @@ impl Orders {
 ///
 /// # Errors
 /// When the guard cannot be started.
-pub fn start(errand: &Errand<'_>, trusted: Deadline) -> io::Result<(Running, PipeReader, Orders)> {
+pub fn start(errand: &Errand<'_>, trusted: &Deadline) -> io::Result<(Running, PipeReader, Orders)> {
     let (output, writer) = io::pipe()?;
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = process::command(&program()?);
@@ -289,7 +289,7 @@ impl Watch {
             }
             Err(RecvTimeoutError::Timeout) => None,
         };
-        told.or_else(|| self.limit.is_some_and(Deadline::passed).then_some(Cause::Late))
+        told.or_else(|| self.limit.as_ref().is_some_and(Deadline::passed).then_some(Cause::Late))
             .or_else(|| self.has_lapsed(Duration::ZERO).then_some(Cause::Lapsed))
             .or_else(|| self.signalled.requested().then_some(Cause::Unguarded))
     }
@@ -328,8 +328,8 @@ pub enum Manner {
 /// When the system does not tell what became of the job, or the guard cannot prove that it lives.
 pub fn guard(command: &[OsString], post: &Post) -> io::Result<u8> {
     let signalled = Stop::listen_on()?;
-    let limit = post.limit.map(Deadline::after);
-    let lock = |alive: &PathBuf| FileLock::acquire(alive, Deadline::after(ALIVE_PATIENCE));
+    let limit = post.limit.map(clock::deadline);
+    let lock = |alive: &PathBuf| FileLock::acquire(alive, &clock::deadline(ALIVE_PATIENCE));
     let _alive = post.alive.as_ref().map(lock).transpose().map_err(io::Error::other)?;
     adopt_orphans();
     // Orders come by it, and nothing else may hold it open.
@@ -382,10 +382,10 @@ fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
             break status;
         }
         let cause = watch.wait();
-        match (ending, cause) {
+        match (&ending, cause) {
             (None, Some(cause)) => {
                 signal_all(&job, Signal::SIGTERM);
-                ending = Some((cause, Deadline::after(post.grace)));
+                ending = Some((cause, clock::deadline(post.grace)));
             }
             (Some((_, end)), _) if end.passed() || watch.has_lapsed(post.lapsed_grace) => {
                 signal_all(&job, Signal::SIGKILL);
@@ -466,7 +466,7 @@ pub fn kill_tree(guard: &Running) -> Rest {
 /// what is left of a job whose guard was killed. Returns whether none is left.
 #[must_use]
 pub fn kill_marked(marks: &[String]) -> bool {
-    let bound = Deadline::after(SWEEP_MAX);
+    let bound = clock::deadline(SWEEP_MAX);
     loop {
         let marked = marked(marks);
         if marked.is_empty() || bound.passed() {
@@ -495,7 +495,7 @@ fn marked(marks: &[String]) -> Vec<Pid> {
 /// Ends what the job left behind. What cannot be ended, as it runs under another user, is waited for:
 /// the job is not over before.
 fn sweep(group: Option<Pid>) {
-    let (grace, bound) = (Deadline::after(LEFTOVER_GRACE), Deadline::after(SWEEP_MAX));
+    let (grace, bound) = (&clock::deadline(LEFTOVER_GRACE), &clock::deadline(SWEEP_MAX));
     let (mut asked, mut told) = (false, false);
     loop {
         reap();
@@ -600,7 +600,7 @@ mod tests {
     fn a_guard_is_heard_although_it_left_orders_unread() {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
         let mut orders = Orders(ours);
-        orders.trust(Deadline::after(Duration::from_secs(1)));
+        orders.trust(&clock::deadline(Duration::from_secs(1)));
         let told = Told { code: 127, cause: Cause::Unstarted, error: Some(2) };
         writeln!(&theirs, "{}", told.line()).expect("written");
         drop(theirs);

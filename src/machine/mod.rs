@@ -25,5 +25,9 @@ pub mod random;
 pub mod signals;
 pub mod simulated;
 pub mod threads;
+mod value;
 pub mod ward;
 pub mod zone;
+
+pub use simulated::Simulated;
+pub use value::Machine;

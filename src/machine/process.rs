@@ -62,7 +62,7 @@ pub fn command(program: &Path) -> Command {
 ///
 /// # Errors
 /// When it cannot be started, and as [`io::ErrorKind::Interrupted`] when we were asked to end.
-pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+pub fn run(command: &mut Command, deadline: &Deadline) -> io::Result<Finished> {
     let done = run_to_know(command, deadline)?;
     // Also when it has ended meanwhile: its answer would only be the first of more steps.
     if asked::cuts_short() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(done) }
@@ -72,7 +72,7 @@ pub fn run(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
 ///
 /// # Errors
 /// As [`run`], but only when it was not started.
-pub fn run_to_know(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+pub fn run_to_know(command: &mut Command, deadline: &Deadline) -> io::Result<Finished> {
     let _deferred = asked::while_child_runs();
     if asked::cuts_short() {
         return Err(io::ErrorKind::Interrupted.into());
@@ -84,12 +84,16 @@ pub fn run_to_know(command: &mut Command, deadline: Deadline) -> io::Result<Fini
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn run_all_the_same(command: &mut Command, deadline: Deadline) -> io::Result<Finished> {
+pub fn run_all_the_same(command: &mut Command, deadline: &Deadline) -> io::Result<Finished> {
     let _deferred = asked::while_child_runs();
     finish(command, deadline, || false)
 }
 
-fn finish(command: &mut Command, deadline: Deadline, is_unwanted: impl Fn() -> bool) -> io::Result<Finished> {
+fn finish(
+    command: &mut Command,
+    deadline: &Deadline,
+    is_unwanted: impl Fn() -> bool,
+) -> io::Result<Finished> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(command)?;
     let stdout = collect(child.child.stdout.take());
@@ -225,7 +229,7 @@ impl Running {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn wait_until(&mut self, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+    pub fn wait_until(&mut self, deadline: &Deadline) -> io::Result<Option<ExitStatus>> {
         self.wait_with(
             deadline,
             || deadline.passed(),
@@ -238,7 +242,7 @@ impl Running {
 
     fn wait_with(
         &mut self,
-        deadline: Deadline,
+        deadline: &Deadline,
         is_over: impl Fn() -> bool,
         mut wait: impl FnMut(Duration) -> Woken,
     ) -> io::Result<Option<ExitStatus>> {
@@ -272,8 +276,8 @@ impl Running {
     /// When the system does not tell what became of it.
     pub fn stop(&mut self, grace: Duration) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGTERM);
-        let deadline = Deadline::after(grace);
-        let Some(status) = self.wait_until(deadline)? else { return self.kill() };
+        let deadline = clock::deadline(grace);
+        let Some(status) = self.wait_until(&deadline)? else { return self.kill() };
         // What it left behind was asked as well, and has the same time.
         if let Ok(id) = i32::try_from(self.child.id())
             && self.own_group
@@ -330,7 +334,7 @@ mod tests {
     #[test]
     fn output_and_exit_code_are_captured() {
         let done =
-            run(&mut shell("echo out; echo err >&2; exit 3"), Deadline::after(Duration::from_secs(10)))
+            run(&mut shell("echo out; echo err >&2; exit 3"), &clock::deadline(Duration::from_secs(10)))
                 .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(3), "out\n", "err\n"));
     }
@@ -338,7 +342,7 @@ mod tests {
     #[test]
     fn what_was_printed_counts_although_a_grandchild_keeps_the_output_open() {
         let done =
-            run(&mut shell("echo out; echo err >&2; sleep 30 &"), Deadline::after(Duration::from_secs(10)))
+            run(&mut shell("echo out; echo err >&2; sleep 30 &"), &clock::deadline(Duration::from_secs(10)))
                 .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "out\n", "err\n"));
     }
@@ -361,15 +365,15 @@ mod tests {
     #[test]
     fn a_child_over_its_time_may_clean_up() {
         let script = "trap 'echo cleaned; exit' TERM; while :; do sleep 0.01; done";
-        let done = run(&mut shell(script), Deadline::after(Duration::from_millis(200))).expect("runs");
+        let done = run(&mut shell(script), &clock::deadline(Duration::from_millis(200))).expect("runs");
         assert_eq!((done.timed_out, done.exit_code, done.stdout.as_str()), (true, None, "cleaned\n"));
     }
 
     #[test]
     fn a_child_over_its_time_is_ended_with_its_children() {
         let started = clock::since_boot();
-        let done =
-            run(&mut shell("sleep 60 & sleep 60"), Deadline::after(Duration::from_millis(50))).expect("runs");
+        let done = run(&mut shell("sleep 60 & sleep 60"), &clock::deadline(Duration::from_millis(50)))
+            .expect("runs");
         assert!(done.timed_out && done.exit_code.is_none());
         assert!(clock::since_boot().saturating_sub(started) < Duration::from_secs(10));
     }

@@ -1,13 +1,11 @@
 //! Randomness: ids and jitter.
 
-use super::{clock, simulated};
+use super::clock;
+use crate::domain::time::Timestamp;
 use std::time::Duration;
 
 /// 128 random bits but for the six that make a version 4 uuid of them.
-fn bits() -> u128 {
-    if let Some(machine) = simulated::present() {
-        return machine.draw();
-    }
+pub(super) fn bits() -> u128 {
     seeded().unwrap_or_else(|| uuid::Uuid::new_v4().as_u128())
 }
 
@@ -36,10 +34,15 @@ fn spread(seed: &str, number: u64) -> u128 {
 /// A new id that sorts by time (uuid version 7).
 #[must_use]
 pub fn id() -> String {
+    id_of(clock::wall(), bits())
+}
+
+/// The id that is made of these.
+pub(super) fn id_of(now: Timestamp, bits: u128) -> String {
     // Not the library's own look at the clock: it panics when that is set before 1970.
-    let now = u64::try_from(clock::wall().unix_millis()).unwrap_or(0);
+    let now = u64::try_from(now.unix_millis()).unwrap_or(0);
     // The fixed bits of the two versions lie in the same places.
-    let [_, _, _, _, _, _, random @ ..] = bits().to_be_bytes();
+    let [_, _, _, _, _, _, random @ ..] = bits.to_be_bytes();
     uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid().to_string()
 }
 
@@ -52,8 +55,13 @@ pub fn is_id(text: &str) -> bool {
 /// A span drawn evenly from zero to `most`.
 #[must_use]
 pub fn up_to(most: Duration) -> Duration {
+    part_of(most, bits())
+}
+
+/// The part of `most` that `bits` draw evenly from zero to all of it.
+pub(super) fn part_of(most: Duration, bits: u128) -> Duration {
     // The lower 32 bits are all random.
-    let thousandths = u32::try_from(bits() & 0xffff_ffff).unwrap_or(0) % 1001;
+    let thousandths = u32::try_from(bits & 0xffff_ffff).unwrap_or(0) % 1001;
     most * thousandths / 1000
 }
 
@@ -76,7 +84,7 @@ mod tests {
     #[test]
     fn draws_fill_the_span() {
         let most = Duration::from_millis(320);
-        let draws: Vec<Duration> = (0..1000).map(|_| up_to(most)).collect();
+        let draws: Vec<Duration> = (0..1000).map(|_| part_of(most, bits())).collect();
         assert!(draws.iter().all(|draw| *draw <= most));
         let mean = draws.iter().sum::<Duration>() / 1000;
         assert!((Duration::from_millis(130)..Duration::from_millis(190)).contains(&mean), "{mean:?}");

@@ -1,18 +1,15 @@
-//! A machine that does not exist.
+//! A machine that does not exist: what has to stand in for a real one behind [`super::Machine`].
 //!
-//! While a thread has one, the doors of this layer lead to it and not to the real machine: that is
-//! how the simulator runs the real code under clocks, random numbers, files and locks of its own.
-//! Nothing else ever sets one.
+//! That is how the simulator runs the real code under clocks, random numbers, files and locks of its own.
+//! Nothing else ever makes one.
 
 use crate::domain::time::Timestamp;
-use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
-/// What the doors need of a machine.
-pub trait Machine {
+/// What stands in for a machine, in whichever thread of the process that was handed it.
+pub trait Simulated: Send + Sync {
     /// The wall clock.
     fn wall(&self) -> Timestamp;
     /// The boot clock.
@@ -38,26 +35,4 @@ pub trait Machine {
     fn lock(&self, path: &Path) -> bool;
     /// Frees it.
     fn unlock(&self, path: &Path);
-}
-
-thread_local! {
-    static PRESENT: RefCell<Option<Rc<dyn Machine>>> = const { RefCell::new(None) };
-}
-
-/// The machine of this thread, if it is not the real one.
-#[must_use]
-pub(super) fn present() -> Option<Rc<dyn Machine>> {
-    PRESENT.with(|present| present.borrow().clone())
-}
-
-/// A step is done. A simulated process lets others run here, and may be killed; a real one goes on.
-pub fn step() {
-    if let Some(machine) = present() {
-        machine.sleep(Duration::ZERO);
-    }
-}
-
-/// Puts this thread onto `machine`, or back onto the real one.
-pub fn enter(machine: Option<Rc<dyn Machine>>) {
-    PRESENT.with(|present| *present.borrow_mut() = machine);
 }

@@ -97,7 +97,7 @@ impl Ward {
     }
 
     /// The command may go on until `deadline`; without that, as long as we live.
-    pub fn trust(&mut self, deadline: Deadline) {
+    pub fn trust(&mut self, deadline: &Deadline) {
         self.orders.trust(deadline);
     }
 
@@ -105,9 +105,9 @@ impl Ward {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn wait_until(&mut self, deadline: Deadline) -> io::Result<Option<Ending>> {
+    pub fn wait_until(&mut self, deadline: &Deadline) -> io::Result<Option<Ending>> {
         let ended = self.guard.wait_until(deadline)?.is_some();
-        let is_stuck = !ended && self.overdue.is_some_and(Deadline::passed);
+        let is_stuck = !ended && self.overdue.as_ref().is_some_and(Deadline::passed);
         if is_stuck && guard::kill_tree(&self.guard) == Rest::Processes {
             // They are not ours to end, and nothing may be done as long as they run.
             return Ok(None);
@@ -128,9 +128,9 @@ impl Ward {
     /// When the system does not tell what became of it.
     pub fn stop(&mut self) -> io::Result<Ending> {
         self.orders.stop();
-        self.overdue = Some(Deadline::after(self.grace + PATIENCE));
+        self.overdue = Some(clock::deadline(self.grace + PATIENCE));
         loop {
-            if let Some(ending) = self.wait_until(Deadline::after(PATIENCE))? {
+            if let Some(ending) = self.wait_until(&clock::deadline(PATIENCE))? {
                 return Ok(ending);
             }
         }
@@ -179,7 +179,7 @@ impl Meeting {
 
     /// Waits until the guard is there; `has_ended` tells whether it will not come any more.
     fn wait_for(self, mut has_ended: impl FnMut() -> io::Result<bool>) -> io::Result<UnixStream> {
-        let bound = Deadline::after(BEGIN_MAX);
+        let bound = clock::deadline(BEGIN_MAX);
         loop {
             // Asked first: a guard of a command that cannot be started has come and gone in a moment.
             let is_last_look = has_ended()? || bound.passed();

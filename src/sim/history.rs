@@ -17,10 +17,12 @@ use crate::ledger::{
     Commit, Document, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search, Settings,
     Version,
 };
+use crate::machine::Machine;
 use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +75,7 @@ pub(super) fn judge(world: &Shared) -> Vec<String> {
     let checker = std::mem::take(&mut world.get().checker);
     told(&checker, &depths, &mut found);
     order(&checker, &depths, &mut found);
-    replay(&checker, &commits, &mut found);
+    replay(world, (&checker, &commits), &mut found);
     found.extend(audit::accusations(&commits));
     world.get().checker = checker;
     found
@@ -124,7 +126,7 @@ fn order(checker: &Checker, depths: &HashMap<OpId, u64>, found: &mut Vec<String>
 }
 
 /// Each operation, applied to the commit before, gives the commit and the answer again.
-fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<String>) {
+fn replay(world: &Shared, (checker, commits): (&Checker, &[(Version, Stored)]), found: &mut Vec<String>) {
     let answers: HashMap<&Version, _> =
         checker.acknowledged.iter().filter_map(|one| Some((&one.version, one.answer.as_ref()?))).collect();
     let states: HashMap<&Version, &Stored> =
@@ -133,7 +135,7 @@ fn replay(checker: &Checker, commits: &[(Version, Stored)], found: &mut Vec<Stri
         let Some(built) = &stored.built else { continue };
         let before = stored.parent.as_ref().and_then(|parent| states.get(parent));
         let before = before.map(|before| Arc::clone(&before.files)).unwrap_or_default();
-        let again = match again(built, before) {
+        let again = match again(world, built, before) {
             Ok(again) => again,
             Err(why) => {
                 found.push(format!("I5: {} cannot be applied again: {why}", built.op));
@@ -168,9 +170,10 @@ struct Again {
     answer: serde_json::Value,
 }
 
-fn again(built: &Built, before: Arc<Files>) -> Result<Again, String> {
-    let made = Arc::new(RefCell::new(None));
-    let engine = Replay { before, known: Arc::clone(&built.known), made: Arc::clone(&made) };
+fn again(world: &Shared, built: &Built, before: Arc<Files>) -> Result<Again, String> {
+    let made = Rc::new(RefCell::new(None));
+    let engine =
+        Replay { world: world.clone(), before, known: Arc::clone(&built.known), made: Rc::clone(&made) };
     let settings = Settings {
         main: MAIN.to_owned(),
         author: String::new(),
@@ -179,7 +182,7 @@ fn again(built: &Built, before: Arc<Files>) -> Result<Again, String> {
         dry_run: false,
         founding: false,
     };
-    let mut ledger = Ledger::new(Box::new(engine), settings);
+    let mut ledger = Ledger::new(Box::new(engine), settings, Machine::real());
     let outcome = built.envelope.run(&mut ledger, built.op.clone(), built.at, &built.operation);
     let answer = match outcome {
         Ok(Outcome::Applied(receipt)) => receipt.answer,
@@ -190,10 +193,11 @@ fn again(built: &Built, before: Arc<Files>) -> Result<Again, String> {
 }
 
 /// What was built last on the main branch.
-type Made = Arc<RefCell<Option<(Files, String)>>>;
+type Made = Rc<RefCell<Option<(Files, String)>>>;
 
 /// The hub as the writer of one commit saw it.
 struct Replay {
+    world: Shared,
     before: Arc<Files>,
     known: Arc<Refs>,
     made: Made,
@@ -212,14 +216,14 @@ impl Engine for Replay {
     fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         Ok(self.known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
-    fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(&mut self, _: &str, _: &Scope, _: &Deadline) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         if self.known.get(MAIN) == Some(version) {
             return Ok(self.before.get(path).cloned());
         }
-        Ok(Shared::present().get().files(Some(version)).get(path).cloned())
+        Ok(self.world.get().files(Some(version)).get(path).cloned())
     }
     fn list(&self, _: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
         Ok(names_in(&self.before, folder))
@@ -230,7 +234,7 @@ impl Engine for Replay {
         }
         Ok(Version::new("again"))
     }
-    fn publish(&mut self, _: &[Move], _: Deadline) -> Publication {
+    fn publish(&mut self, _: &[Move], _: &Deadline) -> Publication {
         Publication::Applied
     }
     fn leads_to(&self, _: &Version, _: &Version) -> Result<bool, LedgerError> {

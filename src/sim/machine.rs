@@ -3,8 +3,7 @@
 use super::faults::Fault;
 use super::world::{Host, World};
 use crate::domain::time::Timestamp;
-use crate::machine::simulated::Machine;
-use std::cell::RefCell;
+use crate::machine::{Machine, Simulated};
 use std::ffi::OsString;
 use std::io;
 use std::panic::resume_unwind;
@@ -30,26 +29,13 @@ pub(super) enum Said {
 /// The payload of the panic by which a process is killed.
 pub(super) struct Killed;
 
-thread_local! {
-    /// The world of the simulation that this thread runs.
-    static PRESENT: RefCell<Option<Shared>> = const { RefCell::new(None) };
-}
-
 /// The world, as its processes share it.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<World>>);
 
 impl Shared {
-    /// The world of a simulation that begins on this thread.
-    pub(super) fn begin(world: World) -> Self {
-        let shared = Self(Arc::new(Mutex::new(world)));
-        PRESENT.with(|present| *present.borrow_mut() = Some(shared.clone()));
-        shared
-    }
-
-    /// The world of this thread's simulation.
-    pub(super) fn present() -> Self {
-        PRESENT.with(|present| present.borrow().clone()).expect("processes run in a simulation")
+    pub(super) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
     }
 
     /// Not to be kept while others run.
@@ -76,6 +62,12 @@ impl Process {
 
     /// Lets others run until true time has gone on by `span`.
     fn pause(&self, span: Duration) {
+        if !generator::is_generator() {
+            // True time stands still in a thread, whose process has the turn: it may look and write, and its
+            // process waits for its end before it gives up the turn.
+            assert!(span.is_zero(), "a thread of a simulated process does not wait");
+            return;
+        }
         // Nothing takes no time: who waits for the last nanosecond of a span would wait for ever.
         let until = self.world.get().now + span.max(STEP_MIN);
         assert!(self.world.is_let_go(), "nobody keeps the world while others run");
@@ -86,7 +78,14 @@ impl Process {
     }
 }
 
-impl Machine for Process {
+impl Process {
+    /// The machine that is handed to what runs there.
+    pub(super) fn machine(world: &Shared, host: usize) -> Machine {
+        Machine::simulated(Arc::new(Self { world: world.clone(), host }))
+    }
+}
+
+impl Simulated for Process {
     fn wall(&self) -> Timestamp {
         let (now, step) = {
             let world = self.world.get();
@@ -158,5 +157,46 @@ impl Machine for Process {
 
     fn unlock(&self, path: &Path) {
         self.with(|host| host.locks.remove(path.as_os_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::file_lock::FileLock;
+    use crate::sim::Limits;
+    use generator::Gn;
+    use std::thread;
+
+    /// What a process saw of its machine, the clocks and a file, and with what its thread left it.
+    fn looked(machine: &Machine) -> (Timestamp, Duration, u64) {
+        (machine.wall(), machine.since_boot(), machine.recall(Path::new("/state/one.json")))
+    }
+
+    #[test]
+    fn a_thread_that_a_process_starts_stays_on_its_machine() {
+        let mut world = World::new(1, &Limits::default(), false);
+        world.now = Duration::from_secs(1_000_000);
+        let world = Shared::new(world);
+        let (machine, other) = (Process::machine(&world, 0), Process::machine(&world, 1));
+        let mut body = Gn::<()>::new_opt(32 * 1024, move || {
+            machine.remember(Path::new("/state/one.json"), &7).expect("room");
+            let lock = FileLock::acquire(Path::new("/state/one.flock"), &machine.deadline(Duration::ZERO));
+            let handed = machine.clone();
+            let seen = thread::spawn(move || {
+                let path = Path::new("/state/one.flock");
+                let is_taken = FileLock::acquire(path, &handed.deadline(Duration::ZERO)).is_err();
+                handed.remember(Path::new("/state/other.json"), &8).expect("room");
+                (looked(&handed), is_taken)
+            });
+            let seen = seen.join().expect("it ends");
+            assert_eq!(seen, (looked(&machine), lock.is_ok()));
+            assert_eq!(machine.recall::<u64>(Path::new("/state/other.json")), 8);
+            assert_eq!(looked(&other).2, 0, "another host has files of its own");
+            Said::Gone(None)
+        });
+        while body.resume().is_some_and(|said| said != Said::Gone(None)) {}
+        let files = world.get().hosts.iter().map(|host| host.files.len()).collect::<Vec<_>>();
+        assert_eq!(files.first(), Some(&2), "{files:?}");
     }
 }

@@ -27,13 +27,11 @@ mod worker;
 mod world;
 
 use crate::domain::id::ServerName;
-use crate::machine::simulated;
 use faults::Fault;
 use generator::{Generator, Gn};
 use machine::{Killed, Process, Said, Shared};
 use person::Person;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 use tuning::Tuning;
 use worker::Worker;
@@ -108,7 +106,6 @@ enum Role {
 struct Slot {
     host: usize,
     role: Role,
-    machine: Rc<Process>,
     body: Generator<'static, (), Said>,
     wakes: Duration,
     is_gone: bool,
@@ -137,7 +134,7 @@ pub fn faults() -> impl Iterator<Item = &'static str> {
 /// Runs the simulation that `seed` describes, within `limits`.
 #[must_use]
 pub fn run(seed: u64, limits: &Limits, with_log: bool) -> Report {
-    let world = Shared::begin(World::new(seed, limits, with_log));
+    let world = Shared::new(World::new(seed, limits, with_log));
     let mut simulation = Simulation { world, slots: Vec::new() };
     simulation.begin();
     simulation.go_on();
@@ -151,18 +148,18 @@ fn give_up_turn(said: Said) {
 }
 
 /// What a process does from its first turn to its end.
-fn live(number: usize, host: usize, role: Role) -> Said {
-    let world = Shared::present();
+fn live(world: &Shared, number: usize, host: usize, role: Role) -> Said {
+    let machine = Process::machine(world, host);
     let (name, seed) = {
         let mut world = world.get();
         let name = world.hosts.get(host).map(|host| host.name.clone()).unwrap_or_default();
         (name, world.random.bits())
     };
     let ended = catch_unwind(AssertUnwindSafe(|| match role {
-        Role::Person => Person::new(world.clone(), seed).run(),
+        Role::Person => Person::new(world.clone(), machine, seed).run(),
         Role::Beater | Role::Worker => {
             let server = ServerName::new(&name).expect("hosts have names of servers");
-            Worker::new(world.clone(), (host, number), server, role == Role::Beater, seed).run();
+            Worker::new((world.clone(), machine), (host, number), server, role == Role::Beater, seed).run();
         }
     }));
     let why = ended.err().filter(|panic| !panic.is::<Killed>()).map(|panic| {
@@ -197,9 +194,9 @@ impl Simulation {
 
     /// A process, which waits for its first turn.
     fn slot(&self, number: usize, host: usize, role: Role, wakes: Duration) -> Slot {
-        let machine = Rc::new(Process { world: self.world.clone(), host });
-        let body = Gn::new_opt(STACK_WORDS, move || live(number, host, role));
-        Slot { host, role, machine, body, wakes, is_gone: false }
+        let world = self.world.clone();
+        let body = Gn::new_opt(STACK_WORDS, move || live(&world, number, host, role));
+        Slot { host, role, body, wakes, is_gone: false }
     }
 
     /// Gives turns until everything came to its end, or the time is over.
@@ -267,11 +264,7 @@ impl Simulation {
     fn resume(&mut self, number: usize, dies: bool) -> Said {
         self.world.get().dies = dies;
         let slot = &mut self.slots[number];
-        let machine: Rc<dyn simulated::Machine> = slot.machine.clone();
-        simulated::enter(Some(machine));
-        let said = slot.body.resume().unwrap_or(Said::Gone(None));
-        simulated::enter(None);
-        said
+        slot.body.resume().unwrap_or(Said::Gone(None))
     }
 
     /// A process is gone, perhaps with its whole host; a new one takes its place, perhaps.

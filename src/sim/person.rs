@@ -11,7 +11,7 @@ use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::table::{Row, Table};
 use crate::ledger::{Document, Move, Publication};
-use crate::machine::clock;
+use crate::machine::Machine;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -30,18 +30,19 @@ const TRIES_MAX: u32 = 10;
 /// A person with a clone.
 pub(super) struct Person {
     world: Shared,
+    machine: Machine,
     random: Random,
 }
 
 impl Person {
-    pub(super) fn new(world: Shared, seed: u64) -> Self {
-        Self { world, random: Random::new(seed) }
+    pub(super) fn new(world: Shared, machine: Machine, seed: u64) -> Self {
+        Self { world, machine, random: Random::new(seed) }
     }
 
     /// Edits now and then, until the calm; mends what is broken.
     pub(super) fn run(&mut self) {
         loop {
-            clock::sleep(self.random.millis(1000, THINK_MILLIS_MAX));
+            self.machine.sleep(self.random.millis(1000, THINK_MILLIS_MAX));
             if self.world.get().is_broken() {
                 self.push(mend);
                 continue;
@@ -72,7 +73,7 @@ impl Person {
                 (tip, files)
             };
             let Some((path, text)) = edit(&files, &mut self.random) else { return };
-            clock::sleep(self.random.millis(1, EDIT_MILLIS_MAX));
+            self.machine.sleep(self.random.millis(1, EDIT_MILLIS_MAX));
             let mut files = (*files).clone();
             files.insert(path.into(), Arc::new(Document::new(text.into_bytes())));
             let mut world = self.world.get();

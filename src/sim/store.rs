@@ -10,7 +10,8 @@ use crate::ledger::{
     Cause, Commit, Document, Engine, EngineUpkeep, Found, LedgerError, Move, Publication, Reason, Scope,
     Search, StoreCause, Version, ops_in, shows,
 };
-use crate::machine::clock::{self, Deadline};
+use crate::machine::Machine;
+use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(super) const INJECTED: &str = "simulated:";
 /// The hub as one process reaches it.
 pub(super) struct Store {
     pub world: Shared,
+    pub machine: Machine,
     pub host: usize,
     pub process: usize,
     /// Where the branches were when an attempt, which begins with the main branch, looked them up.
@@ -40,7 +42,7 @@ impl Store {
     /// A message goes one way.
     fn travel(&self) {
         let span = self.world.get().random.millis(1, LATENCY_MILLIS_MAX);
-        clock::sleep(span);
+        self.machine.sleep(span);
     }
 
     fn is_path(&self) -> bool {
@@ -178,7 +180,7 @@ impl Engine for Store {
         Ok(known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(&mut self, _: &str, _: &Scope, _: &Deadline) -> Result<Option<String>, LedgerError> {
         if self.is_path() {
             return Ok(None);
         }
@@ -233,7 +235,7 @@ impl Engine for Store {
         Ok(world.store(parent, Arc::new(files), commit.message.into(), built))
     }
 
-    fn publish(&mut self, moves: &[Move], _: Deadline) -> Publication {
+    fn publish(&mut self, moves: &[Move], _: &Deadline) -> Publication {
         self.travel();
         let publication = match self.silence() {
             Some(why) => Publication::Unreachable(Reason::of(Cause::Network, why)),

@@ -29,7 +29,7 @@ use crate::domain::id::{JobId, LockName, ServerName};
 use crate::domain::job::{FailReason, Report};
 use crate::domain::status::StatusWord;
 use crate::ledger::{Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
-use crate::machine::clock;
+use crate::machine::Machine;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,7 @@ const STEPS_MAX: usize = 500;
 /// A process that runs one command after another.
 pub(super) struct Worker {
     world: Shared,
+    machine: Machine,
     host: usize,
     process: usize,
     server: ServerName,
@@ -86,10 +87,16 @@ fn place() -> Place {
 
 impl Worker {
     /// `at`: its host and its number.
-    pub(super) fn new(world: Shared, at: (usize, usize), server: ServerName, beats: bool, seed: u64) -> Self {
+    pub(super) fn new(
+        (world, machine): (Shared, Machine),
+        at: (usize, usize),
+        server: ServerName,
+        beats: bool,
+        seed: u64,
+    ) -> Self {
         let (host, process) = at;
         let random = Random::new(seed);
-        Self { world, host, process, server, beats, random, claims: Vec::new(), terms: Vec::new() }
+        Self { world, machine, host, process, server, beats, random, claims: Vec::new(), terms: Vec::new() }
     }
 
     /// Works until it is killed.
@@ -101,10 +108,10 @@ impl Worker {
         loop {
             if self.beats {
                 // A little before it is late, and sometimes after.
-                clock::sleep(interval * 3 / 4 + self.random.millis(0, 500));
+                self.machine.sleep(interval * 3 / 4 + self.random.millis(0, 500));
                 self.beat(interval);
             } else {
-                clock::sleep(self.random.millis(100, think));
+                self.machine.sleep(self.random.millis(100, think));
             }
             self.settle();
             let is_calm = self.world.get().is_calm;
@@ -161,11 +168,12 @@ impl Worker {
         };
         let store = Store {
             world: self.world.clone(),
+            machine: self.machine.clone(),
             host: self.host,
             process: self.process,
             looked_up: RefCell::default(),
         };
-        Client::at(place(), Ledger::new(Box::new(store), settings))
+        Client::at(place(), Ledger::new(Box::new(store), settings, self.machine.clone()))
     }
 
     /// Submits an operation and tells the checker what came of it.
@@ -190,7 +198,7 @@ impl Worker {
         verb: &V,
     ) -> Result<Receipt<V::Answer>, Failure> {
         let invoked = self.world.get().now;
-        let beat = client.session(&self.server).beat(&self.server, None);
+        let beat = client.session(&self.server).beat(&client.whose(&self.server), None);
         let envelope = Envelope { guards, beat: Some(beat), ..Envelope::default() };
         self.begin(&envelope, verb.clone().into());
         let outcome = client.write(&envelope, (verb, Keep::WhileUnknown), |_| {});
@@ -267,7 +275,7 @@ impl Worker {
         let mut flow = SessionFlow::new(Manner::GoesOn(interval), Duration::ZERO);
         let mut event = Event::Tick { beside_worker: false, kept: 0 };
         for _ in 0..STEPS_MAX {
-            event = match flow.next(event, clock::since_boot()) {
+            event = match flow.next(event, self.machine.since_boot()) {
                 // The workers here leave nothing that is not in the hub.
                 BeatStep::Find => Event::Left(Vec::new()),
                 BeatStep::Forget => Event::Forgotten,
@@ -287,8 +295,10 @@ impl Worker {
     }
 
     fn send_beat(&self, client: &mut Client, session: &Session) -> Event {
-        let verb =
-            SendBeat { beat: session.beat(&self.server, None), branch: self.server.heartbeat_branch() };
+        let verb = SendBeat {
+            beat: session.beat(&client.whose(&self.server), None),
+            branch: self.server.heartbeat_branch(),
+        };
         let envelope = Envelope::default();
         self.begin(&envelope, verb.clone().into());
         // A beat replaces the one before, so it is not looked for in the history.
@@ -300,12 +310,12 @@ impl Worker {
 
     /// Takes up what was left unsettled.
     fn settle(&self) {
-        for op in journal::unsettled() {
-            if let Taken::Ours(entry, _kept) = journal::take(&op) {
+        for op in journal::unsettled(&self.machine) {
+            if let Taken::Ours(entry, _kept) = journal::take(&self.machine, &op) {
                 // It was begun some time ago, and may have landed then.
                 let invoked = Duration::ZERO;
                 let is_beat = matches!(entry.operation, Operation::SendBeat(_));
-                let (envelope, operation) = in_present_session(&entry);
+                let (envelope, operation) = in_present_session(&self.machine, &entry);
                 self.begin(&envelope, operation.clone());
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
@@ -379,6 +389,6 @@ impl Worker {
     fn patience(&mut self) -> Patience {
         let wait =
             if self.random.chance(200) { self.random.millis(0, WAIT_MILLIS_MAX) } else { Duration::ZERO };
-        Patience { until: clock::since_boot() + wait, pause: PAUSE }
+        Patience { until: self.machine.since_boot() + wait, pause: PAUSE }
     }
 }

@@ -31,7 +31,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::shell;
 use crate::domain::time::show_span;
 use crate::ledger::{LedgerError, Stop};
-use crate::machine::clock::{self, Deadline};
+use crate::machine::clock::Deadline;
 use crate::machine::file_lock::NotLocked;
 use crate::machine::files::FileError;
 use crate::machine::signals;
@@ -112,7 +112,7 @@ impl From<Ended> for Event {
 }
 
 /// How far the worker is from its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Phase {
     Working,
     /// Nothing more is claimed; running jobs may go on until then.
@@ -176,7 +176,7 @@ impl<'a> Dispatcher<'a> {
             .map_err(WorkerError::Machine)?;
         let place = Place::take(hub.server(), &options.place, options.folder.clone())?;
         remove_leftovers(&options.keep);
-        let now = Deadline::after(Duration::ZERO);
+        let now = hub.machine().deadline(Duration::ZERO);
         let claiming = claiming(&hub, &place, &options);
         let budget = Budget::new(options.push_limit, hub.interval());
         Ok(Self {
@@ -191,11 +191,11 @@ impl<'a> Dispatcher<'a> {
             unreported: VecDeque::new(),
             unsent: Vec::new(),
             tags_awaited: 0,
-            next_log: now,
+            next_log: now.clone(),
             phase: Phase::Working,
             is_closed: false,
-            next_beat: now,
-            next_look: now,
+            next_beat: now.clone(),
+            next_look: now.clone(),
             next_report: now,
             idle_since: None,
             budget,
@@ -245,7 +245,7 @@ impl<'a> Dispatcher<'a> {
                 self.report_next();
             } else if self.next_look.passed() {
                 self.look()?;
-            } else if self.next_log().is_some_and(Deadline::passed) {
+            } else if self.next_log().is_some_and(|next| next.passed()) {
                 self.send_logs();
             } else if let Ok(event) = self.events.recv_timeout(self.until_next().left()) {
                 self.handle(event);
@@ -266,7 +266,7 @@ impl<'a> Dispatcher<'a> {
         match self.hub.beat(self.report).map_err(WorkerError::Ledger)? {
             Written::Refused(refusal) => return Err(WorkerError::Refused(refusal)),
             // A session that somebody ended begins anew with the next beat.
-            Written::Done(_) => self.next_beat = Deadline::after(self.hub.rest()),
+            Written::Done(_) => self.next_beat = self.after(self.hub.rest()),
             Written::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
         }
         // What signs of life need is kept free.
@@ -288,15 +288,15 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn until_next(&self) -> Deadline {
-        let mut next = vec![self.next_beat, self.next_look];
+        let mut next = vec![self.next_beat.clone(), self.next_look.clone()];
         next.extend(self.next_log());
         if !self.unreported.is_empty() {
-            next.push(self.next_report);
+            next.push(self.next_report.clone());
         }
-        if let Phase::Draining(end) = self.phase {
-            next.push(end);
+        if let Phase::Draining(end) = &self.phase {
+            next.push(end.clone());
         }
-        next.into_iter().min_by_key(|deadline| deadline.left()).unwrap_or(self.next_look)
+        next.into_iter().min_by_key(Deadline::left).unwrap_or_else(|| self.next_look.clone())
     }
 
     fn is_done(&mut self) -> bool {
@@ -304,7 +304,7 @@ impl<'a> Dispatcher<'a> {
             return false;
         }
         let is_told_to = self.phase != Phase::Working || self.is_closed;
-        let idle = self.idle_since.map(|since| clock::since_boot().saturating_sub(since));
+        let idle = self.idle_since.map(|since| self.now().saturating_sub(since));
         let is_idle = self.options.exit_when_idle.zip(idle).is_some_and(|(span, idle)| idle >= span);
         let (owes, ends) =
             match (!self.unreported.is_empty() || self.tags_awaited > 0, self.unsent.is_empty()) {
@@ -312,7 +312,18 @@ impl<'a> Dispatcher<'a> {
                 // A log that a hub does not take keeps nobody from a planned end.
                 (false, is_sent) => (!is_sent, is_told_to || is_idle),
             };
-        ends && (!owes || self.farewell.get_or_insert_with(|| Deadline::after(FAREWELL)).passed())
+        let machine = self.hub.machine();
+        ends && (!owes || self.farewell.get_or_insert_with(|| machine.deadline(FAREWELL)).passed())
+    }
+
+    /// Time since boot.
+    fn now(&self) -> Duration {
+        self.hub.machine().since_boot()
+    }
+
+    /// `span` from now.
+    fn after(&self, span: Duration) -> Deadline {
+        self.hub.machine().deadline(span)
     }
 
     /// Says what is wrong, once until it is right again.
@@ -338,14 +349,14 @@ impl<'a> Dispatcher<'a> {
             allow: &self.options.allow,
             active: self.active.iter().map(|(id, active)| (id.clone(), active.token)).collect(),
             ripe: self.claiming.ripe(),
-            now: clock::wall(),
+            now: self.hub.machine().wall(),
         };
         self.hub.read(self.report, |snapshot| eye.look(snapshot))
     }
 
     /// Looks at the hub and acts upon what is there.
     fn look(&mut self) -> Result<(), WorkerError> {
-        self.next_look = Deadline::after(self.options.poll);
+        self.next_look = self.after(self.options.poll);
         let look = match self.see() {
             Ok(look) => look,
             Err(stop) => {
@@ -381,7 +392,7 @@ impl<'a> Dispatcher<'a> {
         if is_waiting {
             self.idle_since = None;
         } else if self.active.is_empty() && self.idle_since.is_none() {
-            self.idle_since = Some(clock::since_boot());
+            self.idle_since = Some(self.now());
         }
         Ok(())
     }
@@ -424,7 +435,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Stops all jobs when the time to drain is over.
     fn end_drain(&mut self) {
-        if matches!(self.phase, Phase::Draining(end) if end.passed()) {
+        if matches!(&self.phase, Phase::Draining(end) if end.passed()) {
             self.stop_all();
         }
     }
@@ -437,7 +448,7 @@ impl<'a> Dispatcher<'a> {
                 self.report.say(&format!(
                     "asked to end: {count} running may finish within {span}; ask again to stop now"
                 ));
-                self.phase = Phase::Draining(Deadline::after(self.options.drain));
+                self.phase = Phase::Draining(self.after(self.options.drain));
             }
             Phase::Draining(_) | Phase::Stopping => self.stop_all(),
         }
@@ -459,7 +470,7 @@ impl<'a> Dispatcher<'a> {
         };
         active.execution.join();
         self.idle_since = None;
-        self.next_look = Deadline::after(Duration::ZERO);
+        self.next_look = self.after(Duration::ZERO);
         if matches!(ended.end, End::Unguarded(_)) {
             self.place.doubt((id.clone(), ended.token));
         }
@@ -485,7 +496,7 @@ impl<'a> Dispatcher<'a> {
         self.faults = if matches!(end, End::Broken(_) | End::Unguarded(_)) { self.faults + 1 } else { 0 };
         if self.faults >= FAULTS_MAX {
             self.faults = 0;
-            self.paused_until = Some(Deadline::after(FAULTS_PAUSE));
+            self.paused_until = Some(self.after(FAULTS_PAUSE));
             self.report.warn(&format!(
                 "{FAULTS_MAX} jobs in a row could not be run here: nothing is claimed for {} s",
                 FAULTS_PAUSE.as_secs()
@@ -513,7 +524,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Why a worker that ends by itself does.
     fn reason(&self) -> String {
-        match (self.phase, self.options.exit_when_idle) {
+        match (&self.phase, self.options.exit_when_idle) {
             (Phase::Working, _) if self.is_closed && !self.options.once && self.options.job.is_none() => {
                 "its server is being drained".to_owned()
             }

@@ -131,13 +131,19 @@ impl Execution {
     #[must_use]
     pub(super) fn start<E: From<Ended> + Send + 'static>(
         task: Task,
-        trusted: Deadline,
+        trusted: &Deadline,
         ended: Sender<E>,
     ) -> Self {
         let secrets = task.secrets();
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
-            control: Mutex::new(Control { trusted, stopped: None, orders: None, broken: None, folder: None }),
+            control: Mutex::new(Control {
+                trusted: trusted.clone(),
+                stopped: None,
+                orders: None,
+                broken: None,
+                folder: None,
+            }),
         });
         let for_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || {
@@ -161,9 +167,9 @@ impl Execution {
     }
 
     /// The job may go on until `deadline`.
-    pub(super) fn trust(&self, deadline: Deadline) {
+    pub(super) fn trust(&self, deadline: &Deadline) {
         let mut control = lock(&self.shared.control);
-        control.trusted = deadline;
+        control.trusted = deadline.clone();
         if let Some(orders) = control.orders.as_mut() {
             orders.trust(deadline);
         }
@@ -173,7 +179,7 @@ impl Execution {
     pub(super) fn stop(&self, grace: Duration) {
         let mut control = lock(&self.shared.control);
         if control.stopped.is_none() {
-            control.stopped = Some(Deadline::after(grace + GUARD_PATIENCE));
+            control.stopped = Some(clock::deadline(grace + GUARD_PATIENCE));
             if let Some(orders) = control.orders.as_mut() {
                 orders.stop();
             }
@@ -367,7 +373,7 @@ fn under_guard(
         if control.stopped.is_some() {
             return Err(End::Exited(128 + 15, Cause::Told));
         }
-        let (guard, output, orders) = guard::start(&errand, control.trusted).map_err(broken)?;
+        let (guard, output, orders) = guard::start(&errand, &control.trusted).map_err(broken)?;
         let told = orders.again().map_err(broken)?;
         control.orders = Some(orders);
         (guard, output, told)
@@ -388,7 +394,7 @@ fn abandon(task: &Task, guard: &mut Running, orders: Option<Orders>, bug: String
     if let Some(mut orders) = orders {
         orders.stop();
     }
-    let has_ended = guard.wait_until(Deadline::after(task.grace + GUARD_PATIENCE));
+    let has_ended = guard.wait_until(&clock::deadline(task.grace + GUARD_PATIENCE));
     if has_ended.is_ok_and(|status| status.is_some()) || guard::kill_tree(guard) == Rest::Nothing {
         return End::Broken(bug);
     }
@@ -416,15 +422,15 @@ fn watch(
 ) -> End {
     let reader = read(output, Arc::clone(shared));
     failpoint("job-begun");
-    let overdue = Deadline::after(task.limit() + task.grace + GUARD_PATIENCE);
+    let overdue = clock::deadline(task.limit() + task.grace + GUARD_PATIENCE);
     let (mut is_stuck, mut is_certain) = (false, false);
     loop {
-        match guard.wait_until(Deadline::after(LOOK)) {
+        match guard.wait_until(&clock::deadline(LOOK)) {
             Ok(Some(_)) => break,
             Ok(None) => {}
             Err(error) => return End::Broken(format!("the job's guard was lost: {error}")),
         }
-        let is_told = lock(&shared.control).stopped.is_some_and(Deadline::passed);
+        let is_told = lock(&shared.control).stopped.as_ref().is_some_and(Deadline::passed);
         if is_told || overdue.passed() {
             // It was stopped, perhaps by its own job.
             let rest = guard::kill_tree(guard);
@@ -445,7 +451,7 @@ fn watch(
         };
         return End::Unguarded(words.to_owned());
     }
-    let patience = Deadline::after(OUTPUT_GRACE);
+    let patience = clock::deadline(OUTPUT_GRACE);
     while !reader.is_finished() && !patience.passed() {
         clock::sleep(Duration::from_millis(5).min(patience.left()));
     }

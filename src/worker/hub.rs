@@ -17,7 +17,8 @@ use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::git::hubs;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
-use crate::machine::clock::{self, Deadline};
+use crate::machine::Machine;
+use crate::machine::clock::Deadline;
 use std::time::Duration;
 
 /// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,
@@ -99,6 +100,11 @@ impl Hub {
         &self.server
     }
 
+    /// The machine on which the worker runs.
+    pub(super) fn machine(&self) -> &Machine {
+        self.client.machine()
+    }
+
     pub(super) fn session(&self) -> &Session {
         &self.session
     }
@@ -108,7 +114,7 @@ impl Hub {
     }
 
     pub(super) fn trusted(&self) -> Deadline {
-        Deadline::at(self.beats.trusted())
+        Deadline::at(self.machine(), self.beats.trusted())
     }
 
     /// When the next sign of life is due after the last.
@@ -198,7 +204,7 @@ impl Hub {
         verb: &V,
         (beats, logs): (bool, Option<WriteLogs>),
     ) -> Result<Written<V::Answer>, LedgerError> {
-        let beat = Some(self.session.beat(&self.server, None));
+        let beat = Some(self.session.beat(&self.whose, None));
         let envelope = Envelope { beat, ..Envelope::default() };
         let along = Along { logs, beat: beats.then(|| self.next_sign_of_life()) };
         let outcome = self.client.write_with(&envelope, (verb, along), |words| report.warn(words));
@@ -216,7 +222,7 @@ impl Hub {
 
     /// Keeps a report that could not be sent.
     pub(super) fn keep_for_later(&self, step: StepJob) -> Result<OpId, KeepError> {
-        let beat = Some(self.session.beat(&self.server, None));
+        let beat = Some(self.session.beat(&self.whose, None));
         self.client.keep_report(&Envelope { beat, ..Envelope::default() }, step)
     }
 
@@ -280,7 +286,7 @@ impl Hub {
     }
 
     fn sign_of_life(&self) -> SendBeat {
-        let beat = self.session.beat(&self.server, Some(self.whose.system_facts()));
+        let beat = self.session.beat(&self.whose, Some(self.whose.system_facts()));
         let beat = Beat { by_worker: true, ..beat };
         SendBeat { beat, branch: self.server.heartbeat_branch() }
     }
@@ -297,10 +303,10 @@ impl Hub {
     }
 
     fn advance(&mut self, event: Event) {
-        let mut step = self.beats.next(event, clock::since_boot());
+        let mut step = self.beats.next(event, self.machine().since_boot());
         if step == Step::BeginAnew {
             self.session.end(&self.whose);
-            step = self.beats.next(Event::Begun, clock::since_boot());
+            step = self.beats.next(Event::Begun, self.machine().since_boot());
         }
         if let Step::Wait(rest) = step {
             self.rest = rest;

@@ -5,9 +5,9 @@ use super::dispatcher::WorkerError;
 use super::executor::AtWork;
 use crate::app::session::jobs_folder;
 use crate::domain::id::{JobId, ServerName};
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::{environment, files, guard, random};
+use crate::machine::{Machine, environment, files, guard, random};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,12 +58,13 @@ impl Place {
         let state = state_of(name);
         files::create_dir(&state).map_err(WorkerError::File)?;
         let lock =
-            FileLock::acquire(&lock_of(name), Deadline::after(OTHER_PATIENCE)).map_err(|not| match not {
+            FileLock::acquire(&lock_of(name), &clock::deadline(OTHER_PATIENCE)).map_err(|not| match not {
                 NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
                 NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
             })?;
         // A copy of the hub has jobs of the same names.
-        let jobs = jobs.map_or_else(|| jobs_folder().join(name), |named| named.join(server.as_str()));
+        let jobs = jobs
+            .map_or_else(|| jobs_folder(&Machine::real()).join(name), |named| named.join(server.as_str()));
         let file = state.join("worker.json");
         let mut kept: Kept = files::recall(&file);
         let machine = environment::host_name();
@@ -87,7 +88,7 @@ impl Place {
         if !kept.was_at_work || kept.machine != environment::host_name() {
             return None;
         }
-        let lock = FileLock::acquire(&lock_of(name), Deadline::after(Duration::ZERO)).ok()?;
+        let lock = FileLock::acquire(&lock_of(name), &clock::deadline(Duration::ZERO)).ok()?;
         let jobs = PathBuf::new();
         let place = Self { worker: kept.worker, unsure: kept.unsure, jobs, state, _lock: lock };
         place.outlive_guards(Duration::ZERO).ok()?;
@@ -114,12 +115,12 @@ impl Place {
 
     /// Waits until the guards of a predecessor have ended, then removes what it left.
     fn outlive_guards(&self, patience: Duration) -> Result<(), WorkerError> {
-        let patience = Deadline::after(patience);
+        let patience = clock::deadline(patience);
         for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
             let path = self.state.join(&name);
             // The guard first; should that have been killed, what it guarded.
             let left: AtWork = files::recall(&path);
-            match FileLock::acquire(&path, patience) {
+            match FileLock::acquire(&path, &patience) {
                 Ok(_) if guard::kill_marked(&left.marks) => {}
                 Ok(_) | Err(NotLocked::Busy(_)) => return Err(WorkerError::StillRunning(name)),
                 Err(not) => return Err(WorkerError::Unlockable(not)),
@@ -141,7 +142,7 @@ impl Place {
             return false;
         }
         // Where nobody can have a lock, no worker can be at work.
-        let tried = FileLock::acquire(&lock, Deadline::after(Duration::ZERO));
+        let tried = FileLock::acquire(&lock, &clock::deadline(Duration::ZERO));
         tried.is_err_and(|not| not.is_busy())
     }
 

@@ -129,6 +129,7 @@ mod tests {
     use crate::app::observations::Observations;
     use crate::domain::id::ServerName;
     use crate::domain::lock::Taker;
+    use crate::machine::Machine;
     use Failure::{Away, Contended, Fault, No, Unknown};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -158,7 +159,7 @@ mod tests {
 
     /// What the flow says to each of `events`, which happen at these seconds, in short.
     fn told(events: Vec<(u64, Event)>) -> String {
-        let (mut flow, mut observed) = (flow(), Observations::default());
+        let (mut flow, mut observed) = (flow(), Observations::begin(&Machine::real()));
         let steps = events.into_iter().map(|(second, event)| {
             let now = Duration::from_secs(second);
             match flow.next(event, &mut Watch { observed: &mut observed, place: "hub main", now }) {

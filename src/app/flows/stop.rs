@@ -104,6 +104,7 @@ mod tests {
     use crate::app::commands::job_step::Change;
     use crate::app::observations::Observations;
     use crate::domain::id::JobId;
+    use crate::machine::Machine;
     use std::time::Duration;
 
     /// What the flow says to each of `events`, which happen at these seconds.
@@ -114,7 +115,8 @@ mod tests {
             change: Change::Cancel { why: None },
         };
         let patience = Patience { until: Duration::from_secs(600), pause: Duration::from_secs(10) };
-        let (mut flow, mut observed) = (StopFlow::new(cancel, patience), Observations::default());
+        let (mut flow, mut observed) =
+            (StopFlow::new(cancel, patience), Observations::begin(&Machine::real()));
         let steps = events.into_iter().map(|(second, event)| {
             let now = Duration::from_secs(second);
             match flow.next(event, &mut Watch { observed: &mut observed, place: "hub main", now }) {

@@ -21,6 +21,7 @@ use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::tables::TableKind;
 use crate::ledger::{Content, LedgerError, Lost, Reached, Snapshot, Stop, Stride, Told};
+use crate::machine::Machine;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -68,7 +69,7 @@ pub(super) fn check(
     for lost in snapshot.lost()? {
         rewritten(&lost, &ops, notes);
     }
-    unsettled(question.place, &ops, notes);
+    unsettled(question.machine, question.place, &ops, notes);
     Ok(())
 }
 
@@ -315,9 +316,9 @@ fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
 }
 
 /// What this host began and never learned the outcome of. What a process is at just now is none of it.
-fn unsettled(place: &Place, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
-    let entries = journal::unsettled().into_iter().filter_map(|op| journal::find(&op));
-    for entry in entries.filter(|entry| place.is_of(entry)).filter(journal::is_left) {
+fn unsettled(machine: &Machine, place: &Place, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
+    let entries = journal::unsettled(machine).into_iter().filter_map(|op| journal::find(machine, &op));
+    for entry in entries.filter(|entry| place.is_of(entry)).filter(|entry| journal::is_left(machine, entry)) {
         let found = if ops.contains_key(&entry.op) {
             "is in the history"
         } else {

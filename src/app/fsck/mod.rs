@@ -19,6 +19,7 @@ use crate::domain::shell::quoted;
 use crate::domain::tables::TableKind;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, Snapshot, Stop, Told, Unfit};
+use crate::machine::Machine;
 use serde::Serialize;
 use std::collections::VecDeque;
 
@@ -139,6 +140,8 @@ pub fn check(snapshot: &Snapshot<'_>) -> Result<Report, LedgerError> {
 /// What is asked of a history.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
+    /// The machine on which it is asked.
+    pub machine: &'a Machine,
     /// The hub, as unsettled operations of this host name it.
     pub place: &'a Place,
     /// The beginning of the id of a commit: what it and those before it did is known and not told.

@@ -8,6 +8,7 @@ use crate::ledger::{
     Commit, Document, Documents as _, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search,
     Settings, Version,
 };
+use crate::machine::Machine;
 use crate::machine::clock::Deadline;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -49,7 +50,7 @@ impl Hub {
             dry_run: false,
             founding: false,
         };
-        let ledger = Ledger::new(Box::new(Store(Rc::clone(&stored))), settings);
+        let ledger = Ledger::new(Box::new(Store(Rc::clone(&stored))), settings, Machine::real());
         Self { ledger, stored, given: 0, now }
     }
 
@@ -90,7 +91,7 @@ impl Engine for Store {
         let stored = self.0.borrow();
         Ok(stored.refs.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
-    fn refresh(&mut self, _: &str, _: &Scope, _: Deadline) -> Result<Option<String>, LedgerError> {
+    fn refresh(&mut self, _: &str, _: &Scope, _: &Deadline) -> Result<Option<String>, LedgerError> {
         Ok(None)
     }
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
@@ -111,7 +112,7 @@ impl Engine for Store {
         stored.versions.push(held);
         Ok(Version::new((stored.versions.len() - 1).to_string()))
     }
-    fn publish(&mut self, moves: &[Move], _: Deadline) -> Publication {
+    fn publish(&mut self, moves: &[Move], _: &Deadline) -> Publication {
         let mut stored = self.0.borrow_mut();
         stored.refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
         Publication::Applied

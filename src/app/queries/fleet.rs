@@ -191,6 +191,7 @@ mod tests {
     use crate::app::queries::tests::now;
     use crate::domain::code::Code;
     use crate::domain::table::Row as _;
+    use crate::machine::Machine;
     use serde_json::{Value, json};
 
     fn hub() -> Held {
@@ -217,7 +218,7 @@ mod tests {
     }
 
     fn judged(fleet: &Fleet) -> Signs {
-        Signs::compare(fleet.seen.clone(), &mut Observations::default(), "hub", None, now())
+        Signs::compare(fleet.seen.clone(), &mut Observations::begin(&Machine::real()), "hub", None, now())
     }
 
     #[test]
@@ -237,7 +238,8 @@ mod tests {
         {
             let name = ServerName::new(name).expect("a name");
             let signs = judged(&fleet);
-            let shown = fleet.show(&name, &signs, "hub", &mut Observations::default()).expect("shown");
+            let shown =
+                fleet.show(&name, &signs, "hub", &mut Observations::begin(&Machine::real())).expect("shown");
             let told = (ids(&shown.at_work), ids(&shown.ended), ids(&shown.claimable));
             assert_eq!(told, (at_work.to_owned(), ended.to_owned(), claimable.to_owned()), "{name}");
         }

@@ -256,6 +256,7 @@ mod tests {
     use crate::app::held::Held;
     use crate::app::queries::tests::{answer, ids, now};
     use crate::domain::table::Row as _;
+    use crate::machine::Machine;
     use serde_json::json;
     use std::collections::HashMap;
 
@@ -362,7 +363,7 @@ mod tests {
         for (name, status, waits) in [("a", "queued", true), ("c", "dead", false), ("old", "failed", false)] {
             let asked = ExplainJob { id: id(name) }.read(&hub()).expect("reads");
             assert_eq!(asked.look.is_some(), waits, "{name}");
-            let mut observed = Observations::default();
+            let mut observed = Observations::begin(&Machine::real());
             let signs = Signs::compare(HashMap::new(), &mut observed, "hub", None, now());
             let answer = asked.explain(Some(&signs), "hub", &mut observed, signs.clock.now);
             let told = serde_json::to_value(&answer).expect("serialises");

@@ -65,6 +65,7 @@ impl Context {
     /// # Errors
     /// As [`Context::place`].
     pub(in crate::cli) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
-        Ok(self.place()?.whose(server))
+        let place = self.place()?;
+        Ok(place.whose(self.machine(), server))
     }
 }

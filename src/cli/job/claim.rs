@@ -171,8 +171,7 @@ impl Claiming {
 
     /// The claimant's session was ended, as the hub says, and another begins.
     fn begin_anew(&mut self, context: &Context) {
-        let whose = (!context.is_dry_run()).then_some(&self.whose);
-        self.session.leave(&self.flow.claimant().incarnation, whose);
+        self.session.leave(&self.flow.claimant().incarnation, &self.whose, !context.is_dry_run());
         context.output.warn(&format!(
             "another server considered `{}` lost and revoked its session; its jobs were requeued, and a new session starts",
             self.flow.claimant().server
@@ -225,7 +224,7 @@ fn held_up_hint(left: Duration) -> String {
 ///
 /// # Errors
 /// When the hub cannot be opened.
-fn pause(until: Deadline, context: &mut Context) -> Result<(), CliError> {
+fn pause(until: &Deadline, context: &mut Context) -> Result<(), CliError> {
     let patience = waiting::patience(until.left(), FOR_JOBS, context)?;
     if let Some(pause) = patience.next(clock::since_boot()) {
         waiting::rest(pause);
@@ -271,7 +270,7 @@ fn shell_lines(job: &Value) -> String {
 /// # Errors
 /// When there is no such job, or it is not finished in time.
 pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
-    let until = Deadline::after(args.wait);
+    let until = clock::deadline(args.wait);
     loop {
         let job = context.read(false, |snapshot| super::show::existing(&args.job, snapshot))?;
         if job.status.is_final() {
@@ -295,6 +294,6 @@ pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliErro
             .after_waiting(Some(args.wait))
             .hint(format!("wait longer with `git muster job wait {} --wait 2h`", args.job)));
         }
-        pause(until, context)?;
+        pause(&until, context)?;
     }
 }

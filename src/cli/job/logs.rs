@@ -9,7 +9,7 @@ use crate::cli::output::{Output, clean_lines};
 use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::machine::asked;
-use crate::machine::clock::Deadline;
+use crate::machine::clock;
 use clap::Args;
 use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -54,7 +54,7 @@ struct Look {
 /// # Errors
 /// When there is no such job or no log.
 pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError> {
-    let until = Deadline::after(args.wait);
+    let until = clock::deadline(args.wait);
     let mut shown = Shown::default();
     loop {
         let look = look(&args.job, context)?;

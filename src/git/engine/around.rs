@@ -10,7 +10,7 @@ use crate::git::program::TOO_SLOW;
 use crate::git::publish::{self, To};
 use crate::git::refs::{heartbeats_spec, tracking};
 use crate::ledger::{Cause, Engine as _, LedgerError, Move, Publication, Reason, Scope};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{self, Deadline};
 use crate::machine::files;
 use std::path::Path;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl GitEngine {
         &self,
         main: &str,
         (scope, by): (&Scope, By),
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
         let is_known = |branch: &str| {
             by == By::Name
@@ -82,7 +82,7 @@ impl GitEngine {
         &self,
         options: &[&str],
         specs: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
         let begin = options.iter().chain(FETCH).map(ToString::to_string);
         let arguments: Vec<String> = begin.chain(specs.iter().cloned()).collect();
@@ -97,7 +97,7 @@ impl GitEngine {
     pub(super) fn fetch_all(
         &self,
         specs: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
         if let Some(verdict) = self.fetch_around_known(specs, deadline)? {
             return Ok(verdict);
@@ -125,7 +125,7 @@ impl GitEngine {
     }
 
     /// Asks the hub which of its branches lead nowhere; whether there are more than were known.
-    pub(super) fn find_bad(&self, why: &str, deadline: Deadline) -> Result<bool, LedgerError> {
+    pub(super) fn find_bad(&self, why: &str, deadline: &Deadline) -> Result<bool, LedgerError> {
         let ask = bad_refs::WHOLE_NAMES.iter().chain(&["ls-remote", "origin"]).map(ToString::to_string);
         let listing = self.git.run(self.directory(), &ask.collect::<Vec<_>>(), deadline)?;
         let mut bad = self.bad.borrow_mut();
@@ -146,7 +146,7 @@ impl GitEngine {
     fn fetch_around_known(
         &self,
         specs: &[String],
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Option<FetchVerdict>, LedgerError> {
         let known = self.known_groups();
         if known.is_empty() || !specs.contains(&heartbeats_spec()) {
@@ -165,7 +165,7 @@ impl GitEngine {
         let mut is_all_told = true;
         let (found, left) = bad_refs::by_halves(known.clone().into(), |branches| {
             let specs: Vec<String> = branches.iter().map(|branch| tracking(branch)).collect();
-            let verdict = self.fetch_once(&[], &specs, ends)?;
+            let verdict = self.fetch_once(&[], &specs, &ends)?;
             // Of those that are named with one that is gone, or leads nowhere, nothing came either.
             is_all_told &= !matches!(verdict, FetchVerdict::MissingBranch | FetchVerdict::Failed(_));
             Ok::<_, LedgerError>(Told::by(&verdict))
@@ -200,11 +200,11 @@ impl GitEngine {
 
     /// Looks for the heartbeat branches of which the hub has lost an object, where a fetch failed for that;
     /// whether there are any.
-    fn find_incomplete(&self, specs: &[String], deadline: Deadline) -> Result<bool, LedgerError> {
+    fn find_incomplete(&self, specs: &[String], deadline: &Deadline) -> Result<bool, LedgerError> {
         let ends = bad_refs::search_ends(deadline);
         let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
         let list = || {
-            let done = self.git.run(self.directory(), &ask, ends)?;
+            let done = self.git.run(self.directory(), &ask, &ends)?;
             if done.exit_code == Some(0) {
                 return Ok(done.stdout);
             }
@@ -219,7 +219,7 @@ impl GitEngine {
         let known = self.known_groups();
         let mut before = Before { at: &at, groups: known.clone() };
         let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
-            Ok::<_, LedgerError>(Told::by(&self.fetch_once(&[], specs, ends)?))
+            Ok::<_, LedgerError>(Told::by(&self.fetch_once(&[], specs, &ends)?))
         })?;
         self.keep_groups(&known, &before.groups);
         let is_found = !found.is_empty();
@@ -296,7 +296,7 @@ impl GitEngine {
     /// Whether a branch and one that is no server's stand at one commit in the hub now, or nobody can tell.
     fn stands_with_another(&self, branch: &str) -> bool {
         let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
-        let asked = self.git.run(self.directory(), &ask, Deadline::after(ASK_TIME_MAX));
+        let asked = self.git.run(self.directory(), &ask, &clock::deadline(ASK_TIME_MAX));
         let Some(listing) = asked.ok().filter(|done| done.exit_code == Some(0)) else { return true };
         let branches = || {
             let lines = listing.stdout.lines().filter_map(|line| line.split_once('\t'));
@@ -309,7 +309,7 @@ impl GitEngine {
     /// Removes a heartbeat branch that leads to nothing of use: its server makes it anew with each
     /// beat, and while it is there git takes no push from anybody. What git itself cannot remove, and
     /// what is another branch, is left to a person.
-    pub(super) fn remove_bad(&mut self, bad: &BadBranch, deadline: Deadline) -> bool {
+    pub(super) fn remove_bad(&mut self, bad: &BadBranch, deadline: &Deadline) -> bool {
         let is_ours =
             bad.is_of_heartbeats() && matches!(bad.flaw, Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit);
         if !is_ours || (!self.is_always_fresh() && !self.asked) {
@@ -335,7 +335,7 @@ impl GitEngine {
 
     /// A push, and once more where a ref that leads nowhere stops each push: then the git of the other
     /// side is told to look at nothing but what moves.
-    pub(super) fn push(&mut self, moves: &[Move], deadline: Deadline) -> Publication {
+    pub(super) fn push(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
         let to = if matches!(self.reach, Reach::Itself) { To::Itself } else { To::Origin };
         let by_push = |hub: &Self, hides_others: bool| {
             publish::by_push(&hub.git, (&hub.objects, to), moves, hides_others, deadline)
@@ -371,7 +371,7 @@ impl GitEngine {
     fn note_bad(
         &mut self,
         bad: &BadBranch,
-        deadline: Deadline,
+        deadline: &Deadline,
         push: &impl Fn(&Self, bool) -> (Publication, Option<String>),
     ) -> Option<Publication> {
         // It is the hub that says so, at this moment.

@@ -10,7 +10,6 @@ use crate::domain::job::{Claimant, Job};
 use crate::domain::queue::Queue;
 use crate::domain::table::Table;
 use crate::ledger::{Documents as _, Stop};
-use crate::machine::{clock, random};
 
 impl Worker {
     /// Claims as a command does, or as a worker that looks once.
@@ -36,7 +35,7 @@ impl Worker {
                 },
                 Step::Recall => {
                     let claimant = flow.claimant();
-                    let known = client.recall(|hub| Known::of(hub, claimant, clock::wall()));
+                    let known = client.recall(|hub| Known::of(hub, claimant, self.machine.wall()));
                     known.map_or_else(|stop| Event::Unseen(unseen(&stop)), Event::Known)
                 }
                 Step::Look => {
@@ -44,11 +43,11 @@ impl Worker {
                     seen.map_or_else(|stop| Event::Unseen(unseen(&stop)), Event::Seen)
                 }
                 Step::BeginAnew => {
-                    session.leave(&flow.claimant().incarnation, Some(&whose));
+                    session.leave(&flow.claimant().incarnation, &whose, true);
                     Event::Session(session.incarnation.clone())
                 }
                 Step::Wait(Some(pause), _) => {
-                    clock::sleep(pause.drawn(random::up_to));
+                    self.machine.sleep(pause.drawn(|most| self.machine.up_to(most)));
                     session.follow(&whose);
                     Event::Session(session.incarnation.clone())
                 }
@@ -86,7 +85,7 @@ impl Worker {
     fn poll(&mut self, client: &mut Client, session: &Session) -> Option<Poll> {
         let seen = client.read(true, |hub| {
             let jobs: Table<Job> = hub.table()?;
-            Ok::<_, Stop>((Seen::of(hub, &self.server)?, Queue::new(&jobs, clock::wall()).delayed()))
+            Ok::<_, Stop>((Seen::of(hub, &self.server)?, Queue::new(&jobs, self.machine.wall()).delayed()))
         });
         let (seen, delayed) = seen.ok()?;
         let room = usize::from(self.random.chance(800));

@@ -9,7 +9,6 @@ use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::table::Table;
 use crate::ledger::Documents as _;
-use crate::machine::{clock, random};
 
 /// With so many jobs waiting a fleet does not run out of work before the next look.
 const STOCK: usize = 12;
@@ -114,7 +113,7 @@ impl Worker {
                     Event::Seen(seen)
                 }
                 Step::Wait(pause) => {
-                    clock::sleep(pause.drawn(random::up_to));
+                    self.machine.sleep(pause.drawn(|most| self.machine.up_to(most)));
                     Event::Waited
                 }
                 Step::Stopped | Step::HolderLost | Step::PutBack | Step::TimeUp => return,
@@ -131,7 +130,7 @@ impl Worker {
             let names: Vec<String> = self.world.get().alive();
             let labels: Vec<Vec<String>> =
                 names.iter().map(|name| vec![crate::sim::label_of(name)]).collect();
-            let queue = Queue::new(&jobs, clock::wall());
+            let queue = Queue::new(&jobs, self.machine.wall());
             let in_vain = |job: &&crate::domain::record::Record<Job>| {
                 job.status == JobStatus::Queued
                     && queue

@@ -8,7 +8,6 @@ use crate::app::flows::hold::{self, HoldFlow};
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, Taker};
 use crate::ledger::Documents as _;
-use crate::machine::{clock, random};
 use crate::sim::check::Window;
 use std::time::Duration;
 
@@ -45,7 +44,7 @@ impl Worker {
     fn term(&self, name: LockName, token: u64, trusted: Duration) -> Term {
         let lease = self.world.get().tuning.lease;
         let names = (name.clone(), self.server.clone());
-        Term { name, token, hold: HoldFlow::new(names, token, lease, trusted, clock::since_boot()) }
+        Term { name, token, hold: HoldFlow::new(names, token, lease, trusted, self.machine.since_boot()) }
     }
 
     /// Takes a lock, or watches its holder.
@@ -70,7 +69,7 @@ impl Worker {
                     lock.map_or(Event::Unseen, Event::Seen)
                 }
                 Step::Wait(pause) => {
-                    clock::sleep(pause.drawn(random::up_to));
+                    self.machine.sleep(pause.drawn(|most| self.machine.up_to(most)));
                     Event::Waited
                 }
                 Step::Done(trusted) => {
@@ -87,23 +86,23 @@ impl Worker {
 
     /// Goes on under a lock for a while, and renews its lease when it is time to.
     fn renew(&mut self, index: usize) {
-        let ends = clock::since_boot() + self.random.millis(0, HELD_MILLIS_MAX);
+        let ends = self.machine.since_boot() + self.random.millis(0, HELD_MILLIS_MAX);
         let Some(mut term) = (index < self.terms.len()).then(|| self.terms.remove(index)) else { return };
         let mut client = self.client();
         let mut event = hold::Event::Tick;
         for _ in 0..STEPS_MAX {
-            event = match term.hold.next(event, clock::since_boot()) {
+            event = match term.hold.next(event, self.machine.since_boot()) {
                 hold::Step::Renew(verb, _) => match self.write_by(&mut client, Vec::new(), &verb) {
                     Ok(_) => hold::Event::Renewed,
                     Err(failure) => hold::Event::Failed(failure),
                 },
                 hold::Step::Wait(span) => {
                     self.trust(&term);
-                    let now = clock::since_boot();
+                    let now = self.machine.since_boot();
                     if now >= ends {
                         return self.terms.push(term);
                     }
-                    clock::sleep(span.min(ends - now));
+                    self.machine.sleep(span.min(ends - now));
                     hold::Event::Tick
                 }
                 // Whoever is told so ends what it does under the lock.
@@ -117,7 +116,7 @@ impl Worker {
         let mut term = self.terms.remove(index);
         let now = self.world.get().now;
         self.world.get().checker.let_go(self.process, Some((term.name.as_str(), term.token)), now);
-        if let hold::Step::Release(verb) = term.hold.next(hold::Event::Ended, clock::since_boot()) {
+        if let hold::Step::Release(verb) = term.hold.next(hold::Event::Ended, self.machine.since_boot()) {
             drop(self.write(&verb));
         }
     }
@@ -180,7 +179,7 @@ impl Worker {
 
     /// The lock is trusted as long as its flow says, by this host's clock.
     fn trust(&self, term: &Term) {
-        let left = term.hold.trusted().saturating_sub(clock::since_boot());
+        let left = term.hold.trusted().saturating_sub(self.machine.since_boot());
         let mut world = self.world.get();
         let Some(left) = world.hosts.get(self.host).map(|host| host.true_span(left)) else { return };
         let (from, until) = (world.now, world.now + left);

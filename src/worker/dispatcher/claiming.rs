@@ -12,7 +12,6 @@ use crate::domain::lease::margin;
 use crate::domain::queue::Delayed;
 use crate::domain::refusal::Refusal;
 use crate::domain::shell::words;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::disk;
 use crate::worker::Options;
 use crate::worker::active::Active;
@@ -122,7 +121,7 @@ impl Dispatcher<'_> {
                     "taken back from servers that are lost or took too long: {}",
                     rescued.join(", ")
                 ));
-                self.next_look = Deadline::after(Duration::ZERO);
+                self.next_look = self.after(Duration::ZERO);
                 Event::Reclaimed
             }
             Ok(Written::Refused(refusal)) => Event::Failed(Failure::No(refusal.class())),
@@ -136,7 +135,7 @@ impl Dispatcher<'_> {
 
     /// How many jobs may be claimed now.
     fn room(&mut self) -> usize {
-        if self.paused_until.is_some_and(|until| !until.passed()) || self.hub.trusted().passed() {
+        if self.paused_until.as_ref().is_some_and(|until| !until.passed()) || self.hub.trusted().passed() {
             return 0;
         }
         self.paused_until = None;
@@ -157,7 +156,7 @@ impl Dispatcher<'_> {
 
     fn claim(&mut self, verb: &ClaimJobs, failed: &mut Option<Failed>) -> Event {
         // The lease of a claim is the session's, and its time begins before it is asked for.
-        let asked = clock::since_boot();
+        let asked = self.now();
         let (failure, error, why) = match self.write(verb, None).0 {
             Ok(Written::Done(claimed)) => {
                 self.recovered("claim");
@@ -204,8 +203,8 @@ impl Dispatcher<'_> {
             keeps_folder: self.options.keeps_folders,
             job: job.clone(),
         };
-        let execution = Execution::start(task, self.hub.trusted(), self.sender.clone());
-        let next_log = Deadline::after(if self.budget.is_limited() { LOG_PAUSE_SAVING } else { LOG_FIRST });
+        let execution = Execution::start(task, &self.hub.trusted(), self.sender.clone());
+        let next_log = self.after(if self.budget.is_limited() { LOG_PAUSE_SAVING } else { LOG_FIRST });
         let active = Active { job, token, execution, grace, why: None, sent: 0, next_log };
         self.active.insert(id, active);
     }

@@ -58,7 +58,7 @@ impl Dispatcher<'_> {
     /// The same with what the job left.
     pub(super) fn send(&mut self, waits: Unreported) {
         self.unreported.push_back(waits);
-        self.next_report = Deadline::after(Duration::ZERO);
+        self.next_report = self.after(Duration::ZERO);
     }
 
     /// Of jobs that were cancelled: nothing of them runs here any more.
@@ -108,13 +108,13 @@ impl Dispatcher<'_> {
             if !waits.files.is_empty() {
                 // What is reported is not reported again: only the files are still to be sent.
                 self.unsent.extend(waits.files);
-                self.next_log = Deadline::after(RETRY_PAUSE);
+                self.next_log = self.after(RETRY_PAUSE);
             }
             return;
         };
         self.complain(&about, &format!("the end of job `{}` is not reported yet: {why}", waits.step.job));
         self.unreported.push_back(waits);
-        self.next_report = Deadline::after(RETRY_PAUSE);
+        self.next_report = self.after(RETRY_PAUSE);
     }
 
     /// A report was refused: it is not this worker's job any more.
@@ -132,28 +132,28 @@ impl Dispatcher<'_> {
 
     /// When logs are sent on next, if there are any.
     pub(super) fn next_log(&self) -> Option<Deadline> {
-        let waiting = (!self.unsent.is_empty()).then_some(self.next_log);
-        let growing = self.active.values().map(|active| active.next_log);
-        growing.chain(waiting).min_by_key(|deadline| deadline.left())
+        let waiting = (!self.unsent.is_empty()).then(|| self.next_log.clone());
+        let growing = self.active.values().map(|active| active.next_log.clone());
+        growing.chain(waiting).min_by_key(Deadline::left)
     }
 
     /// Sends on what the running jobs printed, and what could not be sent before.
     pub(super) fn send_logs(&mut self) {
         if let Some(wait) = self.must_wait(Need::Log) {
+            self.active.values_mut().for_each(|active| active.next_log = wait.clone());
             self.next_log = wait;
-            self.active.values_mut().for_each(|active| active.next_log = wait);
             return;
         }
         let pause = if self.budget.is_limited() { LOG_PAUSE_SAVING } else { LOG_PAUSE };
         let mut logs = std::mem::take(&mut self.unsent);
         let waiting = logs.len();
-        let mut versions = Vec::new();
+        let (machine, mut versions) = (self.hub.machine(), Vec::new());
         for (id, active) in self.active.iter_mut().filter(|(_, active)| active.next_log.passed()) {
-            active.next_log = Deadline::after(pause);
+            active.next_log = machine.deadline(pause);
             let Some(path) = active.job.log.clone() else { continue };
             let Some((version, bytes)) = active.execution.log_after(active.sent) else { continue };
             let pauses = u32::try_from(bytes.len() / LOG_BYTES_A_PAUSE).unwrap_or(u32::MAX);
-            active.next_log = Deadline::after(pause * pauses.saturating_add(1).min(LOG_PAUSES_MAX));
+            active.next_log = machine.deadline(pause * pauses.saturating_add(1).min(LOG_PAUSES_MAX));
             versions.push((id.clone(), version));
             logs.push((path, bytes));
         }
@@ -169,7 +169,7 @@ impl Dispatcher<'_> {
         } else {
             logs.truncate(waiting);
             self.unsent = logs;
-            self.next_log = Deadline::after(RETRY_PAUSE);
+            self.next_log = self.after(RETRY_PAUSE);
         }
     }
 

@@ -5,7 +5,7 @@ use super::Dispatcher;
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::clock::Deadline;
 use crate::worker::budget::Need;
 use crate::worker::hub::Written;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 impl Dispatcher<'_> {
     /// Until when a push has to wait, if it has to.
     pub(super) fn must_wait(&mut self, need: Need) -> Option<Deadline> {
-        let wait = self.budget.wait(need, clock::since_boot())?;
+        let wait = self.budget.wait(need, self.now())?;
         if need != Need::Log && self.told.insert("budget".to_owned()) {
             let limit = self.options.push_limit.map(|limit| limit.to_string()).unwrap_or_default();
             self.report.say(&format!(
@@ -49,11 +49,11 @@ impl Dispatcher<'_> {
 
     /// Counts what was sent.
     pub(super) fn note_pushes(&mut self) {
-        self.budget.note(self.hub.take_pushes(), clock::since_boot());
+        self.budget.note(self.hub.take_pushes(), self.now());
     }
 
     pub(super) fn beat(&mut self) {
-        self.next_beat = Deadline::after(self.hub.interval());
+        self.next_beat = self.after(self.hub.interval());
         let beaten = self.hub.beat(self.report);
         // What signs of life need is kept free.
         self.hub.take_pushes();
@@ -70,22 +70,22 @@ impl Dispatcher<'_> {
     /// The hub has a sign of life; `has_ended`: and this server learned from it that somebody had
     /// ended its session.
     pub(super) fn beaten(&mut self, has_ended: bool) {
-        self.next_beat = Deadline::after(self.hub.rest());
+        self.next_beat = self.after(self.hub.rest());
         if has_ended {
             self.report.warn("another server took this one for dead and ended its session: its jobs are stopped, a new session begins");
-            self.next_look = Deadline::after(Duration::ZERO);
+            self.next_look = self.after(Duration::ZERO);
             return;
         }
         self.recovered("beat");
         // A session speaks for what it claimed: what one before has left ends with its trust.
         let session = Some(self.hub.session().incarnation.as_str());
         for active in self.active.values().filter(|one| one.job.incarnation.as_deref() == session) {
-            active.execution.trust(self.hub.trusted());
+            active.execution.trust(&self.hub.trusted());
         }
     }
 
     fn beat_later(&mut self, why: &str) {
         self.complain("beat", &format!("no sign of life was sent: {why}"));
-        self.next_beat = Deadline::after(self.hub.rest());
+        self.next_beat = self.after(self.hub.rest());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::app::observations::Observations;
+use crate::machine::Machine;
 use Class::{Forbidden, Invalid, LeaseLost, Nothing};
 use Failure::{Away, Contended, Fault, No, Unknown};
 
@@ -15,7 +16,7 @@ fn claim() -> ClaimJobs {
 
 /// What `flow` says to each of `events`, in short.
 fn told(mut flow: ClaimFlow, now: Duration, events: Vec<Event>) -> String {
-    let mut observed = Observations::default();
+    let mut observed = Observations::begin(&Machine::real());
     observed.looked("hub main holders", now);
     tell(&mut flow, &mut observed, now, events)
 }
@@ -124,7 +125,7 @@ fn a_command_looks_for_lost_holders_first_when_nobody_did_for_a_while() {
         (vec![Event::Begin, held(), Event::Unseen(Away)], "Recall, Look, Refused"),
     ] {
         let mut flow = ClaimFlow::of_command(claim(), PATIENCE);
-        assert_eq!(tell(&mut flow, &mut Observations::default(), SECOND, events), expected);
+        assert_eq!(tell(&mut flow, &mut Observations::begin(&Machine::real()), SECOND, events), expected);
     }
 }
 
@@ -136,7 +137,8 @@ fn a_delay_is_over_when_it_was_watched_for_as_long() {
         version: "x 30".to_owned(),
     };
     let known = || Event::Known(Known { delayed: vec![delayed.clone()], ..Known::default() });
-    let (mut flow, mut observed) = (ClaimFlow::of_command(claim(), PATIENCE), Observations::default());
+    let (mut flow, mut observed) =
+        (ClaimFlow::of_command(claim(), PATIENCE), Observations::begin(&Machine::real()));
     observed.looked("hub main holders", SECOND);
     let events = vec![Event::Begin, Event::Failed(No(Nothing)), known()];
     assert_eq!(tell(&mut flow, &mut observed, SECOND, events), "claim old [0, 0, 0], Recall, HeldUp true");

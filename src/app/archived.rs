@@ -20,11 +20,9 @@ pub(super) const ARCHIVES_MAX: usize = 240;
 /// What an id names.
 #[derive(Debug)]
 pub enum Named<T> {
-    /// A record.
     Record(Record<T>),
     /// One that cannot be read, and what there is of it.
     Unreadable(Value, Trouble),
-    /// Nothing.
     Nothing,
 }
 

@@ -4,6 +4,8 @@
 //! The command line, the worker and the simulator each have one and reach the hub by nothing else. It prints
 //! nothing: what its user is to know is handed over. It opens no store: a ledger is handed in.
 
+#![warn(missing_docs)]
+
 use crate::app::commands::job_step::StepJob;
 use crate::app::commands::{Along, Envelope, Operation, Verb};
 use crate::app::journal::KeepError;

@@ -15,9 +15,7 @@ use std::collections::BTreeSet;
 /// A beat and the branch it lies on.
 #[derive(Debug, Clone)]
 pub struct PlacedBeat {
-    /// The beat.
     pub beat: Record<Heartbeat>,
-    /// Its branch.
     pub branch: String,
 }
 

@@ -49,7 +49,6 @@ pub struct Subject {
 /// What changed, by its type, which is stable. More may come.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "data")]
-#[expect(missing_docs, reason = "the fields are those of the records")]
 pub enum What {
     /// A job is new.
     #[serde(rename = "job.added")]

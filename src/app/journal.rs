@@ -27,7 +27,6 @@ pub struct Entry {
     pub op: OpId,
     /// Which hub, as it was named.
     pub hub: String,
-    /// Which branch.
     pub branch: String,
     /// The name of the hub on this host, of `hubs`; versions before kept none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,7 +39,6 @@ pub struct Whose {
     pub machine: Machine,
     /// The name, of `hubs`.
     pub hub: String,
-    /// The server.
     pub server: ServerName,
 }
 

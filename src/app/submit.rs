@@ -34,7 +34,6 @@ pub enum Keep {
 pub struct Place {
     /// The hub, as it was named.
     pub hub: String,
-    /// Its branch.
     pub branch: String,
     /// The name of the hub on this host, of `hubs`.
     pub name: String,

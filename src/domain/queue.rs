@@ -61,9 +61,7 @@ pub enum Waiting {
     },
     /// Another job of its group is at work, or may still be although it is cancelled.
     Group {
-        /// The group.
         group: String,
-        /// That job.
         job: String,
         /// Where it may still run, when it is cancelled.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,30 +85,18 @@ pub enum Waiting {
         missing: Vec<String>,
     },
     /// Every server that could run it, gives signs of life and is not paused has something at work.
-    Busy {
-        /// Those servers.
-        servers: Vec<BusyServer>,
-    },
+    Busy { servers: Vec<BusyServer> },
     /// No server that could run it gives a sign of life.
-    Silent {
-        /// Those servers.
-        servers: Vec<SilentServer>,
-    },
+    Silent { servers: Vec<SilentServer> },
     /// No worker runs on any server that could run it.
     NoWorker {
         /// Since when, as far as is known; absent where there never was one.
         #[serde(skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
-        /// Those servers.
         servers: Vec<Workerless>,
     },
     /// Another job of its group comes before it.
-    GroupTurn {
-        /// The group.
-        group: String,
-        /// That job.
-        job: String,
-    },
+    GroupTurn { group: String, job: String },
     /// Nothing but the lack of a server that asks.
     Server(Turn),
 }
@@ -206,7 +192,6 @@ pub struct Queue<'a> {
 /// A job that was added with a delay by a clock that is ahead of ours: more than all of it is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delayed {
-    /// The job.
     pub job: JobId,
     /// For how long it is not to be claimed.
     pub delay: Duration,

@@ -22,17 +22,13 @@ pub enum Kind {
     Job,
     /// A lock, or its lease.
     Lock,
-    /// A message.
     Message,
-    /// A server.
     Server,
     /// A pause: `queue`, `label:<label>` or `server:<name>`.
     Pause,
     /// The priority of a job.
     Priority,
-    /// A commit.
     Commit,
-    /// A document.
     Document,
     /// A record of a document.
     Record,
@@ -84,7 +80,6 @@ pub enum Expected {
     Word,
     /// Some text without spaces and control characters.
     NoSpace,
-    /// At least 1.
     AtLeastOne,
     /// Some text without control characters, and not too long.
     ShortText,
@@ -427,15 +422,12 @@ pub enum Refusal {
 /// A pause of a server that wants to claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pausing {
-    /// Which server.
     pub server: String,
     /// Who paused it.
     pub by: Option<String>,
-    /// Since when.
     pub since: Option<Timestamp>,
     /// Until when; nothing if until it is resumed.
     pub until: Option<Timestamp>,
-    /// Why.
     pub note: Option<String>,
     /// When this was so.
     pub at: Timestamp,

@@ -79,7 +79,6 @@ impl End {
 /// What an executor tells.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Which job.
     pub job: String,
     /// The fencing token of its claim.
     pub token: u64,
@@ -89,7 +88,6 @@ pub(super) struct Ended {
     pub spent: Duration,
     /// The commit that was checked out for it.
     pub commit: Option<String>,
-    /// What it made.
     pub made: Option<Made>,
 }
 

@@ -41,9 +41,7 @@ pub struct Archive {
 /// How much was moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Archived {
-    /// Jobs.
     pub jobs: usize,
-    /// Messages.
     pub messages: usize,
 }
 

@@ -90,7 +90,6 @@ fn priority<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Priorit
 /// Adds jobs in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AddJobs {
-    /// The jobs.
     pub jobs: Vec<NewJob>,
     /// Who adds them.
     pub requester: ServerName,
@@ -99,7 +98,6 @@ pub struct AddJobs {
 /// One added job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AddedJob {
-    /// Its id.
     pub id: String,
     /// Whether it was there already, by its key.
     pub duplicate: bool,

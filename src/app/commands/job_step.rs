@@ -30,7 +30,6 @@ pub enum Step {
     },
     /// It failed.
     Fail {
-        /// Why.
         reason: FailReason,
         /// How it went.
         report: Report,
@@ -78,7 +77,6 @@ const NOT_TOLD: &str = "its end could not be told";
 pub struct StepJob {
     /// The holder.
     pub server: ServerName,
-    /// Which job.
     pub job: JobId,
     /// The fencing token of the claim.
     pub token: u64,
@@ -221,7 +219,6 @@ pub enum Change {
 pub struct ChangeJob {
     /// Who asks.
     pub server: ServerName,
-    /// Which job.
     pub job: JobId,
     /// What to change.
     #[serde(flatten)]

@@ -29,9 +29,7 @@ pub struct Term {
 /// Takes a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AcquireLock {
-    /// Which.
     pub name: LockName,
-    /// Who.
     pub taker: Taker,
     /// The version that was watched until it expired.
     pub expired: Option<String>,
@@ -63,7 +61,6 @@ impl Verb for AcquireLock {
 /// Renews a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RenewLock {
-    /// Which.
     pub name: LockName,
     /// Its holder.
     pub server: ServerName,
@@ -91,7 +88,6 @@ impl Verb for RenewLock {
 /// Frees a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseLock {
-    /// Which.
     pub name: LockName,
     /// Its holder.
     pub server: ServerName,
@@ -118,7 +114,6 @@ impl Verb for ReleaseLock {
 /// Takes a lock from whoever holds it. The holder learns at its next renewal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StealLock {
-    /// Which.
     pub name: LockName,
     /// Who, and why.
     pub taker: Taker,
@@ -169,7 +164,6 @@ impl StealLock {
 /// Says that a thing done once is done. Its key is a lock that stays taken for ever.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MarkDone {
-    /// The key.
     pub key: LockName,
     /// Who did it.
     pub server: ServerName,

@@ -24,7 +24,6 @@ pub struct SendMessage {
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sent {
-    /// Its id.
     pub id: String,
     /// Whether it was there already, by its key.
     pub duplicate: bool,

@@ -36,7 +36,6 @@ use serde_json::Value;
 
 /// Something the tool can do to the documents of a hub.
 pub trait Verb {
-    /// What it answers.
     type Answer: Serialize + 'static;
 
     /// Does it.

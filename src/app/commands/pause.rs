@@ -20,7 +20,6 @@ const NOTE_LENGTH_MAX: usize = 500;
 pub struct SetPause {
     /// Who does it.
     pub server: ServerName,
-    /// What.
     pub what: Paused,
     /// Why, for people.
     pub note: Option<String>,

@@ -24,7 +24,6 @@ use serde_json::Value;
 /// Takes a server out of the registry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RemoveServer {
-    /// Its name.
     pub name: ServerName,
     /// Who asks.
     pub by: ServerName,

@@ -30,7 +30,6 @@ use std::time::Duration;
 /// A claim that was watched until it was over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// Which job.
     pub job: JobId,
     /// The token of the claim.
     pub token: u64,
@@ -152,7 +151,6 @@ fn end_session(
 /// A claim of another server, as an observer watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
-    /// The job.
     pub job: JobId,
     /// The token of the claim.
     pub token: u64,

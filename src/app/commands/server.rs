@@ -19,7 +19,6 @@ use serde_json::Value;
 /// Registers a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Join {
-    /// Its name.
     pub name: ServerName,
     /// The machine's own name.
     pub host: String,

@@ -20,7 +20,6 @@ use serde_json::Value;
 pub struct SetStatus {
     /// Which server: the caller itself.
     pub server: ServerName,
-    /// The word.
     pub word: StatusWord,
     /// The job it works on.
     pub job: Option<JobId>,

@@ -11,9 +11,7 @@ use serde::Serialize;
 pub struct Claim {
     /// Who holds it.
     pub server: Option<String>,
-    /// Its token.
     pub token: Option<u64>,
-    /// Which attempt it is.
     pub attempt: u64,
 }
 

@@ -19,7 +19,6 @@ use serde_json::json;
 pub struct Lease {
     /// Who holds it, or held it last.
     pub holder: Option<String>,
-    /// The token.
     pub token: Option<u64>,
     /// How long it lasts without a renewal.
     pub lease_seconds: u64,
@@ -205,7 +204,6 @@ pub struct Paused {
     pub what: String,
     /// Who made it.
     pub by: Option<String>,
-    /// Until when.
     pub until: Option<Timestamp>,
     /// Whether the worker of the server ends when its jobs have.
     pub drain: bool,

@@ -8,6 +8,8 @@
 //!
 //! A flow decides by the kind of a no, never by its words. The words of the last one are the driver's.
 
+#![warn(missing_docs)]
+
 pub mod acquire;
 pub mod claim;
 pub mod drain;

@@ -13,9 +13,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 /// Records as they stood last, in the order in which they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Jobs.
     pub jobs: Vec<String>,
-    /// Messages.
     pub messages: Vec<String>,
     /// Whether the history goes further back than it was read.
     pub is_cut: bool,

@@ -80,11 +80,9 @@ impl Places {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attempts {
-    /// All.
     All,
     /// This one.
     This(String),
-    /// Those of this job.
     OfJob(JobId),
 }
 
@@ -175,7 +173,6 @@ impl From<Build> for ListedBuild {
 pub struct Compared {
     /// The first job.
     pub first: String,
-    /// The second.
     pub second: String,
     /// Whether they made the same files bit by bit.
     pub same: bool,
@@ -188,7 +185,6 @@ pub struct Compared {
 pub struct ComparedFile {
     /// Its name.
     pub file: String,
-    /// How.
     pub state: Comparison,
 }
 

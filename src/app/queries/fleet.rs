@@ -178,7 +178,6 @@ pub struct ShownWorker {
 /// A job in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Told {
-    /// Its id.
     pub id: String,
     /// How it stands, for people.
     pub situation: String,

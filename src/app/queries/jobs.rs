@@ -59,7 +59,6 @@ pub fn status_of(word: &str) -> Result<JobStatus, Refusal> {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ListJobs {
-    /// Which.
     pub filter: JobFilter,
     /// Whether those in the archive as well; they come first.
     pub archived: bool,
@@ -82,7 +81,6 @@ impl Query for ListJobs {
 /// A job, live or archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowJob {
-    /// Its id.
     pub id: JobId,
 }
 

@@ -88,7 +88,6 @@ impl Query for ListLocks {
 /// How a lock stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowLock {
-    /// Its name.
     pub name: LockName,
 }
 
@@ -96,7 +95,6 @@ pub struct ShowLock {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum OneLock {
-    /// A lock.
     Lock(ShownLock),
     /// One that cannot be read.
     Unreadable(Unreadable),

@@ -49,7 +49,6 @@ fn is_unread(message: &Message, server: &ServerName) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ListMessages {
-    /// Which.
     pub filter: MessageFilter,
 }
 

@@ -96,7 +96,6 @@ fn as_stored<T: View, R: Borrow<Record<T>>, S: Serializer>(
 /// What an id names.
 #[derive(Debug)]
 pub enum One<T> {
-    /// A record.
     Record(Record<T>),
     /// One that cannot be read.
     Unreadable(Unreadable),

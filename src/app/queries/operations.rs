@@ -50,7 +50,6 @@ pub struct ListedOperation {
     pub op: OpId,
     /// Its hub as people write it, without credentials.
     pub hub: String,
-    /// Its branch.
     pub branch: String,
     /// When it was begun.
     pub at: Timestamp,
@@ -91,7 +90,6 @@ impl ListedOperation {
 /// Operations that were answered, of which is asked what still counts.
 #[derive(Debug)]
 pub struct WhatStands {
-    /// They.
     pub entries: Vec<Entry>,
     /// The hub that is asked, if there is one: of others it knows nothing.
     pub here: Option<Place>,

@@ -93,7 +93,6 @@ impl Query for ListServers {
 /// A registered server and its last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowServer {
-    /// Its name.
     pub name: ServerName,
 }
 
@@ -133,7 +132,6 @@ impl Machine {
 /// take each other's jobs and locks for their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhoseName {
-    /// The name.
     pub name: ServerName,
     /// Who asks.
     pub here: Machine,

@@ -15,7 +15,6 @@ use std::ops::Deref;
 /// A status and whose it is: older writers name it otherwise than the folder in which it lies, or not at all.
 #[derive(Debug)]
 pub struct ShownStatus {
-    /// The server.
     pub server: ServerName,
     status: Record<Status>,
 }

@@ -162,7 +162,6 @@ pub(super) struct Good<T> {
     pub record: Map<String, Value>,
     /// How it is written.
     pub text: String,
-    /// What was mended.
     pub mended: Vec<String>,
     /// What is not, and may be good to know.
     pub remarks: Vec<String>,

@@ -15,7 +15,6 @@ use std::time::Duration;
 pub struct Candidate {
     /// Its name.
     pub server: String,
-    /// Its labels.
     pub labels: Vec<String>,
     /// How its last sign of life is to be judged.
     pub life: Freshness,

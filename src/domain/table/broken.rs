@@ -104,7 +104,6 @@ impl Fault {
 /// A record that needs a person, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// How.
     pub fault: Fault,
     /// The document.
     pub path: String,

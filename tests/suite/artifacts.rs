@@ -367,7 +367,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     fetched/b.deb is written
     [exit status: 0]
     bob$ git muster artifact get <one> b.deb --to fetched
-    fetched/b.deb is there already
+    fetched/b.deb already exists
     [exit status: 0]
     bob$ git muster artifact get <one> c.deb
     ------- stderr -------
@@ -381,7 +381,7 @@ fn what_was_made_is_listed_compared_fetched_and_pruned() {
     [exit status: 0]
     bob$ git muster artifact get <one> a.txt b.deb --to fetched
     fetched/a.txt is written
-    fetched/b.deb is there already
+    fetched/b.deb already exists
     [exit status: 0]
     bob$ git muster artifact verify <one> --dir fetched
     STATE  FILE

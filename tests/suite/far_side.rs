@@ -130,9 +130,9 @@ fn each_way_not_to_get_in_is_told_from_the_others() {
     let hub = fleet.hub().url();
     for (more, address, code, expected, hint) in [
         ("", "ssh://hub.test/no/such/place.git", 4, "no_repository", "check the address"),
-        ("-o UserKnownHostsFile=/dev/null", &hub, 4, "host_key_unknown", "`ssh hub.test` by hand"),
+        ("-o UserKnownHostsFile=/dev/null", &hub, 4, "host_key_unknown", "connect once with `ssh hub.test`"),
         ("-o IdentitiesOnly=no -o PubkeyAuthentication=no", &hub, 4, "authentication", "offered ssh keys"),
-        ("-o HostName=no.such.host.invalid", &hub, 7, "name_unknown", "correct the address"),
+        ("-o HostName=no.such.host.invalid", &hub, 7, "name_unknown", "check the hub address"),
         ("-o Port=1", &hub, 7, "network", "try again later"),
         (&format!("-o ProxyCommand={}", nobody.display()), &hub, 7, "network", "try again later"),
     ] {

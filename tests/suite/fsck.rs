@@ -624,5 +624,5 @@ fn a_bulk_loss_is_one_finding_and_what_came_back_is_a_note() {
     );
     assert_eq!(kinds(&["--since", &lost], 1), ["error"]);
     let no = ada.run(["fsck", "--history", "--until", "0123456"]).code(3);
-    assert!(no.stderr().contains("is not in the history"), "{no}");
+    assert!(no.stderr().contains("is not in the checked part of the history"), "{no}");
 }

@@ -84,7 +84,7 @@ fn a_battered_hub_is_told_line_by_line_and_left_alone() {
     assert_eq!(report["registered"], json!(["build1", "build2", "build3"]));
     assert_eq!(fleet.hub().git(["for-each-ref"]), before, "nothing was changed");
     let said = admin.run(["import", &url, "--check"]).code(1);
-    assert!(said.stderr().contains(&format!("`git muster import {url}` mends it")), "{said}");
+    assert!(said.stderr().contains(&format!("`git muster import {url}` fixes it")), "{said}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn what_a_removed_server_holds_is_named_and_taken_on_request() {
     bob.run(["heartbeat"]).success();
     ada.run(["servers", "remove", "bob"]).code(4);
     let run = ada.run(["servers", "remove", "bob", "--force"]).success();
-    assert!(run.stdout().contains(&format!("requeued: `{job}`; freed: `deploy`")), "{run}");
+    assert!(run.stdout().contains(&format!("requeued: `{job}`; released: `deploy`")), "{run}");
     assert!(run.stderr().contains("branch -D heartbeat-bob`"), "{run}");
     assert_eq!(inspect::job(fleet.hub(), &job)["status"], "queued");
     // Its term is over: who comes next has a higher token.

@@ -69,8 +69,7 @@ fn two_workers_of_one_server_on_two_machines_say_so_each_once() {
     }
     worker.signal("TERM");
     let run = worker.wait().success();
-    let said =
-        ["two machines beat as `ada`, on hosts `machine-b` and", "`ada/status.json` could not be read"];
+    let said = ["two machines beat as `ada`, on hosts `machine-b` and", "`ada/status.json` was unreadable"];
     for words in said {
         assert_eq!(run.stderr().matches(words).count(), 1, "{run}");
     }

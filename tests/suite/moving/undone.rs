@@ -88,7 +88,7 @@ fn a_lock_whose_lease_is_over_comes_back_held_and_is_taken_over_as_ever() {
         eventually(Duration::from_secs(30), || {
             let now = ada.run(["lock", "show", "deploy"]).success();
             assert_eq!(over().as_ref(), Some(&until));
-            now.stdout().contains("overdue")
+            now.stdout().contains("expired")
         });
     });
     // Whether it is over is nothing that a clock tells: who needs it watches.

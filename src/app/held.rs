@@ -35,12 +35,6 @@ impl Held {
         self.with(MAIN, path, &format!("{{\"{field}\": [{}]}}", rows.join(", ")))
     }
 
-    /// The same without a document of the main branch.
-    pub(crate) fn without(mut self, path: &str) -> Self {
-        self.files.remove(&(MAIN.to_owned(), path.to_owned()));
-        self
-    }
-
     fn paths(&self, branch: &str) -> impl Iterator<Item = &str> {
         self.files.keys().filter(move |(of, _)| of == branch).map(|(_, path)| path.as_str())
     }

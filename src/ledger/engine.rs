@@ -200,8 +200,8 @@ pub(crate) trait EngineHistory {
 
 /// What a store keeps on this machine and has to tend: a copy of the hub, a connection, the clone around us.
 pub(crate) trait EngineUpkeep {
-    /// A file for the lock between the processes of this host.
-    fn lock_path(&self) -> PathBuf;
+    /// A file for the lock between the processes of this host, if they are to take turns.
+    fn lock_path(&self) -> Option<PathBuf>;
 
     /// Puts a damaged copy of the hub aside and begins a new one. `false`: there is none to
     /// replace.

@@ -1,7 +1,4 @@
-//! A store in memory whose hub misbehaves on script, and the update loop on it.
-//!
-//! The rules are those of the real ones: what is known may be old, a move compares, an answer may
-//! get lost on the way back.
+//! The update loop on a hub in memory that misbehaves on script.
 
 mod batches;
 mod looks;
@@ -9,25 +6,23 @@ mod squashed;
 
 use super::causes::StoreCause;
 use super::document::Document;
-use super::engine::{Engine, EngineHistory, EngineUpkeep};
 use super::error::{LedgerError, Stop};
 use super::far_side::{Cause, Reason};
-use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitCommit, VisitVersion};
-use super::lost::Past;
+use super::memory_hub::{Files, Refs, Stored};
+use super::memory_store::{Fate, MemoryStore, Misfortune, Seen, SharedHub};
 use super::outcome::Outcome;
 use super::request::Request;
 use super::snapshot::Documents as _;
 use super::transaction::Transaction;
 use super::update::{Ledger, Settings};
-use super::vocabulary::{Changed, Commit, Found, Move, Publication, Reached, Scope, Search, Version};
+use super::vocabulary::{Changed, Commit, Move, Publication, Scope, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::{Machine, random};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,39 +57,6 @@ enum Fault {
     LoseAnswerAndLookTooEarly,
 }
 
-#[derive(Debug, Clone)]
-struct Stored {
-    parent: Option<Version>,
-    files: BTreeMap<String, String>,
-    message: String,
-}
-
-#[derive(Default)]
-struct Hub {
-    commits: BTreeMap<Version, Stored>,
-    refs: BTreeMap<String, Version>,
-    faults: VecDeque<Fault>,
-    delayed: Vec<Move>,
-    publications: u32,
-    refreshes: u32,
-    looks_too_early: bool,
-    /// How many commits of the history are here, if not all.
-    reach: Option<usize>,
-    kind: Kind,
-    /// What comes of the next looks at the hub.
-    looks: VecDeque<Look>,
-    /// How many of the next readings find our copy damaged, and how often it was begun anew.
-    damaged: u32,
-    healings: u32,
-    /// What each look asked for, and how long the pushes were given.
-    scopes: Vec<Scope>,
-    push_times: Vec<Duration>,
-    settled: u32,
-    /// Of each commit of ours which records it changed, by whom it was made, and when.
-    told: Vec<Vec<Changed>>,
-    made: Vec<(String, Timestamp)>,
-}
-
 /// What kind of hub it is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Kind {
@@ -102,7 +64,6 @@ struct Kind {
     is_on_this_disk: bool,
     /// Over a transport that never asks twice.
     is_honest: bool,
-    is_crowded: bool,
 }
 
 /// What comes of a look at the hub.
@@ -120,283 +81,188 @@ enum Look {
     Forget,
 }
 
+/// What happens to the handles on a hub, as a test wrote it down, and what was seen of them.
+#[derive(Default)]
+struct Script {
+    faults: VecDeque<Fault>,
+    delayed: Vec<Move>,
+    publications: u32,
+    refreshes: u32,
+    looks_too_early: bool,
+    /// How many commits of the history are here, if not all.
+    reach: Option<usize>,
+    kind: Kind,
+    /// What comes of the next looks at the hub.
+    looks: VecDeque<Look>,
+    reads: u32,
+    /// How many of the next readings find our copy damaged, and how often it was begun anew.
+    damaged: u32,
+    healings: u32,
+    /// What each look asked for, and how long the pushes were given.
+    scopes: Vec<Scope>,
+    push_times: Vec<Duration>,
+    settled: u32,
+    /// Of each commit of ours which records it changed, by whom it was made, and when.
+    told: Vec<Vec<Changed>>,
+    made: Vec<(String, Timestamp)>,
+}
+
+/// A hub in memory that misbehaves on script.
 #[derive(Clone, Default)]
 struct Memory {
-    hub: Rc<RefCell<Hub>>,
-    known: RefCell<BTreeMap<String, Version>>,
+    hub: SharedHub,
+    script: Rc<RefCell<Script>>,
 }
 
 impl Memory {
-    fn store(&self, parent: Option<Version>, files: BTreeMap<String, String>, message: &str) -> Version {
-        let version = Version::new(random::id());
-        self.hub
-            .borrow_mut()
-            .commits
-            .insert(version.clone(), Stored { parent, files, message: message.to_owned() });
-        version
+    fn engine(&self) -> MemoryStore {
+        let is_here = self.script.borrow().kind.is_on_this_disk;
+        let store = if is_here { MemoryStore::on_this_disk } else { MemoryStore::remote };
+        store(&self.hub).with(Rc::new(self.clone()))
+    }
+
+    fn store(&self, parent: Option<Version>, files: &[(&str, &str)], message: &str) -> Version {
+        let document =
+            |(path, text): &(&str, &str)| ((*path).into(), Arc::new(Document::new(text.as_bytes().to_vec())));
+        let files: Files = files.iter().map(document).collect();
+        self.hub.borrow_mut().store(parent, Arc::new(files), message.into(), None)
+    }
+
+    fn refs(&self) -> RefMut<'_, Refs> {
+        RefMut::map(self.hub.borrow_mut(), |hub| Arc::make_mut(&mut hub.refs))
+    }
+
+    fn tip(&self, branch: &str) -> Option<Version> {
+        self.hub.borrow().refs.get(branch).cloned()
+    }
+
+    /// A commit like that at `tip`, with one document more, on `parent`.
+    fn beside(&self, tip: &Version, parent: Option<Version>, message: &str) -> Version {
+        let mut files = Files::clone(&self.hub.borrow().files(Some(tip)));
+        files.insert("other".into(), Arc::new(Document::new(random::id().into_bytes())));
+        self.hub.borrow_mut().store(parent, Arc::new(files), message.into(), None)
     }
 
     /// Another writer counts one up in a document of its own.
     fn somebody_else_writes(&self) {
-        let tip = self.hub.borrow().refs["main"].clone();
-        let mut files = self.hub.borrow().commits[&tip].files.clone();
-        files.insert("other".to_owned(), random::id());
-        let version = self.store(Some(tip), files, "other");
-        self.hub.borrow_mut().refs.insert("main".to_owned(), version);
+        let tip = self.tip("main").expect("a hub");
+        let version = self.beside(&tip, Some(tip.clone()), "other");
+        self.refs().insert("main".to_owned(), version);
+    }
+
+    /// Somebody else wrote a moment ago.
+    fn crowd(&self) {
+        let tip = self.tip("main").expect("a hub");
+        let files = self.hub.borrow().files(Some(&tip));
+        let made = Some(("another".into(), now()));
+        let version = self.hub.borrow_mut().store(Some(tip), files, "another".into(), made);
+        self.refs().insert("main".to_owned(), version);
     }
 
     /// What another version of the program makes of the operation of `moves`.
     fn forestall(&self, moves: &[Move]) {
-        let Stored { parent, mut files, message } = self.hub.borrow().commits[&moves[0].to].clone();
-        files.insert("other".to_owned(), random::id());
-        let twin = self.store(parent, files, &message);
-        let mut hub = self.hub.borrow_mut();
-        hub.refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
-        hub.refs.insert(moves[0].branch.clone(), twin);
+        let [first, ..] = moves else { return };
+        let ours = self.hub.borrow().commits[&first.to].clone();
+        let twin = self.beside(&first.to, ours.parent, &ours.message);
+        let mut refs = self.refs();
+        refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
+        refs.insert(first.branch.clone(), twin);
     }
 
     fn commits_to(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
         let hub = self.hub.borrow();
-        std::iter::successors(tip, |version| hub.commits[version].parent.clone())
-            .map(|version| (version.clone(), hub.commits[&version].clone()))
-            .collect()
-    }
-
-    fn swap(hub: &mut Hub, moves: &[Move]) -> Publication {
-        if moves.iter().any(|one| hub.refs.get(&one.branch) != one.from.as_ref()) {
-            return Publication::Stale;
-        }
-        for one in moves {
-            hub.refs.insert(one.branch.clone(), one.to.clone());
-        }
-        Publication::Applied
+        hub.history(tip.as_ref()).map(|(version, stored)| (version.clone(), stored.clone())).collect()
     }
 }
 
-impl Engine for Memory {
-    fn hub(&self) -> &'static str {
-        "memory"
-    }
-    fn is_always_fresh(&self) -> bool {
-        self.hub.borrow().kind.is_on_this_disk
-    }
-    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        if self.hub.borrow().kind.is_on_this_disk {
-            return Ok(self.hub.borrow().refs.get(branch).cloned());
-        }
-        Ok(self.known.borrow().get(branch).cloned())
-    }
-    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        let known = self.known.borrow();
-        let hub = self.hub.borrow();
-        let refs = if hub.kind.is_on_this_disk { &hub.refs } else { &*known };
-        Ok(refs.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-    fn refresh(
-        &mut self,
-        _main: &str,
-        scope: &Scope,
-        deadline: &Deadline,
-    ) -> Result<Option<String>, LedgerError> {
-        let mut hub = self.hub.borrow_mut();
-        hub.refreshes += 1;
-        hub.scopes.push(scope.clone());
-        match hub.looks.pop_front().unwrap_or(Look::Sees) {
-            Look::Sees => {}
-            Look::Forget => {
-                self.known.borrow_mut().clear();
-                return Ok(None);
-            }
-            Look::Deny => {
-                return Err(LedgerError::Denied {
-                    hub: "memory".to_owned(),
-                    why: Reason::of(Cause::MayNotRead, "away"),
-                });
-            }
-            look @ (Look::Cut | Look::Hang) => {
-                clock::sleep(if matches!(look, Look::Hang) { deadline.left() } else { Duration::ZERO });
-                return Err(LedgerError::Unreachable {
-                    hub: "memory".to_owned(),
-                    why: Reason::of(Cause::Network, "cut"),
-                });
-            }
-        }
-        if hub.looks_too_early {
-            return Ok(None);
-        }
-        *self.known.borrow_mut() = hub.refs.clone();
-        for late in std::mem::take(&mut hub.delayed) {
-            Self::swap(&mut hub, &[late]);
-        }
-        Ok(None)
-    }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
-        let mut hub = self.hub.borrow_mut();
-        if hub.damaged > 0 {
-            hub.damaged -= 1;
-            let (what, why) = ("cannot read".to_owned(), "damaged".to_owned());
-            return Err(LedgerError::Store { what, why, cause: StoreCause::Damaged });
-        }
-        let text = hub.commits[version].files.get(path);
-        Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))
-    }
-    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        let prefix = format!("{folder}/");
-        let hub = self.hub.borrow();
-        Ok(hub.commits[version].files.keys().filter(|path| path.starts_with(&prefix)).cloned().collect())
-    }
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let mut files =
-            commit.base.map(|base| self.hub.borrow().commits[base].files.clone()).unwrap_or_default();
-        for (path, change) in commit.changes {
-            match change {
-                Some(document) => {
-                    let text = String::from_utf8_lossy(document.bytes()).into_owned();
-                    files.insert(path.clone(), text);
-                }
-                None => drop(files.remove(path)),
-            }
-        }
-        let mut hub = self.hub.borrow_mut();
-        hub.told.push(commit.records.to_vec());
-        hub.made.push((commit.author.to_owned(), commit.at));
-        drop(hub);
-        let parent = commit.base.filter(|_| commit.follows).cloned();
-        Ok(self.store(parent, files, commit.message))
-    }
-    fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
-        let fault = {
-            let mut hub = self.hub.borrow_mut();
-            hub.publications += 1;
-            hub.push_times.push(deadline.left());
-            hub.faults.pop_front()
+impl Misfortune for Memory {
+    fn look(&self, scope: &Scope, deadline: &Deadline) -> Result<Seen, LedgerError> {
+        let hub = || "memory".to_owned();
+        let look = {
+            let mut script = self.script.borrow_mut();
+            script.refreshes += 1;
+            script.scopes.push(scope.clone());
+            script.looks.pop_front().unwrap_or(Look::Sees)
         };
-        match fault {
-            Some(Fault::Lose) => self.somebody_else_writes(),
-            Some(Fault::Forestall) => self.forestall(moves),
-            _ => {}
-        }
-        let mut hub = self.hub.borrow_mut();
-        let publication = match fault {
-            Some(Fault::Busy) => return Publication::Busy(None),
-            Some(Fault::Deny) => return Publication::Denied(Reason::of(Cause::Protected, "protected")),
-            Some(fault @ (Fault::Doubt | Fault::DoubtAndApply)) => {
-                if matches!(fault, Fault::DoubtAndApply) {
-                    Self::swap(&mut hub, moves);
-                }
-                return Publication::Doubted(Reason::of(Cause::Hook, "aborted by hook"));
+        match look {
+            Look::Sees if self.script.borrow().looks_too_early => Ok(Seen::Nothing),
+            Look::Sees => Ok(Seen::Now),
+            Look::Forget => Ok(Seen::Lost),
+            Look::Deny => Err(LedgerError::Denied { hub: hub(), why: Reason::of(Cause::MayNotRead, "away") }),
+            Look::Cut | Look::Hang => {
+                clock::sleep(if matches!(look, Look::Hang) { deadline.left() } else { Duration::ZERO });
+                Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "cut") })
             }
-            Some(Fault::Cut) => return Publication::Unreachable(Reason::of(Cause::Network, "cut")),
-            Some(Fault::Vanish) => return Publication::Unknown("vanished".to_owned()),
+        }
+    }
+    fn after_look(&self) {
+        let delayed = std::mem::take(&mut self.script.borrow_mut().delayed);
+        for late in delayed {
+            self.hub.borrow_mut().swap(&[late]);
+        }
+    }
+    fn push(&self, moves: &[Move], deadline: &Deadline) -> Fate {
+        let mut script = self.script.borrow_mut();
+        script.publications += 1;
+        script.push_times.push(deadline.left());
+        let doubt = || Publication::Doubted(Reason::of(Cause::Hook, "aborted by hook"));
+        match script.faults.pop_front() {
+            None => Fate::Arrives,
+            Some(Fault::Lose) => {
+                self.somebody_else_writes();
+                Fate::Arrives
+            }
+            Some(Fault::Forestall) => {
+                self.forestall(moves);
+                Fate::Arrives
+            }
+            Some(Fault::Busy) => Fate::Never(Publication::Busy(None)),
+            Some(Fault::Deny) => Fate::Never(Publication::Denied(Reason::of(Cause::Protected, "protected"))),
+            Some(Fault::Doubt) => Fate::Never(doubt()),
+            Some(Fault::DoubtAndApply) => Fate::ArrivesBut(doubt()),
+            Some(Fault::Cut) => Fate::Never(Publication::Unreachable(Reason::of(Cause::Network, "cut"))),
+            Some(Fault::Vanish) => Fate::Never(Publication::Unknown("vanished".to_owned())),
             Some(Fault::Delay) => {
-                hub.delayed.extend(moves.iter().cloned());
-                return Publication::Unknown("delayed".to_owned());
+                script.delayed.extend(moves.iter().cloned());
+                Fate::Never(Publication::Unknown("delayed".to_owned()))
             }
             Some(fault @ (Fault::LoseAnswer | Fault::LoseAnswerAndLookTooEarly)) => {
-                hub.looks_too_early = matches!(fault, Fault::LoseAnswerAndLookTooEarly);
-                Self::swap(&mut hub, moves);
-                return Publication::Unknown("the answer is lost".to_owned());
+                script.looks_too_early = matches!(fault, Fault::LoseAnswerAndLookTooEarly);
+                Fate::ArrivesBut(Publication::Unknown("the answer is lost".to_owned()))
             }
-            Some(Fault::Repeat) => {
-                Self::swap(&mut hub, moves);
-                Self::swap(&mut hub, moves)
-            }
-            Some(Fault::Lose | Fault::Forestall) | None => Self::swap(&mut hub, moves),
-        };
-        if publication == Publication::Stale && !hub.kind.is_honest {
-            return Publication::StaleOrRepeated;
+            Some(Fault::Repeat) => Fate::ArrivesBut(Publication::Stale),
         }
-        if publication == Publication::Applied {
-            *self.known.borrow_mut() = hub.refs.clone();
+    }
+    fn read(&self) -> Result<(), LedgerError> {
+        let mut script = self.script.borrow_mut();
+        script.reads += 1;
+        if script.damaged == 0 {
+            return Ok(());
         }
-        publication
+        script.damaged -= 1;
+        let (what, why) = ("cannot read".to_owned(), "damaged".to_owned());
+        Err(LedgerError::Store { what, why, cause: StoreCause::Damaged })
     }
-    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
-        let leads = self.commits_to(Some(tip.clone())).iter().any(|(seen, _)| seen == version);
-        let mut hub = self.hub.borrow_mut();
-        if std::mem::take(&mut hub.looks_too_early) {
-            *self.known.borrow_mut() = hub.refs.clone();
-        }
-        Ok(leads)
+    fn commit(&self, commit: &Commit<'_>) {
+        let mut script = self.script.borrow_mut();
+        script.told.push(commit.records.to_vec());
+        script.made.push((commit.author.to_owned(), commit.at));
     }
-    fn find(&self, tip: &Version, op: &OpId, _since: Option<&Version>) -> Result<Search, LedgerError> {
-        let history = self.commits_to(Some(tip.clone()));
-        let reach = self.hub.borrow().reach.unwrap_or(usize::MAX);
-        let mut looked_at = history.iter().take(reach);
-        Ok(match looked_at.find(|(_, stored)| stored.message.contains(op.as_str())) {
-            Some((version, stored)) => {
-                let (version, subject) = (version.clone(), stored.message.clone());
-                Search::Found(Found { version, before: None, at: None, subject })
-            }
-            None if history.len() > reach => Search::CannotTell(Reached::Shallow),
-            None => Search::NotThere,
-        })
+    fn reach(&self) -> usize {
+        self.script.borrow().reach.unwrap_or(usize::MAX)
     }
-    fn history(&self) -> Option<&dyn EngineHistory> {
-        Some(self)
+    fn is_brought_up_to_date(&self) -> bool {
+        std::mem::take(&mut self.script.borrow_mut().looks_too_early)
     }
-    fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
-        Some(self)
+    fn repeats(&self) -> bool {
+        !self.script.borrow().kind.is_honest
     }
-    fn upkeep_mut(&mut self) -> Option<&mut dyn EngineUpkeep> {
-        Some(self)
+    fn heal(&self) {
+        self.script.borrow_mut().healings += 1;
     }
-}
-
-impl EngineUpkeep for Memory {
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/dev/null/none")
-    }
-    fn heal(&mut self) -> Result<bool, LedgerError> {
-        self.hub.borrow_mut().healings += 1;
-        Ok(true)
-    }
-    fn settle(&mut self, _branch: &str) -> Option<String> {
-        self.hub.borrow_mut().settled += 1;
+    fn settle(&self) -> Option<String> {
+        self.script.borrow_mut().settled += 1;
         Some("the clone follows".to_owned())
-    }
-}
-
-impl EngineHistory for Memory {
-    fn last_commits(&self, _: &Version, visit: &mut VisitCommit<'_>) -> Result<(), LedgerError> {
-        if self.hub.borrow().kind.is_crowded && visit("test", Some(now())).is_continue() {
-            let _ = visit("another", Some(now()));
-        }
-        Ok(())
-    }
-    fn count(&self, version: &Version) -> Result<usize, LedgerError> {
-        Ok(self.commits_to(Some(version.clone())).len())
-    }
-    fn walk(&self, _: &Version, _: &dyn Fn(&str) -> bool, _: &mut Visit<'_>) -> Result<Reached, LedgerError> {
-        Ok(Reached::Beginning)
-    }
-    fn lost(&self, _: &str, _: &Version) -> Result<Vec<Lost>, LedgerError> {
-        Ok(Vec::new())
-    }
-    fn past(&self, _: &str) -> Result<Option<Past>, LedgerError> {
-        Ok(None)
-    }
-    fn below_foreign(
-        &self,
-        _: &Version,
-        _: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
-        Ok(None)
-    }
-    fn earlier(&self, _: &Version, _: &str) -> Result<Earlier, LedgerError> {
-        Ok(Earlier::default())
-    }
-    fn changed(&self, _: &Version, _: &Version) -> Result<BTreeSet<String>, LedgerError> {
-        Ok(BTreeSet::new())
-    }
-    fn content(&self, _: &Version, _: &str) -> Result<Option<String>, LedgerError> {
-        Ok(None)
-    }
-    fn versions(&self, _: &str, _: &Version, _: &str, _: &mut VisitVersion<'_>) -> Result<(), LedgerError> {
-        Ok(())
-    }
-    fn sides(&self, _: &str, _: &Version, _: &str, _: &IsWhole<'_>) -> Result<Sides, LedgerError> {
-        Ok(Sides::default())
     }
 }
 
@@ -404,10 +270,9 @@ const COUNTER: &str = "coordination/counter";
 
 fn memory(faults: &[Fault]) -> Memory {
     let memory = Memory::default();
-    let files = BTreeMap::from([(COUNTER.to_owned(), "0".to_owned())]);
-    let version = memory.store(None, files, "first");
-    memory.hub.borrow_mut().refs.insert("main".to_owned(), version);
-    memory.hub.borrow_mut().faults.extend(faults.iter().cloned());
+    let version = memory.store(None, &[(COUNTER, "0")], "first");
+    memory.refs().insert("main".to_owned(), version);
+    memory.script.borrow_mut().faults.extend(faults.iter().cloned());
     memory
 }
 
@@ -420,7 +285,7 @@ fn ledger(memory: &Memory, budget: Duration) -> Ledger {
         dry_run: false,
         founding: false,
     };
-    Ledger::new(Box::new(memory.clone()), settings, Machine::real())
+    Ledger::new(Box::new(memory.engine()), settings, Machine::real())
 }
 
 fn now() -> Timestamp {
@@ -443,7 +308,8 @@ fn count(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
 
 fn stored(memory: &Memory) -> String {
     let hub = memory.hub.borrow();
-    hub.commits[&hub.refs["main"]].files[COUNTER].clone()
+    let document = hub.file(&hub.refs["main"], COUNTER).expect("a counter");
+    String::from_utf8_lossy(document.bytes()).into_owned()
 }
 
 fn op() -> OpId {
@@ -484,7 +350,7 @@ fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
         let outcome = ledger(&memory, LONG).update_one(op(), now(), count).expect("no fault");
         let Outcome::Applied(receipt) = outcome else { panic!("{faults:?}: {outcome:?}") };
         assert_eq!((receipt.answer, stored(&memory).as_str()), (1, "1"), "{faults:?}");
-        let tip = memory.hub.borrow().refs.get("main").cloned();
+        let tip = memory.tip("main");
         let carrying = memory
             .commits_to(tip)
             .iter()
@@ -505,7 +371,7 @@ fn what_may_lie_behind_the_end_of_a_shallow_clone_does_not_happen_again() {
     for op in [&first, &second] {
         assert!(matches!(ledger.update_one(op.clone(), now(), once), Ok(Outcome::Applied(_))));
     }
-    memory.hub.borrow_mut().reach = Some(1);
+    memory.script.borrow_mut().reach = Some(1);
     let untold = ledger.update_one(first.clone(), now(), once);
     assert!(matches!(untold, Err(LedgerError::Untold { .. })), "{untold:?}");
     assert!(matches!(ledger.find(&first, None), Err(LedgerError::Untold { .. })));
@@ -520,7 +386,7 @@ fn a_rule_of_the_hub_is_final_and_never_tried_again() {
     let memory = memory(&[Fault::Deny]);
     let denied = ledger(&memory, LONG).update_one(op(), now(), count);
     assert!(matches!(denied, Err(LedgerError::Denied { .. })), "{denied:?}");
-    assert_eq!((memory.hub.borrow().publications, stored(&memory).as_str()), (1, "0"));
+    assert_eq!((memory.script.borrow().publications, stored(&memory).as_str()), (1, "0"));
 }
 
 #[test]
@@ -537,7 +403,7 @@ fn a_hub_out_of_reach_is_tried_a_few_times_only() {
     let memory = memory(&vec![Fault::Cut; 100]);
     let cut = ledger(&memory, LONG).update_one(op(), now(), count);
     assert!(matches!(cut, Err(LedgerError::Unreachable { .. })), "{cut:?}");
-    assert!(memory.hub.borrow().publications < 10);
+    assert!(memory.script.borrow().publications < 10);
 }
 
 #[test]
@@ -580,8 +446,8 @@ fn a_known_tip_is_written_upon_without_asking_first() {
     for _ in 0..5 {
         assert!(matches!(ledger.update_one(op(), now(), count), Ok(Outcome::Applied(_))));
     }
-    let hub = memory.hub.borrow();
-    assert_eq!((hub.refreshes, hub.publications), (1, 5));
+    let script = memory.script.borrow();
+    assert_eq!((script.refreshes, script.publications), (1, 5));
 }
 
 #[test]
@@ -610,7 +476,7 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
         count(transaction)
     };
     assert!(matches!(ledger(&memory, LONG).update_one(op(), now(), forge), Ok(Outcome::Applied(_))));
-    let (_, newest) = memory.commits_to(memory.hub.borrow().refs.get("main").cloned()).remove(0);
+    let (_, newest) = memory.commits_to(memory.tip("main")).remove(0);
     assert!(
         newest.message.starts_with("count\n\nMuster-Job: job_1 Muster-Op: forged\n"),
         "{}",
@@ -629,7 +495,7 @@ fn count_and_beat(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
 fn a_beat_is_no_proof_of_what_it_went_along_with() {
     for is_honest in [true, false] {
         let memory = memory(&[Fault::Forestall]);
-        memory.hub.borrow_mut().kind.is_honest = is_honest;
+        memory.script.borrow_mut().kind.is_honest = is_honest;
         let resumed = |transaction: &mut Transaction<'_>| {
             if transaction.has_happened(None)? { Ok(0) } else { count_and_beat(transaction) }
         };
@@ -657,17 +523,17 @@ fn an_unchanged_document_makes_no_commit() {
     };
     let outcome = ledger(&memory, LONG).update_one(op(), now(), same).expect("no fault");
     assert!(matches!(outcome, Outcome::Applied(ref receipt) if receipt.version.is_none()));
-    assert_eq!(memory.hub.borrow().publications, 0);
+    assert_eq!(memory.script.borrow().publications, 0);
 }
 
 #[test]
 fn a_branch_that_is_no_hub_is_refused() {
     let memory = Memory::default();
-    let version = memory.store(None, BTreeMap::from([("README".to_owned(), String::new())]), "source");
-    memory.hub.borrow_mut().refs.insert("main".to_owned(), version);
+    let version = memory.store(None, &[("README", "")], "source");
+    memory.refs().insert("main".to_owned(), version);
     let refused = ledger(&memory, LONG).update_one(op(), now(), count);
     assert!(matches!(refused, Err(LedgerError::NotAHub { .. })), "{refused:?}");
-    memory.hub.borrow_mut().refs.clear();
+    memory.refs().clear();
     let refused = ledger(&memory, LONG).update_one(op(), now(), count);
     assert!(matches!(refused, Err(LedgerError::NoBranch { .. })), "{refused:?}");
 }
@@ -679,9 +545,10 @@ fn whether_an_operation_happened_is_asked_of_what_was_looked_at() {
     let op = op();
     let applied = ledger(&memory, LONG).update_one(op.clone(), now(), count);
     assert!(matches!(applied, Ok(Outcome::Applied(_))));
-    memory.known.borrow_mut().clone_from(&memory.hub.borrow().refs);
-    let snapshot = super::Snapshot::new(&memory, "main");
+    let engine = memory.engine();
+    engine.see();
+    let snapshot = super::Snapshot::new(&engine, "main");
     assert!(snapshot.tip("main").expect("a store in memory").is_some());
-    memory.known.borrow_mut().clear();
+    engine.forget();
     assert!(snapshot.holds(&op, None).expect("a store in memory"));
 }

@@ -24,6 +24,8 @@ mod location;
 mod lost;
 #[cfg(test)]
 mod memory;
+mod memory_hub;
+mod memory_store;
 mod one_hub;
 mod outcome;
 mod pace;
@@ -50,6 +52,8 @@ pub use history::{
 };
 pub use location::Location;
 pub use lost::{LostObject, PartialClone, Past};
+pub(crate) use memory_hub::{Files, MemoryHub, Refs, Stored, changed, names_in};
+pub(crate) use memory_store::{Fate, MemoryStore, Misfortune, Seen, SharedHub};
 pub use outcome::{Locked, Outcome, Receipt};
 pub(crate) use pace::Pace;
 pub use read::OwnedSnapshot;

@@ -536,7 +536,7 @@ impl Ledger {
 
     pub(super) fn local_lock(&self, deadline: &Deadline) -> Option<FileLock> {
         let wait = self.settings.lock_wait.min(deadline.left());
-        let path = self.engine.upkeep()?.lock_path();
+        let path = self.engine.upkeep()?.lock_path()?;
         FileLock::acquire(&path, &self.machine.deadline(wait)).ok()
     }
 

@@ -1,8 +1,8 @@
 //! Records that went to an archive, or came back out of one, as the checker sees them.
 
-use super::world::Files;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
+use crate::ledger::Files;
 use std::sync::Arc;
 
 /// How the paths of the archives of `T` begin.

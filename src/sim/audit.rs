@@ -7,20 +7,19 @@
 
 use super::archives;
 use super::check;
-use super::world::{self, Files};
 use crate::domain::audit::{Change, Finding, Made, Severity, judge_step};
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::{ForTable, Stored, TABLES};
-use crate::ledger::{Document, Version};
+use crate::ledger::{self, Document, Files, Version};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The errors that the audit sees in commits made by operations of ours.
-pub(super) fn accusations(commits: &[(Version, world::Stored)]) -> Vec<String> {
+pub(super) fn accusations(commits: &[(Version, ledger::Stored)]) -> Vec<String> {
     let states: HashMap<&Version, &Files> =
         commits.iter().map(|(version, stored)| (version, &*stored.files)).collect();
     let mut found = Vec::new();
-    for (version, stored) in commits.iter().filter(|(_, stored)| stored.built.is_some()) {
+    for (version, stored) in commits.iter().filter(|(_, stored)| stored.made.is_some()) {
         let Some(before) = stored.parent.as_ref().and_then(|parent| states.get(parent)) else { continue };
         let errors = judge(before, &stored.files).unwrap_or_default();
         found.extend(errors.into_iter().map(|error| format!("fsck accuses {version} of {error}")));

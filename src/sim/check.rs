@@ -5,7 +5,7 @@
 
 use super::archives;
 use super::recovery::{Held, Recovery};
-use super::world::{Built, Files};
+use super::world::Built;
 use crate::app::commands::Operation;
 use crate::app::commands::job_step::Step;
 use crate::domain::artifact::first_missing;
@@ -16,7 +16,7 @@ use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::Version;
+use crate::ledger::{Files, Version};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

@@ -8,14 +8,14 @@
 use super::audit;
 use super::check::{self, Checker};
 use super::machine::Shared;
-use super::store::{changed, names_in, op_of};
-use super::world::{Built, Files, MAIN, Refs, Stored, World};
+use super::store::op_of;
+use super::world::{Built, MAIN, World};
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::ledger::{
-    Commit, Document, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search, Settings,
-    Version,
+    Fate, Files, Ledger, LedgerError, MemoryStore, Misfortune, Move, Outcome, Publication, Scope, Seen,
+    Settings, SharedHub, Stored, Version,
 };
 use crate::machine::Machine;
 use crate::machine::clock::Deadline;
@@ -29,7 +29,7 @@ use std::time::Duration;
 /// What did not come to its end yet, in the calm.
 pub(super) fn open(world: &World) -> Vec<String> {
     let mut open = Vec::new();
-    let files = world.files(world.refs.get(MAIN));
+    let files = world.files(world.hub.refs.get(MAIN));
     match check::read::<Job>(&files) {
         Ok(jobs) => {
             let left = jobs.rows().filter(|job| !job.status.is_final());
@@ -59,11 +59,12 @@ pub(super) fn open(world: &World) -> Vec<String> {
 /// Everything that did not hold.
 pub(super) fn judge(world: &Shared) -> Vec<String> {
     let mut found = Vec::new();
-    let commits: Vec<(Version, Stored)> = {
-        let world = world.get();
-        let tip = world.refs.get(MAIN).cloned();
-        world.history(tip.as_ref()).map(|(version, stored)| (version.clone(), stored.clone())).collect()
+    let (hub, made_by) = {
+        let mut world = world.get();
+        (std::mem::take(&mut world.hub), std::mem::take(&mut world.made_by))
     };
+    let commits: Vec<(Version, Stored)> =
+        hub.history(hub.refs.get(MAIN)).map(|(version, stored)| (version.clone(), stored.clone())).collect();
     let mut depths: HashMap<OpId, u64> = HashMap::new();
     for (_, stored) in &commits {
         if let Some(op) = op_of(&stored.message)
@@ -75,7 +76,7 @@ pub(super) fn judge(world: &Shared) -> Vec<String> {
     let checker = std::mem::take(&mut world.get().checker);
     told(&checker, &depths, &mut found);
     order(&checker, &depths, &mut found);
-    replay(world, (&checker, &commits), &mut found);
+    replay(&checker, &commits, (&Rc::new(RefCell::new(hub)), &made_by), &mut found);
     found.extend(audit::accusations(&commits));
     world.get().checker = checker;
     found
@@ -126,16 +127,17 @@ fn order(checker: &Checker, depths: &HashMap<OpId, u64>, found: &mut Vec<String>
 }
 
 /// Each operation, applied to the commit before, gives the commit and the answer again.
-fn replay(world: &Shared, (checker, commits): (&Checker, &[(Version, Stored)]), found: &mut Vec<String>) {
+fn replay(
+    checker: &Checker,
+    commits: &[(Version, Stored)],
+    (hub, made_by): (&SharedHub, &HashMap<Version, Arc<Built>>),
+    found: &mut Vec<String>,
+) {
     let answers: HashMap<&Version, _> =
         checker.acknowledged.iter().filter_map(|one| Some((&one.version, one.answer.as_ref()?))).collect();
-    let states: HashMap<&Version, &Stored> =
-        commits.iter().map(|(version, stored)| (version, stored)).collect();
     for (version, stored) in commits {
-        let Some(built) = &stored.built else { continue };
-        let before = stored.parent.as_ref().and_then(|parent| states.get(parent));
-        let before = before.map(|before| Arc::clone(&before.files)).unwrap_or_default();
-        let again = match again(world, built, before) {
+        let Some(built) = made_by.get(version) else { continue };
+        let again = match again(built, hub) {
             Ok(again) => again,
             Err(why) => {
                 found.push(format!("I5: {} cannot be applied again: {why}", built.op));
@@ -160,20 +162,30 @@ fn differs<'a>(again: &'a Again, stored: &'a Stored) -> Option<&'a str> {
     let bytes = |files: &'a Files, path: &str| files.get(path).map(|document| document.bytes());
     let is_other = |path: &&Arc<str>| bytes(&again.files, path) != bytes(&stored.files, path);
     let path = paths.find(is_other).map(|path| &**path);
-    path.or_else(|| (again.message != *stored.message).then_some("message"))
+    path.or_else(|| (again.message != stored.message).then_some("message"))
 }
 
 /// What an operation gives.
 struct Again {
-    files: Files,
-    message: String,
+    files: Arc<Files>,
+    message: Arc<str>,
     answer: serde_json::Value,
 }
 
-fn again(world: &Shared, built: &Built, before: Arc<Files>) -> Result<Again, String> {
-    let made = Rc::new(RefCell::new(None));
-    let engine =
-        Replay { world: world.clone(), before, known: Arc::clone(&built.known), made: Rc::clone(&made) };
+/// The hub as the writer of one commit saw it: nothing is learnt of it, and what is pushed moves nothing.
+struct AsItWas;
+
+impl Misfortune for AsItWas {
+    fn look(&self, _: &Scope, _: &Deadline) -> Result<Seen, LedgerError> {
+        Ok(Seen::Nothing)
+    }
+    fn push(&self, _: &[Move], _: &Deadline) -> Fate {
+        Fate::Never(Publication::Applied)
+    }
+}
+
+fn again(built: &Built, hub: &SharedHub) -> Result<Again, String> {
+    let engine = MemoryStore::knowing(hub, Arc::clone(&built.known)).without_history().with(Rc::new(AsItWas));
     let settings = Settings {
         main: MAIN.to_owned(),
         author: String::new(),
@@ -184,63 +196,13 @@ fn again(world: &Shared, built: &Built, before: Arc<Files>) -> Result<Again, Str
     };
     let mut ledger = Ledger::new(Box::new(engine), settings, Machine::real());
     let outcome = built.envelope.run(&mut ledger, built.op.clone(), built.at, &built.operation);
-    let answer = match outcome {
-        Ok(Outcome::Applied(receipt)) => receipt.answer,
-        other => return Err(format!("{other:?}")),
-    };
-    let (files, message) = made.borrow_mut().take().ok_or("it changes nothing")?;
-    Ok(Again { files, message, answer })
-}
-
-/// What was built last on the main branch.
-type Made = Rc<RefCell<Option<(Files, String)>>>;
-
-/// The hub as the writer of one commit saw it.
-struct Replay {
-    world: Shared,
-    before: Arc<Files>,
-    known: Arc<Refs>,
-    made: Made,
-}
-
-impl Engine for Replay {
-    fn hub(&self) -> &'static str {
-        "the replayed hub"
-    }
-    fn is_always_fresh(&self) -> bool {
-        true
-    }
-    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        Ok(self.known.get(branch).cloned())
-    }
-    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(self.known.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-    fn refresh(&mut self, _: &str, _: &Scope, _: &Deadline) -> Result<Option<String>, LedgerError> {
-        Ok(None)
-    }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
-        if self.known.get(MAIN) == Some(version) {
-            return Ok(self.before.get(path).cloned());
-        }
-        Ok(self.world.get().files(Some(version)).get(path).cloned())
-    }
-    fn list(&self, _: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(names_in(&self.before, folder))
-    }
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        if commit.base == self.known.get(MAIN) {
-            *self.made.borrow_mut() = Some((changed(&self.before, commit), commit.message.to_owned()));
-        }
-        Ok(Version::new("again"))
-    }
-    fn publish(&mut self, _: &[Move], _: &Deadline) -> Publication {
-        Publication::Applied
-    }
-    fn leads_to(&self, _: &Version, _: &Version) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
-    fn find(&self, _: &Version, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
-        Ok(Search::NotThere)
-    }
+    let Ok(Outcome::Applied(receipt)) = outcome else { return Err(format!("{outcome:?}")) };
+    let hub = hub.borrow();
+    let stored = receipt.version.and_then(|version| hub.commits.get(&version));
+    let stored = stored.ok_or("it changes nothing")?;
+    Ok(Again {
+        files: Arc::clone(&stored.files),
+        message: Arc::clone(&stored.message),
+        answer: receipt.answer,
+    })
 }

@@ -5,12 +5,12 @@ use super::check::FOREIGN;
 use super::faults::Fault;
 use super::machine::Shared;
 use super::random::Random;
-use super::world::{Files, MAIN, World};
+use super::world::{MAIN, World};
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
 use crate::domain::message::Message;
 use crate::domain::table::{Row, Table};
-use crate::ledger::{Document, Move, Publication};
+use crate::ledger::{Document, Files, Move, Publication};
 use crate::machine::Machine;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Person {
         for _ in 0..TRIES_MAX {
             let (tip, files) = {
                 let world = self.world.get();
-                let Some(tip) = world.refs.get(MAIN).cloned() else { return };
+                let Some(tip) = world.hub.refs.get(MAIN).cloned() else { return };
                 let files = world.files(Some(&tip));
                 (tip, files)
             };
@@ -78,7 +78,7 @@ impl Person {
             files.insert(path.into(), Arc::new(Document::new(text.into_bytes())));
             let mut world = self.world.get();
             let message = format!("edit {path} by hand, {}", self.random.bits());
-            let to = world.store(Some(tip.clone()), Arc::new(files), message.into(), None);
+            let to = world.hub.store(Some(tip.clone()), Arc::new(files), message.into(), None);
             let pushed = world.swap(&[Move { branch: MAIN.to_owned(), from: Some(tip), to }]);
             world.note(|| format!("somebody edits {path}: {pushed:?}"));
             if pushed == Publication::Applied {
@@ -91,7 +91,7 @@ impl Person {
 impl World {
     /// Whether a table of the hub cannot be read.
     pub(super) fn is_broken(&self) -> bool {
-        broken(&self.files(self.refs.get(MAIN))).is_some()
+        broken(&self.files(self.hub.refs.get(MAIN))).is_some()
     }
 
     /// The names of the hosts that are not gone.

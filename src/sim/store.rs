@@ -3,12 +3,11 @@
 
 use super::faults::Fault;
 use super::machine::Shared;
-use super::world::{Built, Delayed, Files, MAIN, Refs, Stored, World};
+use super::world::{Built, Delayed, MAIN, World};
 use crate::domain::id::OpId;
-use crate::domain::time::Timestamp;
 use crate::ledger::{
-    Cause, Commit, Document, Engine, EngineUpkeep, Found, LedgerError, Move, Publication, Reason, Scope,
-    Search, StoreCause, Version, ops_in, shows,
+    Cause, Commit, Document, Engine, EngineUpkeep, LedgerError, Move, Publication, Reason, Refs, Scope,
+    Search, StoreCause, Version, changed, names_in, ops_in,
 };
 use crate::machine::Machine;
 use crate::machine::clock::Deadline;
@@ -53,7 +52,7 @@ impl Store {
     fn known(&self) -> Arc<Refs> {
         let world = self.world.get();
         if world.tuning.is_path {
-            return Arc::clone(&world.refs);
+            return Arc::clone(&world.hub.refs);
         }
         world.hosts.get(self.host).map(|host| Arc::clone(&host.known)).unwrap_or_default()
     }
@@ -85,13 +84,6 @@ impl Store {
             return None;
         };
         Some(format!("{INJECTED} {why}"))
-    }
-
-    fn files<R>(&self, version: &Version, look: impl FnOnce(&Files) -> R) -> R {
-        match self.world.get().commits.get(version) {
-            Some(stored) => look(&stored.files),
-            None => look(&Files::new()),
-        }
     }
 
     /// What happens to a push on its way.
@@ -195,7 +187,7 @@ impl Engine for Store {
             // A copy that has nothing yet is no old one.
             let has_copy = world.hosts.get(self.host).is_some_and(|host| host.known.contains_key(MAIN));
             if !has_copy || !world.strikes(Fault::StaleFetch) {
-                let refs = Arc::clone(&world.refs);
+                let refs = Arc::clone(&world.hub.refs);
                 world.on(self.host, |host| host.known = refs);
             }
         }
@@ -205,11 +197,11 @@ impl Engine for Store {
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.is_damaged()?;
-        Ok(self.files(version, |files| files.get(path).cloned()))
+        Ok(self.world.get().hub.file(version, path))
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        Ok(self.files(version, |files| names_in(files, folder)))
+        Ok(names_in(&self.world.get().files(Some(version)), folder))
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
@@ -222,8 +214,7 @@ impl Engine for Store {
             let why = format!("{INJECTED} no space left");
             return Err(LedgerError::Store { what: "cannot write".to_owned(), why, cause: StoreCause::Disk });
         }
-        let files = world.files(commit.base);
-        let files = changed(&files, commit);
+        let files = changed(&world.files(commit.base), commit);
         let parent = commit.base.filter(|_| commit.follows).cloned();
         let submitted = world.submitting.get(&self.process).map(Arc::clone);
         let built = submitted.map(|submitted| {
@@ -232,7 +223,12 @@ impl Engine for Store {
             world.built.insert(self.process, op.clone());
             Arc::new(Built { op, at: commit.at, envelope, operation, known })
         });
-        Ok(world.store(parent, Arc::new(files), commit.message.into(), built))
+        let made = built.as_ref().map(|built| (commit.author.into(), built.at));
+        let version = world.hub.store(parent, Arc::new(files), commit.message.into(), made);
+        if let Some(built) = built {
+            world.made_by.entry(version.clone()).or_insert(built);
+        }
+        Ok(version)
     }
 
     fn publish(&mut self, moves: &[Move], _: &Deadline) -> Publication {
@@ -255,21 +251,11 @@ impl Engine for Store {
     }
 
     fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
-        Ok(self.world.get().history(Some(tip)).any(|(seen, _)| seen == version))
+        Ok(self.world.get().hub.leads_to(version, tip))
     }
 
-    fn find(&self, tip: &Version, op: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
-        let carries = |stored: &Stored| shows(&stored.message, op);
-        let world = self.world.get();
-        let found = world.history(Some(tip)).find(|(_, stored)| carries(stored));
-        Ok(found.map_or(Search::NotThere, |(version, stored)| {
-            Search::Found(Found {
-                version: version.clone(),
-                before: None,
-                at: None::<Timestamp>,
-                subject: stored.message.lines().next().unwrap_or_default().to_owned(),
-            })
-        }))
+    fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>) -> Result<Search, LedgerError> {
+        Ok(self.world.get().hub.find(tip, op, since, usize::MAX))
     }
 
     fn upkeep(&self) -> Option<&dyn EngineUpkeep> {
@@ -282,8 +268,8 @@ impl Engine for Store {
 }
 
 impl EngineUpkeep for Store {
-    fn lock_path(&self) -> PathBuf {
-        PathBuf::from("/hub.flock")
+    fn lock_path(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/hub.flock"))
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {
@@ -293,36 +279,6 @@ impl EngineUpkeep for Store {
         });
         Ok(!self.is_path())
     }
-}
-
-/// Names of what lies directly in a folder.
-pub(super) fn names_in(files: &Files, folder: &str) -> Vec<String> {
-    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    let inside = |rest: &str| match rest.split_once('/') {
-        Some((folder, _)) => format!("{folder}/"),
-        None => rest.to_owned(),
-    };
-    let mut names: Vec<String> =
-        files.keys().filter_map(|path| path.strip_prefix(&prefix)).map(inside).collect();
-    names.dedup();
-    names
-}
-
-/// The documents after a commit.
-pub(super) fn changed(before: &Files, commit: &Commit<'_>) -> Files {
-    let mut files = before.clone();
-    for (path, change) in commit.changes {
-        match change {
-            Some(document) => {
-                // It is read again as everybody else does.
-                let before = files.get(path.as_str()).cloned();
-                let document = Document::after(before, document.bytes().to_vec());
-                files.insert(path.as_str().into(), Arc::new(document));
-            }
-            None => drop(files.remove(path.as_str())),
-        }
-    }
-    files
 }
 
 /// The operation that a commit says it carries: one, here.

@@ -11,20 +11,12 @@ use super::{Limits, Tuning};
 use crate::app::commands::{Envelope, Operation};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
-use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Document, Move, Publication, Version};
+use crate::ledger::{Document, Files, MemoryHub, Move, Publication, Refs, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The documents of a commit by path.
-pub(super) type Files = BTreeMap<Arc<str>, Arc<Document>>;
-
-/// Branches and where they are.
-pub(super) type Refs = BTreeMap<String, Version>;
 
 /// The main branch.
 pub(super) const MAIN: &str = "main";
@@ -46,18 +38,6 @@ const UNSURE: [Fault; 4] = [Fault::StaleFetch, Fault::Delayed, Fault::DiskFull, 
 
 /// How many commits a hub is rolled back at most.
 const ROLLBACK_COMMITS_MAX: u64 = 5;
-
-/// A commit.
-#[derive(Clone)]
-pub(super) struct Stored {
-    pub parent: Option<Version>,
-    pub files: Arc<Files>,
-    pub message: Arc<str>,
-    /// How many commits come before it.
-    pub depth: u64,
-    /// What made it; nothing when somebody did it by hand.
-    pub built: Option<Arc<Built>>,
-}
 
 /// What a commit was made by, so that it can be made again.
 pub(super) struct Built {
@@ -155,8 +135,9 @@ pub(super) struct World {
     pub rates: Rates,
     pub tuning: Tuning,
     pub hosts: Vec<Host>,
-    pub commits: HashMap<Version, Stored>,
-    pub refs: Arc<Refs>,
+    pub hub: MemoryHub,
+    /// By what each commit was made that was not made by hand.
+    pub made_by: HashMap<Version, Arc<Built>>,
     pub delayed: Vec<Delayed>,
     pub trouble: Trouble,
     pub checker: Checker,
@@ -191,8 +172,8 @@ impl World {
             rates,
             tuning,
             hosts,
-            commits: HashMap::new(),
-            refs: Arc::default(),
+            hub: MemoryHub::default(),
+            made_by: HashMap::new(),
             delayed: Vec::new(),
             trouble: Trouble::default(),
             checker: Checker::default(),
@@ -208,8 +189,8 @@ impl World {
         let (names, tuning) = (world.rates.names().collect::<Vec<_>>().join(" "), world.tuning.clone());
         world.note(|| format!("{names}; {tuning:?}"));
         let files = world.founded();
-        let version = world.store(None, Arc::new(files), "init".into(), None);
-        world.refs = Arc::new(Refs::from([(MAIN.to_owned(), version)]));
+        let version = world.hub.store(None, Arc::new(files), "init".into(), None);
+        world.hub.refs = Arc::new(Refs::from([(MAIN.to_owned(), version)]));
         world
     }
 
@@ -269,37 +250,9 @@ impl World {
         strikes
     }
 
-    /// A commit. The same commit twice is one: its version follows from what it holds.
-    pub(super) fn store(
-        &mut self,
-        parent: Option<Version>,
-        files: Arc<Files>,
-        message: Arc<str>,
-        built: Option<Arc<Built>>,
-    ) -> Version {
-        let before = parent.as_ref().and_then(|parent| self.commits.get(parent));
-        let depth = before.map_or(0, |before| before.depth + 1);
-        let mut hasher = DefaultHasher::new();
-        (&parent, &message, built.as_ref().map(|built| built.at.unix_seconds())).hash(&mut hasher);
-        for (path, document) in &*files {
-            let same = before
-                .and_then(|before| before.files.get(path))
-                .is_some_and(|one| Arc::ptr_eq(one, document));
-            if !same {
-                (path, document.bytes()).hash(&mut hasher);
-            }
-        }
-        let version = Version::new(format!("{:016x}", hasher.finish()));
-        self.commits.entry(version.clone()).or_insert(Stored { parent, files, message, depth, built });
-        version
-    }
-
     /// The documents of a version.
     pub(super) fn files(&self, version: Option<&Version>) -> Arc<Files> {
-        version
-            .and_then(|version| self.commits.get(version))
-            .map(|one| Arc::clone(&one.files))
-            .unwrap_or_default()
+        self.hub.files(version)
     }
 
     /// Moves branches if all are where they are expected to be.
@@ -309,12 +262,9 @@ impl World {
 
     /// Compares all of `moves`, and makes those that are `moved`.
     pub(super) fn swap_some(&mut self, moves: &[Move], moved: &[Move]) -> Publication {
-        let is_stale = moves.iter().any(|one| self.refs.get(&one.branch) != one.from.as_ref());
-        if is_stale && !planted("moves-without-comparing") {
-            return Publication::Stale;
-        }
-        for one in moved {
-            Arc::make_mut(&mut self.refs).insert(one.branch.clone(), one.to.clone());
+        let told = self.hub.swap_some(moves, moved);
+        if told != Publication::Applied {
+            return told;
         }
         // Judged first: a session that is ended by the same push was not ended before.
         for one in moved.iter().filter(|one| one.branch == MAIN) {
@@ -324,16 +274,16 @@ impl World {
             let Some(server) = one.branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX) else { continue };
             self.note_session(server, &one.to);
         }
-        Publication::Applied
+        told
     }
 
     fn judge(&mut self, one: &Move) {
         let (old, new) = (self.files(one.from.as_ref()), self.files(Some(&one.to)));
-        let Some(stored) = self.commits.get(&one.to) else { return };
+        let Some(stored) = self.hub.commits.get(&one.to) else { return };
         if stored.parent != one.from {
             self.checker.blame(format!("I13: the main branch left its history at {}", one.to));
         }
-        let (built, depth) = (stored.built.clone(), stored.depth);
+        let (built, depth) = (self.made_by.get(&one.to).cloned(), stored.depth);
         let op = built.as_ref().map_or("a hand", |built| built.op.as_str()).to_owned();
         self.note(|| format!("commit {depth} is {} by {op}", one.to));
         self.checker.moved(self.now, &old, &new, built.as_deref());
@@ -345,7 +295,8 @@ impl World {
         let document = self.files(Some(version)).get(path.as_str()).cloned();
         if let Some(beat) = document.and_then(|document| document.record::<Heartbeat>(&path).ok()) {
             self.checker.session(server, beat.revoked.as_deref(), self.now);
-            let is_beat = self.commits.get(version).is_some_and(|one| one.message.starts_with("heartbeat:"));
+            let is_beat =
+                self.hub.commits.get(version).is_some_and(|one| one.message.starts_with("heartbeat:"));
             if let Some(session) = beat.incarnation.clone().filter(|_| is_beat) {
                 self.checker.heard(server, session, self.now, beat.interval());
             }
@@ -365,15 +316,6 @@ impl World {
             let outcome = self.swap(&delayed.moves);
             self.note(|| format!("a late push arrives: {outcome:?}"));
         }
-    }
-
-    /// A commit and all before it, the newest first.
-    pub(super) fn history<'a>(
-        &'a self,
-        tip: Option<&'a Version>,
-    ) -> impl Iterator<Item = (&'a Version, &'a Stored)> {
-        let find = |version: &'a Version| self.commits.get_key_value(version);
-        std::iter::successors(tip.and_then(find), move |(_, stored)| stored.parent.as_ref().and_then(find))
     }
 
     /// What may happen at any moment, to the hub or to `host`.
@@ -433,18 +375,18 @@ impl World {
     /// An administrator puts an old state of the hub back: what was acknowledged since is lost.
     fn roll_back(&mut self) {
         let commits = self.random.between(1, ROLLBACK_COMMITS_MAX);
-        let Some(tip) = self.refs.get(MAIN).cloned() else { return };
+        let Some(tip) = self.hub.refs.get(MAIN).cloned() else { return };
         let files = self.files(Some(&tip));
         let mut dropped = Vec::new();
         let mut target = tip;
         for _ in 0..commits {
-            let Some(parent) = self.commits.get(&target).and_then(|stored| stored.parent.clone()) else {
+            let Some(parent) = self.hub.commits.get(&target).and_then(|stored| stored.parent.clone()) else {
                 break;
             };
             dropped.push(std::mem::replace(&mut target, parent));
         }
-        Arc::make_mut(&mut self.refs).insert(MAIN.to_owned(), target);
-        let ops = dropped.iter().filter_map(|version| op_of(&self.commits.get(version)?.message));
+        Arc::make_mut(&mut self.hub.refs).insert(MAIN.to_owned(), target);
+        let ops = dropped.iter().filter_map(|version| op_of(&self.hub.commits.get(version)?.message));
         self.checker.dropped_ops.extend(ops);
         self.checker.rolled_back(&dropped, &files);
         self.note(|| format!("the hub is rolled back by {} commits", dropped.len()));

@@ -4,44 +4,40 @@ use super::{Held, MAIN};
 use crate::app::commands::{Envelope, Operation};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
-use crate::ledger::{
-    Commit, Document, Documents as _, Engine, Ledger, LedgerError, Move, Outcome, Publication, Scope, Search,
-    Settings, Version,
-};
+use crate::ledger::{Document, Files, Ledger, MemoryStore, Outcome, Refs, Settings, SharedHub};
 use crate::machine::Machine;
-use crate::machine::clock::Deadline;
 use serde_json::Value;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A hub to which commands are given.
 pub(crate) struct Hub {
     ledger: Ledger,
-    stored: Rc<RefCell<Stored>>,
+    hub: SharedHub,
     given: u32,
     now: Timestamp,
 }
-
-/// Every version that there was, each with all its documents, those of other branches among them; and where
-/// each branch is.
-#[derive(Default)]
-struct Stored {
-    versions: Vec<Held>,
-    refs: BTreeMap<String, Version>,
-}
-
-struct Store(Rc<RefCell<Stored>>);
 
 /// How much later each command is given than the one before.
 const BETWEEN: Duration = Duration::from_secs(60);
 
 impl Hub {
     pub(crate) fn of(held: Held, now: Timestamp) -> Self {
-        let refs = BTreeMap::from([(MAIN.to_owned(), Version::new("0"))]);
-        let stored = Rc::new(RefCell::new(Stored { versions: vec![held], refs }));
+        let hub = SharedHub::default();
+        let branches: BTreeSet<String> = held.files.keys().map(|(branch, _)| branch.clone()).collect();
+        let mut refs = Refs::new();
+        for branch in branches {
+            let of_it = held.files.iter().filter(|((of, _), _)| *of == branch);
+            let files: Files = of_it
+                .map(|((_, path), text)| {
+                    (path.as_str().into(), Arc::new(Document::new(text.clone().into_bytes())))
+                })
+                .collect();
+            let version = hub.borrow_mut().store(None, Arc::new(files), "first".into(), None);
+            refs.insert(branch, version);
+        }
+        hub.borrow_mut().refs = Arc::new(refs);
         let settings = Settings {
             main: MAIN.to_owned(),
             author: "b1".to_owned(),
@@ -50,14 +46,18 @@ impl Hub {
             dry_run: false,
             founding: false,
         };
-        let ledger = Ledger::new(Box::new(Store(Rc::clone(&stored))), settings, Machine::real());
-        Self { ledger, stored, given: 0, now }
+        let ledger = Ledger::new(Box::new(MemoryStore::on_this_disk(&hub)), settings, Machine::real());
+        Self { ledger, hub, given: 0, now }
     }
 
-    /// The documents of the main branch as they are now.
+    /// The documents as they are now.
     pub(crate) fn held(&self) -> Held {
-        let stored = self.stored.borrow();
-        stored.versions[number(&stored.refs[MAIN])].clone()
+        let hub = self.hub.borrow();
+        hub.refs.iter().fold(Held::default(), |held, (branch, version)| {
+            hub.files(Some(version)).iter().fold(held, |held, (path, document)| {
+                held.with(branch, path, &String::from_utf8_lossy(document.bytes()))
+            })
+        })
     }
 
     /// Gives a command; says what it answers, or why not.
@@ -70,57 +70,5 @@ impl Hub {
             Outcome::Applied(receipt) => Ok(receipt.answer),
             other => Err(format!("{other:?}")),
         }
-    }
-}
-
-fn number(version: &Version) -> usize {
-    version.as_str().parse().expect("a number")
-}
-
-impl Engine for Store {
-    fn hub(&self) -> &'static str {
-        "memory"
-    }
-    fn is_always_fresh(&self) -> bool {
-        true
-    }
-    fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
-        Ok(self.0.borrow().refs.get(branch).cloned())
-    }
-    fn branches(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
-        let stored = self.0.borrow();
-        Ok(stored.refs.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-    fn refresh(&mut self, _: &str, _: &Scope, _: &Deadline) -> Result<Option<String>, LedgerError> {
-        Ok(None)
-    }
-    fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
-        self.0.borrow().versions[number(version)].document(MAIN, path)
-    }
-    fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {
-        self.0.borrow().versions[number(version)].list(folder)
-    }
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
-        let mut stored = self.0.borrow_mut();
-        let mut held = commit.base.map(|base| stored.versions[number(base)].clone()).unwrap_or_default();
-        for (path, change) in commit.changes {
-            held = match change {
-                Some(document) => held.with(MAIN, path, &String::from_utf8_lossy(document.bytes())),
-                None => held.without(path),
-            };
-        }
-        stored.versions.push(held);
-        Ok(Version::new((stored.versions.len() - 1).to_string()))
-    }
-    fn publish(&mut self, moves: &[Move], _: &Deadline) -> Publication {
-        let mut stored = self.0.borrow_mut();
-        stored.refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
-        Publication::Applied
-    }
-    fn leads_to(&self, version: &Version, tip: &Version) -> Result<bool, LedgerError> {
-        Ok(number(version) <= number(tip))
-    }
-    fn find(&self, _: &Version, _: &OpId, _: Option<&Version>) -> Result<Search, LedgerError> {
-        Ok(Search::NotThere)
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 const FOLLOW_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl EngineUpkeep for GitEngine {
-    fn lock_path(&self) -> PathBuf {
-        self.directory().join("muster.flock")
+    fn lock_path(&self) -> Option<PathBuf> {
+        Some(self.directory().join("muster.flock"))
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {

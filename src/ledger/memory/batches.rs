@@ -26,7 +26,7 @@ fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Stop> {
 
 /// What the last commit was said to change, record by record.
 fn told(memory: &super::Memory) -> Vec<Changed> {
-    memory.hub.borrow().told.last().cloned().unwrap_or_default()
+    memory.script.borrow().told.last().cloned().unwrap_or_default()
 }
 
 fn ids(ids: &[&str]) -> BTreeSet<String> {
@@ -51,7 +51,7 @@ fn a_batch_goes_out_together_and_each_operation_has_its_own_answer() {
         .collect();
     assert_eq!(answers, [Some(1), None, Some(2)]);
     assert!(matches!(outcomes[1], Ok(Outcome::Refused(_))));
-    assert_eq!((stored(&memory).as_str(), memory.hub.borrow().publications), ("2", 2));
+    assert_eq!((stored(&memory).as_str(), memory.script.borrow().publications), ("2", 2));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn each_request_has_its_own_time_and_its_own_author() {
         seen.borrow_mut().clear();
         drop(ledger(&memory, LONG).update(&requests).expect("no fault of all"));
         assert_eq!(*seen.borrow(), [later, now()]);
-        let made = memory.hub.borrow().made.last().cloned();
+        let made = memory.script.borrow().made.last().cloned();
         assert_eq!(made, Some((author.to_owned(), later)), "the commit is as new as the newest of them");
     }
     assert_eq!(stored(&memory), "6");
@@ -142,9 +142,9 @@ fn what_was_asked_for_lately_is_not_asked_for_again() {
         (AtMost(HOUR), true, 3),
     ] {
         assert!(ledger.read_as(freshness, heartbeats).is_ok());
-        assert_eq!(memory.hub.borrow().refreshes, looks, "{freshness:?} {heartbeats}");
+        assert_eq!(memory.script.borrow().refreshes, looks, "{freshness:?} {heartbeats}");
     }
     crate::machine::clock::sleep(std::time::Duration::from_millis(2));
     assert!(ledger.read_as(AtMost(NONE), false).is_ok());
-    assert_eq!(memory.hub.borrow().refreshes, 4);
+    assert_eq!(memory.script.borrow().refreshes, 4);
 }

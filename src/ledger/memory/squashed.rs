@@ -3,7 +3,6 @@
 use super::super::error::LedgerError;
 use super::super::squash::Squashed;
 use super::{Fault, LONG, Look, Memory, SHORT, ledger, memory, now};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 const BEATS: &str = "heartbeat-x";
@@ -12,15 +11,16 @@ const BACKUP: &str = "backup/heartbeat-x";
 /// A hub with a heartbeat branch of so many commits.
 fn beating(commits: usize, faults: &[Fault], looks: &[Look]) -> Memory {
     let memory = memory(faults);
-    let file = |number: usize| BTreeMap::from([("x/heartbeat.json".to_owned(), number.to_string())]);
-    let tip = (0..commits).fold(None, |parent, number| Some(memory.store(parent, file(number), "beat")));
-    memory.hub.borrow_mut().refs.extend(tip.map(|tip| (BEATS.to_owned(), tip)));
-    memory.hub.borrow_mut().looks.extend(looks);
+    let tip = (0..commits).fold(None, |parent, number| {
+        Some(memory.store(parent, &[("x/heartbeat.json", &number.to_string())], "beat"))
+    });
+    memory.refs().extend(tip.map(|tip| (BEATS.to_owned(), tip)));
+    memory.script.borrow_mut().looks.extend(looks);
     memory
 }
 
 fn length(memory: &Memory, branch: &str) -> usize {
-    let tip = memory.hub.borrow().refs.get(branch).cloned();
+    let tip = memory.tip(branch);
     memory.commits_to(tip).len()
 }
 
@@ -38,7 +38,7 @@ fn whatever_the_hub_does_a_squash_happens_once_and_keeps_what_was_there() {
         let squashed = squash(&memory, LONG, false).expect("no fault");
         assert_eq!(squashed, Squashed { commits: 3, backup: Some(BACKUP.to_owned()) }, "{faults:?}");
         assert_eq!((length(&memory, BEATS), length(&memory, BACKUP)), (1, 3), "{faults:?}");
-        let publications = usize::try_from(memory.hub.borrow().publications).expect("few");
+        let publications = usize::try_from(memory.script.borrow().publications).expect("few");
         let landed = matches!(faults.last(), Some(LoseAnswer | Repeat));
         assert_eq!(publications, faults.len() + usize::from(!landed), "{faults:?}");
     }
@@ -51,7 +51,7 @@ fn one_commit_is_left_as_it_is_and_a_try_moves_nothing() {
         let memory = beating(commits, &[], &[]);
         let squashed = squash(&memory, LONG, dry_run).expect("no fault");
         assert_eq!(squashed, Squashed { commits, backup }, "{commits} {dry_run}");
-        assert_eq!((memory.hub.borrow().publications, length(&memory, BEATS)), (0, commits));
+        assert_eq!((memory.script.borrow().publications, length(&memory, BEATS)), (0, commits));
     }
 }
 

@@ -406,6 +406,10 @@ impl Engine for GitEngine {
     }
 
     fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
+        if moves.is_empty() {
+            // `git push` would choose branches by itself.
+            return Publication::Applied;
+        }
         if let Some(bad) = self.in_the_way(moves)
             && !self.remove_bad(&bad, deadline)
         {

@@ -14,6 +14,8 @@ mod cache;
 mod classify;
 mod clone_index;
 mod commits;
+#[cfg(test)]
+mod conformance;
 mod cut_objects;
 mod engine;
 #[cfg(any(test, fuzzing))]

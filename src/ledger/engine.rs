@@ -56,10 +56,10 @@ pub(crate) trait Engine {
         deadline: &Deadline,
     ) -> Result<Option<String>, LedgerError>;
 
-    /// A document.
+    /// A document; `None` where nothing lies.
     ///
     /// # Errors
-    /// When the store is damaged or the document is too large.
+    /// When the store is damaged, the document is too large, or a folder lies there.
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError>;
 
     /// Names of what lies directly in a folder, in their order; a folder's name ends with a slash.
@@ -74,7 +74,8 @@ pub(crate) trait Engine {
     /// When the store cannot be written.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<Version, LedgerError>;
 
-    /// Moves branches, all or none. Where it is killed in between, the first has not moved.
+    /// Moves branches, all or none; of none it is applied. Where it is killed in between, the first has not
+    /// moved.
     fn publish(&mut self, moves: &[Move], deadline: &Deadline) -> Publication;
 
     /// Whether `version` is `tip` or in its history.

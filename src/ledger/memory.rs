@@ -2,269 +2,23 @@
 
 mod batches;
 mod looks;
+mod records;
+mod script;
 mod squashed;
 
-use super::causes::StoreCause;
-use super::document::Document;
 use super::error::{LedgerError, Stop};
-use super::far_side::{Cause, Reason};
-use super::memory_hub::{Files, Refs, Stored};
-use super::memory_store::{Fate, MemoryStore, Misfortune, Seen, SharedHub};
+use super::memory_store::MemoryStore;
 use super::outcome::Outcome;
 use super::request::Request;
 use super::snapshot::Documents as _;
 use super::transaction::Transaction;
 use super::update::{Ledger, Settings};
-use super::vocabulary::{Changed, Commit, Move, Publication, Scope, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::{Machine, random};
-use std::cell::{RefCell, RefMut};
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::Arc;
+use script::{Fault, Kind, Look, Memory};
 use std::time::Duration;
-
-/// What happens to the next publication.
-#[derive(Debug, Clone)]
-enum Fault {
-    /// Somebody else is faster.
-    Lose,
-    /// Another process lands the same operation, with the same beat, in a commit unlike ours.
-    Forestall,
-    /// A ref is locked.
-    Busy,
-    /// A rule of the hub.
-    Deny,
-    /// The words of a refusal of a push that had begun; it is not applied.
-    Doubt,
-    /// The same, and it is applied.
-    DoubtAndApply,
-    /// The hub is not reached.
-    Cut,
-    /// It is applied and the answer is lost.
-    LoseAnswer,
-    /// It is applied and the answer is lost, and the transport asks once more by itself.
-    Repeat,
-    /// It is not applied and nobody knows.
-    Vanish,
-    /// It is applied, but only after the next look at the hub.
-    Delay,
-    /// It is applied and the answer is lost; the next look finds an old state, and right after what
-    /// was sent was looked for, another process of this host brings our copy up to date.
-    LoseAnswerAndLookTooEarly,
-}
-
-/// What kind of hub it is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Kind {
-    /// On this disk: what is known is what it has.
-    is_on_this_disk: bool,
-    /// Over a transport that never asks twice.
-    is_honest: bool,
-}
-
-/// What comes of a look at the hub.
-#[derive(Debug, Clone, Copy)]
-enum Look {
-    /// What the hub has is known.
-    Sees,
-    /// It is not reached.
-    Cut,
-    /// It does not answer until the time is up.
-    Hang,
-    /// It refuses.
-    Deny,
-    /// Another process of this host begins our copy anew right after it.
-    Forget,
-}
-
-/// What happens to the handles on a hub, as a test wrote it down, and what was seen of them.
-#[derive(Default)]
-struct Script {
-    faults: VecDeque<Fault>,
-    delayed: Vec<Move>,
-    publications: u32,
-    refreshes: u32,
-    looks_too_early: bool,
-    /// How many commits of the history are here, if not all.
-    reach: Option<usize>,
-    kind: Kind,
-    /// What comes of the next looks at the hub.
-    looks: VecDeque<Look>,
-    reads: u32,
-    /// How many of the next readings find our copy damaged, and how often it was begun anew.
-    damaged: u32,
-    healings: u32,
-    /// What each look asked for, and how long the pushes were given.
-    scopes: Vec<Scope>,
-    push_times: Vec<Duration>,
-    settled: u32,
-    /// Of each commit of ours which records it changed, by whom it was made, and when.
-    told: Vec<Vec<Changed>>,
-    made: Vec<(String, Timestamp)>,
-}
-
-/// A hub in memory that misbehaves on script.
-#[derive(Clone, Default)]
-struct Memory {
-    hub: SharedHub,
-    script: Rc<RefCell<Script>>,
-}
-
-impl Memory {
-    fn engine(&self) -> MemoryStore {
-        let is_here = self.script.borrow().kind.is_on_this_disk;
-        let store = if is_here { MemoryStore::on_this_disk } else { MemoryStore::remote };
-        store(&self.hub).with(Rc::new(self.clone()))
-    }
-
-    fn store(&self, parent: Option<Version>, files: &[(&str, &str)], message: &str) -> Version {
-        let document =
-            |(path, text): &(&str, &str)| ((*path).into(), Arc::new(Document::new(text.as_bytes().to_vec())));
-        let files: Files = files.iter().map(document).collect();
-        self.hub.borrow_mut().store(parent, Arc::new(files), message.into(), None)
-    }
-
-    fn refs(&self) -> RefMut<'_, Refs> {
-        RefMut::map(self.hub.borrow_mut(), |hub| Arc::make_mut(&mut hub.refs))
-    }
-
-    fn tip(&self, branch: &str) -> Option<Version> {
-        self.hub.borrow().refs.get(branch).cloned()
-    }
-
-    /// A commit like that at `tip`, with one document more, on `parent`.
-    fn beside(&self, tip: &Version, parent: Option<Version>, message: &str) -> Version {
-        let mut files = Files::clone(&self.hub.borrow().files(Some(tip)));
-        files.insert("other".into(), Arc::new(Document::new(random::id().into_bytes())));
-        self.hub.borrow_mut().store(parent, Arc::new(files), message.into(), None)
-    }
-
-    /// Another writer counts one up in a document of its own.
-    fn somebody_else_writes(&self) {
-        let tip = self.tip("main").expect("a hub");
-        let version = self.beside(&tip, Some(tip.clone()), "other");
-        self.refs().insert("main".to_owned(), version);
-    }
-
-    /// Somebody else wrote a moment ago.
-    fn crowd(&self) {
-        let tip = self.tip("main").expect("a hub");
-        let files = self.hub.borrow().files(Some(&tip));
-        let made = Some(("another".into(), now()));
-        let version = self.hub.borrow_mut().store(Some(tip), files, "another".into(), made);
-        self.refs().insert("main".to_owned(), version);
-    }
-
-    /// What another version of the program makes of the operation of `moves`.
-    fn forestall(&self, moves: &[Move]) {
-        let [first, ..] = moves else { return };
-        let ours = self.hub.borrow().commits[&first.to].clone();
-        let twin = self.beside(&first.to, ours.parent, &ours.message);
-        let mut refs = self.refs();
-        refs.extend(moves.iter().map(|one| (one.branch.clone(), one.to.clone())));
-        refs.insert(first.branch.clone(), twin);
-    }
-
-    fn commits_to(&self, tip: Option<Version>) -> Vec<(Version, Stored)> {
-        let hub = self.hub.borrow();
-        hub.history(tip.as_ref()).map(|(version, stored)| (version.clone(), stored.clone())).collect()
-    }
-}
-
-impl Misfortune for Memory {
-    fn look(&self, scope: &Scope, deadline: &Deadline) -> Result<Seen, LedgerError> {
-        let hub = || "memory".to_owned();
-        let look = {
-            let mut script = self.script.borrow_mut();
-            script.refreshes += 1;
-            script.scopes.push(scope.clone());
-            script.looks.pop_front().unwrap_or(Look::Sees)
-        };
-        match look {
-            Look::Sees if self.script.borrow().looks_too_early => Ok(Seen::Nothing),
-            Look::Sees => Ok(Seen::Now),
-            Look::Forget => Ok(Seen::Lost),
-            Look::Deny => Err(LedgerError::Denied { hub: hub(), why: Reason::of(Cause::MayNotRead, "away") }),
-            Look::Cut | Look::Hang => {
-                clock::sleep(if matches!(look, Look::Hang) { deadline.left() } else { Duration::ZERO });
-                Err(LedgerError::Unreachable { hub: hub(), why: Reason::of(Cause::Network, "cut") })
-            }
-        }
-    }
-    fn after_look(&self) {
-        let delayed = std::mem::take(&mut self.script.borrow_mut().delayed);
-        for late in delayed {
-            self.hub.borrow_mut().swap(&[late]);
-        }
-    }
-    fn push(&self, moves: &[Move], deadline: &Deadline) -> Fate {
-        let mut script = self.script.borrow_mut();
-        script.publications += 1;
-        script.push_times.push(deadline.left());
-        let doubt = || Publication::Doubted(Reason::of(Cause::Hook, "aborted by hook"));
-        match script.faults.pop_front() {
-            None => Fate::Arrives,
-            Some(Fault::Lose) => {
-                self.somebody_else_writes();
-                Fate::Arrives
-            }
-            Some(Fault::Forestall) => {
-                self.forestall(moves);
-                Fate::Arrives
-            }
-            Some(Fault::Busy) => Fate::Never(Publication::Busy(None)),
-            Some(Fault::Deny) => Fate::Never(Publication::Denied(Reason::of(Cause::Protected, "protected"))),
-            Some(Fault::Doubt) => Fate::Never(doubt()),
-            Some(Fault::DoubtAndApply) => Fate::ArrivesBut(doubt()),
-            Some(Fault::Cut) => Fate::Never(Publication::Unreachable(Reason::of(Cause::Network, "cut"))),
-            Some(Fault::Vanish) => Fate::Never(Publication::Unknown("vanished".to_owned())),
-            Some(Fault::Delay) => {
-                script.delayed.extend(moves.iter().cloned());
-                Fate::Never(Publication::Unknown("delayed".to_owned()))
-            }
-            Some(fault @ (Fault::LoseAnswer | Fault::LoseAnswerAndLookTooEarly)) => {
-                script.looks_too_early = matches!(fault, Fault::LoseAnswerAndLookTooEarly);
-                Fate::ArrivesBut(Publication::Unknown("the answer is lost".to_owned()))
-            }
-            Some(Fault::Repeat) => Fate::ArrivesBut(Publication::Stale),
-        }
-    }
-    fn read(&self) -> Result<(), LedgerError> {
-        let mut script = self.script.borrow_mut();
-        script.reads += 1;
-        if script.damaged == 0 {
-            return Ok(());
-        }
-        script.damaged -= 1;
-        let (what, why) = ("cannot read".to_owned(), "damaged".to_owned());
-        Err(LedgerError::Store { what, why, cause: StoreCause::Damaged })
-    }
-    fn commit(&self, commit: &Commit<'_>) {
-        let mut script = self.script.borrow_mut();
-        script.told.push(commit.records.to_vec());
-        script.made.push((commit.author.to_owned(), commit.at));
-    }
-    fn reach(&self) -> usize {
-        self.script.borrow().reach.unwrap_or(usize::MAX)
-    }
-    fn is_brought_up_to_date(&self) -> bool {
-        std::mem::take(&mut self.script.borrow_mut().looks_too_early)
-    }
-    fn repeats(&self) -> bool {
-        !self.script.borrow().kind.is_honest
-    }
-    fn heal(&self) {
-        self.script.borrow_mut().healings += 1;
-    }
-    fn settle(&self) -> Option<String> {
-        self.script.borrow_mut().settled += 1;
-        Some("the clone follows".to_owned())
-    }
-}
 
 const COUNTER: &str = "coordination/counter";
 
@@ -277,15 +31,21 @@ fn memory(faults: &[Fault]) -> Memory {
 }
 
 fn ledger(memory: &Memory, budget: Duration) -> Ledger {
+    let mut ledger = ledger_on(memory.engine());
+    ledger.limit(budget);
+    ledger
+}
+
+fn ledger_on(engine: MemoryStore) -> Ledger {
     let settings = Settings {
         main: "main".to_owned(),
         author: "test".to_owned(),
-        budget,
+        budget: LONG,
         lock_wait: Duration::ZERO,
         dry_run: false,
         founding: false,
     };
-    Ledger::new(Box::new(memory.engine()), settings, Machine::real())
+    Ledger::new(Box::new(engine), settings, Machine::real())
 }
 
 fn now() -> Timestamp {
@@ -352,7 +112,7 @@ fn whatever_the_hub_does_an_applied_operation_has_one_effect() {
         assert_eq!((receipt.answer, stored(&memory).as_str()), (1, "1"), "{faults:?}");
         let tip = memory.tip("main");
         let carrying = memory
-            .commits_to(tip)
+            .commits_to(tip.as_ref())
             .iter()
             .filter(|(_, one)| one.message.contains(receipt.op.as_str()))
             .count();
@@ -476,7 +236,7 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
         count(transaction)
     };
     assert!(matches!(ledger(&memory, LONG).update_one(op(), now(), forge), Ok(Outcome::Applied(_))));
-    let (_, newest) = memory.commits_to(memory.tip("main")).remove(0);
+    let (_, newest) = memory.commits_to(memory.tip("main").as_ref()).remove(0);
     assert!(
         newest.message.starts_with("count\n\nMuster-Job: job_1 Muster-Op: forged\n"),
         "{}",

@@ -100,12 +100,11 @@ impl MemoryHub {
 
     /// Looks for an operation back to `since`, in so many commits at most.
     pub(crate) fn find(&self, tip: &Version, op: &OpId, since: Option<&Version>, most: usize) -> Search {
-        let mut looked_at = 0;
-        for (version, stored) in self.history(Some(tip)).take_while(|(version, _)| Some(*version) != since) {
-            if looked_at == most {
+        let commits = self.history(Some(tip)).take_while(|(version, _)| Some(*version) != since);
+        for (index, (version, stored)) in commits.enumerate() {
+            if index == most {
                 return Search::CannotTell(Reached::Shallow);
             }
-            looked_at += 1;
             if shows(&stored.message, op) {
                 return Search::Found(Found {
                     version: version.clone(),

@@ -10,6 +10,7 @@ use super::error::LedgerError;
 use super::memory_hub::{MemoryHub, Refs, names_in};
 use super::vocabulary::{Commit, Move, Publication, Scope, Search, Version};
 use crate::domain::id::OpId;
+use crate::domain::json::DocumentError;
 use crate::machine::clock::Deadline;
 use std::cell::{RefCell, RefMut};
 use std::path::PathBuf;
@@ -188,7 +189,12 @@ impl Engine for MemoryStore {
 
     fn read(&self, version: &Version, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         self.misfortune.read()?;
-        Ok(self.hub().file(version, path))
+        let hub = self.hub();
+        let document = hub.file(version, path);
+        if document.is_none() && !names_in(&hub.files(Some(version)), path).is_empty() {
+            return Err(DocumentError::no_file(path).into());
+        }
+        Ok(document)
     }
 
     fn list(&self, version: &Version, folder: &str) -> Result<Vec<String>, LedgerError> {

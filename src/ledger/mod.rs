@@ -10,6 +10,8 @@
 //! open git: an [`engine::Engine`] stands below it, of which the room `git` has the one that ships.
 
 mod causes;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod crowd;
 mod document;
 mod draft;

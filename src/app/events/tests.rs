@@ -42,7 +42,7 @@ impl Script {
             (Server::PATH, r#"{"servers": [{"id": "b1", "machine": "m1"}, {"id": "b2", "machine": "m2"}]}"#),
             (Job::PATH, r#"{"jobs": []}"#),
         ]);
-        Self { hub: Hub::of(held, now()), made: Vec::new() }
+        Self { hub: Hub::of(&held, now()), made: Vec::new() }
     }
 
     fn filled(&self, text: &str) -> String {

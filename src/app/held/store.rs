@@ -23,7 +23,7 @@ pub(crate) struct Hub {
 const BETWEEN: Duration = Duration::from_secs(60);
 
 impl Hub {
-    pub(crate) fn of(held: Held, now: Timestamp) -> Self {
+    pub(crate) fn of(held: &Held, now: Timestamp) -> Self {
         let hub = SharedHub::default();
         let branches: BTreeSet<String> = held.files.keys().map(|(branch, _)| branch.clone()).collect();
         let mut refs = Refs::new();

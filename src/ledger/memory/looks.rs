@@ -296,7 +296,7 @@ fn a_branch_that_may_not_be_replaced_is_followed_once() {
         memory.script.borrow_mut().faults.extend(vec![Fault::Deny; denials]);
         assert_eq!(word(&ledger.update_one(op(), now(), beat(2))), expected, "{denials}");
         let tip = memory.tip("heartbeat-x");
-        let length = memory.commits_to(tip).len();
+        let length = memory.commits_to(tip.as_ref()).len();
         assert_eq!(
             (memory.script.borrow().publications, length),
             (publications, 1 + denials % 2),

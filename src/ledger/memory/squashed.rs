@@ -21,7 +21,7 @@ fn beating(commits: usize, faults: &[Fault], looks: &[Look]) -> Memory {
 
 fn length(memory: &Memory, branch: &str) -> usize {
     let tip = memory.tip(branch);
-    memory.commits_to(tip).len()
+    memory.commits_to(tip.as_ref()).len()
 }
 
 fn squash(memory: &Memory, budget: Duration, dry_run: bool) -> Result<Squashed, LedgerError> {

@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::Version;
 use crate::machine::Machine;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::{files, open_files};
+use crate::machine::files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ pub fn open(machine: &Machine, entry: &Entry) -> Result<Option<FileLock>, KeepEr
 pub enum KeepError {
     /// A file of ours.
     #[error(transparent)]
-    File(#[from] files::FileError),
+    File(#[from] FileError),
     /// Its lock.
     #[error(transparent)]
     Lock(#[from] NotLocked),
@@ -164,7 +164,7 @@ pub fn take(machine: &Machine, op: &OpId) -> Taken {
 #[must_use]
 pub fn is_under_way(machine: &Machine, op: &OpId) -> Option<bool> {
     let lock = lock_path(machine, op);
-    if lock.exists() { open_files::is_open(&lock) } else { Some(false) }
+    if machine.exists(&lock) { machine.is_open(&lock) } else { Some(false) }
 }
 
 /// Whether nobody is at an operation any more that was begun at `at`. `is_under_way` is what the system

@@ -33,7 +33,7 @@ pub fn id(machine: &Machine) -> Result<String, FileError> {
         return Ok(id);
     }
     let id = machine.id();
-    if !path(machine).exists() {
+    if !machine.exists(&path(machine)) {
         keep(machine, &id)?;
     }
     Ok(id)

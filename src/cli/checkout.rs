@@ -6,8 +6,7 @@ use super::exit::Exit;
 use crate::domain::code::Code;
 use crate::git::{Location, Source, SourceError, Wanted};
 use crate::ledger::LedgerError;
-use crate::machine::clock;
-use crate::machine::{environment, files};
+use crate::machine::{Machine, environment, files};
 use clap::Args;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -42,7 +41,7 @@ pub struct CheckoutArgs {
 pub(super) fn run(args: &CheckoutArgs) -> Result<u8, CliError> {
     let source = Source::new(Location::parse(&args.source, &environment::home()));
     let wanted = Wanted { branch: args.wanted_branch.as_deref(), commit: args.wanted_commit.as_deref() };
-    let deadline = clock::deadline(Duration::from_millis(args.limit_ms));
+    let deadline = Machine::real().deadline(Duration::from_millis(args.limit_ms));
     let done = source.check_out(wanted, &args.into, &deadline)?;
     files::write(&args.tell, &done.commit)?;
     writeln!(io::stdout().lock(), "git-muster: checked out {} of {}", done.commit, source.shown())?;

@@ -34,7 +34,8 @@ pub(super) struct Context {
     pub settings: Settings,
     /// Where its words go.
     pub output: Output,
-    machine: Machine,
+    /// The machine on which it runs: the real one.
+    pub machine: Machine,
     dry_run: bool,
     is_verbose: bool,
     guards: Vec<(LockName, u64)>,
@@ -112,12 +113,6 @@ impl Context {
                 .hint("pass `--server` to act as that server on purpose"));
         }
         Ok(me)
-    }
-
-    /// The machine on which the command runs: the real one.
-    #[must_use]
-    pub(super) fn machine(&self) -> &Machine {
-        &self.machine
     }
 
     /// The wall clock now.

@@ -1,9 +1,8 @@
 //! `git muster demo`: the whole thing at work, with real processes in clones of their own.
 
 use super::GlobalArgs;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::process::{self, Finished, Running};
-use crate::machine::{asked, environment};
+use crate::machine::{Deadline, Machine, asked, clock, environment};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::io::Write as _;
@@ -51,7 +50,8 @@ pub(super) fn run(args: &DemoArgs, global: &GlobalArgs) -> Result<()> {
         bail!("`{}` is not empty; nothing was done", folder.display());
     }
     crate::machine::files::create_dir(&folder)?;
-    let demo = Demo { program: environment::own_program()?, folder, deadline: clock::deadline(TIME_MAX) };
+    let demo =
+        Demo { program: environment::own_program()?, folder, deadline: Machine::real().deadline(TIME_MAX) };
     if global.dry_run {
         bail!("a demonstration has no dry run; it touches only its own directory");
     }

@@ -12,12 +12,11 @@ use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::TOKEN_MAX;
 use crate::domain::shell::quoted;
-use crate::machine::clock;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::files;
 use crate::machine::guard::{Cause, Told};
 use crate::machine::signals::Stop;
 use crate::machine::ward::{Charge, Ending, Ward};
+use crate::machine::{Machine, files};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -75,7 +74,7 @@ struct Fence {
 
 /// Locks a file beside the state.
 fn locked(path: &Path) -> Result<FileLock, CliError> {
-    FileLock::acquire(path, &clock::deadline(LOCK_WAIT)).map_err(|not| {
+    FileLock::acquire(path, &Machine::real().deadline(LOCK_WAIT)).map_err(|not| {
         let code = if not.is_busy() { Code::FenceLocked } else { Code::FileFailed };
         let hint = match not {
             NotLocked::Busy(_) => "try again after that check has finished",
@@ -224,7 +223,7 @@ fn run_guarded(
         )
     })?;
     let ending = loop {
-        if let Some(ending) = ward.wait_until(&clock::deadline(WATCH_PAUSE))? {
+        if let Some(ending) = ward.wait_until(&Machine::real().deadline(WATCH_PAUSE))? {
             break ending;
         }
         if stop.requested() {

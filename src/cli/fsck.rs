@@ -68,7 +68,7 @@ fn commit_id(text: &str) -> Result<String, String> {
 /// When the hub cannot be read; a document that cannot is a finding.
 pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError> {
     let place = context.place()?;
-    let (output, machine) = (context.output, context.machine().clone());
+    let (output, machine) = (context.output, context.machine.clone());
     let mended = if args.mend { mend(context)? } else { 0 };
     let after_mending = |error: CliError| match mended {
         0 => error,

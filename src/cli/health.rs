@@ -42,7 +42,7 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
     let mut looked = context.read(true, |snapshot| Ok(Looked::read(snapshot)?))?;
     let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| query.server.is_none());
-    let signs = Signs::judge(context.machine(), std::mem::take(&mut looked.seen), &place, me, now);
+    let signs = Signs::judge(&context.machine, std::mem::take(&mut looked.seen), &place, me, now);
     let report = looked.judge(&query, &signs, me, &context.undone())?;
     let shown = Shown::of(&report);
     context.output.object("health", &shown, || told(&shown))?;

@@ -18,9 +18,9 @@ use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
 use crate::domain::time::SPAN_MAX;
 use crate::git::hubs;
 use crate::ledger::LedgerError;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::environment::variable;
 use crate::machine::signals::Stop;
+use crate::machine::{Deadline, Machine, clock};
 use crate::worker::Gone;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -397,7 +397,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
         let can_wait = error.may_come_back && !stop.requested();
         if can_wait {
             context.output.error(&error);
-            wait(&clock::deadline(interval), &stop);
+            wait(&Machine::real().deadline(interval), &stop);
         }
         if !can_wait || stop.requested() {
             // Once more would take as long as the hub has to answer.
@@ -416,7 +416,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
     context.ledger()?.bind(hubs::id_of(&beats.whose.hub));
     let mut is_beside_worker = false;
     while !stop.requested() {
-        let next = clock::deadline(interval);
+        let next = Machine::real().deadline(interval);
         // Another process may have begun a new one since.
         beats.session.follow(&beats.whose);
         match beats.round(context)? {

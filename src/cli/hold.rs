@@ -15,8 +15,9 @@ use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::margin;
 use crate::domain::time::show_span;
+use crate::machine::Deadline;
 use crate::machine::Machine;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::clock;
 use crate::machine::guard::{Cause, Told};
 use crate::machine::signals::Stop;
 use crate::machine::ward::{Charge, Ending, Ward};
@@ -50,7 +51,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     let names = (args.name.clone(), context.acting()?);
     let flow = HoldFlow::new(names, term.token, args.ttl, trusted, clock::since_boot());
     let grace = margin(args.ttl).min(STOP_GRACE_MAX);
-    let mut held = Held { release: flow.release(), flow, grace, machine: context.machine().clone() };
+    let mut held = Held { release: flow.release(), flow, grace, machine: context.machine.clone() };
     let release = held.release.clone();
     if stop.requested() || held.trusted().passed() {
         context.give_back(&release, &named(&release))?;
@@ -143,7 +144,7 @@ fn left_held(release: &ReleaseLock, grace: Duration) -> String {
 fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -> Result<Ending, CliError> {
     ward.trust(&held.trusted());
     loop {
-        if let Some(ending) = ward.wait_until(&clock::deadline(WATCH_PAUSE))? {
+        if let Some(ending) = ward.wait_until(&Machine::real().deadline(WATCH_PAUSE))? {
             return Ok(ending);
         }
         if stop.requested() {

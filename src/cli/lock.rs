@@ -20,9 +20,8 @@ use crate::domain::lock::{Lock, Taker};
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::{Documents as _, Receipt};
-use crate::machine::clock;
 use crate::machine::signals::Stop;
-use crate::machine::{asked, environment, random};
+use crate::machine::{Machine, asked, environment, random};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::ffi::OsString;
@@ -267,7 +266,7 @@ fn end(last: Option<Result<Receipt<Term>, CliError>>) -> Result<Receipt<Term>, C
 
 /// Pauses, unless it is asked to end meanwhile.
 fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), CliError> {
-    let next = clock::deadline(pause.drawn(random::up_to));
+    let next = Machine::real().deadline(pause.drawn(random::up_to));
     while !next.passed() {
         if stop.is_some_and(Stop::requested) {
             let why = format!("interrupted while waiting; lock `{name}` was not acquired");
@@ -309,7 +308,7 @@ fn expired(name: &LockName, context: &mut Context) -> Result<Option<String>, Cli
 
 /// What was shown of locks counts for whoever watches them.
 fn glance(locks: &[(&str, Option<&Lock>)], context: &mut Context) -> Result<(), CliError> {
-    let (place, mut observed) = (context.place()?.watched(), Observations::recall(context.machine()));
+    let (place, mut observed) = (context.place()?.watched(), Observations::recall(&context.machine));
     for (name, lock) in locks {
         glance_at(&mut observed, &place, name, *lock);
     }

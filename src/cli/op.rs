@@ -76,11 +76,9 @@ pub(super) fn run(command: &OpCommand, context: &mut Context) -> Result<(), CliE
 }
 
 fn list(context: &mut Context) -> Result<(), CliError> {
-    let unsettled = journal::unsettled(context.machine());
-    let unsettled = unsettled
-        .iter()
-        .filter_map(|op| journal::find(context.machine(), op))
-        .map(ListedOperation::unsettled);
+    let unsettled = journal::unsettled(&context.machine);
+    let unsettled =
+        unsettled.iter().filter_map(|op| journal::find(&context.machine, op)).map(ListedOperation::unsettled);
     let mut listed: Vec<ListedOperation> = unsettled.collect();
     listed.extend(answered(context));
     let (output, now) = (context.output, context.now());
@@ -101,7 +99,7 @@ fn list(context: &mut Context) -> Result<(), CliError> {
 
 /// What was handed out and still counts, with how far it is. What is over is forgotten.
 fn answered(context: &mut Context) -> Vec<ListedOperation> {
-    let entries = journal::answered(context.machine());
+    let entries = journal::answered(&context.machine);
     if entries.is_empty() {
         return Vec::new();
     }
@@ -112,7 +110,7 @@ fn answered(context: &mut Context) -> Vec<ListedOperation> {
     });
     let (listed, over) = query.told(asked.ok(), context.now());
     if !context.is_dry_run() {
-        over.iter().for_each(|op| journal::forget_answer(context.machine(), op));
+        over.iter().for_each(|op| journal::forget_answer(&context.machine, op));
     }
     listed
 }
@@ -169,8 +167,8 @@ fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> 
 }
 
 fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
-    let entry = journal::find(context.machine(), id);
-    let known = entry.clone().or_else(|| journal::find_answered(context.machine(), id));
+    let entry = journal::find(&context.machine, id);
+    let known = entry.clone().or_else(|| journal::find_answered(&context.machine, id));
     go_to_hub(known.as_ref(), context);
     let since = known.as_ref().and_then(|entry| entry.since.as_ref());
     let found = context.ledger()?.find(id, since)?;
@@ -182,7 +180,7 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
         refuse_another(entry, context)?;
     }
     if entry.as_ref().is_some_and(|entry| matches!(entry.operation, Operation::SendBeat(_))) {
-        journal::close(context.machine(), id);
+        journal::close(&context.machine, id);
         return Err(CliError::new(
             Code::OperationNotFound,
             format!(
@@ -255,7 +253,7 @@ fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Resu
         })
         .map_err(CliError::undelivered)?;
     if !context.is_dry_run() {
-        again.settle(context.machine(), id);
+        again.settle(&context.machine, id);
     }
     Ok(())
 }
@@ -289,10 +287,10 @@ fn lines(answer: &Value) -> String {
 /// The operation is taken up like one that is resumed, so that it is not dropped while a process
 /// is still at it.
 fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
-    match journal::take(context.machine(), id) {
+    match journal::take(&context.machine, id) {
         Taken::Ours(entry, _kept) => {
             if !context.is_dry_run() {
-                journal::close(context.machine(), id);
+                journal::close(&context.machine, id);
             }
             context.output.confirm("op", &json!({"op": id, "dropped": true}), || {
                 format!("operation {id} ({}) is discarded", verb(&entry.operation))
@@ -330,7 +328,7 @@ fn not_unsettled(id: &OpId) -> CliError {
 fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     // It was begun under what its own line said.
     context.refuse_guards("`op resume`")?;
-    let (entry, _kept) = match journal::take(context.machine(), id) {
+    let (entry, _kept) = match journal::take(&context.machine, id) {
         Taken::Ours(entry, kept) => (entry, kept),
         Taken::UnderWay => return Err(under_way(id)),
         Taken::Unlockable(why) => return Err(unlockable(id, &why)),
@@ -369,7 +367,7 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
 
 /// Nothing is kept of the operation: it may have happened all the same.
 fn not_here(id: &OpId, context: &mut Context) -> Result<(), CliError> {
-    let known = journal::find_answered(context.machine(), id);
+    let known = journal::find_answered(&context.machine, id);
     go_to_hub(known.as_ref(), context);
     let since = known.as_ref().and_then(|entry| entry.since.as_ref());
     match context.ledger()?.find(id, since)? {
@@ -383,7 +381,7 @@ fn not_told(id: &OpId, context: &Context) -> Result<(), CliError> {
         "already applied; nothing was done".to_owned()
     })?;
     if !context.is_dry_run() {
-        journal::close(context.machine(), id);
+        journal::close(&context.machine, id);
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use crate::domain::code::Code;
 use crate::domain::id::JobId;
 use crate::domain::job::JobStatus;
 use crate::git::{BuildTag, GoodBuild, Location, Source};
-use crate::machine::clock;
-use crate::machine::environment;
+use crate::machine::{Machine, environment};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -81,7 +80,7 @@ fn source(args: &SourceArgs) -> Result<Source, CliError> {
 }
 
 fn tags(args: &OfArgs, context: &Context) -> Result<Vec<BuildTag>, CliError> {
-    let deadline = clock::deadline(context.settings.timeout.value);
+    let deadline = Machine::real().deadline(context.settings.timeout.value);
     Ok(source(&args.source)?.build_tags(args.branch.as_deref(), &deadline)?)
 }
 
@@ -131,7 +130,7 @@ fn tag(id: &JobId, keep: usize, args: &SourceArgs, context: &mut Context) -> Res
         let name = BuildTag::name(branch, at);
         return context.output.answer("build_tag", &json!({"tag": name, "commit": commit}), || name.clone());
     }
-    let deadline = clock::deadline(context.settings.timeout.value);
+    let deadline = Machine::real().deadline(context.settings.timeout.value);
     let name =
         source(args)?.tag_build(GoodBuild { branch, commit, at, message: &message }, keep, &deadline)?;
     let name =

@@ -125,9 +125,9 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
         context.output.say(&format!("`{}` is already this machine; nothing was replaced", args.name));
     }
     let machine = if standing == Standing::Copied {
-        Ok(machine::new_id(context.machine()))
+        Ok(machine::new_id(&context.machine))
     } else {
-        machine::id(context.machine())
+        machine::id(&context.machine)
     };
     let machine = machine.map_err(|error| CliError::from(error).nothing_written())?;
     let verb = Join {
@@ -182,8 +182,8 @@ fn keep(
     (global, before): (&GlobalArgs, &JoinedBefore),
     context: &mut Context,
 ) -> Result<Stronger, CliError> {
-    if machine::known(context.machine())?.as_ref() != Some(&verb.machine) {
-        machine::keep(context.machine(), &verb.machine)?;
+    if machine::known(&context.machine)?.as_ref() != Some(&verb.machine) {
+        machine::keep(&context.machine, &verb.machine)?;
     }
     if verb.replace {
         // A copied home goes on with the other machine's session.
@@ -206,7 +206,7 @@ fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
 }
 
 fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliError> {
-    let whose = whose(name, context.machine())?;
+    let whose = whose(name, &context.machine)?;
     context.ask(&MayReplace(whose)).map_err(CliError::nothing_written)
 }
 
@@ -413,7 +413,7 @@ impl JoinedBefore {
 /// # Errors
 /// When the register cannot be read.
 pub(super) fn joined_elsewhere(me: &ServerName, context: &mut Context) -> Result<Option<String>, CliError> {
-    let (query, now) = (whose(me, context.machine())?, context.now());
+    let (query, now) = (whose(me, &context.machine)?, context.now());
     let owner = context.recall(|snapshot| Ok(query.run(snapshot, now)?))?;
     let Owner::Elsewhere(host) = owner else { return Ok(None) };
     Ok(Some(host.unwrap_or_else(|| ANOTHER_MACHINE.to_owned())))

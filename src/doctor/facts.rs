@@ -66,7 +66,7 @@ pub(super) fn gather(
     answer: Duration,
 ) -> Result<HubFacts, LedgerError> {
     let started = clock::since_boot();
-    let deadline = || clock::deadline(answer);
+    let deadline = || Machine::real().deadline(answer);
     let look = Look::at(location, subject.clone.as_deref(), &subject.branch, &deadline())?;
     let took = clock::since_boot().saturating_sub(started);
     let seen_at = clock::wall();
@@ -343,6 +343,7 @@ fn elsewhere(error: &LedgerError, subject: &Subject) -> Option<String> {
         return None;
     }
     let homes =
-        homes(subject.hub.as_ref()?, subject.clone.as_deref(), &clock::deadline(subject.timeout)).ok()?;
+        homes(subject.hub.as_ref()?, subject.clone.as_deref(), &Machine::real().deadline(subject.timeout))
+            .ok()?;
     homes.home().filter(|home| *home != subject.branch).map(str::to_owned)
 }

@@ -6,11 +6,9 @@ use crate::doctor::rules::machine::{self as rules, Begun, Folder, Leftovers, Nam
 use crate::domain::doctor::Judgement;
 use crate::git;
 use crate::git::{GitProgram, Identity};
-use crate::machine::Machine;
-use crate::machine::clock;
 use crate::machine::disk::{self, Disk};
 use crate::machine::folder::{self, Found};
-use crate::machine::{environment, file_lock, files, process};
+use crate::machine::{Machine, environment, file_lock, files, process};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +36,7 @@ const INSTALLERS: &[(&str, &str)] = &[
 
 pub(super) fn git(patient: &Patient) -> Judgement {
     let path = environment::find_program("git");
-    let version = GitProgram::default().version(&clock::deadline(PROGRAM_TIME_MAX));
+    let version = GitProgram::default().version(&Machine::real().deadline(PROGRAM_TIME_MAX));
     let found = match (version, path) {
         (Ok(version), path) => Ok((version, path.map_or("-".to_owned(), |path| path.display().to_string()))),
         (Err(error), Some(path)) => Err(format!("{error}; it is at {}", path.display())),
@@ -146,7 +144,7 @@ pub(super) fn clock_sync(patient: &Patient) -> Judgement {
     };
     let mut command = process::command(&program);
     command.args(["show", "--property=NTPSynchronized", "--value"]);
-    let told = process::run(&mut command, &clock::deadline(PROGRAM_TIME_MAX)).ok();
+    let told = process::run(&mut command, &Machine::real().deadline(PROGRAM_TIME_MAX)).ok();
     let is_synchronised = match told.as_ref().map(|told| told.stdout.trim()) {
         Some("yes") => Some(true),
         Some("no") => Some(false),

@@ -14,11 +14,9 @@ use crate::domain::time::show_span;
 use crate::git;
 use crate::git::OpenOptions;
 use crate::ledger::{self, Ledger, Outcome};
-use crate::machine::Machine;
-use crate::machine::clock;
 use crate::machine::file_lock::FileLock;
-use crate::machine::files;
 use crate::machine::folder::Found;
+use crate::machine::{Machine, files};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +48,7 @@ pub(super) fn mend(name: &'static str, patient: &Patient, fix: Fix) -> Vec<Deed>
 type Told = Vec<(bool, String)>;
 
 fn settle(patient: &Patient, is_real: bool) -> Told {
-    let (now, deadline) = (patient.now(), &clock::deadline(OPERATIONS_TIME_MAX));
+    let (now, deadline) = (patient.now(), &Machine::real().deadline(OPERATIONS_TIME_MAX));
     let (here, place) = (Machine::real(), patient.subject.place());
     let is_here = |entry: &Entry| place.as_ref().is_some_and(|place| place.is_of(entry));
     let mut told = Vec::new();
@@ -163,7 +161,7 @@ fn remove(found: &Found) -> Result<(), String> {
 
 /// Removes the lock of an operation that is settled: held meanwhile, so that nobody begins with it.
 fn remove_lock(found: &Found) -> Result<(), String> {
-    let lock = FileLock::acquire(&found.path, &clock::deadline(Duration::ZERO));
+    let lock = FileLock::acquire(&found.path, &Machine::real().deadline(Duration::ZERO));
     let _held = lock.map_err(|not| not.to_string())?;
     if found.path.with_extension("json").exists() {
         return Err("its operation is there again".to_owned());
@@ -174,7 +172,7 @@ fn remove_lock(found: &Found) -> Result<(), String> {
 fn unlock(patient: &Patient, is_real: bool) -> Told {
     let Some(copy) = patient.copy() else { return Vec::new() };
     // Whoever fetches into the copy or pushes from it holds this.
-    let hold = || FileLock::acquire(&copy.join("muster.flock"), &clock::deadline(LOCK_WAIT));
+    let hold = || FileLock::acquire(&copy.join("muster.flock"), &Machine::real().deadline(LOCK_WAIT));
     let held = is_real.then(hold);
     let mut told = Vec::new();
     for lock in store::our_stale_locks(patient) {

@@ -22,8 +22,9 @@ use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Store, hubs, send_history, store_path};
 use crate::ledger::{LedgerError, StoreCause};
+use crate::machine::Deadline;
 use crate::machine::Machine;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::clock;
 use crate::machine::{bounded, environment};
 use facts::HubFacts;
 pub use facts::meaning_of_lost_object;
@@ -175,7 +176,12 @@ struct Patient {
 
 impl Patient {
     fn new(subject: Subject) -> Self {
-        Self { subject, deadline: clock::deadline(TIME_MAX), way: OnceCell::new(), hub: OnceCell::new() }
+        Self {
+            subject,
+            deadline: Machine::real().deadline(TIME_MAX),
+            way: OnceCell::new(),
+            hub: OnceCell::new(),
+        }
     }
 
     fn judge(&self, entry: &Entry) -> Judgement {
@@ -311,7 +317,9 @@ fn history(patient: &Patient) -> Judgement {
         };
         let (clone, branch) = (patient.subject.clone.clone(), patient.subject.branch.clone());
         let answer = patient.answer_time();
-        let fetch = move || send_history(&location, clone.as_deref(), &branch, way, &clock::deadline(answer));
+        let fetch = move || {
+            send_history(&location, clone.as_deref(), &branch, way, &Machine::real().deadline(answer))
+        };
         match patient.within(HUB_TIME_MAX, fetch) {
             Ok(Ok(())) => Judgement::of("all of it comes that is not here yet"),
             Ok(Err(

@@ -11,10 +11,9 @@ use super::ref_lock::lock_of;
 use crate::domain::ref_lock::{Holder, Seen, Stakes, Traces, holder, patience};
 use crate::domain::time::show_span;
 use crate::ledger::Held;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::file_lock::FileLock;
 use crate::machine::folder::{self, Found};
-use crate::machine::{asked, disk, files, notice, open_files, random};
+use crate::machine::{Deadline, Machine, asked, clock, disk, files, notice, open_files, random};
 use git2::Repository;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -166,8 +165,8 @@ pub(super) fn outwait(
     deadline: &Deadline,
 ) -> Waited {
     let mut seen: Vec<_> = locks.iter().filter_map(|lock| Some((lock, identity(lock)?))).collect();
-    let notice = clock::deadline(NOTICE_AFTER);
-    let (mut judged, mut is_told, mut standing) = (clock::deadline(Duration::ZERO), false, None);
+    let notice = Machine::real().deadline(NOTICE_AFTER);
+    let (mut judged, mut is_told, mut standing) = (Machine::real().deadline(Duration::ZERO), false, None);
     loop {
         seen.retain(|(lock, before)| identity(lock).as_ref() == Some(before));
         if judged.passed() {
@@ -178,7 +177,7 @@ pub(super) fn outwait(
                 }
                 None => false,
             });
-            judged = clock::deadline(JUDGE_PAUSE);
+            judged = Machine::real().deadline(JUDGE_PAUSE);
         }
         let Some(held) = standing.as_ref().filter(|_| !seen.is_empty()) else { return Waited::Over };
         if deadline.passed() || asked::cuts_short() {
@@ -223,7 +222,7 @@ fn remove(repository: &Repository, lock: &Path, before: Identity) -> bool {
     if files::create_dir(&folder).is_err() {
         return false;
     }
-    let Ok(_alone) = FileLock::acquire(&folder.join(REMOVER), &clock::deadline(REMOVER_WAIT)) else {
+    let Ok(_alone) = FileLock::acquire(&folder.join(REMOVER), &Machine::real().deadline(REMOVER_WAIT)) else {
         return false;
     };
     if identity(lock) != Some(before) {
@@ -256,11 +255,11 @@ mod tests {
     }
 
     fn soon() -> Deadline {
-        clock::deadline(Duration::from_millis(20))
+        Machine::real().deadline(Duration::from_millis(20))
     }
 
     fn long() -> Deadline {
-        clock::deadline(Duration::from_secs(60))
+        Machine::real().deadline(Duration::from_secs(60))
     }
 
     /// As if the locks had been seen that much earlier.

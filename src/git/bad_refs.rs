@@ -9,7 +9,7 @@ use super::refs::tracking;
 use crate::domain::bad_branch::{BadBranch, Flaw};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::ledger::{Cause, Reason};
-use crate::machine::clock::{self, Deadline};
+use crate::machine::{Deadline, Machine};
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Reference, ReferenceType, Repository};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Told {
 
 /// Until when it is looked for branches that lack an object.
 pub(super) fn search_ends(deadline: &Deadline) -> Deadline {
-    clock::deadline(deadline.left() / TIME_SHARE)
+    Machine::real().deadline(deadline.left() / TIME_SHARE)
 }
 
 /// What was found out before of the heartbeat branches of a hub.

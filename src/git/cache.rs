@@ -9,10 +9,9 @@ use super::objects::Objects;
 use super::program::GitProgram;
 use super::refs::{GONE, LOST, SEEN};
 use crate::ledger::LedgerError;
-use crate::machine::clock;
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::FileLock;
-use crate::machine::{environment, files, random};
+use crate::machine::{Machine, clock, environment, files, random};
 use git2::{ConfigLevel, ObjectType, Oid, Repository, RepositoryInitOptions};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -142,7 +141,7 @@ impl HubCopy {
     fn lock(&self) -> Result<Option<FileLock>, LedgerError> {
         files::create_dir(self.folder())?;
         let path = self.folder().join(format!("{}.flock", self.name()));
-        Ok(FileLock::acquire(&path, &clock::deadline(LOCK_WAIT)).ok())
+        Ok(FileLock::acquire(&path, &Machine::real().deadline(LOCK_WAIT)).ok())
     }
 
     fn folder(&self) -> &Path {
@@ -221,7 +220,7 @@ impl HubCopy {
         }
         let old = Objects::new(old);
         let Ok(names) = old.names(REMEMBERED) else { return false };
-        let deadline = clock::deadline(CARRY_TIME_MAX);
+        let deadline = Machine::real().deadline(CARRY_TIME_MAX);
         let fetch = |name: &String| {
             let spec = format!("+{REMEMBERED}{name}:{REMEMBERED}{name}");
             let from = aside.display().to_string();

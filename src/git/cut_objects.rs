@@ -8,7 +8,7 @@
 
 use super::program::GitProgram;
 use super::pruning;
-use crate::machine::clock;
+use crate::machine::Machine;
 use git2::{Oid, Repository};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub fn cut_objects() -> Vec<CutObject> {
 
 fn in_repository(folder: &Path, is_bare: bool) -> Vec<CutObject> {
     let words = ["fsck", "--no-full", "--no-dangling", "--no-reflogs", "--no-progress"].map(str::to_owned);
-    let done = GitProgram::default().run(folder, &words, &clock::deadline(READING_MAX));
+    let done = GitProgram::default().run(folder, &words, &Machine::real().deadline(READING_MAX));
     let said = done.map(|done| done.stderr).unwrap_or_default();
     let ids = said.lines().filter_map(|line| {
         let (before, _) = line.split_once(CORRUPT)?;

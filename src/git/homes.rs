@@ -13,7 +13,7 @@ use super::{look, marks, permitted};
 use crate::domain::id::{check_hub_branch, is_side_branch};
 use crate::ledger::Location;
 use crate::ledger::{Cause, LedgerError, Pace, Reason};
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use git2::{ConfigLevel, ErrorCode, Repository};
 use std::path::Path;
 

@@ -9,9 +9,8 @@
 use super::cache::copy_name;
 use super::known::KnownHub;
 use crate::ledger::Location;
-use crate::machine::clock;
 use crate::machine::file_lock::FileLock;
-use crate::machine::{environment, files};
+use crate::machine::{Machine, environment, files};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +60,7 @@ pub fn name_of(location: &Location, clone: Option<&Path>, branch: &str) -> Strin
         let lock = path().with_extension("flock");
         // For this user alone: whoever may open it may keep it locked.
         drop(files::leave(&lock, &()));
-        let _lock = FileLock::acquire(&lock, &clock::deadline(LOCK_WAIT));
+        let _lock = FileLock::acquire(&lock, &Machine::real().deadline(LOCK_WAIT));
         names = files::recall(&path());
         name = names.name(&asked);
         // Otherwise the same comes out the next time.

@@ -8,7 +8,7 @@
 use super::permitted;
 use super::program::GitProgram;
 use crate::ledger::{LedgerError, Unfit};
-use crate::machine::clock;
+use crate::machine::Machine;
 use crate::machine::environment::variable;
 use git2::{Config, Repository};
 use std::collections::HashMap;
@@ -107,7 +107,8 @@ impl Identity {
         ] {
             variables.extend([(name, person.name.value.clone()), (email, person.email.value.clone())]);
         }
-        let done = git.run_with(store, &arguments, &variables, &clock::deadline(SIGNING_TIME_MAX))?;
+        let done =
+            git.run_with(store, &arguments, &variables, &Machine::real().deadline(SIGNING_TIME_MAX))?;
         let id = done.stdout.trim();
         if done.exit_code == Some(0) && !id.is_empty() {
             return Ok(id.to_owned());
@@ -159,7 +160,8 @@ fn told_by_git(clone: Option<&Path>) -> Option<Configured> {
     let nowhere = || PathBuf::from("/nonexistent");
     let ask = ["config", "--null", "--get-regexp", r"^(muster|user|commit|gpg)\."].map(str::to_owned);
     let directory = directory.unwrap_or_else(nowhere);
-    let told = GitProgram::default().run(&directory, &ask, &clock::deadline(READING_TIME_MAX)).ok()?;
+    let told =
+        GitProgram::default().run(&directory, &ask, &Machine::real().deadline(READING_TIME_MAX)).ok()?;
     // The last of several counts.
     let line = |line: &str| {
         let (key, value) = line.split_once('\n').unwrap_or((line, "true"));

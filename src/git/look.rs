@@ -25,7 +25,7 @@ use crate::ledger::{
     Cause, Engine as _, EngineHistory as _, EngineUpkeep as _, LedgerError, LostObject, Past, Publication,
     Reason, Snapshot, StoreCause, Version,
 };
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::machine::{environment, files, random};
 use git2::{Oid, Repository};
 use std::cell::RefCell;

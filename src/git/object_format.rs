@@ -5,7 +5,7 @@
 
 use super::program::GitProgram;
 use crate::ledger::{Cause, Reason};
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use std::path::Path;
 
 /// What comes before the format in the packets.

@@ -6,7 +6,7 @@
 
 use super::commits::CommitText;
 use crate::domain::time::Timestamp;
-use crate::machine::clock;
+use crate::machine::Machine;
 use crate::machine::file_lock::FileLock;
 use git2::{DiffOptions, Oid, Repository};
 use std::fs;
@@ -32,7 +32,7 @@ const COMMITS_MAX: usize = 20;
 pub(super) fn hold_locks(top: &Path) -> Option<Vec<FileLock>> {
     lock_files(top)
         .iter()
-        .map(|path| FileLock::acquire(path, &clock::deadline(Duration::ZERO)).ok())
+        .map(|path| FileLock::acquire(path, &Machine::real().deadline(Duration::ZERO)).ok())
         .collect()
 }
 

@@ -7,8 +7,7 @@
 use super::cut_objects;
 use super::program::GitProgram;
 use crate::domain::shell::quoted;
-use crate::machine::clock;
-use crate::machine::environment;
+use crate::machine::{Machine, environment};
 use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +48,7 @@ pub(super) fn git_knows_more(config: &Config) -> bool {
 /// What git prints when it is called in `folder`, or its last words when it refuses.
 pub(super) fn git_says(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let done = GitProgram::default()
-        .run_in(folder, arguments, &clock::deadline(ASK_TIME_MAX))
+        .run_in(folder, arguments, &Machine::real().deadline(ASK_TIME_MAX))
         .map_err(|error| error.to_string())?;
     if done.exit_code == Some(0) {
         return Ok(done.stdout);

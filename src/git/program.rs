@@ -6,8 +6,8 @@
 
 use super::ssh_line::SshLine;
 use crate::ledger::{LedgerError, Unfit};
+use crate::machine::Deadline;
 use crate::machine::asked;
-use crate::machine::clock::Deadline;
 use crate::machine::environment::variable;
 use crate::machine::process::{self, Finished};
 use std::path::{Path, PathBuf};

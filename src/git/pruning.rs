@@ -8,9 +8,8 @@
 use super::libgit2::failed;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::folder::{self, Found};
-use crate::machine::{asked, facts, files, notice, random};
+use crate::machine::{Deadline, Machine, asked, clock, facts, files, notice, random};
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,7 +44,7 @@ pub(super) struct Made {
 
 /// Waits while a `gc` is under way that may remove what is young. Who is asked to end goes no further.
 pub(super) fn outwait(repository: &Repository) {
-    let patience = clock::deadline(GC_PATIENCE);
+    let patience = Machine::real().deadline(GC_PATIENCE);
     while is_pruning(repository) && !patience.passed() && !asked::is_asked() {
         clock::sleep(random::up_to(LOOK_PAUSE));
     }
@@ -61,7 +60,7 @@ pub(super) fn put_back(
     made: &[Made],
     deadline: &Deadline,
 ) -> Result<(), LedgerError> {
-    let patience = clock::deadline(GC_PATIENCE.min(deadline.left()));
+    let patience = Machine::real().deadline(GC_PATIENCE.min(deadline.left()));
     loop {
         // Asked first: what is there after the last `gc` has ended stays there.
         let goes_on = is_pruning(repository) && !patience.passed();
@@ -208,7 +207,7 @@ mod tests {
             odb.read(one.id).expect("is there");
             std::fs::remove_file(file(one)).expect("is there");
         }
-        let now = clock::deadline(Duration::ZERO);
+        let now = Machine::real().deadline(Duration::ZERO);
         put_back(&repository, &[gone.clone(), packed.clone()], &now).expect("writes");
         assert_eq!((file(&gone).is_file(), file(&packed).is_file()), (true, false));
     }

@@ -16,9 +16,8 @@ use super::refs::{GONE, LOST, seen};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::shell::quoted;
 use crate::ledger::{Cause, Move, Publication, Reason};
-use crate::machine::asked;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::failpoint::failpoint;
+use crate::machine::{Deadline, Machine, asked};
 use git2::{Error, ErrorClass, ErrorCode, Oid, Repository};
 use std::fs::File;
 use std::iter;
@@ -290,7 +289,7 @@ fn past_abandoned_lock(
     match change() {
         Err(error) if error.code() == ErrorCode::Locked => {
             let locks = [reference, "packed-refs"].map(|name| ref_lock::lock_of(repository, name));
-            match abandoned::outwait(repository, &locks, false, &clock::deadline(LOCK_PATIENCE)) {
+            match abandoned::outwait(repository, &locks, false, &Machine::real().deadline(LOCK_PATIENCE)) {
                 Waited::Over => change(),
                 Waited::Stands(held) => {
                     Err(Error::new(ErrorCode::Locked, ErrorClass::Reference, held.to_string()))
@@ -344,7 +343,7 @@ mod tests {
         let first = commit(&repository, None, "1");
         let (second, other) =
             (commit(&repository, Some(first), "2"), commit(&repository, Some(first), "other"));
-        let late = clock::deadline(Duration::ZERO);
+        let late = Machine::real().deadline(Duration::ZERO);
         let at = |branch: &str| repository.refname_to_id(&format!("refs/heads/{branch}")).ok();
         for (moves, expected, main, beat) in [
             (vec![to("main", Some(first), second)], Publication::Stale, None, None),
@@ -386,7 +385,7 @@ mod tests {
     #[test]
     fn what_was_made_and_is_gone_for_good_is_not_acknowledged() {
         let (folder, repository) = repository();
-        let late = || clock::deadline(Duration::ZERO);
+        let late = || Machine::real().deadline(Duration::ZERO);
         let first = commit(&repository, None, "1");
         let folder_of = |id: Oid| folder.path().join("objects").join(&id.to_string()[..2]);
         // A blob that lies in a folder of its own.
@@ -428,7 +427,7 @@ mod tests {
         let moved = to("main", None, first);
         assert_eq!(reference_of(&repository, &moved), "refs/heads/real");
         assert_eq!(
-            in_process(&repository, &[moved], &[], &clock::deadline(Duration::ZERO)),
+            in_process(&repository, &[moved], &[], &Machine::real().deadline(Duration::ZERO)),
             Publication::Applied
         );
         assert_eq!(repository.refname_to_id("refs/heads/real").ok(), Some(first));

@@ -12,7 +12,7 @@ use super::program::GitProgram;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::Location;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::machine::file_lock::{FileLock, NotLocked};
 use crate::machine::files::FileError;
 use crate::machine::process::Finished;

@@ -10,9 +10,8 @@
 //! Where ssh is something else, where the user's own configuration shares connections already, or
 //! where it does not work, each run of git connects by itself as before.
 
-use crate::machine::clock;
 use crate::machine::environment::{self, variable};
-use crate::machine::{files, process, random};
+use crate::machine::{Machine, files, process, random};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,7 +91,7 @@ fn shares_already(command: &str, port: Option<&str>, host: &str) -> bool {
         ask.args(["-p", port]);
     }
     ask.args(["--", &host.replace(['[', ']'], "")]);
-    process::run(&mut ask, &clock::deadline(SSH_WAIT)).is_ok_and(|told| {
+    process::run(&mut ask, &Machine::real().deadline(SSH_WAIT)).is_ok_and(|told| {
         let mut paths = told.stdout.lines().filter_map(|line| line.strip_prefix("controlpath "));
         paths.any(|path| path != "none")
     })
@@ -105,7 +104,7 @@ impl Drop for SshLine {
             let mut end = process::command(Path::new("ssh"));
             end.args(["-F", "/dev/null", "-O", "exit", "-S"]).arg(&socket).arg("hub");
             // One that cannot be ended ends by itself.
-            drop(process::run_all_the_same(&mut end, &clock::deadline(SSH_WAIT)));
+            drop(process::run_all_the_same(&mut end, &Machine::real().deadline(SSH_WAIT)));
             // It removes its socket itself, perhaps a moment later than we want the folder gone.
             drop(files::remove(&socket));
         }

@@ -14,10 +14,9 @@ use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::{old_writers, permitted, publish, ref_lock};
 use crate::domain::shell::quoted;
 use crate::ledger::Reached;
-use crate::machine::clock;
 use crate::machine::failpoint::failpoint;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::open_files;
+use crate::machine::{Machine, clock, open_files};
 use git2::{
     Delta, Diff, DiffFile, ErrorCode, FetchOptions, ObjectType, Odb, OdbLookupFlags, Oid, Repository,
     RepositoryState,
@@ -93,7 +92,7 @@ impl OddIndex {
 pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>) -> Option<String> {
     let repository = permitted::open(top).ok()?;
     let lock = repository.path().join("muster.worktree.flock");
-    let _guard = match FileLock::acquire(&lock, &clock::deadline(LOCK_WAIT)) {
+    let _guard = match FileLock::acquire(&lock, &Machine::real().deadline(LOCK_WAIT)) {
         Ok(guard) => guard,
         // Another process brings it up to date.
         Err(NotLocked::Busy(_)) => return None,
@@ -103,7 +102,7 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     let locks = ["heads", "remotes/origin"]
         .map(|folder| ref_lock::lock_of(&repository, &format!("refs/{folder}/{branch}")));
     if let Waited::Stands(held) =
-        abandoned::outwait(&repository, &locks, false, &clock::deadline(LOCK_PATIENCE))
+        abandoned::outwait(&repository, &locks, false, &Machine::real().deadline(LOCK_PATIENCE))
     {
         return Some(format!("the clone `{}` was not brought up to date: {held}", top.display()));
     }

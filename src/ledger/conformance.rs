@@ -11,7 +11,7 @@ use super::trailers::along;
 use super::vocabulary::{Changes, Commit, Move, Publication, Scope, Search, Version};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::machine::{Machine, random};
 use std::any::Any;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use super::lost::Past;
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::id::OpId;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::memory_hub::{MemoryHub, Refs, names_in};
 use super::vocabulary::{Commit, Move, Publication, Scope, Search, Version};
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use std::cell::{RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -3,7 +3,7 @@
 //! Exponential with full jitter: a random part of the whole pause. With eight writers it moved
 //! 2.4 times as many operations as the same pauses without jitter and 5 times as many as none.
 
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use std::time::Duration;
 
 /// The pauses of one update.
@@ -50,11 +50,11 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::clock;
+    use crate::machine::{Machine, clock};
 
     #[test]
     fn pauses_double_up_to_the_longest_and_end_with_the_time() {
-        let over = clock::deadline(Duration::ZERO);
+        let over = Machine::real().deadline(Duration::ZERO);
         for (mut pace, expected) in [
             (Pace::local(), [2, 4, 8, 16, 32, 64, 64]),
             (Pace::network(), [50, 100, 200, 200, 200, 200, 200]),
@@ -72,7 +72,7 @@ mod tests {
         const PAUSES: u32 = 50;
         let (begun, mut pace) =
             (clock::since_boot(), Pace::new(Duration::from_micros(50), Duration::from_micros(50)));
-        let far = clock::deadline(Duration::from_secs(60));
+        let far = Machine::real().deadline(Duration::from_secs(60));
         (0..PAUSES).for_each(|_| pace.wait(&far));
         assert!(pace.waited() > Duration::ZERO && pace.waited() <= Duration::from_micros(50) * PAUSES);
         assert!(clock::since_boot() - begun >= pace.waited());

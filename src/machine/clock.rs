@@ -1,6 +1,5 @@
-//! The clocks: the wall's, for what people read, and the boot's, for what leases are judged by.
+//! The clocks of the real machine: the wall's, for what people read, and the boot's, for what leases are judged by.
 
-use super::value::Machine;
 use crate::domain::time::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -73,51 +72,6 @@ pub fn boot_id() -> Option<String> {
 #[expect(clippy::disallowed_methods, reason = "the one door to sleeping")]
 pub fn sleep(span: Duration) {
     std::thread::sleep(span);
-}
-
-/// `span` from now.
-#[must_use]
-pub fn deadline(span: Duration) -> Deadline {
-    Machine::real().deadline(span)
-}
-
-/// A point on the boot clock of a machine, until which something may go on there. Two of one machine compare.
-#[derive(Debug, Clone)]
-pub struct Deadline {
-    since_boot: Duration,
-    machine: Machine,
-}
-
-impl PartialEq for Deadline {
-    fn eq(&self, other: &Self) -> bool {
-        self.since_boot == other.since_boot
-    }
-}
-
-impl Deadline {
-    /// That point on the boot clock of `machine`.
-    #[must_use]
-    pub fn at(machine: &Machine, since_boot: Duration) -> Self {
-        Self { since_boot, machine: machine.clone() }
-    }
-
-    /// The machine whose clock it is a point on.
-    #[must_use]
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// What is left; zero when it passed.
-    #[must_use]
-    pub fn left(&self) -> Duration {
-        self.since_boot.saturating_sub(self.machine.since_boot())
-    }
-
-    /// Whether it passed.
-    #[must_use]
-    pub fn passed(&self) -> bool {
-        self.left().is_zero()
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! System facts for heartbeats. The only file that names sysinfo.
+//! Facts of the real machine for heartbeats. The only file that names sysinfo.
 //!
 //! A processor's load needs two samples at least 200 ms apart. A beat does not wait for that: it
 //! compares with the sample that the beat before it kept, and has no load when there is none.

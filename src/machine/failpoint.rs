@@ -1,4 +1,4 @@
-//! Places where a test can end the process, to prove that any step may be the last one.
+//! Places where a test can end a process on the real machine, to prove that any step may be the last one.
 
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -6,8 +6,8 @@
 //! a locked file would let two processes lock two files of one name. The only file that knows fs2.
 
 use super::asked;
-use super::clock::Deadline;
 use super::simulated::Simulated;
+use super::value::Deadline;
 use super::value::Machine;
 use fs2::FileExt as _;
 use nix::fcntl::OFlag;
@@ -170,13 +170,12 @@ impl Drop for FileLock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::clock;
 
     #[test]
     fn one_holder_at_a_time_and_a_bounded_wait() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("lock");
-        let soon = || clock::deadline(Duration::from_millis(20));
+        let soon = || Machine::real().deadline(Duration::from_millis(20));
         let first = FileLock::acquire(&path, &soon());
         assert!(first.is_ok());
         assert!(FileLock::acquire(&path, &soon()).is_err_and(|not| not.is_busy()));
@@ -188,8 +187,8 @@ mod tests {
     fn a_lock_that_nobody_can_have_is_not_one_that_another_has() {
         let folder = tempfile::tempdir().expect("folder");
         for path in [folder.path().join("not/there"), folder.path().to_owned()] {
-            let not =
-                FileLock::acquire(&path, &clock::deadline(Duration::ZERO)).expect_err("cannot be opened");
+            let not = FileLock::acquire(&path, &Machine::real().deadline(Duration::ZERO))
+                .expect_err("cannot be opened");
             assert!(!not.is_busy(), "{not}");
             let words = format!("cannot lock `{}`: ", path.display());
             assert!(not.to_string().starts_with(&words), "{not}");

@@ -8,11 +8,11 @@
 //! worker that is merely stopped or waits for its hub cannot extend the trust, and the job ends all
 //! the same. Before it ends it tells the worker the job's exit code and why the job ended.
 
-use super::clock::{self, Deadline};
-use super::environment;
 use super::file_lock::FileLock;
 use super::process::{self, Running};
 use super::signals::Stop;
+use super::value::{Deadline, Machine};
+use super::{clock, environment};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpgid};
@@ -328,8 +328,8 @@ pub enum Manner {
 /// When the system does not tell what became of the job, or the guard cannot prove that it lives.
 pub fn guard(command: &[OsString], post: &Post) -> io::Result<u8> {
     let signalled = Stop::listen_on()?;
-    let limit = post.limit.map(clock::deadline);
-    let lock = |alive: &PathBuf| FileLock::acquire(alive, &clock::deadline(ALIVE_PATIENCE));
+    let limit = post.limit.map(|span| Machine::real().deadline(span));
+    let lock = |alive: &PathBuf| FileLock::acquire(alive, &Machine::real().deadline(ALIVE_PATIENCE));
     let _alive = post.alive.as_ref().map(lock).transpose().map_err(io::Error::other)?;
     adopt_orphans();
     // Orders come by it, and nothing else may hold it open.
@@ -385,7 +385,7 @@ fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
         match (&ending, cause) {
             (None, Some(cause)) => {
                 signal_all(&job, Signal::SIGTERM);
-                ending = Some((cause, clock::deadline(post.grace)));
+                ending = Some((cause, Machine::real().deadline(post.grace)));
             }
             (Some((_, end)), _) if end.passed() || watch.has_lapsed(post.lapsed_grace) => {
                 signal_all(&job, Signal::SIGKILL);
@@ -466,7 +466,7 @@ pub fn kill_tree(guard: &Running) -> Rest {
 /// what is left of a job whose guard was killed. Returns whether none is left.
 #[must_use]
 pub fn kill_marked(marks: &[String]) -> bool {
-    let bound = clock::deadline(SWEEP_MAX);
+    let bound = Machine::real().deadline(SWEEP_MAX);
     loop {
         let marked = marked(marks);
         if marked.is_empty() || bound.passed() {
@@ -495,7 +495,7 @@ fn marked(marks: &[String]) -> Vec<Pid> {
 /// Ends what the job left behind. What cannot be ended, as it runs under another user, is waited for:
 /// the job is not over before.
 fn sweep(group: Option<Pid>) {
-    let (grace, bound) = (&clock::deadline(LEFTOVER_GRACE), &clock::deadline(SWEEP_MAX));
+    let (grace, bound) = (&Machine::real().deadline(LEFTOVER_GRACE), &Machine::real().deadline(SWEEP_MAX));
     let (mut asked, mut told) = (false, false);
     loop {
         reap();
@@ -600,7 +600,7 @@ mod tests {
     fn a_guard_is_heard_although_it_left_orders_unread() {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
         let mut orders = Orders(ours);
-        orders.trust(&clock::deadline(Duration::from_secs(1)));
+        orders.trust(&Machine::real().deadline(Duration::from_secs(1)));
         let told = Told { code: 127, cause: Cause::Unstarted, error: Some(2) };
         writeln!(&theirs, "{}", told.line()).expect("written");
         drop(theirs);

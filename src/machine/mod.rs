@@ -1,7 +1,10 @@
-//! This machine: each effect behind one door.
+//! The machine: each effect behind one door, and the machine as a value.
 //!
 //! Clock, environment, files, the local lock, child processes, system facts and signals. Only
 //! this layer reads the time or the environment or starts a process. It knows nothing of hubs.
+//!
+//! [`Machine`] is what code is handed that may run in the simulator. The functions of the modules are doors to
+//! the real machine and to no other: for what is never simulated.
 
 pub mod asked;
 pub mod bounded;
@@ -30,4 +33,4 @@ pub mod ward;
 pub mod zone;
 
 pub use simulated::Simulated;
-pub use value::Machine;
+pub use value::{Deadline, Machine};

@@ -233,7 +233,7 @@ mod tests {
         let seen = || users(&lock, folder.path());
         // What another test starts meanwhile has it open until it has begun its program.
         let nobody = || {
-            let bound = crate::machine::clock::deadline(std::time::Duration::from_secs(10));
+            let bound = crate::machine::Machine::real().deadline(std::time::Duration::from_secs(10));
             while seen().0 == Seen::Somebody && !bound.passed() {
                 std::thread::yield_now();
             }
@@ -249,7 +249,7 @@ mod tests {
             let mut git = command(Path::new("git"));
             git.current_dir(at).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
             let mut git = git.spawn().expect("git");
-            let started = crate::machine::clock::deadline(std::time::Duration::from_secs(10));
+            let started = crate::machine::Machine::real().deadline(std::time::Duration::from_secs(10));
             while seen().0 != Seen::Somebody && !started.passed() {
                 std::thread::yield_now();
             }

@@ -1,8 +1,7 @@
 //! Child processes: in a group of their own, with a deadline, ended together with their children.
 
-use super::asked;
-use super::clock::{self, Deadline};
-use super::environment;
+use super::value::{Deadline, Machine};
+use super::{asked, clock, environment};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::io::{self, Read};
@@ -276,7 +275,7 @@ impl Running {
     /// When the system does not tell what became of it.
     pub fn stop(&mut self, grace: Duration) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGTERM);
-        let deadline = clock::deadline(grace);
+        let deadline = Machine::real().deadline(grace);
         let Some(status) = self.wait_until(&deadline)? else { return self.kill() };
         // What it left behind was asked as well, and has the same time.
         if let Ok(id) = i32::try_from(self.child.id())
@@ -333,17 +332,21 @@ mod tests {
 
     #[test]
     fn output_and_exit_code_are_captured() {
-        let done =
-            run(&mut shell("echo out; echo err >&2; exit 3"), &clock::deadline(Duration::from_secs(10)))
-                .expect("runs");
+        let done = run(
+            &mut shell("echo out; echo err >&2; exit 3"),
+            &Machine::real().deadline(Duration::from_secs(10)),
+        )
+        .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(3), "out\n", "err\n"));
     }
 
     #[test]
     fn what_was_printed_counts_although_a_grandchild_keeps_the_output_open() {
-        let done =
-            run(&mut shell("echo out; echo err >&2; sleep 30 &"), &clock::deadline(Duration::from_secs(10)))
-                .expect("runs");
+        let done = run(
+            &mut shell("echo out; echo err >&2; sleep 30 &"),
+            &Machine::real().deadline(Duration::from_secs(10)),
+        )
+        .expect("runs");
         assert_eq!((done.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "out\n", "err\n"));
     }
 
@@ -365,15 +368,17 @@ mod tests {
     #[test]
     fn a_child_over_its_time_may_clean_up() {
         let script = "trap 'echo cleaned; exit' TERM; while :; do sleep 0.01; done";
-        let done = run(&mut shell(script), &clock::deadline(Duration::from_millis(200))).expect("runs");
+        let done =
+            run(&mut shell(script), &Machine::real().deadline(Duration::from_millis(200))).expect("runs");
         assert_eq!((done.timed_out, done.exit_code, done.stdout.as_str()), (true, None, "cleaned\n"));
     }
 
     #[test]
     fn a_child_over_its_time_is_ended_with_its_children() {
         let started = clock::since_boot();
-        let done = run(&mut shell("sleep 60 & sleep 60"), &clock::deadline(Duration::from_millis(50)))
-            .expect("runs");
+        let done =
+            run(&mut shell("sleep 60 & sleep 60"), &Machine::real().deadline(Duration::from_millis(50)))
+                .expect("runs");
         assert!(done.timed_out && done.exit_code.is_none());
         assert!(clock::since_boot().saturating_sub(started) < Duration::from_secs(10));
     }

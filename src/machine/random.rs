@@ -1,4 +1,4 @@
-//! Randomness: ids and jitter.
+//! Randomness of the real machine: ids and jitter.
 
 use super::clock;
 use crate::domain::time::Timestamp;

@@ -33,6 +33,8 @@ pub trait Simulated: Send + Sync {
     fn list(&self, folder: &Path) -> Vec<String>;
     /// Takes a file lock if it is free.
     fn lock(&self, path: &Path) -> bool;
+    /// Whether somebody has it.
+    fn is_locked(&self, path: &Path) -> bool;
     /// Frees it.
     fn unlock(&self, path: &Path);
 }

@@ -5,10 +5,9 @@
 //! [`Machine::real`] names the real one. What is never simulated (git, `doctor`, the command line) may use the
 //! modules beside this one, which know no other.
 
-use super::clock::{self, Deadline};
 use super::files::{self, FileError};
 use super::simulated::Simulated;
-use super::{disk, environment, facts, failpoint, random};
+use super::{clock, disk, environment, facts, failpoint, open_files, random};
 use crate::domain::heartbeat::System;
 use crate::domain::time::Timestamp;
 use serde::Serialize;
@@ -189,6 +188,19 @@ impl Machine {
         self.stand_in().map_or_else(environment::data_dir, |_| PathBuf::from("/data"))
     }
 
+    /// Whether there is something at `path`.
+    #[must_use]
+    pub fn exists(&self, path: &Path) -> bool {
+        self.stand_in().map_or_else(|| path.exists(), |machine| machine.read(path).is_some())
+    }
+
+    /// Whether a process has the file at `path` open, as who keeps it locked does; `None` where the system does
+    /// not tell.
+    #[must_use]
+    pub fn is_open(&self, path: &Path) -> Option<bool> {
+        self.stand_in().map_or_else(|| open_files::is_open(path), |machine| Some(machine.is_locked(path)))
+    }
+
     /// The text of a file, or `None` when there is no such file.
     ///
     /// # Errors
@@ -292,5 +304,44 @@ impl Machine {
     #[must_use]
     pub fn list(&self, folder: &Path) -> Vec<String> {
         self.stand_in().map_or_else(|| files::list(folder), |machine| machine.list(folder))
+    }
+}
+
+/// A point on the boot clock of a machine, until which something may go on there. Two of one machine compare.
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    since_boot: Duration,
+    machine: Machine,
+}
+
+impl PartialEq for Deadline {
+    fn eq(&self, other: &Self) -> bool {
+        self.since_boot == other.since_boot
+    }
+}
+
+impl Deadline {
+    /// That point on the boot clock of `machine`.
+    #[must_use]
+    pub fn at(machine: &Machine, since_boot: Duration) -> Self {
+        Self { since_boot, machine: machine.clone() }
+    }
+
+    /// The machine whose clock it is a point on.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What is left; zero when it passed.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.since_boot.saturating_sub(self.machine.since_boot())
+    }
+
+    /// Whether it passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.left().is_zero()
     }
 }

@@ -5,10 +5,10 @@
 //! we be killed or stopped, it ends the command. Orders go by a socket that has a name only until the
 //! guard has found it, because the guard's own input is the command's.
 
-use super::clock::{self, Deadline};
 use super::guard::{self, COMMAND, Orders, Rest, Told, program};
 use super::process::{self, Running};
-use super::{environment, files, random};
+use super::value::{Deadline, Machine};
+use super::{clock, environment, files, random};
 use nix::unistd::getpgrp;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -128,9 +128,9 @@ impl Ward {
     /// When the system does not tell what became of it.
     pub fn stop(&mut self) -> io::Result<Ending> {
         self.orders.stop();
-        self.overdue = Some(clock::deadline(self.grace + PATIENCE));
+        self.overdue = Some(Machine::real().deadline(self.grace + PATIENCE));
         loop {
-            if let Some(ending) = self.wait_until(&clock::deadline(PATIENCE))? {
+            if let Some(ending) = self.wait_until(&Machine::real().deadline(PATIENCE))? {
                 return Ok(ending);
             }
         }
@@ -179,7 +179,7 @@ impl Meeting {
 
     /// Waits until the guard is there; `has_ended` tells whether it will not come any more.
     fn wait_for(self, mut has_ended: impl FnMut() -> io::Result<bool>) -> io::Result<UnixStream> {
-        let bound = clock::deadline(BEGIN_MAX);
+        let bound = Machine::real().deadline(BEGIN_MAX);
         loop {
             // Asked first: a guard of a command that cannot be started has come and gone in a moment.
             let is_last_look = has_ended()? || bound.passed();

@@ -17,8 +17,8 @@ use crate::ledger::{
     Fate, Files, Ledger, LedgerError, MemoryStore, Misfortune, Move, Outcome, Publication, Scope, Seen,
     Settings, SharedHub, Stored, Version,
 };
+use crate::machine::Deadline;
 use crate::machine::Machine;
-use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;

@@ -155,6 +155,10 @@ impl Simulated for Process {
         self.with(|host| host.locks.insert(path.into()))
     }
 
+    fn is_locked(&self, path: &Path) -> bool {
+        self.with(|host| host.locks.contains(path.as_os_str()))
+    }
+
     fn unlock(&self, path: &Path) {
         self.with(|host| host.locks.remove(path.as_os_str()));
     }

@@ -142,7 +142,7 @@ pub fn run(seed: u64, limits: &Limits, with_log: bool) -> Report {
 }
 
 /// Lets others run. Called by a process.
-#[expect(deprecated, reason = "the machine stands in a thread-local, where no scope of a coroutine can go")]
+#[expect(deprecated, reason = "who waits was handed a machine, and no scope of a coroutine can go with that")]
 fn give_up_turn(said: Said) {
     generator::yield_with(said);
 }

@@ -9,8 +9,8 @@ use crate::ledger::{
     Cause, Commit, Document, Engine, EngineUpkeep, LedgerError, Move, Publication, Reason, Refs, Scope,
     Search, StoreCause, Version, changed, names_in, ops_in,
 };
+use crate::machine::Deadline;
 use crate::machine::Machine;
-use crate::machine::clock::Deadline;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use crate::app::commands::job_step::Step;
 use crate::domain::artifact::first_missing;
 use crate::domain::job::{FailReason, Job, Report};
 use crate::domain::time::show_span;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::machine::guard::Cause;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! happens, a push that lost a race is sent again, and a worker that ends reports its jobs at once.
 
 use crate::domain::time::{parse_span, show_span};
-use crate::machine::clock::{self, Deadline};
+use crate::machine::{Deadline, Machine};
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
@@ -106,7 +106,7 @@ impl Budget {
         let room = most.saturating_sub(need.leaves()).max(1);
         let too_many = (self.sent.len() + 1).checked_sub(room).filter(|many| *many > 0)?;
         let last_of_them = self.sent.get(too_many - 1)?;
-        Some(clock::deadline(span.saturating_sub(now.saturating_sub(*last_of_them))))
+        Some(Machine::real().deadline(span.saturating_sub(now.saturating_sub(*last_of_them))))
     }
 }
 

@@ -8,14 +8,13 @@ use super::log::{Log, mask_text};
 use super::task::Task;
 use crate::domain::artifact::{Manifest, attempt_of_log};
 use crate::domain::time::show_span;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::contained::contained;
-use crate::machine::environment;
 use crate::machine::failpoint::failpoint;
 use crate::machine::files::{self, FileError};
 use crate::machine::guard::{self, Cause, Errand, Orders, Rest, Told};
 use crate::machine::held::Held;
 use crate::machine::process::Running;
+use crate::machine::{Deadline, Machine, clock, environment};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read as _};
@@ -177,7 +176,7 @@ impl Execution {
     pub(super) fn stop(&self, grace: Duration) {
         let mut control = lock(&self.shared.control);
         if control.stopped.is_none() {
-            control.stopped = Some(clock::deadline(grace + GUARD_PATIENCE));
+            control.stopped = Some(Machine::real().deadline(grace + GUARD_PATIENCE));
             if let Some(orders) = control.orders.as_mut() {
                 orders.stop();
             }
@@ -392,7 +391,7 @@ fn abandon(task: &Task, guard: &mut Running, orders: Option<Orders>, bug: String
     if let Some(mut orders) = orders {
         orders.stop();
     }
-    let has_ended = guard.wait_until(&clock::deadline(task.grace + GUARD_PATIENCE));
+    let has_ended = guard.wait_until(&Machine::real().deadline(task.grace + GUARD_PATIENCE));
     if has_ended.is_ok_and(|status| status.is_some()) || guard::kill_tree(guard) == Rest::Nothing {
         return End::Broken(bug);
     }
@@ -420,10 +419,10 @@ fn watch(
 ) -> End {
     let reader = read(output, Arc::clone(shared));
     failpoint("job-begun");
-    let overdue = clock::deadline(task.limit() + task.grace + GUARD_PATIENCE);
+    let overdue = Machine::real().deadline(task.limit() + task.grace + GUARD_PATIENCE);
     let (mut is_stuck, mut is_certain) = (false, false);
     loop {
-        match guard.wait_until(&clock::deadline(LOOK)) {
+        match guard.wait_until(&Machine::real().deadline(LOOK)) {
             Ok(Some(_)) => break,
             Ok(None) => {}
             Err(error) => return End::Broken(format!("the job's guard was lost: {error}")),
@@ -449,7 +448,7 @@ fn watch(
         };
         return End::Unguarded(words.to_owned());
     }
-    let patience = clock::deadline(OUTPUT_GRACE);
+    let patience = Machine::real().deadline(OUTPUT_GRACE);
     while !reader.is_finished() && !patience.passed() {
         clock::sleep(Duration::from_millis(5).min(patience.left()));
     }

@@ -17,8 +17,8 @@ use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::git::hubs;
 use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
+use crate::machine::Deadline;
 use crate::machine::Machine;
-use crate::machine::clock::Deadline;
 use std::time::Duration;
 
 /// How long one write or look may take: no longer, for a worker must not be deaf, and no shorter,

@@ -5,7 +5,6 @@ use super::dispatcher::WorkerError;
 use super::executor::AtWork;
 use crate::app::session::jobs_folder;
 use crate::domain::id::{JobId, ServerName};
-use crate::machine::clock;
 use crate::machine::file_lock::{FileLock, NotLocked};
 use crate::machine::{Machine, environment, files, guard, random};
 use serde::{Deserialize, Serialize};
@@ -58,9 +57,11 @@ impl Place {
         let state = state_of(name);
         files::create_dir(&state).map_err(WorkerError::File)?;
         let lock =
-            FileLock::acquire(&lock_of(name), &clock::deadline(OTHER_PATIENCE)).map_err(|not| match not {
-                NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
-                NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
+            FileLock::acquire(&lock_of(name), &Machine::real().deadline(OTHER_PATIENCE)).map_err(|not| {
+                match not {
+                    NotLocked::Busy(_) => WorkerError::AlreadyRunning(server.clone()),
+                    NotLocked::Impossible { .. } => WorkerError::Unlockable(not),
+                }
             })?;
         // A copy of the hub has jobs of the same names.
         let jobs = jobs
@@ -88,7 +89,7 @@ impl Place {
         if !kept.was_at_work || kept.machine != environment::host_name() {
             return None;
         }
-        let lock = FileLock::acquire(&lock_of(name), &clock::deadline(Duration::ZERO)).ok()?;
+        let lock = FileLock::acquire(&lock_of(name), &Machine::real().deadline(Duration::ZERO)).ok()?;
         let jobs = PathBuf::new();
         let place = Self { worker: kept.worker, unsure: kept.unsure, jobs, state, _lock: lock };
         place.outlive_guards(Duration::ZERO).ok()?;
@@ -115,7 +116,7 @@ impl Place {
 
     /// Waits until the guards of a predecessor have ended, then removes what it left.
     fn outlive_guards(&self, patience: Duration) -> Result<(), WorkerError> {
-        let patience = clock::deadline(patience);
+        let patience = Machine::real().deadline(patience);
         for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
             let path = self.state.join(&name);
             // The guard first; should that have been killed, what it guarded.
@@ -142,7 +143,7 @@ impl Place {
             return false;
         }
         // Where nobody can have a lock, no worker can be at work.
-        let tried = FileLock::acquire(&lock, &clock::deadline(Duration::ZERO));
+        let tried = FileLock::acquire(&lock, &Machine::real().deadline(Duration::ZERO));
         tried.is_err_and(|not| not.is_busy())
     }
 

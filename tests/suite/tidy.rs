@@ -17,6 +17,31 @@ const NOT_EVEN: [(&str, &str); 3] = [("domain", "machine"), ("app", "git"), ("si
 /// The longest file, tests not counted.
 const LINES_MAX: usize = 640;
 
+/// The layers that run on whichever machine they are handed, and never look for one.
+const HANDED_A_MACHINE: [&str; 3] = ["ledger", "app", "sim"];
+
+/// What those may name of `machine`: the value, what is made by it, and whether this process was asked to end.
+const OF_A_MACHINE: [&str; 9] = [
+    "Machine",
+    "Simulated",
+    "Deadline",
+    "value",
+    "simulated",
+    "file_lock::FileLock",
+    "file_lock::NotLocked",
+    "files::FileError",
+    "asked",
+];
+
+/// Their files that reach the real machine all the same: a store for tests, how an address is spelled, and a
+/// planted bug.
+const REAL_ALL_THE_SAME: [&str; 4] = [
+    "src/ledger/memory",
+    "src/ledger/location.rs",
+    "src/app/queries/operations.rs",
+    "src/app/commands/job_add.rs",
+];
+
 /// The doors: each of these crates and types is named in these files only.
 const DOORS: [(&str, &[&str]); 10] = [
     ("git2", &["src/git"]),
@@ -142,6 +167,54 @@ fn a_layer_above_is_found_in_every_spelling() {
         "use std::machine::cli; use clap::cli::Exit;",
     ] {
         assert_eq!(against_the_layers(&house(harmless)), [""; 0], "{harmless}");
+    }
+}
+
+/// Every file that reaches the real machine and runs on whichever it is handed.
+fn beside_its_machine(sources: &Sources) -> Vec<String> {
+    let mut found = Vec::new();
+    for used in sources.uses() {
+        let layer = used.file.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default();
+        if !HANDED_A_MACHINE.contains(&layer)
+            || REAL_ALL_THE_SAME.iter().any(|path| used.file.starts_with(path))
+        {
+            continue;
+        }
+        for lead in used.leads.iter().filter(|lead| lead.first().is_some_and(|first| first == "machine")) {
+            let path = lead[1..].join("::");
+            let is_of = |one: &&str| path == **one || path.starts_with(&format!("{one}::"));
+            if !OF_A_MACHINE.iter().any(is_of) {
+                found.push(format!("{}: {}", used.file, used.spelled.join("::")));
+            }
+        }
+    }
+    found.dedup();
+    found
+}
+
+#[test]
+fn who_is_handed_a_machine_looks_for_none() {
+    assert_eq!(beside_its_machine(&Sources::read(&sources())), [""; 0]);
+    let files = |text: &str| {
+        let files = [("src/app/client.rs", text), ("src/machine/mod.rs", ""), ("src/machine/clock.rs", "")];
+        Sources::read(&files.map(|(path, text)| (path.to_owned(), text.to_owned())))
+    };
+    for hidden in [
+        "use crate::machine::clock;",
+        "use crate::machine;",
+        "use crate::machine::*;",
+        "use crate::machine::{Machine, files};",
+        "fn f() { crate::machine::clock::wall() }",
+        "use crate as root; fn f() { root::machine::random::id() }",
+    ] {
+        assert!(!beside_its_machine(&files(hidden)).is_empty(), "{hidden}");
+    }
+    for harmless in [
+        "use crate::machine::Machine; fn f() { Machine::real() }",
+        "use crate::machine::{Deadline, Machine, asked};",
+        "#[cfg(test)] mod tests { use crate::machine::clock; }",
+    ] {
+        assert_eq!(beside_its_machine(&files(harmless)), [""; 0], "{harmless}");
     }
 }
 

@@ -66,6 +66,6 @@ impl Context {
     /// As [`Context::place`].
     pub(in crate::cli) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
         let place = self.place()?;
-        Ok(place.whose(self.machine(), server))
+        Ok(place.whose(&self.machine, server))
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::job::{Claimant, JobStatus};
 use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::time::show_span;
 use crate::ledger::Receipt;
-use crate::machine::clock::{self, Deadline};
+use crate::machine::{Deadline, Machine, clock};
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
@@ -270,7 +270,7 @@ fn shell_lines(job: &Value) -> String {
 /// # Errors
 /// When there is no such job, or it is not finished in time.
 pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<u8, CliError> {
-    let until = clock::deadline(args.wait);
+    let until = Machine::real().deadline(args.wait);
     loop {
         let job = context.read(false, |snapshot| super::show::existing(&args.job, snapshot))?;
         if job.status.is_final() {

@@ -8,8 +8,7 @@ use crate::cli::input;
 use crate::cli::output::{Output, clean_lines};
 use crate::domain::code::Code;
 use crate::domain::id::JobId;
-use crate::machine::asked;
-use crate::machine::clock;
+use crate::machine::{Machine, asked};
 use clap::Args;
 use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -54,7 +53,7 @@ struct Look {
 /// # Errors
 /// When there is no such job or no log.
 pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError> {
-    let until = clock::deadline(args.wait);
+    let until = Machine::real().deadline(args.wait);
     let mut shown = Shown::default();
     loop {
         let look = look(&args.job, context)?;

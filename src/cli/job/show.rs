@@ -174,7 +174,7 @@ pub(super) fn explain(args: &OneArgs, context: &mut Context) -> Result<(), CliEr
     let signs = asked.look.as_ref().map(|look| judged(look.seen.clone(), context)).transpose()?;
     let now = signs.as_ref().map_or_else(|| context.now(), |signs| signs.clock.now);
     let place = context.place()?.watched();
-    let answer = asked.explain(signs.as_ref(), &place, &mut Observations::recall(context.machine()), now);
+    let answer = asked.explain(signs.as_ref(), &place, &mut Observations::recall(&context.machine), now);
     context.output.object("job_explanation", &answer, || {
         let (job, waiting) = (&answer.job, &answer.waits_for);
         if waiting.is_empty() {

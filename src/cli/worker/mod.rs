@@ -16,8 +16,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::pause::Paused;
 use crate::domain::refusal::Refusal;
 use crate::git::{Location, Source};
-use crate::machine::clock;
-use crate::machine::environment;
+use crate::machine::{Machine, environment};
 use crate::worker::{
     Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
     Summary, WorkerError,
@@ -282,7 +281,7 @@ fn run_worker(args: &RunArgs, context: &mut Context) -> Result<u8, CliError> {
     options.exit_when_idle = args.exit_when_idle;
     if let Some(source) = &options.source {
         let source = Source::new(Location::parse(source, &environment::home()));
-        source.probe(&clock::deadline(context.settings.timeout.value)).map_err(|error| {
+        source.probe(&Machine::real().deadline(context.settings.timeout.value)).map_err(|error| {
             CliError::new(Code::SettingInvalid, format!("{error}; nothing was claimed"))
                 .fact("name", "source")
                 .fact("why", error.to_string())

@@ -50,7 +50,7 @@ pub(in crate::cli) fn judged(
 ) -> Result<Signs, CliError> {
     let (place, now) = (context.place()?.watched(), context.now());
     let me = context.settings.server.as_ref().map(|server| server.value.clone());
-    let signs = Signs::judge(context.machine(), seen, &place, me.as_ref(), now);
+    let signs = Signs::judge(&context.machine, seen, &place, me.as_ref(), now);
     if let Some(off) = &signs.clock.off {
         context.output.warn(&format!("{}; times shown here are relative to theirs", clock_off(off)));
     }
@@ -96,7 +96,7 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
     fleet.require(name)?;
     let signs = judged(fleet.seen.clone(), context)?;
     let (now, place) = (signs.clock.now, context.place()?.watched());
-    let shown = fleet.show(name, &signs, &place, &mut Observations::recall(context.machine()))?;
+    let shown = fleet.show(name, &signs, &place, &mut Observations::recall(&context.machine))?;
     context.output.object("worker", &shown, || {
         let listed = &shown.listed;
         let lines = |jobs: &[Told]| {

@@ -10,8 +10,7 @@ use crate::git::program::TOO_SLOW;
 use crate::git::publish::{self, To};
 use crate::git::refs::{heartbeats_spec, tracking};
 use crate::ledger::{Cause, Engine as _, LedgerError, Move, Publication, Reason, Scope};
-use crate::machine::clock::{self, Deadline};
-use crate::machine::files;
+use crate::machine::{Deadline, Machine, files};
 use std::path::Path;
 use std::time::Duration;
 
@@ -296,7 +295,7 @@ impl GitEngine {
     /// Whether a branch and one that is no server's stand at one commit in the hub now, or nobody can tell.
     fn stands_with_another(&self, branch: &str) -> bool {
         let ask = ["ls-remote", "origin", "refs/heads/*"].map(str::to_owned);
-        let asked = self.git.run(self.directory(), &ask, &clock::deadline(ASK_TIME_MAX));
+        let asked = self.git.run(self.directory(), &ask, &Machine::real().deadline(ASK_TIME_MAX));
         let Some(listing) = asked.ok().filter(|done| done.exit_code == Some(0)) else { return true };
         let branches = || {
             let lines = listing.stdout.lines().filter_map(|line| line.split_once('\t'));

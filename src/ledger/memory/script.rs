@@ -9,8 +9,8 @@ use super::super::memory_store::{Fate, MemoryStore, Misfortune, Seen, SharedHub}
 use super::super::vocabulary::{Changed, Commit, Move, Publication, Scope, Version};
 use super::now;
 use crate::domain::time::Timestamp;
-use crate::machine::clock::{self, Deadline};
 use crate::machine::random;
+use crate::machine::{Deadline, clock};
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -10,8 +10,8 @@ use crate::ledger::outcome::{Locked, Outcome, Receipt};
 use crate::ledger::pace::Pace;
 use crate::ledger::request::{Batch, RequestResult};
 use crate::ledger::vocabulary::{Move, Scope, Tips};
+use crate::machine::Deadline;
 use crate::machine::asked;
-use crate::machine::clock::Deadline;
 
 /// How often our copy of the hub is begun anew in one update: somebody may clean the new one, too.
 const HEALINGS_MAX: u32 = 3;

@@ -8,7 +8,7 @@ use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::job_step::{Step, StepJob};
 use crate::domain::id::JobId;
 use crate::domain::refusal::Refusal;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::worker::budget::Need;
 use crate::worker::hub::Written;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::Dispatcher;
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
-use crate::machine::clock::Deadline;
+use crate::machine::Deadline;
 use crate::worker::budget::Need;
 use crate::worker::hub::Written;
 use std::time::Duration;

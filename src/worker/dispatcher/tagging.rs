@@ -6,9 +6,8 @@ use crate::app::commands::job_step::Step;
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use crate::git::{GoodBuild, Location, Source};
-use crate::machine::clock;
 use crate::machine::contained::contained;
-use crate::machine::environment;
+use crate::machine::{Machine, clock, environment};
 use serde_json::Value;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +47,9 @@ impl Dispatcher<'_> {
             let tag = contained(|| {
                 let source = Source::new(Location::parse(&source, &environment::home()));
                 let build = GoodBuild { branch: &branch, commit: &commit, at, message: &message };
-                source.tag_build(build, keep, &clock::deadline(TAG_MAX)).map_err(|error| error.to_string())
+                source
+                    .tag_build(build, keep, &Machine::real().deadline(TAG_MAX))
+                    .map_err(|error| error.to_string())
             });
             // Nobody listens any more: the worker is ending.
             sender.send(Event::Tagged(tag.and_then(|tag| tag))).ok();

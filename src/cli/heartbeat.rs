@@ -7,7 +7,7 @@ use super::input;
 use super::servers::joined_elsewhere;
 use super::words;
 use crate::app::commands::Envelope;
-use crate::app::commands::beat::{BeatAnswer, SendBeat};
+use crate::app::commands::beat::{BeatAnswer, HeldClaim, SendBeat};
 use crate::app::commands::job_step::{Step as JobStep, StepJob};
 use crate::app::flows::Failure;
 use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
@@ -23,7 +23,7 @@ use crate::machine::signals::Stop;
 use crate::machine::{Deadline, Machine, clock};
 use crate::worker::Gone;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How soon `heartbeat run` notices that it is asked to end.
@@ -189,17 +189,22 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     }
 }
 
-/// A sign of life of `me` for what one of its scripts holds; its worker gives it, if one is at work.
+/// A sign of life of `me` for a claim that one of its scripts holds, and the job, if the claim is valid as the
+/// sign is published. `None` where none was sent: its worker gives it.
 ///
 /// # Errors
-/// When it did not reach the hub.
-pub(super) fn for_a_claim(me: &ServerName, context: &mut Context) -> Result<(), CliError> {
+/// When it did not reach the hub, or the claim is lost.
+pub(super) fn for_a_claim(
+    me: &ServerName,
+    claim: HeldClaim,
+    context: &mut Context,
+) -> Result<Option<Value>, CliError> {
     let manner = (Manner::Once(1), push_every()?);
     let args = BeatArgs::default();
-    let mut beats = Beats::begin(me, &args, manner, context)?;
+    let mut beats = Beats { claim: Some(claim), ..Beats::begin(me, &args, manner, context)? };
     match beats.round(context)? {
-        Step::Beside(_) => Ok(()),
-        _ => beats.answer().map(drop),
+        Step::Beside(_) => Ok(None),
+        _ => beats.answer().map(|answer| answer.job),
     }
 }
 
@@ -207,6 +212,8 @@ pub(super) fn for_a_claim(me: &ServerName, context: &mut Context) -> Result<(), 
 struct Beats<'a> {
     args: &'a BeatArgs,
     me: &'a ServerName,
+    /// The claim for which they are given.
+    claim: Option<HeldClaim>,
     /// Of how many signs of life one is sent.
     every: u64,
     flow: SessionFlow,
@@ -232,7 +239,7 @@ impl<'a> Beats<'a> {
         }
         // Nothing of a command relies on how long its session counts.
         let flow = SessionFlow::new(manner, Duration::ZERO);
-        Ok(Self { args, me, every, flow, whose, session, gone: None, last: None })
+        Ok(Self { args, me, claim: None, every, flow, whose, session, gone: None, last: None })
     }
 
     /// From a tick to what follows it.
@@ -340,7 +347,8 @@ impl<'a> Beats<'a> {
         // What others see is the pushes: they would take a server that pushes seldom for dead.
         beat.interval_seconds = beat.interval_seconds.saturating_mul(self.every).min(SPAN_MAX.as_secs());
         let envelope = Envelope { beat: None, ..context.envelope(self.me)? };
-        let answer = context.write_with(&SendBeat { beat, branch }, &envelope)?.answer;
+        let sign = SendBeat { beat, branch, claim: self.claim.clone() };
+        let answer = context.write_with(&sign, &envelope)?.answer;
         if !context.is_dry_run() {
             self.session.beats_kept = 0;
         }

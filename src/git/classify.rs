@@ -159,18 +159,19 @@ const MOVED: &[&str] = &[" ", "+", "*", "-"];
 /// What is said of a push that was killed, mostly by our own deadline.
 const PUSH_KILLED: &str = "git push was ended before it finished";
 
-/// Judges one run of `git push --porcelain` of `branches`; `exit_code` is `None` when git was killed.
+/// Judges one run of `git push --porcelain` that was to move some branches, and to find others where they are;
+/// `exit_code` is `None` when git was killed.
 ///
 /// The per-ref lines decide, whatever the exit code is: a server may die after it has answered.
 #[must_use]
 pub(super) fn classify_push(
-    branches: &[&str],
+    (moved, compared): (&[&str], &[&str]),
     exit_code: Option<i32>,
     stdout: &str,
     stderr: &str,
 ) -> Publication {
     let verdicts: Vec<Publication> =
-        complete_lines(stdout).filter_map(|line| judge_ref(line, stderr)).collect();
+        complete_lines(stdout).filter_map(|line| judge_ref(line, compared, stderr)).collect();
     if verdicts.is_empty() {
         return judge_silence(exit_code, stderr);
     }
@@ -179,7 +180,7 @@ pub(super) fn classify_push(
     let complete = exit_code.is_some() || complete_lines(stdout).any(|line| line == "Done");
     match combine(verdicts, complete) {
         // What was not named may not have been sent.
-        Publication::Applied if !branches.iter().all(|branch| has_moved(branch, stdout)) => {
+        Publication::Applied if !moved.iter().all(|branch| has_moved(branch, stdout)) => {
             Publication::Unknown("not every branch was answered".to_owned())
         }
         verdict => verdict,
@@ -252,12 +253,16 @@ pub(super) fn broken_store(stderr: &str) -> Option<String> {
 }
 
 /// Reads one `<flag>\t<from>:<to>\t<summary>` line; `None` for any other line.
-fn judge_ref(line: &str, stderr: &str) -> Option<Publication> {
+fn judge_ref(line: &str, compared: &[&str], stderr: &str) -> Option<Publication> {
     let mut fields = line.splitn(3, '\t');
     let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
     let target = refs.rsplit(':').next().unwrap_or(refs);
     match flag {
         flag if MOVED.contains(&flag) => Some(Publication::Applied),
+        // It was to stay where it is.
+        "=" if target.strip_prefix("refs/heads/").is_some_and(|branch| compared.contains(&branch)) => {
+            Some(Publication::Applied)
+        }
         "=" => Some(Publication::Unknown("up to date".to_owned())),
         "!" => Some(judge_rejection(summary, target, stderr)),
         _ if flag.chars().count() == 1 => Some(Publication::Unknown(one_line(summary))),

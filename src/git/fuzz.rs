@@ -17,7 +17,7 @@ pub(crate) fn git_output(exit_code: Option<i32>, stdout: &str, stderr: &str) {
                 && line.contains(&target)
         })
     };
-    let verdict = classify_push(&BRANCHES, exit_code, stdout, stderr);
+    let verdict = classify_push((&BRANCHES, &[]), exit_code, stdout, stderr);
     if verdict == Publication::Applied {
         assert!(BRANCHES.iter().all(|branch| moved(branch)), "applied without an answer for each branch");
         assert!(!stdout.lines().any(|line| line.starts_with("!\t")), "applied with a rejection");

@@ -229,7 +229,7 @@ impl Look {
         if done.stdout.lines().any(|line| line.splitn(3, '\t').count() == 3) {
             return Ok(());
         }
-        Err(match classify_push(&[&self.main], done.exit_code, &done.stdout, &done.stderr) {
+        Err(match classify_push((&[&self.main], &[]), done.exit_code, &done.stdout, &done.stderr) {
             Publication::Denied(why) | Publication::Doubted(why) => LedgerError::Denied { hub: hub(), why },
             Publication::Unreachable(why) => LedgerError::Unreachable { hub: hub(), why },
             Publication::Unknown(why) => {

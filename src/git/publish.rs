@@ -185,17 +185,21 @@ pub(super) fn by_push(
         }
     };
     failpoint("answer");
-    let branches: Vec<&str> = moves.iter().map(|one| one.branch.as_str()).collect();
-    let publication = match classify_push(&branches, done.exit_code, &done.stdout, &done.stderr) {
-        // Ended by us, it has not said all.
-        Publication::Unknown(_) if done.cut_short => {
-            Publication::Unknown(format!("its push was ended, as {} asked this command to end", asked::by()))
-        }
-        Publication::Unknown(_) if done.timed_out => {
-            Publication::Unknown("the push did not end in time".to_owned())
-        }
-        verdict => verdict,
+    let named = |compares: bool| -> Vec<&str> {
+        moves.iter().filter(|one| one.only_compares() == compares).map(|one| one.branch.as_str()).collect()
     };
+    let publication =
+        match classify_push((&named(false), &named(true)), done.exit_code, &done.stdout, &done.stderr) {
+            // Ended by us, it has not said all.
+            Publication::Unknown(_) if done.cut_short => Publication::Unknown(format!(
+                "its push was ended, as {} asked this command to end",
+                asked::by()
+            )),
+            Publication::Unknown(_) if done.timed_out => {
+                Publication::Unknown("the push did not end in time".to_owned())
+            }
+            verdict => verdict,
+        };
     if publication == Publication::Applied && to == To::Origin {
         for one in moves {
             if let Ok(to) = oid(Some(&one.to)) {

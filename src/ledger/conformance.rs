@@ -45,11 +45,15 @@ pub(crate) struct Can {
 
 type Case = (&'static str, fn(&mut Pair));
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     ("a new hub is empty", a_new_hub_is_empty),
     ("what is built and not published is seen by nobody", what_is_built_is_seen_by_nobody),
     ("what is published is seen by who looks", what_is_published_is_seen),
     ("a move compares", a_move_compares),
+    (
+        "a branch that is only compared stays, and keeps the others where they are if it moved",
+        one_is_only_compared,
+    ),
     ("a handle that has not looked loses and learns", a_handle_that_has_not_looked_loses_and_learns),
     ("several branches move all or none", several_branches_move_all_or_none),
     ("a folder is listed by what lies directly in it", a_folder_is_listed),
@@ -195,6 +199,21 @@ fn a_move_compares(pair: &mut Pair) {
         assert_eq!((tip(&*pair.one, MAIN).as_ref(), tip(&*pair.one, BEATS)), (Some(&first), None));
     }
     assert_eq!(publish(&mut *pair.one, &[to(MAIN, Some(&first), &next)]), Publication::Applied);
+}
+
+fn one_is_only_compared(pair: &mut Pair) {
+    let first = found(pair);
+    let beat = build(&mut *pair.other, None, &[("a/heartbeat.json", "1")], "beat");
+    let moves = |main: &Version| [to(BEATS, None, &beat), to(MAIN, Some(main), main)];
+    let next = build(&mut *pair.one, Some(&first), &[(JOBS, "2")], "next");
+    assert_eq!(publish(&mut *pair.one, &[to(MAIN, Some(&first), &next)]), Publication::Applied);
+    let told = publish(&mut *pair.other, &moves(&first));
+    assert!(is_stale(&told), "{told:?}");
+    look(&mut *pair.other);
+    assert_eq!((tip(&*pair.other, MAIN).as_ref(), tip(&*pair.other, BEATS)), (Some(&next), None));
+    assert_eq!(publish(&mut *pair.other, &moves(&next)), Publication::Applied);
+    look(&mut *pair.one);
+    assert_eq!((tip(&*pair.one, MAIN), tip(&*pair.one, BEATS)), (Some(next), Some(beat)));
 }
 
 fn a_handle_that_has_not_looked_loses_and_learns(pair: &mut Pair) {

@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub lines: Vec<String>,
     /// Trailers of the commit message, in order.
     pub trailers: Vec<(&'static str, String)>,
+    /// Whether the main branch has to be where it was read, whatever is written elsewhere.
+    pub holds_main: bool,
     /// What is published where something was written.
     published: BTreeMap<Place, Option<Arc<Document>>>,
     undo: Undo,
@@ -41,12 +43,14 @@ struct Undo {
     replaced: Vec<String>,
     lines: usize,
     trailers: usize,
+    holds_main: bool,
 }
 
 impl Draft {
     /// The next request begins.
     pub(super) fn begin(&mut self) {
-        self.undo = Undo { lines: self.lines.len(), trailers: self.trailers.len(), ..Undo::default() };
+        let (lines, trailers, holds_main) = (self.lines.len(), self.trailers.len(), self.holds_main);
+        self.undo = Undo { lines, trailers, holds_main, ..Undo::default() };
     }
 
     /// Writes a document, or removes it.
@@ -87,7 +91,7 @@ impl Draft {
 
     /// Takes back what the present request did.
     pub(super) fn take_back(&mut self) {
-        let Undo { changes, replaced, lines, trailers } = std::mem::take(&mut self.undo);
+        let Undo { changes, replaced, lines, trailers, holds_main } = std::mem::take(&mut self.undo);
         for ((branch, path), before) in changes.into_iter().rev() {
             let Some(changes) = self.branches.get_mut(&branch) else { continue };
             match before {
@@ -103,6 +107,7 @@ impl Draft {
         }
         self.lines.truncate(lines);
         self.trailers.truncate(trailers);
+        self.holds_main = holds_main;
     }
 
     /// Refuses what nobody could read again.

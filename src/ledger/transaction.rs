@@ -118,6 +118,12 @@ impl<'a> Transaction<'a> {
         Ok(self.snapshot.holds(self.op, since)?)
     }
 
+    /// Has what is written elsewhere published only if the main branch is still where it was read: what was
+    /// judged there is judged again otherwise.
+    pub fn hold_main(&mut self) {
+        self.draft.holds_main = true;
+    }
+
     /// Writes a table if it changed.
     ///
     /// # Errors

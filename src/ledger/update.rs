@@ -492,8 +492,12 @@ impl Ledger {
             })?;
             moves.push(Move { branch: branch.clone(), from, to });
         }
+        if draft.holds_main && !draft.branches.contains_key(main) {
+            let tip = tips.get(main).cloned().map_or_else(|| self.engine.tip(main), Ok)?;
+            moves.extend(tip.map(|tip| Move { branch: main.clone(), from: Some(tip.clone()), to: tip }));
+        }
         // The first is the one that the receipt names, and moves last where they move one by one.
-        moves.sort_by_key(|one| one.branch != *main);
+        moves.sort_by_key(|one| (one.only_compares(), one.branch != *main));
         Ok(moves)
     }
 

@@ -56,6 +56,14 @@ pub struct Move {
     pub to: Version,
 }
 
+impl Move {
+    /// Whether the branch stays where it is: it is only compared, with what else is moved.
+    #[must_use]
+    pub fn only_compares(&self) -> bool {
+        self.from.as_ref() == Some(&self.to)
+    }
+}
+
 /// What keeps a branch from being moved: a lock that somebody holds, or left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {

@@ -298,6 +298,7 @@ impl Worker {
         let verb = SendBeat {
             beat: session.beat(&client.whose(&self.server), None),
             branch: self.server.heartbeat_branch(),
+            claim: None,
         };
         let envelope = Envelope::default();
         self.begin(&envelope, verb.clone().into());

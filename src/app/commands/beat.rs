@@ -2,15 +2,18 @@
 
 use crate::app::commands::Verb;
 use crate::app::documents::{newest_beat, require_member};
+use crate::app::queries::jobs::existing;
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob, STALE_ALLOWANCE};
 use crate::domain::hub::Marker;
-use crate::domain::id::ServerName;
-use crate::domain::job::Job;
+use crate::domain::id::{JobId, ServerName};
+use crate::domain::job::{Job, Term};
 use crate::domain::record::{Record, View};
+use crate::domain::refusal::Action;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
 use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One beat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,18 @@ pub struct SendBeat {
     pub beat: Beat,
     /// The branch it goes to.
     pub branch: String,
+    /// The claim that has to be valid when it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<HeldClaim>,
+}
+
+/// A claim as its holder names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldClaim {
+    /// The job.
+    pub job: JobId,
+    /// Its fencing token.
+    pub token: u64,
 }
 
 /// What a server learns from its own beat.
@@ -36,6 +51,9 @@ pub struct BeatAnswer {
     /// Documents of this server that could not be read and were made anew.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub made_anew: Vec<String>,
+    /// The job of the claim that was to be valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Value>,
 }
 
 impl BeatAnswer {
@@ -85,6 +103,7 @@ impl SendBeat {
                 None => Record::new(Heartbeat::blank(&self.beat.server), 0),
             },
         };
+        let job = self.claim.as_ref().map(|claim| self.check(claim, transaction)).transpose()?;
         let revoked = heartbeat.ended(&self.beat).map(str::to_owned);
         let running = running_jobs(transaction, &self.beat);
         let now = transaction.now();
@@ -99,7 +118,15 @@ impl SendBeat {
         let sequence = heartbeat.sequence.unwrap_or(0);
         let twins = heartbeat.twins().map(|(one, other)| (one.to_owned(), other.to_owned()));
         let made_anew = make_anew(&self.beat, transaction)?;
-        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked, twins, made_anew })
+        Ok(BeatAnswer { sequence, branch: self.branch.clone(), revoked, twins, made_anew, job })
+    }
+
+    /// The job of a claim that is valid, and still is when this is published.
+    fn check(&self, claim: &HeldClaim, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+        let job = existing(transaction, &claim.job)?;
+        job.check_term(Term { server: &self.beat.server, token: claim.token }, Action::RenewJob)?;
+        transaction.hold_main();
+        Ok(job.raw())
     }
 
     /// Refreshes the copy on the main branch if the hub has readers that look there alone, and only as

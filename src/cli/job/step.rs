@@ -2,6 +2,7 @@
 
 use super::{show, stop};
 use crate::app::answer::plain;
+use crate::app::commands::beat::HeldClaim;
 use crate::app::commands::job_step::{Change, ChangeJob, Step, StepJob};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
@@ -199,13 +200,15 @@ pub(super) fn start(args: &TermArgs, context: &mut Context) -> Result<(), CliErr
 /// When it does not, or the sign did not reach the hub.
 pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), CliError> {
     let (me, token) = (context.acting()?, args.token()?);
-    // First the sign: what stands after it stands for a while.
-    crate::cli::heartbeat::for_a_claim(&me, context)?;
-    let job = context.read(false, |snapshot| {
-        let job = show::existing(&args.job, snapshot)?;
-        job.check_term(Term { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
-        Ok(job.raw())
-    })?;
+    let claim = HeldClaim { job: args.job.clone(), token };
+    let job = match crate::cli::heartbeat::for_a_claim(&me, claim, context)? {
+        Some(job) => job,
+        None => context.read(false, |snapshot| {
+            let job = show::existing(&args.job, snapshot)?;
+            job.check_term(Term { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
+            Ok(job.raw())
+        })?,
+    };
     print(&job, &format!(", still claimed by this server with token {token}"), context)
 }
 

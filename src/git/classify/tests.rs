@@ -97,7 +97,7 @@ fn mismatch(recording: &Recording, (variant, words, cause): &Judged) -> Option<S
 fn a_push_is_applied_only_when_every_branch_was_answered() {
     let main = " \tabc:refs/heads/main\told..new\n";
     let beat = "+\tdef:refs/heads/heartbeat-a\told...new (forced update)\n";
-    let judged = |stdout: &str| classify_push(&["main", "heartbeat-a"], Some(0), stdout, "");
+    let judged = |stdout: &str| classify_push((&["main", "heartbeat-a"], &[]), Some(0), stdout, "");
     assert_eq!(judged(&format!("To hub\n{main}{beat}Done\n")), Publication::Applied);
     for stdout in [main, beat, "Done\n", " \tabc:refs/heads/maintenance\told..new\n"] {
         assert!(matches!(judged(stdout), Publication::Unknown(_)), "{stdout:?}: {:?}", judged(stdout));
@@ -108,7 +108,7 @@ fn a_push_is_applied_only_when_every_branch_was_answered() {
 fn every_recorded_push_is_judged_right() {
     let wrong: Vec<String> = recordings("push")
         .iter()
-        .filter_map(|r| mismatch(r, &push(classify_push(&[], r.exit_code, &r.stdout, &r.stderr))))
+        .filter_map(|r| mismatch(r, &push(classify_push((&[], &[]), r.exit_code, &r.stdout, &r.stderr))))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -125,7 +125,7 @@ fn every_recorded_fetch_is_judged_right() {
 #[test]
 fn a_killed_push_is_never_called_a_failure_unless_its_lines_say_so() {
     for r in recordings("push") {
-        let verdict = classify_push(&[], None, &r.stdout, &r.stderr);
+        let verdict = classify_push((&[], &[]), None, &r.stdout, &r.stderr);
         let has_lines = r.stdout.lines().any(|line| line.contains('\t'));
         assert!(has_lines || matches!(verdict, Publication::Unknown(_)), "{}: {verdict:?}", r.name);
     }
@@ -135,7 +135,7 @@ fn a_killed_push_is_never_called_a_failure_unless_its_lines_say_so() {
 fn a_push_cut_anywhere_in_its_output_is_never_called_applied_too_early() {
     for r in recordings("push").iter().filter(|r| r.expect != "Applied") {
         for end in (0..r.stdout.len()).filter(|end| r.stdout.is_char_boundary(*end)) {
-            let verdict = classify_push(&[], None, &r.stdout[..end], "");
+            let verdict = classify_push((&[], &[]), None, &r.stdout[..end], "");
             assert!(verdict != Publication::Applied, "{} cut at {end}", r.name);
         }
     }
@@ -144,8 +144,8 @@ fn a_push_cut_anywhere_in_its_output_is_never_called_applied_too_early() {
 #[test]
 fn without_its_output_no_push_is_final() {
     for code in [None, Some(0), Some(1), Some(128), Some(255)] {
-        assert!(matches!(classify_push(&[], code, "", ""), Publication::Unknown(_)), "{code:?}");
-        assert!(matches!(classify_push(&[], code, "Done\n", ""), Publication::Unknown(_)), "{code:?}");
+        assert!(matches!(classify_push((&[], &[]), code, "", ""), Publication::Unknown(_)), "{code:?}");
+        assert!(matches!(classify_push((&[], &[]), code, "Done\n", ""), Publication::Unknown(_)), "{code:?}");
     }
 }
 
@@ -153,7 +153,7 @@ fn without_its_output_no_push_is_final() {
 fn a_reason_is_one_clean_bounded_line() {
     let stderr = format!("remote: \u{1b}[31m{}\u{202e}\u{9b}\u{7}\r\n", "é".repeat(400));
     let stdout = "!\ta:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n";
-    let Publication::Denied(reason) = classify_push(&[], Some(1), stdout, &stderr) else {
+    let Publication::Denied(reason) = classify_push((&[], &[]), Some(1), stdout, &stderr) else {
         panic!("a hook's refusal is final");
     };
     assert_eq!(reason.words.chars().count(), REASON_CHARS_MAX);
@@ -172,8 +172,11 @@ fn every_line_of_a_push_has_its_verdict() {
         ("!\ta:refs/heads/main\t[rejected] (would clobber it)", Some(denied("would clobber it"))),
         ("!\ta:refs/heads/main\t[remote failure] (stale info)", Some(unknown("stale info"))),
     ] {
-        assert_eq!(judge_ref(line, ""), verdict, "{line}");
+        assert_eq!(judge_ref(line, &[], ""), verdict, "{line}");
     }
+    let stays = "=\ta:refs/heads/main\t[up to date]";
+    assert_eq!(judge_ref(stays, &["main"], ""), Some(Publication::Applied), "it was to stay");
+    assert_eq!(judge_ref(stays, &["heartbeat-a"], ""), Some(unknown("up to date")));
     let applied = || vec![Publication::Applied, Publication::Applied];
     assert_eq!(combine(applied(), true), Publication::Applied);
     assert_eq!(combine(applied(), false), unknown(PUSH_KILLED));

@@ -190,8 +190,8 @@ pub(super) fn by_push(
     };
     let publication =
         match classify_push((&named(false), &named(true)), done.exit_code, &done.stdout, &done.stderr) {
-            // Ended by us, it has not said all.
-            Publication::Unknown(_) if done.cut_short => Publication::Unknown(format!(
+            // Ended by us, it has not said all; what its ssh says of its own end is no word of the hub.
+            verdict if done.cut_short && !is_said(done.exit_code, &verdict) => Publication::Unknown(format!(
                 "its push was ended, as {} asked this command to end",
                 asked::by()
             )),
@@ -210,6 +210,22 @@ pub(super) fn by_push(
     let damaged =
         matches!(publication, Publication::Unknown(_)).then(|| broken_store(&done.stderr)).flatten();
     (publication, damaged)
+}
+
+/// Whether a push that was ended has come to its end all the same: what it moved it names, and after a list
+/// of what did not move it ends by itself.
+fn is_said(exit_code: Option<i32>, told: &Publication) -> bool {
+    const NOT_ALL_MOVED: i32 = 1;
+    match told {
+        Publication::Applied => true,
+        Publication::Stale | Publication::StaleOrRepeated | Publication::Busy(_) | Publication::Denied(_) => {
+            exit_code == Some(NOT_ALL_MOVED)
+        }
+        Publication::Doubted(_)
+        | Publication::Failed { .. }
+        | Publication::Unreachable(_)
+        | Publication::Unknown(_) => false,
+    }
 }
 
 /// Removes a branch of a remote that leads to nothing of use, if it is still what it is now. A push that
@@ -339,6 +355,25 @@ mod tests {
     fn to(branch: &str, from: Option<Oid>, to: Oid) -> Move {
         let version = |oid: Oid| Version::new(oid.to_string());
         Move { branch: branch.to_owned(), from: from.map(version), to: version(to) }
+    }
+
+    #[test]
+    fn a_push_that_we_ended_is_told_by_what_it_said_of_each_branch_and_by_nothing_else() {
+        let why = || Reason::of(Cause::Network, "the connection was closed");
+        for (exit_code, told, expected) in [
+            (Some(0), Publication::Applied, true),
+            (None, Publication::Applied, true),
+            (Some(1), Publication::Stale, true),
+            (None, Publication::Stale, false),
+            (Some(1), Publication::Denied(why()), true),
+            (Some(128), Publication::Denied(why()), false),
+            // Its ssh ended first, by the same signal: the hub may have taken the push.
+            (Some(128), Publication::Unreachable(why()), false),
+            (Some(1), Publication::Doubted(why()), false),
+            (Some(1), Publication::Unknown(String::new()), false),
+        ] {
+            assert_eq!(is_said(exit_code, &told), expected, "{exit_code:?} {told:?}");
+        }
     }
 
     #[test]

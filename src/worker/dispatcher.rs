@@ -19,7 +19,7 @@ use super::artifacts::remove_leftovers;
 use super::budget::Budget;
 use super::executor::{End, Ended};
 use super::hub::{Hub, Written};
-use super::look::{Eye, Look, Taken};
+use super::look::{Eye, Left, Look, Taken};
 use super::place::Place;
 use super::{Options, Report};
 use crate::app::commands::job_step::{Step, StepJob};
@@ -161,6 +161,10 @@ pub struct Dispatcher<'a> {
     summary: Summary,
     /// Until when a worker without jobs tries to report the last ones, once it is to end.
     farewell: Option<Deadline>,
+    /// Whether its last sign of life is in the hub.
+    has_said_farewell: bool,
+    /// What was seen when it began, until that is acted upon.
+    first: Option<Look>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -206,6 +210,8 @@ impl<'a> Dispatcher<'a> {
             unwanted: HashSet::new(),
             summary: Summary::default(),
             farewell: None,
+            has_said_farewell: false,
+            first: None,
         })
     }
 
@@ -271,8 +277,13 @@ impl<'a> Dispatcher<'a> {
         // What signs of life need is kept free.
         self.hub.take_pushes();
         self.hub.send_kept(self.report);
-        let mut left = self.see().map_err(stopped)?.left;
-        for step in self.hub.kept() {
+        let mut look = self.see().map_err(stopped)?;
+        let kept = self.hub.kept();
+        let mut left = std::mem::take(&mut look.left);
+        if kept.is_empty() && left == Left::default() {
+            self.first = Some(look);
+        }
+        for step in kept {
             // It has ended: what could not be sent even now is tried again, and is not lost meanwhile.
             left.forget(&[(step.job.clone(), step.token)]);
             self.report_step(step.job, step.token, step.step);
@@ -356,7 +367,7 @@ impl<'a> Dispatcher<'a> {
     /// Looks at the hub and acts upon what is there.
     fn look(&mut self) -> Result<(), WorkerError> {
         self.next_look = self.after(self.options.poll);
-        let look = match self.see() {
+        let look = match self.first.take().map_or_else(|| self.see(), Ok) {
             Ok(look) => look,
             Err(stop) => {
                 if self.options.once && !self.is_closed {
@@ -537,6 +548,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn say_farewell(&mut self) {
+        if self.has_said_farewell {
+            return;
+        }
         let why = self.reason();
         self.hub.farewell(self.report, &why);
     }

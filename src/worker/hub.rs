@@ -57,6 +57,17 @@ pub struct Hub {
     is_twin_told: bool,
     /// Whether it was said that another hub is where this one was.
     is_other_told: bool,
+    /// Whether what is known of the hub was read right before, and need not be asked for again.
+    is_read: bool,
+}
+
+/// Which sign of life goes along with a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SignOfLife<'a> {
+    None,
+    Next,
+    /// The last: this worker ends, because of that.
+    Last(&'a str),
 }
 
 impl Hub {
@@ -69,6 +80,7 @@ impl Hub {
         place: Place,
         server: ServerName,
         (interval, keeps): (Duration, bool),
+        is_read: bool,
     ) -> Self {
         ledger.limit(BUDGET);
         // What is kept here is of that hub, and so are its jobs.
@@ -93,6 +105,7 @@ impl Hub {
             beaten: None,
             is_twin_told: false,
             is_other_told: false,
+            is_read,
         }
     }
 
@@ -186,7 +199,11 @@ impl Hub {
         report: &dyn Report,
         read: impl Fn(&Snapshot<'_>) -> Result<R, Stop>,
     ) -> Result<R, Stop> {
-        let result = self.client.read(true, read);
+        // What was read right before the worker began need not be asked for again, once.
+        let result = match std::mem::take(&mut self.is_read) {
+            true => self.client.recall(read),
+            false => self.client.read(true, read),
+        };
         self.pass_on(report);
         let error = match &result {
             Err(Stop::Fault(error)) => Some(error),
@@ -196,17 +213,21 @@ impl Hub {
         result
     }
 
-    /// Applies `verb`, kept until its outcome is known, with `logs` and, where it `beats`, a sign of life in the
-    /// same push. Whether this session goes on is learned from that as from one by itself.
+    /// Applies `verb`, kept until its outcome is known, with `logs` and a sign of life in the same push. Whether this session goes on is learned from that as from one by itself.
     pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
         &mut self,
         report: &dyn Report,
         verb: &V,
-        (beats, logs): (bool, Option<WriteLogs>),
+        (sign, logs): (SignOfLife<'_>, Option<WriteLogs>),
     ) -> Result<Written<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.whose, None));
         let envelope = Envelope { beat, ..Envelope::default() };
-        let along = Along { logs, beat: beats.then(|| self.next_sign_of_life()) };
+        let beat = match sign {
+            SignOfLife::None => None,
+            SignOfLife::Next => Some(self.next_sign_of_life()),
+            SignOfLife::Last(why) => Some(self.last_sign_of_life(why)),
+        };
+        let along = Along { logs, beat };
         let outcome = self.client.write_with(&envelope, (verb, along), |words| report.warn(words));
         Ok(match self.settle(report, outcome)? {
             Written::Done((answer, beaten)) => {
@@ -273,9 +294,7 @@ impl Hub {
 
     /// The last sign of life: this worker ends, because of `why`.
     pub(super) fn farewell(&mut self, report: &dyn Report, why: &str) {
-        let mut verb = self.sign_of_life();
-        verb.beat.stopping = Some(why.to_owned());
-        verb.beat.interval_seconds = verb.beat.interval_seconds.max(self.interval_before);
+        let verb = self.last_sign_of_life(why);
         let told = match self.write_unkept(report, &verb) {
             Ok(Written::Done(_)) => return,
             Ok(Written::Refused(refusal)) => report.words(&refusal),
@@ -288,7 +307,14 @@ impl Hub {
     fn sign_of_life(&self) -> SendBeat {
         let beat = self.session.beat(&self.whose, Some(self.whose.system_facts()));
         let beat = Beat { by_worker: true, ..beat };
-        SendBeat { beat, branch: self.server.heartbeat_branch() }
+        SendBeat { beat, branch: self.server.heartbeat_branch(), claim: None }
+    }
+
+    fn last_sign_of_life(&self, why: &str) -> SendBeat {
+        let mut verb = self.sign_of_life();
+        verb.beat.stopping = Some(why.to_owned());
+        verb.beat.interval_seconds = verb.beat.interval_seconds.max(self.interval_before);
+        verb
     }
 
     /// A sign of life that is sent now: of a worker it is always time for one.

@@ -27,6 +27,8 @@ mod storm;
 mod commands;
 // What was archived is found all the same.
 mod archived;
+// What a command costs in handshakes.
+mod round_trips;
 // The floor that the command line stands on, from another program.
 mod front_end;
 

@@ -27,6 +27,11 @@ impl Context {
         self.place_asked(true)
     }
 
+    /// Whether what is known of the hub is what it had when its place was asked for.
+    pub(in crate::cli) fn is_read(&self) -> bool {
+        !self.is_place_remembered
+    }
+
     fn place_asked(&mut self, anew: bool) -> Result<Place, CliError> {
         self.settle_branch()?;
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
@@ -38,7 +43,8 @@ impl Context {
         let at = |name| Place { hub: hub.clone(), branch: branch.clone(), name };
         let ledger = self.ledger()?;
         if anew || ledger.known_tip().is_none() {
-            let asked = ledger.read(false).map(drop);
+            // Whoever stays goes on from what this reads.
+            let asked = ledger.read(anew).map(drop);
             let is_known = ledger.known_tip().is_some();
             self.pass_on_notes();
             if let Err(error) = asked

@@ -397,7 +397,7 @@ fn attempt(
     let ledger = context.open(false)?;
     let interval = args.interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1));
     let keeps = args.interval.is_none() && (options.once || options.job.is_some());
-    let hub = Hub::new(ledger, place, me, (interval, keeps));
+    let hub = Hub::new(ledger, place, me, (interval, keeps), is_remote && context.is_read());
     let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
     let options = Options { poll: poll.max(Duration::from_millis(10)), push_limit, ..options };
     let worked = Dispatcher::new(hub, options, &context.output).and_then(Dispatcher::work);

@@ -81,12 +81,12 @@ impl Dispatcher<'_> {
         }
         let Some(mut waits) = self.unreported.pop_front() else { return };
         let about = format!("report {}", waits.step.job);
-        let is_combined = self.budget.is_limited() && self.combines && !waits.files.is_empty();
+        let is_combined = self.is_combined() && !waits.files.is_empty();
         if !is_combined && !waits.files.is_empty() && self.write_logs(waits.files.clone()) {
             waits.files.clear();
         }
         let together = is_combined.then(|| self.logs(waits.files.clone()));
-        let (written, went_along) = self.write(&waits.step, together);
+        let (written, went_along) = self.write_report(&waits, together);
         if went_along {
             waits.files.clear();
         }

@@ -2,12 +2,14 @@
 //! the same push.
 
 use super::Dispatcher;
+use super::reporting::Unreported;
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::{Operation, Verb};
 use crate::ledger::LedgerError;
 use crate::machine::Deadline;
 use crate::worker::budget::Need;
-use crate::worker::hub::Written;
+use crate::worker::hub::{SignOfLife, Written};
+use serde_json::Value;
 use std::time::Duration;
 
 impl Dispatcher<'_> {
@@ -23,18 +25,62 @@ impl Dispatcher<'_> {
         Some(wait)
     }
 
-    /// Writes `verb`; where pushes are few, with `logs` and the next sign of life in the same one.
+    /// Whether what can be sent in one push is: where pushes are few, and of one job, which somebody waits for.
+    pub(super) fn is_combined(&self) -> bool {
+        (self.budget.is_limited() || self.is_of_one_job()) && self.combines
+    }
+
+    /// Whether this worker is to run one job and ends with it.
+    pub(super) fn is_of_one_job(&self) -> bool {
+        self.options.once || self.options.job.is_some()
+    }
+
+    /// Whether nothing more is to be written after the report that is sent now: then its sign of life may be
+    /// the last.
+    fn is_last_report(&self, tags: bool) -> bool {
+        let is_waited_for = tags || self.tags_awaited > 0;
+        let is_empty = self.active.is_empty() && self.unreported.is_empty() && self.unsent.is_empty();
+        self.is_of_one_job() && self.is_closed && is_empty && !is_waited_for
+    }
+
+    /// Writes `verb`; where writes are combined, with `logs` and the next sign of life in the same push.
     /// Tells also whether the logs went along.
     pub(super) fn write<V: Verb + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
         logs: Option<WriteLogs>,
     ) -> (Result<Written<V::Answer>, LedgerError>, bool) {
-        let is_combined = self.budget.is_limited() && self.combines;
+        let is_combined = self.is_combined();
         let beats = is_combined && self.next_beat.left() <= self.hub.interval() / 2;
-        let logs = logs.filter(|_| is_combined);
+        let sign = if beats { SignOfLife::Next } else { SignOfLife::None };
+        self.write_under(verb, sign, logs.filter(|_| is_combined))
+    }
+
+    /// Reports a step with `logs`, if that is what this worker does last with its last sign of life too, which
+    /// is told.
+    pub(super) fn write_report(
+        &mut self,
+        waits: &Unreported,
+        logs: Option<WriteLogs>,
+    ) -> (Result<Written<Value>, LedgerError>, bool) {
+        let tags = waits.build.is_some() && self.options.tags.is_some();
+        if !self.is_combined() || !self.is_last_report(tags) {
+            return self.write(&waits.step, logs);
+        }
+        let why = self.reason();
+        let (written, went_along) = self.write_under(&waits.step, SignOfLife::Last(&why), logs);
+        self.has_said_farewell = matches!(written, Ok(Written::Done(_)));
+        (written, went_along)
+    }
+
+    fn write_under<V: Verb + Clone + Into<Operation>>(
+        &mut self,
+        verb: &V,
+        sign: SignOfLife<'_>,
+        logs: Option<WriteLogs>,
+    ) -> (Result<Written<V::Answer>, LedgerError>, bool) {
         let has_logs = logs.is_some();
-        let written = self.hub.write_with(self.report, verb, (beats, logs));
+        let written = self.hub.write_with(self.report, verb, (sign, logs));
         self.note_pushes();
         if matches!(&written, Err(error) if !matches!(error, LedgerError::Unreachable { .. })) {
             // A hub may take each branch by itself and not all together.
